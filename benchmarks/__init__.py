@@ -1,0 +1,1 @@
+"""The harness: what runs, how it is measured, and the command line."""

@@ -1,0 +1,1 @@
+"""pytest-benchmark benchmarks of the library itself."""

@@ -1,0 +1,1 @@
+"""What is sampled from: exact models with exact truth, and pretrained score networks."""

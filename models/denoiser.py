@@ -1,0 +1,158 @@
+"""What is sampled from: a Denoiser, bound to a batch of samples before a sampler sees it.
+
+Everything is in canonical coordinates: x = x0 + sigma z with z ~ N(0, I), and ``denoise(x, sigma)`` estimates E[x0 | x].
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .reference import Reference
+
+
+class Denoiser(ABC):
+    """A score model. Subclasses set the attributes and write :meth:`denoise`.
+
+    Attributes:
+        name: what the tables call it.
+        event: shape of one sample, such as ``(1, 28, 28)``.
+        sigma_min, sigma_max: the noise levels that it knows; a run starts at ``sigma_max``.
+        classes: number of classes; 0 for a model without labels.
+        passes: network evaluations that one call costs a sample (2 under classifier-free guidance).
+        dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
+        identity: what pins the numbers it gives: name and version or hash. Results with different identities do not mix.
+    """
+
+    name: str
+    event: tuple[int, ...]
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    classes: int = 0
+    passes: int = 1
+    dtype: torch.dtype = torch.float32
+    identity: str
+
+    @abstractmethod
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Estimate E[x0 | x = x0 + sigma z].
+
+        Args:
+            x: ``(batch, *event)``, any floating dtype; never modified.
+            sigma: noise level > 0, one for all rows or a tensor ``(batch,)``.
+            labels: ``(batch,)`` int64 class labels, or None for the unconditional model.
+
+        Returns:
+            A new tensor of ``x``'s shape, dtype and device.
+        """
+
+    def bind(self, ids: Tensor, seed: int, labels: Tensor | None = None) -> Bound:
+        """The ``samplers.Denoise`` of one batch: row k is sample ``ids[k]``.
+
+        Args:
+            ids: ``(batch,)`` int64 sample numbers.
+            seed: root seed; with the id it decides whatever is drawn per sample (such as a label).
+            labels: ``(batch,)`` labels to condition on; None lets the model decide (:meth:`draw_labels`).
+        """
+        return Bound(self, self.draw_labels(ids, seed) if labels is None else labels)
+
+    def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
+        """Labels of unconditional sampling, ``(batch,)``; None (the default) for a model that has an unconditional score of its own."""
+        return None
+
+    def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
+        """This model with its innermost network replaced by ``wrap(network)``: how evaluations are counted below guidance."""
+        return wrap(self)
+
+    def to(self, device: torch.device | str) -> Denoiser:
+        """This model with its tensors on ``device``."""
+        raise TypeError(f"model {self.name} cannot move to {device}")
+
+    def reference(self) -> Reference | None:
+        """What its samples are compared with (features, moments, held-out data), or None if there is nothing to compare with."""
+        return None
+
+    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
+        """Exact probability-flow endpoint at sigma = 0 of states ``x`` at ``sigma_max``, or None where only a solver can tell."""
+        return None
+
+    def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Which mode or class each clean sample lies in, ``(batch,)`` int64, or None if the model has no such notion."""
+        return None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A denoiser with the labels of one batch inside: what samplers call."""
+
+    model: Denoiser
+    labels: Tensor | None
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Denoise ``x`` ``(batch, *event)`` at level ``sigma`` (a float, or ``(batch,)``)."""
+        return self.model.denoise(x, sigma, self.labels)
+
+    def take(self, rows: Tensor) -> Bound:
+        """The same for a subset or repeats of the batch: ``rows`` is an int64 index tensor."""
+        return replace(self, labels=None if self.labels is None else self.labels[rows])
+
+
+class Wrapper(Denoiser):
+    """A Denoiser around a Denoiser, which changes nothing until a subclass does.
+
+    Guidance, thresholding and metering are wrappers, so that no sampler knows of them.
+    """
+
+    def __init__(self, inner: Denoiser) -> None:
+        self.inner = inner
+        self.name, self.event, self.identity = inner.name, inner.event, inner.identity
+        self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
+        self.classes, self.passes, self.dtype = inner.classes, inner.passes, inner.dtype
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """The inner model's."""
+        return self.inner.denoise(x, sigma, labels)
+
+    def rewrapped(self, inner: Denoiser) -> Wrapper:
+        """The same wrapper around another model."""
+        twin = copy.copy(self)
+        twin.inner = inner
+        return twin
+
+    def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
+        """Pass the request inwards."""
+        return self.rewrapped(self.inner.instrumented(wrap))
+
+    def to(self, device: torch.device | str) -> Denoiser:
+        """Move the inner model."""
+        return self.rewrapped(self.inner.to(device))
+
+    def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
+        """The inner model's."""
+        return self.inner.draw_labels(ids, seed)
+
+    def reference(self) -> Reference | None:
+        """The inner model's."""
+        return self.inner.reference()
+
+    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """The inner model's. A wrapper that changes :meth:`denoise` must override this."""
+        return self.inner.endpoint(x, labels)
+
+    def mode_of(self, x: Tensor) -> Tensor | None:
+        """The inner model's."""
+        return self.inner.mode_of(x)
+
+
+def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
+    """``sigma`` so that it broadcasts against ``x``: a float as it is, ``(batch,)`` as ``(batch, 1, …)`` in ``x``'s dtype."""
+    if isinstance(sigma, Tensor):
+        return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    return sigma

@@ -1,0 +1,1 @@
+"""Models whose denoiser, density, samples and probability-flow endpoints are known exactly."""

@@ -1,0 +1,1 @@
+"""What came out: records, tables, comparisons and reports. Never imports torch."""

@@ -1,0 +1,61 @@
+"""The three things that a sampler is handed or declares: a denoiser, noise, and where its formulas come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from torch import Tensor
+
+
+class Denoise(Protocol):
+    """A denoiser bound to one batch: row k of ``x`` belongs to the k-th sample of the batch."""
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        """E[x0 | x = x0 + sigma z].
+
+        Args:
+            x: ``(batch, *event)``.
+            sigma: noise level > 0, one for all rows or ``(batch,)``.
+
+        Returns:
+            A new tensor like ``x``.
+        """
+        ...
+
+    def take(self, rows: Tensor, /) -> Self:
+        """The same samples' subset or repeats, by an int64 index tensor (per-sample step control, parallel-in-time)."""
+        ...
+
+
+class StepNoise(Protocol):
+    """The noise of one step."""
+
+    def __call__(self, draw: int = 0) -> Tensor:
+        """The ``draw``-th standard normal tensor ``(batch, *event)`` of this step; the same number gives the same tensor."""
+        ...
+
+
+class Noise(Protocol):
+    """The noise of one batch of samples, asked for step by step."""
+
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:
+        """Noise of step ``step``, which goes from level ``cur`` down to ``nxt``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a sampler's formulas come from.
+
+    Attributes:
+        key: BibTeX key in ``references.bib``.
+        where: algorithm or equation numbers.
+        url: paper.
+        deviations: every intentional difference from the source, a sentence each.
+    """
+
+    key: str
+    where: str
+    url: str
+    deviations: tuple[str, ...] = ()
