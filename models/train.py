@@ -63,12 +63,16 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.lr * min(1.0, (step + 1) / recipe.warmup, max(0.0, (recipe.steps - step) / recipe.decay))
 
 
+def epoch_rows(n: int, batch: int, seed: int, step: int) -> Tensor:
+    """Which of ``n`` images make up the mini-batch of a step, ``(batch,)`` int64: a new permutation each epoch."""
+    epoch, k = divmod(step, n // batch)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+    return order[k * batch : (k + 1) * batch]
+
+
 def batch_of(recipe: Recipe, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, torch.Generator]:
     """The mini-batch of a step (a new permutation each epoch), its labels with dropout, and the generator of its noise."""
-    per_epoch = len(images) // recipe.batch
-    epoch, k = divmod(step, per_epoch)
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch))
-    rows = order[k * recipe.batch : (k + 1) * recipe.batch]
+    rows = epoch_rows(len(images), recipe.batch, recipe.seed, step)
     generator = torch.Generator().manual_seed((recipe.seed << 32) + step)
     drop = torch.rand(recipe.batch, generator=generator) < recipe.label_dropout
     null = int(labels.max()) + 1

@@ -1,0 +1,160 @@
+"""What a sampler is: a frozen dataclass with a plan (what depends on the grid) and a step (what depends on the sample)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from .grid import Grid
+from .types import Denoise, Noise, Source, StepNoise
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Anything that turns latents into samples: fixed grid, adaptive, parallel in time, another library's.
+
+    Class attributes:
+        name: registry name; it pins one variant and one order.
+        source: where the formulas come from.
+        order: global order of convergence from exact history on a smooth denoiser; None if the notion does not apply.
+        stochastic: whether it draws noise after the initial latent.
+        adaptive: ignores the steps of the grid and is controlled by a tolerance.
+        batch_coupled: a sample depends on the others of its batch (error control over the whole batch).
+        same_as: registry name of the sampler that it equals in its default configuration, or "".
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[Source]
+    order: ClassVar[int | None]
+    stochastic: ClassVar[bool]
+    adaptive: ClassVar[bool]
+    batch_coupled: ClassVar[bool]
+    same_as: ClassVar[str]
+
+    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
+        """Integrate states ``x`` ``(batch, *event)`` from ``grid.sigma[0]`` to ``grid.sigma[-1]``; ``x`` itself is not modified."""
+        ...
+
+    def nfe(self, grid: Grid) -> int | None:
+        """Exact number of evaluations per sample on this grid; None if only counting can tell."""
+        ...
+
+
+class Declared:
+    """The defaults of a sampler's declarations."""
+
+    order: ClassVar[int | None] = None
+    stochastic: ClassVar[bool] = False
+    adaptive: ClassVar[bool] = False
+    batch_coupled: ClassVar[bool] = False
+    same_as: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSampler(Declared, ABC):
+    """A sampler that takes one step per interval of a fixed grid. Subclasses are frozen dataclasses: nothing is kept between calls.
+
+    Class attributes beside those of :class:`Sampler`:
+        history: how many memos of earlier steps a step may read.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[Source]
+    history: ClassVar[int] = 0
+
+    @abstractmethod
+    def plan(self, grid: Grid) -> Sequence[Any]:
+        """One row of coefficients per step: Python floats, computed once, a pure function of the grid."""
+
+    @abstractmethod
+    def step(self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Any]:
+        """One step.
+
+        Args:
+            x: ``(batch, *event)``, owned by the step: it may be overwritten and returned.
+            row: this step's row of the plan.
+            past: memos of earlier steps, newest first; shorter than ``history`` at the start. Never to be modified.
+            denoise: the bound denoiser; what it returns must not be modified if it is remembered.
+            noise: this step's noise.
+
+        Returns:
+            The next state and the memo of this step.
+        """
+
+    def nfe(self, grid: Grid) -> int:
+        """Evaluations per sample, exactly."""
+        return len(grid)
+
+    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
+        """Integrate from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
+        from .loop import integrate
+
+        return integrate(self, denoise, x, grid, noise)
+
+
+class LinearRow(NamedTuple):
+    """A step that is linear in what it has seen: with the memo m_i = p x_i + q d_i, x <- a x + sum_j b_j m_{i-j} + c z.
+
+    Attributes:
+        sigma: level at which the denoiser is evaluated.
+        a: weight of the state.
+        b: weights of the memos, newest first; at most ``history + 1``.
+        c: standard deviation of the fresh noise.
+        p, q: the memo: (0, 1) is the denoised image, (1, -1) is x - d = sigma times the noise direction eps.
+    """
+
+    sigma: float
+    a: float
+    b: tuple[float, ...]
+    c: float = 0.0
+    p: float = 0.0
+    q: float = 1.0
+
+
+def jump(sigma: float) -> LinearRow:
+    """The step to sigma = 0, the same for every method: one evaluation, x <- d."""
+    return LinearRow(sigma, a=0.0, b=(1.0,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearMultistep(GridSampler):
+    """A sampler that is nothing but coefficients: one evaluation a step. Subclasses write :meth:`plan` only."""
+
+    @abstractmethod
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """One :class:`LinearRow` per step."""
+
+    def step(self, x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Tensor | None]:
+        """Apply the row, in place: two passes over the state for a first-order step, one more per memo of history."""
+        d = denoise(x, row.sigma)
+        memo = _memo(x, d, row)
+        if row.a == 0:
+            x = torch.mul(memo, row.b[0], out=x)
+        elif len(row.b) == 1 and row.b[0] == 1 - row.a:
+            x = torch.lerp(memo, x, row.a, out=x)
+        else:
+            x = (x if row.a == 1 else x.mul_(row.a)).add_(memo, alpha=row.b[0])
+        for weight, old in zip(row.b[1:], past, strict=False):
+            x = x.add_(old, alpha=weight)
+        if row.c:
+            x = x.add_(noise(), alpha=row.c)
+        return x, memo if self.history else None
+
+
+def _memo(x: Tensor, d: Tensor, row: LinearRow) -> Tensor:
+    """P x + q d, without a copy where it is d itself."""
+    if (row.p, row.q) == (0, 1):
+        return d
+    if (row.p, row.q) == (1, -1):
+        return x - d
+    return torch.mul(x, row.p).add_(d, alpha=row.q)
+
+
+def non_default(sampler: object) -> dict[str, Any]:
+    """The fields of a sampler that differ from their defaults: its configuration, for labels and identities."""
+    return {f.name: getattr(sampler, f.name) for f in fields(sampler) if getattr(sampler, f.name) != f.default}  # type: ignore[arg-type]

@@ -1,0 +1,69 @@
+"""DDIM and DDPM: sample from the Gaussian q(x_nxt | x_cur, x0 = d), or follow its mean direction with less noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..base import LinearMultistep, LinearRow
+from ..grid import Grid
+from ..registry import register
+from ..types import Source
+
+
+def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
+    """X <- d + sqrt(nxt² - up²) eps + up z with eps = (x - d) / cur and up = eta nxt sqrt(1 - (nxt / cur)²).
+
+    The level after the step is nxt whatever eta is. In VP's own coordinates, up / alpha is DDIM's sigma_tau, eq. (16), for any
+    noise schedule; eta = 1 is the posterior of DDPM, eq. (7), with its smaller variance.
+    """
+    up = eta * nxt * math.sqrt(1 - (nxt / cur) ** 2)
+    a = math.sqrt(nxt**2 - up**2) / cur
+    return LinearRow(cur, a=a, b=(1 - a,), c=up)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DDIM(LinearMultistep):
+    """Denoising diffusion implicit model: see :func:`ancestral_row`. Deterministic, and equal to Euler, at eta = 0.
+
+    Attributes:
+        eta: share of the ancestral noise, in [0, 1].
+    """
+
+    name = "ddim"
+    order = 1
+    same_as = "euler"
+    source = Source("song2021ddim", "eq. (12) and (16)", "https://arxiv.org/abs/2010.02502v4")
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"ddim: eta must be in [0, 1], got {self.eta}")
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether noise is drawn: eta > 0."""
+        return self.eta > 0
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """One ancestral row per step."""
+        return [ancestral_row(cur, nxt, self.eta) for cur, nxt in grid.intervals()]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DDPM(LinearMultistep):
+    """Ancestral sampling: x ~ q(x_nxt | x_cur, x0 = d), DDIM with eta = 1."""
+
+    name = "ddpm"
+    order = 1
+    stochastic = True
+    source = Source(
+        "ho2020ddpm", "Alg. 2, with the posterior variance of eq. (7)", "https://arxiv.org/abs/2006.11239v2",
+        deviations=("the variance is the smaller of the paper's two choices",),
+    )  # fmt: skip
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """One ancestral row per step."""
+        return [ancestral_row(cur, nxt, 1.0) for cur, nxt in grid.intervals()]

@@ -1,0 +1,111 @@
+"""The probability-flow ODE by torchdiffeq, integrated in lam = -log(sigma): dx/dlam = d(x, e^-lam) - x."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..base import Declared
+from ..grid import Grid
+from ..registry import register
+from ..types import Denoise, Noise, Source
+
+_SOURCE = Source("chen2018neuralode", "torchdiffeq", "https://github.com/rtqichen/torchdiffeq")
+# method: order, evaluations a step
+_FIXED = {"euler": (1, 1), "midpoint": (2, 2), "heun2": (2, 2), "heun3": (3, 3), "rk4": (4, 4)}
+_ADAPTIVE = ("adaptive_heun", "bosh3", "dopri5", "dopri8", "fehlberg2")
+
+
+def _integrate(denoise: Denoise, x: Tensor, levels: tuple[float, ...], **options: Any) -> Tensor:
+    """The state at the last of the positive ``levels``; the time is float64 whatever the state's dtype is."""
+    from torchdiffeq import odeint
+
+    def slope(lam: Tensor, y: Tensor) -> Tensor:
+        return denoise(y, math.exp(-float(lam))) - y
+
+    lam = torch.tensor([-math.log(s) for s in levels], dtype=torch.float64, device=x.device)
+    path = odeint(slope, x, lam, **options)
+    assert isinstance(path, Tensor)  # a tuple only for a tuple state
+    return path[-1]
+
+
+def _finish(denoise: Denoise, x: Tensor, grid: Grid) -> Tensor:
+    """The step to sigma = 0, where lam is infinite: x <- d."""
+    return denoise(x, grid.sigma[-2]) if grid.to_zero else x
+
+
+def _positive(grid: Grid) -> tuple[float, ...]:
+    return tuple(s for s in grid.sigma if s > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchdiffeqFixed(Declared):
+    """A fixed-step Runge-Kutta method of torchdiffeq on the grid's own levels."""
+
+    name: ClassVar[str]
+    method: ClassVar[str]
+    source: ClassVar[Source] = _SOURCE
+
+    def nfe(self, grid: Grid) -> int:
+        """Stages times intervals, and one for the step to 0."""
+        return _FIXED[self.method][1] * (len(_positive(grid)) - 1) + int(grid.to_zero)
+
+    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
+        """Integrate over the positive levels, then step to 0 if the grid does."""
+        levels = _positive(grid)
+        if len(levels) > 1:
+            x = _integrate(denoise, x, levels, method=self.method)
+        return _finish(denoise, x, grid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchdiffeqAdaptive(Declared):
+    """An adaptive method of torchdiffeq from the grid's first to its last positive level; the steps between are its own.
+
+    The error norm is taken over the whole batch, so that a sample depends on the others of its batch.
+
+    Attributes:
+        rtol, atol: relative and absolute tolerance, > 0.
+    """
+
+    name: ClassVar[str]
+    method: ClassVar[str]
+    source: ClassVar[Source] = _SOURCE
+    adaptive: ClassVar[bool] = True
+    batch_coupled: ClassVar[bool] = True
+    rtol: float = 1e-3
+    atol: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not (self.rtol > 0 and self.atol > 0):
+            raise ValueError(f"{self.name}: rtol and atol must be positive, got {self.rtol} and {self.atol}")
+
+    def nfe(self, grid: Grid) -> None:  # noqa: ARG002
+        """Only counting can tell."""
+        return
+
+    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
+        """Integrate over the positive levels, then step to 0 if the grid does."""
+        levels = _positive(grid)
+        if len(levels) > 1:
+            ends = (levels[0], levels[-1])
+            options = {"dtype": torch.float64}
+            x = _integrate(denoise, x, ends, method=self.method, rtol=self.rtol, atol=self.atol, options=options)
+        return _finish(denoise, x, grid)
+
+
+def _define(base: type, method: str, **declared: object) -> None:
+    """Register ``torchdiffeq_METHOD``; the class lives in this module, so that it can be pickled."""
+    body = {"name": f"torchdiffeq_{method}", "method": method, "__module__": __name__, "__doc__": base.__doc__, **declared}
+    cls = dataclass(frozen=True, kw_only=True)(type(f"Torchdiffeq_{method}", (base,), body))
+    globals()[cls.__name__] = register(cls)
+
+
+for _method, (_order, _) in _FIXED.items():
+    _define(TorchdiffeqFixed, _method, order=_order)
+for _method in _ADAPTIVE:
+    _define(TorchdiffeqAdaptive, _method)

@@ -1,0 +1,107 @@
+"""Counter-based noise: what sample i gets in step k depends on (seed, i, k, draw) and on nothing else.
+
+A sample therefore does not change with its batch, its worker or the number of other samples, and every sampler starts sample i
+from the same latent, so that comparisons are paired.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .types import StepNoise
+
+_M0, _M1 = 0xD2511F53, 0xCD9E8D57
+_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+_MASK = 0xFFFFFFFF
+_INITIAL = 0  # counter word of the initial latent; step k uses k + 1
+
+
+def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Philox4x32-10 of Salmon et al. 2011 (doi:10.1145/2063384.2063405).
+
+    Args:
+        counter: four int64 tensors that broadcast together, each with values in [0, 2^32).
+        seed: the 64-bit key.
+
+    Returns:
+        Four int64 tensors of random integers in [0, 2^32), bit-identical on every device.
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = seed & _MASK, (seed >> 32) & _MASK
+    for _ in range(10):
+        # int64 products wrap modulo 2^64, which is what the low and (after the mask) the high word need.
+        p0, p1 = c0 * _M0, c2 * _M1
+        c0, c1, c2, c3 = ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK, ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK
+        k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
+    return c0, c1, c2, c3
+
+
+def normal(seed: int, ids: Tensor, word: int, draw: int, count: int) -> Tensor:
+    """Standard normals ``(len(ids), count)`` in float64: Box-Muller on pairs of 32-bit uniforms.
+
+    Args:
+        seed: 64-bit key.
+        ids: int64 sample numbers in [0, 2^32).
+        word: which step (0 is the initial latent).
+        draw: which draw within the step.
+        count: how many numbers a sample needs.
+    """
+    blocks = -(-count // 4)
+    block = torch.arange(blocks, device=ids.device)[None, :]
+    row = ids[:, None]
+    zero = torch.zeros_like(row)
+    bits = philox((block + zero, zero + word, zero + draw, row), seed)
+    u0, u1, u2, u3 = ((b.double() + 0.5) * 2.0**-32 for b in bits)
+    radius = [(u.log_().mul_(-2)).sqrt_() for u in (u0, u2)]
+    angle = [u.mul_(2 * math.pi) for u in (u1, u3)]
+    parts = [f(a) * r for r, a in zip(radius, angle, strict=True) for f in (torch.cos, torch.sin)]
+    return torch.stack(parts, dim=2).reshape(len(ids), 4 * blocks)[:, :count]
+
+
+@dataclass(frozen=True)
+class SampleNoise:
+    """The noise of one batch; implements :class:`~samplerbench.samplers.types.Noise`.
+
+    Attributes:
+        seed: root seed, 0 <= seed < 2^64.
+        ids: ``(batch,)`` int64 sample numbers in [0, 2^32), on the device where the noise is wanted.
+        event: shape of one sample.
+        dtype: dtype of the tensors returned (the normals are computed in float64 and then cast).
+    """
+
+    seed: int
+    ids: Tensor
+    event: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
+
+    def initial(self) -> Tensor:
+        """The latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
+        return self._draw(_INITIAL, 0)
+
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise does not depend on the interval
+        """Noise of step ``step``; the interval is for sources such as Brownian paths."""
+        return lambda draw=0: self._draw(step + 1, draw)
+
+    def take(self, rows: Tensor) -> SampleNoise:
+        """The noise of a subset or of repeats of the batch."""
+        return replace(self, ids=self.ids[rows])
+
+    def _draw(self, word: int, draw: int) -> Tensor:
+        count = math.prod(self.event)
+        return normal(self.seed, self.ids, word, draw, count).reshape(-1, *self.event).to(self.dtype)
+
+
+class NoNoise:
+    """Handed to samplers that declare ``stochastic = False``: drawing from it raises."""
+
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
+        """A step's noise that refuses to be drawn."""
+
+        def refuse(draw: int = 0) -> Tensor:  # noqa: ARG001
+            raise RuntimeError(f"step {step} of a sampler that declares stochastic = False asked for noise")
+
+        return refuse

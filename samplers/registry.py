@@ -1,0 +1,171 @@
+"""Samplers by name: the built-in ones, those of installed plugins, and those of a user's file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ENTRY_POINTS = "samplerbench.samplers"
+_REGISTRY: dict[str, Any] = {}
+_ORIGIN: dict[str, str] = {}
+
+
+class PluginError(ValueError):
+    """A plugin that cannot be loaded, in one sentence."""
+
+
+def register(cls: Any) -> Any:
+    """Class decorator: make a sampler known under its ``name``.
+
+    Raises:
+        PluginError: it is not a sampler (a frozen dataclass with ``name`` and ``sample``), or another class has the name.
+    """
+    name = cls.__dict__.get("name", getattr(cls, "name", None))
+    if not isinstance(name, str) or not callable(getattr(cls, "sample", None)):
+        raise PluginError(f"{cls.__qualname__} is not a sampler: it needs a class attribute 'name' (text) and a method 'sample'")
+    params = getattr(cls, "__dataclass_params__", None)
+    if params is None or not params.frozen:
+        raise PluginError(f"sampler {name!r} must be a frozen dataclass: decorate it with @dataclass(frozen=True, kw_only=True)")
+    known = _REGISTRY.get(name)
+    if known is not None and known is not cls:
+        raise PluginError(
+            f"two samplers are called {name!r}: {known.__module__}.{known.__qualname__} and {cls.__module__}.{cls.__qualname__}"
+        )
+    _REGISTRY[name] = cls
+    return cls
+
+
+def names() -> list[str]:
+    """All registry names, sorted."""
+    return sorted(_REGISTRY)
+
+
+def get(name: str) -> Any:
+    """The class of a name.
+
+    Raises:
+        ValueError: unknown name; the message suggests close ones.
+    """
+    if name not in _REGISTRY:
+        close = difflib.get_close_matches(name, _REGISTRY, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "samplerbench list samplers shows what there is"
+        raise ValueError(f"unknown sampler {name!r}; {hint}")
+    return _REGISTRY[name]
+
+
+def make(spec: str | Mapping[str, Any]) -> Any:
+    """A sampler from its name, or from a mapping with ``name`` and fields.
+
+    >>> make({"name": "ddim", "eta": 0.5}).eta
+    0.5
+
+    Raises:
+        ValueError: unknown name, unknown field, or a value of the wrong type or out of range.
+    """
+    given = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if not isinstance(given.get("name"), str):
+        raise ValueError(f"a sampler is a name or a table with a name, got {spec!r}")
+    cls = get(given.pop("name"))
+    known = {f.name: f for f in fields(cls)}
+    for key, value in given.items():
+        if key not in known:
+            options = ", ".join(known) or "none"
+            raise ValueError(f"sampler {cls.name!r} has no option {key!r}; its options: {options}")
+        default = known[key].default
+        if default is not MISSING and default is not None:
+            given[key] = _as_type_of(default, value, f"sampler {cls.name!r}: option {key!r}")
+    try:
+        return cls(**given)
+    except TypeError as error:
+        raise ValueError(f"sampler {cls.name!r}: {error}") from error
+
+
+def _as_type_of(default: Any, value: Any, what: str) -> Any:
+    """``value`` if it is of the default's type; an integer may stand for a float."""
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, list) and isinstance(default, tuple):
+        return tuple(value)
+    if type(value) is not type(default):
+        raise ValueError(f"{what} must be a {type(default).__name__}, got {value!r}")
+    return value
+
+
+def origin(name: str) -> str:
+    """Where a plugin sampler comes from (distribution and version, or file and hash); "" for a built-in one."""
+    return _ORIGIN.get(name, "")
+
+
+def load_plugins() -> dict[str, str]:
+    """Load every installed plugin (entry-point group ``samplerbench.samplers``).
+
+    Returns:
+        The plugins that could not be loaded: entry point to one sentence. One broken plugin does not disturb the others.
+    """
+    failures = {}
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            cls = register(point.load())
+        except Exception as error:
+            failures[point.name] = f"plugin {point.name!r} ({point.value}) failed to load: {type(error).__name__}: {error}"
+            continue
+        dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        _ORIGIN[cls.name] = f"{dist} sha256:{_digest(inspect.getsourcefile(cls))}"
+    return failures
+
+
+def load_file(path: str | Path) -> list[str]:
+    """Register every sampler class that a Python file defines.
+
+    Returns:
+        Their names.
+
+    Raises:
+        PluginError: no such file, an exception at import, or no sampler in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise PluginError(f"plugin file {path} not found")
+    module = _import(path)
+    found: list[Any] = [
+        cls
+        for cls in vars(module).values()
+        if inspect.isclass(cls) and cls.__module__ == module.__name__ and "name" in vars(cls) and not inspect.isabstract(cls)
+    ]
+    if not found:
+        raise PluginError(f"plugin file {path} defines no sampler: a class with 'name' and 'sample' (see docs/adding-a-sampler.md)")
+    for cls in found:
+        register(cls)
+        _ORIGIN[cls.name] = f"{path.name} sha256:{_digest(str(path))}"
+    return [cls.name for cls in found]
+
+
+def _import(path: Path) -> ModuleType:
+    """The module of a file, under a name of its own; the same file twice is the same module."""
+    name = f"samplerbench_plugin_{path.stem}_{_digest(str(path.resolve()))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"plugin file {path} is not a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(f"plugin file {path} failed at import: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _digest(file: str | None) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file and Path(file).is_file() else "unknown"

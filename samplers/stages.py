@@ -1,0 +1,111 @@
+"""Single-step methods with several evaluations: written as the paper writes them, run as precomputed coefficients."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import GridSampler
+from .grid import Grid
+from .types import Denoise, StepNoise
+
+Evaluate = Callable[[Any, float], Any]
+
+
+class Stage(NamedTuple):
+    """One evaluation: d_k = denoise(a x + sum_j b_j d_j, sigma) with the d_j of the earlier stages."""
+
+    sigma: float
+    a: float
+    b: tuple[float, ...]
+
+
+class StagesRow(NamedTuple):
+    """A step: x <- x + before z_0, then the stages, then x <- a x + sum_j b_j d_j + after z_1."""
+
+    stages: tuple[Stage, ...]
+    a: float
+    b: tuple[float, ...]
+    before: float = 0.0
+    after: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearStages(GridSampler):
+    """A single-step method that is linear in the state and in the denoised images: subclasses write :meth:`update`.
+
+    The plan runs ``update`` once per interval on coefficient vectors (float64, one entry for x and one per evaluation) in place
+    of tensors, so that whatever algebra the paper uses collapses to the fewest passes over the state. The same method runs on
+    tensors too, and a test holds the two equal.
+    """
+
+    @abstractmethod
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        """The state at ``nxt`` > 0 from the state ``x`` at ``cur``, using + - * / with floats and ``denoise(y, sigma)`` only."""
+
+    def row(self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0) -> StagesRow:
+        """Coefficients of the step from ``cur`` to ``nxt``; the step to 0 is one evaluation, x <- d, for every method."""
+        if nxt == 0:
+            return StagesRow((Stage(cur, 1.0, ()),), 0.0, (1.0,), before)
+        trace = _Trace()
+        a, b = trace.split(self.update(trace.x, trace.denoise, cur, nxt))
+        return StagesRow(tuple(trace.stages), a, b, before, after)
+
+    def plan(self, grid: Grid) -> list[StagesRow]:
+        """One row per step."""
+        return [self.row(cur, nxt) for cur, nxt in grid.intervals()]
+
+    def nfe(self, grid: Grid) -> int:
+        """The stages of the plan."""
+        return sum(len(row.stages) for row in self.plan(grid))
+
+    def step(self, x: Tensor, row: StagesRow, past: tuple[()], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, None]:  # noqa: ARG002
+        """Apply the row."""
+        if row.before:
+            x = x.add_(noise(0), alpha=row.before)
+        seen: list[Tensor] = []
+        for stage in row.stages:
+            y = _combine(x, stage.a, stage.b, seen, out=None) if stage.b else x
+            seen.append(denoise(y, stage.sigma))
+        x = _combine(x, row.a, row.b, seen, out=x)
+        if row.after:
+            x = x.add_(noise(1), alpha=row.after)
+        return x, None
+
+
+def _combine(x: Tensor, a: float, b: tuple[float, ...], seen: list[Tensor], out: Tensor | None) -> Tensor:
+    """A x + sum_j b_j seen_j, into ``out`` if given. With a = 0, x is not read, so that a non-finite x does not spread."""
+    y = torch.mul(seen[0], b[0], out=out) if a == 0 else torch.mul(x, a, out=out).add_(seen[0], alpha=b[0])
+    for weight, d in zip(b[1:], seen[1:], strict=True):
+        y = y.add_(d, alpha=weight)
+    return y
+
+
+class _Trace:
+    """Records an update on coefficient vectors: entry 0 stands for x, entry k for the k-th denoised image."""
+
+    WIDTH = 9  # one for x and up to eight evaluations
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+        self.x = self._unit(0)
+
+    def denoise(self, y: np.ndarray, sigma: float) -> np.ndarray:
+        a, b = self.split(y)
+        if not self.stages and (a, b) != (1.0, ()):
+            raise ValueError("the first evaluation of a step must be at the state itself")
+        self.stages.append(Stage(float(sigma), a, b))
+        return self._unit(len(self.stages))
+
+    def split(self, y: np.ndarray) -> tuple[float, tuple[float, ...]]:
+        """(weight of x, weights of the evaluations so far)."""
+        return float(y[0]), tuple(float(v) for v in y[1 : len(self.stages) + 1])
+
+    def _unit(self, k: int) -> np.ndarray:
+        return np.eye(self.WIDTH)[k]
