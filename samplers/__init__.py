@@ -7,6 +7,7 @@
 
 from . import methods
 from .base import GridSampler, LinearMultistep, LinearRow, Sampler, jump, non_default
+from .citations import bibtex
 from .grid import Grid, karras, uniform_lambda, uniform_time
 from .loop import integrate
 from .noise import NoNoise, SampleNoise
@@ -28,6 +29,7 @@ __all__ = [
     "Sampler",
     "Source",
     "StepNoise",
+    "bibtex",
     "get",
     "integrate",
     "jump",

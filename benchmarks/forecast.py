@@ -1,0 +1,49 @@
+"""What a suite would cost here: evaluations counted from the plan, seconds from a short measurement of each network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..models import Denoiser
+from .planner import Cell
+from .runner import expected
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One model's share of a suite: cells, evaluations (network passes times samples) and seconds of network time here."""
+
+    model: str
+    cells: int
+    adaptive: int
+    evaluations: float
+    seconds: float
+
+
+def forecast(models: Mapping[str, Denoiser], cells: Sequence[Cell], device: str) -> list[Forecast]:
+    """The cost of sampling, per model; references, scoring and timing come on top."""
+    out = []
+    for name, model in models.items():
+        own = [cell for cell in cells if cell.model == name and not cell.skip]
+        evaluations = sum(expected(model, cell) * cell.samples for cell in own)
+        rate = evaluations_per_second(model, own[0].batch_size, device) if own else float("inf")
+        out.append(Forecast(name, len(own), sum(c.sampler.adaptive for c in own), evaluations, evaluations / rate))
+    return out
+
+
+def evaluations_per_second(model: Denoiser, batch: int, device: str, *, seconds: float = 0.5) -> float:
+    """Network passes times samples per second, measured for about ``seconds``."""
+    ids = torch.arange(batch, device=device)
+    bound, x = model.bind(ids, 0), torch.zeros(batch, *model.event, dtype=model.dtype, device=device)
+    bound(x, 1.0)
+    begin, calls = time.perf_counter(), 0
+    while (spent := time.perf_counter() - begin) < seconds or not calls:
+        bound(x, 1.0)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        calls += 1
+    return calls * batch * model.passes / spent if spent else float("inf")

@@ -1,0 +1,45 @@
+"""Counts network evaluations where they happen: at the innermost network, below guidance and every other wrapper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..models import Denoiser
+from ..models.denoiser import Wrapper
+
+
+@dataclass
+class Meter:
+    """Counts of one batch.
+
+    Attributes:
+        rows: evaluations: network passes times samples.
+        calls: sequential calls of the network, whatever the batch.
+    """
+
+    rows: int = 0
+    calls: int = 0
+
+    def attach(self, model: Denoiser) -> Denoiser:
+        """The same model, counted."""
+        return model.instrumented(lambda network: Metered(network, self))
+
+    def reset(self) -> None:
+        """Start again at zero."""
+        self.rows = self.calls = 0
+
+
+class Metered(Wrapper):
+    """A network whose evaluations are counted. One that hides several passes behind a call says so in ``passes``."""
+
+    def __init__(self, inner: Denoiser, meter: Meter) -> None:
+        super().__init__(inner)
+        self.meter = meter
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Count, then denoise."""
+        self.meter.rows += len(x) * self.inner.passes
+        self.meter.calls += 1
+        return self.inner.denoise(x, sigma, labels)

@@ -1,0 +1,39 @@
+"""The few samples of a cell that a report shows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..models import Denoiser
+
+POINTS = 512
+
+
+def how_many(model: Denoiser, images: int) -> int:
+    """Samples kept for pictures: ``images`` of an image model, a cloud of points in two dimensions, none otherwise."""
+    if len(model.event) == 3:
+        return images
+    return POINTS if math.prod(model.event) == 2 and images else 0
+
+
+def pictures(model: Denoiser, x: NDArray) -> dict[str, NDArray]:
+    """Samples ``(k, *event)`` as a report shows them: ``images`` in uint8, or ``points`` as they are."""
+    if len(model.event) != 3:
+        return {"points": x.reshape(len(x), -1).astype(np.float32)}
+    low, high = display_range(model)
+    return {"images": ((x - low) / (high - low) * 255).clip(0, 255).round().astype(np.uint8)}
+
+
+def display_range(model: Denoiser) -> tuple[float, float]:
+    """Values shown as black and white: the card's data range, else three standard deviations about the mean."""
+    reference = model.reference()
+    if reference is None:
+        return -1.0, 1.0
+    if reference.clamp is not None:
+        return reference.clamp
+    center = float(reference.mean.mean())
+    spread = 3 * float(np.sqrt(np.mean(np.diag(reference.cov) + (reference.mean - center) ** 2)))
+    return center - spread, center + spread

@@ -1,0 +1,81 @@
+"""Where numbers come from: everything about the machine and the software that a reader would ask for, once per run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import samplers
+
+NOISE = "philox4x32-10, Box-Muller in float64"
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """A JSON-ready record of versions, machine, settings and command line."""
+    return {
+        "samplerbench": version(),
+        "git": _git(),
+        "command": ["samplerbench", *sys.argv[1:]],
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "noise": NOISE,
+        "plugins": {name: samplers.origin(name) for name in samplers.names() if samplers.origin(name)},
+        "machine": {"system": platform.platform(), "cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "torch": {
+            "version": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+            "cudnn": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+        },
+        "device": _device(device),
+        "packages": {d.name: d.version for d in sorted(importlib.metadata.distributions(), key=lambda d: d.name or "") if d.name},
+    }
+
+
+def version() -> str:
+    """Version of the installed package."""
+    try:
+        return importlib.metadata.version("samplerbench")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _device(device: str) -> dict[str, Any]:
+    if not device.startswith("cuda"):
+        return {"type": "cpu", "name": _cpu()}
+    properties = torch.cuda.get_device_properties(0)
+    return {"type": "cuda", "name": properties.name, "memory": properties.total_memory, "cuda": torch.version.cuda}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit and dirty flag of the checkout that the code runs from; None for an installed wheel."""
+    folder = Path(__file__).parent.parent
+    if not (folder / ".git").exists():
+        return None
+    commit, status = (_run(folder, *args) for args in (("rev-parse", "HEAD"), ("status", "--porcelain")))
+    return {"commit": commit, "dirty": bool(status)} if commit else None
+
+
+def _run(folder: Path, *args: str) -> str | None:
+    try:
+        return subprocess.run(["git", *args], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

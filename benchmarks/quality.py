@@ -1,0 +1,100 @@
+"""From a cell's shards to the quality columns of its row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..models import Denoiser
+from ..models.reference import Reference
+from ..results.record import Record
+from .metrics.endpoint import endpoint_error, flip_fraction
+from .metrics.frechet import FrechetReference, estimate, floor, population_estimate
+from .metrics.moments import Moments
+from .sampling import Arrays
+from .truth import Endpoints
+
+ESTIMATOR = "frechet/1 fixed reference, fourth-moment debiased"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the samples of one model are scored against; factorisations are computed once and shared by all cells."""
+
+    reference: Reference
+    converged: NDArray[np.float64]
+
+    @cached_property
+    def fixed(self) -> FrechetReference:
+        """The reference as the fixed truth."""
+        return FrechetReference(self.reference.mean, self.reference.cov, self.reference.n)
+
+    @cached_property
+    def _floors(self) -> dict[int, float]:
+        return {}
+
+    def floor(self, n: int) -> float:
+        """Plug-in distance of ``n`` held-out samples, NaN if there are fewer."""
+        if n not in self._floors:
+            held_out = self.reference.held_out(n)
+            self._floors[n] = floor(self.fixed, held_out, n) if len(held_out) >= n else float("nan")
+        return self._floors[n]
+
+    @property
+    def identity(self) -> str:
+        """What numbers must share to be comparable."""
+        return f"{ESTIMATOR}; {self.reference.extractor.identity}; reference {self.reference.identity}"
+
+
+def distribution_columns(scale: Scale, shards: Sequence[Arrays], samples: int) -> tuple[Record, NDArray]:
+    """The Fréchet columns and the influence of each sample, from shards in order that cover [0, ``samples``)."""
+    features = np.concatenate([shard["features"] for shard in shards]).astype(np.float64)[:samples]
+    whole = sum(int(shard["moments_n"]) for shard in shards) == samples
+    moments = reduce(Moments.merge, map(_moments, shards)) if whole else Moments.of(features)
+    fixed = estimate(scale.fixed, features, moments)
+    population = population_estimate(features, scale.converged)
+    clamped = np.concatenate([shard["clamped"] for shard in shards])
+    record: Record = {
+        "fid_proxy": fixed.value,
+        "fid_proxy_se": fixed.se,
+        "fid_proxy_raw": fixed.raw,
+        "fid_proxy_floor": scale.floor(samples),
+        "fid_flag": fixed.flag,
+        "fd_conv": population.value,
+        "fd_conv_se": population.se,
+        "clamped": float(clamped.mean()),
+        "estimator": scale.identity,
+    }
+    return record, fixed.influence
+
+
+def _moments(shard: Arrays) -> Moments:
+    prefix = "moments_"
+    return Moments.from_dict({key.removeprefix(prefix): value for key, value in shard.items() if key.startswith(prefix)})
+
+
+def endpoint_columns(model: Denoiser, truth: Endpoints, shards: Sequence[Arrays], device: str) -> Record:
+    """The four ``rmse`` columns, and how well the reference itself is resolved."""
+    x = kept(shards)
+    error = endpoint_error(x.reshape(len(x), -1), truth.x[: len(x)].reshape(len(x), -1))
+    record: Record = {"rmse": error.rmse, "rmse_se": error.rmse_se, "rmse_median": error.rmse_median, "rmse_resolution": truth.change}
+    if truth.modes is not None:
+        modes = model.mode_of(torch.from_numpy(x).to(device))
+        assert modes is not None
+        record["flip_fraction"] = flip_fraction(modes.cpu().numpy(), truth.modes[: len(x)])
+    return record
+
+
+def kept(shards: Sequence[Arrays]) -> NDArray:
+    """The samples that were kept whole, in order."""
+    return np.concatenate([shard["endpoint"] for shard in shards])
+
+
+def count_columns(shards: Sequence[Arrays]) -> Record:
+    """Counted evaluations: the mean over batches, and the longest sequential chain."""
+    return {"nfe": float(np.concatenate([s["nfe"] for s in shards]).mean()), "depth": max(int(s["depth"]) for s in shards)}

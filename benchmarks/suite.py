@@ -1,0 +1,178 @@
+"""A suite: which models, samplers, schedules and budgets to run, and how. TOML on disk, checked when it is read."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .spec import canonical
+
+Spec = str | dict[str, Any]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Strict(BaseModel):
+    """A table in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Timing(Strict):
+    """The timing pass.
+
+    Attributes:
+        enabled: whether there is one.
+        batch_size: samples per timed batch; 0 takes the suite's.
+        seconds: most wall time to spend on it, per model.
+        min_rounds, max_rounds: how often each cell is timed.
+        half_width: a cell is settled when the 95 % interval of its median is this narrow, relative to the median.
+    """
+
+    enabled: bool = True
+    batch_size: int = Field(default=0, ge=0)
+    seconds: float = Field(default=60.0, gt=0)
+    min_rounds: Count = 3
+    max_rounds: Count = 30
+    half_width: float = Field(default=0.01, gt=0)
+
+
+class ModelEntry(Strict):
+    """A model of a suite, with what differs from the suite for it."""
+
+    name: Spec
+    samples: Count | None = None
+    steps: tuple[Count, ...] | None = None
+    nfe: tuple[Count, ...] | None = None
+    batch_size: Count | None = None
+    reference_samples: int | None = Field(default=None, ge=2)
+
+
+class Suite(Strict):
+    """What to run.
+
+    Attributes:
+        name: of the suite; part of the default run directory.
+        version: results of different versions are not compared.
+        models, samplers, schedules: the axes, as specs.
+        steps, nfe: budgets, exactly one of them: numbers of steps, or evaluations per sample (the largest grid that fits is taken).
+        tolerances: rtol = atol of adaptive samplers that do not set their own, one row each.
+        samples: samples per cell.
+        seed: root seed.
+        end: where grids end.
+        batch_size: samples per batch.
+        dtype: dtype of the state; None leaves it to the model.
+        reference_samples: how many samples are compared with their converged endpoints.
+        keep: how many samples are kept as pictures.
+        converged_samples: how many converged samples fd_conv is computed against, where the model's card has none.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    version: Count = 1
+    description: str = ""
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
+    samplers: tuple[Spec, ...] = Field(min_length=1)
+    schedules: tuple[Spec, ...] = Field(default=("karras",), min_length=1)
+    steps: tuple[Count, ...] | None = None
+    nfe: tuple[Count, ...] | None = None
+    tolerances: tuple[Annotated[float, Field(gt=0)], ...] = (1e-2, 1e-3, 1e-4)
+    samples: int = Field(default=1000, ge=2)
+    seed: int = Field(default=0, ge=0, lt=2**64)
+    end: tuple[Literal["zero", "sigma_min"], ...] = Field(default=("zero",), min_length=1)
+    batch_size: Count = 128
+    dtype: Literal["float32", "float64"] | None = None
+    reference_samples: int = Field(default=64, ge=2)
+    keep: int = Field(default=8, ge=0)
+    converged_samples: int = Field(default=1000, ge=2)
+    timing: Timing = Timing()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_as_entries(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and isinstance(data.get("models"), list | tuple):
+            entries = [{"name": m} if isinstance(m, str) else m for m in data["models"]]
+            return {**data, "models": entries}
+        return data
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        for scope in (self, *self.models):
+            if scope.steps is not None and scope.nfe is not None:
+                raise ValueError("give steps or nfe, not both")
+            if scope.steps == () or scope.nfe == ():
+                raise ValueError("steps and nfe need at least one number")
+        if self.steps is None and self.nfe is None:
+            raise ValueError("give steps (numbers of steps) or nfe (evaluations per sample)")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits of the resolved suite."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json")).encode()).hexdigest()[:8]
+
+    def replaced(self, **axes: Any) -> Suite:
+        """This suite with some axes replaced; budgets of single models go when budgets are replaced, and so do their samples."""
+        given = {key: value for key, value in axes.items() if value is not None}
+        data = self.model_dump()
+        if "models" in given:
+            own = {canonical(m["name"]): m for m in data["models"]}
+            given["models"] = [own.get(canonical(name), {"name": name}) for name in given["models"]]
+        data |= given
+        if {"steps", "nfe"} & set(given):
+            data |= {key: given.get(key) for key in ("steps", "nfe")}
+        cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(given) else set()
+        cleared |= {"samples", "batch_size"} & set(given)
+        data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
+        return check_suite(data, "the command line")
+
+
+def built_in() -> dict[str, Path]:
+    """Built-in suites: name to TOML file."""
+    folder = Path(__file__).parent / "suites"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_suite(name: str) -> Suite:
+    """A built-in suite by name, or the suite of a TOML file.
+
+    Raises:
+        ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message names it.
+    """
+    known = built_in()
+    path = known.get(name, Path(name))
+    if not path.is_file():
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"built-in suites: {', '.join(known)}; or give the path of a TOML file"
+        raise ValueError(f"unknown suite {name!r}; {hint}")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} is not valid TOML: {error}") from error
+    return check_suite({"name": path.stem, **data}, path.name)
+
+
+def check_suite(data: Mapping[str, Any], where: str) -> Suite:
+    """Validate a suite; the first mistake becomes one sentence."""
+    try:
+        return Suite.model_validate(data)
+    except ValidationError as error:
+        raise ValueError(_sentence(error, where)) from error
+
+
+def _sentence(error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or "[" not in part)
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        known = {**Suite.model_fields, **ModelEntry.model_fields, **Timing.model_fields}
+        close = difflib.get_close_matches(key, known, n=1)
+        return f"{where}: unknown key {place!r}" + (f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys")
+    if first["type"] == "value_error":
+        return f"{where}: {first.get('ctx', {}).get('error')}"
+    got = f", got {first['input']!r}" if first["type"] != "missing" else ""
+    return f"{where}: {place}: {first['msg'][0].lower()}{first['msg'][1:]}{got}"
