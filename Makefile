@@ -1,0 +1,35 @@
+# Two commands do everything on a fresh machine with Python 3.11+: `make bench` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SUITE  ?= quick
+
+.PHONY: bench test lint perf wheel clean
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+bench: $(VENV)/.ready            ## run the quick suite and write its report
+	$(BIN)/samplerbench run $(SUITE)
+
+test: $(VENV)/.ready lint        ## everything that CI runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+perf: $(VENV)/.ready             ## time the library itself
+	mkdir -p results/runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf -o python_files='bench_*.py' \
+	  --benchmark-only --benchmark-json=results/runs/perf.json
+	$(BIN)/python -m samplerbench.results.perf results/runs/perf.json
+
+wheel: $(VENV)/.ready
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,68 @@
+"""Suites: what they say, what they refuse, and what the command line replaces."""
+
+import pytest
+from samplerbench.benchmarks.suite import built_in, check_suite, load_suite
+
+MINIMAL = {"name": "mine", "models": ["gmm-2d"], "samplers": ["euler"], "steps": [4]}
+
+
+@pytest.mark.parametrize("name", sorted(built_in()))
+def test_built_in_suites_are_valid(name):
+    suite = load_suite(name)
+    assert suite.name == name
+    assert suite.description
+
+
+def test_the_suites_of_the_contract_are_there():
+    assert {"quick", "exact", "full", "smoke", "gpu"} <= set(built_in())
+
+
+def test_grids_start_at_one_evaluation():
+    assert all(min(load_suite(name).nfe or load_suite(name).steps) == 1 for name in built_in())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"smaplers": ["euler"]}, "unknown key 'smaplers'; did you mean 'samplers'?"),
+        ({"timing": {"secnods": 3}}, "unknown key 'timing.secnods'; did you mean 'seconds'?"),
+        ({"steps": [0]}, "steps.0: input should be greater than or equal to 1, got 0"),
+        ({"nfe": [5]}, "give steps or nfe, not both"),
+        ({"samples": "many"}, "samples: input should be a valid integer"),
+        ({"samplers": []}, "samplers"),
+        ({"name": "../up"}, "name"),
+        ({"dtype": "float16"}, "dtype: input should be 'float32' or 'float64', got 'float16'"),
+    ],
+)
+def test_mistakes_are_one_sentence_that_names_the_key(change, sentence):
+    with pytest.raises(ValueError, match=r"^mine\.toml: ") as error:
+        check_suite({**MINIMAL, **change}, "mine.toml")
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_suite_suggests_one():
+    with pytest.raises(ValueError, match=r"unknown suite 'quik'; did you mean quick\?"):
+        load_suite("quik")
+
+
+def test_bad_toml_is_named(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text("samplers = [")
+    with pytest.raises(ValueError, match=r"bad\.toml is not valid TOML"):
+        load_suite(str(path))
+
+
+def test_the_command_line_replaces_whole_axes():
+    suite = check_suite({**MINIMAL, "models": [{"name": "gmm-2d", "samples": 50}, "gaussian"]}, "test")
+    other = suite.replaced(models=["gmm-2d"], nfe=(5, 9), samplers=["heun"])
+    assert [m.name for m in other.models] == ["gmm-2d"]
+    assert other.models[0].samples == 50
+    assert (other.steps, other.nfe, other.samplers) == (None, (5, 9), ("heun",))
+    assert suite.replaced(samples=7).models[0].samples is None
+
+
+def test_the_digest_follows_the_content():
+    suite = check_suite(MINIMAL, "test")
+    assert suite.digest == check_suite(dict(reversed(MINIMAL.items())), "test").digest
+    assert suite.digest != suite.replaced(seed=1).digest
