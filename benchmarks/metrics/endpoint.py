@@ -1,0 +1,74 @@
+"""Distance to the converged endpoint from the same latent: the discretisation error of a deterministic sampler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .moments import FloatArray, as_rows
+
+
+@dataclass(frozen=True, eq=False)
+class EndpointError:
+    """Per-dimension distances e_i = ||x_i - r_i|| / sqrt(d), in the units of the data, and their summaries.
+
+    Attributes:
+        rmse: sqrt(mean e_i²).
+        rmse_se: its standard error; NaN for one sample, 0 where every sample is exact.
+        rmse_median: median of e_i. Far below ``rmse`` where a few samples went to another mode and dominate the mean.
+        per_sample: ``(n,)`` the e_i, in the order of the samples.
+    """
+
+    rmse: float
+    rmse_se: float
+    rmse_median: float
+    per_sample: FloatArray
+
+
+def endpoint_error(x: ArrayLike, reference: ArrayLike) -> EndpointError:
+    """Measure how far samples ended from the converged solution.
+
+    The standard error is the delta method's: with q = mean e², d sqrt(q) = dq / (2 sqrt(q)), so SE = sd(e²) / (2 rmse sqrt(n)).
+
+    Args:
+        x: ``(n, *event)`` samples, n >= 1.
+        reference: ``(n, *event)`` converged endpoints of the same latents, in the same order.
+
+    Raises:
+        ValueError: shapes differ, there is no sample, or a value is not finite (a diverged sample has no distance).
+    """
+    if np.shape(x) != np.shape(reference):
+        raise ValueError(
+            f"samples {np.shape(x)} and endpoints {np.shape(reference)} differ in shape: pass the endpoints of the same latents"
+        )
+    difference = as_rows(x) - as_rows(reference)
+    n = len(difference)
+    if n == 0:
+        raise ValueError("the error of no samples is undefined: pass at least one")
+    squares = np.square(difference).mean(axis=1)
+    distances = np.sqrt(squares)
+    rmse = float(np.sqrt(squares.mean()))
+    spread = squares.std(ddof=1) if n > 1 else np.nan
+    se = float(spread / (2 * rmse * np.sqrt(n))) if rmse > 0 else 0.0
+    return EndpointError(rmse, se, float(np.median(distances)), distances)
+
+
+def flip_fraction(modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None) -> float:
+    """Fraction of samples, in [0, 1], that ended in another mode or class than their converged endpoint.
+
+    Args:
+        modes: ``(n,)`` integer modes of the samples, n >= 1.
+        reference_modes: ``(n,)`` those of the endpoints from the same latents.
+        finite: ``(n,)`` whether each sample is finite; one that is not ended in no mode, and counts as flipped whatever its label says.
+            None: all are.
+
+    Raises:
+        ValueError: shapes differ, or there is no sample.
+    """
+    a, b = np.asarray(modes), np.asarray(reference_modes)
+    flipped = np.zeros(a.shape, bool) if finite is None else ~np.asarray(finite, bool)
+    if a.ndim != 1 or a.shape != b.shape or a.shape != flipped.shape or a.size == 0:
+        raise ValueError(f"modes {a.shape}, reference modes {b.shape} and finite {flipped.shape} must be vectors of one length > 0")
+    return float((flipped | (a != b)).mean())

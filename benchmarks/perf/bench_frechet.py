@@ -1,0 +1,49 @@
+"""Time of the Fréchet distance: the eigenproblem, the estimate with its error, and the accumulation of moments."""
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from ..metrics import FrechetReference, Moments, estimate, frechet_distance, population_estimate
+
+N = 10_000
+
+
+def features(n: int, d: int, seed: int = 0) -> np.ndarray:
+    """Half precision, as a run directory stores them."""
+    return np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32).astype(np.float16)
+
+
+def reference(d: int) -> FrechetReference:
+    """A full-rank reference, factorised before the clock starts."""
+    scales = np.linspace(0.5, 2, d)
+    made = FrechetReference(np.full(d, 0.1), np.diag(scales))
+    assert made.rank == d
+    return made
+
+
+def moments(d: int) -> Moments:
+    """Moments of N samples."""
+    return Moments.of(features(N, d))
+
+
+@pytest.mark.parametrize("d", [128, 2048])
+def test_frechet_distance(benchmark: BenchmarkFixture, d: int) -> None:
+    benchmark(frechet_distance, reference(d), moments(d))
+
+
+@pytest.mark.parametrize(("n", "d"), [(512, 128), (5_000, 128), (N, 128), (512, 784), (N, 784)])
+def test_estimate(benchmark: BenchmarkFixture, n: int, d: int) -> None:
+    benchmark(estimate, reference(d), features(n, d))
+
+
+def test_population_estimate(benchmark: BenchmarkFixture) -> None:
+    benchmark(population_estimate, features(N, 128), features(N, 128, seed=1))
+
+
+def test_moments_of(benchmark: BenchmarkFixture) -> None:
+    benchmark(Moments.of, features(N, 128))
+
+
+def test_moments_merge(benchmark: BenchmarkFixture) -> None:
+    benchmark(Moments.of(features(N, 128)).merge, Moments.of(features(N, 128, seed=1)))
