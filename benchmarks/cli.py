@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,10 +105,10 @@ def run(
     folder = out_dir or default_out(resolved)
     table = Runner(resolved, folder, device=pick_device(checked(device, "--device", ("auto", "cpu", "cuda"))), console=err)()
     print_table(table, out)
-    troubled = table.frame[table.frame["status"] != "ok"]
-    if len(troubled):
-        kinds = ", ".join(f"{count} {status}" for status, count in troubled["status"].value_counts().items())
-        out.print(f"{len(troubled)} of {len(table)} cells are not ok ({kinds}); the table says why.", markup=False)
+    counts = Counter(table.frame["status"])
+    if troubled := len(table) - counts["ok"]:
+        kinds = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "ok")
+        out.print(f"{troubled} of {len(table)} cells are not ok ({kinds}); samplerbench status {folder} says why.", markup=False)
     _report([folder], None)
 
 
@@ -162,14 +163,15 @@ def status(folder: Annotated[Path, typer.Argument(help="Run directory.")], as_js
     """Show what is done, failed and missing in a run directory."""
     from ..results.table import load
 
-    frame = load(folder).frame
-    counts = {str(k): int(v) for k, v in frame["status"].value_counts().items()}
+    records = load(folder).frame.to_dict(orient="records")
+    counts = Counter(row["status"] for row in records)
     if as_json:
-        rows = [{"name": f"{r['model']} {r['sampler']}", **r} for r in frame.to_dict("records")]
+        rows = [{"name": f"{row['model']} {row['sampler']}", **row} for row in records]
         return out.print_json(json.dumps({"counts": counts, "cells": rows}, default=str))
-    out.print(f"{len(frame)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False)
-    for row in frame[~frame["status"].isin(["ok", "missing"])].to_dict("records"):
-        out.print("  {status}: {model} {sampler} steps={steps}: {reason}".format(**row), markup=False)
+    out.print(f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False)
+    for row in records:
+        if row["status"] not in ("ok", "missing"):
+            out.print("  {status}: {model} {sampler} steps={steps}: {reason}".format(**row), markup=False)
     return None
 
 

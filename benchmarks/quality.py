@@ -39,10 +39,9 @@ class Scale:
         return {}
 
     def floor(self, n: int) -> float:
-        """Plug-in distance of ``n`` held-out samples, NaN if there are fewer."""
+        """Plug-in distance of ``n`` held-out samples; carried to ``n`` by its bias if there are fewer."""
         if n not in self._floors:
-            held_out = self.reference.held_out(n)
-            self._floors[n] = floor(self.fixed, held_out, n) if len(held_out) >= n else float("nan")
+            self._floors[n] = floor(self.fixed, self.reference.held_out(n), n)
         return self._floors[n]
 
     @property

@@ -1,1 +1,21 @@
 """What is sampled from: exact models with exact truth, and pretrained score networks."""
+
+from .card import Card, CardError, card_names, load_card
+from .denoiser import Bound, Denoiser, Wrapper
+from .reference import Extractor, Identity, Reference
+from .registry import make_model, model_names
+
+__all__ = [
+    "Bound",
+    "Card",
+    "CardError",
+    "Denoiser",
+    "Extractor",
+    "Identity",
+    "Reference",
+    "Wrapper",
+    "card_names",
+    "load_card",
+    "make_model",
+    "model_names",
+]

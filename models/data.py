@@ -11,6 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+PROVENANCE: dict[str, dict[str, object]] = {
+    "fashion_mnist": {
+        "name": "fashion-mnist",
+        "source": "Zalando Research, Fashion-MNIST (arXiv:1708.07747), Debian package dataset-fashion-mnist",
+        "licence": "MIT",
+        "preprocessing": "grey levels 0 to 255 divided by 127.5, minus 1",
+        "range": [-1.0, 1.0],
+    },
+    "digits": {
+        "name": "digits",
+        "source": "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI; as in scikit-learn's load_digits",
+        "licence": "CC-BY-4.0",
+        "preprocessing": "grey levels 0 to 16 divided by 8, minus 1",
+        "range": [-1.0, 1.0],
+    },
+}
+"""What a card says about its data; ``range`` is what samples are clamped to before they are scored."""
+
 FASHION_DIR = Path(os.environ.get("SAMPLERBENCH_FASHION", "/usr/share/datasets/fashion-mnist"))
 
 
@@ -39,14 +57,21 @@ def _idx(path: Path, *, header: int) -> np.ndarray:
     return np.frombuffer(gzip.decompress(path.read_bytes()), dtype=np.uint8, offset=header)
 
 
-def digits() -> tuple[Tensor, Tensor]:
+def digits(split: Literal["all", "train", "test"] = "all") -> tuple[Tensor, Tensor]:
     """The 1 797 handwritten digits of scikit-learn (UCI ML repository, CC BY 4.0), which need scikit-learn installed.
 
-    Returns:
-        Images ``(1797, 1, 8, 8)`` float32 in [-1, 1] (17 grey levels) and labels ``(1797,)`` int64 in [0, 9].
-    """
-    from sklearn.datasets import load_digits
+    Args:
+        split: "all", or "train" (1 399 images) and "test" (398), which are ours: images 7 and 8 of every nine are the test images, so
+            that both have all writers.
 
-    bunch = load_digits()
-    images = torch.from_numpy(np.asarray(bunch.images, dtype=np.float32)) / 8 - 1
-    return images[:, None], torch.from_numpy(np.asarray(bunch.target, dtype=np.int64))
+    Returns:
+        Images ``(n, 1, 8, 8)`` float32 in [-1, 1] (17 grey levels) and labels ``(n,)`` int64 in [0, 9].
+    """
+    from sklearn import datasets
+
+    pixels, labels = datasets.load_digits(return_X_y=True)
+    images = torch.from_numpy(np.asarray(pixels, dtype=np.float32).reshape(-1, 1, 8, 8)) / 8 - 1
+    targets = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+    test = torch.arange(len(images)) % 9 >= 7
+    chosen = {"all": torch.ones_like(test), "train": ~test, "test": test}[split]
+    return images[chosen], targets[chosen]

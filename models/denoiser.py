@@ -47,7 +47,7 @@ class Denoiser(ABC):
         Args:
             x: ``(batch, *event)``, any floating dtype; never modified.
             sigma: noise level > 0, one for all rows or a tensor ``(batch,)``.
-            labels: ``(batch,)`` int64 class labels, or None for the unconditional model.
+            labels: ``(batch,)`` int64 in [0, classes]; the value ``classes`` means "no label" for its row, and None means it for all.
 
         Returns:
             A new tensor of ``x``'s shape, dtype and device.

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import data
@@ -46,8 +45,8 @@ class Recipe:
 RECIPES = {
     "fashion": Recipe("fashion_mnist", {"channels": (48, 96), "embedding": 192, "patch": 2}, sigma_data=0.7, p_mean=-0.9, p_std=1.2),
     "digits": Recipe(
-        "digits", {"channels": (16, 32), "embedding": 64, "patch": 1, "group": 8}, sigma_data=0.75, p_mean=-0.9, p_std=1.2,
-        steps=12_000, decay=4_000, lr=3e-3,
+        "digits", {"channels": (16, 24), "embedding": 64, "patch": 1, "group": 8}, sigma_data=0.75, p_mean=-0.9, p_std=1.2,
+        steps=8_000, decay=3_000, lr=3e-3, ema=0.999,
     ),
 }  # fmt: skip
 
@@ -82,7 +81,8 @@ def batch_of(recipe: Recipe, images: Tensor, labels: Tensor, step: int) -> tuple
 @torch.no_grad()
 def update_ema(ema: nn.Module, model: nn.Module, decay: float) -> None:
     """Move each averaged parameter towards the current one."""
-    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+    for average, current in zip(ema.parameters(), model.parameters(), strict=True):
+        average.lerp_(current, 1 - decay)
 
 
 def save(path: Path, **content: object) -> None:
@@ -95,7 +95,7 @@ def save(path: Path, **content: object) -> None:
 def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> EDMPrecond:
     """Train, or resume from ``out/checkpoint.pt``; returns the averaged network in eval mode."""
     out.mkdir(parents=True, exist_ok=True)
-    images, labels = getattr(data, recipe.dataset)(*(("train",) if recipe.dataset == "fashion_mnist" else ()))
+    images, labels = getattr(data, recipe.dataset)("train")
     model = build(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = copy.deepcopy(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, betas=recipe.betas)
@@ -127,6 +127,7 @@ def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> EDMPreco
                 ema=ema.state_dict(),
                 optimizer=optimizer.state_dict(),
                 step=done,
+                recipe=asdict(recipe),
             )
             rate = (done - start) * recipe.batch / (time.perf_counter() - tick)
             print(f"step {done}/{recipe.steps}  loss {running:.4f}  {rate:.0f} images/s", flush=True)
@@ -137,16 +138,14 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", choices=sorted(RECIPES))
-    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint and of weights.safetensors")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--steps", type=int, help="total number of steps")
     parser.add_argument("--decay", type=int, help="steps of the final linear decay of the learning rate")
     args = parser.parse_args()
     given = {key: value for key in ("steps", "decay") if (value := getattr(args, key)) is not None}
     recipe = Recipe(**{**asdict(RECIPES[args.recipe]), **given})
-    ema = train(recipe, args.out)
-    tensors = {name: value.contiguous() for name, value in ema.state_dict().items()}
-    save_file(tensors, args.out / "weights.safetensors")
-    print(f"wrote {args.out / 'weights.safetensors'}")
+    train(recipe, args.out)
+    print(f"now: python -m samplerbench.models.publish {args.recipe} --run {args.out}")
 
 
 if __name__ == "__main__":

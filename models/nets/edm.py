@@ -28,11 +28,13 @@ class EDMPrecond(nn.Module):
             labels: ``(batch,)`` int64.
 
         Returns:
-            The estimate of E[x0 | x], shape of ``x``; computed in ``x``'s dtype outside the network (autocast acts inside F only).
+            The estimate of E[x0 | x], shape and dtype of ``x``. F runs in the dtype of its weights (and under autocast), the rest in
+            ``x``'s, so that the error of F is scaled down with c_out at small sigma.
         """
         s = sigma[:, None, None, None]
         total = (s**2 + self.sigma_data**2).sqrt()
-        out = self.net(x / total, sigma.log() / 4, labels)
+        dtype = next(self.net.parameters()).dtype
+        out = self.net((x / total).to(dtype), (sigma.log() / 4).to(dtype), labels)
         return (self.sigma_data / total) ** 2 * x + (s * self.sigma_data / total) * out.to(x.dtype)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+
 from samplerbench.samplers import LinearMultistep, LinearRow, Source
 
 SOURCE = Source("test", "nowhere", "https://example.org")

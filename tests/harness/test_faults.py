@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+
 from samplerbench import samplers
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from samplerbench.benchmarks.meter import Meter
 from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, karras, make

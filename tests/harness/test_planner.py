@@ -1,6 +1,7 @@
 """What a budget buys, and what pins a cell."""
 
 import pytest
+
 from samplerbench import samplers
 from samplerbench.benchmarks.planner import load_models, plan, steps_within
 from samplerbench.benchmarks.schedules import make_schedule

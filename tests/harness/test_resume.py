@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.results.store import RunDir
@@ -24,7 +25,20 @@ reference_samples = 16
 converged_samples = 64
 timing = { enabled = false }
 """
-QUALITY = ["sampler", "budget", "nfe", "depth", "fid_proxy", "fid_proxy_se", "fid_proxy_raw", "fd_conv", "fd_conv_se", "rmse", "rmse_se", "flip_fraction"]
+QUALITY = [
+    "sampler",
+    "budget",
+    "nfe",
+    "depth",
+    "fid_proxy",
+    "fid_proxy_se",
+    "fid_proxy_raw",
+    "fd_conv",
+    "fd_conv_se",
+    "rmse",
+    "rmse_se",
+    "flip_fraction",
+]
 
 
 def run(suite, out):

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.benchmarks.spec import format_spec, parse_spec
 

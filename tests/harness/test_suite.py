@@ -1,6 +1,7 @@
 """Suites: what they say, what they refuse, and what the command line replaces."""
 
 import pytest
+
 from samplerbench.benchmarks.suite import built_in, check_suite, load_suite
 
 MINIMAL = {"name": "mine", "models": ["gmm-2d"], "samplers": ["euler"], "steps": [4]}

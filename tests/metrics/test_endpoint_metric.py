@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from samplerbench.benchmarks.metrics import endpoint_error, flip_fraction
 
 

@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from samplerbench.benchmarks.metrics import (
     FrechetReference,
     Moments,

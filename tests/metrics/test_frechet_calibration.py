@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
 from samplerbench.benchmarks.metrics import (
     FrechetEstimate,
     FrechetReference,

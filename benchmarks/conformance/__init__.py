@@ -1,0 +1,63 @@
+"""The conformance suite: what every sampler must do, built in or plugged in, checked in about a second.
+
+>>> from samplerbench.benchmarks.conformance import check_sampler
+>>> check_sampler("euler", fast=True).passed
+True
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...samplers import Sampler, make, non_default
+from .batch import check_batch
+from .check import Check, Conformance, guarded
+from .consistency import check_algebra, check_finite, check_translation, check_twin
+from .counts import check_nfe
+from .moments import check_moments
+from .order import check_order
+from .purity import check_purity
+from .table import print_conformance
+from .tolerance import check_tolerance
+
+__all__ = ["Check", "Conformance", "check_sampler", "print_conformance"]
+
+
+def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = False) -> Conformance:
+    """Check one sampler: order, evaluations, levels, finiteness, algebra, purity, batch independence, moments.
+
+    Args:
+        sampler: a sampler, or what :func:`~samplerbench.samplers.make` takes: its registry name, or a table with ``name`` and options.
+        fast: orders on two of the four pairs of problem and grid.
+
+    Returns:
+        All checks. A sampler that raises has failed the check in which it did.
+
+    Raises:
+        ValueError: unknown name or option.
+    """
+    subject: Any = make(sampler) if isinstance(sampler, (str, Mapping)) else sampler
+    began = time.perf_counter()
+    checks = [check for name, run in _plan(subject, fast) for check in guarded(name, run)]
+    return Conformance(subject.name, non_default(subject), subject.order, checks, time.perf_counter() - began)
+
+
+def _plan(sampler: Any, fast: bool) -> list[tuple[str, Callable[[], list[Check]]]]:
+    """The checks that apply."""
+    if sampler.adaptive:
+        accuracy: list[tuple[str, Callable[[], list[Check]]]] = [("tolerance", lambda: check_tolerance(sampler))]
+    elif sampler.stochastic:
+        accuracy = [("moments", lambda: check_moments(sampler)), ("translation", lambda: check_translation(sampler))]
+    else:
+        accuracy = [("order", lambda: check_order(sampler, fast=fast)), ("translation", lambda: check_translation(sampler))]
+    return [
+        *accuracy,
+        ("same as", lambda: check_twin(sampler)),
+        ("nfe", lambda: check_nfe(sampler)),
+        ("finite", lambda: check_finite(sampler)),
+        ("algebra", lambda: check_algebra(sampler)),
+        ("purity", lambda: check_purity(sampler)),
+        ("batch independence", lambda: check_batch(sampler)),
+    ]

@@ -1,0 +1,79 @@
+"""Finite results of the right kind on the shortest grids, and the algebra that every consistent method obeys."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from ...samplers import LinearMultistep, LinearRow, karras, make, non_default
+from .check import Check
+from .problems import GRIDS, AnisotropicGaussian
+from .runs import noise_for
+
+RANGE = (0.02, 80.0)
+
+
+def check_finite(sampler: Any) -> list[Check]:
+    """1, 2 and 3 steps, to 0 and to sigma_min, in float32 and float64: finite, and shape, dtype and device kept."""
+    problem = AnisotropicGaussian()
+    steps = (1, 3) if sampler.adaptive else (1, 2, 3)
+    for dtype in (torch.float32, torch.float64):
+        for grid in (karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps):
+            noise, latents = noise_for(sampler, torch.arange(4), (3,), dtype)
+            x = latents * grid.sigma[0]
+            end = sampler.sample(problem, x, grid, noise)
+            where = f"{len(grid)} steps to {grid.sigma[-1]:g} in {str(dtype).removeprefix('torch.')}"
+            if (end.shape, end.dtype, end.device) != (x.shape, x.dtype, x.device):
+                return [Check("finite", False, f"{where}: from {_kind(x)} to {_kind(end)}")]
+            if not bool(end.isfinite().all()):
+                return [Check("finite", False, f"{where}: values that are not finite")]
+    return [Check("finite", True, f"{', '.join(str(n) for n in steps)} steps, to 0 and to sigma_min, float32 and float64")]
+
+
+def _kind(x: torch.Tensor) -> str:
+    return f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')} {x.device}"
+
+
+def check_translation(sampler: Any) -> list[Check]:
+    """Data moved by a constant vector give samples moved by it: weights that sum to 1, whatever the sampler is made of."""
+    grid, shift = karras(6, *RANGE), 5.0
+    ends = []
+    for moved in (0.0, shift):
+        noise, latents = noise_for(sampler, torch.arange(4), (3,))
+        ends.append(sampler.sample(AnisotropicGaussian(moved), latents * grid.sigma[0] + moved, grid, noise))
+    error = float((ends[1] - shift - ends[0]).abs().max())
+    return [Check("translation", error < 1e-10, f"moved data, moved samples: to {error:.0e}", {"error": error})]
+
+
+def check_algebra(sampler: Any) -> list[Check]:
+    """The rows of a :class:`LinearMultistep`: a + sum_j b_j (p + q)_{i-j} = 1, and no more memory than declared.
+
+    (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x.)
+    """
+    if not isinstance(sampler, LinearMultistep):
+        return []
+    worst = 0.0
+    for grid in [grid(10) for grid in GRIDS.values()] + [karras(n, *RANGE) for n in (1, 2, 3, 10)]:
+        rows = sampler.plan(grid)
+        for i, row in enumerate(rows):
+            if len(row.b) > min(i, sampler.history) + 1:
+                return [Check("algebra", False, f"row {i} reads {len(row.b) - 1} memos of earlier steps, of {min(i, sampler.history)}")]
+            worst = max(worst, abs(_total(rows, i) - 1), 0.0 if row.sigma == grid.sigma[i] else math.inf)
+    return [Check("algebra", worst < 1e-12, f"weights of every step sum to 1 within {worst:.0e}", {"error": worst})]
+
+
+def _total(rows: list[LinearRow], i: int) -> float:
+    return rows[i].a + math.fsum(b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(rows[i].b))
+
+
+def check_twin(sampler: Any) -> list[Check]:
+    """A sampler that says it equals another gives the same samples."""
+    if not sampler.same_as or non_default(sampler):
+        return []
+    problem, grid = AnisotropicGaussian(), karras(10, *RANGE)
+    noise, latents = noise_for(sampler, torch.arange(4), (3,))
+    mine, other = (s.sample(problem, latents * grid.sigma[0], grid, noise) for s in (sampler, make(sampler.same_as)))
+    error = float((mine - other).abs().max())
+    return [Check("same as", error < 1e-12, f"equals {sampler.same_as} to {error:.0e}", {"error": error})]

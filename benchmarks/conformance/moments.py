@@ -1,0 +1,113 @@
+"""Exact moments of what a stochastic sampler draws on a Gaussian, without drawing anything.
+
+With a denoiser that is affine in x, the sample is affine in the latent and in every noise tensor that the sampler asks for:
+y = y_0 + sum_k R_k z_k. A batch whose rows have one unit impulse each, in one coordinate of one z_k, gives y_0 and the columns of all R_k
+in one run; the mean is y_0 and the covariance is sum_k R_k R_k^T, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...samplers import Grid, StepNoise
+from .check import Check
+from .order import MARGIN, slope
+from .problems import GRIDS, INTERIOR, AnisotropicGaussian
+
+STEPS = (16, 32, 64, 128)
+CLOSE = 0.05
+
+Key = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ImpulseNoise:
+    """Answers from a table; implements :class:`~samplerbench.samplers.types.Noise`.
+
+    Attributes:
+        answer: gives the tensor of the draw (step, draw).
+        asked: the draws that the sampler asked for, in order, each once.
+    """
+
+    answer: Callable[[Key], Tensor]
+    asked: dict[Key, None] = field(default_factory=dict)
+
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
+        """The draws of one step."""
+
+        def draw(draw: int = 0) -> Tensor:
+            self.asked[step, draw] = None
+            return self.answer((step, draw))
+
+        return draw
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Exact moments of a sampler's output.
+
+    Attributes:
+        mean: ``(d,)``.
+        cov: ``(d, d)``.
+        affine: largest violation of superposition; not rounding if the sampler is not affine in its noise.
+    """
+
+    mean: Tensor
+    cov: Tensor
+    affine: float
+
+
+def exact_moments(sampler: Any, problem: AnisotropicGaussian, grid: Grid) -> Moments:
+    """Moments at the end of ``grid`` from a start that is exactly distributed as the noisy data."""
+    d = len(problem.mean)
+    root = torch.linalg.cholesky(problem.covariance + grid.sigma[0] ** 2 * torch.eye(d, dtype=torch.float64))
+    probe = ImpulseNoise(lambda _: torch.zeros(1, d, dtype=torch.float64))
+    sampler.sample(problem, problem.mean[None].clone(), grid, probe)
+    place = {key: 1 + d * (k + 1) for k, key in enumerate(probe.asked)}
+    rows = 1 + d * (1 + len(place))
+    mixed = torch.from_numpy(np.random.default_rng(1).standard_normal(rows - 1))
+
+    def impulse(first: int) -> Tensor:
+        """Zero, then a unit in each coordinate from row ``first`` on; the last row is a random combination of all impulses."""
+        z = torch.zeros(rows + 1, d, dtype=torch.float64)
+        z[first : first + d] = torch.eye(d, dtype=torch.float64)
+        z[-1] = mixed[first - 1 : first - 1 + d]
+        return z
+
+    y = sampler.sample(problem, problem.mean + impulse(1) @ root.T, grid, ImpulseNoise(lambda key: impulse(place[key])))
+    responses = y[1:-1] - y[0]
+    return Moments(y[0], responses.T @ responses, float((y[-1] - y[0] - mixed @ responses).abs().max()))
+
+
+def check_moments(sampler: Any) -> list[Check]:
+    """Errors of the exact mean and covariance (relative to the largest variance) against N, and their weak order if one is declared."""
+    problem = AnisotropicGaussian()
+    truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
+    scale = float(truth.diagonal().max())
+    data: dict[str, Any] = {}
+    for name, make in GRIDS.items():
+        found = [exact_moments(sampler, problem, make(n)) for n in STEPS]
+        bent = max(moments.affine for moments in found)
+        if bent > 1e-9:
+            return [Check("moments", True, f"not affine in its noise (superposition fails by {bent:.0e}): no exact moments")]
+        cov = [float((moments.cov - truth).abs().max()) / scale for moments in found]
+        mean = [float((moments.mean - problem.mean).abs().max()) for moments in found]
+        data[name] = {"N": STEPS, "cov_error": cov, "mean_error": mean, "weak_order": slope(list(STEPS), cov)}
+    mean, cov = (max(entry[key][-1] for entry in data.values()) for key in ("mean_error", "cov_error"))
+    orders = [entry["weak_order"] for entry in data.values()]
+    close = cov < CLOSE and mean < CLOSE
+    enough = sampler.order is None or min(orders) > sampler.order - MARGIN
+    return [
+        Check("moments", close, f"at {STEPS[-1]} steps the exact covariance is off by {cov:.1e}, the mean by {mean:.1e}", data),
+        Check("weak order", enough, f"{min(orders):.2f}, {_declared(sampler.order)}", {"weak_order": orders}),
+    ]
+
+
+def _declared(order: int | None) -> str:
+    return "none declared" if order is None else f"declared {order}"

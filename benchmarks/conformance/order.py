@@ -1,0 +1,158 @@
+"""Orders of convergence, from exact start values, on two problems and two grids.
+
+A sampler's own start-up caps the order that can be seen: one first-order step among N leaves a global error of second order,
+whatever the method is. So the state is set to the exact flow after each of the first ``history`` steps, while the memos come from
+the steps themselves. One problem or one grid is not enough either: errors cancel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from ...samplers import Denoise, Grid, GridSampler, NoNoise, Source, StepNoise, integrate
+from .check import Check
+from .problems import GRIDS, Problem, problems, uneven
+
+STEPS = (24, 48, 96, 192, 384, 768)
+FLOOR = 1e-10
+"""Errors below this are rounding and the truth's own, and no slope is read from them."""
+WINDOW = 4
+MARGIN = 0.25
+
+
+class _Row(NamedTuple):
+    inner: Any
+    exact: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactStart(GridSampler):
+    """A grid sampler whose state is set to the exact flow after each step that lacks its full history.
+
+    Attributes:
+        inner: the sampler.
+        problem: knows the flow.
+    """
+
+    name = "exact_start"
+    source: ClassVar[Source] = Source("", "", "")
+    inner: GridSampler
+    problem: Problem
+
+    @property
+    def history(self) -> int:  # type: ignore[override]
+        """The inner sampler's."""
+        return self.inner.history
+
+    def plan(self, grid: Grid) -> list[_Row]:
+        """The inner rows, the first ``history`` of them with the state that belongs after them."""
+        exact = [self.problem.truth(s) if i < self.history else None for i, s in enumerate(grid.sigma[1:])]
+        return [_Row(row, x) for row, x in zip(self.inner.plan(grid), exact, strict=True)]
+
+    def step(self, x: Tensor, row: _Row, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Any]:
+        """The inner step."""
+        x, memo = self.inner.step(x, row.inner, past, denoise, noise)
+        return (x if row.exact is None else row.exact.clone()), memo
+
+
+def check_order(sampler: Any, *, fast: bool) -> list[Check]:
+    """Global and local slopes against the declared order; the slope with the sampler's own start-up is measured beside them.
+
+    Args:
+        sampler: deterministic, not adaptive.
+        fast: two of the four pairs of problem and grid.
+    """
+    _prepare(getattr(sampler, "history", 0))
+    pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
+    if fast:
+        pairs = [pairs[0], pairs[3]]
+    table = {f"{problem.name}/{grid}": _measure(sampler, problem, GRIDS[grid]) for problem, grid in pairs}
+    slopes = {key: entry["slope"] for key, entry in table.items()}
+    local = {key: entry["local_slope"] for key, entry in table.items()}
+    shipped = {key: entry["as_shipped_slope"] for key, entry in table.items()}
+    gaussian = _measure(sampler, problems()[0], uneven)
+    order = sampler.order
+    right = order is None or all(abs(slope - order) < MARGIN for slope in slopes.values())
+    enough = order is None or all(slope > order + 1 - MARGIN for slope in local.values())
+    declared = "none declared" if order is None else f"declared {order}"
+    return [
+        Check("order", right, f"{_span(slopes)}, {declared}", table),
+        Check("local order", enough, f"{_span(local)}" + ("" if order is None else f", at least {order + 1} expected"), local),
+        Check("order as shipped", True, f"{_span(shipped)} with its own start-up (measured only)", shipped),
+        Check("order, uneven steps", True, f"{gaussian['slope']:.2f} on steps that alternate as 1 to 2 (measured only)", gaussian),
+    ]
+
+
+def _prepare(history: int) -> None:
+    """Ask for all truths in one pass: start values, the step after them, and the end."""
+    grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven) for n in STEPS]
+    levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
+    for problem in problems():
+        problem.prepare(levels)
+
+
+def _measure(sampler: Any, problem: Problem, schedule: Callable[[int], Grid]) -> dict[str, Any]:
+    """Errors and slopes over the step counts, up to the first whose error is rounding."""
+    errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
+    for n in STEPS:
+        grid = schedule(n)
+        error, local = _errors(sampler, problem, grid)
+        shipped = error if not getattr(sampler, "history", 0) else rms(_run(sampler, problem, grid), problem.truth(grid.sigma[-1]))
+        for key, value in zip(errors, (error, local, shipped), strict=True):
+            errors[key].append(value)
+        if not max(error, shipped) > FLOOR:
+            break
+    steps = list(STEPS[: len(errors["error"])])
+    return {
+        "N": steps,
+        **errors,
+        "slope": slope(steps, errors["error"]),
+        "local_slope": slope(steps, errors["local_error"]),
+        "as_shipped_slope": slope(steps, errors["as_shipped_error"]),
+    }
+
+
+def _errors(sampler: Any, problem: Problem, grid: Grid) -> tuple[float, float]:
+    """Error at the end, and that of the first step with its full history."""
+    if not isinstance(sampler, GridSampler):
+        first = _run(sampler, problem, Grid(grid.sigma[:2]))
+        return rms(_run(sampler, problem, grid), problem.truth(grid.sigma[-1])), rms(first, problem.truth(grid.sigma[1]))
+    local = math.nan
+
+    def watch(i: int, level: float, x: Tensor) -> None:
+        nonlocal local
+        if i == sampler.history:
+            local = rms(x, problem.truth(level))
+
+    exact = ExactStart(inner=sampler, problem=problem)
+    end = integrate(exact, problem, problem.start, grid, NoNoise(), on_step=watch)
+    return rms(end, problem.truth(grid.sigma[-1])), local
+
+
+def _run(sampler: Any, problem: Problem, grid: Grid) -> Tensor:
+    return sampler.sample(problem, problem.start.clone(), grid, NoNoise())
+
+
+def rms(x: Tensor, truth: Tensor) -> float:
+    """Root mean square of the difference, over points and dimensions."""
+    return float((x - truth).square().mean().sqrt())
+
+
+def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
+    """Minus the least-squares slope of log error against log N, over the last four N whose error is above the floor; NaN if below two."""
+    points = [(math.log(n), -math.log(e)) for n, e in zip(steps, errors, strict=True) if FLOOR < e < math.inf][-WINDOW:]
+    if len(points) < 2:
+        return math.nan
+    n, e = np.array(points).T
+    return float(np.polyfit(n, e, 1)[0])
+
+
+def _span(slopes: dict[str, float]) -> str:
+    low, high = min(slopes.values()), max(slopes.values())
+    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"

@@ -1,0 +1,183 @@
+"""Two problems with exact flows on which orders are measured, and an elementwise denoiser on which bits are compared.
+
+All are float64 and smooth on the interior levels, so that a method is in its asymptotic regime from a few dozen steps on. They are
+written for a handful of points: a check evaluates them some ten thousand times a second.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...samplers import Grid, karras, uniform_lambda
+
+INTERIOR = (0.15, 3.0)
+"""Levels between which orders are measured: away from 0, where every method drops to first order."""
+POINTS = 10
+GRIDS: dict[str, Callable[[int], Grid]] = {
+    "uniform_lambda": lambda n: uniform_lambda(n, *INTERIOR, to_zero=False),
+    "karras": lambda n: karras(n, *INTERIOR, to_zero=False),
+}
+
+
+def uneven(n: int) -> Grid:
+    """Levels whose steps in lam alternate in length as 1 to 2, for even ``n``.
+
+    On a smooth schedule neighbouring steps become equal as n grows, which forgives a multistep method weights that ignore or misuse
+    their ratio; here it stays.
+    """
+    low, high = INTERIOR
+    lengths = [1.0 + i % 2 for i in range(n)]
+    done = [sum(lengths[: i + 1]) / sum(lengths) for i in range(n - 1)]
+    return Grid((high, *(high * (low / high) ** u for u in done), low))
+
+
+def _real(*values: object) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+class Problem(ABC):
+    """A denoiser that is a function of each row alone, with its exact probability flow from fixed points at the highest level.
+
+    Attributes:
+        name: for the report.
+        start: ``(points, d)`` float64, distributed as the noisy data at the first interior level.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, start: Tensor) -> None:
+        self.start = start
+        self._known = {INTERIOR[1]: start}
+
+    @abstractmethod
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """E[x0 | x] of ``x`` ``(batch, d)`` at a level that is the same for all rows."""
+
+    @abstractmethod
+    def flow(self, levels: list[float]) -> list[Tensor]:
+        """``start`` carried to each of the falling ``levels``."""
+
+    def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - a row's result does not depend on which sample it is
+        """The same denoiser for any rows."""
+        return self
+
+    def truth(self, sigma: float) -> Tensor:
+        """The flow of ``start`` at level ``sigma`` within the interior, to about 1e-12; cached, not to be modified."""
+        self.prepare([sigma])
+        return self._known[sigma]
+
+    def prepare(self, levels: Iterable[float]) -> None:
+        """Compute the truth at many levels in one pass."""
+        missing = sorted(set(levels) - self._known.keys(), reverse=True)
+        if missing:
+            self._known |= zip(missing, self.flow(missing), strict=True)
+
+
+class AnisotropicGaussian(Problem):
+    """x0 ~ N(m, Q diag(v) Q^T) in three dimensions; its flow is m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)]."""
+
+    name = "gaussian"
+
+    def __init__(self, shift: float = 0.0) -> None:
+        self.mean = _real(0.5, -0.25, 1.0) + shift
+        self.variances = _real(1.0, 0.25, 0.09)
+        v = _real(1.0, 2.0, -2.0)
+        self.basis = torch.eye(3, dtype=torch.float64) - 2 * torch.outer(v, v) / 9  # a reflection
+        self.covariance = self.basis @ self.variances.diag() @ self.basis
+        noise = torch.from_numpy(np.random.default_rng(3).standard_normal((POINTS, 3)))
+        self._gain = lru_cache(1 << 14)(self._gain_at)
+        super().__init__(self.mean + noise * (self.variances + INTERIOR[1] ** 2).sqrt() @ self.basis)
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Shrink towards the mean along the principal axes."""
+        gain, offset = self._gain(float(sigma))
+        return torch.addmm(offset, x, gain.to(x.dtype)) if x.dtype == offset.dtype else (x.double() @ gain + offset).to(x.dtype)
+
+    def _gain_at(self, sigma: float) -> tuple[Tensor, Tensor]:
+        gain = self.basis * (self.variances / (self.variances + sigma**2)) @ self.basis
+        return gain, self.mean - self.mean @ gain
+
+    def flow(self, levels: list[float]) -> list[Tensor]:
+        """The closed form of the class."""
+        first = self.variances + INTERIOR[1] ** 2
+        coords = (self.start - self.mean) @ self.basis
+        return [self.mean + coords * ((self.variances + sigma**2) / first).sqrt() @ self.basis for sigma in levels]
+
+
+class ThreeModes(Problem):
+    """x0 ~ sum_k w_k N(mu_k, v_k I) in two dimensions: nonlinear, with the flow by DOP853 at a tolerance near rounding."""
+
+    name = "mixture"
+    weights, variances = _real(0.5, 0.3, 0.2), _real(0.25, 0.16, 0.36)
+    means = _real([1.0, 0.5], [-1.0, 0.75], [0.0, -1.25])
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(2)
+        modes = torch.from_numpy(rng.choice(3, size=POINTS, p=self.weights.numpy()))
+        noise = torch.from_numpy(rng.standard_normal((POINTS, 2)))
+        self._norms = self.means.square().sum(1)
+        self._parts = lru_cache(1 << 14)(self._parts_at)
+        super().__init__(self.means[modes] + noise * (self.variances[modes, None] + INTERIOR[1] ** 2).sqrt())
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """sum_k p_k [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
+        constant, linear, quadratic, gain, pull = self._parts(float(sigma))
+        state = x.double()
+        logits = torch.addmm(constant, state, linear) + state.square().sum(1, keepdim=True) * quadratic
+        chosen = logits.softmax(1)
+        return torch.addcmul(chosen @ pull, chosen @ gain, state).to(x.dtype)
+
+    def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
+        """log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and what pulls towards the means."""
+        total = self.variances + sigma**2
+        constant = self.weights.log() - total.log() - self._norms / (2 * total)
+        gain = (self.variances / total)[:, None]
+        return constant, (self.means / total[:, None]).T.contiguous(), -0.5 / total, gain, (1 - gain) * self.means
+
+    def flow(self, levels: list[float]) -> list[Tensor]:
+        """One pass of DOP853 in lam, read off at the levels."""
+        from scipy.integrate import solve_ivp
+
+        def slope(lam: float, y: np.ndarray) -> np.ndarray:
+            state = torch.from_numpy(y).reshape(-1, 2)
+            return (self(state, math.exp(-lam)) - state).numpy().ravel()
+
+        lams = [-math.log(s) for s in levels]
+        span = (-math.log(INTERIOR[1]), lams[-1])
+        # The small steps are for the interpolant that gives the levels between them; its order is lower than the method's.
+        path = solve_ivp(slope, span, self.start.numpy().ravel(), method="DOP853", rtol=1e-13, atol=1e-14, t_eval=lams, max_step=0.05)
+        return [torch.from_numpy(y.copy()).reshape(-1, 2) for y in path.y.T]
+
+
+@cache
+def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
+    """The two problems, made once a process: all samplers share their truths."""
+    return AnisotropicGaussian(), ThreeModes()
+
+
+@dataclass(frozen=True)
+class Rational:
+    """A smooth elementwise denoiser of + - * / only, (x + k x / (1 + x^2)) / (1 + sigma^2): the same bits wherever an element lies.
+
+    (Vectorised transcendental functions and matrix products may round differently at other positions and sizes.)
+    """
+
+    pull: float = 0.5
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Denoise ``x`` ``(batch, *event)``."""
+        level = sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1)) if isinstance(sigma, Tensor) else sigma
+        return (x + self.pull * x / (1 + x * x)) / (1 + level * level)
+
+    def take(self, rows: Tensor) -> Rational:  # noqa: ARG002
+        """The same denoiser for any rows."""
+        return self

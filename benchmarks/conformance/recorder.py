@@ -1,0 +1,61 @@
+"""A denoiser that writes down what is asked of it and what it answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...samplers import Denoise
+
+
+@dataclass
+class Log:
+    """What a recorder saw.
+
+    Attributes:
+        calls: number of evaluations, of however many rows.
+        rows: rows evaluated, all calls together.
+        levels: the levels of each call, one or one a row.
+        answers: every answer with a copy made when it was given, if they are kept.
+    """
+
+    calls: int = 0
+    rows: int = 0
+    levels: list[float] = field(default_factory=list)
+    answers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @property
+    def tampered(self) -> int:
+        """How many answers were modified after they were given."""
+        return sum(not torch.equal(given, copy) for given, copy in self.answers)
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Wraps a denoiser; implements :class:`~samplerbench.samplers.types.Denoise`. Subsets share the log.
+
+    Attributes:
+        inner: the denoiser.
+        keep: whether to keep the answers.
+        log: what was seen.
+    """
+
+    inner: Denoise
+    keep: bool = False
+    log: Log = field(default_factory=Log)
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """The inner denoiser's answer."""
+        self.log.calls += 1
+        self.log.rows += len(x)
+        self.log.levels += sigma.tolist() if isinstance(sigma, Tensor) and sigma.ndim else [float(sigma)]
+        answer = self.inner(x, sigma)
+        if self.keep:
+            self.log.answers.append((answer, answer.clone()))
+        return answer
+
+    def take(self, rows: Tensor) -> Recorder:
+        """The same for a subset of the batch."""
+        return Recorder(self.inner.take(rows), self.keep, self.log)

@@ -1,0 +1,136 @@
+"""From the network that somebody trained to the denoiser that samplers call.
+
+A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of several things. A sampler sees
+x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d = E[x0 | x]. Every prediction p is linear in x0 and z, so
+
+    d = a x + b p
+
+with a and b that depend on the level alone. Nothing outside this file needs to know about prediction types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .denoiser import Denoiser, column
+from .process import FloatArray, Process
+
+Prediction = Literal["x0", "eps", "v", "flow", "score"]
+
+
+class Network(Protocol):
+    """What is adapted: any callable, such as an ``nn.Module``."""
+
+    def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None, /) -> Tensor:
+        """Predict from ``x_t`` ``(batch, *event)``, native times ``t`` ``(batch,)`` and ``labels`` ``(batch,)`` int64 in [0, classes].
+
+        The label ``classes`` means "no label". A model without classes gets None.
+        """
+        ...
+
+
+def _x0(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:  # noqa: ARG001
+    """The clean image itself: d = p."""
+    return np.zeros_like(level), np.ones_like(level)
+
+
+def _eps(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:  # noqa: ARG001
+    """The noise: x = d + level p."""
+    return np.ones_like(level), -level
+
+
+def _v(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The rotated pair p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512, section 4), with z = (x - x0) / level."""
+    total = 1 + level**2
+    return 1 / total, -level / (alpha * total)
+
+
+def _flow(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:  # noqa: ARG001
+    """The velocity p = z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003): x = (1 + level) x0 + level p."""
+    return 1 / (1 + level), -level / (1 + level)
+
+
+def _score(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456): Tweedie's formula."""
+    return np.ones_like(level), alpha * level**2
+
+
+_WEIGHTS: dict[str, Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]] = {
+    "x0": _x0, "eps": _eps, "v": _v, "flow": _flow, "score": _score,
+}  # fmt: skip
+
+
+class NativeDenoiser(Denoiser):
+    """A network in its own coordinates, as a Denoiser.
+
+    The state keeps its own dtype: x_t is formed in it and cast to the network's for the call only, so a float64 state around a
+    float32 network loses nothing but the network's own rounding. An ``nn.Module`` is put in evaluation mode and frozen, so that a run
+    builds no graph of its parameters.
+
+    Args:
+        network: see :class:`Network`.
+        process: the process that it was trained on.
+        prediction: what it predicts: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t x0; ``flow`` = z - x0; ``score``
+            = grad log p_t(x_t).
+        name, event, classes, identity: as in :class:`Denoiser`.
+        times: native times that the network knows, for one trained on a discrete set or up to t = 1: it is called at the nearest
+            of them. The level of d = a x + b p stays exact. None: every time.
+        network_dtype: dtype of its inputs.
+        dtype: dtype of the state unless a run says otherwise; by default the network's.
+        sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and ``t_max``.
+
+    Raises:
+        ValueError: unknown prediction.
+    """
+
+    def __init__(
+        self, network: Network, process: Process, prediction: Prediction, *, name: str, event: tuple[int, ...], identity: str,
+        classes: int = 0, times: FloatArray | None = None, network_dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None, sigma_min: float | None = None, sigma_max: float | None = None,
+    ) -> None:  # fmt: skip
+        if prediction not in _WEIGHTS:
+            raise ValueError(f"model {name}: unknown prediction {prediction!r}; choose one of {', '.join(_WEIGHTS)}")
+        if isinstance(network, nn.Module):
+            network.eval().requires_grad_(False)
+        self.network, self.process, self.prediction = network, process, prediction
+        self.name, self.event, self.identity, self.classes = name, event, identity, classes
+        self.times = None if times is None else np.sort(np.asarray(times, dtype=np.float64))
+        self.network_dtype = network_dtype
+        self.dtype = network_dtype if dtype is None else dtype
+        self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
+        self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """See :meth:`Denoiser.denoise`: scale to native coordinates, call the network, solve its prediction for the clean image."""
+        level = sigma.detach().double().cpu().numpy() if isinstance(sigma, Tensor) else np.array([sigma], dtype=np.float64)
+        time = self.process.t_of(level)
+        alpha = self.process.alpha(time)
+        a, b = _WEIGHTS[self.prediction](level, alpha)
+        scale, keep, weigh = (column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b))
+        t = torch.from_numpy(self._known(time)).to(x.device, self.network_dtype).expand(len(x))
+        prediction = self.network((x * scale).to(self.network_dtype), t, self._labels(labels, x))
+        return keep * x + weigh * prediction.to(x.dtype)
+
+    def _known(self, time: FloatArray) -> FloatArray:
+        """The nearest times that the network knows."""
+        if self.times is None:
+            return time
+        after = np.searchsorted(self.times, time).clip(1, len(self.times) - 1)
+        low, high = self.times[after - 1], self.times[after]
+        return np.where(time - low <= high - time, low, high)
+
+    def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
+        if labels is None and self.classes:
+            return torch.full((len(x),), self.classes, dtype=torch.int64, device=x.device)
+        return labels
+
+    def to(self, device: torch.device | str) -> Denoiser:
+        """This model, its ``nn.Module`` moved to ``device`` in place; a network of another kind stays where it is."""
+        if isinstance(self.network, nn.Module):
+            self.network.to(device)
+        return self

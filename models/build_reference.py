@@ -1,0 +1,83 @@
+"""Compute what a card's samples are compared with: ``python -m samplerbench.models.build_reference fashion [--converged FILE]``.
+
+Without ``--converged``: moments of the reference set in the card's features, and features of held-out data, into
+``reference.safetensors``. With it: features of converged samples of the model, from the tensor ``samples`` of a safetensors file,
+into ``converged.safetensors``. Features are stored in float16, moments in float64. The hashes in the card are brought up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from . import data
+from .card import CONVERGED, REFERENCE, Card, CardError, load_card, write_card, write_tensors
+from .card_reference import clamped_features, extractor_of
+from .reference import FloatArray
+from .registry import make_model
+
+EXACT_SAMPLES = 60_000
+EXACT_SEED = 2_000_000
+"""Seed of the exact samples of a reference set, far from the seeds that runs and tests use."""
+
+
+class Samples(Protocol):
+    """A model that draws from its distribution exactly."""
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """``n`` samples ``(n, *event)``."""
+        ...
+
+
+def data_sets(card: Card) -> tuple[Tensor, Tensor | None, str]:
+    """Reference set, held-out set (None: the model draws its own) and what the reference set is called, of a card."""
+    if card.name == "fashion-mppca":
+        model = cast(Samples, make_model(card.name))
+        return model.sample(EXACT_SAMPLES, EXACT_SEED), None, f"exact-{EXACT_SAMPLES}"
+    load: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"fashion-mnist": data.fashion_mnist, "digits": data.digits}
+    images = load[str(card.data["name"])]
+    return images("train")[0], images("test")[0], "train"
+
+
+def build_reference(card: Card) -> Card:
+    """Write ``reference.safetensors`` and the card; returns the card."""
+    reference_set, held_out_set, called = data_sets(card)
+    features = clamped_features(card, reference_set)
+    tensors = {"mean": torch.from_numpy(features.mean(axis=0)), "cov": torch.from_numpy(np.cov(features, rowvar=False))}
+    if held_out_set is not None:
+        tensors["held_out"] = torch.from_numpy(clamped_features(card, held_out_set)).half()
+    write_tensors(card.folder / REFERENCE, tensors)
+    entry = {"extractor": extractor_of(card).identity, "set": called, "n": len(features)}
+    return write_card(replace(card, reference=entry))
+
+
+def add_converged(card: Card, samples: Tensor) -> Card:
+    """Write ``converged.safetensors`` from samples ``(n, *event)`` and the card; returns the card."""
+    if tuple(samples.shape[1:]) != card.event:
+        raise CardError(f"{card.name}: converged samples have shape {tuple(samples.shape)}, not (n, {', '.join(map(str, card.event))})")
+    features: FloatArray = clamped_features(card, samples)
+    write_tensors(card.folder / CONVERGED, {"features": torch.from_numpy(features).half()})
+    return write_card(card)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="card")
+    parser.add_argument("--converged", type=Path, help="safetensors file with converged samples under the key 'samples'")
+    args = parser.parse_args()
+    card = load_card(args.name)
+    card = add_converged(card, load_file(args.converged)["samples"]) if args.converged else build_reference(card)
+    print(f"wrote {card.folder}: " + ", ".join(f"{name} {entry.bytes} bytes" for name, entry in card.files.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The :class:`Reference` of a card, from its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from .card import CONVERGED, REFERENCE, Card, CardError
+from .features import load_extractor
+from .reference import Extractor, FloatArray, Identity, Reference
+
+
+def extractor_of(card: Card) -> Extractor:
+    """The feature extractor that a card names; the pixels themselves if it names none."""
+    return load_extractor(card.extractor) if card.extractor else Identity(card.event)
+
+
+def clamped_features(card: Card, samples: Tensor) -> FloatArray:
+    """Features ``(n, d)`` of samples ``(n, *event)`` after clamping them to the range of the card's data."""
+    low, high = value_range(card)
+    return extractor_of(card)(samples.clamp(low, high))
+
+
+def value_range(card: Card) -> tuple[float, float]:
+    """The data range that samples are clamped to before the extractor sees them."""
+    low, high = card.data["range"]
+    return float(low), float(high)
+
+
+def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
+    """What samples of a card's model are compared with, or None for a card without a reference.
+
+    Args:
+        card: the model's card.
+        draw: ``draw(n)`` gives held-out samples ``(n, *event)`` of a model that can draw its own exactly, from a stream that the
+            reference set did not come from; by default, the held-out data in the card.
+
+    Raises:
+        CardError: a file does not match its card, or was computed with another extractor than the card's present one.
+    """
+    if not card.reference:
+        return None
+    extractor = extractor_of(card)
+    if card.reference["extractor"] != extractor.identity:
+        raise CardError(
+            f"{card.name}: {REFERENCE} holds features of {card.reference['extractor']}, but the extractor is now {extractor.identity}; "
+            f"run python -m samplerbench.models.build_reference {card.name}"
+        )
+    tensors = card.tensors(REFERENCE)
+
+    def held_out(n: int) -> FloatArray:
+        return tensors["held_out"][:n].double().numpy() if draw is None else clamped_features(card, draw(n))
+
+    return Reference(
+        extractor=extractor,
+        mean=tensors["mean"].numpy(),
+        cov=tensors["cov"].numpy(),
+        n=int(card.reference["n"]),
+        held_out=held_out,
+        identity=f"{card.data['name']}-{card.reference['set']}-{card.files[REFERENCE].sha256[:16]}-{extractor.identity}",
+        converged=card.tensors(CONVERGED)["features"].double().numpy() if CONVERGED in card.files else None,
+        clamp=value_range(card),
+    )

@@ -1,0 +1,73 @@
+"""A Gaussian: everything about it, the probability-flow map included, has a closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import ExactModel, FloatArray, fingerprint, product
+
+
+class Gaussian(ExactModel):
+    """x0 ~ N(mean, Q diag(variances) Q^T).
+
+    With c = Q^T (x - mean) and v the variances,
+
+        d(x, sigma) = mean + Q [v / (v + sigma^2) c],
+        x(b) = mean + Q [sqrt((v + b^2) / (v + a^2)) c]      along the probability flow from level a to level b.
+
+    Args:
+        name: what the tables call it.
+        mean: ``(d,)``.
+        basis: ``(d, d)`` orthogonal Q; its columns are the principal directions.
+        variances: ``(d,)``, > 0.
+        version: raised when the parameters change.
+    """
+
+    def __init__(self, name: str, mean: Tensor, basis: Tensor, variances: Tensor, *, version: int = 1) -> None:
+        self.name = name
+        self.event = (len(mean),)
+        self.identity = fingerprint(name, version, mean, basis, variances)
+        self.scale = float(variances.min().sqrt())
+        self._mean, self._basis, self._variances = mean.double(), basis.double(), variances.double()
+
+    def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
+        """The formula of the class."""
+        return self._scaled(x, self._variances / (self._variances + sigma.square()[:, None]))
+
+    def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Log-density of N(mean, cov + sigma^2 I)."""
+        total = self._variances + sigma.square()[:, None]
+        c = product(x - self._mean, self._basis)
+        return -0.5 * (c.square() / total + total.log() + math.log(2 * math.pi)).sum(1)
+
+    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """By its principal coordinates: mean + Q [sqrt(v) z]."""
+        mean, basis, std = (t.cpu().numpy() for t in (self._mean, self._basis, self._variances.sqrt()))
+        return mean + (rng.standard_normal((n, self.dim)) * std) @ basis.T
+
+    def moments(self) -> tuple[FloatArray, FloatArray]:
+        """The parameters."""
+        return self._mean.cpu().numpy(), (self._basis * self._variances @ self._basis.T).cpu().numpy()
+
+    def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, whatever ``x`` is."""
+        mean = self.chunked(self.denoise_rows, x, sigma, None)
+        square = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x)).square()[:, None]
+        variances = self._variances * square / (self._variances + square)
+        return mean, (self._basis * variances[:, None]) @ self._basis.T
+
+    def flow(self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None) -> Tensor:
+        """The closed form of the class, to rounding error."""
+
+        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+            return self._scaled(x, ((self._variances + sigma_to**2) / (self._variances + sigma.square()[:, None])).sqrt())
+
+        return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
+
+    def _scaled(self, x: Tensor, factors: Tensor) -> Tensor:
+        """The rows mean + Q [factors c]."""
+        return self._mean + product(product(x - self._mean, self._basis) * factors, self._basis.T)

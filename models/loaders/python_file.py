@@ -1,0 +1,188 @@
+"""A model of the user's own: ``file.py:factory``.
+
+The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x = x0 + sigma z], with the attributes
+
+* ``event``: shape of one sample; ``sigma_min`` < ``sigma_max``: the noise levels that it knows;
+* optionally ``dtype``: of the state, ``torch.float32`` if absent; ``passes``: evaluations hidden in one call, such as 2 for guidance
+  inside;
+* optionally ``bind(ids, seed)``: the callable for these samples, where something (a label, a prompt) is drawn per sample;
+* optionally ``sample(n, seed)``: ``(n, *event)`` samples of the truth, and ``moments()``: its exact mean ``(d,)`` and covariance
+  ``(d, d)`` over flattened samples: what the model's samples are compared with;
+* optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the same model on another device.
+
+``x`` is ``(batch, *event)``; ``sigma`` is a float or ``(batch,)``; the result is like ``x``. Row k may depend on row k only.
+A factory may also return a :class:`~samplerbench.models.Denoiser`, such as one of :mod:`samplerbench.models.adapters`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..denoiser import Denoiser, Wrapper
+from ..reference import FloatArray, Identity, Reference
+
+Call = Callable[[Tensor, float | Tensor], Tensor]
+
+REFERENCE_SAMPLES = 50_000
+REFERENCE_SEED, HELD_OUT_SEED = 2_000_000, 2_000_001
+_WHAT = {
+    "event": "the shape of one sample, such as (1, 28, 28)",
+    "sigma_min": "the smallest noise level",
+    "sigma_max": "the largest noise level",
+}
+
+
+def python_file(spec: str) -> Callable[..., Denoiser]:
+    """The factory that ``path/to/file.py:factory`` names; called, it gives a model whose identity has the hash of the file.
+
+    Raises:
+        ValueError: no such file or factory, or the file raises when it is imported.
+    """
+    path_text, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
+    path = Path(path_text)
+    if not name:
+        raise ValueError(f"{spec} does not say which function makes the model; write {spec}:FACTORY")
+    if not path.is_file():
+        raise ValueError(f"{spec}: there is no file {path}")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    factory = getattr(_imported(path, f"samplerbench_model_{digest}"), name, None)
+    if not callable(factory):
+        raise ValueError(f"{spec}: {path.name} has no function {name}")
+
+    def make(**params: Any) -> Denoiser:
+        try:
+            model = factory(**params)
+        except Exception as error:
+            raise ValueError(f"{spec}: {name}() raised {type(error).__name__}: {error}") from error
+        called = f"{path.name}:{name}"
+        identity = f"{called}-{digest}{json.dumps(params, sort_keys=True) if params else ''}"
+        return Renamed(model, called, identity) if isinstance(model, Denoiser) else FileModel(model, called, identity)
+
+    return make
+
+
+def _imported(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look their module up by name
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ValueError(f"{path} raised {type(error).__name__} when it was imported: {error}") from error
+    return module
+
+
+class Renamed(Wrapper):
+    """A Denoiser that a user's factory returned, under the name of its file and with the file's hash in its identity."""
+
+    def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
+        super().__init__(inner)
+        self.name, self.identity = name, f"{identity}-{inner.identity}"
+
+
+class FileModel(Denoiser):
+    """What a user's factory returned, as a Denoiser.
+
+    Args:
+        model: the callable.
+        name: what the tables call it.
+        identity: with the hash of its file.
+
+    Raises:
+        ValueError: it is not callable, or lacks or has a wrong attribute.
+    """
+
+    def __init__(self, model: Any, name: str, identity: str) -> None:
+        for attribute, what in _WHAT.items():
+            if not hasattr(model, attribute):
+                raise ValueError(f"{name}: the model has no attribute {attribute}, {what}")
+        if not isinstance(model.event, tuple | list) or not all(isinstance(side, int) and side > 0 for side in model.event):
+            raise ValueError(f"{name}: event is {model.event!r}; it must be a tuple of positive integers, such as (1, 28, 28)")
+        if not 0 < model.sigma_min < model.sigma_max:
+            raise ValueError(f"{name}: sigma_min {model.sigma_min} and sigma_max {model.sigma_max} must satisfy 0 < sigma_min < sigma_max")
+        self.dtype = getattr(model, "dtype", torch.float32)
+        if not isinstance(self.dtype, torch.dtype):
+            raise ValueError(f"{name}: dtype is {self.dtype!r}; it must be a torch dtype")
+        self.name, self.identity, self.event = name, identity, tuple(model.event)
+        self.sigma_min, self.sigma_max = float(model.sigma_min), float(model.sigma_max)
+        self.passes = getattr(model, "passes", 1)
+        if not isinstance(self.passes, int) or self.passes < 1:
+            raise ValueError(f"{name}: passes is {self.passes!r}; it must be a whole number of evaluations, at least 1")
+        self._model: Any = model
+        self._latest: tuple[Tensor, Call] | None = None
+        if not callable(model):
+            raise ValueError(f"{name} returned {type(model).__name__}, which is not callable; it must return a model(x, sigma) -> d")
+
+    def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
+        """Where the model has ``bind``: what it needs to know, ``(batch, 2)`` rows of (id, seed), which go wherever labels would go."""
+        return torch.stack([ids, torch.full_like(ids, seed)], dim=1) if hasattr(self._model, "bind") else None
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """See :meth:`Denoiser.denoise`.
+
+        Raises:
+            ValueError: the user's callable does not return a tensor like ``x``.
+        """
+        d = self._bound(labels)(x, sigma)
+        if not isinstance(d, Tensor) or d.shape != x.shape:
+            found = tuple(d.shape) if isinstance(d, Tensor) else type(d).__name__
+            raise ValueError(f"{self.name}: the model returned {found} for a batch {tuple(x.shape)}; it must return a tensor of that shape")
+        return d.clone() if d is x else d.to(x.dtype)
+
+    def _bound(self, labels: Tensor | None) -> Call:
+        if labels is None or not len(labels) or not hasattr(self._model, "bind"):
+            return self._model
+        # The labels of a batch stay one object from step to step, so this binds once a batch.
+        if self._latest is None or self._latest[0] is not labels:
+            self._latest = labels, self._model.bind(labels[:, 0], int(labels[0, 1]))
+        return self._latest[1]
+
+    def to(self, device: torch.device | str) -> Denoiser:
+        """This model on ``device``, if it has ``to``."""
+        if hasattr(self._model, "to"):
+            return FileModel(self._model.to(device), self.name, self.identity)
+        return self if torch.device(device).type == "cpu" else super().to(device)
+
+    def reference(self) -> Reference | None:
+        """Exact moments where the model has them, else those of 50 000 of its samples; None where it has neither."""
+        extractor, exact = Identity(self.event), hasattr(self._model, "moments")
+        if exact:
+            mean, cov = (np.asarray(moment, dtype=np.float64) for moment in self._model.moments())
+        elif hasattr(self._model, "sample"):
+            features = extractor(self._samples(REFERENCE_SAMPLES, REFERENCE_SEED))
+            mean, cov = features.mean(axis=0), np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
+        else:
+            return None
+        if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
+            raise ValueError(
+                f"{self.name}: moments() gave shapes {mean.shape} and {cov.shape}; for event {self.event} they must be (d,) and (d, d)"
+            )
+
+        def held_out(n: int) -> FloatArray:
+            return extractor(self._samples(n, HELD_OUT_SEED)) if hasattr(self._model, "sample") else np.empty((0, extractor.dim))
+
+        return Reference(extractor, mean, cov, n=None if exact else REFERENCE_SAMPLES, held_out=held_out, identity=self.identity)
+
+    def _samples(self, n: int, seed: int) -> Tensor:
+        samples = torch.as_tensor(self._model.sample(n, seed))
+        if samples.shape != (n, *self.event):
+            raise ValueError(f"{self.name}: sample({n}, seed) has shape {tuple(samples.shape)}, not {(n, *self.event)}")
+        return samples
+
+    def mode_of(self, x: Tensor) -> Tensor | None:
+        """The model's own, if it has one."""
+        return self._model.mode_of(x) if hasattr(self._model, "mode_of") else None

@@ -1,0 +1,86 @@
+"""A shipped score network as a Denoiser."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .card import Card, load_card
+from .card_reference import card_reference, extractor_of
+from .denoiser import Denoiser
+from .features import FashionExtractor
+from .labels import labels_for
+from .nets.edm import EDMPrecond
+from .nets.unet import UNet
+from .reference import Reference
+
+
+class NetworkDenoiser(Denoiser):
+    """A class-conditional EDM network from its card.
+
+    The network runs in float32; scaling and skip connection use the state's dtype, so a float64 state keeps its digits at small sigma.
+    Label ``classes`` is the null label, which training put in for a tenth of the images: the network's unconditional estimate, and
+    what guidance extrapolates from. Unconditional *sampling* is better served by drawing a label a sample (:meth:`draw_labels`),
+    because the classes make up the data.
+
+    Args:
+        card: a card of architecture ``EDMPrecond(UNet)``.
+
+    Raises:
+        CardError: the weights do not match the card.
+    """
+
+    dtype = torch.float32
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.name, self.event, self.identity = card.name, card.event, card.identity
+        self.sigma_min, self.sigma_max = card.sigma_min, card.sigma_max
+        self._net = EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
+        self._net.load_state_dict(card.tensors())
+        self._net = self._net.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        self._class_counts = card.data["class_counts"]
+        self.classes = len(self._class_counts)
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """See :meth:`Denoiser.denoise`; labels in [0, ``classes``], where None and ``classes`` mean no label."""
+        n = len(x)
+        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(n)
+        labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
+        return self._net(x.contiguous(memory_format=torch.channels_last), level, labels).contiguous()
+
+    def draw_labels(self, ids: Tensor, seed: int) -> Tensor:
+        """Labels with the frequencies of the training data, each a function of (seed, id) alone; ``(batch,)`` int64 on ``ids``'s device."""
+        return labels_for(ids, seed, self._class_counts)
+
+    def to(self, device: torch.device | str) -> NetworkDenoiser:
+        """This model with its weights on ``device``."""
+        twin = copy.copy(self)
+        twin._net = copy.deepcopy(self._net).to(device)
+        return twin
+
+    @cached_property
+    def _reference(self) -> Reference | None:
+        return card_reference(self.card)
+
+    def reference(self) -> Reference | None:
+        """The card's reference: moments of the training images, held-out images, converged samples; see ``models.card_reference``."""
+        return self._reference
+
+    def mode_of(self, x: Tensor) -> Tensor | None:
+        """The class that the card's extractor sees, ``(batch,)`` int64; None for a card without an image extractor."""
+        extractor = extractor_of(self.card)
+        return extractor.predict(x) if isinstance(extractor, FashionExtractor) else None
+
+
+def fashion() -> NetworkDenoiser:
+    """``fashion``: Fashion-MNIST, 28 × 28, ten classes."""
+    return NetworkDenoiser(load_card("fashion"))
+
+
+def digits() -> NetworkDenoiser:
+    """``digits``: scikit-learn's digits, 8 × 8, ten classes."""
+    return NetworkDenoiser(load_card("digits"))

@@ -1,0 +1,60 @@
+"""Columns of Python values as pandas columns with a fixed type, in which what is empty is ``pd.NA``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+
+from .record import Kind
+from .values import empty
+
+DTYPES: dict[Kind, str] = {"text": "string", "integer": "Int64", "number": "Float64", "flag": "boolean"}
+"""The pandas dtype of each kind of column."""
+
+
+def column(values: Iterable[object], kind: Kind | None = None) -> pd.Series:
+    """``values`` (numbers, flags, texts, or texts of these) as a column; None, NaN and the empty string are empty.
+
+    Args:
+        values: one a row.
+        kind: what they are; None to go by their Python types.
+    """
+    cells = [None if empty(value) or value == "" else value for value in values]
+    kind = _kind_of_all(cells) if kind is None else kind
+    data = [None if cell is None else _READ[kind](cell) for cell in cells]
+    return pd.Series(pd.array(data, dtype=DTYPES[kind]))  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def parsed(value: str) -> object:
+    """The number or flag that a text looks like, or the text."""
+    for read in (int, float):
+        try:
+            return read(value)
+        except ValueError:
+            continue
+    return {"True": True, "False": False}.get(value, value)
+
+
+def _kind_of_all(cells: list[object]) -> Kind:
+    kinds: set[Kind] = {_kind(cell) for cell in cells if cell is not None}
+    if kinds == {"number", "integer"}:
+        return "number"
+    return next(iter(kinds)) if len(kinds) == 1 else "text"
+
+
+def _kind(value: object) -> Kind:
+    if isinstance(value, bool | np.bool_):
+        return "flag"
+    if isinstance(value, int | np.integer):
+        return "integer"
+    return "number" if isinstance(value, float | np.floating) else "text"
+
+
+_READ: dict[Kind, Callable] = {
+    "text": str,
+    "number": float,
+    "integer": lambda value: int(value) if isinstance(value, str) else int(float(value)),
+    "flag": lambda value: value == "True" if isinstance(value, str) else bool(value),
+}

@@ -1,0 +1,38 @@
+"""The report in Markdown: the findings, a table for each model, and what did not run."""
+
+from __future__ import annotations
+
+from ..curves import problems
+from ..table import ResultTable
+from ..text import escape_markdown, interval, markdown_table, short
+from ..values import number, rows_of, text
+from .answer import answer
+
+_HEADER = ("sampler", "NFE budget", "steps", "NFE", "FID proxy [95 %]", "plug-in", "floor", "FD to converged [95 %]", "RMSE", "ms/sample")
+
+
+def summary(table: ResultTable) -> str:
+    """The Markdown text."""
+    parts = ["# Sampler benchmark", ""]
+    for title, rows in problems(table.frame):
+        found = answer(rows)
+        parts += [f"## {escape_markdown(title)}", ""]
+        parts += [f"- {escape_markdown(sentence)}" for sentence in (found.sentences if found else ("Nothing was measured.",))]
+        lines = [
+            (
+                *(text(row, name) for name in ("curve", "slot", "steps")),
+                short(number(row, "nfe")),
+                interval(number(row, "fid_proxy"), number(row, "fid_proxy_se")) + (" †" if row["fid_flag"] else ""),
+                *(short(number(row, name)) for name in ("fid_proxy_raw", "fid_proxy_floor")),
+                interval(number(row, "fd_conv"), number(row, "fd_conv_se")),
+                *(short(number(row, name)) for name in ("rmse", "ms_per_sample")),
+            )
+            for row in rows_of(rows.loc[rows["status"] == "ok"])
+        ]
+        parts += ["", markdown_table(_HEADER, lines)]
+    rest = [row for row in rows_of(table.frame) if row["status"] != "ok"]
+    if rest:
+        names = ("model", "sampler", "params", "budget", "steps", "status", "reason")
+        parts += ["## Rows without results", "", markdown_table(names, [tuple(text(row, name) for name in names) for row in rest])]
+    parts += ["† the interval is not to be trusted: `fid_flag` in table.csv says why.", ""]
+    return "\n".join(parts)

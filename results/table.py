@@ -1,0 +1,165 @@
+"""The result table: one row per cell, built from the parts of run directories, typed by the columns of :mod:`.record`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from .curves import with_curves
+from .dtypes import column, parsed
+from .files import read_json, write_bytes, write_text
+from .record import COLUMNS, NAMES, Record
+from .store import RunDir
+from .text import csv_field, markdown_table
+from .values import empty
+
+ORDER = (
+    *("suite", "model", "schedule", "start", "end", "sampler", "params"),
+    *("budget", "steps", "nfe", "samples", "seed", "device", "dtype", "batch_size"),
+)
+"""Rows are sorted by these columns, empty values last."""
+
+Axis = Literal["budget", "nfe", "steps"]
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Rows in canonical order with typed columns: those of :mod:`.record` first, then any others.
+
+    Attributes:
+        frame: the data; treat it as read-only.
+    """
+
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> ResultTable:
+        """The table of some rows; columns that no row has are empty."""
+        return cls.typed(pd.DataFrame(list(records), dtype=object))
+
+    @classmethod
+    def typed(cls, frame: pd.DataFrame) -> ResultTable:
+        """The table with the data of ``frame``, whatever the types, columns and order there."""
+        extra = [name for name in frame.columns if name not in NAMES]
+        whole = frame.reindex(columns=[*NAMES, *extra])
+        columns = {name: column(whole[name], kind) for name, kind, _ in COLUMNS} | {name: column(whole[name]) for name in extra}
+        sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(columns[name]))]
+        return cls(pd.DataFrame(columns).sort_values(sort_by, kind="stable", na_position="last", ignore_index=True))
+
+    @classmethod
+    def from_csv(cls, path: Path | str) -> ResultTable:
+        """The table that :meth:`to_csv` wrote, exactly. Columns that :mod:`.record` does not list are typed by what they look like."""
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        return cls.typed(frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in NAMES}))
+
+    @classmethod
+    def from_parquet(cls, path: Path | str) -> ResultTable:
+        """The table that :meth:`to_parquet` wrote, exactly."""
+        return cls.typed(pd.read_parquet(path))
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.frame)
+
+    @property
+    def ok(self) -> ResultTable:
+        """The rows that have results."""
+        return self.where(status="ok")
+
+    def where(self, **equal: object) -> ResultTable:
+        """The rows with these values in these columns, such as ``where(model="fashion", sampler="heun")``."""
+        keep = pd.Series(True, index=self.frame.index)
+        for name, value in equal.items():
+            keep &= (self.frame[name] == value).fillna(False).astype(bool)
+        return ResultTable(self.frame.loc[keep].reset_index(drop=True))
+
+    def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
+        """One line per model and curve, one column per budget, ``nfe`` or ``steps``; finished rows only.
+
+        ``budget`` is the evaluation budget that a row fits in (:func:`.curves.with_curves`), so adaptive methods and suites with
+        step counts have a place too. Where a curve has several rows in one place, the one with the most evaluations counts.
+        """
+        frame = with_curves(self.ok.frame).rename(columns={"budget": "asked", "slot": "budget"}).sort_values("nfe", kind="stable")
+        frame = frame.dropna(subset=[columns, metric]).drop_duplicates(["model", "curve", columns], keep="last")
+        return frame.pivot(index=["model", "curve"], columns=columns, values=metric).sort_index(axis="columns")
+
+    def pivot(self, index: str | Sequence[str], columns: str, values: str) -> pd.DataFrame:
+        """Finished rows rearranged, as ``DataFrame.pivot``; where several rows meet, the first counts."""
+        return self.ok.frame.pivot_table(index=index, columns=columns, values=values, aggfunc="first")
+
+    def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
+        """For each model and budget the finished row with the smallest ``metric``: all columns, and ``curve`` and ``slot``."""
+        frame = with_curves(self.ok.frame).dropna(subset=["slot", metric]).sort_values(metric, kind="stable")
+        return frame.drop_duplicates(["model", "slot"]).sort_values(["model", "slot"], ignore_index=True)
+
+    def to_csv(self, path: Path | str) -> None:
+        """Write CSV, atomically. Floats keep all their digits, so equal tables give equal bytes."""
+        write_text(Path(path), self.csv())
+
+    def csv(self) -> str:
+        """The text of :meth:`to_csv`."""
+        lines = [self.frame.columns, *self.frame.itertuples(index=False, name=None)]
+        return "".join(",".join(map(csv_field, line)) + "\n" for line in lines)
+
+    def to_parquet(self, path: Path | str) -> None:
+        """Write Parquet, atomically."""
+        buffer = io.BytesIO()
+        self.frame.to_parquet(buffer, index=False)
+        write_bytes(Path(path), buffer.getvalue())
+
+    def to_markdown(self, columns: Sequence[str] | None = None) -> str:
+        """A Markdown table of ``columns`` (default: those that are not empty)."""
+        chosen = [name for name in self.frame.columns if not all(map(empty, self.frame[name]))] if columns is None else list(columns)
+        return markdown_table(chosen, self.frame[chosen].itertuples(index=False))
+
+
+def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
+    """The table of one run or of several.
+
+    Args:
+        paths: run directories, finished or not, or ``table.csv`` and ``table.parquet`` files. With several, a column ``run`` says
+            where a row came from. The column ``cell`` names the folder of a row's parts.
+
+    Raises:
+        ValueError: a path is none of these.
+    """
+    sources = [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
+    frames = [_frame(path) for path in sources]
+    if len(frames) > 1:
+        frames = [frame.assign(run=name) for name, frame in zip(run_names(sources), frames, strict=True)]
+    return ResultTable.typed(pd.concat([frame.astype(object) for frame in frames], ignore_index=True) if frames else pd.DataFrame())
+
+
+def rebuild(path: Path | str) -> ResultTable:
+    """Write ``table.csv`` and ``table.parquet`` of a run directory from its parts, and return the table."""
+    table = load(path)
+    table.to_csv(Path(path) / "table.csv")
+    table.to_parquet(Path(path) / "table.parquet")
+    return table
+
+
+def run_names(paths: Sequence[Path]) -> list[str]:
+    """What the column ``run`` calls each of several runs: its last folder, or the whole path where that is not enough."""
+    short = [path.resolve().name for path in paths]
+    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    if path.is_file() and path.suffix == ".csv":
+        return ResultTable.from_csv(path).frame
+    if path.is_file() and path.suffix == ".parquet":
+        return ResultTable.from_parquet(path).frame
+    run = RunDir.open(path)
+    return ResultTable.of(_row(run, cell) for cell in run.cells()).frame
+
+
+def _row(run: RunDir, cell: str) -> Record:
+    """A cell's row. Measured columns win over planned ones: an extended cell keeps its old numbers until the new ones are there."""
+    planned, quality, timing = (read_json(run.part(cell, name)) or {} for name in ("cell.json", "quality.json", "timing.json"))
+    row: Record = {name: value for part in (timing, planned, quality) for name, value in part.items() if not isinstance(value, list | dict)}
+    return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}

@@ -1,0 +1,59 @@
+"""Numbers as people read them, and Markdown tables."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+from .values import empty
+
+Z95 = 1.959963984540054
+"""Half-width of a 95 % normal interval in standard errors."""
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """A number to ``digits`` significant digits, without needless zeros or exponents; "–" if it is empty.
+
+    >>> [short(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
+    ['0.0123', '1.5', '12346', '2e-7', '–']
+    """
+    if value is None or empty(value):
+        return "–"
+    value = float(value)
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    if 10 ** (digits - 1) <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    return re.sub(r"e([+-])0*(\d)", lambda match: f"e{match[1].strip('+')}{match[2]}", f"{value:.{digits}g}")
+
+
+def ends(value: float, se: float) -> tuple[float, float]:
+    """The ends of the 95 % interval."""
+    return value - Z95 * se, value + Z95 * se
+
+
+def interval(value: float | None, se: float | None) -> str:
+    """``value [low, high]``, the ends of a 95 % interval; the value alone without a standard error."""
+    if value is None or se is None:
+        return short(value)
+    low, high = ends(value, se)
+    return f"{short(value)} [{short(low)}, {short(high)}]"
+
+
+def csv_field(value: object) -> str:
+    r"""A value in CSV (RFC 4180): all digits of a number, nothing for what is empty. Unlike pandas' writer it quotes a lone ``\r`` too."""
+    words = "" if empty(value) else str(value)
+    return '"' + words.replace('"', '""') + '"' if re.search(r'[",\r\n]', words) else words
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A GitHub-style Markdown table. Cells are escaped: a name cannot add a column, a row, markup or HTML."""
+    cells = [[escape_markdown("" if empty(cell) else str(cell)) for cell in row] for row in (header, *rows)]
+    lines = [f"| {' | '.join(line)} |" for line in cells]
+    return "\n".join([lines[0], "|" + " --- |" * len(header), *lines[1:], ""])
+
+
+def escape_markdown(words: str) -> str:
+    """``words`` as they read, on one line, in any Markdown that has backslash escapes."""
+    return re.sub(r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(words.split()))

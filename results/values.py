@@ -1,0 +1,29 @@
+"""Single values of a table: whether they are empty, and rows as plain dictionaries."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .record import Record
+
+
+def empty(value: object) -> bool:
+    """Whether a value stands for nothing: None, ``pd.NA`` or NaN."""
+    return value is None or value is pd.NA or value != value
+
+
+def rows_of(frame: pd.DataFrame) -> list[Record]:
+    """The rows as dictionaries of plain Python values, with None for what is empty."""
+    return [{str(name): None if empty(value) else value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def number(row: Record, name: str) -> float | None:
+    """A row's value as a float; None if it is empty or there is no such column."""
+    value = row.get(name)
+    return None if value is None else float(value)  # pyright: ignore[reportArgumentType]
+
+
+def text(row: Record, name: str) -> str:
+    """A row's value as text; "" if it is empty or there is no such column."""
+    value = row.get(name)
+    return "" if value is None else str(value)

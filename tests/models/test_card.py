@@ -1,0 +1,103 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from samplerbench.models import CardError, load_card
+from samplerbench.models.card import CARDS, WEIGHTS, Card, card_names, write_card, write_tensors
+
+
+@pytest.fixture
+def card(tmp_path):
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    write_tensors(folder / WEIGHTS, {"w": torch.arange(600.0).reshape(20, 30).T})
+    return write_card(
+        Card(
+            name="toy",
+            title='a "toy" with a Fréchet distance',
+            licence="MIT",
+            event=(1, 4, 4),
+            data={"name": "none", "range": [-1.0, 1.0], "class_counts": [3, 4]},
+            architecture={"class": "Linear", "net": {"channels": (8, 16), "deep": {"bias": True}}},
+            training={"lr": 1e-5, "steps": 7},
+            sigma_max=80.0,
+            folder=folder,
+        )
+    )
+
+
+def test_what_is_written_is_read(card):
+    again = load_card("toy", card.folder.parent)
+    assert again == card
+    assert again.title == 'a "toy" with a Fréchet distance'
+    assert again.event == (1, 4, 4)
+    assert again.architecture["net"] == {"channels": [8, 16], "deep": {"bias": True}}
+    assert again.training == {"lr": 1e-5, "steps": 7}
+    assert torch.equal(again.tensors()["w"], torch.arange(600.0).reshape(20, 30).T)
+
+
+@pytest.mark.parametrize("position", [0, 100, -1])
+def test_one_changed_byte_is_named(card, position):
+    path = card.folder / WEIGHTS
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CardError, match=r"^toy: weights.safetensors does not match its card \(sha256 .*\); .*restore the file$"):
+        card.tensors()
+
+
+def test_a_truncated_file_is_named(card):
+    path = card.folder / WEIGHTS
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CardError, match=r"^toy: weights.safetensors has \d+ bytes, not the \d+ of its card"):
+        card.tensors()
+
+
+def test_a_missing_file_is_named(card):
+    (card.folder / WEIGHTS).unlink()
+    with pytest.raises(CardError, match=r"^toy: weights.safetensors is missing"):
+        card.tensors()
+
+
+def test_a_file_that_the_card_does_not_know(card):
+    with pytest.raises(CardError, match=r"toy: the card has no file other.safetensors; it has weights.safetensors"):
+        card.tensors("other.safetensors")
+
+
+def test_a_file_that_is_no_safetensors_file(card):
+    (card.folder / WEIGHTS).write_bytes(b"not safetensors")
+    with pytest.raises(CardError, match=r"toy: weights.safetensors is not a safetensors file"):
+        write_card(card).tensors()
+
+
+@pytest.mark.parametrize("text", ["name = ", 'name = "toy"', '[files]\n"a" = 3', "\udc80"])
+def test_a_damaged_card_is_named(card, text):
+    (card.folder / "card.toml").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(CardError, match=r"^toy: card.toml cannot be read"):
+        load_card("toy", card.folder.parent)
+
+
+def test_an_unknown_card_lists_those_there_are(card):
+    with pytest.raises(CardError, match=r"no card 'toi' in .*; the cards are: toy$"):
+        load_card("toi", card.folder.parent)
+
+
+def test_identity_follows_the_weights(card):
+    write_tensors(card.folder / WEIGHTS, {"w": torch.zeros(1)})
+    other = write_card(replace(card, title="other"))
+    assert other.identity.startswith("toy-")
+    assert other.identity != card.identity
+
+
+@pytest.mark.parametrize("name", card_names())
+def test_shipped_files_match_their_card(name):
+    card = load_card(name)
+    assert card.name == name
+    assert {path.name for path in card.folder.iterdir()} == {*card.files, "card.toml"}
+    for file in card.files:
+        assert card.tensors(file)
+
+
+def test_shipped_cards_fit_the_package():
+    assert sum(path.stat().st_size for path in CARDS.rglob("*")) < 20e6

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.models.features import CHUNK, load_extractor
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return load_extractor("fashion-features")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(CHUNK + 11, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def features(extractor, images):
+    return extractor(images)
+
+
+def test_shape_and_dtype(extractor, images, features):
+    assert features.shape == (len(images), extractor.dim)
+    assert features.dtype == np.float64
+    assert extractor(images[:0]).shape == (0, extractor.dim)
+
+
+def test_features_are_the_net_s_without_padding(extractor, images, features):
+    with torch.no_grad():
+        plain = extractor._net.features(images)
+    np.testing.assert_allclose(features, plain, atol=2e-5)
+
+
+@pytest.mark.parametrize("n", [1, 7, CHUNK, CHUNK + 1])
+def test_features_do_not_depend_on_the_batch(extractor, images, features, n):
+    np.testing.assert_allclose(extractor(images[:n]), features[:n], atol=1e-6, rtol=0)
+
+
+def test_features_follow_a_permutation(extractor, images, features):
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
+    np.testing.assert_allclose(extractor(images[order]), features[order.numpy()], atol=1e-5, rtol=0)
+
+
+def test_input_dtype_only_matters_by_its_rounding(extractor, images, features):
+    assert np.array_equal(extractor(images.double()), features)
+    assert np.abs(extractor(images.bfloat16()) - features).max() > 1e-3
+    assert extractor(images.half()).dtype == np.float64
+
+
+def test_no_clamping(extractor, images, features):
+    assert np.abs(extractor(3 * images) - extractor((3 * images).clamp(-1, 1))).max() > 0.1
+
+
+def test_predictions_are_the_classes_of_the_features(extractor, images, features):
+    weight, bias = extractor._net.classify.weight, extractor._net.classify.bias
+    logits = features @ weight.detach().numpy().T + bias.detach().numpy()
+    predicted = extractor.predict(images)
+    assert predicted.dtype == torch.int64
+    assert np.array_equal(predicted.numpy(), logits.argmax(axis=1))
+
+
+def test_every_feature_moves(features):
+    assert features.std(axis=0).min() > 1e-3
+
+
+def test_identity_names_weights_and_preprocessing(extractor):
+    assert extractor.identity.startswith("fashion-features-")
+    assert extractor.identity.endswith("float32-range[-1,1]")
+
+
+def test_another_shape_is_refused(extractor):
+    with pytest.raises(ValueError, match=r"expects images \(n, 1, 28, 28\), not \(2, 784\)"):
+        extractor(torch.zeros(2, 784))
+
+
+def test_moving_leaves_the_original(extractor, images, features):
+    moved = extractor.to("cpu")
+    assert moved._net is not extractor._net
+    assert np.array_equal(moved(images), features)

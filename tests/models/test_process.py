@@ -1,0 +1,202 @@
+"""Processes against their textbook formulas in 50 digits, and one data set through every process and prediction type."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+
+from samplerbench.models.adapters import NativeDenoiser, Prediction
+from samplerbench.models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
+
+PROCESSES: list[Process] = [VE(), VPLinear(), VPLinear(beta_d=5.0, beta_min=1.0), Cosine(), Cosine(s=0.1), RectifiedFlow()]
+PREDICTIONS: list[Prediction] = ["x0", "eps", "v", "flow", "score"]
+
+
+def textbook(process: Process, t: float) -> tuple[mpmath.mpf, mpmath.mpf]:
+    """alpha and sigma as the papers write them; the working precision makes their cancellation harmless."""
+    t_ = mpmath.mpf(t)
+    match process:
+        case VE():
+            return mpmath.mpf(1), t_
+        case VPLinear(beta_d=beta_d, beta_min=beta_min):
+            alpha = mpmath.exp(-(t_**2) * mpmath.mpf(beta_d) / 4 - t_ * mpmath.mpf(beta_min) / 2)
+            return alpha, mpmath.sqrt(1 - alpha**2)
+        case Cosine(s=s):
+            alpha = mpmath.cos((t_ + s) / (1 + mpmath.mpf(s)) * mpmath.pi / 2) / mpmath.cos(s / (1 + mpmath.mpf(s)) * mpmath.pi / 2)
+            return alpha, mpmath.sqrt(1 - alpha**2)
+        case _:
+            return 1 - t_, t_
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+def test_the_formulas_keep_their_accuracy_at_both_ends(process: Process) -> None:
+    with mpmath.workdps(50):
+        for t in [1e-12, 1e-8, 1e-4, 0.03, 0.5, 0.97, process.t_max]:
+            alpha, sigma = textbook(process, t)
+            near_end = 1e-15 / min(1.0, float(alpha))  # a rounding of t itself, seen through a vanishing alpha
+            assert float(abs(process.alpha(t) / alpha - 1)) < 2e-15 + near_end
+            assert float(abs(process.sigma(t) / sigma - 1)) < 2e-15 + near_end
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(log_level=st.floats(np.log(1e-9), np.log(1e4)))
+def test_t_of_inverts_level(process: Process, log_level: float) -> None:
+    level = float(np.exp(log_level))
+    # A native time near 1 resolves a level no better than eps * level; below that, rounding only.
+    assert process.level(process.t_of(level)) == pytest.approx(level, rel=2e-14 + 4e-16 * level)
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+def test_the_level_rises_from_zero_and_time_is_recovered(process: Process) -> None:
+    t = np.concatenate([[0.0], np.geomspace(1e-9, process.t_max, 500)])
+    level = process.level(t)
+    assert level[0] == 0
+    assert (np.diff(level) > 0).all()
+    np.testing.assert_allclose(process.t_of(level), t, rtol=2e-14)
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+def test_floats_and_arrays_agree_and_floats_stay_python_floats(process: Process) -> None:
+    times = np.linspace(process.t_min, process.t_max, 7)
+    for method in (process.alpha, process.sigma, process.level, process.t_of):
+        values = method(times)
+        assert values is not times
+        for t, value in zip(times.tolist(), values, strict=True):
+            single = method(t)
+            assert type(single) is float
+            assert single == value
+
+
+@pytest.mark.parametrize("process", [VPLinear(), Cosine()], ids=repr)
+def test_variance_preserving(process: Process) -> None:
+    t = np.linspace(0, process.t_max, 200)
+    np.testing.assert_allclose(process.alpha(t) ** 2 + process.sigma(t) ** 2, 1, atol=1e-14)
+
+
+def test_vp_linear_integrates_its_rate() -> None:
+    process = VPLinear(beta_d=7.0, beta_min=0.3)
+    integral, _ = quad(lambda t: 0.3 + 7.0 * t, 0, 0.8)
+    assert process.alpha(0.8) == pytest.approx(np.exp(-integral / 2), rel=1e-13)
+
+
+def test_the_flow_reaches_infinity_only_at_one() -> None:
+    assert RectifiedFlow().level(1.0) == np.inf
+    assert RectifiedFlow().level(RectifiedFlow().t_max) == pytest.approx(1e4, rel=1e-11)
+
+
+def test_mistakes_are_named() -> None:
+    for make in (
+        lambda: VE(t_min=2.0, t_max=1.0), lambda: VPLinear(beta_min=0.0), lambda: Cosine(t_max=1.0), lambda: RectifiedFlow(t_max=1.0),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="need"):
+            make()
+    with pytest.raises(ValueError, match="unknown prediction 'noise'"):
+        NativeDenoiser(lambda x, t, labels: x, VE(), "noise", name="n", event=(2,), identity="n")  # type: ignore[arg-type]
+
+
+# One mixture of three isotropic Gaussians in three dimensions, with one class a component.
+MEANS = torch.tensor([[1.0, 0.0, -1.0], [-1.0, 0.5, 0.3], [0.2, -0.7, 0.9]], dtype=torch.float64)
+STDS = torch.tensor([0.3, 0.6, 0.1], dtype=torch.float64)
+
+
+class MixtureNetwork:
+    """E[x0 | x_t] of the mixture by Bayes' rule in native coordinates, told as the asked prediction type."""
+
+    def __init__(self, process: Process, prediction: Prediction) -> None:
+        self.process, self.prediction = process, prediction
+        self.seen: list[torch.Tensor] = []
+
+    def __call__(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        assert labels is not None
+        self.seen.append(t)
+        alpha = torch.from_numpy(self.process.alpha(t.numpy()))[:, None]
+        sigma = torch.from_numpy(self.process.sigma(t.numpy()))[:, None]
+        total = alpha**2 * STDS**2 + sigma**2  # (batch, component)
+        offset = x_t[:, None] - alpha[..., None] * MEANS  # (batch, component, 3)
+        logits = -offset.square().sum(-1) / (2 * total) - 1.5 * total.log()
+        other = (labels[:, None] != torch.arange(3)) & (labels[:, None] < 3)
+        weight = logits.masked_fill(other, -torch.inf).softmax(1)
+        x0 = (weight[..., None] * (MEANS + (alpha * STDS**2 / total)[..., None] * offset)).sum(1)
+        z = (x_t - alpha * x0) / sigma
+        return {"x0": x0, "eps": z, "v": alpha * z - sigma * x0, "flow": z - x0, "score": -z / sigma}[self.prediction]
+
+
+def adapted(process: Process, prediction: Prediction, **options: object) -> NativeDenoiser:
+    return NativeDenoiser(
+        MixtureNetwork(process, prediction), process, prediction, name="mixture", event=(3,), identity="mixture", classes=3,
+        network_dtype=torch.float64, **options,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("process", PROCESSES[1:], ids=repr)
+def test_one_model_through_every_process_and_prediction(process: Process, prediction: Prediction) -> None:
+    reference, model = adapted(VE(), "x0"), adapted(process, prediction)
+    rng = torch.Generator().manual_seed(0)
+    for sigma in (0.01, 0.1, 0.7, 5.0, 80.0, RectifiedFlow().level(RectifiedFlow().t_max)):
+        if sigma > 2 * process.level(process.t_max):
+            continue  # beyond what the process is sampled at
+        x0 = MEANS + STDS[:, None] * torch.randn(3, 3, generator=rng, dtype=torch.float64)
+        x = x0 + sigma * torch.randn(3, 3, generator=rng, dtype=torch.float64)
+        for labels in (None, torch.tensor([2, 0, 3])):
+            want, got = reference.denoise(x, sigma, labels), model.denoise(x, sigma, labels)
+            torch.testing.assert_close(got, want, rtol=0, atol=1e-10 * max(1.0, sigma / 100))
+            rows = model.denoise(x, torch.full((3,), sigma), labels)
+            torch.testing.assert_close(rows, got, rtol=0, atol=1e-6 * sigma)  # sigma as float32 rows
+
+
+def test_without_labels_the_network_gets_the_null_label() -> None:
+    model = adapted(VPLinear(), "eps")
+    x = MEANS + 0.2
+    assert torch.equal(model.denoise(x, 0.5, None), model.denoise(x, 0.5, torch.full((3,), 3)))
+    assert not torch.equal(model.denoise(x, 0.5, None), model.denoise(x, 0.5, torch.zeros(3, dtype=torch.int64)))
+
+
+def test_one_level_per_row_equals_row_by_row() -> None:
+    model = adapted(Cosine(), "v")
+    x, sigma = MEANS + 0.3, torch.tensor([0.1, 1.0, 30.0], dtype=torch.float64)
+    together = model.denoise(x, sigma, None)
+    apart = torch.cat([model.denoise(x[k : k + 1], float(sigma[k]), None) for k in range(3)])
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-15)
+
+
+def test_the_state_keeps_its_dtype_and_the_network_its_own() -> None:
+    seen = []
+
+    def network(x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        seen.append((x_t.dtype, t.dtype, labels))
+        return torch.zeros_like(x_t)
+
+    model = NativeDenoiser(network, VPLinear(), "eps", name="zero", event=(2,), identity="zero")
+    x = torch.randn(5, 2, dtype=torch.float64)
+    d = model.denoise(x, 1.0, None)
+    assert d.dtype == torch.float64
+    assert torch.equal(d, x)  # a network that says "no noise": nothing of the float64 state is lost
+    assert d is not x
+    assert seen == [(torch.float32, torch.float32, None)]
+    assert model.dtype == torch.float32
+    assert (model.sigma_min, model.sigma_max) == (VPLinear().level(1e-3), VPLinear().level(1.0))
+
+
+def test_discrete_times_snap_to_the_nearest() -> None:
+    times = np.array([1.0, 0.25, 0.5, 0.75])
+    model = adapted(RectifiedFlow(), "flow", times=times, sigma_max=1e4)
+    level = RectifiedFlow().level(np.array([0.01, 0.3, 0.374, 0.376, 0.6, 0.9999]))
+    x = torch.zeros(6, 3, dtype=torch.float64)
+    model.network = lambda x_t, t, labels: seen.append(t) or x_t  # type: ignore[func-returns-value]
+    seen: list[torch.Tensor] = []
+    model.denoise(x, torch.from_numpy(level), None)
+    assert seen[0].tolist() == [0.25, 0.25, 0.25, 0.5, 0.5, 1.0]
+
+
+def test_modules_are_frozen_in_evaluation_mode() -> None:
+    module = torch.nn.Dropout()
+    model = NativeDenoiser(module, VE(), "x0", name="m", event=(2,), identity="m")  # type: ignore[arg-type]
+    assert not module.training
+    assert model.to("cpu") is model

@@ -1,0 +1,218 @@
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.models import Denoiser, make_model, model_names
+
+GOOD = """
+    import torch
+
+    class Model:
+        event, sigma_min, sigma_max = (3,), 0.01, 10.0
+
+        def __init__(self, scale):
+            self.scale = scale
+
+        def __call__(self, x, sigma):
+            sigma = sigma[:, None] if isinstance(sigma, torch.Tensor) else sigma
+            return x * self.scale**2 / (self.scale**2 + sigma**2)
+
+        def sample(self, n, seed):
+            return self.scale * torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
+
+        def mode_of(self, x):
+            return (x[:, 0] > 0).long()
+
+    class Exact(Model):
+        def moments(self):
+            return [0.0] * 3, self.scale**2 * torch.eye(3)
+
+    class Drawn(Model):
+        def bind(self, ids, seed):
+            return lambda x, sigma: 0 * x + (100 * seed + ids)[:, None]
+
+    def plain(scale=1.0):
+        return Model(scale)
+
+    def exact():
+        return Exact(2.0)
+
+    def drawn():
+        return Drawn(1.0)
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="mine.py"):
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_name_makes_its_model(name):
+    model = make_model(name)
+    assert isinstance(model, Denoiser)
+    assert model.name == name
+    assert name in model.identity
+    assert 0 < model.sigma_min < model.sigma_max
+    x = torch.zeros(2, *model.event, dtype=model.dtype)
+    assert model.denoise(x, 1.0, None).shape == x.shape
+
+
+def test_an_unknown_name_gets_a_suggestion_and_the_list():
+    with pytest.raises(ValueError, match=r"no model 'fashoin'; did you mean 'fashion'\? The models are: gaussian, .*digits, or"):
+        make_model("fashoin")
+
+
+def test_no_suggestion_where_nothing_is_near():
+    with pytest.raises(ValueError, match=r"no model 'qqq'; The models are"):
+        make_model("qqq")
+
+
+def test_an_unknown_parameter_is_named():
+    with pytest.raises(ValueError, match=r"model gaussian: .*'dimension'; its parameters are: none"):
+        make_model("gaussian", dimension=3)
+
+
+def test_guidance_wraps_and_counts_both_passes():
+    model, plain = make_model("digits", guidance=2), make_model("digits")
+    assert (model.passes, plain.passes) == (2, 1)
+    assert model.identity != plain.identity
+    x, labels = torch.ones(2, *model.event), torch.tensor([1, 2])
+    free, label = plain.denoise(x, 1.0, None), plain.denoise(x, 1.0, labels)
+    torch.testing.assert_close(model.denoise(x, 1.0, labels), free + 2 * (label - free), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("params", "message"), [({"guidance": "2"}, "guidance is a number, not '2'"), ({"guidance": 2}, "has no classes")])
+def test_wrong_guidance(params, message):
+    with pytest.raises(ValueError, match=message):
+        make_model("gaussian", **params)
+
+
+def test_listing_and_importing_need_no_model_code():
+    code = """
+import sys
+from samplerbench.models import model_names
+model_names()
+print([name for name in sys.modules if ".exact." in name or ".nets." in name or "scipy" in name])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_model_of_one_s_own(write):
+    path = write(GOOD)
+    model = make_model(f"{path}:plain", scale=2.0)
+    assert model.name == "mine.py:plain"
+    assert model.event == (3,)
+    assert (model.sigma_min, model.sigma_max) == (0.01, 10.0)
+    x = torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], dtype=torch.float64)
+    torch.testing.assert_close(model.bind(torch.arange(2), 0)(x, 2.0), x / 2)
+    torch.testing.assert_close(model.denoise(x, torch.tensor([2.0, 2.0]), None), x / 2)
+    assert model.mode_of(-x).tolist() == [0, 0]
+    assert model.to("cpu") is model
+
+
+def test_a_denoiser_of_one_s_own(write):
+    text = """
+        from samplerbench.models import make_model
+
+        def plain():
+            return make_model("gaussian")
+    """
+    model, gaussian = make_model(f"{write(text)}:plain"), make_model("gaussian")
+    assert model.name == "mine.py:plain"
+    assert gaussian.identity in model.identity
+    assert model.identity != make_model(f"{write(text.replace('()', '( )'))}:plain").identity
+    x = torch.ones(2, *gaussian.event)
+    assert torch.equal(model.denoise(x, 1.0, None), gaussian.denoise(x, 1.0, None))
+    assert torch.equal(model.endpoint(x), gaussian.endpoint(x))
+
+
+def test_its_identity_follows_the_file_and_the_parameters(write):
+    first = make_model(f"{write(GOOD)}:plain").identity
+    assert make_model(f"{write(GOOD)}:plain").identity == first
+    assert make_model(f"{write(GOOD)}:plain", scale=2.0).identity != first
+    assert make_model(f"{write(GOOD.replace('10.0', '11.0'))}:plain").identity != first
+
+
+def test_its_reference_is_exact_or_sampled(write):
+    path = write(GOOD)
+    exact, sampled = make_model(f"{path}:exact").reference(), make_model(f"{path}:plain", scale=2.0).reference()
+    assert exact.n is None
+    assert np.array_equal(exact.cov, 4 * np.eye(3))
+    assert sampled.n == 50_000
+    np.testing.assert_allclose(sampled.cov, 4 * np.eye(3), atol=0.15)
+    assert exact.held_out(5).shape == (5, 3)
+    assert make_model(f"{write(GOOD.replace('def sample', 'def other'))}:plain").reference() is None
+
+
+def test_what_it_draws_per_sample_follows_the_rows(write):
+    model = make_model(f"{write(GOOD)}:drawn")
+    bound, x = model.bind(torch.tensor([5, 6, 7]), 2), torch.zeros(3, 3)
+    assert bound(x, 1.0)[:, 0].tolist() == [205, 206, 207]
+    assert bound.take(torch.tensor([2, 0]))(x[:2], 1.0)[:, 0].tolist() == [207, 205]
+    assert model.bind(torch.tensor([5]), 3)(x[:1], 1.0)[0, 0] == 305
+    assert bound(x, 1.0)[:, 0].tolist() == [205, 206, 207]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nothing_of_that_name", r"mine.py raised ModuleNotFoundError when it was imported: No module named"),
+        ("raise SystemExit(3)", "mine.py raised SystemExit when it was imported"),
+        ("def broken(:", "mine.py raised SyntaxError when it was imported"),
+        ("other = 1", "mine.py has no function plain"),
+        ("plain = 1", "mine.py has no function plain"),
+        ("def plain(): return [][0]", r"plain\(\) raised IndexError: list index out of range"),
+        (GOOD.replace("event, sigma_min, sigma_max = (3,), 0.01, 10.0", "event, sigma_min = (3,), 0.01"), "no attribute sigma_max"),
+        (GOOD.replace("(3,), 0.01", "3, 0.01"), "event is 3; it must be a tuple of positive integers"),
+        (GOOD.replace("0.01, 10.0", "10.0, 0.01"), "sigma_min 10.0 and sigma_max 0.01 must satisfy"),
+        (GOOD.replace("def __call__", "dtype = 'float32'\n        def call"), "dtype is 'float32'; it must be a torch dtype"),
+        (GOOD.replace("def __call__", "passes = 1.5\n\n        def call"), "passes is 1.5; it must be a whole number"),
+        (GOOD.replace("def __call__", "def call"), "returned Model, which is not callable"),
+    ],
+)
+def test_mistakes_in_the_file(write, text, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(f"{write(text)}:plain")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [("no.py:plain", "there is no file no.py"), ("no.py", "write no.py:FACTORY"), ("no.py:", "write no.py")],
+)
+def test_mistakes_in_the_spec(spec, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(spec)
+
+
+def test_a_parameter_that_the_factory_does_not_take(write):
+    with pytest.raises(ValueError, match=r"exact\(\) raised TypeError"):
+        make_model(f"{write(GOOD)}:exact", scale=2.0)
+
+
+def test_a_wrong_shape_is_named(write):
+    model = make_model(f"{write(GOOD.replace('return x *', 'return x[:, :2] *'))}:plain")
+    with pytest.raises(ValueError, match=r"mine.py:plain: the model returned \(4, 2\) for a batch \(4, 3\)"):
+        model.denoise(torch.zeros(4, 3), 1.0, None)
+
+
+def test_wrong_samples_and_moments_are_named(write):
+    path = write(GOOD.replace("torch.randn(n, 3", "torch.randn(n, 2").replace("[0.0] * 3", "[0.0] * 2"))
+    with pytest.raises(ValueError, match=r"sample\(50000, seed\) has shape \(50000, 2\), not \(50000, 3\)"):
+        make_model(f"{path}:plain").reference()
+    with pytest.raises(ValueError, match=r"moments\(\) gave shapes \(2,\) and \(3, 3\)"):
+        make_model(f"{path}:exact").reference()
+
+
+def test_another_device_needs_to(write):
+    with pytest.raises(TypeError, match="cannot move to cuda"):
+        make_model(f"{write(GOOD)}:plain").to("cuda")

@@ -1,0 +1,149 @@
+import json
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import BUDGETS, HOSTILE_MODEL, MODELS, ORDERS, synthetic_run
+
+from samplerbench.results.files import write_json
+from samplerbench.results.record import COLUMNS, NAMES
+from samplerbench.results.store import RunDir
+from samplerbench.results.table import ResultTable, load, rebuild
+from samplerbench.results.text import escape_markdown, interval, markdown_table, short
+
+
+def test_one_row_for_each_planned_cell_with_its_status(run):
+    table = load(run.path)
+    assert len(table) == len(run.cells()) == len(MODELS) * (len(ORDERS) * len(BUDGETS) + 2)
+    assert table.frame["status"].value_counts().to_dict() == {"ok": len(table) - 3, "failed": 1, "diverged": 1, "missing": 1}
+    assert len(table.ok) == len(table) - 3
+    missing = table.where(status="missing").frame.iloc[0]
+    assert missing["model"] == HOSTILE_MODEL or missing["model"] in MODELS
+    assert missing["fid_proxy"] is pd.NA
+
+
+def test_columns_are_those_of_the_record_then_others(run):
+    frame = load(run.path).frame
+    assert tuple(frame.columns[: len(NAMES)]) == NAMES
+    assert set(frame.columns[len(NAMES) :]) == {"extra_column", "cell"}
+    kinds = {"text": "string", "integer": "Int64", "number": "Float64", "flag": "boolean"}
+    assert all(str(frame[column.name].dtype) == kinds[column.kind] for column in COLUMNS)
+
+
+def test_csv_and_parquet_round_trip(tmp_path):
+    run = synthetic_run(tmp_path / "run", models=("m",))
+    table = rebuild(run.path)
+    for back in (load(run.path / "table.csv"), load(run.path / "table.parquet"), load(run.path)):
+        pd.testing.assert_frame_equal(back.frame, table.frame)
+        assert back.csv() == (run.path / "table.csv").read_text()
+
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=12)
+
+
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(st.lists(st.tuples(TEXTS, st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**62)), min_size=1, max_size=4))
+def test_csv_keeps_any_text_float_and_integer(tmp_path_factory, rows):
+    records = [{"model": "m", "reason": words, "rmse": number, "seed": seed} for words, number, seed in rows]
+    table = ResultTable.of(records)
+    path = tmp_path_factory.mktemp("csv") / "table.csv"
+    table.to_csv(path)
+    pd.testing.assert_frame_equal(ResultTable.from_csv(path).frame, table.frame)
+    assert sorted(zip(table.frame["reason"], table.frame["rmse"], table.frame["seed"], strict=True)) == sorted(rows)
+
+
+def test_order_of_rows_does_not_depend_on_the_order_of_arrival(run):
+    table = load(run.path)
+    shuffled = table.frame.sample(frac=1, random_state=1)
+    assert ResultTable.typed(shuffled).csv() == table.csv()
+
+
+def test_an_extended_cell_shows_its_old_numbers_until_there_are_new_ones(tmp_path):
+    run = RunDir.create(tmp_path)
+    run.plan("c", {"model": "m", "sampler": "heun", "samples": 100})
+    write_json(run.part("c", "quality.json"), {"samples": 50, "fid_proxy": 1.5, "status": "ok"})
+    row = load(tmp_path).frame.iloc[0]
+    assert (row["samples"], row["fid_proxy"], row["status"]) == (50, 1.5, "ok")
+
+
+def test_a_cell_planned_as_skipped_stays_so(tmp_path):
+    run = RunDir.create(tmp_path)
+    run.plan("c", {"model": "m", "sampler": "x", "status": "skipped", "reason": "needs labels"})
+    assert load(tmp_path).frame.loc[0, ["status", "reason"]].tolist() == ["skipped", "needs labels"]
+
+
+def test_wide_and_best_agree_with_brute_force(run):
+    table = load(run.path)
+    wide, best = table.wide("fid_proxy"), table.best_per_budget("fid_proxy")
+    assert list(wide.columns) == list(BUDGETS)
+    for row in best.itertuples():
+        column = wide.loc[row.model, row.slot].dropna()
+        assert row.fid_proxy == column.min()
+        assert row.curve == column.idxmin()
+    assert len(best) == len(MODELS) * len(BUDGETS)
+
+
+def test_adaptive_rows_compete_at_the_smallest_budget_they_fit_in(run):
+    line = load(run.path).wide("nfe").loc[("fashion", "torchdiffeq_dopri5")]
+    assert line[[1, 5, 10]].isna().all()
+    assert line[40] == 38.5  # of the two tolerances, the one with more evaluations
+
+
+def test_a_curve_is_named_by_what_differs():
+    def row(**columns):
+        return {"model": "m", "sampler": "ddim", "schedule": "karras", "steps": 4, "nfe": 4.0, "rmse": 1.0, "status": "ok", **columns}
+
+    same = ResultTable.of([row(), row(steps=8, nfe=8.0)]).wide("rmse", "steps")
+    assert same.index.get_level_values("curve").tolist() == ["ddim"]
+    rows = [row(), row(schedule="uniform"), row(params=json.dumps({"eta": 0.5}))]
+    names = ResultTable.of(rows).wide("rmse", "steps").index.get_level_values("curve")
+    assert sorted(names) == ["ddim · eta=0.5 · karras", "ddim · karras", "ddim · uniform"]
+
+
+def test_several_runs_are_kept_apart(tmp_path):
+    for name in ("a", "b"):
+        synthetic_run(tmp_path / name, models=("m",), budgets=(1, 5))
+    table = load([tmp_path / "a", tmp_path / "b"])
+    assert table.frame["run"].value_counts().to_dict() == {"a": len(table) // 2, "b": len(table) // 2}
+    assert "euler · a" in table.wide("rmse").index.get_level_values("curve")
+
+
+def test_loading_something_else_is_a_clear_error(tmp_path):
+    with pytest.raises(ValueError, match="is not a run directory"):
+        load(tmp_path)
+
+
+def test_an_empty_run_has_an_empty_table(tmp_path):
+    RunDir.create(tmp_path)
+    assert len(rebuild(tmp_path)) == 0
+    assert load(tmp_path / "table.csv").frame.columns.tolist() == list(NAMES)
+
+
+@settings(derandomize=True, deadline=None, max_examples=80)
+@given(st.lists(st.lists(st.text(alphabet="a|\\`\n\r<>*_ ~[](b&", max_size=8), min_size=2, max_size=2), min_size=1, max_size=3))
+def test_markdown_cells_cannot_break_out(rows):
+    lines = markdown_table(["x", "y"], rows).splitlines()
+    assert len(lines) == len(rows) + 2
+    for line in lines:
+        bare = line.replace("\\\\", "").replace("\\|", "")
+        assert bare.count("|") == 3
+        assert "<" not in bare.replace("\\<", "")
+
+
+def test_markdown_leaves_ordinary_names_alone():
+    assert escape_markdown("dpmpp_2m [1, 2]") == "dpmpp_2m [1, 2]"
+    assert escape_markdown("[x](y) __init__") == r"[x]\(y) \__init_\_" or escape_markdown("[x](y)") == r"[x]\(y)"
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(st.floats(1e-12, 1e12) | st.floats(-1e12, -1e-12))
+def test_short_keeps_three_digits(value):
+    assert float(short(value)) == pytest.approx(value, rel=5.1e-3)
+    assert len(short(value)) <= 9
+
+
+def test_interval_has_both_ends():
+    assert interval(2.0, 0.5) == "2 [1.02, 2.98]"
+    assert interval(2.0, None) == "2"
+    assert interval(None, 0.5) == "–"

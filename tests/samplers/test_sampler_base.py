@@ -1,0 +1,118 @@
+"""The loop and the linear step: what they own, what they leave alone, and what they compute."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from samplerbench.benchmarks.conformance.problems import Rational
+from samplerbench.samplers import (
+    Grid,
+    LinearMultistep,
+    LinearRow,
+    NoNoise,
+    SampleNoise,
+    Sampler,
+    Source,
+    get,
+    integrate,
+    jump,
+    karras,
+    make,
+    names,
+    non_default,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed(LinearMultistep):
+    """Plays the rows that it is given."""
+
+    name = "fixed"
+    source = Source("", "", "")
+    history = 2
+    rows: tuple[LinearRow, ...] = ()
+
+    def plan(self, grid):
+        return list(self.rows)
+
+
+ROWS = (
+    LinearRow(2.0, a=0.5, b=(0.5,)),  # lerp
+    LinearRow(1.5, a=1.0, b=(-0.3, 0.1), p=1.0, q=-1.0),  # eps memo, no scaling
+    LinearRow(1.0, a=0.7, b=(0.2, 0.4, -0.1), c=0.25, p=0.5, q=2.0),  # general memo, noise
+    jump(0.5),
+)
+GRID = Grid((2.0, 1.5, 1.0, 0.5, 0.0))
+
+
+def by_formula(x, noise, denoise):
+    """x <- a x + sum_j b_j m_{i-j} + c z, out of place."""
+    memos = []
+    for i, row in enumerate(ROWS):
+        memos.insert(0, row.p * x + row.q * denoise(x, row.sigma))
+        x = row.a * x + sum(b * m for b, m in zip(row.b, memos, strict=False)) + row.c * noise.at(i, 0.0, 0.0)()
+    return x
+
+
+def test_every_form_of_the_linear_step_is_the_formula():
+    noise = SampleNoise(0, torch.arange(5), (3,), torch.float64)
+    x = noise.initial()
+    expected = by_formula(x, noise, Rational())
+    torch.testing.assert_close(integrate(Fixed(rows=ROWS), Rational(), x, GRID, noise), expected, rtol=1e-14, atol=1e-14)
+
+
+def test_the_callers_tensor_is_kept_and_the_copy_is_stepped_in_place():
+    x = torch.ones(2, 3)
+    before = x.clone()
+    seen = []
+
+    def denoise(x, sigma):
+        seen.append(x.data_ptr())
+        return torch.zeros_like(x)
+
+    make("euler").sample(denoise, x, karras(4, 0.1, 2.0), NoNoise())
+    assert torch.equal(x, before)
+    assert len(set(seen)) == 1
+    assert x.data_ptr() not in seen
+
+
+def test_on_step_gets_copies_of_every_state():
+    states, levels = [], []
+
+    def watch(i, level, x):
+        assert i == len(states)
+        states.append(x)
+        levels.append(level)
+
+    grid = karras(5, 0.1, 2.0)
+    end = integrate(make("heun"), Rational(), torch.ones(2, 3), grid, NoNoise(), on_step=watch)
+    assert levels == list(grid.sigma[1:])
+    assert torch.equal(states[-1], end)
+    assert len({state.data_ptr() for state in states}) == 5
+
+
+def test_noise_is_asked_for_only_where_the_row_has_some():
+    rows = (LinearRow(2.0, a=0.5, b=(0.5,)), jump(1.0))
+    integrate(Fixed(rows=rows), Rational(), torch.ones(1, 2), Grid((2.0, 1.0, 0.0)), NoNoise())
+
+
+def test_a_plan_of_the_wrong_length_is_refused():
+    with pytest.raises(ValueError, match=r"fixed: plan\(\) gave 1 rows for a grid of 2 steps"):
+        integrate(Fixed(rows=(jump(1.0),)), Rational(), torch.ones(1, 2), Grid((2.0, 1.0, 0.0)), NoNoise())
+
+
+@pytest.mark.parametrize("name", names())
+def test_declarations_are_complete(name):
+    cls = get(name)
+    assert isinstance(make(name), Sampler)
+    assert cls.__doc__
+    assert cls.source.key
+    assert cls.source.where
+    assert cls.source.url.startswith("https://")
+    assert not cls.same_as or cls.same_as in names()
+
+
+def test_non_default_fields_are_the_configuration():
+    assert non_default(make("ddim")) == {}
+    assert non_default(make({"name": "ddim", "eta": 0.5})) == {"eta": 0.5}

@@ -1,0 +1,73 @@
+"""The traced plan of a single-step method is its update rule."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.benchmarks.conformance.problems import ThreeModes
+from samplerbench.samplers import Grid, LinearStages, NoNoise, Source, get, integrate, karras, make, names
+from samplerbench.samplers.methods.heun import EDMStochastic
+
+STAGED = [name for name in names() if issubclass(get(name), LinearStages) and not get(name).stochastic]
+
+
+def test_there_are_staged_methods():
+    assert {"heun", "dpm_solver_2", "dpm_solver_3"} <= set(STAGED)
+
+
+@pytest.mark.parametrize("spec", [*STAGED, {"name": "dpm_solver_2", "r1": 0.3}, {"name": "dpm_solver_3", "r1": 0.2}], ids=str)
+def test_plan_equals_the_update_on_tensors(spec):
+    sampler, problem = make(spec), ThreeModes()
+    for cur, nxt in karras(12, 0.01, 80.0, to_zero=False).intervals():
+        x = problem.start * cur
+        eager = sampler.update(x.clone(), problem, cur, nxt)
+        traced = integrate(sampler, problem, x, Grid((cur, nxt)), NoNoise())
+        assert float((traced - eager).abs().max()) <= 1e-13 * float(x.abs().max())
+
+
+@pytest.mark.parametrize("name", STAGED)
+def test_the_step_to_zero_is_one_evaluation(name):
+    problem, x = ThreeModes(), torch.ones(3, 2, dtype=torch.float64)
+    end = make(name).sample(problem, x, Grid((2.0, 0.0)), NoNoise())
+    assert torch.equal(end, problem(x, 2.0))
+    assert make(name).nfe(Grid((2.0, 0.0))) == 1
+
+
+def test_churn_of_zero_is_heun():
+    grid = karras(8, 0.02, 20.0)
+    assert EDMStochastic(churn=0.0).plan(grid) == make("heun").plan(grid)
+
+
+def test_churn_raises_the_level_within_its_range_only():
+    grid = karras(10, 0.02, 80.0)
+    rows = EDMStochastic(churn=2.0, s_min=0.1, s_max=40.0, s_noise=1.0).plan(grid)
+    for row, cur in zip(rows, grid.sigma, strict=False):
+        hat = row.stages[0].sigma
+        assert hat == pytest.approx(cur * 1.2 if 0.1 <= cur <= 40 else cur)
+        assert row.before**2 == pytest.approx(hat**2 - cur**2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere(LinearStages):
+    """Begins with an evaluation away from its state, which the step cannot express."""
+
+    name = "elsewhere"
+    source = Source("", "", "")
+
+    def update(self, x, denoise, cur, nxt):
+        return denoise(2.0 * x, cur)
+
+
+def test_the_first_evaluation_is_at_the_state():
+    with pytest.raises(ValueError, match="first evaluation"):
+        Elsewhere().plan(Grid((2.0, 1.0)))
+
+
+def test_a_step_to_zero_does_not_read_a_broken_state():
+    """0 times inf is NaN: a weight of 0 must not multiply."""
+    row = make("heun").plan(Grid((2.0, 0.0)))[0]
+    x = torch.tensor([[np.inf]])
+    end, _ = make("heun").step(x, row, (), lambda x, sigma: torch.zeros_like(x), None)
+    assert end.tolist() == [[0.0]]

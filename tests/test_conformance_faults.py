@@ -1,0 +1,272 @@
+"""Each check of the conformance suite catches the fault that it is there for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.benchmarks.conformance import check_sampler
+from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source, make
+from samplerbench.samplers.base import Declared
+from samplerbench.samplers.methods.ancestral import DDPM
+from samplerbench.samplers.methods.dpmpp import DPMpp2M
+from samplerbench.samplers.methods.euler import Euler
+from samplerbench.samplers.methods.heun import Heun
+from samplerbench.samplers.methods.scipy import ScipyODE
+
+HISTORY: list[torch.Tensor] = []
+
+
+def faulty(base: type) -> Any:
+    """A frozen dataclass from a class body."""
+
+    def decorate(cls: type) -> type:
+        made = dataclass(frozen=True, kw_only=True)(type(cls.__name__, (base,), dict(vars(cls)) | {"__module__": __name__}))
+        globals()[cls.__name__] = made
+        return made
+
+    return decorate
+
+
+@faulty(DPMpp2M)
+class WrongWeight:
+    """The extrapolation at twice its length."""
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        rows, h_prev = [], math.inf
+        for cur, nxt in grid.intervals():
+            r, h = nxt / cur, math.log(cur / nxt) if nxt > 0 else 0.0
+            w = h / h_prev
+            rows.append(LinearRow(cur, a=r, b=((1 - r) * (1 + w), -(1 - r) * w) if w else (1 - r,)))
+            h_prev = h
+        return rows
+
+
+@faulty(Euler)
+class Boastful:
+    """Declares an order that it does not have."""
+
+    order = 2
+
+
+@faulty(Heun)
+class Modest:
+    """Declares less than it has: the bound is two-sided."""
+
+    order = 1
+
+
+@faulty(Heun)
+class Miscounts:
+    """Forgets that the last step is cheaper."""
+
+    def nfe(self, grid: Grid) -> int:
+        return 2 * len(grid)
+
+
+@faulty(Euler)
+class Remembers:
+    """Keeps the first denoised image it ever saw."""
+
+    def step(self, x, row, past, denoise, noise):
+        x, memo = Euler.step(self, x, row, past, denoise, noise)
+        HISTORY.append(x[0, 0].clone())
+        return x.add_(HISTORY[-2] * 1e-3 if len(HISTORY) > 1 else 0), memo
+
+
+@faulty(Euler)
+class DrawsElsewhere:
+    """Takes its noise from the global generator, and hides it."""
+
+    def step(self, x, row, past, denoise, noise):
+        torch.randn(1)
+        return Euler.step(self, x, row, past, denoise, noise)
+
+
+@faulty(Euler)
+class OverwritesDenoised:
+    def step(self, x, row, past, denoise, noise):
+        d = denoise(x, row.sigma)
+        return d.mul_(row.b[0]).add_(x, alpha=row.a), None
+
+
+@faulty(DPMpp2M)
+class OverwritesMemo:
+    def step(self, x, row, past, denoise, noise):
+        x, memo = DPMpp2M.step(self, x, row, past, denoise, noise)
+        if past:
+            past[0].mul_(1.5)
+        return x, memo
+
+
+@faulty(Euler)
+class OverwritesLatents:
+    def sample(self, denoise, x, grid, noise):
+        x.mul_(1.0 + 1e-9)
+        return Euler.sample(self, denoise, x, grid, noise)
+
+
+@faulty(Euler)
+class TensorRows:
+    """Coefficients as numpy scalars."""
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        return [LinearRow(np.float64(cur), a=np.float64(nxt / cur), b=(np.float64(1 - nxt / cur),)) for cur, nxt in grid.intervals()]
+
+
+@faulty(Euler)
+class Drifts:
+    """Weights that do not sum to 1."""
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur + 1e-9,)) for cur, nxt in grid.intervals()]
+
+
+@faulty(Euler)
+class DividesByZero:
+    """Fails on the step to 0."""
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        return [LinearRow(cur, a=math.exp(math.log(nxt / cur)), b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
+
+
+@faulty(Euler)
+class NotFinite:
+    """NaN on the step to 0."""
+
+    def step(self, x, row, past, denoise, noise):
+        x, memo = Euler.step(self, x, row, past, denoise, noise)
+        return (x * math.nan if row.a == 0 else x), memo
+
+
+@faulty(Euler)
+class Promotes:
+    """A float32 state becomes float64."""
+
+    def sample(self, denoise, x, grid, noise):
+        return Euler.sample(self, denoise, x, grid, noise).double()
+
+
+@faulty(Euler)
+class Couples:
+    """Uses the mean over the batch."""
+
+    def step(self, x, row, past, denoise, noise):
+        x, memo = Euler.step(self, x, row, past, denoise, noise)
+        return x.add_(1e-6 * x.mean()), memo
+
+
+@faulty(DDPM)
+class TooQuiet:
+    """Half of the noise."""
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        return [row._replace(c=row.c / 2) for row in DDPM.plan(self, grid)]
+
+
+@faulty(DDPM)
+class SecretNoise:
+    """Draws although it declares that it does not."""
+
+    stochastic = False
+
+
+@faulty(Euler)
+class OutOfRange:
+    """Evaluates below the last level of the grid."""
+
+    def step(self, x, row, past, denoise, noise):
+        denoise(x, 0.5 * row.sigma)
+        return Euler.step(self, x, row, past, denoise, noise)
+
+    def nfe(self, grid: Grid) -> int:
+        return 2 * len(grid)
+
+
+@faulty(Euler)
+class NotTheSame:
+    same_as = "heun"
+
+
+@faulty(ScipyODE)
+class Deaf:
+    """Ignores its tolerance."""
+
+    name = "deaf"
+    method = "RK45"
+    batch_coupled = True
+
+    def sample(self, denoise, x, grid, noise):
+        return make({"name": "scipy_rk45", "rtol": 1e-2, "atol": 1e-2}).sample(denoise, x, grid, noise)
+
+
+@dataclass
+class Mutable(Declared):
+    name = "mutable"
+    source = Source("", "", "")
+    order = 1
+    kept: list[int] = field(default_factory=list)
+
+    def nfe(self, grid: Grid) -> int:
+        return len(grid)
+
+    def sample(self, denoise, x, grid, noise):
+        return Euler().sample(denoise, x, grid, noise)
+
+
+@pytest.mark.parametrize(
+    ("cls", "failing"),
+    [
+        (WrongWeight, "order"),
+        (Boastful, "order"),
+        (Modest, "order"),
+        (Miscounts, "nfe"),
+        (Remembers, "repeatable"),
+        (DrawsElsewhere, "repeatable"),
+        (OverwritesDenoised, "arguments untouched"),
+        (OverwritesMemo, "arguments untouched"),
+        (OverwritesLatents, "arguments untouched"),
+        (TensorRows, "plan"),
+        (Drifts, "algebra"),
+        (Drifts, "translation"),
+        (DividesByZero, "finite"),
+        (NotFinite, "finite"),
+        (Promotes, "finite"),
+        (Couples, "batch independence"),
+        (TooQuiet, "moments"),
+        (TooQuiet, "weak order"),
+        (SecretNoise, "order"),
+        (OutOfRange, "levels"),
+        (NotTheSame, "same as"),
+        (Deaf, "tolerance"),
+        (Mutable, "value object"),
+    ],
+)
+def test_a_fault_is_found(cls: type, failing: str) -> None:
+    HISTORY.clear()
+    result = check_sampler(cls(), fast=True)
+    assert not result.passed
+    assert failing in {check.name for check in result.failures}
+
+
+def test_a_sampler_that_raises_has_failed_with_the_reason() -> None:
+    detail = {check.name: check.detail for check in check_sampler(DividesByZero(), fast=True).failures}["finite"]
+    assert detail == "raised ValueError: math domain error"
+
+
+def test_fewer_memos_are_available_at_the_start() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Greedy(LinearMultistep):
+        name = "greedy"
+        source = Source("", "", "")
+
+        def plan(self, grid: Grid) -> list[LinearRow]:
+            return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur - 0.1, 0.1)) for cur, nxt in grid.intervals()]
+
+    failures = {check.name: check.detail for check in check_sampler(Greedy(), fast=True).failures}
+    assert failures["algebra"] == "row 0 reads 1 memos of earlier steps, of 0"
