@@ -81,7 +81,7 @@ def endpoint_columns(model: Denoiser, truth: Endpoints, shards: Sequence[Arrays]
     """The four ``rmse`` columns, and how well the reference itself is resolved."""
     x = kept(shards)
     error = endpoint_error(x.reshape(len(x), -1), truth.x[: len(x)].reshape(len(x), -1))
-    record: Record = {"rmse": error.rmse, "rmse_se": error.rmse_se, "rmse_median": error.rmse_median, "rmse_resolution": truth.change}
+    record: Record = {"rmse": error.rmse, "rmse_se": error.rmse_se, "rmse_median": error.rmse_median, "rmse_resolution": truth.resolution}
     if truth.modes is not None:
         modes = model.mode_of(torch.from_numpy(x).to(device))
         assert modes is not None

@@ -49,7 +49,7 @@ class Reference:
         n: size of the reference set; None if the moments are exact.
         held_out: ``held_out(n)`` gives features ``(min(n, available), d)`` of real or exact samples that are not in the reference set.
         identity: data set, preprocessing, extractor and reference hash in one string.
-        converged: ``(m, d)`` features of converged samples of the *same model*, from latents that no run uses; None if they must be computed.
+        converged: ``(m, d)`` features of converged samples of the *same model*, from latents that no run uses; None: to be computed.
         clamp: data range that samples are clamped to before the extractor, or None.
     """
 

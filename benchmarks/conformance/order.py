@@ -2,7 +2,8 @@
 
 A sampler's own start-up caps the order that can be seen: one first-order step among N leaves a global error of second order,
 whatever the method is. So the state is set to the exact flow after each of the first ``history`` steps, while the memos come from
-the steps themselves. One problem or one grid is not enough either: errors cancel.
+the steps themselves. One problem or one grid is not enough either: errors cancel. On a Gaussian they may even cancel for good (the
+midpoint rule in sigma is of third order on every Gaussian: docs/findings.md), so the linear problem bounds a slope from below only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Source, StepNoise, integrate
 from .check import Check
-from .problems import GRIDS, Problem, problems, uneven
+from .problems import GRIDS, Problem, ThreeModes, problems, uneven
 
 STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
@@ -78,7 +79,7 @@ def check_order(sampler: Any, *, fast: bool) -> list[Check]:
     shipped = {key: entry["as_shipped_slope"] for key, entry in table.items()}
     gaussian = _measure(sampler, problems()[0], uneven)
     order = sampler.order
-    right = order is None or all(abs(slope - order) < MARGIN for slope in slopes.values())
+    right = order is None or all(_fits(slope, order, exactly=key.startswith(ThreeModes.name)) for key, slope in slopes.items())
     enough = order is None or all(slope > order + 1 - MARGIN for slope in local.values())
     declared = "none declared" if order is None else f"declared {order}"
     return [
@@ -87,6 +88,11 @@ def check_order(sampler: Any, *, fast: bool) -> list[Check]:
         Check("order as shipped", True, f"{_span(shipped)} with its own start-up (measured only)", shipped),
         Check("order, uneven steps", True, f"{gaussian['slope']:.2f} on steps that alternate as 1 to 2 (measured only)", gaussian),
     ]
+
+
+def _fits(slope: float, order: int, *, exactly: bool) -> bool:
+    """Whether a measured slope is the declared order, or at least not below it."""
+    return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
 
 
 def _prepare(history: int) -> None:

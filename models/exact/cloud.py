@@ -11,9 +11,6 @@ from torch import Tensor
 from ..card import Card, load_card
 from .base import ExactModel, FloatArray, fingerprint
 
-COLUMNS = 64
-"""Points are padded to a multiple of this, so that no column of a matrix product falls into a remainder loop either."""
-
 
 class PointCloud(ExactModel):
     r"""x0 is one of N points y_j, each equally likely.
@@ -44,14 +41,12 @@ class PointCloud(ExactModel):
         self.name, self.event = name, tuple(points.shape[1:])
         self.classes = 0 if labels is None else int(labels.max()) + 1
         self.identity = fingerprint(name, version, points, *(() if labels is None else (labels,)))
-        self._count = len(points)
-        padding = -len(points) % COLUMNS
-        self._points = torch.nn.functional.pad(points.reshape(len(points), -1).double(), (0, 0, 0, padding))
+        self._points = points.reshape(len(points), -1).double()
         self._norms = self._points.square().sum(1)
         self._apart = torch.cdist(self._points, self._points, compute_mode="donot_use_mm_for_euclid_dist").square()
-        self._log_prior = torch.nn.functional.pad(_log_prior(len(points), labels, self.classes), (0, padding), value=-math.inf)
+        self._log_prior = _log_prior(len(points), labels, self.classes)
         # The density has no width of its own. Below a fraction of the smallest gap between points, every flow line leads straight to one.
-        gaps = self._apart[: self._count, : self._count] + torch.diag(torch.full((self._count,), math.inf, dtype=torch.float64))
+        gaps = self._apart + torch.diag(torch.full((len(points),), math.inf, dtype=torch.float64))
         self.scale = float(gaps.min().sqrt()) / 8
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -65,11 +60,11 @@ class PointCloud(ExactModel):
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Points drawn with replacement. The first m of n samples do not depend on n."""
-        return self._points.cpu().numpy()[(rng.random(n) * self._count).astype(np.int64)]
+        return self._points.cpu().numpy()[(rng.random(n) * len(self._points)).astype(np.int64)]
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Of the N points, divided by N: they are the distribution, not a sample of it."""
-        points = self._points[: self._count].cpu().numpy()
+        points = self._points.cpu().numpy()
         return points.mean(0), np.cov(points, rowvar=False, bias=True)
 
     def responsibilities(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
@@ -78,14 +73,14 @@ class PointCloud(ExactModel):
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._log_joint(x, sigma, labels).softmax(1)
 
-        return self.chunked(rows, x, sigma, labels)[:, : self._count]
+        return self.chunked(rows, x, sigma, labels)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Mean and covariance of the points under p(j | x)."""
         mean = self.chunked(self.denoise_rows, x, sigma, None)
-        points, cov = self._points[: self._count], []
+        cov = []
         for m, weights in zip(mean, self.responsibilities(x, sigma), strict=True):
-            offset = (points - m) * weights.sqrt()[:, None]
+            offset = (self._points - m) * weights.sqrt()[:, None]
             cov.append(offset.T @ offset)
         return mean, torch.stack(cov) if cov else mean.new_zeros(0, self.dim, self.dim)
 
@@ -104,9 +99,9 @@ class PointCloud(ExactModel):
         return self.chunked(rows, x, sigma, labels)
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """The exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, padded N)``; -inf for padding and for points of other classes."""
+        """The exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for points of other classes."""
         prior = self._log_prior[-1] if labels is None else self._log_prior[labels]
-        near = (x @ self._points.T - 0.5 * self._norms + prior).argmax(1)
+        near = (x @ self._points.T - 0.5 * self._norms).argmax(1)
         centre = self._points[near]
         offset = x - centre
         along = offset @ self._points.T - (offset * centre).sum(1, keepdim=True)

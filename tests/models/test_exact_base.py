@@ -8,8 +8,8 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from samplerbench.models.exact import flow
 from samplerbench.models.exact.base import CHUNK, ExactModel, product
-from samplerbench.models.exact.flow import flow_rows
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 
@@ -103,9 +103,17 @@ def test_flow_solver_equals_the_closed_form_of_a_gaussian() -> None:
     model = gaussian()
     x = states(model, 6, 80.0)
     for sigma_to in (20.0, 0.3, 1e-4, 300.0):
-        numeric = flow_rows(lambda rows, sigma, _: model.denoise(rows, sigma), x, 80.0, sigma_to, model.scale, 1e-12)
+        numeric = flow.flow_rows(lambda rows, sigma, _: model.denoise(rows, sigma), x, 80.0, sigma_to, model.scale, 1e-12)
         torch.testing.assert_close(numeric, model.flow(x, 80.0, sigma_to), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(ExactModel.land(model, model.flow(x, 80.0, 1e-4), 1e-4, None), model.endpoint(x), rtol=0, atol=1e-12)
+
+
+def test_a_step_that_is_too_long_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = gaussian()
+    x = states(model, 3, 1.0)
+    monkeypatch.setattr(flow, "FIRST_STEP", 3.0)
+    numeric = flow.flow_rows(lambda rows, sigma, _: model.denoise(rows, sigma), x, 1.0, 0.01, model.scale, 1e-12)
+    torch.testing.assert_close(numeric, model.flow(x, 1.0, 0.01), rtol=0, atol=1e-11)
 
 
 @MODELS

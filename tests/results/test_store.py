@@ -15,7 +15,7 @@ def test_creation_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match="is a file, not a run directory"):
         RunDir.create(tmp_path / "file")
-    with pytest.raises(ValueError, match="cannot write to .*file/below"):
+    with pytest.raises(ValueError, match=r"cannot write to .*file/below"):
         RunDir.create(tmp_path / "file" / "below")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("x")

@@ -1,6 +1,7 @@
 """Grids and schedules: their ends, their order, and the limits that connect them."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -60,7 +61,7 @@ def test_rho_one_is_uniform_in_sigma(n, low, high):
 @given(n=steps, low=lows, high=highs)
 def test_steps_in_lambda_are_equal(n, low, high):
     lam = uniform_lambda(n, low, high, to_zero=False).lam
-    assert [b - a for a, b in zip(lam, lam[1:], strict=False)] == pytest.approx([math.log(high / low) / n] * n, rel=1e-9)
+    assert [b - a for a, b in pairwise(lam)] == pytest.approx([math.log(high / low) / n] * n, rel=1e-9)
 
 
 def test_time_of_the_exploding_process_is_its_level():

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
 from samplerbench.samplers import NoNoise, SampleNoise
 from samplerbench.samplers.noise import normal, philox
@@ -50,17 +51,13 @@ def test_moments_and_shape_of_a_normal():
     n = z.size
     for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
         assert abs((z**power).mean() - moment) < 4 * np.sqrt(variance / n)
-    from scipy.stats import kstest
-
     assert kstest(z, "norm").pvalue > 1e-3
 
 
 def test_ids_steps_draws_seeds_and_elements_are_independent():
     ids = torch.arange(1000)
-    streams = [
-        normal(seed, ids + first, word, draw, 8)
-        for seed, first, word, draw in [(1, 0, 0, 0), (2, 0, 0, 0), (1, 1000, 0, 0), (1, 0, 1, 0), (1, 0, 0, 1)]
-    ]
+    keys = [(1, 0, 0, 0), (2, 0, 0, 0), (1, 1000, 0, 0), (1, 0, 1, 0), (1, 0, 0, 1)]
+    streams = [normal(seed, ids + first, word, draw, 8) for seed, first, word, draw in keys]
     for a, b in itertools.combinations(streams, 2):
         assert abs(float((a * b).mean())) < 4 / np.sqrt(a.numel())
     z = streams[0]

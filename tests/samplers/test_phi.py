@@ -12,22 +12,22 @@ from samplerbench.samplers.phi import phi
 
 
 def series(k: int, h: float) -> float:
-    """The sum over j of h^j / (j + k)! in fractions, far beyond convergence for |h| <= 12."""
+    """The sum over j of h^j / (j + k)! in fractions, converged to rounding for |h| <= 12."""
     x, term, total = Fraction(h), Fraction(1, math.factorial(k)), Fraction(0)
-    for j in range(120):
+    for j in range(60 if abs(h) > 2 else 25):
         total += term
         term *= x / (j + k + 1)
     return float(total)
 
 
 @pytest.mark.parametrize("k", range(5))
-@given(h=st.floats(-12, 12))
+@given(h=st.integers(-1536, 1536).map(lambda i: i / 128))
 def test_phi_to_twelve_digits(k, h):
     assert phi(k, h) == pytest.approx(series(k, h), rel=1e-12 if abs(h) < 1 or k < 2 else 1e-11)
 
 
 @pytest.mark.parametrize("k", range(5))
-@pytest.mark.parametrize("h", [1 - 1e-12, 1.0, -1.0, -1 + 1e-12, 1e-9, -1e-300, 0.0])
+@pytest.mark.parametrize("h", [1 - 1e-12, 1.0, -1.0, -1 + 1e-12, 2.0**-30, -(2.0**-40), 0.0])
 def test_phi_where_the_branches_meet_and_at_zero(k, h):
     assert phi(k, h) == pytest.approx(series(k, h), rel=1e-14)
 

@@ -1,0 +1,66 @@
+import pytest
+
+from samplerbench.results.curves import problems
+from samplerbench.results.report.answer import answer
+from samplerbench.results.table import ResultTable
+
+
+def row(sampler, value, se=1.0, budget=10, **more):
+    fixed = {"model": "m", "schedule": "karras", "status": "ok", "steps": budget, "nfe": float(budget)}
+    return {**fixed, "sampler": sampler, "budget": budget, "fid_proxy": value, "fid_proxy_se": se, **more}
+
+
+def findings(*rows):
+    ((_, frame),) = problems(ResultTable.of(rows).frame)
+    found = answer(frame)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict", "rivals"),
+    [
+        ([row("euler", 20.0), row("heun", 10.0)], "better than Euler", ()),
+        ([row("euler", 13.0), row("heun", 10.0)], "inconclusive", ("euler",)),
+        ([row("euler", 20.0), row("heun", 10.0, se=None)], "inconclusive", ("euler",)),
+        ([row("euler", 10.0), row("heun", 20.0)], "Euler is best", ()),
+        ([row("euler", 10.0), row("heun", 10.0)], "same as Euler", ("heun",)),
+        ([row("dpmpp_2m", 9.0), row("heun", 10.0)], "no Euler to compare with", ("heun",)),
+        ([row("euler", 20.0), row("heun", 1.0, status="failed")], "Euler is best", ()),
+    ],
+)
+def test_verdict_follows_from_the_intervals(rows, verdict, rivals):
+    (best,) = findings(*rows).best
+    assert (best.verdict, best.rivals) == (verdict, rivals)
+
+
+def test_intervals_are_95_percent_and_touch_exactly_where_they_should():
+    for gap, verdict in ((2 * 1.96 - 0.01, "inconclusive"), (2 * 1.96 + 0.01, "better than Euler")):
+        assert findings(row("euler", 10 + gap), row("heun", 10.0)).best[0].verdict == verdict
+
+
+def test_sentences_name_the_winners_the_doubts_and_the_jump():
+    found = findings(
+        *(row(name, 200.0, budget=1, fid_proxy_raw=201.0, fid_proxy_floor=0.5) for name in ("euler", "heun")),
+        *(row("euler", 20.0), row("heun", 10.0), row("euler", 5.0, budget=40), row("heun", 4.9, budget=40, fid_flag="too few")),
+    )
+    said = " ".join(found.sentences)
+    assert "Lowest FID proxy: heun at 10 and 40 NFE." in said
+    assert "better than Euler at 10 NFE" in said
+    assert "inconclusive against Euler at 40 NFE" in said
+    assert "no better than Euler at 1 NFE" in said
+    assert "The jump in one step (euler) has a plug-in distance of 201, 402 times" in said
+    assert "flagged † at 40 NFE" in said
+
+
+def test_without_a_fid_the_next_measure_answers_and_without_any_none():
+    rows = [row("euler", None, rmse=0.5), row("heun", None, rmse=0.1, rmse_se=0.01)]
+    assert findings(*rows).measure.name == "rmse"
+    ((_, frame),) = problems(ResultTable.of([row("euler", None)]).frame)
+    assert answer(frame) is None
+
+
+def test_different_estimators_are_never_ranked_together():
+    rows = [row("euler", 20.0, estimator="a"), row("heun", 1.0, estimator="b"), row("ddim", None, status="failed")]
+    parts = dict(problems(ResultTable.of(rows).frame))
+    assert {title: sorted(part["sampler"]) for title, part in parts.items()} == {"m · a": ["ddim", "euler"], "m · b": ["heun"]}

@@ -1,0 +1,49 @@
+import json
+
+import pytest
+
+from samplerbench.results.perf import perf_markdown, read_perf
+
+
+def benchmark(name, median, group=None):
+    stats = {"min": median / 2, "max": median * 2, "median": median, "iqr": median / 10, "ops": 1 / median, "rounds": 7}
+    return {"name": name, "fullname": f"benchmarks/perf/{name}", "group": group, "stats": stats}
+
+
+@pytest.fixture
+def path(tmp_path):
+    content = {
+        "machine_info": {"system": "Linux", "machine": "x86_64", "cpu": {"brand_raw": "Fast CPU"}},
+        "commit_info": {"id": "abc"},
+        "datetime": "2025-01-01T00:00:00",
+        "benchmarks": [benchmark("slow", 2.5), benchmark("fast|er", 3.2e-6, "step"), benchmark("mid", 4e-3, "step")],
+    }
+    (tmp_path / "perf.json").write_text(json.dumps(content))
+    return tmp_path / "perf.json"
+
+
+def test_every_benchmark_is_a_row(path):
+    frame = read_perf(path)
+    assert frame["name"].tolist() == ["slow", "fast|er", "mid"]
+    assert frame["group"].tolist() == ["", "step", "step"]
+    assert frame["median"].tolist() == [2.5, 3.2e-6, 4e-3]
+    assert set(frame["machine"]) == {"Fast CPU, Linux"}
+    assert len(read_perf([path, path])) == 6
+
+
+def test_markdown_has_readable_times(path):
+    text = perf_markdown(read_perf(path))
+    assert "2.5 s" in text
+    assert "3.2 µs" in text
+    assert "400 µs" in text  # the interquartile range of mid
+    assert r"fast\|er" in text
+    assert text.endswith("Measured on Fast CPU, Linux.\n")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"benchmarks": [{"name": "x"}]}', '{"benchmarks": [1]}'])
+def test_something_else_is_a_clear_error(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(ValueError, match="is not a JSON file of pytest-benchmark"):
+        read_perf(tmp_path / "x.json")
+    with pytest.raises(ValueError, match="run `make perf`"):
+        read_perf(tmp_path / "none.json")

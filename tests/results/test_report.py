@@ -1,0 +1,146 @@
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from synthetic import HOSTILE_MODEL, HOSTILE_SAMPLER, synthetic_run
+
+from samplerbench.results.report import write_report
+from samplerbench.results.report.provenance import command_of, sections_of
+from samplerbench.results.store import RunDir
+from samplerbench.results.table import load
+
+
+class Page(HTMLParser):
+    """The tags, the texts and the scripts of a page."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.words, self.scripts, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_data(self, data):
+        if not self.open:
+            self.words.append(data)
+        elif self.open[-1] == "script":
+            self.scripts.append(data)
+
+    def named(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def path(run, tmp_path_factory):
+    return write_report(run.path, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def page(path):
+    return Page(path.read_text())
+
+
+def test_the_page_is_one_file_that_reaches_for_nothing(path, page):
+    assert path.stat().st_size < 8e6
+    links = [attrs[key] for _, attrs in page.tags for key in ("src", "href", "action", "data", "srcset") if attrs.get(key)]
+    assert all(link.startswith(("data:", "#")) for link in links)
+    assert not page.named("link")
+    assert not page.named("iframe")
+    (policy,) = [attrs["content"] for attrs in page.named("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    styles = re.findall(r"<style>(.*?)</style>", path.read_text(), re.S)
+    assert not any("url(" in style or "@import" in style for style in styles)
+
+
+def test_hostile_names_are_shown_and_not_obeyed(page):
+    assert HOSTILE_SAMPLER in "".join(page.words)
+    assert HOSTILE_MODEL in "".join(page.words)
+    assert len(page.named("script")) == 3
+    assert not [attrs for _, attrs in page.tags if any(name.startswith("on") for name in attrs)]
+    assert all(attrs["src"].startswith("data:image/png") for attrs in page.named("img"))
+
+
+def test_plot_data_is_json_whose_labels_are_escaped(page):
+    plots = json.loads(page.scripts[0])
+    assert [plot["title"] for plot in plots] == ["evil|&lt;b&gt;model&lt;/b&gt;", "fashion", "gmm-2d"]
+    labels = [text for plot in plots for curve in plot["curves"] for text in (curve["name"], *curve["hover"])]
+    assert not any("<" in label.replace("<b>", "").replace("</b>", "").replace("<br>", "") for label in labels)
+    curves = {curve["name"]: curve for curve in plots[1]["curves"]}
+    assert curves["euler"]["x"]["nfe"] == [1, 5, 10, 40]  # one step is on the plot
+    assert len(curves["ddpm"]["x"]["nfe"]) == 3  # the diverged row is not
+
+
+def test_every_row_is_listed_with_its_reason(page, run):
+    rows = [attrs for attrs in page.named("tr") if "data-status" in attrs]
+    assert sorted(attrs["data-status"] for attrs in rows) == sorted(load(run.path).frame["status"])
+    words = "".join(page.words)
+    for reason in ("3 of 1000 samples are not finite", "fewer than 15 samples a feature", "not run yet", f"ValueError: {HOSTILE_SAMPLER}"):
+        assert reason in words
+
+
+def test_pictures_have_words_and_the_first_column_is_the_jump(page):
+    alts = [attrs["alt"] for attrs in page.named("img")]
+    assert "Samples of fashion by heun at 10 network evaluations" in alts
+    assert len(alts) == len(set(alts))
+    assert "".join(page.words).count("one step: the jump") == 3
+
+
+def test_headings_do_not_skip_a_level(page):
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_provenance_has_everything_in_run_json(page, run):
+    words = "".join(page.words)
+    assert "samplerbench run quick --out demo" in words
+    entries = {key: value for section in sections_of(run.run()) for key, value in section.entries}
+    assert entries["git.commit"] == "0123abc"
+    assert all(key in words and value in words for key, value in entries.items())
+
+
+def test_provenance_flattens_lists_and_joins_commands():
+    (section,) = sections_of({"suite": {"a": [{"b": 1}, {"b": None}], "c": [], "d": [1, 2], "e": {}}})
+    assert dict(section.entries) == {"a[0].b": "1", "a[1].b": "–", "c": "none", "d": "1, 2", "e": "–"}
+    assert command_of({"provenance": {"command": ["samplerbench", "run", "a b"]}}) == "samplerbench run 'a b'"
+    assert command_of({}) == ""
+
+
+def test_the_tables_lie_beside_the_page(path, run):
+    assert (path.parent / "table.csv").read_text() == load(run.path).csv()
+    summary = (path.parent / "table.md").read_text()
+    assert "| 3 of 1000 samples are not finite |" in summary
+    assert "<" not in re.sub(r"\\<", "", summary)
+
+
+def test_several_runs_make_one_page(tmp_path):
+    runs = [
+        synthetic_run(tmp_path / name, models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50).path for name in ("a", "b")
+    ]
+    page = Page(write_report(runs, tmp_path / "both.html").read_text())
+    assert {"euler · a", "euler · b", "a", "b"} <= set(page.words)
+    assert any("by euler · b at 5" in attrs["alt"] for attrs in page.named("img"))
+
+
+def test_a_run_without_results_still_has_a_page(tmp_path):
+    run = RunDir.create(tmp_path / "run")
+    assert "no rows yet" in write_report(run.path, tmp_path).read_text()
+    run.plan("c", {"suite": "quick", "model": "m", "sampler": "heun", "steps": 4, "budget": 7})
+    assert "Nothing was measured." in write_report(run.path, tmp_path).read_text()
+
+
+def test_an_unwritable_place_is_a_clear_error(run, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="cannot write the report to"):
+        write_report(run.path, tmp_path / "file" / "report.html")

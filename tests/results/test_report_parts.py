@@ -1,0 +1,113 @@
+import io
+
+import matplotlib.image
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samplerbench.results.curves import problems
+from samplerbench.results.report.grids import grids_of
+from samplerbench.results.report.pictures import common_box, mosaic, scatter
+from samplerbench.results.report.plots import plot_of
+from samplerbench.results.report.png import png
+from samplerbench.results.report.style import looks
+from samplerbench.results.report.timing import timing_of
+from samplerbench.results.table import ResultTable, load
+
+
+def row(sampler="euler", **columns):
+    return {"model": "m", "sampler": sampler, "steps": 5, "budget": 5, "nfe": 5.0, "status": "ok", **columns}
+
+
+def part(*rows):
+    ((_, frame),) = problems(ResultTable.of(rows).frame)
+    return frame
+
+
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_png_is_read_back_by_another_library(height, width, channels, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    back = matplotlib.image.imread(io.BytesIO(png(pixels)))
+    expected = pixels[..., [0, 0, 0, 1]] if channels == 2 else pixels  # matplotlib widens grey with alpha to RGBA
+    np.testing.assert_array_equal(np.round(255 * back).astype(np.uint8).reshape(expected.shape), expected)
+
+
+def test_mosaic_keeps_every_pixel_in_its_place():
+    images = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 5), dtype=np.uint8)
+    sheet = mosaic(images, most=6)
+    assert sheet.shape == (2 * 5 - 1, 3 * 6 - 1, 4)
+    np.testing.assert_array_equal(sheet[5:9, 6:11, :3], images[4].transpose(1, 2, 0))
+    assert (sheet[4, :, 3] == 0).all()  # the gap is transparent
+    assert mosaic(images[:, :1]).shape[-1] == 2
+
+
+def test_points_are_drawn_where_they_are():
+    picture = scatter(np.array([[0.25, 0.9], [np.nan, 0], [50.0, 0.5]]), (np.zeros(2), np.ones(2)), size=100, radius=2)
+    rows, columns = np.nonzero(picture[..., 3])
+    assert abs(columns.mean() + 0.5 - 25) < 0.5
+    assert abs(rows.mean() + 0.5 - 10) < 0.5  # y points up
+    assert np.ptp(rows) <= 5
+    assert picture[..., 3].max() == round(255 * 0.55)
+
+
+def test_two_dots_in_one_place_are_darker_than_one():
+    box = (np.zeros(2), np.ones(2))
+    one, two = (int(scatter(np.full((n, 2), 0.5), box, size=51)[25, 25, 3]) for n in (1, 2))
+    assert two == pytest.approx(255 * (1 - (1 - one / 255) ** 2), abs=1.5)
+
+
+def test_the_window_is_not_moved_by_a_cloud_that_exploded():
+    clouds = [np.random.default_rng(i).normal(size=(500, 2)) for i in range(4)]
+    low, high = common_box([*clouds, np.full((500, 2), 1e9), np.full((5, 2), np.nan)])
+    assert -6 < low[0] < -2
+    assert 2 < high[0] < 6
+    np.testing.assert_allclose(high - low, (high - low)[0])
+
+
+def test_fewer_images_are_shown_where_room_is_short(run):
+    parts = [
+        (title, rows, {index: run.samples(cell) for index, cell in rows["cell"].items()}) for title, rows in problems(load(run.path).frame)
+    ]
+    wide, tight = grids_of(parts), grids_of(parts, room=200_000)
+    assert [grid.shown for grid in wide if grid and not grid.points] == [9, 9]
+    assert all(grid.shown < 9 for grid in tight if grid and not grid.points)
+    assert [grid.budgets for grid in wide if grid] == [(1, 5, 10, 40)] * 3
+
+
+def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
+    rows = [row(budget=n, nfe=float(n), fid_proxy=value, fid_proxy_se=0.1) for n, value in ((1, 2.0), (5, -0.1), (10, -1.0))]
+    frame = part(*rows)
+    plot = plot_of("m", frame, looks([("euler", "euler")]))
+    assert plot is not None
+    points = plot["curves"][0]["y"]["fid_proxy"]
+    assert points["y"] == [2.0, pytest.approx(-0.1 + 0.196, abs=1e-4), None]
+    assert points["low"] == [pytest.approx(2 - 0.196, abs=1e-4), None, None]
+    assert points["limit"] == [False, True, False]
+
+
+def test_the_floor_belongs_to_the_plug_in_value_alone():
+    frame = part(row(fid_proxy=1.0, fid_proxy_se=0.1, fid_proxy_raw=1.5, fid_proxy_floor=0.4))
+    plot = plot_of("m", frame, looks([("euler", "euler")]))
+    assert plot is not None
+    assert {item["name"]: item["floor"] for item in plot["measures"]} == {"fid_proxy": None, "fid_proxy_raw": 0.4}
+
+
+def test_a_sampler_looks_the_same_everywhere_and_unlike_its_family():
+    names = ["euler", "euler_maruyama", "ddim", "dpm_solver_2", "dpm_solver_2m", "dpmpp_2m", "dpmpp_3m", "my_solver", "heun"]
+    found = looks((name, name) for name in names)
+    assert found == looks((name, name) for name in reversed(names))
+    assert len({(look.colour, look.symbol) for look in found.values()}) == len(names)
+    assert found["euler"].family == found["ddim"].family != found["euler_maruyama"].family == "Stochastic"
+    assert found["dpm_solver_2"].colour == found["dpm_solver_2m"].colour != found["dpmpp_2m"].colour
+
+
+def test_timing_is_shown_at_the_largest_budget_that_most_curves_have():
+    rows = [row(name, budget=b, nfe=float(b), ms_per_sample=b * 1.1, model_ms_per_sample=b * 1.0) for name in ("a", "b") for b in (5, 10)]
+    timing = timing_of(part(*rows, row("a", budget=40, nfe=40.0, ms_per_sample=99.0)))
+    assert timing is not None
+    assert (timing.budget, len(timing.rows)) == (10, 2)
+    assert timing.rows[0].model_share + timing.rows[0].own_share == pytest.approx(100)
+    assert timing.rows[0].own_share == pytest.approx(100 / 11)
+    assert timing_of(part(row())) is None
