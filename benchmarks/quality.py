@@ -89,6 +89,13 @@ def endpoint_columns(model: Denoiser, truth: Endpoints, shards: Sequence[Arrays]
     return record
 
 
+def label_columns(shards: Sequence[Arrays], samples: int) -> Record:
+    """The share of conditional samples that lie in their own class; nothing for unconditional ones."""
+    if not all("own_label" in shard for shard in shards):
+        return {}
+    return {"label_agreement": float(np.concatenate([shard["own_label"] for shard in shards])[:samples].mean())}
+
+
 def kept(shards: Sequence[Arrays]) -> NDArray:
     """The samples that were kept whole, in order."""
     return np.concatenate([shard["endpoint"] for shard in shards])

@@ -18,7 +18,7 @@ from .pictures import how_many, pictures
 from .planner import Cell, load_models, plan
 from .progress import Reporter
 from .provenance import provenance
-from .quality import Scale, count_columns, distribution_columns, endpoint_columns, kept
+from .quality import Scale, count_columns, distribution_columns, endpoint_columns, kept, label_columns
 from .sampling import Arrays, Failure, sample_shard
 from .suite import Suite
 from .truth import converged_features, endpoints
@@ -143,7 +143,7 @@ class Runner:
             done = read_json(self.run.part(cell.key, "quality.json")) or {}
             if all(key in done and done[key] == value for key, value in stamp.items()):
                 continue
-            record: Record = {**stamp, **count_columns(shards[cell.key])}
+            record: Record = {**stamp, **count_columns(shards[cell.key]), **label_columns(shards[cell.key], cell.samples)}
             if scale is not None:
                 columns, influence = distribution_columns(scale, shards[cell.key], cell.samples)
                 record |= columns

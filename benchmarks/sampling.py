@@ -87,17 +87,18 @@ def sample_shard(
 
     Returns:
         ``features`` (n, d), their exact ``moments_*`` in float64, ``endpoint`` (k, *event), ``picture`` (k, *event),
-        ``nfe``, ``depth``, ``clamped``.
+        ``nfe``, ``depth``, ``clamped``; with labels, ``own_label`` (n,): whether each sample lies in the class that it was asked for.
 
     Raises:
         Failure: see :func:`sample_batch`; or a sample is not finite.
     """
     meter = Meter()
     metered = meter.attach(model)
-    features, kept, clamped, nfe, depth = [], [], [], [], 0
+    features, kept, clamped, own, nfe, depth = [], [], [], [], [], 0
     for first in range(start, stop, cell.batch_size):
         ids = torch.arange(first, min(first + cell.batch_size, stop), device=device)
-        batch = sample_batch(metered, meter, metered.bind(ids, cell.seed), cell, ids)
+        bound = metered.bind(ids, cell.seed)
+        batch = sample_batch(metered, meter, bound, cell, ids)
         bad = int((~batch.x.isfinite()).flatten(1).any(1).sum())
         if bad:
             raise Failure("diverged", f"{bad} of {len(ids)} samples are not finite (first batch with any: samples {first} on)")
@@ -109,6 +110,9 @@ def sample_shard(
             scored, share = clamp(batch.x, reference.clamp)
             features.append(reference.extractor(scored))
             clamped.append(share)
+        modes = model.mode_of(batch.x) if bound.labels is not None else None
+        if modes is not None:
+            own.append((modes == bound.labels).cpu().numpy())
         progress(len(ids))
     whole = np.concatenate(kept) if kept else np.empty((0, *model.event))
     arrays: Arrays = {
@@ -117,6 +121,8 @@ def sample_shard(
         "endpoint": whole[: max(0, endpoints - start)],
         "picture": whole[: max(0, keep - start)].astype(np.float32),
     }
+    if own:
+        arrays["own_label"] = np.concatenate(own)
     if features:
         rows = np.concatenate(features)
         small = bool(np.abs(rows).max() < _FLOAT16_MAX)

@@ -76,7 +76,7 @@ class Watch:
             "ms_per_sample": float(middle),
             "ms_iqr": float(three - quarter),
             "model_ms_per_sample": model,
-            "overhead": float(np.median((total - network) / network)),
+            "overhead": (float(middle) - model) / model,
             "timing_converged": self.settled(options),
             "timing_rounds": len(total),
             "timing_batch_size": self.batch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,3 +65,12 @@ def _rows(path: Path) -> list[dict[str, object]]:
 def _time(seconds: float) -> str:
     size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), _UNITS[-1])
     return f"{seconds / size:.3g} {unit}"
+
+
+def main() -> None:
+    """``python -m samplerbench.results.perf FILE…`` prints the table."""
+    print(perf_markdown(read_perf(sys.argv[1:])))
+
+
+if __name__ == "__main__":
+    main()

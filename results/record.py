@@ -59,6 +59,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         "fraction of samples that ended in another mode or class than the converged endpoint",
     ),
+    Column("label_agreement", "number", "fraction of conditional samples that the extractor puts in the class they were asked for"),
     Column("clamped", "number", "fraction of values outside the data range, clamped before the extractor"),
     Column("ms_per_sample", "number", "median wall time per sample, milliseconds"),
     Column("ms_iqr", "number", "interquartile range of the wall time per sample, milliseconds"),

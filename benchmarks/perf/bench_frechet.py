@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from ..metrics import FrechetReference, Moments, estimate, frechet_distance, population_estimate
+from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate, frechet_distance, population_estimate
 
 N = 10_000
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..card import Card, load_card
-from .base import ExactModel, FloatArray, fingerprint
+from .base import ExactModel, FloatArray, fingerprint, product
 
 
 class PointCloud(ExactModel):
@@ -51,7 +51,7 @@ class PointCloud(ExactModel):
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """The formula of the class."""
-        return self._log_joint(x, sigma, labels).softmax(1) @ self._points
+        return product(self._log_joint(x, sigma, labels).softmax(1), self._points)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Log-density of the noisy marginal; there is none at sigma = 0."""
@@ -101,10 +101,10 @@ class PointCloud(ExactModel):
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """The exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for points of other classes."""
         prior = self._log_prior[-1] if labels is None else self._log_prior[labels]
-        near = (x @ self._points.T - 0.5 * self._norms).argmax(1)
+        near = (product(x, self._points.T) - 0.5 * self._norms).argmax(1)
         centre = self._points[near]
         offset = x - centre
-        along = offset @ self._points.T - (offset * centre).sum(1, keepdim=True)
+        along = product(offset, self._points.T) - (offset * centre).sum(1, keepdim=True)
         square = offset.square().sum(1, keepdim=True) - 2 * along + self._apart[near]
         return prior - square / (2 * sigma.square()[:, None])
 
