@@ -104,7 +104,7 @@ def run(
         torch.set_num_threads(threads)
     folder = out_dir or default_out(resolved)
     table = Runner(resolved, folder, device=pick_device(checked(device, "--device", ("auto", "cpu", "cuda"))), console=err)()
-    print_table(table, out)
+    print_table(table, out, metric=ranked_by(table))
     counts = Counter(table.frame["status"])
     if troubled := len(table) - counts["ok"]:
         kinds = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "ok")
@@ -126,29 +126,26 @@ def plan_command(
     batch_size: BatchOption = None, device: DeviceOption = "auto", dtype: DtypeOption = None, plugin: Plugins = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show what would run, how many network evaluations it takes, and how long that is here."""
-    from dataclasses import asdict
-
     from .forecast import forecast
-    from .planner import load_models, plan
-    from .runner import pick_device
+    from .planner import load_models, load_references, plan
+    from .runner import expected, pick_device
 
     load_plugins(plugin)
     resolved = selected(suite, model, sampler, schedule, steps, nfe, samples, seed, batch_size, dtype)
     where = pick_device(checked(device, "--device", ("auto", "cpu", "cuda")))
     models = {name: m.to(where) if where != "cpu" else m for name, m in load_models(resolved).items()}
-    cells = plan(resolved, models)
-    rows = [asdict(f) for f in forecast(models, cells, where)]
+    cells = plan(resolved, models, load_references(models), where)
     if as_json:
-        listed = [{"name": c.key, **c.record(resolved.name), "skip": c.skip} for c in cells]
-        return out.print_json(json.dumps({"cells": listed, "forecast": rows}))
+        rows = [{"name": c.key, **c.record(resolved.name), "skip": c.skip, "expected": expected(models[c.model], c)} for c in cells]
+        return out.print_json(json.dumps(rows))
+    rows = forecast(models, cells, where)
     table = Table("model", "cells", "evaluations", "network time here", title=f"{resolved.name}: {len(cells)} cells", title_justify="left")
     for row in rows:
-        note = f" ({row['adaptive']} adaptive, guessed)" if row["adaptive"] else ""
-        table.add_row(row["model"], f"{row['cells']}{note}", f"{row['evaluations']:,.0f}", duration(row["seconds"]))
+        note = f" ({row.adaptive} adaptive, guessed)" if row.adaptive else ""
+        table.add_row(row.model, f"{row.cells}{note}", f"{row.evaluations:,.0f}", duration(row.seconds))
     out.print(table)
-    total = sum(row["seconds"] for row in rows)
-    limit = f", and timing takes at most {duration(resolved.timing.seconds)} a model" if resolved.timing.enabled else ""
-    return out.print(f"Sampling takes about {duration(total)}; references and scoring come on top{limit}.")
+    pace = f", and timing about {duration(resolved.timing.seconds)} a model" if resolved.timing.enabled else ""
+    return out.print(f"Sampling takes about {duration(sum(row.seconds for row in rows))}; references and scoring come on top{pace}.")
 
 
 def duration(seconds: float) -> str:
@@ -161,13 +158,15 @@ def duration(seconds: float) -> str:
 @app.command()
 def status(folder: Annotated[Path, typer.Argument(help="Run directory.")], as_json: Json = False) -> None:
     """Show what is done, failed and missing in a run directory."""
+    import pandas as pd
+
     from ..results.table import load
 
     records = load(folder).frame.to_dict(orient="records")
     counts = Counter(row["status"] for row in records)
     if as_json:
-        rows = [{"name": f"{row['model']} {row['sampler']}", **row} for row in records]
-        return out.print_json(json.dumps({"counts": counts, "cells": rows}, default=str))
+        rows = [{"name": row["cell"], **{k: None if v is pd.NA else v for k, v in row.items()}} for row in records]
+        return out.print_json(json.dumps(rows))
     out.print(f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False)
     for row in records:
         if row["status"] not in ("ok", "missing"):
@@ -187,7 +186,9 @@ def report(
 def _report(folders: list[Path], to: Path | None) -> None:
     from ..results.report import write_report
 
-    path = write_report(folders, to or (folders[0] if len(folders) == 1 else Path("report.html")))
+    if to is None and len(folders) > 1:
+        raise ValueError("say where the report of several runs goes, with --out FILE.html")
+    path = write_report(folders, to or folders[0])
     out.print(f"Report: {path}", markup=False, soft_wrap=True)
 
 
@@ -197,7 +198,13 @@ def show(folder: Annotated[Path, typer.Argument(help="Run directory.")]) -> None
     from ..results.table import load
     from ..results.terminal import print_table
 
-    print_table(load(folder), out)
+    table = load(folder)
+    print_table(table, out, metric=ranked_by(table))
+
+
+def ranked_by(table: Any) -> str:
+    """The column that a ranking uses: the first of these that has a value."""
+    return next((name for name in ("fid_proxy", "rmse") if table.frame[name].notna().any()), "fid_proxy")
 
 
 @app.command("list")
@@ -286,6 +293,3 @@ def main() -> None:
         sentence = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
         err.print(f"error: {sentence}", markup=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("interrupted; the same command goes on from here", markup=False)
-        sys.exit(130)

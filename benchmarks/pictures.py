@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import Denoiser
+from ..models import Denoiser, Reference
 
 POINTS = 512
 
@@ -19,17 +19,16 @@ def how_many(model: Denoiser, images: int) -> int:
     return POINTS if math.prod(model.event) == 2 and images else 0
 
 
-def pictures(model: Denoiser, x: NDArray) -> dict[str, NDArray]:
+def pictures(model: Denoiser, reference: Reference | None, x: NDArray) -> dict[str, NDArray]:
     """Samples ``(k, *event)`` as a report shows them: ``images`` in uint8, or ``points`` as they are."""
     if len(model.event) != 3:
         return {"points": x.reshape(len(x), -1).astype(np.float32)}
-    low, high = display_range(model)
+    low, high = display_range(reference)
     return {"images": ((x - low) / (high - low) * 255).clip(0, 255).round().astype(np.uint8)}
 
 
-def display_range(model: Denoiser) -> tuple[float, float]:
+def display_range(reference: Reference | None) -> tuple[float, float]:
     """Values shown as black and white: the card's data range, else three standard deviations about the mean."""
-    reference = model.reference()
     if reference is None:
         return -1.0, 1.0
     if reference.clamp is not None:

@@ -24,7 +24,7 @@ ESTIMATOR = "frechet/1 fixed reference, fourth-moment debiased"
 
 @dataclass(frozen=True)
 class Scale:
-    """What the samples of one model are scored against; factorisations are computed once and shared by all cells."""
+    """What the samples of one model are scored against, shared by all its cells."""
 
     reference: Reference
     converged: NDArray[np.float64]
@@ -35,29 +35,29 @@ class Scale:
         return FrechetReference(self.reference.mean, self.reference.cov, self.reference.n)
 
     @cached_property
-    def _floors(self) -> dict[int, float]:
+    def _floors(self) -> dict[int, float | None]:
         return {}
 
-    def floor(self, n: int) -> float:
-        """Plug-in distance of ``n`` held-out samples; carried to ``n`` by its bias if there are fewer."""
+    def floor(self, n: int) -> float | None:
+        """Plug-in distance of ``n`` held-out samples, carried to ``n`` by its bias if there are fewer; None if there are none."""
         if n not in self._floors:
-            self._floors[n] = floor(self.fixed, self.reference.held_out(n), n)
+            held_out = self.reference.held_out(n)
+            self._floors[n] = floor(self.fixed, held_out, n) if len(held_out) > 1 else None
         return self._floors[n]
 
     @property
     def identity(self) -> str:
         """What numbers must share to be comparable."""
-        return f"{ESTIMATOR}; {self.reference.extractor.identity}; reference {self.reference.identity}"
+        return f"{ESTIMATOR}; {self.reference.extractor.identity}; reference {self.reference.identity}; {len(self.converged)} converged"
 
 
 def distribution_columns(scale: Scale, shards: Sequence[Arrays], samples: int) -> tuple[Record, NDArray]:
     """The Fréchet columns and the influence of each sample, from shards in order that cover [0, ``samples``)."""
     features = np.concatenate([shard["features"] for shard in shards]).astype(np.float64)[:samples]
-    whole = sum(int(shard["moments_n"]) for shard in shards) == samples
+    whole = sum(int(shard.get("moments_n", -1)) for shard in shards) == samples
     moments = reduce(Moments.merge, map(_moments, shards)) if whole else Moments.of(features)
     fixed = estimate(scale.fixed, features, moments)
     population = population_estimate(features, scale.converged)
-    clamped = np.concatenate([shard["clamped"] for shard in shards])
     record: Record = {
         "fid_proxy": fixed.value,
         "fid_proxy_se": fixed.se,
@@ -66,7 +66,7 @@ def distribution_columns(scale: Scale, shards: Sequence[Arrays], samples: int) -
         "fid_flag": fixed.flag,
         "fd_conv": population.value,
         "fd_conv_se": population.se,
-        "clamped": float(clamped.mean()),
+        "clamped": _mean_over_batches(shards, "clamped"),
         "estimator": scale.identity,
     }
     return record, fixed.influence
@@ -78,15 +78,22 @@ def _moments(shard: Arrays) -> Moments:
 
 
 def endpoint_columns(model: Denoiser, truth: Endpoints, shards: Sequence[Arrays], device: str) -> Record:
-    """The four ``rmse`` columns, and how well the reference itself is resolved."""
-    x = kept(shards)
+    """The four ``rmse`` columns, over how many samples, and how well the reference itself is resolved."""
+    x = kept(shards)[: len(truth.x)]
     error = endpoint_error(x.reshape(len(x), -1), truth.x[: len(x)].reshape(len(x), -1))
-    record: Record = {"rmse": error.rmse, "rmse_se": error.rmse_se, "rmse_median": error.rmse_median, "rmse_resolution": truth.resolution}
+    record: Record = {"rmse": error.rmse, "rmse_se": error.rmse_se, "rmse_median": error.rmse_median}
+    record |= {"rmse_samples": len(x), "rmse_resolution": truth.resolution}
     if truth.modes is not None:
         modes = model.mode_of(torch.from_numpy(x).to(device))
         assert modes is not None
         record["flip_fraction"] = flip_fraction(modes.cpu().numpy(), truth.modes[: len(x)])
     return record
+
+
+def _mean_over_batches(shards: Sequence[Arrays], name: str) -> float:
+    """The mean over samples of what was measured per batch."""
+    values, sizes = (np.concatenate([shard[key] for shard in shards]) for key in (name, "sizes"))
+    return float(np.average(values, weights=sizes))
 
 
 def label_columns(shards: Sequence[Arrays], samples: int) -> Record:
@@ -102,5 +109,5 @@ def kept(shards: Sequence[Arrays]) -> NDArray:
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Counted evaluations: the mean over batches, and the longest sequential chain."""
-    return {"nfe": float(np.concatenate([s["nfe"] for s in shards]).mean()), "depth": max(int(s["depth"]) for s in shards)}
+    """Counted evaluations: the mean over samples, and the longest sequential chain."""
+    return {"nfe": _mean_over_batches(shards, "nfe"), "depth": max(int(s["depth"]) for s in shards)}

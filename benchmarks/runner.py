@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from ..models import Denoiser
-from ..results.files import read_json, read_npz, write_json, write_npz
+from ..results.files import read_json, write_json, write_npz
 from ..results.record import Record
 from ..results.store import RunDir
 from ..results.table import ResultTable, rebuild
 from . import timing
-from .pictures import how_many, pictures
-from .planner import Cell, load_models, plan
+from .pictures import how_many
+from .planner import Cell, load_models, load_references, plan
 from .progress import Reporter
-from .provenance import provenance
-from .quality import Scale, count_columns, distribution_columns, endpoint_columns, kept, label_columns
-from .sampling import Arrays, Failure, sample_shard
+from .provenance import provenance, version
+from .sampling import Failure, sample_shard
+from .scoring import Scorer
 from .suite import Suite
-from .truth import converged_features, endpoints
 
 SHARD = 512
 """Samples of a part file, at least: what a kill can cost."""
-
-QUALITY_VERSION = 1
-"""Raised when a formula behind the quality columns changes, so that finished cells are scored again from their parts."""
 
 ADAPTIVE_GUESS = 60
 """Evaluations that an adaptive sampler is expected to take, for forecasts only."""
@@ -39,9 +36,11 @@ class Runner:
     def __init__(self, suite: Suite, out: Path, *, device: str, console: Console) -> None:
         self.suite, self.device, self.console = suite, device, console
         self.models = {name: model.to(device) if device != "cpu" else model for name, model in load_models(suite).items()}
-        self.cells = plan(suite, self.models)
+        self.references = load_references(self.models)
+        self.cells = plan(suite, self.models, self.references, device)
         self.run = RunDir.create(out)
 
+    @torch.no_grad()
     def __call__(self) -> ResultTable:
         """Run what is missing and rebuild the table."""
         with self.run.lock():
@@ -57,7 +56,7 @@ class Runner:
                             self._sample(model, cell, report)
                             report.cell_done()
                     report.stage(f"{name}: scoring")
-                    self._score(model, cells)
+                    self._score(name, model, cells)
                     rebuild(self.run.path)
                 for name, model in self.models.items():
                     self._time(name, model, report)
@@ -68,31 +67,31 @@ class Runner:
         known = self.run.run()
         record = {"suite": self.suite.model_dump(mode="json"), "provenance": provenance(self.device)}
         earlier = list(known.get("earlier", []))  # type: ignore[call-overload]
-        if known and known.get("suite") != record["suite"]:
-            earlier.append({"suite": known["suite"], "provenance": known.get("provenance")})
+        if known and _essence(known) != _essence(record):
+            earlier.append({"suite": known.get("suite"), "provenance": known.get("provenance")})
         self.run.write_run({**record, "models": {k: m.identity for k, m in self.models.items()}, "earlier": earlier})
         for cell in self.cells:
-            self.run.plan(cell.key, {**cell.record(self.suite.name), "device": self.device})
+            self.run.plan(cell.key, cell.record(self.suite.name))
             if cell.skip:
                 self._conclude(cell, {"status": "skipped", "reason": cell.skip})
 
     # -- sampling ----------------------------------------------------------------------------------------------------------------
 
     def _to_sample(self, cell: Cell) -> bool:
-        """Whether samples of the cell are missing; a cell that failed is not tried again in the same directory."""
+        """Whether samples of the cell are missing."""
         return not cell.skip and not self._failed(cell) and bool(self._missing(cell))
 
     def _failed(self, cell: Cell) -> bool:
+        """Whether the cell failed as it would be run now; another batch size or version is another chance."""
         quality = read_json(self.run.part(cell.key, "quality.json"))
-        return bool(quality) and quality["status"] != "ok"
+        return bool(quality) and quality["status"] != "ok" and quality.get("attempt") == _attempt(cell)
 
     def _missing(self, cell: Cell) -> list[tuple[int, int]]:
         size = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches, so that their composition never depends on interruptions
         return self.run.missing(cell.key, cell.samples, shard=size)
 
     def _sample(self, model: Denoiser, cell: Cell, report: Reporter) -> None:
-        cost = expected(model, cell)
-        reference = model.reference()
+        cost, reference = expected(model, cell), self.references[cell.model]
         for start, stop in self._missing(cell):
             try:
                 arrays = sample_shard(
@@ -104,8 +103,6 @@ class Runner:
             except Exception as error:
                 text = " ".join(str(error).split())[:500]
                 return self._conclude(cell, {"status": "failed", "reason": f"{type(error).__name__}: {text}"})
-            if len(arrays["picture"]):
-                write_npz(self.run.samples(cell.key), pictures(model, arrays["picture"]))
             write_npz(self.run.shard(cell.key, start, stop), arrays)
         return None
 
@@ -115,48 +112,13 @@ class Runner:
         return min(cell.samples, entry.reference_samples or self.suite.reference_samples)
 
     def _conclude(self, cell: Cell, record: Record) -> None:
-        write_json(self.run.part(cell.key, "quality.json"), {"samples": cell.samples, **record})
+        write_json(self.run.part(cell.key, "quality.json"), {"samples": cell.samples, "attempt": _attempt(cell), **record})
 
-    # -- scoring -----------------------------------------------------------------------------------------------------------------
-
-    def _score(self, model: Denoiser, cells: Sequence[Cell]) -> None:
-        """The quality columns of every cell that is complete and not scored yet, against truths that all cells of the model share."""
-        shards = {cell.key: self._shards(cell) for cell in cells if not cell.skip and not self._failed(cell) and not self._missing(cell)}
-        sampled = [cell for cell in cells if cell.key in shards]
-        if not sampled:
-            return
-        reference = model.reference()
-        comparable = [cell for cell in sampled if not cell.sampler.stochastic]
-        measured = [kept(shards[cell.key]) for cell in comparable]
-        shared = sampled[0]
-        where = (shared.seed, shared.dtype, self.device)
-        truth = None
-        if comparable:
-            truth = endpoints(self.run, model, *where, max(map(len, measured)), shared.batch_size, measured)
-        scale = None
-        if reference is not None:
-            converged = converged_features(self.run, model, reference, *where, self.suite.converged_samples, shared.batch_size)
-            scale = Scale(reference, converged)
-        for cell in sampled:
-            steps = truth.steps if truth is not None and not cell.sampler.stochastic else None
-            stamp = {"samples": cell.samples, "status": "ok", "reason": "", "quality_version": QUALITY_VERSION, "reference_steps": steps}
-            done = read_json(self.run.part(cell.key, "quality.json")) or {}
-            if all(key in done and done[key] == value for key, value in stamp.items()):
-                continue
-            record: Record = {**stamp, **count_columns(shards[cell.key]), **label_columns(shards[cell.key], cell.samples)}
-            if scale is not None:
-                columns, influence = distribution_columns(scale, shards[cell.key], cell.samples)
-                record |= columns
-                write_npz(self.run.part(cell.key, "influence.npz"), {"influence": influence.astype("float32")})
-            if truth is not None and not cell.sampler.stochastic:
-                record |= endpoint_columns(model, truth, shards[cell.key], self.device)
-            write_json(self.run.part(cell.key, "quality.json"), record)
-
-    def _shards(self, cell: Cell) -> list[Arrays]:
-        """The shards that cover the cell's samples, in order."""
-        ranges = [(start, stop) for start, stop in self.run.shards(cell.key) if start < cell.samples]
-        loaded = [read_npz(self.run.shard(cell.key, *r)) for r in ranges]
-        return [shard for shard in loaded if shard is not None]
+    def _score(self, name: str, model: Denoiser, cells: Sequence[Cell]) -> None:
+        complete = [cell for cell in cells if not cell.skip and not self._failed(cell) and not self._missing(cell)]
+        if complete:
+            count = max(self._endpoints(cell) for cell in complete)
+            Scorer(self.run, self.suite, model, self.references[name], count)(complete)
 
     # -- timing ------------------------------------------------------------------------------------------------------------------
 
@@ -165,14 +127,25 @@ class Runner:
         if not self.suite.timing.enabled:
             return
         cells = [c for c in self.cells if c.model == name and not c.skip and not self._failed(c)]
-        cells = [c for c in cells if not read_json(self.run.part(c.key, "timing.json"))]
-        if not cells:
-            return
-        times = timing.time_cells(
-            model, cells, self.suite.timing, self.device, lambda share, label: report.stage(f"{name}: timing {share:.0%} {label}")
-        )
-        for key, record in times.items():
-            write_json(self.run.part(key, "timing.json"), record)
+        stamp = {"timing_device": self.device, "timing_threads": torch.get_num_threads(), "timing_batch": self.suite.timing.batch_size}
+        stale = [c for c in cells if not stamp.items() <= (read_json(self.run.part(c.key, "timing.json")) or {}).items()]
+        if stale:
+            timing.time_cells(
+                model, stale, self.suite.timing, self.device,
+                progress=lambda share, label: report.stage(f"{name}: timing {share:.0%} {label}"),
+                done=lambda key, record: write_json(self.run.part(key, "timing.json"), {**stamp, **record}),
+            )  # fmt: skip
+
+
+def _attempt(cell: Cell) -> Record:
+    """What a failure may have depended on beside the cell's identity."""
+    return {"batch_size": cell.batch_size, "samplerbench": version(), "samples": cell.samples}
+
+
+def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
+    """What makes two runs into a directory the same one."""
+    where = run.get("provenance") or {}
+    return (run.get("suite"), *(where.get(key) for key in ("samplerbench", "git", "machine", "torch", "device")))
 
 
 def expected(model: Denoiser, cell: Cell) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ CONVERGED_IDS = 2**31
 """Sample numbers from here on belong to converged samples: their latents are disjoint from those of every run."""
 
 _FLOAT16_MAX = 6e4
+_LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
 
 
 class Failure(Exception):  # noqa: N818 - it becomes the status of a row
@@ -86,37 +87,43 @@ def sample_shard(
         progress: told the number of samples after each batch.
 
     Returns:
-        ``features`` (n, d), their exact ``moments_*`` in float64, ``endpoint`` (k, *event), ``picture`` (k, *event),
-        ``nfe``, ``depth``, ``clamped``; with labels, ``own_label`` (n,): whether each sample lies in the class that it was asked for.
+        ``features`` (n, d), their exact ``moments_*`` in float64 where n >= d, ``endpoint`` (k, *event), ``picture``;
+        ``sizes``, ``nfe`` and ``clamped`` of the batches, and the largest ``depth``; with labels, ``own_label`` (n,): whether a sample lies in
+        its class.
 
     Raises:
         Failure: see :func:`sample_batch`; or a sample is not finite.
     """
     meter = Meter()
     metered = meter.attach(model)
-    features, kept, clamped, own, nfe, depth = [], [], [], [], [], 0
-    for first in range(start, stop, cell.batch_size):
-        ids = torch.arange(first, min(first + cell.batch_size, stop), device=device)
+    features, kept, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
+    for ids, first, last in batches(cell, start, stop):
+        ids = ids.to(device)
         bound = metered.bind(ids, cell.seed)
         batch = sample_batch(metered, meter, bound, cell, ids)
-        bad = int((~batch.x.isfinite()).flatten(1).any(1).sum())
+        rows = slice(first - int(ids[0]), last - int(ids[0]))
+        x = batch.x[rows]
+        bad = int((~(x.abs() < _LARGEST)).flatten(1).any(1).sum())
         if bad:
-            raise Failure("diverged", f"{bad} of {len(ids)} samples are not finite (first batch with any: samples {first} on)")
+            raise Failure("diverged", f"{bad} of {len(x)} samples are not finite (first batch with any: samples {first} on)")
         nfe.append(batch.nfe)
+        sizes.append(len(x))
         depth = max(depth, batch.depth)
         if first < max(keep, endpoints):
-            kept.append(batch.x[: max(keep, endpoints) - first].cpu().numpy())
+            kept.append(x[: max(keep, endpoints) - first].cpu().numpy())
         if reference is not None:
-            scored, share = clamp(batch.x, reference.clamp)
+            scored, share = clamp(x, reference.clamp)
             features.append(reference.extractor(scored))
             clamped.append(share)
-        modes = model.mode_of(batch.x) if bound.labels is not None else None
+        labels = bound.labels[rows] if model.classes and bound.labels is not None else None
+        modes = model.mode_of(x) if labels is not None else None
         if modes is not None:
-            own.append((modes == bound.labels).cpu().numpy())
-        progress(len(ids))
+            own.append((modes == labels).cpu().numpy())
+        progress(len(x))
     whole = np.concatenate(kept) if kept else np.empty((0, *model.event))
     arrays: Arrays = {
         "nfe": np.array(nfe),
+        "sizes": np.array(sizes),
         "depth": np.array(depth),
         "endpoint": whole[: max(0, endpoints - start)],
         "picture": whole[: max(0, keep - start)].astype(np.float32),
@@ -125,10 +132,28 @@ def sample_shard(
         arrays["own_label"] = np.concatenate(own)
     if features:
         rows = np.concatenate(features)
-        small = bool(np.abs(rows).max() < _FLOAT16_MAX)
-        arrays |= {"features": rows.astype(np.float16 if small else np.float32), "clamped": np.array(clamped)}
-        arrays |= {f"moments_{name}": value for name, value in Moments.of(rows).as_dict().items()}
+        exact = rows.shape[1] <= len(rows)  # moments beside the features, unless they would outweigh them
+        half = exact and bool(np.abs(rows).max() < _FLOAT16_MAX)
+        arrays |= {"features": rows.astype(np.float16 if half else np.float32), "clamped": np.array(clamped)}
+        if exact:
+            arrays |= {f"moments_{name}": value for name, value in Moments.of(rows).as_dict().items()}
     return arrays
+
+
+def batches(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
+    """Batches that cover samples ``start`` … ``stop - 1``: the sample numbers to run, and which of them count.
+
+    A sampler that couples a batch always runs whole batches of the same members, so that its samples do not depend on how many were
+    asked for, or on interruptions.
+    """
+    size = cell.batch_size
+    if cell.sampler.batch_coupled:
+        for first in range(start // size * size, stop, size):
+            yield torch.arange(first, first + size), max(first, start), min(first + size, stop)
+    else:
+        for first in range(start, stop, size):
+            last = min(first + size, stop)
+            yield torch.arange(first, last), first, last
 
 
 def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]:

@@ -23,6 +23,9 @@ def uniform_in_time(n: int, lo: float, hi: float, *, process: str = "vp_linear",
 
 
 SCHEDULES: dict[str, Callable[..., Grid]] = {"karras": karras, "uniform_lambda": uniform_lambda, "uniform_time": uniform_in_time}
+# Ranges on which a schedule is tried when it is made, with enough steps for levels between the ends.
+_TRIALS = ((0.01, 1.0), (0.002, 80.0))
+_TRIAL_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,16 @@ class Schedule:
     options: tuple[tuple[str, Any], ...]
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """The grid of ``n`` steps."""
-        return SCHEDULES[self.name](n, sigma_min, sigma_max, to_zero=to_zero, **dict(self.options))
+        """The grid of ``n`` steps.
+
+        Raises:
+            ValueError: the levels do not make a grid, or the options take them out of the range of floats.
+        """
+        try:
+            return SCHEDULES[self.name](n, sigma_min, sigma_max, to_zero=to_zero, **dict(self.options))
+        except ArithmeticError as error:
+            ends = f"between sigma = {sigma_min:g} and {sigma_max:g}"
+            raise ValueError(f"schedule {self.label!r} has no levels {ends} ({type(error).__name__}); choose milder options") from error
 
     @property
     def label(self) -> str:
@@ -64,8 +75,16 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
     for key, value in given.items():
         if key not in known:
             raise ValueError(f"schedule {name!r} has no option {key!r}; its options: {', '.join(known) or 'none'}")
-        if isinstance(known[key], float) != isinstance(value, int | float):
+        if not _fits(value, known[key]):
             raise ValueError(f"schedule {name!r}: option {key!r} must be a {type(known[key]).__name__}, got {value!r}")
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in given.items() if v != known[k])))
-    schedule(2, 0.01, 1.0)
+    for lo, hi in _TRIALS:
+        schedule(_TRIAL_STEPS, lo, hi)
     return schedule
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether an option's value is of its default's type; an integer may stand for a float."""
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)

@@ -18,12 +18,14 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
     {'name': 'ddim', 'eta': 0.5}
 
     Args:
-        text: ``NAME`` or ``NAME(key=value, …)`` with literal values; a mapping passes through.
+        text: ``NAME`` or ``NAME(key=value, …)`` with literal values; a mapping with a ``name`` passes through.
 
     Raises:
         ValueError: not of that form.
     """
     if isinstance(text, Mapping):
+        if not isinstance(text.get("name"), str):
+            raise ValueError(f"a table of options needs a text 'name', got {dict(text)!r}; write it as {{name = \"ddim\", eta = 0.5}}")
         return dict(text)
     match = _SPEC.fullmatch(text.strip())
     if match is None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .spec import canonical
+from .spec import canonical, format_spec, parse_spec
 
 Spec = str | dict[str, Any]
 Count = Annotated[int, Field(ge=1)]
@@ -46,7 +46,7 @@ class ModelEntry(Strict):
     """A model of a suite, with what differs from the suite for it."""
 
     name: Spec
-    samples: Count | None = None
+    samples: int | None = Field(default=None, ge=2)
     steps: tuple[Count, ...] | None = None
     nfe: tuple[Count, ...] | None = None
     batch_size: Count | None = None
@@ -68,7 +68,7 @@ class Suite(Strict):
         batch_size: samples per batch.
         dtype: dtype of the state; None leaves it to the model.
         reference_samples: how many samples are compared with their converged endpoints.
-        keep: how many samples are kept as pictures.
+        keep: how many images are kept as pictures; of a model in two dimensions, 512 points unless it is 0.
         converged_samples: how many converged samples fd_conv is computed against, where the model's card has none.
     """
 
@@ -110,6 +110,14 @@ class Suite(Strict):
             raise ValueError("give steps (numbers of steps) or nfe (evaluations per sample)")
         return self
 
+    @model_validator(mode="after")
+    def _each_model_once(self) -> Self:
+        specs = [parse_spec(entry.name) for entry in self.models]
+        for i, spec in enumerate(specs):
+            if spec in specs[:i]:
+                raise ValueError(f"model {format_spec(spec)!r} is listed twice; list it once, or tell the two apart by an option")
+        return self
+
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits of the resolved suite."""
@@ -120,8 +128,8 @@ class Suite(Strict):
         given = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
         if "models" in given:
-            own = {canonical(m["name"]): m for m in data["models"]}
-            given["models"] = [own.get(canonical(name), {"name": name}) for name in given["models"]]
+            own = {canonical(parse_spec(m["name"])): m for m in data["models"]}
+            given["models"] = [own.get(canonical(parse_spec(name)), {"name": name}) for name in given["models"]]
         data |= given
         if {"steps", "nfe"} & set(given):
             data |= {key: given.get(key) for key in ("steps", "nfe")}
@@ -165,7 +173,8 @@ def check_suite(data: Mapping[str, Any], where: str) -> Suite:
 
 
 def _sentence(error: ValidationError, where: str) -> str:
-    first = error.errors()[0]
+    errors = error.errors()
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])  # a typo in a key explains the key that is missing
     place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or "[" not in part)
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])

@@ -19,6 +19,7 @@ from ..models.reference import Reference
 from ..results.files import read_npz, write_npz
 from ..results.store import RunDir
 from ..samplers import NoNoise, karras, make
+from .planner import file_name
 from .sampling import CONVERGED_IDS, clamp, latents
 
 SOLVER = "dpm_solver_3m"
@@ -85,7 +86,7 @@ def endpoints(
     if exact is not None:
         return Endpoints(exact["x"], _modes(model, exact["x"], device), 0, 0.0)
 
-    steps, previous = FIRST_STEPS, None
+    steps, previous = _first_steps(run, tag), None
     while True:
         path = run.reference(f"{tag}-{steps}")
         stored = read_npz(path)
@@ -99,6 +100,12 @@ def endpoints(
             if resolution <= max(NEGLIGIBLE * smallest, MARGIN) or steps >= LAST_STEPS:
                 return Endpoints(x, _modes(model, x, device), steps, resolution)
         previous, steps = x, 2 * steps
+
+
+def _first_steps(run: RunDir, tag: str) -> int:
+    """Where doubling starts: half of the most steps that are stored, so that a reference never becomes coarser than it was."""
+    stored = [int(path.stem.removeprefix(f"{tag}-")) for path in run.reference(tag).parent.glob(f"{tag}-[0-9]*.npz")]
+    return max(FIRST_STEPS, max(stored, default=0) // 2)
 
 
 def converged_features(
@@ -124,7 +131,7 @@ def converged_samples(model: Denoiser, count: int, seed: int, dtype: torch.dtype
 
 def _tag(model: Denoiser, *what: object) -> str:
     text = repr((model.identity, model.sigma_max, model.sigma_min, *what))
-    return f"{model.name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    return file_name(model.name, hashlib.sha256(text.encode()).hexdigest()[:10])
 
 
 def _modes(model: Denoiser, x: NDArray, device: str) -> NDArray | None:

@@ -25,7 +25,8 @@ class Denoiser(ABC):
         name: what the tables call it.
         event: shape of one sample, such as ``(1, 28, 28)``.
         sigma_min, sigma_max: the noise levels that it knows; a run starts at ``sigma_max``.
-        classes: number of classes; 0 for a model without labels.
+        classes: number of classes; 0 for a model without class labels. Only where it is positive are labels class numbers, which
+            :meth:`mode_of` can be compared with; elsewhere they are whatever the model needs to know about a sample.
         passes: network evaluations that one call costs a sample (2 under classifier-free guidance).
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
         identity: what pins the numbers it gives: name and version or hash. Results with different identities do not mix.
@@ -64,7 +65,10 @@ class Denoiser(ABC):
         return Bound(self, self.draw_labels(ids, seed) if labels is None else labels)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Labels of unconditional sampling, ``(batch,)``; None (the default) for a model that has an unconditional score of its own."""
+        """Labels of unconditional sampling, one row a sample; None (the default) for a model that has an unconditional score of its own.
+
+        They are ``(batch,)`` class numbers where ``classes`` > 0, else any tensor ``(batch, …)`` of what the model needs to know.
+        """
         return None
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
@@ -72,8 +76,12 @@ class Denoiser(ABC):
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """This model with its tensors on ``device``."""
-        raise TypeError(f"model {self.name} cannot move to {device}")
+        """This model with its tensors on ``device``.
+
+        Raises:
+            ValueError: it cannot move, as a model that does not override this.
+        """
+        raise ValueError(f"model {self.name} cannot move to {device}: it has no to(device); add one, or use --device cpu")
 
     def reference(self) -> Reference | None:
         """What its samples are compared with (features, moments, held-out data), or None if there is nothing to compare with."""

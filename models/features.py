@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from functools import lru_cache
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ class FashionExtractor:
     """The shipped Fashion-MNIST classifier as an :class:`~samplerbench.models.Extractor`.
 
     Images go in as they are: no resizing and no quantisation. Nothing is clamped here either; the reference says to which range
-    samples are clamped, and whoever does it counts.
+    samples are clamped, and whoever does it counts. The network runs where the images are, on a copy that is made once a device.
 
     Args:
         card: the card ``fashion-features``; other weights are another identity.
@@ -35,6 +34,7 @@ class FashionExtractor:
         self._net = Classifier(**card.architecture["net"])
         self._net.load_state_dict(card.tensors())
         self._net = self._net.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._copies = {torch.device("cpu"): self._net}
         self.dim = self._net.classify.in_features
         self.identity = f"{card.identity}-float32-range[-1,1]"
 
@@ -49,26 +49,24 @@ class FashionExtractor:
     def predict(self, x: Tensor) -> Tensor:
         """The most likely class of each image, ``(n,)`` int64 on ``x``'s device."""
         features = self._features(x)
-        with torch.inference_mode():
-            return self._net.classify(features).argmax(dim=1).clone()
+        with torch.no_grad():
+            return self._on(x.device).classify(features).argmax(dim=1)
 
-    def to(self, device: torch.device | str) -> Self:
-        """This extractor with its weights on ``device``."""
-        twin = copy.copy(self)
-        twin._net = copy.deepcopy(self._net).to(device)
-        return twin
+    def _on(self, device: torch.device) -> Classifier:
+        if device not in self._copies:
+            self._copies[device] = copy.deepcopy(self._net).to(device)
+        return self._copies[device]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _features(self, x: Tensor) -> Tensor:
         if x.shape[1:] != (1, 28, 28):
             raise ValueError(f"the extractor {self.identity} expects images (n, 1, 28, 28), not {tuple(x.shape)}")
-        device = self._net.pool.device
-        parts = []
+        net, parts = self._on(x.device), []
         for start in range(0, len(x), CHUNK):
-            part = x[start : start + CHUNK].to(device, torch.float32)
+            part = x[start : start + CHUNK].to(torch.float32)
             full = F.pad(part, (0, 0) * 3 + (0, CHUNK - len(part))).contiguous(memory_format=torch.channels_last)
-            parts.append(self._net.features(full)[: len(part)])
-        return torch.cat(parts).to(x.device) if parts else torch.empty(0, self.dim, device=x.device)
+            parts.append(net.features(full)[: len(part)])
+        return torch.cat(parts) if parts else torch.empty(0, self.dim, device=x.device)
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .card import Card, load_card
-from .card_reference import card_reference, extractor_of
+from .card_reference import card_reference, extractor_of, value_range
 from .denoiser import Denoiser
 from .features import FashionExtractor
 from .labels import labels_for
@@ -57,7 +57,7 @@ class NetworkDenoiser(Denoiser):
         return labels_for(ids, seed, self._class_counts)
 
     def to(self, device: torch.device | str) -> NetworkDenoiser:
-        """This model with its weights on ``device``."""
+        """This model with its weights on ``device``; the extractor of its reference follows the samples that it is given."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin
@@ -71,9 +71,12 @@ class NetworkDenoiser(Denoiser):
         return self._reference
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """The class that the card's extractor sees, ``(batch,)`` int64; None for a card without an image extractor."""
+        """The class that the card's extractor sees, ``(batch,)`` int64; None for a card without an image extractor.
+
+        Samples are clamped to the data range first, as they are before their features are taken: the extractor knows nothing outside.
+        """
         extractor = extractor_of(self.card)
-        return extractor.predict(x) if isinstance(extractor, FashionExtractor) else None
+        return extractor.predict(x.clamp(*value_range(self.card))) if isinstance(extractor, FashionExtractor) else None
 
 
 def fashion() -> NetworkDenoiser:

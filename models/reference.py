@@ -47,7 +47,8 @@ class Reference:
         mean: ``(d,)`` float64 and
         cov: ``(d, d)`` float64, the moments of the reference set (or of the exact distribution).
         n: size of the reference set; None if the moments are exact.
-        held_out: ``held_out(n)`` gives features ``(min(n, available), d)`` of real or exact samples that are not in the reference set.
+        held_out: ``held_out(n)`` gives features ``(min(n, available), d)`` of real or exact samples that are not in the reference set:
+            fewer than ``n`` rows where there are fewer, and none, ``(0, d)``, where the moments are all that is known of the truth.
         identity: data set, preprocessing, extractor and reference hash in one string.
         converged: ``(m, d)`` features of converged samples of the *same model*, from latents that no run uses; None: to be computed.
         clamp: data range that samples are clamped to before the extractor, or None.

@@ -53,6 +53,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("rmse_se", "number", "its standard error"),
     Column("rmse_median", "number", "median over samples of the per-dimension distance"),
+    Column("rmse_samples", "integer", "number of samples compared with their converged endpoints"),
     Column("rmse_resolution", "number", "how far off the converged endpoints themselves may be (RMS); 0 where they are exact"),
     Column(
         "flip_fraction",

@@ -6,7 +6,7 @@
 """
 
 from . import methods
-from .base import GridSampler, LinearMultistep, LinearRow, Sampler, jump, non_default
+from .base import Declared, GridSampler, LinearMultistep, LinearRow, Sampler, jump, non_default
 from .citations import bibtex
 from .grid import Grid, karras, uniform_lambda, uniform_time
 from .loop import integrate
@@ -16,6 +16,7 @@ from .stages import LinearStages
 from .types import Denoise, Noise, Source, StepNoise
 
 __all__ = [
+    "Declared",
     "Denoise",
     "Grid",
     "GridSampler",

@@ -46,7 +46,7 @@ class Sampler(Protocol):
 
 
 class Declared:
-    """The defaults of a sampler's declarations."""
+    """The defaults of a sampler's declarations: inherit it where no base class with a plan fits."""
 
     order: ClassVar[int | None] = None
     stochastic: ClassVar[bool] = False
@@ -147,7 +147,7 @@ class LinearMultistep(GridSampler):
 
 
 def _memo(x: Tensor, d: Tensor, row: LinearRow) -> Tensor:
-    """P x + q d, without a copy where it is d itself."""
+    """The memo p x + q d, without a copy where it is d itself."""
     if (row.p, row.q) == (0, 1):
         return d
     if (row.p, row.q) == (1, -1):

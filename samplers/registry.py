@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .types import Source
+
 ENTRY_POINTS = "samplerbench.samplers"
 _REGISTRY: dict[str, Any] = {}
 _ORIGIN: dict[str, str] = {}
@@ -27,11 +29,11 @@ def register(cls: Any) -> Any:
     """Class decorator: make a sampler known under its ``name``.
 
     Raises:
-        PluginError: it is not a sampler (a frozen dataclass with ``name`` and ``sample``), or another class has the name.
+        PluginError: it is not a sampler (a frozen dataclass with all that :class:`~.base.Sampler` lists), or another class has the name.
     """
-    name = cls.__dict__.get("name", getattr(cls, "name", None))
-    if not isinstance(name, str) or not callable(getattr(cls, "sample", None)):
-        raise PluginError(f"{cls.__qualname__} is not a sampler: it needs a class attribute 'name' (text) and a method 'sample'")
+    if lack := _lack(cls):
+        raise PluginError(f"{getattr(cls, '__qualname__', repr(cls))} is not a sampler: {lack}")
+    name = cls.name
     params = getattr(cls, "__dataclass_params__", None)
     if params is None or not params.frozen:
         raise PluginError(f"sampler {name!r} must be a frozen dataclass: decorate it with @dataclass(frozen=True, kw_only=True)")
@@ -42,6 +44,23 @@ def register(cls: Any) -> Any:
         )
     _REGISTRY[name] = cls
     return cls
+
+
+def _lack(cls: object) -> str:
+    """The first thing that the harness reads from a sampler and that the class does not have, with the remedy; "" if it has all."""
+    if not inspect.isclass(cls):
+        return "register a class, a frozen dataclass that inherits samplers.Declared"
+    if not isinstance(getattr(cls, "name", None), str):
+        return "it needs a class attribute 'name', its registry name as text"
+    if not isinstance(getattr(cls, "source", None), Source):
+        return "it needs a class attribute 'source', a samplers.Source that says where its formulas come from"
+    for method in ("sample", "nfe"):
+        if not callable(getattr(cls, method, None)):
+            return f"it needs a method {method!r} (docs/adding-a-sampler.md has the contract)"
+    for declaration in ("order", "stochastic", "adaptive", "batch_coupled", "same_as"):
+        if not hasattr(cls, declaration):
+            return f"it does not declare {declaration!r}; inherit samplers.Declared, which has the defaults"
+    return ""
 
 
 def names() -> list[str]:
@@ -114,12 +133,14 @@ def load_plugins() -> dict[str, str]:
     failures = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
-            cls = register(point.load())
-        except Exception as error:
+            cls = point.load()
+            dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            source = f"{dist} sha256:{_digest(_file(cls))}"
+            _ORIGIN[register(cls).name] = source
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a script calls sys.exit at import; pytest's outcomes are no Exceptions either
             failures[point.name] = f"plugin {point.name!r} ({point.value}) failed to load: {type(error).__name__}: {error}"
-            continue
-        dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-        _ORIGIN[cls.name] = f"{dist} sha256:{_digest(inspect.getsourcefile(cls))}"
     return failures
 
 
@@ -161,10 +182,18 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        del sys.modules[name]
+        raise
+    except BaseException as error:  # a script calls sys.exit
         del sys.modules[name]
         raise PluginError(f"plugin file {path} failed at import: {type(error).__name__}: {error}") from error
     return module
+
+
+def _file(cls: Any) -> str | None:
+    """The file of the module that defines a class, compiled or not; None for a class made without one."""
+    return getattr(sys.modules.get(getattr(cls, "__module__", "")), "__file__", None)
 
 
 def _digest(file: str | None) -> str:

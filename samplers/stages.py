@@ -80,7 +80,7 @@ class LinearStages(GridSampler):
 
 
 def _combine(x: Tensor, a: float, b: tuple[float, ...], seen: list[Tensor], out: Tensor | None) -> Tensor:
-    """A x + sum_j b_j seen_j, into ``out`` if given. With a = 0, x is not read, so that a non-finite x does not spread."""
+    """The sum a x + sum_j b_j seen_j, into ``out`` if given. With a = 0, x is not read, so that a non-finite x does not spread."""
     y = torch.mul(seen[0], b[0], out=out) if a == 0 else torch.mul(x, a, out=out).add_(seen[0], alpha=b[0])
     for weight, d in zip(b[1:], seen[1:], strict=True):
         y = y.add_(d, alpha=weight)
@@ -90,7 +90,7 @@ def _combine(x: Tensor, a: float, b: tuple[float, ...], seen: list[Tensor], out:
 class _Trace:
     """Records an update on coefficient vectors: entry 0 stands for x, entry k for the k-th denoised image."""
 
-    WIDTH = 9  # one for x and up to eight evaluations
+    MOST = 32  # evaluations a step: the length of the vectors is fixed before the update says how many it takes
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
@@ -100,6 +100,8 @@ class _Trace:
         a, b = self.split(y)
         if not self.stages and (a, b) != (1.0, ()):
             raise ValueError("the first evaluation of a step must be at the state itself")
+        if len(self.stages) == self.MOST:
+            raise ValueError(f"a step of LinearStages has at most {self.MOST} evaluations; write a method with more as a GridSampler")
         self.stages.append(Stage(float(sigma), a, b))
         return self._unit(len(self.stages))
 
@@ -108,4 +110,6 @@ class _Trace:
         return float(y[0]), tuple(float(v) for v in y[1 : len(self.stages) + 1])
 
     def _unit(self, k: int) -> np.ndarray:
-        return np.eye(self.WIDTH)[k]
+        unit = np.zeros(self.MOST + 1)
+        unit[k] = 1.0
+        return unit

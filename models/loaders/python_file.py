@@ -11,6 +11,7 @@ The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x 
 * optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the same model on another device.
 
 ``x`` is ``(batch, *event)``; ``sigma`` is a float or ``(batch,)``; the result is like ``x``. Row k may depend on row k only.
+All of it is called without gradients, so that an ``nn.Module`` can be returned as it is; call its ``eval()`` in the factory.
 A factory may also return a :class:`~samplerbench.models.Denoiser`, such as one of :mod:`samplerbench.models.adapters`.
 """
 
@@ -93,9 +94,21 @@ class Renamed(Wrapper):
         super().__init__(inner)
         self.name, self.identity = name, f"{identity}-{inner.identity}"
 
+    @torch.no_grad()
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """The inner model's, detached from its parameters."""
+        return super().denoise(x, sigma, labels).detach()
+
+    @torch.no_grad()
+    def mode_of(self, x: Tensor) -> Tensor | None:
+        """The inner model's."""
+        return super().mode_of(x)
+
 
 class FileModel(Denoiser):
     """What a user's factory returned, as a Denoiser.
+
+    It has no classes (``classes`` is 0) even where it has ``bind``: the labels are then rows of (id, seed), which no mode equals.
 
     Args:
         model: the callable.
@@ -131,8 +144,9 @@ class FileModel(Denoiser):
         """Where the model has ``bind``: what it needs to know, ``(batch, 2)`` rows of (id, seed), which go wherever labels would go."""
         return torch.stack([ids, torch.full_like(ids, seed)], dim=1) if hasattr(self._model, "bind") else None
 
+    @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`.
+        """See :meth:`Denoiser.denoise`; the result is detached from the user's parameters.
 
         Raises:
             ValueError: the user's callable does not return a tensor like ``x``.
@@ -141,7 +155,7 @@ class FileModel(Denoiser):
         if not isinstance(d, Tensor) or d.shape != x.shape:
             found = tuple(d.shape) if isinstance(d, Tensor) else type(d).__name__
             raise ValueError(f"{self.name}: the model returned {found} for a batch {tuple(x.shape)}; it must return a tensor of that shape")
-        return d.clone() if d is x else d.to(x.dtype)
+        return d.clone() if d is x else d.detach().to(x.dtype)
 
     def _bound(self, labels: Tensor | None) -> Call:
         if labels is None or not len(labels) or not hasattr(self._model, "bind"):
@@ -152,7 +166,11 @@ class FileModel(Denoiser):
         return self._latest[1]
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """This model on ``device``, if it has ``to``."""
+        """This model on ``device``.
+
+        Raises:
+            ValueError: the user's model has no ``to``.
+        """
         if hasattr(self._model, "to"):
             return FileModel(self._model.to(device), self.name, self.identity)
         return self if torch.device(device).type == "cpu" else super().to(device)
@@ -161,7 +179,7 @@ class FileModel(Denoiser):
         """Exact moments where the model has them, else those of 50 000 of its samples; None where it has neither."""
         extractor, exact = Identity(self.event), hasattr(self._model, "moments")
         if exact:
-            mean, cov = (np.asarray(moment, dtype=np.float64) for moment in self._model.moments())
+            mean, cov = (_array(moment) for moment in self._model.moments())
         elif hasattr(self._model, "sample"):
             features = extractor(self._samples(REFERENCE_SAMPLES, REFERENCE_SEED))
             mean, cov = features.mean(axis=0), np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
@@ -183,6 +201,11 @@ class FileModel(Denoiser):
             raise ValueError(f"{self.name}: sample({n}, seed) has shape {tuple(samples.shape)}, not {(n, *self.event)}")
         return samples
 
+    @torch.no_grad()
     def mode_of(self, x: Tensor) -> Tensor | None:
         """The model's own, if it has one."""
         return self._model.mode_of(x) if hasattr(self._model, "mode_of") else None
+
+
+def _array(moment: Any) -> FloatArray:
+    return np.asarray(moment.detach().cpu() if isinstance(moment, Tensor) else moment, dtype=np.float64)

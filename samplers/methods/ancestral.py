@@ -12,7 +12,7 @@ from ..types import Source
 
 
 def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
-    """X <- d + sqrt(nxt² - up²) eps + up z with eps = (x - d) / cur and up = eta nxt sqrt(1 - (nxt / cur)²).
+    """Step x <- d + sqrt(nxt² - up²) eps + up z with eps = (x - d) / cur and up = eta nxt sqrt(1 - (nxt / cur)²).
 
     The level after the step is nxt whatever eta is. In VP's own coordinates, up / alpha is DDIM's sigma_tau, eq. (16), for any
     noise schedule; eta = 1 is the posterior of DDPM, eq. (7), with its smaller variance.

@@ -53,7 +53,7 @@ class DPMSolver2M(NoiseMultistep):
     source = Source("lu2022dpmpp", "Alg. 2 and appendix B, for the noise prediction", _URL)
 
     def weights(self, nxt: float, h: list[float]) -> list[float]:
-        """Nxt (e^h - 1) times (1 + w, -w)."""
+        """The total weight nxt (e^h - 1), times (1 + w, -w)."""
         total = nxt * math.expm1(h[0])
         w = h[0] / (2 * h[1]) if len(h) > 1 else 0.0
         return [total * (1 + w), -total * w] if w else [total]

@@ -23,5 +23,5 @@ class Euler(LinearMultistep):
     source = Source("karras2022edm", "Alg. 1 without lines 6-8", "https://arxiv.org/abs/2206.00364v2")
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """R and 1 - r."""
+        """Weights r of the state and 1 - r of the denoised image."""
         return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]

@@ -24,7 +24,7 @@ class Heun(LinearStages):
     source = Source("karras2022edm", "Alg. 1", _EDM)
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """X + (nxt - cur) (slope(x, cur) + slope(x_pred, nxt)) / 2."""
+        """The state x + (nxt - cur) (slope(x, cur) + slope(x_pred, nxt)) / 2."""
         slope = (x - denoise(x, cur)) / cur
         x_pred = x + (nxt - cur) * slope
         slope_next = (x_pred - denoise(x_pred, nxt)) / nxt
@@ -37,7 +37,7 @@ class EDMStochastic(Heun):
     """Add noise up to sigma_hat = (1 + gamma) sigma, then a Heun step down from there.
 
     gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max], else 0; the noise added has standard deviation
-    s_noise sqrt(sigma_hat² - sigma²). The defaults are the paper's for ImageNet-64.
+    s_noise sqrt(sigma_hat² - sigma²). The defaults are the paper's for ImageNet-64. Deterministic, and equal to Heun, at churn = 0.
 
     Attributes:
         churn: S_churn >= 0, total amount of noise.
@@ -47,7 +47,6 @@ class EDMStochastic(Heun):
 
     name = "edm_stochastic"
     order = None
-    stochastic = True
     source = Source("karras2022edm", "Alg. 2, Table 5", _EDM)
     churn: float = 40.0
     s_min: float = 0.05
@@ -57,6 +56,11 @@ class EDMStochastic(Heun):
     def __post_init__(self) -> None:
         if self.churn < 0 or self.s_noise < 0 or not 0 <= self.s_min <= self.s_max:
             raise ValueError(f"edm_stochastic: need churn >= 0, s_noise >= 0 and 0 <= s_min <= s_max, got {self}")
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether noise is drawn: churn > 0 and s_noise > 0."""
+        return self.churn > 0 and self.s_noise > 0
 
     def plan(self, grid: Grid) -> list[StagesRow]:
         """Heun rows that start at sigma_hat."""

@@ -119,7 +119,7 @@ def test_a_faulty_sampler_is_a_row_and_the_run_exits_with_0(samplerbench, tmp_pa
     assert code == 0
     assert "diverged: gmm-2d exploder" in out
     code, out, _ = samplerbench("status", "faulty", "--json")
-    assert json.loads(out)["counts"] == {"ok": 1, "diverged": 1}
+    assert sorted(row["status"] for row in json.loads(out)) == ["diverged", "ok"]
 
 
 def test_run_then_report_then_show(samplerbench, tmp_path):
@@ -151,7 +151,7 @@ def test_plan_counts_evaluations(samplerbench):
     args = ["--model", "gmm-2d", "--sampler", "heun", "--steps", "18", "--samples", "100"]
     code, out, _ = samplerbench("plan", "smoke", *args, "--json")
     assert code == 0
-    assert json.loads(out)["forecast"][0]["evaluations"] == 3500
+    assert [row["expected"] for row in json.loads(out)] == [35]
     code, out, _ = samplerbench("plan", "smoke", *args)
     assert code == 0
     assert "3,500" in out

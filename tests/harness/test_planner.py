@@ -3,7 +3,7 @@
 import pytest
 
 from samplerbench import samplers
-from samplerbench.benchmarks.planner import load_models, plan, steps_within
+from samplerbench.benchmarks.planner import load_models, load_references, plan, steps_within
 from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model
@@ -13,7 +13,8 @@ BASE = {"name": "t", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe":
 
 def cells_of(**change):
     suite = check_suite({**BASE, **change}, "t")
-    return plan(suite, load_models(suite))
+    models = load_models(suite)
+    return plan(suite, models, load_references(models))
 
 
 @pytest.mark.parametrize("name", [n for n in samplers.names() if not samplers.make(n).adaptive])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samplerbench.benchmarks.listing import list_metrics
 from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.benchmarks.spec import format_spec, parse_spec
 
@@ -22,12 +23,25 @@ def test_what_is_no_spec_is_refused_in_one_sentence(text):
         parse_spec(text)
 
 
+@pytest.mark.parametrize("table", [{}, {"eta": 0.5}, {"name": 3}, {"name": None}, {"name": ["ddim"]}], ids=str)
+def test_a_table_without_a_name_is_refused_in_one_sentence(table):
+    with pytest.raises(ValueError, match=r"^a table of options needs a text 'name', got .*; write it as \{name = "):
+        parse_spec(table)
+    with pytest.raises(ValueError, match="needs a text 'name'"):
+        make_schedule(table)
+
+
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
         ("karas", "did you mean karras?"),
         ("karras(roh=3)", "has no option 'roh'; its options: rho"),
         ("karras(rho='x')", "must be a float"),
+        ("karras(rho=True)", "must be a float, got True"),
+        ("karras(rho=0.001)", "schedule 'karras(rho=0.001)' has no levels between sigma = 0.002 and 80 (OverflowError)"),
+        ({"name": "karras", "rho": float("nan")}, "noise levels must be finite"),
+        ("uniform_time(process=[1])", "option 'process' must be a str, got [1]"),
+        ("uniform_time(process=None)", "option 'process' must be a str, got None"),
         ("karras(rho=-1)", "rho must be positive"),
         ("uniform_time(process='vp')", "unknown process 'vp'"),
     ],
@@ -46,6 +60,16 @@ def test_every_schedule_has_the_steps_and_ends_that_were_asked_for(spec, steps, 
     assert len(grid) == steps
     assert grid.sigma[0] == 80.0
     assert grid.sigma[-1] == (0.0 if to_zero else 0.002)
+
+
+@pytest.mark.parametrize("metric", ["fid_proxy", "fid_proxy_se", "fd_conv_se", "rmse_se", "label_agreement", "timing_converged"])
+def test_the_listing_has_what_is_measured(metric):
+    assert metric in {row["name"] for row in list_metrics()}
+
+
+def test_the_listing_has_nothing_that_was_asked_for():
+    settings = {"suite", "sampler", "sigma_min", "sigma_max", "steps", "budget", "samples", "seed", "batch_size", "device", "status"}
+    assert not settings & {row["name"] for row in list_metrics()}
 
 
 def test_a_default_option_does_not_change_the_label():

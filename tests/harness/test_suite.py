@@ -30,6 +30,11 @@ def test_grids_start_at_one_evaluation():
         ({"steps": [0]}, "steps.0: input should be greater than or equal to 1, got 0"),
         ({"nfe": [5]}, "give steps or nfe, not both"),
         ({"samples": "many"}, "samples: input should be a valid integer"),
+        ({"models": [{"name": "gmm-2d", "samples": 1}]}, "models.0.samples: input should be greater than or equal to 2, got 1"),
+        ({"models": ["gmm-2d", "gaussian", "gmm-2d"]}, "model 'gmm-2d' is listed twice"),
+        ({"models": ["gmm-2d", {"name": "gmm-2d", "samples": 9}]}, "model 'gmm-2d' is listed twice"),
+        ({"models": ["a(x=1, y=2)", {"name": {"name": "a", "y": 2, "x": 1}}]}, "model 'a(y=2, x=1)' is listed twice"),
+        ({"models": [{"name": {"guidance": 2}}]}, "a table of options needs a text 'name', got {'guidance': 2}"),
         ({"samplers": []}, "samplers"),
         ({"name": "../up"}, "name"),
         ({"dtype": "float16"}, "dtype: input should be 'float32' or 'float64', got 'float16'"),
@@ -61,6 +66,13 @@ def test_the_command_line_replaces_whole_axes():
     assert other.models[0].samples == 50
     assert (other.steps, other.nfe, other.samplers) == (None, (5, 9), ("heun",))
     assert suite.replaced(samples=7).models[0].samples is None
+
+
+def test_a_model_of_the_command_line_is_found_however_it_is_written():
+    suite = check_suite({**MINIMAL, "models": [{"name": {"name": "fashion", "guidance": 2}, "samples": 50}, "fashion"]}, "test")
+    assert [m.samples for m in suite.replaced(models=["fashion(guidance=2)", "fashion"]).models] == [50, None]
+    with pytest.raises(ValueError, match="the command line: model 'fashion' is listed twice"):
+        suite.replaced(models=["fashion", "fashion"])
 
 
 def test_the_digest_follows_the_content():

@@ -74,7 +74,8 @@ def test_another_shape_is_refused(extractor):
         extractor(torch.zeros(2, 784))
 
 
-def test_moving_leaves_the_original(extractor, images, features):
-    moved = extractor.to("cpu")
-    assert moved._net is not extractor._net
-    assert np.array_equal(moved(images), features)
+def test_it_runs_where_the_images_are_and_stays_where_it_was(extractor, images, features):
+    assert extractor.predict(images.to("meta")).device.type == "meta"
+    assert extractor._on(torch.device("meta")) is extractor._on(torch.device("meta"))
+    assert extractor.predict(images).device.type == "cpu"
+    assert np.array_equal(extractor(images), features)

@@ -134,8 +134,11 @@ def test_a_reference_of_another_extractor_is_refused():
 
 def test_mode_of_is_the_extractor_s_class():
     model = make_model("fashion")
-    x = state(model).clamp(-1, 1)
-    assert torch.equal(model.mode_of(x), model.reference().extractor.predict(x))
+    x, predict = 3 * state(model, 50), model.reference().extractor.predict
+    inside = x.clamp(*model.reference().clamp)
+    assert (predict(x) != predict(inside)).any(), "clamping would change nothing here"
+    assert torch.equal(model.mode_of(x), predict(inside))
+    assert torch.equal(model.mode_of(inside), predict(inside))
     assert make_model("digits").mode_of(torch.zeros(2, 1, 8, 8)) is None
 
 

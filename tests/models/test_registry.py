@@ -157,6 +157,7 @@ def test_its_reference_is_exact_or_sampled(write):
 def test_what_it_draws_per_sample_follows_the_rows(write):
     model = make_model(f"{write(GOOD)}:drawn")
     bound, x = model.bind(torch.tensor([5, 6, 7]), 2), torch.zeros(3, 3)
+    assert model.classes == 0, "rows of (id, seed) are no classes"
     assert bound(x, 1.0)[:, 0].tolist() == [205, 206, 207]
     assert bound.take(torch.tensor([2, 0]))(x[:2], 1.0)[:, 0].tolist() == [207, 205]
     assert model.bind(torch.tensor([5]), 3)(x[:1], 1.0)[0, 0] == 305
@@ -214,5 +215,67 @@ def test_wrong_samples_and_moments_are_named(write):
 
 
 def test_another_device_needs_to(write):
-    with pytest.raises(TypeError, match="cannot move to cuda"):
+    with pytest.raises(ValueError, match=r"mine.py:plain cannot move to cuda: it has no to\(device\); add one, or use --device cpu"):
         make_model(f"{write(GOOD)}:plain").to("cuda")
+
+
+def test_another_device_is_the_user_s_own_affair(write):
+    text = GOOD.replace("def mode_of", "def to(self, device):\n            return Model(3.0)\n\n        def mode_of")
+    model = make_model(f"{write(text)}:plain")
+    moved = model.to("cuda")
+    assert moved.identity == model.identity
+    torch.testing.assert_close(moved.denoise(torch.ones(1, 3), 1.0, None), torch.full((1, 3), 0.9))
+
+
+LEARNT = """
+    import torch
+    from samplerbench.models import Denoiser
+
+    class Net(torch.nn.Module):
+        event, sigma_min, sigma_max = (3,), 0.01, 10.0
+
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(3))
+
+        def forward(self, x, sigma):
+            return x * self.scale
+
+        def moments(self):
+            return 0 * self.scale, self.scale.diag()
+
+    class Own(Denoiser):
+        name, event, identity = "own", (3,), "own"
+
+        def __init__(self):
+            self.net = Net()
+
+        def denoise(self, x, sigma, labels):
+            return self.net(x, sigma)
+
+    def net():
+        return Net()
+
+    def own():
+        return Own()
+"""
+
+
+@pytest.mark.parametrize("factory", ["net", "own"])
+def test_parameters_that_require_gradients_do_not_reach_the_sampler(write, factory):
+    model = make_model(f"{write(LEARNT)}:{factory}")
+    x = torch.ones(2, 3)
+    for called in (model, model.instrumented(lambda inner: inner)):
+        d = called.denoise(x, 1.0, None)
+        assert torch.equal(d, x)
+        assert not d.requires_grad
+    assert torch.is_grad_enabled()
+
+
+def test_moments_may_require_gradients(write):
+    assert np.array_equal(make_model(f"{write(LEARNT)}:net").reference().cov, np.eye(3))
+
+
+def test_moments_alone_leave_nothing_held_out(write):
+    text = GOOD.replace("def sample", "def other")
+    assert make_model(f"{write(text)}:exact").reference().held_out(5).shape == (0, 3)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from samplerbench.samplers import PluginError, get, load_file, load_plugins, make, names, origin, register, registry
+from samplerbench.samplers import PluginError, Sampler, get, load_file, load_plugins, make, names, origin, register, registry
 
 GOOD = '''
 from dataclasses import dataclass
@@ -23,6 +23,23 @@ class Mine(LinearMultistep):
     def plan(self, grid):
         return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
 '''
+
+OWN = """
+from dataclasses import dataclass
+from samplerbench.samplers import Declared, Source
+
+
+@dataclass(frozen=True)
+class Own(Declared):
+    name = "own"
+    source = Source("none", "nowhere", "https://example.org")
+
+    def sample(self, denoise, x, grid, noise):
+        return denoise(x, grid.sigma[0])
+
+    def nfe(self, grid):
+        return 1
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +103,9 @@ def test_a_plugin_file_registers_what_it_defines(tmp_path):
         ("x = 1", "defines no sampler"),
         (GOOD.format(name="euler"), "two samplers are called 'euler'"),
         (GOOD.format(name="thawed").replace("frozen=True, ", ""), "failed at import: TypeError"),
-        ("class A:\n    name = 'no_step'\n", "is not a sampler: it needs a class attribute 'name' (text) and a method 'sample'"),
-        ("class A:\n    name = 'plain'\n    def sample(self, *a): ...\n", "sampler 'plain' must be a frozen dataclass"),
+        ("import sys\nsys.exit('usage: me')", "failed at import: SystemExit: usage: me"),
+        ("class A:\n    name = 'bare'\n", "A is not a sampler: it needs a class attribute 'source'"),
+        (OWN.replace("@dataclass(frozen=True)\n", ""), "sampler 'own' must be a frozen dataclass"),
     ],
 )
 def test_a_broken_plugin_file_is_one_sentence(tmp_path, text, sentence):
@@ -98,6 +116,52 @@ def test_a_broken_plugin_file_is_one_sentence(tmp_path, text, sentence):
     assert names() == before
     if "import" in sentence:
         assert not [name for name in set(sys.modules) - modules if name.startswith("samplerbench_plugin")]
+
+
+def test_a_class_that_inherits_declared_needs_no_more_than_sample_and_nfe(tmp_path):
+    assert load_file(write(tmp_path, OWN)) == ["own"]
+    assert isinstance(make("own"), Sampler)
+
+
+def sampler_class(**changes):
+    """A frozen dataclass with all that the harness reads, less what is None among the changes."""
+    body = {"name": "whole", "source": get("euler").source, "sample": lambda *a: a, "nfe": lambda *a: 1}
+    body |= {"order": 1, "stochastic": False, "adaptive": False, "batch_coupled": False, "same_as": ""}
+    return dataclass(frozen=True)(type("Whole", (), {k: v for k, v in (body | changes).items() if v is not None}))
+
+
+@pytest.mark.parametrize(
+    ("missing", "remedy"),
+    [
+        ("name", "registry name as text"),
+        ("source", "a samplers.Source"),
+        ("sample", "it needs a method 'sample'"),
+        ("nfe", "it needs a method 'nfe'"),
+        *((word, "inherit samplers.Declared") for word in ("order", "stochastic", "adaptive", "batch_coupled", "same_as")),
+    ],
+)
+def test_what_a_sampler_lacks_is_named_with_its_remedy(missing, remedy):
+    assert register(sampler_class()).name in names()
+    with pytest.raises(PluginError, match=f"^Whole is not a sampler: .*'{missing}'.*") as caught:
+        register(sampler_class(**{missing: None}))
+    assert remedy in str(caught.value)
+
+
+def test_every_annotation_of_the_protocol_is_required():
+    for word in Sampler.__annotations__:
+        with pytest.raises(PluginError, match=f"'{word}'"):
+            register(sampler_class(**{word: None}))
+
+
+@pytest.mark.parametrize("changes", [{"name": 3}, {"source": "a paper"}, {"nfe": 7}], ids=str)
+def test_an_attribute_of_the_wrong_kind_is_named(changes):
+    with pytest.raises(PluginError, match=f"'{next(iter(changes))}'"):
+        register(sampler_class(**changes))
+
+
+def test_what_is_no_class_is_refused():
+    with pytest.raises(PluginError, match="is not a sampler: register a class"):
+        register(make("euler"))
 
 
 def test_a_missing_plugin_file_is_named(tmp_path):
@@ -131,6 +195,42 @@ def test_one_broken_entry_point_does_not_disturb_the_others(monkeypatch):
     assert "two samplers are called 'heun'" in failures["twice"]
     assert "fresh" in names()
     assert origin("fresh").startswith("somewhere:fresh sha256:")
+
+
+def raising(error):
+    def load():
+        raise error
+
+    return load
+
+
+def test_an_odd_entry_point_is_reported_and_does_not_disturb_the_rest(monkeypatch):
+    """One that exits, one that is no class, and a good one without a source file."""
+    euler = get("euler")
+    homeless = dataclass(frozen=True, kw_only=True)(type("Homeless", (euler,), {"name": "homeless", "__module__": "no_such_module"}))
+    points = [Point("exits", raising(SystemExit(2))), Point("module", lambda: sys), Point("homeless", lambda: homeless)]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    failures = load_plugins()
+    assert failures["exits"].endswith("failed to load: SystemExit: 2")
+    assert "is not a sampler: register a class" in failures["module"]
+    assert set(failures) == {"exits", "module"}
+    assert origin("homeless") == "somewhere:homeless sha256:unknown"
+
+
+def test_a_failure_after_the_import_is_reported_and_registers_nothing(monkeypatch):
+    fresh = dataclass(frozen=True, kw_only=True)(type("Fresh", (get("euler"),), {"name": "fresh"}))
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Point("fresh", lambda: fresh)])
+    monkeypatch.setattr(registry, "_digest", lambda file: raising(PermissionError("locked"))())
+    assert load_plugins()["fresh"].endswith("PermissionError: locked")
+    assert "fresh" not in names()
+
+
+def test_an_interrupt_is_not_swallowed(monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Point("slow", raising(KeyboardInterrupt))])
+    with pytest.raises(KeyboardInterrupt):
+        load_plugins()
+    with pytest.raises(KeyboardInterrupt):
+        load_file(write(tmp_path, "raise KeyboardInterrupt"))
 
 
 def test_registering_twice_is_harmless_and_a_second_class_is_not():

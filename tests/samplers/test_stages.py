@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, LinearStages, NoNoise, Source, get, integrate, karras, make, names
 from samplerbench.samplers.methods.heun import EDMStochastic
@@ -40,6 +41,22 @@ def test_churn_of_zero_is_heun():
     assert EDMStochastic(churn=0.0).plan(grid) == make("heun").plan(grid)
 
 
+@pytest.mark.parametrize("options", [{"churn": 0.0}, {"churn": 10.0, "s_noise": 0.0}], ids=str)
+def test_without_churn_or_noise_nothing_is_drawn(options):
+    problem, grid = ThreeModes(), karras(8, 0.02, 20.0)
+    sampler = EDMStochastic(**options)
+    assert not sampler.stochastic
+    assert EDMStochastic().stochastic
+    assert sampler.sample(problem, problem.start * 20.0, grid, NoNoise()).isfinite().all()
+
+
+def test_churn_of_zero_is_heun_bit_for_bit():
+    problem, grid = ThreeModes(), karras(8, 0.02, 20.0)
+    ends = [sampler.sample(problem, problem.start * 20.0, grid, NoNoise()) for sampler in (EDMStochastic(churn=0.0), make("heun"))]
+    assert torch.equal(*ends)
+    assert check_sampler({"name": "edm_stochastic", "churn": 0.0}, fast=True).passed
+
+
 def test_churn_raises_the_level_within_its_range_only():
     grid = karras(10, 0.02, 80.0)
     rows = EDMStochastic(churn=2.0, s_min=0.1, s_max=40.0, s_noise=1.0).plan(grid)
@@ -63,6 +80,29 @@ class Elsewhere(LinearStages):
 def test_the_first_evaluation_is_at_the_state():
     with pytest.raises(ValueError, match="first evaluation"):
         Elsewhere().plan(Grid((2.0, 1.0)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeated(LinearStages):
+    """So many evaluations at one point, averaged."""
+
+    name = "repeated"
+    source = Source("", "", "")
+    times: int = 9
+
+    def update(self, x, denoise, cur, nxt):
+        d = sum(denoise(x, cur) for _ in range(self.times)) / self.times
+        return d + nxt / cur * (x - d)
+
+
+def test_many_evaluations_are_traced_and_too_many_are_one_sentence():
+    problem, grid = ThreeModes(), Grid((2.0, 1.0))
+    x = problem.start * 2.0
+    many = Repeated(times=32)
+    assert many.nfe(grid) == 32
+    torch.testing.assert_close(many.sample(problem, x, grid, NoNoise()), make("euler").sample(problem, x, grid, NoNoise()))
+    with pytest.raises(ValueError, match="at most 32 evaluations; write a method with more as a GridSampler"):
+        Repeated(times=33).plan(grid)
 
 
 def test_a_step_to_zero_does_not_read_a_broken_state():

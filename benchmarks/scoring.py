@@ -1,0 +1,97 @@
+"""Scores the finished cells of one model, against truths that all of them share, and writes what reports read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ..models import Denoiser, Reference
+from ..results.files import read_json, read_npz, write_json, write_npz
+from ..results.record import Record
+from ..results.store import RunDir
+from .pictures import pictures
+from .planner import Cell
+from .quality import Scale, count_columns, distribution_columns, endpoint_columns, kept, label_columns
+from .sampling import Arrays
+from .suite import Suite
+from .truth import Endpoints, converged_features, endpoints
+
+QUALITY_VERSION = 2
+"""Raised when a formula behind the quality columns changes, so that finished cells are scored again from their parts."""
+
+
+class Scorer:
+    """The scoring of one model's cells in one run directory."""
+
+    def __init__(self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int) -> None:
+        self.run, self.suite, self.model, self.reference, self.endpoint_count = run, suite, model, reference, endpoint_count
+
+    def __call__(self, cells: Sequence[Cell]) -> None:
+        """Write ``quality.json``, ``influence.npz`` and the pictures of every cell that is not scored as it would be now."""
+        if not cells:
+            return
+        truth, scale = self._endpoints(cells), self._scale(cells[0])
+        for cell in cells:
+            own = truth if not cell.sampler.stochastic else None
+            stamp = self._stamp(cell, own, scale)
+            path = self.run.part(cell.key, "quality.json")
+            done = read_json(path) or {}
+            if all(key in done and done[key] == value for key, value in stamp.items()):
+                continue
+            try:
+                write_json(path, {**stamp, **self._score(cell, own, scale)})
+            except (ArithmeticError, ValueError) as error:  # numbers that no formula can take: this row only
+                write_json(path, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
+
+    def _score(self, cell: Cell, truth: Endpoints | None, scale: Scale | None) -> Record:
+        shards = list(self._shards(cell))
+        record: Record = {**count_columns(shards), **label_columns(shards, cell.samples)}
+        if scale is not None:
+            columns, influence = distribution_columns(scale, shards, cell.samples)
+            record |= columns
+            write_npz(self.run.part(cell.key, "influence.npz"), {"influence": influence.astype("float32")})
+        if truth is not None:
+            record |= endpoint_columns(self.model, truth, shards, cell.device)
+        picture = np.concatenate([shard["picture"] for shard in shards])
+        if len(picture):
+            write_npz(self.run.samples(cell.key), pictures(self.model, self.reference, picture))
+        return record
+
+    def _stamp(self, cell: Cell, truth: Endpoints | None, scale: Scale | None) -> Record:
+        """What a score depends on beside the parts."""
+        return {
+            "samples": cell.samples,
+            "status": "ok",
+            "reason": "",
+            "quality_version": QUALITY_VERSION,
+            "reference_steps": truth.steps if truth else None,
+            "reference_count": len(truth.x) if truth else None,
+            "estimator": scale.identity if scale else None,
+        }
+
+    def _endpoints(self, cells: Sequence[Cell]) -> Endpoints | None:
+        """Converged endpoints for the deterministic cells; how exact they must be depends on what those cells made of the latents."""
+        comparable = [cell for cell in cells if not cell.sampler.stochastic]
+        if not comparable:
+            return None
+        measured = [kept(list(self._shards(cell)))[: self.endpoint_count] for cell in comparable]
+        first, count = comparable[0], max(map(len, measured))
+        return endpoints(self.run, self.model, first.seed, first.dtype, first.device, count, first.batch_size, measured)
+
+    def _scale(self, first: Cell) -> Scale | None:
+        if self.reference is None:
+            return None
+        count = self.suite.converged_samples
+        where = (first.seed, first.dtype, first.device, count, first.batch_size)
+        return Scale(self.reference, converged_features(self.run, self.model, self.reference, *where))
+
+    def _shards(self, cell: Cell) -> Iterable[Arrays]:
+        """The shards that cover the cell's samples, in order."""
+        for start, stop in self.run.shards(cell.key):
+            if start < cell.samples:
+                path = self.run.shard(cell.key, start, stop)
+                shard = read_npz(path)
+                if shard is None:
+                    raise ValueError(f"{path} is damaged; delete it and run the same command again")
+                yield shard
