@@ -88,8 +88,8 @@ def sample_shard(
 
     Returns:
         ``features`` (n, d), their exact ``moments_*`` in float64 where n >= d, ``endpoint`` (k, *event), ``picture``;
-        ``sizes``, ``nfe`` and ``clamped`` of the batches, and the largest ``depth``; with labels, ``own_label`` (n,): whether a sample lies in
-        its class.
+        ``sizes``, ``nfe`` and ``clamped`` of the batches, and the largest ``depth``; with labels, ``own_label`` (n,): whether a sample
+        lies in its class.
 
     Raises:
         Failure: see :func:`sample_batch`; or a sample is not finite.
