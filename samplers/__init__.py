@@ -6,7 +6,7 @@
 """
 
 from . import methods
-from .base import Declared, GridSampler, LinearMultistep, LinearRow, Sampler, jump, non_default
+from .base import Declared, GridSampler, LinearMultistep, LinearRow, Sampler, Tolerant, jump, non_default
 from .citations import bibtex
 from .grid import Grid, karras, uniform_lambda, uniform_time
 from .loop import integrate
@@ -30,6 +30,7 @@ __all__ = [
     "Sampler",
     "Source",
     "StepNoise",
+    "Tolerant",
     "bibtex",
     "get",
     "integrate",

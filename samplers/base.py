@@ -97,6 +97,28 @@ class GridSampler(Declared, ABC):
         return integrate(self, denoise, x, grid, noise)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tolerant(Declared):
+    """What samplers that are controlled by a tolerance share.
+
+    Attributes:
+        rtol, atol: relative and absolute tolerance, > 0.
+    """
+
+    name: ClassVar[str]
+    adaptive: ClassVar[bool] = True
+    rtol: float = 1e-3
+    atol: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not (self.rtol > 0 and self.atol > 0):
+            raise ValueError(f"{self.name}: rtol and atol must be positive, got {self.rtol} and {self.atol}")
+
+    def nfe(self, grid: Grid) -> None:  # noqa: ARG002
+        """Only counting can tell."""
+        return
+
+
 class LinearRow(NamedTuple):
     """A step that is linear in what it has seen: with the memo m_i = p x_i + q d_i, x <- a x + sum_j b_j m_{i-j} + c z.
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Declared
+from ..base import Tolerant
 from ..grid import Grid
 from ..registry import register
 from ..types import Denoise, Noise, Source
@@ -20,30 +20,16 @@ _IMPLICIT = ("LSODA", "BDF", "Radau")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScipyODE(Declared):
+class ScipyODE(Tolerant):
     """scipy.integrate.solve_ivp, in float64 on the CPU whatever the state's dtype and device are.
 
     The explicit methods integrate the whole batch as one system, so that a sample depends on the others of its batch. The implicit
     ones, whose linear algebra grows with the square of the system, integrate one sample after the other.
-
-    Attributes:
-        rtol, atol: relative and absolute tolerance, > 0.
     """
 
     name: ClassVar[str]
     method: ClassVar[str]
     source: ClassVar[Source] = Source("virtanen2020scipy", "scipy.integrate.solve_ivp", "https://doi.org/10.1038/s41592-019-0686-2")
-    adaptive: ClassVar[bool] = True
-    rtol: float = 1e-3
-    atol: float = 1e-3
-
-    def __post_init__(self) -> None:
-        if not (self.rtol > 0 and self.atol > 0):
-            raise ValueError(f"{self.name}: rtol and atol must be positive, got {self.rtol} and {self.atol}")
-
-    def nfe(self, grid: Grid) -> None:  # noqa: ARG002
-        """Only counting can tell."""
-        return
 
     def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Integrate over the positive levels, then step to 0 if the grid does (x <- d)."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..base import Declared
+from ..base import Declared, Tolerant
 from ..grid import Grid
 from ..registry import register
 from ..types import Denoise, Noise, Source
@@ -64,30 +64,16 @@ class TorchdiffeqFixed(Declared):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchdiffeqAdaptive(Declared):
+class TorchdiffeqAdaptive(Tolerant):
     """An adaptive method of torchdiffeq from the grid's first to its last positive level; the steps between are its own.
 
     The error norm is taken over the whole batch, so that a sample depends on the others of its batch.
-
-    Attributes:
-        rtol, atol: relative and absolute tolerance, > 0.
     """
 
     name: ClassVar[str]
     method: ClassVar[str]
     source: ClassVar[Source] = _SOURCE
-    adaptive: ClassVar[bool] = True
     batch_coupled: ClassVar[bool] = True
-    rtol: float = 1e-3
-    atol: float = 1e-3
-
-    def __post_init__(self) -> None:
-        if not (self.rtol > 0 and self.atol > 0):
-            raise ValueError(f"{self.name}: rtol and atol must be positive, got {self.rtol} and {self.atol}")
-
-    def nfe(self, grid: Grid) -> None:  # noqa: ARG002
-        """Only counting can tell."""
-        return
 
     def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Integrate over the positive levels, then step to 0 if the grid does."""
