@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import accumulate
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from .grid import Grid
 from .types import Denoise, Noise, Source, StepNoise
+
+SUM_TO_ONE = 1e-14
+CANCELS = 0.25
 
 
 @runtime_checkable
@@ -26,6 +30,8 @@ class Sampler(Protocol):
         adaptive: ignores the steps of the grid and is controlled by a tolerance.
         batch_coupled: a sample depends on the others of its batch (error control over the whole batch).
         same_as: registry name of the sampler that it equals in its default configuration, or "".
+        translates: data moved by a constant give samples moved by it; False for methods that assume data of mean zero.
+        strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
     """
 
     name: ClassVar[str]
@@ -53,6 +59,8 @@ class Declared:
     adaptive: ClassVar[bool] = False
     batch_coupled: ClassVar[bool] = False
     same_as: ClassVar[str] = ""
+    translates: ClassVar[bool] = True
+    strong_order: ClassVar[float | None] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +136,7 @@ class LinearRow(NamedTuple):
         b: weights of the memos, newest first; at most ``history + 1``.
         c: standard deviation of the fresh noise.
         p, q: the memo: (0, 1) is the denoised image, (1, -1) is x - d = sigma times the noise direction eps.
+        gain: if not None, d = gain x stands in for the evaluation.
     """
 
     sigma: float
@@ -136,6 +145,7 @@ class LinearRow(NamedTuple):
     c: float = 0.0
     p: float = 0.0
     q: float = 1.0
+    gain: float | None = None
 
 
 def jump(sigma: float) -> LinearRow:
@@ -152,29 +162,45 @@ class LinearMultistep(GridSampler):
         """One :class:`LinearRow` per step."""
 
     def step(self, x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Tensor | None]:
-        """Apply the row, in place: two passes over the state for a first-order step, one more per memo of history."""
-        d = denoise(x, row.sigma)
+        """Apply the row in place: one pass over the state for each memo that it reads, where the weights allow it."""
+        d = denoise(x, row.sigma) if row.gain is None else x * row.gain
         memo = _memo(x, d, row)
-        if row.a == 0:
-            x = torch.mul(memo, row.b[0], out=x)
-        elif len(row.b) == 1 and row.b[0] == 1 - row.a:
-            x = torch.lerp(memo, x, row.a, out=x)
-        else:
-            x = (x if row.a == 1 else x.mul_(row.a)).add_(memo, alpha=row.b[0])
-        for weight, old in zip(row.b[1:], past, strict=False):
-            x = x.add_(old, alpha=weight)
+        x = _combine(x, row, (memo, *past))
         if row.c:
             x = x.add_(noise(), alpha=row.c)
         return x, memo if self.history else None
 
 
 def _memo(x: Tensor, d: Tensor, row: LinearRow) -> Tensor:
-    """The memo p x + q d, without a copy where it is d itself."""
-    if (row.p, row.q) == (0, 1):
+    """The memo p x + q d, without a copy where it is d itself, in one pass where p is 1."""
+    if row.p == 0 and row.q == 1:
         return d
-    if (row.p, row.q) == (1, -1):
-        return x - d
+    if row.p == 1:
+        return torch.sub(x, d, alpha=-row.q)
     return torch.mul(x, row.p).add_(d, alpha=row.q)
+
+
+def _combine(x: Tensor, row: LinearRow, memos: tuple[Tensor, ...]) -> Tensor:
+    """The sum a x + sum_j b_j m_j in place of x; with a = 0, x is not read, so that a non-finite x does not spread."""
+    sums = _partial_sums(row)
+    if row.a and sums:
+        for memo, before, after in zip(memos, sums, sums[1:], strict=False):
+            x = torch.lerp(memo, x, before / after, out=x)
+        return x
+    x = (x if row.a == 1 else x.mul_(row.a)).add_(memos[0], alpha=row.b[0]) if row.a else torch.mul(memos[0], row.b[0], out=x)
+    for weight, memo in zip(row.b[1:], memos[1:], strict=False):
+        x = x.add_(memo, alpha=weight)
+    return x
+
+
+def _partial_sums(row: LinearRow) -> tuple[float, ...]:
+    """S_j = a + b_0 + … + b_{j-1}, if a chain of interpolations gives the row, each a single pass over the state; () if not.
+
+    y_j = m_j + (S_j / S_{j+1}) (y_{j-1} - m_j) with y_{-1} = x carries S_{j+1} y_j = a x + b_0 m_0 + … + b_j m_j along, and ends at the row
+    itself if its weights sum to 1. Where a partial sum comes near 0 that would cancel.
+    """
+    sums = tuple(accumulate(row.b, initial=row.a))
+    return sums if row.q == 1 and abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
 
 
 def non_default(sampler: object) -> dict[str, Any]:

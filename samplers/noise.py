@@ -40,13 +40,13 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int) -> tuple[T
     return c0, c1, c2, c3
 
 
-def normal(seed: int, ids: Tensor, word: int, draw: int, count: int) -> Tensor:
+def normal(seed: int, ids: Tensor, word: int | Tensor, draw: int, count: int) -> Tensor:
     """Standard normals ``(len(ids), count)`` in float64: Box-Muller on pairs of 32-bit uniforms.
 
     Args:
         seed: 64-bit key.
         ids: int64 sample numbers in [0, 2^32).
-        word: which step (0 is the initial latent).
+        word: which step (0 is the initial latent); one for all, or ``(len(ids), 1)``.
         draw: which draw within the step.
         count: how many numbers a sample needs.
     """
@@ -84,7 +84,7 @@ class SampleNoise:
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise does not depend on the interval
         """Noise of step ``step``; the interval is for sources such as Brownian paths."""
-        return lambda draw=0: self._draw(step + 1, draw)
+        return lambda draw=0, *, cur=None, nxt=None: self._draw(step + 1, draw)  # noqa: ARG005
 
     def take(self, rows: Tensor) -> SampleNoise:
         """The noise of a subset or of repeats of the batch."""
@@ -101,7 +101,7 @@ class NoNoise:
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
         """A step's noise that refuses to be drawn."""
 
-        def refuse(draw: int = 0) -> Tensor:  # noqa: ARG001
+        def refuse(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:  # noqa: ARG001
             raise RuntimeError(f"step {step} of a sampler that declares stochastic = False asked for noise")
 
         return refuse

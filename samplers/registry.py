@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,6 +44,17 @@ def register(cls: Any) -> Any:
         )
     _REGISTRY[name] = cls
     return cls
+
+
+def register_family(base: type, name: str, **declared: object) -> None:
+    """Register a subclass of ``base`` that differs only in class attributes: one member of a family of methods.
+
+    The class lives in the module of ``base`` under the name in CamelCase, so that it can be pickled.
+    """
+    module = sys.modules[base.__module__]
+    title = "".join(part.capitalize() for part in name.split("_"))
+    body = {"name": name, "__module__": base.__module__, "__doc__": base.__doc__, **declared}
+    setattr(module, title, register(dataclass(frozen=True, kw_only=True)(type(title, (base,), body))))
 
 
 def _lack(cls: object) -> str:

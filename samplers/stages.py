@@ -69,14 +69,19 @@ class LinearStages(GridSampler):
         """Apply the row."""
         if row.before:
             x = x.add_(noise(0), alpha=row.before)
-        seen: list[Tensor] = []
-        for stage in row.stages:
-            y = _combine(x, stage.a, stage.b, seen, out=None) if stage.b else x
-            seen.append(denoise(y, stage.sigma))
-        x = _combine(x, row.a, row.b, seen, out=x)
+        x, _ = run_stages(x, row, denoise)
         if row.after:
             x = x.add_(noise(1), alpha=row.after)
         return x, None
+
+
+def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
+    """The deterministic part of a step, in place of ``x``: the state at its end, and the denoised images of its stages."""
+    seen: list[Tensor] = []
+    for stage in row.stages:
+        y = _combine(x, stage.a, stage.b, seen, out=None) if stage.b else x
+        seen.append(denoise(y, stage.sigma))
+    return _combine(x, row.a, row.b, seen, out=x), seen
 
 
 def _combine(x: Tensor, a: float, b: tuple[float, ...], seen: list[Tensor], out: Tensor | None) -> Tensor:

@@ -31,8 +31,14 @@ class Denoise(Protocol):
 class StepNoise(Protocol):
     """The noise of one step."""
 
-    def __call__(self, draw: int = 0) -> Tensor:
-        """The ``draw``-th standard normal tensor ``(batch, *event)`` of this step; the same number gives the same tensor."""
+    def __call__(self, draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
+        """A standard normal tensor ``(batch, *event)``; the same arguments give the same tensor.
+
+        Args:
+            draw: which of this step's tensors; different numbers give independent ones.
+            cur, nxt: the part of the step that this noise drives, for a stage that covers less than the whole. White noise ignores
+                it; a Brownian source answers with the path's normalised increment over it.
+        """
         ...
 
 

@@ -41,7 +41,7 @@ class ImpulseNoise:
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
         """The draws of one step."""
 
-        def draw(draw: int = 0) -> Tensor:
+        def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:  # noqa: ARG001
             self.asked[step, draw] = None
             return self.answer((step, draw))
 

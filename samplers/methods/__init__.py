@@ -1,16 +1,7 @@
-"""The samplers, one family a file. Importing this package registers them."""
+"""The samplers, one family a file. Importing this package imports every file in it, which registers them."""
 
-from . import ancestral, dpm_solver, dpm_solver_multistep, dpmpp, euler, euler_maruyama, heun, ipndm, scipy, torchdiffeq
+import importlib
+import pkgutil
 
-__all__ = [
-    "ancestral",
-    "dpm_solver",
-    "dpm_solver_multistep",
-    "dpmpp",
-    "euler",
-    "euler_maruyama",
-    "heun",
-    "ipndm",
-    "scipy",
-    "torchdiffeq",
-]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

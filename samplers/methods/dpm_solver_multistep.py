@@ -1,104 +1,140 @@
-"""DPM-Solver, multistep: exponential Adams-Bashforth methods for the noise prediction, in lam = -log(sigma).
-
-The exact solution is x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds with eps = (x - d) / sigma, and
-nxt int_0^h e^{h-s} s^k / k! ds = nxt h^{k+1} phi_{k+1}(h). The methods differ in how they approximate eps on the step.
-"""
+"""DPM-Solver and DPM-Solver++, multistep: the names and variants in which the papers and their authors' code have them."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..base import LinearMultistep, LinearRow, jump
-from ..grid import Grid
+from ..base import LinearRow
 from ..lagrange import monomial_weights
-from ..phi import phi
+from ..multistep import Multistep
 from ..registry import register
 from ..types import Source
+from .adams_exponential import DataEAB, NoiseEAB, data_moments, noise_moments
 
 _URL = "https://arxiv.org/abs/2211.01095v2"
-_HIGH_ORDER = "third order is published for the data prediction only; the same derivation is used here for eps"
+_FACTOR = "the second divided difference has the factor 2 that the published code lacks"
+_HALF = "declared at its measured order, 2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseMultistep(LinearMultistep):
-    """x <- x - sum_j w_j eps_{i-j}: the first steps use the history that there is, the step to 0 none (x <- d)."""
+class Midpoint(Multistep):
+    """Second order, midpoint weights: m_i stands for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev), times the whole integral."""
 
     @abstractmethod
-    def weights(self, nxt: float, h: list[float]) -> list[float]:
-        """Weights of eps_i, eps_{i-1}, …, given the steps in lam ``h``: this one first, then the earlier ones (none at the start)."""
+    def midpoint_row(self, cur: float, nxt: float, w: float, prev: float) -> LinearRow:
+        """The row for this w; ``prev`` is the level of m_{i-1}."""
 
-    def plan(self, grid: Grid) -> list[LinearRow]:
-        """eps_j enters through the memo x_j - d_j, with 1 / sigma_j in its weight."""
-        rows, steps = [], [math.log(cur / nxt) if nxt > 0 else math.inf for cur, nxt in grid.intervals()]
-        for i, (cur, nxt) in enumerate(grid.intervals()):
-            if nxt == 0:
-                rows.append(jump(cur))
-                continue
-            h = steps[max(0, i - self.history) : i + 1][::-1]
-            b = tuple(-w / grid.sigma[i - j] for j, w in enumerate(self.weights(nxt, h)))
-            rows.append(LinearRow(cur, a=1.0, b=b, p=1.0, q=-1.0))
-        return rows
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """W is 0 in a step without history."""
+        cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
+        return self.midpoint_row(cur, nxt, math.log(cur / nxt) / (2 * math.log(prev / cur)), prev)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DPMSolver2M(NoiseMultistep):
-    """Second order, midpoint weights: x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}] with w = h / (2 h_prev)."""
+class DPMSolver2M(Midpoint):
+    """x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}] with w = h / (2 h_prev)."""
 
     name = "dpm_solver_2m"
     order = 2
-    history = 1
+    points = 2
     source = Source("lu2022dpmpp", "Alg. 2 and appendix B, for the noise prediction", _URL)
 
-    def weights(self, nxt: float, h: list[float]) -> list[float]:
-        """The total weight nxt (e^h - 1), times (1 + w, -w)."""
-        total = nxt * math.expm1(h[0])
-        w = h[0] / (2 * h[1]) if len(h) > 1 else 0.0
-        return [total * (1 + w), -total * w] if w else [total]
+    def midpoint_row(self, cur: float, nxt: float, w: float, prev: float) -> LinearRow:
+        """nxt (e^h - 1) = cur - nxt."""
+        total = nxt - cur
+        b = (total * (1 + w) / cur, -total * w / prev) if w else (total / cur,)
+        return LinearRow(cur, 1.0, b, p=1.0, q=-1.0)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DPMSolver3M(NoiseMultistep):
+class DPMpp2M(Midpoint):
+    """x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}], r = nxt / cur, w = h / (2 h_prev)."""
+
+    name = "dpmpp_2m"
+    order = 2
+    points = 2
+    source = Source("lu2022dpmpp", "Alg. 2", _URL)
+
+    def midpoint_row(self, cur: float, nxt: float, w: float, prev: float) -> LinearRow:  # noqa: ARG002
+        """The formula above."""
+        r = nxt / cur
+        return LinearRow(cur, r, ((1 - r) * (1 + w), -(1 - r) * w) if w else (1 - r,))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMSolver3M(NoiseEAB):
     """Third order: eps is the parabola through its last three values, integrated exactly."""
 
     name = "dpm_solver_3m"
     order = 3
-    history = 2
+    points = 3
     source = Source(
         "lu2022dpmpp", "appendix B, for the noise prediction", _URL,
-        deviations=(_HIGH_ORDER, "the second divided difference has the factor 2 that the published code lacks"),
+        deviations=("third order is published for the data prediction only; the same derivation is used here for eps", _FACTOR),
     )  # fmt: skip
-
-    def weights(self, nxt: float, h: list[float]) -> list[float]:
-        """Moments h^{k+1} phi_{k+1}(h) against the nodes 0, -h_1, -h_1 - h_2."""
-        nodes = [-math.fsum(h[1 : j + 1]) for j in range(len(h))]
-        return [nxt * w for w in monomial_weights(nodes, [h[0] ** (k + 1) * phi(k + 1, h[0]) for k in range(len(h))])]
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DPMSolver3MPublished(NoiseMultistep):
+class DPMpp3M(DataEAB):
+    """Third order: d is the parabola through its last three values, integrated exactly."""
+
+    name = "dpmpp_3m"
+    order = 3
+    points = 3
+    source = Source("lu2022dpmpp", "appendix B, with the Taylor expansion of eq. (B.4)", _URL, deviations=(_FACTOR,))
+
+
+def halved(levels: Sequence[float], moments: list[float]) -> list[float]:
+    """Weights of the authors' code: those of the parabola, with half of its second derivative where the whole belongs."""
+    lam = [-math.log(level / levels[0]) for level in levels]
+    return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMSolver3MPublished(NoiseEAB):
     """Third order as the authors' code has it, which is second order: half of the curvature term is missing.
 
     x <- x - nxt [h phi_1 eps + h phi_2 (h D1) + h phi_3 (h² D2)], with D1 the slope of the parabola at the newest value and D2 half of its
-    second derivative, where the whole belongs. The damping can help below 20 evaluations.
+    second derivative, where the whole belongs. The damping can help below 20 evaluations. The second step is that of the 2M method.
     """
 
     name = "dpm_solver_3m_published"
     order = 2
-    history = 2
+    points = 3
     source = Source(
-        "lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver", _URL,
-        deviations=("declared at its measured order, 2",),
-    )  # fmt: skip
+        "lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver", _URL, deviations=(_HALF,)
+    )
 
-    def weights(self, nxt: float, h: list[float]) -> list[float]:
-        """The third-order weights with the moment of s²/2 halved; the second step is that of the 2M method."""
-        if len(h) < 3:
-            return DPMSolver2M().weights(nxt, h)
-        nodes = [0.0, -h[1], -h[1] - h[2]]
-        moments = [h[0] * phi(1, h[0]), h[0] ** 2 * phi(2, h[0]), h[0] ** 3 * phi(3, h[0]) / 2]
-        return [nxt * w for w in monomial_weights(nodes, moments)]
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The halved weights, over sigma."""
+        if len(levels) < 3:
+            return DPMSolver2M().row(levels, nxt)
+        weights = halved(levels, noise_moments(levels[0], nxt, 3))
+        return LinearRow(levels[0], 1.0, tuple(w / s for w, s in zip(weights, levels, strict=True)), p=1.0, q=-1.0)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMpp3MPublished(DataEAB):
+    """DPM-Solver++(3M) as the authors' code, diffusers and others have it: see :class:`DPMSolver3MPublished`, here for d."""
+
+    name = "dpmpp_3m_published"
+    order = 2
+    points = 3
+    source = Source(
+        "lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver++", _URL, deviations=(_HALF,)
+    )
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The halved weights."""
+        if len(levels) < 3:
+            return DPMpp2M().row(levels, nxt)
+        return LinearRow(levels[0], nxt / levels[0], tuple(halved(levels, data_moments(levels[0], nxt, 3))))

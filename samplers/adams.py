@@ -1,0 +1,60 @@
+"""Adams-Bashforth methods after a change of variables: the linear part of the ODE exactly, a memo as a polynomial of its history.
+
+Write dx/dsigma = (x - d) / sigma as a linear part that is solved exactly and a rest, the memo m, that should vary little. Then
+
+    x(nxt) = decay x(cur) + integral over the step of kernel m du,
+
+and the polynomial in u through the last k values of m gives a method of order k on any grid. The choice of m, u and the linear part
+makes the family; the weights are the integrals of the Lagrange polynomials, from the moments of the kernel.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .base import LinearRow
+from .lagrange import monomial_weights
+from .multistep import Multistep, MultistepToZero
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamsBashforth(Multistep):
+    """One family: subclasses say what is remembered, in which variable, and what the kernel's moments are.
+
+    What is remembered is the denoised image d, or scale (x - c d) with c and scale functions of the level (eps: c = 1, scale = 1 / sigma).
+    """
+
+    def remembered(self, sigma: float) -> tuple[float, float] | None:
+        """(c, scale) of the memo scale (x - c d) at ``sigma``; None for the memo d."""
+        return 1.0, 1 / sigma
+
+    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
+        """Factor of the state over the step in the exact solution of the linear part."""
+        return 1.0
+
+    @abstractmethod
+    def variable(self, sigma: float) -> float:
+        """The u in which the memo is a polynomial."""
+
+    @abstractmethod
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """Integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The weights w_j of the memos; scale_j moves from the memo into its weight, so that the memo is x - c d or d."""
+        cur = levels[0]
+        here = self.variable(cur)
+        nodes = [self.variable(level) - here for level in levels]
+        weights = monomial_weights(nodes, self.moments(cur, nxt, len(levels)))
+        memos = [self.remembered(level) for level in levels]
+        if memos[0] is None:
+            return LinearRow(cur, self.decay(cur, nxt), tuple(weights))
+        scaled = tuple(w * memo[1] for w, memo in zip(weights, memos, strict=True) if memo)
+        return LinearRow(cur, self.decay(cur, nxt), scaled, p=1.0, q=-memos[0][0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamsBashforthToZero(AdamsBashforth, MultistepToZero):
+    """A family whose variable and moments are finite at sigma = 0."""

@@ -1,0 +1,117 @@
+"""Exponential Adams-Bashforth in lam = -log(sigma): for eps (DPM-Solver), for d (DPM-Solver++), and between the two (Rosenbrock type)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..adams import AdamsBashforth
+from ..phi import phi
+from ..quadrature import integral
+from ..registry import register_family
+from ..types import Source
+
+_AZULA = "https://github.com/probabilists/azula"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logarithmic(AdamsBashforth):
+    """What is remembered is a polynomial in lam."""
+
+    def variable(self, sigma: float) -> float:
+        """Lam."""
+        return -math.log(sigma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseEAB(Logarithmic):
+    """x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds: the multistep form of DPM-Solver."""
+
+    source: ClassVar[Source] = Source("lu2022dpmsolver", "eq. (3.4), multistep", "https://arxiv.org/abs/2206.00927v3")
+
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """-nxt int_0^h e^{h-s} s^k / k! ds = -nxt h^{k+1} phi_{k+1}(h)."""
+        return noise_moments(cur, nxt, count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataEAB(Logarithmic):
+    """x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds: the multistep form of DPM-Solver++."""
+
+    source: ClassVar[Source] = Source("lu2022dpmpp", "eq. (8), multistep", "https://arxiv.org/abs/2211.01095v2")
+
+    def remembered(self, sigma: float) -> None:  # noqa: ARG002
+        """The denoised image."""
+        return
+
+    def decay(self, cur: float, nxt: float) -> float:
+        """e^{-h} = nxt / cur."""
+        return nxt / cur
+
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """int_0^h e^{-(h-s)} s^k / k! ds = h^{k+1} phi_{k+1}(-h)."""
+        return data_moments(cur, nxt, count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RosenbrockEAB(Logarithmic):
+    """The linear part is the denoiser of N(0, s²), so that the method is exact on that Gaussian: a DPM-Solver-v3 without statistics.
+
+    With a = s² / (s² + sigma²), dx/dlam = -(1 - a) x + (d - a x). The memo f = (a x - d) sqrt(s² + sigma²) / sigma is a polynomial in lam:
+    x(nxt) = sqrt((s² + nxt²) / (s² + cur²)) x - sqrt(s² + nxt²) int_0^h f sigma / (s² + sigma²) dlam.
+
+    Attributes:
+        scale: s > 0, the standard deviation of the data.
+    """
+
+    translates = False  # type: ignore[assignment]
+    source: ClassVar[Source] = Source(
+        "zheng2023dpmsolverv3", "eq. (9) with l = 1 / (1 + sigma²), as azula's REABSampler", "https://arxiv.org/abs/2310.13268v3",
+        deviations=("no empirical model statistics", "azula 0.11.1 has sigma_t for sigma_s in the factor of the integral: docs/findings.md"),
+    )  # fmt: skip
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.scale > 0:
+            raise ValueError(f"{self.name}: scale must be positive, got {self.scale}")
+
+    def remembered(self, sigma: float) -> tuple[float, float]:
+        """F = [x - (1 + sigma² / s²) d] s² / (sigma sqrt(s² + sigma²))."""
+        return 1 + (sigma / self.scale) ** 2, self.scale**2 / (sigma * math.hypot(self.scale, sigma))
+
+    def decay(self, cur: float, nxt: float) -> float:
+        """sqrt((s² + nxt²) / (s² + cur²))."""
+        return math.hypot(self.scale, nxt) / math.hypot(self.scale, cur)
+
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """By quadrature in lam - lam(cur)."""
+        h, outer = math.log(cur / nxt), -math.hypot(self.scale, nxt)
+
+        def moment(k: int) -> float:
+            def kernel(s: float) -> float:
+                sigma = cur * math.exp(-s)
+                return s**k / math.factorial(k) * sigma / (self.scale**2 + sigma**2)
+
+            return outer * integral(kernel, 0.0, h)
+
+        return [moment(k) for k in range(count)]
+
+
+def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
+    """Moments of :class:`NoiseEAB`."""
+    h = math.log(cur / nxt)
+    return [-nxt * h ** (k + 1) * phi(k + 1, h) for k in range(count)]
+
+
+def data_moments(cur: float, nxt: float, count: int) -> list[float]:
+    """Moments of :class:`DataEAB`."""
+    h = math.log(cur / nxt)
+    return [h ** (k + 1) * phi(k + 1, -h) for k in range(count)]
+
+
+_TWINS = {"zeab_1": "euler", "xeab_1": "euler", "zeab_3": "dpm_solver_3m", "xeab_3": "dpmpp_3m"}
+for _points in (1, 2, 3, 4):
+    for _base, _name in ((NoiseEAB, f"zeab_{_points}"), (DataEAB, f"xeab_{_points}"), (RosenbrockEAB, f"reab_{_points}")):
+        register_family(_base, _name, points=_points, order=_points, same_as=_TWINS.get(_name, ""))

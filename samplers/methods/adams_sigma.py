@@ -1,0 +1,71 @@
+"""Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps: as a polynomial in sigma, and in the time of VP."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..adams import AdamsBashforthToZero
+from ..quadrature import integral
+from ..registry import register_family
+from ..types import Source
+
+_DEIS = "https://arxiv.org/abs/2204.13902v4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmaAB(AdamsBashforthToZero):
+    """Eps is a polynomial in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds. LMS of k-diffusion, rhoAB of DEIS, zAB."""
+
+    source: ClassVar[Source] = Source("zhang2023deis", "eq. (15), rhoAB", _DEIS)
+
+    def variable(self, sigma: float) -> float:
+        """Sigma itself."""
+        return sigma
+
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """(nxt - cur)^{k+1} / (k+1)!."""
+        return [(nxt - cur) ** (k + 1) / math.factorial(k + 1) for k in range(count)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeAB(AdamsBashforthToZero):
+    """Eps is a polynomial in the time t of the linear VP process, of which sigma² = exp(beta_d t² / 2 + beta_min t) - 1: tAB of DEIS.
+
+    Attributes:
+        beta_d, beta_min: of that process. They need not be those of the model: they only choose the variable.
+    """
+
+    source: ClassVar[Source] = Source(
+        "zhang2023deis", "eq. (11) and (14), tAB", _DEIS, deviations=("the integrals are computed to rounding",)
+    )
+    beta_d: float = 19.9
+    beta_min: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.beta_d >= 0 and self.beta_min > 0):
+            raise ValueError(f"{self.name}: need beta_d >= 0 and beta_min > 0, got {self.beta_d} and {self.beta_min}")
+
+    def variable(self, sigma: float) -> float:
+        """The positive root t of beta_d t² / 2 + beta_min t = log(1 + sigma²), in the form without cancellation."""
+        total = math.log1p(sigma**2)
+        return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
+
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """The zeroth is nxt - cur; the others by quadrature in the arcsinh of sigma, which is smooth down to 0."""
+        here, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
+
+        def moment(k: int) -> float:
+            return integral(lambda v: (self.variable(math.sinh(v)) - here) ** k / math.factorial(k) * math.cosh(v), *ends)
+
+        return [nxt - cur, *(moment(k) for k in range(1, count))]
+
+
+for _points in (1, 2, 3, 4):
+    register_family(SigmaAB, f"zab_{_points}", points=_points, order=_points, same_as="euler" if _points == 1 else "")
+    if _points > 1:
+        register_family(SigmaAB, f"deis_rhoab_{_points}", points=_points, order=_points, same_as=f"zab_{_points}")
+        register_family(TimeAB, f"deis_tab_{_points}", points=_points, order=_points)
+register_family(SigmaAB, "lms", points=4, order=4, same_as="zab_4")

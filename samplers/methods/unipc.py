@@ -1,0 +1,128 @@
+"""UniPC: an exponential Adams-Bashforth predictor with an Adams-Moulton corrector that costs no evaluation of its own.
+
+A step evaluates the denoiser at the predicted state, and that evaluation first corrects the state that it was made at, then predicts
+the next one. Predictor and corrector differ in the weights of the memos only, so the correction of the last step, sum_j C_j m_{i-j},
+can be added at the start of this one: the whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import ClassVar, Literal
+
+from ..base import LinearRow
+from ..grid import Grid
+from ..lagrange import monomial_weights
+from ..multistep import Multistep
+from ..registry import register_family
+from ..types import Source
+from .adams_exponential import data_moments, noise_moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniPC(Multistep):
+    """UniP-p with UniC-p, which is of order p + 1, in the data or the noise prediction.
+
+    Over a step from lam_i to lam_i + h, the integral of the memo's polynomial: through the last p values (UniP), or through these and the
+    value at the end of the step (UniC). B(h) cancels from all of them but two, whose weights the authors fix at 1/2, as if h were small:
+    UniP-2 takes the slope (m_i - m_{i-1}) / h_{i-1} h times B(h) / 2, and UniC-1 the difference of both ends times B(h) / 2.
+
+    Attributes:
+        prediction: what is remembered, the denoised image ("data") or eps ("noise").
+        variant: B(h) is -h ("bh1") or e^{-h} - 1 ("bh2") for the data prediction, with the sign of h changed for the noise prediction.
+        corrector: without it, this is UniP-p, of order p.
+    """
+
+    source: ClassVar[Source] = Source(
+        "zhao2023unipc", "Alg. 1-4, multistep", "https://arxiv.org/abs/2302.04867v4",
+        deviations=("the step to sigma = 0 is x <- d; orders fall before it only if asked to (last)",),
+    )  # fmt: skip
+    prediction: Literal["data", "noise"] = "data"
+    variant: Literal["bh1", "bh2"] = "bh2"
+    corrector: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prediction not in ("data", "noise") or self.variant not in ("bh1", "bh2"):
+            raise ValueError(
+                f"{self.name}: prediction is 'data' or 'noise' and variant 'bh1' or 'bh2', got {self.prediction!r}, {self.variant!r}"
+            )
+
+    @property
+    def order(self) -> int:  # type: ignore[override]
+        """One more with the corrector."""
+        return self.points + int(self.corrector)
+
+    @property
+    def history(self) -> int:  # type: ignore[override]
+        """The corrector looks one evaluation further back than the predictor."""
+        return self.points if self.corrector else self.points - 1
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """UniP, without a correction of the state."""
+        weights = self._predictor(levels, nxt)
+        return LinearRow(levels[0], self._decay(levels[0], nxt), self._folded(weights, levels), **self._memo())
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """The predictor's rows, each with the correction of the step before it."""
+        rows = super().plan(grid)
+        if not self.corrector:
+            return rows
+        orders = self.profile(grid)
+        for i in range(1, len(rows)):
+            if grid.sigma[i + 1] > 0:  # the step to 0 does not read the state
+                before = grid.sigma[i - orders[i - 1] : i][::-1]
+                rows[i] = self._corrected(rows[i], before)
+        return rows
+
+    def _corrected(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
+        """x <- a (x + sum_j C_j m_j) + sum_j b_j m_j, where C is UniC less UniP over the step from ``before``, newest first, to here."""
+        change = zip_longest(self._corrector(before, row.sigma), (0.0, *self._predictor(before, row.sigma)), fillvalue=0.0)
+        weights = self._folded([c - p for c, p in change], (row.sigma, *before))
+        return row._replace(b=tuple(row.a * w + b for w, b in zip_longest(weights, row.b, fillvalue=0.0)))
+
+    def _predictor(self, levels: Sequence[float], nxt: float) -> list[float]:
+        """Weights of m at ``levels`` over the step from the first of them to ``nxt``."""
+        if len(levels) == 2:
+            rate = math.log(levels[1] / levels[0]) / math.log(levels[0] / nxt)
+            whole, slope = self._moments(levels[0], nxt, 1)[0], self._half(levels[0], nxt) / rate
+            return [whole + slope, -slope]
+        return monomial_weights(_lam(levels, levels[0]), self._moments(levels[0], nxt, len(levels)))
+
+    def _corrector(self, levels: Sequence[float], nxt: float) -> list[float]:
+        """Weights of m at ``nxt``, then at ``levels``."""
+        if len(levels) == 1:
+            half = self._half(levels[0], nxt)
+            return [half, self._moments(levels[0], nxt, 1)[0] - half]
+        return monomial_weights(_lam((nxt, *levels), levels[0]), self._moments(levels[0], nxt, len(levels) + 1))
+
+    def _half(self, cur: float, nxt: float) -> float:
+        """Half of what stands for the integral of s / h: e^{-h} B(h) or B(h), times the factor of the prediction."""
+        h = math.log(cur / nxt)
+        if self.prediction == "data":
+            return (h if self.variant == "bh1" else -math.expm1(-h)) / 2
+        return -nxt * (h if self.variant == "bh1" else math.expm1(h)) / 2
+
+    def _moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
+
+    def _decay(self, cur: float, nxt: float) -> float:
+        return nxt / cur if self.prediction == "data" else 1.0
+
+    def _memo(self) -> dict[str, float]:
+        return {"p": 0.0, "q": 1.0} if self.prediction == "data" else {"p": 1.0, "q": -1.0}
+
+    def _folded(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
+        """Weights of the memos: eps = memo / sigma."""
+        return tuple(weights if self.prediction == "data" else (w / s for w, s in zip(weights, levels, strict=True)))
+
+
+def _lam(levels: Sequence[float], origin: float) -> list[float]:
+    return [math.log(origin / level) for level in levels]
+
+
+for _points in (1, 2, 3):
+    register_family(UniPC, f"unipc_{_points}", points=_points)
