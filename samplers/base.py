@@ -5,17 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import accumulate
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from .blend import blend
 from .grid import Grid
 from .types import Denoise, Noise, Source, StepNoise
-
-SUM_TO_ONE = 1e-14
-CANCELS = 0.25
 
 
 @runtime_checkable
@@ -165,7 +162,7 @@ class LinearMultistep(GridSampler):
         """Apply the row in place: one pass over the state for each memo that it reads, where the weights allow it."""
         d = denoise(x, row.sigma) if row.gain is None else x * row.gain
         memo = _memo(x, d, row)
-        x = _combine(x, row, (memo, *past))
+        x = blend(x, row.a, row.b, (memo, *past), x)
         if row.c:
             x = x.add_(noise(), alpha=row.c)
         return x, memo if self.history else None
@@ -178,29 +175,6 @@ def _memo(x: Tensor, d: Tensor, row: LinearRow) -> Tensor:
     if row.p == 1:
         return torch.sub(x, d, alpha=-row.q)
     return torch.mul(x, row.p).add_(d, alpha=row.q)
-
-
-def _combine(x: Tensor, row: LinearRow, memos: tuple[Tensor, ...]) -> Tensor:
-    """The sum a x + sum_j b_j m_j in place of x; with a = 0, x is not read, so that a non-finite x does not spread."""
-    sums = _partial_sums(row)
-    if row.a and sums:
-        for memo, before, after in zip(memos, sums, sums[1:], strict=False):
-            x = torch.lerp(memo, x, before / after, out=x)
-        return x
-    x = (x if row.a == 1 else x.mul_(row.a)).add_(memos[0], alpha=row.b[0]) if row.a else torch.mul(memos[0], row.b[0], out=x)
-    for weight, memo in zip(row.b[1:], memos[1:], strict=False):
-        x = x.add_(memo, alpha=weight)
-    return x
-
-
-def _partial_sums(row: LinearRow) -> tuple[float, ...]:
-    """S_j = a + b_0 + … + b_{j-1}, if a chain of interpolations gives the row, each a single pass over the state; () if not.
-
-    y_j = m_j + (S_j / S_{j+1}) (y_{j-1} - m_j) with y_{-1} = x carries S_{j+1} y_j = a x + b_0 m_0 + … + b_j m_j along, and ends at the row
-    itself if its weights sum to 1. Where a partial sum comes near 0 that would cancel.
-    """
-    sums = tuple(accumulate(row.b, initial=row.a))
-    return sums if row.q == 1 and abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
 
 
 def non_default(sampler: object) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
 
 from torch import Tensor
 
@@ -30,7 +32,7 @@ def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noi
     Raises:
         ValueError: the plan does not have one row per step.
     """
-    plan = sampler.plan(grid)
+    plan = _plan(sampler, grid)
     if len(plan) != len(grid):
         raise ValueError(f"{sampler.name}: plan() gave {len(plan)} rows for a grid of {len(grid)} steps")
     x, past = x.clone(), ()
@@ -40,3 +42,9 @@ def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noi
         if on_step is not None:
             on_step(i, nxt, x.clone())
     return x
+
+
+@lru_cache(maxsize=256)
+def _plan(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
+    """The plan, made once for all batches: it is a pure function of two immutable values."""
+    return sampler.plan(grid)

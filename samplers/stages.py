@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .base import GridSampler
+from .blend import blend
 from .grid import Grid
 from .types import Denoise, StepNoise
 
@@ -79,17 +79,9 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
     """The deterministic part of a step, in place of ``x``: the state at its end, and the denoised images of its stages."""
     seen: list[Tensor] = []
     for stage in row.stages:
-        y = _combine(x, stage.a, stage.b, seen, out=None) if stage.b else x
+        y = blend(x, stage.a, stage.b, seen, None) if stage.b else x
         seen.append(denoise(y, stage.sigma))
-    return _combine(x, row.a, row.b, seen, out=x), seen
-
-
-def _combine(x: Tensor, a: float, b: tuple[float, ...], seen: list[Tensor], out: Tensor | None) -> Tensor:
-    """The sum a x + sum_j b_j seen_j, into ``out`` if given. With a = 0, x is not read, so that a non-finite x does not spread."""
-    y = torch.mul(seen[0], b[0], out=out) if a == 0 else torch.mul(x, a, out=out).add_(seen[0], alpha=b[0])
-    for weight, d in zip(b[1:], seen[1:], strict=True):
-        y = y.add_(d, alpha=weight)
-    return y
+    return blend(x, row.a, row.b, seen, x), seen
 
 
 class _Trace:

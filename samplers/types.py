@@ -36,8 +36,8 @@ class StepNoise(Protocol):
 
         Args:
             draw: which of this step's tensors; different numbers give independent ones.
-            cur, nxt: the part of the step that this noise drives, for a stage that covers less than the whole. White noise ignores
-                it; a Brownian source answers with the path's normalised increment over it.
+            cur: where the part of the step begins that this noise drives, for a stage that covers less than the whole.
+            nxt: where that part ends. White noise ignores both; a Brownian source answers with its normalised increment between them.
         """
         ...
 

@@ -14,7 +14,7 @@ from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source, make
 from samplerbench.samplers.base import Declared
 from samplerbench.samplers.methods.ancestral import DDPM
-from samplerbench.samplers.methods.dpmpp import DPMpp2M
+from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp2M
 from samplerbench.samplers.methods.euler import Euler
 from samplerbench.samplers.methods.heun import Heun
 from samplerbench.samplers.methods.scipy import ScipyODE

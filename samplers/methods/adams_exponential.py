@@ -68,7 +68,7 @@ class RosenbrockEAB(Logarithmic):
     translates = False  # type: ignore[assignment]
     source: ClassVar[Source] = Source(
         "zheng2023dpmsolverv3", "eq. (9) with l = 1 / (1 + sigma²), as azula's REABSampler", "https://arxiv.org/abs/2310.13268v3",
-        deviations=("no empirical model statistics", "azula 0.11.1 has sigma_t for sigma_s in the factor of the integral: docs/findings.md"),
+        deviations=("no empirical model statistics", "azula 0.11.1 has another factor before the integral: docs/findings.md"),
     )  # fmt: skip
     scale: float = 1.0
 

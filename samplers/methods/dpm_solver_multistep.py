@@ -44,7 +44,7 @@ class DPMSolver2M(Midpoint):
     source = Source("lu2022dpmpp", "Alg. 2 and appendix B, for the noise prediction", _URL)
 
     def midpoint_row(self, cur: float, nxt: float, w: float, prev: float) -> LinearRow:
-        """nxt (e^h - 1) = cur - nxt."""
+        """With nxt (e^h - 1) = cur - nxt."""
         total = nxt - cur
         b = (total * (1 + w) / cur, -total * w / prev) if w else (total / cur,)
         return LinearRow(cur, 1.0, b, p=1.0, q=-1.0)
@@ -109,9 +109,7 @@ class DPMSolver3MPublished(NoiseEAB):
     name = "dpm_solver_3m_published"
     order = 2
     points = 3
-    source = Source(
-        "lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver", _URL, deviations=(_HALF,)
-    )
+    source = Source("lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver", _URL, deviations=(_HALF,))
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """The halved weights, over sigma."""

@@ -79,7 +79,7 @@ class UniPC(Multistep):
         return rows
 
     def _corrected(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """x <- a (x + sum_j C_j m_j) + sum_j b_j m_j, where C is UniC less UniP over the step from ``before``, newest first, to here."""
+        """Step x <- a (x + sum_j C_j m_j) + sum_j b_j m_j, with C = UniC - UniP over the step from ``before`` (newest first) to here."""
         change = zip_longest(self._corrector(before, row.sigma), (0.0, *self._predictor(before, row.sigma)), fillvalue=0.0)
         weights = self._folded([c - p for c, p in change], (row.sigma, *before))
         return row._replace(b=tuple(row.a * w + b for w, b in zip_longest(weights, row.b, fillvalue=0.0)))

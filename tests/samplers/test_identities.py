@@ -77,7 +77,11 @@ class Point:
         return self
 
 
-FIXED_STEPS = [name for name in names() if not get(name).adaptive and not get(name).stochastic and not name.startswith("torchdiffeq")]
+FIXED_STEPS = [
+    name
+    for name in names()
+    if not get(name).adaptive and not make(name).stochastic and make(name).translates and not name.startswith("torchdiffeq")
+]
 
 
 @pytest.mark.parametrize("name", FIXED_STEPS)

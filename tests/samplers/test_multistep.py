@@ -1,0 +1,214 @@
+"""Multistep families: exact where theory says so, equal where two names meet, and honest about their ends."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samplerbench.benchmarks.conformance.problems import ThreeModes
+from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
+from samplerbench.samplers.adams import AdamsBashforth
+from samplerbench.samplers.blend import blend
+from samplerbench.samplers.quadrature import integral
+
+GRID = karras(9, 0.02, 40.0)
+FAMILIES = ["zab", "deis_tab", "vab", "zeab", "xeab", "reab"]
+
+
+def latents(points=6, sigma=40.0):
+    return sigma * SampleNoise(1, torch.arange(points), (2,), torch.float64).initial()
+
+
+def run(spec, grid=GRID, denoise=None):
+    return make(spec).sample(denoise or ThreeModes(), latents(sigma=grid.sigma[0]), grid, NoNoise())
+
+
+def close(a, b, tol=1e-12):
+    return float((a - b).abs().max()) < tol
+
+
+class Remembers:
+    """A denoiser whose memo is a given polynomial in the family's own variable: the method of that many points integrates it exactly."""
+
+    def __init__(self, sampler: AdamsBashforth, degree: int) -> None:
+        self.sampler, self.degree = sampler, degree
+
+    def memo(self, sigma):
+        u = self.sampler.variable(sigma)
+        return sum((0.3 - 0.1 * k) * u**k for k in range(self.degree + 1))
+
+    def __call__(self, x, sigma):
+        kept = self.sampler.remembered(sigma)
+        m = self.memo(sigma)
+        return torch.full_like(x, m) if kept is None else (x - m / kept[1]) / kept[0]
+
+    def take(self, rows):
+        return self
+
+
+@pytest.mark.parametrize("points", [2, 3, 4])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_polynomial_memo_is_integrated_exactly(family, points):
+    """From exact start values; the truth is the variation-of-constants formula by quadrature."""
+    sampler = make(f"{family}_{points}")
+    grid = karras(points + 3, 0.5, 3.0, to_zero=False)
+    memo = Remembers(sampler, points - 1)
+    rows = sampler.plan(grid)
+    levels = grid.sigma[points - 1 :: -1]
+    cur, nxt = grid.sigma[points - 1 : points + 1]
+    row = rows[points - 1]
+    scales = [sampler.remembered(s) for s in levels]
+    values = [memo.memo(s) / (kept[1] if kept else 1) for s, kept in zip(levels, scales, strict=True)]
+    moved = row.a * 1.0 + sum(b * v for b, v in zip(row.b, values, strict=True))
+
+    def slope(lam, x):
+        sigma = math.exp(-lam)
+        d = memo(torch.tensor(x, dtype=torch.float64), sigma)
+        return float(d) - x
+
+    from scipy.integrate import solve_ivp
+
+    truth = solve_ivp(lambda t, y: [slope(t, y[0])], (-math.log(cur), -math.log(nxt)), [1.0], method="DOP853", rtol=1e-12, atol=1e-13)
+    assert moved == pytest.approx(truth.y[0, -1], abs=1e-11)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_the_rosenbrock_family_is_exact_on_its_gaussian(scale):
+    class Gaussian:
+        def __call__(self, x, sigma):
+            return x * scale**2 / (scale**2 + sigma**2)
+
+        def take(self, rows):
+            return self
+
+    grid = karras(4, 0.02, 40.0, to_zero=False)
+    for points in (1, 3):
+        end = run({"name": f"reab_{points}", "scale": scale}, grid, Gaussian())
+        assert close(end, latents() * math.hypot(scale, 0.02) / math.hypot(scale, 40.0))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"name": "unipc_1", "corrector": False}, "euler"),
+        ({"name": "unipc_2", "corrector": False}, "dpmpp_2m"),
+        ({"name": "unipc_2", "corrector": False, "prediction": "noise"}, "dpm_solver_2m"),
+        ({"name": "unipc_3", "corrector": False, "first": (1, 1, 3)}, {"name": "dpmpp_3m", "first": (1, 1, 3)}),
+        ({"name": "unipc_3", "corrector": False, "prediction": "noise", "first": (1, 1)}, {"name": "zeab_3", "first": (1, 1)}),
+        ("lms", "zab_4"),
+        ({"name": "ipndm", "first": (1, 1, 1, 1), "last": (1,) * 9}, "euler"),
+    ],
+    ids=str,
+)
+def test_twins(one, other):
+    assert close(run(one), run(other))
+
+
+def test_b_of_h_matters_only_where_a_weight_is_fixed():
+    """UniPC-3 solves for all its weights, so that B(h) cancels; but on its second step it is UniPC-2."""
+    assert not close(run("unipc_2"), run({"name": "unipc_2", "variant": "bh1"}), 1e-6)
+    assert not close(run("unipc_3"), run({"name": "unipc_3", "variant": "bh1"}), 1e-6)
+    ramp = (1, 1, 3)
+    short = {"name": "unipc_3", "first": ramp, "corrector": False}
+    assert close(run(short), run({**short, "variant": "bh1"}))
+
+
+@pytest.mark.parametrize("prediction", ["data", "noise"])
+@pytest.mark.parametrize("points", [1, 2, 3])
+def test_folding_the_corrector_into_the_next_row_is_predicting_then_correcting(points, prediction):
+    """Against the two formulas one after the other, with weights from an independent interpolation."""
+    sampler = make({"name": f"unipc_{points}", "prediction": prediction})
+    grid = karras(7, 0.05, 10.0, to_zero=False)
+    problem = ThreeModes()
+    corrected = predicted = latents(sigma=10.0)
+    values, levels, orders = [], [], sampler.profile(grid)
+    for i, (cur, nxt) in enumerate(grid.intervals()):
+        d = problem(predicted, cur)
+        values.insert(0, d if prediction == "data" else (predicted - d) / cur)
+        levels.insert(0, cur)
+        if i:
+            k = orders[i - 1]
+            corrected = linear(corrected, prediction, levels[1], cur, sampler._corrector(levels[1 : k + 1], cur), values)
+        else:
+            corrected = predicted
+        k = orders[i]
+        predicted = linear(corrected, prediction, cur, nxt, sampler._predictor(levels[:k], nxt), values)
+    assert close(predicted, run({"name": f"unipc_{points}", "prediction": prediction}, grid), 1e-11)
+
+
+def linear(x, prediction, cur, nxt, weights, values):
+    out = x * (nxt / cur if prediction == "data" else 1.0)
+    for w, v in zip(weights, values, strict=False):
+        out = out + w * v
+    return out
+
+
+@pytest.mark.parametrize(("name", "extra"), [("pndm", 9), ("plms", 1)])
+def test_evaluations_of_pseudo_numerical_starts(name, extra):
+    assert make(name).nfe(karras(50, 0.002, 80.0)) == 50 + extra
+    assert make(name).nfe(karras(1, 0.002, 80.0)) == 1
+
+
+def test_profiles():
+    assert make("xeab_3").profile(GRID) == [1, 2, 3, 3, 3, 3, 3, 3, 1]
+    assert make({"name": "xeab_3", "last": (2, 1)}).profile(karras(5, 0.02, 40.0, to_zero=False)) == [1, 2, 3, 2, 1]
+    assert make({"name": "xeab_3", "first": (1, 1, 2, 2)}).profile(GRID)[:5] == [1, 1, 2, 2, 3]
+    assert make({"name": "zab_4", "through_zero": True}).profile(GRID)[-1] == 4
+    assert make({"name": "zab_4", "last": (3, 2, 1)}).profile(karras(2, 0.02, 40.0)) == [1, 1]
+    assert make("pndm").profile(GRID) == [4, 4, 4, 4, 4, 4, 4, 4, 1]
+
+
+@pytest.mark.parametrize("name", ["zab_3", "deis_tab_3", "vab_3", "ipndm"])
+def test_through_zero_ends_where_a_vanishing_sigma_min_does(name):
+    """The formula is continuous in the last level."""
+    inner = karras(8, 0.02, 40.0, to_zero=False).sigma
+    ends = [run({"name": name, "through_zero": True}, Grid((*inner, last))) for last in (0.0, 1e-9)]
+    assert close(*ends, 1e-7)
+    assert not close(run(name, Grid((*inner, 0.0))), ends[0], 1e-6)
+
+
+@pytest.mark.parametrize("name", ["zab_3", "xeab_2", "unipc_3", "ipndm"])
+def test_an_analytic_first_step_costs_nothing_and_takes_eps_of_pure_noise(name):
+    spec = {"name": name, "analytic_first": True}
+    assert make(spec).nfe(GRID) == len(GRID) - 1
+    first = Grid(GRID.sigma[:2])
+    x = latents()
+    expected = x + (first.sigma[1] - first.sigma[0]) * x / math.hypot(1, first.sigma[0])
+    assert close(run(spec, first), expected)
+
+
+@given(
+    a=st.floats(0.05, 1.0),
+    b=st.lists(st.floats(-1.5, 2.5), min_size=1, max_size=4),
+)
+@settings(deadline=None, max_examples=200)
+def test_a_chain_of_interpolations_is_the_weighted_sum(a, b):
+    b = [*b, 1 - a - math.fsum(b)]
+    g = torch.Generator().manual_seed(0)
+    x, *memos = torch.randn(len(b) + 1, 5, generator=g, dtype=torch.float64)
+    expected = a * x + sum(w * m for w, m in zip(b, memos, strict=True))
+    for out in (None, x):
+        assert close(blend(x, a, b, memos, out), expected, 1e-11)
+
+
+def test_quadrature_to_rounding():
+    assert integral(math.exp, 0.0, 10.0) == pytest.approx(math.expm1(10), rel=1e-14)
+    assert integral(lambda s: 1 / (1 + s * s), -20.0, 20.0) == pytest.approx(2 * math.atan(20), rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"name": "xeab_3", "first": (0,)}, "orders >= 1"),
+        ({"name": "unipc_2", "variant": "bh3"}, "bh1"),
+        ({"name": "unipc_2", "prediction": "v"}, "prediction"),
+        ({"name": "reab_2", "scale": 0.0}, "scale"),
+        ({"name": "deis_tab_2", "beta_min": 0.0}, "beta_min"),
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused(spec, reason):
+    with pytest.raises(ValueError, match=reason):
+        make(spec)
