@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SUITE  ?= quick
 
-.PHONY: bench test lint perf wheel clean
+.PHONY: bench test lint perf perf-peers wheel clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,8 +25,15 @@ lint: $(VENV)/.ready
 perf: $(VENV)/.ready             ## time the library itself
 	mkdir -p results/runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf -o python_files='bench_*.py' \
-	  --benchmark-only --benchmark-json=results/runs/perf.json
+	  --benchmark-only --benchmark-json=results/runs/perf.json --ignore=benchmarks/perf/bench_peers.py
 	$(BIN)/python -m samplerbench.results.perf results/runs/perf.json
+
+perf-peers: $(VENV)/.ready       ## time samplers beside those of other libraries, which it installs
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
+	mkdir -p results/runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf/bench_peers.py -o python_files='bench_*.py' -p no:warnings \
+	  --benchmark-only --benchmark-json=results/runs/perf-peers.json
+	$(BIN)/python -m samplerbench.results.perf results/runs/perf-peers.json
 
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from .text import markdown_table
 
+_YARDSTICK = "test_axpy2"
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -34,11 +36,16 @@ def read_perf(paths: Path | str | Sequence[Path | str]) -> pd.DataFrame:
 
 
 def perf_markdown(frame: pd.DataFrame) -> str:
-    """The table of :func:`read_perf` in Markdown, with readable times and the machines below it."""
-    columns = ("group", "benchmark", "min", "median", "IQR", "calls/s")
+    """The table of :func:`read_perf` in Markdown, with readable times and the machines below it.
+
+    In a group with a benchmark of the yardstick ``axpy2``, the minima of all are given as multiples of its minimum.
+    """
+    columns = ("group", "benchmark", "min", "median", "IQR", "calls/s", "x axpy2")
+    records = frame.to_dict("records")
+    unit = {row["group"]: row["min"] for row in records if _YARDSTICK in row["name"]}
     lines = [
-        (row["group"], row["name"], *(_time(row[key]) for key in ("min", "median", "iqr")), f"{row['ops']:,.4g}")
-        for row in frame.to_dict("records")
+        (row["group"], row["name"], *(_time(row[key]) for key in ("min", "median", "iqr")), f"{row['ops']:,.4g}", _ratio(row, unit))
+        for row in records
     ]
     machines = [machine for machine in dict.fromkeys(frame["machine"]) if machine]
     return markdown_table(columns, lines) + (f"\nMeasured on {'; '.join(machines)}.\n" if machines else "")
@@ -60,6 +67,10 @@ def _rows(path: Path) -> list[dict[str, object]]:
         raise ValueError(f"cannot read {path} ({error.strerror}); run `make perf` to make it") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a JSON file of pytest-benchmark; write one with pytest --benchmark-json=FILE") from error
+
+
+def _ratio(row: Mapping[Hashable, Any], unit: Mapping[str, float]) -> str:
+    return f"{row['min'] / unit[row['group']]:.2f}" if row["group"] in unit else ""
 
 
 def _time(seconds: float) -> str:

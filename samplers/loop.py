@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,7 +32,7 @@ def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noi
     Raises:
         ValueError: the plan does not have one row per step.
     """
-    plan = _plan(sampler, grid)
+    plan = _plan(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
     if len(plan) != len(grid):
         raise ValueError(f"{sampler.name}: plan() gave {len(plan)} rows for a grid of {len(grid)} steps")
     x, past = x.clone(), ()

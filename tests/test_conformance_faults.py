@@ -26,7 +26,8 @@ def faulty(base: type) -> Any:
     """A frozen dataclass from a class body."""
 
     def decorate(cls: type) -> type:
-        made = dataclass(frozen=True, kw_only=True)(type(cls.__name__, (base,), dict(vars(cls)) | {"__module__": __name__}))
+        body = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
+        made = dataclass(frozen=True, kw_only=True)(type(cls.__name__, (base,), body | {"__module__": __name__}))
         globals()[cls.__name__] = made
         return made
 

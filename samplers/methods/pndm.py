@@ -63,8 +63,7 @@ class PseudoNumerical(GridSampler):
         steady = get("ipndm")(first=tuple(max(k, 1) for k in ramp)).plan(grid)
         starts = (k == 0 and nxt > 0 for k, (_, nxt) in zip(ramp, grid.intervals(), strict=False))
         return [
-            self.starter.row(*interval) if start else row
-            for start, row, interval in zip(starts, steady, grid.intervals(), strict=True)
+            self.starter.row(*interval) if start else row for start, row, interval in zip(starts, steady, grid.intervals(), strict=True)
         ]
 
     def nfe(self, grid: Grid) -> int:

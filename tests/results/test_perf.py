@@ -47,3 +47,14 @@ def test_something_else_is_a_clear_error(tmp_path, content):
         read_perf(tmp_path / "x.json")
     with pytest.raises(ValueError, match="run `make perf`"):
         read_perf(tmp_path / "none.json")
+
+
+def test_groups_with_the_yardstick_are_given_in_its_units(tmp_path):
+    rows = [benchmark("test_axpy2[batch 1]", 2e-6, "a"), benchmark("other", 6e-6, "a"), benchmark("alone", 1.0, "b")]
+    (tmp_path / "perf.json").write_text(json.dumps({"benchmarks": rows}))
+    cells = {
+        line.split("|")[2].strip(): line.split("|")[7].strip()
+        for line in perf_markdown(read_perf(tmp_path / "perf.json")).splitlines()[2:]
+        if line
+    }
+    assert cells == {"test_axpy2[batch 1]": "1.00", "other": "3.00", "alone": ""}

@@ -41,10 +41,9 @@ def test_churn_of_zero_is_heun():
     assert EDMStochastic(churn=0.0).plan(grid) == make("heun").plan(grid)
 
 
-@pytest.mark.parametrize("options", [{"churn": 0.0}, {"churn": 10.0, "s_noise": 0.0}], ids=str)
-def test_without_churn_or_noise_nothing_is_drawn(options):
+def test_without_churn_nothing_is_drawn():
     problem, grid = ThreeModes(), karras(8, 0.02, 20.0)
-    sampler = EDMStochastic(**options)
+    sampler = EDMStochastic(churn=0.0)
     assert not sampler.stochastic
     assert EDMStochastic().stochastic
     assert sampler.sample(problem, problem.start * 20.0, grid, NoNoise()).isfinite().all()
