@@ -28,6 +28,7 @@ class Sampler(Protocol):
         batch_coupled: a sample depends on the others of its batch (error control over the whole batch).
         same_as: registry name of the sampler that it equals in its default configuration, or "".
         translates: data moved by a constant give samples moved by it; False for methods that assume data of mean zero.
+        own_grid: uses the ends and the number of steps of the grid, and levels of its own between.
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
     """
 
@@ -57,6 +58,7 @@ class Declared:
     batch_coupled: ClassVar[bool] = False
     same_as: ClassVar[str] = ""
     translates: ClassVar[bool] = True
+    own_grid: ClassVar[bool] = False
     strong_order: ClassVar[float | None] = None
 
 

@@ -1,0 +1,126 @@
+"""Screens all configurations, chooses the best of each side for each budget, and scores them on latents that chose nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...models import Denoiser, make_model
+from ...results.files import read_npz, write_npz
+from ...samplers import SampleNoise
+from .candidates import Candidate
+from .measure import Errors, Problem
+from .table import CRITERIA, row
+
+MODELS = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
+BUDGETS = (5, 8, 10, 15, 20, 30)
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Frontier:
+    """One run, resumable: every measurement is written when it is made.
+
+    Attributes:
+        out: run directory.
+        models: exact models.
+        budgets: evaluations per sample.
+        samples: latents; the first half chooses, the second scores.
+        screen: latents of the first half on which all configurations are tried.
+        finalists: how many of each side, for each criterion, are tried on the whole first half.
+        seed: of the latents.
+    """
+
+    out: Path
+    models: Sequence[str] = MODELS
+    budgets: Sequence[int] = BUDGETS
+    samples: int = 2000
+    screen: int = 64
+    finalists: int = 6
+    seed: int = 0
+    progress: Progress = print
+    known: dict[str, list[float]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 2 <= 2 * self.screen <= self.samples:
+            raise ValueError(f"the frontier screens on {self.screen} of the first half of {self.samples} samples; give more samples")
+
+    def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+        """Rows of the table: model, budget, criterion and side, the winner, its errors, and how it compares with the best of ours."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._recall()
+        return [line for name in self.models for line in self._model(name, candidates)]
+
+    def _model(self, name: str, candidates: Sequence[Candidate]) -> Iterable[dict[str, Any]]:
+        model = make_model(name)
+        problem = Problem(model, self.seed, self._endpoints(name, model))
+        for budget in self.budgets:
+            self.progress(f"{name}: {budget} evaluations")
+            winners: dict[tuple[str, str], tuple[Candidate, Errors]] = {}
+            for side in dict.fromkeys(c.side for c in candidates):
+                mine = [c for c in candidates if c.side == side]
+                for criterion in CRITERIA:
+                    best = self._choose(name, problem, budget, mine, criterion)
+                    if best is not None:
+                        scored = problem.errors(best, budget, self.samples // 2, self.samples)
+                        assert scored is not None
+                        winners[side, criterion] = best, scored
+            for (side, criterion), (candidate, errors) in winners.items():
+                rivals = {other: found for (other, which), (_, found) in winners.items() if which == criterion}
+                yield row(name, budget, side, criterion, candidate, candidate.sampler.nfe(problem.grid(candidate, budget)), errors, rivals)
+
+    def _choose(self, name: str, problem: Problem, budget: int, candidates: Sequence[Candidate], criterion: str) -> Candidate | None:
+        """The best on the first half, among those that lead on its first samples."""
+        index = CRITERIA.index(criterion)
+        screened = [(self._measure(name, problem, c, budget, self.screen)[index], i) for i, c in enumerate(candidates)]
+        leading = [candidates[i] for error, i in sorted(screened)[: self.finalists] if np.isfinite(error)]
+        half = [(self._measure(name, problem, c, budget, self.samples // 2)[index], i) for i, c in enumerate(leading)]
+        return leading[min(half)[1]] if half else None
+
+    def _measure(self, name: str, problem: Problem, candidate: Candidate, budget: int, samples: int) -> list[float]:
+        """[median, rms] on the first ``samples`` latents; infinite if the configuration does not run."""
+        key = json.dumps([name, candidate.side, candidate.label, budget, samples])
+        if key not in self.known:
+            errors = problem.errors(candidate, budget, 0, samples)
+            self.known[key] = [errors.median, errors.rms] if errors else [np.inf, np.inf]
+            with self._log.open("a", encoding="utf-8") as log:
+                log.write(json.dumps([key, self.known[key]]) + "\n")
+        return self.known[key]
+
+    @property
+    def _log(self) -> Path:
+        return self.out / f"measured-{self.seed}.jsonl"
+
+    def _recall(self) -> None:
+        """What earlier runs into the directory measured; a line that a kill cut short is measured again."""
+        for line in self._log.read_text(encoding="utf-8").splitlines() if self._log.is_file() else []:
+            try:
+                key, values = json.loads(line)
+            except ValueError:
+                continue
+            self.known[key] = values
+
+    def _endpoints(self, name: str, model: Denoiser) -> torch.Tensor:
+        """Exact endpoints, from the run directory if they are there.
+
+        Raises:
+            ValueError: the model has none.
+        """
+        path = self.out / f"endpoints-{name}-{self.seed}-{self.samples}.npz"
+        stored = read_npz(path)
+        if stored is None:
+            self.progress(f"{name}: exact endpoints")
+            ids = torch.arange(self.samples)
+            latents = model.sigma_max * SampleNoise(self.seed, ids, model.event, model.dtype).initial()
+            x = model.endpoint(latents, model.bind(ids, self.seed).labels)
+            if x is None:
+                raise ValueError(f"model {name} has no exact endpoints; the frontier needs an exact model, such as {', '.join(MODELS)}")
+            stored = {"x": x.numpy()}
+            write_npz(path, stored)
+        return torch.from_numpy(stored["x"])
