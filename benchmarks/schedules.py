@@ -5,24 +5,20 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from ..models.process import Cosine, VPLinear
-from ..samplers import Grid, karras, uniform_lambda, uniform_time
+from ..models import Denoiser
+from ..models.process import VE, Cosine, RectifiedFlow, VPLinear
+from ..samplers import Grid
+from ..samplers.schedules import SCHEDULES
+from . import gits  # noqa: F401 - registers the schedule
 from .spec import format_spec, parse_spec
 
-PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine}
+PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
+"""Values of an option ``process``; the first is the default."""
 
-
-def uniform_in_time(n: int, lo: float, hi: float, *, process: str = "vp_linear", power: float = 1.0, to_zero: bool = True) -> Grid:
-    """Levels uniform in t^(1/power) of a VP process, "vp_linear" or "vp_cosine"; power 2 is DDIM's quadratic schedule."""
-    if process not in PROCESSES:
-        raise ValueError(f"uniform_time: unknown process {process!r}; choose one of {', '.join(PROCESSES)}")
-    return uniform_time(n, lo, hi, process=PROCESSES[process](), power=power, to_zero=to_zero)
-
-
-SCHEDULES: dict[str, Callable[..., Grid]] = {"karras": karras, "uniform_lambda": uniform_lambda, "uniform_time": uniform_in_time}
 # Ranges on which a schedule is tried when it is made, with enough steps for levels between the ends.
 _TRIALS = ((0.01, 1.0), (0.002, 80.0))
 _TRIAL_STEPS = 8
@@ -30,19 +26,30 @@ _TRIAL_STEPS = 8
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule with its options: call it with (n, sigma_min, sigma_max, to_zero=…)."""
+    """A schedule with its options: call it with (n, sigma_min, sigma_max, to_zero=…).
+
+    Attributes:
+        name: registry name.
+        options: those that are not at their default.
+        searched: what :meth:`for_model` found, for a schedule that needs a model.
+    """
 
     name: str
     options: tuple[tuple[str, Any], ...]
+    searched: Callable[..., Grid] | None = field(default=None, compare=False, repr=False)
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """The grid of ``n`` steps.
 
         Raises:
-            ValueError: the levels do not make a grid, or the options take them out of the range of floats.
+            ValueError: the levels do not make a grid, the options take them out of the range of floats, or the model is missing.
         """
+        if self.needs_model and self.searched is None:
+            raise ValueError(f"schedule {self.label!r} depends on the model; call its for_model(model) first")
         try:
-            return SCHEDULES[self.name](n, sigma_min, sigma_max, to_zero=to_zero, **dict(self.options))
+            if self.searched is not None:
+                return self.searched(n, sigma_min, sigma_max, to_zero=to_zero)
+            return SCHEDULES[self.name].make(n, sigma_min, sigma_max, to_zero=to_zero, **_resolved(self.name, self.options))
         except ArithmeticError as error:
             ends = f"between sigma = {sigma_min:g} and {sigma_max:g}"
             raise ValueError(f"schedule {self.label!r} has no levels {ends} ({type(error).__name__}); choose milder options") from error
@@ -52,11 +59,29 @@ class Schedule:
         """As the command line writes it."""
         return format_spec({"name": self.name, **dict(self.options)})
 
+    @property
+    def needs_model(self) -> bool:
+        """Whether its levels depend on the model."""
+        return SCHEDULES[self.name].needs_model
+
+    def for_model(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Schedule:
+        """This schedule on a model: itself, unless it needs one.
+
+        Args:
+            model: on ``device``.
+            cache: folder where a search is kept; None searches again each time.
+            device: "cpu" or "cuda".
+        """
+        if not self.needs_model:
+            return self
+        return replace(self, searched=SCHEDULES[self.name].make(**dict(self.options)).on(model, cache, device))
+
 
 def options_of(name: str) -> dict[str, Any]:
-    """Options of a schedule and their defaults."""
-    parameters = inspect.signature(SCHEDULES[name]).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "to_zero"}
+    """Options of a schedule and their defaults; a process is meant by name."""
+    parameters = inspect.signature(SCHEDULES[name].make).parameters.values()
+    options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "to_zero"]
+    return {p.name: next(iter(PROCESSES)) if p.name == "process" else p.default for p in options}
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
@@ -78,9 +103,23 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
         if not _fits(value, known[key]):
             raise ValueError(f"schedule {name!r}: option {key!r} must be a {type(known[key]).__name__}, got {value!r}")
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in given.items() if v != known[k])))
-    for lo, hi in _TRIALS:
-        schedule(_TRIAL_STEPS, lo, hi)
+    if schedule.needs_model:
+        SCHEDULES[name].make(**given)
+    else:
+        for lo, hi in _TRIALS:
+            schedule(_TRIAL_STEPS, lo, hi)
     return schedule
+
+
+def _resolved(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """All options of a schedule, with the process itself in place of its name."""
+    resolved = options_of(name) | dict(options)
+    if "process" in resolved:
+        process = resolved["process"]
+        if process not in PROCESSES:
+            raise ValueError(f"{name}: unknown process {process!r}; choose one of {', '.join(PROCESSES)}")
+        resolved["process"] = PROCESSES[process]()
+    return resolved
 
 
 def _fits(value: Any, default: Any) -> bool:

@@ -1,0 +1,71 @@
+"""The reverse SDE with any amount of noise, in lam = -log(sigma), and the weights of its exponential integrators.
+
+For every kappa >= 0, dx = (1 + kappa) (d - x) dlam + sigma sqrt(2 kappa) dw has the marginals of the probability flow (kappa = 0) and
+of the time-reversed noising process (kappa = 1). Over a step of length h = log(cur / nxt), with k = 1 + kappa, its solution is
+
+    x(lam + h) = e^{-k h} x(lam) + k int_0^h e^{-k (h - s)} d(lam + s) ds + nxt sqrt(1 - e^{-2 kappa h}) z,
+
+with z standard normal. The linear part and the noise are exact; methods differ in how they approximate d under the integral.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .base import Declared, LinearRow
+from .lagrange import monomial_weights
+from .phi import phi
+
+
+def decay(cur: float, nxt: float, kappa: float) -> float:
+    """Weight e^{-k h} = (nxt / cur)^k of the state."""
+    return (nxt / cur) ** (1 + kappa)
+
+
+def spread(cur: float, nxt: float, kappa: float) -> float:
+    """Standard deviation nxt sqrt(1 - e^{-2 kappa h}) of the noise that the step adds."""
+    return nxt * math.sqrt(-math.expm1(-2 * kappa * math.log(cur / nxt)))
+
+
+def moments(cur: float, nxt: float, kappa: float, count: int) -> list[float]:
+    """The integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), j = 0 … count - 1."""
+    h, k = math.log(cur / nxt), 1 + kappa
+    return [k * h ** (j + 1) * phi(j + 1, -k * h) for j in range(count)]
+
+
+def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
+    """Weights of d at ``levels``, one each: the integral of the polynomial in lam through them, exactly."""
+    return monomial_weights([math.log(cur / level) for level in levels], moments(cur, nxt, kappa, len(levels)))
+
+
+def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> LinearRow:
+    """The step with these weights of d, newest first."""
+    return LinearRow(cur, a=decay(cur, nxt, kappa), b=tuple(weights), c=spread(cur, nxt, kappa))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithEta(Declared):
+    """The option of samplers whose kappa is one number.
+
+    Attributes:
+        eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
+    """
+
+    eta: float = 1.0
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether noise is drawn: eta > 0."""
+        return self.eta > 0
+
+    @property
+    def strong_order(self) -> float | None:  # type: ignore[override]
+        """1 towards the path of the reverse SDE: what the noise does within a span does not enter."""
+        return 1.0 if self.eta == 1 else None
+
+    def check_eta(self, name: str) -> None:
+        """Raise a ValueError unless 0 <= eta < inf."""
+        if not 0 <= self.eta < math.inf:
+            raise ValueError(f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {self.eta}")

@@ -1,0 +1,34 @@
+"""Schedules: how a number of steps and a range of noise levels become a grid. One family a file; each with its source.
+
+>>> from samplerbench.samplers.schedules import SCHEDULES
+>>> SCHEDULES["karras"].source.where
+'eq. (5)'
+"""
+
+from .closed import edm_ve, flow_shift, karras, polyexponential, sohl_dickstein_1503, uniform_lambda
+from .discrete import discrete_leading, discrete_linspace, discrete_trailing, edm_iddpm
+from .native import Process, beta, edm_vp, quadratic_time, uniform_time
+from .optimised import align_your_steps
+from .registry import SCHEDULES, Entry, schedule
+
+__all__ = [
+    "SCHEDULES",
+    "Entry",
+    "Process",
+    "align_your_steps",
+    "beta",
+    "discrete_leading",
+    "discrete_linspace",
+    "discrete_trailing",
+    "edm_iddpm",
+    "edm_ve",
+    "edm_vp",
+    "flow_shift",
+    "karras",
+    "polyexponential",
+    "quadratic_time",
+    "schedule",
+    "sohl_dickstein_1503",
+    "uniform_lambda",
+    "uniform_time",
+]

@@ -1,0 +1,119 @@
+"""Schedules that are placed in the native time of a noising process."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from scipy.special import betaincinv
+
+from ..grid import Grid, spaced
+from ..types import Source
+from .closed import EDM, ENDS
+from .registry import schedule
+
+
+class Process(Protocol):
+    """The part of a noising process that a schedule needs (see ``models.process``)."""
+
+    def level(self, t: float, /) -> float:
+        """sigma(t) / alpha(t)."""
+        ...
+
+    def t_of(self, level: float, /) -> float:
+        """The t at which the process has this level."""
+        ...
+
+
+CONTINUOUS = "In continuous time between the ends of the model's range, not rounded to trained steps."
+
+
+@schedule(Source("song2021ddim", "appendix D.2, linear", "https://arxiv.org/abs/2010.02502v4", (CONTINUOUS,)))
+def uniform_time(n: int, sigma_min: float, sigma_max: float, *, process: Process, power: float = 1.0, to_zero: bool = True) -> Grid:
+    """Levels uniform in t^(1/power), t being the native time of a process.
+
+    Args:
+        n: number of steps.
+        sigma_min: last positive level.
+        sigma_max: first level.
+        process: whose time; by name in the harness: "vp_linear", "vp_cosine", "flow" or "ve".
+        power: > 0; 1 is uniform, 2 quadratic.
+        to_zero: end at 0, as in :func:`~.closed.karras`.
+
+    Raises:
+        ValueError: no step, no range, or power not positive.
+    """
+    if not power > 0:
+        raise ValueError(f"power must be positive, got {power}")
+    first, last = process.t_of(sigma_max) ** (1 / power), process.t_of(sigma_min) ** (1 / power)
+    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: process.level((first + u * (last - first)) ** power))
+
+
+@schedule(
+    Source("song2021ddim", "appendix D.2, quadratic", "https://arxiv.org/abs/2010.02502v4", (CONTINUOUS,)),
+    same_as="uniform_time(power=2.0)",
+)
+def quadratic_time(n: int, sigma_min: float, sigma_max: float, *, process: Process, to_zero: bool = True) -> Grid:
+    """Levels uniform in the square root of native time.
+
+        t_i = (sqrt(t_max) + u_i (sqrt(t_min) - sqrt(t_max)))²
+
+    Arguments as :func:`uniform_time`.
+    """
+    return uniform_time(n, sigma_min, sigma_max, process=process, power=2.0, to_zero=to_zero)
+
+
+@schedule(Source("karras2022edm", "Table 1, column VP, time steps", EDM, (ENDS,)), same_as="uniform_time")
+def edm_vp(n: int, sigma_min: float, sigma_max: float, *, beta_d: float = 19.9, beta_min: float = 0.1, to_zero: bool = True) -> Grid:
+    """The VP row of EDM: uniform in t with sigma(t)² = exp(beta_d t² / 2 + beta_min t) - 1.
+
+    Args:
+        n: number of steps.
+        sigma_min: last positive level.
+        sigma_max: first level.
+        beta_d: growth of the rate, > 0.
+        beta_min: rate at t = 0, > 0.
+        to_zero: end at 0, as in :func:`~.closed.karras`.
+
+    Raises:
+        ValueError: no step, no range, or a rate that is not positive.
+    """
+    if not (beta_d > 0 and beta_min > 0):
+        raise ValueError(f"beta_d and beta_min must be positive, got {beta_d} and {beta_min}")
+    first, last = ((math.sqrt(beta_min**2 + 2 * beta_d * math.log1p(s**2)) - beta_min) / beta_d for s in (sigma_max, sigma_min))
+
+    def at(u: float) -> float:
+        t = first + u * (last - first)
+        return math.sqrt(math.expm1(beta_d * t**2 / 2 + beta_min * t))
+
+    return spaced(n, sigma_min, sigma_max, to_zero, at)
+
+
+@schedule(Source("lee2024beta", "Beta sampling, alpha = beta = 0.6", "https://arxiv.org/abs/2407.12173v1", (CONTINUOUS,)))
+def beta(
+    n: int, sigma_min: float, sigma_max: float, *, process: Process, alpha: float = 0.6, beta: float = 0.6, to_zero: bool = True
+) -> Grid:
+    """Native times at quantiles of the Beta(alpha, beta) distribution: more steps at the two ends.
+
+        t_i = t_min + q(1 - u_i) (t_max - t_min),   q the inverse of the regularised incomplete beta function
+
+    Args:
+        n: number of steps.
+        sigma_min: last positive level.
+        sigma_max: first level.
+        process: as :func:`uniform_time`.
+        alpha: shape at sigma_min, > 0; below 1 gathers steps there.
+        beta: shape at sigma_max, > 0; alpha = beta = 1 is :func:`uniform_time`.
+        to_zero: end at 0, as in :func:`~.closed.karras`.
+
+    Raises:
+        ValueError: no step, no range, or a shape that is not positive.
+    """
+    if not (alpha > 0 and beta > 0):
+        raise ValueError(f"alpha and beta must be positive, got {alpha} and {beta}")
+    first, last = process.t_of(sigma_max), process.t_of(sigma_min)
+
+    def at(u: float) -> float:
+        return process.level(last + float(betaincinv(alpha, beta, 1 - u)) * (first - last))
+
+    return spaced(n, sigma_min, sigma_max, to_zero, at)

@@ -1,0 +1,102 @@
+"""Schedules as cheapest paths: which nodes of a fine grid a coarse one should visit, given what every jump costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..grid import Grid, check_range
+
+Matrix = NDArray[np.float64]
+
+
+def euler_costs(states: Sequence[Tensor], slopes: Sequence[Tensor], levels: Sequence[float]) -> Matrix:
+    """What an Euler step from one node of a trajectory to another misses it by, on average over trajectories.
+
+        c_ij = mean |x_i + (sigma_j - sigma_i) eps_i - x_j|₂   for i < j, 0 elsewhere
+
+    Args:
+        states: x_i ``(batch, *event)`` at each level, falling.
+        slopes: eps_i = (x_i - d_i) / sigma_i, ``(batch, *event)``; those of the last level are not read.
+        levels: sigma_i.
+
+    Returns:
+        ``(len(levels), len(levels))``, in data units.
+    """
+    size = len(levels)
+    cost = np.zeros((size, size))
+    for i in range(size - 1):
+        for j in range(i + 1, size):
+            missed = torch.add(states[i], slopes[i], alpha=levels[j] - levels[i]).sub_(states[j])
+            cost[i, j] = float(missed.flatten(1).double().norm(dim=1).mean())
+    return cost
+
+
+def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
+    """The path from the first node to the last with the smallest sum of weight^k c over its jumps k = 0, 1, …, ``steps`` of them.
+
+    Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) = c of the jump to the last node.
+    Of equally cheap paths it is the one with the earlier nodes.
+
+    Args:
+        cost: ``(m, m)``, c_ij for i < j; the rest is not read.
+        steps: 1 … m - 1.
+        weight: > 0; above 1 errors late in the path count more.
+
+    Returns:
+        ``steps + 1`` node numbers, rising from 0 to m - 1.
+
+    Raises:
+        ValueError: more steps than the nodes allow, or none.
+    """
+    last = len(cost) - 1
+    if not 1 <= steps <= last:
+        raise ValueError(f"a path over {last + 1} nodes has 1 to {last} steps, not {steps}")
+    jumps = np.where(np.triu(np.ones_like(cost, dtype=bool), k=1), cost, np.inf)  # none leaves the last node
+    value, choices = jumps[:, last], []
+    for _ in range(steps - 1):
+        total = jumps + weight * value[None, :]
+        choices.append(total.argmin(axis=1))
+        value = total.min(axis=1)
+    path = [0]
+    for choice in reversed(choices):
+        path.append(int(choice[path[-1]]))
+    return [*path, last]
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """The schedule of one model.
+
+    Attributes:
+        levels: the fine grid, from the model's sigma_max to its sigma_min.
+        cost: what a jump between two of them costs (:func:`euler_costs`).
+        weight: as in :func:`cheapest_path`.
+        evaluations: network evaluations that the costs took, all trajectories together.
+    """
+
+    levels: tuple[float, ...]
+    cost: Matrix
+    weight: float
+    evaluations: int
+
+    def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
+        """The grid of ``n`` steps.
+
+        Raises:
+            ValueError: more steps than the search allows, or another range than the model's.
+        """
+        check_range(n, sigma_min, sigma_max)
+        if (sigma_max, sigma_min) != (self.levels[0], self.levels[-1]):
+            raise ValueError(f"gits was searched from {self.levels[0]:g} to {self.levels[-1]:g}, not from {sigma_max:g} to {sigma_min:g}")
+        most, end = len(self.levels) - 1, (0.0,) if to_zero else ()
+        jumps = n - len(end)
+        if jumps > most:
+            raise ValueError(f"gits searched {most} fine steps, too few for {n}; give it teacher_steps={jumps} or more")
+        path = cheapest_path(self.cost, jumps, self.weight) if jumps else [0]
+        return Grid((*(self.levels[i] for i in path), *end))
