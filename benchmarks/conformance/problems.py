@@ -58,9 +58,19 @@ class Problem(ABC):
         self.start = start
         self._known = {INTERIOR[1]: start}
 
-    @abstractmethod
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """E[x0 | x] of ``x`` ``(batch, d)`` at a level that is the same for all rows."""
+        """E[x0 | x] of ``x`` ``(batch, d)`` at one level, or at one level a row."""
+        if not isinstance(sigma, Tensor) or sigma.ndim == 0:
+            return self.at(x, float(sigma))
+        d = torch.empty_like(x)
+        for level in sigma.unique():
+            rows = sigma == level
+            d[rows] = self.at(x[rows], float(level))
+        return d
+
+    @abstractmethod
+    def at(self, x: Tensor, sigma: float) -> Tensor:
+        """E[x0 | x] of ``x`` ``(batch, d)`` at one level."""
 
     @abstractmethod
     def flow(self, levels: list[float]) -> list[Tensor]:
@@ -97,9 +107,9 @@ class AnisotropicGaussian(Problem):
         self._gain = lru_cache(1 << 14)(self._gain_at)
         super().__init__(self.mean + noise * (self.variances + INTERIOR[1] ** 2).sqrt() @ self.basis)
 
-    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+    def at(self, x: Tensor, sigma: float) -> Tensor:
         """Shrink towards the mean along the principal axes."""
-        gain, offset = self._gain(float(sigma))
+        gain, offset = self._gain(sigma)
         return torch.addmm(offset, x, gain.to(x.dtype)) if x.dtype == offset.dtype else (x.double() @ gain + offset).to(x.dtype)
 
     def _gain_at(self, sigma: float) -> tuple[Tensor, Tensor]:
@@ -128,9 +138,9 @@ class ThreeModes(Problem):
         self._parts = lru_cache(1 << 14)(self._parts_at)
         super().__init__(self.means[modes] + noise * (self.variances[modes, None] + INTERIOR[1] ** 2).sqrt())
 
-    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+    def at(self, x: Tensor, sigma: float) -> Tensor:
         """sum_k p_k [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
-        constant, linear, quadratic, gain, pull = self._parts(float(sigma))
+        constant, linear, quadratic, gain, pull = self._parts(sigma)
         state = x.double()
         logits = torch.addmm(constant, state, linear) + state.square().sum(1, keepdim=True) * quadratic
         chosen = logits.softmax(1)

@@ -1,0 +1,129 @@
+"""Step control for each sample by itself: every sample has its own position, step and verdict, so that none depends on its batch."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .base import Tolerant
+from .grid import Grid
+from .rows import levels, row_rms
+from .types import Denoise, Noise
+
+_SHRINK, _GROW = 0.2, 10.0
+_SMALLEST = 1e-5
+"""A method that needs shorter steps in lam than this would take a million of them."""
+
+
+class Attempt(NamedTuple):
+    """A step that was tried.
+
+    Attributes:
+        x: ``(rows, *event)`` states after it.
+        error: ``(rows, *event)`` estimated error in units of the tolerance.
+        d: the denoised image at ``x``, if the method knows it already (first same as last).
+    """
+
+    x: Tensor
+    error: Tensor
+    d: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveSampler(Tolerant, ABC):
+    """An embedded pair in lam = -log(sigma) with steps of its own. Subclasses write :meth:`attempt`.
+
+    A step is accepted if the root mean square E of its error, over the sample's elements and in units of the tolerance, is at most 1.
+    The next step is longer by safety E_i^{-(1 - beta) / k} E_{i-1}^{beta / k}, between 0.2 and 10, with k the order of the error of one
+    step and E_{i-1} that of the last accepted step; beta = 0 is the elementary controller. The first evaluation of a step is kept when
+    the step is rejected. The last step ends at the grid's last positive level exactly; from there to 0 it is x <- d.
+
+    Attributes:
+        h_init: first step in lam, > 0.
+        safety: in (0, 1].
+
+    Class attributes:
+        error_order: k; the error of one step falls like h^k.
+        beta: weight of the previous error in the proportional-integral controller.
+    """
+
+    error_order: ClassVar[int]
+    beta: ClassVar[float] = 0.0
+    h_init: float = 0.05
+    safety: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.h_init > 0 and 0 < self.safety <= 1):
+            raise ValueError(f"{self.name}: need h_init > 0 and 0 < safety <= 1, got {self.h_init} and {self.safety}")
+
+    @abstractmethod
+    def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
+        """Try a step of each row from its level ``cur`` to its ``nxt``, given d = denoise(x, cur); ``x`` and ``d`` are not modified."""
+
+    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
+        """Integrate from the first to the last positive level; the grid's other levels are ignored.
+
+        Raises:
+            ValueError: a relative tolerance below ten times the rounding of the state's dtype.
+            RuntimeError: a sample on which no step meets the tolerance.
+        """
+        if self.rtol < (least := 10 * torch.finfo(x.dtype).eps):
+            raise ValueError(f"{self.name}: rtol must be at least {least:.1e} for states of {x.dtype}, got {self.rtol}")
+        x, last = x.clone(), min(s for s in grid.sigma if s > 0)
+        self._integrate(denoise, x, grid.sigma[0], last)
+        return denoise(x, last) if grid.to_zero else x
+
+    def _integrate(self, denoise: Denoise, x: Tensor, first: float, last: float) -> None:
+        """Carry ``x`` from ``first`` to ``last``, in place."""
+        d = torch.empty_like(x)
+        samples = [_Progress(first, self.h_init) for _ in x]
+        while active := [k for k, s in enumerate(samples) if s.level > last]:
+            if stale := [k for k in active if not samples[k].known]:
+                rows = torch.tensor(stale, device=x.device)
+                d[rows] = denoise.take(rows)(x[rows], levels([samples[k].level for k in stale], x))
+            cur, nxt = [samples[k].level for k in active], [samples[k].target(last) for k in active]
+            rows = torch.tensor(active, device=x.device)
+            tried = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
+            errors = row_rms(tried.error)
+            for k, level, error in zip(active, nxt, errors, strict=True):
+                self._judge(samples[k], level, error, knows=tried.d is not None)
+            good = torch.tensor([error <= 1 for error in errors], device=x.device)
+            x[rows[good]] = tried.x[good]
+            if tried.d is not None:
+                d[rows[good]] = tried.d[good]
+
+    def _judge(self, sample: _Progress, level: float, error: float, *, knows: bool) -> None:
+        """Accept or reject the step to ``level``, and choose the length of the next one."""
+        k, h = self.error_order, math.log(sample.level / level)
+        if error <= 1:
+            factor = self.safety * max(error, 1e-10) ** (-(1 - self.beta) / k) * sample.error ** (self.beta / k)
+            sample.h = h * min(max(factor, _SHRINK), _GROW)
+            sample.level, sample.known, sample.error = level, knows, max(error, 1e-4)
+            return
+        factor = self.safety * error ** (-1 / k) if math.isfinite(error) else _SHRINK
+        sample.h, sample.known = h * max(factor, _SHRINK), True
+        if sample.h < _SMALLEST:
+            raise RuntimeError(
+                f"{self.name}: no step at sigma = {sample.level:.4g} meets the tolerance; "
+                "raise rtol and atol, and check that the denoiser gives finite values"
+            )
+
+
+@dataclass
+class _Progress:
+    """Where one sample is: its level, its next step in lam, whether d is known there, and the error of its last accepted step."""
+
+    level: float
+    h: float
+    known: bool = False
+    error: float = 1.0
+
+    def target(self, last: float) -> float:
+        """The end of the next step, ``last`` itself if that is within reach."""
+        return last if math.log(self.level / last) <= self.h * (1 + 1e-9) else self.level * math.exp(-self.h)
