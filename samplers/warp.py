@@ -17,7 +17,7 @@ class Warp:
     variance-preserving process or its square root.
 
     Attributes:
-        scale: noise level > 0 at which one regime becomes the other; about half a standard deviation of the data.
+        scale: noise level > 0 at which one regime becomes the other; a quarter of the standard deviation of the data or so.
         power, exponent: > 0.
     """
 

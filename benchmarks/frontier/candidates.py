@@ -14,7 +14,7 @@ from ..spec import format_spec
 Side = Literal["ours", "peers", "auto"]
 
 SCHEDULES = (
-    "karras(rho=3.0)",
+    "karras(rho=4.0)",
     "karras",
     "karras(rho=15.0)",
     "uniform_lambda",
@@ -49,11 +49,9 @@ PEERS: tuple[dict[str, Any], ...] = (
 
 CLONES: tuple[dict[str, Any], ...] = (
     *({"name": "diff-sampler:ipndm_sampler", "max_order": k, "afs": afs} for k in (2, 3, 4) for afs in (False, True)),
-    *({"name": "diff-sampler:deis_sampler", "max_order": k, "deis_mode": "tab", "afs": afs} for k in (2, 3, 4) for afs in (False, True)),
-    *({"name": "diff-sampler:unipc_sampler", "max_order": k, "afs": afs} for k in (2, 3) for afs in (False, True)),
     *({"name": "diff-sampler:dpm_pp_sampler", "max_order": k, "afs": afs} for k in (2, 3) for afs in (False, True)),
-    {"name": "dpm-solver:multistep", "order": 2},
-    {"name": "dpm-solver:multistep", "order": 3},
+    *({"name": "UniPC:multistep", "order": k, "variant": variant} for k in (2, 3) for variant in ("bh1", "bh2")),
+    *({"name": "dpm-solver:multistep", "order": k} for k in (2, 3)),
 )
 """Peers that only run from a clone (--peers-path)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from .table import CRITERIA, row
 
 MODELS = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
 BUDGETS = (5, 8, 10, 15, 20, 30)
+HOPELESS = 4.0
+"""How far behind the best of its side, at two budgets in a row, a configuration is left out at larger ones."""
 Progress = Callable[[str], None]
 
 
@@ -41,8 +44,8 @@ class Frontier:
     models: Sequence[str] = MODELS
     budgets: Sequence[int] = BUDGETS
     samples: int = 2000
-    screen: int = 64
-    finalists: int = 6
+    screen: int = 96
+    finalists: int = 4
     seed: int = 0
     progress: Progress = print
     known: dict[str, list[float]] = field(default_factory=dict, repr=False)
@@ -68,9 +71,7 @@ class Frontier:
                 for criterion in CRITERIA:
                     best = self._choose(name, problem, budget, mine, criterion)
                     if best is not None:
-                        scored = problem.errors(best, budget, self.samples // 2, self.samples)
-                        assert scored is not None
-                        winners[side, criterion] = best, scored
+                        winners[side, criterion] = best, self._score(name, problem, best, budget)
             for (side, criterion), (candidate, errors) in winners.items():
                 rivals = {other: found for (other, which), (_, found) in winners.items() if which == criterion}
                 yield row(name, budget, side, criterion, candidate, candidate.sampler.nfe(problem.grid(candidate, budget)), errors, rivals)
@@ -78,20 +79,48 @@ class Frontier:
     def _choose(self, name: str, problem: Problem, budget: int, candidates: Sequence[Candidate], criterion: str) -> Candidate | None:
         """The best on the first half, among those that lead on its first samples."""
         index = CRITERIA.index(criterion)
-        screened = [(self._measure(name, problem, c, budget, self.screen)[index], i) for i, c in enumerate(candidates)]
+        hopeful = self._hopeful(name, candidates, budget)
+        screened = [(self._measure(name, problem, candidates[i], budget, self.screen)[index], i) for i in hopeful]
         leading = [candidates[i] for error, i in sorted(screened)[: self.finalists] if np.isfinite(error)]
         half = [(self._measure(name, problem, c, budget, self.samples // 2)[index], i) for i, c in enumerate(leading)]
         return leading[min(half)[1]] if half else None
 
+    def _hopeful(self, name: str, candidates: Sequence[Candidate], budget: int) -> list[int]:
+        """Which configurations are tried: those that were not far behind the best of their side at both budgets before this one."""
+        before = sorted(b for b in self.budgets if b < budget)[-2:]
+        if len(before) < 2:
+            return list(range(len(candidates)))
+        found = {b: [self._screened(name, c, b) for c in candidates] for b in before}
+        return [i for i in range(len(candidates)) if any(found[b][i] <= HOPELESS * min(found[b]) for b in before)]
+
+    def _screened(self, name: str, candidate: Candidate, budget: int) -> float:
+        """The median that screening found; infinite if it was not tried."""
+        return self.known.get(self._key(name, candidate, budget, self.screen), [np.inf])[0]
+
+    def _key(self, name: str, candidate: Candidate, budget: int, samples: int) -> str:
+        return json.dumps([name, candidate.side, candidate.label, budget, samples])
+
     def _measure(self, name: str, problem: Problem, candidate: Candidate, budget: int, samples: int) -> list[float]:
         """[median, rms] on the first ``samples`` latents; infinite if the configuration does not run."""
-        key = json.dumps([name, candidate.side, candidate.label, budget, samples])
+        key = self._key(name, candidate, budget, samples)
         if key not in self.known:
             errors = problem.errors(candidate, budget, 0, samples)
             self.known[key] = [errors.median, errors.rms] if errors else [np.inf, np.inf]
             with self._log.open("a", encoding="utf-8") as log:
                 log.write(json.dumps([key, self.known[key]]) + "\n")
         return self.known[key]
+
+    def _score(self, name: str, problem: Problem, winner: Candidate, budget: int) -> Errors:
+        """Errors on the second half."""
+        digest = hashlib.sha256(json.dumps([name, winner.label, budget, self.samples, self.seed]).encode()).hexdigest()[:10]
+        path = self.out / "scored" / f"{name}-{budget}-{digest}.npz"
+        stored = read_npz(path)
+        if stored is None:
+            errors = problem.errors(winner, budget, self.samples // 2, self.samples)
+            assert errors is not None  # it ran on the first half
+            stored = {"distance": errors.distance, "flipped": errors.flipped}
+            write_npz(path, stored)
+        return Errors(**stored)
 
     @property
     def _log(self) -> Path:

@@ -34,10 +34,10 @@ class WarpedAB(AdamsBashforthToZero):
     """
 
     source: ClassVar[Source] = _SOURCE
-    knee: float = 1.6
-    scale: float = 0.25
-    power: float = 1.35
-    exponent: float = 0.445
+    knee: float = 1.5
+    scale: float = 0.125
+    power: float = 1.2
+    exponent: float = 0.56
 
     def __post_init__(self) -> None:
         super().__post_init__()
