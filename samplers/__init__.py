@@ -6,23 +6,35 @@
 """
 
 from . import methods
+from .adams import AdamsBashforth, AdamsBashforthToZero
+from .adaptive import AdaptiveSampler, Attempt
 from .base import Declared, GridSampler, LinearMultistep, LinearRow, Sampler, Tolerant, jump, non_default
 from .citations import bibtex
-from .grid import Grid, karras, uniform_lambda, uniform_time
+from .exponential_rk import ExponentialRungeKutta, Tableau
+from .grid import Grid
 from .loop import integrate
+from .multistep import Multistep, MultistepToZero
 from .noise import NoNoise, SampleNoise
-from .registry import PluginError, get, load_file, load_plugins, make, names, origin, register
+from .registry import PluginError, get, load_file, load_plugins, make, names, origin, register, register_family
+from .schedules import karras, uniform_lambda, uniform_time
 from .stages import LinearStages
 from .types import Denoise, Noise, Source, StepNoise
 
 __all__ = [
+    "AdamsBashforth",
+    "AdamsBashforthToZero",
+    "AdaptiveSampler",
+    "Attempt",
     "Declared",
     "Denoise",
+    "ExponentialRungeKutta",
     "Grid",
     "GridSampler",
     "LinearMultistep",
     "LinearRow",
     "LinearStages",
+    "Multistep",
+    "MultistepToZero",
     "NoNoise",
     "Noise",
     "PluginError",
@@ -30,6 +42,7 @@ __all__ = [
     "Sampler",
     "Source",
     "StepNoise",
+    "Tableau",
     "Tolerant",
     "bibtex",
     "get",
@@ -44,6 +57,7 @@ __all__ = [
     "non_default",
     "origin",
     "register",
+    "register_family",
     "uniform_lambda",
     "uniform_time",
 ]

@@ -1,13 +1,18 @@
-"""Euler's method on the probability-flow ODE in sigma."""
+"""Euler's method on the probability-flow ODE in sigma, deterministic and with churn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..base import LinearMultistep, LinearRow
+from ..churn import Churned
 from ..grid import Grid
 from ..registry import register
+from ..stages import Evaluate
 from ..types import Source
+
+_EDM = "https://arxiv.org/abs/2206.00364v2"
 
 
 @register
@@ -20,8 +25,29 @@ class Euler(LinearMultistep):
 
     name = "euler"
     order = 1
-    source = Source("karras2022edm", "Alg. 1 without lines 6-8", "https://arxiv.org/abs/2206.00364v2")
+    source = Source("karras2022edm", "Alg. 1 without lines 6-8", _EDM)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         """Weights r of the state and 1 - r of the denoised image."""
         return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class EulerChurn(Churned):
+    """Churn, then an Euler step: see :class:`~samplerbench.samplers.churn.Churned`. One evaluation a step.
+
+    EDM's churn of 40 is too much for Euler's method: on a Gaussian it leaves an error of a tenth of the variance after 128 steps.
+    """
+
+    name = "euler_churn"
+    solver_order = 1
+    source = Source(
+        "karras2022edm", "Alg. 2 without lines 9-11", _EDM, deviations=("an Euler step in place of Heun's, with less churn by default",)
+    )
+    churn: float = 5.0
+    s_noise: float = 1.0
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        """The state x + (nxt - cur) (x - d) / cur."""
+        return x + (nxt - cur) * (x - denoise(x, cur)) / cur
