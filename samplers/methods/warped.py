@@ -18,7 +18,10 @@ from ..warp import Warp
 
 TO_ZERO = 40.0
 """log(cur / nxt) that stands for a step to 0 in a quadrature over log sigma: what is left out is below rounding."""
-_SOURCE = Source("samplerbench", "docs/auto.md", "https://arxiv.org/abs/2204.13902v4")
+_SOURCE = Source(
+    "zhang2023deis", "eq. (15), with another memo, variable and kernel", "https://arxiv.org/abs/2204.13902v4",
+    deviations=("the velocity is remembered, as a polynomial in the warped level: docs/auto.md derives and measures it",),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
