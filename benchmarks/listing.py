@@ -1,4 +1,4 @@
-"""What there is: samplers, schedules, models, metrics and suites, as rows of plain values."""
+"""What there is: samplers, schedules, models, metrics, suites and peers, as rows of plain values."""
 
 from __future__ import annotations
 
@@ -9,28 +9,34 @@ from typing import Any
 from .. import samplers
 from ..models import make_model, model_names
 from ..results.record import COLUMNS
-from .schedules import SCHEDULES, options_of
+from ..samplers import Grid, karras
+from ..samplers.schedules import SCHEDULES
+from .measured import nfe_per_step, shipped
+from .schedules import options_of
 from .suite import built_in, load_suite
 
 Row = dict[str, Any]
 
 
 def list_samplers() -> list[Row]:
-    """Every registered sampler with what it declares."""
+    """Every registered sampler with what it declares, and the orders that ``check`` measured (``benchmarks.measured``)."""
     rows = []
+    found = shipped()
     for name in samplers.names():
         sampler = samplers.make(name)
         rows.append(
             {
                 "name": name,
                 "order": sampler.order,
+                **{key: found.get(name, {}).get(key) for key in ("measured", "weak", "strong")},
+                "nfe_per_step": nfe_per_step(sampler),
                 "kind": "stochastic" if sampler.stochastic else "deterministic",
                 "control": "tolerance" if sampler.adaptive else "steps",
                 "batch_coupled": sampler.batch_coupled,
                 "same_as": sampler.same_as,
                 "options": {f.name: f.default for f in fields(sampler)},
                 "summary": (type(sampler).__doc__ or "").strip().splitlines()[0],
-                "source": f"{sampler.source.key}: {sampler.source.where}",
+                "source": f"{sampler.source.key} {sampler.source.where}",
                 "url": sampler.source.url,
                 "deviations": list(sampler.source.deviations),
                 "origin": samplers.origin(name) or "built in",
@@ -39,15 +45,65 @@ def list_samplers() -> list[Row]:
     return rows
 
 
+def list_profiles(steps: int) -> list[Row]:
+    """The order of each step on a ``karras`` grid of so many steps to 0; None for a sampler that has none or makes its own steps.
+
+    Raises:
+        ValueError: fewer than one step.
+    """
+    if steps < 1:
+        raise ValueError(f"--profile {steps}: give a number of steps >= 1, such as --profile 10")
+    grid = karras(steps, 0.002, 80.0)
+    return [{"name": name, "profile": _profile(samplers.make(name), grid)} for name in samplers.names()]
+
+
+def _profile(sampler: Any, grid: Grid) -> str | None:
+    if hasattr(sampler, "profile"):
+        return " ".join(map(str, sampler.profile(grid)))
+    if sampler.order is None or sampler.adaptive:
+        return None
+    return " ".join(map(str, [sampler.order] * (len(grid) - 1) + [1]))
+
+
+def list_translations(library: str) -> list[Row]:
+    """A library's names with ours (:func:`samplerbench.samplers.peers.translate`).
+
+    Raises:
+        ValueError: unknown library.
+    """
+    from ..samplers.peers import translate
+
+    return translate(library)
+
+
+def list_peers() -> list[Row]:
+    """Other libraries' samplers that can run here."""
+    from ..samplers.peers import available
+
+    return [{"name": name} for name in available()]
+
+
 def list_schedules() -> list[Row]:
-    """Every schedule with its options."""
-    return [{"name": n, "options": options_of(n), "summary": (f.__doc__ or "").strip().splitlines()[0]} for n, f in SCHEDULES.items()]
+    """Every schedule with its options and source."""
+    return [
+        {
+            "name": name,
+            "options": options_of(name),
+            "same_as": entry.same_as,
+            "needs_model": entry.needs_model,
+            "summary": entry.summary,
+            "source": f"{entry.source.key}: {entry.source.where}",
+            "url": entry.source.url,
+            "deviations": list(entry.source.deviations),
+        }
+        for name, entry in SCHEDULES.items()
+    ]
 
 
 def list_models() -> list[Row]:
-    """Every built-in model."""
+    """Every built-in model, and one with an error of known size, as any can have."""
     rows = []
-    for name in model_names():
+    for name in (*model_names(), "perturbed:gmm-2d"):
         model = make_model(name)
         reference = model.reference()
         rows.append(
@@ -88,4 +144,5 @@ KINDS: dict[str, Callable[[], list[Row]]] = {
     "models": list_models,
     "metrics": list_metrics,
     "suites": list_suites,
+    "peers": list_peers,
 }

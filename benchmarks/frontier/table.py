@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...results.files import write_text
+from ...results.text import csv_field, markdown_table, short
 from .candidates import Candidate
 from .measure import Errors
 
@@ -64,18 +67,56 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"{criterion}: the best peer's error is {mean:.2f} times the best of ours (geometric mean), at least "
                 f"{worst['ratio_to_ours']:.2f} times ({worst['model']}, {worst['budget']} evaluations)."
             )
-    autos = [r for r in rows if r["criterion"] == "median" and r["side"] == "auto" and r["ratio_to_ours"]]
-    if autos:
-        best = {(r["model"], r["budget"]): r["median"] for r in rows if r["criterion"] == "median" and r["side"] != "auto"}
-        for r in rows:
-            if r["criterion"] == "median" and r["side"] != "auto":
-                key = r["model"], r["budget"]
-                best[key] = min(best[key], r["median"])
-        ratios = {(r["model"], r["budget"]): r["median"] / best[r["model"], r["budget"]] for r in autos}
+    ratios = _default_to_best([r for r in rows if r["criterion"] == "median"])
+    if ratios:
         model, budget = max(ratios, key=lambda key: ratios[key])
         mean = float(np.exp(np.mean(np.log(list(ratios.values())))))
         lines.append(
-            f"auto: {mean:.2f} times the best median of all configurations (geometric mean), at most {max(ratios.values()):.2f} times "
+            f"auto: {mean:.2f} times the best median of all configurations (geometric mean), at most {ratios[model, budget]:.2f} times "
             f"({model}, {budget} evaluations)."
         )
     return lines
+
+
+def _default_to_best(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], float]:
+    """The default's median over the best median of all other configurations, for each model and budget."""
+    medians: dict[tuple[str, int], dict[str, float]] = {}
+    for row in rows:
+        medians.setdefault((row["model"], row["budget"]), {})[row["side"]] = row["median"]
+    return {
+        key: found["auto"] / min(value for side, value in found.items() if side != "auto")
+        for key, found in medians.items()
+        if "auto" in found and len(found) > 1
+    }
+
+
+def write_frontier(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+    """Write all rows as ``frontier.csv`` and the table for people as ``frontier.md``.
+
+    Returns:
+        The path of the latter.
+    """
+    header = list(rows[0]) if rows else []
+    lines = [",".join(csv_field(row[key]) for key in header) for row in rows]
+    write_text(folder / "frontier.csv", "\n".join([",".join(header), *lines, ""]))
+    parts = [*(f"- {sentence}" for sentence in summary(rows)), ""]
+    for criterion in CRITERIA:
+        parts += [f"## By {criterion} error", "", _markdown([row for row in rows if row["criterion"] == criterion], criterion)]
+    write_text(folder / "frontier.md", "\n".join(parts))
+    return folder / "frontier.md"
+
+
+def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
+    columns = ("model", "NFE", "side", "sampler", "schedule", f"{criterion} error", "flipped", "ratio to ours (95 %)")
+    return markdown_table(
+        columns,
+        [
+            (
+                *(row[key] for key in ("model", "budget", "side", "sampler", "schedule")),
+                short(row[criterion]),
+                f"{row['flip_fraction']:.1%}",
+                f"{short(row['ratio_to_ours'])} [{short(row['ratio_low'])}, {short(row['ratio_high'])}]",
+            )
+            for row in rows
+        ],
+    )

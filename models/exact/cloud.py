@@ -33,17 +33,18 @@ class PointCloud(ExactModel):
         points: ``(N, *event)``, distinct.
         labels: ``(N,)`` int64 classes of the points, every class from 0 up having at least one; None for a model without labels.
         version: raised when the points change.
+        apart: ``(N, N)`` squared distances between the points, where a better way to them is known than the sums of squared differences.
     """
 
     tolerance = 1e-8  # An endpoint is one of N points: an error matters only where it decides between two.
 
-    def __init__(self, name: str, points: Tensor, labels: Tensor | None = None, *, version: int = 1) -> None:
+    def __init__(self, name: str, points: Tensor, labels: Tensor | None = None, *, version: int = 1, apart: Tensor | None = None) -> None:
         self.name, self.event = name, tuple(points.shape[1:])
-        self.classes = 0 if labels is None else int(labels.max()) + 1
+        self.labels, self.classes = labels, 0 if labels is None else int(labels.max()) + 1
         self.identity = fingerprint(name, version, points, *(() if labels is None else (labels,)))
         self._points = points.reshape(len(points), -1).double()
         self._norms = self._points.square().sum(1)
-        self._apart = torch.cdist(self._points, self._points, compute_mode="donot_use_mm_for_euclid_dist").square()
+        self._apart = square_distances(self._points) if apart is None else apart
         self._log_prior = _log_prior(len(points), labels, self.classes)
         # The density has no width of its own. Below a fraction of the smallest gap between points, every flow line leads straight to one.
         gaps = self._apart + torch.diag(torch.full((len(points),), math.inf, dtype=torch.float64))
@@ -107,6 +108,11 @@ class PointCloud(ExactModel):
         along = product(offset, self._points.T) - (offset * centre).sum(1, keepdim=True)
         square = offset.square().sum(1, keepdim=True) - 2 * along + self._apart[near]
         return prior - square / (2 * sigma.square()[:, None])
+
+
+def square_distances(points: Tensor) -> Tensor:
+    """Sums of squared differences of points ``(N, d)``, ``(N, N)``: accurate where the points are close, and slow."""
+    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def _log_prior(count: int, labels: Tensor | None, classes: int) -> Tensor:

@@ -132,7 +132,7 @@ def test_run_then_report_then_show(samplerbench, tmp_path):
     assert (tmp_path / "page.html").exists()
 
 
-@pytest.mark.parametrize("kind", ["samplers", "schedules", "models", "metrics", "suites"])
+@pytest.mark.parametrize("kind", ["samplers", "schedules", "models", "metrics", "suites", "peers"])
 def test_every_listing_has_text_and_json(samplerbench, kind):
     code, out, _ = samplerbench("list", kind, "--json")
     rows = json.loads(out)
@@ -140,7 +140,7 @@ def test_every_listing_has_text_and_json(samplerbench, kind):
     assert all(row["name"] for row in rows)
     code, out, _ = samplerbench("list", kind)
     assert code == 0
-    assert rows[0]["name"] in out
+    assert rows[0]["name"] in out if rows else "There are no" in out
 
 
 def test_list_of_something_else_is_refused(samplerbench):
@@ -161,6 +161,144 @@ def test_check_exits_with_1_when_a_check_fails(samplerbench):
     code, out, _ = samplerbench("check", "liar", "--plugin", PLUGINS, "--json")
     assert code == 1
     assert not json.loads(out)["passed"]
+
+
+def test_check_of_several_is_a_line_each_and_the_failures(samplerbench):
+    code, out, _ = samplerbench("check", "heun", "liar", "ddim(eta=0.5)", "--plugin", PLUGINS)
+    lines = out.splitlines()
+    assert code == 1
+    assert lines[0].split() == ["sampler", "order", "measured", "weak", "strong", "per", "step"]
+    assert [line.split()[0] for line in lines[1:4]] == ["heun", "liar", "ddim(eta=0.5)"]
+    assert [line.split()[-1] for line in lines[1:4]] == ["pass", "FAIL", "pass"]
+    assert lines[4] == "2 of 3 samplers passed"
+    assert all(line.startswith("liar: ") for line in lines[5:])
+    assert len(lines) > 5
+
+
+def test_check_of_several_as_json_is_a_list(samplerbench):
+    code, out, _ = samplerbench("check", "euler", "heun", "--json")
+    assert code == 0
+    assert [(row["name"], row["passed"]) for row in json.loads(out)] == [("euler", True), ("heun", True)]
+
+
+def test_check_of_all_checks_every_name(samplerbench, monkeypatch):
+    from samplerbench import samplers
+
+    monkeypatch.setattr(samplers, "names", lambda: ["euler", "heun"])
+    code, out, _ = samplerbench("check", "--all")
+    assert code == 0
+    assert out.splitlines()[-1] == "2 of 2 samplers passed"
+
+
+def test_check_writes_what_it_measured(samplerbench, tmp_path):
+    code, _, err = samplerbench("check", "heun", "--write", "orders.json")
+    assert code == 0
+    assert "Wrote orders.json" in err
+    assert json.loads((tmp_path / "orders.json").read_text())["heun"]["order"] == 2
+    refused(samplerbench("check", "heun", "--write", "none/orders.json"), "there is no folder none; make it first")
+
+
+@pytest.mark.parametrize("args", [[], ["heun", "--all"]])
+def test_check_of_nothing_or_of_both_is_refused(samplerbench, args):
+    refused(samplerbench("check", *args), "say which samplers to check")
+
+
+def test_check_of_an_unknown_sampler_checks_none(samplerbench):
+    refused(samplerbench("check", "euler", "hein"), "unknown sampler 'hein'; did you mean heun")
+
+
+def test_samplers_are_listed_within_120_columns(samplerbench, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    code, out, _ = samplerbench("list", "samplers")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].split() == ["name", "order", "measured", "per", "step", "kind", "source", "same", "as"]
+    assert len(lines) == 1 + len(json.loads(samplerbench("list", "samplers", "--json")[1]))
+    assert max(map(len, lines)) <= 120
+
+
+def test_profiles_have_an_order_for_each_step(samplerbench):
+    code, out, _ = samplerbench("list", "samplers", "--profile", 10, "--json")
+    profiles = {row["name"]: row["profile"] for row in json.loads(out)}
+    assert code == 0
+    assert profiles["dpm_solver_3m"] == "1 2 3 3 3 3 3 3 3 1"
+    assert profiles["heun"] == "2 2 2 2 2 2 2 2 2 1"
+    assert profiles["scipy_rk45"] is None
+    assert "1 2 3 3 3 3 3 3 3 1" in samplerbench("list", "samplers", "--profile", 10)[1]
+
+
+def test_names_of_a_library_are_translated(samplerbench):
+    code, out, _ = samplerbench("list", "samplers", "--translate", "k-diffusion", "--json")
+    assert code == 0
+    assert "dpmpp_2m" in {row["ours"].partition("(")[0] for row in json.loads(out)}
+    assert "DPM2 a" in samplerbench("list", "samplers", "--translate", "k-diffusion")[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["suites", "--profile", "3"], "--profile and --translate go with list samplers, not with list suites"),
+        (["samplers", "--profile", "0"], "--profile 0: give a number of steps >= 1"),
+        (["samplers", "--profile", "3", "--translate", "diffusers"], "give --profile or --translate, not both"),
+        (["samplers", "--translate", "pytorch"], "cannot translate 'pytorch'; choose"),
+        (["samplers", "--peers-path", "nowhere"], "peers path nowhere is not a folder"),
+    ],
+)
+def test_listings_that_make_no_sense_are_refused(samplerbench, args, sentence):
+    refused(samplerbench("list", *args), sentence)
+
+
+def planned(samplerbench, *args):
+    code, out, _ = samplerbench("plan", "smoke", "--model", "gmm-2d", "--sampler", "ddpm", "--steps", "5", "--json", *args)
+    assert code == 0
+    return json.loads(out)
+
+
+def test_start_and_noise_replace_the_suite_s(samplerbench):
+    assert {(row["start"], row["noise"]) for row in planned(samplerbench)} == {("noise", "white")}
+    assert {row["start"] for row in planned(samplerbench, "--start", "mean", "--start", "gaussian")} == {"mean", "gaussian"}
+    assert {row["noise"] for row in planned(samplerbench, "--noise", "brownian")} == {"brownian"}
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--start", "nose"], "--start 'nose': choose one of noise, mean, gaussian"),
+        (["--noise", "pink"], "--noise 'pink': choose one of white, brownian"),
+        (["--peers-path", "nowhere"], "peers path nowhere is not a folder"),
+    ],
+)
+def test_a_wrong_start_noise_or_peers_path_is_refused(samplerbench, command, args, sentence):
+    refused(samplerbench(command, "smoke", *args), sentence)
+
+
+def test_exported_levels_are_python(samplerbench):
+    code, out, _ = samplerbench("export", "80,1,0", "--to", "diffusers")
+    values: dict = {}
+    exec("\n".join(line for line in out.splitlines() if line.startswith("sigmas")), values)
+    assert code == 0
+    assert values["sigmas"] == [80.0, 1.0, 0.0]
+    assert "set_timesteps(sigmas=sigmas)" in out
+
+
+def test_a_schedule_on_a_model_is_exported(samplerbench):
+    from samplerbench.samplers import karras
+
+    code, out, _ = samplerbench("export", "--schedule", "karras(rho=5)", "--steps", 30, "--model", "gmm-2d", "--json")
+    assert code == 0
+    assert tuple(json.loads(out)["sigmas"]) == karras(30, 0.002, 80.0, rho=5.0).sigma
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["--steps", "3"], ["--model", "gmm-2d"], ["1,0", "--steps", "3", "--model", "gmm-2d"], ["1,0", "--steps", "3"]]
+)
+def test_an_export_needs_levels_one_way(samplerbench, args):
+    refused(samplerbench("export", *args), "give a list of levels, or both --steps and --model")
+
+
+def test_an_export_to_something_else_is_refused(samplerbench):
+    refused(samplerbench("export", "1,0", "--to", "torch"), "cannot export to 'torch'; choose diffusers or k-diffusion")
 
 
 def test_cite_prints_bibtex(samplerbench):

@@ -1,0 +1,67 @@
+"""``status``, ``report`` and ``show``: what is in a run directory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .console import out, print_json, say
+from .options import Json
+
+Folder = Annotated[Path, typer.Argument(help="Run directory.")]
+
+
+def status(folder: Folder, as_json: Json = False) -> None:
+    """Show what is done, failed and missing in a run directory."""
+    import pandas as pd
+
+    from ...results.table import load
+
+    records = load(folder).frame.to_dict(orient="records")
+    if as_json:
+        return print_json([{"name": row["cell"], **{k: None if v is pd.NA else v for k, v in row.items()}} for row in records])
+    counts = Counter(row["status"] for row in records)
+    out.print(f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False)
+    for row in records:
+        if row["status"] not in ("ok", "missing"):
+            out.print("  {status}: {model} {sampler} steps={steps}: {reason}".format(**row), markup=False)
+    return None
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
+    to: Annotated[Path | None, typer.Option("--out", help="Path of the HTML file.")] = None,
+) -> None:
+    """Write the report: one HTML file that needs no network, and the table as CSV and Markdown."""
+    write(folders, to)
+
+
+def show(folder: Folder) -> None:
+    """Print the ranking of a run."""
+    from ...results.table import load
+
+    print_ranking(load(folder))
+
+
+def write(folders: list[Path], to: Path | None) -> None:
+    """Write the report of ``folders`` to the file ``to``, or into the only folder.
+
+    Raises:
+        ValueError: several folders and no file.
+    """
+    from ...results.report import write_report
+
+    if to is None and len(folders) > 1:
+        raise ValueError("say where the report of several runs goes, with --out FILE.html")
+    say(f"Report: {write_report(folders, to or folders[0])}")
+
+
+def print_ranking(table: Any) -> None:
+    """Print the ranking by the first of these columns that has a value."""
+    from ...results.terminal import print_table
+
+    metric = next((name for name in ("fid_proxy", "rmse") if table.frame[name].notna().any()), "fid_proxy")
+    print_table(table, out, metric=metric)

@@ -1,0 +1,120 @@
+"""A model with an error of known size: exact denoiser plus a fixed smooth random field.
+
+With it, "a coarse solver beats the converged ODE" is an experiment: the data, the exact flow and the wrong flow are all known.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..denoiser import Denoiser
+from ..network import NetworkDenoiser
+from ..registry import make_model
+from ..wrappers import Altered
+from .base import ExactModel
+from .flow import flow_rows
+from .random_field import RandomField
+
+NEAR = 1e-6
+"""Where the flow lands, in units of the scale: d is x(0) to second order in sigma there, and no better, as the error is of first order."""
+
+
+class Perturbed(Altered):
+    """A model whose denoiser is off by ``delta`` posterior standard deviations.
+
+        d' = d + delta g(sigma) f(x, sigma),     g = sigma spread / sqrt(sigma^2 + spread^2)
+
+    g is the posterior standard deviation of data N(m, spread^2 I), and the scale of a network's output in EDM's preconditioning (c_out
+    in Karras et al. 2022, arXiv:2206.00364, Table 1), so delta is the root mean square error of the raw output. As sigma falls to 0,
+    d' tends to x while the error of eps = (x - d') / sigma stays delta. Samples are scored against the inner model's data.
+
+    Args:
+        inner: the model to perturb.
+        delta: size of the error, >= 0; 0 is the inner model.
+        spread: standard deviation of the data per dimension, > 0.
+        length: correlation length of the error, in units of the noisy data's standard deviation, > 0.
+        seed: which error, >= 0.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    def __init__(self, inner: Denoiser, delta: float, spread: float, *, length: float = 0.5, seed: int = 0) -> None:
+        _check("delta", delta, "a number >= 0", _number(delta) and 0 <= delta < math.inf)
+        _check("spread", spread, "a number > 0", _number(spread) and 0 < spread < math.inf)
+        _check("length", length, "a number > 0", _number(length) and 0 < length < math.inf)
+        _check("seed", seed, "a whole number >= 0", isinstance(seed, int) and seed >= 0)
+        super().__init__(inner, f"delta={delta:.15g},spread={spread:.15g},length={length:.15g},seed={seed}")
+        self.name, self.identity = f"perturbed:{inner.name}", f"perturbed:{self.identity}"
+        self.delta = delta
+        self._field = RandomField(math.prod(inner.event), spread, length, seed)
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """The inner model's with the error added, in ``x``'s dtype."""
+        return self.inner.denoise(x, sigma, labels) + self.error(x, sigma).to(x.dtype)
+
+    def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """What is added to the inner model's denoiser at ``x`` ``(batch, *event)``, float64."""
+        level = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x))
+        spread = self._field.spread
+        size = self.delta * spread * level / torch.sqrt(level * level + spread**2)
+        return (size[:, None] * self._field(x.flatten(1).double(), level)).reshape(x.shape)
+
+    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """The end of its own probability flow around an exact model, to about 1e-10; None around another, where a solver must tell."""
+        if not isinstance(self.inner, ExactModel):
+            return None
+
+        def denoise(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
+            return self.denoise(rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]).reshape(rows.shape)
+
+        scale = self.inner.scale
+        rows = flow_rows(denoise, x.flatten(1).double(), self.sigma_max, NEAR * scale, scale, self.inner.tolerance)
+        return self.denoise(rows.reshape(x.shape), NEAR * scale, labels).to(x.dtype)
+
+    def to(self, device: torch.device | str) -> Self:
+        """This model, with the inner one and the field on ``device``."""
+        twin = copy.copy(self)
+        twin.inner, twin._field = self.inner.to(device), self._field.to(device)
+        return twin
+
+
+def perturbed(
+    model: str = "gmm-2d", delta: float = 0.1, length: float = 0.5, seed: int = 0, spread: float | None = None, **options: Any
+) -> Perturbed:
+    """``perturbed:MODEL``: any model with an error of known size; ``options`` are the model's own.
+
+    Raises:
+        ValueError: no such model, an option that neither takes, or a model of one's own without ``spread``.
+    """
+    _check("model", model, "a model's name", isinstance(model, str))
+    try:
+        inner = make_model(model, **options)
+    except ValueError as error:
+        if not options:
+            raise
+        raise ValueError(f"perturbed: {error} (perturbed itself takes model, delta, length, seed and spread)") from error
+    return Perturbed(inner, delta, _spread_of(inner) if spread is None else spread, length=length, seed=seed)
+
+
+def _spread_of(model: Denoiser) -> float:
+    if isinstance(model, ExactModel):
+        return math.sqrt(float(np.mean(np.diag(model.moments()[1]))))
+    if isinstance(model, NetworkDenoiser):
+        return float(model.card.architecture["sigma_data"])
+    raise ValueError(f"perturbed: the data of model {model.name} have no known standard deviation per dimension; give it as spread=1.0")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check(name: str, value: object, wanted: str, valid: bool) -> None:
+    if not valid:
+        raise ValueError(f"perturbed: {name} must be {wanted}, got {value!r}")
