@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ..models import Denoiser
-from .planner import Cell
+from .cell import Cell
 from .runner import expected
 
 

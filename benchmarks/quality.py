@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from ..models import Denoiser
 from ..models.reference import Reference
 from ..results.record import Record
+from .doubling import Endpoints
 from .metrics.endpoint import endpoint_error, flip_fraction
 from .metrics.frechet import FrechetReference, estimate, floor, population_estimate
 from .metrics.moments import Moments
 from .sampling import Arrays
-from .truth import Endpoints
 
 ESTIMATOR = "frechet/1 fixed reference, fourth-moment debiased"
 
@@ -88,6 +88,13 @@ def endpoint_columns(model: Denoiser, truth: Endpoints, shards: Sequence[Arrays]
         assert modes is not None
         record["flip_fraction"] = flip_fraction(modes.cpu().numpy(), truth.modes[: len(x)])
     return record
+
+
+def strong_columns(truth: Endpoints, shards: Sequence[Arrays]) -> Record:
+    """The distance to the pathwise limits, and how far off the limits themselves may be."""
+    x = kept(shards)[: len(truth.x)]
+    error = endpoint_error(x, truth.x[: len(x)])
+    return {"strong_error": error.rmse, "strong_error_se": error.rmse_se, "strong_resolution": truth.resolution}
 
 
 def _mean_over_batches(shards: Sequence[Arrays], name: str) -> float:

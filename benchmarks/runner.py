@@ -15,8 +15,9 @@ from ..results.record import Record
 from ..results.store import RunDir
 from ..results.table import ResultTable, rebuild
 from . import timing
+from .cell import Cell
 from .pictures import how_many
-from .planner import Cell, load_models, load_references, plan
+from .planner import load_models, load_references, plan
 from .progress import Reporter
 from .provenance import provenance, version
 from .sampling import Failure, sample_shard

@@ -13,10 +13,11 @@ from torch import Tensor
 from ..models import Denoiser
 from ..models.denoiser import Bound
 from ..models.reference import Reference
-from ..samplers import NoNoise, SampleNoise
+from ..samplers import Noise, NoNoise, SampleNoise
+from ..samplers.brownian import BrownianNoise
+from .cell import Cell
 from .meter import Meter
 from .metrics.moments import Moments
-from .planner import Cell
 
 Arrays = dict[str, NDArray]
 
@@ -50,6 +51,14 @@ def latents(model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype) -> tupl
     return model.sigma_max * noise.initial(), noise
 
 
+def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
+    """The states at the first level of the cell's grid, and what its sampler draws noise from."""
+    x, white = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
+    brownian = BrownianNoise(cell.seed, ids, model.event, cell.sigma_max, cell.sigma_min, white.dtype)
+    noise = {"white": white, "brownian": brownian, None: NoNoise()}[cell.noise]
+    return cell.start(x), noise
+
+
 def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:
     """Sample ``ids`` with the cell's sampler. ``model`` is metered by ``meter`` and bound in ``bound``.
 
@@ -57,9 +66,9 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
         Failure: the counted evaluations differ from what the sampler says, or the result has the wrong shape or dtype.
     """
     assert cell.grid is not None
-    x, noise = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
+    x, noise = begin(model, cell, ids)
     meter.reset()
-    out = cell.sampler.sample(bound, x, cell.grid, noise if cell.sampler.stochastic else NoNoise())
+    out = cell.sampler.sample(bound, x, cell.grid, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
         got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from ..models import Denoiser, Reference
+from ..models.exact.base import ExactModel
 from ..results.files import read_json, read_npz, write_json, write_npz
 from ..results.record import Record
 from ..results.store import RunDir
+from .cell import Cell
+from .doubling import Endpoints
 from .pictures import pictures
-from .planner import Cell
-from .quality import Scale, count_columns, distribution_columns, endpoint_columns, kept, label_columns
+from .quality import Scale, count_columns, distribution_columns, endpoint_columns, kept, label_columns, strong_columns
 from .sampling import Arrays
 from .suite import Suite
-from .truth import Endpoints, converged_features, endpoints
+from .truth import converged_features, endpoints, path_endpoints
+
+Truth = Callable[..., Endpoints]
 
 QUALITY_VERSION = 2
 """Raised when a formula behind the quality columns changes, so that finished cells are scored again from their parts."""
@@ -31,9 +35,9 @@ class Scorer:
         """Write ``quality.json``, ``influence.npz`` and the pictures of every cell that is not scored as it would be now."""
         if not cells:
             return
-        truth, scale = self._endpoints(cells), self._scale(cells[0])
+        truths, scale = self._truths(cells), self._scale(cells[0])
         for cell in cells:
-            own = truth if not cell.sampler.stochastic else None
+            own = truths.get(self._truth_of(cell))
             stamp = self._stamp(cell, own, scale)
             path = self.run.part(cell.key, "quality.json")
             done = read_json(path) or {}
@@ -52,7 +56,8 @@ class Scorer:
             record |= columns
             write_npz(self.run.part(cell.key, "influence.npz"), {"influence": influence.astype("float32")})
         if truth is not None:
-            record |= endpoint_columns(self.model, truth, shards, cell.device)
+            follows_path = cell.sampler.stochastic
+            record |= strong_columns(truth, shards) if follows_path else endpoint_columns(self.model, truth, shards, cell.device)
         picture = np.concatenate([shard["picture"] for shard in shards])
         if len(picture):
             write_npz(self.run.samples(cell.key), pictures(self.model, self.reference, picture))
@@ -70,14 +75,28 @@ class Scorer:
             "estimator": scale.identity if scale else None,
         }
 
-    def _endpoints(self, cells: Sequence[Cell]) -> Endpoints | None:
-        """Converged endpoints for the deterministic cells; how exact they must be depends on what those cells made of the latents."""
-        comparable = [cell for cell in cells if not cell.sampler.stochastic]
-        if not comparable:
-            return None
-        measured = [kept(list(self._shards(cell)))[: self.endpoint_count] for cell in comparable]
-        first, count = comparable[0], max(map(len, measured))
-        return endpoints(self.run, self.model, first.seed, first.dtype, first.device, count, first.batch_size, measured)
+    def _truth_of(self, cell: Cell) -> Truth | None:
+        """What a cell's samples are compared with one by one; None for samples that no limit belongs to.
+
+        A pathwise limit needs a sampler that claims to converge to it and an exact denoiser, since it takes thousands of evaluations; the
+        Gaussian start follows the ODE, not the path.
+        """
+        if not cell.sampler.stochastic:
+            return endpoints
+        claims = getattr(cell.sampler, "strong_order", None) is not None
+        follows = cell.noise == "brownian" and claims and cell.start.name != "gaussian" and isinstance(self.model, ExactModel)
+        return path_endpoints if follows else None
+
+    def _truths(self, cells: Sequence[Cell]) -> dict[Truth | None, Endpoints]:
+        """Converged endpoints of both kinds; how exact they must be depends on what the cells made of the latents."""
+        truths: dict[Truth | None, Endpoints] = {}
+        for truth in (endpoints, path_endpoints):
+            comparable = [cell for cell in cells if self._truth_of(cell) is truth]
+            if comparable:
+                measured = [kept(list(self._shards(cell)))[: self.endpoint_count] for cell in comparable]
+                first, count = comparable[0], max(map(len, measured))
+                truths[truth] = truth(self.run, self.model, first.seed, first.dtype, first.device, count, first.batch_size, measured)
+        return truths
 
     def _scale(self, first: Cell) -> Scale | None:
         if self.reference is None:

@@ -15,6 +15,8 @@ from .spec import canonical, format_spec, parse_spec
 
 Spec = str | dict[str, Any]
 Count = Annotated[int, Field(ge=1)]
+StartName = Literal["noise", "mean", "gaussian"]
+NoiseName = Literal["white", "brownian"]
 
 
 class Strict(BaseModel):
@@ -65,6 +67,9 @@ class Suite(Strict):
         samples: samples per cell.
         seed: root seed.
         end: where grids end.
+        start: how runs begin (``benchmarks.start``).
+        sigma_start: the level down to which start "gaussian" goes without an evaluation; None leaves it to the data's spread.
+        noise: what stochastic samplers get: independent numbers, or the increments of one Brownian path per sample.
         batch_size: samples per batch.
         dtype: dtype of the state; None leaves it to the model.
         reference_samples: how many samples are compared with their converged endpoints.
@@ -84,6 +89,9 @@ class Suite(Strict):
     samples: int = Field(default=1000, ge=2)
     seed: int = Field(default=0, ge=0, lt=2**64)
     end: tuple[Literal["zero", "sigma_min"], ...] = Field(default=("zero",), min_length=1)
+    start: tuple[StartName, ...] = Field(default=("noise",), min_length=1)
+    sigma_start: float | None = Field(default=None, gt=0)
+    noise: NoiseName = "white"
     batch_size: Count = 128
     dtype: Literal["float32", "float64"] | None = None
     reference_samples: int = Field(default=64, ge=2)

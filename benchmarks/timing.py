@@ -21,10 +21,9 @@ import torch
 
 from ..models import Denoiser
 from ..results.record import Record
-from ..samplers import NoNoise
+from .cell import Cell
 from .meter import Meter
-from .planner import Cell
-from .sampling import latents
+from .sampling import begin, latents
 from .suite import Timing
 
 WARM_UP_AGREEMENT, WARM_UP_LIMIT = 0.02, 20
@@ -142,8 +141,7 @@ def _measure(model: Denoiser, watch: Watch, device: str, clock: Clock) -> None:
     cell = watch.cell
     ids = torch.arange(watch.batch, device=device)
     bound = model.bind(ids, cell.seed)
-    x, noise = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
-    source = noise if cell.sampler.stochastic else NoNoise()
+    x, source = begin(model, cell, ids)
     if not watch.evaluations:
         meter = Meter()
         cell.sampler.sample(meter.attach(model).bind(ids, cell.seed), x, cell.grid, source)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,34 +19,24 @@ from ..models.reference import Reference
 from ..results.files import read_npz, write_npz
 from ..results.store import RunDir
 from ..samplers import NoNoise, karras, make
-from .planner import file_name
+from ..samplers.brownian_tree import DEPTH, BrownianTree
+from .cell import file_name
+from .doubling import Doubling, Endpoints, doubled
+from .pathwise import SUBDIVISION, path_limit
 from .sampling import CONVERGED_IDS, clamp, latents
 
 SOLVER = "dpm_solver_3m"
 """Third order at one evaluation a step: the cheapest built-in way to converge."""
 
-FIRST_STEPS, LAST_STEPS = 64, 1024
 CONVERGED_STEPS = 64
 """Steps of the converged samples of fd_conv: their discretisation error is far below the noise of a covariance."""
 
-NEGLIGIBLE = 0.01
-"""The reference is converged when doubling its steps once more would move it by less than this share of the smallest rmse in the table."""
 
-GAIN = 4
-"""How much less the next doubling moves the reference than the last did: 8 at the solver's third order; second order is assumed."""
+ODE = Doubling(64, 1024, negligible=0.01, gain=4)
+"""A gain of 8 at the solver's third order; second order is assumed."""
 
-MARGIN = 1e-5
-"""An rmse below this (in data units per dimension) is not resolved in float32 by any number of steps."""
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Converged endpoints ``x`` ``(k, *event)`` of samples 0 … k - 1, their modes (or None), and how far off they may be (RMS)."""
-
-    x: NDArray
-    modes: NDArray | None
-    steps: int
-    resolution: float
+PATH = Doubling(64, 1 << (DEPTH - SUBDIVISION), negligible=0.05, gain=2)
+"""Of a path, errors are random: a twentieth adds a 400th of its square. The order is 1.5, and at last 1: first order is assumed."""
 
 
 def solve(model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, steps: int, batch: int) -> torch.Tensor:
@@ -85,27 +75,28 @@ def endpoints(
             write_npz(run.reference(f"{tag}-exact"), exact)
     if exact is not None:
         return Endpoints(exact["x"], _modes(model, exact["x"], device), 0, 0.0)
-
-    steps, previous = _first_steps(run, tag), None
-    while True:
-        path = run.reference(f"{tag}-{steps}")
-        stored = read_npz(path)
-        if stored is None:
-            stored = {"x": solve(model, ids, seed, getattr(torch, dtype), steps, batch).cpu().numpy()}
-            write_npz(path, stored)
-        x = stored["x"]
-        if previous is not None:
-            resolution = _rms(x - previous) / GAIN
-            smallest = min([_rms(other - x[: len(other)]) for other in measured if len(other)], default=np.inf)
-            if resolution <= max(NEGLIGIBLE * smallest, MARGIN) or steps >= LAST_STEPS:
-                return Endpoints(x, _modes(model, x, device), steps, resolution)
-        previous, steps = x, 2 * steps
+    found = doubled(run, tag, lambda steps: solve(model, ids, seed, getattr(torch, dtype), steps, batch), measured, ODE)
+    return replace(found, modes=_modes(model, found.x, device))
 
 
-def _first_steps(run: RunDir, tag: str) -> int:
-    """Where doubling starts: half of the most steps that are stored, so that a reference never becomes coarser than it was."""
-    stored = [int(path.stem.removeprefix(f"{tag}-")) for path in run.reference(tag).parent.glob(f"{tag}-[0-9]*.npz")]
-    return max(FIRST_STEPS, max(stored, default=0) // 2)
+def path_endpoints(
+    run: RunDir, model: Denoiser, seed: int, dtype: str, device: str, count: int, batch: int, measured: Sequence[NDArray]
+) -> Endpoints:
+    """Where the Brownian paths of samples 0 … count - 1 lead: the pathwise limit of the reverse SDE at sigma_min, denoised.
+
+    That is the limit at 0 but for terms of fourth order in sigma_min, and exactly what the step to 0 makes of the limit. Arguments as
+    :func:`endpoints`, with ``measured`` from samplers that follow the paths.
+    """
+
+    def limit(steps: int) -> torch.Tensor:
+        parts = []
+        for ids in torch.arange(count, device=device).split(batch):
+            bound, tree = model.bind(ids, seed), BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min)
+            x = latents(model, ids, seed, getattr(torch, dtype))[0]
+            parts.append(bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min))
+        return torch.cat(parts)
+
+    return doubled(run, f"{_tag(model, seed, dtype, count)}-path", limit, measured, PATH)
 
 
 def converged_features(
@@ -137,7 +128,3 @@ def _tag(model: Denoiser, *what: object) -> str:
 def _modes(model: Denoiser, x: NDArray, device: str) -> NDArray | None:
     modes = model.mode_of(torch.from_numpy(x).to(device))
     return None if modes is None else modes.cpu().numpy()
-
-
-def _rms(difference: NDArray) -> float:
-    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))

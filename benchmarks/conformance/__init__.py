@@ -22,6 +22,7 @@ from .counts import check_nfe
 from .moments import check_moments
 from .order import check_order
 from .purity import check_purity
+from .strong import check_strong
 from .table import print_conformance
 from .tolerance import check_tolerance
 
@@ -64,7 +65,11 @@ def _plan(sampler: Any, fast: bool) -> list[tuple[str, Callable[[], list[Check]]
     if sampler.adaptive:
         accuracy: list[tuple[str, Callable[[], list[Check]]]] = [("tolerance", lambda: check_tolerance(sampler))]
     elif sampler.stochastic:
-        accuracy = [("moments", lambda: check_moments(sampler)), ("translation", lambda: check_translation(sampler))]
+        accuracy = [
+            ("moments", lambda: check_moments(sampler)),
+            ("strong order", lambda: check_strong(sampler)),
+            ("translation", lambda: check_translation(sampler)),
+        ]
     else:
         accuracy = [("order", lambda: check_order(sampler, fast=fast)), ("translation", lambda: check_translation(sampler))]
     return [

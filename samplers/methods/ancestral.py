@@ -46,6 +46,11 @@ class DDIM(LinearMultistep):
         """Whether noise is drawn: eta > 0."""
         return self.eta > 0
 
+    @property
+    def strong_order(self) -> float | None:  # type: ignore[override]
+        """1 at eta = 1; with less noise the limit is the path of another SDE."""
+        return 1.0 if self.eta == 1 else None
+
     def plan(self, grid: Grid) -> list[LinearRow]:
         """One ancestral row per step."""
         return [ancestral_row(cur, nxt, self.eta) for cur, nxt in grid.intervals()]
@@ -59,6 +64,7 @@ class DDPM(LinearMultistep):
     name = "ddpm"
     order = 1
     stochastic = True
+    strong_order = 1.0
     source = Source(
         "ho2020ddpm", "Alg. 2, with the posterior variance of eq. (7)", "https://arxiv.org/abs/2006.11239v2",
         deviations=("the variance is the smaller of the paper's two choices",),

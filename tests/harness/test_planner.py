@@ -7,6 +7,7 @@ from samplerbench.benchmarks.planner import load_models, load_references, plan, 
 from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model
+from samplerbench.samplers import Grid
 
 BASE = {"name": "t", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [1, 9, 10], "samples": 10}
 
@@ -17,7 +18,7 @@ def cells_of(**change):
     return plan(suite, models, load_references(models))
 
 
-@pytest.mark.parametrize("name", [n for n in samplers.names() if not samplers.make(n).adaptive])
+@pytest.mark.parametrize("name", [n for n in samplers.names() if samplers.make(n).nfe(Grid((1.0, 0.0))) is not None])
 @pytest.mark.parametrize("end", ["zero", "sigma_min"])
 def test_a_budget_buys_the_largest_grid_that_fits(name, end):
     model, sampler, karras = make_model("gmm-2d"), samplers.make(name), make_schedule("karras")

@@ -1,0 +1,70 @@
+"""References by doubling: a solution on more and more steps, until more would change no number in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..results.files import read_npz, write_npz
+from ..results.store import RunDir
+
+MARGIN = 1e-5
+"""An rmse below this (in data units per dimension) is not resolved in float32 by any number of steps."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Converged endpoints ``x`` ``(k, *event)`` of samples 0 … k - 1, their modes (or None), and how far off they may be (RMS)."""
+
+    x: NDArray
+    modes: NDArray | None
+    steps: int
+    resolution: float
+
+
+class Doubling(NamedTuple):
+    """When a reference is converged.
+
+    Attributes:
+        first, last: the fewest and the most steps.
+        negligible: doubling the steps once more would move it by less than this share of the smallest error in the table.
+        gain: how much less the next doubling moves it than the last did.
+    """
+
+    first: int
+    last: int
+    negligible: float
+    gain: float
+
+
+def doubled(run: RunDir, tag: str, solve: Callable[[int], Tensor], measured: Sequence[NDArray], rule: Doubling) -> Endpoints:
+    """What ``solve(steps)`` gives when doubling the steps once more would not matter; every solution is kept in the run directory."""
+    steps, previous = _first_steps(run, tag, rule.first), None
+    while True:
+        path = run.reference(f"{tag}-{steps}")
+        stored = read_npz(path)
+        if stored is None:
+            stored = {"x": solve(steps).cpu().numpy()}
+            write_npz(path, stored)
+        x = stored["x"]
+        if previous is not None:
+            resolution = _rms(x - previous) / rule.gain
+            smallest = min([_rms(other - x[: len(other)]) for other in measured if len(other)], default=np.inf)
+            if resolution <= max(rule.negligible * smallest, MARGIN) or steps >= rule.last:
+                return Endpoints(x, None, steps, resolution)
+        previous, steps = x, 2 * steps
+
+
+def _first_steps(run: RunDir, tag: str, fewest: int) -> int:
+    """Where doubling starts: half of the most steps that are stored, so that a reference never becomes coarser than it was."""
+    stored = [int(path.stem.removeprefix(f"{tag}-")) for path in run.reference(tag).parent.glob(f"{tag}-[0-9]*.npz")]
+    return max(fewest, max(stored, default=0) // 2)
+
+
+def _rms(difference: NDArray) -> float:
+    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
