@@ -76,7 +76,7 @@ class Cell:
             "model": self.model,
             "sampler": self.sampler.name,
             "params": canonical(self.params),
-            "schedule": self.schedule.label,
+            "schedule": "own" if self.sampler.own_grid else self.schedule.label,
             "start": self.start.name,
             "sigma_start": None if self.start.skip else self.start.sigma,
             "end": self.end,

@@ -65,7 +65,7 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
         starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
         own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
         for start, sampler in product(starts, configured):
-            for schedule, end in product(own[: 1 if sampler.adaptive else None], suite.end):
+            for schedule, end in product(own[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end):
                 subject = Subject(name, model, references[name], device, _fitting(start, schedule))
                 cells += _cells(suite, entry, subject, sampler, schedule, end)
     return list({cell.key: cell for cell in cells}.values())
@@ -141,8 +141,9 @@ def steps_within(budget: int, model: Denoiser, sampler: Any, schedule: Schedule,
         says = sampler.nfe(schedule(n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"))
         if says is None:
             raise ValueError(
-                f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), so give --steps, or declare adaptive = True"
+                f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), so give --steps (or, if it ignores the steps, let it "
+                "declare adaptive = True)"
             )
         return model.passes * says
 
-    return bisect_right(range(1, budget + 1), budget, key=cost) or None
+    return bisect_right(range(1, budget + 2), budget, key=cost) or None  # an analytic first step costs nothing

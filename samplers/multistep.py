@@ -22,8 +22,8 @@ class Multistep(LinearMultistep):
     Attributes:
         first: orders of the first steps, in place of 1, 2, …; never more than there are evaluations.
         last: orders that the last steps must not exceed, e.g. (2, 1); on a shorter grid its own last entries.
-        analytic_first: the first step takes eps = x / sqrt(1 + sigma²), the noise prediction at high noise, without an evaluation (the
-            analytical first step of GENIE, arXiv:2210.05475, section 5). It assumes data of mean zero and variance about one.
+        analytic_first: the first step, unless it is the only one, takes eps = x / sqrt(1 + sigma²), the noise prediction at high noise,
+            without an evaluation (the analytical first step of GENIE, arXiv:2210.05475, section 5). It assumes data of mean zero.
     """
 
     points: ClassVar[int]
@@ -69,13 +69,17 @@ class Multistep(LinearMultistep):
         for i, (k, (cur, nxt)) in enumerate(zip(self.profile(grid), grid.intervals(), strict=True)):
             levels = grid.sigma[i - k + 1 : i + 1][::-1]
             rows.append(jump(cur) if nxt == 0 and not self.crosses_zero else self.row(levels, nxt))
-        if self.analytic_first:
+        if self._skips_first(grid):
             rows[0] = rows[0]._replace(gain=analytic_gain(rows[0].sigma))
         return rows
 
     def nfe(self, grid: Grid) -> int:
         """One evaluation a step, none in an analytic first one."""
-        return len(grid) - int(self.analytic_first)
+        return len(grid) - int(self._skips_first(grid))
+
+    def _skips_first(self, grid: Grid) -> bool:
+        """Whether the first step is analytic; an only step is the jump to the denoised image, which must be one."""
+        return self.analytic_first and len(grid) > 1
 
 
 @dataclass(frozen=True, kw_only=True)

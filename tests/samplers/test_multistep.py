@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
+from samplerbench.samplers import Grid, NoNoise, SampleNoise, integrate, karras, make
 from samplerbench.samplers.adams import AdamsBashforth
 from samplerbench.samplers.blend import blend
 from samplerbench.samplers.quadrature import integral
@@ -173,10 +173,13 @@ def test_through_zero_ends_where_a_vanishing_sigma_min_does(name):
 def test_an_analytic_first_step_costs_nothing_and_takes_eps_of_pure_noise(name):
     spec = {"name": name, "analytic_first": True}
     assert make(spec).nfe(GRID) == len(GRID) - 1
-    first = Grid(GRID.sigma[:2])
-    x = latents()
-    expected = x + (first.sigma[1] - first.sigma[0]) * x / math.hypot(1, first.sigma[0])
-    assert close(run(spec, first), expected)
+    reached = {}
+    x, sampler = latents(), make(spec)
+    integrate(sampler, ThreeModes(), x, GRID, NoNoise(), on_step=lambda i, _, state: reached.setdefault(i, state))
+    assert close(reached[0], x + (GRID.sigma[1] - GRID.sigma[0]) * x / math.hypot(1, GRID.sigma[0]))
+    only = Grid((GRID.sigma[0], 0.0))
+    assert sampler.nfe(only) == 1
+    assert close(run(spec, only), ThreeModes()(x, only.sigma[0]))
 
 
 @given(

@@ -127,6 +127,7 @@ def sampler_class(**changes):
     """A frozen dataclass with all that the harness reads, less what is None among the changes."""
     body = {"name": "whole", "source": get("euler").source, "sample": lambda *a: a, "nfe": lambda *a: 1}
     body |= {"order": 1, "stochastic": False, "adaptive": False, "batch_coupled": False, "same_as": ""}
+    body |= {"translates": True, "own_grid": False, "strong_order": 1.0}
     return dataclass(frozen=True)(type("Whole", (), {k: v for k, v in (body | changes).items() if v is not None}))
 
 
@@ -137,7 +138,7 @@ def sampler_class(**changes):
         ("source", "a samplers.Source"),
         ("sample", "it needs a method 'sample'"),
         ("nfe", "it needs a method 'nfe'"),
-        *((word, "inherit samplers.Declared") for word in ("order", "stochastic", "adaptive", "batch_coupled", "same_as")),
+        *((word, "inherit samplers.Declared") for word in ("order", "stochastic", "adaptive", "batch_coupled", "same_as", "own_grid")),
     ],
 )
 def test_what_a_sampler_lacks_is_named_with_its_remedy(missing, remedy):

@@ -1,0 +1,72 @@
+"""Our samplers against the peers' own code, on the same latents, levels and noise."""
+
+import os
+
+import pytest
+import torch
+
+from samplerbench.benchmarks.conformance.problems import ThreeModes
+from samplerbench.benchmarks.spec import parse_spec
+from samplerbench.samplers import Grid, SampleNoise, karras, make, names
+from samplerbench.samplers.peers.pairs import NEAR, PAIRS, Pair
+
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]  # a peer's warnings are its own
+
+RANGE = (0.05, 10.0)
+SAMPLES = 10
+PROBLEM = ThreeModes()
+LATENTS = PROBLEM.start * 3
+
+
+def grids(pair: Pair) -> list[Grid]:
+    """The grids of 1 to 20 steps on which a pair is one method."""
+    ends = [end for end in ("zero", "sigma_min") if pair.end in ("", end)]
+    counts = [n for n in (1, 2, 3, 9, 14, 15, 20) if pair.fewest <= n <= pair.most]
+    return [karras(n, *RANGE, to_zero=end == "zero") for end in ends for n in counts]
+
+
+def theirs(pair: Pair):
+    """The peer, or the reason that it is not here."""
+    try:
+        return make(parse_spec(pair.theirs))
+    except ValueError as error:
+        if "needs the" in str(error) or "runs from a clone" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
+@pytest.mark.parametrize("pair", [p for p in PAIRS if p.within < NEAR], ids=lambda p: f"{p.ours}|{p.theirs}")
+def test_ours_is_theirs(pair):
+    ours_spec = parse_spec(pair.ours)
+    if ours_spec["name"] not in names():
+        pytest.skip(f"no sampler {ours_spec['name']} here")
+    ours, peer = make(ours_spec), theirs(pair)
+    noise = SampleNoise(1, torch.arange(SAMPLES), (2,), torch.float64)
+    assert ours.stochastic == peer.stochastic
+    for grid in grids(pair):
+        a = ours.sample(PROBLEM, LATENTS.clone(), grid, noise)
+        b = peer.sample(PROBLEM, LATENTS.clone(), grid, noise)
+        assert (a - b).abs().max() <= pair.within * a.abs().max(), f"{len(grid)} steps"
+        assert ours.nfe(grid) == peer.nfe(grid)
+
+
+@pytest.mark.parametrize("pair", [p for p in PAIRS if p.within == NEAR], ids=lambda p: f"{p.ours}|{p.theirs}")
+def test_relatives_run_and_agree_in_the_limit(pair):
+    peer = theirs(pair)
+    if parse_spec(pair.ours)["name"] not in names() or peer.stochastic:
+        pytest.skip("nothing to compare sample by sample")
+    noise = SampleNoise(1, torch.arange(SAMPLES), (2,), torch.float64)
+    grid = karras(300, 0.15, 3.0, to_zero=False)
+    a, b = (s.sample(PROBLEM, PROBLEM.start.clone(), grid, noise) for s in (make(parse_spec(pair.ours)), peer))
+    assert (a - b).abs().max() < 0.05 * a.abs().max()
+
+
+def test_every_translation_reads():
+    for pair in PAIRS:
+        assert {"name"} <= parse_spec(pair.ours).keys()
+        assert ":" in parse_spec(pair.theirs)["name"]
+
+
+def test_a_peers_path_in_the_environment_is_a_folder():
+    folder = os.environ.get("SAMPLERBENCH_PEERS")
+    assert folder is None or os.path.isdir(folder)
