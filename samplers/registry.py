@@ -68,7 +68,7 @@ def _lack(cls: object) -> str:
     for method in ("sample", "nfe"):
         if not callable(getattr(cls, method, None)):
             return f"it needs a method {method!r} (docs/adding-a-sampler.md has the contract)"
-    for declaration in ("order", "stochastic", "adaptive", "batch_coupled", "same_as"):
+    for declaration in ("order", "stochastic", "adaptive", "batch_coupled", "same_as", "translates", "own_grid", "strong_order"):
         if not hasattr(cls, declaration):
             return f"it does not declare {declaration!r}; inherit samplers.Declared, which has the defaults"
     return ""
@@ -80,11 +80,17 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Any:
-    """The class of a name.
+    """The class of a name; one with a colon is another library's own sampler (:mod:`.peers`).
 
     Raises:
         ValueError: unknown name; the message suggests close ones.
     """
+    if ":" in name:
+        from .peers import resolve
+
+        cls = resolve(name)
+        _ORIGIN[name] = getattr(cls, "origin", "")
+        return cls
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "samplerbench list samplers shows what there is"

@@ -7,12 +7,29 @@ from dataclasses import dataclass
 
 FAMILIES = {
     "Euler and DDIM": ("euler", "ddim"),
-    "Heun": ("heun",),
-    "DPM-Solver": ("dpm_solver",),
-    "DPM-Solver++": ("dpmpp", "dpm_pp"),
-    "Linear multistep": ("ipndm", "deis", "unipc", "lms", "plms", "adams"),
-    "Stochastic": ("ddpm", "euler_maruyama", "edm_stochastic"),
-    "Adaptive": ("torchdiffeq", "scipy"),
+    "Heun": ("heun", "deis_rrk"),
+    "DPM-Solver": ("dpm_solver", "dpm_2", "zeab"),
+    "DPM-Solver++": ("dpmpp", "dpm_pp", "xeab", "res"),
+    "Linear multistep": ("ipndm", "deis", "unipc", "lms", "plms", "pndm", "zab", "vab", "reab", "stork", "warped", "auto"),
+    "Stochastic": (
+        "ddpm",
+        "euler_maruyama",
+        "euler_ancestral",
+        "euler_churn",
+        "edm_stochastic",
+        "dpm_2_ancestral",
+        "dpmpp_sde",
+        "dpmpp_2m_sde",
+        "dpmpp_3m_sde",
+        "dpmpp_2s_ancestral",
+        "er_sde",
+        "seeds",
+        "sa_solver",
+        "restart",
+        "reverse_diffusion",
+        "predictor_corrector",
+    ),
+    "Adaptive": ("torchdiffeq", "scipy", "rk23", "rk45", "dpm_solver_adaptive"),
 }
 """Family: the beginnings of its samplers' names. Those of no family here (plugins) share the last colour."""
 
