@@ -33,10 +33,10 @@ EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
 """Adapters of other libraries, what equals another sampler to a tolerance, and the default, which has a side of its own."""
 
 PEERS: tuple[dict[str, Any], ...] = (
-    *({"name": "azula:zABSampler", "order": k} for k in (2, 3, 4)),
-    *({"name": "azula:vABSampler", "order": k} for k in (2, 3, 4)),
-    *({"name": "azula:zEABSampler", "order": k} for k in (2, 3, 4)),
-    *({"name": "azula:xEABSampler", "order": k} for k in (2, 3, 4)),
+    *({"name": "azula:zABSampler", "max_order": k} for k in (2, 3, 4)),
+    *({"name": "azula:vABSampler", "max_order": k} for k in (2, 3, 4)),
+    *({"name": "azula:zEABSampler", "max_order": k} for k in (2, 3, 4)),
+    *({"name": "azula:xEABSampler", "max_order": k} for k in (2, 3, 4)),
     {"name": "k-diffusion:sample_lms"},
     {"name": "k-diffusion:sample_dpmpp_2m"},
     {"name": "k-diffusion:sample_heun"},
@@ -50,8 +50,8 @@ PEERS: tuple[dict[str, Any], ...] = (
 CLONES: tuple[dict[str, Any], ...] = (
     *({"name": "diff-sampler:ipndm_sampler", "max_order": k, "afs": afs} for k in (2, 3, 4) for afs in (False, True)),
     *({"name": "diff-sampler:dpm_pp_sampler", "max_order": k, "afs": afs} for k in (2, 3) for afs in (False, True)),
-    *({"name": "UniPC:multistep", "order": k, "variant": variant} for k in (2, 3) for variant in ("bh1", "bh2")),
-    *({"name": "dpm-solver:multistep", "order": k} for k in (2, 3)),
+    *({"name": "UniPC:multistep", "max_order": k, "variant": variant} for k in (2, 3) for variant in ("bh1", "bh2")),
+    *({"name": "dpm-solver:multistep", "max_order": k} for k in (2, 3)),
 )
 """Peers that only run from a clone (--peers-path)."""
 

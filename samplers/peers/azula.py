@@ -1,0 +1,71 @@
+"""azula's samplers with the schedule alpha = 1, sigma = t, in which its coordinates are ours and its times are our levels."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..types import Source
+from .base import Peer, define
+from .call import Call
+from .locate import installed, version
+
+LIBRARY = "azula"
+_LOGARITHMIC = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
+"""Samplers that cannot step to 0: they would evaluate there, or take its logarithm."""
+_OURS = {"self", "denoiser", "kwargs"}
+_SOURCE = Source(
+    "rozet2025azula", "sample.py", "https://github.com/probabilists/azula",
+    deviations=("samplers that cannot step to 0 stop at the last positive level, and the step to 0 is x <- d",),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Azula(Peer):
+    """A sampler of azula on the levels of our grid."""
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether noise is drawn and used."""
+        return self.target in ("DDPMSampler", "PCSampler") or bool(getattr(self, "eta", 0))
+
+    def integrate(self, call: Call, x: Tensor) -> Tensor:
+        """Run the sampler over the levels that it can reach."""
+        stops = self.target in _LOGARITHMIC
+        levels = call.levels(x, call.positive) if stops else call.levels(x)
+        if len(levels) > 1:
+            cls = getattr(installed(self.name, LIBRARY, "azula.sample"), self.target)
+            on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
+            with call.noised():
+                x = on_grid(_Denoiser(call), silent=True, **self.options)(x)
+        return call.jump(x) if stops else x
+
+
+class _Denoiser:
+    """What a sampler reads from azula's denoisers."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.ones_like(t), t
+
+    def __call__(self, x: Tensor, t: Tensor, **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(mean=self._call.denoised(x, t))
+
+
+def names() -> list[str]:
+    """The samplers that azula exports, without the base class."""
+    return sorted(name for name in installed(LIBRARY, LIBRARY, "azula.sample").__all__ if name != "Sampler")
+
+
+def make(name: str) -> type[Peer]:
+    """The class of ``azula:SAMPLER``."""
+    takes = inspect.signature(getattr(installed(name, LIBRARY, "azula.sample"), name.partition(":")[2]).__init__).parameters
+    options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
+    return define(Azula, name, options, source=_SOURCE, origin=version(LIBRARY))

@@ -1,0 +1,150 @@
+"""Schedulers of diffusers, driven as its pipelines drive them: ``for t in timesteps: x = step(model(scale(x), t), t, x)``.
+
+A list ``sigmas`` and its ``timesteps`` are set by hand, in float64 and with the level as the timestep, since ``set_timesteps`` rounds to
+training times or to float32. A table of training times is given one entry for each level of the grid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar
+from unittest import mock
+
+from torch import Tensor
+
+from ..grid import Grid
+from ..types import Source
+from .base import Peer, define
+from .call import Call
+from .diffusers_place import TABLE, TWICE, place
+from .locate import installed, version
+
+LIBRARY = "diffusers"
+_SOURCE = Source(
+    "vonplaten2022diffusers", "schedulers", "https://github.com/huggingface/diffusers",
+    deviations=(
+        "the scheduler's sigmas and timesteps are those of our grid, in float64, set after set_timesteps",
+        "options that make levels or training times are not offered: the grid says them",
+        "DEISMultistepScheduler and SASolverScheduler, which give NaN in a step to 0, stop at the last positive level, and then x <- d",
+        "PNDMScheduler starts without Runge-Kutta steps (skip_prk_steps), which need training times between the grid's levels",
+        "SASolverScheduler's tau_func is a constant, the field tau, since its default is a window of training times",
+    ),
+)  # fmt: skip
+
+SCHEDULERS = (
+    *TWICE, *TABLE, "EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep",
+    "UniPCMultistep", "SASolver", "EDMEuler", "EDMDPMSolverMultistep", "IPNDM",
+)  # fmt: skip
+"""Those whose place for a grid is known, without "Scheduler"."""
+_NOT_OFFERED = {
+    "self", "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type", "use_karras_sigmas",
+    "use_exponential_sigmas", "use_beta_sigmas", "use_flow_sigmas", "flow_shift", "lambda_min_clipped", "timestep_spacing", "steps_offset",
+    "rescale_betas_zero_snr", "interpolation_type", "timestep_type", "sigma_min", "sigma_max", "sigma_data", "sigma_schedule", "rho",
+    "final_sigmas_type", "use_dynamic_shifting", "time_shift_type", "shift_terminal", "set_alpha_to_one", "noise_sampler_seed",
+    "tau_func", "solver_p", "skip_prk_steps", "use_lu_lambdas", "clip_sample", "clip_sample_range",
+}  # fmt: skip
+_CANNOT_REACH_ZERO = ("DEISMultistep", "SASolver")
+_STEP_OPTIONS = {"eta", "order", "s_churn", "s_tmin", "s_tmax", "s_noise", "use_clipped_model_output"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusersScheduler(Peer):
+    """A scheduler of diffusers on the levels of our grid, with our noise for its ``randn_tensor``; the step options are fields too."""
+
+    always_noise: ClassVar[bool]
+    step_options: ClassVar[tuple[str, ...]]
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether noise is drawn and used."""
+        drawn = any(getattr(self, key, 0) for key in ("eta", "s_churn", "tau"))
+        return bool(self.always_noise or drawn or str(getattr(self, "algorithm_type", "")).startswith("sde"))
+
+    def integrate(self, call: Call, x: Tensor) -> Tensor:
+        """The pipeline's loop."""
+        stops = self.kind in _CANNOT_REACH_ZERO
+        levels = call.positive if stops else call.grid.sigma
+        if len(levels) > 1:
+            x = self._loop(call, x, Grid(levels))
+        return call.jump(x) if stops else x
+
+    def _loop(self, call: Call, x: Tensor, grid: Grid) -> Tensor:
+        scheduler = self._scheduler(grid)
+        frame = place(scheduler, self.kind, grid)
+        if hasattr(scheduler, "noise_sampler"):
+            scheduler.noise_sampler = call.draw
+        extra = {key: self.options[key] for key in self.step_options}
+        x = x * frame.scale(grid.sigma[0])
+        with call.noised():
+            for i, (t, level) in enumerate(zip(scheduler.timesteps, frame.levels, strict=True)):
+                scheduler.scale_model_input(x, t)
+                d = call.denoised(x / frame.scale(level), level)
+                call.step = i // 2 if self.kind in TWICE else i
+                x = scheduler.step(frame.output(d, x, level), t, x, **extra).prev_sample
+        return x / frame.scale(grid.sigma[-1])
+
+    @property
+    def kind(self) -> str:
+        """The class without "Scheduler"."""
+        return self.target.removesuffix("Scheduler")
+
+    def _scheduler(self, grid: Grid) -> Any:
+        cls = getattr(library(self.name), self.target)
+        takes = inspect.signature(cls.__init__).parameters
+        given = {key: list(v) if isinstance(v, tuple) else v for key, v in self.options.items() if key in takes}
+        fixed = {
+            "final_sigmas_type": "zero" if grid.to_zero else "sigma_min", "clip_sample": False, "skip_prk_steps": True,
+            "tau_func": lambda _: getattr(self, "tau", 0.0),
+        }  # fmt: skip
+        given |= {key: value for key, value in fixed.items() if key in takes}
+        if self.kind in TABLE:
+            given["num_train_timesteps"] = len(grid)
+        if self.kind == "EulerDiscrete":
+            given["prediction_type"] = "sample"
+        with _quietly():
+            scheduler = cls(**given)
+            scheduler.set_timesteps(len(grid))
+        return scheduler
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """What the library says of options that it changes or will drop is not for our users."""
+    logger = logging.getLogger("diffusers.schedulers")
+    with warnings.catch_warnings(), mock.patch.object(logger, "level", logging.ERROR):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def library(name: str) -> ModuleType:
+    """The package; its schedulers are loaded when asked for."""
+    return installed(name, LIBRARY, "diffusers.schedulers")
+
+
+def names() -> list[str]:
+    """The schedulers whose place for a grid is known."""
+    library(LIBRARY)
+    return sorted(f"{name}Scheduler" for name in SCHEDULERS)
+
+
+def make(name: str) -> type[Peer]:
+    """The class of ``diffusers:SCHEDULER``."""
+    target = name.partition(":")[2]
+    try:
+        cls = getattr(library(name), target)
+    except AttributeError as error:
+        raise ValueError(f"peer {name!r}: {version(LIBRARY)} has no such scheduler; pip install -U diffusers") from error
+    options = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items() if key not in _NOT_OFFERED}
+    steps = {key: p.default for key, p in inspect.signature(cls.step).parameters.items() if key in _STEP_OPTIONS}
+    if target == "SASolverScheduler":
+        options["tau"] = 1.0
+    return define(
+        DiffusersScheduler, name, {**options, **steps}, source=_SOURCE, origin=version(LIBRARY), step_options=tuple(steps),
+        always_noise=any(word in target for word in ("Ancestral", "DDPM", "DPMSolverSDE")),
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""k-diffusion's samplers: the model and the levels as they are, since its coordinates are ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor
+
+from ..types import Source
+from .base import Peer, define
+from .call import Call
+from .locate import clone, digest, load_inside, missing, version
+
+PREFIX = "k-diffusion"
+_OURS = {"model", "x", "sigmas", "sigma_min", "sigma_max", "n", "extra_args", "callback", "disable", "noise_sampler", "return_info"}
+_SOURCE = Source(
+    "crowson2022kdiffusion", "sampling.py", "https://github.com/crowsonkb/k-diffusion",
+    deviations=(
+        "levels and coefficients are float64 whatever the state is",
+        "sample_dpm_fast and sample_dpm_adaptive end at the last positive level; the step to 0 is x <- d",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class KDiffusion(Peer):
+    """k-diffusion's own function on the levels of our grid, with our noise as its noise sampler."""
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether noise is drawn and used: eta or s_churn above 0."""
+        return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
+
+    def integrate(self, call: Call, x: Tensor) -> Tensor:
+        """Call the function."""
+        function = getattr(module(self.name), self.target)
+        takes = inspect.signature(function).parameters
+        given: dict[str, Any] = {"disable": True, **self.options}
+        if "noise_sampler" in takes:
+            given["noise_sampler"] = call.draw
+        with call.noised(call.once_a_step()):  # only churn draws through torch
+            if "sigmas" in takes:
+                return function(call.denoised, x, call.levels(x), **given)
+            ends = {"sigma_min": call.positive[-1], "sigma_max": call.positive[0]}
+            if ends["sigma_min"] == ends["sigma_max"]:
+                return call.jump(x)
+            if "n" in takes:
+                given["n"] = len(call.positive) - 1
+            return call.jump(function(call.denoised, x, **ends, **given))
+
+
+def folder(name: str) -> Path:
+    """The package folder: of the clone if there is one, of the installed package otherwise."""
+    cloned = clone("k-diffusion")
+    if cloned is not None:
+        return cloned / "k_diffusion"
+    spec = importlib.util.find_spec("k_diffusion")
+    if spec is None or not spec.submodule_search_locations:
+        raise missing(name, PREFIX)
+    return Path(spec.submodule_search_locations[0])
+
+
+def module(name: str) -> ModuleType:
+    """sampling.py, without what the package imports beside it."""
+    try:
+        return load_inside(folder(name), "sampling")
+    except ImportError as error:
+        raise missing(name, PREFIX, error) from error
+
+
+def where(name: str) -> str:
+    """What tells one copy of the code from another."""
+    return str(folder(name))
+
+
+def names() -> list[str]:
+    """The functions that are samplers."""
+    return sorted(key for key in vars(module(PREFIX)) if key.startswith("sample_"))
+
+
+def make(name: str) -> type[Peer]:
+    """The class of ``k-diffusion:FUNCTION``."""
+    target = name.partition(":")[2]
+    takes = inspect.signature(getattr(module(name), target)).parameters
+    options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
+    adaptive = "rtol" in takes
+    origin = digest(folder(name) / "sampling.py") if clone("k-diffusion") else version(PREFIX)
+    return define(KDiffusion, name, options, source=_SOURCE, origin=origin, adaptive=adaptive, batch_coupled=adaptive)

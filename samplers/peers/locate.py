@@ -1,0 +1,130 @@
+"""Where a peer's code is: an installed package, or a clone in the user's folder."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ENVIRONMENT = "SAMPLERBENCH_PEERS"
+_folder: Path | None = None
+
+
+def set_peers_path(folder: str | Path | None) -> None:
+    """Look for clones in this folder, each under its repository's name; None: in ``$SAMPLERBENCH_PEERS``, if set.
+
+    Raises:
+        ValueError: no such folder.
+    """
+    global _folder
+    if folder is not None and not Path(folder).is_dir():
+        raise ValueError(f"peers path {folder} is not a folder; clone the peers into one and name that")
+    _folder = None if folder is None else Path(folder)
+
+
+def clone(repository: str) -> Path | None:
+    """The clone of a repository, or None."""
+    root = _folder or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
+    return root / repository if root is not None and (root / repository).is_dir() else None
+
+
+def cloned_file(name: str, url: str, *candidates: str) -> Path:
+    """The first of these files (``repository/path``) that exists.
+
+    Raises:
+        ValueError: none does; the message says what to clone.
+    """
+    for candidate in candidates:
+        repository, _, inner = candidate.partition("/")
+        folder = clone(repository)
+        if folder is not None and (folder / inner).is_file():
+            return folder / inner
+    raise ValueError(f"peer {name!r} runs from a clone: git clone {url} into a folder, and name that with --peers-path or ${ENVIRONMENT}")
+
+
+def installed(name: str, package: str, module: str) -> ModuleType:
+    """An installed library's module.
+
+    Raises:
+        ValueError: it is missing or does not import.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise missing(name, package, error) from error
+
+
+def missing(name: str, package: str, error: ImportError | None = None) -> ValueError:
+    """The sentence for a library that is not there, or that lacks something itself."""
+    lacks = getattr(error, "name", None)
+    detail = f" (which lacks {lacks})" if lacks and lacks.partition(".")[0] != package.replace("-", "_") else ""
+    return ValueError(f"peer {name!r} needs the {package} package{detail}: pip install 'samplerbench[peers]'")
+
+
+def version(package: str) -> str:
+    """Distribution and version; "" if it is not installed."""
+    try:
+        return f"{package} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def digest(path: Path) -> str:
+    """A file's name and hash, as the version of a clone."""
+    return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+
+
+def load_inside(package: Path, module: str) -> ModuleType:
+    """A module of a package folder, without running the package's ``__init__``, which may need much that a sampler does not."""
+    alias = f"samplerbench_peer_{hashlib.sha256(str(package.resolve()).encode()).hexdigest()[:12]}"
+    if alias not in sys.modules:
+        parent = ModuleType(alias)
+        parent.__path__ = [str(package)]
+        sys.modules[alias] = parent
+    return importlib.import_module(f"{alias}.{module}")
+
+
+def load_script(path: Path, *siblings: str) -> ModuleType:
+    """A clone's file as a module; ``siblings`` are files beside it that it imports by bare names, forgotten afterwards."""
+    alias = f"samplerbench_peer_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    if alias not in sys.modules:
+        spec = importlib.util.spec_from_file_location(alias, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        with _beside(path.parent, siblings):
+            spec.loader.exec_module(module)
+        sys.modules[alias] = module
+    return sys.modules[alias]
+
+
+@contextlib.contextmanager
+def _beside(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
+    kept = {name: sys.modules.pop(name) for name in siblings if name in sys.modules}
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in siblings:
+            sys.modules.pop(name, None)
+        sys.modules.update(kept)
+
+
+def functions(path: Path, **given: Any) -> dict[str, Any]:
+    """The top-level functions of a script by name, without running the rest of it; ``given`` are the names they may use."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list]
+    space = dict(given)
+    exec(compile(tree, str(path), "exec"), space)
+    return {key: value for key, value in space.items() if inspect.isfunction(value)}

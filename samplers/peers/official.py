@@ -1,0 +1,116 @@
+"""Methods run from their authors' repositories, cloned by the user: dpm-solver, UniPC, diff-sampler, EDM."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import Peer, define
+from .call import Call
+from .clones import SOURCES, image, path, where
+from .locate import digest, functions, load_script
+from .lu import DPMSolverOrUniPC
+
+__all__ = ["make", "names", "where"]
+
+_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "dpm-solver": {
+        "multistep": {"algorithm_type": "dpmsolver++", "order": 2, "solver_type": "dpmsolver", "lower_order_final": True},
+        "singlestep_fixed": {"algorithm_type": "dpmsolver++", "order": 2, "solver_type": "dpmsolver"},
+    },
+    "UniPC": {"multistep": {"algorithm_type": "data_prediction", "order": 3, "variant": "bh1", "lower_order_final": True}},
+}
+_DIFF_SAMPLER = {"max_order", "predict_x0", "lower_order_final", "variant", "afs"}
+_EDM_OPTIONS = {"S_churn", "S_min", "S_max", "S_noise"}
+
+
+def names(library: str) -> list[str]:
+    """The methods of a repository.
+
+    Raises:
+        ValueError: no clone of it.
+    """
+    file = path(library)
+    if library in _OPTIONS:
+        return sorted(_OPTIONS[library])
+    if library == "edm":
+        return ["edm_sampler"]
+    return sorted(key for key in vars(load_script(file, "solver_utils")) if key.endswith("_sampler") and not key.startswith("amed"))
+
+
+def make(name: str) -> type[Peer]:
+    """The class of ``LIBRARY:METHOD``."""
+    library, _, target = name.partition(":")
+    file = path(name)
+    declared: dict[str, Any] = {"source": SOURCES[library], "origin": digest(file)}
+    if library in _OPTIONS:
+        return define(DPMSolverOrUniPC, name, _OPTIONS[library][target], **declared)
+    base, kept = (EDM, _EDM_OPTIONS) if library == "edm" else (DiffSampler, _DIFF_SAMPLER)
+    takes = inspect.signature(base.function(name)).parameters
+    options = {key: float(p.default) if library == "edm" else p.default for key, p in takes.items() if key in kept}
+    if target == "deis_sampler":
+        options["deis_mode"] = "tab"
+    return define(base, name, options, **declared)
+
+
+class _Network(SimpleNamespace):
+    """A network as EDM's and diff-sampler's samplers call it."""
+
+    call: Call
+    shape: torch.Size
+
+    def __call__(self, x: Tensor, t: Tensor, *_: Any, **__: Any) -> Tensor:
+        return self.call.denoised(x.reshape(self.shape), t).reshape(x.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffSampler(Peer):
+    """A sampler of diff-sampler on the levels of our grid."""
+
+    @staticmethod
+    def function(name: str) -> Any:
+        """The sampler's function."""
+        return getattr(load_script(path(name), "solver_utils"), name.partition(":")[2])
+
+    def integrate(self, call: Call, x: Tensor) -> Tensor:
+        """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
+        if len(call.positive) < 2:
+            return call.jump(x)
+        levels, options = call.levels(x, call.positive), self.options
+        module = load_script(path(self.name), "solver_utils")
+        if "deis_mode" in options:
+            options["coeff_list"] = module.get_deis_coeff_list(levels, options["max_order"], deis_mode=options.pop("deis_mode"))
+        net, latents = _Network(call=call, shape=x.shape), image(x / levels[0])
+        return call.jump(self.function(self.name)(net, latents, num_steps=len(levels), t_steps=levels, **options).reshape(x.shape))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDM(Peer):
+    """EDM's sampler (Alg. 2) on the levels of our grid, which has to end at 0; it computes in float64."""
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether there is churn."""
+        return bool(getattr(self, "S_churn", 0))
+
+    @staticmethod
+    def function(name: str) -> Any:
+        """The sampler's function, of a script that cannot be imported without its checkpoints' libraries."""
+        return functions(path(name), torch=torch, np=np)[name.partition(":")[2]]
+
+    def integrate(self, call: Call, x: Tensor) -> Tensor:
+        """The levels come in through ``round_sigma``, the only hook that the function has for them."""
+        if not call.grid.to_zero:
+            raise ValueError(f"{self.name} always steps to 0; use end = zero")
+        levels = call.levels(x, call.positive)
+        net = _Network(call=call, shape=x.shape, sigma_min=0.0, sigma_max=float("inf"), round_sigma=lambda s: levels if s.ndim else s)
+        latents = x.double() / levels[0]
+        given = {"num_steps": len(levels), "sigma_min": call.positive[-1], "sigma_max": call.positive[0]}
+        draw = call.once_a_step()
+        return self.function(self.name)(net, latents, randn_like=lambda y: draw().to(y), **given, **self.options)

@@ -1,0 +1,100 @@
+"""torchsde on the reverse SDE, dx = 2 (d - x) / sigma ds + sqrt(2 sigma) dW in the time s = -sigma, one step for each of the grid.
+
+In this clock an explicit step scales the state by at least -1, however long it is; in lam it would blow up at few steps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..types import Source
+from .base import Peer, define
+from .call import Call
+from .locate import installed, version
+
+LIBRARY = "torchsde"
+METHODS = ("euler", "milstein", "srk")
+"""The Itô solvers of torchsde."""
+_SOURCE = Source(
+    "li2020torchsde", "sdeint", "https://github.com/google-research/torchsde",
+    deviations=(
+        "the increments, and the space-time Lévy areas of srk, are drawn from our noise, not from a BrownianInterval",
+        "the evaluation by which sdeint checks shapes is answered with zeros and not counted",
+        "the step to 0 is x <- d",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchSDE(Peer):
+    """A solver of torchsde on the reverse SDE of the data's noising process (variance exploding, full noise)."""
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Always."""
+        return True
+
+    def integrate(self, call: Call, x: Tensor) -> Tensor:
+        """One call of ``sdeint`` an interval, so that each step is one of ours."""
+        sdeint = installed(self.name, LIBRARY, "torchsde").sdeint
+        shape, y = x.shape, x.flatten(1)
+        with torch.random.fork_rng([x.device] if x.is_cuda else []):  # sdeint draws numbers to check shapes with
+            for cur, nxt in zip(call.positive, call.positive[1:], strict=False):
+                span = torch.tensor([-cur, -nxt], dtype=torch.float64, device=x.device)
+                sde, increments = _ReverseSDE(call, shape), _Increments(call, y, cur, nxt)
+                step = 2 * (cur - nxt)  # the solver cuts it off at the end of the span: one step, whatever the rounding
+                y = sdeint(sde, y, span, bm=increments, method=self.target, dt=step)[-1]
+        return call.jump(y.reshape(shape))
+
+
+class _ReverseSDE:
+    """Drift, and products with the diffusion: its matrix, a multiple of the identity, would be the square of an image."""
+
+    noise_type, sde_type = "additive", "ito"
+
+    def __init__(self, call: Call, shape: torch.Size) -> None:
+        self._call, self._shape, self._checked = call, shape, False
+
+    def f(self, time: Tensor, y: Tensor) -> Tensor:
+        if not self._checked:
+            self._checked = True
+            return torch.zeros_like(y)
+        sigma = -float(time)
+        return (self._call.denoised(y.reshape(self._shape), sigma).flatten(1) - y) * (2 / sigma)
+
+    def g_prod(self, time: Tensor, y: Tensor, v: Tensor) -> Tensor:  # noqa: ARG002
+        return math.sqrt(-2 * float(time)) * v
+
+
+class _Increments:
+    """The Brownian increment of one interval, with its space-time Lévy area where it is asked for."""
+
+    levy_area_approximation = "space-time"
+
+    def __init__(self, call: Call, y: Tensor, cur: float, nxt: float) -> None:
+        self.shape, self.dtype, self.device = y.shape, y.dtype, y.device
+        self._interval, self._call = (cur, nxt), call
+
+    def __call__(self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False) -> Any:  # noqa: ARG002
+        h = float(tb) - float(ta)
+        w = self._call.draw(*self._interval).flatten(1) * math.sqrt(h)
+        if not return_U:
+            return w
+        area = self._call.draw().flatten(1) * math.sqrt(h / 12)
+        return w, h * (w / 2 + area)
+
+
+def names() -> list[str]:
+    """The methods."""
+    installed(LIBRARY, LIBRARY, "torchsde")
+    return list(METHODS)
+
+
+def make(name: str) -> type[Peer]:
+    """The class of ``torchsde:METHOD``."""
+    return define(TorchSDE, name, {}, source=_SOURCE, origin=version(LIBRARY))
