@@ -141,8 +141,8 @@ def steps_within(budget: int, model: Denoiser, sampler: Any, schedule: Schedule,
         says = sampler.nfe(schedule(n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"))
         if says is None:
             raise ValueError(
-                f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), so give --steps (or, if it ignores the steps, let it "
-                "declare adaptive = True)"
+                f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), so give --steps; or, if it ignores the "
+                "steps, let it declare adaptive = True"
             )
         return model.passes * says
 

@@ -24,6 +24,7 @@ SCHEDULES = (
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "analytic_first": (False, True),
+    "through_zero": (False, True),
     "prediction": ("data", "noise"),
     "variant": ("bh1", "bh2"),
 }

@@ -45,7 +45,7 @@ class Frontier:
     budgets: Sequence[int] = BUDGETS
     samples: int = 2000
     screen: int = 96
-    finalists: int = 4
+    finalists: int = 8
     seed: int = 0
     progress: Progress = print
     known: dict[str, list[float]] = field(default_factory=dict, repr=False)
@@ -55,7 +55,7 @@ class Frontier:
             raise ValueError(f"the frontier screens on {self.screen} of the first half of {self.samples} samples; give more samples")
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-        """Rows of the table: model, budget, criterion and side, the winner, its errors, and how it compares with the best of ours."""
+        """Rows of the table: model, budget, criterion, side, the winner, its errors, and how they compare with the best of this library."""
         self.out.mkdir(parents=True, exist_ok=True)
         self._recall()
         return [line for name in self.models for line in self._model(name, candidates)]
@@ -73,8 +73,9 @@ class Frontier:
                     if best is not None:
                         winners[side, criterion] = best, self._score(name, problem, best, budget)
             for (side, criterion), (candidate, errors) in winners.items():
-                rivals = {other: found for (other, which), (_, found) in winners.items() if which == criterion}
-                yield row(name, budget, side, criterion, candidate, candidate.sampler.nfe(problem.grid(candidate, budget)), errors, rivals)
+                own = [found for (s, which), found in winners.items() if which == criterion and s != "peers"]
+                best = min(own, key=lambda found: self._half(name, problem, found[0], budget, criterion))[1] if own else None
+                yield row(name, budget, side, criterion, candidate, candidate.sampler.nfe(problem.grid(candidate, budget)), errors, best)
 
     def _choose(self, name: str, problem: Problem, budget: int, candidates: Sequence[Candidate], criterion: str) -> Candidate | None:
         """The best on the first half, among those that lead on its first samples."""
@@ -82,8 +83,11 @@ class Frontier:
         hopeful = self._hopeful(name, candidates, budget)
         screened = [(self._measure(name, problem, candidates[i], budget, self.screen)[index], i) for i in hopeful]
         leading = [candidates[i] for error, i in sorted(screened)[: self.finalists] if np.isfinite(error)]
-        half = [(self._measure(name, problem, c, budget, self.samples // 2)[index], i) for i, c in enumerate(leading)]
-        return leading[min(half)[1]] if half else None
+        return min(leading, key=lambda c: self._half(name, problem, c, budget, criterion), default=None)
+
+    def _half(self, name: str, problem: Problem, candidate: Candidate, budget: int, criterion: str) -> float:
+        """The error on the whole first half."""
+        return self._measure(name, problem, candidate, budget, self.samples // 2)[CRITERIA.index(criterion)]
 
     def _hopeful(self, name: str, candidates: Sequence[Candidate], budget: int) -> list[int]:
         """Which configurations are tried: those that were not far behind the best of their side at both budgets before this one."""

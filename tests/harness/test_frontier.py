@@ -30,7 +30,7 @@ def test_one_row_for_each_budget_criterion_and_side(run):
         (b, c, s) for b in (5, 6) for c in ("median", "rms") for s in ("ours", "auto")
     )
     assert all(r["nfe"] <= r["budget"] and r["samples"] == 20 for r in rows)
-    assert all(r["ratio_to_ours"] == 1 for r in rows if r["side"] == "ours")
+    assert min(r["ratio_to_ours"] for r in rows if r["criterion"] == "median") == 1
     assert any("auto" in sentence for sentence in summary(rows))
 
 
