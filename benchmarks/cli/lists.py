@@ -37,7 +37,8 @@ def list_command(
         return out.print(f"There are no {kind} here.", markup=False)
     if kind == "samplers" and "order" in rows[0]:
         return print_rows([_short(row) for row in rows], SAMPLER_COLUMNS)
-    return print_rows(rows, {key: key for key in rows[0] if key not in HIDDEN})
+    hidden = HIDDEN - {"source"} | {"needs_model"} if kind == "schedules" else HIDDEN
+    return print_rows(rows, {key: key for key in rows[0] if key not in hidden})
 
 
 def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:

@@ -112,6 +112,10 @@ class Auto(Declared):
         last = grid.sigma[-2] if grid.to_zero else grid.sigma[-1]
         return method.warp.grid(len(grid) + int(method.analytic_first), last, grid.sigma[0], to_zero=grid.to_zero)
 
+    def profile(self, grid: Grid) -> list[int]:
+        """Orders of the steps on :meth:`levels`, the analytic first one included."""
+        return self._method(grid).profile(self.levels(grid))
+
     def nfe(self, grid: Grid) -> int:
         """One evaluation a step of the grid that was given."""
         return len(grid)

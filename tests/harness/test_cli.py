@@ -9,6 +9,7 @@ import pytest
 
 from samplerbench.benchmarks import cli
 from samplerbench.models import card
+from samplerbench.samplers import registry
 
 PLUGINS = Path(__file__).with_name("plugins.py")
 QUICK = ["--samples", "32", "--no-timing"]
@@ -208,6 +209,8 @@ def test_check_of_an_unknown_sampler_checks_none(samplerbench):
 
 
 def test_samplers_are_listed_within_120_columns(samplerbench, monkeypatch):
+    built_in = {name: cls for name, cls in registry._REGISTRY.items() if cls.__module__.startswith("samplerbench.samplers.methods")}
+    monkeypatch.setattr(registry, "_REGISTRY", built_in)  # names of plugins may be longer
     monkeypatch.setenv("COLUMNS", "120")
     code, out, _ = samplerbench("list", "samplers")
     lines = out.splitlines()
