@@ -1,11 +1,5 @@
 """Churned and ancestral samplers against k-diffusion, step for step, from the same noise."""
 
-import importlib
-import importlib.util
-import sys
-import types
-import warnings
-
 import pytest
 import torch
 
@@ -14,20 +8,6 @@ from samplerbench.samplers import Grid, karras, make
 
 pytestmark = pytest.mark.parity
 STEPS, BATCH = 8, 6
-
-
-@pytest.fixture(scope="module")
-def peer():
-    """k_diffusion.sampling without the package's own __init__, whose metrics need libraries that samplers do not."""
-    if (spec := importlib.util.find_spec("k_diffusion")) is None:
-        pytest.skip("k-diffusion is not installed")
-    if "k_diffusion" not in sys.modules:
-        package = types.ModuleType("k_diffusion")
-        package.__path__ = list(spec.submodule_search_locations or ())
-        sys.modules["k_diffusion"] = package
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return importlib.import_module("k_diffusion.sampling")
 
 
 def normals(seed, *shape):
