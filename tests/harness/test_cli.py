@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from samplerbench.benchmarks import cli
+from samplerbench.benchmarks.cli import console
 from samplerbench.models import card
 from samplerbench.samplers import registry
 
@@ -19,7 +20,7 @@ QUICK = ["--samples", "32", "--no-timing"]
 def samplerbench(monkeypatch, capsys, tmp_path):
     """Call the command line in a folder of its own: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console.out, "_width", 200)  # COLUMNS may be set where pytest's workers start
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["samplerbench", *map(str, args)])
@@ -211,7 +212,7 @@ def test_check_of_an_unknown_sampler_checks_none(samplerbench):
 def test_samplers_are_listed_within_120_columns(samplerbench, monkeypatch):
     built_in = {name: cls for name, cls in registry._REGISTRY.items() if cls.__module__.startswith("samplerbench.samplers.methods")}
     monkeypatch.setattr(registry, "_REGISTRY", built_in)  # names of plugins may be longer
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(console.out, "_width", 120)
     code, out, _ = samplerbench("list", "samplers")
     lines = out.splitlines()
     assert code == 0
