@@ -45,10 +45,12 @@ def _ranking(title: str, rows: pd.DataFrame, metric: str, width: int) -> tuple[T
     shown = _spread(slots, max(2, (width - _NAME) // _CELL))
     best = {slot: min(values, default=None) for slot in shown for values in [_values(cells, slot, metric)]}
     ranking = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    ranking.add_column("sampler", width=_NAME - 1, no_wrap=True, overflow="ellipsis")
+    curves = sorted({curve for curve, _ in cells}, key=lambda curve: _rank(curve, cells, slots, metric))
+    room = max(_NAME, min(1 + max(map(len, curves), default=0), width - (_CELL + 2) * len(shown)))  # names take what numbers leave
+    ranking.add_column("sampler", width=room - 1, no_wrap=True, overflow="ellipsis")
     for slot in shown:
         ranking.add_column(f"{slot:.0f}", justify="right", no_wrap=True, min_width=_CELL - 2)
-    for curve in sorted({curve for curve, _ in cells}, key=lambda curve: _rank(curve, cells, slots, metric)):
+    for curve in curves:
         ranking.add_row(Text(curve), *(_shown(cells.get((curve, slot)), metric, best[slot]) for slot in shown))
     return ranking, len(slots) - len(shown)
 
