@@ -31,7 +31,7 @@ class ExponentialRungeKutta(LinearStages):
     d_k = denoise((s_k / cur) x + (1 - s_k / cur) d_1 + h sum_j a_kj (d_j - d_1), s_k) for k = 2, …;
     x <- (nxt / cur) x + (1 - nxt / cur) d_1 + h sum_k b_k (d_k - d_1).
 
-    The differences d_j - d_1 make every stage exact for constant d (Hochbruck & Ostermann 2010, eq. (2.20)).
+    The differences d_j - d_1 make every stage exact for constant d (Hochbruck & Ostermann 2010).
     """  # noqa: D415
 
     @abstractmethod

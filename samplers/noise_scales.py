@@ -1,4 +1,4 @@
-"""Noise scale functions phi(sigma) of the extended reverse SDE (arXiv:2309.06169, appendix A.8)."""
+"""Noise scale functions phi(sigma) of the extended reverse SDE (arXiv:2309.06169v1, appendix A.8)."""
 
 from __future__ import annotations
 

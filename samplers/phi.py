@@ -6,7 +6,7 @@ import math
 
 
 def phi(k: int, h: float) -> float:
-    """phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, with phi_0 = e^h: Hochbruck & Ostermann 2010, eq. (2.10).
+    """phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, with phi_0 = e^h: Hochbruck & Ostermann 2010.
 
     The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits as h -> 0; below |h| = 1 the Taylor series sum_j h^j / (j+k)! is
     used, which is accurate to rounding there.

@@ -39,7 +39,9 @@ class NoiseEAB(Logarithmic):
 class DataEAB(Logarithmic):
     """x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds: the multistep form of DPM-Solver++."""
 
-    source: ClassVar[Source] = Source("lu2022dpmpp", "eq. (8), multistep", "https://arxiv.org/abs/2211.01095v2")
+    source: ClassVar[Source] = Source(
+        "lu2022dpmpp", "the exact solution for the data prediction, multistep", "https://arxiv.org/abs/2211.01095v2"
+    )
 
     def remembered(self, sigma: float) -> None:  # noqa: ARG002
         """The denoised image."""
@@ -67,8 +69,11 @@ class RosenbrockEAB(Logarithmic):
 
     translates = False  # type: ignore[assignment]
     source: ClassVar[Source] = Source(
-        "zheng2023dpmsolverv3", "eq. (9) with l = 1 / (1 + sigma²), as azula's REABSampler", "https://arxiv.org/abs/2310.13268v3",
-        deviations=("no empirical model statistics", "azula 0.11.1 has another factor before the integral: docs/findings.md"),
+        "zheng2023dpmsolverv3", "eq. (9), as azula's REABSampler", "https://arxiv.org/abs/2310.13268v3",
+        deviations=(
+            "no empirical model statistics: they are those of N(0, s²), l = sigma² / (s² + sigma²), s_lambda = l - 1 and b = 0",
+            "azula 0.11.1 has another factor before the integral: docs/findings.md",
+        ),
     )  # fmt: skip
     scale: float = 1.0
 

@@ -18,7 +18,7 @@ _DEIS = "https://arxiv.org/abs/2204.13902v4"
 class SigmaAB(AdamsBashforthToZero):
     """Eps is a polynomial in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds. LMS of k-diffusion, rhoAB of DEIS, zAB."""
 
-    source: ClassVar[Source] = Source("zhang2023deis", "eq. (15), rhoAB", _DEIS)
+    source: ClassVar[Source] = Source("zhang2023deis", "rhoAB-DEIS", _DEIS)
 
     def variable(self, sigma: float) -> float:
         """Sigma itself."""
@@ -37,9 +37,7 @@ class TimeAB(AdamsBashforthToZero):
         beta_d, beta_min: of that process. They need not be those of the model: they only choose the variable.
     """
 
-    source: ClassVar[Source] = Source(
-        "zhang2023deis", "eq. (11) and (14), tAB", _DEIS, deviations=("the integrals are computed to rounding",)
-    )
+    source: ClassVar[Source] = Source("zhang2023deis", "tAB-DEIS", _DEIS, deviations=("the integrals are computed to rounding",))
     beta_d: float = 19.9
     beta_min: float = 0.1
 

@@ -47,7 +47,7 @@ class DEISRRK2(SigmaRungeKutta):
     name = "deis_rrk_2"
     order = 2
     same_as = "heun"
-    source = Source("zhang2023deis", "rhoRK-DEIS, Prop. 4; authors' code, 2heun", _URL)
+    source = Source("zhang2023deis", "rhoRK-DEIS; authors' code, 2heun", _URL)
     c, a, b = (1.0,), ((1.0,),), (1 / 2, 1 / 2)
 
 
@@ -58,7 +58,7 @@ class DEISRRK3(SigmaRungeKutta):
 
     name = "deis_rrk_3"
     order = 3
-    source = Source("zhang2023deis", "rhoRK-DEIS, Prop. 4; authors' code, 3kutta", _URL)
+    source = Source("zhang2023deis", "rhoRK-DEIS; authors' code, 3kutta", _URL)
     c, a, b = (1 / 2, 1.0), ((1 / 2,), (-1.0, 2.0)), (1 / 6, 4 / 6, 1 / 6)
 
 
@@ -69,5 +69,5 @@ class DEISRRK4(SigmaRungeKutta):
 
     name = "deis_rrk_4"
     order = 4
-    source = Source("zhang2023deis", "rhoRK-DEIS, Prop. 4; authors' code, 4rk", _URL)
+    source = Source("zhang2023deis", "rhoRK-DEIS; authors' code, 4rk", _URL)
     c, a, b = (1 / 2, 1 / 2, 1.0), ((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 2 / 6, 2 / 6, 1 / 6)

@@ -16,7 +16,7 @@ from ..rows import column, levels
 from ..types import Denoise, Source
 
 _SOURCE = Source(
-    "lu2022dpmsolver", "Alg. 3 and appendix C", "https://arxiv.org/abs/2206.00927v3",
+    "lu2022dpmsolver", "appendix C, Alg. 6 (DPM-Solver-12) and 7 (DPM-Solver-23)", "https://arxiv.org/abs/2206.00927v3",
     deviations=(
         "the tolerance is on the state x0 + sigma z, as in k-diffusion, not on its variance-preserving multiple",
         "it is max(atol, rtol max(|x_low|, |x|)), with the state before the step where the paper has the last low-order state",

@@ -26,7 +26,7 @@ class DPMSolverFast(LinearMultistep):
     order = 2
     history = 2
     source = Source(
-        "lu2022dpmsolver", "section 3.4 and appendix D; authors' code, method='singlestep', order 3",
+        "lu2022dpmsolver", "section 3.3 and appendix D.3; authors' code, method='singlestep', order 3",
         "https://arxiv.org/abs/2206.00927v3",
         deviations=(
             "stages are at the grid's own levels, as in the authors' code for uniform and quadratic time; for uniform lam that code gives "

@@ -51,7 +51,7 @@ class DPMpp2MSDE(SDEMultistep):
     name = "dpmpp_2m_sde"
     order = 2
     points = 2
-    source = Source("lu2022dpmpp", "appendix B, SDE-DPM-Solver++(2M); k-diffusion, sample_dpmpp_2m_sde", _URL, deviations=(_ETA,))
+    source = Source("lu2022dpmpp", "SDE-DPM-Solver++(2M); k-diffusion, sample_dpmpp_2m_sde", _URL, deviations=(_ETA,))
     solver_type: Literal["midpoint", "heun"] = "midpoint"
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class DPMpp3MSDE(SDEMultistep):
     name = "dpmpp_3m_sde"
     points = 3
     source = Source(
-        "lu2022dpmpp", "appendix B, for the SDE; k-diffusion, sample_dpmpp_3m_sde", _URL,
+        "lu2022dpmpp", "k-diffusion, sample_dpmpp_3m_sde", _URL,
         deviations=(
             _ETA,
             "the second divided difference has the factor 2 that the published code lacks",

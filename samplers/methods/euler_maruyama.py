@@ -31,7 +31,7 @@ class EulerMaruyama(LinearMultistep):
     stochastic = True
     strong_order = 1.0
     source = Source(
-        "song2021sde", "section 4.1 and appendix D", "https://arxiv.org/abs/2011.13456v2",
+        "song2021sde", "section 4.1", "https://arxiv.org/abs/2011.13456v2",
         deviations=("the clock is an option, since canonical coordinates have no native time", "the last step to 0 adds no noise"),
     )  # fmt: skip
     clock: Literal["sigma", "lam", "variance"] = "sigma"

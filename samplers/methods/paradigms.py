@@ -31,7 +31,7 @@ class Paradigms(Declared):
 
     name = "paradigms"
     source = Source(
-        "shih2023paradigms", "Alg. 1, with the increments of DDIM", "https://arxiv.org/abs/2305.16317v3",
+        "shih2023paradigms", "ParaDiGMS, with the increments of DDIM", "https://arxiv.org/abs/2305.16317v3",
         deviations=(
             "the increments are those of x0 + sigma z in sigma, where DDIM is Euler's method",
             "the tolerance is on each sample, which moves on by itself, where the authors' code moves the batch with its slowest sample",

@@ -53,7 +53,7 @@ class RES3S(ExponentialRungeKutta):
 
     name = "res_3s"
     order = 3
-    source = Source("zhang2023res", "third-order single step; Hochbruck & Ostermann 2005, eq. (5.9)", _URL, deviations=(_WEAK,))
+    source = Source("zhang2023res", "third-order single step; the family of Hochbruck & Ostermann 2005", _URL, deviations=(_WEAK,))
     c2: float = 0.5
     c3: float = 1.0
 

@@ -36,7 +36,7 @@ class SASolver(Multistep):
 
     name = "sa_solver"
     source = Source(
-        "xue2023sasolver", "Alg. 1, with the defaults of the authors' code", "https://arxiv.org/abs/2309.05019v3",
+        "xue2023sasolver", "eq. (15) and (18), with the defaults of the authors' code", "https://arxiv.org/abs/2309.05019v3",
         deviations=(
             "the rescaling of appendix D, which changes order 2 only, is left out",
             "the last steps keep their order by default; the authors lower it, which is last=(2, 1)",

@@ -57,7 +57,7 @@ class Stork2(VelocityAB):
 
 
 def gegenbauer_moment(stages: int) -> float:
-    """The solution at 1 of y' = t², y(0) = 0 by one Runge-Kutta-Gegenbauer step of second order (Skaras et al. 2021, eq. (20)).
+    """The solution at 1 of y' = t², y(0) = 0 by one Runge-Kutta-Gegenbauer step of second order (RKG2 of Skaras et al. 2021).
 
     With b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), b_0 = 1, b_1 = 1/3, the stages are
     y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 / ((s + 4) (s - 1)); terms in y_0 and f(0) vanish here.

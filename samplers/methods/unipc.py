@@ -37,7 +37,7 @@ class UniPC(Multistep):
     """
 
     source: ClassVar[Source] = Source(
-        "zhao2023unipc", "Alg. 1-4, multistep", "https://arxiv.org/abs/2302.04867v4",
+        "zhao2023unipc", "UniP-p (Corollary 3.2) and UniC-p (Theorem 3.1), multistep", "https://arxiv.org/abs/2302.04867v4",
         deviations=("the step to sigma = 0 is x <- d; orders fall before it only if asked to (last)",),
     )  # fmt: skip
     prediction: Literal["data", "noise"] = "data"

@@ -17,8 +17,8 @@ def rates(table: str) -> tuple[float, ...]:
     """The rates beta_t of a table of 1000 steps.
 
     Args:
-        table: "linear" (DDPM, arXiv:2006.11239, section 4: 1e-4 to 0.02), "scaled_linear" (Stable Diffusion, arXiv:2112.10752: sqrt(beta)
-            linear, beta from 0.00085 to 0.012) or "cosine" (iDDPM, arXiv:2102.09672, eq. 17, beta at most 0.999).
+        table: "linear" (DDPM, arXiv:2006.11239, section 4: 1e-4 to 0.02), "scaled_linear" (Stable Diffusion's
+            configuration: sqrt(beta) linear, beta from 0.00085 to 0.012) or "cosine" (iDDPM, arXiv:2102.09672, eq. 17, beta at most 0.999).
 
     Raises:
         ValueError: another name.
