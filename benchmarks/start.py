@@ -5,11 +5,13 @@ from level S to level s has a closed form,
 
     x(s) = mean + sum_k sqrt((c_k + s^2) / (c_k + S^2)) u_k u_k^T (x(S) - mean),
 
-and replaces the first steps of any sampler (Wang and Vastola 2024, arXiv:2412.09726, where it is called analytical teleportation).
+and replaces the first steps of any sampler (Wang and Vastola 2024, arXiv:2412.09726, where it is called analytical teleportation). A
+network that is told the class of each sample follows that class's data: it has a mean for each, and the covariance about them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +19,8 @@ import torch
 from torch import Tensor
 
 from ..models import Denoiser
-from ..models.denoiser import Wrapper
-from ..models.exact.base import ExactModel
 from ..models.exact.gaussian import Gaussian
-from ..models.reference import FloatArray, Identity
+from ..models.reference import Moments
 from .suite import StartName
 
 SPREADS = 3.0
@@ -41,25 +41,33 @@ class Start:
         name: "noise", "mean" or "gaussian".
         sigma_max: where the latents lie.
         sigma: where the states lie, and grids begin.
-        mean: ``event``, of start "mean".
-        gaussian: with the data's mean and covariance, of start "gaussian".
+        means: ``(1, *event)``, or ``(classes, *event)`` for a model that is told the class of each sample; of "mean" and "gaussian".
+        gaussian: with the first mean and the data's covariance, of start "gaussian".
         skip: why the model has no such start (then ``sigma`` is sigma_max); "" if it has.
     """
 
     name: StartName
     sigma_max: float
     sigma: float
-    mean: Tensor | None = None
+    means: Tensor | None = None
     gaussian: Gaussian | None = None
     skip: str = ""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """States at ``sigma`` from ``x`` ``(batch, *event)`` at ``sigma_max``; bit-identical in any batch."""
-        if self.mean is not None:
-            return x + self.mean.to(x)
-        if self.gaussian is not None:
-            return self.gaussian.flow(x.flatten(1), self.sigma_max, self.sigma).reshape(x.shape)
-        return x
+    def __call__(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """States at ``sigma`` from ``x`` ``(batch, *event)`` at ``sigma_max``; bit-identical in any batch.
+
+        Args:
+            x: not modified.
+            labels: ``(batch,)`` classes of the samples, needed where there is a mean for each.
+        """
+        if self.means is None:
+            return x
+        means = self.means.to(x)
+        mean = means if len(means) == 1 else means[labels]
+        if self.gaussian is None:
+            return x + mean
+        shift = mean - means[:1]
+        return self.gaussian.flow((x - shift).flatten(1), self.sigma_max, self.sigma).reshape(x.shape) + shift
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
@@ -77,31 +85,18 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
     moments = moments_of(model)
     if moments is None:
         return Start(name, top, top, skip=f"start {name} needs the data's mean and covariance, which model {model.name} does not know")
-    mean, cov = moments
+    means, cov = torch.from_numpy(moments[0]).reshape(-1, *model.event), moments[1]
     if name == "mean":
-        return Start(name, top, top, torch.from_numpy(mean).reshape(model.event))
+        return Start(name, top, top, means)
     variances, basis = np.linalg.eigh(cov)
     sigma = min(SPREADS * float(variances[-1]) ** 0.5, top) if level is None else level
     if not model.sigma_min < sigma <= top:
         reason = f"the start level {sigma:g} is not within the levels of model {model.name}, {model.sigma_min:g} to {top:g}"
         return Start(name, top, top, skip=reason)
-    fitted = (torch.from_numpy(array) for array in (mean, basis, variances.clip(min=0)))
-    return Start(name, top, sigma, gaussian=Gaussian("start", *fitted).to(device))
+    gaussian = Gaussian("start", means[0].flatten(), torch.from_numpy(basis), torch.from_numpy(variances.clip(min=0)))
+    return Start(name, top, sigma, means, gaussian.to(device))
 
 
-def moments_of(model: Denoiser) -> tuple[FloatArray, FloatArray] | None:
-    """Mean ``(d,)`` and covariance ``(d, d)`` of a model's data, float64, or None where nobody knows them.
-
-    An exact model tells them. Of others, they are those of the reference, if its features are the samples themselves. A wrapper, such
-    as guidance, has its inner model's: a start needs no more than the rough shape of the data.
-    """
-    while isinstance(model, Wrapper):
-        model = model.inner
-    if int(np.prod(model.event)) > LARGEST:
-        return None
-    if isinstance(model, ExactModel):
-        return model.moments()
-    reference = model.reference()
-    if reference is None or not isinstance(reference.extractor, Identity):
-        return None
-    return reference.mean, reference.cov
+def moments_of(model: Denoiser) -> Moments | None:
+    """Mean or means and covariance of a model's data, or None where nobody knows them or they are too large to diagonalise."""
+    return model.moments() if math.prod(model.event) <= LARGEST else None

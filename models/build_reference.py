@@ -1,8 +1,10 @@
-"""Compute what a card's samples are compared with: ``python -m samplerbench.models.build_reference fashion [--converged FILE]``.
+"""Compute what a card says about its data: ``python -m samplerbench.models.build_reference fashion [--moments | --converged FILE]``.
 
-Without ``--converged``: moments of the reference set in the card's features, and features of held-out data, into
-``reference.safetensors``. With it: features of converged samples of the model, from the tensor ``samples`` of a safetensors file,
-into ``converged.safetensors``. Features are stored in float16, moments in float64. The hashes in the card are brought up to date.
+Without an option: moments of the reference set in the card's features, and features of held-out data, into
+``reference.safetensors``. ``--moments``: means of the classes of the training images, and the covariance about them, in pixels, into
+``moments.safetensors``. ``--converged``: features of converged samples of the model, from the tensor ``samples`` of a safetensors
+file, into ``converged.safetensors``. Features are stored in float16, their moments in float64, those in pixels in float32. The hashes in
+the card are brought up to date.
 """
 
 from __future__ import annotations
@@ -19,14 +21,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from . import data
-from .card import CONVERGED, REFERENCE, Card, CardError, load_card, write_card, write_tensors
+from .card import CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card, write_card, write_tensors
 from .card_reference import clamped_features, extractor_of
+from .moments import pack
 from .reference import FloatArray
 from .registry import make_model
 
 EXACT_SAMPLES = 60_000
 EXACT_SEED = 2_000_000
 """Seed of the exact samples of a reference set, far from the seeds that runs and tests use."""
+
+
+_LOAD: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"fashion-mnist": data.fashion_mnist, "digits": data.digits}
 
 
 class Samples(Protocol):
@@ -42,8 +48,7 @@ def data_sets(card: Card) -> tuple[Tensor, Tensor | None, str]:
     if card.name == "fashion-mppca":
         model = cast(Samples, make_model(card.name))
         return model.sample(EXACT_SAMPLES, EXACT_SEED), None, f"exact-{EXACT_SAMPLES}"
-    load: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"fashion-mnist": data.fashion_mnist, "digits": data.digits}
-    images = load[str(card.data["name"])]
+    images = _LOAD[str(card.data["name"])]
     return images("train")[0], images("test")[0], "train"
 
 
@@ -59,6 +64,14 @@ def build_reference(card: Card) -> Card:
     return write_card(replace(card, reference=entry))
 
 
+def add_moments(card: Card) -> Card:
+    """Write ``moments.safetensors`` and the card; returns the card."""
+    images, labels = _LOAD[str(card.data["name"])]("train")
+    write_tensors(card.folder / MOMENTS, pack(images, labels))
+    script = f"python -m samplerbench.models.build_reference {card.name} --moments"
+    return write_card(replace(card, moments={"set": "train", "n": len(images), "script": script}))
+
+
 def add_converged(card: Card, samples: Tensor) -> Card:
     """Write ``converged.safetensors`` from samples ``(n, *event)`` and the card; returns the card."""
     if tuple(samples.shape[1:]) != card.event:
@@ -72,10 +85,15 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="card")
-    parser.add_argument("--converged", type=Path, help="safetensors file with converged samples under the key 'samples'")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--moments", action="store_true", help="means and covariance of the training images in pixels")
+    what.add_argument("--converged", type=Path, help="safetensors file with converged samples under the key 'samples'")
     args = parser.parse_args()
     card = load_card(args.name)
-    card = add_converged(card, load_file(args.converged)["samples"]) if args.converged else build_reference(card)
+    if args.converged:
+        card = add_converged(card, load_file(args.converged)["samples"])
+    else:
+        card = add_moments(card) if args.moments else build_reference(card)
     print(f"wrote {card.folder}: " + ", ".join(f"{name} {entry.bytes} bytes" for name, entry in card.files.items()))
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 CARDS = Path(__file__).parent / "cards"
 WEIGHTS, REFERENCE, CONVERGED = "weights.safetensors", "reference.safetensors", "converged.safetensors"
+MOMENTS = "moments.safetensors"
 
 Table = Mapping[str, Any]
 """A table of a card: strings, numbers, flags, lists of them, and tables."""
@@ -50,6 +51,7 @@ class Card:
         architecture: class and arguments of the network.
         training: recipe, steps, images seen, loss; whatever reproduces the weights.
         reference: what ``reference.safetensors`` was computed from: extractor identity and sizes. Empty if there is no reference.
+        moments: what ``moments.safetensors`` was computed from, and how. Empty if there is no such file.
         extractor: name of the card of its feature extractor; empty for features = pixels.
         sigma_min: smallest and
         sigma_max: largest noise level that it was trained for; 0 for a card that is no score model.
@@ -65,6 +67,7 @@ class Card:
     architecture: Table = field(default_factory=dict)
     training: Table = field(default_factory=dict)
     reference: Table = field(default_factory=dict)
+    moments: Table = field(default_factory=dict)
     extractor: str = ""
     sigma_min: float = 0.0
     sigma_max: float = 0.0

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .reference import Reference
+    from .reference import Moments, Reference
 
 
 class Denoiser(ABC):
@@ -87,6 +87,16 @@ class Denoiser(ABC):
         """What its samples are compared with (features, moments, held-out data), or None if there is nothing to compare with."""
         return None
 
+    def moments(self) -> Moments | None:
+        """Mean ``(d,)`` and covariance ``(d, d)`` of the data over flattened samples, float64, or None where nobody knows them.
+
+        Where :meth:`draw_labels` draws classes, they may be means ``(classes, d)`` and the covariance about them. A run may begin from
+        them (``benchmarks.start``), for which the rough shape of the data is enough. By default they are those of the reference, if its
+        features are the samples themselves.
+        """
+        reference = self.reference()
+        return None if reference is None else reference.moments
+
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
         """Exact probability-flow endpoint at sigma = 0 of states ``x`` at ``sigma_max``, or None where only a solver can tell."""
         return None
@@ -149,6 +159,10 @@ class Wrapper(Denoiser):
     def reference(self) -> Reference | None:
         """The inner model's."""
         return self.inner.reference()
+
+    def moments(self) -> Moments | None:
+        """The inner model's: guidance and its like leave the rough shape of the data as it is."""
+        return self.inner.moments()
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """The inner model's. A wrapper that changes :meth:`denoise` must override this."""

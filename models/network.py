@@ -13,9 +13,10 @@ from .card_reference import card_reference, extractor_of, value_range
 from .denoiser import Denoiser
 from .features import FashionExtractor
 from .labels import labels_for
+from .moments import card_moments
 from .nets.edm import EDMPrecond
 from .nets.unet import UNet
-from .reference import Reference
+from .reference import Moments, Reference
 
 
 class NetworkDenoiser(Denoiser):
@@ -69,6 +70,10 @@ class NetworkDenoiser(Denoiser):
     def reference(self) -> Reference | None:
         """The card's reference: moments of the training images, held-out images, converged samples; see ``models.card_reference``."""
         return self._reference
+
+    def moments(self) -> Moments | None:
+        """The card's, with a mean for each class; or else those of its reference, where that is in pixels."""
+        return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
         """The class that the card's extractor sees, ``(batch,)`` int64; None for a card without an image extractor.

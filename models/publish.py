@@ -1,8 +1,8 @@
 """Turn a training run into a card: ``python -m samplerbench.models.publish fashion --run runs/fashion``.
 
 Reads ``checkpoint.pt`` of the run (its averaged weights, at any step, also while the run goes on), measures the loss on held-out data,
-and writes ``weights.safetensors`` and ``card.toml``. A reference that the card has is kept, because it does not depend on the weights;
-converged samples do, so they are dropped when the weights change.
+and writes ``weights.safetensors`` and ``card.toml``. A reference and moments that the card has are kept, because they do not depend on
+the weights; converged samples do, so they are dropped when the weights change.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def release(card: Card, weights: Mapping[str, Tensor]) -> Card:
     write_tensors(card.folder / WEIGHTS, weights)
     if before is None:
         return write_card(card)
-    after = write_card(replace(card, reference=before.reference))
+    after = write_card(replace(card, reference=before.reference, moments=before.moments))
     if CONVERGED in after.files and after.identity != before.identity:
         (card.folder / CONVERGED).unlink()
         print(f"{CONVERGED} belonged to other weights and is gone; make it anew (see models.build_reference)")

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FloatArray = NDArray[np.float64]
+Moments = tuple[FloatArray, FloatArray]
+"""Mean ``(d,)``, or means ``(classes, d)``, and covariance ``(d, d)`` of flattened samples."""
 
 
 class Extractor(Protocol):
@@ -62,3 +64,8 @@ class Reference:
     identity: str
     converged: FloatArray | None = None
     clamp: tuple[float, float] | None = None
+
+    @property
+    def moments(self) -> Moments | None:
+        """Those of the data, if the features are the samples themselves."""
+        return (self.mean, self.cov) if isinstance(self.extractor, Identity) else None
