@@ -13,7 +13,7 @@ from ..samplers import Grid
 from .schedules import Schedule
 from .spec import canonical, format_spec
 from .start import Start
-from .suite import NoiseName
+from .suite import ExecutionName, NoiseName
 
 SAMPLING_VERSION = 2
 """Raised when built-in samplers or the noise change what a cell's samples are, so that old parts are not taken for new ones."""
@@ -38,6 +38,7 @@ class Cell:
         identity: what pins the model's numbers, and the extractor's.
         device: "cpu" or "cuda".
         skip: why there is nothing to run; "" if there is.
+        execution: how runs reach the device.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Cell:
     identity: tuple[str, str]
     device: str
     skip: str = ""
+    execution: ExecutionName = "eager"
 
     @property
     def params(self) -> dict[str, Any]:
@@ -90,12 +92,14 @@ class Cell:
             "dtype": self.dtype,
             "device": self.device,
             "batch_size": self.batch_size,
+            "execution": self.execution,
         }
 
     @property
     def _implied(self) -> list[str]:
         """Columns that say nothing about the samples, because the others or the default do."""
-        return ["sigma_start"] * (self.start.name != "gaussian") + ["noise"] * (self.noise != "brownian")
+        unless = {"sigma_start": self.start.name == "gaussian", "noise": self.noise == "brownian", "execution": self.execution != "eager"}
+        return [column for column, says_something in unless.items() if not says_something]
 
     @property
     def key(self) -> str:

@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 
 from .. import samplers
 from ..models import Denoiser, Reference, make_model
+from ..samplers import Grid
 from .cell import Cell
+from .execution import check_executions, refusal
 from .gits import default_cache
+from .groups import expanded
 from .schedules import Schedule, make_schedule
 from .spec import format_spec, parse_spec
 from .start import Start, make_start
-from .suite import ModelEntry, Suite
+from .suite import ExecutionName, ModelEntry, Suite
 
 ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma_min, 0)
 
@@ -56,17 +59,18 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
     searched here, unless it is in the cache.
 
     Raises:
-        ValueError: unknown sampler, schedule or option.
+        ValueError: unknown sampler, schedule or option, or an execution that this machine does not have.
     """
-    configured = [configured_sampler for spec in suite.samplers for configured_sampler in _configured(spec, suite.tolerances)]
+    check_executions(suite.execution, device)
+    configured = [configured_sampler for spec in expanded(suite.samplers) for configured_sampler in _configured(spec, suite.tolerances)]
     schedules = [make_schedule(spec) for spec in suite.schedules]
     cells: list[Cell] = []
     for entry, (name, model) in zip(suite.models, models.items(), strict=True):
         starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
         own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
-        for start, sampler in product(starts, configured):
+        for start, sampler, execution in product(starts, configured, suite.execution):
             for schedule, end in product(own[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end):
-                subject = Subject(name, model, references[name], device, _fitting(start, schedule))
+                subject = Subject(name, model, references[name], device, _fitting(start, schedule), execution)
                 cells += _cells(suite, entry, subject, sampler, schedule, end)
     return list({cell.key: cell for cell in cells}.values())
 
@@ -91,13 +95,14 @@ def _fitting(start: Start, schedule: Schedule) -> Start:
 
 
 class Subject(NamedTuple):
-    """A model as a suite names it, its reference, where it runs, and how its runs begin."""
+    """A model as a suite names it, its reference, where it runs, how its runs begin, and how they are executed."""
 
     name: str
     model: Denoiser
     reference: Reference | None
     device: str
     start: Start
+    execution: ExecutionName
 
 
 def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, schedule: Schedule, end: str) -> Iterator[Cell]:
@@ -112,6 +117,7 @@ def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, sche
     else:
         sizes = [(count, None) for count in counts or ()]
     for n, budget in sizes:
+        grid = schedule(n, model.sigma_min, start.sigma, to_zero=end == "zero") if n and not start.skip else None
         yield Cell(
             model=subject.name,
             sampler=sampler,
@@ -119,7 +125,7 @@ def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, sche
             start=start,
             end=end,
             noise=suite.noise if sampler.stochastic else None,
-            grid=schedule(n, model.sigma_min, start.sigma, to_zero=end == "zero") if n and not start.skip else None,
+            grid=grid,
             steps=None if sampler.adaptive else n,
             budget=budget,
             samples=entry.samples or suite.samples,
@@ -130,8 +136,16 @@ def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, sche
             sigma_max=model.sigma_max,
             identity=(model.identity, reference.extractor.identity if reference else ""),
             device=subject.device,
-            skip=start.skip or ("" if n else f"one step of {sampler.name} costs more than the budget of {budget}"),
+            skip=start.skip or _skip(subject, sampler, grid, budget),
+            execution=subject.execution,
         )
+
+
+def _skip(subject: Subject, sampler: Any, grid: Grid | None, budget: int | None) -> str:
+    """Why there is nothing to run; "" if there is."""
+    if grid is None:
+        return f"one step of {sampler.name} costs more than the budget of {budget}"
+    return refusal(subject.execution, sampler, subject.model, grid)
 
 
 def steps_within(budget: int, model: Denoiser, sampler: Any, schedule: Schedule, end: str, sigma_start: float | None = None) -> int | None:

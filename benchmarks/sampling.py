@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models import Denoiser
-from ..models.denoiser import Bound
 from ..models.reference import Reference
-from ..samplers import Noise, NoNoise, SampleNoise
-from ..samplers.brownian import BrownianNoise
+from .batch import Failure, begin, latents
 from .cell import Cell
-from .meter import Meter
+from .engine import engine_of
 from .metrics.moments import Moments
+
+__all__ = ["CONVERGED_IDS", "Arrays", "Failure", "batches", "begin", "clamp", "latents", "sample_shard"]
 
 Arrays = dict[str, NDArray]
 
@@ -26,56 +25,6 @@ CONVERGED_IDS = 2**31
 
 _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
-
-
-class Failure(Exception):  # noqa: N818 - it becomes the status of a row
-    """A cell that cannot be completed: the status and the reason of its row."""
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-
-
-class Batch(NamedTuple):
-    """Samples with their counts."""
-
-    x: Tensor
-    nfe: float
-    depth: int
-
-
-def latents(model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype) -> tuple[Tensor, SampleNoise]:
-    """The states at sigma_max of these samples, and their noise: the same for every sampler."""
-    noise = SampleNoise(seed, ids, model.event, dtype)
-    return model.sigma_max * noise.initial(), noise
-
-
-def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """The states at the first level of the cell's grid, and what its sampler draws noise from."""
-    x, white = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
-    brownian = BrownianNoise(cell.seed, ids, model.event, cell.sigma_max, cell.sigma_min, white.dtype)
-    noise = {"white": white, "brownian": brownian, None: NoNoise()}[cell.noise]
-    return cell.start(x), noise
-
-
-def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:
-    """Sample ``ids`` with the cell's sampler. ``model`` is metered by ``meter`` and bound in ``bound``.
-
-    Raises:
-        Failure: the counted evaluations differ from what the sampler says, or the result has the wrong shape or dtype.
-    """
-    assert cell.grid is not None
-    x, noise = begin(model, cell, ids)
-    meter.reset()
-    out = cell.sampler.sample(bound, x, cell.grid, noise)
-    if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
-        got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
-        raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
-    nfe, says = meter.rows / len(ids), cell.sampler.nfe(cell.grid)
-    if says is not None and nfe != says * model.passes:
-        raise Failure("failed", f"counted {nfe:g} evaluations per sample, but nfe() says {says * model.passes}")
-    return Batch(out, nfe, meter.calls)
 
 
 def sample_shard(
@@ -101,15 +50,14 @@ def sample_shard(
         lies in its class.
 
     Raises:
-        Failure: see :func:`sample_batch`; or a sample is not finite.
+        Failure: see :class:`Engine`; or a sample is not finite.
     """
-    meter = Meter()
-    metered = meter.attach(model)
+    engine = engine_of(model, cell)
     features, kept, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
     for ids, first, last in batches(cell, start, stop):
         ids = ids.to(device)
-        bound = metered.bind(ids, cell.seed)
-        batch = sample_batch(metered, meter, bound, cell, ids)
+        bound = engine.bind(ids)
+        batch = engine(bound, ids)
         rows = slice(first - int(ids[0]), last - int(ids[0]))
         x = batch.x[rows]
         bad = int((~(x.abs() < _LARGEST)).flatten(1).any(1).sum())
@@ -153,10 +101,10 @@ def batches(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, in
     """Batches that cover samples ``start`` … ``stop - 1``: the sample numbers to run, and which of them count.
 
     A sampler that couples a batch always runs whole batches of the same members, so that its samples do not depend on how many were
-    asked for, or on interruptions.
+    asked for, or on interruptions. Programs and recordings are made for one shape, so they run whole batches too.
     """
     size = cell.batch_size
-    if cell.sampler.batch_coupled:
+    if cell.sampler.batch_coupled or cell.execution != "eager":
         for first in range(start // size * size, stop, size):
             yield torch.arange(first, first + size), max(first, start), min(first + size, stop)
     else:

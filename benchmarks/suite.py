@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .spec import canonical, format_spec, parse_spec
 
@@ -17,6 +17,7 @@ Spec = str | dict[str, Any]
 Count = Annotated[int, Field(ge=1)]
 StartName = Literal["noise", "mean", "gaussian"]
 NoiseName = Literal["white", "brownian"]
+ExecutionName = Literal["eager", "compile", "cuda-graph", "compile+cuda-graph"]
 
 
 class Strict(BaseModel):
@@ -25,23 +26,31 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _several(value: Any) -> Any:
+    """One number stands for a list of one."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
 class Timing(Strict):
     """The timing pass.
 
     Attributes:
         enabled: whether there is one.
-        batch_size: samples per timed batch; 0 takes the suite's.
-        seconds: most wall time to spend on it, per model.
+        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's. The first is the one
+            of the result table; all of them are in ``timing.csv``.
+        seconds: most wall time to spend on it, per model and batch size.
         min_rounds, max_rounds: how often each cell is timed.
-        half_width: a cell is settled when the 95 % interval of its median is this narrow, relative to the median.
+        half_width: a cell is settled when the 95 % interval of its median is within this of the median, relative to it.
+        energy_seconds: length of the window in which a cell's energy is measured, on a GPU with NVML; 0 for no such measurement.
     """
 
     enabled: bool = True
-    batch_size: int = Field(default=0, ge=0)
+    batch_size: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_several), Field(min_length=1)] = (0,)
     seconds: float = Field(default=60.0, gt=0)
     min_rounds: Count = 3
     max_rounds: Count = 30
     half_width: float = Field(default=0.01, gt=0)
+    energy_seconds: float = Field(default=0.0, ge=0)
 
 
 class ModelEntry(Strict):
@@ -70,6 +79,8 @@ class Suite(Strict):
         start: how runs begin (``benchmarks.start``).
         sigma_start: the level down to which start "gaussian" goes without an evaluation; None leaves it to the data's spread.
         noise: what stochastic samplers get: independent numbers, or the increments of one Brownian path per sample.
+        execution: how runs reach the device (``benchmarks.execution``).
+        device: "cuda" for a suite that makes no sense without a GPU: it runs elsewhere only if that is asked for.
         batch_size: samples per batch.
         dtype: dtype of the state; None leaves it to the model.
         reference_samples: how many samples are compared with their converged endpoints.
@@ -92,6 +103,8 @@ class Suite(Strict):
     start: tuple[StartName, ...] = Field(default=("noise",), min_length=1)
     sigma_start: float | None = Field(default=None, gt=0)
     noise: NoiseName = "white"
+    execution: tuple[ExecutionName, ...] = Field(default=("eager",), min_length=1)
+    device: Literal["any", "cuda"] = "any"
     batch_size: Count = 128
     dtype: Literal["float32", "float64"] | None = None
     reference_samples: int = Field(default=64, ge=2)
@@ -132,7 +145,7 @@ class Suite(Strict):
         return hashlib.sha256(canonical(self.model_dump(mode="json")).encode()).hexdigest()[:8]
 
     def replaced(self, **axes: Any) -> Suite:
-        """This suite with some axes replaced; budgets of single models go when budgets are replaced, and so do their samples."""
+        """This suite with some axes replaced. What single models, or a list of timed batch sizes, say about the same goes with it."""
         given = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
         if "models" in given:
@@ -141,6 +154,8 @@ class Suite(Strict):
         data |= given
         if {"steps", "nfe"} & set(given):
             data |= {key: given.get(key) for key in ("steps", "nfe")}
+        if "batch_size" in given and len(self.timing.batch_size) > 1:
+            data["timing"]["batch_size"] = (0,)
         cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(given) else set()
         cleared |= {"samples", "batch_size"} & set(given)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]

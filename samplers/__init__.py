@@ -18,6 +18,7 @@ from .noise import NoNoise, SampleNoise
 from .registry import PluginError, get, load_file, load_plugins, make, names, origin, register, register_family
 from .schedules import karras, uniform_lambda, uniform_time
 from .stages import LinearStages
+from .startup import SelfStarting, StartRow
 from .types import Denoise, Noise, Source, StepNoise
 
 __all__ = [
@@ -40,7 +41,9 @@ __all__ = [
     "PluginError",
     "SampleNoise",
     "Sampler",
+    "SelfStarting",
     "Source",
+    "StartRow",
     "StepNoise",
     "Tableau",
     "Tolerant",

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 from .base import LinearRow
 from .lagrange import monomial_weights
-from .multistep import Multistep, MultistepToZero
+from .multistep import MultistepToZero
+from .startup import SelfStarting
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamsBashforth(Multistep):
+class AdamsBashforth(SelfStarting):
     """One family: subclasses say what is remembered, in which variable, and what the kernel's moments are.
 
     What is remembered is the denoised image d, or scale (x - c d) with c and scale functions of the level (eps: c = 1, scale = 1 / sigma).

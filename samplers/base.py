@@ -163,20 +163,20 @@ class LinearMultistep(GridSampler):
     def step(self, x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Tensor | None]:
         """Apply the row in place: one pass over the state for each memo that it reads, where the weights allow it."""
         d = denoise(x, row.sigma) if row.gain is None else x * row.gain
-        memo = _memo(x, d, row)
+        memo = memo_of(x, d, row.p, row.q)
         x = blend(x, row.a, row.b, (memo, *past), x)
         if row.c:
             x = x.add_(noise(), alpha=row.c)
         return x, memo if self.history else None
 
 
-def _memo(x: Tensor, d: Tensor, row: LinearRow) -> Tensor:
+def memo_of(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
     """The memo p x + q d, without a copy where it is d itself, in one pass where p is 1."""
-    if row.p == 0 and row.q == 1:
+    if p == 0 and q == 1:
         return d
-    if row.p == 1:
-        return torch.sub(x, d, alpha=-row.q)
-    return torch.mul(x, row.p).add_(d, alpha=row.q)
+    if p == 1:
+        return torch.sub(x, d, alpha=-q)
+    return torch.mul(x, p).add_(d, alpha=q)
 
 
 def non_default(sampler: object) -> dict[str, Any]:

@@ -116,11 +116,17 @@ class BrownianTree:
         inside, length = math.expm1(self._growth * offset), math.expm1(self._growth * width)
         share = inside / length
         std = [math.sqrt(inside * (1 - share)) * math.exp(self._growth * k / 2) / self.sigma_max for k in low]
-        scale = torch.tensor(std, dtype=torch.float64, device=before.device).reshape(-1, *[1] * (before.ndim - 1))
+        scale = _on_device(std, before.device).reshape(-1, *[1] * (before.ndim - 1))
         return torch.lerp(before, after, share).add_(self._normal(low, width).mul_(scale))
 
     def _normal(self, low: Sequence[int], width: int) -> Tensor:
         """A standard normal ``(nodes, batch, *event)`` of each interval of this width."""
-        words = torch.tensor(low, device=self.ids.device).repeat_interleave(len(self.ids))
+        words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
         z = normal(self.seed, self.ids.repeat(len(low)), words[:, None], _TREE + width, math.prod(self.event))
         return z.reshape(len(low), len(self.ids), *self.event)
+
+
+def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
+    """``(len(values),)``, float64 or int64. A single value, which is all that a sampler asks for, is a fill, which waits for nothing."""
+    dtype = torch.float64 if isinstance(values[0], float) else torch.int64
+    return torch.full((1,), values[0], dtype=dtype, device=device) if len(values) == 1 else torch.tensor(values, dtype=dtype, device=device)

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .base import LinearMultistep, LinearRow, jump
 from .grid import Grid
@@ -23,7 +23,7 @@ class Multistep(LinearMultistep):
         first: orders of the first steps, in place of 1, 2, …; never more than there are evaluations.
         last: orders that the last steps must not exceed, e.g. (2, 1); on a shorter grid its own last entries.
         analytic_first: the first step, unless it is the only one, takes eps = x / sqrt(1 + sigma²), the noise prediction at high noise,
-            without an evaluation (the analytical first step of GENIE, arXiv:2210.05475, section 5). It assumes data of mean zero.
+            without an evaluation (the analytical first step of GENIE, arXiv:2210.05475). It assumes data of mean zero.
     """
 
     points: ClassVar[int]
@@ -50,10 +50,14 @@ class Multistep(LinearMultistep):
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """The step to ``nxt`` from evaluations at ``levels``, newest first: levels[0] is where the step starts."""
 
+    def order_at(self, i: int) -> int:
+        """The order of step ``i`` far from the end of the grid."""
+        return min(self.first[i] if i < len(self.first) else self.points, i + 1, self.points)
+
     def profile(self, grid: Grid) -> list[int]:
         """The number of evaluations that each step uses, which is its order."""
         n = len(grid)
-        orders = [min(self.first[i] if i < len(self.first) else self.points, i + 1, self.points) for i in range(n)]
+        orders = [self.order_at(i) for i in range(n)]
         for i, most in zip(range(n - 1, -1, -1), reversed(self.last), strict=False):
             orders[i] = min(orders[i], most)
         return [*orders[:-1], 1] if grid.to_zero and not self.crosses_zero else orders
@@ -63,15 +67,17 @@ class Multistep(LinearMultistep):
         """Whether the step to 0 is a step like any other."""
         return False
 
-    def plan(self, grid: Grid) -> list[LinearRow]:
-        """One row a step, with as many evaluations as the profile says."""
-        rows = []
-        for i, (k, (cur, nxt)) in enumerate(zip(self.profile(grid), grid.intervals(), strict=True)):
-            levels = grid.sigma[i - k + 1 : i + 1][::-1]
-            rows.append(jump(cur) if nxt == 0 and not self.crosses_zero else self.row(levels, nxt))
+    def plan(self, grid: Grid) -> list[Any]:
+        """One row a step, of the order that the profile says."""
+        rows = [self.row_at(grid, i, k) for i, k in enumerate(self.profile(grid))]
         if self._skips_first(grid):
             rows[0] = rows[0]._replace(gain=analytic_gain(rows[0].sigma))
         return rows
+
+    def row_at(self, grid: Grid, i: int, order: int) -> Any:
+        """The row of step ``i``, of this order, which is the number of evaluations that it uses."""
+        cur, nxt = grid.sigma[i : i + 2]
+        return jump(cur) if nxt == 0 and not self.crosses_zero else self.row(grid.sigma[i - order + 1 : i + 1][::-1], nxt)
 
     def nfe(self, grid: Grid) -> int:
         """One evaluation a step, none in an analytic first one."""

@@ -31,6 +31,8 @@ SamplesOption = Annotated[int | None, typer.Option("--samples", help="Samples pe
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Root seed.")]
 BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Samples per batch.")]
 DtypeOption = Annotated[str | None, typer.Option("--dtype", help="dtype of the state: float32 or float64.")]
+CompileOption = Annotated[bool, typer.Option("--compile", help="Run the network through torch.compile.")]
+CudaGraphOption = Annotated[bool, typer.Option("--cuda-graph", help="Replay whole runs as CUDA graphs (--compile too: compiled ones).")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 
@@ -74,6 +76,12 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
         from ...samplers.peers import set_peers_path
 
         set_peers_path(peers_path)
+
+
+def execution(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
+    """The axis that --compile and --cuda-graph set: one mode, with both if both are given; None leaves the suite's."""
+    modes = ["compile"] * compiled + ["cuda-graph"] * replayed
+    return ("+".join(modes),) if modes else None
 
 
 def selected(suite: str, *, steps: str | None, nfe: str | None, start: list[str] | None, noise: str | None, **axes: Any) -> Suite:

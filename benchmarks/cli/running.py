@@ -14,6 +14,8 @@ from .console import duration, err, out, print_json
 from .options import (
     DEVICES,
     BatchOption,
+    CompileOption,
+    CudaGraphOption,
     DeviceOption,
     DtypeOption,
     Json,
@@ -30,6 +32,7 @@ from .options import (
     StepsOption,
     SuiteName,
     checked,
+    execution,
     load_plugins,
     selected,
 )
@@ -43,30 +46,33 @@ def run(
     batch_size: BatchOption = None, device: DeviceOption = "auto", dtype: DtypeOption = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="torch threads (default: torch's own choice).")] = None,
     timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")] = True,
-    plugin: Plugins = None, peers_path: PeersPath = None,
+    compiled: CompileOption = False, cuda_graph: CudaGraphOption = False, plugin: Plugins = None, peers_path: PeersPath = None,
 ) -> None:  # fmt: skip
     """Run a suite: only what is missing in the run directory; then write its table and report."""
     import torch
 
+    from ..execution import check_executions
     from ..runner import Runner, default_out, pick_device
 
     load_plugins(plugin, peers_path)
     if suite == frontier.NAME:
         others = {
             "--sampler": sampler, "--schedule": schedule, "--steps": steps, "--start": start, "--noise": noise,
-            "--batch-size": batch_size, "--dtype": dtype,
+            "--batch-size": batch_size, "--dtype": dtype, "--compile": compiled or None, "--cuda-graph": cuda_graph or None,
         }  # fmt: skip
         return frontier.run_frontier(out_dir, model, nfe, samples, seed, others)
     resolved = selected(
         suite, models=model, samplers=sampler, schedules=schedule, steps=steps, nfe=nfe, start=start, noise=noise, samples=samples,
-        seed=seed, batch_size=batch_size, dtype=dtype,
+        seed=seed, batch_size=batch_size, dtype=dtype, execution=execution(compiled, cuda_graph),
     )  # fmt: skip
     if not timing:
         resolved = resolved.replaced(timing={**resolved.timing.model_dump(), "enabled": False})
     if threads is not None:
         torch.set_num_threads(threads)
     folder = out_dir or default_out(resolved)
-    table = Runner(resolved, folder, device=pick_device(checked(device, "--device", DEVICES)), console=err)()
+    where = pick_device(checked(device, "--device", DEVICES), resolved)
+    check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
+    table = Runner(resolved, folder, device=where, console=err)()
     print_ranking(table)
     counts = Counter(table.frame["status"])
     if troubled := len(table) - counts["ok"]:
@@ -79,9 +85,11 @@ def plan(
     suite: SuiteName, model: ModelOption = None, sampler: SamplerOption = None, schedule: ScheduleOption = None,
     steps: StepsOption = None, nfe: NfeOption = None, start: StartOption = None, noise: NoiseOption = None,
     samples: SamplesOption = None, seed: SeedOption = None, batch_size: BatchOption = None, device: DeviceOption = "auto",
-    dtype: DtypeOption = None, plugin: Plugins = None, peers_path: PeersPath = None, as_json: Json = False,
+    dtype: DtypeOption = None, compiled: CompileOption = False, cuda_graph: CudaGraphOption = False, plugin: Plugins = None,
+    peers_path: PeersPath = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show what would run, how many network evaluations it takes, and how long that is here."""
+    from ..execution import check_executions
     from ..forecast import forecast
     from ..planner import load_models, load_references
     from ..planner import plan as plan_suite
@@ -90,9 +98,10 @@ def plan(
     load_plugins(plugin, peers_path)
     resolved = selected(
         suite, models=model, samplers=sampler, schedules=schedule, steps=steps, nfe=nfe, start=start, noise=noise, samples=samples,
-        seed=seed, batch_size=batch_size, dtype=dtype,
+        seed=seed, batch_size=batch_size, dtype=dtype, execution=execution(compiled, cuda_graph),
     )  # fmt: skip
-    where = pick_device(checked(device, "--device", DEVICES))
+    where = pick_device(checked(device, "--device", DEVICES), resolved)
+    check_executions(resolved.execution, where)
     models = {name: m.to(where) if where != "cpu" else m for name, m in load_models(resolved).items()}
     cells = plan_suite(resolved, models, load_references(models), where)
     if as_json:

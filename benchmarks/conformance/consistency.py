@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...samplers import LinearMultistep, LinearRow, karras, make, non_default
+from ...samplers import LinearMultistep, StartRow, karras, make, non_default
 from .check import Check
 from .problems import GRIDS, AnisotropicGaussian
 from .runs import noise_for
@@ -52,7 +52,7 @@ def check_translation(sampler: Any) -> list[Check]:
 def check_algebra(sampler: Any) -> list[Check]:
     """The rows of a :class:`LinearMultistep`: a + sum_j b_j (p + q)_{i-j} = 1, and no more memory than declared.
 
-    (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x.)
+    (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x. So must every stage of a single step.)
     """
     if not isinstance(sampler, LinearMultistep) or not sampler.translates:
         return []
@@ -60,13 +60,16 @@ def check_algebra(sampler: Any) -> list[Check]:
     for grid in [grid(10) for grid in GRIDS.values()] + [karras(n, *RANGE) for n in (1, 2, 3, 10)]:
         rows = sampler.plan(grid)
         for i, row in enumerate(rows):
+            if isinstance(row, StartRow):
+                worst = max(worst, *(abs(part.a + math.fsum(part.b) - 1) for part in (*row.stages.stages, row.stages)))
+                continue
             if len(row.b) > min(i, sampler.history) + 1:
                 return [Check("algebra", False, f"row {i} reads {len(row.b) - 1} memos of earlier steps, of {min(i, sampler.history)}")]
             worst = max(worst, abs(_total(rows, i) - 1), 0.0 if row.sigma == grid.sigma[i] else math.inf)
     return [Check("algebra", worst < 1e-12, f"weights of every step sum to 1 within {worst:.0e}", {"error": worst})]
 
 
-def _total(rows: list[LinearRow], i: int) -> float:
+def _total(rows: list[Any], i: int) -> float:
     return rows[i].a + math.fsum(b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(rows[i].b))
 
 

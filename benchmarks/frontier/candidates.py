@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any, Literal
 
 from ... import samplers
+from ...samplers.peers import available
 from ..schedules import Schedule, make_schedule
 from ..spec import format_spec
 
@@ -51,10 +52,12 @@ PEERS: tuple[dict[str, Any], ...] = (
 CLONES: tuple[dict[str, Any], ...] = (
     *({"name": "diff-sampler:ipndm_sampler", "max_order": k, "afs": afs} for k in (2, 3, 4) for afs in (False, True)),
     *({"name": "diff-sampler:dpm_pp_sampler", "max_order": k, "afs": afs} for k in (2, 3) for afs in (False, True)),
+    *({"name": "diff-sampler:deis_sampler", "max_order": k, "deis_mode": mode} for k in (2, 3, 4) for mode in ("tab", "rhoab")),
+    *({"name": "diff-sampler:unipc_sampler", "max_order": k, "variant": variant} for k in (2, 3) for variant in ("bh1", "bh2")),
     *({"name": "UniPC:multistep", "max_order": k, "variant": variant} for k in (2, 3) for variant in ("bh1", "bh2")),
     *({"name": "dpm-solver:multistep", "max_order": k} for k in (2, 3)),
 )
-"""Peers that only run from a clone (--peers-path)."""
+"""Peers that only run from a clone (--peers-path), and only from one that holds their file."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,9 @@ def variants(name: str) -> list[dict[str, Any]]:
 
 
 def from_peers(*, clones: bool) -> list[Candidate]:
-    """The peers' configurations; with ``clones``, those that run from --peers-path too."""
-    return on_schedules("peers", [*PEERS, *(CLONES if clones else ())])
+    """The peers' configurations; with ``clones``, those that are found in --peers-path too."""
+    found = set(available()) if clones else set()
+    return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)])
 
 
 def default() -> list[Candidate]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ..base import LinearRow
 from ..lagrange import monomial_weights
-from ..multistep import Multistep
 from ..registry import register
+from ..startup import SelfStarting
 from ..types import Source
 from .adams_exponential import DataEAB, NoiseEAB, data_moments, noise_moments
 
@@ -20,7 +20,7 @@ _HALF = "declared at its measured order, 2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Midpoint(Multistep):
+class Midpoint(SelfStarting):
     """Second order, midpoint weights: m_i stands for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev), times the whole integral."""
 
     @abstractmethod
@@ -41,7 +41,9 @@ class DPMSolver2M(Midpoint):
     name = "dpm_solver_2m"
     order = 2
     points = 2
-    source = Source("lu2022dpmpp", "Alg. 2 and appendix B, for the noise prediction", _URL)
+    source = Source(
+        "lu2022dpmpp", "Alg. 2, for the noise prediction; authors' code, multistep_dpm_solver_second_update, algorithm_type dpmsolver", _URL
+    )
 
     def midpoint_row(self, cur: float, nxt: float, w: float, prev: float) -> LinearRow:
         """With nxt (e^h - 1) = cur - nxt."""
@@ -75,8 +77,7 @@ class DPMSolver3M(NoiseEAB):
     order = 3
     points = 3
     source = Source(
-        "lu2022dpmpp", "appendix B, for the noise prediction", _URL,
-        deviations=("third order is published for the data prediction only; the same derivation is used here for eps", _FACTOR),
+        "lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver", _URL, deviations=(_FACTOR,)
     )  # fmt: skip
 
 
@@ -88,7 +89,9 @@ class DPMpp3M(DataEAB):
     name = "dpmpp_3m"
     order = 3
     points = 3
-    source = Source("lu2022dpmpp", "appendix B, with the Taylor expansion of eq. (B.4)", _URL, deviations=(_FACTOR,))
+    source = Source(
+        "lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver++", _URL, deviations=(_FACTOR,)
+    )
 
 
 def halved(levels: Sequence[float], moments: list[float]) -> list[float]:

@@ -23,7 +23,7 @@ class IPNDM(MultistepToZero):
     """
 
     source: ClassVar[Source] = Source(
-        "zhang2023deis", "eq. (15) and appendix H.1", "https://arxiv.org/abs/2204.13902v4",
+        "zhang2023deis", "iPNDM; authors' code, method ipndm", "https://arxiv.org/abs/2204.13902v4",
         deviations=("declared at its order on graded grids, 2",),
     )  # fmt: skip
 

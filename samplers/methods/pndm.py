@@ -10,7 +10,8 @@ from torch import Tensor
 from ..base import GridSampler, LinearRow
 from ..grid import Grid
 from ..registry import get, register
-from ..stages import Evaluate, LinearStages, StagesRow, run_stages
+from ..stages import Evaluate, LinearStages
+from ..startup import StartRow, start_step
 from ..types import Denoise, Source, StepNoise
 from .heun import Heun
 
@@ -57,26 +58,23 @@ class PseudoNumerical(GridSampler):
         orders = [self.starter.order if k == 0 else k for k in [*self.ramp, *[4] * len(grid)][: len(grid)]]
         return [int(k or 0) for k in (*orders[:-1], 1)] if grid.to_zero else [int(k or 0) for k in orders]
 
-    def plan(self, grid: Grid) -> list[StagesRow | LinearRow]:
+    def plan(self, grid: Grid) -> list[StartRow | LinearRow]:
         """Rows of the starter where the ramp is 0, of iPNDM elsewhere."""
         ramp = [*self.ramp, *[4] * len(grid)]
         steady = get("ipndm")(first=tuple(max(k, 1) for k in ramp)).plan(grid)
         starts = (k == 0 and nxt > 0 for k, (_, nxt) in zip(ramp, grid.intervals(), strict=False))
         return [
-            self.starter.row(*interval) if start else row for start, row, interval in zip(starts, steady, grid.intervals(), strict=True)
+            StartRow(self.starter.row(*interval), p=1.0, q=-1.0) if start else row
+            for start, row, interval in zip(starts, steady, grid.intervals(), strict=True)
         ]
 
     def nfe(self, grid: Grid) -> int:
         """The stages of the start steps, and one a step from there on."""
-        return sum(len(row.stages) if isinstance(row, StagesRow) else 1 for row in self.plan(grid))
+        return sum(len(row.stages.stages) if isinstance(row, StartRow) else 1 for row in self.plan(grid))
 
     def step(self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Any]:
         """A start step, or one of iPNDM."""
-        if not isinstance(row, StagesRow):
-            return get("ipndm")().step(x, row, past, denoise, noise)
-        start = x.clone()
-        x, seen = run_stages(x, row, denoise)
-        return x, start.sub_(seen[0])
+        return start_step(x, row, denoise) if isinstance(row, StartRow) else get("ipndm")().step(x, row, past, denoise, noise)
 
 
 @register

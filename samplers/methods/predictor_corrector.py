@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..base import GridSampler, LinearMultistep, LinearRow
 from ..grid import Grid
 from ..registry import register
-from ..rows import column, row_rms
+from ..rows import column, sums_of_squares
 from ..types import Denoise, Source, StepNoise
 from .ancestral import DDPM
 from .reverse_diffusion import ReverseDiffusion
@@ -103,7 +104,8 @@ class PredictorCorrector(GridSampler):
     def _correct(self, x: Tensor, sigma: float, d: Tensor, z: Tensor) -> Tensor:
         """One Langevin step, in place."""
         if self.corrector == "langevin":
-            w = [2 * (self.snr * sigma * a / b) ** 2 if b > 0 else 0.0 for a, b in zip(row_rms(z), row_rms(x - d), strict=True)]
-            return x.lerp_(d, column(w, x)).addcmul_(column([sigma * math.sqrt(2 * v) for v in w], x), z)
+            size = sums_of_squares(x - d)
+            w = torch.where(size > 0, 2 * (self.snr * sigma) ** 2 * (sums_of_squares(z) / size), 0.0)
+            return x.lerp_(d, column(w, x)).addcmul_(column(sigma * (2 * w).sqrt(), x), z)
         w = 2 * self.snr**2 if self.corrector == "annealed" else 1 - math.sqrt(1 - 4 * self.snr**2)
         return x.lerp_(d, w).add_(z, alpha=2 * self.snr * sigma)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ..adams import AdamsBashforthToZero
 from ..base import Declared
+from ..deferral import deferred
 from ..grid import Grid
 from ..quadrature import integral
 from ..registry import get, register, register_family
@@ -19,7 +20,7 @@ from ..warp import Warp
 TO_ZERO = 40.0
 """log(cur / nxt) that stands for a step to 0 in a quadrature over log sigma: what is left out is below rounding."""
 _SOURCE = Source(
-    "zhang2023deis", "eq. (15), with another memo, variable and kernel", "https://arxiv.org/abs/2204.13902v4",
+    "zhang2023deis", "rhoAB-DEIS, with another memo, variable and kernel", "https://arxiv.org/abs/2204.13902v4",
     deviations=("the velocity is remembered, as a polynomial in the warped level: docs/auto.md derives and measures it",),
 )  # fmt: skip
 
@@ -34,6 +35,8 @@ class WarpedAB(AdamsBashforthToZero):
     Attributes:
         knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
         scale, power, exponent: of the :class:`~samplerbench.samplers.warp.Warp` g.
+        deferred: with ``analytic_first``, the first step is done again with the evaluation of the second (:mod:`..deferral`), and needs no
+            assumption on the data.
     """
 
     source: ClassVar[Source] = _SOURCE
@@ -41,9 +44,12 @@ class WarpedAB(AdamsBashforthToZero):
     scale: float = 0.125
     power: float = 1.2
     exponent: float = 0.56
+    deferred: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.deferred and not self.analytic_first:
+            raise ValueError(f"{self.name}: deferred is about the analytic first step; set analytic_first too")
         if not self.knee > 0:
             raise ValueError(f"{self.name}: knee must be positive, got {self.knee}")
         self.warp  # noqa: B018 - refuses bad values
@@ -52,6 +58,16 @@ class WarpedAB(AdamsBashforthToZero):
     def warp(self) -> Warp:
         """The coordinate g."""
         return Warp(self.scale, self.power, self.exponent)
+
+    @property
+    def history(self) -> int:  # type: ignore[override]
+        """One more memo where the first step is deferred: the correction of the second memo reads the first."""
+        return self.points if self.deferred else self.points - 1
+
+    def plan(self, grid: Grid) -> list[Any]:
+        """The rows, with the deferred first step in them."""
+        rows = super().plan(grid)
+        return deferred(rows) if self.deferred else rows
 
     def remembered(self, sigma: float) -> tuple[float, float]:
         """The velocity."""
