@@ -15,7 +15,7 @@ from .spec import canonical, format_spec
 from .start import Start
 from .suite import ExecutionName, NoiseName
 
-SAMPLING_VERSION = 2
+SAMPLING_VERSION = 3
 """Raised when built-in samplers or the noise change what a cell's samples are, so that old parts are not taken for new ones."""
 
 

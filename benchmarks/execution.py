@@ -53,7 +53,7 @@ def refusal(execution: ExecutionName, sampler: Any, model: Denoiser, grid: Grid)
     """Why a sampler or a model cannot be executed like this: a sentence, or "" if nothing is known against it."""
     if execution == "eager":
         return ""
-    if captures(execution) and not getattr(_innermost(model), "capturable", True):
+    if captures(execution) and not _innermost(model).capturable:
         return f"model {model.name} says that it cannot be captured (capturable = False)"
     if sampler.nfe(grid) is None:
         return f"execution {execution} needs batches of one shape, and sampler {sampler.name} chooses the samples that it evaluates"

@@ -19,12 +19,30 @@ def how_many(model: Denoiser, images: int) -> int:
     return POINTS if math.prod(model.event) == 2 and images else 0
 
 
-def pictures(model: Denoiser, reference: Reference | None, x: NDArray) -> dict[str, NDArray]:
-    """Samples ``(k, *event)`` as a report shows them: ``images`` in uint8, or ``points`` as they are."""
+def pictures(model: Denoiser, reference: Reference | None, x: NDArray, converged: NDArray | None = None) -> dict[str, NDArray]:
+    """Samples as a report shows them.
+
+    Args:
+        model: gives the shape of a sample.
+        reference: gives the range of values.
+        x: samples ``(k, *event)``.
+        converged: ``(m, *event)`` where the same latents lead in the limit, sample by sample; None where nothing is known of it.
+
+    Returns:
+        ``images`` in uint8 or ``points`` as they are, and ``converged`` (at most k) likewise.
+    """
+    arrays = {"images" if len(model.event) == 3 else "points": shown(model, reference, x)}
+    if converged is not None and len(converged):
+        arrays["converged"] = shown(model, reference, converged[: len(x)])
+    return arrays
+
+
+def shown(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
+    """Values ``(..., *event)`` as a report shows them: images in uint8, anything else in one dimension in float32."""
     if len(model.event) != 3:
-        return {"points": x.reshape(len(x), -1).astype(np.float32)}
+        return x.reshape(*x.shape[: x.ndim - len(model.event)], -1).astype(np.float32)
     low, high = display_range(reference)
-    return {"images": ((x - low) / (high - low) * 255).clip(0, 255).round().astype(np.uint8)}
+    return ((x - low) / (high - low) * 255).clip(0, 255).round().astype(np.uint8)
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 
 from .. import samplers
+from .machine import conditions, device_of, machine
 
 NOISE = "philox4x32-10, Box-Muller in float64"
 
@@ -27,7 +26,8 @@ def provenance(device: str) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "noise": NOISE,
         "plugins": {name: samplers.origin(name) for name in samplers.names() if samplers.origin(name)},
-        "machine": {"system": platform.platform(), "cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": machine(),
+        "conditions": conditions(),
         "torch": {
             "version": torch.__version__,
             "threads": torch.get_num_threads(),
@@ -36,7 +36,7 @@ def provenance(device: str) -> dict[str, Any]:
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
         },
-        "device": _device(device),
+        "device": device_of(device),
         "packages": {d.name: d.version for d in sorted(importlib.metadata.distributions(), key=lambda d: d.name or "") if d.name},
     }
 
@@ -47,22 +47,6 @@ def version() -> str:
         return importlib.metadata.version("samplerbench")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
-
-
-def _device(device: str) -> dict[str, Any]:
-    if not device.startswith("cuda"):
-        return {"type": "cpu", "name": _cpu()}
-    properties = torch.cuda.get_device_properties(0)
-    return {"type": "cuda", "name": properties.name, "memory": properties.total_memory, "cuda": torch.version.cuda}
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _git() -> dict[str, Any] | None:

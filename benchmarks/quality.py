@@ -3,73 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..models import Denoiser
-from ..models.reference import Reference
+from ..models.reference import Identity, Reference
 from ..results.record import Record
-from .doubling import Endpoints
-from .metrics.endpoint import endpoint_error, flip_fraction
-from .metrics.frechet import FrechetReference, estimate, floor, population_estimate
-from .metrics.moments import Moments
+from .metrics.fd_infinity import PARTS, fd_infinity
+from .metrics.frechet import FrechetEstimate, estimate, population_estimate
+from .metrics.moments import FloatArray, Moments
+from .quality_sets import set_columns
 from .sampling import Arrays
+from .scale import Scale
 
-ESTIMATOR = "frechet/1 fixed reference, fourth-moment debiased"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What the samples of one model are scored against, shared by all its cells."""
-
-    reference: Reference
-    converged: NDArray[np.float64]
-
-    @cached_property
-    def fixed(self) -> FrechetReference:
-        """The reference as the fixed truth."""
-        return FrechetReference(self.reference.mean, self.reference.cov, self.reference.n)
-
-    @cached_property
-    def _floors(self) -> dict[int, float | None]:
-        return {}
-
-    def floor(self, n: int) -> float | None:
-        """Plug-in distance of ``n`` held-out samples, carried to ``n`` by its bias if there are fewer; None if there are none."""
-        if n not in self._floors:
-            held_out = self.reference.held_out(n)
-            self._floors[n] = floor(self.fixed, held_out, n) if len(held_out) > 1 else None
-        return self._floors[n]
-
-    @property
-    def identity(self) -> str:
-        """What numbers must share to be comparable."""
-        return f"{ESTIMATOR}; {self.reference.extractor.identity}; reference {self.reference.identity}; {len(self.converged)} converged"
+SIGNIFICANT = 1.96
+"""Standard errors from which the model's error counts as one."""
 
 
-def distribution_columns(scale: Scale, shards: Sequence[Arrays], samples: int) -> tuple[Record, NDArray]:
-    """The Fréchet columns and the influence of each sample, from shards in order that cover [0, ``samples``)."""
-    features = np.concatenate([shard["features"] for shard in shards]).astype(np.float64)[:samples]
+def features_of(shards: Sequence[Arrays], samples: int) -> FloatArray:
+    """The features ``(samples, d)`` of shards in order that cover [0, ``samples``)."""
+    return np.concatenate([shard["features"] for shard in shards]).astype(np.float64)[:samples]
+
+
+def distribution_columns(scale: Scale, shards: Sequence[Arrays], samples: int) -> tuple[Record, Arrays]:
+    """The columns of distances between distributions, and the influence of each sample on them.
+
+    Args:
+        scale: what the samples are compared with.
+        shards: in order, covering [0, ``samples``).
+        samples: how many samples the cell has.
+    """
+    features = features_of(shards, samples)
+    record, arrays = _frechet_columns(scale, shards, features)
+    sets, influences = set_columns(scale.real, features)
+    return record | sets, arrays | influences
+
+
+def _frechet_columns(scale: Scale, shards: Sequence[Arrays], features: FloatArray) -> tuple[Record, Arrays]:
+    samples, d = features.shape
     whole = sum(int(shard.get("moments_n", -1)) for shard in shards) == samples
     moments = reduce(Moments.merge, map(_moments, shards)) if whole else Moments.of(features)
     fixed = estimate(scale.fixed, features, moments)
     population = population_estimate(features, scale.converged)
+    lowest = scale.floor(samples)
     record: Record = {
         "fid_proxy": fixed.value,
         "fid_proxy_se": fixed.se,
         "fid_proxy_raw": fixed.raw,
-        "fid_proxy_floor": scale.floor(samples),
+        "fid_proxy_floor": lowest and lowest.value,
+        "fid_proxy_floor_se": lowest and lowest.se,
         "fid_flag": fixed.flag,
         "fd_conv": population.value,
         "fd_conv_se": population.se,
+        "fd_inf": fd_infinity(scale.fixed, features) if samples // PARTS > d else None,
+        "fid_proxy_converged": scale.model_error.value,
+        "fid_proxy_converged_se": scale.model_error.se,
+        "dominated": dominated(fixed, population, scale.model_error),
         "clamped": _mean_over_batches(shards, "clamped"),
         "estimator": scale.identity,
     }
-    return record, fixed.influence
+    assert population.reference_influence is not None
+    influences = {"influence": fixed.influence, "fd_conv": population.influence, "fd_conv_reference": population.reference_influence}
+    return record, influences
+
+
+def dominated(to_data: FrechetEstimate, to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:
+    """Whether the distance to the data says more about the model's error than about the sampler's.
+
+    The sampler's own distance, to converged samples, is then smaller than what it changes in the distance to the data: that change is
+    of first order where the model is wrong, and may be an improvement. A model that is not measurably wrong dominates nothing; None where
+    the converged samples are too few to tell.
+    """
+    if model_error.flag:
+        return None
+    wrong = model_error.value > SIGNIFICANT * model_error.se
+    return wrong and to_converged.value < abs(to_data.value - model_error.value)
 
 
 def _moments(shard: Arrays) -> Moments:
@@ -77,24 +87,11 @@ def _moments(shard: Arrays) -> Moments:
     return Moments.from_dict({key.removeprefix(prefix): value for key, value in shard.items() if key.startswith(prefix)})
 
 
-def endpoint_columns(model: Denoiser, truth: Endpoints, shards: Sequence[Arrays], device: str) -> Record:
-    """The four ``rmse`` columns, over how many samples, and how well the reference itself is resolved."""
-    x = kept(shards)[: len(truth.x)]
-    error = endpoint_error(x.reshape(len(x), -1), truth.x[: len(x)].reshape(len(x), -1))
-    record: Record = {"rmse": error.rmse, "rmse_se": error.rmse_se, "rmse_median": error.rmse_median}
-    record |= {"rmse_samples": len(x), "rmse_resolution": truth.resolution}
-    if truth.modes is not None:
-        modes = model.mode_of(torch.from_numpy(x).to(device))
-        assert modes is not None
-        record["flip_fraction"] = flip_fraction(modes.cpu().numpy(), truth.modes[: len(x)])
-    return record
-
-
-def strong_columns(truth: Endpoints, shards: Sequence[Arrays]) -> Record:
-    """The distance to the pathwise limits, and how far off the limits themselves may be."""
-    x = kept(shards)[: len(truth.x)]
-    error = endpoint_error(x, truth.x[: len(x)])
-    return {"strong_error": error.rmse, "strong_error_se": error.rmse_se, "strong_resolution": truth.resolution}
+def known_samples(model: Denoiser, reference: Reference | None, shards: Sequence[Arrays], samples: int) -> NDArray:
+    """As many samples ``(n, *event)`` as there are: all of them where the features are the samples themselves, else those kept whole."""
+    if reference is not None and isinstance(reference.extractor, Identity):
+        return features_of(shards, samples).reshape(-1, *model.event)
+    return kept(shards)[:samples]
 
 
 def _mean_over_batches(shards: Sequence[Arrays], name: str) -> float:

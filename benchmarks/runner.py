@@ -16,6 +16,8 @@ from ..results.store import RunDir
 from ..results.table import ResultTable, rebuild
 from . import timing
 from .cell import Cell
+from .citations import citations
+from .machine import device_of
 from .pictures import how_many
 from .planner import load_models, load_references, plan
 from .progress import Reporter
@@ -23,6 +25,7 @@ from .provenance import provenance, version
 from .sampling import Failure, sample_shard
 from .scoring import Scorer
 from .suite import Suite
+from .timing.table import timing_file, write_timings
 
 SHARD = 512
 """Samples of a part file, at least: what a kill can cost."""
@@ -42,8 +45,8 @@ class Runner:
         self.run = RunDir.create(out)
 
     @torch.no_grad()
-    def __call__(self) -> ResultTable:
-        """Run what is missing and rebuild the table."""
+    def __call__(self, *, time: bool = True) -> ResultTable:
+        """Run what is missing, with or without times, and rebuild the table."""
         with self.run.lock():
             self._announce()
             todo = [cell for cell in self.cells if self._to_sample(cell)]
@@ -60,7 +63,9 @@ class Runner:
                     self._score(name, model, cells)
                     rebuild(self.run.path)
                 for name, model in self.models.items():
-                    self._time(name, model, report)
+                    if time and self.suite.timing.enabled:
+                        self._time(name, model, report)
+            write_timings(self.run, [cell.key for cell in self.cells], self.suite.timing)
             return rebuild(self.run.path)
 
     def _announce(self) -> None:
@@ -70,7 +75,8 @@ class Runner:
         earlier = list(known.get("earlier", []))  # type: ignore[call-overload]
         if known and _essence(known) != _essence(record):
             earlier.append({"suite": known.get("suite"), "provenance": known.get("provenance")})
-        self.run.write_run({**record, "models": {k: m.identity for k, m in self.models.items()}, "earlier": earlier})
+        about = {"models": {k: m.identity for k, m in self.models.items()}, "citations": citations(cell.sampler for cell in self.cells)}
+        self.run.write_run({**record, **about, "earlier": earlier})
         for cell in self.cells:
             self.run.plan(cell.key, cell.record(self.suite.name))
             if cell.skip:
@@ -124,17 +130,23 @@ class Runner:
     # -- timing ------------------------------------------------------------------------------------------------------------------
 
     def _time(self, name: str, model: Denoiser, report: Reporter) -> None:
-        """Time the finished cells that have no times yet."""
-        if not self.suite.timing.enabled:
-            return
+        """Time the finished cells that have no times yet, at each batch size; the first size is the one of the table."""
         cells = [c for c in self.cells if c.model == name and not c.skip and not self._failed(c)]
-        stamp = {"timing_device": self.device, "timing_threads": torch.get_num_threads(), "timing_batch": self.suite.timing.batch_size}
-        stale = [c for c in cells if not stamp.items() <= (read_json(self.run.part(c.key, "timing.json")) or {}).items()]
+        for size in self.suite.timing.batch_size:
+            self._time_batch(f"{name}: timing" + (f" batches of {size}" if size else ""), model, cells, size, report)
+
+    def _time_batch(self, title: str, model: Denoiser, cells: Sequence[Cell], size: int, report: Reporter) -> None:
+        file = timing_file(size, self.suite.timing)
+        stamp = {
+            "timing_device": self.device, "timing_device_name": device_of(self.device)["name"], "timing_threads": torch.get_num_threads(),
+            "timing_batch": size,
+        }  # fmt: skip
+        stale = [c for c in cells if not stamp.items() <= (read_json(self.run.part(c.key, file)) or {}).items()]
         if stale:
             timing.time_cells(
-                model, stale, self.suite.timing, self.device,
-                progress=lambda share, label: report.stage(f"{name}: timing {share:.0%} {label}"),
-                done=lambda key, record: write_json(self.run.part(key, "timing.json"), {**stamp, **record}),
+                model, stale, self.suite.timing, self.device, batch_size=size,
+                progress=lambda share, label: report.stage(f"{title} {share:.0%} {label}"),
+                done=lambda key, record: write_json(self.run.part(key, file), {**stamp, **record}),
             )  # fmt: skip
 
 
@@ -162,12 +174,17 @@ def default_out(suite: Suite) -> Path:
     return Path("results") / "runs" / f"{suite.name}-{suite.digest}"
 
 
-def pick_device(device: str) -> str:
+def pick_device(device: str, suite: Suite | None = None) -> str:
     """The device to use: ``auto`` becomes ``cuda`` where there is one.
 
     Raises:
-        ValueError: "cuda" without a GPU.
+        ValueError: "cuda" without a GPU; or "auto" without one, for a suite that is made for it.
     """
+    if device == "auto" and suite is not None and suite.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"suite {suite.name} is made for a CUDA GPU, and torch sees none here; try a part of it with --device cpu, such as "
+            "--model fashion --sampler euler --sampler heun --nfe 5 --samples 16 --batch-size 8"
+        )
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():

@@ -13,7 +13,7 @@ from ..models import Denoiser
 from ..models.process import VE, Cosine, RectifiedFlow, VPLinear
 from ..samplers import Grid
 from ..samplers.schedules import SCHEDULES
-from . import gits  # noqa: F401 - registers the schedule
+from . import gits, optimal_kl  # noqa: F401 - registers the schedules
 from .spec import format_spec, parse_spec
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}

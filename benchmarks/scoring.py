@@ -13,15 +13,19 @@ from ..results.record import Record
 from ..results.store import RunDir
 from .cell import Cell
 from .doubling import Endpoints
+from .evolution import evolution
 from .pictures import pictures
-from .quality import Scale, count_columns, distribution_columns, endpoint_columns, kept, label_columns, strong_columns
+from .quality import count_columns, distribution_columns, kept, known_samples, label_columns
+from .quality_paired import endpoint_columns, strong_columns
+from .quality_samples import Data, sample_columns
 from .sampling import Arrays
+from .scale import Scale
 from .suite import Suite
 from .truth import converged_features, endpoints, path_endpoints
 
 Truth = Callable[..., Endpoints]
 
-QUALITY_VERSION = 2
+QUALITY_VERSION = 3
 """Raised when a formula behind the quality columns changes, so that finished cells are scored again from their parts."""
 
 
@@ -35,7 +39,7 @@ class Scorer:
         """Write ``quality.json``, ``influence.npz`` and the pictures of every cell that is not scored as it would be now."""
         if not cells:
             return
-        truths, scale = self._truths(cells), self._scale(cells[0])
+        truths, scale, data = self._truths(cells), self._scale(cells[0]), Data(self.model, cells[0].device)
         for cell in cells:
             own = truths.get(self._truth_of(cell))
             stamp = self._stamp(cell, own, scale)
@@ -44,23 +48,31 @@ class Scorer:
             if all(key in done and done[key] == value for key, value in stamp.items()):
                 continue
             try:
-                write_json(path, {**stamp, **self._score(cell, own, scale)})
+                write_json(path, {**stamp, **self._score(cell, own, scale, data)})
             except (ArithmeticError, ValueError) as error:  # numbers that no formula can take: this row only
                 write_json(path, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
 
-    def _score(self, cell: Cell, truth: Endpoints | None, scale: Scale | None) -> Record:
+    def _score(self, cell: Cell, truth: Endpoints | None, scale: Scale | None, data: Data) -> Record:
         shards = list(self._shards(cell))
-        record: Record = {**count_columns(shards), **label_columns(shards, cell.samples)}
+        parts: list[tuple[Record, Arrays]] = []
         if scale is not None:
-            columns, influence = distribution_columns(scale, shards, cell.samples)
-            record |= columns
-            write_npz(self.run.part(cell.key, "influence.npz"), {"influence": influence.astype("float32")})
+            parts.append(distribution_columns(scale, shards, cell.samples))
         if truth is not None:
             follows_path = cell.sampler.stochastic
-            record |= strong_columns(truth, shards) if follows_path else endpoint_columns(self.model, truth, shards, cell.device)
+            parts.append(strong_columns(truth, shards) if follows_path else endpoint_columns(self.model, truth, shards, cell.device))
+        record: Record = {**count_columns(shards), **label_columns(shards, cell.samples)}
+        record |= sample_columns(data, known_samples(self.model, self.reference, shards, cell.samples), kept(shards)[: cell.samples])
+        for columns, _ in parts:
+            record |= columns
+        influences = {key: values for _, arrays in parts for key, values in arrays.items()}
+        if influences:
+            write_npz(self.run.part(cell.key, "influence.npz"), influences)
         picture = np.concatenate([shard["picture"] for shard in shards])
         if len(picture):
-            write_npz(self.run.samples(cell.key), pictures(self.model, self.reference, picture))
+            write_npz(self.run.samples(cell.key), pictures(self.model, self.reference, picture, truth.x if truth else None))
+            path = evolution(self.model, self.reference, cell)
+            if path:
+                write_npz(self.run.evolution(cell.key), path)
         return record
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: Scale | None) -> Record:

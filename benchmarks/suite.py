@@ -53,6 +53,36 @@ class Timing(Strict):
     energy_seconds: float = Field(default=0.0, ge=0)
 
 
+class Until(Strict):
+    """Sampling on until the question is decided (``benchmarks.sequential``).
+
+    Attributes:
+        baseline: registry name of the sampler that each row is compared with, at the same model, budget, start, end and schedule; None
+            asks for no comparison.
+        metric: column that is compared, and whose standard error is meant; None for fd_conv where there is a baseline, else fid_proxy.
+        margin: share of the baseline's value that does not matter.
+        target_se: standard error at which a row is precise enough, decided or not; None for none.
+        max_samples: no row gets more; None for 16 times what it starts with.
+    """
+
+    baseline: str | None = None
+    metric: Literal["fid_proxy", "fd_conv", "kid"] | None = None
+    margin: float = Field(default=0.01, ge=0)
+    target_se: float | None = Field(default=None, gt=0)
+    max_samples: int | None = Field(default=None, ge=2)
+
+    @model_validator(mode="after")
+    def _something_asked(self) -> Self:
+        if self.baseline is None and self.target_se is None:
+            raise ValueError("until needs a baseline to compare with, or a target_se")
+        return self
+
+    @property
+    def column(self) -> str:
+        """The column that the question is about."""
+        return self.metric or ("fid_proxy" if self.baseline is None else "fd_conv")
+
+
 class ModelEntry(Strict):
     """A model of a suite, with what differs from the suite for it."""
 
@@ -86,6 +116,7 @@ class Suite(Strict):
         reference_samples: how many samples are compared with their converged endpoints.
         keep: how many images are kept as pictures; of a model in two dimensions, 512 points unless it is 0.
         converged_samples: how many converged samples fd_conv is computed against, where the model's card has none.
+        until: when to stop extending rows; None leaves each at ``samples``.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -111,6 +142,7 @@ class Suite(Strict):
     keep: int = Field(default=8, ge=0)
     converged_samples: int = Field(default=1000, ge=2)
     timing: Timing = Timing()
+    until: Until | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -141,8 +173,8 @@ class Suite(Strict):
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits of the resolved suite."""
-        return hashlib.sha256(canonical(self.model_dump(mode="json")).encode()).hexdigest()[:8]
+        """Eight hexadecimal digits of what the samples are; when to stop is not among it, so that a run can be continued to a decision."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json", exclude={"until"})).encode()).hexdigest()[:8]
 
     def replaced(self, **axes: Any) -> Suite:
         """This suite with some axes replaced. What single models, or a list of timed batch sizes, say about the same goes with it."""
@@ -201,7 +233,7 @@ def _sentence(error: ValidationError, where: str) -> str:
     place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or "[" not in part)
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])
-        known = {**Suite.model_fields, **ModelEntry.model_fields, **Timing.model_fields}
+        known = {**Suite.model_fields, **ModelEntry.model_fields, **Timing.model_fields, **Until.model_fields}
         close = difflib.get_close_matches(key, known, n=1)
         return f"{where}: unknown key {place!r}" + (f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys")
     if first["type"] == "value_error":

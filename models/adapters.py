@@ -88,6 +88,8 @@ class NativeDenoiser(Denoiser):
         ValueError: unknown prediction.
     """
 
+    capturable = False  # the process's native times are computed on the host
+
     def __init__(
         self, network: Network, process: Process, prediction: Prediction, *, name: str, event: tuple[int, ...], identity: str,
         classes: int = 0, times: FloatArray | None = None, network_dtype: torch.dtype = torch.float32,

@@ -29,6 +29,7 @@ class Denoiser(ABC):
             :meth:`mode_of` can be compared with; elsewhere they are whatever the model needs to know about a sample.
         passes: network evaluations that one call costs a sample (2 under classifier-free guidance).
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
+        capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the device, and its shapes depend on no value.
         identity: what pins the numbers it gives: name and version or hash. Results with different identities do not mix.
     """
 
@@ -39,6 +40,7 @@ class Denoiser(ABC):
     classes: int = 0
     passes: int = 1
     dtype: torch.dtype = torch.float32
+    capturable: bool = True
     identity: str
 
     @abstractmethod
@@ -171,6 +173,13 @@ class Wrapper(Denoiser):
     def mode_of(self, x: Tensor) -> Tensor | None:
         """The inner model's."""
         return self.inner.mode_of(x)
+
+
+def per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """One level for each row of ``x``: ``(batch,)``, of this dtype, on its device. A number is filled in there, which waits for nothing."""
+    if isinstance(sigma, Tensor):
+        return sigma.to(x.device, dtype).expand(len(x))
+    return torch.full((len(x),), sigma, dtype=dtype, device=x.device)
 
 
 def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:

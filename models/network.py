@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .card import Card, load_card
 from .card_reference import card_reference, extractor_of, value_range
-from .denoiser import Denoiser
+from .denoiser import Denoiser, per_row
 from .features import FashionExtractor
 from .labels import labels_for
 from .moments import card_moments
@@ -49,7 +49,7 @@ class NetworkDenoiser(Denoiser):
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """See :meth:`Denoiser.denoise`; labels in [0, ``classes``], where None and ``classes`` mean no label."""
         n = len(x)
-        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(n)
+        level = per_row(sigma, x, x.dtype)
         labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
         return self._net(x.contiguous(memory_format=torch.channels_last), level, labels).contiguous()
 

@@ -21,6 +21,8 @@ _FACTORIES = {
     "digits-cloud": ".exact.cloud:digits_cloud",
     "fashion": ".network:fashion",
     "digits": ".network:digits",
+    "random-unet-32": ".random_unet:random_unet_32",
+    "random-unet-64": ".random_unet:random_unet_64",
 }
 """Name to ``module:factory``; a module is imported when its model is asked for."""
 

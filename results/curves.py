@@ -12,7 +12,7 @@ from .values import empty, number, rows_of, text
 TOLERANCES = frozenset({"tol", "rtol", "atol"})
 """Parameters that take the place of ``steps`` in adaptive methods: they move along a curve rather than start a new one."""
 
-_DISTINGUISHING = ("schedule", "start", "end", "noise", "sigma_max", "seed", "dtype", "device", "run")
+_DISTINGUISHING = ("schedule", "start", "end", "noise", "sigma_max", "seed", "dtype", "device", "execution", "run")
 
 
 def with_curves(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,8 @@
     parts/CELL/influence.npz     influence values, for paired comparisons
     parts/CELL/timing.json       timing columns, and the raw times as lists
     reference/NAME.npz           converged endpoints and the like
-    samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32
+    samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
+    samples/CELL-path.npz        the way of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
     table.csv table.parquet report.html   rebuilt from the above at any time
 """
 
@@ -107,6 +108,10 @@ class RunDir:
     def samples(self, cell: str) -> Path:
         """Path of a cell's pictures."""
         return self.path / "samples" / f"{_checked(cell)}.npz"
+
+    def evolution(self, cell: str) -> Path:
+        """Path of a cell's trajectories."""
+        return self.path / "samples" / f"{_checked(cell)}-path.npz"
 
     def reference(self, name: str) -> Path:
         """Path of reference data, without the suffix in ``name``."""

@@ -13,6 +13,7 @@ import pandas as pd
 from .curves import with_curves
 from .dtypes import column, parsed
 from .files import read_json, write_bytes, write_text
+from .pareto import pareto
 from .record import COLUMNS, NAMES, Record
 from .store import RunDir
 from .text import csv_field, markdown_table
@@ -96,6 +97,13 @@ class ResultTable:
         """For each model and budget the finished row with the smallest ``metric``: all columns, and ``curve`` and ``slot``."""
         frame = with_curves(self.ok.frame).dropna(subset=["slot", metric]).sort_values(metric, kind="stable")
         return frame.drop_duplicates(["model", "slot"]).sort_values(["model", "slot"], ignore_index=True)
+
+    def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
+        """For each model and estimator the finished rows by cost, with ``on_front`` and ``front``: "on", "off" or "uncertain".
+
+        See :mod:`.pareto`. ``cost`` is "nfe" or "ms_per_sample"; lower is better in both columns.
+        """
+        return pareto(self.ok.frame, metric, cost)
 
     def to_csv(self, path: Path | str) -> None:
         """Write CSV, atomically. Floats keep all their digits, so equal tables give equal bytes."""

@@ -11,8 +11,11 @@ import sys
 
 import typer
 
+from .calibrating import calibrate
 from .checking import check
+from .comparing import compare, gate
 from .console import err
+from .doctoring import doctor
 from .exporting import export
 from .lists import list_command
 from .results import report, show, status
@@ -26,8 +29,10 @@ app = typer.Typer(
     help="Benchmark diffusion samplers: quality and cost against the number of steps.",
 )  # fmt: skip
 for _name, _command in {
-    "run": run, "plan": plan, "status": status, "report": report, "show": show, "list": list_command, "check": check,
+    "run": run, "plan": plan, "status": status, "report": report, "show": show, "compare": compare, "gate": gate,
+    "list": list_command, "check": check, "calibrate": calibrate,
     "new-solver": new_solver, "export": export, "cite": cite,
+    "doctor": doctor,
 }.items():  # fmt: skip
     app.command(_name)(_command)
 

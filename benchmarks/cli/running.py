@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from . import frontier
+from . import frontier, until
 from .console import duration, err, out, print_json
 from .options import (
     DEVICES,
@@ -47,16 +47,20 @@ def run(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="torch threads (default: torch's own choice).")] = None,
     timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")] = True,
     compiled: CompileOption = False, cuda_graph: CudaGraphOption = False, plugin: Plugins = None, peers_path: PeersPath = None,
+    until_decided: until.UntilDecided = False, target_se: until.TargetSe = None, baseline: until.Baseline = None,
+    metric: until.Metric = None, margin: until.Margin = None, max_samples: until.MaxSamples = None,
 ) -> None:  # fmt: skip
     """Run a suite: only what is missing in the run directory; then write its table and report."""
     import torch
 
     from ..execution import check_executions
     from ..runner import Runner, default_out, pick_device
+    from ..sequential import Sequential
 
     load_plugins(plugin, peers_path)
     if suite == frontier.NAME:
         others = {
+            "--until-decided": until_decided or None, "--target-se": target_se, "--max-samples": max_samples,
             "--sampler": sampler, "--schedule": schedule, "--steps": steps, "--start": start, "--noise": noise,
             "--batch-size": batch_size, "--dtype": dtype, "--compile": compiled or None, "--cuda-graph": cuda_graph or None,
         }  # fmt: skip
@@ -65,6 +69,9 @@ def run(
         suite, models=model, samplers=sampler, schedules=schedule, steps=steps, nfe=nfe, start=start, noise=noise, samples=samples,
         seed=seed, batch_size=batch_size, dtype=dtype, execution=execution(compiled, cuda_graph),
     )  # fmt: skip
+    resolved = until.asked(
+        resolved, decided=until_decided, target_se=target_se, baseline=baseline, metric=metric, margin=margin, most=max_samples
+    )
     if not timing:
         resolved = resolved.replaced(timing={**resolved.timing.model_dump(), "enabled": False})
     if threads is not None:
@@ -72,8 +79,12 @@ def run(
     folder = out_dir or default_out(resolved)
     where = pick_device(checked(device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
-    table = Runner(resolved, folder, device=where, console=err)()
+    runner = Runner(resolved, folder, device=where, console=err)
+    looks = Sequential(runner, resolved.until) if resolved.until else None
+    table = looks() if looks else runner()
     print_ranking(table)
+    if looks:
+        until.print_answer(looks)
     counts = Counter(table.frame["status"])
     if troubled := len(table) - counts["ok"]:
         kinds = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "ok")

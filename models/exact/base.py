@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..denoiser import Denoiser
+from ..denoiser import Denoiser, per_row
 from ..reference import Identity, Reference
 from .flow import flow_rows
 
@@ -140,15 +140,16 @@ class ExactModel(Denoiser):
         """Evaluate ``rows`` in chunks of :data:`CHUNK`; the last is filled up with copies of its first row.
 
         Raises:
-            ValueError: ``x`` has another event shape than the model, or a label is not one of its classes.
+            ValueError: ``x`` has another event shape than the model, or a label is not one of its classes (looked at on the CPU only, where
+                that waits for nothing).
         """
         n = len(x)
         if tuple(x.shape[1:]) != self.event:
             raise ValueError(f"model {self.name} expects samples of shape {self.event}, not {tuple(x.shape[1:])}")
-        if labels is not None and bool(((labels < 0) | (labels > self.classes)).any()):
+        if labels is not None and labels.device.type == "cpu" and bool(((labels < 0) | (labels > self.classes)).any()):
             raise ValueError(f"model {self.name} has {self.classes} classes; labels must lie in [0, {self.classes}], the last for no label")
         flat = x.reshape(n, self.dim).double()
-        level = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(n)
+        level = per_row(sigma, x)
         parts = []
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)

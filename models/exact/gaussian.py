@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from ..denoiser import per_row
 from .base import ExactModel, FloatArray, fingerprint, product
 
 
@@ -56,7 +56,7 @@ class Gaussian(ExactModel):
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, whatever ``x`` is."""
         mean = self.chunked(self.denoise_rows, x, sigma, None)
-        square = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x)).square()[:, None]
+        square = per_row(sigma, x).square()[:, None]
         variances = self._variances * square / (self._variances + square)
         return mean, (self._basis * variances[:, None]) @ self._basis.T
 

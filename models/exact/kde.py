@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..card import Card, load_card
 from ..card_reference import card_reference
+from ..denoiser import per_row
 from ..reference import Reference
 from .base import ExactModel, FloatArray
 from .cloud import PointCloud
@@ -69,7 +70,7 @@ class KernelDensity(ExactModel):
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Law of total covariance: given y, x0 has mean g x + (1 - g) y and covariance g sigma^2 I."""
-        square = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x)).square()
+        square = per_row(sigma, x).square()
         level, keep = self._level(square.sqrt())
         centre, cov = self._cloud.posterior(x, level)
         eye = torch.eye(self.dim, dtype=torch.float64, device=x.device)

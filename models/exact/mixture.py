@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..denoiser import per_row
 from .base import ExactModel, FloatArray, fingerprint, product
 
 
@@ -129,7 +130,7 @@ class GaussianMixture(ExactModel):
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Law of total covariance over the components' posteriors, whose covariances are sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}."""
         chosen, mean = self.responsibilities(x, sigma), self.chunked(self.denoise_rows, x, sigma, None)
-        level = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x))
+        level = per_row(sigma, x)
         flat = x.reshape(len(x), -1).double() - self._centre
         basis = self._basis.reshape(-1, self._rank + 1, self.dim)
         vectors, means = basis[:, :-1], basis[:, -1]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoiser import Denoiser
+from ..denoiser import Denoiser, per_row
 from ..network import NetworkDenoiser
 from ..registry import make_model
 from ..wrappers import Altered
@@ -61,7 +61,7 @@ class Perturbed(Altered):
 
     def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """What is added to the inner model's denoiser at ``x`` ``(batch, *event)``, float64."""
-        level = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x))
+        level = per_row(sigma, x)
         spread = self._field.spread
         size = self.delta * spread * level / torch.sqrt(level * level + spread**2)
         return (size[:, None] * self._field(x.flatten(1).double(), level)).reshape(x.shape)

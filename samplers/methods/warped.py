@@ -41,9 +41,9 @@ class WarpedAB(AdamsBashforthToZero):
 
     source: ClassVar[Source] = _SOURCE
     knee: float = 1.5
-    scale: float = 0.125
-    power: float = 1.2
-    exponent: float = 0.56
+    scale: float = 0.09
+    power: float = 1.07
+    exponent: float = 0.63
     deferred: bool = False
 
     def __post_init__(self) -> None:
@@ -105,8 +105,8 @@ for _points in (2, 3, 4):
 class Auto(Declared):
     """The default for any budget: fourth-order :class:`WarpedAB` on equal steps of its own coordinate between the ends of the grid.
 
-    Where the grid starts far above the data (sigma >= 20), the first step takes eps = x / sqrt(1 + sigma²) in place of an evaluation, and
-    the evaluation saved buys one more step. The step to 0 is a step like any other. N steps cost N evaluations.
+    Where the grid starts far above the data (sigma >= 20), the first step shares the evaluation of the second (:mod:`..deferral`), and the
+    evaluation saved buys one more step. The step to 0 is a step like any other. N steps cost N evaluations.
     """
 
     name = "auto"
@@ -118,7 +118,7 @@ class Auto(Declared):
 
     def _method(self, grid: Grid) -> WarpedAB:
         far = len(grid) > 1 and grid.sigma[0] >= self.FAR
-        return get("warped_ab_4")(analytic_first=far, through_zero=len(grid) > 1)
+        return get("warped_ab_4")(analytic_first=far, deferred=far, through_zero=len(grid) > 1)
 
     def levels(self, grid: Grid) -> Grid:
         """The levels that are used in place of those of ``grid``."""

@@ -78,12 +78,16 @@ class Searched:
         cost: what a jump between two of them costs (:func:`euler_costs`).
         weight: as in :func:`cheapest_path`.
         evaluations: network evaluations that the costs took, all trajectories together.
+        name: registry name of the schedule, for messages.
+        size: its option that decides how many fine steps there are.
     """
 
     levels: tuple[float, ...]
     cost: Matrix
     weight: float
     evaluations: int
+    name: str = "gits"
+    size: str = "teacher_steps"
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """The grid of ``n`` steps.
@@ -93,10 +97,11 @@ class Searched:
         """
         check_range(n, sigma_min, sigma_max)
         if (sigma_max, sigma_min) != (self.levels[0], self.levels[-1]):
-            raise ValueError(f"gits was searched from {self.levels[0]:g} to {self.levels[-1]:g}, not from {sigma_max:g} to {sigma_min:g}")
+            ends = f"from {self.levels[0]:g} to {self.levels[-1]:g}, not from {sigma_max:g} to {sigma_min:g}"
+            raise ValueError(f"{self.name} was searched {ends}")
         most, end = len(self.levels) - 1, (0.0,) if to_zero else ()
         jumps = n - len(end)
         if jumps > most:
-            raise ValueError(f"gits searched {most} fine steps, too few for {n}; give it teacher_steps={jumps} or more")
+            raise ValueError(f"{self.name} searched {most} fine steps, too few for {n}; give it {self.size}={jumps} or more")
         path = cheapest_path(self.cost, jumps, self.weight) if jumps else [0]
         return Grid((*(self.levels[i] for i in path), *end))

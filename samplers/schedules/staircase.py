@@ -30,4 +30,5 @@ def staircase_costs(levels: Sequence[float], mmse: NDArray[np.float64], integral
         raise ValueError(f"one mmse and one integral a level are needed, got {len(levels)}, {len(mmse)} and {len(integral)}")
     gamma = np.asarray(levels, dtype=np.float64) ** -2
     stair = np.asarray(mmse)[:, None] * (gamma[None, :] - gamma[:, None])
-    return np.triu(0.5 * (stair - (integral[None, :] - integral[:, None])), k=1)
+    cost = 0.5 * (stair - (np.asarray(integral)[None, :] - np.asarray(integral)[:, None]))
+    return np.triu(cost.clip(min=0), k=1)  # the smallest areas round to either side of 0

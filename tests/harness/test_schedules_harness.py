@@ -61,7 +61,7 @@ def close(one, other):
 def test_no_two_names_give_the_same_levels_unless_one_says_so(gmm, searched):
     grids = {}
     for name in SCHEDULES:
-        schedule = searched if name == "gits" else make_schedule(name)
+        schedule = searched if name == "gits" else make_schedule(name).for_model(gmm)
         grids[name] = schedule(10, gmm.sigma_min, gmm.sigma_max)
     said = {name: SCHEDULES[name].same_as or name for name in SCHEDULES}
     for one, other in combinations(SCHEDULES, 2):
@@ -80,7 +80,7 @@ def test_no_two_names_give_the_same_trajectory_on_gmm_2d(gmm, searched):
     bound, x = gmm.bind(ids, 0), latents(gmm, ids, 0, gmm.dtype)[0]
     ends = {}
     for name, entry in SCHEDULES.items():
-        schedule = searched if name == "gits" else make_schedule(name)
+        schedule = searched if name == "gits" else make_schedule(name).for_model(gmm)
         if not entry.same_as:
             ends[name] = make("euler").sample(bound, x, schedule(10, gmm.sigma_min, gmm.sigma_max), NoNoise())
     for one, other in combinations(ends, 2):

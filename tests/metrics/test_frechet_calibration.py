@@ -120,7 +120,7 @@ def test_at_a_true_distance_of_zero_the_interval_is_too_wide_not_too_narrow(popu
 
 @pytest.mark.parametrize("population", [normal, heavy, rectified])
 def test_a_sampler_against_itself_from_disjoint_latents_averages_zero(population) -> None:
-    """The self-test of fd_conv; from shared latents the same debiasing over-corrects to minus the whole bias."""
+    """The self-test of fd_conv; from shared latents the same debiasing over-corrects to minus two thirds of the bias."""
     pool = population(np.random.default_rng(0), D)
     rng = np.random.default_rng(3)
     n = 1000
@@ -131,7 +131,7 @@ def test_a_sampler_against_itself_from_disjoint_latents_averages_zero(population
     assert abs(values.mean()) < errors.mean()
     assert np.mean(np.abs(values) < 1.96 * errors) >= 0.95
     shared = population_estimate(*pairs[0][:1] * 2)
-    assert shared.value == pytest.approx(-raws.mean(), rel=0.2)
+    assert shared.value == pytest.approx(-2 / 3 * raws.mean(), rel=0.2)
 
 
 def test_shared_latents_read_too_low_and_disjoint_ones_do_not() -> None:
@@ -180,11 +180,13 @@ def test_paired_standard_error(population, estimand: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("population", [normal, heavy, rectified])
 def test_network_sized_features_and_where_the_flag_begins(population) -> None:
-    """d = 128: at 15 samples a feature what remains of the bias is within the error; at 4 it is not, and the flag says so."""
+    """d = 128: at 15 samples a feature, and at 4 to be safe, what remains of the bias is within the error; below 1 it is not."""
     pool = population(np.random.default_rng(0), 128)
     ref = distorted(pool)
-    enough, few = fixed_reference(pool, ref, 15 * 128, 60), fixed_reference(pool, ref, 4 * 128, 60)
+    enough, fewer, few = (fixed_reference(pool, ref, n, 60) for n in (15 * 128, 4 * 128, 48))
     assert enough.estimates[0].flag == ""
+    assert "below" in fewer.estimates[0].flag
     assert "below" in few.estimates[0].flag
-    assert abs(enough.excess("value")[0]) < min(0.2 * enough.excess("raw")[0], enough.mean_of("se"))
+    assert abs(enough.excess("value")[0]) < min(0.05 * enough.excess("raw")[0], 0.5 * enough.mean_of("se"))
+    assert abs(fewer.excess("value")[0]) < min(0.15 * fewer.excess("raw")[0], fewer.mean_of("se"))
     assert abs(few.excess("value")[0]) > few.mean_of("se")

@@ -68,7 +68,7 @@ def test_every_name_makes_its_model(name):
 
 
 def test_an_unknown_name_gets_a_suggestion_and_the_list():
-    with pytest.raises(ValueError, match=r"no model 'fashoin'; did you mean 'fashion'\? The models are: gaussian, .*digits, or"):
+    with pytest.raises(ValueError, match=r"no model 'fashoin'; did you mean 'fashion'\? The models are: gaussian, .*random-unet-64, or"):
         make_model("fashoin")
 
 

@@ -43,7 +43,7 @@ def test_grids_have_equal_steps_the_right_ends_and_no_level_below_sigma_min(n, l
 
 def test_auto_is_warped_ab_4_on_its_own_levels():
     grid = karras(8, 0.002, 80.0)
-    auto, method = make("auto"), make({"name": "warped_ab_4", "analytic_first": True, "through_zero": True})
+    auto, method = make("auto"), make({"name": "warped_ab_4", "analytic_first": True, "deferred": True, "through_zero": True})
     x = 80.0 * SampleNoise(0, torch.arange(5), (2,), torch.float64).initial()
     problem = ThreeModes()
     own = auto.levels(grid)

@@ -1,0 +1,67 @@
+"""Statistics of a cell's replicates: one row for each level."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...results.text import Z95
+from ..metrics.expansion import SAMPLES_PER_FEATURE
+from ..metrics.moments import FloatArray
+from .problem import LEVELS
+from .trials import Arrays, Cell
+
+
+def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
+    """One row for each level.
+
+    Columns: ``bias_left`` is the mean error of the values as a share of the plug-in bias (FD only), ``bias_noise`` its standard error;
+    ``coverage`` of 95 % intervals; ``se_ratio`` the mean standard error over the values' standard deviation. The same of the difference
+    of two samplers on shared latents, and its ``pairing_gain``: the variance of the unpaired difference over that of the paired one.
+    ``false_rate``: how often a sampler was called better or worse than itself from other latents. ``power``: how often the second
+    sampler, which is worse, was called so.
+    """
+    at = [{name: values[:, i] for name, values in arrays.items()} for i in range(len(LEVELS))]
+    enough = cell.n >= SAMPLES_PER_FEATURE * cell.d
+    who = {"metric": cell.metric, "family": cell.family, "d": cell.d, "n": cell.n, "enough": enough}
+    return [{**who, "level": level, **_of_level(cell, at[i], i)} for i, level in enumerate(LEVELS)]
+
+
+def _of_level(cell: Cell, arrays: Arrays, i: int) -> dict[str, Any]:
+    a, b = (getattr(side, cell.metric) for side in cell.problem.pairs[i])
+    value, se, difference, error = (arrays[name] for name in ("value", "se", "difference", "difference_se"))
+    unpaired = value.var(ddof=1) + arrays["value_b"].var(ddof=1)
+    other = np.roll(value, 1) - value, np.hypot(np.roll(se, 1), se)
+    return {
+        "true": a,
+        **_bias(arrays, a),
+        "coverage": covered(value - a, se),
+        "se_ratio": float(se.mean() / value.std(ddof=1)),
+        "true_difference": a - b,
+        "difference_coverage": covered(difference - (a - b), error),
+        "difference_se_ratio": float(error.mean() / difference.std(ddof=1)),
+        "pairing_gain": float(unpaired / difference.var(ddof=1)),
+        "false_rate": 1 - covered(*other),
+        "power": float(np.mean(difference < -Z95 * error)),
+        "replicates": len(value),
+    }
+
+
+def _bias(arrays: Arrays, true: float) -> dict[str, Any]:
+    """Bias before and after correction. The noise of first order, known exactly and of mean 0, is taken off the means."""
+    if "raw" not in arrays:
+        return {"flagged": False, "plug_in_bias": None, "bias_left": None, "bias_noise": None}
+    plug_in = float(np.mean(arrays["raw"] - arrays["first"]) - true)
+    left = arrays["value"] - arrays["first"] - true
+    return {
+        "flagged": bool(arrays["flagged"].any()),
+        "plug_in_bias": plug_in,
+        "bias_left": float(left.mean() / plug_in),
+        "bias_noise": float(left.std(ddof=1) / np.sqrt(len(left)) / plug_in),
+    }
+
+
+def covered(error: FloatArray, se: FloatArray) -> float:
+    """Share of 95 % intervals that hold the truth."""
+    return float(np.mean(np.abs(error) <= Z95 * se))

@@ -1,0 +1,75 @@
+"""Runs all cells, resumably: what has been replicated is on disk, and the tables are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...results.files import read_npz, write_npz
+from .families import FAMILIES
+from .rows import rows
+from .trials import Arrays, Cell
+
+KID_LIMIT = 2000
+"""Most samples of the kernel distance's cells: its time grows with their square."""
+
+CHUNK = 50
+"""Replicates between two writes."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One run.
+
+    Attributes:
+        log: where replicates are kept, one file a cell; what it holds is not drawn again.
+        families: of features.
+        dimensions: features, >= 2.
+        samples: N.
+        replicates: of each cell, >= 10.
+        progress: told what is being done.
+    """
+
+    log: Path
+    families: Sequence[str] = tuple(FAMILIES)
+    dimensions: Sequence[int] = (16, 128)
+    samples: Sequence[int] = (500, 2000, 10000)
+    replicates: int = 500
+    progress: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        if self.replicates < 10:
+            raise ValueError(f"coverage of {self.replicates} replicates says nothing: ask for at least 10")
+
+    @classmethod
+    def quick(cls, log: Path, **changes: Any) -> Calibration:
+        """A run of seconds, that shows the form of the tables and no more."""
+        return cls(log, **{"families": ("gaussian", "rectified"), "dimensions": (4,), "samples": (40, 200), "replicates": 40} | changes)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, those of a metric together."""
+        every = product(("fd", "kid"), self.families, self.dimensions, self.samples)
+        return [Cell(metric, *rest) for metric, *rest in every if metric == "fd" or rest[-1] <= KID_LIMIT]  # type: ignore[arg-type]
+
+    def __call__(self) -> list[dict[str, Any]]:
+        """Rows of the table; the cheap cells are run first."""
+        found = {cell: self._arrays(cell) for cell in sorted(self.cells, key=lambda cell: cell.cost)}
+        return [row for cell in self.cells for row in rows(cell, found[cell])]
+
+    def _arrays(self, cell: Cell) -> Arrays:
+        path = self.log / f"{cell.name}.npz"
+        arrays: Arrays = read_npz(path) or {}
+        done = len(next(iter(arrays.values()), ()))
+        while done < self.replicates:
+            self.progress(f"{cell.name}: {done} of {self.replicates} replicates")
+            fresh = cell.replicates(range(done, min(done + CHUNK, self.replicates)))
+            arrays = {name: np.concatenate([*([arrays[name]] if done else []), fresh[name]]) for name in fresh}
+            write_npz(path, arrays)
+            done = len(arrays["value"])
+        return {name: values[: self.replicates] for name, values in arrays.items()}

@@ -1,0 +1,31 @@
+"""``calibrate``: do the intervals cover?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import err, say
+
+LOG = Path("results") / "runs" / "calibration"
+
+
+def calibrate(
+    folder: Annotated[Path, typer.Option("--out", help="Where the tables go.")] = LOG,
+    log: Annotated[Path, typer.Option("--log", help="Where replicates are kept; a run goes on from what is there.")] = LOG,
+    replicates: Annotated[int | None, typer.Option("--replicates", min=10, help="Of each cell; 500, or 40 with --quick.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")] = False,
+) -> None:
+    """Measure coverage, bias and power of the metrics' intervals on features whose true distances are known."""
+    from ..calibration import Calibration
+    from ..calibration.table import write_calibration
+    from ..calibration.verdict import sentences
+
+    make = Calibration.quick if quick else Calibration
+    run = make(log, replicates=replicates or (40 if quick else 500), progress=lambda line: err.print(line, markup=False))
+    rows = run()
+    for sentence in sentences(rows):
+        say(sentence)
+    say(f"Table: {write_calibration(rows, folder)}")

@@ -1,0 +1,72 @@
+"""Packages: what samplerbench needs, what its extras bring, and what of it is here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from typing import NamedTuple
+
+NAME = "samplerbench"
+PURPOSE = {
+    "peers": "samplers of other libraries, for parity tests and for run frontier",
+    "dev": "tests, linters and the build",
+    "gpu": "throttling, other processes and energy of an NVIDIA GPU in timings",
+}
+_REQUIREMENT = re.compile(
+    r"""^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*(?P<versions>[^;]*)(?:;.*extra\s*==\s*["'](?P<extra>[^"']+)["'])?"""
+)
+
+
+class Package(NamedTuple):
+    """A requirement of samplerbench.
+
+    Attributes:
+        name: of the distribution.
+        needs: which versions, such as ``>=2.6``.
+        extra: the extra that asks for it; "" if everyone needs it.
+        version: what is installed; None if nothing is.
+    """
+
+    name: str
+    needs: str
+    extra: str
+    version: str | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is installed, in no older version than asked for."""
+        if self.version is None:
+            return False
+        least = re.search(r">=\s*([\d.]+)", self.needs)
+        return least is None or _numbers(self.version) >= _numbers(least[1])
+
+
+def packages(requirements: list[str] | None = None) -> list[Package]:
+    """Every requirement, those of everyone first.
+
+    Args:
+        requirements: as in a distribution's metadata; those of the installed samplerbench by default.
+    """
+    given = requirements if requirements is not None else _of_this_package()
+    found = [_package(match) for text in given if (match := _REQUIREMENT.match(text))]
+    return sorted(found, key=lambda package: (package.extra != "", package.extra))
+
+
+def _of_this_package() -> list[str]:
+    try:
+        return importlib.metadata.requires(NAME) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
+def _package(match: re.Match[str]) -> Package:
+    try:
+        version = importlib.metadata.version(match["name"])
+    except importlib.metadata.PackageNotFoundError:
+        version = None
+    return Package(match["name"], match["versions"].strip(" ()"), match["extra"] or "", version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release of a version: 2.13.0+cpu is (2, 13, 0)."""
+    return tuple(int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0]))  # type: ignore[index]

@@ -1,0 +1,124 @@
+"""Which modes or classes samples visit, and whether as often as they should: counts, missing modes, and a chi-squared test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtrc
+
+from .moments import FloatArray
+
+FEWEST = 5.0
+"""Expected count of a cell of the test (Cochran 1954, doi:10.2307/3001616); rarer modes are pooled until they reach it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModeCoverage:
+    """How samples spread over modes.
+
+    Attributes:
+        counts: ``(K,)`` samples in each mode.
+        missing: numbers of the modes that should be visited and are not.
+        covered: share of the modes that should be visited that are, in [0, 1].
+        statistic: Pearson's chi-squared of the pooled counts.
+        freedom: its degrees of freedom; 0 where pooling left one cell, and nothing to test.
+        p: probability of a statistic as large if the proportions are right; 1 with 0 degrees of freedom.
+    """
+
+    counts: NDArray[np.int64]
+    missing: tuple[int, ...]
+    covered: float
+    statistic: float
+    freedom: int
+    p: float
+
+
+def mode_counts(modes: ArrayLike, k: int) -> NDArray[np.int64]:
+    """Samples in each of ``k`` modes.
+
+    Raises:
+        ValueError: a mode is not one of 0 … k - 1.
+    """
+    numbers = np.asarray(modes)
+    if numbers.size and not (numbers.min() >= 0 and numbers.max() < k):
+        raise ValueError(f"modes must lie in [0, {k - 1}], got {numbers.min()} to {numbers.max()}")
+    return np.bincount(numbers, minlength=k).astype(np.int64)
+
+
+def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCoverage:
+    """Counts against known proportions: sum (O - E)² / E, with E = n p.
+
+    Args:
+        counts: ``(K,)`` samples in each mode, at least one sample.
+        proportions: ``(K,)`` >= 0, normalised here. A mode of proportion 0 that has samples is a p value of 0.
+
+    Raises:
+        ValueError: shapes differ, there is no sample, or proportions are not >= 0 with a positive sum.
+    """
+    seen, p = _pair(counts, proportions)
+    expected = p / p.sum() * seen.sum()
+    cells = _pooled(expected, seen, expected)
+    statistic = _pearson(*cells)
+    if (seen[p == 0] > 0).any():
+        statistic = np.inf
+    return _coverage(seen, p > 0, statistic, len(cells[0]) - 1)
+
+
+def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCoverage:
+    """Counts against those of a reference *sample*: the test of homogeneity of a 2 × K table, which knows that both are random.
+
+    Args:
+        counts: ``(K,)`` samples in each mode.
+        reference_counts: ``(K,)`` those of independent samples of the truth.
+
+    Raises:
+        ValueError: shapes differ, or a side has no sample.
+    """
+    seen, reference = _pair(counts, reference_counts)
+    n, m = seen.sum(), reference.sum()
+    share = (seen + reference) / (n + m)
+    a, b, pooled = _pooled(share * min(n, m), seen, reference, share)
+    statistic = _pearson(a, n * pooled) + _pearson(b, m * pooled)
+    return _coverage(seen, reference > 0, statistic, len(a) - 1)
+
+
+def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    a, b = np.asarray(counts, np.float64), np.asarray(other, np.float64)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(f"counts {a.shape} and what they are held against {b.shape} must be vectors of one length")
+    if not (a.sum() > 0 and b.sum() > 0 and a.min() >= 0 and b.min() >= 0):
+        raise ValueError("the modes of no samples cannot be tested: pass at least one sample, and proportions >= 0")
+    return a, b
+
+
+def _pooled(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
+    """``values`` summed over cells: modes from the rarest on, as many to a cell as give it an expected count of FEWEST."""
+    order = np.argsort(expected, kind="stable")
+    cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
+    for place, mode in enumerate(order):
+        cells[place] = cell
+        total += expected[mode]
+        if total >= FEWEST:
+            cell, total = cell + 1, 0.0
+    if total > 0 or cell == 0:  # what is left over joins the last full cell
+        cells = np.minimum(cells, max(cell - 1, 0))
+    return tuple(np.bincount(cells, weights=value[order]).astype(np.float64) for value in values)
+
+
+def _pearson(observed: FloatArray, expected: FloatArray) -> float:
+    known = expected > 0
+    return float((np.square(observed - expected)[known] / expected[known]).sum())
+
+
+def _coverage(seen: FloatArray, wanted: NDArray[np.bool_], statistic: float, freedom: int) -> ModeCoverage:
+    missing = tuple(np.flatnonzero(wanted & (seen == 0)).tolist())
+    covered = 1 - len(missing) / int(wanted.sum())
+    return ModeCoverage(seen.astype(np.int64), missing, covered, statistic, freedom, _tail(statistic, freedom))
+
+
+def _tail(statistic: float, freedom: int) -> float:
+    if np.isinf(statistic):
+        return 0.0
+    return float(chdtrc(freedom, statistic)) if freedom > 0 else 1.0

@@ -1,0 +1,63 @@
+"""Kernel matrices a tile at a time: sums over rows and columns, and how much is left without them (see ``kernel``).
+
+Memory is that of the features and of one tile, whatever the number of samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .moments import FloatArray, as_rows
+
+BLOCK = 1024
+"""Rows of a tile: 8 MB of kernel values."""
+
+
+def within(x: NDArray, block: int) -> tuple[FloatArray, float, float]:
+    """Of the kernel matrix of one set, without its diagonal: row means ``(n,)``, mean, and V."""
+    n = len(x)
+    sums, squares = np.zeros(n), 0.0
+    for i, rows in blocks(x, block):
+        for j, columns in blocks(x[: i.stop], block):  # the lower triangle: the matrix is symmetric
+            tile = cubic(rows, columns)
+            if i == j:
+                np.fill_diagonal(tile, 0)
+            sums[i] += tile.sum(axis=1)
+            squares += float(np.vdot(tile, tile)) * (1 if i == j else 2)
+            if i != j:
+                sums[j] += tile.sum(axis=0)
+    total = float(sums.sum())
+    v = (squares - 2 * float(sums @ sums) / (n - 2) + total**2 / ((n - 1) * (n - 2))) / (n * (n - 3))
+    return sums / (n - 1), total / (n * (n - 1)), max(v, 0.0)
+
+
+def across(x: NDArray, y: NDArray, block: int) -> tuple[FloatArray, FloatArray, float]:
+    """Of the kernel matrix between two sets: row means ``(n,)``, column means ``(m,)``, and V."""
+    n, m = len(x), len(y)
+    rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
+    for i, part in blocks(x, block):
+        for j, other in blocks(y, block):
+            tile = cubic(part, other)
+            rows[i] += tile.sum(axis=1)
+            columns[j] += tile.sum(axis=0)
+            squares += float(np.vdot(tile, tile))
+    centred = squares - float(rows @ rows) / m - float(columns @ columns) / n + float(rows.sum()) ** 2 / (n * m)
+    return rows / m, columns / n, max(centred / ((n - 1) * (m - 1)), 0.0)
+
+
+def cubic(x: FloatArray, y: FloatArray) -> FloatArray:
+    """k(x, y) = (x·y / d + 1)³ of rows: ``(n, m)``."""
+    inner = x @ y.T
+    inner /= x.shape[1]
+    inner += 1
+    return inner * inner * inner
+
+
+def blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
+    """Parts of ``x`` in float64, and where they lie."""
+    for start in range(0, len(x), block):
+        where = slice(start, min(start + block, len(x)))
+        yield where, as_rows(x[where])

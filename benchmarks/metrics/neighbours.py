@@ -1,0 +1,55 @@
+"""Squared distances to the nearest members of a set, a block of rows at a time: what manifold and memorisation metrics share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .moments import FloatArray
+
+BLOCK = 1024
+"""Rows of the distance matrix that exist at a time."""
+
+
+def square_distances(x: FloatArray, y: FloatArray, block: int = BLOCK) -> Iterator[tuple[slice, FloatArray]]:
+    """Rows of the ``(n, m)`` matrix |x_i - y_j|², as (which rows, values).
+
+    |x|² - 2 x·y + |y|² about the mean of ``y``; what rounding leaves of a distance of 0 is taken off, so that equal points are at 0.
+    """
+    centre = y.mean(axis=0)
+    y = y - centre
+    norms = np.einsum("ij,ij->i", y, y)
+    noise = 8 * np.finfo(np.float64).eps * np.sqrt(y.shape[1])
+    for start in range(0, len(x), block):
+        rows = x[start : start + block] - centre
+        own = np.einsum("ij,ij->i", rows, rows)[:, None]
+        square = rows @ y.T
+        square *= -2
+        square += own
+        square += norms
+        square[square <= noise * (own + norms.max(initial=0.0))] = 0.0
+        yield slice(start, start + len(rows)), square
+
+
+def nearest(x: FloatArray, y: FloatArray, k: int, *, same: bool = False, block: int = BLOCK) -> FloatArray:
+    """Squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.
+
+    Args:
+        x: ``(n, d)``.
+        y: ``(m, d)``, m >= k (m > k if ``same``).
+        k: how many.
+        same: ``x`` is ``y``, and a point is no neighbour of its own. A copy of it is.
+        block: rows at a time; changes memory only.
+
+    Raises:
+        ValueError: there are fewer than k neighbours.
+    """
+    if len(y) - same < k:
+        raise ValueError(f"a set of {len(y)} samples has no {k} neighbours of each: pass at least {k + same}")
+    found = np.empty((len(x), k))
+    for rows, square in square_distances(x, y, block):
+        if same:
+            square[np.arange(len(square)), np.arange(rows.start, rows.stop)] = np.inf
+        found[rows] = np.sort(np.partition(square, k - 1, axis=1)[:, :k], axis=1)
+    return found

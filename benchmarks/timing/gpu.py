@@ -1,0 +1,116 @@
+"""What NVML says of the GPU that is timed: clocks, temperature, throttling, other processes, energy. It changes nothing.
+
+NVML is the library behind nvidia-smi; its Python binding is the optional package nvidia-ml-py. What a card or a driver does not
+offer is None.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+REASONS = {
+    0x04: "power cap", 0x08: "hardware slowdown", 0x20: "heat (driver)", 0x40: "heat (hardware)", 0x80: "power brake",
+}  # fmt: skip
+"""Bits of the clocks' event reasons (nvml.h, nvmlClocksEventReason) that mean less than full speed; an idle GPU or set clocks do not."""
+STEADY = 0.05
+"""How much the SM clock may move, relative, while one cell is timed."""
+
+
+class GpuState(NamedTuple):
+    """One moment of a GPU; None for what it does not say.
+
+    Attributes:
+        reasons: bits of why the clocks are where they are.
+        temperature: degrees Celsius.
+        sm_clock: MHz.
+        power: W.
+        others: processes that compute on it beside this one.
+    """
+
+    reasons: int | None
+    temperature: float | None
+    sm_clock: float | None
+    power: float | None
+    others: int | None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The GPU that torch uses, as NVML sees it.
+
+    Attributes:
+        nvml: the module ``pynvml``.
+        handle: NVML's handle of the device.
+    """
+
+    nvml: Any
+    handle: Any
+
+    @classmethod
+    def of_torch(cls) -> Gpu | None:
+        """The current device of torch; None without a GPU, without nvidia-ml-py, or without a driver that answers."""
+        if not torch.cuda.is_available():
+            return None
+        try:
+            nvml = import_module("pynvml")
+            nvml.nvmlInit()
+            uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
+            return cls(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}"))
+        except Exception:  # NVML has an exception class a sentence; whatever it is, there are no counters
+            return None
+
+    def state(self) -> GpuState:
+        """The device as it is."""
+        nvml, handle = self.nvml, self.handle
+        return GpuState(
+            _asked(lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
+            _asked(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
+            _asked(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
+            _asked(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
+            _asked(lambda: _others([process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)])),
+        )
+
+    def joules(self) -> float | None:
+        """Energy since the driver was loaded, J; the counter moves every few hundredths of a second."""
+        return _asked(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
+
+    def about(self) -> dict[str, Any]:
+        """Driver version and enforced power limit in W."""
+        driver = _asked(self.nvml.nvmlSystemGetDriverVersion)
+        return {
+            "driver": driver.decode() if isinstance(driver, bytes) else driver,
+            "power_limit_w": _asked(lambda: self.nvml.nvmlDeviceGetEnforcedPowerLimit(self.handle) / 1e3),
+        }
+
+
+def gpu_doubts(states: list[GpuState]) -> list[str]:
+    """Why times that were taken while a GPU went through these states are not to be trusted; empty if they are."""
+    bits = 0
+    for state in states:
+        bits |= state.reasons or 0
+    doubts = [f"clocks lowered: {name}" for bit, name in REASONS.items() if bits & bit]
+    clocks = [state.sm_clock for state in states if state.sm_clock]
+    if clocks and max(clocks) - min(clocks) > STEADY * max(clocks):
+        doubts.append(f"SM clock between {min(clocks):.0f} and {max(clocks):.0f} MHz")
+    others = max((state.others or 0 for state in states), default=0)
+    return doubts + ([f"{others} other processes on the GPU"] if others else [])
+
+
+def _others(pids: list[int]) -> int:
+    """How many processes are not this one. In a container this process may go by a number of the host: then one of them is."""
+    return max(0, len(pids) - 1) if os.getpid() not in pids else sum(pid != os.getpid() for pid in pids)
+
+
+def _asked(question: Callable[[], T]) -> T | None:
+    with suppress(Exception):  # NVML_ERROR_NOT_SUPPORTED and its kin
+        return question()
+    return None

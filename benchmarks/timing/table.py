@@ -1,0 +1,49 @@
+"""``timing.csv``: one line per cell and batch size, for suites that time several. The result table has the first size only."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from ...results.files import read_json, write_text
+from ...results.record import Record
+from ...results.store import RunDir
+from ..suite import Timing
+
+CELL = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
+TIMES = (
+    "timing_batch_size", "timing_execution", "timing_device", "timing_device_name", "timing_threads", "ms_per_sample", "ms_low", "ms_high",
+    "ms_iqr", "wall_ms_per_sample", "model_ms_per_sample", "overhead", "peak_memory_mb", "joules_per_sample", "timing_rounds",
+    "timing_converged", "timing_flag", "timing_reason",
+)  # fmt: skip
+
+
+def timing_file(size: int, options: Timing) -> str:
+    """Name of the part with a cell's times at one batch size; the first size has the name that the result table reads."""
+    return "timing.json" if size == options.batch_size[0] else f"timing-{size}.json"
+
+
+def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
+    """Write ``timing.csv`` into the run directory, if more than one batch size is timed.
+
+    Args:
+        run: where the parts are.
+        cells: keys, in the order of the lines.
+        options: which batch sizes.
+    """
+    if not options.enabled or len(options.batch_size) == 1:
+        return
+    text, columns = io.StringIO(), CELL + TIMES
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for cell in cells:
+        for size in options.batch_size:
+            if row := _row(run, cell, timing_file(size, options)):
+                writer.writerow([row.get(column) for column in columns])
+    write_text(run.path / "timing.csv", text.getvalue())
+
+
+def _row(run: RunDir, cell: str, file: str) -> Record:
+    times = read_json(run.part(cell, file))
+    return {**(read_json(run.part(cell, "cell.json")) or {}), **times} if times else {}

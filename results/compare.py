@@ -1,0 +1,131 @@
+"""Comparisons: two runs cell by cell, or the samplers of a run with one of them, with intervals and a verdict per line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from .entries import Source, measured, read_source
+from .estimates import QUANTITIES, Quantity
+from .identity import check_estimators, check_sources
+from .judging import Line, judged
+from .pairing import Matches, against, match
+from .record import Record
+from .values import text
+
+MARGIN = 0.01
+"""Differences below this share of the baseline do not matter, unless the reader says otherwise."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        baseline, candidate: names of the two sides.
+        lines: one per pair of rows and metric.
+        unmatched: rows without a partner, in words.
+        others: metrics that both sides have but that were not asked for.
+    """
+
+    baseline: str
+    candidate: str
+    lines: tuple[Line, ...]
+    unmatched: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The lines as a table."""
+        return pd.DataFrame([asdict(line) for line in self.lines], columns=[field.name for field in fields(Line)])
+
+
+def compare(baseline: Path | str, candidate: Path | str, *, metrics: Sequence[str] = (), margin: float = MARGIN) -> Comparison:
+    """Compare two runs cell by cell.
+
+    Args:
+        baseline: run directory or table.
+        candidate: likewise.
+        metrics: columns to compare by; empty for the first of :data:`.estimates.QUANTITIES` that both have, ("all",) for all.
+        margin: share of the baseline's value, >= 0, that does not matter.
+
+    Raises:
+        ValueError: the two were not measured alike, share no cell, or lack a metric.
+    """
+    a, b = read_source(baseline), read_source(candidate)
+    return compared(a, b, paired_cells(a, b), metrics, margin)
+
+
+def compare_with(run: Path | str, sampler: str, *, metrics: Sequence[str] = (), margin: float = MARGIN) -> Comparison:
+    """Compare the rows of a run with those of one of its samplers, at the same model, budget, start, end and schedule.
+
+    Args:
+        run: run directory or table.
+        sampler: the baseline: registry name, or a curve's name in the report.
+        metrics: as in :func:`compare`.
+        margin: as in :func:`compare`.
+
+    Raises:
+        ValueError: no row is that sampler's, or the run lacks a metric.
+    """
+    source = read_source(run)
+    return compared(source, source, against(source.entries, sampler), metrics, margin, baseline=sampler)
+
+
+def paired_cells(a: Source, b: Source) -> Matches:
+    """The cells that two runs share.
+
+    Raises:
+        ValueError: there is none, or the two were not measured alike.
+    """
+    check_sources(a, b)
+    matches = match(a.entries, b.entries)
+    if not matches.pairs:
+        raise ValueError(f"{a} and {b} share no finished cell; compare runs of one suite, or the samplers of a run with --baseline SAMPLER")
+    for pair in matches.pairs:
+        check_estimators(*pair)
+    return matches
+
+
+def compared(a: Source, b: Source, matches: Matches, metrics: Sequence[str], margin: float, *, baseline: str = "") -> Comparison:
+    """The comparison of matched rows; see :func:`compare`.
+
+    Raises:
+        ValueError: an unknown metric, or one that the rows do not have; a margin below 0.
+    """
+    if not margin >= 0:
+        raise ValueError(f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more")
+    there = measured((a, b), QUANTITIES)
+    chosen = choose(metrics, there)
+    lines = judged([(pair, quantity) for quantity, pair in product(chosen, matches.pairs)], margin)
+    return Comparison(baseline or str(a), str(b), tuple(lines), _unmatched(matches), tuple(q.name for q in there if q not in chosen))
+
+
+def choose(metrics: Sequence[str], there: Sequence[Quantity]) -> list[Quantity]:
+    """The quantities that were asked for.
+
+    Raises:
+        ValueError: one of them is not there, or nothing is.
+    """
+    names = [q.name for q in there]
+    if not there:
+        raise ValueError("there is nothing to compare: no metric has values on both sides")
+    for name in metrics:
+        if name not in (*names, "all"):
+            raise ValueError(f"metric {name!r} has no values to compare; choose from {', '.join(names)}, or all")
+    return list(there) if "all" in metrics else [q for q in there if q.name in (metrics or names[:1])]
+
+
+def name_of(row: Record) -> str:
+    """A row in words: model, curve and budget."""
+    budget = text(row, "slot") or text(row, "steps")
+    return f"{text(row, 'model')}: {text(row, 'curve')}" + (f" at {budget}" if budget else "")
+
+
+def _unmatched(matches: Matches) -> tuple[str, ...]:
+    sides = (("baseline", matches.only_baseline), ("candidate", matches.only_candidate))
+    return tuple(f"{name_of(entry.record)} (only in the {side})" for side, entries in sides for entry in entries)

@@ -1,0 +1,128 @@
+r"""A measured value with what each sample contributes to it, and the difference of two of them from shared latents.
+
+To first order every quality metric is a mean over samples: value = truth + mean IF(x_i). Fréchet distances and KID come with their
+influence values; a root mean square r = sqrt(mean e²) has, by the delta method, IF_i = (e_i² - r²) / (2 r). So one formula serves them all:
+with N_a and N_b samples, of which the first n come from the same latents,
+
+    Var(value_b - value_a) = Var_a / N_a + Var_b / N_b - 2 n Cov_ab / (N_a N_b),
+
+where the covariance is that of the n shared samples. With N_a = N_b = n it is Var(IF_b - IF_a) / n; with n = 0, two independent runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .record import Record
+from .values import number
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A column that two rows can be compared by; lower is better in all of them.
+
+    Attributes:
+        name: column of the value.
+        se: column of its standard error.
+        key: array of ``influence.npz`` with one value per sample.
+        reference: array with one value per reference sample, where the reference side is a sample too; "" where it is fixed.
+        root: whether the arrays hold distances e_i, of which the value is the root mean square.
+        resolution: column that says how small a value can be told from 0; "" if there is none.
+        to_data: whether it measures a distance to the data, in which the model's own error is contained.
+        flag: column that says why the standard error is not to be trusted; "" if there is none.
+    """
+
+    name: str
+    se: str
+    key: str
+    reference: str = ""
+    root: bool = False
+    resolution: str = ""
+    to_data: bool = False
+    flag: str = ""
+
+
+QUANTITIES: tuple[Quantity, ...] = (
+    Quantity("fid_proxy", "fid_proxy_se", "influence", resolution="fid_proxy_floor_se", to_data=True, flag="fid_flag"),
+    Quantity("fd_conv", "fd_conv_se", "fd_conv", reference="fd_conv_reference", resolution="fid_proxy_floor_se", flag="fid_flag"),
+    Quantity("kid", "kid_se", "kid", reference="kid_reference", to_data=True),
+    Quantity("rmse", "rmse_se", "distance", root=True, resolution="rmse_resolution"),
+    Quantity("strong_error", "strong_error_se", "strong", root=True, resolution="strong_resolution"),
+)
+"""What can be compared, the first that a run has being the default."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A measured value.
+
+    Attributes:
+        value: the value.
+        se: its standard error; None if it is not known.
+        influence: ``(n,)`` first-order contribution of each sample, in the order of the samples; None if it was not kept.
+        reference: ``(m,)`` that of each reference sample, where the reference is a sample too.
+    """
+
+    value: float
+    se: float | None
+    influence: NDArray[np.float64] | None = None
+    reference: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``b - a`` of two estimates.
+
+    Attributes:
+        value: the difference.
+        se: its standard error; None if it is not known.
+        paired: on how many samples from the same latents it rests; 0 for two independent runs.
+    """
+
+    value: float
+    se: float | None
+    paired: int
+
+
+def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) -> Estimate | None:
+    """What a row and its ``influence.npz`` say of a quantity; None if the row has no value."""
+    value = number(row, quantity.name)
+    if value is None:
+        return None
+    influence, reference = (
+        None if key not in arrays else np.asarray(arrays[key], np.float64) for key in (quantity.key, quantity.reference)
+    )
+    if quantity.reference and reference is None:  # one side alone would understate the error
+        influence = None
+    if quantity.root and influence is not None:
+        influence = (np.square(influence) - value**2) / (2 * value) if value > 0 else np.zeros_like(influence)
+    return Estimate(value, number(row, quantity.se), influence, reference)
+
+
+def difference(a: Estimate, b: Estimate, *, same_latents: bool) -> Difference:
+    """``b - a`` and its standard error: paired where both kept what each sample contributes, from both standard errors elsewhere."""
+    value = b.value - a.value
+    if same_latents and a.influence is not None and b.influence is not None:
+        sides = [(a.influence, b.influence)]
+        if a.reference is not None and b.reference is not None:
+            sides.append((a.reference, b.reference))
+        variance = sum(_variance(*side) for side in sides)
+        return Difference(value, math.sqrt(variance) if math.isfinite(variance) else None, min(map(len, sides[0])))
+    known = a.se is not None and b.se is not None
+    return Difference(value, math.hypot(a.se, b.se) if known else None, 0)  # pyright: ignore[reportArgumentType]
+
+
+def _variance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Variance of mean b - mean a, the first min(len) entries being pairs; not finite for fewer than two."""
+    n = min(len(a), len(b))
+    if n < 2:
+        return math.nan
+    if len(a) == len(b):
+        return float((b - a).var(ddof=1)) / n
+    covariance = float(np.cov(a[:n], b[:n])[0, 1])
+    return max(0.0, float(a.var(ddof=1)) / len(a) + float(b.var(ddof=1)) / len(b) - 2 * n * covariance / (len(a) * len(b)))

@@ -1,0 +1,149 @@
+"""A gate for continuous integration: is the candidate worse than the baseline by more than a margin, in quality or in time?
+
+Both questions are one-sided tests of "worse by the margin at most", corrected by Holm over all lines of the gate, so that a change without
+effect is stopped in one run out of twenty at most. A line passes if "worse by the margin or more" can be rejected instead; else it is
+inconclusive, which stops nothing and is counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+from .compare import choose, name_of, paired_cells
+from .entries import Entry, Source, measured, read_source
+from .estimates import QUANTITIES, Quantity, difference
+from .judging import absolute_margin, evidence_of, no_verdict
+from .pairing import Matches, Pair, match
+from .text import short
+from .verdict import LEVEL, Evidence, holm
+from .walltime import NoRatio, time_ratio
+
+Outcome = Literal["passed", "regression", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a gate.
+
+    Attributes:
+        row: which cell.
+        what: a metric, "time" or "status".
+        outcome: what was found.
+        detail: the numbers, or the reason why nothing could be said.
+    """
+
+    row: str
+    what: str
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """All checks of a gate."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing became worse by more than its margin."""
+        return not self.having("regression")
+
+    def having(self, outcome: Outcome) -> list[Check]:
+        """The checks with one outcome."""
+        return [check for check in self.checks if check.outcome == outcome]
+
+
+def gate(
+    baseline: Path | str, candidate: Path | str, *, quality_margin: float = 0.01, time_margin: float | None = 0.05,
+    metrics: Sequence[str] = ("all",),
+) -> GateReport:  # fmt: skip
+    """Check that a run is no worse than a baseline run.
+
+    Args:
+        baseline: run directory or table.
+        candidate: likewise.
+        quality_margin: share of the baseline's value, >= 0, by which a metric may rise.
+        time_margin: share by which the median time may rise, >= 0; None leaves times alone.
+        metrics: columns to check; ("all",) for those that both runs have.
+
+    Raises:
+        ValueError: the runs were not measured alike, share no cell, or have times from different machines or settings.
+    """
+    a, b = read_source(baseline), read_source(candidate)
+    matches = paired_cells(a, b)
+    quantities = choose(metrics, measured((a, b), QUANTITIES))
+    drafts = [draft for q, pair in product(quantities, matches.pairs) if (draft := _quality(pair, q, quality_margin))]
+    if time_margin is not None:
+        drafts += [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
+    return GateReport((*_concluded(drafts), *_lost(matches, b)))
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A check before the correction over all of them."""
+
+    row: str
+    what: str
+    detail: str
+    evidence: Evidence | None
+
+
+def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
+    a, b = (entry.estimate(quantity) for entry in pair)
+    if a is None or b is None:
+        return None
+    gap = difference(a, b, same_latents=pair.same_latents)
+    reason = no_verdict(pair, quantity, gap)
+    evidence = evidence_of(gap, absolute_margin(pair, quantity, a, share), reason)
+    detail = f"{short(a.value)} → {short(b.value)}" + (f" ± {short(gap.se, 2)}" if gap.se is not None else "")
+    return _Draft(name_of(pair.candidate.record), quantity.name, f"{detail}{f' ({reason})' if reason else ''}", evidence)
+
+
+def _time(pair: Pair, share: float) -> _Draft | None:
+    """The time of a pair; None where one of the two was not timed.
+
+    Raises:
+        ValueError: the times were not taken alike.
+    """
+    if not (pair.baseline.timing and pair.candidate.timing):
+        return None
+    ratio, name = time_ratio(pair.baseline.timing, pair.candidate.timing), name_of(pair.candidate.record)
+    if isinstance(ratio, NoRatio):
+        if ratio.mismatch:
+            raise ValueError(f"the times of {name} cannot be compared: {ratio.reason}; time both runs alike, or give --no-time")
+        return _Draft(name, "time", ratio.reason, None)
+    low, high = ratio.ends
+    return _Draft(name, "time", f"× {short(ratio.value)} [{short(low)}, {short(high)}]", Evidence(ratio.log, ratio.se, math.log1p(share)))
+
+
+def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
+    tested = [draft.evidence for draft in drafts if draft.evidence is not None]
+    beyond, within = iter(holm([e.p_beyond for e in tested])), iter(holm([e.p_within for e in tested]))
+    checks = []
+    for draft in drafts:
+        outcome: Outcome = "inconclusive"
+        if draft.evidence is not None:
+            worse, fine = next(beyond) <= LEVEL, next(within) <= LEVEL
+            outcome = "regression" if worse else "passed" if fine else "inconclusive"
+        checks.append(Check(draft.row, draft.what, outcome, draft.detail))
+    return checks
+
+
+def _lost(matches: Matches, candidate: Source) -> list[Check]:
+    """Cells that the baseline finished and the candidate did not: failed or diverged ones are regressions, absent ones say nothing."""
+    without = match(matches.only_baseline, [Entry(row) for row in candidate.failed])
+    lost = [_failure(pair) for pair in without.pairs]
+    return lost + [Check(name_of(entry.record), "status", "inconclusive", "not in the candidate") for entry in without.only_baseline]
+
+
+def _failure(pair: Pair) -> Check:
+    row = pair.candidate.record
+    reason = f": {row['reason']}" if row.get("reason") else ""
+    outcome: Outcome = "regression" if row["status"] in ("failed", "diverged") else "inconclusive"
+    return Check(name_of(pair.baseline.record), "status", outcome, f"ok → {row['status']}{reason}")

@@ -1,0 +1,102 @@
+r"""From a difference and its standard error to a verdict that a whole table can stand behind.
+
+Two tests a line, each on the normal distribution of d / se, where d > 0 is worse:
+
+    difference     H0: d = 0             p = 2 Phi(-|d| / se)
+    equivalence    H0: |d| >= margin     p = Phi(-(margin - |d|) / se)          (two one-sided tests: Schuirmann 1987)
+
+and both families corrected over the table by Holm's step-down method (Holm 1979), which keeps the chance of any false claim in the table
+at the level, whatever the lines have in common.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+LEVEL = 0.05
+"""Chance of any false claim in a table."""
+
+Verdict = Literal["better", "worse", "equivalent", "inconclusive", "no verdict"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a verdict is made from.
+
+    Attributes:
+        difference: candidate less baseline; positive is worse.
+        se: its standard error, >= 0.
+        margin: largest difference that does not matter, >= 0; 0 leaves nothing to be equivalent.
+    """
+
+    difference: float
+    se: float
+    margin: float
+
+    @property
+    def identical(self) -> bool:
+        """Whether the two are the same numbers, sample by sample: equivalent at any margin."""
+        return self.difference == 0 and self.se == 0
+
+    @property
+    def p_difference(self) -> float:
+        """Two-sided p value of no difference."""
+        return min(1.0, 2 * upper_tail(abs(self.difference), self.se))
+
+    @property
+    def p_equivalence(self) -> float:
+        """P value of a difference as large as the margin: the larger of two one-sided ones."""
+        if self.identical:
+            return 0.0
+        return upper_tail(self.margin - abs(self.difference), self.se) if self.margin > 0 else 1.0
+
+    @property
+    def p_beyond(self) -> float:
+        """One-sided p value of being worse by the margin at most: small where the candidate is worse by more."""
+        return upper_tail(self.difference - self.margin, self.se)
+
+    @property
+    def p_within(self) -> float:
+        """One-sided p value of being worse by the margin or more: small where the candidate is at least nearly as good."""
+        return 0.0 if self.identical else upper_tail(self.margin - self.difference, self.se)
+
+
+def upper_tail(excess: float, se: float) -> float:
+    """Phi(-excess / se). Without error the sign decides, and 0 is no excess."""
+    if se == 0:
+        return 0.0 if excess > 0 else 1.0
+    return 0.5 * math.erfc(excess / se / math.sqrt(2))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values, in the same order: reject where one is at most the level, and the family-wise error is at most that.
+
+    The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1.
+    """
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def verdicts(evidence: Sequence[Evidence | None], level: float = LEVEL) -> list[Verdict]:
+    """The verdict of each line of a table; a line without evidence gets "no verdict" and does not count as a test.
+
+    A difference that is real but shown to be within the margin is "equivalent": the margin says what does not matter.
+    """
+    tested = [item for item in evidence if item is not None]
+    different, equivalent = (holm([getattr(item, p) for item in tested]) for p in ("p_difference", "p_equivalence"))
+    adjusted = iter(zip(different, equivalent, strict=True))
+    return ["no verdict" if item is None else _verdict(item, *next(adjusted), level) for item in evidence]
+
+
+def _verdict(item: Evidence, p_difference: float, p_equivalence: float, level: float) -> Verdict:
+    if p_equivalence <= level:
+        return "equivalent"
+    if p_difference <= level:
+        return "better" if item.difference < 0 else "worse"
+    return "inconclusive"

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samplerbench.results.estimates import QUANTITIES, Estimate, difference, estimate_of
+
+BY_NAME = {quantity.name: quantity for quantity in QUANTITIES}
+
+
+def of(values, reference=None):
+    values = np.asarray(values, float)
+    return Estimate(float(values.mean()), float(values.std(ddof=1)) / len(values) ** 0.5, values - values.mean(), reference)
+
+
+@given(st.integers(2, 40), st.integers(0, 2**31))
+def test_equal_samples_pair_as_the_mean_of_differences(n, seed):
+    a, b = np.random.default_rng(seed).normal(size=(2, n))
+    gap = difference(of(a), of(b), same_latents=True)
+    assert gap.value == pytest.approx((b - a).mean(), abs=1e-12)
+    assert gap.se == pytest.approx((b - a).std(ddof=1) / n**0.5, rel=1e-9, abs=1e-12)
+    assert gap.paired == n
+
+
+def test_other_latents_add_their_variances():
+    a, b = np.random.default_rng(0).normal(size=(2, 50))
+    gap = difference(of(a), of(b), same_latents=False)
+    assert gap.se == pytest.approx(np.hypot(of(a).se, of(b).se))
+    assert gap.paired == 0
+
+
+def test_a_sampler_against_itself_differs_by_nothing():
+    a = of(np.random.default_rng(0).normal(size=50))
+    gap = difference(a, a, same_latents=True)
+    assert (gap.value, gap.se) == (0.0, 0.0)
+
+
+def test_runs_of_different_lengths_have_the_error_that_repetition_measures():
+    """400 repetitions of 300 and 120 correlated samples, the first 120 shared."""
+    rng = np.random.default_rng(1)
+    gaps = []
+    for _ in range(400):
+        shared = rng.normal(size=300)
+        a, b = shared + 0.3 * rng.normal(size=300), (shared + 0.3 * rng.normal(size=300))[:120]
+        gaps.append(difference(of(a), of(b), same_latents=True))
+    true = np.std([gap.value for gap in gaps])
+    assert np.mean([gap.se for gap in gaps]) == pytest.approx(true, rel=0.12)
+    assert {gap.paired for gap in gaps} == {120}
+
+
+def test_rmse_follows_the_delta_method():
+    e = np.abs(np.random.default_rng(0).normal(size=200))
+    rmse = np.sqrt(np.mean(e**2))
+    found = estimate_of({"rmse": rmse, "rmse_se": 1.0}, {"distance": e}, BY_NAME["rmse"])
+    moved = 1e-6
+    weights = np.full(200, (1 - moved) / 200)
+    weights[7] += moved  # the influence of a sample is the derivative in its weight
+    assert found.influence[7] == pytest.approx((np.sqrt(weights @ e**2) - rmse) / moved, rel=1e-4)
+    assert found.influence.std(ddof=1) / 200**0.5 == pytest.approx((e**2).std(ddof=1) / (2 * rmse * 200**0.5), rel=1e-12)
+
+
+def test_perfect_samples_have_an_rmse_without_error():
+    found = estimate_of({"rmse": 0.0, "rmse_se": 0.0}, {"distance": np.zeros(5)}, BY_NAME["rmse"])
+    assert not found.influence.any()
+
+
+def test_the_reference_side_counts_and_its_absence_unpairs():
+    quantity, (a, b, ra, rb) = BY_NAME["fd_conv"], np.random.default_rng(0).normal(size=(4, 30))
+    rows = [{"fd_conv": 1.0, "fd_conv_se": 0.1}, {"fd_conv": 2.0, "fd_conv_se": 0.2}]
+    both = [estimate_of(row, {"fd_conv": x, "fd_conv_reference": r}, quantity) for row, x, r in zip(rows, (a, b), (ra, rb), strict=True)]
+    paired = difference(*both, same_latents=True)
+    assert paired.se == pytest.approx(np.sqrt(((b - a).var(ddof=1) + (rb - ra).var(ddof=1)) / 30))
+    alone = [estimate_of(row, {"fd_conv": x}, quantity) for row, x in zip(rows, (a, b), strict=True)]
+    assert difference(*alone, same_latents=True).paired == 0
+    assert difference(*alone, same_latents=True).se == pytest.approx(np.hypot(0.1, 0.2))
+
+
+def test_unknown_errors_stay_unknown():
+    assert difference(Estimate(1.0, None), Estimate(2.0, 0.1), same_latents=True).se is None
+    one = Estimate(1.0, None, np.zeros(1))
+    assert difference(one, one, same_latents=True).se is None
+    assert estimate_of({"kid": None}, {}, BY_NAME["kid"]) is None

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from runs import add, make_run
+
+from samplerbench.results.files import write_json
+from samplerbench.results.gate import gate
+
+TIMES = np.linspace(1.0, 1.02, 12)
+
+
+def two(tmp_path, *, shift=0.0, slower=1.0, spread=0.01, candidate=None):
+    rng = np.random.default_rng(0)
+    shared, own = rng.normal(size=(2, 300))
+    a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b", **(candidate or {}))
+    add(a, influence=2 + shared, times=TIMES)
+    add(b, influence=2 + shift + shared + spread * own, times=TIMES * slower)
+    return a, b
+
+
+def outcomes(report):
+    return {check.what: check.outcome for check in report.checks}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, {"fid_proxy": "passed", "time": "passed"}),
+        ({"shift": 0.1}, {"fid_proxy": "regression", "time": "passed"}),
+        ({"shift": -0.1}, {"fid_proxy": "passed", "time": "passed"}),
+        ({"shift": 0.1, "spread": 3.0}, {"fid_proxy": "inconclusive", "time": "passed"}),
+        ({"slower": 1.2}, {"fid_proxy": "passed", "time": "regression"}),
+        ({"slower": 0.8}, {"fid_proxy": "passed", "time": "passed"}),
+    ],
+)
+def test_only_what_is_worse_by_more_than_the_margin_is_stopped(tmp_path, change, expected):
+    a, b = two(tmp_path, **change)
+    report = gate(a.path, b.path)
+    assert outcomes(report) == expected
+    assert report.passed == ("regression" not in expected.values())
+
+
+def test_the_same_numbers_pass_at_any_margin(tmp_path):
+    a, _ = two(tmp_path)
+    add(a, "negative", influence=np.random.default_rng(3).normal(size=50) - 1)  # no share of which is a margin
+    report = gate(a.path, a.path, quality_margin=0.0, time_margin=None)
+    assert {check.outcome for check in report.checks} == {"passed"}
+    assert len(report.checks) == 2
+
+
+def test_margins_are_the_users(tmp_path):
+    a, b = two(tmp_path, shift=0.1, slower=1.2)
+    assert gate(a.path, b.path, quality_margin=0.2, time_margin=0.5).passed
+    assert outcomes(gate(a.path, b.path, quality_margin=0.2, time_margin=None)) == {"fid_proxy": "passed"}
+
+
+def test_a_cell_that_fails_now_is_a_regression_and_one_that_is_gone_is_not(tmp_path):
+    a, b = two(tmp_path)
+    rng = np.random.default_rng(1)
+    for sampler in ("euler", "ddpm"):
+        add(a, sampler, influence=rng.normal(size=300))
+    cell = add(b, "euler")
+    write_json(b.part(cell, "quality.json"), {"status": "diverged", "reason": "3 samples are not finite"})
+    lost = {check.row: (check.outcome, check.detail) for check in gate(a.path, b.path).checks if check.what == "status"}
+    assert lost == {
+        "gmm-2d: euler at 10": ("regression", "ok → diverged: 3 samples are not finite"),
+        "gmm-2d: ddpm at 10": ("inconclusive", "not in the candidate"),
+    }
+
+
+def test_times_of_another_machine_are_refused_unless_left_out(tmp_path):
+    a, b = two(tmp_path, candidate={"machine": "cpu B"})
+    with pytest.raises(ValueError, match="device name differs: cpu A and cpu B; time both runs alike, or give --no-time"):
+        gate(a.path, b.path)
+    assert gate(a.path, b.path, time_margin=None).passed
+
+
+def test_a_change_without_effect_is_rarely_stopped(tmp_path):
+    """300 null gates of 10 cells each, by their p values: the share that is stopped is below the level."""
+    from samplerbench.results.verdict import LEVEL, Evidence, holm
+
+    rng = np.random.default_rng(0)
+    stopped = [min(holm([Evidence(d, 1.0, 0.0).p_beyond for d in rng.normal(size=10)])) <= LEVEL for _ in range(300)]
+    assert np.mean(stopped) < LEVEL + 3 * (LEVEL * (1 - LEVEL) / 300) ** 0.5

@@ -1,0 +1,66 @@
+import math
+
+import numpy as np
+import pytest
+
+from samplerbench.results.walltime import NoRatio, log_median, time_ratio
+
+CONDITIONS = {"timing_device": "cpu", "timing_threads": 1, "timing_batch_size": 32}
+
+
+def timed(times, **conditions):
+    return {**CONDITIONS, "raw_total_ms": list(times), **conditions}
+
+
+def test_ratio_of_medians_and_its_reciprocal():
+    a, b = [10.0, 11, 12, 13, 14, 15, 16], [20.0, 22, 24, 26, 28, 30, 32]
+    there, back = time_ratio(timed(a), timed(b)), time_ratio(timed(b), timed(a))
+    assert there.value == pytest.approx(2)
+    assert there.value * back.value == pytest.approx(1)
+    assert there.ends == pytest.approx(tuple(1 / end for end in reversed(back.ends)))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_the_unit_of_time_does_not_matter(scale):
+    a, b = np.random.default_rng(0).gamma(50, size=(2, 9))
+    assert time_ratio(timed(a), timed(b)).se == pytest.approx(time_ratio(timed(a * scale), timed(b * scale)).se)
+
+
+@pytest.mark.parametrize("n", [7, 10, 30])
+def test_interval_covers_the_true_ratio_of_skewed_times(n):
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(600):
+        low, high = time_ratio(timed(np.exp(0.2 * rng.normal(size=n))), timed(1.5 * np.exp(0.2 * rng.normal(size=n)))).ends
+        covered += low <= 1.5 <= high
+    assert 0.92 <= covered / 600 <= 0.99
+
+
+def test_standard_error_comes_from_the_order_statistics():
+    """n = 9: c = 2, P(B <= 1) = 10 / 512, z = 2.063."""
+    log, se = log_median([math.exp(k) for k in range(9)])
+    assert log == pytest.approx(4)
+    assert se == pytest.approx(6 / (2 * 2.0628), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "part"),
+    [
+        ({"timing_device": "cuda"}, "device differs: cpu and cuda"),
+        ({"timing_device_name": "B"}, "device name differs: None and B"),
+        ({"timing_threads": 2}, "threads differs: 1 and 2"),
+        ({"timing_batch_size": 64}, "batch size differs: 32 and 64"),
+        ({"timing_execution": "compile"}, "execution differs"),
+    ],
+)
+def test_times_under_other_conditions_are_refused_by_name(conditions, part):
+    times = [1.0] * 8
+    found = time_ratio(timed(times), timed(times, **conditions))
+    assert found.mismatch
+    assert part in found.reason
+
+
+def test_too_little_to_go_by_is_said():
+    assert time_ratio(timed([1.0] * 5), timed([1.0] * 8)) == NoRatio("fewer than 6 times")
+    assert time_ratio({}, timed([1.0] * 8)) == NoRatio("no raw times")
+    assert time_ratio(timed([1.0] * 8), timed([1.0] * 8, timing_flag="preempted")) == NoRatio("flagged: preempted")
