@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..models import Denoiser
-from ..results.files import read_json, write_json
 from ..samplers import GridSampler, NoNoise, SampleNoise, Source, integrate, karras, make
 from ..samplers.schedules import schedule
-from ..samplers.schedules.search import Matrix, Searched, euler_costs
+from ..samplers.schedules.search import Searched, euler_costs
 from .meter import Meter
-from .spec import canonical
+from .remember import remembered
 
 SEARCH_IDS = 2**30
 """Sample numbers from here on belong to schedule searches: no scored or converged sample has them."""
@@ -86,17 +85,11 @@ class Search:
         key = {k: v for k, v in asdict(self).items() if k != "weight"}  # the costs do not depend on it
         key |= {"model": model.name, "identity": model.identity, "sigma_min": model.sigma_min, "sigma_max": model.sigma_max}
         key |= {"dtype": str(model.dtype), "seed": _SEED, "version": _VERSION}
-        path = cache and cache / f"gits-{hashlib.sha256(canonical(key).encode()).hexdigest()[:16]}.json"
-        stored = read_json(path) if path else None
-        if not isinstance(stored, dict) or stored.get("key") != key:
-            levels, cost, evaluations = self._measure(model, device)
-            stored = {"key": key, "levels": levels, "cost": cost.tolist(), "evaluations": evaluations}
-            if path:
-                write_json(path, stored)
+        stored = remembered(cache, "gits", key, lambda: self._measure(model, device))
         return Searched(tuple(stored["levels"]), np.array(stored["cost"]), self.weight, stored["evaluations"])
 
     @torch.no_grad()
-    def _measure(self, model: Denoiser, device: str) -> tuple[tuple[float, ...], Matrix, int]:
+    def _measure(self, model: Denoiser, device: str) -> dict[str, Any]:
         """The fine grid, the cost of every jump on it, and the evaluations that this took, all latents together."""
         grid = karras(self.teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
         ids = torch.arange(SEARCH_IDS, SEARCH_IDS + self.latents, device=device)
@@ -109,7 +102,7 @@ class Search:
         cost = euler_costs(states, slopes, grid.sigma)
         if not np.isfinite(cost).all():
             raise ValueError(f"gits: the trajectories of {self.teacher} on model {model.name} are not finite; choose another teacher")
-        return grid.sigma, cost, meter.rows
+        return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}
 
 
 def default_cache() -> Path:

@@ -130,7 +130,7 @@ def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
     """The table of one run or of several.
 
     Args:
-        paths: run directories, finished or not, or ``table.csv`` and ``table.parquet`` files. With several, a column ``run`` says
+        paths: run directories, finished or not, folders with a ``table.csv``, or ``table.csv`` and ``table.parquet`` files. With several, a column ``run`` says
             where a row came from. The column ``cell`` names the folder of a row's parts.
 
     Raises:
@@ -158,6 +158,8 @@ def run_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _frame(path: Path) -> pd.DataFrame:
+    if not (path / "parts").is_dir() and (path / "table.csv").is_file():  # what is left of a run when its samples are gone
+        path = path / "table.csv"
     if path.is_file() and path.suffix == ".csv":
         return ResultTable.from_csv(path).frame
     if path.is_file() and path.suffix == ".parquet":

@@ -1,6 +1,9 @@
-"""The table in a terminal: who is best at each budget, readable at 80 columns and without colour."""
+"""The table in a terminal: who is best at each budget, readable at 80 columns, without colour and in plain ASCII."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from rich import box
@@ -9,75 +12,142 @@ from rich.table import Table
 from rich.text import Text
 
 from .curves import problems
+from .marks import SYMBOLS, Marks
 from .record import Record
+from .spark import ASCII, BLOCKS, ends_of, spark
 from .table import ResultTable
 from .text import short
 from .values import number, rows_of, text
 
 SHORT_STATUS = {"failed": "failed", "diverged": "diverg.", "skipped": "skipped", "missing": "…"}
-_NAME, _CELL = 22, 9
+PLAIN = str.maketrans({"·": ".", "…": "~", "–": "-", "†": "!", "▲": "+", "▼": "-", **dict(zip(BLOCKS, ASCII, strict=True))})
+"""What stands for the letters here where a terminal has ASCII only."""
+_NAME, _CELL, _SPARK = 20, 9, 12
+_WIDE = 60
+"""Letters across from which on there is room for spark-lines."""
 
 
-def print_table(table: ResultTable, console: Console, *, metric: str = "fid_proxy") -> None:
-    """Print a ranking for each model: a line for each sampler, a column for each budget.
+@dataclass(frozen=True)
+class Ranking:
+    """The rows of one problem, to be printed.
 
-    The smallest value of a column has a star. Samplers are ordered by their value at the largest budget. Budgets that do not fit the
-    width are left out, evenly, and counted; the first and the last always stay.
+    Attributes:
+        title: name of the problem.
+        metric: column to rank by.
+        cells: rows by curve and budget; of several the one with the most evaluations.
+        marks: verdicts against a baseline.
+    """
+
+    title: str
+    metric: str
+    cells: Mapping[tuple[str, int], Record]
+    marks: Marks
+
+    @classmethod
+    def of(cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks) -> Ranking:
+        """The ranking of a part of :func:`.curves.problems`."""
+        placed = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
+        return cls(title, metric, {(text(row, "curve"), int(slot)): row for row, slot in placed if slot is not None}, marks)
+
+    @property
+    def slots(self) -> list[int]:
+        """The budgets, ascending."""
+        return sorted({slot for _, slot in self.cells})
+
+    @property
+    def curves(self) -> list[str]:
+        """The curves, by their value at the largest budget, then at the one before, …; a missing value is worst."""
+        return sorted(
+            {curve for curve, _ in self.cells}, key=lambda curve: [float("inf") if v is None else v for v in self.values(curve)[::-1]]
+        )
+
+    def value(self, curve: str, slot: int) -> float | None:
+        """A measured value."""
+        row = self.cells.get((curve, slot), {})
+        return number(row, self.metric) if row.get("status") == "ok" else None
+
+    def values(self, curve: str) -> list[float | None]:
+        """A curve's values, by budget."""
+        return [self.value(curve, slot) for slot in self.slots]
+
+    def cell(self, curve: str, slot: int, best: float | None) -> Text:
+        """A value with its flag, a star if it is the best of its column, and the verdict."""
+        row = self.cells.get((curve, slot))
+        if row is None:
+            return Text("·", style="dim")
+        value = self.value(curve, slot)
+        if value is None:
+            return Text(SHORT_STATUS.get(text(row, "status"), "–"), style="dim")
+        flag = "†" if self.metric.startswith("fid") and row.get("fid_flag") else ""
+        mark = SYMBOLS[self.marks.get((text(row, "model"), curve, slot), "no verdict")] or " " * bool(self.marks)
+        return Text(f"{short(value)}{flag}*{mark}", style="bold green") if value == best else Text(f"{short(value)}{flag} {mark}")
+
+    def table(self, width: int, plain: bool) -> tuple[Table, int]:
+        """The ranking as a table no wider than ``width``, and how many budgets have no column there."""
+        strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
+        room = _CELL + bool(self.marks)
+        shown = _spread(self.slots, max(2, (width - _NAME - len(strips) - 1) // room))
+        best = {slot: min((v for curve in self.curves if (v := self.value(curve, slot)) is not None), default=None) for slot in shown}
+        ends = ends_of(value for curve in self.curves for value in self.values(curve))
+        lines = [
+            (
+                Text(curve),
+                Text(spark([self.value(curve, slot) for slot in strips], ends)),
+                *(self.cell(curve, slot, best[slot]) for slot in shown),
+            )
+            for curve in self.curves
+        ]
+        names = max(map(len, self.curves), default=0)
+        free = width - (room + 2) * len(shown) - len(strips) - 3  # names take what numbers leave
+        grid = Table(title=_said(Text(self.title), plain), title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+        grid.box = None if plain else box.SIMPLE
+        grid.add_column("sampler", width=max(_NAME, min(1 + names, free)) - 1, no_wrap=True, overflow="crop" if plain else "ellipsis")
+        grid.add_column("", width=len(strips), no_wrap=True)
+        for slot in shown:
+            grid.add_column(str(slot), justify="right", no_wrap=True, min_width=room - 2)
+        for line in lines:
+            grid.add_row(*(_said(cell, plain) for cell in line))
+        return grid, len(self.slots) - len(shown)
+
+
+def print_table(table: ResultTable, console: Console, *, metric: str = "fid_proxy", baseline: str = "", marks: Marks | None = None) -> None:
+    """Print a ranking for each model: a line for each sampler with its spark-line, a column for each budget.
+
+    The smallest value of a column has a star. Samplers are ordered by their value at the largest budget. Spark-lines are on the
+    logarithmic scale of their model. Budgets that do not fit the width are left out, evenly, and counted; the first and the last
+    always stay. Where the console has ASCII only, or is a dumb terminal, everything is written in ASCII.
 
     Args:
         table: what to print.
         console: where to.
         metric: column to rank by; lower is better.
+        baseline: name of the baseline that ``marks`` belong to.
+        marks: verdicts against it (:func:`.marks.verdicts_of`).
     """
+    plain = console.options.ascii_only or console.is_dumb_terminal
     for title, rows in problems(table.frame):
-        ranking, hidden = _ranking(title, rows, metric, console.width)
+        ranking, hidden = Ranking.of(title, rows, metric, marks or {}).table(console.width, plain)
         console.print(ranking, end="")
-        note = f"{metric} by NFE budget, lower is better; * best, † interval flagged" + (f"; budgets not shown: {hidden}" if hidden else "")
-        console.print(Text(note, style="dim"), end="\n\n")
-    not_ok = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
-    if len(not_ok):
-        console.print(Text("Rows without results: " + ", ".join(f"{count} {status}" for status, count in not_ok.items()), style="dim"))
+        notes = [f"{metric} by NFE budget, lower is better; * best, † interval flagged"]
+        notes += [f"▲ better, ▼ worse than {baseline}, = no matter, ? inconclusive"] if marks else []
+        notes += [f"budgets not shown: {hidden}"] if hidden else []
+        console.print(_said(Text("; ".join(notes), style="dim"), plain), end="\n\n")
+    counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
+    if len(counts):
+        console.print(Text("Rows without results: " + ", ".join(f"{count} {status}" for status, count in counts.items()), style="dim"))
 
 
-def _ranking(title: str, rows: pd.DataFrame, metric: str, width: int) -> tuple[Table, int]:
-    cells = {(text(row, "curve"), slot): row for row in rows_of(rows.sort_values("nfe")) if (slot := number(row, "slot")) is not None}
-    slots = sorted({slot for _, slot in cells})
-    shown = _spread(slots, max(2, (width - _NAME) // _CELL))
-    best = {slot: min(values, default=None) for slot in shown for values in [_values(cells, slot, metric)]}
-    ranking = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    curves = sorted({curve for curve, _ in cells}, key=lambda curve: _rank(curve, cells, slots, metric))
-    room = max(_NAME, min(1 + max(map(len, curves), default=0), width - (_CELL + 2) * len(shown)))  # names take what numbers leave
-    ranking.add_column("sampler", width=room - 1, no_wrap=True, overflow="ellipsis")
-    for slot in shown:
-        ranking.add_column(f"{slot:.0f}", justify="right", no_wrap=True, min_width=_CELL - 2)
-    for curve in curves:
-        ranking.add_row(Text(curve), *(_shown(cells.get((curve, slot)), metric, best[slot]) for slot in shown))
-    return ranking, len(slots) - len(shown)
+def _said(words: Text, plain: bool) -> Text:
+    """``words`` as the console can write them; what ASCII has nothing for becomes an escape."""
+    if plain:
+        words = Text(words.plain.translate(PLAIN).encode("ascii", "backslashreplace").decode(), style=words.style)
+    return words
 
 
-def _values(cells: dict[tuple[str, float], Record], slot: float, metric: str) -> list[float]:
-    values = (number(row, metric) for (_, at), row in cells.items() if at == slot and row["status"] == "ok")
-    return [value for value in values if value is not None]
-
-
-def _rank(curve: str, cells: dict[tuple[str, float], Record], slots: list[float], metric: str) -> tuple[float, ...]:
-    """Sort key: the value at the largest budget, then at the one before, …; a missing value is worst."""
-    values = (number(cells.get((curve, slot), {}), metric) for slot in reversed(slots))
-    return tuple(float("inf") if value is None else value for value in values)
-
-
-def _shown(row: Record | None, metric: str, best: float | None) -> Text:
-    if row is None:
-        return Text("·", style="dim")
-    value = number(row, metric)
-    if row["status"] != "ok" or value is None:
-        return Text(SHORT_STATUS.get(text(row, "status"), "–"), style="dim")
-    flag = "†" if metric.startswith("fid") and row.get("fid_flag") else ""
-    return Text(f"{short(value)}{flag}*", style="bold green") if value == best else Text(f"{short(value)}{flag} ")
-
-
-def _spread(slots: list[float], room: int) -> list[float]:
-    """At most ``room`` of the budgets, evenly spread, with the first and the last."""
+def _spread(slots: Sequence[int], room: int) -> list[int]:
+    """At most ``room`` of the budgets, evenly spread, with the first and the last; none if not even these fit."""
     if len(slots) <= room:
-        return slots
+        return list(slots)
+    if room < 2:
+        return []
     return [slots[round(index * (len(slots) - 1) / (room - 1))] for index in range(room)]

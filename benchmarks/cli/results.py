@@ -39,11 +39,20 @@ def report(
     write(folders, to)
 
 
-def show(folder: Folder) -> None:
-    """Print the ranking of a run."""
+def show(
+    folder: Folder,
+    metric: Annotated[str | None, typer.Option("--metric", help="Column to rank by, lower is better.")] = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", help="Sampler that verdict marks are against (euler).")] = None,
+) -> None:
+    """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
+    from ...results.marks import verdicts_of
     from ...results.table import load
 
-    print_ranking(load(folder))
+    table = load(folder)
+    chosen = metric or usual_metric(table)
+    if chosen not in ranked(table):
+        raise ValueError(f"there is nothing to rank by {chosen!r} in {folder}; choose --metric from {', '.join(ranked(table))}")
+    print_ranking(table, chosen, *verdicts_of(folder, chosen, baseline))
 
 
 def write(folders: list[Path], to: Path | None) -> None:
@@ -59,9 +68,21 @@ def write(folders: list[Path], to: Path | None) -> None:
     say(f"Report: {write_report(folders, to or folders[0])}")
 
 
-def print_ranking(table: Any) -> None:
-    """Print the ranking by the first of these columns that has a value."""
+def print_ranking(table: Any, metric: str | None = None, baseline: str = "", marks: Any = None) -> None:
+    """Print the ranking by ``metric``, or by the usual one of the table."""
     from ...results.terminal import print_table
 
-    metric = next((name for name in ("fid_proxy", "rmse") if table.frame[name].notna().any()), "fid_proxy")
-    print_table(table, out, metric=metric)
+    print_table(table, out, metric=metric or usual_metric(table), baseline=baseline, marks=marks)
+
+
+def usual_metric(table: Any) -> str:
+    """The first of these columns that has a value."""
+    return next((name for name in ("fid_proxy", "rmse") if table.frame[name].notna().any()), "fid_proxy")
+
+
+def ranked(table: Any) -> list[str]:
+    """The columns that have a standard error and a value, and what else is smaller where it is better."""
+    names = table.frame.columns
+    measured = [name.removesuffix("_se") for name in names if name.endswith("_se") and not name.endswith(("_floor_se", "_converged_se"))]
+    others = ["fid_proxy_raw", "fd_inf", "rmse_median", "flip_fraction", "ms_per_sample", "joules_per_sample", "overhead"]
+    return [name for name in dict.fromkeys([*measured, *others]) if name in names and table.frame[name].notna().any()]

@@ -25,6 +25,7 @@ SCHEDULES = (
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "analytic_first": (False, True),
+    "deferred": (False, True),
     "through_zero": (False, True),
     "prediction": ("data", "noise"),
     "variant": ("bh1", "bh2"),
@@ -96,10 +97,19 @@ def takes_part(name: str) -> bool:
 
 
 def variants(name: str) -> list[dict[str, Any]]:
-    """The sampler's options that are tried, in all combinations."""
-    has = {f.name for f in fields(samplers.get(name))} & set(OPTIONS)
-    keys = sorted(has)
-    return [{"name": name, **dict(zip(keys, values, strict=True))} for values in product(*(OPTIONS[key] for key in keys))]
+    """The sampler's options that are tried, in all combinations that it takes."""
+    keys = sorted({f.name for f in fields(samplers.get(name))} & set(OPTIONS))
+    specs = [{"name": name, **dict(zip(keys, values, strict=True))} for values in product(*(OPTIONS[key] for key in keys))]
+    return [spec for spec in specs if _accepted(spec)]
+
+
+def _accepted(spec: Mapping[str, Any]) -> bool:
+    """Whether the sampler takes these options together."""
+    try:
+        samplers.make(spec)
+    except ValueError:
+        return False
+    return True
 
 
 def from_peers(*, clones: bool) -> list[Candidate]:

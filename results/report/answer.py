@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from ..record import Record
-from ..text import ends, short
+from ..text import short
 from ..values import number, rows_of, text
 from .metrics import MEASURES, Measure
+from .told_apart import told_apart
 
 BASELINE = "euler"
 
@@ -27,8 +30,8 @@ class Best:
         budget: network evaluations per sample that were allowed.
         row: the best row.
         baseline: Euler's row at that budget.
-        verdict: how the two compare: better only if their 95 % intervals are apart.
-        rivals: other curves whose interval overlaps with the best one's.
+        verdict: how the two compare: better only if they are told apart (:mod:`.told_apart`).
+        rivals: other curves that the best one is not told apart from.
         flagged: whether an interval that the verdict rests on is flagged as unreliable.
     """
 
@@ -54,49 +57,63 @@ class Answer:
     best: tuple[Best, ...]
 
 
-def answer(rows: pd.DataFrame) -> Answer | None:
-    """The findings in the rows of one problem (:func:`.curves.problems`); None if nothing was measured."""
+def answer(rows: pd.DataFrame, homes: Mapping[str, Path] | None = None) -> Answer | None:
+    """The findings in the rows of one problem (:func:`.curves.problems`); None if nothing was measured.
+
+    Args:
+        rows: of one problem.
+        homes: path of each run by its name in the column ``run``, or of the only one as "", where influence values are read.
+    """
     done = rows_of(rows.loc[rows["status"] == "ok"])
     for measure in MEASURES:
         measured = [row for row in done if number(row, measure.name) is not None]
-        slots = sorted({slot for row in measured if (slot := number(row, "slot")) is not None})
+        slots = sorted({int(slot) for row in measured if (slot := number(row, "slot")) is not None})
         if slots:
-            best = tuple(_best(int(slot), [row for row in measured if row["slot"] == slot], measure) for slot in slots)
+            best = _bests([[row for row in measured if row["slot"] == slot] for slot in slots], measure, homes or {})
             sentences = (_winners(best, measure), _against_euler(best), _jump(measured), _caveat(best))
             return Answer(measure, tuple(sentence for sentence in sentences if sentence), best)
     return None
 
 
-def _best(slot: int, rows: list[Record], measure: Measure) -> Best:
-    first, *others = sorted(rows, key=lambda row: (number(row, measure.name) or 0.0, row["sampler"] != BASELINE))
-    eulers = [row for row in rows if row["sampler"] == BASELINE]
-    baseline = min(eulers, key=lambda row: row["schedule"] != first["schedule"], default=None)
-    rivals = [text(row, "curve") for row in others if row["curve"] != first["curve"] and not _apart(first, row, measure)]
+def _bests(slots: list[list[Record]], measure: Measure, homes: Mapping[str, Path]) -> tuple[Best, ...]:
+    """The best row of each slot, told apart from Euler over all slots together."""
+    ranked = [sorted(rows, key=lambda row: (number(row, measure.name) or 0.0, row["sampler"] != BASELINE)) for rows in slots]
+    baselines = [_baseline(rows) for rows in ranked]
+    pairs = [(rows[0], baseline) for rows, baseline in zip(ranked, baselines, strict=True) if baseline is not None]
+    apart = iter(told_apart(pairs, measure, homes))
+    return tuple(
+        _best(rows, baseline, measure, homes, apart=baseline is not None and next(apart))
+        for rows, baseline in zip(ranked, baselines, strict=True)
+    )
+
+
+def _baseline(ranked: list[Record]) -> Record | None:
+    eulers = [row for row in ranked if row["sampler"] == BASELINE]
+    return min(eulers, key=lambda row: row["schedule"] != ranked[0]["schedule"], default=None)
+
+
+def _best(ranked: list[Record], baseline: Record | None, measure: Measure, homes: Mapping[str, Path], *, apart: bool) -> Best:
+    first, *others = ranked
+    told = told_apart([(first, row) for row in others], measure, homes)
+    rivals = [text(row, "curve") for row, far in zip(others, told, strict=True) if row["curve"] != first["curve"] and not far]
     flagged = any(text(row, "fid_flag") for row in (first, baseline) if row is not None)
-    return Best(slot, first, baseline, _verdict(first, baseline, others, measure), tuple(dict.fromkeys(rivals)), flagged)
+    verdict = _verdict(first, baseline, others, measure, apart=apart)
+    return Best(int(number(first, "slot") or 0), first, baseline, verdict, tuple(dict.fromkeys(rivals)), flagged)
 
 
-def _verdict(best: Record, baseline: Record | None, others: list[Record], measure: Measure) -> Verdict:
+def _verdict(best: Record, baseline: Record | None, others: list[Record], measure: Measure, *, apart: bool) -> Verdict:
     if baseline is None:
         return "no Euler to compare with"
     if _alike(best, baseline, measure) and any(_alike(best, row, measure) for row in others):
         return "same as Euler"
     if best["curve"] == baseline["curve"]:
         return "Euler is best"
-    return "better than Euler" if _apart(best, baseline, measure) else "inconclusive"
+    return "better than Euler" if apart else "inconclusive"
 
 
 def _alike(first: Record, second: Record, measure: Measure) -> bool:
     """Whether two values differ by rounding only, as those of one step do: every method's last step to 0 is the same."""
     return math.isclose(number(first, measure.name) or 0.0, number(second, measure.name) or 0.0, rel_tol=1e-5)
-
-
-def _apart(low: Record, high: Record, measure: Measure) -> bool:
-    """Whether two 95 % intervals do not overlap. Latents are shared, so this errs on the side of caution."""
-    if measure.se is None or low[measure.se] is None or high[measure.se] is None:
-        return False
-    (_, top), (bottom, _) = (ends(float(row[measure.name]), float(row[measure.se])) for row in (low, high))  # pyright: ignore[reportArgumentType]
-    return top < bottom
 
 
 def _winners(best: tuple[Best, ...], measure: Measure) -> str:
@@ -108,8 +125,8 @@ def _winners(best: tuple[Best, ...], measure: Measure) -> str:
 
 def _against_euler(best: tuple[Best, ...]) -> str:
     phrases: dict[Verdict, str] = {
-        "better than Euler": "better than Euler at {} NFE (95 % intervals apart)",
-        "inconclusive": "inconclusive against Euler at {} NFE (95 % intervals overlap)",
+        "better than Euler": "better than Euler at {} NFE",
+        "inconclusive": "inconclusive against Euler at {} NFE",
         "same as Euler": "no better than Euler at {} NFE, where methods coincide",
         "Euler is best": "Euler itself at {} NFE",
     }

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ..curves import problems, with_curves
 from ..files import read_json, write_text
+from ..palette import FAMILIES
+from ..store import RunDir
 from ..table import ResultTable, load, run_names
-from ..text import short
+from ..text import interval, short
 from ..values import number, rows_of, text
-from .answer import Answer, answer
-from .grids import SampleGrid, grids_of
+from .citations import citations_of
+from .comparing import comparisons_of
+from .grids import grids_of
 from .listing import MARKS, listing_of
-from .plots import plot_of
-from .provenance import command_of, sections_of
-from .style import COLOURS, Look, looks
+from .problem import Homes, problem_of
+from .provenance import differences, provenance_of
+from .strips import evolutions_of
+from .style import family_css, looks
 from .summary import summary
-from .timing import Timing, timing_of
+from .timing import sizes_of
+from .verdicts import SIGNS, verdicts_of
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What the report says of one model."""
-
-    title: str
-    answer: Answer | None
-    plot: dict[str, Any] | None
-    grid: SampleGrid | None
-    timing: Timing | None
-    undrawn: tuple[str, ...]
 
 
 def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Path:
@@ -60,7 +51,7 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Pa
     try:
         write_text(page, render(table, sources))
         table.to_csv(page.with_name("table.csv"))
-        write_text(page.with_name("table.md"), summary(table))
+        write_text(page.with_name("table.md"), summary(table, _homes(sources)))
     except OSError as error:
         raise ValueError(f"cannot write the report to {page} ({error.strerror}); choose another folder") from error
     return page
@@ -70,41 +61,52 @@ def render(table: ResultTable, sources: Sequence[Path]) -> str:
     """The page as text."""
     from plotly.offline import get_plotlyjs  # slow to import, and needed only here
 
-    frame = with_curves(table.frame)
-    look = looks((text(row, "curve"), text(row, "sampler")) for row in rows_of(frame))
-    runs = [(name, read_json(path / "run.json") or {}) for name, path in zip(run_names(sources), sources, strict=True)]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals.update(number=number, short=short)
-    parts = [(title, rows, _pictures(rows, sources)) for title, rows in problems(table.frame)]
-    grids = grids_of(parts)
-    found = [_problem(title, rows, look, grid) for (title, rows, _), grid in zip(parts, grids, strict=True)]
-    return environment.get_template("report.html").render(
-        title=", ".join(dict.fromkeys(table.frame["suite"].dropna())) or "Results",
+    frame, homes = table.frame, _homes(sources)
+    look = looks((text(row, "curve"), text(row, "sampler")) for row in rows_of(with_curves(frame)))
+    parts = problems(frame)
+    grids = grids_of([(title, rows, _files(rows, homes, RunDir.samples)) for title, rows in parts])
+    strips = evolutions_of([(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts])
+    found = [
+        problem_of(title, rows, look, grid, strip, homes) for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
+    ]
+    records = [read_json((path if path.is_dir() else path.parent) / "run.json") or {} for path in sources]
+    runs = [provenance_of(name, record) for name, record in zip(run_names(sources), records, strict=True)]
+    return _environment().get_template("report.html").render(
+        title=", ".join(dict.fromkeys(frame["suite"].dropna())) or "Results",
+        counts=frame["status"].value_counts().to_dict(),
         problems=found,
         plots=[problem.plot for problem in found],
-        families=COLOURS,
-        listing=listing_of(table.frame),
+        families=[family.name for family in FAMILIES],
+        family_css=Markup(family_css()),  # colours of this package
+        comparisons=comparisons_of(sources) if len(sources) > 1 else [],
+        listing=listing_of(frame, verdicts_of(homes)),
         marks=MARKS,
-        counts=table.frame["status"].value_counts().to_dict(),
-        runs=[(name, command_of(run), sections_of(run)) for name, run in runs],
-        csv="data:text/csv;base64," + base64.b64encode(table.csv().encode()).decode(),
+        signs=SIGNS,
+        sizes=sizes_of(sources),
+        runs=runs,
+        differences=differences(runs),
+        citations=citations_of(records, frame["sampler"].dropna()),
+        csv=table.csv(),
         plotly=Markup(get_plotlyjs()),
     )
 
 
-def _problem(title: str, rows: pd.DataFrame, look: dict[str, Look], grid: SampleGrid | None) -> Problem:
-    bad = rows_of(rows.loc[~rows["status"].isin(["ok", "missing"])])
-    undrawn = tuple(f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({text(row, 'status')})" for row in bad)
-    return Problem(title, answer(rows), plot_of(title, rows, look), grid, timing_of(rows), undrawn)
+def _environment() -> Environment:
+    """Jinja, with every text escaped and every name known."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(number=number, short=short, interval=interval)
+    environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(map(escape, str(name).split("_")))
+    return environment
 
 
-def _pictures(rows: pd.DataFrame, sources: Sequence[Path]) -> dict[int, Path]:
-    """Where the pictures of each row would be."""
-    folders = dict(zip(run_names(sources), sources, strict=True))
-    if "cell" not in rows:
-        return {}
-    home = rows["run"] if "run" in rows else [next(iter(folders))] * len(rows)
-    places = zip(rows.index, home, rows["cell"], strict=True)
-    return {index: folders[run] / "samples" / f"{cell}.npz" for index, run, cell in places if run in folders}
+def _homes(sources: Sequence[Path]) -> dict[str, Path]:
+    """Where the parts of each run lie, by its name in the table; the only one has none there."""
+    return {"": sources[0]} if len(sources) == 1 else dict(zip(run_names(sources), sources, strict=True))
+
+
+def _files(rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]) -> dict[int, Path]:
+    """Where a file of each row would be."""
+    named: list[tuple[Any, dict[str, Any]]] = list(zip(rows.index, rows_of(rows), strict=True))
+    return {index: place(RunDir(homes[text(row, "run")]), text(row, "cell")) for index, row in named if row.get("cell")}

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+from ..judging import Line as Verdict
 from ..record import COLUMNS, Record
 from ..text import Z95, short
 from ..values import empty, number, rows_of, text
+from .verdicts import SIGNS
 
 MARKS = {"ok": "✓", "failed": "✗", "diverged": "∞", "skipped": "→", "missing": "…"}
 """Status marks, beside the word."""
 
-_WITH_SE = {"fid_proxy": "fid_proxy_se", "fd_conv": "fd_conv_se", "rmse": "rmse_se"}
-_HIDDEN = {*_WITH_SE.values(), "fid_flag", "status", "reason", "cell", "suite"}
+SHOWN = (
+    *("run", "model", "sampler", "params", "schedule", "start", "end", "noise", "sigma_max", "seed", "dtype", "execution"),
+    *("budget", "steps", "nfe", "fid_proxy", "fid_proxy_raw", "fid_proxy_floor", "fd_conv", "kid", "swd", "rmse", "strong_error"),
+    *("flip_fraction", "mode_coverage", "precision", "recall", "label_agreement", "ms_per_sample", "overhead", "joules_per_sample"),
+)
+"""Columns of the table, where they vary; a row shows all its columns when it is opened."""
+
+_APART = {"status", "reason", "cell", "suite", "fid_flag"}
 
 
 @dataclass(frozen=True)
@@ -45,48 +54,60 @@ class Line:
     model: str
     sampler: str
     where: str
+    verdict: Verdict | None
+
+    @property
+    def sign(self) -> str:
+        """The mark of its verdict."""
+        return SIGNS[self.verdict.verdict] if self.verdict else ""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All rows. ``same`` holds (name, value) of the columns that do not vary."""
+    """All rows. ``same`` holds (name, value) of the columns that do not vary; ``metric`` is what verdicts go by, "" if there are none."""
 
     heads: tuple[Head, ...]
     lines: tuple[Line, ...]
     same: tuple[tuple[str, str], ...]
+    metric: str
 
 
-def listing_of(frame: pd.DataFrame) -> Listing:
-    """The listing of a table."""
+def listing_of(frame: pd.DataFrame, verdicts: Mapping[tuple[str, str], Verdict] | None = None) -> Listing:
+    """The listing of a table, with the verdicts of its rows by run and cell."""
     kinds = {column.name: column for column in COLUMNS}
-    done = frame.loc[frame["status"] == "ok"]
-    heads, same = [], []
-    for name in frame.columns:
-        values = {value for value in frame[name] if not empty(value)}
-        if name in _HIDDEN or not values:
-            continue
-        if len(values) == 1 and len(frame) > 1 and name not in ("model", "sampler") and not done[name].isna().to_numpy().any():
-            same.append((name, short(float(next(iter(values)))) if str(frame[name].dtype) == "Float64" else str(next(iter(values)))))
-            continue
-        meaning = kinds[name].meaning if name in kinds else "column of a plugin or a newer version"
-        heads.append(Head(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
-    return Listing(tuple(heads), tuple(_line(row, heads) for row in rows_of(frame)), tuple(same))
+    same = tuple((name, value) for name in frame.columns if (value := _constant(frame, name)))
+    heads = [
+        Head(name, kinds[name].meaning if name in kinds else "the run", str(frame[name].dtype) in ("Int64", "Float64"))
+        for name in SHOWN
+        if name in frame and not all(map(empty, frame[name])) and name not in dict(same)
+    ]
+    known = verdicts or {}
+    lines = [_line(row, heads, known.get((text(row, "run"), text(row, "cell")))) for row in rows_of(frame)]
+    return Listing(tuple(heads), tuple(lines), same, next((line.metric for line in known.values()), ""))
 
 
-def _line(row: Record, heads: list[Head]) -> Line:
+def _constant(frame: pd.DataFrame, name: str) -> str:
+    """The value that all finished rows share, in words; "" if they do not."""
+    values = {value for value in frame[name] if not empty(value)}
+    done = frame.loc[frame["status"] == "ok", name]
+    if name in (*_APART, "model", "sampler") or len(values) != 1 or len(frame) < 2 or done.isna().to_numpy().any():
+        return ""
+    return short(float(next(iter(values)))) if str(frame[name].dtype) == "Float64" else str(next(iter(values)))
+
+
+def _line(row: Record, heads: list[Head], verdict: Verdict | None) -> Line:
     status = text(row, "status")
     where = ", ".join(f"{name} {text(row, name)}" for name in ("params", "schedule", "budget", "steps", "seed") if text(row, name))
     cells = tuple(_cell(row, head) for head in heads)
     flag = text(row, "fid_flag")
     reason = text(row, "reason") or (f"† {flag}" if flag else "")
-    return Line(cells, status, MARKS.get(status, "?"), reason, text(row, "model"), text(row, "sampler"), where)
+    return Line(cells, status, MARKS.get(status, "?"), reason, text(row, "model"), text(row, "sampler"), where, verdict)
 
 
 def _cell(row: Record, head: Head) -> Cell:
     if not head.numeric:
         return Cell(text(row, head.name), None)
-    value = number(row, head.name)
-    se = number(row, _WITH_SE[head.name]) if head.name in _WITH_SE else None
+    value, se = number(row, head.name), number(row, f"{head.name}_se")
     shown = "" if value is None else str(row[head.name]) if isinstance(row[head.name], int) else short(value)
     flag = "†" if head.name == "fid_proxy" and value is not None and row.get("fid_flag") else ""
-    return Cell(shown + (f" ± {short(Z95 * se, 2)}" if se is not None else "") + flag, value)
+    return Cell(shown + (f" ± {short(Z95 * se, 2)}" if se is not None and value is not None else "") + flag, value)

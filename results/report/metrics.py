@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..record import Record
-from ..text import interval
+from ..text import Z95, interval, short
 from ..values import number
 
 
@@ -16,8 +16,10 @@ class Measure:
     Attributes:
         name: column of the value.
         title: what people call it.
+        note: what it is, in a sentence or two.
         se: column of its standard error, if it has one.
         floor: column of what perfect samples would get, if it has one.
+        error: whether it is a distance sample by sample, which a method of order p lowers with the p-th power of the steps.
     """
 
     name: str
@@ -25,10 +27,16 @@ class Measure:
     note: str
     se: str | None = None
     floor: str | None = None
+    error: bool = False
 
     def interval(self, row: Record) -> str:
         """``value [low, high]`` of a row."""
         return interval(number(row, self.name), number(row, self.se) if self.se else None)
+
+    def plus_minus(self, row: Record) -> str:
+        """``value ± half of the 95 % interval`` of a row."""
+        se = number(row, self.se) if self.se else None
+        return short(number(row, self.name)) + (f" ± {short(Z95 * se, 2)}" if se is not None else "")
 
 
 MEASURES = (
@@ -52,11 +60,27 @@ MEASURES = (
         "Fréchet distance to converged samples of the same model: the sampler's own error, without the model's. 95 % intervals.",
         se="fd_conv_se",
     ),
+    Measure("kid", "KID", "Kernel distance to as many held-out samples, without bias. 95 % intervals.", se="kid_se"),
+    Measure(
+        "swd",
+        "Sliced W₂²",
+        "Mean squared Wasserstein distance of projections to as many held-out samples; the dashed floor is what two held-out sets get.",
+        se="swd_se",
+        floor="swd_floor",
+    ),
     Measure(
         "rmse",
         "RMSE to the ODE",
         "Root mean square distance per dimension to the converged ODE endpoint from the same latent; deterministic samplers only. "
         "95 % intervals.",
         se="rmse_se",
+        error=True,
+    ),
+    Measure(
+        "strong_error",
+        "Strong error",
+        "Root mean square distance per dimension to the limit of the reverse SDE on the same Brownian path. 95 % intervals.",
+        se="strong_error_se",
+        error=True,
     ),
 )

@@ -1,10 +1,14 @@
-"""Everything in ``run.json``, flattened for reading, and the command that makes the run again."""
+"""Everything in ``run.json``, flattened for reading, what differs between runs, and the command that makes a run again."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+APART = ("citations",)
+"""Parts that have a place of their own in the report."""
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,20 @@ class Section:
 
     title: str
     entries: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a report says of where a run comes from."""
+
+    name: str
+    command: str
+    sections: tuple[Section, ...]
+
+
+def provenance_of(name: str, run: Mapping[str, Any]) -> Provenance:
+    """The provenance of a run, from its ``run.json``."""
+    return Provenance(name, command_of(run), tuple(sections_of(run)))
 
 
 def command_of(run: Mapping[str, object]) -> str:
@@ -25,9 +43,17 @@ def command_of(run: Mapping[str, object]) -> str:
 def sections_of(run: Mapping[str, object]) -> list[Section]:
     """A section for every mapping at the top of ``run.json``, and one for what else is there."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
-    nested = [(name, value) for name, value in run.items() if isinstance(value, Mapping)]
+    nested = [(name, value) for name, value in run.items() if isinstance(value, Mapping) and name not in APART]
     parts = [*([("run", loose)] if loose else []), *nested]
     return [Section(title, tuple(_flat(value))) for title, value in parts if isinstance(value, Mapping)]
+
+
+def differences(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
+    """Entries whose values are not the same in all runs: the dotted name, and the value in each ("" where there is none)."""
+    flat = [{f"{section.title}.{key}": value for section in run.sections for key, value in section.entries} for run in runs]
+    names = dict.fromkeys(name for entries in flat for name in entries)
+    found = [(name, tuple(entries.get(name, "") for entries in flat)) for name in names]
+    return [(name, values) for name, values in found if len(set(values)) > 1]
 
 
 def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:

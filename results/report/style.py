@@ -1,66 +1,28 @@
-"""One look for each sampler in every plot: a colour for its family, a marker and a dash for itself."""
+"""The look of each curve of a report: its sampler's, and for a second curve of the same sampler a variant of its marker."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
-FAMILIES = {
-    "Euler and DDIM": ("euler", "ddim"),
-    "Heun": ("heun", "deis_rrk"),
-    "DPM-Solver": ("dpm_solver", "dpm_2", "zeab"),
-    "DPM-Solver++": ("dpmpp", "dpm_pp", "xeab", "res"),
-    "Linear multistep": ("ipndm", "deis", "unipc", "lms", "plms", "pndm", "zab", "vab", "reab", "stork", "warped", "auto"),
-    "Stochastic": (
-        "ddpm",
-        "euler_maruyama",
-        "euler_ancestral",
-        "euler_churn",
-        "edm_stochastic",
-        "dpm_2_ancestral",
-        "dpmpp_sde",
-        "dpmpp_2m_sde",
-        "dpmpp_3m_sde",
-        "dpmpp_2s_ancestral",
-        "er_sde",
-        "seeds",
-        "sa_solver",
-        "restart",
-        "reverse_diffusion",
-        "predictor_corrector",
-    ),
-    "Adaptive": ("torchdiffeq", "scipy", "rk23", "rk45", "dpm_solver_adaptive"),
-}
-"""Family: the beginnings of its samplers' names. Those of no family here (plugins) share the last colour."""
+from ..palette import FAMILIES, style
 
-OTHER = "Others"
-COLOURS = (*FAMILIES, OTHER)
-"""Families in the order of the CSS colours ``--family-0``, ``--family-1``, …"""
-
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "cross", "hexagon", "bowtie")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+VARIANTS = ("", "-open", "-dot", "-open-dot")
+"""Endings of Plotly's markers."""
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """How a curve is drawn.
 
     Attributes:
-        family: its name in the legend.
-        colour: index of the family's colour.
+        family: index in :data:`..palette.FAMILIES`, and of the CSS colour ``--family-N``.
         symbol, dash: Plotly's names of marker and line.
     """
 
-    family: str
-    colour: int
+    family: int
     symbol: str
     dash: str
-
-
-def family(sampler: str) -> str:
-    """The family of a sampler, by the longest beginning of its name that is known."""
-    matches = [(len(prefix), name) for name, prefixes in FAMILIES.items() for prefix in prefixes if sampler.startswith(prefix)]
-    return max(matches)[1] if matches else OTHER
 
 
 def looks(curves: Iterable[tuple[str, str]]) -> dict[str, Look]:
@@ -69,11 +31,17 @@ def looks(curves: Iterable[tuple[str, str]]) -> dict[str, Look]:
     Args:
         curves: pairs (curve, sampler) of all plots together, so that a curve looks the same in each.
     """
+    names = [family.name for family in FAMILIES]
     result: dict[str, Look] = {}
-    used = dict.fromkeys(COLOURS, 0)
+    seen: Counter[str] = Counter()
     for curve, sampler in sorted(set(curves)):
-        kin = family(sampler)
-        rank = used[kin]
-        used[kin] += 1
-        result[curve] = Look(kin, COLOURS.index(kin), SYMBOLS[rank % len(SYMBOLS)], DASHES[rank % len(DASHES)])
+        own = style(sampler)
+        symbol = own.symbol.removesuffix("-open") + VARIANTS[seen[sampler] % len(VARIANTS)] if seen[sampler] else own.symbol
+        result[curve] = Look(names.index(own.family), symbol, own.dash)
+        seen[sampler] += 1
     return result
+
+
+def family_css() -> str:
+    """The families' colours as CSS variables, for a light page and a dark one."""
+    return "".join(f"--family-{index}:light-dark({family.colour},{family.dark});" for index, family in enumerate(FAMILIES))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from ..curves import problems
 from ..table import ResultTable
 from ..text import escape_markdown, interval, markdown_table, short
@@ -11,11 +14,11 @@ from .answer import answer
 _HEADER = ("sampler", "NFE budget", "steps", "NFE", "FID proxy [95 %]", "plug-in", "floor", "FD to converged [95 %]", "RMSE", "ms/sample")
 
 
-def summary(table: ResultTable) -> str:
-    """The Markdown text."""
+def summary(table: ResultTable, homes: Mapping[str, Path] | None = None) -> str:
+    """The Markdown text; ``homes`` as in :func:`.answer.answer`."""
     parts = ["# Sampler benchmark", ""]
     for title, rows in problems(table.frame):
-        found = answer(rows)
+        found = answer(rows, homes)
         parts += [f"## {escape_markdown(title)}", ""]
         parts += [f"- {escape_markdown(sentence)}" for sentence in (found.sentences if found else ("Nothing was measured.",))]
         lines = [

@@ -89,7 +89,8 @@ def _picture(run: RunDir, cell: str, rng, *, model: str, blur: float) -> None:
         ids = np.random.default_rng(1)
         modes = ids.integers(0, 3, 400)
         points = np.array([[-2.0, 0], [1, 1.5], [1.5, -1]])[modes] * (1 - blur) + ids.normal(size=(400, 2)) * 0.25 * (1 - 0.6 * blur)
-        write_npz(run.samples(cell), {"points": points.astype(np.float32)})
+        write_npz(run.samples(cell), {"points": points.astype(np.float32), "converged": points[:256].astype(np.float32) * 1.1})
+        _path(run, cell, points[:64].astype(np.float32))
         return
     ids = np.random.default_rng(2)
     grid = np.mgrid[0:28, 0:28] / 27 - 0.5
@@ -98,4 +99,13 @@ def _picture(run: RunDir, cell: str, rng, *, model: str, blur: float) -> None:
     texture = 0.65 + 0.35 * np.sin(stripes[:, None, None] * 12 * grid[0])
     sharp = shape * texture
     images = 255 * np.clip(sharp * (1 - blur) + blur * sharp.mean(0) + rng.normal(size=sharp.shape) * 0.02, 0, 1)
-    write_npz(run.samples(cell), {"images": images.round().astype(np.uint8)[:, None]})
+    whole = (255 * sharp).round().astype(np.uint8)[:, None]
+    write_npz(run.samples(cell), {"images": images.round().astype(np.uint8)[:, None], "converged": whole})
+    _path(run, cell, whole[:2])
+
+
+def _path(run: RunDir, cell: str, end: np.ndarray) -> None:
+    """Eight levels on the way to ``end``."""
+    sigma = np.geomspace(80, 0.01, 8)
+    way = np.stack([end * (1 - level / 100) for level in sigma]).astype(end.dtype)
+    write_npz(run.evolution(cell), {"sigma": sigma, "x": way, "d": way, "end": end})
