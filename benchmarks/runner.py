@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .progress import Reporter
 from .provenance import provenance, version
 from .sampling import Failure, sample_shard
 from .scoring import Scorer
+from .start_error import start_errors
 from .suite import Suite
 from .timing.table import timing_file, write_timings
 
@@ -68,6 +70,10 @@ class Runner:
             write_timings(self.run, [cell.key for cell in self.cells], self.suite.timing)
             return rebuild(self.run.path)
 
+    @cached_property
+    def _start_errors(self) -> dict[str, dict[str, float]]:
+        return {name: start_errors(model) for name, model in self.models.items()}
+
     def _announce(self) -> None:
         """Write what this run is before anything is computed; earlier runs into the same directory stay on record."""
         known = self.run.run()
@@ -76,6 +82,7 @@ class Runner:
         if known and _essence(known) != _essence(record):
             earlier.append({"suite": known.get("suite"), "provenance": known.get("provenance")})
         about = {"models": {k: m.identity for k, m in self.models.items()}, "citations": citations(cell.sampler for cell in self.cells)}
+        about["start_errors"] = self._start_errors
         self.run.write_run({**record, **about, "earlier": earlier})
         for cell in self.cells:
             self.run.plan(cell.key, cell.record(self.suite.name))

@@ -5,8 +5,9 @@ Two tests a line, each on the normal distribution of d / se, where d > 0 is wors
     difference     H0: d = 0             p = 2 Phi(-|d| / se)
     equivalence    H0: |d| >= margin     p = Phi(-(margin - |d|) / se)          (two one-sided tests: Schuirmann 1987)
 
-and both families corrected over the table by Holm's step-down method (Holm 1979), which keeps the chance of any false claim in the table
-at the level, whatever the lines have in common.
+and each family corrected over the table by Holm's step-down method (Holm 1979), which keeps the chance of any false claim of its kind at
+the level, whatever the lines have in common: of any false "better" or "worse", and of any false "equivalent". The chance of either is at
+most twice that.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 LEVEL = 0.05
-"""Chance of any false claim in a table."""
+"""Chance of any false claim of one kind in a table."""
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "no verdict"]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .apart import print_errors, print_headline
 from .console import out, print_json, say
 from .options import Json
 
@@ -43,12 +44,21 @@ def show(
     folder: Folder,
     metric: Annotated[str | None, typer.Option("--metric", help="Column to rank by, lower is better.")] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Sampler that verdict marks are against (euler).")] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Print the errors apart instead: start, steps, end, model.")] = False,
+    to_floor: Annotated[bool, typer.Option("--to-floor", help="Print the evaluations until fd_conv reaches the floor instead.")] = False,
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
+    from ...results.files import read_json
     from ...results.marks import verdicts_of
     from ...results.table import load
 
     table = load(folder)
+    if errors or to_floor:
+        if to_floor:
+            print_headline(table)
+        if errors:
+            print_errors(table, (read_json(folder / "run.json") or {}).get("start_errors") or {})
+        return
     chosen = metric or usual_metric(table)
     if chosen not in ranked(table):
         raise ValueError(f"there is nothing to rank by {chosen!r} in {folder}; choose --metric from {', '.join(ranked(table))}")

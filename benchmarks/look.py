@@ -1,0 +1,103 @@
+"""One look at a run that is extended until it is decided: what is known of each row, and whether that closes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..results.entries import Entry
+from ..results.estimates import QUANTITIES, Difference, Estimate, Quantity, difference
+from ..results.judging import absolute_margin, evidence_of, no_verdict
+from ..results.pairing import Pair, against
+from ..results.text import ends
+from ..results.values import number, text
+from .spending import decision
+from .suite import Until
+
+UNDECIDED = "undecided"
+
+FUTILE = 0.8
+"""Share of the variance that the reference's own samples make from which more samples of a row no longer help."""
+
+Row = dict[str, Any]
+"""A row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the numbers behind the verdict.
+
+``verdict`` is that of a comparison, "precise" (its standard error is as small as asked), "futile" (more samples would not
+decide it), "not compared" or "undecided".
+"""
+
+
+def looked_at(entries: Sequence[Entry], until: Until, level: float) -> dict[str, Row]:
+    """The rows by cell, each judged by itself at a level; those of the baseline only where a precision is asked for."""
+    pairs = {cell_of(pair.candidate): pair for pair in _pairs(entries, until)}
+    rows = {}
+    for entry in entries:
+        key = cell_of(entry)
+        if until.target_se is not None or text(entry.record, "sampler") != until.baseline:
+            rows[key] = _row(entry) | _compared(pairs.get(key), until, level)
+            if rows[key]["verdict"] in (UNDECIDED, "futile", "not compared"):
+                rows[key] |= _precise(entry, until)
+    return rows
+
+
+def cell_of(entry: Entry) -> str:
+    """The name of an entry's cell."""
+    return text(entry.record, "cell")
+
+
+def _row(entry: Entry) -> Row:
+    row = entry.record
+    budget = number(row, "slot") or number(row, "steps")
+    return {"model": text(row, "model"), "curve": text(row, "curve"), "budget": budget and int(budget), "samples": row["samples"]}
+
+
+def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
+    """The rows that can be compared, with those that they are compared with."""
+    quantity = quantity_of(until.column)
+    measured = [entry for entry in entries if entry.estimate(quantity) is not None]
+    there = any(text(entry.record, "sampler") == until.baseline for entry in measured)
+    return against(measured, until.baseline).pairs if there and until.baseline is not None else []
+
+
+def _compared(pair: Pair | None, until: Until, level: float) -> Row:
+    quantity = quantity_of(until.column)
+    a, b = pair and pair.baseline.estimate(quantity), pair and pair.candidate.estimate(quantity)
+    if pair is None or a is None or b is None:
+        reason = f"no row of {until.baseline} to compare with by {quantity.name}" if until.baseline else ""
+        return {"verdict": "not compared", "reason": reason}
+    gap = difference(a, b, same_latents=pair.same_latents)
+    margin, reason = absolute_margin(pair, quantity, a, until.margin), no_verdict(pair, quantity, gap)
+    evidence = evidence_of(gap, margin, reason)
+    verdict = decision(evidence, level) if evidence else "inconclusive"
+    if verdict == "inconclusive":
+        verdict, reason = _open(a, b, gap, reason)
+    low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
+    numbers = {"difference": gap.value, "se": gap.se, "low": low, "high": high, "margin": margin}
+    return {"against": cell_of(pair.baseline), **numbers, "verdict": verdict, "reason": reason}
+
+
+def _open(a: Estimate, b: Estimate, gap: Difference, reason: str) -> tuple[str, str]:
+    """Whether more samples could decide a row, and why they could not."""
+    if a.reference is None or b.reference is None or b.influence is None or not gap.paired or not gap.se:
+        return UNDECIDED, reason
+    fixed = float((b.reference - a.reference).var(ddof=1)) / len(b.reference)
+    if len(b.reference) < len(b.influence) and fixed > FUTILE * gap.se**2:
+        return "futile", f"{len(b.reference)} reference samples limit it: raise converged_samples, or compare by another metric"
+    return UNDECIDED, reason
+
+
+def _precise(entry: Entry, until: Until) -> Row:
+    """Whether a row's own standard error is as small as asked; one that cannot be trusted never is."""
+    quantity = quantity_of(until.column)
+    estimate = entry.estimate(quantity)
+    if until.target_se is None or estimate is None or estimate.se is None:
+        return {}
+    flag = text(entry.record, quantity.flag)
+    reached = not flag and estimate.se <= until.target_se
+    reason = f"standard error of {quantity.name} {estimate.se:.2g}" + (f"; flagged: {flag}" if flag else "")
+    return {"verdict": "precise" if reached else UNDECIDED, "reason": reason}
+
+
+def quantity_of(name: str) -> Quantity:
+    """The quantity of a column."""
+    return next(quantity for quantity in QUANTITIES if quantity.name == name)

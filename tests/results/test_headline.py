@@ -1,0 +1,86 @@
+"""Evaluations until the floor: exact on power laws, covered by its interval, and honest about what was not measured."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samplerbench.results.headline import crossing, headline, in_words
+from samplerbench.results.table import ResultTable
+
+NFE = [5, 10, 20, 40, 80]
+
+
+@given(st.floats(0.5, 4), st.floats(5.5, 79))
+def test_a_power_law_crosses_where_it_should(order, at):
+    tolerance = 0.02
+    found = crossing(NFE, [tolerance * (at / n) ** order for n in NFE], [0.0] * 5, tolerance)
+    if tolerance * (at / NFE[np.searchsorted(NFE, at)]) ** order > 0.1 * tolerance:  # above what counts as 0
+        assert found == pytest.approx((at, at, at), rel=1e-9)
+    assert found.low == found.value == found.high
+
+
+def test_what_was_not_measured_is_said():
+    assert crossing(NFE, [1.0] * 5, [0.1] * 5, 0.5).value == math.inf
+    assert in_words(crossing(NFE, [1.0] * 5, [0.0] * 5, 0.5), 5, 80) == "> 80"
+    assert in_words(crossing(NFE, [0.1] * 5, [0.0] * 5, 0.5), 5, 80) == "≤ 5"
+    found = crossing(NFE, [1.0, 0.45, 0.45, 0.45, 0.45], [0.1] * 5, 0.5)
+    assert found.high == math.inf
+    assert in_words(found, 5, 80).endswith(", > 80]")
+
+
+def test_a_curve_must_stay_within_the_tolerance():
+    assert 20 < crossing(NFE, [0.1, 0.1, 1.0, 0.1, 0.1], [0.0] * 5, 0.5).value < 40
+    assert crossing(NFE, [1.0, -0.5, -0.1, -0.2, 0.0], [0.0] * 5, 0.5).value < 10  # debiased values may be negative
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
+def test_the_interval_covers_whatever_the_errors_share(shared):
+    rng = np.random.default_rng(0)
+    truth = np.array([0.02 * (17 / n) ** 2 for n in NFE])
+    errors = np.array([0.05, 0.01, 0.004, 0.003, 0.003])
+    z = math.sqrt(shared) * rng.normal(size=(2000, 1)) + math.sqrt(1 - shared) * rng.normal(size=(2000, 5))
+    found = [crossing(NFE, values, errors, 0.02) for values in truth + errors * z]
+    exact = crossing(NFE, truth.tolist(), [0.0] * 5, 0.02).value
+    covered = np.mean([one.low <= exact <= one.high for one in found])
+    assert covered >= 0.94
+    if shared == 1:
+        assert covered <= 0.965  # and it is no wider than it must be there
+
+
+def table(curves, samples=1000, floor=0.02, **more):
+    rows = [
+        {"model": "m", "sampler": name, "budget": n, "nfe": float(n), "samples": samples, "fd_conv": f, "fd_conv_se": 0.001, "status": "ok",
+         "fid_proxy_floor": floor, "estimator": "e", **more}
+        for name, values in curves.items() for n, f in zip(NFE, values, strict=True)
+    ]  # fmt: skip
+    return ResultTable.of(rows)
+
+
+def test_the_table_has_a_line_for_each_curve_best_first():
+    found = headline(table({"slow": [1, 0.5, 0.1, 0.03, 0.01], "quick": [0.3, 0.03, 0.01, 0, 0]}, fid_flag="few"))
+    assert list(found["curve"]) == ["quick", "slow"]
+    assert list(found.columns[:5]) == ["model", "curve", "nfe_to_floor", "low", "high"]
+    assert ((found["low"] < found["nfe_to_floor"]) & (found["nfe_to_floor"] < found["high"])).all()
+    assert set(found["flag"]) == {"few"}
+
+
+def test_all_curves_of_a_model_share_the_floor_of_the_fewest_samples():
+    long, short = (table({"a": [1, 0.05, 0.01, 0, 0]}, samples=n, floor=20 / n).frame for n in (10_000, 1000))
+    both = ResultTable.typed(pd.concat([long, short.assign(sampler="b")]))
+    found = headline(both)
+    assert set(found["tolerance"]) == {0.02}
+    assert set(found["samples"]) == {1000}
+    assert found["nfe_to_floor"].nunique() == 1
+    carried = headline(both, samples=4000)
+    assert carried["tolerance"].to_list() == pytest.approx([0.005] * 2)
+    assert (carried["nfe_to_floor"] > found["nfe_to_floor"]).all()
+
+
+def test_rows_without_what_it_takes_are_left_out():
+    assert not len(headline(ResultTable.of([])))
+    assert not len(headline(table({"a": [1, 1, 1, 1, 1]}, floor=None)))
+    assert not len(headline(table({"a": [None] * 5})))
