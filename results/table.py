@@ -6,18 +6,22 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 from .curves import with_curves
 from .dtypes import column, parsed
 from .files import read_json, write_bytes, write_text
+from .latex import latex
 from .pareto import pareto
 from .record import COLUMNS, NAMES, Record
 from .store import RunDir
 from .text import csv_field, markdown_table
 from .values import empty
+
+if TYPE_CHECKING:
+    from .figures import Kind, Sheet, Width
 
 ORDER = (
     *("suite", "model", "schedule", "start", "end", "sampler", "params"),
@@ -122,16 +126,48 @@ class ResultTable:
 
     def to_markdown(self, columns: Sequence[str] | None = None) -> str:
         """A Markdown table of ``columns`` (default: those that are not empty)."""
-        chosen = [name for name in self.frame.columns if not all(map(empty, self.frame[name]))] if columns is None else list(columns)
+        chosen = self.filled if columns is None else list(columns)
         return markdown_table(chosen, self.frame[chosen].itertuples(index=False))
+
+    def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
+        """LaTeX with booktabs: a table for each model, samplers by budgets, values with standard errors; see :mod:`.latex`."""
+        return latex(self.frame, metric, budgets)
+
+    def plot(self, metric: str = "fid_proxy", cost: str = "nfe", *, kind: Kind = "work-precision", width: Width = "single") -> Sheet:
+        """A figure of finished rows, one panel for each model: see :mod:`.figures`.
+
+        Args:
+            metric: column of the quality, lower is better.
+            cost: "nfe", "ms_per_sample", "joules_per_sample" or "steps".
+            kind: "work-precision" (a curve for each sampler) or "pareto" (the front).
+            width: "single" or "double", in columns of a page.
+
+        Returns:
+            A matplotlib figure, which notebooks show by themselves.
+
+        Raises:
+            ValueError: no row has both columns, or no such kind.
+        """
+        from .figures import draw  # matplotlib takes its time
+
+        return draw(self, metric, cost, kind=kind, width=width)
+
+    @property
+    def filled(self) -> list[str]:
+        """The names of the columns that are not empty."""
+        return [str(name) for name in self.frame.columns if not all(map(empty, self.frame[name]))]
+
+    def _repr_html_(self) -> str:
+        """The columns that are not empty, as notebooks show them."""
+        return str(self.frame[self.filled].to_html(max_rows=20, max_cols=24, show_dimensions=True, na_rep=""))
 
 
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
     """The table of one run or of several.
 
     Args:
-        paths: run directories, finished or not, folders with a ``table.csv``, or ``table.csv`` and ``table.parquet`` files. With several, a column ``run`` says
-            where a row came from. The column ``cell`` names the folder of a row's parts.
+        paths: run directories, finished or not, folders with a ``table.csv``, or ``table.csv`` and ``table.parquet`` files. With
+            several, a column ``run`` says where a row came from. The column ``cell`` names the folder of a row's parts.
 
     Raises:
         ValueError: a path is none of these.

@@ -14,7 +14,9 @@ def empty(value: object) -> bool:
 
 def rows_of(frame: pd.DataFrame) -> list[Record]:
     """The rows as dictionaries of plain Python values, with None for what is empty."""
-    return [{str(name): None if empty(value) else value for name, value in row.items()} for row in frame.to_dict("records")]
+    names = [str(name) for name in frame.columns]
+    columns = [[None if empty(value) else value for value in frame.iloc[:, place].tolist()] for place in range(len(names))]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def number(row: Record, name: str) -> float | None:

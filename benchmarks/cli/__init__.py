@@ -16,7 +16,9 @@ from .checking import check
 from .comparing import compare, gate
 from .console import err
 from .doctoring import doctor
+from .explaining import explain
 from .exporting import export
+from .figures import figures
 from .lists import list_command
 from .results import report, show, status
 from .running import plan, run
@@ -29,10 +31,10 @@ app = typer.Typer(
     help="Benchmark diffusion samplers: quality and cost against the number of steps.",
 )  # fmt: skip
 for _name, _command in {
-    "run": run, "plan": plan, "status": status, "report": report, "show": show, "compare": compare, "gate": gate,
+    "run": run, "plan": plan, "status": status, "report": report, "show": show, "figures": figures, "compare": compare, "gate": gate,
     "list": list_command, "check": check, "calibrate": calibrate,
     "new-solver": new_solver, "export": export, "cite": cite,
-    "doctor": doctor,
+    "doctor": doctor, "explain": explain,
 }.items():  # fmt: skip
     app.command(_name)(_command)
 

@@ -27,4 +27,6 @@ def test_everything_works_without_torch(run, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     folder = Path(samplerbench.results.__path__[0])
-    assert int(done.stdout) == len([*folder.glob("*.py"), *(folder / "report").glob("*.py")]) - 1  # the package itself is not listed
+    assert (
+        int(done.stdout) == len([*folder.glob("*.py"), *(folder / "report").glob("*.py"), *(folder / "figures").glob("*.py")]) - 1
+    )  # the package itself is not listed

@@ -1,17 +1,31 @@
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
+from runs import add, make_run
 from synthetic import synthetic_run
+from typer.testing import CliRunner
 
+from samplerbench.benchmarks.cli import app
+from samplerbench.results.marks import verdicts_of
+from samplerbench.results.spark import ends_of, spark
 from samplerbench.results.table import ResultTable, load
 from samplerbench.results.terminal import print_table
 
 
-def printed(table, width=80):
+def printed(table, width=80, **options):
     console = Console(file=io.StringIO(), width=width, no_color=True)
-    print_table(table, console)
+    print_table(table, console, **options)
     return console.file.getvalue().splitlines()
+
+
+def written(table, environment, encoding="utf-8"):
+    """What a terminal of 80 columns with this environment gets."""
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    print_table(table, Console(file=file, width=80, force_terminal=True, _environ=environment))
+    file.flush()
+    return file.buffer.getvalue().decode(encoding)
 
 
 def test_the_best_of_each_budget_has_the_star_and_nothing_is_too_wide(run):
@@ -48,3 +62,78 @@ def test_names_are_not_markup():
     text = "\n".join(printed(ResultTable.of(rows)))
     assert "[red]m[/red]" in text
     assert "[bold]" in text
+
+
+def test_spark_lines_are_on_the_logarithmic_scale_of_their_model(run):
+    values = [10.0**-n for n in range(8)]
+    assert spark(values, ends_of(values)) == "█▇▆▅▄▃▂▁"
+    assert spark([None, -1.0, 0.0, 1e9, float("inf")], (1.0, 10.0)) == " ▁▁██"
+    assert spark([3.0, 3.0], ends_of([3.0, 3.0])) == "▁▁"
+    assert ends_of([None, -1.0]) == (1.0, 1.0)
+    line = next(line for line in printed(load(run.path)) if line.strip().startswith("heun"))
+    assert line.split()[1] == "█▆▄▁"
+
+
+def test_verdicts_are_marks_beside_the_values(tmp_path):
+    run = make_run(tmp_path / "run")
+    noise = np.random.default_rng(0).normal(size=400)
+    for sampler, level in (("euler", 2.0), ("heun", 1.0), ("ddpm", 3.0), ("ddim", 2.0)):
+        add(run, sampler, influence=level + noise + (0 if sampler == "ddim" else 1e-3) * np.random.default_rng(1).normal(size=400))
+    baseline, marks = verdicts_of(run.path, "fid_proxy")
+    assert baseline == "euler"
+    lines = printed(load(run.path), baseline=baseline, marks=marks)
+    said = {line.split()[0]: line.split()[-1] for line in lines if line.split() and line.split()[0] in ("heun", "euler", "ddpm", "ddim")}
+    assert {name: word[-1] if word[-1] in "▲▼=?" else "" for name, word in said.items()} == {
+        "heun": "▲",
+        "ddpm": "▼",
+        "ddim": "=",
+        "euler": "",
+    }
+    assert "▲ better, ▼ worse than euler" in " ".join(" ".join(lines).split())
+    assert max(map(len, lines)) <= 80
+
+
+def test_without_influence_values_there_are_no_marks_unless_they_were_asked_for(tmp_path):
+    table = load(make_run(tmp_path / "run").path)
+    table.to_csv(tmp_path / "table.csv")
+    assert verdicts_of(tmp_path / "table.csv", "fid_proxy") == ("", {})
+    assert verdicts_of(tmp_path / "run", "fid_proxy") == ("", {})
+    assert verdicts_of(tmp_path / "run", "clamped") == ("", {})
+    with pytest.raises(ValueError, match="clamped has no verdicts against heun; choose --metric from fid_proxy"):
+        verdicts_of(tmp_path / "run", "clamped", "heun")
+    with pytest.raises(ValueError, match="nonsense"):
+        verdicts_of(tmp_path / "run", "fid_proxy", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("environment", "encoding", "plain", "coloured"),
+    [
+        ({"TERM": "xterm-256color"}, "utf-8", False, True),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "utf-8", False, False),
+        ({"TERM": "dumb"}, "utf-8", True, False),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "ascii", True, False),
+    ],
+)
+def test_colour_and_letters_are_those_that_the_terminal_has(run, environment, encoding, plain, coloured):
+    text = written(load(run.path), environment, encoding)
+    assert ("\x1b[1;32m" in text) == coloured  # the best in bold green
+    assert text.isascii() == plain
+    assert ("█▆▄▁" in text) != plain
+    assert ("@*=_" in text) == plain
+    if "\x1b" not in text:
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_name_that_ascii_has_no_letters_for_is_escaped():
+    rows = [{"model": "模型", "sampler": "é", "budget": 5, "nfe": 5.0, "fid_proxy": 1.0, "status": "ok"}]
+    text = written(ResultTable.of(rows), {}, "ascii")
+    assert "\\u6a21\\u578b" in text
+    assert "\\xe9" in text
+
+
+def test_show_takes_a_metric_and_says_which_there_are(run):
+    assert "rmse by NFE budget" in CliRunner().invoke(app, ["show", str(run.path), "--metric", "rmse"]).output
+    mistake = CliRunner().invoke(app, ["show", str(run.path), "--metric", "nonsense"]).exception
+    assert isinstance(mistake, ValueError)
+    assert str(mistake).startswith("there is nothing to rank by 'nonsense' in ")
+    assert "rmse" in str(mistake)

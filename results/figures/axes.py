@@ -1,0 +1,93 @@
+"""Logarithmic axes with plain numbers, a floor, and slopes to hold curves against."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from ..text import short
+from .sheet import RULE, SOFT
+
+ROOM, NAMES = 0.25, 0.9
+"""Inches that a tick of the horizontal axis needs, and that names at the right will take from the axes."""
+
+
+def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
+    """Both axes logarithmic, around the data; the horizontal ticks are at ``places`` themselves, as far as they can be read."""
+    xs, ys = sorted(places), sorted(values)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(*padded(xs[0], xs[-1], 0.03))
+    axes.set_ylim(*padded(ys[0], ys[-1], 0.05))
+    axes.xaxis.set_major_locator(FixedLocator(readable(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    reach = ys[-1] / ys[0]
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if reach < 50 else (1.0,), numticks=12))
+    if reach > 1e4:
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axes.grid(axis="y")
+
+
+def padded(low: float, high: float, share: float) -> tuple[float, float]:
+    """A range with a margin on a logarithmic scale, never of length zero."""
+    extra = (high / low) ** share if high > low else 1.5
+    return low / extra, high * extra
+
+
+def inches(axes: Axes) -> tuple[float, float]:
+    """Width and height of the axes in inches, as far as the layout is known."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    (wide, tall), box = figure.get_size_inches(), axes.get_position()
+    return float(wide) * box.width, float(tall) * box.height
+
+
+def readable(places: Iterable[float], share: float = 0.055) -> list[float]:
+    """Those of the places that are a ``share`` of the whole apart: the first and the last, then what occurs most often, then the later.
+
+    >>> readable([1, 5, 9, 10, 10, 19, 20, 20, 35])
+    [1, 5, 10, 20, 35]
+    """
+    counts = Counter(places)
+    first, last = min(counts), max(counts)
+    near = share * math.log(last / first)
+    kept = [first, last] if first < last else [first]
+    for place, _ in sorted(counts.items(), key=lambda item: (-item[1], -item[0])):
+        if all(abs(math.log(place / other)) >= near > 0 for other in kept):
+            kept.append(place)
+    return sorted(kept)
+
+
+def floor_line(axes: Axes, level: float, meaning: str) -> None:
+    """A dashed line across at ``level``, named at the left; nothing where it lies outside."""
+    low, high = axes.get_ylim()
+    if low < level < high:
+        axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
+        axes.annotate(
+            meaning, (0, level), (2, 2), xycoords=("axes fraction", "data"), textcoords="offset points", color=SOFT, fontsize=6, va="bottom"
+        )
+
+
+def slopes(axes: Axes, exponent: int, orders: tuple[int, ...] = (1, 2, 3)) -> None:
+    """A fan of lines in the lower left corner: what methods of these orders would fall like, were every step a small one.
+
+    Args:
+        axes: logarithmic ones, with their limits set.
+        exponent: power of the step in an error of order one.
+        orders: of the lines.
+    """
+    (left, right), (bottom, top) = (tuple(map(math.log, ends)) for ends in (axes.get_xlim(), axes.get_ylim()))
+    wide = min(0.22 * (right - left), 0.34 * (top - bottom) / (exponent * max(orders)))
+    x, y = left + 0.05 * (right - left), bottom + 0.05 * (top - bottom) + exponent * max(orders) * wide
+    for order in orders:
+        end = (math.exp(x + wide), math.exp(y - exponent * order * wide))
+        axes.plot([math.exp(x), end[0]], [math.exp(y), end[1]], color=RULE, lw=0.9, zorder=0.5)
+        axes.annotate(str(order), end, (2, 0), textcoords="offset points", color=SOFT, fontsize=5.5, va="center")
+    axes.annotate("order", (math.exp(x), math.exp(y)), (0, 3), textcoords="offset points", color=SOFT, fontsize=5.5)

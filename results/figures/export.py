@@ -1,0 +1,89 @@
+"""All figures of a run, as files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..curves import problems
+from ..table import ResultTable, load
+from .ranking import ranking
+from .samples import samples
+from .series import series_of
+from .sheet import METADATA, Sheet, Width, save
+from .sketch import draw
+from .timing import timing
+
+FORMATS = tuple(METADATA)
+KINDS = ("work-precision", "pareto", "ranking", "timing", "samples")
+COSTS = ("nfe", "ms_per_sample")
+DEFAULT_METRICS = ("fid_proxy", "fd_conv", "rmse")
+
+
+def write_figures(
+    source: Path | str, out: Path | str, *, formats: Sequence[str] = ("svg", "png", "pdf"), kinds: Sequence[str] = KINDS,
+    metrics: Sequence[str] = (), models: Sequence[str] = (), samplers: Sequence[str] = (), width: Width = "single",
+) -> list[Path]:  # fmt: skip
+    """Write the figures of a run, one model a file, named ``MODEL-KIND-METRIC-COST.FORMAT``.
+
+    Args:
+        source: run directory, or a table of one.
+        out: folder, made if it does not exist.
+        formats: some of :data:`FORMATS`.
+        kinds: some of :data:`KINDS`; what the run has no data for is left out.
+        metrics: columns to draw; by default those of :data:`DEFAULT_METRICS` that have values.
+        models: draw these only.
+        samplers: draw these only.
+        width: "single" or "double", in columns of a page.
+
+    Returns:
+        The paths, in the order of writing.
+
+    Raises:
+        ValueError: an unknown format, kind, metric, model or sampler; or there is nothing to draw.
+    """
+    table = load(source)
+    _check("format", formats, FORMATS)
+    _check("figure", kinds, KINDS)
+    _check("metric", metrics, [str(name) for name in table.frame.columns])
+    table = _only(_only(table, "model", models), "sampler", samplers)
+    wanted = metrics or [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
+    figures = [(name, figure) for kind in KINDS if kind in kinds for name, figure in _figures(kind, source, table, wanted, width)]
+    if not figures:
+        raise ValueError(f"{source} has nothing to draw of {', '.join(kinds)}; choose other figures or metrics")
+    return [save(figure, Path(out) / f"{name}.{form}") for name, figure in figures for form in formats]
+
+
+def slug(words: str) -> str:
+    """Words as the name of a file."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
+
+
+def _figures(kind: str, source: Path | str, table: ResultTable, metrics: Sequence[str], width: Width) -> Iterator[tuple[str, Sheet]]:
+    """The figures of one kind with the names of their files."""
+    if kind == "samples":
+        figures = samples(source, table.ok.frame, width=width) if (Path(source) / "parts").is_dir() else []
+        yield from ((f"{slug(title)}-samples", figure) for title, figure in figures)
+        return
+    for title, rows in problems(table.ok.frame):
+        part, name = ResultTable(rows.drop(columns=["curve", "slot"])), f"{slug(title)}-{kind}"
+        if kind == "timing" and len(rows.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"])):
+            yield name, timing(part, width=width)
+        elif kind == "ranking" and len(rows.dropna(subset=["fid_proxy", "rmse", "slot"])["curve"].unique()) > 1:
+            yield name, ranking(part, width=width)
+        elif kind in ("work-precision", "pareto"):
+            pairs = [(metric, cost) for metric in metrics for cost in COSTS if series_of(rows, metric, cost)]
+            yield from ((f"{name}-{metric}-{cost}", draw(part, metric, cost, kind=kind, width=width)) for metric, cost in pairs)
+
+
+def _only(table: ResultTable, column: str, names: Sequence[str]) -> ResultTable:
+    """The rows with one of these names in a column; all if there are none."""
+    _check(column, names, sorted(set(table.frame[column].dropna())))
+    return ResultTable(table.frame.loc[table.frame[column].isin(names)].reset_index(drop=True)) if names else table
+
+
+def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f"there is no {what} {name!r}; choose from {', '.join(known)}")

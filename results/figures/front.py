@@ -1,0 +1,83 @@
+"""The Pareto front: what no other row beats in quality and cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ..curves import problems
+from ..palette import style
+from ..record import Record
+from ..table import ResultTable
+from ..values import rows_of, text
+from .axes import logarithmic
+from .labels import name_at_the_right
+from .marks import markers
+from .quantities import title_of
+from .series import Point, Series, label, point_of
+from .sheet import SOFT, Sheet, Width, sheet, styled
+
+HEIGHT = {"single": 2.5, "double": 3.4}
+PALE = 0.35
+EQUAL = 1e-5
+"""Relative difference of values that counts as none: in one step, for one, all methods are the same."""
+
+
+@styled
+def front(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single") -> Sheet:
+    """A panel for each model and estimator: all rows as dots, those on the front joined by steps.
+
+    A filled marker is on the front for certain, an open one by its value only (:mod:`..pareto`). A sampler's name belongs to
+    its last point on the front.
+
+    Args:
+        table: what to draw; finished rows only.
+        metric: column of the quality, lower is better.
+        cost: "nfe" or "ms_per_sample".
+        width: of the figure, in columns of a page.
+
+    Raises:
+        ValueError: no row has both columns.
+    """
+    whole = table.pareto(metric, cost)
+    parts = [(title, rows) for title, rows in problems(whole) if any(point_of(row, metric, cost) for row in rows_of(rows))]
+    if not parts:
+        raise ValueError(f"no finished row has {metric} and {cost} to draw; choose columns that have values")
+    figure, panels = sheet(width, HEIGHT[width], len(parts))
+    best = [_draw(axes, rows, metric, cost) for axes, (_, rows) in zip(panels, parts, strict=True)]
+    for axes, (title, _) in zip(panels, parts, strict=True):
+        axes.set(title=title, xlabel=title_of(cost), ylabel=title_of(metric))
+    figure.draw_without_rendering()
+    for axes, rows in zip(panels, best, strict=True):
+        name_at_the_right(axes, rows)
+    return figure
+
+
+def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Series]:
+    """The rows as dots; returns what is on the front, a curve's last point there each."""
+    placed = [(row, point) for row in rows_of(frame) if (point := point_of(row, metric, cost))]
+    logarithmic(axes, [point.x for _, point in placed], [point.y for _, point in placed])
+    leads = _leads([(row, point) for row, point in placed if row["on_front"]])
+    for row, point in placed:
+        axes.plot([point.x], [point.y], ".", ms=3, mew=0, color=style(text(row, "sampler")).colour, alpha=PALE, zorder=2)
+    axes.step([point.x for _, point in leads], [point.y for _, point in leads], where="post", color=SOFT, lw=0.8, zorder=2.5)
+    last: dict[str, Series] = {}
+    for row, point in leads:
+        look = style(text(row, "sampler"))
+        dot: dict[str, Any] = {**markers(look), "markersize": 5}
+        if row["front"] != "on":
+            dot |= {"markerfacecolor": "white", "markeredgecolor": look.colour, "markeredgewidth": 0.9}
+        axes.plot([point.x], [point.y], linestyle="", zorder=3, **dot)
+        last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))
+    return list(last.values())
+
+
+def _leads(rows: list[tuple[Record, Point]]) -> list[tuple[Record, Point]]:
+    """Rows of the front, by cost; of those equal to rounding the first."""
+    kept: list[tuple[Record, Point]] = []
+    for row, point in rows:
+        if not kept or point.y < kept[-1][1].y * (1 - EQUAL):
+            kept.append((row, point))
+    return kept

@@ -1,0 +1,47 @@
+"""The palette's symbols and dashes in matplotlib's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..palette import Style
+
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "x": "X",
+    "star": "*",
+    "pentagon": "p",
+    "cross": "P",
+    "hexagon": "h",
+    "triangle-down": "v",
+}
+LINES: dict[str, Any] = {
+    "solid": "-",
+    "dot": (0, (1, 1.4)),
+    "dash": (0, (4, 1.6)),
+    "dashdot": (0, (4, 1.4, 1, 1.4)),
+    "longdash": (0, (7, 2)),
+    "longdashdot": (0, (7, 1.6, 1, 1.6)),
+}
+
+
+def markers(style: Style) -> dict[str, Any]:
+    """Keywords of ``Axes.plot`` for the points of a curve."""
+    is_open = style.symbol.endswith("-open")
+    symbol = MARKERS[style.symbol.removesuffix("-open")]
+    face = "white" if is_open else style.colour
+    return {
+        "marker": symbol,
+        "markersize": 5 if symbol in "*" else 3.6,
+        "markerfacecolor": face,
+        "markeredgecolor": style.colour if is_open else "white",
+        "markeredgewidth": 0.7 if is_open else 0.35,
+    }
+
+
+def line(style: Style) -> dict[str, Any]:
+    """Keywords of ``Axes.plot`` for the line of a curve."""
+    return {"color": style.colour, "linestyle": LINES[style.dash]}

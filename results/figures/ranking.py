@@ -1,0 +1,107 @@
+"""Two rankings side by side: who is near the data, and who is near the solution of the equation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ..curves import problems
+from ..palette import style
+from ..record import Record
+from ..table import ResultTable
+from ..text import short
+from ..values import number, rows_of, text
+from .marks import markers
+from .quantities import short_title
+from .series import label
+from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet, styled
+
+LINE, HEAD = 0.16, 0.25
+"""Inches for a rank, and for the title."""
+LETTER, ROOMY = 0.062, 5.0
+"""Inches of a letter, and from which width on both columns have names."""
+NEAR = 10
+"""The budget that is drawn, where none is asked for, is the nearest to this."""
+
+
+@styled
+def ranking(
+    table: ResultTable, left: str = "fid_proxy", right: str = "rmse", *, budget: int | None = None, width: Width = "single"
+) -> Sheet:
+    """A panel for each model and estimator: the samplers ranked by two metrics at one budget, joined by lines.
+
+    ρ is Spearman's correlation of the two rankings.
+
+    Args:
+        table: what to draw; finished rows that have both metrics.
+        left: column, lower is better.
+        right: column, lower is better.
+        budget: evaluations; the budget nearest to 10 by default.
+        width: of the figure, in columns of a page.
+
+    Raises:
+        ValueError: no model has two samplers with both metrics at the budget.
+    """
+    parts = [
+        (title, at, rows) for title, frame in problems(table.ok.frame) for at, rows in [_at(frame, left, right, budget)] if len(rows) > 1
+    ]
+    if not parts:
+        where = "" if budget is None else f" at {budget} evaluations"
+        raise ValueError(f"no model has two samplers with {left} and {right}{where}; choose metrics that have values")
+    figure, panels = sheet(width, HEAD + LINE * (1.4 + max(len(rows) for _, _, rows in parts)), len(parts))
+    for axes, (title, at, rows) in zip(panels, parts, strict=True):
+        _draw(axes, rows, left, right, WIDTHS[width] if len(parts) == 1 else WIDTHS["double"] / 2)
+        axes.set_title(f"{title}, {at} evaluations")
+    return figure
+
+
+def nearest(slots: list[int]) -> int:
+    """The budget nearest to ten, on a logarithmic scale."""
+    return min(slots, key=lambda slot: (abs(math.log(slot / NEAR)), slot))
+
+
+def _at(frame: pd.DataFrame, left: str, right: str, budget: int | None) -> tuple[int, list[Record]]:
+    """The budget, and its row of each curve that has both metrics."""
+    if left not in frame or right not in frame:
+        return 0, []
+    both = frame.dropna(subset=[left, right, "slot"]).sort_values("nfe", kind="stable")
+    if both.empty:
+        return 0, []
+    at = nearest([int(slot) for slot in both["slot"].unique()]) if budget is None else budget
+    return at, rows_of(both.loc[both["slot"] == at].drop_duplicates("curve", keep="last"))
+
+
+def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
+    """Lines between two columns of texts; ``wide`` is the panel's width in inches."""
+    ranks = [pd.Series([number(row, name) for row in rows], dtype=float).rank(method="first") for name in (left, right)]
+    names = [label(text(row, "curve")) for row in rows]
+    a_texts = [f"{name}  {short(number(row, left))}" for name, row in zip(names, rows, strict=True)]
+    b_texts = [short(number(row, right)) + f"  {name}" * (wide > ROOMY) for name, row in zip(names, rows, strict=True)]
+    margins = [LETTER * max(map(len, texts)) + 0.15 for texts in (a_texts, b_texts)]
+    between = wide - sum(margins)
+    axes.set(xlim=(-margins[0] / between, 1 + margins[1] / between), ylim=(len(rows) + 1.2, -0.2))
+    axes.set_axis_off()
+    for row, a, b, before, behind in zip(rows, *ranks, a_texts, b_texts, strict=True):
+        look = style(text(row, "sampler"))
+        axes.plot([0, 1], [a, b], color=look.colour, lw=1)
+        axes.plot([0, 1], [a, b], linestyle="", **markers(look))
+        _write(axes, (0, a), before, "right")
+        _write(axes, (1, b), behind, "left")
+    rho = cast("float", ranks[0].corr(ranks[1]))
+    _write(axes, (0, 0), short_title(left), "right", color=SOFT, weight="bold")
+    _write(
+        axes,
+        *(((1, 0), short_title(right), "left") if wide > ROOMY else ((axes.get_xlim()[1], 0), short_title(right), "right")),
+        color=SOFT,
+        weight="bold",
+    )
+    _write(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
+
+
+def _write(axes: Axes, at: tuple[float, float], words: str, side: Any, **look: Any) -> None:
+    aside = {"right": -6, "left": 6, "center": 0}[side] if at[0] in (0, 1) else 0
+    options: dict[str, Any] = {"va": "center_baseline", "fontsize": 6.5, "color": INK, **look}
+    axes.annotate(words, at, (aside, 0), textcoords="offset points", ha=side, annotation_clip=False, in_layout=False, **options)

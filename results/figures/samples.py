@@ -1,0 +1,111 @@
+"""Samples from the same latents: a line for each sampler, a column for each budget, the limit at the right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ..curves import problems
+from ..files import read_npz
+from ..palette import style
+from ..record import Record
+from ..report.pictures import Box, common_box
+from ..store import RunDir
+from ..table import load
+from ..values import number, rows_of, text
+from .series import label
+from .sheet import RULE, WIDTHS, Sheet, Width, blank, styled
+
+Arrays = Mapping[str, np.ndarray]
+Found = Mapping[tuple[str, int], tuple[Record, Arrays]]
+"""Rows and their pictures, by curve and budget."""
+ACROSS = {"single": 1, "double": 3}
+"""Images side by side in a place."""
+LETTER = 0.062
+"""Inches of a letter."""
+
+
+@styled
+def samples(run: Path | str, rows: pd.DataFrame | None = None, *, width: Width = "double") -> list[tuple[str, Sheet]]:
+    """A figure for each model of a run that kept pictures.
+
+    Args:
+        run: run directory.
+        rows: those of its table to draw; all finished ones by default.
+        width: of the figures, in columns of a page.
+
+    Returns:
+        Titles of the models and their figures.
+
+    Raises:
+        ValueError: ``run`` is not a run directory.
+    """
+    folder = RunDir.open(run)
+    parts = [(title, _pictures(folder, some)) for title, some in problems(load(run).ok.frame if rows is None else rows)]
+    return [(title, _figure(title, found, width)) for title, found in parts if found]
+
+
+def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
+    """What was kept of each curve and budget."""
+    placed = [(text(row, "curve"), slot, row) for row in rows_of(rows) if (slot := number(row, "slot")) is not None]
+    read = [(curve, int(slot), row, read_npz(run.samples(text(row, "cell")))) for curve, slot, row in placed]
+    return {(curve, slot): (row, arrays) for curve, slot, row, arrays in read if arrays and ("images" in arrays or "points" in arrays)}
+
+
+def _figure(title: str, found: Found, width: Width) -> Sheet:
+    curves, slots = list(dict.fromkeys(curve for curve, _ in found)), sorted({slot for _, slot in found})
+    stacks = {place: arrays.get("images", arrays.get("points")) for place, (_, arrays) in found.items()}
+    limit = next((arrays["converged"] for _, arrays in found.values() if "converged" in arrays), None)
+    heads = [str(slot) for slot in slots] + ["limit"] * (limit is not None)
+    drawing = _Drawing.of([*stacks.values(), limit], ACROSS[width])
+    names = LETTER * max(len(label(curve)) for curve in curves) + 0.1
+    tile = (WIDTHS[width] - names) / len(heads)
+    figure = blank(width, 0.45 + len(curves) * tile / drawing.across)
+    figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
+    grid = figure.subplots(len(curves), len(heads), squeeze=False)
+    figure.suptitle(f"{title}: same latents, by evaluations", x=0.01, ha="left", fontsize=8, fontweight="bold")
+    for line, curve in zip(grid, curves, strict=True):
+        sampler = next(text(row, "sampler") for (name, _), (row, _) in found.items() if name == curve)
+        for axes, stack in zip(line, [*(stacks.get((curve, slot)) for slot in slots), limit], strict=False):
+            drawing.tile(axes, stack, style(sampler).colour)
+        line[0].set_ylabel(label(curve), rotation=0, ha="right", va="center")
+    for axes, head in zip(grid[0], heads, strict=True):
+        axes.set_title(head, loc="center", fontweight="normal", fontsize=7)
+    return figure
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How every place is drawn: ``across`` images, or points in the window ``box``."""
+
+    across: int
+    box: Box
+
+    @classmethod
+    def of(cls, stacks: Sequence[np.ndarray | None], across: int) -> _Drawing:
+        clouds = [np.asarray(stack[:, :2], float) for stack in stacks if stack is not None and stack.ndim == 2]
+        return cls(1 if clouds else across, common_box(clouds))
+
+    def tile(self, axes: Axes, stack: np.ndarray | None, colour: str) -> None:
+        axes.set(xticks=[], yticks=[], box_aspect=1 / self.across)
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=RULE)
+        if stack is None or not len(stack):
+            axes.annotate("–", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center")
+        elif stack.ndim == 2:
+            (left, bottom), (right, top) = self.box
+            axes.plot(*stack[:, :2].T, ".", ms=1.3, mew=0, color=colour, rasterized=True)
+            axes.set(xlim=(left, right), ylim=(bottom, top))
+        else:
+            axes.imshow(strip(stack[: self.across]), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+
+
+def strip(images: np.ndarray) -> np.ndarray:
+    """Images ``(k, C, H, W)`` side by side: ``(H, k W, 3)`` if C = 3, otherwise the first channel, ``(H, k W)``."""
+    joined = np.concatenate(list(images), axis=-1)
+    return joined.transpose(1, 2, 0) if len(joined) == 3 else joined[0]

@@ -1,0 +1,90 @@
+"""Rows as the curves of a plot, and which of many curves deserve a name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..palette import Style, style
+from ..record import Record
+from ..text import ends
+from ..values import number, rows_of, text
+
+LONGEST = 30
+"""Letters of a name in a figure."""
+
+
+class Point(NamedTuple):
+    """A row on logarithmic axes.
+
+    Attributes:
+        x, y: where it is drawn.
+        low, high: ends of the 95 % interval; None where it is not known.
+        limit: whether ``y`` is only the upper end of the interval, the value itself not being positive.
+    """
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    limit: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """The rows of a curve, by x."""
+
+    name: str
+    style: Style
+    points: tuple[Point, ...]
+
+
+def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
+    """The curves of one problem (a part of :func:`..curves.problems`), the lowest at its end first.
+
+    Rows that have no place on logarithmic axes are left out.
+    """
+    points: dict[str, list[Point]] = defaultdict(list)
+    samplers: dict[str, str] = {}
+    for row in rows_of(rows.loc[rows["status"] == "ok"]):
+        if point := point_of(row, metric, cost):
+            points[text(row, "curve")].append(point)
+            samplers[text(row, "curve")] = text(row, "sampler")
+    found = [Series(label(curve), style(samplers[curve]), tuple(sorted(some))) for curve, some in points.items()]
+    return sorted(found, key=lambda one: (one.points[-1].y, one.name))
+
+
+def point_of(row: Record, metric: str, cost: str) -> Point | None:
+    """Where a row is drawn; None if a value is missing, or has no place on a logarithmic axis."""
+    x, y, se = (number(row, name) for name in (cost, metric, f"{metric}_se"))
+    if x is None or y is None or x <= 0:
+        return None
+    if se is None:
+        return Point(x, y) if y > 0 else None
+    low, high = ends(y, se)
+    if y > 0:
+        return Point(x, y, low, high)
+    return Point(x, high, limit=True) if high > 0 else None
+
+
+def label(words: str) -> str:
+    """A name on one line, cut if it is long."""
+    line = " ".join(words.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def notable(series: list[Series], most: int) -> list[Series]:
+    """At most ``most`` curves to name: those that are best somewhere, then the best of each family, then the best at the largest cost."""
+    if len(series) <= most:
+        return series
+    lowest: dict[float, tuple[float, int]] = {}
+    for index, one in enumerate(series):
+        for point in one.points:
+            lowest[point.x] = min(lowest.get(point.x, (point.y, index)), (point.y, index))
+    wins = [index for _, (_, index) in sorted(lowest.items(), reverse=True)]
+    heads = [next(i for i, other in enumerate(series) if other.style.family == one.style.family) for one in series]
+    order = dict.fromkeys([*wins, *heads, *range(len(series))])
+    return [series[index] for index in sorted(list(order)[:most])]

@@ -1,0 +1,130 @@
+"""The page that figures are drawn on: publication sizes, one typography, files whose bytes depend on the data alone."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..files import write_bytes
+
+Width = Literal["single", "double"]
+WIDTHS: dict[str, float] = {"single": 3.35, "double": 6.9}
+"""Inches: one column of a two-column page (85 mm), and both (175 mm)."""
+
+INK, SOFT, RULE = "#1d2126", "#5f6771", "#d9dde2"
+DPI = 200
+
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "text.parse_math": False,  # names come from users, and a lone dollar is no formula
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "grid.color": RULE,
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.6,
+    "figure.facecolor": "white",
+    "pdf.fonttype": 42,  # TrueType: what journals accept
+    "svg.fonttype": "path",
+    "svg.hashsalt": "samplerbench",
+}
+DEFAULTS: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+"""Formats, and what is left out of their files so that equal figures are equal bytes."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Sheet(Figure):
+    """A matplotlib figure that notebooks show by themselves. It belongs to no window and needs no closing."""
+
+    def _repr_png_(self) -> bytes:
+        return encoded(self, "png")
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """``draw`` under this module's typography; the caller's own settings of matplotlib are neither used nor changed."""
+
+    @wraps(draw)
+    def under(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context({**DEFAULTS, **RC}):
+            return draw(*args, **kwargs)
+
+    return under
+
+
+def sheet(width: Width, height: float, panels: int = 1, **options: Any) -> tuple[Sheet, list[Axes]]:
+    """A figure with axes for its panels.
+
+    Args:
+        width: column width.
+        height: of a row of panels, in inches.
+        panels: how many; two stand side by side.
+        options: of ``Figure.subplots``.
+    """
+    across = min(panels, 2)
+    down = -(-panels // across)
+    figure = blank("double" if panels > 1 else width, height * down)
+    axes = figure.subplots(down, across, squeeze=False, **options).ravel().tolist()
+    for unused in axes[panels:]:
+        unused.remove()
+    return figure, axes[:panels]
+
+
+def blank(width: Width, height: float) -> Sheet:
+    """A figure without axes, ``height`` inches tall."""
+    figure = Sheet(figsize=(WIDTHS[width], height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+@styled
+def encoded(figure: Figure, form: str) -> bytes:
+    """The figure as the bytes of an SVG, PNG or PDF file."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in letters that the font lacks is drawn as boxes
+        figure.savefig(buffer, format=form, dpi=DPI, metadata=METADATA[form])
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure, atomically; the suffix of ``path`` (.svg, .png, .pdf) says in which format.
+
+    Raises:
+        ValueError: another suffix.
+    """
+    form = path.suffix.removeprefix(".")
+    if form not in METADATA:
+        raise ValueError(f"{path.name}: figures are written as {', '.join(METADATA)}; choose one of these suffixes")
+    write_bytes(path, encoded(figure, form))
+    return path

@@ -1,0 +1,79 @@
+"""Where the time goes: the network, and the sampler around it."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ..curves import problems
+from ..record import Record
+from ..table import ResultTable
+from ..text import short
+from ..values import number, rows_of, text
+from .ranking import nearest
+from .series import label
+from .sheet import INK, SOFT, Sheet, Width, sheet, styled
+
+NETWORK, OVERHEAD = "#a9b4bf", "#d5541e"
+LINE, HEAD = 0.19, 0.75
+"""Inches for a bar, and for what is around them."""
+
+
+@styled
+def timing(table: ResultTable, *, budget: int | None = None, width: Width = "single") -> Sheet:
+    """A panel for each model: milliseconds per sample at one budget, network and overhead apart, the least overhead first.
+
+    Args:
+        table: what to draw; finished rows that were timed.
+        budget: evaluations; the budget nearest to 10 by default.
+        width: of the figure, in columns of a page.
+
+    Raises:
+        ValueError: no row of the budget was timed.
+    """
+    found = [(title, *_at(frame, budget)) for title, frame in problems(table.ok.frame)]
+    parts = [(title, at, rows) for title, at, rows in found if rows]
+    if not parts:
+        where = "" if budget is None else f" at {budget} evaluations"
+        raise ValueError(f"no finished row was timed{where}; run the suite with --timing")
+    figure, panels = sheet(width, HEAD + LINE * max(len(rows) for _, _, rows in parts), len(parts))
+    for axes, (title, at, rows) in zip(panels, parts, strict=True):
+        _draw(axes, rows)
+        axes.set(title=f"{title}, {at} evaluations", xlabel="Milliseconds per sample")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, handlelength=1)
+    return figure
+
+
+def _at(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Record]]:
+    timed = frame.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"]).sort_values("nfe", kind="stable")
+    if timed.empty:
+        return 0, []
+    at = nearest([int(slot) for slot in timed["slot"].unique()]) if budget is None else budget
+    rows = rows_of(timed.loc[timed["slot"] == at].drop_duplicates("curve", keep="last"))
+    return at, sorted(rows, key=lambda row: (_overhead(row), text(row, "curve")))
+
+
+def _overhead(row: Record) -> float:
+    """Milliseconds per sample beside the network; below 0 where it is lost in the noise."""
+    return (number(row, "ms_per_sample") or 0.0) - (number(row, "model_ms_per_sample") or 0.0)
+
+
+def _draw(axes: Axes, rows: list[Record]) -> None:
+    places = list(range(len(rows)))
+    network = [number(row, "model_ms_per_sample") or 0.0 for row in rows]
+    own = [max(_overhead(row), 0.0) for row in rows]
+    axes.barh(places, network, color=NETWORK, height=0.62, label="network")
+    axes.barh(places, own, left=network, color=OVERHEAD, height=0.62, label="overhead")
+    for place, row, end in zip(places, rows, map(sum, zip(network, own, strict=True)), strict=True):
+        words = f"{short(number(row, 'ms_per_sample'))}, overhead {_percent(row)}" + (" †" if row.get("timing_flag") else "")
+        axes.annotate(words, (end, place), (3, 0), textcoords="offset points", va="center", color=SOFT, fontsize=6)
+    axes.set_yticks(places, [label(text(row, "curve")) for row in rows], color=INK)
+    axes.set_xlim(0, 2.2 * max(a + b for a, b in zip(network, own, strict=True)))
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _percent(row: Record) -> str:
+    network = number(row, "model_ms_per_sample")
+    return f"{100 * _overhead(row) / network:.1f} %" if network else "–"

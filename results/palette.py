@@ -1,0 +1,122 @@
+"""One look for each sampler in every figure: a colour for its family, a symbol for its method, a dash for its order.
+
+A pure function of the sampler's name, so that a sampler looks the same in every plot of every report. The ten colours stay apart for
+readers with protanopia, deuteranopia and tritanopia (at least 0.07 in OKLab) and from the page (contrast at least 3 on white, 4.5 on the
+dark page); symbols and dashes carry what colour alone must not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from zlib import crc32
+
+
+class Family(NamedTuple):
+    """Methods that share a colour.
+
+    Attributes:
+        name: what legends call it.
+        colour, dark: hexadecimal colours on a white page and on a dark one.
+        methods: beginnings of names, without their digits; each has a symbol of its own.
+    """
+
+    name: str
+    colour: str
+    dark: str
+    methods: tuple[str, ...] = ()
+
+
+class Style(NamedTuple):
+    """How a sampler is drawn.
+
+    Attributes:
+        family: name of its family.
+        colour, dark: as in :class:`Family`.
+        symbol: Plotly's name of the marker; ``-open`` for a variant of a method.
+        dash: Plotly's name of the line: solid for order 2 and where the name gives none, dotted for order 1.
+    """
+
+    family: str
+    colour: str
+    dark: str
+    symbol: str
+    dash: str
+
+
+FAMILIES = (
+    Family("Euler, DDIM", "#2c2d32", "#e8edf0", ("euler", "ddim", "torchdiffeq_euler")),
+    Family(
+        "Heun, Runge–Kutta",
+        "#b07c10",
+        "#f0c03f",
+        ("heun", "dpm", "deis_rrk", "stork", "torchdiffeq_heun", "torchdiffeq_midpoint", "torchdiffeq_rk", "paradigms"),
+    ),
+    Family("DPM-Solver", "#259ed5", "#a4dbff", ("dpm_solver_m", "dpm_solver", "dpm_solver_fast", "zeab", "reab")),
+    Family("DPM-Solver++", "#074ca2", "#2c94dd", ("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp")),
+    Family("UniPC", "#8b3eca", "#b69cff", ("unipc",)),
+    Family("Adams–Bashforth", "#0a795c", "#4dcb8e", ("ipndm", "deis_tab", "deis_rhoab", "lms", "plms", "pndm", "zab", "vab", "deis")),
+    Family(
+        "Stochastic",
+        "#c83126",
+        "#fe7b3d",
+        (
+            *("ddpm", "euler_ancestral", "euler_churn", "euler_maruyama", "edm_stochastic", "dpm_ancestral", "dpmpp_m_sde"),
+            *("dpmpp_sde", "dpmpp_s_ancestral", "er_sde", "seeds", "sa_solver", "restart", "reverse_diffusion", "predictor_corrector"),
+        ),
+    ),
+    Family("Adaptive", "#842c3f", "#bb627e", ("rk", "dpm_solver_adaptive", "scipy", "torchdiffeq")),
+    Family("Auto", "#d939a6", "#ff90cd", ("auto", "warped_ab")),
+    Family("Other libraries, plugins", "#8f8978", "#9f9884"),
+)
+"""Families in the order of legends. The last has every name that no other knows."""
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "cross", "hexagon", "triangle-down")
+"""Plotly's names; a method's symbol is that of its place in the family."""
+
+DASHES = {"": "solid", "1": "dot", "2": "solid", "3": "dash", "4": "dashdot", "5": "longdash"}
+"""The first digit of a name, mostly its order, and Plotly's name of the line; all others are ``longdashdot``."""
+
+VARIANT = re.compile(r"_published$")
+
+
+def style(sampler: str) -> Style:
+    """The look of a sampler, by its registry name (``dpmpp_2m``) or that of another library's (``diffusers:UniPCMultistepScheduler``).
+
+    >>> style("dpmpp_3m")
+    Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash')
+    """
+    family, place = _place(sampler)
+    digit = re.search(r"\d", sampler)
+    dash = DASHES.get(digit[0] if digit else "", "longdashdot") if family.methods else tuple(DASHES.values())[_hash(sampler) % len(DASHES)]
+    symbol = SYMBOLS[place % len(SYMBOLS)] + ("-open" if VARIANT.search(sampler) or place >= len(SYMBOLS) else "")
+    return Style(family.name, family.colour, family.dark, symbol, dash)
+
+
+def family(sampler: str) -> str:
+    """The name of a sampler's family."""
+    return _place(sampler)[0].name
+
+
+def _place(sampler: str) -> tuple[Family, int]:
+    """The family with the longest beginning of the name, and where in it; names of no family get a place by a hash."""
+    stem = _stem(sampler)
+    known = [(len(method), kin, place) for kin in FAMILIES for place, method in enumerate(kin.methods) if _begins(stem, method)]
+    if not known:
+        return FAMILIES[-1], _hash(sampler) % len(SYMBOLS)
+    _, kin, place = max(known, key=lambda match: match[0])
+    return kin, place
+
+
+def _stem(sampler: str) -> str:
+    """``dpmpp_2m_sde`` as ``dpmpp_m_sde``: the method without its order."""
+    return re.sub(r"_+", "_", re.sub(r"\d", "", VARIANT.sub("", sampler))).strip("_")
+
+
+def _begins(stem: str, method: str) -> bool:
+    """Whether ``method`` is the beginning of ``stem``, in whole words."""
+    return stem == method or stem.startswith(method + "_")
+
+
+def _hash(words: str) -> int:
+    return crc32(words.encode())

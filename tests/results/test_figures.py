@@ -1,0 +1,187 @@
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from samplerbench.results.figures import draw, ranking, save, timing, work_precision, write_figures
+from samplerbench.results.figures.export import slug
+from samplerbench.results.figures.labels import spread
+from samplerbench.results.figures.quantities import floor_of
+from samplerbench.results.figures.samples import strip
+from samplerbench.results.figures.series import Point, notable, point_of, series_of
+from samplerbench.results.palette import style
+from samplerbench.results.table import ResultTable, load
+
+
+@pytest.fixture
+def fashion(run):
+    return load(run.path).where(model="fashion")
+
+
+def texts(figure):
+    return [item.get_text() for axes in figure.axes for item in axes.texts]
+
+
+@given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=8), st.floats(0.01, 0.12))
+def test_spread_places_are_apart_in_order_in_range_and_as_near_as_can_be(wanted, gap):
+    places = spread(wanted, gap, 0.0, 1.0)
+    inorder = [place for _, place in sorted(zip(wanted, places, strict=True), key=lambda pair: pair[0])]
+    assert all(b - a >= gap - 1e-6 for a, b in zip(sorted(places), sorted(places)[1:], strict=False))
+    assert inorder == sorted(places) or len(set(wanted)) < len(wanted)
+    assert -1e-9 <= min(places) <= max(places) <= 1 + 1e-6
+    if all(0 <= a <= 1 for a in wanted) and all(b - a >= gap for a, b in zip(sorted(wanted), sorted(wanted)[1:], strict=False)):
+        assert places == pytest.approx(wanted, abs=1e-8)
+
+
+def test_spread_with_no_room_stays_in_order():
+    assert spread([0.5] * 4, 0.5, 0.0, 1.0) == [0.0, 0.5, 1.0, 1.5]
+
+
+def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
+    row = {"nfe": 5.0, "fd_conv": -0.1, "fd_conv_se": 0.2}
+    assert point_of(row, "fd_conv", "nfe") == Point(5.0, pytest.approx(-0.1 + 1.959964 * 0.2), limit=True)
+    assert point_of({**row, "fd_conv_se": 0.01}, "fd_conv", "nfe") is None
+    assert point_of({"nfe": 5.0, "rmse": 0.0}, "rmse", "nfe") is None
+    assert point_of({"nfe": 0.0, "rmse": 1.0}, "rmse", "nfe") is None
+
+
+def test_series_have_all_drawable_rows_in_the_order_of_cost(fashion):
+    from samplerbench.results.curves import problems
+
+    ((_, rows),) = problems(fashion.ok.frame)
+    series = series_of(rows, "rmse", "nfe")
+    assert sum(len(one.points) for one in series) == len(fashion.ok)
+    assert all([p.x for p in one.points] == sorted(p.x for p in one.points) for one in series)
+    assert next(one for one in series if one.name == "heun").style == style("heun")
+    few = notable(series, 3)
+    assert len(few) == 3
+    assert series[0] in few  # the best at the end
+
+
+def test_the_plot_names_its_curves_and_its_floor(fashion):
+    figure = work_precision(fashion, "fid_proxy_raw")
+    assert {"euler", "heun", "dpmpp_2m", "ddpm", "as many held-out samples"} <= set(texts(figure))
+    (axes,) = figure.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert any(np.allclose(line.get_ydata(), 0.31) for line in axes.lines)
+
+
+def test_the_fan_has_the_slopes_of_its_orders(fashion):
+    (axes,) = work_precision(fashion, "fd_conv").figure.axes
+    fan = [line for line in axes.lines if line.get_zorder() == 0.5]
+    slopes = [np.diff(np.log(line.get_ydata()))[0] / np.diff(np.log(line.get_xdata()))[0] for line in fan]
+    assert slopes == pytest.approx([-2, -4, -6])  # a Fréchet distance is a square
+
+
+def test_curves_have_their_colours_and_measured_points(fashion):
+    (axes,) = work_precision(fashion, "rmse").axes
+    heun = [
+        line
+        for line in axes.lines
+        if line.get_color() == style("heun").colour and line.get_linestyle() == "-" and len(line.get_xdata()) > 2
+    ]
+    frame = fashion.where(sampler="heun").ok.frame.sort_values("nfe")
+    assert any(np.allclose(line.get_xdata(), frame["nfe"]) and np.allclose(line.get_ydata(), frame["rmse"]) for line in heun)
+
+
+def test_the_front_is_what_the_table_says(fashion):
+    (axes,) = draw(fashion, "fd_conv", "nfe", kind="pareto").axes
+    (stairs,) = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    front = fashion.pareto("fd_conv").query("on_front").drop_duplicates("fd_conv")
+    shown = front.loc[front["fd_conv"] > 0]
+    assert set(np.round(stairs.get_xdata(), 6)) <= set(np.round(front["nfe"], 6))
+    assert stairs.get_ydata()[0] == shown["fd_conv"].max()
+    assert list(stairs.get_ydata()) == sorted(stairs.get_ydata(), reverse=True)
+
+
+def test_rows_that_are_equal_to_rounding_are_one_point_of_the_front():
+    rows = [{"model": "m", "sampler": name, "budget": 1, "nfe": 1, "rmse": 1 + n * 1e-9, "status": "ok"} for n, name in enumerate("abc")]
+    rows.append({**rows[0], "sampler": "b", "budget": 2, "nfe": 2, "rmse": 0.5})
+    (axes,) = draw(ResultTable.of([*rows, {**rows[0], "sampler": "d"}]), "rmse", "nfe", kind="pareto").axes
+    (stairs,) = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    assert list(stairs.get_xdata()) == [1, 2]
+
+
+def test_ranking_and_timing_say_the_numbers(fashion):
+    words = texts(ranking(fashion, budget=10, width="double"))
+    best = fashion.best_per_budget().query("slot == 10")["sampler"].item()
+    assert any(word.startswith(f"{best}  ") for word in words)
+    assert any(word.startswith("ρ = ") for word in words)
+    (axes,) = timing(fashion, budget=10).axes
+    row = fashion.where(sampler="euler", budget=10).frame.iloc[0]
+    place = [tick.get_text() for tick in axes.get_yticklabels()].index("euler")
+    assert axes.containers[1].patches[place].get_x() == pytest.approx(
+        row["model_ms_per_sample"]
+    )  # the overhead begins where the network ends
+    network, own = (bars.patches[place].get_width() for bars in axes.containers)
+    assert network == pytest.approx(row["model_ms_per_sample"])
+    assert network + own == pytest.approx(row["ms_per_sample"])
+
+
+def test_strips_put_images_side_by_side():
+    images = np.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2).astype(np.uint8)
+    joined = strip(images)
+    assert joined.shape == (2, 4, 3)
+    assert (joined[:, 2:] == images[1].transpose(1, 2, 0)).all()
+    assert (strip(images[:, :1])[:, :2] == images[0, 0]).all()
+
+
+def test_all_figures_of_a_hostile_run(run, tmp_path):
+    before = dict(matplotlib.rcParams)
+    names = {"work-precision": ["rmse"], "pareto": ["fd_conv"], "ranking": [], "timing": [], "samples": []}
+    paths = [
+        p for k, m in names.items() for p in write_figures(run.path, tmp_path, kinds=[k], metrics=m, models=["gmm-2d"], formats=["svg"])
+    ]
+    assert dict(matplotlib.rcParams) == before
+    assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}
+    assert len(paths) == 2 + 2 + 1 + 1 + 1
+    assert b"<script" not in b"".join(path.read_bytes() for path in paths)
+
+
+@pytest.mark.parametrize("form", ["svg", "png", "pdf"])
+def test_equal_tables_give_equal_bytes(fashion, tmp_path, form):
+    one, two = (save(draw(fashion, "rmse", "nfe"), tmp_path / f"{n}.{form}").read_bytes() for n in "ab")
+    assert one == two
+    assert form.encode() in one[:200].lower()
+
+
+def test_sizes_are_those_of_a_page(fashion, tmp_path):
+    for width, inches in (("single", 3.35), ("double", 6.9)):
+        with Image.open(save(draw(fashion, "rmse", "nfe", width=width), tmp_path / "a.png")) as image:
+            assert image.width == round(200 * inches)
+
+
+def test_mathematics_in_a_name_is_text(tmp_path):
+    rows = [{"model": "$\\frac{$", "sampler": "$x^", "budget": n, "nfe": n, "rmse": 1 / n, "status": "ok"} for n in (1, 2)]
+    save(ResultTable.of(rows).plot("rmse"), tmp_path / "a.svg")
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda t, p: t.plot("kid"), "no finished row has kid and nfe"),
+        (lambda t, p: t.plot("rmse", kind="pie"), "no figure 'pie'; choose from work-precision"),
+        (lambda t, p: ranking(t, right="kid"), "no model has two samplers with fid_proxy and kid"),
+        (lambda t, p: timing(t.where(sampler="none")), "run the suite with --timing"),
+        (lambda t, p: save(t.plot("rmse"), Path("a.gif")), "a.gif: figures are written as svg"),
+        (lambda t, p: write_figures(p, "x", formats=["gif"]), "no format 'gif'"),
+        (lambda t, p: write_figures(p, "x", metrics=["nonsense"]), "no metric 'nonsense'"),
+        (lambda t, p: write_figures(p, "x", samplers=["eular"]), "no sampler 'eular'"),
+        (lambda t, p: write_figures(p, "x", metrics=["kid"], kinds=["pareto"]), "nothing to draw of pareto"),
+    ],
+)
+def test_a_mistake_is_one_sentence(run, fashion, call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call(fashion, run.path)
+
+
+def test_floors_are_medians_of_what_the_rows_say():
+    rows = [{"fid_proxy_floor_se": se} for se in (0.1, 0.2, 0.6)]
+    assert floor_of("fd_conv", rows) == (pytest.approx(0.392), "not told from 0 below")
+    assert floor_of("kid", rows) is None
+    assert floor_of("rmse", [{"rmse_resolution": 0.0}]) is None
+    assert slug("evil|<b>model</b>/..") == "evil-b-model-b"

@@ -1,0 +1,85 @@
+import doctest
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import HOSTILE_SAMPLER, synthetic_run
+
+import samplerbench.results as results
+from samplerbench.results.table import ResultTable
+
+DOCS = Path(__file__).parents[2] / "docs" / "results-api.md"
+CHECK = """
+import sys
+sys.modules["torch"] = None  # importing it now raises ImportError
+import samplerbench.results as results
+table = results.load(sys.argv[1])
+table.wide("rmse"), table.best_per_budget(), table.pareto(), table._repr_html_(), table.to_latex()
+from samplerbench.results.figures import write_figures
+write_figures(sys.argv[1], sys.argv[2], formats=["svg"], metrics=["rmse"], models=["m"], kinds=["work-precision"])
+from samplerbench.results.report import write_report
+write_report(sys.argv[1], sys.argv[2])
+"""
+
+
+def test_tables_figures_and_the_report_need_no_torch(tmp_path):
+    run = synthetic_run(tmp_path / "run", models=("m",), orders={"euler": 1, "heun": 2}, budgets=(1, 5), samples=10)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", CHECK, str(run.path), str(tmp_path)], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert {"report.html", "m-work-precision-rmse-nfe.svg"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_package_offers_load_and_nothing_that_is_not_there(run):
+    assert isinstance(results.load(run.path), results.ResultTable)
+    with pytest.raises(AttributeError, match="no attribute 'loads'"):
+        results.loads  # noqa: B018
+
+
+def test_importing_the_package_does_not_import_pandas_or_matplotlib():
+    code = (
+        "import sys, samplerbench.results, samplerbench.results.palette; print([m for m in ('pandas', 'matplotlib') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_the_guide_is_true(monkeypatch):
+    monkeypatch.chdir(DOCS.parents[1])
+    failed, tried = doctest.testfile(str(DOCS), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert tried > 5
+    assert not failed
+
+
+def test_the_examples_in_docstrings_are_true():
+    names = [module.name for module in pkgutil.walk_packages(results.__path__, results.__name__ + ".")]
+    outcomes = {name: doctest.testmod(importlib.import_module(name)) for name in names}
+    assert {name for name, outcome in outcomes.items() if outcome.failed} == set()
+    assert sum(outcome.attempted for outcome in outcomes.values()) >= 5
+
+
+def test_a_notebook_shows_names_as_text(run):
+    html = results.load(run.path)._repr_html_()
+    assert HOSTILE_SAMPLER not in html
+    assert escape(HOSTILE_SAMPLER, quote=False) in html
+    assert html.count("<tr") < 30
+    assert "kid" not in html  # empty columns are left out
+    assert results.load(run.path).plot("rmse")._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_folder_with_a_table_alone_is_loaded_and_parts_win_over_it(run, tmp_path):
+    results.load(run.path).to_csv(tmp_path / "table.csv")
+    pd.testing.assert_frame_equal(results.load(tmp_path).frame, results.load(run.path).frame)
+    (tmp_path / "parts").mkdir()
+    assert len(results.load(tmp_path)) == 0
+
+
+def test_wide_has_a_line_for_each_curve_and_the_value_of_its_row():
+    rows = [{"model": "m", "sampler": s, "budget": n, "nfe": n, "rmse": 1 / n, "status": "ok"} for s in ("a", "b") for n in (2, 4)]
+    wide = ResultTable.of(rows).wide("rmse")
+    assert wide.to_dict() == {2: {("m", "a"): 0.5, ("m", "b"): 0.5}, 4: {("m", "a"): 0.25, ("m", "b"): 0.25}}
