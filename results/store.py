@@ -28,7 +28,13 @@ from .files import PART, read_json, write_json
 from .record import Record
 
 LOCK = ".lock"
-LAYOUT = frozenset({"run.json", "parts", "reference", "samples", "table.csv", "table.parquet", "table.md", "report.html", LOCK})
+LAYOUT = frozenset(
+    {
+        *("run.json", "parts", "reference", "samples", "looks.json"),
+        *("table.csv", "table.parquet", "table.md", "table.tex", "timing.csv", "report.html", "figures"),
+        LOCK,
+    }
+)
 """Names at the top of a run directory."""
 
 _SHARD = re.compile(r"(\d+)-(\d+)\.npz")

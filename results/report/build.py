@@ -1,8 +1,11 @@
-"""One self-contained HTML page for one or several runs, with the same table as CSV and Markdown beside it."""
+"""One self-contained HTML page for one or several runs, with the same table as CSV, Parquet, Markdown and LaTeX beside it."""
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Path:
-    """Write ``report.html``, ``table.csv`` and ``table.md``.
+    """Write ``report.html``, ``table.csv``, ``table.parquet``, ``table.md`` and ``table.tex``.
 
     Args:
         dirs: run directories (or tables), finished or not.
@@ -49,46 +52,59 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Pa
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
     table = load(sources)
     try:
-        write_text(page, render(table, sources))
-        table.to_csv(page.with_name("table.csv"))
+        csv = table.csv()
+        write_text(page, render(table, sources, csv))
+        write_text(page.with_name("table.csv"), csv)
+        table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), summary(table, _homes(sources)))
+        metric = next((name for name in ("fid_proxy", "rmse") if table.ok.frame[name].notna().any()), None)
+        if metric:
+            write_text(page.with_name("table.tex"), table.to_latex(metric))
     except OSError as error:
         raise ValueError(f"cannot write the report to {page} ({error.strerror}); choose another folder") from error
     return page
 
 
-def render(table: ResultTable, sources: Sequence[Path]) -> str:
-    """The page as text."""
-    from plotly.offline import get_plotlyjs  # slow to import, and needed only here
-
+def render(table: ResultTable, sources: Sequence[Path], csv: str) -> str:
+    """The page as text; ``csv`` is that of the table."""
     frame, homes = table.frame, _homes(sources)
     look = looks((text(row, "curve"), text(row, "sampler")) for row in rows_of(with_curves(frame)))
     parts = problems(frame)
     grids = grids_of([(title, rows, _files(rows, homes, RunDir.samples)) for title, rows in parts])
     strips = evolutions_of([(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts])
-    found = [
-        problem_of(title, rows, look, grid, strip, homes) for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
-    ]
+    found = [problem_of(title, rows, look, grid, strip, homes) for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)]
     records = [read_json((path if path.is_dir() else path.parent) / "run.json") or {} for path in sources]
     runs = [provenance_of(name, record) for name, record in zip(run_names(sources), records, strict=True)]
-    return _environment().get_template("report.html").render(
-        title=", ".join(dict.fromkeys(frame["suite"].dropna())) or "Results",
-        counts=frame["status"].value_counts().to_dict(),
-        problems=found,
-        plots=[problem.plot for problem in found],
-        families=[family.name for family in FAMILIES],
-        family_css=Markup(family_css()),  # colours of this package
-        comparisons=comparisons_of(sources) if len(sources) > 1 else [],
-        listing=listing_of(frame, verdicts_of(homes)),
-        marks=MARKS,
-        signs=SIGNS,
-        sizes=sizes_of(sources),
-        runs=runs,
-        differences=differences(runs),
-        citations=citations_of(records, frame["sampler"].dropna()),
-        csv=table.csv(),
-        plotly=Markup(get_plotlyjs()),
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=", ".join(dict.fromkeys(frame["suite"].dropna())) or "Results",
+            counts=frame["status"].value_counts().to_dict(),
+            problems=found,
+            plots=[problem.plot for problem in found],
+            families=[family.name for family in FAMILIES],
+            family_css=Markup(family_css()),  # colours of this package
+            comparisons=comparisons_of(sources) if len(sources) > 1 else [],
+            listing=listing_of(frame, verdicts_of(homes)),
+            marks=MARKS,
+            signs=SIGNS,
+            sizes=sizes_of(sources),
+            runs=runs,
+            differences=differences(runs),
+            citations=citations_of(records, frame["sampler"].dropna()),
+            csv=csv,
+            plotly=packed_plotly(),
+        )
     )
+
+
+@cache
+def packed_plotly() -> str:
+    """Plotly's script, gzipped, in base64: a third of its size."""
+    from plotly.offline import get_plotlyjs  # slow to import, and needed only here
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
 def _environment() -> Environment:

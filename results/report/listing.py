@@ -108,6 +108,8 @@ def _cell(row: Record, head: Head) -> Cell:
     if not head.numeric:
         return Cell(text(row, head.name), None)
     value, se = number(row, head.name), number(row, f"{head.name}_se")
-    shown = "" if value is None else str(row[head.name]) if isinstance(row[head.name], int) else short(value)
-    flag = "†" if head.name == "fid_proxy" and value is not None and row.get("fid_flag") else ""
-    return Cell(shown + (f" ± {short(Z95 * se, 2)}" if se is not None and value is not None else "") + flag, value)
+    if value is None:
+        return Cell("", None)
+    shown = str(row[head.name]) if isinstance(row[head.name], int) else short(value)
+    flag = "†" if head.name == "fid_proxy" and row.get("fid_flag") else ""
+    return Cell(shown + (f" ± {short(Z95 * se, 2)}" if se is not None else "") + flag, float(f"{value:.7g}"))

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..record import Record
-from ..text import ends, short
+from ..text import ends
 from ..values import number, rows_of, text
 from .metrics import MEASURES, Measure
 from .style import Look
@@ -32,9 +32,9 @@ def plot_of(title: str, rows: pd.DataFrame, looks: Mapping[str, Look]) -> dict[s
 
     Returns:
         ``{"title", "measures": [{"name", "title", "note", "floor", "error"}], "work": [{"name", "title"}], "curves": […]}``; a curve has
-        its look, the lines ``row`` of its points, ``x[work]`` and, for each measure, ``{"y", "low", "high", "limit", "hover"}``: lists
-        with one entry a row and None where there is no value. ``limit`` says that y is not the value, which is not positive, but the
-        upper end of its interval.
+        its look, the lines ``row`` of its points and whether they are ``flagged``, ``x[work]`` and, for each measure, ``{"value", "y",
+        "low", "high", "limit"}``: lists with one entry a row and None where there is no value. ``limit`` says that y is not the value,
+        which is not positive, but the upper end of its interval.
     """
     done = [row | {"line": index} for index, row in zip(rows.index, rows_of(rows), strict=True) if row["status"] == "ok"]
     measures = [measure for measure in MEASURES if any((number(row, measure.name) or 0) > 0 for row in done)]
@@ -63,15 +63,23 @@ def _curve(name: str, rows: list[Record], measures: list[Measure], work: list[st
         "name": escape(name),
         **look._asdict(),
         "row": [row["line"] for row in rows],
-        "x": {column: [number(row, column) for row in rows] for column in work},
-        "y": {measure.name: _points(name, measure, rows) for measure in measures},
+        "flagged": [bool(row.get("fid_flag")) for row in rows],
+        "x": {column: [_brief(number(row, column)) for row in rows] for column in work},
+        "y": {measure.name: _points(measure, rows) for measure in measures},
     }
 
 
-def _points(name: str, measure: Measure, rows: list[Record]) -> dict[str, list[Any]]:
-    points = [_point(number(row, measure.name), number(row, measure.se) if measure.se else None) for row in rows]
-    parts = {key: list(values) for key, values in zip(("y", "low", "high", "limit"), zip(*points, strict=True), strict=True)}
-    return parts | {"hover": [_hover(name, measure, row) for row in rows]}
+def _points(measure: Measure, rows: list[Record]) -> dict[str, list[Any]]:
+    values = [number(row, measure.name) for row in rows]
+    points = [_point(value, number(row, measure.se) if measure.se else None) for value, row in zip(values, rows, strict=True)]
+    y, low, high, limit = (list(part) for part in zip(*points, strict=True))
+    drawn = {"value": values, "y": y, "low": low, "high": high}
+    return {name: [_brief(value) for value in part] for name, part in drawn.items()} | {"limit": limit}
+
+
+def _brief(value: float | None) -> float | None:
+    """A number to six digits: what a plot can show, in half the bytes."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _point(value: float | None, se: float | None) -> tuple[float | None, float | None, float | None, bool]:
@@ -89,12 +97,3 @@ def _point(value: float | None, se: float | None) -> tuple[float | None, float |
 def _floor(measure: Measure, rows: list[Record]) -> float | None:
     floors = [floor for row in rows if measure.floor and (floor := number(row, measure.floor)) is not None]
     return median(floors) if floors else None
-
-
-def _hover(name: str, measure: Measure, row: Record) -> str:
-    """What the label at a point says; all other columns of its row stand below the plot."""
-    lines = [f"<b>{escape(name)}</b>", f"{measure.title} {measure.interval(row)}"]
-    work = [(label.lower(), number(row, column)) for column, label in WORK]
-    lines.append(" · ".join(f"{short(value)} {label}" for label, value in work if value is not None))
-    flag = text(row, "fid_flag") if measure.name.startswith(("fid", "fd")) else ""
-    return "<br>".join([*lines, *([f"† {escape(flag)}"] if flag else [])])

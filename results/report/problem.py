@@ -1,0 +1,69 @@
+"""What the report says of one model: the parts of its section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..headline import headline
+from ..values import text
+from .answer import Answer, answer
+from .front import Front, fronts_of
+from .grids import SampleGrid
+from .lead import lead
+from .plots import plot_of
+from .strips import Evolution
+from .style import Look
+from .timing import Timing, timing_of
+
+Homes = Mapping[str, Path]
+"""Path of each run by its name in the column ``run``; of the only one as ""."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the report says of one model; a part is None where nothing is known of it."""
+
+    title: str
+    answer: Answer | None
+    lead: tuple[str, ...]
+    fronts: tuple[Front, ...]
+    plot: dict[str, Any] | None
+    grid: SampleGrid | None
+    evolution: Evolution | None
+    timing: Timing | None
+    undrawn: tuple[str, ...]
+    missing: int
+
+
+def problem_of(
+    title: str, rows: pd.DataFrame, looks: Mapping[str, Look], grid: SampleGrid | None, evolution: Evolution | None, homes: Homes
+) -> Problem:
+    """The parts of one problem.
+
+    Args:
+        title: of the problem (:func:`..curves.problems`).
+        rows: its rows.
+        looks: of its curves.
+        grid: its pictures.
+        evolution: its trajectories.
+        homes: where its runs lie.
+    """
+    found = answer(rows, homes)
+    bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
+    return Problem(
+        title,
+        found,
+        lead(found, homes, headline(rows.drop(columns=["curve", "slot"]))) if found else (),
+        fronts_of(rows, found.measure) if found else (),
+        plot_of(title, rows, looks),
+        grid,
+        evolution,
+        timing_of(rows, homes),
+        tuple(f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE ({row['status']})" for row in bad),
+        len(rows.loc[rows["status"] == "missing"]),
+    )

@@ -1,0 +1,121 @@
+// The work-precision plots. Their library is packed, and unpacked while the page can already be read.
+(async () => {
+  const colour = page.colour, FAINT = 0.12;
+
+  // The error bar of a point whose interval reaches 0 runs off the lower edge of a logarithmic plot.
+  const bars = (points, paint) => ({
+    type: "data", symmetric: false, thickness: 1.2, width: 3, color: paint,
+    array: points.y.map((y, i) => (points.high[i] === null ? 0 : points.high[i] - y)),
+    arrayminus: points.y.map((y, i) => (points.low[i] === null ? 0 : y - Math.max(points.low[i], y * 1e-4))),
+  });
+
+  const short = (value) => (value === null ? "–" : String(Number(value.toPrecision(3))));
+
+  // Labels at the points; Plotly reads HTML there, and the names come escaped.
+  function labels(curve, measure, works) {
+    const { value, low, high, limit } = curve.y[measure.name];
+    return curve.row.map((_, i) => [
+      `<b>${curve.name}</b>`,
+      `${measure.title} ${short(value[i])}${low[i] === null ? "" : ` [${short(low[i])}, ${short(high[i])}]`}${limit[i] ? " (upper end drawn)" : ""}${curve.flagged[i] ? " †" : ""}`,
+      works.filter((work) => curve.x[work.name][i] !== null).map((work) => `${short(curve.x[work.name][i])} ${work.title.toLowerCase()}`).join(" · "),
+    ].join("<br>"));
+  }
+
+  function traceOf(curve, measure, work, works) {
+    const points = curve.y[measure.name], paint = colour(`--family-${curve.family}`), on = legend.shows(curve.name);
+    return {
+      type: "scatter", mode: "lines+markers", name: curve.name, x: curve.x[work], y: points.y, text: labels(curve, measure, works), customdata: curve.row,
+      hovertemplate: "%{text}<extra></extra>", hoverinfo: on ? undefined : "skip", opacity: on ? 1 : FAINT, error_y: on ? bars(points, paint) : { visible: false },
+      line: { color: paint, width: legend.alone(curve.name) ? 2.6 : 1.7, dash: curve.dash },
+      marker: { color: paint, size: 8, symbol: points.limit.map((limit) => (limit ? "triangle-down-open" : curve.symbol)), line: { color: curve.symbol.includes("-open") ? paint : colour("--paper"), width: 1 } },
+    };
+  }
+
+  // Ticks at the values themselves where they are few whole numbers; else at 1, 2, 5 times powers of ten, or at the powers alone.
+  function ticksOf(values) {
+    const known = [...new Set(values.filter((value) => value > 0))].sort((a, b) => a - b);
+    if (!known.length) return {};
+    if (known.length <= 8 && known.every((value, i) => Number.isInteger(value) && (!i || value > 1.25 * known[i - 1]))) return { tickvals: known };
+    const lowest = Math.min(...known), highest = Math.max(...known), from = Math.floor(Math.log10(lowest)), to = Math.ceil(Math.log10(highest));
+    const ticks = [];
+    for (let power = from; power <= to; power++) for (const digit of to - from > 4 ? [1] : [1, 2, 5]) ticks.push(digit * 10 ** power);
+    const tickvals = ticks.filter((tick) => tick >= lowest / 2 && tick <= highest * 2);
+    return { tickvals, ticktext: tickvals.map((tick) => (tick >= 1e5 || tick < 1e-3 ? tick.toExponential(0) : String(Number(tick.toPrecision(1))))) };
+  }
+
+  // Lines that fall with the first, second and third power of the work, from the upper left corner of the data.
+  function ordersOf(xs, ys) {
+    const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.max(...ys), Math.min(...ys)];
+    return [1, 2, 3].map((order) => {
+      const end = Math.min(x1, x0 * (y0 / y1) ** (1 / order));
+      return { type: "scatter", mode: "lines+text", x: [x0, end], y: [y0, y0 * (end / x0) ** -order], text: ["", `order ${order}`], textposition: "top left", textfont: { size: 11, color: colour("--soft") }, hoverinfo: "skip", line: { color: colour("--soft"), width: 1, dash: "dot" } };
+    });
+  }
+
+  // The median of the slopes between neighbouring points of a curve.
+  function slopeOf(curve, measure, work) {
+    const points = curve.x[work].map((x, i) => [x, curve.y[measure].y[i], curve.y[measure].limit[i]]).filter(([x, y, limit]) => x > 0 && y > 0 && !limit);
+    const slopes = points.slice(1).map(([x, y], i) => Math.log(y / points[i][1]) / Math.log(x / points[i][0])).filter(Number.isFinite).sort((a, b) => a - b);
+    return slopes.length ? (slopes[(slopes.length - 1) >> 1] + slopes[slopes.length >> 1]) / 2 : null;
+  }
+
+  function draw(figure) {
+    const canvas = figure.querySelector(".canvas"), plot = data.plots[figure.dataset.plot];
+    const chosen = (kind) => figure.querySelector(`[data-${kind}][aria-pressed="true"]`).dataset[kind];
+    const measure = plot.measures.find((item) => item.name === chosen("measure")), work = plot.work.find((item) => item.name === chosen("work"));
+    const drawable = plot.curves.filter((curve) => curve.y[measure.name].y.some((y, i) => y !== null && curve.x[work.name][i] !== null));
+    const ys = drawable.flatMap((curve) => curve.y[measure.name].y).filter((y) => y > 0), xs = drawable.flatMap((curve) => curve.x[work.name]).filter((x) => x > 0);
+    const heights = [...ys, measure.floor].filter((y) => y > 0).map(Math.log10), narrow = canvas.clientWidth < 640;
+    const axis = { type: "log", gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, ticks: "outside", tickcolor: colour("--line") };
+    const traces = drawable.map((curve) => traceOf(curve, measure, work.name, plot.work));
+    const orders = figure.querySelector(".orders").getAttribute("aria-pressed") === "true" && xs.length ? ordersOf(xs, ys) : [];
+    const line = measure.floor > 0 ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: measure.floor, y1: measure.floor, line: { color: colour("--ink"), width: 1.2, dash: "dash" } }] : [];
+    const label = measure.floor > 0 ? [{ xref: "paper", x: 0, y: Math.log10(measure.floor), text: "floor: perfect samples", showarrow: false, xanchor: "left", yanchor: "bottom" }] : [];
+    const layout = {
+      shapes: line, annotations: label, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
+      font: { family: page.font, size: 13, color: colour("--ink") }, margin: { l: narrow ? 54 : 70, r: 10, t: 34, b: 54 },
+      xaxis: { ...axis, title: { text: work.title, standoff: 10 }, ...ticksOf(xs) },
+      yaxis: { ...axis, title: narrow ? undefined : { text: measure.title, standoff: 8 }, ...ticksOf([...ys, measure.floor]), range: [Math.min(...heights) - 0.15, Math.max(...heights) + 0.15] },
+      hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: colour("--ink"), family: page.font, size: 12 }, align: "left" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--ink") },
+    };
+    figure.querySelector(".about").textContent = measure.note;
+    const slopes = drawable.filter((curve) => legend.alone(curve.name)).map((curve) => [legend.plain(curve.name), slopeOf(curve, measure.name, work.name)]).filter(([, slope]) => slope !== null);
+    figure.querySelector(".slopes").textContent = slopes.length ? `Median slope: ${slopes.map(([name, slope]) => `${name} ${slope.toFixed(2)}`).join(", ")}.` : "";
+    const buttons = [["toImage", "zoom2d", "pan2d", "resetScale2d"]];
+    return Plotly.react(canvas, [...orders, ...traces], layout, { responsive: true, displaylogo: false, modeBarButtons: buttons, toImageButtonOptions: { format: "svg", filename: `${measure.name}-${work.name}` } });
+  }
+
+  async function unpack() {
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+  }
+
+  const figures = [...document.querySelectorAll("figure.plot")], drawn = new Set();
+  function first(figure) {
+    if (drawn.has(figure)) return;
+    drawn.add(figure);
+    draw(figure);
+    figure.querySelector(".canvas").on("plotly_click", ({ points: [point] }) => point.customdata !== undefined && records.open(point.customdata));
+  }
+  const redraw = () => drawn.forEach(draw);
+  const near = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => first(entry.target)), { rootMargin: "600px" });
+  for (const figure of figures) legend.build(figure.querySelector(".legend"), data.plots[figure.dataset.plot].curves);
+  if (figures.length) await unpack();
+  for (const figure of figures) {
+    figure.addEventListener("click", (event) => {
+      const button = event.target.closest(".switch button");
+      if (!button) return;
+      if (button.matches(".orders")) button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+      else for (const other of button.parentElement.children) other.setAttribute("aria-pressed", String(other === button));
+      draw(figure);
+    });
+    near.observe(figure);
+  }
+  addEventListener("beforeprint", () => figures.forEach(first));
+  legend.onChange(redraw);
+  page.onChange(redraw);
+})();

@@ -1,0 +1,252 @@
+"""The report in a real browser: Debian's Chromium through Playwright; skipped where either is missing."""
+
+import os
+import shutil
+from types import SimpleNamespace
+
+import pytest
+from synthetic import HOSTILE_MODEL, synthetic_run
+
+from samplerbench.results.report import write_report
+from samplerbench.results.table import load
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the report is not tested in a browser")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: the report is not tested in a browser")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as library:
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses one to root
+        browser = library.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(run, tmp_path_factory):
+    return write_report(run.path, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture
+def show(browser, report):
+    """Opens the report, and demands that nothing was said on the console and nothing asked of a network."""
+    opened = []
+
+    def open_page(path=report, **options):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        context.set_default_timeout(10_000)
+        page, noise, requests = context.new_page(), [], []
+        page.on("console", lambda message: noise.append(message.text))
+        page.on("pageerror", lambda error: noise.append(str(error)))
+        page.on("dialog", lambda dialog: noise.append(f"dialog {dialog.message}") or dialog.dismiss())
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        opened.append(SimpleNamespace(context=context, noise=noise, requests=requests))
+        return page
+
+    yield open_page
+    for each in opened:
+        each.context.close()
+        assert each.noise == []
+        assert [url for url in each.requests if not url.startswith(("data:", "blob:"))] == [report.as_uri()]
+
+
+def plotted(page, place=0):
+    """The figure at a place, drawn."""
+    figure = page.locator("figure.plot").nth(place)
+    figure.scroll_into_view_if_needed()
+    figure.locator(".main-svg").first.wait_for()
+    return figure
+
+
+def traces(figure):
+    look = "({name, opacity, x, y, line}) => ({name, opacity, x, y, colour: line.color})"
+    return figure.locator(".canvas").evaluate(f"canvas => canvas.data.map({look})")
+
+
+def column(page, name, rows="#listing tbody tr:not([hidden])"):
+    """The texts of a column of the table of all rows."""
+    heads = page.locator("#listing thead th").all_inner_texts()
+    place = [head.strip(" ↑↓") for head in heads].index(name) + 1
+    return page.locator(f"{rows} > :nth-child({place})").all_inner_texts()
+
+
+def test_plots_show_the_table_on_every_axis(show, run):
+    figure = plotted(show(), 1)
+    frame = load(run.path).where(model="fashion", sampler="euler").frame
+    euler = next(trace for trace in traces(figure) if trace["name"] == "euler")
+    assert euler["y"] == pytest.approx(list(frame["fid_proxy"]), rel=1e-5)
+    figure.get_by_role("button", name="RMSE to the ODE").click()
+    figure.get_by_role("button", name="Milliseconds").click()
+    euler = next(trace for trace in traces(figure) if trace["name"] == "euler")
+    assert euler["y"] == pytest.approx(list(frame["rmse"]), rel=1e-5)
+    assert euler["x"] == pytest.approx(list(frame["ms_per_sample"]), rel=1e-5)
+    figure.get_by_role("button", name="Lines of order").click()
+    assert len(traces(figure)) == 3 + load(run.path).where(model="fashion").frame["sampler"].nunique()
+
+
+def test_the_floor_is_drawn_where_it_belongs(show):
+    figure = plotted(show(), 1)
+    shapes = "canvas => canvas.layout.shapes.map(({y0}) => y0)"
+    assert figure.locator(".canvas").evaluate(shapes) == []
+    figure.get_by_role("button", name="FID proxy, plug-in").click()
+    assert figure.locator(".canvas").evaluate(shapes) == [0.31]
+
+
+def test_a_name_in_the_legend_isolates_its_sampler_in_all_plots(show):
+    page = show()
+    for place in (0, 1):
+        plotted(page, place)
+    first, second = page.locator("figure.plot").nth(0), page.locator("figure.plot").nth(1)
+    first.get_by_role("button", name="heun", exact=True).click()
+    for figure in (first, second):
+        assert {trace["name"] for trace in traces(figure) if trace["opacity"] == 1} == {"heun"}
+    assert second.get_by_role("button", name="heun", exact=True).get_attribute("aria-pressed") == "true"
+    assert "Median slope: heun -" in first.locator(".slopes").inner_text()
+    second.get_by_role("button", name="heun", exact=True).press("Enter")
+    assert all(trace["opacity"] == 1 for trace in traces(first))
+
+
+def test_a_family_has_one_colour_in_all_plots(show):
+    page = show()
+    colours = [{trace["name"]: trace["colour"] for trace in traces(plotted(page, place))} for place in (0, 1, 2)]
+    assert colours[0] == colours[1] == colours[2]
+    assert colours[0]["dpmpp_2m"] != colours[0]["heun"]
+
+
+def test_a_click_on_a_mark_opens_its_row(show, run):
+    page = show()
+    figure = plotted(page, 1)
+    figure.locator(".canvas").evaluate("canvas => canvas.emit('plotly_click', { points: [{ customdata: 3 }] })")
+    shown = page.locator("#record").inner_text()
+    assert all(str(load(run.path).frame.loc[3, name]) in shown for name in ("model", "sampler", "cell"))
+    page.keyboard.press("Escape")
+    assert not page.locator("#record").is_visible()
+
+
+def test_columns_are_sorted_by_number_with_empty_cells_last(show):
+    page = show()
+    head = page.locator("#listing thead").get_by_role("button", name="fd_conv", exact=True)
+    head.click()
+    values = [text for text in column(page, "fd_conv") if text]
+    numbers = [float(text.split(" ")[0]) for text in values]
+    assert numbers == sorted(numbers)
+    assert column(page, "fd_conv")[len(values) :] == [""] * (len(column(page, "fd_conv")) - len(values))
+    assert head.locator("..").get_attribute("aria-sort") == "ascending"
+    head.press("Enter")
+    assert [float(text.split(" ")[0]) for text in column(page, "fd_conv") if text] == sorted(numbers, reverse=True)
+
+
+def test_rows_are_filtered_by_words_status_and_verdict(show, run):
+    page = show()
+    page.fill("#filter", "heun gmm-2d")
+    assert set(column(page, "sampler")) == {"heun"}
+    assert page.locator("#shown").inner_text() == f"4 of {len(load(run.path))} rows"
+    page.fill("#filter", "")
+    page.select_option("#status", "diverged")
+    assert column(page, "sampler") == ["ddpm"]
+    page.select_option("#status", "")
+    page.select_option("#verdict", "better")
+    assert column(page, "verdict")
+    assert {text.split()[-1] for text in column(page, "verdict")} == {"better"}
+
+
+def test_the_table_can_be_saved(show, run, tmp_path):
+    page = show()
+    with page.expect_download() as saved:
+        page.click("#download")
+    saved.value.save_as(tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text() == load(run.path).csv()
+
+
+def test_a_picture_is_enlarged_and_the_keys_go_on(show):
+    page = show()
+    tile = page.get_by_role("button", name="Samples of gmm-2d by heun at 5 network evaluations", exact=True)
+    tile.focus()
+    page.keyboard.press("Enter")
+    large = page.locator("#viewer img")
+    assert large.bounding_box()["width"] > 2 * tile.bounding_box()["width"]
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#viewer-caption").inner_text() == "Samples of gmm-2d by heun at 10 network evaluations"
+    page.keyboard.press("Escape")
+    assert not large.is_visible()
+
+
+def test_differences_to_the_converged_sample_fall_with_the_budget(show):
+    page = show()
+    part = page.locator(".samples-part").nth(1)
+    part.get_by_role("button", name="Difference to the converged sample").click()
+    page.wait_for_function("document.querySelectorAll('.samples-part')[1].dataset.view === 'difference'")
+    ink = """async image => {
+        await image.decode();
+        const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight), context = canvas.getContext("2d");
+        context.drawImage(image, 0, 0);
+        return context.getImageData(0, 0, canvas.width, canvas.height).data.reduce((sum, value, i) => sum + (i % 4 === 3 ? value : 0), 0);
+    }"""
+    at = [part.get_by_alt_text(f"Samples of fashion by heun at {n} network evaluations: difference").evaluate(ink) for n in (1, 5, 40)]
+    assert at[0] > 2 * at[1] > 2 * at[2]
+    part.get_by_role("button", name="Samples", exact=True).click()
+    page.wait_for_function("document.querySelectorAll('.samples-part')[1].dataset.view === 'samples'")
+    assert part.get_by_alt_text("Samples of fashion by heun at 5 network evaluations", exact=True).is_visible()
+
+
+def test_the_page_is_dark_where_the_reader_is_and_where_he_says_so(show):
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light, dark = show(color_scheme="light"), show(color_scheme="dark")
+    assert light.evaluate(paper) == "rgb(255, 255, 255)" != dark.evaluate(paper)
+    before = traces(plotted(light))[0]["colour"]
+    light.get_by_role("button", name="Theme: system").click()
+    light.get_by_role("button", name="Theme: light").click()
+    assert light.evaluate(paper) == dark.evaluate(paper)
+    assert traces(light.locator("figure.plot").first)[0]["colour"] == traces(plotted(dark))[0]["colour"] != before
+
+
+def test_on_paper_nothing_is_cut_off_and_controls_are_gone(show):
+    page = show(color_scheme="dark")
+    plotted(page)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("#filter").is_visible()
+    assert not page.locator("nav").is_visible()
+    assert page.locator(".main-svg").count() >= 3  # plots that were never scrolled to are drawn too
+    heights = page.locator(".scroll.tall").evaluate_all("parts => parts.map(part => [part.scrollHeight, part.clientHeight])")
+    assert heights
+    assert all(inner <= outer + 1 for inner, outer in heights)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
+def test_the_page_is_accessible_and_fits(show, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: accessibility is not tested").Axe()
+    page = show(color_scheme=scheme, viewport={"width": width, "height": 900})
+    plotted(page)
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_names_are_shown_as_they_are_and_do_nothing(show):
+    page = show()
+    assert page.get_by_role("heading", name=HOSTILE_MODEL).count() == 2
+    assert page.get_by_role("button", name="</script><img src=x onerror=alert(1)>", exact=True).count() == 3  # in the legends
+    assert page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.slow
+def test_a_large_report_is_small_and_opens_at_once(browser, tmp_path):
+    names = [f"{kind}_{i}" for kind in ("euler", "heun", "dpm_solver", "dpmpp", "unipc", "ipndm", "er_sde", "plugin") for i in range(5)]
+    models, budgets = ("fashion", "gmm-2d", "gmm-64d"), (1, 2, 3, 5, 7, 10, 15, 20, 40, 80)
+    run = synthetic_run(tmp_path / "run", models=models, orders=dict.fromkeys(names, 2), budgets=budgets, samples=100)
+    path = write_report(run.path, tmp_path)
+    assert path.stat().st_size < 8e6
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+    plotted(page)
+    page.close()
+    assert ready < 4000  # milliseconds; half of it on a machine that does nothing else
