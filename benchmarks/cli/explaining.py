@@ -1,0 +1,50 @@
+"""``explain``: why can we not jump to the final image?"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import say
+from .options import integers
+
+HOME = Path("results") / "runs" / "explain"
+
+
+def explain(
+    rows: Annotated[str | None, typer.Option("--rows", help="Rows to measure, such as 1,3; all by default.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Fewer samples and steps: three minutes on two cores.")] = False,
+    out: Annotated[Path, typer.Option("--out", help="Where answers are kept, and the page goes (why-steps.html).")] = HOME,
+    replace: Annotated[list[str] | None, typer.Option("--replace", help="NAME=OTHER: measure model OTHER in place of NAME.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Rows that are measured at a time.")] = os.cpu_count() or 1,
+) -> None:
+    """Measure why sampling takes many steps, and write the page with the answers."""
+    from ..experiments.base import Answer
+    from ..experiments.page import write_page
+    from ..experiments.run import Plan
+    from ..experiments.run import explain as measure
+
+    def told(number: int, answer: Answer, seconds: float) -> None:
+        sentence = re.sub(r"<[^>]*>", " ", answer.verdict.sentence)
+        say(f"Row {number} {answer.verdict.kind} the claim ({seconds:.0f} s). {' '.join(sentence.split())}")
+
+    folder = out / ("fast" if fast else "full")
+    plan = Plan("fast" if fast else "full", folder, tuple(_pair(text) for text in replace or ()))
+    answers = measure(plan, integers(rows, "--rows"), jobs, told)
+    say(f"Page: {write_page(folder / 'why-steps.html', answers, plan.effort())}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """NAME=OTHER.
+
+    Raises:
+        ValueError: anything else.
+    """
+    name, sign, other = text.partition("=")
+    if not (name and sign and other):
+        raise ValueError(f"--replace {text!r}: give NAME=OTHER, such as --replace fashion-mppca=gaussian")
+    return name, other

@@ -1,0 +1,119 @@
+"""Measurements of row 1: samples of few steps against the mean of the data, and against the data."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from ...models import Denoiser
+from ...models.estimate import FloatArray, estimate
+from ..metrics import FrechetReference, population_estimate, precision_recall
+from ..metrics import estimate as estimate_fixed
+from ..metrics.memorisation import binomial_interval
+from .generating import Yardstick, generate
+from .intervals import Interval
+
+SHOWN = 10
+"""Samples that are kept as pictures."""
+
+
+class Measured(NamedTuple):
+    """One model at one number of steps.
+
+    Attributes:
+        steps: N.
+        spread: E |x - mean|² over the data's, about the mean of the class where the model is told one: 0 for the mean, 1 for data.
+        among: share of the samples that lie in the data's manifold (precision).
+        to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples than features.
+        spectrum: power of the samples in each ring of spatial frequency, over the data's; empty where samples are no pictures.
+        pictures: the first samples.
+    """
+
+    steps: int
+    spread: Interval
+    among: Interval
+    to_data: Interval | None
+    to_converged: Interval | None
+    spectrum: FloatArray
+    pictures: Tensor
+
+
+class Data:
+    """What samples of a model are compared with.
+
+    Args:
+        model: on the CPU, with a reference and moments.
+        count: held-out data, and converged samples.
+
+    Raises:
+        ValueError: the model has no reference or no moments.
+    """
+
+    def __init__(self, model: Denoiser, count: int) -> None:
+        reference, moments = model.reference(), model.moments()
+        if reference is None or moments is None:
+            raise ValueError(f"model {model.name} does not know its data; give it a reference() and moments()")
+        self.model, self._ruler = model, Yardstick(model)
+        self._truth = FrechetReference(reference.mean, reference.cov)
+        self.held_out = reference.held_out(count)
+        # Samples of an exact model's data are what converged samples are.
+        self.converged = self.held_out if reference.converged is None else reference.converged[:count]
+        self.mean, self.cov = moments
+        self._spectrum = spectrum_of_moments(self.mean, self.cov, model.event)
+
+    def measure(self, steps: int, count: int) -> Measured:
+        """Euler's method on the probability flow with so many steps; one step is the jump x = D(x_T, sigma_max)."""
+        x = generate(self.model, "euler", steps, count)
+        seen = self._ruler.features(x)
+        share = precision_recall(seen, self.held_out).precision
+        return Measured(
+            steps,
+            self.spread(x),
+            Interval(share, *binomial_interval(round(share * count), count)),
+            *self._distances(seen),
+            ring_power(x) / self._spectrum if len(self._spectrum) else self._spectrum,
+            x[:SHOWN].float(),
+        )
+
+    def _distances(self, seen: FloatArray) -> tuple[Interval | None, Interval | None]:
+        if len(seen) <= seen.shape[1]:
+            return None, None
+        both = estimate_fixed(self._truth, seen), population_estimate(seen, self.converged)
+        fixed, population = (Interval.normal(one.value, one.se) for one in both)
+        return fixed, population
+
+    def spread(self, x: Tensor) -> Interval:
+        """E |x - mean|² over the data's, about the mean of the class where the model draws one."""
+        labels = self.model.draw_labels(torch.arange(len(x)), 0)
+        about = self.mean[labels.numpy()] if self.mean.ndim == 2 and labels is not None else self.mean
+        found = estimate(np.square(x.double().flatten(1).numpy() - about).sum(1) / np.trace(self.cov))
+        return Interval.normal(found.value, found.error)
+
+
+def ring_power(x: ArrayLike) -> FloatArray:
+    """Mean power of pictures ``(n, c, h, w)`` in the rings of spatial frequency 1, 2, … cycles an image, up to half the side's pixels.
+
+    Empty for samples that are no pictures.
+    """
+    pictures = np.asarray(x, dtype=np.float64)
+    if pictures.ndim != 4 or min(pictures.shape[-2:]) < 4:
+        return np.empty(0)
+    power = np.square(np.abs(np.fft.fft2(pictures, norm="ortho"))).mean((0, 1))
+    rows, columns = (np.fft.fftfreq(n, 1 / n) for n in power.shape)
+    ring = np.rint(np.hypot(rows[:, None], columns[None, :]))
+    return np.array([power[ring == k].mean() for k in range(1, min(power.shape) // 2 + 1)])
+
+
+def spectrum_of_moments(mean: FloatArray, cov: FloatArray, event: tuple[int, ...]) -> FloatArray:
+    """:func:`ring_power` of data with these moments (means of equally frequent classes, or one), without any samples.
+
+    E |f·x|² = |f·mean|² + sum_j |f·c_j|² for every frequency f, with cov = sum_j c_j c_j^T.
+    """
+    values, vectors = np.linalg.eigh(cov)
+    factor = (vectors * np.sqrt(values.clip(min=0))).T
+    means = np.atleast_2d(mean)
+    return ring_power(means.reshape(-1, *event)) + len(factor) * ring_power(factor.reshape(-1, *event))

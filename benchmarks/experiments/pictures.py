@@ -1,0 +1,32 @@
+"""The two figures of the documents: ``python -m samplerbench.benchmarks.experiments.pictures docs/figures``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import cast
+
+from ...models import make_model
+from ...models.exact.base import ExactModel
+from .big_steps import tabulated
+from .big_steps_figures import staircases
+from .one_jump import SHOWN, Data
+from .one_jump_figures import strips
+
+STEPS = (1, 5, 10, 50)
+SAMPLES, NODES = 128, 65
+
+
+def main(folder: Path) -> list[Path]:
+    """Write ``why-one-jump.png`` (samples of few and many steps) and ``why-staircase.png`` (what big steps lose)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    jump, stairs = folder / "why-one-jump.png", folder / "why-staircase.png"
+    data = Data(make_model("fashion"), 100)
+    strips("fashion", [data.measure(n, SHOWN) for n in STEPS], jump)
+    staircases(tabulated(cast(ExactModel, make_model("fashion-mppca")), SAMPLES, NODES), stairs)
+    return [jump, stairs]
+
+
+if __name__ == "__main__":
+    for written in main(Path(sys.argv[1])):
+        print(written)

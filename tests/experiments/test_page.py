@@ -1,0 +1,136 @@
+"""The page of the answer, its command, and answers on disk."""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.experiments import page, run, store
+from samplerbench.benchmarks.experiments.base import Answer, Effort, Verdict, rows
+from samplerbench.benchmarks.experiments.drawing import THEME, figure, panels
+from samplerbench.benchmarks.experiments.questions import ROWS, TO_COME
+from samplerbench.models import make_model
+
+
+def picture(height=200):
+    canvas, (axes,) = panels(1, height)
+    axes.plot([1, 2], [3, 4])
+    return figure(canvas, "a <line>", "rises")
+
+
+def answer(kind="refines"):
+    table = pd.DataFrame({"steps": [1, 2], "error": [0.5, None], "name": ["<b>", "y"]})
+    return Answer(picture(), table, Verdict(kind, "by <code>0.5</code>"), "<p>so</p>", (picture(210),))
+
+
+class Counted:
+    """A row that counts how often it measures."""
+
+    number, question, claim, calls = 1, "Why?", "Because.", 0
+
+    def __call__(self, effort):
+        self.calls += 1
+        return answer()
+
+
+def test_every_question_has_one_row():
+    measured = set(rows())
+    assert measured | {row.number for row in TO_COME} == set(range(1, ROWS + 1))
+    assert all(number == row.number and row.question.endswith("?") and row.claim.endswith(".") for number, row in rows().items())
+
+
+def test_the_page_needs_nothing_but_itself_and_lists_all_questions():
+    html = page.render({1: answer(), 3: answer("supports")}, Effort("fast"))
+    assert not re.search(r"<script|<link|@import|(src|href)=[\"'](?!#|data:)", html)
+    assert "default-src 'none'" in html
+    for number in range(1, ROWS + 1):
+        assert html.count(f'href="#row-{number}"') == html.count(f'id="row-{number}"') == 1
+    assert html.count("not measured here") == len(rows()) - 2
+    assert "samplerbench explain --rows 3 --fast" in html
+    assert "&lt;b&gt;" in html
+    assert "<code>0.5</code>" in html
+    assert 'aria-label="a &lt;line&gt;"' in html
+
+
+def test_pictures_have_ids_of_their_own_and_colours_of_the_theme():
+    first, second = picture().svg, picture(210).svg
+    ids = [re.findall(r'\bid="([^"]+)"', svg) for svg in (first, second)]
+    assert ids[0]
+    assert not set(ids[0]) & set(ids[1])
+    assert set(re.findall(r"url\(#([^)]+)\)", first)) <= set(ids[0])
+    assert not [colour for colour in THEME if colour in first]
+    assert "var(--soft)" in first
+    assert 'width="' not in first[: first.index(">")]
+
+
+def test_an_answer_is_measured_once_and_comes_back_whole(tmp_path):
+    row, effort = Counted(), Effort("fast", tmp_path)
+    first, again = store.answered(row, effort), store.answered(row, effort)
+    assert row.calls == 1
+    assert again.verdict == first.verdict
+    assert again.figure == first.figure
+    assert again.images == first.images
+    assert page.render({1: again}, effort) == page.render({1: first}, effort)
+
+
+def test_other_efforts_models_and_damaged_files_are_measured_again(tmp_path):
+    row = Counted()
+    store.answered(row, Effort("fast", tmp_path))
+    assert store.recall(row, Effort("full", tmp_path)) is None
+    assert store.recall(row, Effort("fast", tmp_path, {"fashion": make_model("gaussian")})) is None
+    assert store.recall(row, Effort("fast")) is None
+    (tmp_path / "row-1.json").write_text("{")
+    assert store.recall(row, Effort("fast", tmp_path)) is None
+
+
+def test_every_row_is_known_by_its_code(tmp_path):
+    """Rows use all sorts of modules, some without a file; what they use of their own folder is part of the key."""
+    for row in rows().values():
+        files = store._files(sys.modules[type(row).__module__])
+        assert {"base.py", "drawing.py", Path(sys.modules[type(row).__module__].__file__).name} <= {Path(file).name for file in files}
+        assert store.recall(row, Effort("fast", tmp_path)) is None
+
+
+def test_rows_that_are_known_are_not_measured_again(tmp_path, monkeypatch):
+    row, told = Counted(), []
+    monkeypatch.setattr(run, "rows", lambda: {1: row})
+    plan = run.Plan("fast", tmp_path)
+    assert list(run.explain(plan, None, 2, lambda number, *_: told.append(number))) == [1]
+    assert list(run.explain(plan, None, 2, lambda number, *_: told.append(number))) == [1]
+    assert told == [1]
+    assert row.calls == 1
+
+
+def test_the_effort_decides_how_many_samples():
+    assert Effort("full").samples(800) == 800
+    assert Effort("fast").samples(800) == 100
+    assert Effort("fast").samples(100) == 64
+    assert Effort("fast").samples(32) == 32
+    with pytest.raises(ValueError, match="'fast' or 'full'"):
+        Effort("slow")  # type: ignore[arg-type]
+
+
+def test_commands_say_what_was_replaced():
+    assert page.command(Effort("full"), 3) == "samplerbench explain --rows 3"
+    assert (
+        page.command(Effort("fast", None, {"fashion": make_model("gaussian")})) == "samplerbench explain --fast --replace fashion=gaussian"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--rows", "7"], "there is no row 7"),
+        (["--rows", "x"], "give whole numbers"),
+        (["--replace", "fashion"], "give NAME=OTHER"),
+        (["--replace", "fashion=nothing"], "there is no model"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path, options, sentence):
+    result = CliRunner().invoke(app, ["explain", "--out", str(tmp_path), *options])
+    assert result.exit_code != 0
+    assert sentence in str(result.exception)
