@@ -39,7 +39,10 @@ def notes(comparison: Comparison) -> list[str]:
     lines, count = comparison.lines, len(comparison.unmatched)
     counts = Counter(line.verdict for line in lines)
     found = [f"{len(lines)} comparisons: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + "."]
-    found += [f"Δ is candidate less baseline, with its own 95 % interval. At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower is better."]
+    found += [
+        "Δ is candidate less baseline, with its own 95 % interval. "
+        f"At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower is better."
+    ]
     found += [f"No verdict on {n}: {reason}." for reason, n in Counter(line.reason for line in lines if line.reason).items()]
     found += [f"No time on {n}: {reason}." for reason, n in Counter(line.time_reason for line in lines if line.time_reason).items()]
     alone = sum(line.paired == 0 for line in lines)
