@@ -9,6 +9,7 @@ from ..results.entries import Entry
 from ..results.estimates import QUANTITIES, Difference, Estimate, Quantity, difference
 from ..results.judging import absolute_margin, evidence_of, no_verdict
 from ..results.pairing import Pair, against
+from ..results.record import Record
 from ..results.text import ends
 from ..results.values import number, text
 from .spending import decision
@@ -23,7 +24,7 @@ Row = dict[str, Any]
 """A row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the numbers behind the verdict.
 
 ``verdict`` is that of a comparison, "precise" (its standard error is as small as asked), "futile" (more samples would not
-decide it), "not compared" or "undecided".
+decide it), "not compared", "failed" (its samples are no more, and neither are numbers of earlier looks) or "undecided".
 """
 
 
@@ -33,11 +34,26 @@ def looked_at(entries: Sequence[Entry], until: Until, level: float) -> dict[str,
     rows = {}
     for entry in entries:
         key = cell_of(entry)
-        if until.target_se is not None or text(entry.record, "sampler") != until.baseline:
-            rows[key] = _row(entry) | _compared(pairs.get(key), until, level)
+        if in_question(entry.record, until):
+            rows[key] = _row(entry.record) | _compared(pairs.get(key), until, level)
             if rows[key]["verdict"] in (UNDECIDED, "futile", "not compared"):
                 rows[key] |= _precise(entry, until)
     return rows
+
+
+def failed_at(failed: Sequence[Record], until: Until) -> dict[str, Row]:
+    """The rows without results by cell, closed as "failed": what an earlier look found of them is of samples that are not theirs now."""
+    asked = [row for row in failed if in_question(row, until)]
+    return {text(row, "cell"): _row(row) | {"verdict": "failed", "reason": _failure(row)} for row in asked}
+
+
+def in_question(row: Record, until: Until) -> bool:
+    """Whether a row is judged: the baseline's are not, unless a precision is asked for."""
+    return until.target_se is not None or text(row, "sampler") != until.baseline
+
+
+def _failure(row: Record) -> str:
+    return ": ".join(part for part in (text(row, "status"), text(row, "reason")) if part)
 
 
 def cell_of(entry: Entry) -> str:
@@ -45,8 +61,7 @@ def cell_of(entry: Entry) -> str:
     return text(entry.record, "cell")
 
 
-def _row(entry: Entry) -> Row:
-    row = entry.record
+def _row(row: Record) -> Row:
     budget = number(row, "slot") or number(row, "steps")
     return {"model": text(row, "model"), "curve": text(row, "curve"), "budget": budget and int(budget), "samples": row["samples"]}
 

@@ -57,6 +57,7 @@ def _frechet_columns(scale: Scale, shards: Sequence[Arrays], features: FloatArra
         "fid_flag": fixed.flag,
         "fd_conv": population.value,
         "fd_conv_se": population.se,
+        "fd_conv_flag": population.flag,
         "fd_inf": fd_infinity(scale.fixed, features) if samples // PARTS > d else None,
         "fid_proxy_converged": scale.model_error.value,
         "fid_proxy_converged_se": scale.model_error.se,
@@ -107,9 +108,14 @@ def label_columns(shards: Sequence[Arrays], samples: int) -> Record:
     return {"label_agreement": float(np.concatenate([shard["own_label"] for shard in shards])[:samples].mean())}
 
 
-def kept(shards: Sequence[Arrays]) -> NDArray:
-    """The samples that were kept whole, in order."""
-    return np.concatenate([shard["endpoint"] for shard in shards])
+def kept(shards: Sequence[Arrays], name: str = "endpoint") -> NDArray:
+    """Samples 0 … k - 1 as they were kept whole, or as a ``picture``.
+
+    A shard keeps what was asked for when it was sampled. Where more is asked for later, later shards keep samples whose predecessors are
+    gone; they end at the gap, because a row of the result must be the sample of that number.
+    """
+    ends = [place for place, shard in enumerate(shards, 1) if len(shard[name]) < shard["sizes"].sum()]
+    return np.concatenate([shard[name] for shard in shards[: min(ends, default=None)]])
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:

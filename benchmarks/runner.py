@@ -137,24 +137,31 @@ class Runner:
     # -- timing ------------------------------------------------------------------------------------------------------------------
 
     def _time(self, name: str, model: Denoiser, report: Reporter) -> None:
-        """Time the finished cells that have no times yet, at each batch size; the first size is the one of the table."""
+        """Time the finished cells that were not timed as they would be now, at each batch size; the first size is the one of the table."""
         cells = [c for c in self.cells if c.model == name and not c.skip and not self._failed(c)]
         for size in self.suite.timing.batch_size:
             self._time_batch(f"{name}: timing" + (f" batches of {size}" if size else ""), model, cells, size, report)
 
     def _time_batch(self, title: str, model: Denoiser, cells: Sequence[Cell], size: int, report: Reporter) -> None:
         file = timing_file(size, self.suite.timing)
-        stamp = {
-            "timing_device": self.device, "timing_device_name": device_of(self.device)["name"], "timing_threads": torch.get_num_threads(),
-            "timing_batch": size,
-        }  # fmt: skip
-        stale = [c for c in cells if not stamp.items() <= (read_json(self.run.part(c.key, file)) or {}).items()]
+        stamps = {c.key: self._timing_stamp(c, size) for c in cells}
+        stale = [c for c in cells if not stamps[c.key].items() <= (read_json(self.run.part(c.key, file)) or {}).items()]
         if stale:
             timing.time_cells(
                 model, stale, self.suite.timing, self.device, batch_size=size,
                 progress=lambda share, label: report.stage(f"{title} {share:.0%} {label}"),
-                done=lambda key, record: write_json(self.run.part(key, file), {**stamp, **record}),
+                done=lambda key, record: write_json(self.run.part(key, file), {**stamps[key], **record}),
             )  # fmt: skip
+
+    def _timing_stamp(self, cell: Cell, size: int) -> Record:
+        """What times, or the lack of them, depend on beside the cell's identity; one of these changed is another chance."""
+        return {
+            "timing_device": self.device,
+            "timing_device_name": device_of(self.device)["name"],
+            "timing_threads": torch.get_num_threads(),
+            "timing_batch_size": size or cell.batch_size,
+            "timing_asked": {"samplerbench": version(), **self.suite.timing.model_dump(mode="json", exclude={"enabled", "batch_size"})},
+        }
 
 
 def _attempt(cell: Cell) -> Record:

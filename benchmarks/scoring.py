@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-
 from ..models import Denoiser, Reference
 from ..models.exact.base import ExactModel
 from ..results.files import read_json, read_npz, write_json, write_npz
@@ -25,7 +23,7 @@ from .truth import converged_features, endpoints, path_endpoints
 
 Truth = Callable[..., Endpoints]
 
-QUALITY_VERSION = 3
+QUALITY_VERSION = 4
 """Raised when a formula behind the quality columns changes, so that finished cells are scored again from their parts."""
 
 
@@ -67,7 +65,7 @@ class Scorer:
         influences = {key: values for _, arrays in parts for key, values in arrays.items()}
         if influences:
             write_npz(self.run.part(cell.key, "influence.npz"), influences)
-        picture = np.concatenate([shard["picture"] for shard in shards])
+        picture = kept(shards, "picture")
         if len(picture):
             write_npz(self.run.samples(cell.key), pictures(self.model, self.reference, picture, truth.x if truth else None))
             path = evolution(self.model, self.reference, cell)

@@ -1,8 +1,8 @@
 """Sampling until the question is decided: looks at N, 2 N, 4 N, … samples, where only rows that are still open are extended.
 
-A row is closed when its difference to the baseline is shown to be real or within the margin (:mod:`.spending`), or when its standard error
-is as small as asked. One that may not be extended further is *undecided*. What the looks found is kept in ``looks.json`` of the run
-directory, so that a run that was killed goes on where it was, and one that ``max_samples`` stopped can be given more.
+A row is closed when its difference to the baseline is shown to be real or within the margin (:mod:`.spending`), when its standard error is
+as small as asked, or when it fails. One that may not be extended further is *undecided*. What the looks found is kept in ``looks.json`` of
+the run directory, so that a run that was killed goes on where it was, and one that ``max_samples`` stopped can be given more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..results.entries import read_source
 from ..results.files import read_json, write_json
 from ..results.table import ResultTable
 from .cell import Cell
-from .look import UNDECIDED, Row, cell_of, looked_at
+from .look import UNDECIDED, Row, cell_of, failed_at, looked_at
 from .runner import Runner
 from .spending import level_at
 from .suite import Until
@@ -86,8 +86,9 @@ class Sequential:
     def _looked(self, look: int, extended: set[str]) -> dict[str, Row]:
         """The rows that were open and extended, as this look finds them."""
         tests = sum(cell.sampler.name != self.until.baseline for cell in self.first.values())
-        entries = [entry for entry in read_source(self.runner.run.path).entries if cell_of(entry) in self.first]
-        found = looked_at(entries, self.until, level_at(look, max(tests, 1)))
+        source = read_source(self.runner.run.path)
+        entries = [entry for entry in source.entries if cell_of(entry) in self.first]
+        found = failed_at(source.failed, self.until) | looked_at(entries, self.until, level_at(look, max(tests, 1)))
         closed = {key for key, row in self._log["rows"].items() if row["verdict"] != UNDECIDED}
         return {key: {**row, "look": look} for key, row in found.items() if key in extended - closed}
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 
-from ..results.verdict import LEVEL, Evidence, Verdict
+from ..results.verdict import LEVEL, Evidence, Verdict, verdict_at
 
 
 def level_at(look: int, rows: int, level: float = LEVEL) -> float:
@@ -32,9 +32,5 @@ def level_at(look: int, rows: int, level: float = LEVEL) -> float:
 
 
 def decision(evidence: Evidence, level: float) -> Verdict:
-    """The verdict of one row by itself at a level; within the margin is "equivalent" even where it is not zero."""
-    if evidence.p_equivalence <= level:
-        return "equivalent"
-    if evidence.p_difference <= level:
-        return "better" if evidence.difference < 0 else "worse"
-    return "inconclusive"
+    """The verdict of one row by itself at a level."""
+    return verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)

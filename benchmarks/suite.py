@@ -47,7 +47,7 @@ class Timing(Strict):
     enabled: bool = True
     batch_size: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_several), Field(min_length=1)] = (0,)
     seconds: float = Field(default=60.0, gt=0)
-    min_rounds: Count = 3
+    min_rounds: Count = 6
     max_rounds: Count = 30
     half_width: float = Field(default=0.01, gt=0)
     energy_seconds: float = Field(default=0.0, ge=0)

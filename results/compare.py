@@ -76,19 +76,34 @@ def compare_with(run: Path | str, sampler: str, *, metrics: Sequence[str] = (), 
     return compared(source, source, against(source.entries, sampler), metrics, margin, baseline=sampler)
 
 
+def matched_cells(a: Source, b: Source) -> Matches:
+    """The finished cells of two runs, matched; there may be no pair.
+
+    Raises:
+        ValueError: the two were not measured alike.
+    """
+    check_sources(a, b)
+    matches = match(a.entries, b.entries)
+    for pair in matches.pairs:
+        check_estimators(*pair)
+    return matches
+
+
 def paired_cells(a: Source, b: Source) -> Matches:
     """The cells that two runs share.
 
     Raises:
         ValueError: there is none, or the two were not measured alike.
     """
-    check_sources(a, b)
-    matches = match(a.entries, b.entries)
+    matches = matched_cells(a, b)
     if not matches.pairs:
-        raise ValueError(f"{a} and {b} share no finished cell; compare runs of one suite, or the samplers of a run with --baseline SAMPLER")
-    for pair in matches.pairs:
-        check_estimators(*pair)
+        raise nothing_shared(a, b)
     return matches
+
+
+def nothing_shared(a: Source, b: Source) -> ValueError:
+    """What to say where two runs have no cell in common."""
+    return ValueError(f"{a} and {b} share no finished cell; compare runs of one suite, or the samplers of a run with --baseline SAMPLER")
 
 
 def compared(a: Source, b: Source, matches: Matches, metrics: Sequence[str], margin: float, *, baseline: str = "") -> Comparison:

@@ -76,17 +76,17 @@ class Source:
 
 
 def read_source(path: Path | str) -> Source:
-    """The source at a run directory or a table (``table.csv``, ``table.parquet``); beside a table, ``run.json`` is read too.
+    """The source at a run directory, a folder with a ``table.csv``, or a table; beside a table, ``run.json`` is read too.
 
     Raises:
-        ValueError: ``path`` is neither.
+        ValueError: ``path`` is none of these.
     """
     path = Path(path)
     frame = with_curves(load(path).frame)
     run = read_json((path if path.is_dir() else path.parent) / "run.json") or {}
     device = (run.get("provenance") or {}).get("device") or {}
     conditions = {"timing_device_name": device.get("name")}
-    home = RunDir.open(path) if path.is_dir() else None
+    home = RunDir.open(path) if (path / "parts").is_dir() else None
     entries, failed = [], []
     for row in rows_of(frame):
         if row["status"] == "ok":

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .record import Record
-from .values import number
+from .values import number, text
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,20 @@ class Quantity:
 
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("fid_proxy", "fid_proxy_se", "influence", resolution="fid_proxy_floor_se", to_data=True, flag="fid_flag"),
-    Quantity("fd_conv", "fd_conv_se", "fd_conv", reference="fd_conv_reference", resolution="fid_proxy_floor_se", flag="fid_flag"),
+    Quantity("fd_conv", "fd_conv_se", "fd_conv", reference="fd_conv_reference", resolution="fid_proxy_floor_se", flag="fd_conv_flag"),
     Quantity("kid", "kid_se", "kid", reference="kid_reference", to_data=True),
     Quantity("rmse", "rmse_se", "distance", root=True, resolution="rmse_resolution"),
     Quantity("strong_error", "strong_error_se", "strong", root=True, resolution="strong_resolution"),
 )
 """What can be compared, the first that a run has being the default."""
+
+FLAGS = {quantity.name: quantity.flag for quantity in QUANTITIES if quantity.flag}
+"""The columns that say why an interval is not to be trusted, by the columns of the values."""
+
+
+def flag_of(row: Record, name: str) -> str:
+    """Why the interval of column ``name`` is not to be trusted; "" if it is, or has none."""
+    return text(row, FLAGS[name]) if name in FLAGS else ""
 
 
 @dataclass(frozen=True, eq=False)

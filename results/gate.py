@@ -12,51 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal
 
-from .compare import choose, name_of, paired_cells
-from .entries import Entry, Source, measured, read_source
+from .checks import Check, GateReport, Outcome, lost
+from .compare import choose, matched_cells, name_of, nothing_shared
+from .entries import measured, read_source
 from .estimates import QUANTITIES, Quantity, difference
 from .judging import absolute_margin, evidence_of, no_verdict
-from .pairing import Matches, Pair, match
+from .pairing import Pair
 from .text import short
 from .verdict import LEVEL, Evidence, holm
 from .walltime import NoRatio, time_ratio
-
-Outcome = Literal["passed", "regression", "inconclusive"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of a gate.
-
-    Attributes:
-        row: which cell.
-        what: a metric, "time" or "status".
-        outcome: what was found.
-        detail: the numbers, or the reason why nothing could be said.
-    """
-
-    row: str
-    what: str
-    outcome: Outcome
-    detail: str
-
-
-@dataclass(frozen=True)
-class GateReport:
-    """All checks of a gate."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing became worse by more than its margin."""
-        return not self.having("regression")
-
-    def having(self, outcome: Outcome) -> list[Check]:
-        """The checks with one outcome."""
-        return [check for check in self.checks if check.outcome == outcome]
 
 
 def gate(
@@ -70,18 +35,23 @@ def gate(
         candidate: likewise.
         quality_margin: share of the baseline's value, >= 0, by which a metric may rise.
         time_margin: share by which the median time may rise, >= 0; None leaves times alone.
-        metrics: columns to check; ("all",) for those that both runs have.
+        metrics: columns to check; ("all",) for those that both runs have, which may be none where times are checked.
 
     Raises:
-        ValueError: the runs were not measured alike, share no cell, or have times from different machines or settings.
+        ValueError: the runs were not measured alike, share no cell, have nothing to compare, or times from different machines or settings.
     """
     a, b = read_source(baseline), read_source(candidate)
-    matches = paired_cells(a, b)
-    quantities = choose(metrics, measured((a, b), QUANTITIES))
+    matches = matched_cells(a, b)
+    without = lost(matches, b)
+    if not matches.pairs:
+        if all(check.outcome != "regression" for check in without):
+            raise nothing_shared(a, b)
+        return GateReport(tuple(without))  # before metrics are chosen: a candidate that finished nothing has none
+    times = [] if time_margin is None else [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
+    there = measured((a, b), QUANTITIES)
+    quantities = [] if times and not there and tuple(metrics) == ("all",) else choose(metrics, there)
     drafts = [draft for q, pair in product(quantities, matches.pairs) if (draft := _quality(pair, q, quality_margin))]
-    if time_margin is not None:
-        drafts += [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
-    return GateReport((*_concluded(drafts), *_lost(matches, b)))
+    return GateReport((*_concluded([*drafts, *times]), *without))
 
 
 @dataclass(frozen=True)
@@ -133,17 +103,3 @@ def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
             outcome = "regression" if worse else "passed" if fine else "inconclusive"
         checks.append(Check(draft.row, draft.what, outcome, draft.detail))
     return checks
-
-
-def _lost(matches: Matches, candidate: Source) -> list[Check]:
-    """Cells that the baseline finished and the candidate did not: failed or diverged ones are regressions, absent ones say nothing."""
-    without = match(matches.only_baseline, [Entry(row) for row in candidate.failed])
-    lost = [_failure(pair) for pair in without.pairs]
-    return lost + [Check(name_of(entry.record), "status", "inconclusive", "not in the candidate") for entry in without.only_baseline]
-
-
-def _failure(pair: Pair) -> Check:
-    row = pair.candidate.record
-    reason = f": {row['reason']}" if row.get("reason") else ""
-    outcome: Outcome = "regression" if row["status"] in ("failed", "diverged") else "inconclusive"
-    return Check(name_of(pair.baseline.record), "status", outcome, f"ok → {row['status']}{reason}")

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from .curves import problems
+from .estimates import flag_of
 from .table import ResultTable
 from .text import Z95, short
 from .values import number, rows_of, text
@@ -111,7 +112,7 @@ def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...
         points = points.drop_duplicates("nfe", keep="last")
         nfe = points["nfe"].astype(float).tolist()
         found = crossing(nfe, points["fd_conv"].astype(float).tolist(), points["fd_conv_se"].astype(float).tolist(), tolerance)
-        flag = next((words for row in rows_of(points) if (words := text(row, "fid_flag"))), "")
+        flag = next((words for row in rows_of(points) if (words := flag_of(row, "fd_conv"))), "")
         ends = in_words(found, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
         lines.append((text(fewest, "model"), str(curve), *found, *ends, flag, text(fewest, "estimator")))
     return sorted(lines, key=lambda line: line[2:5])

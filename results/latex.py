@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from .curves import problems
+from .estimates import flag_of
 from .palette import FAMILIES, family
 from .record import Record
 from .text import short
@@ -76,7 +77,7 @@ def _cell(row: Record | None, metric: str, best: float | None) -> str:
         return "--"
     shown, error = rounded(value, number(row, f"{metric}_se"))
     words = rf"\mathbf{{{shown}}}" if value == best else shown
-    flag = r"^{\dagger}" if metric.startswith(("fid", "fd")) and row.get("fid_flag") else ""
+    flag = r"^{\dagger}" if flag_of(row, metric) else ""
     return f"${words}{flag}" + (rf" \pm {error}$" if error else "$")
 
 

@@ -49,6 +49,7 @@ COLUMNS: tuple[Column, ...] = (
         "Fréchet distance to converged samples of the same model from disjoint latents, both sides' bias removed",
     ),
     Column("fd_conv_se", "number", "its standard error"),
+    Column("fd_conv_flag", "text", "why the interval of fd_conv is not to be trusted, on either side (empty: it is)"),
     Column("fd_inf", "number", "Fréchet distance extrapolated in 1/N to infinitely many samples"),
     Column("fid_proxy_converged", "number", "fid_proxy of the converged samples themselves: the model's own error"),
     Column("fid_proxy_converged_se", "number", "its standard error"),
@@ -77,7 +78,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("rmse_se", "number", "its standard error"),
     Column("rmse_median", "number", "median over samples of the per-dimension distance"),
-    Column("rmse_samples", "integer", "number of samples compared with their converged endpoints"),
+    Column("rmse_samples", "integer", "number of samples compared with converged endpoints: the first, as far as they were kept whole"),
     Column("rmse_resolution", "number", "how far off the converged endpoints themselves may be (RMS); 0 where they are exact"),
     Column(
         "flip_fraction",

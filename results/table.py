@@ -50,6 +50,8 @@ class ResultTable:
     @classmethod
     def typed(cls, frame: pd.DataFrame) -> ResultTable:
         """The table with the data of ``frame``, whatever the types, columns and order there."""
+        if "fd_conv_flag" not in frame:  # once one column stood for both
+            frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
         extra = [name for name in frame.columns if name not in NAMES]
         whole = frame.reindex(columns=[*NAMES, *extra])
         columns = {name: column(whole[name], kind) for name, kind, _ in COLUMNS} | {name: column(whole[name]) for name in extra}
@@ -208,4 +210,5 @@ def _row(run: RunDir, cell: str) -> Record:
     """A cell's row. Measured columns win over planned ones: an extended cell keeps its old numbers until the new ones are there."""
     planned, quality, timing = (read_json(run.part(cell, name)) or {} for name in ("cell.json", "quality.json", "timing.json"))
     row: Record = {name: value for part in (timing, planned, quality) for name, value in part.items() if not isinstance(value, list | dict)}
+    row.setdefault("fd_conv_flag", row.get("fid_flag"))  # as in `typed`, where only some of the cells are scored anew
     return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .curves import problems
+from .estimates import flag_of
 from .marks import SYMBOLS, Marks
 from .record import Record
 from .spark import ASCII, BLOCKS, ends_of, spark
@@ -78,7 +79,7 @@ class Ranking:
         value = self.value(curve, slot)
         if value is None:
             return Text(SHORT_STATUS.get(text(row, "status"), "–"), style="dim")
-        flag = "†" if self.metric.startswith("fid") and row.get("fid_flag") else ""
+        flag = "†" if flag_of(row, self.metric) else ""
         mark = SYMBOLS[self.marks.get((text(row, "model"), curve, slot), "no verdict")] or " " * bool(self.marks)
         return Text(f"{short(value)}{flag}*{mark}", style="bold green") if value == best else Text(f"{short(value)}{flag} {mark}")
 

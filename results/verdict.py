@@ -75,11 +75,13 @@ def upper_tail(excess: float, se: float) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p values, in the same order: reject where one is at most the level, and the family-wise error is at most that.
 
-    The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1.
+    The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1. NaN counts as 1: it shows
+    nothing, and cannot be sorted.
     """
-    adjusted, running = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+    raw = [1.0 if math.isnan(p) else p for p in p_values]
+    adjusted, running = [0.0] * len(raw), 0.0
+    for rank, index in enumerate(sorted(range(len(raw)), key=raw.__getitem__)):
+        running = max(running, min(1.0, (len(raw) - rank) * raw[index]))
         adjusted[index] = running
     return adjusted
 
@@ -92,12 +94,13 @@ def verdicts(evidence: Sequence[Evidence | None], level: float = LEVEL) -> list[
     tested = [item for item in evidence if item is not None]
     different, equivalent = (holm([getattr(item, p) for item in tested]) for p in ("p_difference", "p_equivalence"))
     adjusted = iter(zip(different, equivalent, strict=True))
-    return ["no verdict" if item is None else _verdict(item, *next(adjusted), level) for item in evidence]
+    return ["no verdict" if item is None else verdict_at(item.difference, *next(adjusted), level) for item in evidence]
 
 
-def _verdict(item: Evidence, p_difference: float, p_equivalence: float, level: float) -> Verdict:
+def verdict_at(difference: float, p_difference: float, p_equivalence: float, level: float) -> Verdict:
+    """The verdict of one line from its p values, corrected or not; within the margin is "equivalent" even where it is not zero."""
     if p_equivalence <= level:
         return "equivalent"
     if p_difference <= level:
-        return "better" if item.difference < 0 else "worse"
+        return "better" if difference < 0 else "worse"
     return "inconclusive"

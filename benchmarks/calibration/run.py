@@ -27,7 +27,7 @@ class Calibration:
     """One run.
 
     Attributes:
-        log: where replicates are kept, one file a cell; what it holds is not drawn again.
+        log: where replicates are kept, one file a cell; what it holds is not drawn again, unless it is of another estimator.
         families: of features.
         dimensions: features, >= 2.
         samples: N.
@@ -64,12 +64,14 @@ class Calibration:
 
     def _arrays(self, cell: Cell) -> Arrays:
         path = self.log / f"{cell.name}.npz"
-        arrays: Arrays = read_npz(path) or {}
+        stored = read_npz(path) or {}
+        known = str(stored.pop("identity", "")) == cell.identity  # a file without one is of a version that nobody can tell
+        arrays: Arrays = stored if known else {}
         done = len(next(iter(arrays.values()), ()))
         while done < self.replicates:
             self.progress(f"{cell.name}: {done} of {self.replicates} replicates")
             fresh = cell.replicates(range(done, min(done + CHUNK, self.replicates)))
             arrays = {name: np.concatenate([*([arrays[name]] if done else []), fresh[name]]) for name in fresh}
-            write_npz(path, arrays)
+            write_npz(path, {**arrays, "identity": np.array(cell.identity)})
             done = len(arrays["value"])
         return {name: values[: self.replicates] for name, values in arrays.items()}

@@ -11,9 +11,11 @@ from typing import Literal
 import numpy as np
 
 from ..metrics import FrechetReference, Moments, estimate, paired_difference
+from ..metrics.kernel import ESTIMATOR as KERNEL
 from ..metrics.kernel import kid, kid_difference
 from ..metrics.moments import FloatArray
-from .problem import Problem, Side
+from ..scale import ESTIMATOR
+from .problem import LEVELS, MARGIN, PILOT, Problem, Side
 
 Metric = Literal["fd", "kid"]
 Arrays = Mapping[str, FloatArray]
@@ -21,6 +23,10 @@ Arrays = Mapping[str, FloatArray]
 
 KID_REFERENCE = 500
 """Reference samples of the kernel distance, drawn anew in each replicate: it takes both sides as samples."""
+
+
+VERSION = 1
+"""Of what is replicated: to be raised where families, maps, draws or the arrays that are kept change."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,13 @@ class Cell:
     def name(self) -> str:
         """A file name."""
         return f"{self.metric}-{self.family}-{self.d}-{self.n}"
+
+    @property
+    def identity(self) -> str:
+        """What replicates must share to be counted together, beside the cell."""
+        metric = ESTIMATOR if self.metric == "fd" else f"{KERNEL}; {KID_REFERENCE} reference samples"
+        levels = ", ".join(f"{level:g}" for level in LEVELS)
+        return f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}"
 
     @property
     def cost(self) -> int:

@@ -44,7 +44,8 @@ def print_errors(table: ResultTable, starts: Mapping[str, Mapping[str, float]]) 
             "curve": "sampler", "nfe": "NFE", "start": "start", "rmse": "rmse", "median": "median", "flips": "flips", "order": "order",
             "end": "end", "fd_conv": "fd_conv",
         })  # fmt: skip
-        say(_ruled(whole.loc[(whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")]) + "\n")
+        mine = whole.loc[(whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")]
+        say(_ruled(mine, measured=any(row["fid_proxy_converged"] is not None for row in rows)) + "\n")
     say("start: what the start leaves, for Gaussian data; end: bound of what a grid to sigma_min leaves; order from the budget")
     say("before, ± 1.96 standard errors; × after fd_conv: a ranking by fid_proxy is dominated by the model's error there.")
 
@@ -60,11 +61,12 @@ def _model_error(row: dict[str, Any]) -> str:
     )
 
 
-def _ruled(whole: Any) -> str:
+def _ruled(whole: Any, *, measured: bool) -> str:
+    """From where on the model's error rules; nothing where it was not measured, as without a reference or in an older table."""
     from ...results.text import short
 
     if not len(whole):
-        return "The converged samples are too few to say where the model's error dominates."
+        return "The converged samples are too few to say where the model's error dominates." if measured else ""
     at = whole["dominated_from"].iloc[0]
     where = "at none of these budgets" if at != at else f"from {short(at)} evaluations on"
     return f"The model's error dominates the lead in a ranking by fid_proxy {where}."

@@ -13,8 +13,8 @@ from .console import out, print_json, say
 from .options import Json
 
 if TYPE_CHECKING:
+    from ...results.checks import GateReport
     from ...results.compare import Comparison
-    from ...results.gate import GateReport
 
 Runs = Annotated[list[Path], typer.Argument(help="One or two run directories or tables; of two, the first is the baseline.")]
 BaselineOption = Annotated[str | None, typer.Option("--baseline", help="Sampler of the run that all others are compared with.")]

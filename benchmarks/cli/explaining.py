@@ -24,13 +24,13 @@ def explain(
 ) -> None:
     """Measure why sampling takes many steps, and write the page with the answers."""
     from ..experiments.base import Answer
-    from ..experiments.page import write_page
+    from ..experiments.page import WORDS, write_page
     from ..experiments.run import Plan
     from ..experiments.run import explain as measure
 
     def told(number: int, answer: Answer, seconds: float) -> None:
         sentence = re.sub(r"<[^>]*>", " ", answer.verdict.sentence)
-        say(f"Row {number} {answer.verdict.kind} the claim ({seconds:.0f} s). {' '.join(sentence.split())}")
+        say(f"Row {number}: claim {WORDS[answer.verdict.kind][1]} ({seconds:.0f} s). {' '.join(sentence.split())}")
 
     folder = out / ("fast" if fast else "full")
     plan = Plan("fast" if fast else "full", folder, tuple(_pair(text) for text in replace or ()))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..sequential import Sequential
     from ..suite import Suite, Until
 
+WITHOUT = ("undecided", "futile", "not compared", "failed")
+"""Verdicts that decide nothing; their reasons are printed."""
+
 UntilDecided = Annotated[bool, typer.Option("--until-decided", help="Extend rows until their difference to a baseline is decided.")]
 Baseline = Annotated[str | None, typer.Option("--baseline", help="Sampler to compare with (default: the suite's first).")]
 Metric = Annotated[str | None, typer.Option("--metric", help="Column it is about: fd_conv, fid_proxy or kid.")]
@@ -53,9 +56,7 @@ def print_answer(run: Sequential) -> None:
     print_rows(rows, _columns(run.until))
     counts = Counter(row["verdict"] for row in rows)
     say(f"{run.looks} looks at {run.until.column}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + ".")
-    for reason, n in Counter(
-        row["reason"] for row in rows if row["reason"] and row["verdict"] in ("undecided", "futile", "not compared")
-    ).items():
+    for reason, n in Counter(row["reason"] for row in rows if row["reason"] and row["verdict"] in WITHOUT).items():
         say(f"{n} without a decision: {reason}.")
     if run.until.baseline is not None:
         say(

@@ -91,7 +91,7 @@ class Best:
         return tuple(self.levels[i] for i in cheapest_path(self.cost, steps, 1.0))
 
 
-def losses(model: ExactModel, curve: Curve, counts: Sequence[int], samples: Mapping[int, int]) -> dict[str, list[Losses]]:
+def losses(model: ExactModel, curve: Curve, counts: Sequence[int], samples: Mapping[int, int], ruler: Yardstick) -> dict[str, list[Losses]]:
     """Nats and quality of every grid.
 
     Args:
@@ -99,8 +99,9 @@ def losses(model: ExactModel, curve: Curve, counts: Sequence[int], samples: Mapp
         curve: from :func:`tabulated`.
         counts: numbers of steps N.
         samples: how many to draw, by N; quality is not measured where there is no entry.
+        ruler: what it is measured by.
     """
-    ruler, best = Yardstick(model), Best(curve)
+    best = Best(curve)
 
     def one(grid: str, steps: int) -> Losses:
         at = best(steps) if grid == OPTIMAL else levels(grid, steps)
@@ -108,7 +109,7 @@ def losses(model: ExactModel, curve: Curve, counts: Sequence[int], samples: Mapp
         if steps in samples:
             found = ruler(generate(model, "ddpm", Grid((*at, 0.0)), samples[steps]))
             quality = Interval.normal(found.value, found.se)
-        return Losses(steps, Interval.normal(nats.value, nats.error), quality)
+        return Losses(steps, Interval.of(nats), quality)
 
     return {grid: [one(grid, steps) for steps in counts] for grid in (*GRIDS, OPTIMAL)}
 
@@ -118,7 +119,7 @@ def transitions(model: ExactModel, ratios: Sequence[float], samples: int) -> lis
 
     def one(ratio: float) -> Transition:
         found = transition_kl(model, math.sqrt(ratio), 1 / math.sqrt(ratio), samples)
-        return Transition(ratio, *(Interval.normal(part.value, part.error) for part in (found.total, found.shape)))
+        return Transition(ratio, *(Interval.of(part) for part in (found.total, found.shape)))
 
     return [one(ratio) for ratio in ratios]
 

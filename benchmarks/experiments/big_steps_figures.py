@@ -56,10 +56,11 @@ def staircases(mmse: Curve, png: Path | None = None) -> Figure:
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.set_xlabel("noise level σ")
-        ax.annotate(f"{nats[n]:,.0f} nats lost", (0.05, 0.22), xycoords="axes fraction", color=ORANGE, fontsize=10, weight="bold")
+        ax.tick_params(labelleft=True)  # a panel may be seen alone
+        ax.annotate(f"{nats[n]:,.0f}\nnats lost", (0.05, 0.1), xycoords="axes fraction", color=ORANGE, fontsize=10, weight="bold")
         if place == 0:
             ax.set_ylabel("squared error of the prediction")
-            ax.annotate("what the sampler\ngoes by", (0.46, 0.8), xycoords="axes fraction", color=ORANGE)
+            ax.annotate("what the\nsampler\ngoes by", (0.52, 0.72), xycoords="axes fraction", color=ORANGE)
             ax.annotate("the best\npossible", (0.05, 0.42), xycoords="axes fraction", color=BLUE)
     alt = "The error of the best prediction falls with the noise; the prediction of the last step stays behind like a staircase. Lost: "
     caption = (
@@ -79,13 +80,15 @@ def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None
         curve(left, [one.steps for one in rows], [one.nats for one in rows], colour, grid, marker)
         good = [(one.steps, one.quality) for one in rows if one.quality]
         curve(right, [n for n, _ in good], [Interval(*(max(end, 0.1) for end in one)) for _, one in good], colour, "", marker)
+        right.plot([], [], color=colour, marker=marker, label=grid)
     counts = [one.steps for one in next(iter(found.values()))]
+    right.legend(frameon=False, loc="lower left", handlelength=1.5)
     left.set_ylabel("lost by ancestral sampling (nats)")
     right.set_ylabel("FID proxy of its samples")
     for axes in (left, right):
         axes.set_yscale("log")
         axes.grid(axis="y")
-    step_axis(left, counts, "steps from σ = 80 to 0.05", 6)
+    step_axis(left, counts, "steps from σ = 80 to 0.05", 8)
     step_axis(right, counts, "steps, before the last one to σ = 0")
     caption = "Left: the divergence of the sampler’s paths from the true ones, by grid. Right: what the samples are like."
     return figure(canvas, "Nats lost and FID proxy against the number of steps for four grids; the optimal grid loses least.", caption, png)

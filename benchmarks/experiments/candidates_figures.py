@@ -31,9 +31,9 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     _mean(left, found.points, BLUE, "mean")
     left.set_title("Which digit?")
     left.set_ylabel("digits still possible (effective number)")
-    for paths, colour, name in ((found.components, PURPLE, "components"), (found.classes, ORANGE, "classes")):
-        _mean(middle, paths, colour, name)
-    middle.set_title("Which kind of garment?")
+    _mean(middle, found.components, PURPLE, "components")
+    _mean(middle, found.classes, ORANGE, "classes", below=True)
+    middle.set_title("Which garment?")
     middle.set_ylabel("still possible (effective number)")
     for (name, rows), colour in zip(found.information.items(), (BLUE, ORANGE, GREEN), strict=False):
         right.plot(shown, [max(row.value, 1e-3) for row in rows], color=colour, marker="o", markersize=3.5)
@@ -41,7 +41,7 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     level(right, found.points.most, "log N", 0.02)
     right.set_title("What is known")
     right.set_ylabel("information about the image (nats)")
-    for axes, room in ((left, 1.0), (middle, 1.0), (right, 40.0)):
+    for axes, room in ((left, 1.0), (middle, 1.0), (right, 60.0)):
         _noise_axis(axes, shown, room)
     right.set_ylim(1e-3, 1e4)
     first, last = found.points.number(0).value, found.points.number(-1).value
@@ -55,12 +55,13 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     )
 
 
-def _mean(axes: Axes, paths: Paths, colour: str, name: str) -> None:
+def _mean(axes: Axes, paths: Paths, colour: str, name: str, below: bool = False) -> None:
     found = [paths.number(i) for i in range(len(paths.levels))]
     axes.plot(paths.levels, [one.value for one in found], color=colour, lw=2.2)
     axes.fill_between(paths.levels, [one.low for one in found], [one.high for one in found], color=colour, alpha=0.2, lw=0)
     place = len(found) // 3
-    axes.annotate(name, (paths.levels[place], found[place].value), (8, 6), textcoords="offset points", color=colour)
+    where, side = ((-8, -12), "right") if below else ((8, 6), "left")
+    axes.annotate(name, (paths.levels[place], found[place].value), where, textcoords="offset points", color=colour, ha=side)
 
 
 def _noise_axis(axes: Axes, shown: Sequence[float], room: float) -> None:

@@ -15,11 +15,15 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from .base import Figure
+from .narrow import parts
 
 WIDTH, DPI = 760, 100
 """CSS pixels of a figure's width, and how many of them an inch has."""
+GAP = 0.08
+"""Inches of space on each side of a panel."""
 
 INK, SOFT, RULE = "#16191d", "#565e68", "#dfe3e7"
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, RED = "#0072b2", "#d55e00", "#0a795c", "#8b3eca", "#b07c10", "#c83126"
@@ -60,22 +64,23 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 @styled
-def panels(across: int = 1, height: float = 320, down: int = 1, **options: Any) -> tuple[Canvas, list[Axes]]:
-    """A canvas as wide as the page's figures, and its axes row by row.
+def panels(across: int = 1, height: float = 320, down: int = 1, width: float = WIDTH, **options: Any) -> tuple[Canvas, list[Axes]]:
+    """A canvas, and its axes row by row.
 
     Args:
         across: axes beside each other.
         height: of the whole, in CSS pixels.
         down: rows of axes.
+        width: of the whole; less than the page's for a single chart, so that a phone need not shrink it.
         options: of ``Figure.subplots``, such as ``width_ratios``.
     """
-    canvas = Canvas(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout="constrained")
+    canvas = Canvas(figsize=(width / DPI, height / DPI), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=GAP))
     FigureCanvasAgg(canvas)
     return canvas, canvas.subplots(down, across, squeeze=False, **options).ravel().tolist()
 
 
 def figure(canvas: Canvas, alt: str, caption: str, png: Path | None = None) -> Figure:
-    """The drawing as an element of a page.
+    """The drawing as an element of a page, followed by its parts for narrow screens.
 
     Args:
         canvas: from :func:`panels`; draw on it under :func:`styled`.
@@ -87,7 +92,13 @@ def figure(canvas: Canvas, alt: str, caption: str, png: Path | None = None) -> F
         _save(canvas, png, format="png", dpi=2 * DPI, facecolor="white", metadata={"Software": None})
     buffer = io.BytesIO()
     _save(canvas, buffer, format="svg", metadata={"Date": None})
-    return Figure(themed(buffer.getvalue().decode()), alt, caption)
+    whole = themed(buffer.getvalue().decode())
+    outermost = re.search(r'<g id="([^"]+)"', whole)
+    return Figure(_sized(whole, canvas) + (parts(canvas, outermost[1]) if outermost else ""), alt, caption)
+
+
+def _sized(whole: str, canvas: Canvas) -> str:
+    return whole.replace("<svg", f'<svg class="whole" style="--w: {canvas.get_figwidth() * DPI:.0f}px"', 1)
 
 
 @styled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 from torch import Tensor
 
@@ -52,6 +53,7 @@ def draw(
         axes.set_xscale("log")
         axes.set_xlim(levels[0] * 1.2, 0.3)
         axes.set_xlabel("noise level σ")
+        _plain(axes, (80, 10, 1))
     sure.axhline(0.5, color=SOFT, lw=0.9, ls=(0, (5, 3)))
     left.legend(frameon=False, loc="upper right", handlelength=1.5)
     sure.set(title="Conviction", ylabel="probability of the class, given the state", ylim=(0, 1.05))
@@ -64,15 +66,20 @@ def draw(
             beside(trade, SCALES[-1], values[-1].value, f"{what},\n{name}", colour, NUDGES.get((name, what), 0))
     trade.set_xscale("log")
     trade.set_xlim(0.9, 22)
-    trade.xaxis.set_major_locator(FixedLocator(list(SCALES)))
-    trade.xaxis.set_minor_locator(NullLocator())
-    trade.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    _plain(trade, SCALES)
     trade.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     trade.set(title="The price", xlabel="guidance scale", ylabel="share", ylim=(0.5, 1.12))
     return figure(canvas, ALT, CAPTION)
 
 
-NUDGES = {("fashion-mppca", "in the class"): 16, ("fashion", "in the class"): -6}
+def _plain(axes: Axes, ticks: Sequence[float]) -> None:
+    """Ticks at these numbers, written as such."""
+    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+NUDGES = {("fashion-mppca", "in the class"): 15, ("fashion", "in the class"): -9}
 """Points by which names are moved so that they do not overlap."""
 ALT = (
     "Three charts. With stronger guidance the probability of the class rises at higher noise, the number of classes that are left "

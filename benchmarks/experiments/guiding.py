@@ -67,8 +67,16 @@ def mean_level(decided: np.ndarray) -> float:
 
 
 def ahead(plain: np.ndarray, guided: np.ndarray) -> Interval:
-    """Ratio of the levels of decision, paired by latents."""
-    return bootstrap(lambda rows: mean_level(guided[rows]) / mean_level(plain[rows]), len(plain))
+    """Geometric mean ratio of the levels of decision, over the latents that are decided in both runs; NaN if fewer than half are.
+
+    Means of either run alone would be of different latents: those that only guidance decides would pass for the effect of guidance.
+    """
+    return middle(guided / plain)
+
+
+def undecided(plain: np.ndarray, guided: np.ndarray) -> float:
+    """Share of the latents that :func:`ahead` leaves out."""
+    return 1 - float(np.isfinite(guided / plain).mean())
 
 
 def fidelity(run: Run) -> Interval:

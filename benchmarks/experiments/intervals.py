@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...models.estimate import Estimate
 from ..metrics.moments import FloatArray
 
 NORMAL = 1.96
@@ -28,6 +29,12 @@ class Interval(NamedTuple):
     def normal(cls, value: float, error: float) -> Interval:
         """Of an estimate with this standard error."""
         return cls(value, value - NORMAL * error, value + NORMAL * error)
+
+    @classmethod
+    def of(cls, found: Estimate) -> Interval:
+        """Of a Monte Carlo estimate: its noise, and what quadrature or a tail may add to that on either side."""
+        half = NORMAL * found.error + found.bound
+        return cls(found.value, found.value - half, found.value + half)
 
 
 def bootstrap(statistic: Callable[[NDArray[np.int64]], float], n: int, *, draws: int = 400, seed: int = 0) -> Interval:

@@ -20,7 +20,7 @@ EVEN = 11.4
 @styled
 def draw(levels: Sequence[float], radii: Mapping[str, Sequence[Interval]]) -> Figure:
     """Radius against the noise level."""
-    canvas, (axes,) = panels(1, 320)
+    canvas, (axes,) = panels(1, 320, width=480)
     axes.set_xscale("log")
     for name, (colour, marker, nudge) in LOOKS.items():
         curve(axes, levels, radii[name], colour, f"{name}", marker, nudge)
@@ -48,6 +48,7 @@ def maps(levels: Sequence[float], pictures: Mapping[str, Sequence[np.ndarray]]) 
                 here.set_title(f"σ = {sigma:g}", fontsize=8.5, fontweight="normal", loc="center")
             if column == 0:
                 here.set_ylabel(name)
+            here.spines[:].set_visible(True)
     return figure(canvas, "Pictures of the sensitivity: a point at low noise, wide patches at high noise.", MAPS)
 
 

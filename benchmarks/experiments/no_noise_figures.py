@@ -29,7 +29,7 @@ def draw(
     images.legend(frameon=False, loc="upper right", fontsize=8, handlelength=1.5)
     level(images, 0, "the data")
     images.set(title="Quality at equal evaluations", ylabel="Fréchet distance to the data (features²)")
-    step_axis(ends, fine, room=25)
+    step_axis(ends, fine, room=40)
     for order, (name, (colour, marker)) in enumerate(QUIET.items(), 1):
         ends.plot(fine, errors[name], color=colour, marker=marker)
         beside(ends, fine[-1], errors[name][-1], f"{name}, order {order}", colour, 6 if order == 2 else -2)

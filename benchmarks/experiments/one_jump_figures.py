@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...results.figures.labels import spread
 from .base import Figure
-from .charting import curve, level, step_axis
+from .charting import beside, curve, level, step_axis
 from .drawing import BLUE, GREEN, ORANGE, SOFT, figure, panels, styled
 from .intervals import Interval
 from .one_jump import Measured
@@ -112,13 +112,13 @@ def quality(found: Found) -> Figure:
         if len(rows[0].spectrum):
             for row, dash in ((rows[0], ":"), (rows[-1], "-")):
                 right.plot(range(1, len(row.spectrum) + 1), row.spectrum, color=colour, ls=dash)
+            beside(right, len(rows[0].spectrum), rows[0].spectrum[-1], model, colour)
     _steps(left, found)
     left.set_yscale("log")
     left.set_ylim(1e-4, 2)
     left.set_ylabel("Fréchet distance to converged samples,\nover that of one step")
-    right.set_xscale("log")
+    step_axis(right, (1, 2, 5, 10), "spatial frequency (cycles an image)", 6)
     right.set_yscale("log")
-    right.set_xlabel("spatial frequency (cycles an image)")
     right.set_ylabel("power, over the data’s")
     right.grid(axis="y")
     level(right, 1.0, "the data", 0.02)

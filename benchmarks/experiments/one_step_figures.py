@@ -21,7 +21,7 @@ def draw(counts: Sequence[int], distances: Mapping[str, Sequence[Interval]], err
     for axes in (images, gaussian):
         step_axis(axes, counts, room=7)
     for place, (clock, (colour, marker)) in enumerate(LOOKS.items()):
-        curve(images, counts, distances[clock], colour, clock, marker, 7 - 14 * place)
+        curve(images, counts, distances[clock], colour, clock, marker, 19 - 11 * place)
         values = [max(error, ROUNDING) for error in errors[clock]]
         gaussian.plot(counts, values, color=colour, marker=marker)
         beside(gaussian, counts[-1], values[-1], clock, colour)

@@ -74,10 +74,8 @@ def _section(row: Row, answer: Answer | None, effort: Effort) -> dict[str, Any]:
     section: dict[str, Any] = {"row": row, "answer": answer, "command": command(effort, row.number)}
     if answer is not None:
         section |= {
-            "figure": Markup(_labelled(answer.figure.svg, answer.figure.alt)),
-            "images": [(Markup(_labelled(one.svg, one.alt)), Markup(one.caption)) for one in answer.images],
-            "caption": Markup(answer.figure.caption),
-            "verdict": Markup(answer.verdict.sentence),
+            "figures": [(Markup(one.svg), one.alt, Markup(one.caption)) for one in (answer.figure, *answer.images)],
+            "verdict": Markup(_minus(answer.verdict.sentence)),
             "details": Markup(answer.details),
             "head": _head(answer.table),
             "body": [[_cell(value) for value in line] for line in _lines(answer.table)],
@@ -85,10 +83,9 @@ def _section(row: Row, answer: Answer | None, effort: Effort) -> dict[str, Any]:
     return section
 
 
-def _labelled(svg: str, alt: str) -> str:
-    """The picture with a name that screen readers say."""
-    label = str(Markup.escape(alt))
-    return re.sub(r"<svg\b", lambda _: f'<svg role="img" aria-label="{label}"', svg, count=1)
+def _minus(text: str) -> str:
+    """The sign of negative numbers as it is printed, no hyphen."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 def _head(table: pd.DataFrame) -> list[str]:
@@ -103,7 +100,7 @@ def _cell(value: Any) -> str:
     """A value of a table, for people."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return _minus(f"{value:,.4g}" if isinstance(value, float) else str(value))
 
 
 def _environment() -> Environment:

@@ -109,10 +109,7 @@ def _table(found: Measured) -> pd.DataFrame:
             "digits still possible": _brief(found.points.number(i)),
             "mixture components": _brief(found.components.number(i)),
             "classes": _brief(found.classes.number(i)),
-            **{
-                f"nats known, {name}": f"{rows[place].value:,.1f} ± {1.96 * rows[place].error:.1f}"
-                for name, rows in found.information.items()
-            },
+            **{f"nats known, {name}": _nats(Interval.of(rows[place])) for name, rows in found.information.items()},
         }
         for place, (i, level) in enumerate(zip(places, SHOWN, strict=True))
     )
@@ -121,6 +118,10 @@ def _table(found: Measured) -> pd.DataFrame:
 def _brief(number: Interval) -> str:
     places = 0 if number.value > 100 else 1 if number.value > 10 else 2
     return f"{number.value:,.{places}f}"
+
+
+def _nats(known: Interval) -> str:
+    return f"{known.value:,.1f} ± {known.high - known.value:.1f}"
 
 
 ROW = Candidates()

@@ -12,6 +12,7 @@ from ...models.exact.base import ExactModel
 from . import big_steps_figures as figures
 from .base import Answer, Effort, Verdict
 from .big_steps import OPTIMAL, Losses, Transition, losses, tabulated, transitions
+from .generating import Yardstick
 from .intervals import Interval
 
 COUNTS, FAST_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
@@ -41,13 +42,14 @@ class BigSteps:
         model = cast(ExactModel, effort.model("fashion-mppca"))
         curve = tabulated(model, effort.samples(512, 96), 49 if fast else 97)
         drawn = dict.fromkeys(FAST_MEASURED if fast else MEASURED, effort.samples(512, 192))
-        found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn)
+        ruler = Yardstick(model)
+        found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn, ruler)
         single = {
             name: transitions(cast(ExactModel, effort.model(name)), FAST_RATIOS if fast else RATIOS, few if fast else many)
             for name, (many, few) in DRAWS.items()
         }
         others = (figures.against_steps(found), figures.single_steps(single))
-        return Answer(figures.staircases(curve), _table(found), judge(single, found), figures.DETAILS, others)
+        return Answer(figures.staircases(curve), _table(found, ruler.mark), judge(single, found), figures.DETAILS + ruler.note, others)
 
 
 def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequence[Losses]]) -> Verdict:
@@ -111,12 +113,12 @@ def _nats(one: Losses) -> str:
     return f"{one.nats.value:,.0f} [{one.nats.low:,.0f}, {one.nats.high:,.0f}]"
 
 
-def _table(found: Mapping[str, Sequence[Losses]]) -> pd.DataFrame:
+def _table(found: Mapping[str, Sequence[Losses]], mark: str) -> pd.DataFrame:
     columns = {"steps": [one.steps for one in next(iter(found.values()))]}
     frame = pd.DataFrame(columns)
     for grid, rows in found.items():
         frame[f"{grid}, nats"] = [f"{one.nats.value:,.0f}" for one in rows]
-        frame[f"{grid}, FID proxy"] = ["–" if one.quality is None else f"{one.quality.value:.1f}" for one in rows]
+        frame[f"{grid}, FID proxy{mark}"] = ["–" if one.quality is None else f"{one.quality.value:.1f}" for one in rows]
     return frame
 
 

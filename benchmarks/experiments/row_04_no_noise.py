@@ -47,14 +47,13 @@ class NoNoise:
         table = pd.DataFrame(
             {
                 "evaluations": counts,
-                **{f"distance to data, {name}": [written(one) for one in line] for name, line in quality.items()},
+                **{f"distance to data, {name}{measure.mark}": [written(one) for one in line] for name, line in quality.items()},
                 "euler less ddpm": [f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}]" for one in noise],
             }
         )
         curves = {name: [Interval.normal(one.value, one.se) for one in line] for name, line in quality.items()}
-        return Answer(
-            draw(counts, curves, fine, errors), table, judge(dict(zip(counts, noise, strict=True)), trade, measure.variance), DETAILS
-        )
+        verdict = judge(dict(zip(counts, noise, strict=True)), trade, measure.variance)
+        return Answer(draw(counts, curves, fine, errors), table, verdict, DETAILS + measure.note)
 
 
 def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdict:

@@ -70,17 +70,18 @@ class OneStep:
         """Euler's method in two clocks from 1 to 1000 steps, on a mixture and on a Gaussian."""
         counts = FAST if effort.fast else COUNTS
         model, n = effort.model("fashion-mppca"), effort.samples(576, 192)
-        distances = {clock: [distance(model, clock, steps, n) for steps in counts] for clock in CLOCKS}
+        ruler = Yardstick(model)
+        distances = {clock: [distance(ruler, model, clock, steps, n) for steps in counts] for clock in CLOCKS}
         errors = {clock: [endpoint_share(sphere(), clock, steps) for steps in counts] for clock in CLOCKS}
         places = counts.index(FEW), counts.index(MANY)
         gaps = {clock: gap(line[places[0]], line[places[1]]) for clock, line in distances.items()}
         curves = {clock: [Interval.normal(one.value, one.se) for one in line] for clock, line in distances.items()}
         columns: dict[str, list[object]] = {"steps": list(counts)}
         for clock in CLOCKS:
-            columns[f"distance to data, {clock}"] = [f"{one.value:.3g} ± {1.96 * one.se:.2g}" for one in distances[clock]]
+            columns[f"distance to data, {clock}{ruler.mark}"] = [f"{one.value:.3g} ± {1.96 * one.se:.2g}" for one in distances[clock]]
             columns[f"error on a Gaussian, {clock}"] = [f"{error:.1e}" for error in errors[clock]]
         return Answer(
-            draw(counts, curves, errors), pd.DataFrame(columns), judge(gaps, Yardstick(model).variance, errors[CLOCKS[1]][0]), DETAILS
+            draw(counts, curves, errors), pd.DataFrame(columns), judge(gaps, ruler.variance, errors[CLOCKS[1]][0]), DETAILS + ruler.note
         )
 
 
@@ -94,7 +95,7 @@ def judge(gaps: Mapping[str, Interval], scale: float, straight: float) -> Verdic
     """
     worst, best = max(gaps.values(), key=lambda one: one.value), min(gaps.values(), key=lambda one: one.value)
     numbers = f"One step is farther from the data than fifty by {best}" + (f" to {worst}" if worst.value > 1.01 * best.value else "")
-    numbers += f", where the data's features have a variance of {scale:.3g}."
+    numbers += f", where the data’s features have a variance of {scale:.3g}."
     if best.high < NEGLIGIBLE * scale:
         return Verdict("supports", f"In the right clock, one step is as good as fifty here. {numbers}")
     if best.low > NEGLIGIBLE * scale:
@@ -110,9 +111,9 @@ def sampler_of(model: Denoiser, clock: str) -> StraightEuler | str:
     return StraightEuler(variance=total_variance(model) / math.prod(model.event))
 
 
-def distance(model: Denoiser, clock: str, steps: int, n: int) -> FrechetEstimate:
+def distance(ruler: Yardstick, model: Denoiser, clock: str, steps: int, n: int) -> FrechetEstimate:
     """Fréchet distance from the data after so many steps."""
-    return Yardstick(model)(generate(model, sampler_of(model, clock), steps, n, labels=unlabelled(model, n)))
+    return ruler(generate(model, sampler_of(model, clock), steps, n, labels=unlabelled(model, n)))
 
 
 def gap(few: FrechetEstimate, many: FrechetEstimate) -> Interval:

@@ -11,7 +11,7 @@ import pandas as pd
 from .base import Answer, Effort, Verdict
 from .generating import BATCH, exact_model
 from .guidance_figures import DETAILS, SCALES, Run, draw
-from .guiding import ahead, convinced, decision, diversity, fidelity, follow, middle
+from .guiding import ahead, convinced, decision, diversity, fidelity, follow, middle, undecided
 from .intervals import Interval
 
 STEPS = {"fashion-mppca": 32, "fashion": 12}
@@ -47,16 +47,18 @@ class Guidance:
         )  # fmt: skip
         runs = found["fashion-mppca"]
         earlier = ahead(decided[SCALES[0]], decided[SCALES[-1]])
-        verdict = judge(earlier, {s: middle(d) for s, d in decided.items()}, diversity(runs[SCALES[-1]], runs[SCALES[0]]))
+        dropped = undecided(decided[SCALES[0]], decided[SCALES[-1]])
+        verdict = judge(earlier, dropped, {s: middle(d) for s, d in decided.items()}, diversity(runs[SCALES[-1]], runs[SCALES[0]]))
         points = {name: {s: (fidelity(run), diversity(run, runs[SCALES[0]])) for s, run in runs.items()} for name, runs in found.items()}
         return Answer(draw(runs[SCALES[0]].levels, known, points), table, verdict, DETAILS)
 
 
-def judge(earlier: Interval, decided: Mapping[float, Interval], variance: Interval) -> Verdict:
+def judge(earlier: Interval, dropped: float, decided: Mapping[float, Interval], variance: Interval) -> Verdict:
     """What becomes of the claim.
 
     Args:
         earlier: factor by which the strongest guidance raises the noise level at which the class is decided; NaN if it never is.
+        dropped: share of the latents that say nothing about this factor, being undecided with or without guidance.
         decided: that level, by guidance scale.
         variance: inside classes under the strongest guidance, as a share of that under none.
     """
@@ -64,8 +66,9 @@ def judge(earlier: Interval, decided: Mapping[float, Interval], variance: Interv
         return Verdict("refutes", "The state never tells the class, with guidance or without: there is nothing to be convinced of.")
     levels = ", ".join(f"σ = {one.value:.2g} [{one.low:.2g}, {one.high:.2g}] at guidance {scale:g}" for scale, one in decided.items())
     numbers = (
-        f"The class is decided at {levels}: a factor of {earlier.value:.2f} [{earlier.low:.2f}, {earlier.high:.2f}]. Inside a class, "
-        f"{variance.value:.0%} [{variance.low:.0%}, {variance.high:.0%}] of the variance is left at the strongest."
+        f"The class is decided at {levels}. From the same latents it is a factor of {earlier.value:.2f} [{earlier.low:.2f}, "
+        f"{earlier.high:.2f}], without the {dropped:.1%} that stay undecided in either run. Inside a class, {variance.value:.0%} "
+        f"[{variance.low:.0%}, {variance.high:.0%}] of the variance is left at the strongest."
     )
     if earlier.low > 1 and variance.high < 1:
         return Verdict("supports", f"Guidance decides earlier, and pays with diversity. {numbers}")

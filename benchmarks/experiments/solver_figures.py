@@ -53,6 +53,7 @@ def draw(lines: Sequence[Line]) -> Figure:
         low, high = axes.get_xlim()
         axes.set_xlim(low, high * room)
         axes.grid(axis="y")
+        axes.tick_params(labelleft=True)  # a panel may be seen alone
     counts.set(title="Error and measured order", xlabel="network evaluations a sample", ylabel="median error of a dimension (data units)")
     clock.set(title="Error and time", xlabel="milliseconds a sample, one core")
     return figure(canvas, ALT, CAPTION)

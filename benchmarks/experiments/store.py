@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,14 @@ import pandas as pd
 
 from ...results.files import read_json, write_json
 from .base import Answer, Effort, Figure, Row, Verdict
+
+PACKAGE = Path(__file__).parents[2]
+SHARED = ("batch", "sampling", "schedules", "training")
+"""Modules of the folder above that rows use."""
+MEASURES = (
+    "samplers/**/*.py", "models/**/*.py", "models/cards/*/card.toml", "benchmarks/metrics/*.py", *(f"benchmarks/{name}.py" for name in SHARED)
+)  # fmt: skip
+"""What every answer depends on; a card holds the checksums of its weights and of its reference, which are compared on reading."""
 
 
 def answered(row: Row, effort: Effort) -> Answer:
@@ -41,10 +50,20 @@ def _path(row: Row, out: Path) -> Path:
 
 
 def _key(row: Row, effort: Effort) -> dict[str, Any]:
-    """All that an answer depends on, but for the code of the rest of the package, which its version stands for."""
+    """All that an answer depends on, but for other packages and the shell around the row, which the version stands for."""
     models = {name: model.identity for name, model in sorted(effort.models.items())}
-    code = hashlib.sha256(b"\0".join(Path(file).read_bytes() for file in _files(sys.modules[type(row).__module__])))
-    return {"row": row.number, "effort": effort.name, "models": models, "code": code.hexdigest(), "version": version("samplerbench")}
+    code = _digest(map(Path, _files(sys.modules[type(row).__module__])))
+    what = {"row": row.number, "effort": effort.name, "models": models, "code": code, "measures": _digest(_measures())}
+    return what | {"version": version("samplerbench")}
+
+
+def _measures() -> list[Path]:
+    """What numbers come from besides a row's own code: samplers, built-in models with the checksums of their files, metrics."""
+    return sorted(path for pattern in MEASURES for path in PACKAGE.glob(pattern))
+
+
+def _digest(files: Iterable[Path]) -> str:
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _files(module: ModuleType) -> list[str]:

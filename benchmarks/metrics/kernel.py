@@ -30,6 +30,9 @@ from numpy.typing import ArrayLike, NDArray
 from .gram import BLOCK, across, within
 from .moments import FloatArray
 
+ESTIMATOR = "kid/1 cubic kernel, U-statistic, Hoeffding standard error"
+"""To be raised with every change that moves a value or an error: replicates of another one are not reused."""
+
 SMALLEST = 4
 """Fewest samples of a side: V takes out the means of rows, of columns and of everything."""
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
+from ..estimates import flag_of
 from ..record import Record
 from ..text import short
 from ..values import number, rows_of, text
@@ -96,7 +97,7 @@ def _best(ranked: list[Record], baseline: Record | None, measure: Measure, homes
     first, *others = ranked
     told = told_apart([(first, row) for row in others], measure, homes)
     rivals = [text(row, "curve") for row, far in zip(others, told, strict=True) if row["curve"] != first["curve"] and not far]
-    flagged = any(text(row, "fid_flag") for row in (first, baseline) if row is not None)
+    flagged = any(flag_of(row, measure.name) for row in (first, baseline) if row is not None)
     verdict = _verdict(first, baseline, others, measure, apart=apart)
     return Best(int(number(first, "slot") or 0), first, baseline, verdict, tuple(dict.fromkeys(rivals)), flagged)
 

@@ -57,7 +57,7 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Pa
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), summary(table, _homes(sources)))
-        metric = next((name for name in ("fid_proxy", "rmse") if table.ok.frame[name].notna().any()), None)
+        metric = next((name for name in ("fid_proxy", "rmse") if table.ok.frame[name].count()), None)
         if metric:
             write_text(page.with_name("table.tex"), table.to_latex(metric))
     except OSError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..estimates import FLAGS, flag_of
 from ..judging import Line as Verdict
 from ..record import COLUMNS, Record
 from ..text import Z95, short
@@ -23,7 +24,7 @@ SHOWN = (
 )
 """Columns of the table, where they vary; a row shows all its columns when it is opened."""
 
-_APART = {"status", "reason", "cell", "suite", "fid_flag"}
+_APART = {"status", "reason", "cell", "suite", *FLAGS.values()}
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def _line(row: Record, heads: list[Head], verdict: Verdict | None) -> Line:
     status = text(row, "status")
     where = ", ".join(f"{name} {text(row, name)}" for name in ("params", "schedule", "budget", "steps", "seed") if text(row, name))
     cells = tuple(_cell(row, head) for head in heads)
-    flag = text(row, "fid_flag")
-    reason = text(row, "reason") or (f"† {flag}" if flag else "")
+    flags = dict.fromkeys(words for name in FLAGS for words in flag_of(row, name).split("; ") if words)  # both share those of the samples
+    reason = text(row, "reason") or (f"† {'; '.join(flags)}" if flags else "")
     return Line(cells, status, MARKS.get(status, "?"), reason, text(row, "model"), text(row, "sampler"), where, verdict)
 
 
@@ -111,5 +112,5 @@ def _cell(row: Record, head: Head) -> Cell:
     if value is None:
         return Cell("", None)
     shown = str(row[head.name]) if isinstance(row[head.name], int) else short(value)
-    flag = "†" if head.name == "fid_proxy" and row.get("fid_flag") else ""
+    flag = "†" if flag_of(row, head.name) else ""
     return Cell(shown + (f" ± {short(Z95 * se, 2)}" if se is not None else "") + flag, float(f"{value:.7g}"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..estimates import flag_of
 from ..record import Record
 from ..text import ends
 from ..values import number, rows_of, text
@@ -32,8 +33,8 @@ def plot_of(title: str, rows: pd.DataFrame, looks: Mapping[str, Look]) -> dict[s
 
     Returns:
         ``{"title", "measures": [{"name", "title", "note", "floor", "error"}], "work": [{"name", "title"}], "curves": […]}``; a curve has
-        its look, the lines ``row`` of its points and whether they are ``flagged``, ``x[work]`` and, for each measure, ``{"value", "y",
-        "low", "high", "limit"}``: lists with one entry a row and None where there is no value. ``limit`` says that y is not the value,
+        its look, the lines ``row`` of its points, ``x[work]`` and, for each measure, ``{"value", "y", "low", "high", "limit",
+        "flagged"}``: lists with one entry a row and None where there is no value. ``limit`` says that y is not the value,
         which is not positive, but the upper end of its interval.
     """
     done = [row | {"line": index} for index, row in zip(rows.index, rows_of(rows), strict=True) if row["status"] == "ok"]
@@ -63,7 +64,6 @@ def _curve(name: str, rows: list[Record], measures: list[Measure], work: list[st
         "name": escape(name),
         **look._asdict(),
         "row": [row["line"] for row in rows],
-        "flagged": [bool(row.get("fid_flag")) for row in rows],
         "x": {column: [_brief(number(row, column)) for row in rows] for column in work},
         "y": {measure.name: _points(measure, rows) for measure in measures},
     }
@@ -74,7 +74,8 @@ def _points(measure: Measure, rows: list[Record]) -> dict[str, list[Any]]:
     points = [_point(value, number(row, measure.se) if measure.se else None) for value, row in zip(values, rows, strict=True)]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
     drawn = {"value": values, "y": y, "low": low, "high": high}
-    return {name: [_brief(value) for value in part] for name, part in drawn.items()} | {"limit": limit}
+    marks = {"limit": limit, "flagged": [bool(flag_of(row, measure.name)) for row in rows]}
+    return {name: [_brief(value) for value in part] for name, part in drawn.items()} | marks
 
 
 def _brief(value: float | None) -> float | None:

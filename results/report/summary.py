@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..curves import problems
+from ..estimates import flag_of
+from ..record import Record
 from ..table import ResultTable
 from ..text import escape_markdown, interval, markdown_table, short
 from ..values import number, rows_of, text
@@ -25,9 +27,9 @@ def summary(table: ResultTable, homes: Mapping[str, Path] | None = None) -> str:
             (
                 *(text(row, name) for name in ("curve", "slot", "steps")),
                 short(number(row, "nfe")),
-                interval(number(row, "fid_proxy"), number(row, "fid_proxy_se")) + (" †" if row["fid_flag"] else ""),
+                _flagged(row, "fid_proxy"),
                 *(short(number(row, name)) for name in ("fid_proxy_raw", "fid_proxy_floor")),
-                interval(number(row, "fd_conv"), number(row, "fd_conv_se")),
+                _flagged(row, "fd_conv"),
                 *(short(number(row, name)) for name in ("rmse", "ms_per_sample")),
             )
             for row in rows_of(rows.loc[rows["status"] == "ok"])
@@ -37,5 +39,10 @@ def summary(table: ResultTable, homes: Mapping[str, Path] | None = None) -> str:
     if rest:
         names = ("model", "sampler", "params", "budget", "steps", "status", "reason")
         parts += ["## Rows without results", "", markdown_table(names, [tuple(text(row, name) for name in names) for row in rest])]
-    parts += ["† the interval is not to be trusted: `fid_flag` in table.csv says why.", ""]
+    parts += ["† the interval is not to be trusted: `fid_flag` and `fd_conv_flag` in table.csv say why.", ""]
     return "\n".join(parts)
+
+
+def _flagged(row: Record, name: str) -> str:
+    """A value with its interval, and a dagger where that is not to be trusted."""
+    return interval(number(row, name), number(row, f"{name}_se")) + (" †" if flag_of(row, name) else "")

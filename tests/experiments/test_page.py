@@ -67,6 +67,19 @@ def test_pictures_have_ids_of_their_own_and_colours_of_the_theme():
     assert 'width="' not in first[: first.index(">")]
 
 
+def test_panels_beside_each_other_come_apart_on_narrow_screens():
+    svg = figure(panels(3)[0], "three", "").svg
+    assert svg.count('<svg class="part"') == 3
+    assert set(re.findall(r'<use href="#([^"]+)"/></svg>', svg)) == {re.findall(r'<g id="([^"]+)"', svg)[0]}
+    for canvas in (panels(1)[0], panels(2, down=2)[0]):
+        assert "part" not in figure(canvas, "whole", "").svg
+
+
+def test_negative_numbers_have_a_minus_sign():
+    assert page._cell(-0.5) == "−0.5"
+    assert page._cell("-1 [-2, 3e-14] by row-1 --fast") == "−1 [−2, 3e-14] by row-1 --fast"
+
+
 def test_an_answer_is_measured_once_and_comes_back_whole(tmp_path):
     row, effort = Counted(), Effort("fast", tmp_path)
     first, again = store.answered(row, effort), store.answered(row, effort)

@@ -190,3 +190,5 @@ def test_row_3_on_a_gaussian_is_refuted():
     answer = row_03_big_steps.ROW(Effort("fast", None, dict.fromkeys(row_03_big_steps.DRAWS, gaussian())))
     assert answer.verdict.kind == "refutes"
     assert "Gaussian at every size" in answer.verdict.sentence
+    assert all(name.endswith("†") for name in answer.table if "FID proxy" in name)
+    assert "192 is below 15 d" in answer.details

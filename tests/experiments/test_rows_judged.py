@@ -83,7 +83,7 @@ def test_row_8(slopes, kind):
     ],
 )
 def test_row_13(earlier, variance, kind):
-    assert row_13_guidance.judge(earlier, {1.0: about(3), 4.0: about(7)}, variance).kind == kind
+    assert row_13_guidance.judge(earlier, 0.02, {1.0: about(3), 4.0: about(7)}, variance).kind == kind
 
 
 @pytest.mark.parametrize(

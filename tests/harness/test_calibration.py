@@ -13,7 +13,10 @@ from samplerbench.benchmarks.calibration.trials import Cell
 from samplerbench.benchmarks.calibration.verdict import misses, sentences
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate, frechet_distance
+from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import kid
+from samplerbench.benchmarks.scale import ESTIMATOR
+from samplerbench.results.files import read_npz, write_npz
 
 
 def quick(log, **changes):
@@ -128,6 +131,25 @@ def test_a_second_run_draws_nothing_and_more_replicates_extend_the_first(run, mo
     assert set(drawn) == {range(12, 15)}
     assert quick(log)() == rows
     assert more != rows
+
+
+@pytest.mark.parametrize("stamp", ["calibration/0", None])
+def test_replicates_of_another_estimator_or_of_none_are_drawn_anew(run, tmp_path, stamp):
+    """Numbers that nobody would draw, with an identity that is another, or that is not there."""
+    for path in run[0].glob("*.npz"):
+        arrays = read_npz(path)
+        assert str(arrays.pop("identity")).startswith("calibration/1; ")
+        wrong = {name: 7 * values for name, values in arrays.items()}
+        write_npz(tmp_path / path.name, wrong | ({} if stamp is None else {"identity": np.array(stamp)}))
+    assert quick(tmp_path)() == run[1]
+
+
+def test_each_metric_names_its_own_estimator():
+    fd, kernel = (Cell(metric, "gaussian", 4, 40).identity for metric in ("fd", "kid"))
+    assert ESTIMATOR in fd
+    assert KERNEL in kernel
+    assert "levels 0, 1, 10; margin 0.1; floor of 40" in fd
+    assert "500 reference samples" in kernel
 
 
 def test_chunks_and_damage_change_nothing(run, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The quality columns of a run: which are given, what they say of samplers whose faults are known, and the arrays behind them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -14,6 +15,7 @@ from samplerbench.benchmarks.training import training_set
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference
 from samplerbench.results.files import read_npz
+from samplerbench.results.headline import headline
 from samplerbench.results.record import NAMES
 
 SUITE = {
@@ -47,6 +49,15 @@ def test_every_column_is_given(run):
     assert rows[EVERYWHERE].notna().all().all(), rows[EVERYWHERE].isna().sum()
     assert rows[["memorised", "w2_coefficients"]].isna().all().all()
     assert "kid" in rows["estimator"].iloc[0]
+
+
+def test_too_few_converged_samples_flag_the_distance_to_them_only(tmp_path):
+    suite = check_suite({**SUITE, "samplers": ["heun"], "nfe": [5], "converged_samples": 20}, "t")
+    table = Runner(suite, tmp_path, device="cpu", console=Console(quiet=True))()
+    (row,) = table.frame.to_dict("records")
+    assert pd.isna(row["fid_flag"])
+    assert "N = 20 is below 15 d = 30" in row["fd_conv_flag"]
+    assert "N = 20 is below" in headline(table)["flag"].iloc[0]
 
 
 def test_one_step_to_the_mean_is_seen_by_every_metric(run):

@@ -129,3 +129,23 @@ def test_a_run_directory_says_what_it_ran(tmp_path):
     assert record["suite"]["samples"] == 100
     assert record["provenance"]["torch"]["version"]
     assert record["models"]["gmm-2d"]
+
+
+def test_more_reference_samples_are_compared_only_where_they_were_kept(tmp_path):
+    """Of the first 100 samples 8 were kept whole, so the next shard's endpoints are not those of samples 8 on."""
+    out, asked = tmp_path / "out", {"samples": 1024, "reference_samples": 1000, "keep": 1}
+    run(small(keep=0), out)
+    extended = run(small(**asked), out).frame.iloc[0]
+    fresh = run(small(**asked), tmp_path / "fresh").frame.iloc[0]
+    first = run(small(samples=1024), tmp_path / "first").frame.iloc[0]
+    assert (extended["rmse_samples"], fresh["rmse_samples"]) == (8, 1000)
+    for column in ("rmse", "rmse_se", "flip_fraction", "duplicates"):
+        assert extended[column] == first[column]
+    assert not list(out.glob("samples/*.npz")), "pictures of samples whose predecessors were not kept"
+    assert list((tmp_path / "fresh").glob("samples/*.npz"))
+
+
+def test_kept_samples_of_several_shards_join_up_to_the_limit(tmp_path):
+    frame = run(small(samples=1300, reference_samples=600), tmp_path / "out").frame
+    assert frame["rmse_samples"].tolist() == [600]
+    assert run(small(samples=1300, reference_samples=1000), tmp_path / "out").frame["rmse_samples"].tolist() == [600]

@@ -138,6 +138,8 @@ def test_a_flagged_row_is_never_decided():
     found = looked_at(rows, UNTIL.model_copy(update={"baseline": "a"}), 0.05)["b"]
     assert (found["verdict"], found["reason"]) == ("undecided", "flagged: too few")
     assert looked_at(rows, Until(target_se=1.0), 0.05)["b"]["verdict"] == "undecided"
+    conv = [entry("a", z, z), entry("b", z + 5, z, fid_flag="", fd_conv_flag="too few converged")]
+    assert looked_at(conv, Until(baseline="a"), 0.05)["b"]["reason"] == "flagged: too few converged"
     assert looked_at(rows, Until(target_se=1.0), 0.05)["a"]["verdict"] == "precise"
 
 

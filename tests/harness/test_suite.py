@@ -2,7 +2,8 @@
 
 import pytest
 
-from samplerbench.benchmarks.suite import built_in, check_suite, load_suite
+from samplerbench.benchmarks.suite import Timing, built_in, check_suite, load_suite
+from samplerbench.benchmarks.timing.statistics import FEWEST
 
 MINIMAL = {"name": "mine", "models": ["gmm-2d"], "samplers": ["euler"], "steps": [4]}
 
@@ -16,6 +17,12 @@ def test_built_in_suites_are_valid(name):
 
 def test_the_suites_of_the_contract_are_there():
     assert {"quick", "exact", "full", "smoke", "gpu"} <= set(built_in())
+
+
+def test_every_timed_suite_times_each_cell_often_enough_for_an_interval():
+    assert Timing().min_rounds >= FEWEST
+    for name in built_in():
+        assert load_suite(name).timing.max_rounds >= FEWEST, name
 
 
 def test_grids_start_at_one_evaluation():

@@ -18,8 +18,8 @@ SUITE = {
 }  # fmt: skip
 
 
-def run(tmp_path, **timing):
-    suite = check_suite({**SUITE, "timing": {"seconds": 1.0, "min_rounds": 6, "max_rounds": 6, **timing}}, "rig")
+def run(tmp_path, suite=None, **timing):
+    suite = check_suite({**SUITE, **(suite or {}), "timing": {"seconds": 1.0, "min_rounds": 6, "max_rounds": 6, **timing}}, "rig")
     Runner(suite, tmp_path / "run", device="cpu", console=Console(quiet=True))()
     return tmp_path / "run"
 
@@ -57,6 +57,37 @@ def test_times_of_another_batch_size_are_taken_again(tmp_path):
     for size in (4, 2):
         (file, *_) = run(tmp_path, batch_size=size).glob("parts/*/timing.json")
         assert read_json(file)["timing_batch_size"] == size
+
+
+def test_times_of_a_cell_s_own_batch_size_are_taken_again_at_another(tmp_path):
+    for size in (8, 4):
+        (file, *_) = run(tmp_path, {"batch_size": size}).glob("parts/*/timing.json")
+        assert read_json(file)["timing_batch_size"] == size
+
+
+@pytest.mark.parametrize("change", [{"seconds": 1.5}, {"energy_seconds": 0.1}, {"half_width": 0.001}, {"max_rounds": 7}])
+def test_times_with_other_options_are_taken_again(tmp_path, change):
+    (file, *_) = run(tmp_path).glob("parts/*/timing.json")
+    before = read_json(file)["raw_total_ms"]
+    run(tmp_path)
+    assert read_json(file)["raw_total_ms"] == before
+    run(tmp_path, **change)
+    assert read_json(file)["raw_total_ms"] != before
+
+
+def test_what_could_not_be_timed_is_tried_again_by_another_version_only(tmp_path, monkeypatch):
+    def broken(*_args, **_options):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("samplerbench.benchmarks.timing.cells.works", broken)
+        (file, *_) = run(tmp_path).glob("parts/*/timing.json")
+    assert read_json(file)["timing_reason"] == "RuntimeError: out of memory"
+    assert read_json(run(tmp_path) / "parts" / file.parent.name / file.name)["timing_reason"]
+    monkeypatch.setattr(runner, "version", lambda: "another")
+    run(tmp_path)
+    assert "timing_reason" not in read_json(file)
+    assert read_json(file)["ms_per_sample"] > 0
 
 
 def test_what_times_depend_on_is_beside_them(tmp_path):

@@ -90,6 +90,8 @@ def test_margin_is_a_share_of_the_baseline_or_of_ten_errors_of_the_floor(tmp_pat
     ("quality", "metric", "reason"),
     [
         ({"fid_flag": "too few"}, "fid_proxy", "flagged: too few"),
+        ({"fd_conv": 9.0, "fd_conv_se": 0.1, "fid_flag": "", "fd_conv_flag": "too few"}, "fd_conv", "flagged: too few"),
+        ({"fd_conv": 9.0, "fd_conv_se": 0.1, "fid_flag": "too few", "fd_conv_flag": ""}, "fd_conv", ""),
         ({"dominated": True}, "fid_proxy", "dominated"),
         ({"dominated": True, "fd_conv": 9.0, "fd_conv_se": 0.1}, "fd_conv", ""),
     ],

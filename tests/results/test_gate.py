@@ -67,6 +67,33 @@ def test_a_cell_that_fails_now_is_a_regression_and_one_that_is_gone_is_not(tmp_p
     }
 
 
+@pytest.mark.parametrize("metrics", [("all",), ("fid_proxy",)])
+def test_a_candidate_of_which_every_cell_fails_is_a_regression_and_one_of_other_cells_is_refused(tmp_path, metrics):
+    a, b, other = (make_run(tmp_path / name) for name in ("a", "b", "other"))
+    add(a, influence=np.arange(9.0))
+    cell = add(b)
+    write_json(b.part(cell, "quality.json"), {"status": "diverged", "reason": "all of them"})
+    report = gate(a.path, b.path, metrics=metrics)
+    assert not report.passed
+    assert [(check.what, check.detail) for check in report.checks] == [("status", "ok → diverged: all of them")]
+    write_json(b.part(cell, "quality.json"), {"status": "skipped"})
+    write_json(other.part(add(other, "ddpm"), "quality.json"), {"status": "failed"})
+    for nothing in (b, other):
+        with pytest.raises(ValueError, match="share no finished cell"):
+            gate(a.path, nothing.path, metrics=metrics)
+
+
+def test_runs_without_quality_are_gated_on_time_alone(tmp_path):
+    a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    add(a, times=TIMES)
+    add(b, times=TIMES * 1.2)
+    assert outcomes(gate(a.path, a.path)) == {"time": "passed"}
+    assert outcomes(gate(a.path, b.path)) == {"time": "regression"}
+    for asked in ({"metrics": ("kid",)}, {"time_margin": None}):
+        with pytest.raises(ValueError, match="nothing to compare"):
+            gate(a.path, b.path, **asked)
+
+
 def test_times_of_another_machine_are_refused_unless_left_out(tmp_path):
     a, b = two(tmp_path, candidate={"machine": "cpu B"})
     with pytest.raises(ValueError, match="device name differs: cpu A and cpu B; time both runs alike, or give --no-time"):

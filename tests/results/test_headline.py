@@ -68,6 +68,12 @@ def test_the_table_has_a_line_for_each_curve_best_first():
     assert set(found["flag"]) == {"few"}
 
 
+def test_the_flag_is_that_of_the_distance_to_converged_samples():
+    curves = {"a": [1, 0.5, 0.1, 0.03, 0.01]}
+    assert set(headline(table(curves, fid_flag="few", fd_conv_flag=""))["flag"]) == {""}
+    assert set(headline(table(curves, fid_flag="", fd_conv_flag="few"))["flag"]) == {"few"}
+
+
 def test_all_curves_of_a_model_share_the_floor_of_the_fewest_samples():
     long, short = (table({"a": [1, 0.05, 0.01, 0, 0]}, samples=n, floor=20 / n).frame for n in (10_000, 1000))
     both = ResultTable.typed(pd.concat([long, short.assign(sampler="b")]))

@@ -29,6 +29,9 @@ def test_the_best_is_bold_the_flagged_marked_and_the_missing_a_dash(run):
     assert r"euler & $2.00 \pm 0.10$ & $0.5$ \\" in text
     assert r"heun & $\mathbf{1.000}^{\dagger} \pm 0.010$ & -- \\" in text
     assert r"\dagger" not in table.to_latex("rmse")
+    apart = rows(euler={"fid_proxy": 2.0, "fd_conv": 1.0, "fd_conv_flag": "few"}, heun={"fid_proxy": 1.0, "fd_conv": 2.0})
+    assert r"\dagger" not in ResultTable.of(apart).to_latex()
+    assert r"euler & $\mathbf{1}^{\dagger}$" in ResultTable.of(apart).to_latex("fd_conv")
 
 
 def test_all_models_balance(run):

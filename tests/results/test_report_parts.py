@@ -10,12 +10,14 @@ from samplerbench.results.curves import problems
 from samplerbench.results.files import write_json
 from samplerbench.results.report.front import fronts_of
 from samplerbench.results.report.grids import grids_of
+from samplerbench.results.report.listing import listing_of
 from samplerbench.results.report.metrics import MEASURES
 from samplerbench.results.report.pictures import common_box, mosaic, scatter, sheet
 from samplerbench.results.report.plots import plot_of
 from samplerbench.results.report.png import png
 from samplerbench.results.report.strips import evolutions_of
 from samplerbench.results.report.style import looks
+from samplerbench.results.report.summary import summary
 from samplerbench.results.report.timing import sizes_of, timing_of
 from samplerbench.results.store import RunDir
 from samplerbench.results.table import ResultTable, load
@@ -110,6 +112,21 @@ def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
     assert points["y"] == [2.0, pytest.approx(-0.1 + 0.196, abs=1e-4), None]
     assert points["low"] == [pytest.approx(2 - 0.196, abs=1e-4), None, None]
     assert points["limit"] == [False, True, False]
+
+
+def test_a_flag_is_at_the_values_that_it_belongs_to():
+    values = {"fid_proxy": 1.0, "fid_proxy_se": 0.1, "fd_conv": 2.0, "fd_conv_se": 0.1, "rmse": 0.1}
+    apart = part(row(**values, fid_flag="", fd_conv_flag="too few"), row("heun", **values, fid_flag="few", fd_conv_flag="few; too few"))
+    plot = plot_of("m", apart, looks([("euler", "euler"), ("heun", "heun")]))
+    assert plot is not None
+    found = {curve["name"]: {name: points["flagged"] for name, points in curve["y"].items()} for curve in plot["curves"]}
+    assert found["euler"] == {"fid_proxy": [False], "fd_conv": [True], "rmse": [False]}
+    assert found["heun"] == {"fid_proxy": [True], "fd_conv": [True], "rmse": [False]}
+    first, second = sorted(listing_of(apart).lines, key=lambda line: line.sampler)
+    assert (first.reason, second.reason) == ("† too few", "† few; too few")
+    lines = summary(ResultTable.of([row(**values, fid_flag="", fd_conv_flag="few")])).splitlines()
+    (line,) = (line for line in lines if line.startswith("| euler "))
+    assert ["†" in cell for cell in line.split("|")[5:9]] == [False, False, False, True]
 
 
 def test_the_floor_belongs_to_the_plug_in_value_alone():

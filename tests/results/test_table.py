@@ -68,6 +68,16 @@ def test_an_extended_cell_shows_its_old_numbers_until_there_are_new_ones(tmp_pat
     assert (row["samples"], row["fid_proxy"], row["status"]) == (50, 1.5, "ok")
 
 
+def test_where_fd_conv_has_no_flag_of_its_own_it_is_that_of_fid_proxy(tmp_path):
+    run = RunDir.create(tmp_path / "run")
+    for cell, flags in (("old", {}), ("new", {"fd_conv_flag": ""})):
+        run.plan(cell, {"sampler": cell})
+        write_json(run.part(cell, "quality.json"), {"status": "ok", "fid_flag": "few", **flags})
+    assert load(run.path).frame.set_index("sampler")["fd_conv_flag"].fillna("").to_dict() == {"old": "few", "new": ""}
+    (tmp_path / "table.csv").write_text("sampler,fid_flag\neuler,few\n")
+    assert load(tmp_path / "table.csv").frame["fd_conv_flag"].tolist() == ["few"]
+
+
 def test_a_cell_planned_as_skipped_stays_so(tmp_path):
     run = RunDir.create(tmp_path)
     run.plan("c", {"model": "m", "sampler": "x", "status": "skipped", "reason": "needs labels"})

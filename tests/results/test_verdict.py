@@ -32,6 +32,11 @@ def test_holm_by_hand():
     assert holm([0.02, 0.015]) == pytest.approx([0.03, 0.03])  # the second takes the first's
 
 
+def test_nan_shows_nothing_and_hides_nothing():
+    assert holm([0.04, math.nan, 0.001]) == pytest.approx([0.08, 1.0, 0.003])
+    assert holm([math.nan, 0.001]) == pytest.approx([1.0, 0.002])
+
+
 @given(P, st.floats(0.001, 0.5))
 def test_holm_rejects_exactly_what_the_step_down_procedure_rejects(p, level):
     """Against the definition: go up the sorted p values, and stop at the first that exceeds level / (m - k + 1)."""

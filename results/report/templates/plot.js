@@ -13,10 +13,10 @@
 
   // Labels at the points; Plotly reads HTML there, and the names come escaped.
   function labels(curve, measure, works) {
-    const { value, low, high, limit } = curve.y[measure.name];
+    const { value, low, high, limit, flagged } = curve.y[measure.name];
     return curve.row.map((_, i) => [
       `<b>${curve.name}</b>`,
-      `${measure.title} ${short(value[i])}${low[i] === null ? "" : ` [${short(low[i])}, ${short(high[i])}]`}${limit[i] ? " (upper end drawn)" : ""}${curve.flagged[i] ? " †" : ""}`,
+      `${measure.title} ${short(value[i])}${low[i] === null ? "" : ` [${short(low[i])}, ${short(high[i])}]`}${limit[i] ? " (upper end drawn)" : ""}${flagged[i] ? " †" : ""}`,
       works.filter((work) => curve.x[work.name][i] !== null).map((work) => `${short(curve.x[work.name][i])} ${work.title.toLowerCase()}`).join(" · "),
     ].join("<br>"));
   }
