@@ -20,8 +20,12 @@ PACKAGE = Path(__file__).parents[2]
 SHARED = ("batch", "sampling", "schedules", "training")
 """Modules of the folder above that rows use."""
 MEASURES = (
-    "samplers/**/*.py", "models/**/*.py", "models/cards/*/card.toml", "benchmarks/metrics/*.py", *(f"benchmarks/{name}.py" for name in SHARED)
-)  # fmt: skip
+    "samplers/**/*.py",
+    "models/**/*.py",
+    "models/cards/*/card.toml",
+    "benchmarks/metrics/*.py",
+    *(f"benchmarks/{name}.py" for name in SHARED),
+)
 """What every answer depends on; a card holds the checksums of its weights and of its reference, which are compared on reading."""
 
 

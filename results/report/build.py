@@ -19,7 +19,7 @@ from ..palette import FAMILIES
 from ..store import RunDir
 from ..table import ResultTable, load, run_names
 from ..text import interval, short
-from ..values import number, rows_of, text
+from ..values import empty, number, rows_of, text
 from .citations import citations_of
 from .comparing import comparisons_of
 from .grids import grids_of
@@ -57,7 +57,7 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Pa
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), summary(table, _homes(sources)))
-        metric = next((name for name in ("fid_proxy", "rmse") if table.ok.frame[name].count()), None)
+        metric = next((name for name in ("fid_proxy", "rmse") if not all(map(empty, table.ok.frame[name]))), None)
         if metric:
             write_text(page.with_name("table.tex"), table.to_latex(metric))
     except OSError as error:
