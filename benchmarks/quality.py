@@ -61,7 +61,7 @@ def _frechet_columns(scale: Scale, shards: Sequence[Arrays], features: FloatArra
         "fd_inf": fd_infinity(scale.fixed, features) if samples // PARTS > d else None,
         "fid_proxy_converged": scale.model_error.value,
         "fid_proxy_converged_se": scale.model_error.se,
-        "dominated": dominated(fixed, population, scale.model_error),
+        "dominated": dominated(population, scale.model_error),
         "clamped": _mean_over_batches(shards, "clamped"),
         "estimator": scale.identity,
     }
@@ -70,17 +70,16 @@ def _frechet_columns(scale: Scale, shards: Sequence[Arrays], features: FloatArra
     return record, influences
 
 
-def dominated(to_data: FrechetEstimate, to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:
-    """Whether the distance to the data says more about the model's error than about the sampler's.
+def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:
+    """Whether the model's own error is the larger part of what a distance to the data is made of.
 
-    The sampler's own distance, to converged samples, is then smaller than what it changes in the distance to the data: that change is
-    of first order where the model is wrong, and may be an improvement. A model that is not measurably wrong dominates nothing; None where
-    the converged samples are too few to tell.
+    With e the sampler's error, ``to_converged``, and m the model's, the distance to the data is m + e and a cross term of at most
+    2 sqrt(m e), of either sign: where e < m that term can outweigh e, so that a sampler may look better for being further from the
+    solution. A model that is not measurably wrong dominates nothing; None where the converged samples are too few to tell.
     """
     if model_error.flag:
         return None
-    wrong = model_error.value > SIGNIFICANT * model_error.se
-    return wrong and to_converged.value < abs(to_data.value - model_error.value)
+    return model_error.value > max(SIGNIFICANT * model_error.se, to_converged.value)
 
 
 def _moments(shard: Arrays) -> Moments:
