@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from exact_steps import apart, grid_of, latents
 from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make, uniform_lambda
+from samplerbench.samplers import Grid, NoNoise, karras, make, uniform_lambda
 from samplerbench.samplers.phi import phi
 
 STEPS = st.lists(st.floats(0.05, 1.5), min_size=3, max_size=6)
@@ -27,23 +28,8 @@ class Given:
         return self
 
 
-def latents(sigma):
-    return SampleNoise(1, torch.arange(5), (2,), torch.float64).initial() * sigma
-
-
 def run(spec, grid, denoise=None):
     return make(spec).sample(denoise or ThreeModes(), latents(grid.sigma[0]), grid, NoNoise())
-
-
-def apart(a, b):
-    return float((a - b).abs().max())
-
-
-def grid_of(steps, first=20.0):
-    levels = [first]
-    for h in steps:
-        levels.append(levels[-1] * math.exp(-h))
-    return Grid(tuple(levels))
 
 
 @pytest.mark.parametrize(

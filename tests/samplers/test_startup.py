@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from exact_steps import apart, grid_of, latents
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.benchmarks.conformance.order import slope
 from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes
 from samplerbench.benchmarks.conformance.recorder import Recorder
-from samplerbench.samplers import Grid, LinearRow, NoNoise, SampleNoise, StartRow, karras, make
+from samplerbench.samplers import LinearRow, NoNoise, StartRow, karras, make
 
 FAMILIES = ["zab", "deis_tab", "vab", "zeab", "xeab", "reab", "warped_ab"]
 STEPS = st.lists(st.floats(0.05, 1.5), min_size=1, max_size=6)
@@ -22,23 +23,8 @@ def single(name, **options):
     return make({"name": name, "startup": "singlestep", **options})
 
 
-def latents(sigma):
-    return sigma * SampleNoise(1, torch.arange(4), (2,), torch.float64).initial()
-
-
 def run(sampler, grid, denoise=None):
     return sampler.sample(denoise or ThreeModes(), latents(grid.sigma[0]), grid, NoNoise())
-
-
-def apart(a, b):
-    return float((a - b).abs().max())
-
-
-def grid_of(steps, first=20.0):
-    levels = [first]
-    for h in steps:
-        levels.append(levels[-1] * math.exp(-h))
-    return Grid(tuple(levels))
 
 
 class Moving:
