@@ -70,7 +70,7 @@ def set_columns(real: RealSets, features: NDArray[np.float64]) -> tuple[Record, 
     y = real.first(len(x))
     if min(len(x), len(y)) >= SMALLEST and np.abs(x).max() <= LARGEST:
         distance = kid(x, y)
-        record |= {"kid": distance.value, "kid_se": distance.se}
+        record |= {"kid": distance.value, "kid_se": distance.se, "kid_low": distance.low, "kid_high": distance.high}
         arrays |= {"kid": distance.influence, "kid_reference": distance.reference_influence}
     if min(len(x), len(y)) > 1:
         sliced = sliced_wasserstein(x, y)

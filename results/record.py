@@ -56,6 +56,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("dominated", "flag", "whether a ranking by fid_proxy is dominated by the model's error at this row"),
     Column("kid", "number", "kernel distance (KID) to as many held-out samples, unbiased"),
     Column("kid_se", "number", "its standard error"),
+    Column("kid_low", "number", "lower end of its 95 % interval, which is not symmetric"),
+    Column("kid_high", "number", "upper end of its 95 % interval"),
     Column("swd", "number", "mean squared Wasserstein distance of projections to as many held-out samples, plug-in"),
     Column("swd_se", "number", "its standard error"),
     Column("swd_floor", "number", "the same distance between two sets of as many held-out samples; compare with swd"),

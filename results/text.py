@@ -33,12 +33,13 @@ def ends(value: float, se: float) -> tuple[float, float]:
     return value - Z95 * se, value + Z95 * se
 
 
-def interval(value: float | None, se: float | None) -> str:
-    """``value [low, high]``, the ends of a 95 % interval; the value alone without a standard error."""
-    if value is None or se is None:
-        return short(value)
-    low, high = ends(value, se)
-    return f"{short(value)} [{short(low)}, {short(high)}]"
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """``value [low, high]``; the value alone where its interval is not known.
+
+    >>> interval(2, 1.5, 4), interval(2, None, None), interval(None, None, None)
+    ('2 [1.5, 4]', '2', '–')
+    """
+    return short(value) + (f" [{short(low)}, {short(high)}]" if low is not None and high is not None else "")
 
 
 def csv_field(value: object) -> str:

@@ -104,7 +104,8 @@ def at_distance(law: Law, reference: FrechetReference, direction: tuple[FloatArr
 
     t = root_scalar(lambda t: move(t).law(law).fd(reference) - fd, bracket=(0, 3), xtol=1e-13, rtol=1e-13).root if fd else 0.0
     moved = move(t).law(law)
-    return Side(move(t), moved.fd(reference), moved.kid(law), _quadratic(reference, moved.cov), moved.mean - law.mean, moved)
+    distances = (moved.fd(reference), moved.kid(law)) if fd else (0.0, 0.0)  # exactly: intervals may end there
+    return Side(move(t), *distances, _quadratic(reference, moved.cov), moved.mean - law.mean, moved)
 
 
 def _quadratic(reference: FrechetReference, cov: FloatArray) -> FloatArray:

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 
 from ...results.text import Z95
+from ...results.verdict import Evidence, verdicts
 from ..metrics.expansion import SAMPLES_PER_FEATURE
 from ..metrics.moments import FloatArray
 from .problem import LEVELS
 from .trials import Arrays, Cell
+
+TABLE = 10
+"""Lines of a table whose verdicts are corrected together."""
 
 
 def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
@@ -19,8 +23,9 @@ def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
     Columns: ``bias_left`` is the mean error of the values as a share of the plug-in bias (FD only), ``bias_noise`` its standard error;
     ``coverage`` of 95 % intervals; ``se_ratio`` the mean standard error over the values' standard deviation. The same of the difference
     of two samplers on shared latents, and its ``pairing_gain``: the variance of the unpaired difference over that of the paired one.
-    ``false_rate``: how often a sampler was called better or worse than itself from other latents. ``power``: how often the second
-    sampler, which is worse, was called so.
+    ``false_rate``: how often a sampler was called better or worse than itself from other latents; ``false_tables``: the same of tables of
+    ``TABLE`` such lines, corrected by Holm's method, any false line counting. ``power``: how often the second sampler, which is worse, was
+    called so.
     """
     at = [{name: values[:, i] for name, values in arrays.items()} for i in range(len(LEVELS))]
     enough = cell.n >= SAMPLES_PER_FEATURE * cell.d
@@ -32,17 +37,19 @@ def _of_level(cell: Cell, arrays: Arrays, i: int) -> dict[str, Any]:
     a, b = (getattr(side, cell.metric) for side in cell.problem.pairs[i])
     value, se, difference, error = (arrays[name] for name in ("value", "se", "difference", "difference_se"))
     unpaired = value.var(ddof=1) + arrays["value_b"].var(ddof=1)
+    ends = (arrays["low"], arrays["high"]) if "low" in arrays else (value - Z95 * se, value + Z95 * se)
     other = np.roll(value, 1) - value, np.hypot(np.roll(se, 1), se)
     return {
         "true": a,
         **_bias(arrays, a),
-        "coverage": covered(value - a, se),
+        "coverage": float(np.mean((ends[0] <= a) & (a <= ends[1]))),
         "se_ratio": float(se.mean() / value.std(ddof=1)),
         "true_difference": a - b,
         "difference_coverage": covered(difference - (a - b), error),
         "difference_se_ratio": float(error.mean() / difference.std(ddof=1)),
         "pairing_gain": float(unpaired / difference.var(ddof=1)),
         "false_rate": 1 - covered(*other),
+        "false_tables": false_tables(*other),
         "power": float(np.mean(difference < -Z95 * error)),
         "replicates": len(value),
     }
@@ -65,3 +72,16 @@ def _bias(arrays: Arrays, true: float) -> dict[str, Any]:
 def covered(error: FloatArray, se: FloatArray) -> float:
     """Share of 95 % intervals that hold the truth."""
     return float(np.mean(np.abs(error) <= Z95 * se))
+
+
+def false_tables(difference: FloatArray, se: FloatArray) -> float | None:
+    """Share of tables of ``TABLE`` lines without any true difference in which some line is called better or worse; None without a table.
+
+    Args:
+        difference: ``(n,)``; line i has replicates i - 1 and i, so that every second line is independent of the others.
+        se: ``(n,)`` standard errors.
+    """
+    lines = [Evidence(*line, 0.0) for line in zip(difference[1::2].tolist(), se[1::2].tolist(), strict=True)]
+    tables = [lines[start : start + TABLE] for start in range(0, len(lines) - TABLE + 1, TABLE)]
+    wrong = [any(verdict in ("better", "worse") for verdict in verdicts(table)) for table in tables]
+    return sum(wrong) / len(wrong) if wrong else None

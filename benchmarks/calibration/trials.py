@@ -71,7 +71,8 @@ class Cell:
         """Replicates by their numbers; each depends on the cell and its own number only.
 
         ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the second, ``difference`` (first less second) and
-        ``difference_se``; for FD ``raw`` and ``flagged`` of the first, and its noise to first order, ``first``.
+        ``difference_se``; for FD ``raw`` and ``flagged`` of the first, and its noise to first order, ``first``; for KID ``low`` and ``high``,
+        the ends of the first one's interval.
         """
         trial = _frechet if self.metric == "fd" else _kernel
         rows = [self._levels(trial, number) for number in numbers]
@@ -101,4 +102,5 @@ def _kernel(reference: FrechetReference, x: FloatArray, y: FloatArray, pair: tup
     difference, difference_se = kid_difference(a, b)
     return {
         "value": a.value, "se": a.se, "value_b": b.value, "se_b": b.se, "difference": difference, "difference_se": difference_se,
+        "low": a.low, "high": a.high,
     }  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .rows import TABLE
+
 BIAS_LEFT = 0.15
 """Most bias that may be left, as a share of the plug-in bias."""
 
@@ -79,7 +81,8 @@ def _of_metric(name: str, rows: Sequence[Row]) -> list[str]:
         f"{name}: 95 % intervals cover {covered}; those of differences {_range(rows, 'difference_coverage')}.",
         f"{name}: the mean standard error is {_ratios(rows, 'se_ratio')} of the true one, that of differences "
         f"{_ratios(rows, 'difference_se_ratio')}; pairing divides the variance of a difference by {_ratios(rows, 'pairing_gain')}.",
-        f"{name}: a sampler is called better or worse than itself from other latents in {_range(rows, 'false_rate')} of the comparisons.",
+        f"{name}: a sampler is called better or worse than itself from other latents in {_range(rows, 'false_rate')} of the comparisons"
+        f"{_corrected(rows)}.",
     ]
     if rows[0]["bias_left"] is not None:
         worst = max(rows, key=lambda row: abs(row["bias_left"]))
@@ -87,6 +90,14 @@ def _of_metric(name: str, rows: Sequence[Row]) -> list[str]:
     if name == "KID" and any(row["family"] == "t5" for row in rows):
         lines.append("KID: t5 has no sixth moments, so that the cubic kernel has no variance: no interval of this form can be right there.")
     return lines + [f"{name}: missed by {who}: {', '.join(phrases)}." for who, phrases in missing.items()]
+
+
+def _corrected(rows: Sequence[Row]) -> str:
+    """What the correction over a table makes of that, all rows together: single ones have too few tables to tell."""
+    shares = [row["false_tables"] for row in rows if row["false_tables"] is not None]
+    if not shares:
+        return ""
+    return f"; corrected over tables of {TABLE} lines, in {_share(sum(shares) / len(shares))} of the tables, any line counting"
 
 
 def _who(row: Row) -> str:

@@ -51,14 +51,11 @@ def print_errors(table: ResultTable, starts: Mapping[str, Mapping[str, float]]) 
 
 
 def _model_error(row: dict[str, Any]) -> str:
-    from ...results.text import interval
+    from ...results.bounds import with_bounds
 
-    value = row["fid_proxy_converged"]
-    return (
-        ""
-        if value is None
-        else f": the model's own error, fid_proxy of converged samples, is {interval(value, row['fid_proxy_converged_se'])}"
-    )
+    if row["fid_proxy_converged"] is None:
+        return ""
+    return f": the model's own error, fid_proxy of converged samples, is {with_bounds(row, 'fid_proxy_converged')}"
 
 
 def _ruled(whole: Any, *, measured: bool) -> str:

@@ -48,6 +48,12 @@ def across(x: NDArray, y: NDArray, block: int) -> tuple[FloatArray, FloatArray, 
     return rows / m, columns / n, max(centred / ((n - 1) * (m - 1)), 0.0)
 
 
+def diagonal(x: NDArray, block: int) -> float:
+    """Mean of k(x_i, x_i) over the rows."""
+    sums = [float(((np.einsum("ij,ij->i", rows, rows) / x.shape[1] + 1) ** 3).sum()) for _, rows in blocks(x, block)]
+    return sum(sums) / len(x)
+
+
 def cubic(x: FloatArray, y: FloatArray) -> FloatArray:
     """k(x, y) = (x·y / d + 1)³ of rows: ``(n, m)``."""
     inner = x @ y.T

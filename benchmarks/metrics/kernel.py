@@ -18,6 +18,11 @@ The second-order terms are all that there is where both distributions are equal.
 
 and likewise for the cross matrix. A variance of estimated row means, s_a², counts the noise of the means too, which is taken off:
 Var a = s_a² - V_xx (n-2) / (n-1)² - V_xy / m (cf. Sutherland and Deka 2019, arXiv:1906.02104; here for unequal sizes).
+
+**Interval.** The error grows with the distance, so the interval asks each distance with its own error (:mod:`.score_interval`): at 0 there
+is the second order alone, and the slope is 4 <delta, C delta> / |delta|² of the estimated difference delta of the mean embeddings, whose
+square is the V-statistic: KID with the diagonals, KID + sum over sides (mean_i k(x_i, x_i) - mean_{i≠j} k(x_i, x_j)) / n. It is a
+Rayleigh quotient, never above the largest eigenvalue of the noise, and so steady where KID itself is lost in it.
 """
 
 from __future__ import annotations
@@ -27,10 +32,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .gram import BLOCK, across, within
+from .gram import BLOCK, across, diagonal, within
 from .moments import FloatArray
+from .score_interval import score_interval
 
-ESTIMATOR = "kid/1 cubic kernel, U-statistic, Hoeffding standard error"
+ESTIMATOR = "kid/2 cubic kernel, U-statistic, Hoeffding standard error, score interval"
 """To be raised with every change that moves a value or an error: replicates of another one are not reused."""
 
 SMALLEST = 4
@@ -47,6 +53,7 @@ class KernelEstimate:
     Attributes:
         value: unbiased; scatters around 0, so may be negative, where the distributions are equal.
         se: its standard error, first and second order; both sides are samples.
+        low, high: ends of its 95 % interval, >= 0: not ``value`` ± 1.96 ``se``, which covers too rarely where the noise is large.
         influence: ``(n,)`` influence of each sample, mean 0, in the order of the samples. Its first-order variance alone,
             sd² / n, is twice ``se²`` where the distributions are equal, and ``se²`` far from there.
         reference_influence: ``(m,)`` that of each reference sample.
@@ -54,6 +61,8 @@ class KernelEstimate:
 
     value: float
     se: float
+    low: float
+    high: float
     influence: FloatArray
     reference_influence: FloatArray
 
@@ -76,12 +85,15 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     rows_y, mean_y, v_y = within(y, block)
     cross_x, cross_y, v_xy = across(x, y, block)
     value = mean_x + mean_y - 2 * float(cross_x.mean())
-    sides = ((rows_x - cross_x, v_x, n, m), (rows_y - cross_y, v_y, m, n))
-    first = sum(4 * (half.var(ddof=1) - v * (size - 2) / (size - 1) ** 2 - v_xy / other) / size for half, v, size, other in sides)
-    second = sum(2 * v / (size * (size - 1)) for _, v, size, _ in sides) + 4 * v_xy / (n * m)
+    half_x, half_y = rows_x - cross_x, rows_y - cross_y
+    noisy = 4 * (half_x.var(ddof=1) / n + half_y.var(ddof=1) / m)  # counts the noise of the means too
+    noise = sum(4 * (v * (size - 2) / (size - 1) ** 2 + v_xy / other) / size for v, size, other in ((v_x, n, m), (v_y, m, n)))
+    second = 2 * v_x / (n * (n - 1)) + 2 * v_y / (m * (m - 1)) + 4 * v_xy / (n * m)
     # The true first order is a variance: an estimate below 0 says that it is small, not that the error is.
-    se = float(np.sqrt(second + max(first, 0.0)))
-    return KernelEstimate(value, se, _influence(rows_x - cross_x), _influence(rows_y - cross_y))
+    se = float(np.sqrt(second + max(noisy - noise, 0.0)))
+    square = value + (diagonal(x, block) - mean_x) / n + (diagonal(y, block) - mean_y) / m
+    low, high = score_interval(value, second, noisy / square if square > 0 else 0.0)
+    return KernelEstimate(value, se, low, high, _influence(half_x), _influence(half_y))
 
 
 def kid_difference(a: KernelEstimate, b: KernelEstimate) -> tuple[float, float]:

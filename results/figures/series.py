@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ..bounds import bounds
 from ..palette import Style, style
 from ..record import Record
-from ..text import ends
 from ..values import number, rows_of, text
 
 LONGEST = 30
@@ -59,12 +59,13 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
     """Where a row is drawn; None if a value is missing, or has no place on a logarithmic axis."""
-    x, y, se = (number(row, name) for name in (cost, metric, f"{metric}_se"))
+    x, y = number(row, cost), number(row, metric)
     if x is None or y is None or x <= 0:
         return None
-    if se is None:
+    interval = bounds(row, metric)
+    if interval is None:
         return Point(x, y) if y > 0 else None
-    low, high = ends(y, se)
+    low, high = interval
     if y > 0:
         return Point(x, y, low, high)
     return Point(x, high, limit=True) if high > 0 else None

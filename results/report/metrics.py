@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..bounds import bounds, with_bounds
 from ..record import Record
-from ..text import Z95, interval, short
+from ..text import Z95, ends, short
 from ..values import number
 
 
@@ -31,12 +32,16 @@ class Measure:
 
     def interval(self, row: Record) -> str:
         """``value [low, high]`` of a row."""
-        return interval(number(row, self.name), number(row, self.se) if self.se else None)
+        return with_bounds(row, self.name)
 
     def plus_minus(self, row: Record) -> str:
-        """``value ± half of the 95 % interval`` of a row."""
-        se = number(row, self.se) if self.se else None
-        return short(number(row, self.name)) + (f" ± {short(Z95 * se, 2)}" if se is not None else "")
+        """``value ± half of the 95 % interval`` of a row, or ``value [low, high]`` where that is not symmetric."""
+        value, se = number(row, self.name), number(row, self.se) if self.se else None
+        if value is None or se is None:
+            return short(value)
+        if bounds(row, self.name) != ends(value, se):
+            return self.interval(row)
+        return f"{short(value)} ± {short(Z95 * se, 2)}"
 
 
 MEASURES = (

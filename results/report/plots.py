@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from ..bounds import bounds
 from ..estimates import flag_of
 from ..record import Record
-from ..text import ends
 from ..values import number, rows_of, text
 from .metrics import MEASURES, Measure
 from .style import Look
@@ -71,7 +71,7 @@ def _curve(name: str, rows: list[Record], measures: list[Measure], work: list[st
 
 def _points(measure: Measure, rows: list[Record]) -> dict[str, list[Any]]:
     values = [number(row, measure.name) for row in rows]
-    points = [_point(value, number(row, measure.se) if measure.se else None) for value, row in zip(values, rows, strict=True)]
+    points = [_point(value, bounds(row, measure.name)) for value, row in zip(values, rows, strict=True)]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
     drawn = {"value": values, "y": y, "low": low, "high": high}
     marks = {"limit": limit, "flagged": [bool(flag_of(row, measure.name)) for row in rows]}
@@ -83,13 +83,13 @@ def _brief(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def _point(value: float | None, se: float | None) -> tuple[float | None, float | None, float | None, bool]:
+def _point(value: float | None, interval: tuple[float, float] | None) -> tuple[float | None, float | None, float | None, bool]:
     """``(y, low, high, limit)`` of a value on a logarithmic axis."""
     if value is None:
         return None, None, None, False
-    if se is None:
+    if interval is None:
         return (value if value > 0 else None), None, None, False
-    low, high = ends(value, se)
+    low, high = interval
     if value > 0:
         return value, low, high, False
     return (high if high > 0 else None), None, None, high > 0

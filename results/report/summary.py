@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..bounds import with_bounds
 from ..curves import problems
 from ..estimates import flag_of
 from ..record import Record
 from ..table import ResultTable
-from ..text import escape_markdown, interval, markdown_table, short
+from ..text import escape_markdown, markdown_table, short
 from ..values import number, rows_of, text
 from .answer import answer
 
@@ -45,4 +46,4 @@ def summary(table: ResultTable, homes: Mapping[str, Path] | None = None) -> str:
 
 def _flagged(row: Record, name: str) -> str:
     """A value with its interval, and a dagger where that is not to be trusted."""
-    return interval(number(row, name), number(row, f"{name}_se")) + (" †" if flag_of(row, name) else "")
+    return with_bounds(row, name) + (" †" if flag_of(row, name) else "")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..bounds import bounds
 from ..entries import entry_of
 from ..estimates import QUANTITIES, difference
 from ..pairing import Pair
 from ..record import Record
-from ..text import ends
 from ..verdict import LEVEL, Evidence, holm
 from .metrics import Measure
 
@@ -38,7 +38,5 @@ def _paired(pair: Pair, measure: Measure) -> Evidence | None:
 
 def _apart(low: Record, high: Record, measure: Measure) -> bool:
     """Whether two 95 % intervals do not overlap."""
-    if measure.se is None or low[measure.se] is None or high[measure.se] is None:
-        return False
-    (_, top), (bottom, _) = (ends(float(row[measure.name]), float(row[measure.se])) for row in (low, high))  # pyright: ignore[reportArgumentType]
-    return top < bottom
+    first, second = (bounds(row, measure.name) for row in (low, high))
+    return first is not None and second is not None and first[1] < second[0]

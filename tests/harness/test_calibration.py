@@ -161,6 +161,7 @@ def test_chunks_and_damage_change_nothing(run, tmp_path, monkeypatch):
 GOOD = {
     "metric": "fd", "family": "gaussian", "d": 4, "n": 60, "enough": True, "level": 1.0, "flagged": False, "bias_left": 0.01,
     "coverage": 0.95, "se_ratio": 1.0, "difference_coverage": 0.95, "difference_se_ratio": 1.0, "pairing_gain": 9.0, "false_rate": 0.05,
+    "false_tables": 0.04,
 }  # fmt: skip
 
 

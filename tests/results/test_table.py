@@ -10,7 +10,7 @@ from samplerbench.results.files import write_json
 from samplerbench.results.record import COLUMNS, NAMES
 from samplerbench.results.store import RunDir
 from samplerbench.results.table import ResultTable, load, rebuild
-from samplerbench.results.text import escape_markdown, interval, markdown_table, short
+from samplerbench.results.text import escape_markdown, markdown_table, short
 
 
 def test_one_row_for_each_planned_cell_with_its_status(run):
@@ -160,9 +160,3 @@ def test_markdown_leaves_ordinary_names_alone():
 def test_short_keeps_three_digits(value):
     assert float(short(value)) == pytest.approx(value, rel=5.1e-3)
     assert len(short(value)) <= 9
-
-
-def test_interval_has_both_ends():
-    assert interval(2.0, 0.5) == "2 [1.02, 2.98]"
-    assert interval(2.0, None) == "2"
-    assert interval(None, 0.5) == "–"

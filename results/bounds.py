@@ -1,0 +1,24 @@
+"""The 95 % interval of a value in a row: from columns of its own where it is not symmetric, else from the standard error."""
+
+from __future__ import annotations
+
+from .record import Record
+from .text import ends, interval
+from .values import number
+
+
+def bounds(row: Record, name: str) -> tuple[float, float] | None:
+    """The ends of the interval of column ``name``; None where the row does not know them.
+
+    ``NAME_low`` and ``NAME_high`` where the row has both, else the value ± 1.96 ``NAME_se``.
+    """
+    low, high = number(row, f"{name}_low"), number(row, f"{name}_high")
+    if low is not None and high is not None:
+        return low, high
+    value, se = number(row, name), number(row, f"{name}_se")
+    return None if value is None or se is None else ends(value, se)
+
+
+def with_bounds(row: Record, name: str) -> str:
+    """``value [low, high]``; the value alone where its interval is not known."""
+    return interval(number(row, name), *(bounds(row, name) or (None, None)))

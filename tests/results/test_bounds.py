@@ -1,0 +1,35 @@
+"""The interval of a value in a row."""
+
+import pytest
+
+from samplerbench.results.bounds import bounds, with_bounds
+from samplerbench.results.figures.series import point_of
+from samplerbench.results.report.metrics import MEASURES
+
+SYMMETRIC = {"rmse": 2.0, "rmse_se": 0.5}
+OWN = {"kid": 2.0, "kid_se": 0.5, "kid_low": 1.5, "kid_high": 4.0, "nfe": 5.0}
+
+
+def test_ends_come_from_columns_of_their_own_or_from_the_error():
+    assert bounds(OWN, "kid") == (1.5, 4.0)
+    assert bounds(SYMMETRIC, "rmse") == pytest.approx((1.02, 2.98), abs=1e-3)
+    assert bounds(OWN | {"kid_high": None}, "kid") == pytest.approx((1.02, 2.98), abs=1e-3)
+    assert bounds({"rmse": 2.0}, "rmse") is None
+    assert bounds({"rmse_se": 2.0}, "rmse") is None
+
+
+def test_words_have_both_ends():
+    assert with_bounds(SYMMETRIC, "rmse") == "2 [1.02, 2.98]"
+    assert with_bounds(OWN, "kid") == "2 [1.5, 4]"
+    assert with_bounds({"rmse": 2.0}, "rmse") == "2"
+    assert with_bounds({}, "rmse") == "–"
+
+
+def test_reports_and_figures_show_the_interval_that_is_not_symmetric():
+    (measure,) = (measure for measure in MEASURES if measure.name == "kid")
+    assert measure.interval(OWN) == measure.plus_minus(OWN) == "2 [1.5, 4]"
+    point = point_of(OWN, "kid", "nfe")
+    assert point is not None
+    assert (point.low, point.high) == (1.5, 4.0)
+    (rmse,) = (measure for measure in MEASURES if measure.name == "rmse")
+    assert rmse.plus_minus(SYMMETRIC) == "2 ± 0.98"
