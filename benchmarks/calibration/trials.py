@@ -71,8 +71,8 @@ class Cell:
         """Replicates by their numbers; each depends on the cell and its own number only.
 
         ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the second, ``difference`` (first less second) and
-        ``difference_se``; for FD ``raw`` and ``flagged`` of the first, and its noise to first order, ``first``; for KID ``low`` and ``high``,
-        the ends of the first one's interval.
+        ``difference_se``; for FD ``raw`` and ``flagged`` of the first, and its noise to first order, ``first``; for KID the ends of its
+        interval, ``low`` and ``high``.
         """
         trial = _frechet if self.metric == "fd" else _kernel
         rows = [self._levels(trial, number) for number in numbers]
