@@ -21,7 +21,7 @@ from ..results.store import RunDir
 from ..results.values import number, text
 from .authors import AUTHORS
 from .metrics.frechet import FrechetReference, estimate
-from .planner import load_references
+from .references import CARD, load_references
 from .spec import parse_spec
 
 HALVED = ("fid_proxy", "rmse")
@@ -119,7 +119,9 @@ def _references(source: Source) -> dict[str, FrechetReference]:
     for name, model in models.items():
         if known.get(name, model.identity) != model.identity:
             raise ValueError(f"model {name} is {model.identity} here, but {known[name]} was run; run the suite again with this model")
-    return {name: _fixed(reference) for name, reference in load_references(models).items() if reference is not None}
+    suite = source.run.get("suite") or {}
+    found = load_references(models, suite.get("extractor", CARD), suite.get("real"))
+    return {name: _fixed(reference) for name, reference in found.items() if reference is not None}
 
 
 def _model(name: str) -> Denoiser:

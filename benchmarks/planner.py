@@ -37,21 +37,6 @@ def load_models(suite: Suite) -> dict[str, Denoiser]:
     return loaded
 
 
-def load_references(models: Mapping[str, Denoiser]) -> dict[str, Reference | None]:
-    """What the samples of each model are scored against; made once, since it can cost tens of thousands of samples.
-
-    Raises:
-        ValueError: a user's model cannot give its samples or moments.
-    """
-    references = {}
-    for name, model in models.items():
-        try:
-            references[name] = model.reference()
-        except Exception as error:
-            raise ValueError(f"model {name}: its reference cannot be made ({type(error).__name__}: {error})") from error
-    return references
-
-
 def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], device: str = "cpu") -> list[Cell]:
     """All cells of a suite, models outermost and budgets innermost, each once.
 

@@ -20,9 +20,10 @@ from .cell import Cell
 from .citations import citations
 from .machine import device_of
 from .pictures import how_many
-from .planner import load_models, load_references, plan
+from .planner import load_models, plan
 from .progress import Reporter
 from .provenance import provenance, version
+from .references import load_references
 from .sampling import Failure, sample_shard
 from .scoring import Scorer
 from .start_error import start_errors
@@ -42,7 +43,7 @@ class Runner:
     def __init__(self, suite: Suite, out: Path, *, device: str, console: Console) -> None:
         self.suite, self.device, self.console = suite, device, console
         self.models = {name: model.to(device) if device != "cpu" else model for name, model in load_models(suite).items()}
-        self.references = load_references(self.models)
+        self.references = load_references(self.models, suite.extractor, suite.real)
         self.cells = plan(suite, self.models, self.references, device)
         self.run = RunDir.create(out)
 

@@ -116,6 +116,9 @@ class Suite(Strict):
         reference_samples: how many samples are compared with their converged endpoints.
         keep: how many images are kept as pictures; of a model in two dimensions, 512 points unless it is 0.
         converged_samples: how many converged samples fd_conv is computed against, where the model's card has none.
+        extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own, or one of
+            :func:`samplerbench.models.extractors.make_extractor`.
+        real: where real samples come from in another feature space (``benchmarks.real_data``); None has the model draw them.
         until: when to stop extending rows; None leaves each at ``samples``.
     """
 
@@ -142,6 +145,8 @@ class Suite(Strict):
     keep: int = Field(default=8, ge=0)
     converged_samples: int = Field(default=1000, ge=2)
     timing: Timing = Timing()
+    extractor: str = "card"
+    real: str | None = None
     until: Until | None = None
 
     @model_validator(mode="before")
@@ -164,6 +169,12 @@ class Suite(Strict):
         return self
 
     @model_validator(mode="after")
+    def _real_for_another_extractor(self) -> Self:
+        if self.real is not None and self.extractor == "card":
+            raise ValueError("real samples are for another feature space: give an extractor too, such as pixels")
+        return self
+
+    @model_validator(mode="after")
     def _each_model_once(self) -> Self:
         specs = [parse_spec(entry.name) for entry in self.models]
         for i, spec in enumerate(specs):
@@ -173,8 +184,12 @@ class Suite(Strict):
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits of what the samples are; when to stop is not among it, so that a run can be continued to a decision."""
-        return hashlib.sha256(canonical(self.model_dump(mode="json", exclude={"until"})).encode()).hexdigest()[:8]
+        """Eight hexadecimal digits of what the samples are; when to stop is not among it, so that a run can be continued to a decision.
+
+        Keys that came later do not count at their defaults: runs from before keep their folders.
+        """
+        young = {name for name in ("extractor", "real") if getattr(self, name) == type(self).model_fields[name].default}
+        return hashlib.sha256(canonical(self.model_dump(mode="json", exclude={"until", *young})).encode()).hexdigest()[:8]
 
     def replaced(self, **axes: Any) -> Suite:
         """This suite with some axes replaced. What single models, or a list of timed batch sizes, say about the same goes with it."""

@@ -105,7 +105,7 @@ def converged_features(
     """Features ``(m, d)`` of converged samples whose latents no run uses: the card's, or ``count`` that are computed and kept."""
     if reference.converged is not None:
         return reference.converged
-    path = run.reference(f"{_tag(model, seed, dtype, count)}-converged")
+    path = run.reference(f"{_tag(model, seed, dtype, count, reference.extractor.identity)}-converged")
     stored = read_npz(path)
     if stored is None:
         x = converged_samples(model, count, seed, getattr(torch, dtype), batch, device)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ class Denoiser(ABC):
         sigma_min, sigma_max: the noise levels that it knows; a run starts at ``sigma_max``.
         classes: number of classes; 0 for a model without class labels. Only where it is positive are labels class numbers, which
             :meth:`mode_of` can be compared with; elsewhere they are whatever the model needs to know about a sample.
+        class_weights: how often each class occurs in the data, in proportion; None where nobody knows.
         passes: network evaluations that one call costs a sample (2 under classifier-free guidance).
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
         capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the device, and its shapes depend on no value.
@@ -38,6 +39,7 @@ class Denoiser(ABC):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     classes: int = 0
+    class_weights: Sequence[float] | None = None
     passes: int = 1
     dtype: torch.dtype = torch.float32
     capturable: bool = True
@@ -89,6 +91,10 @@ class Denoiser(ABC):
         """What its samples are compared with (features, moments, held-out data), or None if there is nothing to compare with."""
         return None
 
+    def data(self, n: int, seed: int) -> Tensor | None:  # noqa: ARG002
+        """``n`` samples of the data ``(n, *event)``, a function of ``seed``, or None (the default) where only a file could give them."""
+        return None
+
     def moments(self) -> Moments | None:
         """Mean ``(d,)`` and covariance ``(d, d)`` of the data over flattened samples, float64, or None where nobody knows them.
 
@@ -134,7 +140,8 @@ class Wrapper(Denoiser):
         self.inner = inner
         self.name, self.event, self.identity = inner.name, inner.event, inner.identity
         self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
-        self.classes, self.passes, self.dtype = inner.classes, inner.passes, inner.dtype
+        self.classes, self.class_weights = inner.classes, inner.class_weights
+        self.passes, self.dtype = inner.passes, inner.dtype
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """The inner model's."""
@@ -161,6 +168,10 @@ class Wrapper(Denoiser):
     def reference(self) -> Reference | None:
         """The inner model's."""
         return self.inner.reference()
+
+    def data(self, n: int, seed: int) -> Tensor | None:
+        """The inner model's."""
+        return self.inner.data(n, seed)
 
     def moments(self) -> Moments | None:
         """The inner model's: guidance and its like leave the rough shape of the data as it is."""

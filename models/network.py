@@ -43,8 +43,8 @@ class NetworkDenoiser(Denoiser):
         self._net = EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
         self._net.load_state_dict(card.tensors())
         self._net = self._net.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        self._class_counts = card.data["class_counts"]
-        self.classes = len(self._class_counts)
+        self._class_counts: list[float] = card.data["class_counts"]
+        self.classes, self.class_weights = len(self._class_counts), self._class_counts
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """See :meth:`Denoiser.denoise`; labels in [0, ``classes``], where None and ``classes`` mean no label."""

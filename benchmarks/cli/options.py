@@ -33,6 +33,10 @@ BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Samples p
 DtypeOption = Annotated[str | None, typer.Option("--dtype", help="dtype of the state: float32 or float64.")]
 CompileOption = Annotated[bool, typer.Option("--compile", help="Run the network through torch.compile.")]
 CudaGraphOption = Annotated[bool, typer.Option("--cuda-graph", help="Replay whole runs as CUDA graphs (--compile too: compiled ones).")]
+ExtractorOption = Annotated[
+    str | None, typer.Option("--extractor", help="Feature space: card, pixels, inception:WEIGHTS or file.py:factory.")
+]
+RealOption = Annotated[str | None, typer.Option("--real", help="Real samples for --extractor: .npy or .npz, fashion-mnist, digits.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 

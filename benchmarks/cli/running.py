@@ -18,12 +18,14 @@ from .options import (
     CudaGraphOption,
     DeviceOption,
     DtypeOption,
+    ExtractorOption,
     Json,
     ModelOption,
     NfeOption,
     NoiseOption,
     PeersPath,
     Plugins,
+    RealOption,
     SamplerOption,
     SamplesOption,
     ScheduleOption,
@@ -46,7 +48,8 @@ def run(
     batch_size: BatchOption = None, device: DeviceOption = "auto", dtype: DtypeOption = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="torch threads (default: torch's own choice).")] = None,
     timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")] = True,
-    compiled: CompileOption = False, cuda_graph: CudaGraphOption = False, plugin: Plugins = None, peers_path: PeersPath = None,
+    extractor: ExtractorOption = None, real: RealOption = None, compiled: CompileOption = False, cuda_graph: CudaGraphOption = False,
+    plugin: Plugins = None, peers_path: PeersPath = None,
     until_decided: until.UntilDecided = False, target_se: until.TargetSe = None, baseline: until.Baseline = None,
     metric: until.Metric = None, margin: until.Margin = None, max_samples: until.MaxSamples = None,
 ) -> None:  # fmt: skip
@@ -63,11 +66,13 @@ def run(
             "--until-decided": until_decided or None, "--target-se": target_se, "--max-samples": max_samples,
             "--sampler": sampler, "--schedule": schedule, "--steps": steps, "--start": start, "--noise": noise,
             "--batch-size": batch_size, "--dtype": dtype, "--compile": compiled or None, "--cuda-graph": cuda_graph or None,
+            "--extractor": extractor, "--real": real,
         }  # fmt: skip
         return frontier.run_frontier(out_dir, model, nfe, samples, seed, others)
     resolved = selected(
         suite, models=model, samplers=sampler, schedules=schedule, steps=steps, nfe=nfe, start=start, noise=noise, samples=samples,
         seed=seed, batch_size=batch_size, dtype=dtype, execution=execution(compiled, cuda_graph),
+        extractor=extractor, real=real,
     )  # fmt: skip
     resolved = until.asked(
         resolved, decided=until_decided, target_se=target_se, baseline=baseline, metric=metric, margin=margin, most=max_samples
@@ -96,25 +101,27 @@ def plan(
     suite: SuiteName, model: ModelOption = None, sampler: SamplerOption = None, schedule: ScheduleOption = None,
     steps: StepsOption = None, nfe: NfeOption = None, start: StartOption = None, noise: NoiseOption = None,
     samples: SamplesOption = None, seed: SeedOption = None, batch_size: BatchOption = None, device: DeviceOption = "auto",
-    dtype: DtypeOption = None, compiled: CompileOption = False, cuda_graph: CudaGraphOption = False, plugin: Plugins = None,
-    peers_path: PeersPath = None, as_json: Json = False,
+    dtype: DtypeOption = None, extractor: ExtractorOption = None, real: RealOption = None, compiled: CompileOption = False,
+    cuda_graph: CudaGraphOption = False, plugin: Plugins = None, peers_path: PeersPath = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show what would run, how many network evaluations it takes, and how long that is here."""
     from ..execution import check_executions
     from ..forecast import forecast
-    from ..planner import load_models, load_references
+    from ..planner import load_models
     from ..planner import plan as plan_suite
+    from ..references import load_references
     from ..runner import expected, pick_device
 
     load_plugins(plugin, peers_path)
     resolved = selected(
         suite, models=model, samplers=sampler, schedules=schedule, steps=steps, nfe=nfe, start=start, noise=noise, samples=samples,
         seed=seed, batch_size=batch_size, dtype=dtype, execution=execution(compiled, cuda_graph),
+        extractor=extractor, real=real,
     )  # fmt: skip
     where = pick_device(checked(device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
     models = {name: m.to(where) if where != "cpu" else m for name, m in load_models(resolved).items()}
-    cells = plan_suite(resolved, models, load_references(models), where)
+    cells = plan_suite(resolved, models, load_references(models, resolved.extractor, resolved.real), where)
     if as_json:
         rows = [{"name": c.key, **c.record(resolved.name), "skip": c.skip, "expected": expected(models[c.model], c)} for c in cells]
         return print_json(rows)

@@ -84,6 +84,10 @@ class ExactModel(Denoiser):
         """``n`` exact samples of the data, ``(n, *event)`` float64: a function of ``seed`` >= 0."""
         return torch.from_numpy(self.draw(n, np.random.default_rng((seed, 0)))).reshape(n, *self.event)
 
+    def data(self, n: int, seed: int) -> Tensor:
+        """See :meth:`Denoiser.data`."""
+        return self.sample(n, seed)
+
     def held_out(self, n: int) -> Tensor:
         """``n`` exact samples ``(n, *event)`` float64, always the same, from a stream that :meth:`sample` never draws from."""
         return torch.from_numpy(self.draw(n, np.random.default_rng((0, 1)))).reshape(n, *self.event)

@@ -17,13 +17,8 @@ A factory may also return a :class:`~samplerbench.models.Denoiser`, such as one 
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,6 +27,7 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, Wrapper
 from ..reference import FloatArray, Identity, Reference
+from .source_file import source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 
@@ -50,41 +46,14 @@ def python_file(spec: str) -> Callable[..., Denoiser]:
     Raises:
         ValueError: no such file or factory, or the file raises when it is imported.
     """
-    path_text, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
-    path = Path(path_text)
-    if not name:
-        raise ValueError(f"{spec} does not say which function makes the model; write {spec}:FACTORY")
-    if not path.is_file():
-        raise ValueError(f"{spec}: there is no file {path}")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    factory = getattr(_imported(path, f"samplerbench_model_{digest}"), name, None)
-    if not callable(factory):
-        raise ValueError(f"{spec}: {path.name} has no function {name}")
+    source = source_function(spec, "model")
 
     def make(**params: Any) -> Denoiser:
-        try:
-            model = factory(**params)
-        except Exception as error:
-            raise ValueError(f"{spec}: {name}() raised {type(error).__name__}: {error}") from error
-        called = f"{path.name}:{name}"
-        identity = f"{called}-{digest}{json.dumps(params, sort_keys=True) if params else ''}"
-        return Renamed(model, called, identity) if isinstance(model, Denoiser) else FileModel(model, called, identity)
+        model = source.call(**params)
+        identity = f"{source.called}-{source.digest}{json.dumps(params, sort_keys=True) if params else ''}"
+        return Renamed(model, source.called, identity) if isinstance(model, Denoiser) else FileModel(model, source.called, identity)
 
     return make
-
-
-def _imported(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look their module up by name
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise ValueError(f"{path} raised {type(error).__name__} when it was imported: {error}") from error
-    return module
 
 
 class Renamed(Wrapper):
@@ -194,6 +163,10 @@ class FileModel(Denoiser):
             return extractor(self._samples(n, HELD_OUT_SEED)) if hasattr(self._model, "sample") else np.empty((0, extractor.dim))
 
         return Reference(extractor, mean, cov, n=None if exact else REFERENCE_SAMPLES, held_out=held_out, identity=self.identity)
+
+    def data(self, n: int, seed: int) -> Tensor | None:
+        """The model's ``sample``, if it has one."""
+        return self._samples(n, seed) if hasattr(self._model, "sample") else None
 
     def _samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed))

@@ -13,7 +13,8 @@ from samplerbench.benchmarks.cli import options
 from samplerbench.benchmarks.engine import Engine, engine_of, works
 from samplerbench.benchmarks.execution import Compiled, check_executions, executed, refusal
 from samplerbench.benchmarks.meter import Meter
-from samplerbench.benchmarks.planner import load_models, load_references, plan
+from samplerbench.benchmarks.planner import load_models, plan
+from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.sampling import batches, sample_shard
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model

@@ -5,7 +5,8 @@ import textwrap
 import pytest
 import torch
 
-from samplerbench.benchmarks.planner import load_models, load_references, plan
+from samplerbench.benchmarks.planner import load_models, plan
+from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.start import SPREADS, make_start, moments_of
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model

@@ -1,0 +1,95 @@
+"""Real samples of a model's data, for feature spaces that its card does not know: a file of arrays, or a data set by name."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..models import Denoiser
+from ..models.data import digits, fashion_mnist
+
+HELD_OUT = 6
+"""Every sixth sample of a file is held out, as in Fashion-MNIST's 60 000 and 10 000."""
+
+MODEL_SAMPLES = 10_000
+"""Of a model that can draw its own data: for the reference, and as many held out."""
+
+SEED, HELD_OUT_SEED = 3_000_000, 3_000_001
+
+SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = {"fashion-mnist": fashion_mnist, "digits": digits}  # pyright: ignore[reportAssignmentType]
+
+
+class RealData(NamedTuple):
+    """Samples of the truth, ``(n, *event)`` each.
+
+    Attributes:
+        reference: for the moments.
+        held_out: others.
+        name: where they come from.
+    """
+
+    reference: Tensor
+    held_out: Tensor
+    name: str
+
+
+def real_data(model: Denoiser, source: str | None) -> RealData:
+    """Real samples for a model.
+
+    Args:
+        model: whose data it is.
+        source: ``.npy`` or ``.npz`` file with an array ``(n, *event)`` in the model's own range (of an ``.npz``, its only array or ``x``);
+            or ``fashion-mnist`` or ``digits``, where those are installed (:mod:`samplerbench.models.data`); None has the model draw them.
+
+    Raises:
+        ValueError: there is no such source, its samples are not like the model's, or the model cannot draw its data.
+    """
+    if source is None:
+        reference, held_out = (model.data(MODEL_SAMPLES, seed) for seed in (SEED, HELD_OUT_SEED))
+        if reference is None or held_out is None:
+            raise ValueError(
+                f"model {model.name} cannot draw its own data, and its card knows them in the card's features only: "
+                "give real samples with --real FILE.npy"
+            )
+        return RealData(reference, held_out, f"{model.identity}-{MODEL_SAMPLES}-exact")
+    if source in SETS:
+        try:
+            train, test = (_fitting(SETS[source](split)[0], model, source) for split in ("train", "test"))
+        except (FileNotFoundError, ImportError) as error:
+            raise ValueError(f"--real {source}: {error}") from error
+        return RealData(train, test, source)
+    samples = _fitting(_read(Path(source)), model, source)
+    held = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
+    if held.sum() < 2:
+        raise ValueError(f"--real {source} has {len(samples)} samples; give at least {2 * HELD_OUT}")
+    return RealData(samples[~held], samples[held], Path(source).name)
+
+
+def _read(path: Path) -> Tensor:
+    if not path.is_file():
+        raise ValueError(f"--real {path}: there is no such file; give a .npy or .npz file, or one of {', '.join(SETS)}")
+    try:
+        stored = np.load(path, allow_pickle=False)
+        arrays: dict[str, np.ndarray] = {"x": stored} if isinstance(stored, np.ndarray) else dict(stored)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"--real {path.name} is no NumPy file of numbers ({error})") from error
+    if "x" not in arrays and len(arrays) != 1:
+        raise ValueError(f"--real {path.name} has the arrays {', '.join(arrays)}; call the one that is meant x")
+    found = arrays["x"] if "x" in arrays else next(iter(arrays.values()))
+    if found.dtype.kind not in "fiu":
+        raise ValueError(f"--real {path.name} holds {found.dtype}, not numbers")
+    return torch.from_numpy(found.astype(np.float32))
+
+
+def _fitting(samples: Tensor, model: Denoiser, source: str) -> Tensor:
+    if samples.shape[1:] != model.event:
+        raise ValueError(f"--real {source} has samples of shape {tuple(samples.shape[1:])}, but those of {model.name} are {model.event}")
+    if not samples.isfinite().all():
+        raise ValueError(f"--real {source} has values that are not finite")
+    return samples

@@ -1,0 +1,88 @@
+"""What the samples of each model are scored against: the model's own reference, or one in the feature space that a suite names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..models import Denoiser, Reference
+from ..models.extractors import make_extractor
+from ..models.reference import Extractor, Identity
+from ..results.files import read_npz, write_npz
+from .gits import default_cache
+from .metrics.moments import Moments
+from .real_data import RealData, real_data
+from .sampling import clamp
+
+CARD = "card"
+"""The extractor that leaves each model its own."""
+
+
+def load_references(
+    models: Mapping[str, Denoiser], extractor: str = CARD, real: str | None = None, cache: Path | None = None
+) -> dict[str, Reference | None]:
+    """What the samples of each model are scored against; made once, since it can cost tens of thousands of samples.
+
+    Args:
+        models: by name.
+        extractor: feature space; ``card`` leaves each model its own, others are those of :func:`.make_extractor`.
+        real: where real samples come from in another feature space (:func:`.real_data`).
+        cache: folder where features of real samples are kept; None for the default one.
+
+    Raises:
+        ValueError: a user's model cannot give its samples or moments, or there is no such extractor, or nothing to compare with.
+    """
+    references = {}
+    for name, model in models.items():
+        try:
+            own = model.reference()
+        except Exception as error:
+            raise ValueError(f"model {name}: its reference cannot be made ({type(error).__name__}: {error})") from error
+        references[name] = own if extractor == CARD else _rescored(model, own, extractor, real, cache or default_cache())
+    return references
+
+
+def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | None, cache: Path) -> Reference:
+    """The reference of a model in another feature space."""
+    limits = own.clamp if own else None
+    extractor = make_extractor(spec, model.event, limits)
+    if real is None and isinstance(extractor, Identity):
+        exact = own if own is not None and isinstance(own.extractor, Identity) else _of_moments(model, own, extractor)
+        if exact is not None:
+            return exact
+    return _measured(extractor, real_data(model, real), limits, cache)
+
+
+def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:
+    """A reference in pixels from the moments that a model knows of its data, without held-out samples; None if it knows none."""
+    moments = model.moments()
+    if moments is None or own is None:
+        return None
+    means, within = np.atleast_2d(moments[0]), moments[1]
+    if len(means) > 1 and model.class_weights is None:
+        return None
+    weights = np.ones(1) if len(means) == 1 else np.asarray(model.class_weights, float)
+    weights /= weights.sum()
+    mean = weights @ means
+    cov = within + (means - mean).T @ ((means - mean) * weights[:, None])
+    nothing = np.empty((0, extractor.dim))
+    return Reference(extractor, mean, cov, own.n, lambda n: nothing[:n], f"moments of {own.identity}", clamp=own.clamp)
+
+
+def _measured(extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path) -> Reference:
+    """The moments of real samples' features, and the features of held-out ones, from the cache if they are there."""
+    digest = hashlib.sha256()
+    for part in real[:2]:
+        digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
+    data = f"{real.name}-{digest.hexdigest()[:16]}"
+    path = cache / f"features-{hashlib.sha256(f'{data} {extractor.identity} {limits}'.encode()).hexdigest()[:16]}.npz"
+    stored = read_npz(path)
+    if stored is None:
+        moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
+        stored = {"mean": moments.mean, "cov": moments.cov, "held_out": extractor(clamp(real.held_out, limits)[0])}
+        write_npz(path, stored)
+    held_out, identity = stored["held_out"], f"{data}-{extractor.identity}"
+    return Reference(extractor, stored["mean"], stored["cov"], len(real.reference), lambda n: held_out[:n], identity, clamp=limits)

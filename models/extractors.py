@@ -1,0 +1,83 @@
+"""Feature extractors by name: ``pixels``, ``inception:WEIGHTS``, or ``file.py:factory`` for one of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .loaders.source_file import SourceFunction, source_function
+from .reference import Extractor, FloatArray, Identity
+
+CHUNK = 64
+"""Samples that an extractor sees at a time."""
+
+NAMES = "pixels, inception:WEIGHTS or file.py:factory"
+
+
+def make_extractor(spec: str, event: tuple[int, ...], clamp: tuple[float, float] | None) -> Extractor:
+    """The extractor that ``spec`` names, for samples of one shape.
+
+    Args:
+        spec: ``pixels`` for the samples themselves; ``inception:WEIGHTS`` for the 2048 features of the FID, with the weights file of
+            torch-fidelity (:mod:`.loaders.inception`); ``path/to/file.py:factory``, a function of the user's without arguments that
+            returns a callable from samples ``(n, *event)`` to features ``(n, dim)``, tensors or arrays.
+        event: shape of one sample.
+        clamp: range of the data, which images are in when they come; None if there is none.
+
+    Raises:
+        ValueError: no such extractor or file, or one that makes no features of such samples.
+    """
+    if spec == "pixels":
+        return Identity(event)
+    if spec.startswith("inception:"):
+        from .loaders.inception import Inception
+
+        return Inception(Path(spec.removeprefix("inception:")), event, clamp)
+    if ".py" in spec:
+        return FileExtractor(source_function(spec, "extractor"), event)
+    raise ValueError(f"unknown extractor {spec!r}; there are card (what the model's card names), {NAMES}")
+
+
+class FileExtractor:
+    """A user's extractor. Its identity has the hash of its file, so that numbers of two versions are never compared.
+
+    Args:
+        source: the factory.
+        event: shape of one sample.
+
+    Raises:
+        ValueError: the factory raises, or what it returns is no extractor.
+    """
+
+    def __init__(self, source: SourceFunction, event: tuple[int, ...]) -> None:
+        self._call = source.call()
+        if not callable(self._call):
+            raise ValueError(f"{source.called} returned {type(self._call).__name__}; it must return a callable from samples to features")
+        self.identity = f"{source.called}-{source.digest}"
+        self._event = event
+        self.dim = self._features(torch.zeros(2, *event)).shape[1]
+
+    def __call__(self, x: Tensor) -> FloatArray:
+        """Features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 where they are.
+
+        Raises:
+            ValueError: a feature is not finite, or there are not n rows of them.
+        """
+        parts = [self._features(part.float()) for part in x.split(CHUNK)] if len(x) else []
+        return np.concatenate(parts) if parts else np.empty((0, self.dim))
+
+    @torch.no_grad()
+    def _features(self, x: Tensor) -> FloatArray:
+        try:
+            found = self._call(x)
+        except Exception as error:
+            raise ValueError(f"extractor {self.identity} raised {type(error).__name__} on samples {tuple(x.shape)}: {error}") from error
+        features = np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found, dtype=np.float64)
+        if features.ndim != 2 or len(features) != len(x):
+            raise ValueError(f"extractor {self.identity} gave {features.shape} for samples {tuple(x.shape)}; it must give (n, features)")
+        if not np.isfinite(features).all():
+            raise ValueError(f"extractor {self.identity} gave features that are not finite")
+        return features

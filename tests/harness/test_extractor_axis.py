@@ -1,0 +1,140 @@
+"""Another feature space for a whole run: what it is compared with, what is kept, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from samplerbench.benchmarks.planner import load_models
+from samplerbench.benchmarks.real_data import HELD_OUT, MODEL_SAMPLES, real_data
+from samplerbench.benchmarks.references import load_references
+from samplerbench.benchmarks.runner import Runner
+from samplerbench.benchmarks.suite import check_suite, load_suite
+from samplerbench.models import make_model
+from samplerbench.results.compare import compare
+
+SUITE = {
+    "name": "small", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [9], "samples": 400, "converged_samples": 200,
+    "reference_samples": 8, "timing": {"enabled": False},
+}  # fmt: skip
+SQUARES = "import torch\ndef make():\n    return lambda x: torch.cat([x, {k} * x**2], 1)\n"
+
+
+@pytest.fixture
+def spec(tmp_path):
+    (tmp_path / "squares.py").write_text(SQUARES.format(k=1))
+    return f"{tmp_path / 'squares.py'}:make"
+
+
+def suite(**changes):
+    return check_suite(SUITE | changes, "test")
+
+
+def frame_of(folder, **changes):
+    return Runner(suite(**changes), folder, device="cpu", console=Console(quiet=True))().frame
+
+
+def test_a_model_that_draws_its_data_is_compared_with_their_features(spec, tmp_path):
+    model = make_model("gmm-2d")
+    (reference,) = load_references({"gmm-2d": model}, spec, cache=tmp_path / "cache").values()
+    assert reference is not None
+    x = model.data(MODEL_SAMPLES, 7)
+    assert x is not None
+    features = torch.cat([x, x**2], 1).numpy()
+    np.testing.assert_allclose(reference.mean, features.mean(0), atol=6 * features.std(0).max() / MODEL_SAMPLES**0.5)
+    assert (reference.n, len(reference.held_out(100))) == (MODEL_SAMPLES, 100)
+
+
+def test_features_of_real_samples_are_taken_once(spec, tmp_path, monkeypatch):
+    models = {"gmm-2d": make_model("gmm-2d")}
+    first = load_references(models, spec, cache=tmp_path)["gmm-2d"]
+    monkeypatch.setattr("samplerbench.benchmarks.references.Moments.of", lambda _: pytest.fail("taken again"))
+    again = load_references(models, spec, cache=tmp_path)["gmm-2d"]
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(first.cov, again.cov)
+    assert first.identity == again.identity
+
+
+def test_pixels_of_an_exact_model_have_its_exact_moments():
+    model = make_model("fashion-mppca")
+    reference = load_references({"m": model}, "pixels")["m"]
+    mean, cov = model.moments()
+    assert reference is not None
+    np.testing.assert_allclose(reference.mean, mean, atol=1e-9)
+    np.testing.assert_allclose(reference.cov, cov, atol=1e-9)
+
+
+def test_pixels_of_a_network_come_from_the_classes_of_its_card():
+    """Drawing a class, then a sample of the Gaussian of that class, has these moments."""
+    model = make_model("digits")
+    reference = load_references({"m": model}, "pixels")["m"]
+    means, within = model.moments()
+    weights = np.asarray(model.class_weights) / sum(model.class_weights)
+    assert reference is not None
+    rng = np.random.default_rng(0)
+    draws = means[rng.choice(len(means), 200_000, p=weights)] + rng.multivariate_normal(np.zeros(len(within)), within, 200_000)
+    np.testing.assert_allclose(reference.mean, draws.mean(0), atol=0.01)
+    np.testing.assert_allclose(reference.cov, np.cov(draws.T), atol=0.02)
+
+
+def test_a_run_in_another_space_is_another_scale(spec, tmp_path):
+    own, other = frame_of(tmp_path / "run"), frame_of(tmp_path / "run", extractor=spec)
+    assert len(own) == 2
+    assert len(other) == 4  # the same folder holds both, told apart
+    assert other["estimator"].nunique() == 2
+    assert (other["status"] == "ok").all()
+    assert other["fid_proxy"].notna().all()
+    assert other["fd_conv"].notna().all()
+
+
+def test_numbers_of_two_versions_of_an_extractor_are_not_compared(spec, tmp_path):
+    frame_of(tmp_path / "a", extractor=spec)
+    (tmp_path / "squares.py").write_text(SQUARES.format(k=2))
+    frame_of(tmp_path / "b", extractor=spec)
+    with pytest.raises(ValueError, match=r"squares\.py"):
+        compare(tmp_path / "a", tmp_path / "b", metrics=("fid_proxy",))
+
+
+def test_keys_at_their_defaults_leave_the_folder_as_it_was():
+    assert suite().digest == suite(extractor="card").digest != suite(extractor="pixels").digest
+    assert load_suite("quick").extractor == "card"
+    with pytest.raises(ValueError, match="give an extractor too"):
+        suite(real="x.npy")
+
+
+def test_real_samples_come_from_a_file(tmp_path):
+    model, x = make_model("gmm-2d"), np.random.default_rng(0).standard_normal((30, 2))
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", other=x[:3], x=x)
+    np.savez(tmp_path / "one.npz", anything=x)
+    for name in ("x.npy", "x.npz", "one.npz"):
+        real = real_data(model, str(tmp_path / name))
+        assert (len(real.reference), len(real.held_out)) == (25, 30 // HELD_OUT)
+        np.testing.assert_allclose(real.held_out.numpy(), x[HELD_OUT - 1 :: HELD_OUT], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((30, 3))}, "shape"),
+        ({"x": np.full((30, 2), np.nan)}, "not finite"),
+        ({"x": np.zeros((5, 2))}, "give at least 12"),
+        ({"x": np.array([["a", "b"]] * 30)}, "not numbers"),
+        ({"a": np.zeros((30, 2)), "b": np.zeros((30, 2))}, "call the one that is meant x"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_one_sentence(tmp_path, arrays, message):
+    np.savez(tmp_path / "real.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        real_data(make_model("gmm-2d"), str(tmp_path / "real.npz"))
+
+
+def test_missing_data_are_one_sentence(tmp_path):
+    (tmp_path / "junk.npy").write_bytes(b"junk")
+    with pytest.raises(ValueError, match="is no NumPy file"):
+        real_data(make_model("gmm-2d"), str(tmp_path / "junk.npy"))
+    with pytest.raises(ValueError, match="no such file"):
+        real_data(make_model("gmm-2d"), str(tmp_path / "none.npy"))
+    with pytest.raises(ValueError, match=r"--real FILE\.npy"):
+        real_data(load_models(suite(models=["digits"]))["digits"], None)

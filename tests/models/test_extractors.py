@@ -1,0 +1,139 @@
+"""Feature spaces by name: pixels, a user's file, and Inception with a stand-in for its network."""
+
+import os
+import pickle
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.models.extractors import CHUNK, make_extractor
+from samplerbench.models.loaders import inception
+
+EVENT = (1, 8, 8)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(body, name="feats.py"):
+        (tmp_path / name).write_text(body)
+        return f"{tmp_path / name}:make"
+
+    return write
+
+
+def test_pixels_are_the_samples_themselves():
+    x = torch.randn(5, *EVENT)
+    np.testing.assert_array_equal(make_extractor("pixels", EVENT, None)(x), x.flatten(1).double().numpy())
+
+
+def test_an_extractor_of_the_users_sees_all_samples_in_order(write):
+    made = make_extractor(write("def make():\n    return lambda x: x.flatten(1)[:, :3] ** 2\n"), EVENT, None)
+    x = torch.randn(2 * CHUNK + 1, *EVENT, dtype=torch.float64)
+    np.testing.assert_allclose(made(x), x.flatten(1)[:, :3].float().numpy() ** 2, rtol=1e-6)
+    assert (made.dim, made(x[:0]).shape) == (3, (0, 3))
+
+
+def test_another_text_of_the_file_is_another_identity(write):
+    one, same, other = (make_extractor(write(f"def make():\n    return lambda x: {k} * x.flatten(1)\n"), EVENT, None) for k in (1, 1, 2))
+    assert one.identity == same.identity != other.identity
+    assert one.identity.startswith("feats.py:make-")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("def other(): pass", "has no function make"),
+        ("def make(): raise OSError('no weights')", r"make\(\) raised OSError: no weights"),
+        ("def make(): return 3", "must return a callable"),
+        ("def make(): return lambda x: x", r"must give \(n, features\)"),
+        ("def make(): return lambda x: x.flatten(1) / 0 * 0", "not finite"),
+        ("def make(): return lambda x: x.no_such_thing()", "raised AttributeError"),
+        ("import nothing_of_this_name", "when it was imported"),
+    ],
+)
+def test_what_is_no_extractor_is_one_sentence(write, body, message):
+    with pytest.raises(ValueError, match=message):
+        make_extractor(write(body), EVENT, None)
+
+
+@pytest.mark.parametrize("spec", ["pixel", "inception", "fid"])
+def test_an_unknown_name_is_refused(spec):
+    with pytest.raises(ValueError, match=r"unknown extractor.*pixels, inception:WEIGHTS or file\.py:factory"):
+        make_extractor(spec, EVENT, None)
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """A stand-in for torch-fidelity, which keeps the images that it is given."""
+    seen = []
+
+    class Network:
+        def __init__(self, name, features, feature_extractor_weights_path):
+            self.weights = torch.load(feature_extractor_weights_path, weights_only=False)
+
+        def to(self, device):
+            return self
+
+        def __call__(self, images):
+            seen.append(images)
+            return (images.float().mean((1, 2, 3))[:, None].expand(-1, 2048),)
+
+    for name in ("torch_fidelity", "torch_fidelity.feature_extractor_inceptionv3"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["torch_fidelity.feature_extractor_inceptionv3"].FeatureExtractorInceptionV3 = Network
+    return seen
+
+
+def test_inception_gets_rounded_8_bit_rgb_images(network, tmp_path):
+    torch.save({"w": torch.zeros(1)}, tmp_path / "w.pth")
+    made = make_extractor(f"inception:{tmp_path / 'w.pth'}", EVENT, (-1.0, 1.0))
+    x = torch.full((inception.CHUNK + 2, *EVENT), -1.0)
+    x[0], x[1], x[2] = 2.0, 1.2 / 127.5 - 1, 1.7 / 127.5 - 1  # beyond the range; 1.2 and 1.7 grey levels
+    features = made(x)
+    assert [part.shape for part in network] == [(inception.CHUNK, 3, 8, 8), (2, 3, 8, 8)]
+    assert network[0].dtype == torch.uint8
+    assert features[:4, 0].tolist() == [255.0, 1.0, 2.0, 0.0]
+    assert features.shape == (len(x), 2048)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("exit 3",)
+
+
+def test_a_file_that_is_not_the_weights_is_refused_before_it_is_unpickled(network, tmp_path, monkeypatch):
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "junk.pth").write_bytes(b"junk")
+    ran = []
+    monkeypatch.setattr(os, "system", lambda command: ran.append(command))
+    for name in ("evil.pth", "junk.pth"):
+        with pytest.raises(ValueError, match=f"{name} does not hold torch-fidelity's Inception weights"):
+            make_extractor(f"inception:{tmp_path / name}", EVENT, (-1.0, 1.0))
+    assert ran == []
+
+
+def test_inception_says_what_it_lacks(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="there is no such file"):
+        make_extractor(f"inception:{tmp_path / 'w.pth'}", EVENT, (-1.0, 1.0))
+    with pytest.raises(ValueError, match="known range"):
+        make_extractor("inception:w.pth", (2,), (-1.0, 1.0))
+    torch.save({}, tmp_path / "w.pth")
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(ValueError, match=r"pip install 'samplerbench\[inception\]'"):
+        make_extractor(f"inception:{tmp_path / 'w.pth'}", EVENT, (-1.0, 1.0))
+
+
+def test_the_real_network_takes_the_images(tmp_path):
+    module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        torch.manual_seed(0)
+        torch.save(module.FeatureExtractorInceptionV3("x", ["2048"]).state_dict(), tmp_path / "w.pth")
+    made = make_extractor(f"inception:{tmp_path / 'w.pth'}", (1, 28, 28), (-1.0, 1.0))
+    features = made(torch.rand(3, 1, 28, 28) * 2 - 1)
+    assert features.shape == (3, 2048)
+    assert features.std() > 0
