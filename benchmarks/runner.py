@@ -19,6 +19,7 @@ from . import timing
 from .cell import Cell
 from .citations import citations
 from .machine import device_of
+from .path_curvature import KEY as CURVATURE
 from .pictures import how_many
 from .planner import load_models, load_references, plan
 from .progress import Reporter
@@ -83,7 +84,8 @@ class Runner:
             earlier.append({"suite": known.get("suite"), "provenance": known.get("provenance")})
         about = {"models": {k: m.identity for k, m in self.models.items()}, "citations": citations(cell.sampler for cell in self.cells)}
         about["start_errors"] = self._start_errors
-        self.run.write_run({**record, **about, "earlier": earlier})
+        others = {name: found for name, found in dict(known.get(CURVATURE) or {}).items() if name not in self.models}  # type: ignore[call-overload]
+        self.run.write_run({**record, **about, CURVATURE: others, "earlier": earlier})
         for cell in self.cells:
             self.run.plan(cell.key, cell.record(self.suite.name))
             if cell.skip:

@@ -57,7 +57,8 @@ def show(
         if to_floor:
             print_headline(table)
         if errors:
-            print_errors(table, (read_json(folder / "run.json") or {}).get("start_errors") or {})
+            about = read_json(folder / "run.json") or {}
+            print_errors(table, about.get("start_errors") or {}, about.get("path_curvature") or {})
         return
     chosen = metric or usual_metric(table)
     if chosen not in ranked(table):
