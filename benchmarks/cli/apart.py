@@ -44,7 +44,7 @@ def print_errors(
         rows = rows_of(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]
         say(f"{model}{_model_error(rows[0])}")
-        for line in bending((paths or {}).get(model)):
+        for line in bending((paths or {}).get(str(model))):
             say(line)
         print_rows([_cells(row) for row in rows], {
             "curve": "sampler", "nfe": "NFE", "start": "start", "rmse": "rmse", "median": "median", "flips": "flips", "order": "order",
