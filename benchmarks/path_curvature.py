@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..models import Denoiser
+from ..results.bending import KEY
 from ..results.files import read_npz, write_npz
 from ..results.store import RunDir
 from ..samplers import karras
@@ -19,8 +20,6 @@ from .curvature import FloatArray, Path, deviation, follow, jump, straightness, 
 from .start import moments_of
 from .truth import tag_of
 
-KEY = "path_curvature"
-"""Where ``run.json`` has the summaries, by model."""
 MOST = 64
 """Latents followed."""
 BANDS = 16

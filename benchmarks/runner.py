@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from ..models import Denoiser
+from ..results.bending import KEY as CURVATURE
 from ..results.files import read_json, write_json, write_npz
 from ..results.record import Record
 from ..results.store import RunDir
@@ -19,7 +20,6 @@ from . import timing
 from .cell import Cell
 from .citations import citations
 from .machine import device_of
-from .path_curvature import KEY as CURVATURE
 from .pictures import how_many
 from .planner import load_models, load_references, plan
 from .progress import Reporter

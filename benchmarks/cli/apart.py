@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .bending import bending
 from .console import print_rows, say
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ def print_errors(
         starts: ``start_errors`` of ``run.json``.
         paths: ``path_curvature`` of ``run.json``; an older one has none.
     """
+    from ...results.bending import bending
     from ...results.errors import dominated_from, errors_apart
     from ...results.values import rows_of
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from samplerbench.benchmarks.cli.bending import bending
 from samplerbench.benchmarks.curvature import Path, deviation, follow, jump, straightness, way
 from samplerbench.benchmarks.path_curvature import converged, keep_curvature, measured, spread, summary
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
+from samplerbench.results.bending import bending, bending_in
 from samplerbench.results.store import RunDir
 from samplerbench.samplers import karras
 from samplerbench.samplers.noise import SampleNoise
@@ -137,6 +137,14 @@ def test_a_run_keeps_it_and_an_older_directory_gains_it(tmp_path):
     assert directory.run()["path_curvature"] == first
 
 
+def test_a_report_reads_it_from_the_first_run_that_knows_the_model(tmp_path):
+    run(tmp_path / "r")
+    (tmp_path / "old").mkdir()
+    homes = [tmp_path / "old", tmp_path / "r" / "table.csv"]
+    assert bending_in(homes, "gmm-2d") == bending(RunDir.open(tmp_path / "r").run()["path_curvature"]["gmm-2d"])
+    assert bending_in(homes, "gaussian") == ()
+
+
 def test_stochastic_samplers_alone_ask_for_none(tmp_path):
     run(tmp_path / "r", samplers=["ddpm"])
     assert RunDir.open(tmp_path / "r").run()["path_curvature"] == {}
@@ -155,7 +163,7 @@ def test_what_is_said_of_it():
     lines = bending(summary(measured(model, torch.arange(4), 0, torch.float64, 4, 1.0, 64)))
     assert len(lines) == 3
     assert all(len(line) <= 80 for line in lines)
-    assert bending(None) == []
+    assert bending(None) == ()
     alone = summary(measured(model, torch.arange(1), 0, torch.float64, 4, 1.0, 64))
     assert alone["curvature_se"] is None
     assert "±" not in bending(alone)[0]
