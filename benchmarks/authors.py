@@ -21,7 +21,7 @@ class Usage(NamedTuple):
 
 _README = "authors' code, README.md: uniform in logSNR for low resolutions, uniform in time for high ones"
 _SNR = "authors' code, example/score_sde_pytorch/sample.sh (uniform in logSNR) and example/stable-diffusion, uni_pc/sampler.py (in time)"
-_STEPS = "authors' code, get_sampler_ipndm: uniform in time"
+_STEPS = "authors' code, th_deis/sampler.py, get_sampler_ipndm: uniform in time"
 _SDE = "authors' code, sampling.py: uniform in t, of which log(sigma) is a linear function in sde_lib.VESDE"
 _STORK = "authors' code, STORKScheduler.py: uniform in time for noise prediction, shifted for flow matching"
 
@@ -40,7 +40,7 @@ USAGES: tuple[Usage, ...] = (
     Usage(("ipndm", "ipndm_1", "ipndm_2", "ipndm_3"), ("uniform_time",), "zhang2023deis", _STEPS),
     Usage(("euler_maruyama", "reverse_diffusion", "predictor_corrector"), ("uniform_time", "uniform_lambda"), "song2021sde", _SDE),
     Usage(("lms",), ("karras",), "crowson2022kdiffusion", "sample.py"),
-    Usage(("dpmpp_2m_sde",), ("karras",), "crowson2022kdiffusion", "train.py"),
+    Usage(("dpmpp_2m_sde",), ("karras",), "crowson2022kdiffusion", "train.py, with eta = 0"),
     Usage(("dpmpp_2s_ancestral",), ("karras",), "crowson2022kdiffusion", "sample_clip_guided.py"),
     Usage(("restart",), ("karras",), "xu2023restart", "authors' code, benchmarks/generate_restart.py"),
     Usage(

@@ -24,6 +24,8 @@ def bending(found: Mapping[str, Any] | None) -> tuple[str, ...]:
         return ()
     spread = "" if found["curvature_se"] is None else f" ± {short(Z95 * found['curvature_se'], 2)}"
     top, (high, *_, low) = max(found["profile"]), found["edges"]
+    if not top > 0:
+        return ("paths: straight",)
     drawn = spark(found["profile"], (top / 100, top))
     half = " to ".join(short(level, 2) for level in found["half"])
     return (

@@ -15,6 +15,7 @@ from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.results.bending import bending, bending_in
+from samplerbench.results.report import write_report
 from samplerbench.results.store import RunDir
 from samplerbench.samplers import karras
 from samplerbench.samplers.noise import SampleNoise
@@ -143,6 +144,8 @@ def test_a_report_reads_it_from_the_first_run_that_knows_the_model(tmp_path):
     homes = [tmp_path / "old", tmp_path / "r" / "table.csv"]
     assert bending_in(homes, "gmm-2d") == bending(RunDir.open(tmp_path / "r").run()["path_curvature"]["gmm-2d"])
     assert bending_in(homes, "gaussian") == ()
+    page = write_report(tmp_path / "r", tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"On the {bending_in(homes, 'gmm-2d')[0]}" in page
 
 
 def test_stochastic_samplers_alone_ask_for_none(tmp_path):
@@ -167,3 +170,4 @@ def test_what_is_said_of_it():
     alone = summary(measured(model, torch.arange(1), 0, torch.float64, 4, 1.0, 64))
     assert alone["curvature_se"] is None
     assert "±" not in bending(alone)[0]
+    assert bending({**alone, "profile": [0.0] * 16}) == ("paths: straight",)
