@@ -11,6 +11,7 @@ from ..models import make_model, model_names
 from ..results.record import COLUMNS
 from ..samplers import Grid, karras
 from ..samplers.schedules import SCHEDULES
+from .authors import usage_of
 from .measured import nfe_per_step, shipped
 from .schedules import options_of
 from .suite import built_in, load_suite
@@ -19,11 +20,11 @@ Row = dict[str, Any]
 
 
 def list_samplers() -> list[Row]:
-    """Every registered sampler with what it declares, and the orders that ``check`` measured (``benchmarks.measured``)."""
+    """Every registered sampler: what it declares, the orders that ``check`` measured (``benchmarks.measured``), its author's schedules."""
     rows = []
     found = shipped()
     for name in samplers.names():
-        sampler = samplers.make(name)
+        sampler, usage = samplers.make(name), usage_of(name)
         rows.append(
             {
                 "name": name,
@@ -39,6 +40,8 @@ def list_samplers() -> list[Row]:
                 "source": f"{sampler.source.key} {sampler.source.where}",
                 "url": sampler.source.url,
                 "deviations": list(sampler.source.deviations),
+                "author_schedules": list(usage.schedules) if usage else [],
+                "author_schedules_source": f"{usage.key} {usage.where}" if usage else None,
                 "origin": samplers.origin(name) or "built in",
             }
         )

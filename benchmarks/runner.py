@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from ..models import Denoiser
+from ..results.bending import KEY as CURVATURE
 from ..results.files import read_json, write_json, write_npz
 from ..results.record import Record
 from ..results.store import RunDir
@@ -84,7 +85,8 @@ class Runner:
             earlier.append({"suite": known.get("suite"), "provenance": known.get("provenance")})
         about = {"models": {k: m.identity for k, m in self.models.items()}, "citations": citations(cell.sampler for cell in self.cells)}
         about["start_errors"] = self._start_errors
-        self.run.write_run({**record, **about, "earlier": earlier})
+        others = {name: found for name, found in dict(known.get(CURVATURE) or {}).items() if name not in self.models}  # type: ignore[call-overload]
+        self.run.write_run({**record, **about, CURVATURE: others, "earlier": earlier})
         for cell in self.cells:
             self.run.plan(cell.key, cell.record(self.suite.name))
             if cell.skip:

@@ -12,6 +12,7 @@ from ..results.store import RunDir
 from .cell import Cell
 from .doubling import Endpoints
 from .evolution import evolution
+from .path_curvature import keep_curvature
 from .pictures import pictures
 from .quality import count_columns, distribution_columns, kept, known_samples, label_columns
 from .quality_paired import endpoint_columns, strong_columns
@@ -34,7 +35,10 @@ class Scorer:
         self.run, self.suite, self.model, self.reference, self.endpoint_count = run, suite, model, reference, endpoint_count
 
     def __call__(self, cells: Sequence[Cell]) -> None:
-        """Write ``quality.json``, ``influence.npz`` and the pictures of every cell that is not scored as it would be now."""
+        """Write ``quality.json``, ``influence.npz`` and the pictures of every cell that is not scored as it would be now.
+
+        Where endpoints are known, the curvature of the paths to them goes into ``run.json``.
+        """
         if not cells:
             return
         truths, scale, data = self._truths(cells), self._scale(cells[0]), Data(self.model, cells[0].device)
@@ -49,6 +53,8 @@ class Scorer:
                 write_json(path, {**stamp, **self._score(cell, own, scale, data)})
             except (ArithmeticError, ValueError) as error:  # numbers that no formula can take: this row only
                 write_json(path, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
+        if endpoints in truths:
+            keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 
     def _score(self, cell: Cell, truth: Endpoints | None, scale: Scale | None, data: Data) -> Record:
         shards = list(self._shards(cell))

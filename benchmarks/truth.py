@@ -64,7 +64,7 @@ def endpoints(
         measured: what deterministic samplers made of the same latents, each ``(<= count, *event)``: the smallest distance to these decides
             when the reference is converged.
     """
-    tag = _tag(model, seed, dtype, count)
+    tag = tag_of(model, seed, dtype, count)
     ids = torch.arange(count, device=device)
     exact = read_npz(run.reference(f"{tag}-exact"))
     if exact is None:
@@ -96,7 +96,7 @@ def path_endpoints(
             parts.append(bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min))
         return torch.cat(parts)
 
-    return doubled(run, f"{_tag(model, seed, dtype, count)}-path", limit, measured, PATH)
+    return doubled(run, f"{tag_of(model, seed, dtype, count)}-path", limit, measured, PATH)
 
 
 def converged_features(
@@ -105,7 +105,7 @@ def converged_features(
     """Features ``(m, d)`` of converged samples whose latents no run uses: the card's, or ``count`` that are computed and kept."""
     if reference.converged is not None:
         return reference.converged
-    path = run.reference(f"{_tag(model, seed, dtype, count, reference.extractor.identity)}-converged")
+    path = run.reference(f"{tag_of(model, seed, dtype, count, reference.extractor.identity)}-converged")
     stored = read_npz(path)
     if stored is None:
         x = converged_samples(model, count, seed, getattr(torch, dtype), batch, device)
@@ -120,7 +120,8 @@ def converged_samples(model: Denoiser, count: int, seed: int, dtype: torch.dtype
     return solve(model, ids, seed, dtype, CONVERGED_STEPS, batch)
 
 
-def _tag(model: Denoiser, *what: object) -> str:
+def tag_of(model: Denoiser, *what: object) -> str:
+    """The name of a file about a model and ``what`` else its content depends on."""
     text = repr((model.identity, model.sigma_max, model.sigma_min, *what))
     return file_name(model.name, hashlib.sha256(text.encode()).hexdigest()[:10])
 

@@ -25,13 +25,17 @@ def print_headline(table: ResultTable) -> None:
         say("† interval flagged\n" if any(lines["flag"]) else "")
 
 
-def print_errors(table: ResultTable, starts: Mapping[str, Mapping[str, float]]) -> None:
-    """Print each error of each row in a column of its own, and from where on the model's own error rules a ranking.
+def print_errors(
+    table: ResultTable, starts: Mapping[str, Mapping[str, float]], paths: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """Print each error of each row in a column of its own, how the paths bend, and from where on the model's own error rules a ranking.
 
     Args:
         table: results.
         starts: ``start_errors`` of ``run.json``.
+        paths: ``path_curvature`` of ``run.json``; an older one has none.
     """
+    from ...results.bending import bending
     from ...results.errors import dominated_from, errors_apart
     from ...results.values import rows_of
 
@@ -40,6 +44,8 @@ def print_errors(table: ResultTable, starts: Mapping[str, Mapping[str, float]]) 
         rows = rows_of(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]
         say(f"{model}{_model_error(rows[0])}")
+        for line in bending((paths or {}).get(str(model))):
+            say(line)
         print_rows([_cells(row) for row in rows], {
             "curve": "sampler", "nfe": "NFE", "start": "start", "rmse": "rmse", "median": "median", "flips": "flips", "order": "order",
             "end": "end", "fd_conv": "fd_conv",

@@ -48,6 +48,7 @@ def show(
     to_floor: Annotated[bool, typer.Option("--to-floor", help="Print the evaluations until fd_conv reaches the floor instead.")] = False,
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
+    from ...results.bending import KEY
     from ...results.files import read_json
     from ...results.marks import verdicts_of
     from ...results.table import load
@@ -57,7 +58,8 @@ def show(
         if to_floor:
             print_headline(table)
         if errors:
-            print_errors(table, (read_json(folder / "run.json") or {}).get("start_errors") or {})
+            about = read_json(folder / "run.json") or {}
+            print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
         return
     chosen = metric or usual_metric(table)
     if chosen not in ranked(table):

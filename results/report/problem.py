@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..bending import bending_in
 from ..headline import headline
 from ..values import text
 from .answer import Answer, answer
@@ -35,6 +36,7 @@ class Problem:
     plot: dict[str, Any] | None
     grid: SampleGrid | None
     evolution: Evolution | None
+    bending: tuple[str, ...]
     timing: Timing | None
     undrawn: tuple[str, ...]
     missing: int
@@ -63,6 +65,7 @@ def problem_of(
         plot_of(title, rows, looks),
         grid,
         evolution,
+        bending_in(homes.values(), text(rows.iloc[0].to_dict(), "model")),
         timing_of(rows, homes),
         tuple(f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE ({row['status']})" for row in bad),
         len(rows.loc[rows["status"] == "missing"]),

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-APART = ("citations",)
+from ..bending import KEY
+
+APART = ("citations", KEY)
 """Parts that have a place of their own in the report."""
 
 

@@ -9,15 +9,17 @@ from typer.testing import CliRunner
 
 from samplerbench import samplers
 from samplerbench.benchmarks import fairness
-from samplerbench.benchmarks.authors import AUTHORS
+from samplerbench.benchmarks.authors import AUTHORS, USAGES, usage_of
 from samplerbench.benchmarks.cli import app, main
 from samplerbench.benchmarks.cli.comparing import share
+from samplerbench.benchmarks.listing import list_samplers
 from samplerbench.benchmarks.metrics.frechet import FrechetReference, estimate
-from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.results.entries import Entry
 from samplerbench.results.estimates import QUANTITIES
 from samplerbench.results.files import write_npz
 from samplerbench.results.store import RunDir
+from samplerbench.samplers.citations import references
+from samplerbench.samplers.schedules import SCHEDULES
 
 sys.path.append(str(Path(__file__).parents[1] / "results"))
 from runs import add, make_run
@@ -86,10 +88,26 @@ def test_shares_are_read_as_people_write_them(text, value):
     assert share(text, "--margin") == pytest.approx(value)
 
 
-def test_authors_samplers_and_schedules_exist():
-    for sampler, schedules in AUTHORS.items():
-        assert sampler in samplers.names()
-        assert all(make_schedule(name) for name in schedules)
+@pytest.mark.parametrize("usage", USAGES, ids=lambda usage: usage.samplers[0])
+def test_authors_samplers_schedules_and_sources_exist(usage):
+    assert set(usage.samplers) <= set(samplers.names())
+    assert set(usage.schedules) <= set(SCHEDULES)
+    assert usage.key in references()
+    assert usage.where
+
+
+def test_no_sampler_has_two_entries_and_the_listing_has_them_all():
+    assert len(AUTHORS) == sum(len(usage.samplers) for usage in USAGES)
+    listed = {row["name"]: row for row in list_samplers()}
+    assert {name: tuple(row["author_schedules"]) for name, row in listed.items() if row["author_schedules"]} == dict(AUTHORS)
+    assert all((row["author_schedules_source"] is None) == (name not in AUTHORS) for name, row in listed.items())
+
+
+def test_equal_samplers_of_one_author_have_equal_schedules():
+    for name, schedules in AUTHORS.items():
+        twin, usage = samplers.get(name).same_as, usage_of(name)
+        if twin in AUTHORS and usage.key == usage_of(twin).key:
+            assert AUTHORS[twin] == schedules
 
 
 def test_halves_are_those_of_the_stored_features_and_disjoint(tmp_path):

@@ -20,6 +20,11 @@ SUITE = {
 SQUARES = "import torch\ndef make():\n    return lambda x: torch.cat([x, {k} * x**2], 1)\n"
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def spec(tmp_path):
     (tmp_path / "squares.py").write_text(SQUARES.format(k=1))
