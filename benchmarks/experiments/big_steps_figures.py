@@ -10,10 +10,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from ...models.mmse_curve import Curve
 from ...models.path_kl import path_kl
 from .base import Figure
-from .big_steps import HIGH, LOW, Losses, Transition, levels, staircase
+from .big_steps import HIGH, LOW, Losses, levels
 from .charting import beside, curve, step_axis
 from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, SOFT, figure, panels, styled
 from .intervals import Interval
+from .single_steps import Transition
+from .staircase import staircase
 
 SHOWN = (1, 4, 16, 64)
 """Numbers of steps with a staircase."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,10 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from .base import Figure
 from .charting import beside, level
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
-from .shrinking import Paths
-
-if TYPE_CHECKING:
-    from .row_02_candidates import Measured
+from .shrinking import Measured, Paths
 
 SINGLE = 12
 """Paths that are drawn one by one."""

@@ -2,50 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
-from torch import Tensor
 
 from .base import Figure
 from .charting import beside
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
-from .intervals import Interval
+from .guiding import SCALES, Measured
 
-SCALES = (1.0, 2.0, 4.0)
-"""Guidance scales; 1 is the conditional model."""
 LOOKS = {1.0: (BLUE, "o"), 2.0: (GREEN, "^"), 4.0: (ORANGE, "s")}
 
 
-class Run(NamedTuple):
-    """Samples under one guidance scale.
-
-    Attributes:
-        levels: of the grid but for the last, 0.
-        states: ``(levels, n, *event)``.
-        end: ``(n, *event)`` the samples.
-        labels: ``(n,)`` what was asked for.
-        own: ``(n,)`` whether a sample lies in its class.
-    """
-
-    levels: Sequence[float]
-    states: Tensor
-    end: Tensor
-    labels: Tensor
-    own: Tensor
-
-
 @styled
-def draw(
-    levels: Sequence[float],
-    known: Mapping[float, tuple[Tensor, Tensor]],
-    points: Mapping[str, Mapping[float, tuple[Interval, Interval]]],
-) -> Figure:
+def draw(found: Measured) -> Figure:
     """How sure the exact model is along the way, how many classes are left, and fidelity against diversity."""
+    levels = found.levels
     canvas, (sure, left, trade) = panels(3, 320)
-    for scale, (own, number) in known.items():
+    for scale, (own, number) in found.courses.items():
         colour, marker = LOOKS[scale]
         sure.plot(levels, own.mean(1), color=colour, marker=marker, ms=3.5)
         left.plot(levels, number.mean(1), color=colour, marker=marker, ms=3.5, label=f"guidance {scale:g}")
@@ -58,9 +33,9 @@ def draw(
     left.legend(frameon=False, loc="upper right", handlelength=1.5)
     sure.set(title="Conviction", ylabel="probability of the class, given the state", ylim=(0, 1.05))
     left.set(title="Classes left", ylabel="effective number of classes", ylim=(0.9, None))
-    for (name, runs), line in zip(points.items(), ("-", "--"), strict=True):
+    for (name, runs), line in zip(found.outcomes.items(), ("-", "--"), strict=True):
         for place, (what, colour) in enumerate((("in the class", GREEN), ("variance", PURPLE))):
-            values = [pair[place] for pair in runs.values()]
+            values = [one[place] for one in runs.values()]
             trade.plot(SCALES, [one.value for one in values], line, color=colour, marker="os"[place])
             trade.fill_between(SCALES, [one.low for one in values], [one.high for one in values], color=colour, alpha=0.15, lw=0)
             beside(trade, SCALES[-1], values[-1].value, f"{what},\n{name}", colour, NUDGES.get((name, what), 0))

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from .base import Figure
 from .charting import beside, curve, level, step_axis
 from .drawing import BLUE, GREEN, ORANGE, RED, figure, panels, styled
-from .intervals import Interval
+from .no_noise import Measured
 
 QUIET = {"euler": (BLUE, "o"), "dpmpp_2m": (GREEN, "^"), "dpm_solver_3m": (ORANGE, "D")}
-"""Methods without noise, of orders 1, 2 and 3."""
 LOOKS = {"euler": (BLUE, "o", "no noise, order 1"), "dpmpp_2m": (GREEN, "^", "no noise, order 2"),
          "ddpm": (RED, "s", "noise, order 1"), "er_sde_2": (ORANGE, "D", "noise, order 2")}  # fmt: skip
 
 
 @styled
-def draw(
-    counts: Sequence[int], quality: Mapping[str, Sequence[Interval]], fine: Sequence[int], errors: Mapping[str, Sequence[float]]
-) -> Figure:
+def draw(found: Measured) -> Figure:
     """Quality with and without noise, and the error without."""
+    counts, quality, fine, errors = found.counts, found.quality, found.fine, found.errors
     canvas, (images, ends) = panels(2, 340)
     step_axis(images, counts)
     for name, (colour, marker, words) in LOOKS.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,9 @@ from .base import Figure
 from .charting import beside, curve, level, step_axis
 from .drawing import BLUE, GREEN, ORANGE, SOFT, figure, panels, styled
 from .intervals import Interval
-from .one_jump import Measured
+from .one_jump import Found, Measured
 
 COLOURS, MARKERS = (ORANGE, BLUE, GREEN), ("o", "s", "^")
-Found = Mapping[str, Sequence[Measured]]
 
 DETAILS = """\
 <p>Each sample starts from the same noise at σ = 80 whatever the number of steps. The sampler is Euler’s method on the probability flow
@@ -92,7 +91,7 @@ def strips(model: str, rows: Sequence[Measured], png: Path | None = None) -> Fig
 
 def mosaic(rows: Sequence[Measured]) -> NDArray[np.float64]:
     """The pictures of every row in one, from 0 to 1, with NaN between the tiles; data lie in [-1, 1]."""
-    tiles = [[np.pad((picture[0].double().numpy() + 1) / 2, 1, constant_values=np.nan) for picture in row.pictures] for row in rows]
+    tiles = [[np.pad((picture[0].astype(np.float64) + 1) / 2, 1, constant_values=np.nan) for picture in row.pictures] for row in rows]
     return np.vstack([np.hstack(row) for row in tiles]).clip(0, 1)
 
 

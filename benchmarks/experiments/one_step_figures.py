@@ -8,8 +8,8 @@ from .base import Figure
 from .charting import beside, curve, level, step_axis
 from .drawing import BLUE, ORANGE, figure, panels, styled
 from .intervals import Interval
+from .one_step import CLOCKS
 
-CLOCKS = ("clock σ", "clock √(v + σ²)")
 LOOKS = {CLOCKS[0]: (BLUE, "o"), CLOCKS[1]: (ORANGE, "s")}
 ROUNDING = 1e-15
 

@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from ...results import report
 from ...results.files import write_text
-from .base import Answer, Effort, Row, rows
+from .base import Answer, Row, rows
 from .drawing import css
+from .effort import Effort
 from .questions import ToCome, to_come
 
 TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")

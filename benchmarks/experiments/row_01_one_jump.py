@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
 from . import one_jump_figures as figures
-from .base import Answer, Effort, Verdict
+from .base import Answer, Row, Verdict
 from .intervals import Interval
-from .one_jump import Data, Measured
+from .one_jump import Found, Measured, measure
 
-MODELS = {"fashion": 320, "fashion-mppca": 512, "wavelet": 512}
-"""Samples of each model in a full run; half of them above 50 steps."""
-STEPS, FAST_STEPS = (1, 2, 5, 10, 20, 50, 200, 1000), (1, 2, 5, 10, 20)
-REAL, FAST_REAL, LEAST = 2000, 1000, 160
 COLLAPSED, UNLIKE = 0.2, 0.5
 """A jump is called the mean below this share of the data's variance, and no image below this share of the precision of the most steps."""
 
 
-@dataclass(frozen=True)
-class OneJump:
-    """See the module."""
-
-    number: int = 1
-    question: str = "What does the prediction look like?"
-    claim: str = "The prediction is the mean of all clean images that could have led here, and a mean of images is not an image."
-
-    def __call__(self, effort: Effort) -> Answer:
-        """Samples of Euler's method with N steps, for every N, on every model."""
-        steps = FAST_STEPS if effort.fast else STEPS
-        data = {name: Data(effort.model(name), FAST_REAL if effort.fast else REAL) for name in MODELS}
-        found = {name: [data[name].measure(n, _count(effort, full, n)) for n in steps] for name, full in MODELS.items()}
-        return Answer(figures.curves(found), _table(found), judge(found), figures.DETAILS, figures.others(found))
-
-
-def _count(effort: Effort, full: int, steps: int) -> int:
-    return effort.samples(full, LEAST) if steps <= 50 else max(LEAST, full // 2)
+def tell(found: Found) -> Answer:
+    """Curves, pictures, and a table of all samples."""
+    return Answer(figures.curves(found), _table(found), judge(found), figures.DETAILS, figures.others(found))
 
 
 def judge(found: Mapping[str, Sequence[Measured]]) -> Verdict:
@@ -95,4 +75,10 @@ def _short(one: Interval | None, scale: float = 1) -> str:
     return f"{value:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
 
 
-ROW = OneJump()
+ROW = Row(
+    number=1,
+    question="What does the prediction look like?",
+    claim="The prediction is the mean of all clean images that could have led here, and a mean of images is not an image.",
+    measure=measure,
+    tell=tell,
+)

@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
 
 import pandas as pd
 
-from ...models.exact.base import ExactModel
 from . import big_steps_figures as figures
-from .base import Answer, Effort, Verdict
-from .big_steps import OPTIMAL, Losses, Transition, losses, tabulated, transitions
-from .generating import Yardstick
+from .base import Answer, Row, Verdict
+from .big_steps import OPTIMAL, Losses, Measured, measure
+from .flagged import mark, note
 from .intervals import Interval
+from .single_steps import Transition
 
-COUNTS, FAST_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
-MEASURED, FAST_MEASURED = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16)
-"""Numbers of steps whose samples are drawn and compared with data."""
-RATIOS, FAST_RATIOS = (1.1, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0), (1.1, 2.0, 5.0)
-DRAWS = {"gmm-2d": (8000, 1000), "gmm-64d": (1000, 128), "fashion-mppca": (32, 16)}
-"""Models whose single steps are looked at, and pairs of states in a full and in a fast run; the last is dense in 784 dimensions."""
 NEGLIGIBLE, MOSTLY, LOST = 0.01, 0.5, 1.0
 """Shares of a big step's loss that its shape may have to be called nothing, or most; nats below which a big step loses nothing."""
 
 
-@dataclass(frozen=True)
-class BigSteps:
-    """See the module."""
-
-    number: int = 3
-    question: str = "What exactly is lost by a big step?"
-    claim: str = (
-        "Going back from a noisy state, the distribution of the less noisy one is close to an isotropic Gaussian for small steps only; "
-        "big steps break this assumption, and the sampler with it."
-    )
-
-    def __call__(self, effort: Effort) -> Answer:
-        """Path divergences from the MMSE curve, single steps from exact densities, quality from samples of ``ddpm``."""
-        fast = effort.fast
-        model = cast(ExactModel, effort.model("fashion-mppca"))
-        curve = tabulated(model, effort.samples(512, 96), 49 if fast else 97)
-        drawn = dict.fromkeys(FAST_MEASURED if fast else MEASURED, effort.samples(512, 192))
-        ruler = Yardstick(model)
-        found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn, ruler)
-        single = {
-            name: transitions(cast(ExactModel, effort.model(name)), FAST_RATIOS if fast else RATIOS, few if fast else many)
-            for name, (many, few) in DRAWS.items()
-        }
-        others = (figures.against_steps(found), figures.single_steps(single))
-        return Answer(figures.staircases(curve), _table(found, ruler.mark), judge(single, found), figures.DETAILS + ruler.note, others)
+def tell(found: Measured) -> Answer:
+    """Staircases, losses against steps, and single steps taken apart."""
+    others = (figures.against_steps(found.losses), figures.single_steps(found.single))
+    verdict, details = judge(found.single, found.losses), figures.DETAILS + note(found.flags)
+    return Answer(figures.staircases(found.curve), _table(found.losses, mark(found.flags)), verdict, details, others)
 
 
 def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequence[Losses]]) -> Verdict:
@@ -122,4 +94,13 @@ def _table(found: Mapping[str, Sequence[Losses]], mark: str) -> pd.DataFrame:
     return frame
 
 
-ROW = BigSteps()
+ROW = Row(
+    number=3,
+    question="What exactly is lost by a big step?",
+    claim=(
+        "Going back from a noisy state, the distribution of the less noisy one is close to an isotropic Gaussian for small steps only; "
+        "big steps break this assumption, and the sampler with it."
+    ),
+    measure=measure,
+    tell=tell,
+)

@@ -3,65 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from ..metrics.memorisation import CONFIDENCE, LEVEL, binomial_interval, distance_ratio, duplicate_share
-from ..metrics.moments import FloatArray, as_rows
-from ..training import training_set
-from .base import Answer, Effort, Verdict
+from ..metrics.memorisation import CONFIDENCE, LEVEL, binomial_interval
+from .base import Answer, Row, Verdict
+from .collapse import Measured, measure
 from .collapse_figures import DETAILS, draw
-from .generating import generate, unlabelled
 from .intervals import Interval
-from .spread import modes_kept, total_variance, variance_kept
 
-COUNTS = (1, 2, 4, 8, 16, 32)
 BIG = 4
 """Up to so many steps of a whole run count as big ones."""
 KEPT = 0.9
 """A share of the variance or of the modes counts as lost below this."""
 
 
-@dataclass(frozen=True)
-class Collapse:
-    """The row."""
-
-    number: int = 6
-    question: str = "Do big steps make a few outputs from any input?"
-    claim: str = (
-        "With big steps the model collapses: it makes a few outputs, whatever it starts from, and these are memorised training images."
+def tell(found: Measured) -> Answer:
+    """What is lost, what is missed and what is copied, against steps."""
+    table = pd.DataFrame(
+        {
+            "steps": found.counts,
+            **{f"variance kept, {name}": shares(line) for name, line in found.variance.items()},
+            **{f"modes kept, {name}": shares(line) for name, line in found.modes.items()},
+            **{f"copies, {name}": shares(line) for name, line in found.copies.items()},
+            "distinct outputs, digits-cloud": [f"{share:.1%}" for share in found.distinct["digits-cloud"]],
+        }
     )
-
-    def __call__(self, effort: Effort) -> Answer:
-        """Sample four models with ever more steps."""
-        samples = {"gmm-2d": 2048, "digits-cloud": 2048, "digits": 2048, "fashion": 512}
-        variance, modes, copies, repeats = {}, {}, {}, {}
-        for name, full in samples.items():
-            model, n = effort.model(name), effort.samples(full, 96)
-            runs = [generate(model, "euler", steps, n, labels=unlabelled(model, n)) for steps in COUNTS]
-            rows = [as_rows(x.double().numpy()) for x in runs]
-            variance[name] = [variance_kept(x, total_variance(model)) for x in rows]
-            repeats[name] = [1 - duplicate_share(np.round(x, 6)) for x in rows]
-            visited = [model.mode_of(x) for x in runs]
-            if name in ("gmm-2d", "fashion") and visited[0] is not None:
-                modes[name] = [modes_kept(mode.numpy(), model) for mode in visited if mode is not None]
-            if known := training_set(model):
-                copies[name] = [copied(x, known.examples, known.threshold) for x in rows]
-        table = pd.DataFrame(
-            {
-                "steps": COUNTS,
-                **{f"variance kept, {name}": shares(line) for name, line in variance.items()},
-                **{f"modes kept, {name}": shares(line) for name, line in modes.items()},
-                **{f"copies, {name}": shares(line) for name, line in copies.items()},
-                "distinct outputs, digits-cloud": [f"{share:.1%}" for share in repeats["digits-cloud"]],
-            }
-        )
-        few = [line.value for steps, line in zip(COUNTS, copies["digits"], strict=True) if steps <= BIG]
-        most = largest(few, effort.samples(samples["digits"], 96))
-        verdict = judge(variance["gmm-2d"][0], modes.get("gmm-2d", [Interval(1, 1, 1)])[0], most, LEVEL)
-        return Answer(draw(COUNTS, variance, modes, copies), table, verdict, DETAILS)
+    few = [line.value for steps, line in zip(found.counts, found.copies["digits"], strict=True) if steps <= BIG]
+    modes = found.modes.get("gmm-2d", [Interval(1, 1, 1)])
+    verdict = judge(found.variance["gmm-2d"][0], modes[0], largest(few, found.samples["digits"]), LEVEL)
+    return Answer(draw(found.counts, found.variance, found.modes, found.copies), table, verdict, DETAILS)
 
 
 def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -> Verdict:
@@ -88,12 +59,6 @@ def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -
     return Verdict("refutes", f"Nothing collapses, and nothing is memorised. {numbers}")
 
 
-def copied(x: FloatArray, examples: FloatArray, threshold: float) -> Interval:
-    """Share of samples whose two nearest training examples are as unequally far as unseen data's are once in a hundred."""
-    hits = int((distance_ratio(x, examples) < threshold).sum())
-    return Interval(hits / len(x), *binomial_interval(hits, len(x)))
-
-
 def largest(shares: Sequence[float], n: int) -> Interval:
     """The largest of several shares of ``n`` samples, with an interval that holds although it was picked.
 
@@ -109,9 +74,15 @@ def percent(one: Interval) -> str:
     return f"{one.value:.1%} (95 % interval {one.low:.1%} to {one.high:.1%})"
 
 
-def shares(line: list[Interval]) -> list[str]:
+def shares(line: Sequence[Interval]) -> list[str]:
     """Shares with half their intervals."""
-    return [f"{one.value:.1%} ± {(one.high - one.low) / 2:.1%}" for one in line]
+    return [f"{one.value:.1%} ± {one.half:.1%}" for one in line]
 
 
-ROW = Collapse()
+ROW = Row(
+    number=6,
+    question="Do big steps make a few outputs from any input?",
+    claim="With big steps the model collapses: it makes a few outputs, whatever it starts from, and these are memorised training images.",
+    measure=measure,
+    tell=tell,
+)

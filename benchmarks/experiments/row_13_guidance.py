@@ -4,53 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 
-from .base import Answer, Effort, Verdict
-from .generating import BATCH, exact_model
-from .guidance_figures import DETAILS, SCALES, Run, draw
-from .guiding import ahead, convinced, decision, diversity, fidelity, follow, middle, undecided
+from .base import Answer, Row, Verdict
+from .guidance_figures import DETAILS, draw
+from .guiding import SCALES, Measured, measure
 from .intervals import Interval
 
-STEPS = {"fashion-mppca": 32, "fashion": 12}
-SAMPLES = {"fashion-mppca": 480, "fashion": 240}
 
-
-@dataclass(frozen=True)
-class Guidance:
-    """The row."""
-
-    number: int = 13
-    question: str = "What does guidance by a text or a class do?"
-    claim: str = "Text is a twist: it tilts the probabilities, so that the network is convinced early that there is a dog."
-
-    def __call__(self, effort: Effort) -> Answer:
-        """An exact model and a network at three guidance scales, from the same latents."""
-        exact = exact_model(effort, "fashion-mppca")
-        found: dict[str, dict[float, Run]] = {}
-        for name in STEPS:
-            model = effort.model(name)
-            found[name] = {scale: follow(model, scale, effort.samples(SAMPLES[name], BATCH), STEPS[name]) for scale in SCALES}
-        known = {scale: convinced(exact, run) for scale, run in found["fashion-mppca"].items()}
-        decided = {scale: decision(probability, found["fashion-mppca"][scale]) for scale, (probability, _) in known.items()}
-        table = pd.DataFrame(
-            [
-                {
-                    "model": name, "guidance": f"{scale:g}", "in its class": f"{fidelity(run).value:.1%}",
-                    "variance inside classes, of guidance 1": f"{diversity(run, runs[SCALES[0]]).value:.0%}",
-                    "class decided at σ": written(middle(decided[scale])) if name == "fashion-mppca" else "",
-                }
-                for name, runs in found.items() for scale, run in runs.items()
-            ]
-        )  # fmt: skip
-        runs = found["fashion-mppca"]
-        earlier = ahead(decided[SCALES[0]], decided[SCALES[-1]])
-        dropped = undecided(decided[SCALES[0]], decided[SCALES[-1]])
-        verdict = judge(earlier, dropped, {s: middle(d) for s, d in decided.items()}, diversity(runs[SCALES[-1]], runs[SCALES[0]]))
-        points = {name: {s: (fidelity(run), diversity(run, runs[SCALES[0]])) for s, run in runs.items()} for name, runs in found.items()}
-        return Answer(draw(runs[SCALES[0]].levels, known, points), table, verdict, DETAILS)
+def tell(found: Measured) -> Answer:
+    """When the class is decided, how often it is met, and how alike the samples are."""
+    table = pd.DataFrame(
+        [
+            {
+                "model": name, "guidance": f"{scale:g}", "in its class": f"{one.fidelity.value:.1%}",
+                "variance inside classes, of guidance 1": f"{one.variance.value:.0%}",
+                "class decided at σ": written(found.decided[scale]) if name == "fashion-mppca" else "",
+            }
+            for name, outcomes in found.outcomes.items() for scale, one in outcomes.items()
+        ]
+    )  # fmt: skip
+    strongest = found.outcomes["fashion-mppca"][SCALES[-1]]
+    return Answer(draw(found), table, judge(found.earlier, found.dropped, found.decided, strongest.variance), DETAILS)
 
 
 def judge(earlier: Interval, dropped: float, decided: Mapping[float, Interval], variance: Interval) -> Verdict:
@@ -84,4 +60,10 @@ def written(one: Interval) -> str:
     return f"{one.value:.2g} [{one.low:.2g}, {one.high:.2g}]"
 
 
-ROW = Guidance()
+ROW = Row(
+    number=13,
+    question="What does guidance by a text or a class do?",
+    claim="Text is a twist: it tilts the probabilities, so that the network is convinced early that there is a dog.",
+    measure=measure,
+    tell=tell,
+)

@@ -15,7 +15,8 @@ from typing import Literal
 import torch
 
 from ...models import make_model
-from .base import Answer, Effort, rows
+from .base import Answer, rows
+from .effort import Effort
 from .store import answered, recall
 
 Told = Callable[[int, Answer, float], None]

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from .base import Figure
 from .charting import beside
 from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, YELLOW, figure, panels, styled
-from .intervals import Interval
+from .solver import Line
 
 LOOKS = {
     "euler": (INK, "o"), "heun": (YELLOW, "s"), "dpmpp_2m": (BLUE, "D"), "dpm_solver_3m": (ORANGE, "^"), "dpm_solver_3": (PURPLE, "v"),
     "deis_rrk_4": (GREEN, "P"),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Line:
-    """A method on ever finer grids.
-
-    Attributes:
-        name: of the method.
-        order: the declared one.
-        evaluations: a sample, on each grid.
-        seconds: of one core a sample.
-        errors: median distance to the exact end a dimension, in data units.
-        slope: the measured order.
-    """
-
-    name: str
-    order: int
-    evaluations: list[int]
-    seconds: list[float]
-    errors: list[float]
-    slope: Interval
 
 
 @styled
