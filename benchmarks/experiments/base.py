@@ -52,10 +52,11 @@ class Answer:
 
     Attributes:
         figure: the figure.
-        table: a small table; its index is shown only if it has a name.
+        table: a small table.
         verdict: computed from the measurement.
         details: how it was measured, derivations and limits, as HTML; it is folded away.
         images: further figures.
+        keys: how many columns of the table, from the left, say what a line is of; the others are what was found.
     """
 
     figure: Figure
@@ -63,6 +64,7 @@ class Answer:
     verdict: Verdict
     details: str
     images: tuple[Figure, ...] = ()
+    keys: int = 1
 
 
 @dataclass(frozen=True)

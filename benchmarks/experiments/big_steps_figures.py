@@ -61,7 +61,7 @@ def staircases(mmse: Curve, png: Path | None = None) -> Figure:
         ax.tick_params(labelleft=True)  # a panel may be seen alone
         ax.annotate(f"{nats[n]:,.0f}\nnats lost", (0.05, 0.1), xycoords="axes fraction", color=ORANGE, fontsize=10, weight="bold")
         if place == 0:
-            ax.set_ylabel("squared error of the prediction")
+            ax.set_ylabel("squared error (data units²)")
             ax.annotate("what the\nsampler\ngoes by", (0.52, 0.72), xycoords="axes fraction", color=ORANGE)
             ax.annotate("the best\npossible", (0.05, 0.42), xycoords="axes fraction", color=BLUE)
     alt = "The error of the best prediction falls with the noise; the prediction of the last step stays behind like a staircase. Lost: "
@@ -92,7 +92,7 @@ def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None
         axes.grid(axis="y")
     step_axis(left, counts, "steps from σ = 80 to 0.05", 8)
     step_axis(right, counts, "steps, before the last one to σ = 0")
-    caption = "Left: the divergence of the sampler’s paths from the true ones, by grid. Right: what the samples are like."
+    caption = "First: the divergence of the sampler’s paths from the true ones, by grid. Second: what the samples are like."
     return figure(canvas, "Nats lost and FID proxy against the number of steps for four grids; the optimal grid loses least.", caption, png)
 
 

@@ -25,8 +25,8 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     for path in np.exp(found.points.entropy[:SINGLE]):
         left.plot(found.points.levels, path, color=SOFT, lw=0.7, alpha=0.6)
     _mean(left, found.points, BLUE, "mean")
-    left.set_title("Which digit?")
-    left.set_ylabel("digits still possible (effective number)")
+    left.set_title("Which image?")
+    left.set_ylabel("images still possible (effective number)")
     _mean(middle, found.components, PURPLE, "components")
     _mean(middle, found.classes, ORANGE, "classes", below=True)
     middle.set_title("Which garment?")
@@ -43,11 +43,11 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     first, last = found.points.number(0).value, found.points.number(-1).value
     return figure(
         canvas,
-        f"Three charts against the falling noise level. Possible digits fall from {first:.0f} to {last:.1f}; single paths rise at times. "
+        f"Three charts against the falling noise level. Possible images fall from {first:.0f} to {last:.1f}; single paths rise at times. "
         "Components and classes fall likewise. Information rises without end on images and levels off on the cloud.",
-        "Noise falls to the right, as in sampling. Left: <code>digits-cloud</code>, where the data are a finite set; grey lines are single "
-        "paths. Middle: <code>fashion-mppca</code>. Right: the information that the noisy picture holds. Where the data are finitely many "
-        "it ends at log N; on images it grows for ever, as ever finer detail is decided.",
+        "Noise falls to the right, as in sampling. First: <code>digits-cloud</code>, a finite set of images; grey lines are single "
+        "paths. Second: <code>fashion-mppca</code>. Third: the information in the noisy picture. Where the data are finitely many, "
+        "N of them, it ends at log N; where they have a density it grows for ever, as ever finer detail is decided.",
     )
 
 

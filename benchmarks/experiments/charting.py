@@ -30,11 +30,18 @@ def step_axis(axes: Axes, counts: Sequence[float], what: str = "steps (network e
 
 
 def curve(
-    axes: Axes, x: Sequence[float], values: Sequence[Interval], colour: str, name: str, marker: str = "o", nudge: float = 0.0
+    axes: Axes,
+    x: Sequence[float],
+    values: Sequence[Interval],
+    colour: str,
+    name: str,
+    marker: str = "o",
+    nudge: float = 0.0,
+    style: str = "-",
 ) -> None:
     """A line with the band of its intervals and its name at the right end, ``nudge`` points higher."""
     y = [one.value for one in values]
-    axes.plot(x, y, color=colour, marker=marker)
+    axes.plot(x, y, color=colour, marker=marker, ls=style)
     axes.fill_between(x, [one.low for one in values], [one.high for one in values], color=colour, alpha=0.18, lw=0)
     beside(axes, x[-1], y[-1], name, colour, nudge)
 

@@ -28,7 +28,7 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
             curve(one, counts, line, COLOURS[name], name, MARKERS[name], NUDGES.get((title, name), 0))
         one.set(title=title, ylim=(-0.05, 1.12))
         one.tick_params(labelleft=True)  # a panel may be seen alone
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u202f%"))
     axes[0].set_ylabel("share")
     level(axes[2], LEVEL, "unseen: 1 %", 0.17)
     return figure(canvas, ALT, CAPTION)
@@ -45,11 +45,10 @@ ALT = (
     "after one step, the network stays at none."
 )
 CAPTION = (
-    "Outputs of deterministic Euler sampling without a class, against the number of steps. One step gives the mean: nearly no "
-    "variance and one mode, but no training image. Whether later outputs are copies depends on the denoiser, not on the steps: "
+    "Outputs of Euler’s method without noise and without a class, against the number of steps. One step gives the mean: nearly no "
+    "variance, and not a training image. Whether later outputs are copies depends on the denoiser, not on the steps: "
     "<code>digits-cloud</code> knows nothing but its 1,797 images, and two steps end on the few of them nearest to the mean; the "
-    "network <code>digits</code>, trained on four fifths of the same images, copies none at any number of steps. Bands: 95 % "
-    "intervals."
+    "network <code>digits</code> was trained on seven ninths of the same images. Bands: 95 % intervals."
 )
 DETAILS = (
     "<p>Three things are called collapse. <em>Variance</em>: trace of the covariance of the outputs over that of the data. "

@@ -42,7 +42,7 @@ def draw(found: Measured) -> Figure:
     trade.set_xscale("log")
     trade.set_xlim(0.9, 22)
     _plain(trade, SCALES)
-    trade.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    trade.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u202f%"))
     trade.set(title="The price", xlabel="guidance scale", ylabel="share", ylim=(0.5, 1.12))
     return figure(canvas, ALT, CAPTION)
 
@@ -61,17 +61,17 @@ ALT = (
     "falls sooner, and the variance inside classes falls while more samples lie in their class."
 )
 CAPTION = (
-    "Left and middle: exact class probabilities of the states on the way (<code>fashion-mppca</code>, ten classes), means over "
-    "samples. Stronger guidance decides at higher noise, before there is anything to see. Time runs to the right. Right: more samples "
-    "lie in the class that was asked for, and the variance inside classes, as a share of that at guidance 1, falls. Bands: 95 % "
-    "intervals."
+    "First and second: exact class probabilities of the states on the way (<code>fashion-mppca</code>, ten classes), means over "
+    "samples; the noise falls to the right, as in sampling. Third: the share of samples in the class that was asked for, and the variance "
+    "inside classes, as a share of that at guidance 1. Bands: 95 % intervals."
 )
 DETAILS = (
-    "<p>Guidance of scale w replaces the prediction by d + w(d_class − d), with d that of the model without a class; w = 1 is the "
-    "conditional model. Euler’s method on karras grids from the same latents, every class as often. How sure the state is of its "
-    "class is the exact p(class | x) of the <em>unguided</em> model: by Bayes’ rule σ²∇log p(class | x) = d_class − d is what "
-    "guidance multiplies. A class is decided from the level on at which its probability stays above one half; the mean is "
-    "geometric.</p>"
+    "<p>Guidance of scale w (classifier-free: Ho and Salimans 2022, arXiv:2207.12598) replaces the prediction by d + w(d_class − d), "
+    "with d that of the model without a class; w = 1 is the conditional model. Euler’s method on karras grids from the same latents, "
+    "every class as often. How sure the state is of its class is the exact p(class | x) of the <em>unguided</em> model: by Bayes’ "
+    "rule σ²∇log p(class | x) = d_class − d is what guidance multiplies. A class is decided from the level on at which its "
+    "probability stays above one half; the mean is geometric. What guidance draws from is not p(x) p(class | x)<sup>w</sup>: that "
+    "tilt does not commute with adding noise (Bradley and Nakkiran 2024, arXiv:2408.09000).</p>"
     "<p>The network’s class probabilities at noise are not known, so it shows fidelity (by a classifier) and diversity only. A class "
     "stands in for a text here: what is said is about conditioning, not about language.</p>"
 )

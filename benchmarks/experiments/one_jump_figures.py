@@ -41,12 +41,12 @@ def curves(found: Found) -> Figure:
     _shares(right, found, "among", "samples that lie among the data, %")
     level(left, 100, "the data", 0.02)
     first = {name: rows[0] for name, rows in found.items()}
-    alt = "Two charts against the number of steps. Left: variance. Right: samples among the data. At one step: " + "; ".join(
+    alt = "Two charts against the number of steps. First: variance. Second: samples among the data. At one step: " + "; ".join(
         f"{name} {100 * row.spread.value:.1f} % and {100 * row.among.value:.0f} %" for name, row in first.items()
     )
     return figure(
-        canvas, alt, "One step is the jump to the prediction. Left: what it gives hardly varies, because all of it is the same mean. "
-        "Right: how many samples could pass for data. Bands are 95 % intervals.",
+        canvas, alt, "One step is the jump to the prediction. First: what it gives hardly varies, because all of it is the same mean. "
+        "Second: how many samples could pass for data. Bands are 95 % intervals.",
     )  # fmt: skip
 
 
@@ -79,13 +79,14 @@ def strips(model: str, rows: Sequence[Measured], png: Path | None = None) -> Fig
     axes.imshow(mosaic(rows), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_yticks([(i + 0.5) * _tile(rows) for i in range(len(rows))], [f"{row.steps} step{'s' * (row.steps > 1)}" for row in rows])
     axes.set_xticks([])
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelright=True)  # the right half may be seen alone
     axes.spines[:].set_visible(False)
     return figure(
         canvas,
         f"Ten samples of {model} from the same noise with {', '.join(str(row.steps) for row in rows)} steps: blurred and alike at first.",
         f"<code>{model}</code>: each column starts from the same noise. Top: the jump to the prediction.",
         png,
+        cut=0.5,
     )
 
 
@@ -123,6 +124,6 @@ def quality(found: Found) -> Figure:
     level(right, 1.0, "the data", 0.02)
     right.annotate("dotted: one step\nsolid: the most steps", (0.03, 0.06), xycoords="axes fraction", color=SOFT, fontsize=8.5)
     return figure(
-        canvas, "Left: the Fréchet distance falls with the number of steps. Right: one step lacks power at high spatial frequency.",
-        "Left: quality against steps. Right: blur, as a spectrum; the jump lacks the fine scales most, and the many steps bring them back.",
+        canvas, "First: the Fréchet distance falls with the number of steps. Second: one step lacks power at high spatial frequency.",
+        "First: quality against steps. Second: blur, as a spectrum; the jump lacks the fine scales most, and many steps bring them back.",
     )  # fmt: skip

@@ -8,6 +8,7 @@ from . import candidates_figures as figures
 from .base import Answer, Row, Verdict
 from .intervals import Interval
 from .shrinking import LEVELS, RISE, SHOWN, Measured, measure
+from .wording import percent
 
 ONE_LEFT, OFTEN = 1.5, 0.05
 """More candidates than this are more than one; a share of paths above this is more than an exception."""
@@ -35,11 +36,11 @@ def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
         return Verdict("refutes", f"More than one candidate is left at the lowest noise level: {numbers}.")
     if last.high > ONE_LEFT:
         return Verdict("inconclusive", f"Whether one candidate is left is open with so few samples: {numbers}.")
-    share = f"{rising.value:.0%} [{rising.low:.0%}, {rising.high:.0%}] of the paths"
+    share = f"{percent(rising)} of the paths"
     if rising.low > OFTEN:
         return Verdict(
             "refines",
-            f"On average the candidates always shrink, and one is left: {numbers}. But on {share} the number grows again somewhere "
+            f"On average the candidates shrink, and one is left: {numbers}. But on {share} the number grows again somewhere "
             f"(by more than {RISE:g} nats, seen at {len(LEVELS)} levels): a step may reopen what seemed decided. 95 % intervals.",
         )
     return Verdict("supports", f"The candidates shrink until one is left: {numbers}; it grows again on only {share}. 95 % intervals.")
@@ -50,9 +51,9 @@ def _table(found: Measured) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "σ": f"{level:.3g}",
-            "digits still possible": _brief(found.points.number(i)),
-            "mixture components": _brief(found.components.number(i)),
-            "classes": _brief(found.classes.number(i)),
+            "images still possible (digits-cloud)": _brief(found.points.number(i)),
+            "components (fashion-mppca)": _brief(found.components.number(i)),
+            "classes (fashion-mppca)": _brief(found.classes.number(i)),
             **{f"nats known, {name}": _nats(Interval.of(rows[place])) for name, rows in found.information.items()},
         }
         for place, (i, level) in enumerate(zip(places, SHOWN, strict=True))
@@ -65,7 +66,8 @@ def _brief(number: Interval) -> str:
 
 
 def _nats(known: Interval) -> str:
-    return f"{known.value:,.1f} ± {known.high - known.value:.1f}"
+    places = 0 if known.value > 100 else 1 if known.value > 9.95 else 2
+    return f"{known.value:,.{places}f} ± {known.half:.{places}f}"
 
 
 ROW = Row(

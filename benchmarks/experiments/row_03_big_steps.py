@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from . import big_steps_figures as figures
-from .base import Answer, Row, Verdict
+from .base import Answer, Kind, Row, Verdict
 from .big_steps import OPTIMAL, Losses, Measured, measure
 from .flagged import mark, note
-from .intervals import Interval
 from .single_steps import Transition
+from .wording import INTERVALS, listed, percent
 
 NEGLIGIBLE, MOSTLY, LOST = 0.01, 0.5, 1.0
 """Shares of a big step's loss that its shape may have to be called nothing, or most; nats below which a big step loses nothing."""
@@ -32,32 +32,30 @@ def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequen
         found: what grids lose, by name; the first and the optimal one are told.
     """
     shares = {name: steps[-1].share for name, steps in single.items()}
-    numbers = "; ".join(
-        f"{name}: {_of(steps[0])}, {_of(steps[-1])}, of which shape {_share(shares[name])}" for name, steps in single.items()
-    )
-    numbers += f". {_grids(found)} 95 % intervals."
+    lines = [
+        f"<code>{name}</code>: {_of(steps[0])}, {_of(steps[-1])}, {percent(shares[name])} of it by shape." for name, steps in single.items()
+    ]
+
+    def verdict(kind: Kind, text: str) -> Verdict:
+        return Verdict(kind, listed(f"{text}.", [*lines, f"{_grids(found)} {INTERVALS}"]))
+
     if all(steps[-1].total.high < LOST for steps in single.values()):
-        return Verdict("refutes", f"Even the big step loses next to nothing ({numbers})")
+        return verdict("refutes", "Even the big step loses next to nothing")
     if all(share.high < NEGLIGIBLE for share in shares.values()):
-        text = "The reverse step is a Gaussian at every size, so that nothing breaks but the assumed covariance"
-        return Verdict("refutes", f"{text} ({numbers})")
+        return verdict("refutes", "The reverse step is a Gaussian at every size, so that nothing breaks but the assumed covariance")
     if not all(steps[0].total.high < 0.2 * steps[-1].total.low for steps in single.values()):
-        return Verdict("inconclusive", f"Small and big steps are not told apart with so few samples ({numbers})")
+        return verdict("inconclusive", "Small and big steps are not told apart with so few samples")
     if all(share.low > MOSTLY for share in shares.values()):
-        return Verdict("supports", f"Big steps lose much more than small ones, and most of it because they are no Gaussians ({numbers})")
+        return verdict("supports", "Big steps lose much more than small ones, and most of it because they are no Gaussians")
     if all(share.high < MOSTLY for share in shares.values()):
         text = "Big steps do lose, but mostly by assuming the wrong covariance; that the true step is not Gaussian is the smaller part"
-        return Verdict("refines", f"{text} ({numbers})")
-    return Verdict("inconclusive", f"Big steps lose; whether by shape or by covariance differs or is open ({numbers})")
+        return verdict("refines", text)
+    return verdict("inconclusive", "Big steps lose; whether by shape or by covariance differs or is open")
 
 
 def _of(step: Transition) -> str:
     total = step.total
     return f"a step of ratio {step.ratio:g} loses {total.value:.3g} [{total.low:.3g}, {total.high:.3g}] nats"
-
-
-def _share(share: Interval) -> str:
-    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
 
 
 def _grids(found: Mapping[str, Sequence[Losses]]) -> str:

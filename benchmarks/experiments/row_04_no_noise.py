@@ -11,6 +11,7 @@ from .flagged import mark, note
 from .intervals import Interval
 from .no_noise import Measured, measure
 from .no_noise_figures import DETAILS, draw
+from .wording import brackets, half
 
 SLIGHT = 0.05
 """A difference in distance below this share of the variance of the data's features is none."""
@@ -21,8 +22,8 @@ def tell(found: Measured) -> Answer:
     table = pd.DataFrame(
         {
             "evaluations": found.counts,
-            **{f"distance to data, {name}{mark(found.flags)}": [written(one) for one in line] for name, line in found.quality.items()},
-            "euler less ddpm": [f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}]" for one in found.noise],
+            **{f"distance to data, {name}{mark(found.flags)}": [half(one) for one in line] for name, line in found.quality.items()},
+            "euler less ddpm": [brackets(one) for one in found.noise],
         }
     )
     verdict = judge(dict(zip(found.counts, found.noise, strict=True)), found.trade, found.variance)
@@ -42,9 +43,10 @@ def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdi
     helps = [steps for steps, one in noise.items() if one.high < 0]
     hurts = [steps for steps, one in noise.items() if one.low > 0]
     numbers = (
-        f"At {most} steps leaving out the noise changes the distance to the data by {last}; one step is farther than {most} by {trade}."
+        f"At {most} steps leaving out the noise changes the distance to the data by {last}, where their features have a variance of "
+        f"{scale:.3g}; one step is farther than {most} by {trade}. Where the interval tells, Euler’s method is nearer without noise at "
+        f"{_list(helps)} steps and farther at {_list(hurts)}."
     )
-    numbers += f" Euler’s method without noise is surely nearer at {_list(helps)} steps and surely farther at {_list(hurts)}."
     if last.low > slight:
         return Verdict("refutes", f"Noise is needed here. {numbers}")
     if last.high > slight:
@@ -54,13 +56,8 @@ def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdi
     return Verdict("supports", f"No noise is needed, and the trade-off remains. {numbers}")
 
 
-def written(one: Interval) -> str:
-    """A distance with its interval."""
-    return f"{one.value:.3g} ± {one.half:.2g}"
-
-
 def _list(steps: list[int]) -> str:
-    return ", ".join(map(str, steps)) or "no number"
+    return ", ".join(map(str, steps)) or "none"
 
 
 ROW = Row(

@@ -11,6 +11,7 @@ from .flagged import mark, note
 from .intervals import Interval
 from .one_step import CLOCKS, Measured, measure
 from .one_step_figures import DETAILS, draw
+from .wording import half
 
 NEGLIGIBLE = 0.01
 """A gap below this share of the variance of the features is none."""
@@ -21,8 +22,8 @@ def tell(found: Measured) -> Answer:
     columns: dict[str, object] = {"steps": found.counts}
     for clock in CLOCKS:
         name = f"distance to data, {clock}{mark(found.flags)}"
-        columns[name] = [f"{one.value:.3g} ± {one.half:.2g}" for one in found.distances[clock]]
-        columns[f"error on a Gaussian, {clock}"] = [f"{error:.1e}" for error in found.errors[clock]]
+        columns[name] = [half(one) for one in found.distances[clock]]
+        columns[f"error on a Gaussian, {clock}"] = [f"{error:.2g}" for error in found.errors[clock]]
     verdict = judge(found.gaps, found.variance, found.errors[CLOCKS[1]][0])
     return Answer(draw(found.counts, found.distances, found.errors), pd.DataFrame(columns), verdict, DETAILS + note(found.flags))
 
@@ -36,12 +37,14 @@ def judge(gaps: Mapping[str, Interval], scale: float, straight: float) -> Verdic
         straight: error of one step on an isotropic Gaussian in its own clock, relative to its standard deviation.
     """
     worst, best = max(gaps.values(), key=lambda one: one.value), min(gaps.values(), key=lambda one: one.value)
-    numbers = f"One step is farther from the data than fifty by {best}" + (f" to {worst}" if worst.value > 1.01 * best.value else "")
+    numbers = f"One step is farther from the data than fifty by {best}"
+    if worst.value > 1.01 * best.value:
+        numbers += f" in the better clock and by {worst} in the other"
     numbers += f", where the data’s features have a variance of {scale:.3g}."
     if best.high < NEGLIGIBLE * scale:
         return Verdict("supports", f"In the right clock, one step is as good as fifty here. {numbers}")
     if best.low > NEGLIGIBLE * scale:
-        true = f" It is true where paths are straight: on an isotropic Gaussian in its own clock one step errs by {straight:.0e} spreads."
+        true = f" It is true where paths are straight: on an isotropic Gaussian, in its own clock, one step errs by {straight:.0e} s.d."
         return Verdict("refutes", f"Adding no noise does not make one step enough. {numbers}{true}")
     return Verdict("inconclusive", f"These samples do not tell. {numbers}")
 

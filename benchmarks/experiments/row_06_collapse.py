@@ -11,28 +11,36 @@ from .base import Answer, Row, Verdict
 from .collapse import Measured, measure
 from .collapse_figures import DETAILS, draw
 from .intervals import Interval
+from .wording import brackets, percent
 
 BIG = 4
 """Up to so many steps of a whole run count as big ones."""
 KEPT = 0.9
 """A share of the variance or of the modes counts as lost below this."""
+FEW = 0.05
+"""Samples whose share of copies may be above this leave it open whether there are any."""
 
 
 def tell(found: Measured) -> Answer:
     """What is lost, what is missed and what is copied, against steps."""
-    table = pd.DataFrame(
-        {
-            "steps": found.counts,
-            **{f"variance kept, {name}": shares(line) for name, line in found.variance.items()},
-            **{f"modes kept, {name}": shares(line) for name, line in found.modes.items()},
-            **{f"copies, {name}": shares(line) for name, line in found.copies.items()},
-            "distinct outputs, digits-cloud": [f"{share:.1%}" for share in found.distinct["digits-cloud"]],
-        }
-    )
     few = [line.value for steps, line in zip(found.counts, found.copies["digits"], strict=True) if steps <= BIG]
     modes = found.modes.get("gmm-2d", [Interval(1, 1, 1)])
     verdict = judge(found.variance["gmm-2d"][0], modes[0], largest(few, found.samples["digits"]), LEVEL)
-    return Answer(draw(found.counts, found.variance, found.modes, found.copies), table, verdict, DETAILS)
+    return Answer(draw(found.counts, found.variance, found.modes, found.copies), _table(found), verdict, DETAILS, keys=2)
+
+
+def _table(found: Measured) -> pd.DataFrame:
+    shares = {"variance kept, %": found.variance, "modes kept, %": found.modes, "near-copies, %": found.copies}
+    return pd.DataFrame(
+        {
+            "model": name,
+            "steps": steps,
+            **{what: brackets(lines[name][place] if name in lines else None, 100) for what, lines in shares.items()},
+            "distinct outputs, %": f"{100 * found.distinct[name][place]:.1f}",
+        }
+        for name in found.samples
+        for place, steps in enumerate(found.counts)
+    )
 
 
 def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -> Verdict:
@@ -46,10 +54,12 @@ def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -
     """
     lost, merged, copied = variance.high < KEPT, modes.high < KEPT, copies.low > fresh
     numbers = (
-        f"One step keeps {percent(variance)} of the variance and {percent(modes)} of the modes; of the outputs of at most {BIG} steps "
-        f"{percent(copies)} are near-copies of training images, where unseen data have {fresh:.0%}. "
-        "The last is the largest share of those numbers of steps, and its interval holds for all of them at once."
+        f"One step on <code>gmm-2d</code> keeps {percent(variance)} of the variance and {percent(modes)} of the modes. Of the "
+        f"outputs of the network <code>digits</code> after at most {BIG} steps {percent(copies)} are near-copies of training images, where "
+        f"unseen images have {fresh:.0%}. 95 % intervals; the last is of the largest share among those numbers of steps, and holds for all."
     )
+    if not copied and copies.high > FEW:
+        return Verdict("inconclusive", f"Whether training images are copied is open with so few samples. {numbers}")
     if (lost or merged) and copied:
         return Verdict("supports", f"Collapse and memorisation go together here. {numbers}")
     if lost or merged:
@@ -67,16 +77,6 @@ def largest(shares: Sequence[float], n: int) -> Interval:
     """
     hits = round(max(shares) * n)
     return Interval(hits / n, *binomial_interval(hits, n, 1 - (1 - CONFIDENCE) / len(shares)))
-
-
-def percent(one: Interval) -> str:
-    """An interval of a share in words."""
-    return f"{one.value:.1%} (95 % interval {one.low:.1%} to {one.high:.1%})"
-
-
-def shares(line: Sequence[Interval]) -> list[str]:
-    """Shares with half their intervals."""
-    return [f"{one.value:.1%} ± {one.half:.1%}" for one in line]
 
 
 ROW = Row(

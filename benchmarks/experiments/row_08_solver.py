@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from .base import Answer, Row, Verdict
 from .intervals import Interval
 from .solver import Line, measure
 from .solver_figures import DETAILS, draw
+from .wording import INTERVALS
 
 WITHIN = 0.25
 """An order is confirmed within this."""
@@ -25,7 +27,7 @@ def tell(lines: list[Line]) -> Answer:
             "order": [line.order for line in lines],
             "measured order": [f"{line.slope.value:.2f} [{line.slope.low:.2f}, {line.slope.high:.2f}]" for line in lines],
             **{f"error at {count} steps": [f"{line.errors[place]:.1e}" for line in lines] for place, count in enumerate(steps)},
-            "evaluations for 1e-3": [f"{needed(line, 1e-3):.0f}" for line in lines],
+            "evaluations for 10⁻³": [number(needed(line, 1e-3)) for line in lines],
         }
     )
     return Answer(draw(lines), table, judge([(line.name, line.order, line.slope) for line in lines]), DETAILS)
@@ -42,11 +44,12 @@ def judge(orders: Sequence[tuple[str, int, Interval]]) -> Verdict:
     measured = ", ".join(f"{name} {slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}] of {order}" for name, order, slope in orders)
     if len(right) == len(orders):
         return Verdict(
-            "supports", f"Every method shows its order within {WITHIN}, the worst being off by {max(off.values()):.2f}: {measured}."
+            "supports",
+            f"Every method shows its order within {WITHIN}, the worst being off by {max(off.values()):.2f}: {measured}. {INTERVALS}",
         )
     if not right:
-        return Verdict("refutes", f"No method shows its order within {WITHIN}: {measured}.")
-    return Verdict("refines", f"{len(right)} of {len(orders)} methods show their order within {WITHIN}: {measured}.")
+        return Verdict("refutes", f"No method shows its order within {WITHIN}: {measured}. {INTERVALS}")
+    return Verdict("refines", f"{len(right)} of {len(orders)} methods show their order within {WITHIN}: {measured}. {INTERVALS}")
 
 
 def needed(line: Line, error: float) -> float:
@@ -55,6 +58,11 @@ def needed(line: Line, error: float) -> float:
     if not falling[-1] <= error <= falling[0]:
         return float("nan")
     return float(np.exp(np.interp(-np.log(error), -np.log(falling), np.log(line.evaluations))))
+
+
+def number(evaluations: float) -> str:
+    """A number of evaluations; a dash for NaN."""
+    return "–" if math.isnan(evaluations) else f"{evaluations:.0f}"
 
 
 ROW = Row(

@@ -11,6 +11,7 @@ from .base import Answer, Row, Verdict
 from .guidance_figures import DETAILS, draw
 from .guiding import SCALES, Measured, measure
 from .intervals import Interval
+from .wording import brackets, percent
 
 
 def tell(found: Measured) -> Answer:
@@ -18,15 +19,15 @@ def tell(found: Measured) -> Answer:
     table = pd.DataFrame(
         [
             {
-                "model": name, "guidance": f"{scale:g}", "in its class": f"{one.fidelity.value:.1%}",
-                "variance inside classes, of guidance 1": f"{one.variance.value:.0%}",
-                "class decided at σ": written(found.decided[scale]) if name == "fashion-mppca" else "",
+                "model": name, "guidance": f"{scale:g}", "in its class": percent(one.fidelity),
+                "variance inside classes, of that at guidance 1": percent(one.variance),
+                "class decided at σ": brackets(found.decided[scale]) if name == "fashion-mppca" else "–",
             }
             for name, outcomes in found.outcomes.items() for scale, one in outcomes.items()
         ]
     )  # fmt: skip
     strongest = found.outcomes["fashion-mppca"][SCALES[-1]]
-    return Answer(draw(found), table, judge(found.earlier, found.dropped, found.decided, strongest.variance), DETAILS)
+    return Answer(draw(found), table, judge(found.earlier, found.dropped, found.decided, strongest.variance), DETAILS, keys=2)
 
 
 def judge(earlier: Interval, dropped: float, decided: Mapping[float, Interval], variance: Interval) -> Verdict:
@@ -40,11 +41,11 @@ def judge(earlier: Interval, dropped: float, decided: Mapping[float, Interval], 
     """
     if not math.isfinite(earlier.value):
         return Verdict("refutes", "The state never tells the class, with guidance or without: there is nothing to be convinced of.")
-    levels = ", ".join(f"σ = {one.value:.2g} [{one.low:.2g}, {one.high:.2g}] at guidance {scale:g}" for scale, one in decided.items())
+    levels = ", ".join(f"σ = {brackets(one)} at guidance {scale:g}" for scale, one in decided.items())
     numbers = (
-        f"The class is decided at {levels}. From the same latents it is a factor of {earlier.value:.2f} [{earlier.low:.2f}, "
-        f"{earlier.high:.2f}], without the {dropped:.1%} that stay undecided in either run. Inside a class, {variance.value:.0%} "
-        f"[{variance.low:.0%}, {variance.high:.0%}] of the variance is left at the strongest."
+        f"The class is decided at {levels}. From the same latents it is a factor of {brackets(earlier)}, without the {dropped:.1%} that "
+        f"stay undecided in either run. Inside a class, {percent(variance)} of the variance "
+        "is left at the strongest. 95 % intervals."
     )
     if earlier.low > 1 and variance.high < 1:
         return Verdict("supports", f"Guidance decides earlier, and pays with diversity. {numbers}")
@@ -53,11 +54,6 @@ def judge(earlier: Interval, dropped: float, decided: Mapping[float, Interval], 
     if earlier.high < 1 + 1e-9:
         return Verdict("refutes", f"Guidance does not decide earlier. {numbers}")
     return Verdict("inconclusive", f"These samples do not tell. {numbers}")
-
-
-def written(one: Interval) -> str:
-    """A level with its interval."""
-    return f"{one.value:.2g} [{one.low:.2g}, {one.high:.2g}]"
 
 
 ROW = Row(

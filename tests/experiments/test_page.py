@@ -75,9 +75,19 @@ def test_panels_beside_each_other_come_apart_on_narrow_screens():
         assert "part" not in figure(canvas, "whole", "").svg
 
 
-def test_negative_numbers_have_a_minus_sign():
+def test_a_grid_of_pictures_is_cut_in_two_at_one_scale():
+    svg = figure(panels(7, down=2)[0], "maps", "", cut=4 / 7).svg
+    found = re.findall(r'class="part" viewBox="([\d.-]+) 0 ([\d.]+) [^"]*" style="--w: (\d+)px; max-width: ([\d.]+)%"', svg)
+    (left, width, _, full), (middle, rest, _, share) = [[float(number) for number in part] for part in found]
+    assert left + width == pytest.approx(middle, abs=0.2)
+    assert full == 100
+    assert share == pytest.approx(100 * rest / width, abs=0.2)
+
+
+def test_numbers_are_typeset():
     assert page._cell(-0.5) == "−0.5"
-    assert page._cell("-1 [-2, 3e-14] by row-1 --fast") == "−1 [−2, 3e-14] by row-1 --fast"
+    assert page._cell("-1 [-2, 3.5e-14] by row-1 --fast") == "−1 [−2, 3.5×10⁻¹⁴] by row-1 --fast"
+    assert page._cell("2 % [1%, 3%], a2e-1") == "2\u202f% [1\u202f%, 3\u202f%], a2e-1"
 
 
 def test_an_answer_is_measured_once_and_comes_back_whole(tmp_path):
