@@ -56,7 +56,7 @@ DETAILS = (
     "<code>fashion</code> as a classifier sees them) over that of the data. <em>Memorisation</em>: a mean of images is near to many "
     "of them, so that a small distance proves nothing. What tells a copy is that the nearest training image is much nearer than the "
     "second; the threshold on d₁/d₂ is the 1 % quantile over images that were held out. Intervals are bootstrapped over the samples, "
-    "or Clopper and Pearson's for copies.</p>"
+    "or Clopper and Pearson’s for copies; one of no width says that all samples lie in the same mode.</p>"
     "<p>At one step a network's output is not quite the mean of the data: its error at the largest noise level leaves it some "
     "variance.</p>"
 )

@@ -13,6 +13,7 @@ from ...models.guidance import ClassifierFree
 from ...samplers import integrate, make
 from ...samplers.base import GridSampler
 from ..batch import latents
+from ..metrics.memorisation import binomial_interval
 from .deciding import Course, Run, ahead, convinced, decision, middle, undecided
 from .effort import Effort
 from .generating import BATCH, exact_model, grid_of
@@ -96,8 +97,8 @@ def follow(model: Denoiser, scale: float, n: int, steps: int) -> Run:
 
 def fidelity(run: Run) -> Interval:
     """Share of the samples that lie in their class."""
-    hits = run.own.double().numpy()
-    return bootstrap(lambda rows: float(hits[rows].mean()), len(hits))
+    hits, n = int(run.own.sum()), len(run.own)
+    return Interval(hits / n, *binomial_interval(hits, n))
 
 
 def diversity(run: Run, plain: Run) -> Interval:

@@ -29,7 +29,7 @@ def draw(found: Measured) -> Figure:
     for order, (name, (colour, marker)) in enumerate(QUIET.items(), 1):
         ends.plot(fine, errors[name], color=colour, marker=marker)
         beside(ends, fine[-1], errors[name][-1], f"{name}, order {order}", colour, 6 if order == 2 else -2)
-    ends.set(title="Error without noise", ylabel="median distance to the exact end (s.d. of the data)", yscale="log")
+    ends.set(title="Error without noise", ylabel="median distance to the exact end (s.d.)", yscale="log")
     return figure(canvas, ALT, CAPTION)
 
 

@@ -23,7 +23,7 @@ from .spread import total_variance
 
 COUNTS, FAST = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), (1, 2, 5, 10, 20, 50)
 FEW, MANY = 1, 50
-CLOCKS = ("clock σ", "clock √(v + σ²)")
+CLOCKS = ("clock σ", "clock √(v+σ²)")
 
 
 class Measured(NamedTuple):

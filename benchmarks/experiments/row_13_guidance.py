@@ -19,8 +19,8 @@ def tell(found: Measured) -> Answer:
     table = pd.DataFrame(
         [
             {
-                "model": name, "guidance": f"{scale:g}", "in its class": percent(one.fidelity),
-                "variance inside classes, of that at guidance 1": percent(one.variance),
+                "model": name, "guidance": f"{scale:g}", "in its class, %": brackets(one.fidelity, 100),
+                "variance inside classes, % of guidance 1": "100" if scale == SCALES[0] else brackets(one.variance, 100),
                 "class decided at σ": brackets(found.decided[scale]) if name == "fashion-mppca" else "–",
             }
             for name, outcomes in found.outcomes.items() for scale, one in outcomes.items()
