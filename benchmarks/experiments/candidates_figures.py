@@ -9,13 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .base import Figure
-from .charting import beside, level
+from .charting import apart, beside, level
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
 from .shrinking import Measured, Paths
 
 SINGLE = 12
 """Paths that are drawn one by one."""
-NUDGES = {"fashion-mppca": 4, "fashion": -6, "digits-cloud": -9}
 
 
 @styled
@@ -31,15 +30,17 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     _mean(middle, found.classes, ORANGE, "classes", below=True)
     middle.set_title("Which garment?")
     middle.set_ylabel("still possible (effective number)")
+    names = []
     for (name, rows), colour in zip(found.information.items(), (BLUE, ORANGE, GREEN), strict=False):
         right.plot(shown, [max(row.value, 1e-3) for row in rows], color=colour, marker="o", markersize=3.5)
-        beside(right, shown[-1], rows[-1].value, name, colour, NUDGES.get(name, 0))
+        names.append(beside(right, shown[-1], rows[-1].value, name, colour, -9 if name == "digits-cloud" else 0))  # below the dashed line
     level(right, found.points.most, "log N", 0.02)
     right.set_title("What is known")
     right.set_ylabel("information about the image (nats)")
     for axes, room in ((left, 1.0), (middle, 1.0), (right, 60.0)):
         _noise_axis(axes, shown, room)
     right.set_ylim(1e-3, 1e4)
+    apart(right, names)
     first, last = found.points.number(0).value, found.points.number(-1).value
     return figure(
         canvas,

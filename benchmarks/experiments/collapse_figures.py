@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from ..metrics.memorisation import LEVEL
 from .base import Figure
-from .charting import curve, level, step_axis
+from .charting import apart, curve, level, step_axis
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, figure, panels, styled
 from .intervals import Interval
 
@@ -24,9 +24,9 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
     titles = ("Variance kept", "Modes kept", "Copies of training images")
     for one, title, lines in zip(axes, titles, (variance, modes, copies), strict=True):
         step_axis(one, counts, "steps", room=6)
-        for name, line in lines.items():
-            curve(one, counts, line, COLOURS[name], name, MARKERS[name], NUDGES.get((title, name), 0))
+        names = [curve(one, counts, line, COLOURS[name], name, MARKERS[name], NUDGES.get((title, name), 0)) for name, line in lines.items()]
         one.set(title=title, ylim=(-0.05, 1.12))
+        apart(one, names)
         one.tick_params(labelleft=True)  # a panel may be seen alone
     axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u202f%"))
     axes[0].set_ylabel("share")
@@ -34,12 +34,8 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
     return figure(canvas, ALT, CAPTION)
 
 
-NUDGES = {
-    ("Variance kept", "digits-cloud"): 4, ("Variance kept", "fashion"): 3, ("Variance kept", "digits"): -4,
-    ("Variance kept", "gmm-2d"): -11, ("Modes kept", "gmm-2d"): 6, ("Modes kept", "fashion"): -6,
-    ("Copies of training images", "digits"): 8,
-}  # fmt: skip
-"""Points by which names are moved so that they do not overlap."""
+NUDGES = {("Copies of training images", "digits"): 8}
+"""Points by which names are moved away from lines."""
 ALT = (
     "Three charts over 1 to 32 steps. Variance and modes rise from near nothing to near all. Copies: the cloud jumps from none to all "
     "after one step, the network stays at none."

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from .base import Figure
-from .charting import beside
+from .charting import apart, beside
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
 from .guiding import SCALES, Measured
 
@@ -33,17 +33,19 @@ def draw(found: Measured) -> Figure:
     left.legend(frameon=False, loc="upper right", handlelength=1.5)
     sure.set(title="Conviction", ylabel="probability of the class, given the state", ylim=(0, 1.05))
     left.set(title="Classes left", ylabel="effective number of classes", ylim=(0.9, None))
+    names = []
     for (name, runs), line in zip(found.outcomes.items(), ("-", "--"), strict=True):
         for place, (what, colour) in enumerate((("in the class", GREEN), ("variance", PURPLE))):
             values = [one[place] for one in runs.values()]
             trade.plot(SCALES, [one.value for one in values], line, color=colour, marker="os"[place])
             trade.fill_between(SCALES, [one.low for one in values], [one.high for one in values], color=colour, alpha=0.15, lw=0)
-            beside(trade, SCALES[-1], values[-1].value, f"{what},\n{name}", colour, NUDGES.get((name, what), 0))
+            names.append(beside(trade, SCALES[-1], values[-1].value, f"{what},\n{name}", colour))
     trade.set_xscale("log")
     trade.set_xlim(0.9, 22)
     _plain(trade, SCALES)
     trade.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u202f%"))
     trade.set(title="The price", xlabel="guidance scale", ylabel="share", ylim=(0.5, 1.12))
+    apart(trade, names, 24)
     return figure(canvas, ALT, CAPTION)
 
 
@@ -54,8 +56,6 @@ def _plain(axes: Axes, ticks: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-NUDGES = {("fashion-mppca", "in the class"): 15, ("fashion", "in the class"): -9}
-"""Points by which names are moved so that they do not overlap."""
 ALT = (
     "Three charts. With stronger guidance the probability of the class rises at higher noise, the number of classes that are left "
     "falls sooner, and the variance inside classes falls while more samples lie in their class."

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .base import Figure
-from .charting import beside, curve
+from .charting import apart, beside, curve
 from .drawing import BLUE, ORANGE, SOFT, figure, panels, styled
 from .intervals import Interval
 
-LOOKS = {"exact": (BLUE, "o", 6), "network": (ORANGE, "s", -6)}
+LOOKS = {"exact": (BLUE, "o"), "network": (ORANGE, "s")}
 EVEN = 11.4
 """Radius of a pixel that depends on all of a 28 × 28 image alike: the root mean square distance to the centre."""
 
@@ -22,8 +22,7 @@ def draw(levels: Sequence[float], radii: Mapping[str, Sequence[Interval]]) -> Fi
     """Radius against the noise level."""
     canvas, (axes,) = panels(1, 320, width=480)
     axes.set_xscale("log")
-    for name, (colour, marker, nudge) in LOOKS.items():
-        curve(axes, levels, radii[name], colour, f"{name}", marker, nudge)
+    names = [curve(axes, levels, radii[name], colour, name, marker) for name, (colour, marker) in LOOKS.items()]
     axes.axhline(EVEN, color=SOFT, lw=0.9, ls=(0, (5, 3)))
     beside(axes, levels[0], EVEN + 0.5, "the whole image alike", SOFT)
     axes.xaxis.set_major_locator(FixedLocator(list(levels)))
@@ -31,6 +30,7 @@ def draw(levels: Sequence[float], radii: Mapping[str, Sequence[Interval]]) -> Fi
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set(xlabel="noise level σ (the data range from −1 to 1)", ylabel="receptive radius (pixels)", ylim=(0, EVEN + 1.4))
     axes.set_xlim(levels[0] / 1.2, levels[-1] * 2.2)
+    apart(axes, names)
     axes.set_title("How far the centre pixel looks")
     ends = "; ".join(f"{name} from {line[0].value:.1f} to {line[-1].value:.1f} pixels" for name, line in radii.items())
     return figure(canvas, f"The receptive radius from σ = {levels[0]:g} to {levels[-1]:g}: {ends}.", CAPTION)

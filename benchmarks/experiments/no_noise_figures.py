@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import Figure
-from .charting import beside, curve, level, step_axis
+from .charting import apart, beside, curve, level, step_axis
 from .drawing import BLUE, GREEN, ORANGE, RED, figure, panels, styled
 from .no_noise import Measured
 
@@ -26,10 +26,12 @@ def draw(found: Measured) -> Figure:
     level(images, 0, "the data")
     images.set(title="Quality at equal evaluations", ylabel="Fréchet distance to the data (features²)")
     step_axis(ends, fine, room=40)
+    names = []
     for order, (name, (colour, marker)) in enumerate(QUIET.items(), 1):
         ends.plot(fine, errors[name], color=colour, marker=marker)
-        beside(ends, fine[-1], errors[name][-1], f"{name}, order {order}", colour, 6 if order == 2 else -2)
+        names.append(beside(ends, fine[-1], errors[name][-1], f"{name}, order {order}", colour))
     ends.set(title="Error without noise", ylabel="median distance to the exact end (s.d.)", yscale="log")
+    apart(ends, names)
     return figure(canvas, ALT, CAPTION)
 
 

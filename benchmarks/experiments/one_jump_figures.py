@@ -9,14 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from ...results.figures.labels import spread
 from .base import Figure
-from .charting import beside, curve, level, step_axis
+from .charting import apart, beside, curve, level, step_axis
 from .drawing import BLUE, GREEN, ORANGE, SOFT, figure, panels, styled
 from .intervals import Interval
 from .one_jump import Found, Measured
 
 COLOURS, MARKERS = (ORANGE, BLUE, GREEN), ("o", "s", "^")
+LEAST = 1e-4
+"""Share of a distance that is drawn as none."""
 
 DETAILS = """\
 <p>Each sample starts from the same noise at σ = 80 whatever the number of steps. The sampler is Euler’s method on the probability flow
@@ -51,12 +52,13 @@ def curves(found: Found) -> Figure:
 
 
 def _shares(axes: Axes, found: Found, what: str, name: str) -> None:
-    ends = [100 * getattr(rows[-1], what).value for rows in found.values()]
-    for (model, rows), colour, marker, end, place in zip(found.items(), COLOURS, MARKERS, ends, spread(ends, 7, 0, 118), strict=False):
+    names = []
+    for (model, rows), colour, marker in zip(found.items(), COLOURS, MARKERS, strict=False):
         percent = [Interval(*(100 * bound for bound in one)) for one in (getattr(row, what) for row in rows)]
-        curve(axes, [row.steps for row in rows], percent, colour, model, marker, nudge=1.6 * (place - end))
+        names.append(curve(axes, [row.steps for row in rows], percent, colour, model, marker))
     _steps(axes, found)
     axes.set_ylim(-4, 118)
+    apart(axes, names)
     axes.set_ylabel(name)
 
 
@@ -104,26 +106,30 @@ def _tile(rows: Sequence[Measured]) -> int:
 def quality(found: Found) -> Figure:
     """Distance to converged samples over that of the jump; and the spectrum of the jump and of the most steps, over the data's."""
     canvas, (left, right) = panels(2, 330)
+    names = []
     for (model, rows), colour, marker in zip(found.items(), COLOURS, MARKERS, strict=False):
         known = [(row.steps, row.to_converged) for row in rows if row.to_converged]
         if known:
-            share = [Interval(*(max(end / known[0][1].value, 1e-5) for end in one)) for _, one in known]
-            curve(left, [steps for steps, _ in known], share, colour, model, marker)
+            share = [Interval(*(max(end / known[0][1].value, LEAST) for end in one)) for _, one in known]
+            curve(left, [steps for steps, _ in known], share, colour, "", marker)
+            left.plot([], [], color=colour, marker=marker, label=model)
         if len(rows[0].spectrum):
             for row, dash in ((rows[0], ":"), (rows[-1], "-")):
                 right.plot(range(1, len(row.spectrum) + 1), row.spectrum, color=colour, ls=dash)
-            beside(right, len(rows[0].spectrum), rows[0].spectrum[-1], model, colour)
+            names.append(beside(right, len(rows[0].spectrum), rows[0].spectrum[-1], model, colour))
     _steps(left, found)
     left.set_yscale("log")
-    left.set_ylim(1e-4, 2)
+    left.set_ylim(LEAST, 2)
+    left.legend(frameon=False, loc="lower left", handlelength=1.5)
     left.set_ylabel("Fréchet distance to converged samples,\nover that of one step")
     step_axis(right, (1, 2, 5, 10), "spatial frequency (cycles an image)", 6)
     right.set_yscale("log")
+    apart(right, names)
     right.set_ylabel("power, over the data’s")
     right.grid(axis="y")
     level(right, 1.0, "the data", 0.02)
     right.annotate("dotted: one step\nsolid: the most steps", (0.03, 0.06), xycoords="axes fraction", color=SOFT, fontsize=8.5)
     return figure(
         canvas, "First: the Fréchet distance falls with the number of steps. Second: one step lacks power at high spatial frequency.",
-        "First: quality against steps. Second: blur, as a spectrum; the jump lacks the fine scales most, and many steps bring them back.",
+        "First: quality, down to 10⁻⁴. Second: blur, as a spectrum: the jump lacks the fine scales most; many steps bring them back.",
     )  # fmt: skip

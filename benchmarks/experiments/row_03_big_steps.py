@@ -88,7 +88,7 @@ def _table(found: Mapping[str, Sequence[Losses]], mark: str) -> pd.DataFrame:
     frame = pd.DataFrame(columns)
     for grid, rows in found.items():
         frame[f"{grid}, nats"] = [f"{one.nats.value:,.0f}" for one in rows]
-        frame[f"{grid}, FID proxy{mark}"] = ["–" if one.quality is None else f"{one.quality.value:.1f}" for one in rows]
+        frame[f"{grid}, FID proxy{mark}"] = ["–" if one.quality is None else f"{round(one.quality.value, 1) + 0.0:.1f}" for one in rows]
     return frame
 
 

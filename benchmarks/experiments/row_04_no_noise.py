@@ -45,7 +45,7 @@ def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdi
     numbers = (
         f"At {most} steps leaving out the noise changes the distance to the data by {last}, where their features have a variance of "
         f"{scale:.3g}; one step is farther than {most} by {trade}. Where the interval tells, Euler’s method is nearer without noise at "
-        f"{_list(helps)} steps and farther at {_list(hurts)}."
+        f"{_list(helps)} and farther at {_list(hurts)}."
     )
     if last.low > slight:
         return Verdict("refutes", f"Noise is needed here. {numbers}")
@@ -57,7 +57,7 @@ def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdi
 
 
 def _list(steps: list[int]) -> str:
-    return ", ".join(map(str, steps)) or "none"
+    return ", ".join(map(str, steps)) + " steps" if steps else "no number of steps"
 
 
 ROW = Row(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
+from matplotlib.text import Annotation
+
 from .base import Figure
-from .charting import beside
+from .charting import apart, beside
 from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, YELLOW, figure, panels, styled
 from .solver import Line
 
@@ -19,26 +22,28 @@ LOOKS = {
 def draw(lines: Sequence[Line]) -> Figure:
     """Error against evaluations, and against seconds."""
     canvas, (counts, clock) = panels(2, 360, sharey=True)
+    names: dict[Axes, list[Annotation]] = {counts: [], clock: []}
     for line in lines:
         colour, marker = LOOKS[line.name]
         milliseconds = [1000 * second for second in line.seconds]
         counts.loglog(line.evaluations, line.errors, color=colour, marker=marker)
         clock.loglog(milliseconds, line.errors, color=colour, marker=marker)
         name = f"{line.name}: {line.slope.value:.2f}"
-        beside(counts, line.evaluations[-1], line.errors[-1], name, colour, NUDGES.get(line.name, 0))
-        beside(clock, milliseconds[-1], line.errors[-1], line.name, colour, NUDGES.get(line.name, 0))
+        names[counts].append(beside(counts, line.evaluations[-1], line.errors[-1], name, colour, NUDGES.get(line.name, 0)))
+        names[clock].append(beside(clock, milliseconds[-1], line.errors[-1], line.name, colour, NUDGES.get(line.name, 0)))
     for axes, room in ((counts, 12), (clock, 10)):
         low, high = axes.get_xlim()
         axes.set_xlim(low, high * room)
         axes.grid(axis="y")
         axes.tick_params(labelleft=True)  # a panel may be seen alone
+        apart(axes, names[axes])
     counts.set(title="Error and measured order", xlabel="network evaluations a sample", ylabel="median error of a dimension (data units)")
     clock.set(title="Error and time", xlabel="milliseconds a sample, one core")
     return figure(canvas, ALT + ", ".join(f"{line.slope.value:.1f} ({line.name})" for line in lines), CAPTION)
 
 
-NUDGES = {"heun": 6, "dpmpp_2m": -6, "dpm_solver_3m": 7}
-"""Points by which names are moved so that they do not overlap."""
+NUDGES = {"dpm_solver_3m": 7}
+"""Points by which names are moved away from lines."""
 ALT = "Two log-log charts of the error of each method, against evaluations and against time. The slopes are "
 CAPTION = (
     "Distance to the exact solution of the probability-flow equation on a mixture of Gaussians in 64 dimensions "

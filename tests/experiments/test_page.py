@@ -1,13 +1,14 @@
 """The page of the answer, its command, and answers on disk."""
 
 import re
+from itertools import pairwise
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.experiments import page, run, store
+from samplerbench.benchmarks.experiments import charting, page, run, store
 from samplerbench.benchmarks.experiments.base import Answer, Row, Verdict, rows
 from samplerbench.benchmarks.experiments.drawing import THEME, figure, panels
 from samplerbench.benchmarks.experiments.effort import Effort
@@ -84,6 +85,19 @@ def test_a_grid_of_pictures_is_cut_in_two_at_one_scale():
     assert share == pytest.approx(100 * rest / width, abs=0.2)
 
 
+@pytest.mark.parametrize(
+    ("counts", "ticks"),
+    [
+        ((1, 4, 16, 64), [1, 4, 16, 64]),
+        ((1, 2, 5, 10, 20, 50, 100, 200), [1, 10, 100]),
+        ((1, 2, 4, 8, 16, 32, 64, 128), [1, 4, 16, 64]),
+        ((1.1, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0), [1.1, 1.6, 3.0, 10.0]),
+    ],
+)
+def test_an_axis_of_steps_has_ticks_that_can_be_read(counts, ticks):
+    assert charting._ticks(counts) == ticks
+
+
 def test_numbers_are_typeset():
     assert page._cell(-0.5) == "−0.5"
     assert page._cell("-1 [-2, 3.5e-14] by row-1 --fast") == "−1 [−2, 3.5×10⁻¹⁴] by row-1 --fast"
@@ -149,3 +163,17 @@ def test_a_mistake_is_one_sentence(tmp_path, options, sentence):
     result = CliRunner().invoke(app, ["explain", "--out", str(tmp_path), *options])
     assert result.exit_code != 0
     assert sentence in str(result.exception)
+
+
+def test_names_are_moved_apart_and_stay_in_their_axes():
+    _, (axes,) = panels(1, 300)
+    axes.set_yscale("log")
+    axes.set_ylim(1, 1e3)
+    names = [charting.beside(axes, 1, y, str(y)) for y in (2.0, 2.0, 2.1, 900.0)]
+    charting.apart(axes, names)
+    scale = 72 / axes.figure.dpi
+    places = [axes.transData.transform(name.xy)[1] * scale + name.xyann[1] for name in names]
+    assert all(upper - lower > 10.9 for lower, upper in pairwise(places))
+    assert axes.bbox.y0 * scale <= places[0]
+    assert places[-1] <= axes.bbox.y1 * scale
+    assert names[-1].xyann[1] == pytest.approx(0, abs=1e-6)

@@ -37,7 +37,7 @@ def test_row_4(last, trade, kind):
 
 def test_row_4_names_the_steps_at_which_noise_helps_and_hurts():
     sentence = row_04_no_noise.judge({1: about(0), 5: about(-8), 10: about(6), 50: about(0)}, about(100), 10.0).sentence
-    assert "nearer without noise at 5 steps and farther at 10" in sentence
+    assert "nearer without noise at 5 steps and farther at 10 steps" in sentence
 
 
 @pytest.mark.parametrize(
