@@ -58,7 +58,7 @@ def _typed(kind: Any, plain: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if origin is np.ndarray:
         return arrays[plain]
     if not isinstance(plain, list):
-        return origin(plain)  # JSON may have written a float without its point
+        return origin(plain)  # an int may stand where a float is declared
     if issubclass(origin, Mapping):
         return {_typed(inner[0], key, arrays): _typed(inner[1], item, arrays) for key, item in plain}
     if inner:

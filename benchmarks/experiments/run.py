@@ -1,4 +1,4 @@
-"""Measures rows, several at a time, each in a process of its own with one thread."""
+"""Answers of rows, several measured at a time, each in a process of its own with one thread."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Plan:
 
     Attributes:
         name: of the effort.
-        out: folder of answers.
+        out: folder of measurements.
         replace: names of models, and of those that stand in for them.
     """
 
