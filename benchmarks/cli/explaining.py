@@ -18,7 +18,7 @@ HOME = Path("results") / "runs" / "explain"
 def explain(
     rows: Annotated[str | None, typer.Option("--rows", help="Rows to measure, such as 1,3; all by default.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Fewer samples and steps: three minutes on two cores.")] = False,
-    out: Annotated[Path, typer.Option("--out", help="Where answers are kept, and the page goes (why-steps.html).")] = HOME,
+    out: Annotated[Path, typer.Option("--out", help="Where measurements are kept, and the page goes (in fast/ or full/).")] = HOME,
     replace: Annotated[list[str] | None, typer.Option("--replace", help="NAME=OTHER: measure model OTHER in place of NAME.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Rows that are measured at a time.")] = os.cpu_count() or 1,
 ) -> None:

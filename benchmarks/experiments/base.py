@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, Literal, TypeVar
 
 import pandas as pd
 
-from ...models import Denoiser, make_model
+from .effort import Effort
 
 Kind = Literal["supports", "refines", "refutes", "inconclusive"]
-FAST_SHARE, FAST_LEAST = 8, 64
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,11 @@ class Answer:
 
     Attributes:
         figure: the figure.
-        table: a small table; its index is shown only if it has a name.
+        table: a small table.
         verdict: computed from the measurement.
         details: how it was measured, derivations and limits, as HTML; it is folded away.
         images: further figures.
+        keys: how many columns of the table, from the left, say what a line is of; the others are what was found.
     """
 
     figure: Figure
@@ -63,66 +64,37 @@ class Answer:
     verdict: Verdict
     details: str
     images: tuple[Figure, ...] = ()
+    keys: int = 1
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How much to measure, and on what.
+class Row(Generic[M]):
+    """One question, in two halves: what is measured takes minutes and is kept on disk; what is told of it takes a second, and is not.
 
-    Attributes:
-        name: ``fast`` or ``full``.
-        out: folder where answers are kept, so that an interrupted run goes on where it was; None keeps nothing.
-        models: models that stand in for the built-in ones, by the name that they replace.
-
-    Raises:
-        ValueError: another name.
-    """
-
-    name: Literal["fast", "full"] = "full"
-    out: Path | None = None
-    models: Mapping[str, Denoiser] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.name not in ("fast", "full"):
-            raise ValueError(f"the effort is 'fast' or 'full', not {self.name!r}")
-
-    @property
-    def fast(self) -> bool:
-        """Whether it is the small one."""
-        return self.name == "fast"
-
-    def samples(self, full: int, least: int = FAST_LEAST) -> int:
-        """``full`` samples, or an eighth of them but not fewer than ``least`` (and never more than ``full``)."""
-        return min(full, max(least, full // FAST_SHARE)) if self.fast else full
-
-    def model(self, name: str, **params: Any) -> Denoiser:
-        """The model of that name, or what stands in for it."""
-        return self.models[name] if name in self.models else make_model(name, **params)
-
-
-class Row(Protocol):
-    """One question and its measurement.
+    They live in different modules: an edit of the module of ``measure``, or of what that imports of this folder, measures the row again,
+    and no other edit of this folder does.
 
     Attributes:
         number: 1 to 16, its place in the answer.
         question: the title, a question.
         claim: what is often said, in plain words.
+        measure: a pure function of the effort. The type that it declares to return is one that :mod:`.packing` can keep.
+        tell: draws, tabulates and judges what was measured; a pure function of it.
     """
 
-    @property
-    def number(self) -> int: ...  # noqa: D102
-    @property
-    def question(self) -> str: ...  # noqa: D102
-    @property
-    def claim(self) -> str: ...  # noqa: D102
+    number: int
+    question: str
+    claim: str
+    measure: Callable[[Effort], M]
+    tell: Callable[[M], Answer]
 
     def __call__(self, effort: Effort) -> Answer:
-        """Measure, draw and judge; a pure function of the effort."""
-        ...
+        """Measure and tell, whatever is on disk."""
+        return self.tell(self.measure(effort))
 
 
-def rows() -> dict[int, Row]:
+def rows() -> dict[int, Row[Any]]:
     """The rows that exist, by number: ``ROW`` of each module ``row_NN_slug`` of this folder."""
     names = sorted(module.name for module in iter_modules([str(Path(__file__).parent)]) if re.fullmatch(r"row_\d\d_\w+", module.name))
-    found: list[Row] = [import_module(f".{name}", __package__).ROW for name in names]
+    found: list[Row[Any]] = [import_module(f".{name}", __package__).ROW for name in names]
     return {row.number: row for row in found}

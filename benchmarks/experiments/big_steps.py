@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from ...models.estimate import FloatArray
 from ...models.exact.base import ExactModel
-from ...models.exact.transition import transition_kl
 from ...models.mmse import exact_mmse
 from ...models.mmse_curve import Curve, gammas
 from ...models.path_kl import path_kl
@@ -18,8 +15,10 @@ from ...samplers import Grid
 from ...samplers.schedules.search import cheapest_path
 from ...samplers.schedules.staircase import staircase_costs
 from ..schedules import make_schedule
+from .effort import Effort
 from .generating import Yardstick, generate
 from .intervals import Interval
+from .single_steps import DRAWS, FAST_RATIOS, RATIOS, Transition, transitions
 
 HIGH, LOW = 80.0, 0.05
 """The levels between which steps are taken; a last one goes from LOW to 0, whose divergence would be infinite for any grid."""
@@ -27,6 +26,9 @@ GRIDS = {"karras": "karras", "uniform in log σ": "uniform_lambda", "cosine": "u
 OPTIMAL = "optimal"
 FINE = 256
 """Geometric steps between which the optimal grid chooses."""
+COUNTS, FAST_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
+MEASURED, FAST_MEASURED = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16)
+"""Numbers of steps whose samples are drawn and compared with data."""
 
 
 class Losses(NamedTuple):
@@ -43,23 +45,35 @@ class Losses(NamedTuple):
     quality: Interval | None
 
 
-class Transition(NamedTuple):
-    """What one step from sqrt(ratio) to 1 / sqrt(ratio) loses, in nats.
+class Measured(NamedTuple):
+    """What the row found.
 
     Attributes:
-        ratio: of its two levels.
-        total: divergence of the exact reverse conditional from the isotropic Gaussian that is drawn from instead.
-        shape: the part of it that no Gaussian could avoid.
+        curve: of ``fashion-mppca``, between the levels.
+        losses: by grid, for rising numbers of steps.
+        single: steps of rising size, by model.
+        flags: of the Fréchet distances.
     """
 
-    ratio: float
-    total: Interval
-    shape: Interval
+    curve: Curve
+    losses: dict[str, list[Losses]]
+    single: dict[str, list[Transition]]
+    flags: list[str]
 
-    @property
-    def share(self) -> Interval:
-        """``shape`` over the value of ``total``."""
-        return Interval(*(end / self.total.value for end in self.shape))
+
+def measure(effort: Effort) -> Measured:
+    """Path divergences from the MMSE curve, single steps from exact densities, quality from samples of ``ddpm``."""
+    fast = effort.fast
+    model = cast(ExactModel, effort.model("fashion-mppca"))
+    curve = tabulated(model, effort.samples(512, 96), 49 if fast else 97)
+    drawn = dict.fromkeys(FAST_MEASURED if fast else MEASURED, effort.samples(512, 192))
+    ruler = Yardstick(model)
+    found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn, ruler)
+    single = {
+        name: transitions(cast(ExactModel, effort.model(name)), FAST_RATIOS if fast else RATIOS, few if fast else many)
+        for name, (many, few) in DRAWS.items()
+    }
+    return Measured(curve, found, single, ruler.flags)
 
 
 def tabulated(model: ExactModel, samples: int, nodes: int) -> Curve:
@@ -112,22 +126,3 @@ def losses(model: ExactModel, curve: Curve, counts: Sequence[int], samples: Mapp
         return Losses(steps, Interval.of(nats), quality)
 
     return {grid: [one(grid, steps) for steps in counts] for grid in (*GRIDS, OPTIMAL)}
-
-
-def transitions(model: ExactModel, ratios: Sequence[float], samples: int) -> list[Transition]:
-    """Exact divergences of steps about sigma = 1, where images take their form, of several sizes."""
-
-    def one(ratio: float) -> Transition:
-        found = transition_kl(model, math.sqrt(ratio), 1 / math.sqrt(ratio), samples)
-        return Transition(ratio, *(Interval.of(part) for part in (found.total, found.shape)))
-
-    return [one(ratio) for ratio in ratios]
-
-
-def staircase(curve: Curve, at: Sequence[float], points: int = 400) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fine levels ``(points,)`` from high to low, the mean curve there, and the stair above it: mmse at the start of each step."""
-    gamma = gammas(LOW, HIGH, points)
-    mean = Curve(curve.gamma, curve.mean()[None])
-    fine, starts = gamma**-0.5, np.asarray(at[:-1])
-    place = (starts[None, :] >= fine[:, None] * (1 - 1e-9)).sum(1) - 1
-    return fine, mean.at(gamma)[0], mean.at(starts**-2.0)[0][place]

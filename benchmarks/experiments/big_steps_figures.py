@@ -10,10 +10,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from ...models.mmse_curve import Curve
 from ...models.path_kl import path_kl
 from .base import Figure
-from .big_steps import HIGH, LOW, Losses, Transition, levels, staircase
-from .charting import beside, curve, step_axis
+from .big_steps import HIGH, LOW, Losses, levels
+from .charting import apart, beside, curve, step_axis
 from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, SOFT, figure, panels, styled
 from .intervals import Interval
+from .single_steps import Transition
+from .staircase import staircase
 
 SHOWN = (1, 4, 16, 64)
 """Numbers of steps with a staircase."""
@@ -59,7 +61,7 @@ def staircases(mmse: Curve, png: Path | None = None) -> Figure:
         ax.tick_params(labelleft=True)  # a panel may be seen alone
         ax.annotate(f"{nats[n]:,.0f}\nnats lost", (0.05, 0.1), xycoords="axes fraction", color=ORANGE, fontsize=10, weight="bold")
         if place == 0:
-            ax.set_ylabel("squared error of the prediction")
+            ax.set_ylabel("squared error (data units²)")
             ax.annotate("what the\nsampler\ngoes by", (0.52, 0.72), xycoords="axes fraction", color=ORANGE)
             ax.annotate("the best\npossible", (0.05, 0.42), xycoords="axes fraction", color=BLUE)
     alt = "The error of the best prediction falls with the noise; the prediction of the last step stays behind like a staircase. Lost: "
@@ -76,8 +78,9 @@ def staircases(mmse: Curve, png: Path | None = None) -> Figure:
 def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None) -> Figure:
     """Nats and quality against the number of steps, by grid."""
     canvas, (left, right) = panels(2, 350)
+    names = []
     for (grid, rows), (colour, marker) in zip(found.items(), LOOKS, strict=True):
-        curve(left, [one.steps for one in rows], [one.nats for one in rows], colour, grid, marker)
+        names.append(curve(left, [one.steps for one in rows], [one.nats for one in rows], colour, grid, marker))
         good = [(one.steps, one.quality) for one in rows if one.quality]
         curve(right, [n for n, _ in good], [Interval(*(max(end, 0.1) for end in one)) for _, one in good], colour, "", marker)
         right.plot([], [], color=colour, marker=marker, label=grid)
@@ -88,9 +91,13 @@ def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None
     for axes in (left, right):
         axes.set_yscale("log")
         axes.grid(axis="y")
+    apart(left, names)
     step_axis(left, counts, "steps from σ = 80 to 0.05", 8)
     step_axis(right, counts, "steps, before the last one to σ = 0")
-    caption = "Left: the divergence of the sampler’s paths from the true ones, by grid. Right: what the samples are like."
+    caption = (
+        "First: the divergence of the sampler’s paths from the true ones, by grid. Second: what its samples are like; distances below 0.1 "
+        "are drawn there."
+    )
     return figure(canvas, "Nats lost and FID proxy against the number of steps for four grids; the optimal grid loses least.", caption, png)
 
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .base import Figure
-from .charting import beside, level
+from .charting import apart, beside, level
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
-from .shrinking import Paths
-
-if TYPE_CHECKING:
-    from .row_02_candidates import Measured
+from .shrinking import Measured, Paths
 
 SINGLE = 12
 """Paths that are drawn one by one."""
-NUDGES = {"fashion-mppca": 4, "fashion": -6, "digits-cloud": -9}
 
 
 @styled
@@ -29,29 +24,31 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     for path in np.exp(found.points.entropy[:SINGLE]):
         left.plot(found.points.levels, path, color=SOFT, lw=0.7, alpha=0.6)
     _mean(left, found.points, BLUE, "mean")
-    left.set_title("Which digit?")
-    left.set_ylabel("digits still possible (effective number)")
+    left.set_title("Which image?")
+    left.set_ylabel("images still possible (effective number)")
     _mean(middle, found.components, PURPLE, "components")
     _mean(middle, found.classes, ORANGE, "classes", below=True)
     middle.set_title("Which garment?")
     middle.set_ylabel("still possible (effective number)")
+    names = []
     for (name, rows), colour in zip(found.information.items(), (BLUE, ORANGE, GREEN), strict=False):
         right.plot(shown, [max(row.value, 1e-3) for row in rows], color=colour, marker="o", markersize=3.5)
-        beside(right, shown[-1], rows[-1].value, name, colour, NUDGES.get(name, 0))
+        names.append(beside(right, shown[-1], rows[-1].value, name, colour, -9 if name == "digits-cloud" else 0))  # below the dashed line
     level(right, found.points.most, "log N", 0.02)
     right.set_title("What is known")
     right.set_ylabel("information about the image (nats)")
     for axes, room in ((left, 1.0), (middle, 1.0), (right, 60.0)):
         _noise_axis(axes, shown, room)
     right.set_ylim(1e-3, 1e4)
+    apart(right, names)
     first, last = found.points.number(0).value, found.points.number(-1).value
     return figure(
         canvas,
-        f"Three charts against the falling noise level. Possible digits fall from {first:.0f} to {last:.1f}; single paths rise at times. "
+        f"Three charts against the falling noise level. Possible images fall from {first:.0f} to {last:.1f}; single paths rise at times. "
         "Components and classes fall likewise. Information rises without end on images and levels off on the cloud.",
-        "Noise falls to the right, as in sampling. Left: <code>digits-cloud</code>, where the data are a finite set; grey lines are single "
-        "paths. Middle: <code>fashion-mppca</code>. Right: the information that the noisy picture holds. Where the data are finitely many "
-        "it ends at log N; on images it grows for ever, as ever finer detail is decided.",
+        "Noise falls to the right, as in sampling. First: <code>digits-cloud</code>, a finite set of images; grey lines are single "
+        "paths. Second: <code>fashion-mppca</code>. Third: the information in the noisy picture. Where the data are finitely many, "
+        "N of them, it ends at log N; where they have a density it grows for ever, as ever finer detail is decided.",
     )
 
 

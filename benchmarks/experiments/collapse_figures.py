@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from ..metrics.memorisation import LEVEL
 from .base import Figure
-from .charting import curve, level, step_axis
+from .charting import apart, curve, level, step_axis
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, figure, panels, styled
 from .intervals import Interval
 
@@ -24,32 +24,27 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
     titles = ("Variance kept", "Modes kept", "Copies of training images")
     for one, title, lines in zip(axes, titles, (variance, modes, copies), strict=True):
         step_axis(one, counts, "steps", room=6)
-        for name, line in lines.items():
-            curve(one, counts, line, COLOURS[name], name, MARKERS[name], NUDGES.get((title, name), 0))
+        names = [curve(one, counts, line, COLOURS[name], name, MARKERS[name], NUDGES.get((title, name), 0)) for name, line in lines.items()]
         one.set(title=title, ylim=(-0.05, 1.12))
+        apart(one, names)
         one.tick_params(labelleft=True)  # a panel may be seen alone
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u202f%"))
     axes[0].set_ylabel("share")
     level(axes[2], LEVEL, "unseen: 1 %", 0.17)
     return figure(canvas, ALT, CAPTION)
 
 
-NUDGES = {
-    ("Variance kept", "digits-cloud"): 4, ("Variance kept", "fashion"): 3, ("Variance kept", "digits"): -4,
-    ("Variance kept", "gmm-2d"): -11, ("Modes kept", "gmm-2d"): 6, ("Modes kept", "fashion"): -6,
-    ("Copies of training images", "digits"): 8,
-}  # fmt: skip
-"""Points by which names are moved so that they do not overlap."""
+NUDGES = {("Copies of training images", "digits"): 8}
+"""Points by which names are moved away from lines."""
 ALT = (
     "Three charts over 1 to 32 steps. Variance and modes rise from near nothing to near all. Copies: the cloud jumps from none to all "
     "after one step, the network stays at none."
 )
 CAPTION = (
-    "Outputs of deterministic Euler sampling without a class, against the number of steps. One step gives the mean: nearly no "
-    "variance and one mode, but no training image. Whether later outputs are copies depends on the denoiser, not on the steps: "
+    "Outputs of Euler’s method without noise and without a class, against the number of steps. One step gives the mean: nearly no "
+    "variance, and not a training image. Whether later outputs are copies depends on the denoiser, not on the steps: "
     "<code>digits-cloud</code> knows nothing but its 1,797 images, and two steps end on the few of them nearest to the mean; the "
-    "network <code>digits</code>, trained on four fifths of the same images, copies none at any number of steps. Bands: 95 % "
-    "intervals."
+    "network <code>digits</code> was trained on seven ninths of the same images. Bands: 95 % intervals."
 )
 DETAILS = (
     "<p>Three things are called collapse. <em>Variance</em>: trace of the covariance of the outputs over that of the data. "
@@ -57,7 +52,7 @@ DETAILS = (
     "<code>fashion</code> as a classifier sees them) over that of the data. <em>Memorisation</em>: a mean of images is near to many "
     "of them, so that a small distance proves nothing. What tells a copy is that the nearest training image is much nearer than the "
     "second; the threshold on d₁/d₂ is the 1 % quantile over images that were held out. Intervals are bootstrapped over the samples, "
-    "or Clopper and Pearson's for copies.</p>"
+    "or Clopper and Pearson’s for copies; one of no width says that all samples lie in the same mode.</p>"
     "<p>At one step a network's output is not quite the mean of the data: its error at the largest noise level leaves it some "
     "variance.</p>"
 )

@@ -79,7 +79,7 @@ def panels(across: int = 1, height: float = 320, down: int = 1, width: float = W
     return canvas, canvas.subplots(down, across, squeeze=False, **options).ravel().tolist()
 
 
-def figure(canvas: Canvas, alt: str, caption: str, png: Path | None = None) -> Figure:
+def figure(canvas: Canvas, alt: str, caption: str, png: Path | None = None, *, cut: float | None = None) -> Figure:
     """The drawing as an element of a page, followed by its parts for narrow screens.
 
     Args:
@@ -87,6 +87,7 @@ def figure(canvas: Canvas, alt: str, caption: str, png: Path | None = None) -> F
         alt: what it shows, in words.
         caption: HTML.
         png: write it there too, on white, at twice the size.
+        cut: of :func:`.narrow.parts`, for grids of pictures.
     """
     if png:
         _save(canvas, png, format="png", dpi=2 * DPI, facecolor="white", metadata={"Software": None})
@@ -94,7 +95,7 @@ def figure(canvas: Canvas, alt: str, caption: str, png: Path | None = None) -> F
     _save(canvas, buffer, format="svg", metadata={"Date": None})
     whole = themed(buffer.getvalue().decode())
     outermost = re.search(r'<g id="([^"]+)"', whole)
-    return Figure(_sized(whole, canvas) + (parts(canvas, outermost[1]) if outermost else ""), alt, caption)
+    return Figure(_sized(whole, canvas) + (parts(canvas, outermost[1], cut) if outermost else ""), alt, caption)
 
 
 def _sized(whole: str, canvas: Canvas) -> str:

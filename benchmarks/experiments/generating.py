@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from html import escape
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,7 +13,7 @@ from ..batch import latents
 from ..metrics.frechet import FrechetEstimate, FrechetReference, estimate
 from ..metrics.moments import FloatArray
 from ..sampling import clamp
-from .base import Effort
+from .effort import Effort
 
 BATCH = 96
 """Samples of a batch: exact models evaluate as many at a time, whatever is asked for."""
@@ -62,6 +59,9 @@ class Yardstick:
     Args:
         model: one with a reference.
 
+    Attributes:
+        flags: of each distance that was measured so far, why its interval is not to be trusted; empty if it is.
+
     Raises:
         ValueError: it has none.
     """
@@ -71,7 +71,7 @@ class Yardstick:
         if found is None:
             raise ValueError(f"model {model.name} has no reference to measure its samples by; take one that has")
         self._reference, self._truth = found, FrechetReference(found.mean, found.cov)
-        self._flags: list[str] = []
+        self.flags: list[str] = []
 
     @property
     def variance(self) -> float:
@@ -83,28 +83,10 @@ class Yardstick:
         return self._reference.extractor(clamp(x, self._reference.clamp)[0])
 
     def __call__(self, x: Tensor) -> FrechetEstimate:
-        """The distance of samples ``(n, *event)``, its bias removed; whatever is wrong with it goes into :attr:`note`."""
+        """The distance of samples ``(n, *event)``, its bias removed; whatever is wrong with it goes into :attr:`flags`."""
         found = estimate(self._truth, self.features(x))
-        self._flags.append(found.flag)
+        self.flags.append(found.flag)
         return found
-
-    @property
-    def mark(self) -> str:
-        """What follows the name of a column of distances: a dagger if one of those measured so far is flagged."""
-        return " †" if any(self._flags) else ""
-
-    @property
-    def note(self) -> str:
-        """Why intervals of distances that were measured so far are not to be trusted, as HTML; empty if they are."""
-        flagged = [flag for flag in self._flags if flag]
-        if not flagged:
-            return ""
-        reasons = Counter(reason for flag in flagged for reason in flag.split("; "))
-        told = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-        return (
-            f"<p>† The intervals of {len(flagged)} of {len(self._flags)} Fréchet distances here are not to be trusted, for these reasons "
-            f"(and so often): {escape(told)}. They are for the order of magnitude.</p>"
-        )
 
 
 def exact_model(effort: Effort, name: str) -> ExactModel:

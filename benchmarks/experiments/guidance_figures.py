@@ -2,50 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
-from torch import Tensor
 
 from .base import Figure
-from .charting import beside
+from .charting import apart, beside
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
-from .intervals import Interval
+from .guiding import SCALES, Measured
 
-SCALES = (1.0, 2.0, 4.0)
-"""Guidance scales; 1 is the conditional model."""
 LOOKS = {1.0: (BLUE, "o"), 2.0: (GREEN, "^"), 4.0: (ORANGE, "s")}
 
 
-class Run(NamedTuple):
-    """Samples under one guidance scale.
-
-    Attributes:
-        levels: of the grid but for the last, 0.
-        states: ``(levels, n, *event)``.
-        end: ``(n, *event)`` the samples.
-        labels: ``(n,)`` what was asked for.
-        own: ``(n,)`` whether a sample lies in its class.
-    """
-
-    levels: Sequence[float]
-    states: Tensor
-    end: Tensor
-    labels: Tensor
-    own: Tensor
-
-
 @styled
-def draw(
-    levels: Sequence[float],
-    known: Mapping[float, tuple[Tensor, Tensor]],
-    points: Mapping[str, Mapping[float, tuple[Interval, Interval]]],
-) -> Figure:
+def draw(found: Measured) -> Figure:
     """How sure the exact model is along the way, how many classes are left, and fidelity against diversity."""
+    levels = found.levels
     canvas, (sure, left, trade) = panels(3, 320)
-    for scale, (own, number) in known.items():
+    for scale, (own, number) in found.courses.items():
         colour, marker = LOOKS[scale]
         sure.plot(levels, own.mean(1), color=colour, marker=marker, ms=3.5)
         left.plot(levels, number.mean(1), color=colour, marker=marker, ms=3.5, label=f"guidance {scale:g}")
@@ -58,17 +33,19 @@ def draw(
     left.legend(frameon=False, loc="upper right", handlelength=1.5)
     sure.set(title="Conviction", ylabel="probability of the class, given the state", ylim=(0, 1.05))
     left.set(title="Classes left", ylabel="effective number of classes", ylim=(0.9, None))
-    for (name, runs), line in zip(points.items(), ("-", "--"), strict=True):
+    names = []
+    for (name, runs), line in zip(found.outcomes.items(), ("-", "--"), strict=True):
         for place, (what, colour) in enumerate((("in the class", GREEN), ("variance", PURPLE))):
-            values = [pair[place] for pair in runs.values()]
+            values = [one[place] for one in runs.values()]
             trade.plot(SCALES, [one.value for one in values], line, color=colour, marker="os"[place])
             trade.fill_between(SCALES, [one.low for one in values], [one.high for one in values], color=colour, alpha=0.15, lw=0)
-            beside(trade, SCALES[-1], values[-1].value, f"{what},\n{name}", colour, NUDGES.get((name, what), 0))
+            names.append(beside(trade, SCALES[-1], values[-1].value, f"{what},\n{name}", colour))
     trade.set_xscale("log")
     trade.set_xlim(0.9, 22)
     _plain(trade, SCALES)
-    trade.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    trade.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u202f%"))
     trade.set(title="The price", xlabel="guidance scale", ylabel="share", ylim=(0.5, 1.12))
+    apart(trade, names, 24)
     return figure(canvas, ALT, CAPTION)
 
 
@@ -79,24 +56,22 @@ def _plain(axes: Axes, ticks: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-NUDGES = {("fashion-mppca", "in the class"): 15, ("fashion", "in the class"): -9}
-"""Points by which names are moved so that they do not overlap."""
 ALT = (
     "Three charts. With stronger guidance the probability of the class rises at higher noise, the number of classes that are left "
     "falls sooner, and the variance inside classes falls while more samples lie in their class."
 )
 CAPTION = (
-    "Left and middle: exact class probabilities of the states on the way (<code>fashion-mppca</code>, ten classes), means over "
-    "samples. Stronger guidance decides at higher noise, before there is anything to see. Time runs to the right. Right: more samples "
-    "lie in the class that was asked for, and the variance inside classes, as a share of that at guidance 1, falls. Bands: 95 % "
-    "intervals."
+    "First and second: exact class probabilities of the states on the way (<code>fashion-mppca</code>, ten classes), means over "
+    "samples; the noise falls to the right, as in sampling. Third: the share of samples in the class that was asked for, and the variance "
+    "inside classes, as a share of that at guidance 1. Bands: 95 % intervals."
 )
 DETAILS = (
-    "<p>Guidance of scale w replaces the prediction by d + w(d_class − d), with d that of the model without a class; w = 1 is the "
-    "conditional model. Euler’s method on karras grids from the same latents, every class as often. How sure the state is of its "
-    "class is the exact p(class | x) of the <em>unguided</em> model: by Bayes’ rule σ²∇log p(class | x) = d_class − d is what "
-    "guidance multiplies. A class is decided from the level on at which its probability stays above one half; the mean is "
-    "geometric.</p>"
+    "<p>Guidance of scale w (classifier-free: Ho and Salimans 2022, arXiv:2207.12598) replaces the prediction by d + w(d_class − d), "
+    "with d that of the model without a class; w = 1 is the conditional model. Euler’s method on karras grids from the same latents, "
+    "every class as often. How sure the state is of its class is the exact p(class | x) of the <em>unguided</em> model: by Bayes’ "
+    "rule σ²∇log p(class | x) = d_class − d is what guidance multiplies. A class is decided from the level on at which its "
+    "probability stays above one half; the mean is geometric. What guidance draws from is not p(x) p(class | x)<sup>w</sup>: that "
+    "tilt does not commute with adding noise (Bradley and Nakkiran 2024, arXiv:2408.09000).</p>"
     "<p>The network’s class probabilities at noise are not known, so it shows fidelity (by a classifier) and diversity only. A class "
     "stands in for a text here: what is said is about conditioning, not about language.</p>"
 )

@@ -2,25 +2,79 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...models import Denoiser
-from ...models.exact.base import ExactModel
-from ...models.exact.candidates import class_probabilities, effective_number
 from ...models.guidance import ClassifierFree
 from ...samplers import integrate, make
 from ...samplers.base import GridSampler
 from ..batch import latents
-from .generating import BATCH, grid_of
-from .guidance_figures import Run
+from ..metrics.memorisation import binomial_interval
+from .deciding import Course, Run, ahead, convinced, decision, middle, undecided
+from .effort import Effort
+from .generating import BATCH, exact_model, grid_of
 from .intervals import Interval, bootstrap
 
-EVEN = 0.5
-"""A class is decided from the level on at which its probability stays above this."""
+SCALES = (1.0, 2.0, 4.0)
+"""Guidance scales; 1 is the conditional model."""
+STEPS = {"fashion-mppca": 32, "fashion": 12}
+SAMPLES = {"fashion-mppca": 480, "fashion": 240}
+
+
+class Outcome(NamedTuple):
+    """What the samples of one guidance scale are like.
+
+    Attributes:
+        fidelity: share that lies in its class.
+        variance: inside classes, as a share of that at guidance 1.
+    """
+
+    fidelity: Interval
+    variance: Interval
+
+
+class Measured(NamedTuple):
+    """What the row found; mappings are by guidance scale.
+
+    Attributes:
+        levels: of the exact model's grid, but for the last.
+        courses: of the exact model.
+        decided: level at which its class is decided.
+        earlier: factor between these levels at the largest scale and at 1, on the same latents.
+        dropped: share of the latents that this factor leaves out.
+        outcomes: by model.
+    """
+
+    levels: Sequence[float]
+    courses: Mapping[float, Course]
+    decided: Mapping[float, Interval]
+    earlier: Interval
+    dropped: float
+    outcomes: Mapping[str, Mapping[float, Outcome]]
+
+
+def measure(effort: Effort) -> Measured:
+    """An exact model and a network at three guidance scales, from the same latents."""
+    exact = exact_model(effort, "fashion-mppca")
+    runs = {name: followed(effort.model(name), effort.samples(SAMPLES[name], BATCH), steps) for name, steps in STEPS.items()}
+    courses = {scale: convinced(exact, run) for scale, run in runs["fashion-mppca"].items()}
+    decided = {scale: decision(course.own, runs["fashion-mppca"][scale]) for scale, course in courses.items()}
+    plain, guided = decided[SCALES[0]], decided[SCALES[-1]]
+    outcomes = {
+        name: {scale: Outcome(fidelity(run), diversity(run, of[SCALES[0]])) for scale, run in of.items()} for name, of in runs.items()
+    }
+    levels = runs["fashion-mppca"][SCALES[0]].levels
+    decisions = {scale: middle(levels) for scale, levels in decided.items()}
+    return Measured(levels, courses, decisions, ahead(plain, guided), undecided(plain, guided), outcomes)
+
+
+def followed(model: Denoiser, n: int, steps: int) -> dict[float, Run]:
+    """A run at each scale."""
+    return {scale: follow(model, scale, n, steps) for scale in SCALES}
 
 
 @torch.no_grad()
@@ -41,48 +95,10 @@ def follow(model: Denoiser, scale: float, n: int, steps: int) -> Run:
     return Run(grid.sigma[:-1], states[:-1], states[-1], labels, labels == modes)
 
 
-def convinced(model: ExactModel, run: Run) -> tuple[Tensor, Tensor]:
-    """Probability of its own class given each state, ``(levels, n)``, and the effective number of classes left, alike."""
-    found = [class_probabilities(model, x, sigma) for x, sigma in zip(run.states, run.levels, strict=True)]
-    own = torch.stack([probability[torch.arange(len(run.labels)), run.labels] for probability in found])
-    return own, torch.stack([effective_number(probability) for probability in found])
-
-
-def decision(own: Tensor, run: Run) -> np.ndarray:
-    """The level from which on a sample's class stays likelier than not, ``(n,)``; NaN where it never does."""
-    sure = own.flip(0).gt(EVEN).int().cumprod(0).sum(0)  # how many of the last levels are sure without a break
-    levels = np.array([*run.levels, math.nan])
-    return levels[np.where(sure.numpy() > 0, len(run.levels) - sure.numpy(), len(run.levels))]
-
-
-def middle(decided: np.ndarray) -> Interval:
-    """Geometric mean level of decision, over the samples that are decided; NaN if fewer than half are."""
-    return bootstrap(lambda rows: mean_level(decided[rows]), len(decided))
-
-
-def mean_level(decided: np.ndarray) -> float:
-    """See :func:`middle`."""
-    known = decided[np.isfinite(decided)]
-    return float(np.exp(np.log(known).mean())) if 2 * len(known) > len(decided) else math.nan
-
-
-def ahead(plain: np.ndarray, guided: np.ndarray) -> Interval:
-    """Geometric mean ratio of the levels of decision, over the latents that are decided in both runs; NaN if fewer than half are.
-
-    Means of either run alone would be of different latents: those that only guidance decides would pass for the effect of guidance.
-    """
-    return middle(guided / plain)
-
-
-def undecided(plain: np.ndarray, guided: np.ndarray) -> float:
-    """Share of the latents that :func:`ahead` leaves out."""
-    return 1 - float(np.isfinite(guided / plain).mean())
-
-
 def fidelity(run: Run) -> Interval:
     """Share of the samples that lie in their class."""
-    hits = run.own.double().numpy()
-    return bootstrap(lambda rows: float(hits[rows].mean()), len(hits))
+    hits, n = int(run.own.sum()), len(run.own)
+    return Interval(hits / n, *binomial_interval(hits, n))
 
 
 def diversity(run: Run, plain: Run) -> Interval:

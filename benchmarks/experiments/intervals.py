@@ -22,6 +22,11 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    @property
+    def half(self) -> float:
+        """Half its width."""
+        return (self.high - self.low) / 2
+
     def __str__(self) -> str:
         return f"{self.value:.3g} (95 % interval {self.low:.3g} to {self.high:.3g})"
 

@@ -1,4 +1,4 @@
-"""Figures on narrow screens: panels that stand beside each other are shown one below the other, without being drawn twice."""
+"""Figures on narrow screens: what stands side by side is shown one below the other, without being drawn twice."""
 
 from __future__ import annotations
 
@@ -11,31 +11,48 @@ POINTS = 72
 """Units of an SVG drawing in an inch."""
 EDGE = 3
 """Units that a part is wider than its panel, on each side."""
+Window = tuple[float, float]
+"""Left and right end of a part, in units of the drawing."""
 
 
-def parts(canvas: Canvas, whole: str) -> str:
-    """One ``<svg>`` for each panel, a window on the drawing ``whole``; nothing for single panels and for grids of pictures.
+def parts(canvas: Canvas, whole: str, cut: float | None = None) -> str:
+    """One ``<svg>`` for each panel, a window on the drawing ``whole``; nothing for a single panel, or an uncut grid.
 
     Args:
         canvas: as it was drawn.
         whole: id of the drawing's outermost group.
+        cut: for grids of pictures, where the second of two parts begins, as a share of the width of the pictures.
     """
-    axes = canvas.axes
-    rows = {round(one.get_position().y0, 3) for one in axes}
-    if len(axes) < 2 or len(rows) > 1:
+    windows = _panels(canvas) if cut is None else _halves(canvas, cut)
+    if len(windows) < 2:
         return ""
-    return "".join(_part(canvas, one, whole) for one in axes)
-
-
-def _part(canvas: Canvas, axes: Axes, whole: str) -> str:
     scale, height = POINTS / canvas.dpi, canvas.bbox.height * POINTS / canvas.dpi
-    box = axes.get_tightbbox(FigureCanvasAgg(canvas).get_renderer())
-    left, right = _ends(box or axes.bbox, scale)
-    width = right - left
-    return (
-        f'<svg class="part" viewBox="{left:.1f} 0 {width:.1f} {height:.1f}" style="--w: {width / scale:.0f}px"><use href="#{whole}"/></svg>'
-    )
+    widest = max(right - left for left, right in windows)
+    found = []
+    for left, right in windows:
+        width = right - left
+        same = "" if cut is None else f"; max-width: {width / widest:.1%}"  # halves of a grid have one scale
+        box, style = f"{left:.1f} 0 {width:.1f} {height:.1f}", f"--w: {width / scale:.0f}px{same}"
+        found.append(f'<svg class="part" viewBox="{box}" style="{style}"><use href="#{whole}"/></svg>')
+    return "".join(found)
 
 
-def _ends(box: Bbox, scale: float) -> tuple[float, float]:
+def _panels(canvas: Canvas) -> list[Window]:
+    if len({round(axes.get_position().y0, 3) for axes in canvas.axes}) > 1:
+        return []  # a window shows the whole height
+    return [_ends(canvas, [axes]) for axes in canvas.axes]
+
+
+def _halves(canvas: Canvas, cut: float) -> list[Window]:
+    """A grid in two, each with the labels at its side."""
+    boxes = [axes.bbox for axes in canvas.axes]
+    start, stop = min(box.x0 for box in boxes), max(box.x1 for box in boxes)
+    middle = (start + cut * (stop - start)) * POINTS / canvas.dpi
+    left, right = _ends(canvas, canvas.axes)
+    return [(left, middle), (middle, right)]
+
+
+def _ends(canvas: Canvas, several: list[Axes]) -> Window:
+    renderer, scale = FigureCanvasAgg(canvas).get_renderer(), POINTS / canvas.dpi
+    box = Bbox.union([axes.get_tightbbox(renderer) or axes.bbox for axes in several])
     return box.x0 * scale - EDGE, box.x1 * scale + EDGE

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...models import Denoiser
@@ -14,9 +14,14 @@ from ...models.estimate import FloatArray, estimate
 from ..metrics import FrechetReference, population_estimate, precision_recall
 from ..metrics import estimate as estimate_fixed
 from ..metrics.memorisation import binomial_interval
+from .effort import Effort
 from .generating import Yardstick, generate
 from .intervals import Interval
 
+MODELS = {"fashion": 320, "fashion-mppca": 512, "wavelet": 512}
+"""Samples of each model in a full run; half of them above 50 steps."""
+STEPS, FAST_STEPS = (1, 2, 5, 10, 20, 50, 200, 1000), (1, 2, 5, 10, 20)
+REAL, FAST_REAL, LEAST = 2000, 1000, 160
 SHOWN = 10
 """Samples that are kept as pictures."""
 
@@ -30,7 +35,7 @@ class Measured(NamedTuple):
         among: share of the samples that lie in the data's manifold (precision).
         to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples than features.
         spectrum: power of the samples in each ring of spatial frequency, over the data's; empty where samples are no pictures.
-        pictures: the first samples.
+        pictures: the first samples, ``(n, *event)``.
     """
 
     steps: int
@@ -39,7 +44,22 @@ class Measured(NamedTuple):
     to_data: Interval | None
     to_converged: Interval | None
     spectrum: FloatArray
-    pictures: Tensor
+    pictures: NDArray[np.float32]
+
+
+Found = dict[str, list[Measured]]
+"""By model, one for each number of steps."""
+
+
+def measure(effort: Effort) -> Found:
+    """Samples of Euler's method with N steps, for every N, on every model."""
+    steps = FAST_STEPS if effort.fast else STEPS
+    data = {name: Data(effort.model(name), FAST_REAL if effort.fast else REAL) for name in MODELS}
+    return {name: [data[name].measure(n, _count(effort, full, n)) for n in steps] for name, full in MODELS.items()}
+
+
+def _count(effort: Effort, full: int, steps: int) -> int:
+    return effort.samples(full, LEAST) if steps <= 50 else max(LEAST, full // 2)
 
 
 class Data:
@@ -76,7 +96,7 @@ class Data:
             Interval(share, *binomial_interval(round(share * count), count)),
             *self._distances(seen),
             ring_power(x) / self._spectrum if len(self._spectrum) else self._spectrum,
-            x[:SHOWN].float(),
+            x[:SHOWN].float().numpy(),
         )
 
     def _distances(self, seen: FloatArray) -> tuple[Interval | None, Interval | None]:

@@ -8,8 +8,8 @@ from .base import Figure
 from .charting import beside, curve, level, step_axis
 from .drawing import BLUE, ORANGE, figure, panels, styled
 from .intervals import Interval
+from .one_step import CLOCKS
 
-CLOCKS = ("clock σ", "clock √(v + σ²)")
 LOOKS = {CLOCKS[0]: (BLUE, "o"), CLOCKS[1]: (ORANGE, "s")}
 ROUNDING = 1e-15
 
@@ -27,17 +27,18 @@ def draw(counts: Sequence[int], distances: Mapping[str, Sequence[Interval]], err
         beside(gaussian, counts[-1], values[-1], clock, colour)
     level(images, 0, "the data")
     images.set(title="Images (fashion-mppca)", ylabel="Fréchet distance to the data (features²)")
-    gaussian.set(title="An isotropic Gaussian", ylabel="error of the end point (spreads of the data)", yscale="log")
+    gaussian.set(title="An isotropic Gaussian", ylabel="error of the end point (s.d. of the data)", yscale="log")
     return figure(canvas, ALT, CAPTION)
 
 
 ALT = (
-    "Left: distance of Euler samples to image data falls from its largest at one step to near zero at fifty, in both clocks. Right: "
+    "First: distance of Euler samples to image data falls from its largest at one step to near zero at fifty, in both clocks. Second: "
     "on a Gaussian the error of one clock falls as one over the steps, that of the other is at rounding error from one step on."
 )
 CAPTION = (
-    "Euler’s method without noise. Left: one step is the mean image, as far from the data as can be; both clocks need tens of steps. "
-    "Right: for one isotropic Gaussian of variance v the paths are straight lines in the clock √(v + σ²), and there a single step is "
+    "Euler’s method without noise, in two clocks. First: in the clock σ one step is the mean image, and in the other it is the mean with "
+    "white noise of the data’s variance. "
+    "Second: for one isotropic Gaussian of variance v the paths are straight lines in the clock √(v + σ²), and there a single step is "
     "exact to rounding. Straight paths, not the absence of noise, are what makes one step enough. Bands: 95 % intervals."
 )
 DETAILS = (

@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from ...results import report
 from ...results.files import write_text
-from .base import Answer, Effort, Row, rows
+from .base import Answer, Row, rows
 from .drawing import css
+from .effort import Effort
 from .questions import ToCome, to_come
 
 TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
@@ -23,6 +24,8 @@ TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__
 
 WORDS = {"supports": ("✓", "supported"), "refines": ("≈", "refined"), "refutes": ("✗", "refuted"), "inconclusive": ("?", "inconclusive")}
 """What a verdict makes of its claim, with a sign for those who see no colour."""
+NARROW = 3
+"""Tables of so many columns are tables on a phone too; wider ones become a card a line there."""
 
 
 def write_page(path: Path, answers: Mapping[int, Answer], effort: Effort) -> Path:
@@ -74,33 +77,32 @@ def _section(row: Row, answer: Answer | None, effort: Effort) -> dict[str, Any]:
     section: dict[str, Any] = {"row": row, "answer": answer, "command": command(effort, row.number)}
     if answer is not None:
         section |= {
-            "figures": [(Markup(one.svg), one.alt, Markup(one.caption)) for one in (answer.figure, *answer.images)],
-            "verdict": Markup(_minus(answer.verdict.sentence)),
-            "details": Markup(answer.details),
-            "head": _head(answer.table),
-            "body": [[_cell(value) for value in line] for line in _lines(answer.table)],
+            "figures": [(Markup(one.svg), one.alt, Markup(_typeset(one.caption))) for one in (answer.figure, *answer.images)],
+            "verdict": Markup(_typeset(answer.verdict.sentence)),
+            "details": Markup(_typeset(answer.details)),
+            "head": list(map(str, answer.table.columns)),
+            "body": [[_cell(value) for value in line] for line in answer.table.itertuples(index=False, name=None)],
+            "narrow": len(answer.table.columns) <= NARROW,
         }
     return section
 
 
-def _minus(text: str) -> str:
-    """The sign of negative numbers as it is printed, no hyphen."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
+def _typeset(text: str) -> str:
+    """Numbers as they are printed: a minus and no hyphen, powers of ten, and a percent sign that stays with its number."""
+    text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)(?!\w)", lambda found: f"{found[1]}×10{_raised(int(found[2]))}", text)
+    text = re.sub(r"(?<![\w-])-(?=\d)", "−", text)
+    return re.sub(r"(?<=\d) ?%", "\u202f%", text)
 
 
-def _head(table: pd.DataFrame) -> list[str]:
-    return [*([str(table.index.name)] if table.index.name else []), *map(str, table.columns)]
-
-
-def _lines(table: pd.DataFrame) -> list[list[Any]]:
-    return [list(line) for line in table.itertuples(index=bool(table.index.name), name=None)]
+def _raised(exponent: int) -> str:
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _cell(value: Any) -> str:
     """A value of a table, for people."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
-    return _minus(f"{value:,.4g}" if isinstance(value, float) else str(value))
+    return _typeset(f"{value:,.4g}" if isinstance(value, float) else str(value))
 
 
 def _environment() -> Environment:

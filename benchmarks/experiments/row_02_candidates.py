@@ -2,77 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, cast
-
-import numpy as np
 import pandas as pd
 
-from ...models.estimate import Estimate
-from ...models.exact.base import ExactModel
-from ..metrics.memorisation import binomial_interval
 from . import candidates_figures as figures
-from .base import Answer, Effort, Verdict
+from .base import Answer, Row, Verdict
 from .intervals import Interval
-from .shrinking import RISE, Paths, curve_of, follow, known
+from .shrinking import LEVELS, RISE, SHOWN, Measured, measure
+from .wording import percent
 
-LEVELS = tuple(np.geomspace(80, 0.02, 25).tolist())
-SHOWN = LEVELS[::2]
-"""Levels at which information is asked for."""
 ONE_LEFT, OFTEN = 1.5, 0.05
 """More candidates than this are more than one; a share of paths above this is more than an exception."""
 
 
-class Measured(NamedTuple):
-    """What the row found.
-
-    Attributes:
-        points: entropies over the points of a cloud.
-        components, classes: the same over a mixture.
-        information: of each model, at :data:`SHOWN`.
-        rising: share of the cloud's paths on which the entropy rises somewhere.
-    """
-
-    points: Paths
-    components: Paths
-    classes: Paths
-    information: Mapping[str, Sequence[Estimate]]
-    rising: Interval
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """See the module."""
-
-    number: int = 2
-    question: str = "What do the small steps decide?"
-    claim: str = "As small steps are taken, the set of possible clean images shrinks, until one is left."
-
-    def __call__(self, effort: Effort) -> Answer:
-        """Entropies along true paths; information from MMSE curves."""
-        found = _measure(effort)
-        verdict = judge(found.points.number(0), found.points.number(-1), found.rising)
-        return Answer(figures.main(found, SHOWN), _table(found), verdict, figures.details(found, SHOWN))
-
-
-def _measure(effort: Effort) -> Measured:
-    cloud, mixture = (cast(ExactModel, effort.model(name)) for name in ("digits-cloud", "fashion-mppca"))
-    n = effort.samples(1024, 128)
-    points = follow(cloud, LEVELS, n)
-    hits = points.rising()
-    curves = {"fashion-mppca": (mixture, 512), "fashion": (effort.model("fashion"), 192), "digits-cloud": (cloud, 1024)}
-    nodes = 33 if effort.fast else 65
-    information = {
-        name: known(model, curve_of(model, LEVELS[-1], effort.samples(full, 48), nodes), SHOWN) for name, (model, full) in curves.items()
-    }
-    return Measured(
-        points,
-        follow(mixture, LEVELS, n),
-        follow(mixture, LEVELS, n, classes=True),
-        information,
-        Interval(hits / n, *binomial_interval(hits, n)),
-    )
+def tell(found: Measured) -> Answer:
+    """Candidates and information against the noise level."""
+    verdict = judge(found.points.number(0), found.points.number(-1), found.rising)
+    return Answer(figures.main(found, SHOWN), _table(found), verdict, figures.details(found, SHOWN))
 
 
 def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
@@ -91,11 +36,11 @@ def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
         return Verdict("refutes", f"More than one candidate is left at the lowest noise level: {numbers}.")
     if last.high > ONE_LEFT:
         return Verdict("inconclusive", f"Whether one candidate is left is open with so few samples: {numbers}.")
-    share = f"{rising.value:.0%} [{rising.low:.0%}, {rising.high:.0%}] of the paths"
+    share = f"{percent(rising)} of the paths"
     if rising.low > OFTEN:
         return Verdict(
             "refines",
-            f"On average the candidates always shrink, and one is left: {numbers}. But on {share} the number grows again somewhere "
+            f"On average the candidates shrink, and one is left: {numbers}. But on {share} the number grows again somewhere "
             f"(by more than {RISE:g} nats, seen at {len(LEVELS)} levels): a step may reopen what seemed decided. 95 % intervals.",
         )
     return Verdict("supports", f"The candidates shrink until one is left: {numbers}; it grows again on only {share}. 95 % intervals.")
@@ -106,9 +51,9 @@ def _table(found: Measured) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "σ": f"{level:.3g}",
-            "digits still possible": _brief(found.points.number(i)),
-            "mixture components": _brief(found.components.number(i)),
-            "classes": _brief(found.classes.number(i)),
+            "images still possible (digits-cloud)": _brief(found.points.number(i)),
+            "components (fashion-mppca)": _brief(found.components.number(i)),
+            "classes (fashion-mppca)": _brief(found.classes.number(i)),
             **{f"nats known, {name}": _nats(Interval.of(rows[place])) for name, rows in found.information.items()},
         }
         for place, (i, level) in enumerate(zip(places, SHOWN, strict=True))
@@ -121,7 +66,14 @@ def _brief(number: Interval) -> str:
 
 
 def _nats(known: Interval) -> str:
-    return f"{known.value:,.1f} ± {known.high - known.value:.1f}"
+    places = 0 if known.value > 100 else 1 if known.value > 9.95 else 2
+    return f"{known.value:,.{places}f} ± {known.half:.{places}f}"
 
 
-ROW = Candidates()
+ROW = Row(
+    number=2,
+    question="What do the small steps decide?",
+    claim="As small steps are taken, the set of possible clean images shrinks, until one is left.",
+    measure=measure,
+    tell=tell,
+)

@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
 
 import pandas as pd
 
-from ...models.exact.base import ExactModel
 from . import big_steps_figures as figures
-from .base import Answer, Effort, Verdict
-from .big_steps import OPTIMAL, Losses, Transition, losses, tabulated, transitions
-from .generating import Yardstick
-from .intervals import Interval
+from .base import Answer, Kind, Row, Verdict
+from .big_steps import OPTIMAL, Losses, Measured, measure
+from .flagged import mark, note
+from .single_steps import Transition
+from .wording import INTERVALS, listed, percent
 
-COUNTS, FAST_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
-MEASURED, FAST_MEASURED = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16)
-"""Numbers of steps whose samples are drawn and compared with data."""
-RATIOS, FAST_RATIOS = (1.1, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0), (1.1, 2.0, 5.0)
-DRAWS = {"gmm-2d": (8000, 1000), "gmm-64d": (1000, 128), "fashion-mppca": (32, 16)}
-"""Models whose single steps are looked at, and pairs of states in a full and in a fast run; the last is dense in 784 dimensions."""
 NEGLIGIBLE, MOSTLY, LOST = 0.01, 0.5, 1.0
 """Shares of a big step's loss that its shape may have to be called nothing, or most; nats below which a big step loses nothing."""
 
 
-@dataclass(frozen=True)
-class BigSteps:
-    """See the module."""
-
-    number: int = 3
-    question: str = "What exactly is lost by a big step?"
-    claim: str = (
-        "Going back from a noisy state, the distribution of the less noisy one is close to an isotropic Gaussian for small steps only; "
-        "big steps break this assumption, and the sampler with it."
-    )
-
-    def __call__(self, effort: Effort) -> Answer:
-        """Path divergences from the MMSE curve, single steps from exact densities, quality from samples of ``ddpm``."""
-        fast = effort.fast
-        model = cast(ExactModel, effort.model("fashion-mppca"))
-        curve = tabulated(model, effort.samples(512, 96), 49 if fast else 97)
-        drawn = dict.fromkeys(FAST_MEASURED if fast else MEASURED, effort.samples(512, 192))
-        ruler = Yardstick(model)
-        found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn, ruler)
-        single = {
-            name: transitions(cast(ExactModel, effort.model(name)), FAST_RATIOS if fast else RATIOS, few if fast else many)
-            for name, (many, few) in DRAWS.items()
-        }
-        others = (figures.against_steps(found), figures.single_steps(single))
-        return Answer(figures.staircases(curve), _table(found, ruler.mark), judge(single, found), figures.DETAILS + ruler.note, others)
+def tell(found: Measured) -> Answer:
+    """Staircases, losses against steps, and single steps taken apart."""
+    others = (figures.against_steps(found.losses), figures.single_steps(found.single))
+    verdict, details = judge(found.single, found.losses), figures.DETAILS + note(found.flags)
+    return Answer(figures.staircases(found.curve), _table(found.losses, mark(found.flags)), verdict, details, others)
 
 
 def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequence[Losses]]) -> Verdict:
@@ -60,32 +32,30 @@ def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequen
         found: what grids lose, by name; the first and the optimal one are told.
     """
     shares = {name: steps[-1].share for name, steps in single.items()}
-    numbers = "; ".join(
-        f"{name}: {_of(steps[0])}, {_of(steps[-1])}, of which shape {_share(shares[name])}" for name, steps in single.items()
-    )
-    numbers += f". {_grids(found)} 95 % intervals."
+    lines = [
+        f"<code>{name}</code>: {_of(steps[0])}, {_of(steps[-1])}, {percent(shares[name])} of it by shape." for name, steps in single.items()
+    ]
+
+    def verdict(kind: Kind, text: str) -> Verdict:
+        return Verdict(kind, listed(f"{text}.", [*lines, f"{_grids(found)} {INTERVALS}"]))
+
     if all(steps[-1].total.high < LOST for steps in single.values()):
-        return Verdict("refutes", f"Even the big step loses next to nothing ({numbers})")
+        return verdict("refutes", "Even the big step loses next to nothing")
     if all(share.high < NEGLIGIBLE for share in shares.values()):
-        text = "The reverse step is a Gaussian at every size, so that nothing breaks but the assumed covariance"
-        return Verdict("refutes", f"{text} ({numbers})")
+        return verdict("refutes", "The reverse step is a Gaussian at every size, so that nothing breaks but the assumed covariance")
     if not all(steps[0].total.high < 0.2 * steps[-1].total.low for steps in single.values()):
-        return Verdict("inconclusive", f"Small and big steps are not told apart with so few samples ({numbers})")
+        return verdict("inconclusive", "Small and big steps are not told apart with so few samples")
     if all(share.low > MOSTLY for share in shares.values()):
-        return Verdict("supports", f"Big steps lose much more than small ones, and most of it because they are no Gaussians ({numbers})")
+        return verdict("supports", "Big steps lose much more than small ones, and most of it because they are no Gaussians")
     if all(share.high < MOSTLY for share in shares.values()):
         text = "Big steps do lose, but mostly by assuming the wrong covariance; that the true step is not Gaussian is the smaller part"
-        return Verdict("refines", f"{text} ({numbers})")
-    return Verdict("inconclusive", f"Big steps lose; whether by shape or by covariance differs or is open ({numbers})")
+        return verdict("refines", text)
+    return verdict("inconclusive", "Big steps lose; whether by shape or by covariance differs or is open")
 
 
 def _of(step: Transition) -> str:
     total = step.total
     return f"a step of ratio {step.ratio:g} loses {total.value:.3g} [{total.low:.3g}, {total.high:.3g}] nats"
-
-
-def _share(share: Interval) -> str:
-    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
 
 
 def _grids(found: Mapping[str, Sequence[Losses]]) -> str:
@@ -118,8 +88,17 @@ def _table(found: Mapping[str, Sequence[Losses]], mark: str) -> pd.DataFrame:
     frame = pd.DataFrame(columns)
     for grid, rows in found.items():
         frame[f"{grid}, nats"] = [f"{one.nats.value:,.0f}" for one in rows]
-        frame[f"{grid}, FID proxy{mark}"] = ["–" if one.quality is None else f"{one.quality.value:.1f}" for one in rows]
+        frame[f"{grid}, FID proxy{mark}"] = ["–" if one.quality is None else f"{round(one.quality.value, 1) + 0.0:.1f}" for one in rows]
     return frame
 
 
-ROW = BigSteps()
+ROW = Row(
+    number=3,
+    question="What exactly is lost by a big step?",
+    claim=(
+        "Going back from a noisy state, the distribution of the less noisy one is close to an isotropic Gaussian for small steps only; "
+        "big steps break this assumption, and the sampler with it."
+    ),
+    measure=measure,
+    tell=tell,
+)

@@ -4,53 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 
-from .base import Answer, Effort, Verdict
-from .generating import BATCH, exact_model
-from .guidance_figures import DETAILS, SCALES, Run, draw
-from .guiding import ahead, convinced, decision, diversity, fidelity, follow, middle, undecided
+from .base import Answer, Row, Verdict
+from .guidance_figures import DETAILS, draw
+from .guiding import SCALES, Measured, measure
 from .intervals import Interval
-
-STEPS = {"fashion-mppca": 32, "fashion": 12}
-SAMPLES = {"fashion-mppca": 480, "fashion": 240}
+from .wording import brackets, percent
 
 
-@dataclass(frozen=True)
-class Guidance:
-    """The row."""
-
-    number: int = 13
-    question: str = "What does guidance by a text or a class do?"
-    claim: str = "Text is a twist: it tilts the probabilities, so that the network is convinced early that there is a dog."
-
-    def __call__(self, effort: Effort) -> Answer:
-        """An exact model and a network at three guidance scales, from the same latents."""
-        exact = exact_model(effort, "fashion-mppca")
-        found: dict[str, dict[float, Run]] = {}
-        for name in STEPS:
-            model = effort.model(name)
-            found[name] = {scale: follow(model, scale, effort.samples(SAMPLES[name], BATCH), STEPS[name]) for scale in SCALES}
-        known = {scale: convinced(exact, run) for scale, run in found["fashion-mppca"].items()}
-        decided = {scale: decision(probability, found["fashion-mppca"][scale]) for scale, (probability, _) in known.items()}
-        table = pd.DataFrame(
-            [
-                {
-                    "model": name, "guidance": f"{scale:g}", "in its class": f"{fidelity(run).value:.1%}",
-                    "variance inside classes, of guidance 1": f"{diversity(run, runs[SCALES[0]]).value:.0%}",
-                    "class decided at σ": written(middle(decided[scale])) if name == "fashion-mppca" else "",
-                }
-                for name, runs in found.items() for scale, run in runs.items()
-            ]
-        )  # fmt: skip
-        runs = found["fashion-mppca"]
-        earlier = ahead(decided[SCALES[0]], decided[SCALES[-1]])
-        dropped = undecided(decided[SCALES[0]], decided[SCALES[-1]])
-        verdict = judge(earlier, dropped, {s: middle(d) for s, d in decided.items()}, diversity(runs[SCALES[-1]], runs[SCALES[0]]))
-        points = {name: {s: (fidelity(run), diversity(run, runs[SCALES[0]])) for s, run in runs.items()} for name, runs in found.items()}
-        return Answer(draw(runs[SCALES[0]].levels, known, points), table, verdict, DETAILS)
+def tell(found: Measured) -> Answer:
+    """When the class is decided, how often it is met, and how alike the samples are."""
+    table = pd.DataFrame(
+        [
+            {
+                "model": name, "guidance": f"{scale:g}", "in its class, %": brackets(one.fidelity, 100),
+                "variance inside classes, % of guidance 1": "100" if scale == SCALES[0] else brackets(one.variance, 100),
+                "class decided at σ": brackets(found.decided[scale]) if name == "fashion-mppca" else "–",
+            }
+            for name, outcomes in found.outcomes.items() for scale, one in outcomes.items()
+        ]
+    )  # fmt: skip
+    strongest = found.outcomes["fashion-mppca"][SCALES[-1]]
+    return Answer(draw(found), table, judge(found.earlier, found.dropped, found.decided, strongest.variance), DETAILS, keys=2)
 
 
 def judge(earlier: Interval, dropped: float, decided: Mapping[float, Interval], variance: Interval) -> Verdict:
@@ -64,11 +41,11 @@ def judge(earlier: Interval, dropped: float, decided: Mapping[float, Interval], 
     """
     if not math.isfinite(earlier.value):
         return Verdict("refutes", "The state never tells the class, with guidance or without: there is nothing to be convinced of.")
-    levels = ", ".join(f"σ = {one.value:.2g} [{one.low:.2g}, {one.high:.2g}] at guidance {scale:g}" for scale, one in decided.items())
+    levels = ", ".join(f"σ = {brackets(one)} at guidance {scale:g}" for scale, one in decided.items())
     numbers = (
-        f"The class is decided at {levels}. From the same latents it is a factor of {earlier.value:.2f} [{earlier.low:.2f}, "
-        f"{earlier.high:.2f}], without the {dropped:.1%} that stay undecided in either run. Inside a class, {variance.value:.0%} "
-        f"[{variance.low:.0%}, {variance.high:.0%}] of the variance is left at the strongest."
+        f"The class is decided at {levels}. From the same latents it is a factor of {brackets(earlier)}, without the {dropped:.1%} that "
+        f"stay undecided in either run. Inside a class, {percent(variance)} of the variance "
+        "is left at the strongest. 95 % intervals."
     )
     if earlier.low > 1 and variance.high < 1:
         return Verdict("supports", f"Guidance decides earlier, and pays with diversity. {numbers}")
@@ -79,9 +56,10 @@ def judge(earlier: Interval, dropped: float, decided: Mapping[float, Interval], 
     return Verdict("inconclusive", f"These samples do not tell. {numbers}")
 
 
-def written(one: Interval) -> str:
-    """A level with its interval."""
-    return f"{one.value:.2g} [{one.low:.2g}, {one.high:.2g}]"
-
-
-ROW = Guidance()
+ROW = Row(
+    number=13,
+    question="What does guidance by a text or a class do?",
+    claim="Text is a twist: it tilts the probabilities, so that the network is convinced early that there is a dog.",
+    measure=measure,
+    tell=tell,
+)

@@ -1,4 +1,4 @@
-"""Measures rows, several at a time, each in a process of its own with one thread."""
+"""Answers of rows, several measured at a time, each in a process of its own with one thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Literal
 import torch
 
 from ...models import make_model
-from .base import Answer, Effort, rows
+from .base import Answer, rows
+from .effort import Effort
 from .store import answered, recall
 
 Told = Callable[[int, Answer, float], None]
@@ -28,7 +29,7 @@ class Plan:
 
     Attributes:
         name: of the effort.
-        out: folder of answers.
+        out: folder of measurements.
         replace: names of models, and of those that stand in for them.
     """
 

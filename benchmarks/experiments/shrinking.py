@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,9 +17,14 @@ from ...models.exact.candidates import class_probabilities, effective_number, re
 from ...models.information import information
 from ...models.mmse import denoising_loss, exact_mmse, normal_like
 from ...models.mmse_curve import Curve, gammas
+from ..metrics.memorisation import binomial_interval
+from .effort import Effort
 from .generating import generate
 from .intervals import Interval
 
+LEVELS = tuple(np.geomspace(80, 0.02, 25).tolist())
+SHOWN = LEVELS[::2]
+"""Levels at which information is asked for."""
 FARTHEST = 1e4
 """Level at which the curves of exact models begin: what is known there is below a thousandth of a nat."""
 RISE = 0.05
@@ -53,6 +58,43 @@ class Paths(NamedTuple):
         """Mutual information of the state and the candidate, log K less the mean entropy, for equally likely ones."""
         found = estimate(self.most - self.entropy[:, place])
         return Interval.normal(found.value, found.error)
+
+
+class Measured(NamedTuple):
+    """What the row found.
+
+    Attributes:
+        points: entropies over the points of a cloud.
+        components, classes: the same over a mixture.
+        information: of each model, at :data:`SHOWN`.
+        rising: share of the cloud's paths on which the entropy rises somewhere.
+    """
+
+    points: Paths
+    components: Paths
+    classes: Paths
+    information: Mapping[str, Sequence[Estimate]]
+    rising: Interval
+
+
+def measure(effort: Effort) -> Measured:
+    """Entropies along true paths; information from MMSE curves."""
+    cloud, mixture = (cast(ExactModel, effort.model(name)) for name in ("digits-cloud", "fashion-mppca"))
+    n = effort.samples(1024, 128)
+    points = follow(cloud, LEVELS, n)
+    hits = points.rising()
+    curves = {"fashion-mppca": (mixture, 512), "fashion": (effort.model("fashion"), 192), "digits-cloud": (cloud, 1024)}
+    nodes = 33 if effort.fast else 65
+    information = {
+        name: known(model, curve_of(model, LEVELS[-1], effort.samples(full, 48), nodes), SHOWN) for name, (model, full) in curves.items()
+    }
+    return Measured(
+        points,
+        follow(mixture, LEVELS, n),
+        follow(mixture, LEVELS, n, classes=True),
+        information,
+        Interval(hits / n, *binomial_interval(hits, n)),
+    )
 
 
 def true_path(x0: Tensor, levels: Sequence[float], seed: int = 0) -> list[Tensor]:

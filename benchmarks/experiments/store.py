@@ -1,22 +1,25 @@
-"""Answers on disk: one JSON file a row, so that an interrupted run goes on where it was."""
+"""Measurements on disk: one file a row, so that an interrupted run goes on where it was, and an edited figure is only drawn anew."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
-import pandas as pd
+import numpy as np
 
-from ...results.files import read_json, write_json
-from .base import Answer, Effort, Figure, Row, Verdict
+from ...results.files import read_npz, write_npz
+from .base import Answer, Row
+from .effort import Effort
+from .packing import packed, unpacked
 
-PACKAGE = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+PACKAGE = HERE.parents[1]
 SHARED = ("batch", "sampling", "schedules", "training")
 """Modules of the folder above that rows use."""
 MEASURES = (
@@ -26,39 +29,61 @@ MEASURES = (
     "benchmarks/metrics/*.py",
     *(f"benchmarks/{name}.py" for name in SHARED),
 )
-"""What every answer depends on; a card holds the checksums of its weights and of its reference, which are compared on reading."""
+"""What every measurement depends on; a card holds the checksums of its weights and of its reference, which are compared on reading."""
+KEY = "key"
+"""Name of the array that says what the others depend on."""
 
 
-def answered(row: Row, effort: Effort) -> Answer:
-    """The row's answer, from ``effort.out`` if the same code has given it there for the same effort."""
+def answered(row: Row[Any], effort: Effort) -> Answer:
+    """The row's answer, told of what ``effort.out`` holds, or measured if the same code has not measured it there for the same effort."""
     known = recall(row, effort)
     if known is not None:
         return known
     key = _key(row, effort)  # before measuring: the code may be edited meanwhile
-    answer = row(effort)
+    found = row.measure(effort)
     if effort.out is not None:
-        write_json(_path(row, effort.out), {"key": key, "answer": _packed(answer)})
-    return answer
+        write_npz(_path(row, effort.out), {KEY: np.array(key), **packed(found)})
+    return row.tell(found)
 
 
-def recall(row: Row, effort: Effort) -> Answer | None:
-    """The answer that ``effort.out`` holds, or None; a damaged file, or one of other code or another effort, counts as none."""
-    stored = read_json(_path(row, effort.out)) if effort.out is not None else None
-    if not isinstance(stored, dict) or stored.get("key") != _key(row, effort):
+def recall(row: Row[Any], effort: Effort) -> Answer | None:
+    """What is told of the measurement in ``effort.out``, or None; a damaged file, or one of other code or effort, counts as none."""
+    stored = read_npz(_path(row, effort.out)) if effort.out is not None else None
+    if stored is None or str(stored.get(KEY)) != _key(row, effort):
         return None
-    return _unpacked(stored["answer"])
+    return row.tell(unpacked(get_type_hints(row.measure)["return"], stored))
 
 
-def _path(row: Row, out: Path) -> Path:
-    return out / f"row-{row.number}.json"
+def _path(row: Row[Any], out: Path) -> Path:
+    return out / f"row-{row.number}.npz"
 
 
-def _key(row: Row, effort: Effort) -> dict[str, Any]:
-    """All that an answer depends on, but for other packages and the shell around the row, which the version stands for."""
+def _key(row: Row[Any], effort: Effort) -> str:
+    """All that a measurement depends on, but for other packages and the shell around the row, which the version stands for."""
     models = {name: model.identity for name, model in sorted(effort.models.items())}
-    code = _digest(map(Path, _files(sys.modules[type(row).__module__])))
+    code = _digest(measuring_files(row))
     what = {"row": row.number, "effort": effort.name, "models": models, "code": code, "measures": _digest(_measures())}
-    return what | {"version": version("samplerbench")}
+    return json.dumps(what | {"version": version("samplerbench")})
+
+
+def measuring_files(row: Row[Any]) -> list[Path]:
+    """The file of the row's ``measure``, and those that it imports of this folder, and so on."""
+    file = sys.modules[row.measure.__module__].__file__
+    found: set[Path] = set()
+    waiting = [HERE / Path(file).name] if file else []
+    while waiting:
+        one = waiting.pop()
+        if one not in found and one.exists():
+            found.add(one)
+            waiting += [HERE / f"{name}.py" for name in _siblings(one)]
+    return sorted(found)
+
+
+def _siblings(file: Path) -> Iterable[str]:
+    """Names of the modules of its own folder that a file imports."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
 
 
 def _measures() -> list[Path]:
@@ -68,35 +93,3 @@ def _measures() -> list[Path]:
 
 def _digest(files: Iterable[Path]) -> str:
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def _files(module: ModuleType) -> list[str]:
-    """Files of a module and of all that it uses of this folder."""
-    found: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        one = waiting.pop()
-        file = getattr(one, "__file__", None)  # modules of the interpreter itself have none
-        if file is None or one.__name__ in found or Path(file).parent != Path(__file__).parent:
-            continue
-        found[one.__name__] = file
-        used = {value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None) for value in vars(one).values()}
-        waiting += [sys.modules[name] for name in used if isinstance(name, str) and name in sys.modules]
-    return [found[name] for name in sorted(found)]
-
-
-def _packed(answer: Answer) -> dict[str, Any]:
-    return {
-        "figures": [asdict(figure) for figure in (answer.figure, *answer.images)],
-        "table": answer.table.to_dict("split"),
-        "index_name": answer.table.index.name,
-        "verdict": asdict(answer.verdict),
-        "details": answer.details,
-    }
-
-
-def _unpacked(stored: dict[str, Any]) -> Answer:
-    figure, *images = (Figure(**one) for one in stored["figures"])
-    table = pd.DataFrame(**stored["table"])
-    table.index.name = stored["index_name"]
-    return Answer(figure, table, Verdict(**stored["verdict"]), stored["details"], tuple(images))

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.experiments import big_steps, row_04_no_noise, row_05_one_step, row_06_collapse
-from samplerbench.benchmarks.experiments.base import Effort
+from samplerbench.benchmarks.experiments import big_steps, collapse, no_noise, one_step, row_04_no_noise, row_05_one_step, row_06_collapse
+from samplerbench.benchmarks.experiments.deciding import ahead, undecided
+from samplerbench.benchmarks.experiments.effort import Effort
+from samplerbench.benchmarks.experiments.flagged import mark, note
 from samplerbench.benchmarks.experiments.generating import Yardstick
-from samplerbench.benchmarks.experiments.guiding import ahead, undecided
 from samplerbench.benchmarks.experiments.intervals import Interval
-from samplerbench.benchmarks.experiments.row_02_candidates import SHOWN, Measured, _table
+from samplerbench.benchmarks.experiments.row_02_candidates import _table
 from samplerbench.benchmarks.experiments.row_06_collapse import largest
-from samplerbench.benchmarks.experiments.shrinking import Paths
+from samplerbench.benchmarks.experiments.shrinking import SHOWN, Measured, Paths
 from samplerbench.benchmarks.metrics.memorisation import binomial_interval
 from samplerbench.models.estimate import Estimate
 from samplerbench.models.exact.gaussian import Gaussian
@@ -50,19 +51,19 @@ def test_a_yardstick_remembers_why_its_intervals_are_not_to_be_trusted():
     model = unit(8)
     ruler = Yardstick(model)
     assert ruler(model.sample(500, 1)).flag == ""
-    assert (ruler.mark, ruler.note) == ("", "")
+    assert (mark(ruler.flags), note(ruler.flags)) == ("", "")
     ruler(model.sample(40, 1))
-    assert ruler.mark == " †"
-    assert "1 of 2 Fréchet distances" in ruler.note
-    assert "N = 40 is below 15 d = 120" in ruler.note
+    assert mark(ruler.flags) == " †"
+    assert "1 of 2 Fréchet distances" in note(ruler.flags)
+    assert "N = 40 is below 15 d = 120" in note(ruler.flags)
 
 
-@pytest.mark.parametrize("row", [row_04_no_noise, row_05_one_step])
+@pytest.mark.parametrize(("row", "measuring"), [(row_04_no_noise, no_noise), (row_05_one_step, one_step)])
 @pytest.mark.parametrize(("d", "flagged"), [(2, False), (16, True)])
-def test_rows_mark_distances_of_too_few_samples(monkeypatch: pytest.MonkeyPatch, row, d: int, flagged: bool):
-    monkeypatch.setattr(row, "FAST", (20, 50) if row is row_04_no_noise else (1, 50))
-    if row is row_04_no_noise:
-        monkeypatch.setattr(row, "FAST_FINE", (1, 2))
+def test_rows_mark_distances_of_too_few_samples(monkeypatch: pytest.MonkeyPatch, row, measuring, d: int, flagged: bool):
+    monkeypatch.setattr(measuring, "FAST", (20, 50) if measuring is no_noise else (1, 50))
+    if measuring is no_noise:
+        monkeypatch.setattr(no_noise, "FAST_FINE", (1, 2))
     answer = row.ROW(Effort("fast", models={"fashion-mppca": unit(d), "gmm-64d": unit(d)}))
     marked = [name for name in answer.table if name.startswith("distance") and name.endswith("†")]
     named = "is below 15 d" in answer.details
@@ -83,7 +84,7 @@ def test_the_largest_of_three_shares_has_a_wider_interval():
 
 def test_row_6_picks_at_the_joint_level(monkeypatch: pytest.MonkeyPatch):
     asked = []
-    monkeypatch.setattr(row_06_collapse, "COUNTS", (1, 2))
+    monkeypatch.setattr(collapse, "COUNTS", (1, 2))
     monkeypatch.setattr(row_06_collapse, "largest", lambda shares, n: asked.append((len(shares), n)) or Interval(0, 0, 0))
     few = dict.fromkeys(("gmm-2d", "fashion"), gmm_2d())
     row_06_collapse.ROW(Effort("fast", models=few))

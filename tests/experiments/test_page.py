@@ -1,17 +1,17 @@
 """The page of the answer, its command, and answers on disk."""
 
 import re
-import sys
-from pathlib import Path
+from itertools import pairwise
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.experiments import page, run, store
-from samplerbench.benchmarks.experiments.base import Answer, Effort, Verdict, rows
+from samplerbench.benchmarks.experiments import charting, page, run, store
+from samplerbench.benchmarks.experiments.base import Answer, Row, Verdict, rows
 from samplerbench.benchmarks.experiments.drawing import THEME, figure, panels
+from samplerbench.benchmarks.experiments.effort import Effort
 from samplerbench.benchmarks.experiments.questions import ROWS, TO_COME
 from samplerbench.models import make_model
 
@@ -27,14 +27,15 @@ def answer(kind="refines"):
     return Answer(picture(), table, Verdict(kind, "by <code>0.5</code>"), "<p>so</p>", (picture(210),))
 
 
-class Counted:
-    """A row that counts how often it measures."""
+def counted():
+    """A row, and how often it measured."""
+    calls = []
 
-    number, question, claim, calls = 1, "Why?", "Because.", 0
+    def measure(_) -> float:
+        calls.append(0.5)
+        return 0.5
 
-    def __call__(self, effort):
-        self.calls += 1
-        return answer()
+    return Row(1, "Why?", "Because.", measure, lambda found: answer() if found == 0.5 else answer("refutes")), calls
 
 
 def test_every_question_has_one_row():
@@ -75,15 +76,38 @@ def test_panels_beside_each_other_come_apart_on_narrow_screens():
         assert "part" not in figure(canvas, "whole", "").svg
 
 
-def test_negative_numbers_have_a_minus_sign():
+def test_a_grid_of_pictures_is_cut_in_two_at_one_scale():
+    svg = figure(panels(7, down=2)[0], "maps", "", cut=4 / 7).svg
+    found = re.findall(r'class="part" viewBox="([\d.-]+) 0 ([\d.]+) [^"]*" style="--w: (\d+)px; max-width: ([\d.]+)%"', svg)
+    (left, width, _, full), (middle, rest, _, share) = [[float(number) for number in part] for part in found]
+    assert left + width == pytest.approx(middle, abs=0.2)
+    assert full == 100
+    assert share == pytest.approx(100 * rest / width, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("counts", "ticks"),
+    [
+        ((1, 4, 16, 64), [1, 4, 16, 64]),
+        ((1, 2, 5, 10, 20, 50, 100, 200), [1, 10, 100]),
+        ((1, 2, 4, 8, 16, 32, 64, 128), [1, 4, 16, 64]),
+        ((1.1, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0), [1.1, 1.6, 3.0, 10.0]),
+    ],
+)
+def test_an_axis_of_steps_has_ticks_that_can_be_read(counts, ticks):
+    assert charting._ticks(counts) == ticks
+
+
+def test_numbers_are_typeset():
     assert page._cell(-0.5) == "−0.5"
-    assert page._cell("-1 [-2, 3e-14] by row-1 --fast") == "−1 [−2, 3e-14] by row-1 --fast"
+    assert page._cell("-1 [-2, 3.5e-14] by row-1 --fast") == "−1 [−2, 3.5×10⁻¹⁴] by row-1 --fast"
+    assert page._cell("2 % [1%, 3%], a2e-1") == "2\u202f% [1\u202f%, 3\u202f%], a2e-1"
 
 
 def test_an_answer_is_measured_once_and_comes_back_whole(tmp_path):
-    row, effort = Counted(), Effort("fast", tmp_path)
+    (row, calls), effort = counted(), Effort("fast", tmp_path)
     first, again = store.answered(row, effort), store.answered(row, effort)
-    assert row.calls == 1
+    assert len(calls) == 1
     assert again.verdict == first.verdict
     assert again.figure == first.figure
     assert again.images == first.images
@@ -91,31 +115,23 @@ def test_an_answer_is_measured_once_and_comes_back_whole(tmp_path):
 
 
 def test_other_efforts_models_and_damaged_files_are_measured_again(tmp_path):
-    row = Counted()
+    row, _ = counted()
     store.answered(row, Effort("fast", tmp_path))
     assert store.recall(row, Effort("full", tmp_path)) is None
     assert store.recall(row, Effort("fast", tmp_path, {"fashion": make_model("gaussian")})) is None
     assert store.recall(row, Effort("fast")) is None
-    (tmp_path / "row-1.json").write_text("{")
+    (tmp_path / "row-1.npz").write_text("PK")
     assert store.recall(row, Effort("fast", tmp_path)) is None
 
 
-def test_every_row_is_known_by_its_code(tmp_path):
-    """Rows use all sorts of modules, some without a file; what they use of their own folder is part of the key."""
-    for row in rows().values():
-        files = store._files(sys.modules[type(row).__module__])
-        assert {"base.py", "drawing.py", Path(sys.modules[type(row).__module__].__file__).name} <= {Path(file).name for file in files}
-        assert store.recall(row, Effort("fast", tmp_path)) is None
-
-
 def test_rows_that_are_known_are_not_measured_again(tmp_path, monkeypatch):
-    row, told = Counted(), []
+    (row, calls), told = counted(), []
     monkeypatch.setattr(run, "rows", lambda: {1: row})
     plan = run.Plan("fast", tmp_path)
     assert list(run.explain(plan, None, 2, lambda number, *_: told.append(number))) == [1]
     assert list(run.explain(plan, None, 2, lambda number, *_: told.append(number))) == [1]
     assert told == [1]
-    assert row.calls == 1
+    assert len(calls) == 1
 
 
 def test_the_effort_decides_how_many_samples():
@@ -147,3 +163,17 @@ def test_a_mistake_is_one_sentence(tmp_path, options, sentence):
     result = CliRunner().invoke(app, ["explain", "--out", str(tmp_path), *options])
     assert result.exit_code != 0
     assert sentence in str(result.exception)
+
+
+def test_names_are_moved_apart_and_stay_in_their_axes():
+    _, (axes,) = panels(1, 300)
+    axes.set_yscale("log")
+    axes.set_ylim(1, 1e3)
+    names = [charting.beside(axes, 1, y, str(y)) for y in (2.0, 2.0, 2.1, 900.0)]
+    charting.apart(axes, names)
+    scale = 72 / axes.figure.dpi
+    places = [axes.transData.transform(name.xy)[1] * scale + name.xyann[1] for name in names]
+    assert all(upper - lower > 10.9 for lower, upper in pairwise(places))
+    assert axes.bbox.y0 * scale <= places[0]
+    assert places[-1] <= axes.bbox.y1 * scale
+    assert names[-1].xyann[1] == pytest.approx(0, abs=1e-6)

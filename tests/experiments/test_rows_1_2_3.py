@@ -6,11 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.experiments import big_steps, one_jump, row_01_one_jump, row_02_candidates, row_03_big_steps, shrinking
-from samplerbench.benchmarks.experiments.base import Effort
-from samplerbench.benchmarks.experiments.big_steps import Losses, Transition
+from samplerbench.benchmarks.experiments import (
+    big_steps,
+    one_jump,
+    row_01_one_jump,
+    row_02_candidates,
+    row_03_big_steps,
+    shrinking,
+    single_steps,
+)
+from samplerbench.benchmarks.experiments.big_steps import Losses
+from samplerbench.benchmarks.experiments.effort import Effort
 from samplerbench.benchmarks.experiments.intervals import Interval
 from samplerbench.benchmarks.experiments.one_jump import Measured
+from samplerbench.benchmarks.experiments.single_steps import Transition
+from samplerbench.benchmarks.experiments.staircase import staircase
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d
@@ -27,8 +37,8 @@ def about(value, half=0.01):
 
 def jumped(spread, among, best=0.9):
     none = np.empty(0)
-    first = Measured(1, about(spread), about(among), None, None, none, torch.empty(0))
-    return [first, Measured(50, about(1.0), about(best), None, None, none, torch.empty(0))]
+    first = Measured(1, about(spread), about(among), None, None, none, none)
+    return [first, Measured(50, about(1.0), about(best), None, None, none, none)]
 
 
 @pytest.mark.parametrize(
@@ -69,10 +79,10 @@ def test_the_spectrum_of_moments_is_that_of_samples():
 
 def test_row_1_on_a_gaussian_is_refuted():
     """Its mean is its likeliest sample."""
-    answer = row_01_one_jump.ROW(Effort("fast", None, dict.fromkeys(row_01_one_jump.MODELS, gaussian())))
+    answer = row_01_one_jump.ROW(Effort("fast", None, dict.fromkeys(one_jump.MODELS, gaussian())))
     assert answer.verdict.kind == "refutes"
     assert "midst" in answer.verdict.sentence
-    assert len(answer.table) == 3 * len(row_01_one_jump.FAST_STEPS)
+    assert len(answer.table) == 3 * len(one_jump.FAST_STEPS)
 
 
 # Row 2
@@ -170,7 +180,7 @@ def curve():
 
 def test_the_area_of_the_drawing_is_the_divergence(curve):
     levels = big_steps.levels("karras", 8)
-    sigma, low, stair = big_steps.staircase(curve, levels, 40001)
+    sigma, low, stair = staircase(curve, levels, 40001)
     assert (stair - low).min() > -1e-4  # the spline between the curve's nodes is not monotone to the last digit
     area = 0.5 * np.trapezoid(stair - low, sigma**-2)
     assert area == pytest.approx(path_kl(curve, levels).value, rel=2e-3)
@@ -187,7 +197,7 @@ def test_no_grid_loses_less_than_the_best(curve):
 
 def test_row_3_on_a_gaussian_is_refuted():
     """Its reverse steps are Gaussian whatever their size."""
-    answer = row_03_big_steps.ROW(Effort("fast", None, dict.fromkeys(row_03_big_steps.DRAWS, gaussian())))
+    answer = row_03_big_steps.ROW(Effort("fast", None, dict.fromkeys(single_steps.DRAWS, gaussian())))
     assert answer.verdict.kind == "refutes"
     assert "Gaussian at every size" in answer.verdict.sentence
     assert all(name.endswith("†") for name in answer.table if "FID proxy" in name)

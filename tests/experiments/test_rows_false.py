@@ -5,17 +5,21 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.experiments import (
+    collapse,
+    guiding,
+    no_noise,
+    one_step,
     row_04_no_noise,
     row_05_one_step,
     row_06_collapse,
     row_08_solver,
     row_13_guidance,
     row_16_locality,
+    solver,
 )
-from samplerbench.benchmarks.experiments.base import Effort
-from samplerbench.benchmarks.experiments.guidance_figures import Run
-from samplerbench.benchmarks.experiments.guiding import decision, mean_level
-from samplerbench.benchmarks.experiments.solver_figures import Line
+from samplerbench.benchmarks.experiments.deciding import Run, decision, mean_level
+from samplerbench.benchmarks.experiments.effort import Effort
+from samplerbench.benchmarks.experiments.solver import Line
 from samplerbench.benchmarks.experiments.spread import modes_kept, total_variance, variance_kept
 from samplerbench.models import make_model
 from samplerbench.models.exact.cloud import PointCloud
@@ -43,14 +47,14 @@ def few(monkeypatch, module, **values) -> None:
 
 
 def test_row_4_a_consistency_model_has_no_trade_off(monkeypatch):
-    few(monkeypatch, row_04_no_noise, FAST=(1, 2), FAST_FINE=(1, 2))
+    few(monkeypatch, no_noise, FAST=(1, 2), FAST_FINE=(1, 2))
     model = gaussian(2, 0.25, kind=EndOfPath)
     assert row_04_no_noise.ROW(Effort("fast", models={"fashion-mppca": model, "gmm-64d": model})).verdict.kind == "refines"
 
 
 @pytest.mark.slow
 def test_row_4_supported_by_modes(monkeypatch):
-    few(monkeypatch, row_04_no_noise, COUNTS=(1, 64), FINE=(1, 8), SAMPLERS=("euler", "ddpm"))
+    few(monkeypatch, no_noise, COUNTS=(1, 64), FINE=(1, 8), SAMPLERS=("euler", "ddpm"))
     monkeypatch.setattr(row_04_no_noise, "draw", lambda *_: None)
     model = make_model("gmm-2d")
     assert row_04_no_noise.ROW(Effort("full", models={"fashion-mppca": model, "gmm-64d": model})).verdict.kind == "supports"
@@ -58,16 +62,16 @@ def test_row_4_supported_by_modes(monkeypatch):
 
 @pytest.mark.parametrize("name", ["gaussian", pytest.param("fashion-mppca", marks=pytest.mark.slow)])
 def test_row_5_is_true_of_an_isotropic_gaussian(monkeypatch, name):
-    few(monkeypatch, row_05_one_step, FAST=(1, 50))
+    few(monkeypatch, one_step, FAST=(1, 50))
     models = {"fashion-mppca": gaussian(4, 0.25)} if name == "gaussian" else {}
     assert row_05_one_step.ROW(Effort("fast", models=models)).verdict.kind == ("supports" if models else "refutes")
 
 
 @pytest.mark.parametrize("levels", [(80.0, 0.0), (80.0, 0.3), (80.0, 5.0, 1.0, 0.0)])
 def test_euler_in_its_own_clock_is_exact_on_an_isotropic_gaussian(levels):
-    model = row_05_one_step.sphere()
+    model = one_step.sphere()
     x = torch.randn(5, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 80
-    found = row_05_one_step.StraightEuler(variance=0.25).sample(model.bind(torch.arange(5), 0), x, Grid(levels), NoNoise())
+    found = one_step.StraightEuler(variance=0.25).sample(model.bind(torch.arange(5), 0), x, Grid(levels), NoNoise())
     torch.testing.assert_close(found, model.flow(x, 80.0, levels[-1]), rtol=0, atol=1e-12)
 
 
@@ -81,7 +85,7 @@ def test_euler_in_its_own_clock_is_exact_on_an_isotropic_gaussian(levels):
 )
 def test_row_6(monkeypatch, models, kind):
     """A consistency model collapses nothing; a denoiser that knows its training images by heart copies them after two steps."""
-    few(monkeypatch, row_06_collapse, COUNTS=(1, 2))
+    few(monkeypatch, collapse, COUNTS=(1, 2))
     stand_in = {"fashion": make_model("gmm-2d"), **models}
     assert row_06_collapse.ROW(Effort("fast", models=stand_in)).verdict.kind == kind
 
@@ -97,7 +101,7 @@ class Rounded(GaussianMixture):
 
 
 def test_row_8_a_denoiser_that_jumps_has_no_order(monkeypatch):
-    few(monkeypatch, row_08_solver, FAST=(32, 64, 128), SOLVERS=("euler", "heun"))
+    few(monkeypatch, solver, FAST=(32, 64, 128), SOLVERS=("euler", "heun"))
     inner = make_model("gmm-2d")
     model = Rounded("rounded", (2,), inner._weights, torch.zeros(7, 2), torch.zeros(7, 2, 2), torch.ones(7))
     model.__dict__.update({key: value for key, value in vars(inner).items() if key != "name"})
@@ -106,7 +110,7 @@ def test_row_8_a_denoiser_that_jumps_has_no_order(monkeypatch):
 
 
 def test_row_8_evaluations_that_are_needed_lie_on_the_line():
-    line = Line("a", 2, [10, 20, 40], [0.0] * 3, [1e-2, 2.5e-3, 6.25e-4], None)
+    line = Line("a", [10, 20, 40], 2, [10, 20, 40], [0.0] * 3, [1e-2, 2.5e-3, 6.25e-4], None)
     assert row_08_solver.needed(line, 2.5e-3) == pytest.approx(20)
     assert row_08_solver.needed(line, 5e-3) == pytest.approx(10 * 2**0.5)
     assert row_08_solver.needed(line, 1e-9) != row_08_solver.needed(line, 1e-9)
@@ -123,7 +127,7 @@ def classes(apart: float) -> GaussianMixture:
 
 @pytest.mark.parametrize(("apart", "kind"), [(0.0, "refutes"), (12.0, "supports")])
 def test_row_13_classes_that_are_alike_are_never_decided(monkeypatch, apart, kind):
-    monkeypatch.setattr(row_13_guidance, "STEPS", {"fashion-mppca": 24, "fashion": 4})
+    monkeypatch.setattr(guiding, "STEPS", {"fashion-mppca": 24, "fashion": 4})
     answer = row_13_guidance.ROW(Effort("fast", models={"fashion-mppca": classes(apart), "fashion": classes(12.0)}))
     assert answer.verdict.kind == kind
 
@@ -132,7 +136,7 @@ def test_a_class_is_decided_where_it_stays_so():
     nothing = torch.zeros(4, 1)
     run = Run((8.0, 4.0, 2.0, 1.0), nothing, nothing, nothing, nothing)
     own = torch.tensor([[0.9, 0.1, 0.9], [0.1, 0.2, 0.9], [0.8, 0.3, 0.9], [0.9, 0.4, 0.9]])
-    found = decision(own, run)
+    found = decision(own.numpy(), run)
     assert found[[0, 2]].tolist() == [2.0, 8.0]
     assert found[1] != found[1]
     assert mean_level(found) == pytest.approx(4.0)

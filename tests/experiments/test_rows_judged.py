@@ -37,7 +37,7 @@ def test_row_4(last, trade, kind):
 
 def test_row_4_names_the_steps_at_which_noise_helps_and_hurts():
     sentence = row_04_no_noise.judge({1: about(0), 5: about(-8), 10: about(6), 50: about(0)}, about(100), 10.0).sentence
-    assert "nearer at 5 steps and surely farther at 10" in sentence
+    assert "nearer without noise at 5 steps and farther at 10 steps" in sentence
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,10 @@ def test_row_5(gaps, kind):
 )
 def test_row_6(variance, modes, copies, kind):
     assert row_06_collapse.judge(about(variance), about(modes), about(copies, 0.005), 0.01).kind == kind
+
+
+def test_row_6_does_not_call_few_samples_free_of_copies():
+    assert row_06_collapse.judge(about(0.0), about(0.2), Interval(0.0, 0.0, 0.12), 0.01).kind == "inconclusive"
 
 
 @pytest.mark.parametrize(("slopes", "kind"), [((1.1, 2.0), "supports"), ((1.1, 1.5), "refines"), ((0.0, 0.1), "refutes")])

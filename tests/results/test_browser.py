@@ -1,7 +1,5 @@
-"""The report in a real browser: Debian's Chromium through Playwright; skipped where either is missing."""
+"""The report in a real browser."""
 
-import os
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -9,19 +7,6 @@ from synthetic import HOSTILE_MODEL, synthetic_run
 
 from samplerbench.results.report import write_report
 from samplerbench.results.table import load
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the report is not tested in a browser")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: the report is not tested in a browser")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as library:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses one to root
-        browser = library.chromium.launch(executable_path=CHROMIUM, args=sandbox)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

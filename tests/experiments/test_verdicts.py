@@ -1,0 +1,41 @@
+"""The verdicts that the document quotes from the page."""
+
+from pathlib import Path
+
+import pytest
+from invented import INVENTED
+
+from samplerbench.benchmarks.experiments import page, verdicts
+from samplerbench.benchmarks.experiments.base import rows
+from samplerbench.benchmarks.experiments.effort import Effort
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_a_page_is_quoted_with_its_command_and_numbers():
+    answers = {number: rows()[number].tell(INVENTED[number]()) for number in (4, 5)}
+    text = verdicts.quoted(page.render(answers, Effort("fast")))
+    assert text.startswith("The verdicts of `samplerbench explain --fast`")
+    first, second = text.splitlines()[2:]
+    assert first.startswith("* **4. Does sampling need noise beyond the first draw?** Supported. No noise is needed")
+    assert "10⁻¹⁶" in second
+
+
+def test_a_document_keeps_what_is_outside_its_marks():
+    html = page.render({4: rows()[4].tell(INVENTED[4]())}, Effort())
+    once = verdicts.quote(f"before {verdicts.START} old {verdicts.END} after", html)
+    assert once.startswith(f"before {verdicts.START}\nThe verdicts of")
+    assert once.endswith(f"{verdicts.END} after")
+    assert verdicts.quote(once, html) == once
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="no verdicts"):
+        verdicts.quoted("<html>")
+    with pytest.raises(ValueError, match="the document needs"):
+        verdicts.quote("nothing", "")
+
+
+def test_the_document_quotes_the_committed_page():
+    document, html = (DOCS / "why-steps.md").read_text("utf-8"), (DOCS / "why-steps.html").read_text("utf-8")
+    assert verdicts.quote(document, html) == document
