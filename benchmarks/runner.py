@@ -85,7 +85,7 @@ class Runner:
         about["start_errors"] = self._start_errors
         self.run.write_run({**record, **about, "earlier": earlier})
         for cell in self.cells:
-            self.run.plan(cell.key, cell.record(self.suite.name))
+            self.run.plan(cell.key, cell.record(self.suite.name) | cell.facts)
             if cell.skip:
                 self._conclude(cell, {"status": "skipped", "reason": cell.skip})
 
