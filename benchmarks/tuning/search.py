@@ -26,6 +26,9 @@ STARTS = 2
 PATIENCE = 30
 """Evaluations of the objective of each descent, at most, in units of the number of steps."""
 
+FLOOR = 1e-9
+"""Distances below this are rounding, and count as much."""
+
 _DIFFERENCE = 1e-3  # of a free number, for a slope: far above rounding in float32, far below what matters
 _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarithm of the objective
 
@@ -69,7 +72,7 @@ def search(problem: Problem, sampler: Any, steps: int, objective: str = "mean") 
     def error(grid: Grid) -> float:
         return mean_of(problem.distances(sampler, grid), power)
 
-    untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}
+    untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}  # of equal grids, the first name stays
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(steps + 1, model).values()]
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early])}
     ranked = sorted(errors, key=errors.__getitem__)
@@ -81,8 +84,8 @@ def search(problem: Problem, sampler: Any, steps: int, objective: str = "mean") 
 
 
 def mean_of(distances: NDArray[np.float64], power: int) -> float:
-    """The power mean, the geometric one for power 0; in the units of the distances, which are > 0 but for exact samples."""
-    return float(pmean(np.maximum(distances, np.finfo(float).tiny), power))
+    """The power mean, the geometric one for power 0; in the units of the distances."""
+    return float(pmean(np.maximum(distances, FLOOR), power))
 
 
 def _descend(cost: Callable[[NDArray[np.float64]], float], z: NDArray[np.float64]) -> NDArray[np.float64]:

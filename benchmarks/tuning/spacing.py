@@ -14,6 +14,9 @@ from ...samplers import Grid
 LEAST = 1e-3
 """The smallest gap between two levels, as a share of the whole range in log sigma: 1 % between levels from 80 to 0.002."""
 
+MOST_STEPS = round(0.5 / LEAST)
+"""With so many steps, half of the range is given away in smallest gaps."""
+
 
 @dataclass(frozen=True)
 class Spacing:
@@ -25,7 +28,7 @@ class Spacing:
         gap_i = LEAST + (1 - N LEAST) exp(z_i) / sum_j exp(z_j),     lam_i = lam_0 + (lam_end - lam_0) (gap_1 + ... + gap_i)
 
     Attributes:
-        steps: N >= 2.
+        steps: N, 2 … :data:`MOST_STEPS`.
         sigma_min, sigma_max: the model's range.
     """
 
@@ -34,8 +37,8 @@ class Spacing:
     sigma_max: float
 
     def __post_init__(self) -> None:
-        if not 2 <= self.steps < 0.5 / LEAST:
-            raise ValueError(f"a grid of {self.steps} steps cannot be tuned; give between 2 and {0.5 / LEAST - 1:.0f} steps")
+        if not 2 <= self.steps <= MOST_STEPS:
+            raise ValueError(f"a grid of {self.steps} steps cannot be tuned; give between 2 and {MOST_STEPS} steps")
 
     def grid(self, z: ArrayLike) -> Grid:
         """The grid of ``z`` ``(steps,)``."""

@@ -10,6 +10,7 @@ from ...models import Denoiser
 from ..planner import steps_within
 from ..schedules import make_schedule
 from ..spec import format_spec
+from .spacing import MOST_STEPS
 
 
 class Named(NamedTuple):
@@ -46,6 +47,8 @@ def check(task: Task) -> None:
     reason = next((words for words, true in reasons.items() if true), None)
     if reason is not None:
         raise ValueError(f"sampler {task.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, such as heun")
+    if task.steps > MOST_STEPS:
+        raise ValueError(f"{task.steps} steps of {task.label} are too many to tune; give at most {MOST_STEPS}")
     if task.steps < 2:
         raise ValueError(f"one step of {task.label} has no level to tune; give more")
 
