@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ..suite import Strict
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 """Raised when an entry means something else."""
 
 
@@ -61,7 +61,7 @@ class Cost(Strict):
 class Setting(Strict):
     """How an entry was tuned: entries of other settings are tuned again."""
 
-    format: int = FORMAT
+    format: Literal[1] = FORMAT
     seed: int
     latents: int
     test_latents: int
@@ -96,7 +96,7 @@ class Tuned(Strict):
         subject: what it is for.
         setting: how it was tuned.
         levels: from sigma_max to 0.
-        nfe: evaluations per sample on them.
+        nfe: evaluations per sample on them, counted.
         schedule: the built-in schedule that was best on the training latents: what "untuned" means.
         train: on the latents that were tuned on.
         test: on others.

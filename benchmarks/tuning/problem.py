@@ -68,6 +68,12 @@ class Problem:
         """What the sampler makes of the latents."""
         return torch.cat([self._sample(sampler, grid, ids) for ids in self.ids.split(BATCH)])
 
+    def nfe(self, sampler: Any, grid: Grid) -> int:
+        """Evaluations per sample, counted."""
+        before = self.meter.rows
+        self.sample(sampler, grid)
+        return round((self.meter.rows - before) / len(self.ids))
+
     def _sample(self, sampler: Any, grid: Grid, ids: Tensor) -> Tensor:
         x = latents(self.model, ids, self.seed, self.model.dtype)[0]
         return sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())

@@ -76,7 +76,7 @@ class Tuner:
         return found
 
     def _tune(self, task: Task, tasks: Sequence[Task]) -> Tuned:
-        model, where = self.subject.model, f"{self.subject.name}: {task.label}, {task.steps} steps"
+        where = f"{self.subject.name}: {task.label}, {task.steps} steps"
         train, test = (self._problem(self.subject, first, tasks) for first in (TRAIN_IDS, TEST_IDS))
         self.progress(f"{where}: searching")
         before, started = train.meter.rows, perf_counter()
@@ -88,7 +88,7 @@ class Tuner:
             subject=self._subject(task),
             setting=self._setting,
             levels=found.grid.sigma,
-            nfe=task.sampler.nfe(found.grid) * model.passes,
+            nfe=test.nfe(task.sampler, found.grid),
             schedule=found.schedule,
             train=scores[0],
             test=scores[1],
