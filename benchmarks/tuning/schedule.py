@@ -79,8 +79,14 @@ class TunedOnModel:
     entries: tuple[Tuned, ...]
 
     def of(self, sampler: Any) -> TunedGrids:
-        """The grids for a sampler."""
+        """The grids for a sampler.
+
+        Raises:
+            ValueError: no sampler of this kind can be tuned.
+        """
         label, origin = format_spec({"name": sampler.name, **samplers.non_default(sampler)}), samplers.origin(sampler.name)
+        if reason := untunable(sampler):
+            raise ValueError(f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule")
         wanted = (self.identity, label, origin)
         fitting = [e for e in self.entries if (e.subject.identity, e.subject.sampler, e.subject.origin) == wanted]
         return TunedGrids(self.file, self.model, label, {entry.subject.steps: entry for entry in fitting})
@@ -121,6 +127,16 @@ class TunedGrids:
                 + _command(self.model, self.sampler, str(n), self.file)
             )
         return self.entries[n]
+
+
+def untunable(sampler: Any) -> str:
+    """Why a sampler has no levels to tune; "" if it has."""
+    reasons = {
+        "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
+        "makes its own steps": sampler.adaptive or sampler.batch_coupled,
+        "has levels of its own": sampler.own_grid,
+    }
+    return next((words for words, true in reasons.items() if true), "")
 
 
 def _read(file: str, digest: str) -> tuple[tuple[Tuned, ...], str]:

@@ -10,6 +10,7 @@ from ...models import Denoiser
 from ..planner import steps_within
 from ..schedules import make_schedule
 from ..spec import format_spec
+from .schedule import untunable
 from .spacing import MOST_STEPS
 
 
@@ -38,14 +39,7 @@ def check(task: Task) -> None:
     Raises:
         ValueError: the sampler is stochastic, adaptive, or has levels of its own, or the one step is the jump.
     """
-    sampler = task.sampler
-    reasons = {
-        "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
-        "makes its own steps": sampler.adaptive or sampler.batch_coupled,
-        "has levels of its own": sampler.own_grid,
-    }
-    reason = next((words for words, true in reasons.items() if true), None)
-    if reason is not None:
+    if reason := untunable(task.sampler):
         raise ValueError(f"sampler {task.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, such as heun")
     if task.steps > MOST_STEPS:
         raise ValueError(f"{task.steps} steps of {task.label} are too many to tune; give at most {MOST_STEPS}")

@@ -107,6 +107,8 @@ def test_it_asks_for_its_model_and_its_sampler(home):
         ({"samplers": ["ipndm"]}, "--sampler ipndm --steps 4 --out tuned.json"),
         ({"samplers": ["dpmpp_2m(analytic_first=True)"], "nfe": None, "steps": [4]}, "4 steps for dpmpp_2m(analytic_first=True)"),
         ({"models": ["perturbed:gmm-2d"]}, "has no grid of 4 steps for euler on perturbed:gmm-2d as it is here"),
+        ({"samplers": ["ddpm"]}, "schedule tuned has nothing for ddpm, which draws noise"),
+        ({"samplers": ["auto"]}, "schedule tuned has nothing for auto, which has levels of its own"),
         ({"end": ["sigma_min"]}, "were tuned to end at 0"),
         ({"schedules": ["tuned(file='nowhere.json')"]}, "cannot read nowhere.json"),
     ],
@@ -114,6 +116,14 @@ def test_it_asks_for_its_model_and_its_sampler(home):
 def test_what_the_file_does_not_hold_is_a_sentence_with_the_command(home, change, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         cells(**change)
+
+
+def test_a_sampler_with_levels_of_its_own_takes_part_beside_it(home):
+    found = {
+        (cell.label, cell.record("")["schedule"].partition("(")[0])
+        for cell in cells(samplers=["auto", "euler"], schedules=["karras", "tuned"])
+    }
+    assert found == {("auto", "own"), ("euler", "karras"), ("euler", "tuned")}
 
 
 def test_a_gaussian_start_is_skipped_with_the_reason(home):
