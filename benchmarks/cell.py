@@ -71,6 +71,11 @@ class Cell:
         """The sampler as the command line writes it."""
         return format_spec({"name": self.sampler.name, **self.params})
 
+    @property
+    def facts(self) -> Record:
+        """What else the row says of the schedule of a grid (:meth:`.schedules.Schedule.facts`)."""
+        return {} if self.steps is None or self.grid is None else self.schedule.facts(self.steps)
+
     def record(self, suite: str) -> Record:
         """The identity columns of the row."""
         return {

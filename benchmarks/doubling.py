@@ -44,14 +44,23 @@ class Doubling(NamedTuple):
 
 def doubled(run: RunDir, tag: str, solve: Callable[[int], Tensor], measured: Sequence[NDArray], rule: Doubling) -> Endpoints:
     """What ``solve(steps)`` gives when doubling the steps once more would not matter; every solution is kept in the run directory."""
-    steps, previous = _first_steps(run, tag, rule.first), None
-    while True:
+
+    def kept(steps: int) -> NDArray:
         path = run.reference(f"{tag}-{steps}")
         stored = read_npz(path)
         if stored is None:
             stored = {"x": solve(steps).cpu().numpy()}
             write_npz(path, stored)
-        x = stored["x"]
+        return stored["x"]
+
+    return converged(kept, measured, rule, _first_steps(run, tag, rule.first))
+
+
+def converged(solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int) -> Endpoints:
+    """What ``solve(steps)`` gives when doubling the steps once more would not matter beside its distance to what was ``measured``."""
+    steps, previous = first, None
+    while True:
+        x = solve(steps)
         if previous is not None:
             resolution = _rms(x - previous) / rule.gain
             smallest = min([_rms(other - x[: len(other)]) for other in measured if len(other)], default=np.inf)

@@ -1,4 +1,4 @@
-"""Fair comparisons of the samplers of a run: each at its best of the same schedules, or each at its author's."""
+"""Fair comparisons of the samplers of a run: each at its best of the same schedules, at its author's, or at one tuned for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ..models import Denoiser, Reference, make_model
 from ..results.compare import Comparison, choose, compared
 from ..results.entries import Entry, Source, measured, read_source
 from ..results.estimates import QUANTITIES, Estimate, Quantity, estimate_of
-from ..results.fairness import Halves, at_schedules, best_schedules, common_schedules
+from ..results.fairness import Halves, at_schedules, at_tuned, best_schedules, common_schedules
 from ..results.files import read_npz
 from ..results.pairing import against
 from ..results.store import RunDir
@@ -28,7 +29,11 @@ HALVED = ("fid_proxy", "rmse")
 """Metrics that can be measured on half of a cell's samples from what a run keeps."""
 
 
-def compare_fairly(run: Path, baseline: str, metrics: Sequence[str], margin: float, *, best: bool) -> Comparison:
+Fair = Literal["best", "author", "tuned"]
+"""Which schedule each sampler is compared at."""
+
+
+def compare_fairly(run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair) -> Comparison:
     """Compare the samplers of a run with one of them, whatever schedule each is at.
 
     Args:
@@ -36,16 +41,19 @@ def compare_fairly(run: Path, baseline: str, metrics: Sequence[str], margin: flo
         baseline: registry name of a sampler.
         metrics: at most one of :data:`HALVED` for ``best``, else as in :func:`samplerbench.results.compare.compare`.
         margin: share of the baseline's value that does not matter.
-        best: each sampler at its best of the schedules that all have, chosen on one half of the samples and measured on the other; else
-            each at the schedule of its author, where :data:`.authors.AUTHORS` knows one.
+        fair: "best": each sampler at its best of the schedules that all have, chosen on one half of the samples and measured on the other;
+            "author": each at the schedule of its author, where :data:`.authors.AUTHORS` knows one; "tuned": each at levels that were tuned
+            for it, on other latents than these.
 
     Raises:
-        ValueError: the run has no choice of schedules, a metric cannot be halved, or nothing is left to compare.
+        ValueError: the run has no choice of schedules, or no tuned ones; a metric cannot be halved; or nothing is left to compare.
     """
     source = read_source(run)
-    if best:
+    if fair == "best":
         quantity, schedules = _choice(source, metrics), common_schedules(source)
         entries, metrics = best_schedules(source, schedules, quantity, _halves(run, source, quantity)), (quantity.name,)
+    elif fair == "tuned":
+        entries = at_tuned(source)
     else:
         entries = at_schedules(source.entries, AUTHORS)
         if not entries:

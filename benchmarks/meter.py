@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..models import Denoiser
 from ..models.denoiser import Wrapper
+from ..models.exact.base import ExactModel
 
 
 @dataclass
@@ -40,6 +41,14 @@ class Metered(Wrapper):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Count, then denoise."""
-        self.meter.rows += len(x) * self.inner.passes
-        self.meter.calls += 1
+        self._count(len(x) * self.inner.passes)
         return self.inner.denoise(x, sigma, labels)
+
+    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """The network's own, counted where an exact model integrates it."""
+        inner = self.inner.observed(self._count) if isinstance(self.inner, ExactModel) else self.inner
+        return inner.endpoint(x, labels)
+
+    def _count(self, rows: int) -> None:
+        self.meter.rows += rows
+        self.meter.calls += 1

@@ -56,7 +56,7 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
         for start, sampler, execution in product(starts, configured, suite.execution):
             for schedule, end in product(own[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end):
                 subject = Subject(name, model, references[name], device, _fitting(start, schedule), execution)
-                cells += _cells(suite, entry, subject, sampler, schedule, end)
+                cells += _cells(suite, entry, subject, sampler, schedule.for_sampler(sampler), end)
     return list({cell.key: cell for cell in cells}.values())
 
 
@@ -137,7 +137,7 @@ def steps_within(budget: int, model: Denoiser, sampler: Any, schedule: Schedule,
     """The largest number of steps from ``sigma_start`` (or sigma_max) whose evaluations fit in a budget; None if not even one does."""
 
     def cost(n: int) -> int:
-        says = sampler.nfe(schedule(n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"))
+        says = sampler.nfe(schedule.sketch(n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"))
         if says is None:
             raise ValueError(
                 f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), so give --steps; or, if it ignores the "

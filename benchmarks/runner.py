@@ -88,7 +88,7 @@ class Runner:
         others = {name: found for name, found in dict(known.get(CURVATURE) or {}).items() if name not in self.models}  # type: ignore[call-overload]
         self.run.write_run({**record, **about, CURVATURE: others, "earlier": earlier})
         for cell in self.cells:
-            self.run.plan(cell.key, cell.record(self.suite.name))
+            self.run.plan(cell.key, cell.record(self.suite.name) | cell.facts)
             if cell.skip:
                 self._conclude(cell, {"status": "skipped", "reason": cell.skip})
 

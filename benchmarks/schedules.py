@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..models import Denoiser
 from ..models.process import VE, Cosine, RectifiedFlow, VPLinear
-from ..samplers import Grid
+from ..samplers import Grid, karras
 from ..samplers.schedules import SCHEDULES
 from . import gits, optimal_kl  # noqa: F401 - registers the schedules
 from .spec import format_spec, parse_spec
+from .tuning import schedule as tuned  # noqa: F401 - registers the schedule
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
 """Values of an option ``process``; the first is the default."""
@@ -31,12 +32,13 @@ class Schedule:
     Attributes:
         name: registry name.
         options: those that are not at their default.
-        searched: what :meth:`for_model` found, for a schedule that needs a model.
+        searched: what :meth:`for_model` found, for a schedule that needs a model; what :meth:`for_sampler` made of it, for one that needs
+            a sampler too.
     """
 
     name: str
     options: tuple[tuple[str, Any], ...]
-    searched: Callable[..., Grid] | None = field(default=None, compare=False, repr=False)
+    searched: Any = field(default=None, compare=False, repr=False)
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """The grid of ``n`` steps.
@@ -46,6 +48,8 @@ class Schedule:
         """
         if self.needs_model and self.searched is None:
             raise ValueError(f"schedule {self.label!r} depends on the model; call its for_model(model) first")
+        if self.needs_sampler and hasattr(self.searched, "of"):
+            raise ValueError(f"schedule {self.label!r} depends on the sampler; call its for_sampler(sampler) first")
         try:
             if self.searched is not None:
                 return self.searched(n, sigma_min, sigma_max, to_zero=to_zero)
@@ -76,6 +80,28 @@ class Schedule:
             return self
         return replace(self, searched=SCHEDULES[self.name].make(**dict(self.options)).on(model, cache, device))
 
+    @property
+    def needs_sampler(self) -> bool:
+        """Whether its levels depend on the sampler too."""
+        return SCHEDULES[self.name].needs_sampler
+
+    def for_sampler(self, sampler: Any) -> Schedule:
+        """This schedule, on a model, for a sampler: itself, unless it needs one.
+
+        Raises:
+            ValueError: it has nothing for the sampler.
+        """
+        return replace(self, searched=self.searched.of(sampler)) if self.needs_sampler and self.searched is not None else self
+
+    def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
+        """A grid of ``n`` steps to count evaluations on: its own, or another one where its own are there for some numbers of steps only."""
+        make = karras if self.needs_sampler else self
+        return make(n, sigma_min, sigma_max, to_zero=to_zero)
+
+    def facts(self, n: int) -> dict[str, Any]:
+        """What the table says about its grid of ``n`` steps: what it cost, and what it is worth elsewhere; nothing for a formula."""
+        return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
+
 
 def options_of(name: str) -> dict[str, Any]:
     """Options of a schedule and their defaults; a process is meant by name."""
@@ -102,6 +128,8 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
             raise ValueError(f"schedule {name!r} has no option {key!r}; its options: {', '.join(known) or 'none'}")
         if not _fits(value, known[key]):
             raise ValueError(f"schedule {name!r}: option {key!r} must be a {type(known[key]).__name__}, got {value!r}")
+    pin = SCHEDULES[name].pin
+    given = given if pin is None else pin(**given)
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in given.items() if v != known[k])))
     if schedule.needs_model:
         SCHEDULES[name].make(**given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pandas as pd
 from .entries import Source, measured, read_source
 from .estimates import QUANTITIES, Quantity
 from .identity import check_estimators, check_sources
-from .judging import Line, judged
+from .judging import SIDES, Line, judged
 from .pairing import Matches, against, match
 from .record import Record
 from .values import text
@@ -40,8 +40,10 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The lines as a table."""
-        return pd.DataFrame([asdict(line) for line in self.lines], columns=[field.name for field in fields(Line)])
+        """The lines as a table; what is known of tuned rows has columns of its own, if there are any."""
+        names = [field.name for field in fields(Line) if field.name not in SIDES]
+        rows = [line.flat for line in self.lines]
+        return pd.DataFrame(rows, columns=list(dict.fromkeys([*names, *(name for row in rows for name in row)])))
 
 
 def compare(baseline: Path | str, candidate: Path | str, *, metrics: Sequence[str] = (), margin: float = MARGIN) -> Comparison:

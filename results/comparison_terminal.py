@@ -13,6 +13,7 @@ from rich.text import Text
 from .compare import Comparison
 from .judging import Line
 from .text import short
+from .tuned_terminal import print_tuning
 from .verdict import LEVEL
 
 STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "cyan", "inconclusive": "", "no verdict": "dim"}
@@ -30,6 +31,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for (model, metric), lines in groupby(comparison.lines, key=lambda line: (line.model, line.metric)):
         console.print(_table(f"{model} · {metric} against {comparison.baseline}", list(lines)))
         console.print()
+    print_tuning(comparison.lines, console)
     for note in notes(comparison):
         console.print(Text(note, style="dim"))
 

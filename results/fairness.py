@@ -1,4 +1,4 @@
-"""Solver and schedule apart: each sampler at its best of the same schedules, or at the one that its author used.
+"""Solver and schedule apart: each sampler at its best of the same schedules, at the one that its author used, or at one tuned for it.
 
 Published tables couple a solver with a schedule. Of K schedules the best is chosen on one half of the samples and measured on the other,
 whose latents are disjoint: the smallest of K noisy numbers is too small (the winner's curse), its re-measurement is not.
@@ -14,6 +14,7 @@ from dataclasses import replace
 from .entries import Entry, Source
 from .estimates import Estimate, Quantity
 from .record import Record
+from .tuned import is_tuned
 from .values import text
 
 SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "execution", "slot")
@@ -24,14 +25,14 @@ Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
 
 
 def common_schedules(source: Source) -> dict[str, list[str]]:
-    """For each model the schedules that were planned for every sampler that takes one: K of them.
+    """For each model the schedules that were planned for every sampler that takes one: K of them, none of them tuned.
 
     Raises:
         ValueError: some model has fewer than two.
     """
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
-        if _takes_schedule(row):
+        if _takes_schedule(row) and not is_tuned(row):
             planned[text(row, "model")][text(row, "sampler"), text(row, "params")].add(text(row, "schedule"))
     shared = {model: sorted(set.intersection(*solvers.values())) for model, solvers in planned.items()}
     poor = next((model for model, schedules in shared.items() if len(schedules) < 2), None)
@@ -69,6 +70,18 @@ def best_schedules(source: Source, schedules: Mapping[str, Collection[str]], qua
 def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]]) -> list[Entry]:
     """The entries of the samplers named, at one of the schedules named for each; a schedule's options are left open."""
     return [entry for entry in entries if text(entry.record, "schedule").partition("(")[0] in names.get(text(entry.record, "sampler"), ())]
+
+
+def at_tuned(source: Source) -> list[Entry]:
+    """The entries at tuned levels.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = [entry for entry in source.entries if is_tuned(entry.record)]
+    if not found:
+        raise ValueError(f"{source} has no row at a tuned schedule; make one with samplerbench tune, and run it with --schedule tuned")
+    return found
 
 
 def _takes_schedule(row: Record) -> bool:

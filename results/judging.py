@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from .estimates import Difference, Estimate, Quantity, difference
 from .pairing import Pair
 from .text import ends
+from .tuned import Tuning, tuning_of
 from .values import number, text
 from .verdict import Evidence, Verdict, verdicts
 from .walltime import NoRatio, time_ratio
 
 FLOORS = 10
 """The margin is a share of this many standard errors of the floor at least: near perfection, a share of nothing is nothing."""
+
+
+SIDES = ("tuning", "baseline_tuning")
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Line:
         verdict: on the whole table, corrected for the number of lines.
         reason: why there is no verdict, or no time.
         time_ratio: candidate's median time over the baseline's, with its 95 % interval.
+        tuning, baseline_tuning: what tuning the schedules of the two rows took; None where they are not tuned.
     """
 
     model: str
@@ -50,6 +56,15 @@ class Line:
     time_low: float | None
     time_high: float | None
     time_reason: str
+    tuning: Tuning | None = None
+    baseline_tuning: Tuning | None = None
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """The values by column; what is known of tuned rows in columns of its own."""
+        row = asdict(self)
+        nested = {name: row.pop(name) or {} for name in SIDES}
+        return row | {f"{name}_{key}": value for name, found in nested.items() for key, value in found.items()}
 
 
 def judged(pairs: Sequence[tuple[Pair, Quantity]], margin: float) -> list[Line]:
@@ -101,4 +116,5 @@ def _line(
         text(row, "model"), text(row, "curve"), None if slot is None else int(slot), None if steps is None else int(steps),
         text(row, "schedule"), text(pair.baseline.record, "curve"), quantity.name, values[0].value, values[1].value, gap.value, gap.se,
         *((None, None) if gap.se is None else ends(gap.value, gap.se)), margin, gap.paired, verdict, reason, *times,
+        tuning_of(row), tuning_of(pair.baseline.record),
     )  # fmt: skip

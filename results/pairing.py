@@ -113,5 +113,6 @@ def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Sort key: latents shared first, then run alike, then default parameters."""
-    return (baseline.get("seed") != row.get("seed"), _how(baseline) != _how(row), text(baseline, "params") not in ("", "{}"))
+    """Sort key: latents shared first, then run alike, then default parameters, then the same schedule."""
+    alike = baseline.get("seed") == row.get("seed"), _how(baseline) == _how(row), text(baseline, "params") in ("", "{}")
+    return (*(not equal for equal in alike), text(baseline, "schedule") != text(row, "schedule"))

@@ -23,6 +23,7 @@ from .lists import list_command
 from .results import report, show, status
 from .running import plan, run
 from .sundry import cite, new_solver
+from .tuning import tune
 
 __all__ = ["app", "main"]
 
@@ -32,7 +33,7 @@ app = typer.Typer(
 )  # fmt: skip
 for _name, _command in {
     "run": run, "plan": plan, "status": status, "report": report, "show": show, "figures": figures, "compare": compare, "gate": gate,
-    "list": list_command, "check": check, "calibrate": calibrate,
+    "tune": tune, "list": list_command, "check": check, "calibrate": calibrate,
     "new-solver": new_solver, "export": export, "cite": cite,
     "doctor": doctor, "explain": explain,
 }.items():  # fmt: skip

@@ -15,6 +15,7 @@ from .options import Json
 if TYPE_CHECKING:
     from ...results.checks import GateReport
     from ...results.compare import Comparison
+    from ..fairness import Fair
 
 Runs = Annotated[list[Path], typer.Argument(help="One or two run directories or tables; of two, the first is the baseline.")]
 BaselineOption = Annotated[str | None, typer.Option("--baseline", help="Sampler of the run that all others are compared with.")]
@@ -22,6 +23,7 @@ MetricOption = Annotated[list[str] | None, typer.Option("--metric", help="Column
 MarginOption = Annotated[str, typer.Option("--margin", help="What does not matter, as a share of the baseline.")]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the lines to this CSV file too.")]
 BestOption = Annotated[bool, typer.Option("--best-schedule", help="Each sampler at its best of the schedules that all have.")]
+TunedOption = Annotated[bool, typer.Option("--tuned", help="Each sampler at its tuned schedule.")]
 AuthorOption = Annotated[bool, typer.Option("--author-schedule", help="Each sampler at the schedule of its paper.")]
 QualityMargin = Annotated[str, typer.Option("--quality-margin", help="By how much a metric may rise.")]
 TimeMargin = Annotated[str, typer.Option("--time-margin", help="By how much the median time may rise.")]
@@ -30,10 +32,12 @@ NoTime = Annotated[bool, typer.Option("--no-time", help="Leave times alone.")]
 
 def compare(
     runs: Runs, baseline: BaselineOption = None, metric: MetricOption = None, margin: MarginOption = "1%",
-    best_schedule: BestOption = False, author_schedule: AuthorOption = False, csv: CsvOption = None, as_json: Json = False,
+    best_schedule: BestOption = False, author_schedule: AuthorOption = False, tuned: TunedOption = False, csv: CsvOption = None,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Compare two runs cell by cell, or the samplers of a run with one of them: intervals and a verdict per line."""
-    found = _comparisons(runs, baseline, metric or [], share(margin, "--margin"), best=best_schedule, author=author_schedule)
+    asked: dict[Fair, bool] = {"best": best_schedule, "author": author_schedule, "tuned": tuned}
+    found = _comparisons(runs, baseline, metric or [], share(margin, "--margin"), [fair for fair, wanted in asked.items() if wanted])
     if csv is not None:
         _write_csv(found, csv)
     if as_json:
@@ -79,9 +83,7 @@ def share(text: str, option: str) -> float:
     return value
 
 
-def _comparisons(
-    runs: list[Path], baseline: str | None, metrics: list[str], margin: float, *, best: bool, author: bool
-) -> list[Comparison]:
+def _comparisons(runs: list[Path], baseline: str | None, metrics: list[str], margin: float, fair: list[Fair]) -> list[Comparison]:
     """What the command line asks for.
 
     Raises:
@@ -90,12 +92,12 @@ def _comparisons(
     from ...results.compare import compare as cells
     from ...results.compare import compare_with
 
-    if best or author:
-        if (best and author) or baseline is None or len(runs) != 1:
-            raise ValueError("give one run, --baseline SAMPLER, and one of --best-schedule and --author-schedule")
+    if fair:
+        if len(fair) > 1 or baseline is None or len(runs) != 1:
+            raise ValueError("give one run, --baseline SAMPLER, and one of --best-schedule, --author-schedule and --tuned")
         from ..fairness import compare_fairly
 
-        return [compare_fairly(runs[0], baseline, metrics, margin, best=best)]
+        return [compare_fairly(runs[0], baseline, metrics, margin, fair[0])]
     if baseline is not None:
         return [compare_with(run, baseline, metrics=metrics, margin=margin) for run in runs]
     if len(runs) != 2:

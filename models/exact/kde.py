@@ -90,6 +90,12 @@ class KernelDensity(ExactModel):
         nearest = self._cloud.mode_of(x)
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
+    def observed(self, seen: Callable[[int], object]) -> Self:
+        """See :meth:`ExactModel.observed`: it is the cloud's flow that is integrated."""
+        twin = copy.copy(self)
+        twin._cloud = self._cloud.observed(seen)
+        return twin
+
     def to(self, device: torch.device | str) -> Self:
         """This model with its points on ``device``."""
         twin = copy.copy(self)

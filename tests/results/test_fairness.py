@@ -4,7 +4,7 @@ from runs import add, make_run
 
 from samplerbench.results.entries import Entry, Source, read_source
 from samplerbench.results.estimates import QUANTITIES, Estimate
-from samplerbench.results.fairness import at_schedules, best_schedules, common_schedules
+from samplerbench.results.fairness import at_schedules, at_tuned, best_schedules, common_schedules
 
 FID = QUANTITIES[0]
 SCHEDULES = tuple(f"s{k}" for k in range(6))
@@ -73,3 +73,16 @@ def test_authors_schedules_are_matched_by_name_whatever_their_options(tmp_path):
         add(run, sampler, influence=z, schedule=schedule)
     found = at_schedules(read_source(run.path).entries, {"heun": ("karras",)})
     assert [(entry.record["sampler"], entry.record["schedule"]) for entry in found] == [("heun", "karras(rho=5)")]
+
+
+def test_tuned_rows_are_a_table_of_their_own(tmp_path):
+    run, z = make_run(tmp_path / "run"), np.random.default_rng(0).normal(size=20)
+    for schedule in ("a", "b", "tuned(digest='0123abcd')"):
+        add(run, "euler", influence=z, schedule=schedule)
+    source = read_source(run.path)
+    assert common_schedules(source) == {"gmm-2d": ["a", "b"]}
+    assert [entry.record["schedule"] for entry in at_tuned(source)] == ["tuned(digest='0123abcd')"]
+    plain = make_run(tmp_path / "plain")
+    add(plain, "euler", influence=z)
+    with pytest.raises(ValueError, match="plain has no row at a tuned schedule"):
+        at_tuned(read_source(plain.path))

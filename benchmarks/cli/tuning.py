@@ -1,0 +1,84 @@
+"""``tune``: time grids for samplers on a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import err, print_json, print_rows, say
+from .options import DEVICES, DeviceOption, Json, NfeOption, PeersPath, Plugins, StepsOption, checked, integers, load_plugins
+
+if TYPE_CHECKING:
+    from ..tuning.entry import Tuned
+    from ..tuning.task import Named
+
+COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error", "gap": "gap", "elsewhere": "elsewhere", "seconds": "s"}
+OTHERS = ("fashion-mppca", "gmm-64d")
+"""Where grids are scored that were tuned elsewhere: the first that they were not tuned on."""
+
+
+def tune(
+    model: Annotated[str, typer.Option("--model", help="Model to tune on.")],
+    sampler: Annotated[list[str], typer.Option("--sampler", help="Sampler to tune, e.g. euler or 'ddim(eta=0.0)' (repeatable).")],
+    nfe: NfeOption = None, steps: StepsOption = None,
+    out: Annotated[Path, typer.Option("--out", help="JSON file of grids; what it holds is not tuned again.")] = Path("tuned.json"),
+    latents: Annotated[int, typer.Option("--latents", help="Latents to tune on.")] = 256,
+    test_latents: Annotated[int, typer.Option("--test-latents", help="Other latents, for the train-test gap.")] = 256,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Root seed of the latents.")] = 0,
+    objective: Annotated[str, typer.Option("--objective", help="Which mean of the distances: mean, rms or geometric.")] = "mean",
+    holdout_model: Annotated[str | None, typer.Option("--holdout-model", help="Model to score the grids on, too.")] = None,
+    device: DeviceOption = "auto", plugin: Plugins = None, peers_path: PeersPath = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Tune the noise levels of deterministic samplers on a model: nearest to the converged endpoints, on latents that no run scores."""
+    from ... import samplers
+    from ..runner import pick_device
+    from ..spec import parse_spec
+    from ..tuning.task import tasks_of
+    from ..tuning.tuner import Tuner
+
+    load_plugins(plugin, peers_path)
+    where = pick_device(checked(device, "--device", DEVICES))
+    subject = _named(model, where)
+    if (steps is None) == (nfe is None):
+        raise ValueError("give --steps or --nfe, one of them")
+    made = [samplers.make(parse_spec(spec)) for spec in sampler]
+    tasks = tasks_of(made, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"))
+    other = _named(holdout_model or next(name for name in OTHERS if name != subject.name), where)
+    tuner = Tuner(
+        out, subject, other, latents, test_latents, seed, objective, where, progress=lambda stage: err.print(stage, markup=False)
+    )  # fmt: skip
+    found = tuner(tasks)
+    if as_json:
+        return print_json([{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in found])
+    print_rows([_row(entry) for entry in found], COLUMNS)
+    say(
+        f"Errors are {objective} distances to converged endpoints, untuned → tuned, on {test_latents} latents that nothing was tuned on; "
+        f"elsewhere is {other.name}. The gap is (tuned / untuned error) / (the same on the latents that were tuned on) - 1."
+    )
+    return say(f"{out} has the grids: samplerbench run SUITE --model {model} --schedule \"tuned(file='{out}')\"")
+
+
+def _named(spec: str, device: str) -> Named:
+    from ...models import make_model
+    from ..spec import format_spec, parse_spec
+    from ..tuning.task import Named
+
+    given = parse_spec(spec)
+    name = format_spec(given)
+    found = make_model(given.pop("name"), **given)
+    return Named(name, found.to(device) if device != "cpu" else found)
+
+
+def _row(entry: Tuned) -> dict[str, Any]:
+    """An entry for people: errors as ``untuned → tuned``."""
+    scores = {"test": entry.test, "elsewhere": entry.elsewhere.scores}
+    return {
+        "name": entry.subject.sampler,
+        "nfe": entry.nfe,
+        "schedule": entry.schedule,
+        **{key: f"{found.untuned.error:.3g} → {found.tuned.error:.3g}" for key, found in scores.items()},
+        "gap": f"{entry.gap:+.0%}",
+        "seconds": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
+    }

@@ -1,0 +1,155 @@
+"""The schedule ``tuned``: the grids of a file that ``samplerbench tune`` wrote, for each model, sampler and number of steps its own."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ... import samplers
+from ...models import Denoiser
+from ...samplers import Grid, Source
+from ...samplers.schedules import schedule
+from ..spec import format_spec
+from .entry import Tuned
+from .file import read_tuned
+
+FILE = "tuned.json"
+"""Where ``samplerbench tune`` writes unless told otherwise."""
+
+
+def pinned(file: str = FILE, digest: str = "") -> dict[str, Any]:
+    """The options with the digest of the file, so that numbers from different contents of a file never mix.
+
+    Raises:
+        ValueError: there is no such file, or it is not the one that the digest pins.
+    """
+    found = _read(file, digest)[1]
+    return {"file": file, "digest": found}
+
+
+@schedule(
+    Source(
+        "tong2025ld3",
+        "section 3",
+        "https://arxiv.org/abs/2405.15506v4",
+        (
+            "Levels are softmax gaps in log sigma; slopes come from finite differences, not from backpropagation.",
+            "The distance is that to the converged endpoint of the same latent, never moved, and no perceptual network measures it.",
+            "The time at which the network is evaluated is that of its step: no second set of times is learnt.",
+        ),
+    ),
+    needs_model=True,
+    needs_sampler=True,
+    pin=pinned,
+)
+def tuned(*, file: str = FILE, digest: str = "") -> TunedFile:
+    """The levels that ``samplerbench tune`` found for the model, the sampler and the number of steps.
+
+    Args:
+        file: what it wrote.
+        digest: the first eight hexadecimal digits of the file's SHA-256; "" takes the file as it is, and its digest into the name.
+
+    Raises:
+        ValueError: there is no such file, or it has another digest.
+    """
+    return TunedFile(file, digest)
+
+
+@dataclass(frozen=True)
+class TunedFile:
+    """A file of tuned grids (see :func:`tuned`)."""
+
+    file: str
+    digest: str
+
+    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
+        """What it holds for a model; nothing is searched here."""
+        return TunedOnModel(self.file, model.name, model.identity, _read(self.file, self.digest)[0])
+
+
+@dataclass(frozen=True)
+class TunedOnModel:
+    """The entries of a file, and the model that they are asked for."""
+
+    file: str
+    model: str
+    identity: str
+    entries: tuple[Tuned, ...]
+
+    def of(self, sampler: Any) -> TunedGrids:
+        """The grids for a sampler.
+
+        Raises:
+            ValueError: no sampler of this kind can be tuned.
+        """
+        label, origin = format_spec({"name": sampler.name, **samplers.non_default(sampler)}), samplers.origin(sampler.name)
+        if reason := untunable(sampler):
+            raise ValueError(f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule")
+        wanted = (self.identity, label, origin)
+        fitting = [e for e in self.entries if (e.subject.identity, e.subject.sampler, e.subject.origin) == wanted]
+        return TunedGrids(self.file, self.model, label, {entry.subject.steps: entry for entry in fitting})
+
+
+@dataclass(frozen=True)
+class TunedGrids:
+    """The grids for one sampler on one model, by number of steps."""
+
+    file: str
+    model: str
+    sampler: str
+    entries: dict[int, Tuned]
+
+    def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
+        """The grid of ``n`` steps; the one step of n = 1 is the jump, which has nothing to tune.
+
+        Raises:
+            ValueError: the file has none, or it was tuned on another range or to another end.
+        """
+        if not to_zero:
+            raise ValueError(f"the grids of {self.file} were tuned to end at 0; run them with end zero")
+        if n == 1:
+            return Grid((sigma_max, 0.0))
+        subject = self._entry(n).subject
+        if (subject.sigma_min, subject.sigma_max) != (sigma_min, sigma_max):
+            raise ValueError(f"{self.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; run it without that start")
+        return Grid(self._entry(n).levels)
+
+    def facts(self, n: int) -> dict[str, Any]:
+        """The columns of a row at the grid of ``n`` steps."""
+        return self._entry(n).facts if n > 1 else {}
+
+    def _entry(self, n: int) -> Tuned:
+        if n not in self.entries:
+            raise ValueError(
+                f"{self.file} has no grid of {n} steps for {self.sampler} on {self.model} as it is here; make it with: "
+                + _command(self.model, self.sampler, str(n), self.file)
+            )
+        return self.entries[n]
+
+
+def untunable(sampler: Any) -> str:
+    """Why a sampler has no levels to tune; "" if it has."""
+    reasons = {
+        "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
+        "makes its own steps": sampler.adaptive or sampler.batch_coupled,
+        "has levels of its own": sampler.own_grid,
+    }
+    return next((words for words, true in reasons.items() if true), "")
+
+
+def _read(file: str, digest: str) -> tuple[tuple[Tuned, ...], str]:
+    try:
+        entries, found = read_tuned(Path(file))
+    except OSError as error:
+        command = _command("MODEL", "SAMPLER", "N,N", file)
+        raise ValueError(f"schedule tuned: cannot read {file} ({error.strerror}); make it with: {command}") from error
+    if digest not in ("", found):
+        raise ValueError(f"schedule tuned: {file} has digest {found}, not {digest}; leave out digest to take the file as it is")
+    return entries, found
+
+
+def _command(model: str, sampler: str, steps: str, file: str) -> str:
+    words = ["--model", model, "--sampler", sampler, "--steps", steps, "--out", file]
+    return f"samplerbench tune {' '.join(map(shlex.quote, words))}"

@@ -1,0 +1,67 @@
+"""What is tuned: a sampler for a number of steps, on a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ... import samplers
+from ...models import Denoiser
+from ..planner import steps_within
+from ..schedules import make_schedule
+from ..spec import format_spec
+from .schedule import untunable
+from .spacing import MOST_STEPS
+
+
+class Named(NamedTuple):
+    """A model with its spec."""
+
+    name: str
+    model: Denoiser
+
+
+class Task(NamedTuple):
+    """What to tune: a sampler for a number of steps."""
+
+    sampler: Any
+    steps: int
+
+    @property
+    def label(self) -> str:
+        """The sampler as the command line writes it."""
+        return format_spec({"name": self.sampler.name, **samplers.non_default(self.sampler)})
+
+
+def check(task: Task) -> None:
+    """Refuse what has no levels to tune.
+
+    Raises:
+        ValueError: the sampler is stochastic, adaptive, or has levels of its own, or the one step is the jump.
+    """
+    if reason := untunable(task.sampler):
+        raise ValueError(f"sampler {task.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, such as heun")
+    if task.steps > MOST_STEPS:
+        raise ValueError(f"{task.steps} steps of {task.label} are too many to tune; give at most {MOST_STEPS}")
+    if task.steps < 2:
+        raise ValueError(f"one step of {task.label} has no level to tune; give more")
+
+
+def tasks_of(made: Sequence[Any], model: Denoiser, steps: Sequence[int] | None, budgets: Sequence[int] | None) -> list[Task]:
+    """Each sampler for each number of steps, or for the most steps that each budget of evaluations buys; each once.
+
+    Raises:
+        ValueError: what is no task (:func:`check`), or a budget that buys no step.
+    """
+    karras = make_schedule("karras")
+    found: dict[Task, None] = {}
+    for sampler in made:
+        for size in steps or budgets or ():
+            fits = sampler.adaptive or steps is not None  # an adaptive sampler is refused below, with the reason
+            count = size if fits else steps_within(size, model, sampler, karras, "zero")
+            if count is None:
+                raise ValueError(f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget")
+            task = Task(sampler, count)
+            check(task)
+            found[task] = None
+    return list(found)

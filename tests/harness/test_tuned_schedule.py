@@ -1,0 +1,190 @@
+"""The schedule ``tuned``: from the file to runs and comparisons, for each model, sampler and number of steps its own grid or a sentence."""
+
+import json
+import os
+import re
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from samplerbench.benchmarks.cli import app, main
+from samplerbench.benchmarks.planner import load_models, load_references, plan
+from samplerbench.benchmarks.schedules import make_schedule
+from samplerbench.benchmarks.suite import check_suite
+from samplerbench.benchmarks.tuning.file import read_tuned, write_tuned
+from samplerbench.models import make_model
+from samplerbench.results.table import load
+from samplerbench.samplers import make
+
+TUNE = "tune --model gmm-2d --sampler euler --sampler dpmpp_2m --nfe 4 --latents 16 --test-latents 8 --holdout-model gaussian"
+RUN = "run quick --model gmm-2d --nfe 4 --samples 40 --no-timing --device cpu"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with ``tuned.json`` and a run of two samplers, tuned and not, made by the command line."""
+    folder, before = tmp_path_factory.mktemp("home"), os.getcwd()
+    os.chdir(folder)
+    for command in (f"{TUNE} --out tuned.json", f"{RUN} --sampler euler --sampler dpmpp_2m --schedule karras --schedule tuned --out r"):
+        done = CliRunner().invoke(app, command.split())
+        assert done.exit_code == 0, done.output
+    yield folder
+    os.chdir(before)
+
+
+def invoke(command):
+    return CliRunner().invoke(app, command.split(), env={**os.environ, "COLUMNS": "80"})
+
+
+def fails(command, monkeypatch, capsys):
+    """What the command says when it ends with exit code 2."""
+    monkeypatch.setattr(sys, "argv", ["samplerbench", *command.split()])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+def cells(**change):
+    base = {"name": "t", "models": ["gmm-2d"], "samplers": ["euler"], "schedules": ["tuned"], "nfe": [4], "samples": 4}
+    suite = check_suite({**base, **change}, "t")
+    models = load_models(suite)
+    return plan(suite, models, load_references(models))
+
+
+def test_each_sampler_gets_its_own_levels(home):
+    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")[0]}
+    found = {cell.sampler.name: cell.grid.sigma for cell in cells(samplers=["euler", "dpmpp_2m"])}
+    assert found == {name: entry.levels for name, entry in entries.items()}
+    assert found["euler"] != found["dpmpp_2m"]
+
+
+def test_the_digest_of_the_file_is_part_of_the_name_and_of_the_cell(home, tmp_path):
+    entries, digest = read_tuned(home / "tuned.json")
+    (cell,) = cells()
+    assert cell.record("")["schedule"] == f"tuned(digest='{digest}')" == make_schedule("tuned").label
+    copy, other = tmp_path / "copy.json", tmp_path / "other.json"
+    copy.write_bytes((home / "tuned.json").read_bytes())
+    write_tuned(other, entries[:1])
+    assert make_schedule(f"tuned(file='{copy}')").options[0] == ("digest", digest)
+    assert make_schedule({"name": "tuned", "digest": digest}) == make_schedule("tuned")
+    keys = {one.key for one in (*cells(), *cells(schedules=[f"tuned(file='{other}')"]), *cells(schedules=["karras"]))}
+    assert len(keys) == 3
+    with pytest.raises(ValueError, match=f"has digest .*, not {digest}"):
+        make_schedule(f"tuned(file='{other}', digest='{digest}')")
+
+
+def test_a_file_that_changes_between_reading_its_digest_and_its_grids_is_noticed(home, tmp_path):
+    file = tmp_path / "t.json"
+    file.write_bytes((home / "tuned.json").read_bytes())
+    schedule = make_schedule(f"tuned(file='{file}')")
+    write_tuned(file, read_tuned(file)[0][:1])
+    with pytest.raises(ValueError, match="has digest"):
+        schedule.for_model(make_model("gmm-2d"))
+
+
+def test_one_step_is_the_jump(home):
+    (cell,) = cells(nfe=None, steps=[1])
+    assert cell.grid.sigma == (80.0, 0.0)
+    assert cell.facts == {}
+
+
+def test_it_asks_for_its_model_and_its_sampler(home):
+    schedule, model = make_schedule("tuned"), make_model("gmm-2d")
+    with pytest.raises(ValueError, match="depends on the model"):
+        schedule(4, 0.002, 80.0)
+    with pytest.raises(ValueError, match="depends on the sampler"):
+        schedule.for_model(model)(4, 0.002, 80.0)
+    assert len(schedule.for_model(model).for_sampler(make("euler"))(4, 0.002, 80.0)) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"nfe": [6]}, "has no grid of 6 steps for euler on gmm-2d as it is here; make it with: samplerbench tune --model gmm-2d"),
+        ({"samplers": ["heun"]}, "has no grid of 2 steps for heun"),
+        ({"samplers": ["ipndm"]}, "--sampler ipndm --steps 4 --out tuned.json"),
+        ({"samplers": ["dpmpp_2m(analytic_first=True)"], "nfe": None, "steps": [4]}, "4 steps for dpmpp_2m(analytic_first=True)"),
+        ({"models": ["perturbed:gmm-2d"]}, "has no grid of 4 steps for euler on perturbed:gmm-2d as it is here"),
+        ({"samplers": ["ddpm"]}, "schedule tuned has nothing for ddpm, which draws noise"),
+        ({"samplers": ["auto"]}, "schedule tuned has nothing for auto, which has levels of its own"),
+        ({"end": ["sigma_min"]}, "were tuned to end at 0"),
+        ({"schedules": ["tuned(file='nowhere.json')"]}, "cannot read nowhere.json"),
+    ],
+)
+def test_what_the_file_does_not_hold_is_a_sentence_with_the_command(home, change, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        cells(**change)
+
+
+def test_a_sampler_with_levels_of_its_own_takes_part_beside_it(home):
+    found = {
+        (cell.label, cell.record("")["schedule"].partition("(")[0])
+        for cell in cells(samplers=["auto", "euler"], schedules=["karras", "tuned"])
+    }
+    assert found == {("auto", "own"), ("euler", "karras"), ("euler", "tuned")}
+
+
+def test_a_gaussian_start_is_skipped_with_the_reason(home):
+    (cell,) = cells(start=["gaussian"])
+    assert "was searched from sigma_max on" in cell.skip
+
+
+def test_rows_say_what_tuning_took(home):
+    table = load(home / "r").frame
+    tuned, other = table[table.schedule != "karras"], table[table.schedule == "karras"]
+    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")[0]}
+    assert len(tuned) == len(other) == 2
+    for _, row in tuned.iterrows():
+        entry = entries[row.sampler]
+        assert (row.tuning_teacher, row.tuning_search) == (entry.teacher.evaluations, entry.search.evaluations)
+        assert (row.tuning_latents, row.tuning_gap, row.tuning_other) == (16, entry.gap, "gaussian")
+        assert row.tuning_other_untuned == entry.elsewhere.scores.untuned.error
+    assert other[[name for name in other if name.startswith("tuning_")]].isna().all(axis=None)
+
+
+def test_the_third_table_compares_tuned_rows_and_shows_what_they_took(home):
+    done = invoke("compare r --baseline euler --tuned --metric rmse --json")
+    (line,) = json.loads(done.stdout)
+    assert line["schedule"].startswith("tuned(")
+    assert "tuned(" in line["baseline"]
+    assert line["paired"] == 40
+    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")[0]}
+    for side, name in (("tuning", "dpmpp_2m"), ("baseline_tuning", "euler")):
+        assert line[side]["search"] == entries[name].search.evaluations
+        assert line[side]["gap"] == entries[name].gap
+        assert line[side]["other"] == "gaussian"
+    shown = invoke("compare r --baseline euler --tuned --metric rmse --csv lines.csv").stdout
+    assert "what the tuning took" in shown
+    assert f"{entries['euler'].teacher.evaluations:,}" in shown
+    header = (home / "lines.csv").read_text().splitlines()[0]
+    assert "tuning_teacher" in header
+    assert "baseline_tuning_gap" in header
+
+
+def test_the_tables_are_never_mixed(home, monkeypatch, capsys):
+    assert "share karras only" in fails("compare r --baseline euler --best-schedule", monkeypatch, capsys)
+    (line,) = json.loads(invoke("compare r --baseline euler --json").stdout)[:1]
+    assert ("tuned" in line["schedule"]) == ("tuned" in line["baseline"])
+    assert "one of --best-schedule, --author-schedule and --tuned" in fails(
+        "compare r --baseline euler --tuned --best-schedule", monkeypatch, capsys
+    )
+    assert "give one run, --baseline" in fails("compare r --tuned", monkeypatch, capsys)
+
+
+def test_a_run_without_tuned_rows_is_refused(home, monkeypatch, capsys):
+    assert invoke(f"{RUN} --sampler euler --schedule karras --out plain").exit_code == 0
+    assert "plain has no row at a tuned schedule; make one with samplerbench tune" in fails(
+        "compare plain --baseline euler --tuned", monkeypatch, capsys
+    )
+
+
+def test_the_command_lists_and_resumes(home):
+    before = (home / "tuned.json").read_bytes()
+    done = invoke(f"{TUNE} --out tuned.json --json")
+    assert [entry["name"] for entry in json.loads(done.stdout)] == ["euler", "dpmpp_2m"]
+    assert (home / "tuned.json").read_bytes() == before
+    shown = invoke(f"{TUNE} --out tuned.json").stdout
+    assert "dpmpp_2m" in shown
+    assert "elsewhere is gaussian" in shown
