@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app, main
-from samplerbench.benchmarks.planner import load_models, load_references, plan
+from samplerbench.benchmarks.planner import load_models, plan
+from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.benchmarks.tuning.file import read_tuned, write_tuned
