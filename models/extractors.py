@@ -61,21 +61,21 @@ class FileExtractor:
         self.dim = self._features(torch.zeros(2, *event)).shape[1]
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 where they are.
+        """Features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 copies, on their device.
 
         Raises:
             ValueError: a feature is not finite, or there are not n rows of them.
         """
-        parts = [self._features(part.float()) for part in x.split(CHUNK)] if len(x) else []
+        parts = [self._features(part.float().clone()) for part in x.split(CHUNK)] if len(x) else []
         return np.concatenate(parts) if parts else np.empty((0, self.dim))
 
     @torch.no_grad()
     def _features(self, x: Tensor) -> FloatArray:
         try:
             found = self._call(x)
+            features = np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found, dtype=np.float64)
         except Exception as error:
             raise ValueError(f"extractor {self.identity} raised {type(error).__name__} on samples {tuple(x.shape)}: {error}") from error
-        features = np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found, dtype=np.float64)
         if features.ndim != 2 or len(features) != len(x):
             raise ValueError(f"extractor {self.identity} gave {features.shape} for samples {tuple(x.shape)}; it must give (n, features)")
         if not np.isfinite(features).all():
