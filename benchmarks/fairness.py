@@ -129,7 +129,26 @@ def _references(source: Source) -> dict[str, FrechetReference]:
             raise ValueError(f"model {name} is {model.identity} here, but {known[name]} was run; run the suite again with this model")
     suite = source.run.get("suite") or {}
     found = load_references(models, suite.get("extractor", CARD), suite.get("real"))
+    for entry in source.entries:
+        reference = found.get(text(entry.record, "model"))
+        if reference is not None and number(entry.record, "fid_proxy") is not None:
+            _check(entry, reference)
     return {name: _fixed(reference) for name, reference in found.items() if reference is not None}
+
+
+def _check(entry: Entry, reference: Reference) -> None:
+    """Refuse to score stored features against a reference of another feature space, or of other data.
+
+    Raises:
+        ValueError: the row was scored against something else.
+    """
+    parts = text(entry.record, "estimator").split("; ")
+    for part in (reference.extractor.identity, f"reference {reference.identity}"):
+        if part not in parts:
+            raise ValueError(
+                f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than {part} here; "
+                "run the suite again in a folder of its own"
+            )
 
 
 def _model(name: str) -> Denoiser:
