@@ -21,8 +21,9 @@ Var a = s_a² - V_xx (n-2) / (n-1)² - V_xy / m (cf. Sutherland and Deka 2019, a
 
 **Interval.** The error grows with the distance, so the interval asks each distance with its own error (:mod:`.score_interval`): at 0 there
 is the second order alone, and the slope is 4 <delta, C delta> / |delta|² of the estimated difference delta of the mean embeddings, whose
-square is the V-statistic: KID with the diagonals, KID + sum over sides (mean_i k(x_i, x_i) - mean_{i≠j} k(x_i, x_j)) / n. It is a
-Rayleigh quotient, never above the largest eigenvalue of the noise, and so steady where KID itself is lost in it.
+square is the V-statistic: KID with the diagonals, KID + sum over sides (mean_i k(x_i, x_i) - mean_{i≠j} k(x_i, x_j)) / n. That is
+steady where KID itself is lost in the noise, but too small where the difference lies along one dominant axis of the noise and KID is
+resolved by 1 to 3 standard errors only: intervals cover too rarely there.
 """
 
 from __future__ import annotations
