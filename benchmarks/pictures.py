@@ -46,11 +46,14 @@ def shown(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Values shown as black and white: the card's data range, else three standard deviations about the mean."""
+    """Values shown as black and white: the card's data range, else three standard deviations about the mean, else -1 and 1."""
     if reference is None:
         return -1.0, 1.0
     if reference.clamp is not None:
         return reference.clamp
-    center = float(reference.mean.mean())
-    spread = 3 * float(np.sqrt(np.mean(np.diag(reference.cov) + (reference.mean - center) ** 2)))
+    if reference.moments is None:  # moments of features say nothing about values
+        return -1.0, 1.0
+    mean, cov = reference.moments
+    center = float(mean.mean())
+    spread = 3 * float(np.sqrt(np.mean(np.diag(cov) + (mean - center) ** 2)))
     return center - spread, center + spread

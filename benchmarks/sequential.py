@@ -40,6 +40,8 @@ class Sequential:
         self.first = {cell.key: cell for cell in runner.cells if not cell.skip}
         _check(until, list(self.first.values()))
         question = {**until.model_dump(exclude={"max_samples"}), "first": {key: cell.samples for key, cell in self.first.items()}}
+        if runner.suite.real is not None:  # cells are the same whatever real samples they are compared with
+            question["against"] = {name: reference.identity for name, reference in runner.references.items() if reference}
         known = read_json(runner.run.path / FILE) or {}
         empty: dict[str, Any] = {"question": question, "look": 0, "samples": {}, "rows": {}}
         self._log = known if known.get("question") == question else empty
