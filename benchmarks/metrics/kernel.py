@@ -20,10 +20,11 @@ and likewise for the cross matrix. A variance of estimated row means, s_a², cou
 Var a = s_a² - V_xx (n-2) / (n-1)² - V_xy / m (cf. Sutherland and Deka 2019, arXiv:1906.02104; here for unequal sizes).
 
 **Interval.** The error grows with the distance, so the interval asks each distance with its own error (:mod:`.score_interval`): at 0 there
-is the second order alone, and the slope is 4 <delta, C delta> / |delta|² of the estimated difference delta of the mean embeddings, whose
-square is the V-statistic: KID with the diagonals, KID + sum over sides (mean_i k(x_i, x_i) - mean_{i≠j} k(x_i, x_j)) / n. That is
-steady where KID itself is lost in the noise, but too small where the difference lies along one dominant axis of the noise and KID is
-resolved by 1 to 3 standard errors only: intervals cover too rarely there.
+is the second order alone, and the slope is 4 <delta, C delta> / |delta|² for the difference delta of the mean embeddings, estimated twice:
+from the means as they are, over |delta|² with the diagonals in (the V-statistic, KID + sum over sides (mean_i k(x_i, x_i) -
+mean_{i≠j} k(x_i, x_j)) / n), which is steady where KID is lost in its noise, but leans to the noise's mean direction; and without the noise
+of the means, first order over KID, or over its second-order error where that is more. The larger one is taken: the first is too small where
+delta lies along a dominant axis of the noise, the second where KID came out large by chance.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from .gram import BLOCK, across, diagonal, within
 from .moments import FloatArray
 from .score_interval import score_interval
 
-ESTIMATOR = "kid/2 cubic kernel, U-statistic, Hoeffding standard error, score interval"
+ESTIMATOR = "kid/3 cubic kernel, U-statistic, Hoeffding standard error, score interval"
 """To be raised with every change that moves a value or an error: replicates of another one are not reused."""
 
 SMALLEST = 4
@@ -91,9 +92,11 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     noise = sum(4 * (v * (size - 2) / (size - 1) ** 2 + v_xy / other) / size for v, size, other in ((v_x, n, m), (v_y, m, n)))
     second = 2 * v_x / (n * (n - 1)) + 2 * v_y / (m * (m - 1)) + 4 * v_xy / (n * m)
     # The true first order is a variance: an estimate below 0 says that it is small, not that the error is.
-    se = float(np.sqrt(second + max(noisy - noise, 0.0)))
+    first = max(noisy - noise, 0.0)
+    se = float(np.sqrt(second + first))
     square = value + (diagonal(x, block) - mean_x) / n + (diagonal(y, block) - mean_y) / m
-    low, high = score_interval(value, second, noisy / square if square > 0 else 0.0)
+    slopes = ((noisy, square), (first, max(value, float(np.sqrt(second)))))
+    low, high = score_interval(value, second, max(part / whole if whole > 0 else 0.0 for part, whole in slopes))
     return KernelEstimate(value, se, low, high, _influence(half_x), _influence(half_y))
 
 

@@ -30,8 +30,13 @@ def score_interval(value: float, at_zero: float, slope: float, z: float = Z95) -
         z: half-width in standard errors, > 0; 95 % by default.
 
     Returns:
-        ``(low, high)``, 0 <= low <= high. A value so far below 0 that no distance explains it is given the distance that does so best.
+        ``(low, high)``, 0 <= low <= high. A value so far below 0 that no distance explains it has the interval
+        of one point, the centre, or 0.
     """
     centre = value + z**2 * slope / 2
     half = z * math.sqrt(max(at_zero + slope * value + (z * slope / 2) ** 2, 0.0))
-    return max(centre - half, 0.0), max(centre + half, 0.0)
+    large = centre + math.copysign(half, centre)
+    # The product of the ends is value² - z² at_zero: the small one by difference would lose its digits where slopes are large.
+    small = (value**2 - z**2 * at_zero) / large if half > 0 and large else centre
+    low, high = sorted((large, small))
+    return max(low, 0.0), max(high, 0.0)

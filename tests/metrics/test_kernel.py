@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samplerbench.benchmarks.calibration.law import Law
 from samplerbench.benchmarks.calibration.trials import Cell
 from samplerbench.benchmarks.metrics import kid, kid_difference
 from samplerbench.results.text import Z95
@@ -113,8 +114,10 @@ def test_the_interval_holds_the_distances_that_explain_the_value(seed, n, m, shi
     (v_x, rows_x), (v_y, rows_y) = u_centred(x), u_centred(y)
     v_xy = np.square(cross - cross.mean(0) - cross.mean(1)[:, None] + cross.mean()).sum() / ((n - 1) * (m - 1))
     second = 2 * v_x / (n * (n - 1)) + 2 * v_y / (m * (m - 1)) + 4 * v_xy / (n * m)
-    slope = 4 * ((rows_x - cross.mean(1)).var(ddof=1) / n + (rows_y - cross.mean(0)).var(ddof=1) / m) / square
     found = kid(x, y)
+    noisy = 4 * ((rows_x - cross.mean(1)).var(ddof=1) / n + (rows_y - cross.mean(0)).var(ddof=1) / m)
+    first = found.se**2 - second  # test_the_error_has_every_term_of_the_decomposition
+    slope = max(noisy / square, first / max(found.value, np.sqrt(second)))
     for end in (found.low, found.high):
         if end > 0:
             assert (found.value - end) ** 2 == pytest.approx(Z95**2 * (second + slope * end), rel=1e-5)
@@ -132,6 +135,22 @@ def test_the_interval_covers_where_the_error_grows_with_the_value(level):
     wald = np.abs(found["value"][:, level] - true) <= Z95 * found["se"][:, level]
     assert level == 2 or wald.all()
     assert level != 2 or wald.mean() < inside.mean()
+
+
+def test_the_interval_covers_where_the_difference_lies_along_a_dominant_axis():
+    """One axis of ten times the variance of 63 others, and a shift along it: the means as they are would give too small a slope."""
+    rng = np.random.default_rng(9)
+    scale = np.array([3.0] + [0.3] * 63)
+    shift = np.zeros(64)
+    shift[0] = 1.2
+
+    def sides():
+        return scale * rng.standard_normal((150, 64)) + shift, scale * rng.standard_normal((150, 64))
+
+    found = [kid(*sides()) for _ in range(300)]
+    law = Law(np.zeros(64), np.diag(scale**2), np.zeros((64,) * 3))
+    true = Law(shift, law.cov, law.third).kid(law)
+    assert np.mean([one.low <= true <= one.high for one in found]) >= 0.9
 
 
 def test_pairing_takes_away_what_both_runs_share():
