@@ -53,7 +53,23 @@ def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | Non
         exact = own if own is not None and isinstance(own.extractor, Identity) else _of_moments(model, own, extractor)
         if exact is not None:
             return exact
-    return _measured(extractor, real_data(model, real), limits, cache)
+    data = real_data(model, real)
+    if real is not None:
+        _check_range(data, limits, real)
+    return _measured(extractor, data, limits, cache)
+
+
+def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
+    """Refuse images in another range than the model's, which clamping would make black and white.
+
+    Raises:
+        ValueError: more than a thousandth of the values lie outside.
+    """
+    outside = clamp(data.reference, limits)[1]
+    if limits is not None and outside > 1e-3:
+        raise ValueError(
+            f"{outside:.0%} of the values of --real {source} are outside the data's range [{limits[0]:g}, {limits[1]:g}]; scale them to it"
+        )
 
 
 def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:

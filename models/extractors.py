@@ -14,6 +14,8 @@ from .reference import Extractor, FloatArray, Identity
 CHUNK = 64
 """Samples that an extractor sees at a time."""
 
+_PROBES = 4
+
 NAMES = "pixels, inception:WEIGHTS or file.py:factory"
 
 
@@ -37,28 +39,42 @@ def make_extractor(spec: str, event: tuple[int, ...], clamp: tuple[float, float]
 
         return Inception(Path(spec.removeprefix("inception:")), event, clamp)
     if ".py" in spec:
-        return FileExtractor(source_function(spec, "extractor"), event)
+        return FileExtractor(source_function(spec, "extractor"), event, clamp)
     raise ValueError(f"unknown extractor {spec!r}; there are card (what the model's card names), {NAMES}")
 
 
 class FileExtractor:
-    """A user's extractor. Its identity has the hash of its file, so that numbers of two versions are never compared.
+    """A user's extractor.
+
+    Its identity has the hash of its file and what it makes of some fixed noise, to three digits: numbers of two versions are never
+    compared, nor those of two sets of weights behind one text.
 
     Args:
         source: the factory.
         event: shape of one sample.
+        clamp: range of the data, or None.
 
     Raises:
-        ValueError: the factory raises, or what it returns is no extractor.
+        ValueError: the factory raises, or what it returns is no extractor: a sample's features depend on the others in its batch, or are
+            other numbers each time.
     """
 
-    def __init__(self, source: SourceFunction, event: tuple[int, ...]) -> None:
+    def __init__(self, source: SourceFunction, event: tuple[int, ...], clamp: tuple[float, float] | None) -> None:
         self._call = source.call()
         if not callable(self._call):
             raise ValueError(f"{source.called} returned {type(self._call).__name__}; it must return a callable from samples to features")
         self.identity = f"{source.called}-{source.digest}"
-        self._event = event
-        self.dim = self._features(torch.zeros(2, *event)).shape[1]
+        low, high = clamp or (-1.0, 1.0)
+        noise = torch.rand(_PROBES, *event, generator=torch.Generator().manual_seed(0)) * (high - low) + low
+        found, alone = self._features(noise.clone()), self._features(noise[:1].clone())
+        if not np.allclose(found[:1], alone, rtol=1e-3, atol=1e-4 * np.abs(found).max()):
+            raise ValueError(
+                f"extractor {self.identity} gave a sample other features in another batch, or at another time; "
+                "put its network in eval mode, and seed what it draws"
+            )
+        self.dim = found.shape[1]
+        weights = np.random.default_rng(0).standard_normal(found.shape)
+        self.identity += f"-{float((weights * found).sum()):.3g}"
 
     def __call__(self, x: Tensor) -> FloatArray:
         """Features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 copies, on their device.

@@ -72,15 +72,14 @@ def test_pixels_of_an_exact_model_have_its_exact_moments():
 
 def test_pixels_of_a_network_come_from_the_classes_of_its_card():
     """Drawing a class, then a sample of the Gaussian of that class, has these moments."""
-    model = make_model("digits")
+    model = make_model("fashion")
     reference = load_references({"m": model}, "pixels")["m"]
     means, within = model.moments()
     weights = np.asarray(model.class_weights) / sum(model.class_weights)
     assert reference is not None
-    rng = np.random.default_rng(0)
-    draws = means[rng.choice(len(means), 200_000, p=weights)] + rng.multivariate_normal(np.zeros(len(within)), within, 200_000)
-    np.testing.assert_allclose(reference.mean, draws.mean(0), atol=0.01)
-    np.testing.assert_allclose(reference.cov, np.cov(draws.T), atol=0.02)
+    second = sum(p * (within + np.outer(mean, mean)) for p, mean in zip(weights, means, strict=True))  # E x x^T, class by class
+    np.testing.assert_allclose(reference.mean, np.average(means, axis=0, weights=weights), atol=1e-9)
+    np.testing.assert_allclose(reference.cov + np.outer(reference.mean, reference.mean), second, atol=1e-9)
 
 
 def test_a_run_in_another_space_is_another_scale(spec, tmp_path):
@@ -133,6 +132,21 @@ def test_a_file_that_does_not_fit_is_one_sentence(tmp_path, arrays, message):
     np.savez(tmp_path / "real.npz", **arrays)
     with pytest.raises(ValueError, match=message):
         real_data(make_model("gmm-2d"), str(tmp_path / "real.npz"))
+
+
+def test_images_of_another_range_are_refused(tmp_path):
+    np.save(tmp_path / "bytes.npy", np.random.default_rng(0).integers(0, 256, (30, 1, 8, 8)))
+    with pytest.raises(ValueError, match=r"outside the data's range \[-1, 1\]; scale them"):
+        load_references({"digits": make_model("digits")}, "pixels", str(tmp_path / "bytes.npy"), tmp_path)
+
+
+def test_two_extractors_share_a_cache_and_no_features(spec, tmp_path):
+    models = {"gmm-2d": make_model("gmm-2d")}
+    (tmp_path / "cubes.py").write_text("def make():\n    return lambda x: x**3\n")
+    one, other = (load_references(models, each, cache=tmp_path)["gmm-2d"] for each in (spec, f"{tmp_path / 'cubes.py'}:make"))
+    assert one is not None
+    assert other is not None
+    assert (len(one.mean), len(other.mean)) == (4, 2)
 
 
 def test_missing_data_are_one_sentence(tmp_path):

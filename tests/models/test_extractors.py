@@ -42,6 +42,17 @@ def test_another_text_of_the_file_is_another_identity(write):
     assert one.identity.startswith("feats.py:make-")
 
 
+def test_other_weights_behind_the_same_text_are_another_identity(write):
+    spec = write("import torch\ndef make():\n    w = torch.randn(64, 2)\n    return lambda x: x.flatten(1) @ w\n")
+    assert make_extractor(spec, EVENT, None).identity != make_extractor(spec, EVENT, None).identity
+
+
+def test_samples_are_copies(write):
+    x = torch.ones(3, *EVENT)
+    make_extractor(write("def make():\n    return lambda x: x.mul_(2).flatten(1)\n"), EVENT, None)(x)
+    assert torch.equal(x, torch.ones_like(x))
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -51,6 +62,9 @@ def test_another_text_of_the_file_is_another_identity(write):
         ("def make(): return lambda x: x", r"must give \(n, features\)"),
         ("def make(): return lambda x: x.flatten(1) / 0 * 0", "not finite"),
         ("def make(): return lambda x: x.no_such_thing()", "raised AttributeError"),
+        ("def make(): return lambda x: x.flatten(1) - x.mean()", "in another batch"),
+        ("import torch\ndef make(): return lambda x: torch.randn(len(x), 3)", "at another time"),
+        ("def make(): return lambda x: {}", "raised TypeError"),
         ("import nothing_of_this_name", "when it was imported"),
     ],
 )
