@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +50,10 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
         ValueError: there is no such source, its samples are not like the model's, or the model cannot draw its data.
     """
     if source is None:
-        reference, held_out = (model.data(MODEL_SAMPLES, seed) for seed in (SEED, HELD_OUT_SEED))
+        try:
+            reference, held_out = (model.data(MODEL_SAMPLES, seed) for seed in (SEED, HELD_OUT_SEED))
+        except Exception as error:  # of a user's model
+            raise ValueError(f"model {model.name} cannot draw {MODEL_SAMPLES} samples ({type(error).__name__}: {error})") from error
         if reference is None or held_out is None:
             raise ValueError(
                 f"model {model.name} cannot draw its own data, and its card knows them in the card's features only: "
@@ -77,8 +79,8 @@ def _read(path: Path) -> Tensor:
     try:
         stored = np.load(path, allow_pickle=False)
         arrays: dict[str, np.ndarray] = {"x": stored} if isinstance(stored, np.ndarray) else dict(stored)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"--real {path.name} is no NumPy file of numbers ({error})") from error
+    except Exception as error:  # a damaged file can raise anything
+        raise ValueError(f"--real {path.name} is no NumPy file of numbers ({type(error).__name__}: {error})") from error
     if "x" not in arrays and len(arrays) != 1:
         raise ValueError(f"--real {path.name} has the arrays {', '.join(arrays)}; call the one that is meant x")
     found = arrays["x"] if "x" in arrays else next(iter(arrays.values()))

@@ -169,7 +169,7 @@ class FileModel(Denoiser):
         return self._samples(n, seed) if hasattr(self._model, "sample") else None
 
     def _samples(self, n: int, seed: int) -> Tensor:
-        samples = torch.as_tensor(self._model.sample(n, seed))
+        samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         if samples.shape != (n, *self.event):
             raise ValueError(f"{self.name}: sample({n}, seed) has shape {tuple(samples.shape)}, not {(n, *self.event)}")
         return samples
