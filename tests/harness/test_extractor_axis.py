@@ -5,6 +5,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from samplerbench.benchmarks.fairness import compare_fairly
 from samplerbench.benchmarks.planner import load_models
 from samplerbench.benchmarks.real_data import HELD_OUT, MODEL_SAMPLES, real_data
 from samplerbench.benchmarks.references import load_references
@@ -98,6 +99,15 @@ def test_numbers_of_two_versions_of_an_extractor_are_not_compared(spec, tmp_path
     frame_of(tmp_path / "b", extractor=spec)
     with pytest.raises(ValueError, match=r"squares\.py"):
         compare(tmp_path / "a", tmp_path / "b", metrics=("fid_proxy",))
+
+
+def test_a_choice_among_schedules_is_scored_in_the_space_of_its_rows(spec, tmp_path):
+    schedules = ["karras", "uniform_lambda"]
+    frame_of(tmp_path / "run", extractor=spec, schedules=schedules)
+    assert len(compare_fairly(tmp_path / "run", "euler", ("fid_proxy",), 0.01, "best").lines) == 1
+    (tmp_path / "squares.py").write_text(SQUARES.format(k=2))
+    with pytest.raises(ValueError, match="scored in another feature space"):
+        compare_fairly(tmp_path / "run", "euler", ("fid_proxy",), 0.01, "best")
 
 
 def test_keys_at_their_defaults_leave_the_folder_as_it_was():
