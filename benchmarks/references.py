@@ -13,8 +13,8 @@ from ..models.extractors import make_extractor
 from ..models.reference import Extractor, Identity
 from ..results.files import read_npz, write_npz
 from .gits import default_cache
-from .metrics.moments import Moments
-from .real_data import RealData, real_data
+from .metrics.moments import FloatArray, Moments
+from .real_data import HELD_OUT_SEED, RealData, real_data
 from .sampling import clamp
 
 CARD = "card"
@@ -73,7 +73,10 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 
 
 def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:
-    """A reference in pixels from the moments that a model knows of its data, without held-out samples; None if it knows none."""
+    """A reference in pixels from the moments that a model knows of its data; None if it knows none.
+
+    A model that draws its data has held-out samples too, and no range: its moments are those of values that were never clamped.
+    """
     moments = model.moments()
     if moments is None or own is None:
         return None
@@ -84,8 +87,14 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
     weights /= weights.sum()
     mean = weights @ means
     cov = within + (means - mean).T @ ((means - mean) * weights[:, None])
-    nothing = np.empty((0, extractor.dim))
-    return Reference(extractor, mean, cov, own.n, lambda n: nothing[:n], f"moments of {own.identity}", clamp=own.clamp)
+    identity = f"moments-{hashlib.sha256(mean.tobytes() + cov.tobytes()).hexdigest()[:16]}"
+    drawn = model.data(1, HELD_OUT_SEED) is not None
+
+    def held_out(n: int) -> FloatArray:
+        samples = model.data(n, HELD_OUT_SEED) if drawn else None
+        return np.empty((0, extractor.dim)) if samples is None else extractor(samples)
+
+    return Reference(extractor, mean, cov, None if drawn else own.n, held_out, identity, clamp=None if drawn else own.clamp)
 
 
 def _measured(extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path) -> Reference:

@@ -69,6 +69,7 @@ def test_pixels_of_an_exact_model_have_its_exact_moments():
     assert reference is not None
     np.testing.assert_allclose(reference.mean, mean, atol=1e-9)
     np.testing.assert_allclose(reference.cov, cov, atol=1e-9)
+    assert (reference.n, reference.clamp, reference.held_out(50).shape) == (None, None, (50, 784))
 
 
 def test_pixels_of_a_network_come_from_the_classes_of_its_card():
