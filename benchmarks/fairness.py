@@ -58,7 +58,10 @@ def compare_fairly(run: Path, baseline: str, metrics: Sequence[str], margin: flo
         entries = at_schedules(source.entries, AUTHORS)
         if not entries:
             raise ValueError(f"{source} has no sampler at its author's schedule; run it with --schedule karras --schedule uniform_lambda")
-    return compared(source, source, against(entries, baseline, any_schedule=True), metrics, margin, baseline=baseline)
+    found = compared(source, source, against(entries, baseline, any_schedule=True), metrics, margin, baseline=baseline)
+    if not found.lines:
+        raise ValueError(f"{source} has nothing to compare with {baseline} in this way; run another sampler at the same budget")
+    return found
 
 
 def _choice(source: Source, metrics: Sequence[str]) -> Quantity:

@@ -41,7 +41,8 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
     """All cells of a suite, models outermost and budgets innermost, each once.
 
     An adaptive sampler uses only the ends of a grid, so it is planned for one schedule. A schedule that is searched for a model is
-    searched here, unless it is in the cache.
+    searched here, unless it is in the cache. Where some schedules have levels for certain samplers only, the
+    other samplers run on the others.
 
     Raises:
         ValueError: unknown sampler, schedule or option, or an execution that this machine does not have.
@@ -54,7 +55,8 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
         starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
         own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
         for start, sampler, execution in product(starts, configured, suite.execution):
-            for schedule, end in product(own[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end):
+            suited = [schedule for schedule in own if schedule.suits(sampler)] or own
+            for schedule, end in product(suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end):
                 subject = Subject(name, model, references[name], device, _fitting(start, schedule), execution)
                 cells += _cells(suite, entry, subject, sampler, schedule.for_sampler(sampler), end)
     return list({cell.key: cell for cell in cells}.values())

@@ -15,7 +15,7 @@ from ..samplers import Grid, karras
 from ..samplers.schedules import SCHEDULES
 from . import gits, optimal_kl  # noqa: F401 - registers the schedules
 from .spec import format_spec, parse_spec
-from .tuning import schedule as tuned  # noqa: F401 - registers the schedule
+from .tuning import schedule as tuned
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
 """Values of an option ``process``; the first is the default."""
@@ -92,6 +92,10 @@ class Schedule:
             ValueError: it has nothing for the sampler.
         """
         return replace(self, searched=self.searched.of(sampler)) if self.needs_sampler and self.searched is not None else self
+
+    def suits(self, sampler: Any) -> bool:
+        """Whether it can have levels for such a sampler: one that needs a sampler has none for what cannot be tuned."""
+        return not self.needs_sampler or not tuned.untunable(sampler)
 
     def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """A grid of ``n`` steps to count evaluations on: its own, or another one where its own are there for some numbers of steps only."""

@@ -76,11 +76,21 @@ def at_tuned(source: Source) -> list[Entry]:
     """The entries at tuned levels.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or a table of them would not be fair: a sampler has several, or they were tuned with another
+            objective, number of latents or seed.
     """
     found = [entry for entry in source.entries if is_tuned(entry.record)]
     if not found:
         raise ValueError(f"{source} has no row at a tuned schedule; make one with samplerbench tune, and run it with --schedule tuned")
+    seen: dict[tuple[str, ...], str] = {}
+    ways: dict[str, tuple[str, ...]] = {}
+    for row in (entry.record for entry in found):
+        model, who = text(row, "model"), tuple(text(row, name) for name in ("model", *SOLVER))
+        if seen.setdefault(who, text(row, "schedule")) != text(row, "schedule"):
+            raise ValueError(f"{source} has {text(row, 'sampler')} at several tuned schedules; run one in a folder of its own")
+        way = tuple(text(row, f"tuning_{name}") for name in ("objective", "latents", "seed"))
+        if any(way) and ways.setdefault(model, way) != way:
+            raise ValueError(f"{source} has samplers on {model} that were tuned in different ways; tune them all by one command")
     return found
 
 

@@ -118,6 +118,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("estimator", "text", "identity of metric, extractor, preprocessing and reference"),
     Column("tuning_teacher", "integer", "tuned schedule: network evaluations of its converged endpoints, all training latents together"),
     Column("tuning_search", "integer", "tuned schedule: network evaluations of its search, all training latents together"),
+    Column("tuning_objective", "text", "tuned schedule: which mean of the distances was made small"),
+    Column("tuning_seed", "integer", "tuned schedule: root seed of its latents"),
     Column("tuning_latents", "integer", "tuned schedule: latents that it was tuned on, none of which any row scores"),
     Column("tuning_seconds", "number", "tuned schedule: seconds that both took"),
     Column("tuning_gap", "number", "tuned schedule: train-test gap, (tuned / untuned error on other latents) / (the same on its own) - 1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -32,10 +33,22 @@ def explain(
         sentence = re.sub(r"<[^>]*>", " ", answer.verdict.sentence)
         say(f"Row {number}: claim {WORDS[answer.verdict.kind][1]} ({seconds:.0f} s). {' '.join(sentence.split())}")
 
-    folder = out / ("fast" if fast else "full")
-    plan = Plan("fast" if fast else "full", folder, tuple(_pair(text) for text in replace or ()))
+    effort = "fast" if fast else "full"
+    pairs = tuple(_pair(text) for text in replace or ())
+    folder = out / _folder(effort, pairs)
+    plan = Plan(effort, folder, pairs)
     answers = measure(plan, integers(rows, "--rows"), jobs, told)
     say(f"Page: {write_page(folder / 'why-steps.html', answers, plan.effort())}")
+
+
+def _folder(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    """Where a run is kept: one with other models leaves that of the built-in ones alone."""
+    from ..cell import file_name
+
+    if not pairs:
+        return effort
+    words = "-".join([effort, *(f"{name}-as-{other}" for name, other in sorted(pairs))])
+    return file_name(words, hashlib.sha256(repr(sorted(pairs)).encode()).hexdigest()[:8])
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 STARTS = ("noise", "mean", "gaussian")
+LARGEST = 1_000_000
+"""Steps or evaluations that a command takes: grids are lists."""
 NOISES = ("white", "brownian")
 
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with samplers of your own (repeatable).")]
@@ -52,6 +54,8 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
         numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
         numbers = (0,)
+    if max(numbers) > LARGEST:
+        raise ValueError(f"{option} {text!r}: give numbers up to {LARGEST:,}")
     if min(numbers) < 1:
         raise ValueError(f"{option} {text!r}: give whole numbers >= 1, separated by commas, such as {option} 5,10,20")
     return numbers

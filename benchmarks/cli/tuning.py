@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,7 +58,11 @@ def tune(
         f"Errors are {objective} distances to converged endpoints, untuned → tuned, on {test_latents} latents that nothing was tuned on; "
         f"elsewhere is {other.name}. The gap is (tuned / untuned error) / (the same on the latents that were tuned on) - 1."
     )
-    return say(f"{out} has the grids: samplerbench run SUITE --model {model} --schedule \"tuned(file='{out}')\"")
+    axes = [("--model", model), *(("--sampler", one) for one in sampler), ("--steps", steps), ("--nfe", nfe)]
+    words = [word for name, value in axes if value is not None for word in (name, value)]
+    words += [word for file in plugin or () for word in ("--plugin", str(file))]
+    command = shlex.join(["samplerbench", "run", "quick", *words, "--schedule", f"tuned(file='{out}')"])
+    return say(f"{out} has the grids: {command}")
 
 
 def _named(spec: str, device: str) -> Named:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
 
 from ..suite import Strict
 
@@ -120,6 +123,15 @@ class Tuned(Strict):
     search: Cost
     elsewhere: Elsewhere
 
+    @model_validator(mode="after")
+    def _levels_fit(self) -> Self:
+        falling = all(cur > nxt for cur, nxt in pairwise(self.levels))
+        if len(self.levels) != self.subject.steps + 1 or self.levels[0] != self.subject.sigma_max or self.levels[-1] != 0 or not falling:
+            raise ValueError(
+                f"levels of {self.subject.sampler} must fall from {self.subject.sigma_max:g} to 0 in {self.subject.steps} steps"
+            )
+        return self
+
     @property
     def facts(self) -> dict[str, Any]:
         """The columns of a row at these levels."""
@@ -127,7 +139,9 @@ class Tuned(Strict):
         return {
             "tuning_teacher": self.teacher.evaluations,
             "tuning_search": self.search.evaluations,
+            "tuning_objective": self.setting.objective,
             "tuning_latents": self.setting.latents,
+            "tuning_seed": self.setting.seed,
             "tuning_seconds": self.teacher.seconds + self.search.seconds,
             "tuning_gap": self.gap,
             "tuning_other": self.elsewhere.model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def read_tuned(path: Path) -> tuple[tuple[Tuned, ...], str]:
     except ValidationError as error:
         raise ValueError(f"{path} is no file of tuned schedules, or one of another version; give another file to tune into") from error
     return found.tuned, hashlib.sha256(content).hexdigest()[:8]
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before hours of search.
+
+    Raises:
+        ValueError: its folder is not there, or it or its folder may not be written.
+    """
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another file with --out")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not path.stat().st_mode & 0o222):
+        raise ValueError(f"cannot write {path}: it is read-only, or its folder is; choose another file with --out")
 
 
 def write_tuned(path: Path, entries: Iterable[Tuned]) -> None:

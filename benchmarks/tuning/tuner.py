@@ -17,7 +17,7 @@ from ...models import Denoiser
 from ...samplers import Grid, karras
 from ..schedules import make_schedule
 from .entry import Cost, Elsewhere, Score, Scores, Setting, Subject, Tuned, gap_of
-from .file import read_tuned, write_tuned
+from .file import check_writable, read_tuned, write_tuned
 from .problem import MOST, TEST_IDS, TRAIN_IDS, Problem, pose
 from .search import OBJECTIVES, Found, mean_of, search
 from .task import Named, Task
@@ -62,8 +62,9 @@ class Tuner:
         """The entries of the tasks (:func:`.task.tasks_of`), from the file or tuned now.
 
         Raises:
-            ValueError: the file is something else.
+            ValueError: the file is something else, or cannot be written.
         """
+        check_writable(self.file)
         found = []
         for task in tasks:
             known = self._known()
@@ -71,6 +72,7 @@ class Tuner:
             entry = next((e for e in known if (e.subject, e.setting) == (subject, setting)), None)
             if entry is None:
                 entry = self._tune(task, tasks)
+                known = self._known()  # another process may have written meanwhile
                 write_tuned(self.file, [*(e for e in known if e.subject != subject), entry])
             found.append(entry)
         return found
