@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 
 import pytest
@@ -119,12 +120,57 @@ def test_what_the_file_does_not_hold_is_a_sentence_with_the_command(home, change
         cells(**change)
 
 
-def test_a_sampler_with_levels_of_its_own_takes_part_beside_it(home):
+@pytest.mark.parametrize("schedules", [["karras", "tuned"], ["tuned", "karras"]])
+def test_samplers_that_cannot_be_tuned_take_part_beside_it(home, schedules):
     found = {
         (cell.label, cell.record("")["schedule"].partition("(")[0])
-        for cell in cells(samplers=["auto", "euler"], schedules=["karras", "tuned"])
+        for cell in cells(samplers=["auto", "ddpm", "euler"], schedules=schedules)
     }
-    assert found == {("auto", "own"), ("euler", "karras"), ("euler", "tuned")}
+    assert found == {("auto", "own"), ("ddpm", "karras"), ("euler", "karras"), ("euler", "tuned")}
+
+
+def test_a_file_that_has_grown_is_not_compared_with_what_it_was(home, monkeypatch, capsys):
+    entries = read_tuned(home / "tuned.json")[0]
+    write_tuned(home / "more.json", entries)
+    run = f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='more.json') --out grown"
+    assert invoke(run).exit_code == 0
+    write_tuned(home / "more.json", entries[::-1])
+    assert invoke(run).exit_code == 0
+    assert "at several tuned schedules" in fails("compare grown --baseline euler --tuned", monkeypatch, capsys)
+
+
+def test_rows_that_were_tuned_in_different_ways_are_not_compared(home, monkeypatch, capsys):
+    one, other = read_tuned(home / "tuned.json")[0]
+    write_tuned(home / "ways.json", [one, other.model_copy(update={"setting": other.setting.model_copy(update={"latents": 99})})])
+    assert invoke(f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='ways.json') --out ways").exit_code == 0
+    assert "tuned in different ways" in fails("compare ways --baseline euler --tuned", monkeypatch, capsys)
+
+
+def test_one_tuned_sampler_is_nothing_to_compare(home, monkeypatch, capsys):
+    assert invoke(f"{RUN} --sampler euler --schedule tuned --out alone").exit_code == 0
+    assert "has nothing to compare with euler" in fails("compare alone --baseline euler --tuned", monkeypatch, capsys)
+
+
+def test_levels_that_do_not_fit_are_refused(home):
+    entry = read_tuned(home / "tuned.json")[0][0]
+    for levels in ([80.0, 0.0], [70.0, *entry.levels[1:]], [*entry.levels[:-1], 0.001]):
+        stored = {"tuned": [entry.model_dump(mode="json") | {"levels": levels}]}
+        (home / "edited.json").write_text(json.dumps(stored))
+        with pytest.raises(ValueError, match=r"edited\.json is no file of tuned schedules"):
+            read_tuned(home / "edited.json")
+
+
+def test_a_file_that_cannot_be_written_is_known_before_the_search(home, monkeypatch, capsys):
+    (home / "locked.json").write_text('{"tuned": []}')
+    (home / "locked.json").chmod(0o444)
+    assert "cannot write locked.json" in fails(f"{TUNE} --out locked.json", monkeypatch, capsys)
+    assert "there is no folder" in fails(f"{TUNE} --out nowhere/tuned.json", monkeypatch, capsys)
+
+
+def test_the_command_that_it_prints_runs(home):
+    done = invoke(f"{TUNE} --out tuned.json")
+    command = done.stdout.partition("samplerbench ")[2]
+    assert CliRunner().invoke(app, [*shlex.split(command), "--no-timing", "--samples", "20", "--out", "printed"]).exit_code == 0
 
 
 def test_a_gaussian_start_is_skipped_with_the_reason(home):
