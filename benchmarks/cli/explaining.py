@@ -35,13 +35,13 @@ def explain(
 
     effort = "fast" if fast else "full"
     pairs = tuple(_pair(text) for text in replace or ())
-    folder = out / _folder(effort, pairs)
+    folder = out / folder_of(effort, pairs)
     plan = Plan(effort, folder, pairs)
     answers = measure(plan, integers(rows, "--rows"), jobs, told)
     say(f"Page: {write_page(folder / 'why-steps.html', answers, plan.effort())}")
 
 
-def _folder(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
+def folder_of(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
     """Where a run is kept: one with other models leaves that of the built-in ones alone."""
     from ..cell import file_name
 

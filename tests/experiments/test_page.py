@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.cli.explaining import folder_of
 from samplerbench.benchmarks.experiments import charting, page, run, store
 from samplerbench.benchmarks.experiments.base import Answer, Row, Verdict, rows
 from samplerbench.benchmarks.experiments.drawing import THEME, figure, panels
@@ -177,3 +178,11 @@ def test_names_are_moved_apart_and_stay_in_their_axes():
     assert axes.bbox.y0 * scale <= places[0]
     assert places[-1] <= axes.bbox.y1 * scale
     assert names[-1].xyann[1] == pytest.approx(0, abs=1e-6)
+
+
+def test_other_models_leave_the_folder_of_the_built_in_ones_alone():
+    one, other = (("fashion-mppca", "gaussian"),), (("fashion-mppca", "file.py:make"),)
+    assert folder_of("full", ()) == "full"
+    assert len({folder_of(effort, pairs) for effort in ("fast", "full") for pairs in ((), one, other, one + other)}) == 8
+    assert folder_of("full", one + other) == folder_of("full", other + one)
+    assert all(re.fullmatch(r"[\w.+-]+", folder_of("full", pairs)) for pairs in (one, other))

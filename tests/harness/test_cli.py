@@ -61,6 +61,10 @@ def test_bad_budgets_are_refused(samplerbench, text):
     refused(samplerbench("run", "smoke", "--nfe", text), "give whole numbers >= 1, separated by commas, such as --nfe 5,10,20")
 
 
+def test_a_budget_beyond_any_grid_is_refused(samplerbench):
+    refused(samplerbench("run", "smoke", "--nfe", "1000000000000"), "give numbers up to 1,000,000")
+
+
 def test_steps_and_nfe_together_are_refused(samplerbench):
     refused(samplerbench("run", "smoke", "--nfe", "5", "--steps", "5"), "give --steps or --nfe, not both")
 

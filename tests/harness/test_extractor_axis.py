@@ -1,17 +1,23 @@
 """Another feature space for a whole run: what it is compared with, what is kept, and what is refused."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 from samplerbench.benchmarks.fairness import compare_fairly
+from samplerbench.benchmarks.pictures import display_range
 from samplerbench.benchmarks.planner import load_models
 from samplerbench.benchmarks.real_data import HELD_OUT, MODEL_SAMPLES, real_data
 from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.runner import Runner
-from samplerbench.benchmarks.suite import check_suite, load_suite
+from samplerbench.benchmarks.sequential import Sequential
+from samplerbench.benchmarks.suite import Until, check_suite, load_suite
 from samplerbench.models import make_model
+from samplerbench.models.reference import Identity, Reference
 from samplerbench.results.compare import compare
 
 SUITE = {
@@ -109,6 +115,31 @@ def test_a_choice_among_schedules_is_scored_in_the_space_of_its_rows(spec, tmp_p
     (tmp_path / "squares.py").write_text(SQUARES.format(k=2))
     with pytest.raises(ValueError, match="scored in another feature space"):
         compare_fairly(tmp_path / "run", "euler", ("fid_proxy",), 0.01, "best")
+
+
+def test_a_question_about_other_real_samples_is_another_question(tmp_path):
+    """The cells are the same, and so are their samples; what was decided about them is not."""
+    rng = np.random.default_rng(0)
+    for name, shift in (("a", 0.0), ("b", 3.0)):
+        np.save(tmp_path / f"{name}.npy", rng.standard_normal((60, 2)) + shift)
+    until = Until(baseline="euler", metric="fid_proxy", max_samples=800)
+
+    def asked(name):
+        chosen = suite(extractor="pixels", real=str(tmp_path / f"{name}.npy"))
+        return Sequential(Runner(chosen, tmp_path / "run", device="cpu", console=Console(quiet=True)), until)
+
+    first = asked("a")
+    first()
+    assert asked("a").rows == first.rows != []
+    assert asked("b").rows == []
+
+
+def test_pictures_do_not_take_their_greys_from_features():
+    """Features at 500 ± 100 would make every picture of values in [-1, 1] black."""
+    reference = Reference(SimpleNamespace(identity="x", dim=2), np.full(2, 500.0), np.eye(2) * 1e4, 10, lambda n: np.empty((0, 2)), "r")
+    assert display_range(reference) == (-1.0, 1.0)
+    low, high = display_range(replace(reference, extractor=Identity((2,))))
+    assert low < 500 < high
 
 
 def test_keys_at_their_defaults_leave_the_folder_as_it_was():
