@@ -13,7 +13,7 @@ from ..models.reference import Reference
 from .metrics.frechet import FrechetEstimate, FrechetReference, estimate, floor
 from .quality_sets import RealSets
 
-ESTIMATOR = "frechet/2 fixed reference, fourth-moment debiased, extrapolated"
+ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
 
 
 class Floor(NamedTuple):

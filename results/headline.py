@@ -10,9 +10,9 @@ The crossing between n_{k-1} and n_k is interpolated on logarithms, where a meth
 
     log n = log n_{k-1} + (log n_k - log n_{k-1}) (log f_{k-1} - log t) / (log f_{k-1} - log f_k).
 
-A crossing T(f) rises with every f_i. The interval is [T(f - z s), T(f + z s)] with the standard errors s and z = 1.96: what a parametric
-bootstrap gives if all errors of a curve move together, as those from shared latents and shared converged samples nearly do. To first
-order it is at least as wide as for any other dependence, by the triangle inequality.
+A crossing T(f) rises with every f_i. Its interval is that between the crossings of the curves of lower and of upper ends of the values'
+own intervals: what a parametric bootstrap gives if all errors of a curve move together, as those from shared latents and shared converged
+samples nearly do. To first order it is at least as wide as for any other dependence, by the triangle inequality.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
+from .bounds import bounds
 from .curves import problems
 from .estimates import flag_of
 from .table import ResultTable
-from .text import Z95, short
+from .text import short
 from .values import number, rows_of, text
 
 NEGLIGIBLE = 0.1
@@ -63,17 +63,17 @@ def headline(table: ResultTable | pd.DataFrame, *, samples: int | None = None) -
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
-def crossing(nfe: Sequence[float], values: Sequence[float], errors: Sequence[float], tolerance: float) -> Crossing:
+def crossing(nfe: Sequence[float], values: Sequence[float], ends: Sequence[tuple[float, float]], tolerance: float) -> Crossing:
     """Where a curve comes, and stays, within a tolerance.
 
     Args:
         nfe: ascending, > 0.
         values: of the curve; any sign.
-        errors: their standard errors, >= 0.
+        ends: of their intervals.
         tolerance: > 0.
     """
-    f, s = np.asarray(values, float), np.asarray(errors, float)
-    return Crossing(*(_crossing(nfe, (f + z * s).tolist(), tolerance) for z in (0.0, -Z95, Z95)))
+    low, high = zip(*ends, strict=True)
+    return Crossing(*(_crossing(nfe, curve, tolerance) for curve in (values, low, high)))
 
 
 def _crossing(nfe: Sequence[float], values: Sequence[float], tolerance: float) -> float:
@@ -111,8 +111,9 @@ def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...
     for curve, points in done.groupby("curve", sort=False):
         points = points.drop_duplicates("nfe", keep="last")
         nfe = points["nfe"].astype(float).tolist()
-        found = crossing(nfe, points["fd_conv"].astype(float).tolist(), points["fd_conv_se"].astype(float).tolist(), tolerance)
+        ends = [ends for row in rows_of(points) if (ends := bounds(row, "fd_conv"))]
+        found = crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
         flag = next((words for row in rows_of(points) if (words := flag_of(row, "fd_conv"))), "")
-        ends = in_words(found, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
-        lines.append((text(fewest, "model"), str(curve), *found, *ends, flag, text(fewest, "estimator")))
+        scale = in_words(found, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
+        lines.append((text(fewest, "model"), str(curve), *found, *scale, flag, text(fewest, "estimator")))
     return sorted(lines, key=lambda line: line[2:5])

@@ -35,6 +35,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("seed", "integer", "root seed of latents, labels and step noise"),
     Column("fid_proxy", "number", "Fréchet distance to the reference in the card's features, bias removed"),
     Column("fid_proxy_se", "number", "its standard error"),
+    Column("fid_proxy_low", "number", "lower end of its 95 % interval, which is not symmetric"),
+    Column("fid_proxy_high", "number", "upper end of its 95 % interval"),
     Column("fid_proxy_raw", "number", "the plain plug-in Fréchet distance"),
     Column(
         "fid_proxy_floor",
@@ -49,6 +51,8 @@ COLUMNS: tuple[Column, ...] = (
         "Fréchet distance to converged samples of the same model from disjoint latents, both sides' bias removed",
     ),
     Column("fd_conv_se", "number", "its standard error"),
+    Column("fd_conv_low", "number", "lower end of its 95 % interval, which is not symmetric"),
+    Column("fd_conv_high", "number", "upper end of its 95 % interval"),
     Column("fd_conv_flag", "text", "why the interval of fd_conv is not to be trusted, on either side (empty: it is)"),
     Column("fd_inf", "number", "Fréchet distance extrapolated in 1/N to infinitely many samples"),
     Column("fid_proxy_converged", "number", "fid_proxy of the converged samples themselves: the model's own error"),

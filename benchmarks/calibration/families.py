@@ -1,4 +1,4 @@
-"""Families of features: light tails and heavy ones, one mode and several, symmetric and sparse; their moments in closed form."""
+"""Families of features: light tails and heavy ones, one mode and several, symmetric, sparse and lopsided; their moments in closed form."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ def mixture(d: int) -> Population:
     v = centres - WEIGHTS @ centres
     law = Law(normal.law.mean, normal.law.cov + (v.T * WEIGHTS) @ v, np.einsum("k,ki,kj,kl->ijl", WEIGHTS, v, v, v, optimize=True))
     return Population(law, lambda rng, n: normal.draw(rng, n) + v[rng.choice(len(WEIGHTS), size=n, p=WEIGHTS)])
+
+
+def spiked(d: int) -> Population:
+    """A Gaussian with one axis ten times as wide as the next: the noise of a distance may be that of one square, as skewed as can be."""
+    axes = spread(d)
+    axes[0] *= 10
+    mean, L = location(d), axes[:, None] * rotation(d)
+    return Population(Law(mean, L.T @ L, np.zeros((d, d, d))), lambda rng, n: mean + rng.standard_normal((n, d)) @ L)
 
 
 def rectified(d: int) -> Population:
@@ -97,14 +105,24 @@ def location(d: int) -> FloatArray:
 
 
 def mixing(d: int) -> FloatArray:
-    """L ``(d, d)``: standard deviations from 1 to 0.2 along the axes, then a rotation."""
-    rotation = np.linalg.qr(np.random.default_rng([3, d]).standard_normal((d, d)))[0]
-    return np.linspace(1, 0.2, d)[:, None] * rotation
+    """L ``(d, d)``: standard deviations along the axes, then a rotation."""
+    return spread(d)[:, None] * rotation(d)
+
+
+def spread(d: int) -> FloatArray:
+    """Standard deviations ``(d,)`` along the axes, from 1 to 0.2."""
+    return np.linspace(1, 0.2, d)
+
+
+def rotation(d: int) -> FloatArray:
+    """``(d, d)``."""
+    return np.linalg.qr(np.random.default_rng([3, d]).standard_normal((d, d)))[0]
 
 
 FAMILIES: dict[str, Callable[[int], Population]] = {
     "gaussian": gaussian,
     "mixture": mixture,
+    "spiked": spiked,
     "rectified": rectified,
     "t8": student(8),
     "t5": student(5),

@@ -31,22 +31,28 @@ class Side:
         fd: its true FD.
         kid: its true KID.
         quadratic: I - T of the influence function ``2 shift·c + c^T (I - T) c - its mean``, for c = x - E x.
+        back: the same of the reference's samples, for a distance that takes both sides as samples.
         shift: E x minus the mean of the reference.
         law: of the features.
+        truth: law of the reference.
     """
 
     move: Map
     fd: float
     kid: float
     quadratic: FloatArray
+    back: FloatArray
     shift: FloatArray
     law: Law
+    truth: Law
 
     def first_order(self, moments: Moments) -> float:
         """Mean of the true influence function over samples with these moments: the noise of FD to first order, of mean 0."""
-        c = moments.mean - self.law.mean
-        spread = moments.m2 / moments.n + np.outer(c, c) - self.law.cov
-        return float(2 * self.shift @ c + np.vdot(self.quadratic, spread))
+        return _mean_influence(self.quadratic, self.shift, self.law, moments)
+
+    def first_order_of_reference(self, moments: Moments) -> float:
+        """The same of reference samples with these moments."""
+        return _mean_influence(self.back, -self.shift, self.truth, moments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +111,14 @@ def at_distance(law: Law, reference: FrechetReference, direction: tuple[FloatArr
     t = root_scalar(lambda t: move(t).law(law).fd(reference) - fd, bracket=(0, 3), xtol=1e-13, rtol=1e-13).root if fd else 0.0
     moved = move(t).law(law)
     distances = (moved.fd(reference), moved.kid(law)) if fd else (0.0, 0.0)  # exactly: intervals may end there
-    return Side(move(t), *distances, _quadratic(reference, moved.cov), moved.mean - law.mean, moved)
+    there, back = _quadratic(reference, moved.cov), _quadratic(FrechetReference(moved.mean, moved.cov), law.cov)
+    return Side(move(t), *distances, there, back, moved.mean - law.mean, moved, law)
+
+
+def _mean_influence(quadratic: FloatArray, shift: FloatArray, law: Law, moments: Moments) -> float:
+    c = moments.mean - law.mean
+    spread = moments.m2 / moments.n + np.outer(c, c) - law.cov
+    return float(2 * shift @ c + np.vdot(quadratic, spread))
 
 
 def _quadratic(reference: FrechetReference, cov: FloatArray) -> FloatArray:

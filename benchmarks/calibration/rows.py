@@ -34,15 +34,14 @@ def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
 
 
 def _of_level(cell: Cell, arrays: Arrays, i: int) -> dict[str, Any]:
-    a, b = (getattr(side, cell.metric) for side in cell.problem.pairs[i])
+    a, b = (side.kid if cell.metric == "kid" else side.fd for side in cell.problem.pairs[i])
     value, se, difference, error = (arrays[name] for name in ("value", "se", "difference", "difference_se"))
     unpaired = value.var(ddof=1) + arrays["value_b"].var(ddof=1)
-    ends = (arrays["low"], arrays["high"]) if "low" in arrays else (value - Z95 * se, value + Z95 * se)
     other = np.roll(value, 1) - value, np.hypot(np.roll(se, 1), se)
     return {
         "true": a,
         **_bias(arrays, a),
-        "coverage": float(np.mean((ends[0] <= a) & (a <= ends[1]))),
+        "coverage": float(np.mean((arrays["low"] <= a) & (a <= arrays["high"]))),
         "se_ratio": float(se.mean() / value.std(ddof=1)),
         "true_difference": a - b,
         "difference_coverage": covered(difference - (a - b), error),

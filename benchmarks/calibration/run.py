@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ...results.files import read_npz, write_npz
 from .families import FAMILIES
 from .rows import rows
-from .trials import Arrays, Cell
+from .trials import Arrays, Cell, Metric
 
-KID_LIMIT = 2000
-"""Most samples of the kernel distance's cells: its time grows with their square."""
+LIMIT = 2000
+"""Most samples of the distances between two sets of samples: the time of the kernel distance grows with their square."""
 
 CHUNK = 50
 """Replicates between two writes."""
@@ -54,8 +54,9 @@ class Calibration:
     @property
     def cells(self) -> list[Cell]:
         """All cells, those of a metric together."""
-        every = product(("fd", "kid"), self.families, self.dimensions, self.samples)
-        return [Cell(metric, *rest) for metric, *rest in every if metric == "fd" or rest[-1] <= KID_LIMIT]  # type: ignore[arg-type]
+        every = product(self.families, self.dimensions, self.samples)
+        metrics: tuple[Metric, ...] = get_args(Metric)
+        return [Cell(metric, *rest) for metric, rest in product(metrics, every) if metric == "fd" or rest[-1] <= LIMIT]
 
     def __call__(self) -> list[dict[str, Any]]:
         """Rows of the table; the cheap cells are run first."""

@@ -9,7 +9,7 @@ from ...results.files import write_text
 from ...results.text import csv_field, markdown_table, short
 from .verdict import Row, misses, sentences
 
-TITLES = {"fd": "Fréchet distance", "kid": "Kernel distance"}
+TITLES = {"fd": "Fréchet distance", "fd_conv": "Fréchet distance between two sets of samples", "kid": "Kernel distance"}
 
 
 def write_calibration(rows: Sequence[Row], folder: Path) -> Path:

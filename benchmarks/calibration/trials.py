@@ -10,20 +10,20 @@ from typing import Literal
 
 import numpy as np
 
-from ..metrics import FrechetReference, Moments, estimate, paired_difference
+from ..metrics import FrechetEstimate, Moments, estimate, paired_difference, population_estimate
 from ..metrics.kernel import ESTIMATOR as KERNEL
-from ..metrics.kernel import kid, kid_difference
+from ..metrics.kernel import KernelEstimate, kid, kid_difference
 from ..metrics.moments import FloatArray
 from ..scale import ESTIMATOR
 from .problem import LEVELS, MARGIN, PILOT, Problem, Side
 
-Metric = Literal["fd", "kid"]
+Metric = Literal["fd", "fd_conv", "kid"]
+Estimate = FrechetEstimate | KernelEstimate
 Arrays = Mapping[str, FloatArray]
 """Name to values ``(replicates, levels)``."""
 
-KID_REFERENCE = 500
-"""Reference samples of the kernel distance, drawn anew in each replicate: it takes both sides as samples."""
-
+REFERENCE: Mapping[Metric, int] = {"fd_conv": 2000, "kid": 500}
+"""Reference samples, drawn anew in each replicate, of the distances that take both sides as samples."""
 
 VERSION = 1
 """Of what is replicated: to be raised where families, maps, draws or the arrays that are kept change."""
@@ -34,7 +34,7 @@ class Cell:
     """What is replicated.
 
     Attributes:
-        metric: fd or kid.
+        metric: fd, to the exact reference; fd_conv, to samples of it; kid.
         family: of features.
         d: features.
         n: samples.
@@ -53,14 +53,16 @@ class Cell:
     @property
     def identity(self) -> str:
         """What replicates must share to be counted together, beside the cell."""
-        metric = ESTIMATOR if self.metric == "fd" else f"{KERNEL}; {KID_REFERENCE} reference samples"
+        estimator = KERNEL if self.metric == "kid" else ESTIMATOR
+        metric = f"{estimator}; {REFERENCE[self.metric]} reference samples" if self.metric in REFERENCE else estimator
         levels = ", ".join(f"{level:g}" for level in LEVELS)
         return f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}"
 
     @property
     def cost(self) -> int:
         """Grows with the time that a replicate takes."""
-        return self.n * self.d * (self.d if self.metric == "fd" else KID_REFERENCE + self.n)
+        rows = self.n + REFERENCE.get(self.metric, 0)
+        return rows * self.d * (rows if self.metric == "kid" else self.d)
 
     @cached_property
     def problem(self) -> Problem:
@@ -71,36 +73,46 @@ class Cell:
         """Replicates by their numbers; each depends on the cell and its own number only.
 
         ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the second, ``difference`` (first less second) and
-        ``difference_se``; for FD ``raw`` and ``flagged`` of the first, and its noise to first order, ``first``; for KID the ends of its
-        interval, ``low`` and ``high``.
+        ``difference_se``; the ends of the first one's interval, ``low`` and ``high``; for FD its ``raw`` value, whether it is ``flagged``,
+        and its noise to first order, ``first``.
         """
-        trial = _frechet if self.metric == "fd" else _kernel
+        trial = {"fd": _frechet, "fd_conv": _population, "kid": _kernel}[self.metric]
         rows = [self._levels(trial, number) for number in numbers]
         return {name: np.array([[level[name] for level in row] for row in rows]) for name in rows[0][0]}
 
     def _levels(self, trial: Callable[..., dict[str, float]], number: int) -> list[dict[str, float]]:
         rng = np.random.default_rng([6, zlib.crc32(self.name.encode()), number])
         x = self.problem.population.draw(rng, self.n)
-        context = Moments.of(x) if self.metric == "fd" else self.problem.population.draw(rng, KID_REFERENCE)
-        return [trial(self.problem.reference, x, context, pair) for pair in self.problem.pairs]
+        other = self.problem.population.draw(rng, REFERENCE[self.metric]) if self.metric in REFERENCE else None
+        return [trial(self.problem, x, other, pair) for pair in self.problem.pairs]
 
 
-def _frechet(reference: FrechetReference, x: FloatArray, moments: Moments, pair: tuple[Side, Side]) -> dict[str, float]:
+def _frechet(problem: Problem, x: FloatArray, y: None, pair: tuple[Side, Side]) -> dict[str, float]:  # noqa: ARG001
     """One level of one replicate, FD."""
-    a, b = (estimate(reference, side.move(x)) for side in pair)
-    difference, difference_se = paired_difference(a, b)
-    first = pair[0].first_order(pair[0].move.moments(moments))
-    return {
-        "value": a.value, "se": a.se, "value_b": b.value, "se_b": b.se, "difference": difference, "difference_se": difference_se,
-        "raw": a.raw, "flagged": float(bool(a.flag)), "first": first,
-    }  # fmt: skip
+    a, b = (estimate(problem.reference, side.move(x)) for side in pair)
+    first = pair[0].first_order(Moments.of(pair[0].move(x)))
+    return _numbers(a, b, paired_difference(a, b)) | _of_bias(a, first)
 
 
-def _kernel(reference: FrechetReference, x: FloatArray, y: FloatArray, pair: tuple[Side, Side]) -> dict[str, float]:  # noqa: ARG001
+def _population(problem: Problem, x: FloatArray, y: FloatArray, pair: tuple[Side, Side]) -> dict[str, float]:  # noqa: ARG001
+    """One level of one replicate, FD against the reference samples ``y``."""
+    a, b = (population_estimate(side.move(x), y) for side in pair)
+    first = pair[0].first_order(Moments.of(pair[0].move(x))) + pair[0].first_order_of_reference(Moments.of(y))
+    return _numbers(a, b, paired_difference(a, b)) | _of_bias(a, first)
+
+
+def _kernel(problem: Problem, x: FloatArray, y: FloatArray, pair: tuple[Side, Side]) -> dict[str, float]:  # noqa: ARG001
     """One level of one replicate, KID against the reference samples ``y``."""
     a, b = (kid(side.move(x), y) for side in pair)
-    difference, difference_se = kid_difference(a, b)
+    return _numbers(a, b, kid_difference(a, b))
+
+
+def _numbers(a: Estimate, b: Estimate, difference: tuple[float, float]) -> dict[str, float]:
     return {
-        "value": a.value, "se": a.se, "value_b": b.value, "se_b": b.se, "difference": difference, "difference_se": difference_se,
-        "low": a.low, "high": a.high,
+        "value": a.value, "se": a.se, "low": a.low, "high": a.high, "value_b": b.value, "se_b": b.se,
+        "difference": difference[0], "difference_se": difference[1],
     }  # fmt: skip
+
+
+def _of_bias(a: FrechetEstimate, first: float) -> dict[str, float]:
+    return {"raw": a.raw, "flagged": float(bool(a.flag)), "first": first}

@@ -35,7 +35,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .leverage import excess
 from .moments import FloatArray, Moments
+from .second_order import Noise, noise
 
 SAMPLES_PER_FEATURE = 15
 """Samples for each feature from which intervals were found to cover (docs/calibration.md). At 4 the bias that remains is still within
@@ -100,15 +102,17 @@ class Side(NamedTuple):
 
     Attributes:
         raw: the plug-in value.
-        bias: of second order, estimated.
-        influence: ``(n,)`` IF less each sample's own term 2 q / n (why: :mod:`.frechet`), mean 0.
+        bias: of second order, and beyond it what single samples add (:mod:`.leverage`); estimated.
+        influence: ``(n,)`` IF less each sample's own part in it (why: :mod:`.frechet`), mean 0.
         flags: reasons not to trust an interval.
+        noise: what an interval needs beside the standard error; None unless asked for.
     """
 
     raw: float
     bias: float
     influence: FloatArray
     flags: tuple[str, ...]
+    noise: Noise | None = None
 
     @property
     def debiased(self) -> float:
@@ -116,23 +120,28 @@ class Side(NamedTuple):
         return self.raw - self.bias
 
 
-def measure(reference: FrechetReference, rows: FloatArray, moments: Moments) -> Side:
-    """Value, bias of second order, influence and flags of one side's samples and their own moments, the other side being fixed."""
+def measure(reference: FrechetReference, rows: FloatArray, moments: Moments, with_noise: bool = False) -> Side:
+    """Value, bias, influence, flags and, if asked for, noise of one side's samples and their own moments, the other side being fixed."""
     check_dimensions(reference, moments)
     n = moments.n
     trace = float(np.trace(moments.cov))
     centred = rows - moments.mean
-    s, z2 = _whitened_squares(reference, moments, centred)
-    square, along = np.einsum("ij,ij->i", centred, centred), z2 @ s
+    s, z = _whitened(reference, moments, centred)
+    z2 = z * z
     weights = np.outer(s, s) / np.add.outer(s, s)
-    q = square + 0.5 * np.einsum("ij,ij->i", z2 @ weights, z2) - 0.5 * along + 0.25 * s.sum()  # w_ii = s_i / 2
-    influence = 2 * (centred @ (moments.mean - reference.mean)) + square - along - 2 * q / n
+    square, along, pairs = np.einsum("ij,ij->i", centred, centred), z2 @ s, np.einsum("ij,ij->i", z2 @ weights, z2)
+    q = square + 0.5 * pairs - 0.5 * along + 0.25 * s.sum()  # w_ii = s_i / 2
+    more = excess(along, pairs)
+    influence = 2 * (centred @ (moments.mean - reference.mean)) + square - along - 2 * q / n - more.influence
+    influence -= influence.mean()
     raw = reference.distance(moments.mean, trace, float(s.sum()))
-    return Side(raw, float(q.mean()) / n, influence - influence.mean(), _flags(reference, n, trace, len(s)))
+    bias = float(q.mean()) / n + float(more.bias.sum())
+    second = noise(influence, centred, z, weights, q) if with_noise else None
+    return Side(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
 
 
-def _whitened_squares(reference: FrechetReference, moments: Moments, centred: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Singular values s ``(k,)`` of the cross term and z² ``(n, k)``, the squared whitened samples along them.
+def _whitened(reference: FrechetReference, moments: Moments, centred: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Singular values s ``(k,)`` of the cross term and z ``(n, k)``, the whitened samples along them.
 
     Works on the smaller side: with A = centred R, A^T A / (n - 1) = M has the same non-zero eigenvalues as the ``(n, n)`` Gram matrix
     A A^T / (n - 1), whose unit eigenvectors are z / sqrt(n - 1).
@@ -142,13 +151,11 @@ def _whitened_squares(reference: FrechetReference, moments: Moments, centred: Fl
         values, vectors = np.linalg.eigh(reference.factor.T @ moments.cov @ reference.factor)
         keep = resolved(values)
         s = np.sqrt(values[keep])
-        z = centred @ (reference.factor @ (vectors[:, keep] / s))
-    else:
-        projected = centred @ reference.factor
-        values, vectors = np.linalg.eigh(projected @ projected.T / (n - 1))
-        keep = resolved(values)
-        s, z = np.sqrt(values[keep]), vectors[:, keep] * np.sqrt(n - 1)
-    return s, np.square(z, out=z)
+        return s, centred @ (reference.factor @ (vectors[:, keep] / s))
+    projected = centred @ reference.factor
+    values, vectors = np.linalg.eigh(projected @ projected.T / (n - 1))
+    keep = resolved(values)
+    return np.sqrt(values[keep]), vectors[:, keep] * np.sqrt(n - 1)
 
 
 def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -16,15 +16,17 @@ order, V in the whole, 2 V in the mean of the halves, with covariance V, becomes
 
 **Standard error.** To second order the value is a U-statistic, F + mean IF(x_i) + mean_{i≠j} h(x_i, x_j) / 2, where h(x, x) = 2 q(x). IF
 taken at the sample's own moments estimates IF(x_i) + mean_j h(x_i, x_j) with j = i included: a sample that widens the covariance moves
-what it is compared with. That own term, which the U-statistic lacks, is taken out:
+what it is compared with. That own term, which the U-statistic lacks, is taken out,
 
-    SE = sd(IF - 2 q / N) / sqrt(N).
+    SE = sd(IF - 2 q / N - …) / sqrt(N),
 
-Left in, it would make the error of heavy tails up to 3.5 times too large at 15 samples a feature.
+with what :mod:`.leverage` adds to it for samples far out. Left in, it would make the error of heavy tails up to 3.5 times too large at 15
+samples a feature. Of the second order it counts twice; :mod:`.second_order` has what the interval makes of that.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +35,10 @@ from numpy.typing import ArrayLike
 
 from .expansion import FrechetReference, Side, check_dimensions, measure, resolved
 from .moments import FloatArray, Moments, as_rows
+from .second_order import interval, together
+
+EXCESS = 8 / 9
+"""Variance of second order that ``se`` has too much, in units of V: 2 - 10/9."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +50,8 @@ class FrechetEstimate:
         value: raw - bias. Scatters around 0, so may be negative, when the true distance is 0. The order of the samples decides who is in
             which half of the extrapolation, and so moves ``value`` by a fraction of ``se``.
         se: standard error of ``value``. First order: where the true distance is near 0 it is up to √2 too large, since the noise of the
-            influence counts second-order terms twice, and 95 % intervals mostly cover 98-100 %.
+            influence counts second-order terms twice.
+        low, high: ends of its 95 % interval, >= 0; not symmetric (:mod:`.second_order`).
         bias: estimated bias of ``raw``.
         n: number of generated samples.
         flag: why the interval is not to be trusted; empty if it is.
@@ -55,6 +62,8 @@ class FrechetEstimate:
     raw: float
     value: float
     se: float
+    low: float
+    high: float
     bias: float
     n: int
     flag: str
@@ -92,11 +101,10 @@ def estimate(reference: FrechetReference, features: ArrayLike, moments: Moments 
         raise ValueError(
             f"features {rows.shape} are not those of the moments ({moments.n}, {len(moments.mean)}): pass both of the same samples"
         )
-    side = measure(reference, rows, Moments.of(rows))
+    side = measure(reference, rows, Moments.of(rows), with_noise=True)
     halves = [measure(reference, half, Moments.of(half)).debiased for (half,) in _halves(rows)]
     raw = side.raw if moments is None else frechet_distance(reference, moments)
-    bias = side.bias + _left(side.debiased, halves)
-    return FrechetEstimate(raw, raw - bias, _standard_error(side.influence), bias, len(rows), "; ".join(side.flags), side.influence)
+    return _estimate(raw, side.bias + _left(side.debiased, halves), (side,))
 
 
 def population_estimate(features_a: ArrayLike, features_b: ArrayLike) -> FrechetEstimate:
@@ -113,12 +121,9 @@ def population_estimate(features_a: ArrayLike, features_b: ArrayLike) -> Frechet
         ValueError: as in :func:`estimate`.
     """
     rows_a, rows_b = as_rows(features_a), as_rows(features_b)
-    a, b = _both(rows_a, rows_b)
-    halves = [one.debiased - other.bias for one, other in (_both(*half) for half in _halves(rows_a, rows_b))]
-    bias = a.bias + b.bias + _left(a.debiased - b.bias, halves)
-    se = float(np.hypot(_standard_error(a.influence), _standard_error(b.influence)))
-    flag = "; ".join(dict.fromkeys(a.flags + b.flags))
-    return FrechetEstimate(a.raw, a.raw - bias, se, bias, len(rows_a), flag, a.influence, b.influence)
+    a, b = _both(rows_a, rows_b, with_noise=True)
+    halves = [one.debiased - other.bias for one, other in (_both(x, y) for x, y in _halves(rows_a, rows_b))]
+    return _estimate(a.raw, a.bias + b.bias + _left(a.debiased - b.bias, halves), (a, b))
 
 
 def paired_difference(estimate_a: FrechetEstimate, estimate_b: FrechetEstimate) -> tuple[float, float]:
@@ -174,10 +179,20 @@ def _left(whole: float, halves: Sequence[float]) -> float:
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
-def _both(rows_a: FloatArray, rows_b: FloatArray) -> tuple[Side, Side]:
+def _both(rows_a: FloatArray, rows_b: FloatArray, with_noise: bool = False) -> tuple[Side, Side]:
     """Each side with the other fixed."""
-    moments_a, moments_b = Moments.of(rows_a), Moments.of(rows_b)
-    return measure(FrechetReference.of(moments_b), rows_a, moments_a), measure(FrechetReference.of(moments_a), rows_b, moments_b)
+    a, b = Moments.of(rows_a), Moments.of(rows_b)
+    return measure(FrechetReference.of(b), rows_a, a, with_noise), measure(FrechetReference.of(a), rows_b, b, with_noise)
+
+
+def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
+    """From the plug-in value, the bias of both orders, and the samples' side, then the reference's if that has noise too."""
+    value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
+    low, high = interval(value, se, together([side.noise for side in sides if side.noise]), EXCESS)
+    flag = "; ".join(dict.fromkeys(flag for side in sides for flag in side.flags))
+    influence, reference_influence = (*(side.influence for side in sides), None)[:2]
+    assert influence is not None
+    return FrechetEstimate(raw, value, se, low, high, bias, len(influence), flag, influence, reference_influence)
 
 
 def _standard_error(influence: FloatArray) -> float:

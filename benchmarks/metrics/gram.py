@@ -30,8 +30,14 @@ def within(x: NDArray, block: int) -> tuple[FloatArray, float, float]:
             if i != j:
                 sums[j] += tile.sum(axis=0)
     total = float(sums.sum())
+    return sums / (n - 1), total / (n * (n - 1)), left_over(sums, squares)
+
+
+def left_over(sums: FloatArray, squares: float) -> float:
+    """V of a symmetric ``(n, n)`` matrix without its diagonal, n >= 4, from the sums of its rows and the sum of its squares."""
+    n, total = len(sums), float(sums.sum())
     v = (squares - 2 * float(sums @ sums) / (n - 2) + total**2 / ((n - 1) * (n - 2))) / (n * (n - 3))
-    return sums / (n - 1), total / (n * (n - 1)), max(v, 0.0)
+    return max(v, 0.0)
 
 
 def across(x: NDArray, y: NDArray, block: int) -> tuple[FloatArray, FloatArray, float]:
@@ -48,10 +54,14 @@ def across(x: NDArray, y: NDArray, block: int) -> tuple[FloatArray, FloatArray, 
     return rows / m, columns / n, max(centred / ((n - 1) * (m - 1)), 0.0)
 
 
-def diagonal(x: NDArray, block: int) -> float:
-    """Mean of k(x_i, x_i) over the rows."""
-    sums = [float(((np.einsum("ij,ij->i", rows, rows) / x.shape[1] + 1) ** 3).sum()) for _, rows in blocks(x, block)]
-    return sum(sums) / len(x)
+def diagonal(x: NDArray, block: int) -> FloatArray:
+    """k(x_i, x_i) of the rows ``(n,)``."""
+    return np.concatenate([(np.einsum("ij,ij->i", rows, rows) / x.shape[1] + 1) ** 3 for _, rows in blocks(x, block)])
+
+
+def form(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int) -> float:
+    """sum_ij u_i k(x_i, y_j) v_j for weights ``u`` ``(n,)`` and ``v`` ``(m,)``."""
+    return sum(float(u[i] @ cubic(rows, columns) @ v[j]) for i, rows in blocks(x, block) for j, columns in blocks(y, block))
 
 
 def cubic(x: FloatArray, y: FloatArray) -> FloatArray:

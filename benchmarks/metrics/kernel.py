@@ -19,12 +19,12 @@ The second-order terms are all that there is where both distributions are equal.
 and likewise for the cross matrix. A variance of estimated row means, s_a², counts the noise of the means too, which is taken off:
 Var a = s_a² - V_xx (n-2) / (n-1)² - V_xy / m (cf. Sutherland and Deka 2019, arXiv:1906.02104; here for unequal sizes).
 
-**Interval.** The error grows with the distance, so the interval asks each distance with its own error (:mod:`.score_interval`): at 0 there
-is the second order alone, and the slope is 4 <delta, C delta> / |delta|² for the difference delta of the mean embeddings, estimated twice:
-from the means as they are, over |delta|² with the diagonals in (the V-statistic, KID + sum over sides (mean_i k(x_i, x_i) -
-mean_{i≠j} k(x_i, x_j)) / n), which is steady where KID is lost in its noise, but leans to the noise's mean direction; and without the noise
-of the means, first order over KID, or over its second-order error where that is more. The larger one is taken: the first is too small where
-delta lies along a dominant axis of the noise, the second where KID came out large by chance.
+**Interval.** That of :mod:`.second_order`, which starts from the variance of the influences, 2 (a(x) - its mean) and 2 (b(y) - its mean),
+at the samples' own means: it counts the second order twice. With u and v the influences, E IF IF h is there
+
+    2 E u(x) u(x') k(x, x') / n² + 2 E v(y) v(y') k(y, y') / m² - 4 E u(x) v(y) k(x, y) / (n m),
+
+from all pairs of ``PAIRS`` samples of each side.
 """
 
 from __future__ import annotations
@@ -34,15 +34,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .gram import BLOCK, across, diagonal, within
+from .gram import BLOCK, across, diagonal, form, within
 from .moments import FloatArray
-from .score_interval import score_interval
+from .second_order import Noise, interval
 
-ESTIMATOR = "kid/3 cubic kernel, U-statistic, Hoeffding standard error, score interval"
+ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
 """To be raised with every change that moves a value or an error: replicates of another one are not reused."""
 
 SMALLEST = 4
 """Fewest samples of a side: V takes out the means of rows, of columns and of everything."""
+
+PAIRS = 2000
+"""Samples of a side whose pairs say how skewed the noise is."""
 
 LARGEST = 1e24
 """Largest magnitude of a feature: its kernel values go as the sixth power and their squares are summed, and float64 ends at 1.8e308."""
@@ -55,7 +58,7 @@ class KernelEstimate:
     Attributes:
         value: unbiased; scatters around 0, so may be negative, where the distributions are equal.
         se: its standard error, first and second order; both sides are samples.
-        low, high: ends of its 95 % interval, >= 0: not ``value`` ± 1.96 ``se``, which covers too rarely where the noise is large.
+        low, high: ends of its 95 % interval, >= 0: not ``value`` ± 1.96 ``se``, which covers too rarely where the noise is skewed.
         influence: ``(n,)`` influence of each sample, mean 0, in the order of the samples. Its first-order variance alone,
             sd² / n, is twice ``se²`` where the distributions are equal, and ``se²`` far from there.
         reference_influence: ``(m,)`` that of each reference sample.
@@ -94,10 +97,27 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     # The true first order is a variance: an estimate below 0 says that it is small, not that the error is.
     first = max(noisy - noise, 0.0)
     se = float(np.sqrt(second + first))
-    square = value + (diagonal(x, block) - mean_x) / n + (diagonal(y, block) - mean_y) / m
-    slopes = ((noisy, square), (first, max(value, float(np.sqrt(second)))))
-    low, high = score_interval(value, second, max(part / whole if whole > 0 else 0.0 for part, whole in slopes))
-    return KernelEstimate(value, se, low, high, _influence(half_x), _influence(half_y))
+    u, v = _influence(half_x), _influence(half_y)
+    low, high = interval(value, float(np.sqrt(noisy)), Noise(second, *_skewness(x, u, y, v, block)))
+    return KernelEstimate(value, se, low, high, u, v)
+
+
+def _skewness(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int) -> tuple[float, float]:
+    """Third moments of the influences and E IF IF h, in the units of :class:`.second_order.Noise`."""
+    n, m = len(x), len(y)
+    third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
+    (x, u), (y, v) = ((rows[some], weights[some]) for rows, weights, some in ((x, u, _some(n)), (y, v, _some(m))))
+    cross = 2 * _pairs(x, u, block) / n**2 + 2 * _pairs(y, v, block) / m**2 - 4 * form(x, u, y, v, block) / (len(u) * len(v)) / (n * m)
+    return third, cross
+
+
+def _some(n: int) -> NDArray[np.int_]:
+    return np.linspace(0, n - 1, min(n, PAIRS)).astype(int)
+
+
+def _pairs(x: NDArray, u: FloatArray, block: int) -> float:
+    """Mean of u_i u_j k(x_i, x_j) over i ≠ j."""
+    return (form(x, u, x, u, block) - float(u**2 @ diagonal(x, block))) / (len(u) * (len(u) - 1))
 
 
 def kid_difference(a: KernelEstimate, b: KernelEstimate) -> tuple[float, float]:

@@ -109,12 +109,18 @@ def test_the_control_variate_is_the_mean_of_the_true_influence():
     noise = [a.first_order(Moments.of(part)) for part in half]
     values = [estimate(exact, part).value - a.fd for part in half]
     np.testing.assert_allclose(values, noise, atol=0.1 * np.abs(noise).max())
+    # And of the reference's samples, the other side being exact.
+    y = problem.population.draw(np.random.default_rng(6), 100_000)
+    moved = FrechetReference(a.law.mean, a.law.cov)
+    noise = [a.first_order_of_reference(Moments.of(part)) for part in (y[:50_000], y[50_000:])]
+    values = [estimate(moved, part).value - a.fd for part in (y[:50_000], y[50_000:])]
+    np.testing.assert_allclose(values, noise, atol=0.1 * np.abs(noise).max())
 
 
 def test_one_row_for_each_cell_and_level(run):
     rows = run[1]
     assert sorted((r["metric"], r["n"], r["level"]) for r in rows) == sorted(
-        (m, n, k) for m in ("fd", "kid") for n in (40, 80) for k in LEVELS
+        (m, n, k) for m in ("fd", "fd_conv", "kid") for n in (40, 80) for k in LEVELS
     )
     assert all(r["replicates"] == 12 for r in rows)
     assert all(r["flagged"] != r["enough"] for r in rows if r["metric"] == "fd")
@@ -145,8 +151,9 @@ def test_replicates_of_another_estimator_or_of_none_are_drawn_anew(run, tmp_path
 
 
 def test_each_metric_names_its_own_estimator():
-    fd, kernel = (Cell(metric, "gaussian", 4, 40).identity for metric in ("fd", "kid"))
+    fd, population, kernel = (Cell(metric, "gaussian", 4, 40).identity for metric in ("fd", "fd_conv", "kid"))
     assert ESTIMATOR in fd
+    assert f"{ESTIMATOR}; 2000 reference samples" in population
     assert KERNEL in kernel
     assert "levels 0, 1, 10; margin 0.1; floor of 40" in fd
     assert "500 reference samples" in kernel

@@ -38,8 +38,13 @@ def reference(seed: int, d: int) -> FrechetReference:
     return FrechetReference.of(Moments.of(sample(seed, 3 * d, d)))
 
 
+def leverage(g) -> tuple:
+    """Beyond the second order: of the bias in units of p / n, and of the influence in units of p."""
+    return (2 - g) / (g * np.sqrt(1 - g)) - 2 / g - g / 4, 1 / np.sqrt(1 - g) - 1 - g / 2
+
+
 def brute_force(reference: FrechetReference, x: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Value, second-order bias and influence as texts write them: explicit roots and quotients, one pair of directions at a time."""
+    """Value, bias and influence as texts write them: explicit roots and quotients, one pair of directions at a time."""
     n, mu, cov = len(x), x.mean(axis=0), np.cov(x.T)
     values, Q = np.linalg.eigh(reference.factor.T @ cov @ reference.factor)
     keep = values > 1e-10 * values.max()
@@ -47,12 +52,15 @@ def brute_force(reference: FrechetReference, x: np.ndarray) -> tuple[float, floa
     y = (x - mu) @ reference.factor @ Q
     T = reference.factor @ Q @ np.diag(1 / s) @ Q.T @ reference.factor.T
     influence = np.array([2 * (mu - reference.mean) @ (p - mu) + (p - mu) @ (np.eye(len(mu)) - T) @ (p - mu) for p in x])
-    own = np.sum((x - mu) ** 2, axis=1)
+    own, pairs, along = np.sum((x - mu) ** 2, axis=1), np.zeros(n), np.sum(y**2 / s, axis=1)
     for i in range(len(s)):
         for j in range(len(s)):
             own += 0.5 * (y[:, i] * y[:, j] - (i == j) * s[i] * s[j]) ** 2 / (s[i] * s[j] * (s[i] + s[j]))
-    influence -= 2 * own / n
-    bias = own.mean() / n
+            pairs += y[:, i] ** 2 * y[:, j] ** 2 / (s[i] * s[j] * (s[i] + s[j]))
+    each, mean = leverage(2 * pairs / (n * along)), leverage(2 * pairs.sum() / (n * along.sum()))
+    beyond = each[0] - mean[0], each[1] - mean[1]
+    influence -= 2 * own / n + along * beyond[1]
+    bias = own.mean() / n + float(along @ beyond[0]) / n
     shift = mu - reference.mean
     value = shift @ shift + np.trace(reference.cov) + np.trace(cov) - 2 * s.sum()
     return float(value), float(bias), influence - influence.mean()

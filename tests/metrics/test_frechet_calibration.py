@@ -32,6 +32,18 @@ def heavy(rng: np.random.Generator, d: int) -> np.ndarray:
     return normal(rng, d) / np.sqrt(rng.chisquare(8, (POOL, 1)) / 8)
 
 
+def heavier(rng: np.random.Generator, d: int) -> np.ndarray:
+    """With 5 degrees of freedom: some samples make up most of the covariance along their own direction."""
+    return normal(rng, d) / np.sqrt(rng.chisquare(5, (POOL, 1)) / 5)
+
+
+def lopsided(rng: np.random.Generator, d: int) -> np.ndarray:
+    """One axis ten times as wide as the others, and skewed: the noise of a distance is nearly that of one square."""
+    x = 0.1 * rng.standard_normal((POOL, d))
+    x[:, 0] = rng.exponential(size=POOL)
+    return x
+
+
 def rectified(rng: np.random.Generator, d: int) -> np.ndarray:
     """Sparse and non-negative, like a network's penultimate features."""
     return np.maximum(normal(rng, d) - 0.3, 0)
@@ -116,6 +128,27 @@ def test_at_a_true_distance_of_zero_the_interval_is_too_wide_not_too_narrow(popu
     assert trials.true == pytest.approx(0, abs=1e-10)
     assert abs(trials.excess("value")[0]) < 0.15 * trials.excess("raw")[0]
     assert trials.coverage >= 0.95
+
+
+@pytest.mark.parametrize("n", [100, 500])
+def test_samples_far_out_keep_no_bias(n: int) -> None:
+    """The second order and its extrapolation alone leave 7 % of it at 500 samples and 10 % at 100."""
+    pool = heavier(np.random.default_rng(0), D)
+    exact = exactly(pool)
+    trials = fixed_reference(pool, FrechetReference(exact.mean, exact.cov), n)
+    remaining, noise = trials.excess("value")
+    assert noise < 0.02 * trials.excess("raw")[0]
+    assert abs(remaining) < 0.05 * trials.excess("raw")[0]
+
+
+def test_skewed_noise_moves_the_interval() -> None:
+    """Its own ends cover; as many standard errors on both sides of the value do not."""
+    pool = lopsided(np.random.default_rng(0), D)
+    trials = fixed_reference(pool, distorted(pool), 200, 1000)
+    below, above = (np.mean([f(e) for e in trials.estimates]) for f in (lambda e: e.high < trials.true, lambda e: e.low > trials.true))
+    assert below + above < 0.07
+    assert trials.coverage < 0.925
+    assert below < 0.05
 
 
 @pytest.mark.parametrize("population", [normal, heavy, rectified])

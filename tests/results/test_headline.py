@@ -10,31 +10,36 @@ from hypothesis import strategies as st
 
 from samplerbench.results.headline import crossing, headline, in_words
 from samplerbench.results.table import ResultTable
+from samplerbench.results.text import ends
 
 NFE = [5, 10, 20, 40, 80]
+
+
+def cross(values, errors, tolerance):
+    return crossing(NFE, list(values), [ends(f, s) for f, s in zip(values, errors, strict=True)], tolerance)
 
 
 @given(st.floats(0.5, 4), st.floats(5.5, 79))
 def test_a_power_law_crosses_where_it_should(order, at):
     tolerance = 0.02
-    found = crossing(NFE, [tolerance * (at / n) ** order for n in NFE], [0.0] * 5, tolerance)
+    found = cross([tolerance * (at / n) ** order for n in NFE], [0.0] * 5, tolerance)
     if tolerance * (at / NFE[np.searchsorted(NFE, at)]) ** order > 0.1 * tolerance:  # above what counts as 0
         assert found == pytest.approx((at, at, at), rel=1e-9)
     assert found.low == found.value == found.high
 
 
 def test_what_was_not_measured_is_said():
-    assert crossing(NFE, [1.0] * 5, [0.1] * 5, 0.5).value == math.inf
-    assert in_words(crossing(NFE, [1.0] * 5, [0.0] * 5, 0.5), 5, 80) == "> 80"
-    assert in_words(crossing(NFE, [0.1] * 5, [0.0] * 5, 0.5), 5, 80) == "≤ 5"
-    found = crossing(NFE, [1.0, 0.45, 0.45, 0.45, 0.45], [0.1] * 5, 0.5)
+    assert cross([1.0] * 5, [0.1] * 5, 0.5).value == math.inf
+    assert in_words(cross([1.0] * 5, [0.0] * 5, 0.5), 5, 80) == "> 80"
+    assert in_words(cross([0.1] * 5, [0.0] * 5, 0.5), 5, 80) == "≤ 5"
+    found = cross([1.0, 0.45, 0.45, 0.45, 0.45], [0.1] * 5, 0.5)
     assert found.high == math.inf
     assert in_words(found, 5, 80).endswith(", > 80]")
 
 
 def test_a_curve_must_stay_within_the_tolerance():
-    assert 20 < crossing(NFE, [0.1, 0.1, 1.0, 0.1, 0.1], [0.0] * 5, 0.5).value < 40
-    assert crossing(NFE, [1.0, -0.5, -0.1, -0.2, 0.0], [0.0] * 5, 0.5).value < 10  # debiased values may be negative
+    assert 20 < cross([0.1, 0.1, 1.0, 0.1, 0.1], [0.0] * 5, 0.5).value < 40
+    assert cross([1.0, -0.5, -0.1, -0.2, 0.0], [0.0] * 5, 0.5).value < 10  # debiased values may be negative
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
@@ -43,8 +48,8 @@ def test_the_interval_covers_whatever_the_errors_share(shared):
     truth = np.array([0.02 * (17 / n) ** 2 for n in NFE])
     errors = np.array([0.05, 0.01, 0.004, 0.003, 0.003])
     z = math.sqrt(shared) * rng.normal(size=(2000, 1)) + math.sqrt(1 - shared) * rng.normal(size=(2000, 5))
-    found = [crossing(NFE, values, errors, 0.02) for values in truth + errors * z]
-    exact = crossing(NFE, truth.tolist(), [0.0] * 5, 0.02).value
+    found = [cross(values, errors, 0.02) for values in truth + errors * z]
+    exact = cross(truth.tolist(), [0.0] * 5, 0.02).value
     covered = np.mean([one.low <= exact <= one.high for one in found])
     assert covered >= 0.94
     if shared == 1:

@@ -1,0 +1,76 @@
+"""What one sample adds by itself: exact where the root is known, right to second order elsewhere, and only the excess is counted."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samplerbench.benchmarks.metrics.leverage import _beyond, excess
+
+exact = settings(derandomize=True, deadline=None, max_examples=30)
+
+
+def removed(s: np.ndarray, z: np.ndarray, n: int) -> tuple[float, float]:
+    """By eigenvalues: what taking the mass 1/n of z out of diag(s²) does to p of the influence, and to the distance beyond first order."""
+    S = np.diag(s)
+    values, Q = np.linalg.eigh(S @ (np.eye(len(s)) - np.outer(z, z) / n) @ S)
+    along = float(np.sum((Q.T @ S @ z) ** 2 / np.sqrt(values)))
+    return along - float(s @ z**2), -2 * float(s.sum() - np.sqrt(values).sum()) + along / n
+
+
+def formula(s: np.ndarray, z: np.ndarray, n: int) -> tuple[float, float]:
+    p, w = float(s @ z**2), np.outer(s, s) / np.add.outer(s, s)
+    g = 2 * float(z**2 @ w @ z**2) / (n * p)
+    bias, influence = _beyond(np.array(g))
+    return p * (influence + g / 2), p / n * (bias + g / 4)
+
+
+@exact
+@given(st.integers(0, 99), st.integers(1, 6), st.floats(0.01, 0.98))
+def test_exact_where_the_singular_values_are_equal(seed: int, d: int, leverage: float) -> None:
+    rng = np.random.default_rng(seed)
+    z, n = rng.standard_normal(d), 50
+    z *= np.sqrt(leverage * n / (z @ z))
+    s = np.full(d, rng.uniform(0.1, 3))
+    np.testing.assert_allclose(formula(s, z, n), removed(s, z, n), rtol=1e-8)
+
+
+@exact
+@given(st.integers(0, 99), st.integers(2, 6))
+def test_of_second_order_where_they_differ(seed: int, d: int) -> None:
+    """The relative error falls with the leverage."""
+    rng = np.random.default_rng(seed)
+    s, z = rng.uniform(0.05, 3, d), rng.standard_normal(d)
+    errors = [np.abs(np.divide(formula(s, z, n), removed(s, z, n)) - 1).max() for n in (200 * d, 2000 * d)]
+    assert errors[0] < 0.03
+    assert errors[1] < 0.2 * errors[0] + 1e-6
+
+
+def test_samples_of_one_leverage_have_no_excess() -> None:
+    z = np.array([[1.0], [-1.0], [1.0], [-1.0]])
+    along, pairs = (z**2 @ np.array([2.0])), 1.0 * z[:, 0] ** 4  # w = s / 2 = 1
+    for terms in excess(along, pairs):
+        np.testing.assert_allclose(terms, 0, atol=1e-15)
+
+
+def test_a_sample_far_out_has_more_than_the_others_and_a_constant_set_has_none() -> None:
+    z2 = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 4.0])
+    found = excess(z2, 0.5 * z2**2)
+    assert found.bias.argmax() == found.influence.argmax() == 5
+    assert found.bias.sum() > 0
+    assert not np.concatenate(excess(np.zeros(3), np.zeros(3))).any()
+    assert np.isfinite(np.concatenate(excess(np.array([0.0, 1.0]), np.array([0.0, 0.5])))).all()
+
+
+@pytest.mark.parametrize("d", [3, 40])
+def test_leverage_is_below_one(d: int) -> None:
+    """Of whitened samples, on both sides of n = d, whatever the singular values."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_t(2.1, size=(20, d)) * rng.uniform(0.01, 1, d)
+    c = x - x.mean(axis=0)
+    values, Q = np.linalg.eigh(c.T @ c / (len(x) - 1))
+    keep = values > 1e-9 * values.max()
+    z2, s = (c @ Q[:, keep]) ** 2 / values[keep], rng.uniform(0.01, 1, keep.sum())
+    w = np.outer(s, s) / np.add.outer(s, s)
+    leverage = 2 * np.einsum("ij,ij->i", z2 @ w, z2) / (len(x) * (z2 @ s))
+    assert leverage.max() < ((len(x) - 1) / len(x)) ** 2 + 1e-9
