@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .record import Record
-from .text import ends, interval
+from .text import Z95, ends, interval, short
 from .values import number
 
 
@@ -22,3 +22,11 @@ def bounds(row: Record, name: str) -> tuple[float, float] | None:
 def with_bounds(row: Record, name: str) -> str:
     """``value [low, high]``; the value alone where its interval is not known."""
     return interval(number(row, name), *(bounds(row, name) or (None, None)))
+
+
+def plus_minus(row: Record, name: str) -> str:
+    """``value ± half of the interval``, or ``value [low, high]`` where that is not symmetric; the value alone where it is not known."""
+    value, se = number(row, name), number(row, f"{name}_se")
+    if value is None or se is None:
+        return short(value)
+    return f"{short(value)} ± {short(Z95 * se, 2)}" if bounds(row, name) == ends(value, se) else with_bounds(row, name)

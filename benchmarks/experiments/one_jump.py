@@ -103,7 +103,7 @@ class Data:
         if len(seen) <= seen.shape[1]:
             return None, None
         both = estimate_fixed(self._truth, seen), population_estimate(seen, self.converged)
-        fixed, population = (Interval.normal(one.value, one.se) for one in both)
+        fixed, population = (Interval(one.value, one.low, one.high) for one in both)
         return fixed, population
 
     def spread(self, x: Tensor) -> Interval:

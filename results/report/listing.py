@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..bounds import plus_minus
 from ..estimates import FLAGS, flag_of
 from ..judging import Line as Verdict
 from ..record import COLUMNS, Record
-from ..text import Z95, short
+from ..text import short
 from ..values import empty, number, rows_of, text
 from .verdicts import SIGNS
 
@@ -108,9 +109,9 @@ def _line(row: Record, heads: list[Head], verdict: Verdict | None) -> Line:
 def _cell(row: Record, head: Head) -> Cell:
     if not head.numeric:
         return Cell(text(row, head.name), None)
-    value, se = number(row, head.name), number(row, f"{head.name}_se")
+    value = number(row, head.name)
     if value is None:
         return Cell("", None)
-    shown = str(row[head.name]) if isinstance(row[head.name], int) else short(value)
+    shown = str(row[head.name]) if isinstance(row[head.name], int) else plus_minus(row, head.name)
     flag = "†" if flag_of(row, head.name) else ""
-    return Cell(shown + (f" ± {short(Z95 * se, 2)}" if se is not None else "") + flag, float(f"{value:.7g}"))
+    return Cell(shown + flag, float(f"{value:.7g}"))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..bounds import bounds, with_bounds
+from ..bounds import plus_minus, with_bounds
 from ..record import Record
-from ..text import Z95, ends, short
-from ..values import number
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,7 @@ class Measure:
 
     def plus_minus(self, row: Record) -> str:
         """``value ± half of the 95 % interval`` of a row, or ``value [low, high]`` where that is not symmetric."""
-        value, se = number(row, self.name), number(row, self.se) if self.se else None
-        if value is None or se is None:
-            return short(value)
-        if bounds(row, self.name) != ends(value, se):
-            return self.interval(row)
-        return f"{short(value)} ± {short(Z95 * se, 2)}"
+        return plus_minus(row, self.name)
 
 
 MEASURES = (

@@ -4,7 +4,9 @@ import pytest
 
 from samplerbench.results.bounds import bounds, with_bounds
 from samplerbench.results.figures.series import point_of
+from samplerbench.results.report.listing import listing_of
 from samplerbench.results.report.metrics import MEASURES
+from samplerbench.results.table import ResultTable
 
 SYMMETRIC = {"rmse": 2.0, "rmse_se": 0.5}
 OWN = {"kid": 2.0, "kid_se": 0.5, "kid_low": 1.5, "kid_high": 4.0, "nfe": 5.0}
@@ -33,3 +35,11 @@ def test_reports_and_figures_show_the_interval_that_is_not_symmetric():
     assert (point.low, point.high) == (1.5, 4.0)
     (rmse,) = (measure for measure in MEASURES if measure.name == "rmse")
     assert rmse.plus_minus(SYMMETRIC) == "2 ± 0.98"
+
+
+def test_the_table_of_the_report_shows_it_too():
+    rows = [{"model": "m", "sampler": name, "status": "ok", **OWN, "rmse": 2.0 + i, "rmse_se": 0.5} for i, name in enumerate(("a", "b"))]
+    found = listing_of(ResultTable.of([*rows, {**rows[0], "sampler": "c", "kid": 3.0, "kid_low": 1.0}]).frame)
+    shown = {head.name: [line.cells[i].shown for line in found.lines] for i, head in enumerate(found.heads)}
+    assert sorted(shown["kid"]) == ["2 [1.5, 4]", "2 [1.5, 4]", "3 [1, 4]"]
+    assert "3 ± 0.98" in shown["rmse"]
