@@ -18,6 +18,11 @@ The series fails for heavy tails: at 15 samples a feature the largest of Student
 order missed of such samples was a tenth of the whole bias. On light tails all samples have about one leverage, d / n; what that adds is a
 power series in 1 / n, of which the extrapolation of :mod:`.frechet` takes out more than this formula knows, being blind to pairs of
 samples. So what a sample of the mean leverage would add is taken off: only the excess counts.
+
+**The others.** Without its own mass, x is compared with the root of the others' covariance, and the inverse root of a covariance from
+samples is too large: with S (I + D) S, E D = 0, E (I + D)^{-½} = I + 3/8 E D², which for elliptical samples and equal s_i is I (1 + 3/8 G),
+G the mean leverage weighted by p. Uncorrected, this shrank the influence along the radius, which is where heavy tails vary: at 15 samples
+a feature and a distance of ten floors the error of t8 came out 7 % too small. So 3/8 G p is given back.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ class Excess(NamedTuple):
 
     Attributes:
         bias: ``(n,)`` of each sample, to be summed.
-        influence: ``(n,)`` to be taken off each sample's influence.
+        influence: ``(n,)`` to be taken off each sample's influence, with what is given back.
     """
 
     bias: FloatArray
@@ -42,7 +47,7 @@ class Excess(NamedTuple):
 
 
 def excess(along: FloatArray, pairs: FloatArray) -> Excess:
-    """The terms beyond second order, less those of a sample of the mean leverage.
+    """The terms beyond second order, less those of a sample of the mean leverage; and the inflation of the others' inverse root.
 
     Args:
         along: ``(n,)`` p = sum_i s_i z_i², >= 0.
@@ -54,7 +59,7 @@ def excess(along: FloatArray, pairs: FloatArray) -> Excess:
     leverage = 2 * np.divide(pairs, n * along, out=np.zeros(n), where=along > 0)
     mean = 2 * float(pairs.sum()) / (n * whole)
     of_each, of_mean = _beyond(leverage), _beyond(np.array(mean))
-    return Excess(along * (of_each[0] - of_mean[0]) / n, along * (of_each[1] - of_mean[1]))
+    return Excess(along * (of_each[0] - of_mean[0]) / n, along * (of_each[1] - of_mean[1] - 3 / 8 * mean))
 
 
 def _beyond(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -146,9 +146,9 @@ def test_skewed_noise_moves_the_interval() -> None:
     pool = lopsided(np.random.default_rng(0), D)
     trials = fixed_reference(pool, distorted(pool), 200, 1000)
     below, above = (np.mean([f(e) for e in trials.estimates]) for f in (lambda e: e.high < trials.true, lambda e: e.low > trials.true))
-    assert below + above < 0.07
-    assert trials.coverage < 0.925
-    assert below < 0.05
+    assert below + above < 0.08
+    assert trials.coverage < 0.92
+    assert below < np.mean([e.value + 1.96 * e.se < trials.true for e in trials.estimates]) - 0.015
 
 
 @pytest.mark.parametrize("population", [normal, heavy, rectified])

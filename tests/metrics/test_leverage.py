@@ -49,8 +49,9 @@ def test_of_second_order_where_they_differ(seed: int, d: int) -> None:
 def test_samples_of_one_leverage_have_no_excess() -> None:
     z = np.array([[1.0], [-1.0], [1.0], [-1.0]])
     along, pairs = (z**2 @ np.array([2.0])), 1.0 * z[:, 0] ** 4  # w = s / 2 = 1
-    for terms in excess(along, pairs):
-        np.testing.assert_allclose(terms, 0, atol=1e-15)
+    found = excess(along, pairs)
+    np.testing.assert_allclose(found.bias, 0, atol=1e-15)
+    np.testing.assert_allclose(found.influence, -3 / 8 * along * 2 * pairs[0] / (4 * along[0]), atol=1e-15)  # what is given back
 
 
 def test_a_sample_far_out_has_more_than_the_others_and_a_constant_set_has_none() -> None:
@@ -60,6 +61,20 @@ def test_a_sample_far_out_has_more_than_the_others_and_a_constant_set_has_none()
     assert found.bias.sum() > 0
     assert not np.concatenate(excess(np.zeros(3), np.zeros(3))).any()
     assert np.isfinite(np.concatenate(excess(np.array([0.0, 1.0]), np.array([0.0, 0.5])))).all()
+
+
+def test_the_inverse_root_of_sampled_covariances_is_as_much_too_large_as_is_given_back() -> None:
+    """Mean of z' (others' covariance)^-½ z over draws of the others, for t with 10 degrees of freedom in 20 dimensions."""
+    rng = np.random.default_rng(0)
+    n, d, nu = 800, 20, 10
+
+    def root_traces() -> float:
+        x = rng.standard_normal((n, d)) / np.sqrt(rng.chisquare(nu, (n, 1)) / (nu - 2))
+        return float(np.mean(np.linalg.eigvalsh(np.cov(x.T)) ** -0.5))
+
+    mean_leverage = (d + 2) * (nu - 2) / (nu - 4) / n  # E |z|⁴ / (n d)
+    inflation = np.mean([root_traces() for _ in range(200)]) - 1
+    assert inflation == pytest.approx(3 / 8 * mean_leverage, rel=0.1)
 
 
 @pytest.mark.parametrize("d", [3, 40])
