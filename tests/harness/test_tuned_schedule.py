@@ -235,3 +235,15 @@ def test_the_command_lists_and_resumes(home):
     shown = invoke(f"{TUNE} --out tuned.json").stdout
     assert "dpmpp_2m" in shown
     assert "elsewhere is gaussian" in shown
+
+
+def test_the_command_shows_how_well_the_teacher_is_known(home):
+    """Exact endpoints are; of others, the worst share of an error that they measure, and a sentence where that is too much."""
+    entry = read_tuned(home / "tuned.json")[0][0]
+    assert "exact" in invoke(f"{TUNE} --out tuned.json").stdout
+    for share, said in ((0.004, False), (0.03, True)):
+        test = entry.test.model_copy(update={"resolution": share * entry.test.tuned.rms})
+        write_tuned(home / "taught.json", [entry.model_copy(update={"test": test})])
+        shown = invoke(f"{TUNE.replace(' --sampler dpmpp_2m', '')} --out taught.json").stdout
+        assert f"{share:.2%}" in shown
+        assert ("Endpoints are not known to 1% of the error of euler" in " ".join(shown.split())) == said
