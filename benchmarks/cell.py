@@ -114,6 +114,8 @@ class Cell:
         """
         what = {k: v for k, v in self.record("").items() if k not in ("suite", "samples", "batch_size", *self._implied)}
         what |= {"identity": self.identity, "version": SAMPLING_VERSION, "origin": samplers.origin(self.sampler.name)}
+        if tuned := self.facts.get("tuning_digest"):
+            what["levels"] = tuned
         if self.sampler.batch_coupled:
             what["batch_size"] = self.batch_size
         digest = hashlib.sha256(canonical(what).encode()).hexdigest()[:10]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
+from ..spec import canonical
 from ..suite import Strict
 
 FORMAT: Literal[2] = 2
@@ -149,10 +151,16 @@ class Tuned(Strict):
         return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
 
     @property
+    def digest(self) -> str:
+        """The first eight hexadecimal digits of the SHA-256 of its levels: all of it that samples depend on, beside what it is for."""
+        return hashlib.sha256(canonical(self.levels).encode()).hexdigest()[:8]
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The columns of a row at these levels."""
         scores = self.elsewhere.scores
         return {
+            "tuning_digest": self.digest,
             "tuning_teacher": self.teacher.evaluations,
             "tuning_search": self.search.evaluations,
             "tuning_objective": self.setting.objective,

@@ -19,16 +19,6 @@ FILE = "tuned.json"
 """Where ``samplerbench tune`` writes unless told otherwise."""
 
 
-def pinned(file: str = FILE, digest: str = "") -> dict[str, Any]:
-    """The options with the digest of the file, so that numbers from different contents of a file never mix.
-
-    Raises:
-        ValueError: there is no such file, or it is not the one that the digest pins.
-    """
-    found = _read(file, digest)[1]
-    return {"file": file, "digest": found}
-
-
 @schedule(
     Source(
         "tong2025ld3",
@@ -42,19 +32,14 @@ def pinned(file: str = FILE, digest: str = "") -> dict[str, Any]:
     ),
     needs_model=True,
     needs_sampler=True,
-    pin=pinned,
 )
-def tuned(*, file: str = FILE, digest: str = "") -> TunedFile:
+def tuned(*, file: str = FILE) -> TunedFile:
     """The levels that ``samplerbench tune`` found for the model, the sampler and the number of steps.
 
     Args:
         file: what it wrote.
-        digest: the first eight hexadecimal digits of the file's SHA-256; "" takes the file as it is, and its digest into the name.
-
-    Raises:
-        ValueError: there is no such file, or it has another digest.
     """
-    return TunedFile(file, digest)
+    return TunedFile(file)
 
 
 @dataclass(frozen=True)
@@ -62,11 +47,14 @@ class TunedFile:
     """A file of tuned grids (see :func:`tuned`)."""
 
     file: str
-    digest: str
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
-        """What it holds for a model; nothing is searched here."""
-        return TunedOnModel(self.file, model.name, model.identity, _read(self.file, self.digest)[0])
+        """What it holds for a model; nothing is searched here.
+
+        Raises:
+            ValueError: there is no such file, or it holds something else.
+        """
+        return TunedOnModel(self.file, model.name, model.identity, _read(self.file))
 
 
 @dataclass(frozen=True)
@@ -139,15 +127,12 @@ def untunable(sampler: Any) -> str:
     return next((words for words, true in reasons.items() if true), "")
 
 
-def _read(file: str, digest: str) -> tuple[tuple[Tuned, ...], str]:
+def _read(file: str) -> tuple[Tuned, ...]:
     try:
-        entries, found = read_tuned(Path(file))
+        return read_tuned(Path(file))
     except OSError as error:
         command = _command("MODEL", "SAMPLER", "N,N", file)
         raise ValueError(f"schedule tuned: cannot read {file} ({error.strerror}); make it with: {command}") from error
-    if digest not in ("", found):
-        raise ValueError(f"schedule tuned: {file} has digest {found}, not {digest}; leave out digest to take the file as it is")
-    return entries, found
 
 
 def _command(model: str, sampler: str, steps: str, file: str) -> str:

@@ -135,7 +135,7 @@ class Tuner:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
 
     def _known(self) -> tuple[Tuned, ...]:
-        return read_tuned(self.file)[0] if self.file.exists() else ()
+        return read_tuned(self.file) if self.file.exists() else ()
 
     def _subject(self, task: Task) -> Subject:
         model = self.subject.model

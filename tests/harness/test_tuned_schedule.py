@@ -16,7 +16,10 @@ from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.benchmarks.tuning.file import read_tuned, write_tuned
 from samplerbench.models import make_model
-from samplerbench.results.table import load
+from samplerbench.results.curves import with_curves
+from samplerbench.results.entries import read_source
+from samplerbench.results.pairing import match
+from samplerbench.results.table import ResultTable, load
 from samplerbench.samplers import make
 
 TUNE = "tune --model gmm-2d --sampler euler --sampler dpmpp_2m --nfe 4 --latents 16 --test-latents 8 --holdout-model gaussian"
@@ -56,34 +59,40 @@ def cells(**change):
 
 
 def test_each_sampler_gets_its_own_levels(home):
-    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")[0]}
+    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")}
     found = {cell.sampler.name: cell.grid.sigma for cell in cells(samplers=["euler", "dpmpp_2m"])}
     assert found == {name: entry.levels for name, entry in entries.items()}
     assert found["euler"] != found["dpmpp_2m"]
 
 
-def test_the_digest_of_the_file_is_part_of_the_name_and_of_the_cell(home, tmp_path):
-    entries, digest = read_tuned(home / "tuned.json")
-    (cell,) = cells()
-    assert cell.record("")["schedule"] == f"tuned(digest='{digest}')" == make_schedule("tuned").label
-    copy, other = tmp_path / "copy.json", tmp_path / "other.json"
-    copy.write_bytes((home / "tuned.json").read_bytes())
-    write_tuned(other, entries[:1])
-    assert make_schedule(f"tuned(file='{copy}')").options[0] == ("digest", digest)
-    assert make_schedule({"name": "tuned", "digest": digest}) == make_schedule("tuned")
-    keys = {one.key for one in (*cells(), *cells(schedules=[f"tuned(file='{other}')"]), *cells(schedules=["karras"]))}
-    assert len(keys) == 3
-    with pytest.raises(ValueError, match=f"has digest .*, not {digest}"):
-        make_schedule(f"tuned(file='{other}', digest='{digest}')")
+def retuned(entry):
+    """The entry with other levels: a tenth lower between the ends."""
+    return entry.model_copy(update={"levels": (entry.levels[0], *(0.9 * level for level in entry.levels[1:-1]), 0.0)})
 
 
-def test_a_file_that_changes_between_reading_its_digest_and_its_grids_is_noticed(home, tmp_path):
+def test_a_cell_is_pinned_to_the_levels_of_its_own_entry(home, tmp_path):
+    """What the file has for others leaves it as it is, and so does what the entry cost; other levels are another cell."""
     file = tmp_path / "t.json"
-    file.write_bytes((home / "tuned.json").read_bytes())
-    schedule = make_schedule(f"tuned(file='{file}')")
-    write_tuned(file, read_tuned(file)[0][:1])
-    with pytest.raises(ValueError, match="has digest"):
-        schedule.for_model(make_model("gmm-2d"))
+    euler, other = read_tuned(home / "tuned.json")
+    dearer = euler.model_copy(update={"search": euler.search.model_copy(update={"seconds": 1e6})})
+    found = []
+    for entries in ((euler,), (euler, other), (other, dearer), (retuned(euler), other)):
+        write_tuned(file, entries)
+        (cell,) = cells(schedules=[f"tuned(file='{file}')"])
+        found.append((cell.key, cell.record(""), cell.facts["tuning_digest"]))
+    assert found[0] == found[1] == found[2]
+    assert found[0][1] == found[3][1]
+    assert len({(key, digest) for key, _, digest in found}) == 2
+    assert {key for key, *_ in found}.isdisjoint(cell.key for cell in cells(schedules=["karras"]))
+
+
+def test_levels_that_were_read_stay_those_that_are_pinned(home, tmp_path):
+    file = tmp_path / "t.json"
+    euler = read_tuned(home / "tuned.json")[0]
+    write_tuned(file, [euler])
+    read = make_schedule(f"tuned(file='{file}')").for_model(make_model("gmm-2d")).for_sampler(make("euler"))
+    write_tuned(file, [retuned(euler)])
+    assert (read(4, 0.002, 80.0).sigma, read.facts(4)["tuning_digest"]) == (euler.levels, euler.digest)
 
 
 def test_one_step_is_the_jump(home):
@@ -129,18 +138,47 @@ def test_samplers_that_cannot_be_tuned_take_part_beside_it(home, schedules):
     assert found == {("auto", "own"), ("ddpm", "karras"), ("euler", "karras"), ("euler", "tuned")}
 
 
-def test_a_file_that_has_grown_is_not_compared_with_what_it_was(home, monkeypatch, capsys):
-    entries = read_tuned(home / "tuned.json")[0]
-    write_tuned(home / "more.json", entries)
-    run = f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='more.json') --out grown"
+def test_a_file_that_has_grown_samples_nothing_anew(home, monkeypatch):
+    entries = read_tuned(home / "tuned.json")
+    run = f"{RUN} --sampler euler --schedule tuned(file='more.json') --out grown"
+    write_tuned(home / "more.json", entries[:1])
     assert invoke(run).exit_code == 0
+    before = load(home / "grown").frame
     write_tuned(home / "more.json", entries[::-1])
+    monkeypatch.setattr("samplerbench.benchmarks.runner.sample_shard", lambda *_: pytest.fail("sampled anew"))
     assert invoke(run).exit_code == 0
-    assert "at several tuned schedules" in fails("compare grown --baseline euler --tuned", monkeypatch, capsys)
+    assert load(home / "grown").frame.equals(before)
+
+
+def test_rows_at_what_a_file_held_at_different_times_are_told_apart(home, monkeypatch, capsys):
+    entries = read_tuned(home / "tuned.json")
+    run = f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='again.json') --out again"
+    for held in (entries, [retuned(entries[0]), entries[1]]):
+        write_tuned(home / "again.json", held)
+        assert invoke(run).exit_code == 0
+    table = with_curves(load(home / "again").frame)
+    assert sorted(table.sampler) == ["dpmpp_2m", "euler", "euler"]
+    assert table.curve.nunique() == 3
+    assert set(table.tuning_digest) == {entry.digest for entry in (*entries, retuned(entries[0]))}
+    assert "euler at several tuned schedules" in fails("compare again --baseline euler --tuned", monkeypatch, capsys)
+
+
+def test_runs_at_other_levels_are_not_the_same_cells(home):
+    entry = read_tuned(home / "tuned.json")[0]
+    for name, held in (("one", entry), ("same", entry), ("two", retuned(entry))):
+        write_tuned(home / "levels.json", [held])
+        assert invoke(f"{RUN} --sampler euler --schedule tuned(file='levels.json') --out {name}").exit_code == 0
+    pairs = {other: match(*(read_source(home / name).entries for name in ("one", other))).pairs for other in ("same", "two")}
+    assert (len(pairs["same"]), len(pairs["two"])) == (1, 0)
+
+
+def test_budgets_of_one_sampler_stay_on_one_curve():
+    rows = [{"model": "m", "sampler": "euler", "schedule": "tuned", "steps": n, "budget": n, "tuning_digest": f"d{n}"} for n in (5, 10)]
+    assert set(with_curves(ResultTable.of(rows).frame).curve) == {"euler"}
 
 
 def test_rows_that_were_tuned_in_different_ways_are_not_compared(home, monkeypatch, capsys):
-    one, other = read_tuned(home / "tuned.json")[0]
+    one, other = read_tuned(home / "tuned.json")
     write_tuned(home / "ways.json", [one, other.model_copy(update={"setting": other.setting.model_copy(update={"latents": 99})})])
     assert invoke(f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='ways.json') --out ways").exit_code == 0
     assert "tuned in different ways" in fails("compare ways --baseline euler --tuned", monkeypatch, capsys)
@@ -152,7 +190,7 @@ def test_one_tuned_sampler_is_nothing_to_compare(home, monkeypatch, capsys):
 
 
 def test_levels_that_do_not_fit_are_refused(home):
-    entry = read_tuned(home / "tuned.json")[0][0]
+    entry = read_tuned(home / "tuned.json")[0]
     for levels in ([80.0, 0.0], [70.0, *entry.levels[1:]], [*entry.levels[:-1], 0.001]):
         stored = {"tuned": [entry.model_dump(mode="json") | {"levels": levels}]}
         (home / "edited.json").write_text(json.dumps(stored))
@@ -181,7 +219,7 @@ def test_a_gaussian_start_is_skipped_with_the_reason(home):
 def test_rows_say_what_tuning_took(home):
     table = load(home / "r").frame
     tuned, other = table[table.schedule != "karras"], table[table.schedule == "karras"]
-    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")[0]}
+    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")}
     assert len(tuned) == len(other) == 2
     for _, row in tuned.iterrows():
         entry = entries[row.sampler]
@@ -194,10 +232,10 @@ def test_rows_say_what_tuning_took(home):
 def test_the_third_table_compares_tuned_rows_and_shows_what_they_took(home):
     done = invoke("compare r --baseline euler --tuned --metric rmse --json")
     (line,) = json.loads(done.stdout)
-    assert line["schedule"].startswith("tuned(")
-    assert "tuned(" in line["baseline"]
+    assert line["schedule"] == "tuned"
+    assert line["baseline"] == "euler · tuned"
     assert line["paired"] == 40
-    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")[0]}
+    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")}
     for side, name in (("tuning", "dpmpp_2m"), ("baseline_tuning", "euler")):
         assert line[side]["search"] == entries[name].search.evaluations
         assert line[side]["gap"] == entries[name].gap
@@ -239,7 +277,7 @@ def test_the_command_lists_and_resumes(home):
 
 def test_the_command_shows_how_well_the_teacher_is_known(home):
     """Exact endpoints are; of others, the worst share of an error that they measure, and a sentence where that is too much."""
-    entry = read_tuned(home / "tuned.json")[0][0]
+    entry = read_tuned(home / "tuned.json")[0]
     assert "exact" in invoke(f"{TUNE} --out tuned.json").stdout
     for share, said in ((0.004, False), (0.03, True)):
         test = entry.test.model_copy(update={"resolution": share * entry.test.tuned.rms})

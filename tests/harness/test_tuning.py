@@ -298,10 +298,10 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuner.search", stops)
     with pytest.raises(KeyboardInterrupt):
         tuner(file, gmm)(tasks)
-    assert [entry.subject.steps for entry in read_tuned(file)[0]] == [2, 3]
+    assert [entry.subject.steps for entry in read_tuned(file)] == [2, 3]
     found = tuner(file, gmm)(tasks)
     assert calls == [("euler", 2), ("euler", 3), ("heun", 2), ("heun", 2), ("heun", 3)]
-    assert tuple(found) == read_tuned(file)[0]
+    assert tuple(found) == read_tuned(file)
     assert tuner(file, gmm)(tasks[::-1]) == found[::-1]
     assert len(calls) == 5
 
@@ -310,7 +310,7 @@ def test_another_setting_is_tuned_again_and_takes_the_place(gmm, tmp_path):
     file, tasks = tmp_path / "t.json", tasks_of([EULER], gmm, [2], None)
     first, second = tuner(file, gmm)(tasks)[0], tuner(file, gmm, seed=1)(tasks)[0]
     assert first.levels != second.levels
-    assert read_tuned(file)[0] == (second,)
+    assert read_tuned(file) == (second,)
 
 
 def test_the_search_is_counted_at_the_model(gmm, tmp_path, monkeypatch):
@@ -345,7 +345,7 @@ def test_an_entry_that_another_process_writes_meanwhile_stays(gmm, tmp_path, mon
 
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuner.search", found)
     tuner(file, gmm)(tasks_of([EULER], gmm, [2], None))
-    assert {entry.subject.sampler for entry in read_tuned(file)[0]} == {"heun", "euler"}
+    assert {entry.subject.sampler for entry in read_tuned(file)} == {"heun", "euler"}
 
 
 def test_an_entry_adds_up(gmm, tmp_path):
