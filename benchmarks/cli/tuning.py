@@ -39,6 +39,7 @@ def tune(
     from ... import samplers
     from ..runner import pick_device
     from ..spec import parse_spec
+    from ..tuning.command import loading
     from ..tuning.problem import RESOLVED
     from ..tuning.task import tasks_of
     from ..tuning.tuner import Tuner
@@ -67,8 +68,7 @@ def tune(
         say(f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: rounding, or the most steps, came first.")
     axes = [("--model", model), *(("--sampler", one) for one in sampler), ("--steps", steps), ("--nfe", nfe)]
     words = [word for name, value in axes if value is not None for word in (name, value)]
-    words += [word for file in plugin or () for word in ("--plugin", str(file))]
-    command = shlex.join(["samplerbench", "run", "quick", *words, "--schedule", f"tuned(file='{out}')"])
+    command = shlex.join(["samplerbench", "run", "quick", *words, *loading(made), "--schedule", f"tuned(file='{out}')"])
     return say(f"{out} has the grids: {command}")
 
 

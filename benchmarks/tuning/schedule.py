@@ -11,9 +11,10 @@ from ... import samplers
 from ...models import Denoiser
 from ...samplers import Grid, Source
 from ...samplers.schedules import schedule
-from ..spec import format_spec
+from ..spec import label_of
 from .entry import Tuned
 from .file import read_tuned
+from .spacing import MOST_STEPS
 
 FILE = "tuned.json"
 """Where ``samplerbench tune`` writes unless told otherwise."""
@@ -40,6 +41,20 @@ def tuned(*, file: str = FILE) -> TunedFile:
         file: what it wrote.
     """
     return TunedFile(file)
+
+
+class UntunedError(ValueError):
+    """Levels that a file does not hold.
+
+    Attributes:
+        what: is missing, in words.
+        file: where it should be.
+        entries: what is there.
+    """
+
+    def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
+        super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
+        self.what, self.file, self.entries = what, file, entries
 
 
 @dataclass(frozen=True)
@@ -72,20 +87,19 @@ class TunedOnModel:
         Raises:
             ValueError: no sampler of this kind can be tuned.
         """
-        label, origin = format_spec({"name": sampler.name, **samplers.non_default(sampler)}), samplers.origin(sampler.name)
+        label, origin = label_of(sampler), samplers.origin(sampler.name)
         if reason := untunable(sampler):
             raise ValueError(f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule")
         wanted = (self.identity, label, origin)
         fitting = [e for e in self.entries if (e.subject.identity, e.subject.sampler, e.subject.origin) == wanted]
-        return TunedGrids(self.file, self.model, label, {entry.subject.steps: entry for entry in fitting})
+        return TunedGrids(self, label, {entry.subject.steps: entry for entry in fitting})
 
 
 @dataclass(frozen=True)
 class TunedGrids:
     """The grids for one sampler on one model, by number of steps."""
 
-    file: str
-    model: str
+    source: TunedOnModel
     sampler: str
     entries: dict[int, Tuned]
 
@@ -96,12 +110,14 @@ class TunedGrids:
             ValueError: the file has none, or it was tuned on another range or to another end.
         """
         if not to_zero:
-            raise ValueError(f"the grids of {self.file} were tuned to end at 0; run them with end zero")
+            raise ValueError(f"the grids of {self.source.file} were tuned to end at 0; run them with end zero")
         if n == 1:
             return Grid((sigma_max, 0.0))
         subject = self._entry(n).subject
         if (subject.sigma_min, subject.sigma_max) != (sigma_min, sigma_max):
-            raise ValueError(f"{self.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; run it without that start")
+            raise ValueError(
+                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; run it without that start"
+            )
         return Grid(self._entry(n).levels)
 
     def facts(self, n: int) -> dict[str, Any]:
@@ -109,11 +125,11 @@ class TunedGrids:
         return self._entry(n).facts if n > 1 else {}
 
     def _entry(self, n: int) -> Tuned:
+        if n > MOST_STEPS:
+            raise ValueError(f"{n} steps of {self.sampler} are too many to tune; give at most {MOST_STEPS}, or another schedule")
         if n not in self.entries:
-            raise ValueError(
-                f"{self.file} has no grid of {n} steps for {self.sampler} on {self.model} as it is here; make it with: "
-                + _command(self.model, self.sampler, str(n), self.file)
-            )
+            file, model, entries = self.source.file, self.source.model, self.source.entries
+            raise UntunedError(f"{file} has no grid of {n} steps for {self.sampler} on {model} as it is here", file, entries)
         return self.entries[n]
 
 
@@ -131,10 +147,4 @@ def _read(file: str) -> tuple[Tuned, ...]:
     try:
         return read_tuned(Path(file))
     except OSError as error:
-        command = _command("MODEL", "SAMPLER", "N,N", file)
-        raise ValueError(f"schedule tuned: cannot read {file} ({error.strerror}); make it with: {command}") from error
-
-
-def _command(model: str, sampler: str, steps: str, file: str) -> str:
-    words = ["--model", model, "--sampler", sampler, "--steps", steps, "--out", file]
-    return f"samplerbench tune {' '.join(map(shlex.quote, words))}"
+        raise UntunedError(f"schedule tuned: cannot read {file} ({error.strerror})", file) from error

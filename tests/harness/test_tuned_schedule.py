@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ from samplerbench.benchmarks.planner import load_models, plan
 from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.benchmarks.suite import check_suite
+from samplerbench.benchmarks.tuning.command import loading
 from samplerbench.benchmarks.tuning.file import read_tuned, write_tuned
 from samplerbench.models import make_model
 from samplerbench.results.curves import with_curves
@@ -21,8 +23,10 @@ from samplerbench.results.entries import read_source
 from samplerbench.results.pairing import match
 from samplerbench.results.table import ResultTable, load
 from samplerbench.samplers import make
+from samplerbench.samplers.peers import set_peers_path
 
 TUNE = "tune --model gmm-2d --sampler euler --sampler dpmpp_2m --nfe 4 --latents 16 --test-latents 8 --holdout-model gaussian"
+WAY = "--objective mean --latents 16 --test-latents 8 --seed 0 --holdout-model gaussian"
 RUN = "run quick --model gmm-2d --nfe 4 --samples 40 --no-timing --device cpu"
 
 
@@ -114,19 +118,109 @@ def test_it_asks_for_its_model_and_its_sampler(home):
     ("change", "sentence"),
     [
         ({"nfe": [6]}, "has no grid of 6 steps for euler on gmm-2d as it is here; make it with: samplerbench tune --model gmm-2d"),
+        ({"nfe": [4, 6]}, f"--sampler euler --nfe 4,6 {WAY} --out tuned.json"),
         ({"samplers": ["heun"]}, "has no grid of 2 steps for heun"),
-        ({"samplers": ["ipndm"]}, "--sampler ipndm --steps 4 --out tuned.json"),
+        ({"samplers": ["ipndm"]}, f"--sampler ipndm --nfe 4 {WAY} --out tuned.json"),
         ({"samplers": ["dpmpp_2m(analytic_first=True)"], "nfe": None, "steps": [4]}, "4 steps for dpmpp_2m(analytic_first=True)"),
         ({"models": ["perturbed:gmm-2d"]}, "has no grid of 4 steps for euler on perturbed:gmm-2d as it is here"),
         ({"samplers": ["ddpm"]}, "schedule tuned has nothing for ddpm, which draws noise"),
         ({"samplers": ["auto"]}, "schedule tuned has nothing for auto, which has levels of its own"),
         ({"end": ["sigma_min"]}, "were tuned to end at 0"),
-        ({"schedules": ["tuned(file='nowhere.json')"]}, "cannot read nowhere.json"),
+        (
+            {"schedules": ["tuned(file='nowhere.json')"]},
+            "make it with: samplerbench tune --model gmm-2d --sampler euler --nfe 4 --out nowh",
+        ),
+        ({"nfe": None, "steps": [501]}, "501 steps of euler are too many to tune; give at most 500, or another schedule"),
     ],
 )
 def test_what_the_file_does_not_hold_is_a_sentence_with_the_command(home, change, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         cells(**change)
+
+
+MINE = """
+import torch
+from dataclasses import dataclass
+from samplerbench.samplers import LinearMultistep, LinearRow, Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(LinearMultistep):
+    name, order, source = "mine", 1, Source("test", "nowhere", "https://example.org")
+
+    def plan(self, grid):
+        return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
+
+
+class Model:
+    event, sigma_min, sigma_max, scale = (2,), 0.002, 80.0, 1.0
+
+    def __call__(self, x, sigma):
+        sigma = sigma[:, None] if isinstance(sigma, torch.Tensor) else sigma
+        return x.tanh() / (1 + sigma**2)
+
+
+def make(scale):
+    return Model()
+"""
+"""A sampler, and a model with a parameter that only a solver can follow."""
+
+
+@pytest.mark.parametrize(
+    ("axes", "commands"),
+    [
+        ("--model gmm-2d --nfe 1,2,4 --sampler euler --sampler heun --sampler ddpm --schedule karras", 2),  # heun jumps at 2
+        ("--model gmm-2d --steps 1,2 --sampler heun --sampler dpmpp_2m(analytic_first=True)", 1),
+        ("--model my folder/mine.py:make(scale=2.0) --nfe 3 --sampler mine --sampler auto --schedule karras --plugin my folder/mine.py", 1),
+    ],
+)
+def test_the_command_that_a_failing_run_prints_makes_it_run(home, tmp_path, axes, commands, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("samplerbench.benchmarks.cli.tuning.OTHERS", ("gaussian",))
+    (tmp_path / "my folder").mkdir()
+    (tmp_path / "my folder" / "mine.py").write_text(MINE)
+    words = axes.replace("my folder", "my_folder").split()
+    run = ["run", "quick", *(word.replace("my_folder", "my folder") for word in words), "--schedule", "tuned(file='n.json')"]
+    run += ["--samples", "8", "--no-timing", "--device", "cpu", "--out", "run"]
+    monkeypatch.setattr(sys, "argv", ["samplerbench", *run])
+    with pytest.raises(SystemExit):
+        main()
+    pasted = capsys.readouterr().err.strip().partition("make it with: ")[2].split(" && ")
+    assert len(pasted) == commands
+    for command in pasted:
+        done = CliRunner().invoke(app, [*shlex.split(command)[1:], "--latents", "8", "--test-latents", "8"])
+        assert done.exit_code == 0, (command, done.output, done.exception)
+    assert CliRunner().invoke(app, run).exit_code == 0
+    assert set(load("run").frame.status) == {"ok"}
+
+
+def test_the_command_keeps_to_the_way_in_which_the_file_was_tuned(home, monkeypatch):
+    """Else ``compare --tuned`` would refuse the rows; what is there stays, so only the new entry is searched for."""
+    write_tuned(home / "way.json", [])
+    assert invoke(f"{TUNE} --out way.json --objective rms --seed 3".replace("--sampler dpmpp_2m ", "")).exit_code == 0
+    (before,) = read_tuned(home / "way.json")
+    with pytest.raises(ValueError, match="make it with") as error:
+        cells(samplers=["euler", "ipndm"], schedules=["tuned(file='way.json')"])
+    command = str(error.value).partition("make it with: ")[2]
+    assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0
+    first, second = read_tuned(home / "way.json")
+    assert first == before
+    assert second.setting == before.setting
+    assert len(cells(samplers=["euler", "ipndm"], schedules=["tuned(file='way.json')"])) == 2
+
+
+def test_another_model_is_tuned_in_the_same_way_but_for_where_it_is_scored_too(home):
+    with pytest.raises(ValueError, match=re.escape("--latents 16 --test-latents 8 --seed 0 --out tuned.json")):
+        cells(models=["gaussian"])
+
+
+def test_peers_from_clones_are_loaded_by_the_command(tmp_path):
+    try:
+        set_peers_path(tmp_path)
+        assert loading([SimpleNamespace(name="edm:heun"), make("heun")]) == ["--peers-path", str(tmp_path)]
+        assert loading([make("heun")]) == []
+    finally:
+        set_peers_path(None)
 
 
 @pytest.mark.parametrize("schedules", [["karras", "tuned"], ["tuned", "karras"]])
