@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -350,6 +351,14 @@ def test_the_tables_are_never_mixed(home, monkeypatch, capsys):
         "compare r --baseline euler --tuned --best-schedule", monkeypatch, capsys
     )
     assert "give one run, --baseline" in fails("compare r --tuned", monkeypatch, capsys)
+
+
+def test_the_reference_file_is_of_the_present_format_and_its_table_is_at_its_levels():
+    folder = Path(__file__).parents[2] / "results" / "reference" / "fairness"
+    entries = read_tuned(folder / "tuned.json")
+    digests = {(entry.subject.sampler, entry.subject.steps): entry.digest for entry in entries}
+    rows = load(folder).frame.dropna(subset=["tuning_digest"])
+    assert {(row.sampler, row.steps): row.tuning_digest for row in rows.itertuples()} == digests
 
 
 def test_a_run_without_tuned_rows_is_refused(home, monkeypatch, capsys):
