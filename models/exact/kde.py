@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import Self
 
@@ -122,7 +121,7 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
     @cache
     def reference() -> Reference | None:
         real = card_reference(load_card("fashion"))
-        return None if real is None else replace(real, converged=None)
+        return None if real is None else real.of_another_model()
 
     return KernelDensity(image_cloud(load_card("fashion-kde")), width, reference=reference)
 

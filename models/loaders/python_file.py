@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Denoiser, Wrapper
-from ..reference import FloatArray, Identity, Reference
+from ..reference import FloatArray, Identity, Reference, Statistics
 from .source_file import source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
@@ -146,14 +147,22 @@ class FileModel(Denoiser):
 
     def reference(self) -> Reference | None:
         """Exact moments where the model has them, else those of 50 000 of its samples; None where it has neither."""
-        extractor, exact = Identity(self.event), hasattr(self._model, "moments")
-        if exact:
+        return self._reference
+
+    @cached_property
+    def _reference(self) -> Reference | None:
+        exact = hasattr(self._model, "moments")
+        if not exact and not hasattr(self._model, "sample"):
+            return None
+        return Reference(Identity(self.event), None if exact else REFERENCE_SAMPLES, self.identity, self._statistics)
+
+    def _statistics(self) -> Statistics:
+        extractor = Identity(self.event)
+        if hasattr(self._model, "moments"):
             mean, cov = (_array(moment) for moment in self._model.moments())
-        elif hasattr(self._model, "sample"):
+        else:
             features = extractor(self._samples(REFERENCE_SAMPLES, REFERENCE_SEED))
             mean, cov = features.mean(axis=0), np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
-        else:
-            return None
         if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
             raise ValueError(
                 f"{self.name}: moments() gave shapes {mean.shape} and {cov.shape}; for event {self.event} they must be (d,) and (d, d)"
@@ -162,7 +171,7 @@ class FileModel(Denoiser):
         def held_out(n: int) -> FloatArray:
             return extractor(self._samples(n, HELD_OUT_SEED)) if hasattr(self._model, "sample") else np.empty((0, extractor.dim))
 
-        return Reference(extractor, mean, cov, n=None if exact else REFERENCE_SAMPLES, held_out=held_out, identity=self.identity)
+        return Statistics(mean, cov, held_out)
 
     def data(self, n: int, seed: int) -> Tensor | None:
         """The model's ``sample``, if it has one."""

@@ -209,9 +209,9 @@ def test_a_wrong_shape_is_named(write):
 def test_wrong_samples_and_moments_are_named(write):
     path = write(GOOD.replace("torch.randn(n, 3", "torch.randn(n, 2").replace("[0.0] * 3", "[0.0] * 2"))
     with pytest.raises(ValueError, match=r"sample\(50000, seed\) has shape \(50000, 2\), not \(50000, 3\)"):
-        make_model(f"{path}:plain").reference()
+        make_model(f"{path}:plain").reference().loaded()
     with pytest.raises(ValueError, match=r"moments\(\) gave shapes \(2,\) and \(3, 3\)"):
-        make_model(f"{path}:exact").reference()
+        make_model(f"{path}:exact").reference().loaded()
 
 
 def test_another_device_needs_to(write):
