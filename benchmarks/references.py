@@ -11,7 +11,7 @@ import numpy as np
 
 from ..models import Denoiser, Reference
 from ..models.extractors import make_extractor
-from ..models.reference import Extractor, Identity, Statistics
+from ..models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ..results.files import read_npz, write_npz
 from .gits import default_cache
 from .metrics.moments import FloatArray, Moments
@@ -55,8 +55,11 @@ def _tried(name: str, make: Callable[[], Made]) -> Made:
 
 def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | None, cache: Path) -> Reference:
     """The reference of a model in another feature space."""
-    limits = own.clamp if own else None
-    extractor = make_extractor(spec, model.event, limits)
+    limits = model.limits
+    try:
+        extractor = make_extractor(spec, model.event, limits)
+    except ValueError as error:
+        raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if real is None and isinstance(extractor, Identity):
         exact = own if own is not None and isinstance(own.extractor, Identity) else _of_moments(model, own, extractor)
         if exact is not None:
@@ -71,10 +74,10 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
     """Refuse images in another range than the model's, which clamping would make black and white.
 
     Raises:
-        ValueError: more than a thousandth of the values lie outside.
+        ValueError: more than :data:`.MOST_OUTSIDE` of the values lie outside.
     """
     outside = clamp(data.reference, limits)[1]
-    if limits is not None and outside > 1e-3:
+    if limits is not None and outside > MOST_OUTSIDE:
         raise ValueError(
             f"{outside:.0%} of the values of --real {source} are outside the data's range [{limits[0]:g}, {limits[1]:g}]; scale them to it"
         )

@@ -16,6 +16,10 @@ Moments = tuple[FloatArray, FloatArray]
 """Mean ``(d,)``, or means ``(classes, d)``, and covariance ``(d, d)`` of flattened samples."""
 
 
+MOST_OUTSIDE = 1e-3
+"""Share of the values of real samples that may lie outside the range of the data; with more, the range or the samples are wrong."""
+
+
 class Extractor(Protocol):
     """Maps samples to the feature space of the Fréchet distance."""
 

@@ -1,6 +1,8 @@
 """Another feature space for a whole run: what it is compared with, what is kept, and what is refused."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.fairness import compare_fairly
 from samplerbench.benchmarks.pictures import display_range
 from samplerbench.benchmarks.planner import load_models
@@ -20,6 +23,7 @@ from samplerbench.models import make_model
 from samplerbench.models.card import CONVERGED, REFERENCE, WEIGHTS, Card
 from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.results.compare import compare
+from samplerbench.results.table import load
 
 SUITE = {
     "name": "small", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [9], "samples": 400, "converged_samples": 200,
@@ -258,6 +262,53 @@ def test_two_extractors_share_a_cache_and_no_features(spec, tmp_path):
     assert one is not None
     assert other is not None
     assert (len(one.mean), len(other.mean)) == (4, 2)
+
+
+IMAGES = """
+import torch
+
+class Model:
+    event, sigma_min, sigma_max{limits} = (1, 4, 4), 0.01, 10.0{values}
+
+    def __call__(self, x, sigma):
+        return x / (1 + torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1, 1, 1) ** 2)
+
+def make():
+    return Model()
+"""
+
+
+class Greys:
+    """In place of Inception: the mean grey level, and its powers."""
+
+    def to(self, device):
+        return self
+
+    def __call__(self, images):
+        return (images.float().mean((1, 2, 3))[:, None] / 255 ** torch.ones(2048),)
+
+
+def test_a_user_s_model_states_its_range_for_inception(tmp_path, monkeypatch, capsys):
+    """Without it, one sentence and exit code 2; with it, samples are compared with real images in that range."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("samplerbench.models.loaders.inception._network", lambda weights: Greys())
+    Path("w.pth").write_bytes(b"")
+    np.save("x.npy", np.random.default_rng(0).uniform(0, 1, (60, 1, 4, 4)))
+    run = "samplerbench run quick --model mine.py:make --extractor inception:w.pth --real x.npy --sampler euler --nfe 2 --samples 30"
+    monkeypatch.setattr(sys, "argv", [*run.split(), "--no-timing", "--device", "cpu", "--out", "run"])
+    Path("mine.py").write_text(IMAGES.format(limits="", values=""))
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "model mine.py:make: inception needs the range of the images' values" in capsys.readouterr().err
+    Path("mine.py").write_text(IMAGES.format(limits=", limits", values=", (0.0, 1.0)"))
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    (row,) = load("run").frame.to_dict("records")
+    assert "range[0,1]" in row["estimator"]
+    assert row["fid_proxy_raw"] > 0
+    assert row["clamped"] > 0.2, "of N(0, 1) the half is below 0"
 
 
 def test_missing_data_are_one_sentence(tmp_path):
