@@ -19,7 +19,7 @@ from .schedules import Schedule, make_schedule
 from .spec import format_spec, parse_spec
 from .start import Start, make_start
 from .suite import ExecutionName, ModelEntry, Suite
-from .tuning.command import tuning_command
+from .tuning.command import remedy
 from .tuning.schedule import UntunedError
 from .tuning.task import Named
 
@@ -64,8 +64,8 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
                     subject = Subject(name, model, references[name], device, _fitting(start, schedule), execution)
                     cells += _cells(suite, entry, subject, sampler, schedule.for_sampler(sampler), end)
         except UntunedError as missing:
-            command = tuning_command(missing, Named(name, model), configured, *_sizes(suite, entry))
-            raise ValueError(f"{missing.what}; make it with: {command}") from missing
+            what_to_do = remedy(missing, Named(name, model), configured, *_sizes(suite, entry))
+            raise ValueError(f"{missing.what}; {what_to_do}") from missing
     return list({cell.key: cell for cell in cells}.values())
 
 

@@ -17,10 +17,8 @@ from .spacing import MOST_STEPS
 from .task import Named
 
 
-def tuning_command(
-    missing: UntunedError, subject: Named, made: Sequence[Any], counts: Sequence[int] | None, budgets: Sequence[int] | None
-) -> str:
-    """Tunes all that was asked for on a model, in the way in which the file was; what the file has is not tuned again.
+def remedy(missing: UntunedError, subject: Named, made: Sequence[Any], counts: Sequence[int] | None, budgets: Sequence[int] | None) -> str:
+    """What to do: tune all that was asked for on a model, in the way in which the file was; what the file has is not tuned again.
 
     Where a budget gives some samplers levels to tune and others none, there is a command for each such group.
 
@@ -44,7 +42,9 @@ def tuning_command(
         axes += [*_way(missing.entries, subject), ("--out", missing.file)]
         words = [word for axis in axes for word in axis]
         commands.append(shlex.join(["samplerbench", "tune", *words, *loading(list(samplers.values()))]))
-    return " && ".join(commands)
+    if not commands:
+        return f"nothing that is asked of {subject.name} has levels to tune, so run it on another schedule"
+    return f"make it with: {' && '.join(commands)}"
 
 
 def loading(made: Sequence[Any]) -> list[str]:

@@ -131,6 +131,11 @@ def test_it_asks_for_its_model_and_its_sampler(home):
             {"schedules": ["tuned(file='nowhere.json')"]},
             "make it with: samplerbench tune --model gmm-2d --sampler euler --nfe 4 --out nowh",
         ),
+        (
+            {"schedules": ["tuned(file='nowhere.json')"], "nfe": [1]},
+            "cannot read nowhere.json (No such file or directory); nothing that is",
+        ),
+        ({"schedules": ["tuned(file='nowhere.json')"], "samplers": ["ddpm"]}, "has levels to tune, so run it on another schedule"),
         ({"nfe": None, "steps": [501]}, "501 steps of euler are too many to tune; give at most 500, or another schedule"),
     ],
 )
