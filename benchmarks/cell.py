@@ -11,7 +11,7 @@ from .. import samplers
 from ..results.record import Record
 from ..samplers import Grid
 from .schedules import Schedule
-from .spec import canonical, format_spec
+from .spec import canonical, label_of
 from .start import Start
 from .suite import ExecutionName, NoiseName
 
@@ -69,7 +69,7 @@ class Cell:
     @property
     def label(self) -> str:
         """The sampler as the command line writes it."""
-        return format_spec({"name": self.sampler.name, **self.params})
+        return label_of(self.sampler)
 
     @property
     def facts(self) -> Record:
@@ -114,6 +114,8 @@ class Cell:
         """
         what = {k: v for k, v in self.record("").items() if k not in ("suite", "samples", "batch_size", *self._implied)}
         what |= {"identity": self.identity, "version": SAMPLING_VERSION, "origin": samplers.origin(self.sampler.name)}
+        if tuned := self.facts.get("tuning_digest"):
+            what["levels"] = tuned
         if self.sampler.batch_coupled:
             what["batch_size"] = self.batch_size
         digest = hashlib.sha256(canonical(what).encode()).hexdigest()[:10]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from itertools import product
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from .. import samplers
 from ..models import Denoiser, Reference, make_model
 from ..samplers import Grid
+from .budget import steps_within
 from .cell import Cell
 from .execution import check_executions, refusal
 from .gits import default_cache
@@ -19,6 +19,9 @@ from .schedules import Schedule, make_schedule
 from .spec import format_spec, parse_spec
 from .start import Start, make_start
 from .suite import ExecutionName, ModelEntry, Suite
+from .tuning.command import remedy
+from .tuning.schedule import UntunedError
+from .tuning.task import Named
 
 ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma_min, 0)
 
@@ -53,13 +56,23 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
     cells: list[Cell] = []
     for entry, (name, model) in zip(suite.models, models.items(), strict=True):
         starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
-        own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
-        for start, sampler, execution in product(starts, configured, suite.execution):
-            suited = [schedule for schedule in own if schedule.suits(sampler)] or own
-            for schedule, end in product(suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end):
-                subject = Subject(name, model, references[name], device, _fitting(start, schedule), execution)
-                cells += _cells(suite, entry, subject, sampler, schedule.for_sampler(sampler), end)
+        try:
+            own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
+            for start, sampler, execution in product(starts, configured, suite.execution):
+                suited = [schedule for schedule in own if schedule.suits(sampler)] or own
+                for schedule, end in product(suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end):
+                    subject = Subject(name, model, references[name], device, _fitting(start, schedule), execution)
+                    cells += _cells(suite, entry, subject, sampler, schedule.for_sampler(sampler), end)
+        except UntunedError as missing:
+            what_to_do = remedy(missing, Named(name, model), configured, *_sizes(suite, entry))
+            raise ValueError(f"{missing.what}; {what_to_do}") from missing
     return list({cell.key: cell for cell in cells}.values())
+
+
+def _sizes(suite: Suite, entry: ModelEntry) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Numbers of steps, or budgets, that are asked of a model."""
+    own = entry.steps is not None or entry.nfe is not None
+    return (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
 
 
 def _configured(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
@@ -94,8 +107,7 @@ class Subject(NamedTuple):
 
 def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, schedule: Schedule, end: str) -> Iterator[Cell]:
     model, reference, start = subject.model, subject.reference, subject.start
-    own = entry.steps is not None or entry.nfe is not None
-    counts, budgets = (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
+    counts, budgets = _sizes(suite, entry)
     sizes: list[tuple[int | None, int | None]]
     if sampler.adaptive:
         sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
@@ -133,18 +145,3 @@ def _skip(subject: Subject, sampler: Any, grid: Grid | None, budget: int | None)
     if grid is None:
         return f"one step of {sampler.name} costs more than the budget of {budget}"
     return refusal(subject.execution, sampler, subject.model, grid)
-
-
-def steps_within(budget: int, model: Denoiser, sampler: Any, schedule: Schedule, end: str, sigma_start: float | None = None) -> int | None:
-    """The largest number of steps from ``sigma_start`` (or sigma_max) whose evaluations fit in a budget; None if not even one does."""
-
-    def cost(n: int) -> int:
-        says = sampler.nfe(schedule.sketch(n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"))
-        if says is None:
-            raise ValueError(
-                f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), so give --steps; or, if it ignores the "
-                "steps, let it declare adaptive = True"
-            )
-        return model.passes * says
-
-    return bisect_right(range(1, budget + 2), budget, key=cost) or None  # an analytic first step costs nothing

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from ..models import Denoiser, Reference
 from ..models.extractors import make_extractor
-from ..models.reference import Extractor, Identity
+from ..models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ..results.files import read_npz, write_npz
 from .gits import default_cache
 from .metrics.moments import FloatArray, Moments
 from .real_data import HELD_OUT_SEED, RealData, real_data
 from .sampling import clamp
+
+Made = TypeVar("Made")
 
 CARD = "card"
 """The extractor that leaves each model its own."""
@@ -37,18 +40,26 @@ def load_references(
     """
     references = {}
     for name, model in models.items():
-        try:
-            own = model.reference()
-        except Exception as error:
-            raise ValueError(f"model {name}: its reference cannot be made ({type(error).__name__}: {error})") from error
-        references[name] = own if extractor == CARD else _rescored(model, own, extractor, real, cache or default_cache())
+        own = _tried(name, model.reference)
+        chosen = own if extractor == CARD else _rescored(model, own, extractor, real, cache or default_cache())
+        references[name] = None if chosen is None else _tried(name, chosen.loaded)  # now, not at the end of a run
     return references
+
+
+def _tried(name: str, make: Callable[[], Made]) -> Made:
+    try:
+        return make()
+    except Exception as error:  # of a user's model
+        raise ValueError(f"model {name}: its reference cannot be made ({type(error).__name__}: {error})") from error
 
 
 def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | None, cache: Path) -> Reference:
     """The reference of a model in another feature space."""
-    limits = own.clamp if own else None
-    extractor = make_extractor(spec, model.event, limits)
+    limits = model.limits
+    try:
+        extractor = make_extractor(spec, model.event, limits)
+    except ValueError as error:
+        raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if real is None and isinstance(extractor, Identity):
         exact = own if own is not None and isinstance(own.extractor, Identity) else _of_moments(model, own, extractor)
         if exact is not None:
@@ -63,10 +74,10 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
     """Refuse images in another range than the model's, which clamping would make black and white.
 
     Raises:
-        ValueError: more than a thousandth of the values lie outside.
+        ValueError: more than :data:`.MOST_OUTSIDE` of the values lie outside.
     """
     outside = clamp(data.reference, limits)[1]
-    if limits is not None and outside > 1e-3:
+    if limits is not None and outside > MOST_OUTSIDE:
         raise ValueError(
             f"{outside:.0%} of the values of --real {source} are outside the data's range [{limits[0]:g}, {limits[1]:g}]; scale them to it"
         )
@@ -94,7 +105,8 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
         samples = model.data(n, HELD_OUT_SEED) if drawn else None
         return np.empty((0, extractor.dim)) if samples is None else extractor(samples)
 
-    return Reference(extractor, mean, cov, None if drawn else own.n, held_out, identity, clamp=None if drawn else own.clamp)
+    statistics = Statistics(mean, cov, held_out)
+    return Reference(extractor, None if drawn else own.n, identity, lambda: statistics, clamp=None if drawn else own.clamp)
 
 
 def _measured(extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path) -> Reference:
@@ -109,5 +121,5 @@ def _measured(extractor: Extractor, real: RealData, limits: tuple[float, float] 
         moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
         stored = {"mean": moments.mean, "cov": moments.cov, "held_out": extractor(clamp(real.held_out, limits)[0])}
         write_npz(path, stored)
-    held_out, identity = stored["held_out"], f"{data}-{extractor.identity}"
-    return Reference(extractor, stored["mean"], stored["cov"], len(real.reference), lambda n: held_out[:n], identity, clamp=limits)
+    statistics = Statistics(stored["mean"], stored["cov"], lambda n: stored["held_out"][:n])
+    return Reference(extractor, len(real.reference), f"{data}-{extractor.identity}", lambda: statistics, clamp=limits)

@@ -132,8 +132,6 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
             raise ValueError(f"schedule {name!r} has no option {key!r}; its options: {', '.join(known) or 'none'}")
         if not _fits(value, known[key]):
             raise ValueError(f"schedule {name!r}: option {key!r} must be a {type(known[key]).__name__}, got {value!r}")
-    pin = SCHEDULES[name].pin
-    given = given if pin is None else pin(**given)
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in given.items() if v != known[k])))
     if schedule.needs_model:
         SCHEDULES[name].make(**given)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..samplers import non_default
+
 _SPEC = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<options>.*)\))?\s*", re.DOTALL)
 
 
@@ -49,6 +51,11 @@ def format_spec(spec: Mapping[str, Any]) -> str:
     """
     options = ", ".join(f"{key}={value!r}" for key, value in spec.items() if key != "name")
     return f"{spec['name']}({options})" if options else str(spec["name"])
+
+
+def label_of(sampler: Any) -> str:
+    """A configured sampler as the command line writes it."""
+    return format_spec({"name": sampler.name, **non_default(sampler)})
 
 
 def canonical(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from .card import Card, CardError, card_names, load_card
 from .denoiser import Bound, Denoiser, Wrapper
-from .reference import Extractor, Identity, Reference
+from .reference import Extractor, Identity, Reference, Statistics
 from .registry import make_model, model_names
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Extractor",
     "Identity",
     "Reference",
+    "Statistics",
     "Wrapper",
     "card_names",
     "load_card",

@@ -83,6 +83,7 @@ class NativeDenoiser(Denoiser):
         network_dtype: dtype of its inputs.
         dtype: dtype of the state unless a run says otherwise; by default the network's.
         sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and ``t_max``.
+        limits: range of the values of the data, as in :class:`Denoiser`.
 
     Raises:
         ValueError: unknown prediction.
@@ -94,6 +95,7 @@ class NativeDenoiser(Denoiser):
         self, network: Network, process: Process, prediction: Prediction, *, name: str, event: tuple[int, ...], identity: str,
         classes: int = 0, times: FloatArray | None = None, network_dtype: torch.dtype = torch.float32,
         dtype: torch.dtype | None = None, sigma_min: float | None = None, sigma_max: float | None = None,
+        limits: tuple[float, float] | None = None,
     ) -> None:  # fmt: skip
         if prediction not in _WEIGHTS:
             raise ValueError(f"model {name}: unknown prediction {prediction!r}; choose one of {', '.join(_WEIGHTS)}")
@@ -101,6 +103,7 @@ class NativeDenoiser(Denoiser):
             network.eval().requires_grad_(False)
         self.network, self.process, self.prediction = network, process, prediction
         self.name, self.event, self.identity, self.classes = name, event, identity, classes
+        self.limits = limits
         self.times = None if times is None else np.sort(np.asarray(times, dtype=np.float64))
         self.network_dtype = network_dtype
         self.dtype = network_dtype if dtype is None else dtype

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .card import CONVERGED, REFERENCE, Card, CardError
 from .features import load_extractor
-from .reference import Extractor, FloatArray, Identity, Reference
+from .reference import Extractor, FloatArray, Identity, Reference, Statistics
 
 
 def extractor_of(card: Card) -> Extractor:
@@ -29,7 +29,7 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """What samples of a card's model are compared with, or None for a card without a reference.
+    """What samples of a card's model are compared with, or None for a card without a reference. Its files are read when they are needed.
 
     Args:
         card: the model's card.
@@ -37,7 +37,8 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
             reference set did not come from; by default, the held-out data in the card.
 
     Raises:
-        CardError: a file does not match its card, or was computed with another extractor than the card's present one.
+        CardError: the reference was computed with another extractor than the card's present one; and, when it is needed, a file that does
+            not match the card.
     """
     if not card.reference:
         return None
@@ -47,18 +48,20 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
             f"{card.name}: {REFERENCE} holds features of {card.reference['extractor']}, but the extractor is now {extractor.identity}; "
             f"run python -m samplerbench.models.build_reference {card.name}"
         )
-    tensors = card.tensors(REFERENCE)
 
-    def held_out(n: int) -> FloatArray:
-        return tensors["held_out"][:n].double().numpy() if draw is None else clamped_features(card, draw(n))
+    def statistics() -> Statistics:
+        tensors = card.tensors(REFERENCE)
+
+        def held_out(n: int) -> FloatArray:
+            return tensors["held_out"][:n].double().numpy() if draw is None else clamped_features(card, draw(n))
+
+        converged = card.tensors(CONVERGED)["features"].double().numpy() if CONVERGED in card.files else None
+        return Statistics(tensors["mean"].numpy(), tensors["cov"].numpy(), held_out, converged)
 
     return Reference(
         extractor=extractor,
-        mean=tensors["mean"].numpy(),
-        cov=tensors["cov"].numpy(),
         n=int(card.reference["n"]),
-        held_out=held_out,
         identity=f"{card.data['name']}-{card.reference['set']}-{card.files[REFERENCE].sha256[:16]}-{extractor.identity}",
-        converged=card.tensors(CONVERGED)["features"].double().numpy() if CONVERGED in card.files else None,
+        make=statistics,
         clamp=value_range(card),
     )

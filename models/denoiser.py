@@ -28,6 +28,7 @@ class Denoiser(ABC):
         classes: number of classes; 0 for a model without class labels. Only where it is positive are labels class numbers, which
             :meth:`mode_of` can be compared with; elsewhere they are whatever the model needs to know about a sample.
         class_weights: how often each class occurs in the data, in proportion; None where nobody knows.
+        limits: range of the values of the data, which samples are clamped to before their features are taken; None where there is none.
         passes: network evaluations that one call costs a sample (2 under classifier-free guidance).
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
         capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the device, and its shapes depend on no value.
@@ -40,6 +41,7 @@ class Denoiser(ABC):
     sigma_max: float = 80.0
     classes: int = 0
     class_weights: Sequence[float] | None = None
+    limits: tuple[float, float] | None = None
     passes: int = 1
     dtype: torch.dtype = torch.float32
     capturable: bool = True
@@ -141,7 +143,7 @@ class Wrapper(Denoiser):
         self.name, self.event, self.identity = inner.name, inner.event, inner.identity
         self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
         self.classes, self.class_weights = inner.classes, inner.class_weights
-        self.passes, self.dtype = inner.passes, inner.dtype
+        self.limits, self.passes, self.dtype = inner.limits, inner.passes, inner.dtype
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """The inner model's."""

@@ -40,6 +40,7 @@ class NetworkDenoiser(Denoiser):
         self.card = card
         self.name, self.event, self.identity = card.name, card.event, card.identity
         self.sigma_min, self.sigma_max = card.sigma_min, card.sigma_max
+        self.limits = value_range(card)
         self._net = EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
         self._net.load_state_dict(card.tensors())
         self._net = self._net.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from torch import Tensor
 FloatArray = NDArray[np.float64]
 Moments = tuple[FloatArray, FloatArray]
 """Mean ``(d,)``, or means ``(classes, d)``, and covariance ``(d, d)`` of flattened samples."""
+
+
+MOST_OUTSIDE = 1e-3
+"""Share of the values of real samples that may lie outside the range of the data; with more, the range or the samples are wrong."""
 
 
 class Extractor(Protocol):
@@ -40,32 +45,75 @@ class Identity:
         return x.detach().cpu().double().reshape(len(x), -1).numpy()
 
 
+class Statistics(NamedTuple):
+    """The numbers of a reference.
+
+    Attributes:
+        mean: ``(d,)`` float64 and
+        cov: ``(d, d)`` float64, the moments of the reference set (or of the exact distribution).
+        held_out: ``held_out(n)`` gives features ``(min(n, available), d)`` of real or exact samples that are not in the reference set:
+            fewer than ``n`` rows where there are fewer, and none, ``(0, d)``, where the moments are all that is known of the truth.
+        converged: ``(m, d)`` features of converged samples of the *same model*, from latents that no run uses; None: to be computed.
+    """
+
+    mean: FloatArray
+    cov: FloatArray
+    held_out: Callable[[int], FloatArray]
+    converged: FloatArray | None = None
+
+
 @dataclass(frozen=True)
 class Reference:
-    """The truth about a model's data, in the feature space of ``extractor``.
+    """The truth about a model's data, in the feature space of ``extractor``; its numbers are made when they are first asked for.
 
     Attributes:
         extractor: maps samples to features.
-        mean: ``(d,)`` float64 and
-        cov: ``(d, d)`` float64, the moments of the reference set (or of the exact distribution).
         n: size of the reference set; None if the moments are exact.
-        held_out: ``held_out(n)`` gives features ``(min(n, available), d)`` of real or exact samples that are not in the reference set:
-            fewer than ``n`` rows where there are fewer, and none, ``(0, d)``, where the moments are all that is known of the truth.
         identity: data set, preprocessing, extractor and reference hash in one string.
-        converged: ``(m, d)`` features of converged samples of the *same model*, from latents that no run uses; None: to be computed.
+        make: makes the numbers, once.
         clamp: data range that samples are clamped to before the extractor, or None.
     """
 
     extractor: Extractor
-    mean: FloatArray
-    cov: FloatArray
     n: int | None
-    held_out: Callable[[int], FloatArray]
     identity: str
-    converged: FloatArray | None = None
+    make: Callable[[], Statistics]
     clamp: tuple[float, float] | None = None
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """The numbers."""
+        return self.make()
+
+    def loaded(self) -> Self:
+        """Itself, with its numbers made: what is wrong with them is found out here."""
+        _ = self.statistics
+        return self
+
+    @property
+    def mean(self) -> FloatArray:
+        """See :class:`Statistics`."""
+        return self.statistics.mean
+
+    @property
+    def cov(self) -> FloatArray:
+        """See :class:`Statistics`."""
+        return self.statistics.cov
+
+    def held_out(self, n: int) -> FloatArray:
+        """See :class:`Statistics`."""
+        return self.statistics.held_out(n)
+
+    @property
+    def converged(self) -> FloatArray | None:
+        """See :class:`Statistics`."""
+        return self.statistics.converged
 
     @property
     def moments(self) -> Moments | None:
         """Those of the data, if the features are the samples themselves."""
         return (self.mean, self.cov) if isinstance(self.extractor, Identity) else None
+
+    def of_another_model(self) -> Reference:
+        """The same truth for a model whose converged samples are others."""
+        return replace(self, make=lambda: self.statistics._replace(converged=None))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -31,7 +29,7 @@ class Altered(Wrapper):
     def reference(self) -> Reference | None:
         """The inner model's data, without its converged samples."""
         reference = self.inner.reference()
-        return None if reference is None else replace(reference, converged=None)
+        return None if reference is None else reference.of_another_model()
 
 
 class Clipped(Altered):

@@ -12,6 +12,9 @@ from .values import empty, number, rows_of, text
 TOLERANCES = frozenset({"tol", "rtol", "atol"})
 """Parameters that take the place of ``steps`` in adaptive methods: they move along a curve rather than start a new one."""
 
+TUNED = "tuning_digest"
+"""What tells tuned levels apart. They are others at each number of steps, so that a curve is named after them only where rows meet."""
+
 _DISTINGUISHING = ("schedule", "start", "end", "noise", "sigma_max", "seed", "dtype", "device", "execution", "run")
 
 
@@ -52,12 +55,20 @@ def budgets_of(frame: pd.DataFrame) -> list[int]:
 
 def _labelled(group: pd.DataFrame) -> pd.DataFrame:
     varying = [name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1]
+    varying += [TUNED] * _retuned(group, varying)
     ladder = budgets_of(group)
     rows = rows_of(group)
     return group.assign(
         curve=pd.array([_label(row, varying) for row in rows], dtype="string"),
         slot=pd.array([_slot(row, ladder) for row in rows], dtype="Int64"),
     )
+
+
+def _retuned(group: pd.DataFrame, varying: list[str]) -> bool:
+    """Whether some place on a curve has rows at several tuned levels: what a file held at different times."""
+    if TUNED not in group:
+        return False
+    return bool((group.groupby(["sampler", "params", "steps", *varying], dropna=False)[TUNED].nunique() > 1).any())
 
 
 def _label(row: Record, varying: list[str]) -> str:

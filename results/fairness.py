@@ -82,11 +82,12 @@ def at_tuned(source: Source) -> list[Entry]:
     found = [entry for entry in source.entries if is_tuned(entry.record)]
     if not found:
         raise ValueError(f"{source} has no row at a tuned schedule; make one with samplerbench tune, and run it with --schedule tuned")
-    seen: dict[tuple[str, ...], str] = {}
+    seen: dict[tuple[str, ...], tuple[str, ...]] = {}
     ways: dict[str, tuple[str, ...]] = {}
     for row in (entry.record for entry in found):
-        model, who = text(row, "model"), tuple(text(row, name) for name in ("model", *SOLVER))
-        if seen.setdefault(who, text(row, "schedule")) != text(row, "schedule"):
+        model, who = text(row, "model"), tuple(text(row, name) for name in ("model", *SOLVER, "steps"))
+        levels = text(row, "schedule"), text(row, "tuning_digest")
+        if seen.setdefault(who, levels) != levels:
             raise ValueError(f"{source} has {text(row, 'sampler')} at several tuned schedules; run one in a folder of its own")
         way = tuple(text(row, f"tuning_{name}") for name in ("objective", "latents", "seed"))
         if any(way) and ways.setdefault(model, way) != way:

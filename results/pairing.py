@@ -10,7 +10,7 @@ from .entries import Entry
 from .record import Record
 from .values import text
 
-WHAT = ("model", "sampler", "params", "schedule", "start", "end", "sigma_max", "sigma_min", "steps", "budget", "dtype")
+WHAT = ("model", "sampler", "params", "schedule", "start", "end", "sigma_max", "sigma_min", "steps", "budget", "dtype", "tuning_digest")
 """Columns that say what a row is, beside the noise and the level that it starts at."""
 
 HOW = ("seed", "device", "execution")

@@ -120,6 +120,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("batch_size", "integer", "samples per batch"),
     Column("execution", "text", "how runs reach the device: eager, compile, cuda-graph or compile+cuda-graph (empty: eager)"),
     Column("estimator", "text", "identity of metric, extractor, preprocessing and reference"),
+    Column("tuning_digest", "text", "tuned schedule: digest of its levels, which tells apart what a file held at different times"),
     Column("tuning_teacher", "integer", "tuned schedule: network evaluations of its converged endpoints, all training latents together"),
     Column("tuning_search", "integer", "tuned schedule: network evaluations of its search, all training latents together"),
     Column("tuning_objective", "text", "tuned schedule: which mean of the distances was made small"),

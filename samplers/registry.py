@@ -19,6 +19,7 @@ from .types import Source
 ENTRY_POINTS = "samplerbench.samplers"
 _REGISTRY: dict[str, Any] = {}
 _ORIGIN: dict[str, str] = {}
+_PLUGIN_FILE: dict[str, Path] = {}
 
 
 class PluginError(ValueError):
@@ -141,6 +142,11 @@ def origin(name: str) -> str:
     return _ORIGIN.get(name, "")
 
 
+def plugin_file(name: str) -> Path | None:
+    """The user's file that a sampler was loaded from, as it was given to :func:`load_file`; None for any other sampler."""
+    return _PLUGIN_FILE.get(name)
+
+
 def load_plugins() -> dict[str, str]:
     """Load every installed plugin (entry-point group ``samplerbench.samplers``).
 
@@ -183,7 +189,7 @@ def load_file(path: str | Path) -> list[str]:
         raise PluginError(f"plugin file {path} defines no sampler: a class with 'name' and 'sample' (see docs/adding-a-sampler.md)")
     for cls in found:
         register(cls)
-        _ORIGIN[cls.name] = f"{path.name} sha256:{_digest(str(path))}"
+        _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = f"{path.name} sha256:{_digest(str(path))}", path
     return [cls.name for cls in found]
 
 

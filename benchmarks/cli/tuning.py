@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ..tuning.entry import Tuned
     from ..tuning.task import Named
 
-COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error", "gap": "gap", "elsewhere": "elsewhere", "seconds": "s"}
+COLUMNS = {
+    "name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error", "gap": "gap", "elsewhere": "elsewhere", "teacher": "teacher",
+    "seconds": "s",
+}  # fmt: skip
 OTHERS = ("fashion-mppca", "gmm-64d")
 """Where grids are scored that were tuned elsewhere: the first that they were not tuned on."""
 
@@ -36,6 +39,8 @@ def tune(
     from ... import samplers
     from ..runner import pick_device
     from ..spec import parse_spec
+    from ..tuning.command import loading
+    from ..tuning.problem import RESOLVED
     from ..tuning.task import tasks_of
     from ..tuning.tuner import Tuner
 
@@ -56,12 +61,14 @@ def tune(
     print_rows([_row(entry) for entry in found], COLUMNS)
     say(
         f"Errors are {objective} distances to converged endpoints, untuned → tuned, on {test_latents} latents that nothing was tuned on; "
-        f"elsewhere is {other.name}. The gap is (tuned / untuned error) / (the same on the latents that were tuned on) - 1."
+        f"elsewhere is {other.name}. The gap is (tuned / untuned error) / (the same on the latents that were tuned on) - 1. "
+        "The teacher is how far endpoints moved when its steps were last doubled, beside the smallest rms error that they measure."
     )
+    if coarse := dict.fromkeys(entry.subject.sampler for entry in found if entry.unresolved > RESOLVED):
+        say(f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: rounding, or the most steps, came first.")
     axes = [("--model", model), *(("--sampler", one) for one in sampler), ("--steps", steps), ("--nfe", nfe)]
     words = [word for name, value in axes if value is not None for word in (name, value)]
-    words += [word for file in plugin or () for word in ("--plugin", str(file))]
-    command = shlex.join(["samplerbench", "run", "quick", *words, "--schedule", f"tuned(file='{out}')"])
+    command = shlex.join(["samplerbench", "run", "quick", *words, *loading(made), "--schedule", f"tuned(file='{out}')"])
     return say(f"{out} has the grids: {command}")
 
 
@@ -85,5 +92,6 @@ def _row(entry: Tuned) -> dict[str, Any]:
         "schedule": entry.schedule,
         **{key: f"{found.untuned.error:.3g} → {found.tuned.error:.3g}" for key, found in scores.items()},
         "gap": f"{entry.gap:+.0%}",
+        "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",
         "seconds": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
     }

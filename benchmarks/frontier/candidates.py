@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ... import samplers
 from ...samplers.peers import available
 from ..schedules import Schedule, make_schedule
-from ..spec import format_spec
+from ..spec import label_of
 
 Side = Literal["ours", "peers", "auto"]
 
@@ -126,8 +126,4 @@ def default() -> list[Candidate]:
 def on_schedules(side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES) -> list[Candidate]:
     """Each sampler on each schedule."""
     made = [make_schedule(schedule) for schedule in schedules]
-    return [
-        Candidate(side, sampler, format_spec({"name": sampler.name, **samplers.non_default(sampler)}), schedule)
-        for sampler in map(samplers.make, specs)
-        for schedule in made
-    ]
+    return [Candidate(side, sampler, label_of(sampler), schedule) for sampler in map(samplers.make, specs) for schedule in made]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
+from ..spec import canonical
 from ..suite import Strict
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
 """Raised when an entry means something else."""
 
 
@@ -27,10 +29,22 @@ class Score(Strict):
 
 
 class Scores(Strict):
-    """The same latents on the best built-in schedule, and on the tuned levels."""
+    """The same latents on the best built-in schedule, and on the tuned levels.
+
+    Attributes:
+        untuned, tuned: the two.
+        resolution: how far the endpoints moved when the teacher's steps were last doubled (RMS per dimension, data units); 0 where they are
+            exact.
+    """
 
     untuned: Score
     tuned: Score
+    resolution: float
+
+    @property
+    def unresolved(self) -> float:
+        """The resolution as a share of the smaller root mean square."""
+        return self.resolution / min(self.untuned.rms, self.tuned.rms) if self.resolution else 0.0
 
     @property
     def ratio(self) -> float:
@@ -64,7 +78,7 @@ class Cost(Strict):
 class Setting(Strict):
     """How an entry was tuned: entries of other settings are tuned again."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     seed: int
     latents: int
     test_latents: int
@@ -104,8 +118,8 @@ class Tuned(Strict):
         train: on the latents that were tuned on.
         test: on others.
         gap: the train-test gap (:func:`gap_of`).
-        teacher: the converged endpoints of the training latents, which entries of one command share; 0 evaluations for a closed form.
-        resolution: how far off those may be (RMS).
+        teacher: all endpoints of the training latents so far, coarser solutions included; entries of one command share them. 0 evaluations
+            for a closed form.
         search: everything else that was evaluated on the training latents.
         elsewhere: the score on another model.
     """
@@ -119,7 +133,6 @@ class Tuned(Strict):
     test: Scores
     gap: float
     teacher: Cost
-    resolution: float
     search: Cost
     elsewhere: Elsewhere
 
@@ -133,10 +146,21 @@ class Tuned(Strict):
         return self
 
     @property
+    def unresolved(self) -> float:
+        """The largest share of a root mean square error that its endpoints may be off by (:attr:`Scores.unresolved`)."""
+        return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
+
+    @property
+    def digest(self) -> str:
+        """The first eight hexadecimal digits of the SHA-256 of its levels: all of it that samples depend on, beside what it is for."""
+        return hashlib.sha256(canonical(self.levels).encode()).hexdigest()[:8]
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The columns of a row at these levels."""
         scores = self.elsewhere.scores
         return {
+            "tuning_digest": self.digest,
             "tuning_teacher": self.teacher.evaluations,
             "tuning_search": self.search.evaluations,
             "tuning_objective": self.setting.objective,

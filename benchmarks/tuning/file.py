@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,8 +19,8 @@ class _File(Strict):
     tuned: tuple[Tuned, ...]
 
 
-def read_tuned(path: Path) -> tuple[tuple[Tuned, ...], str]:
-    """The entries of a file, and the first eight hexadecimal digits of its SHA-256.
+def read_tuned(path: Path) -> tuple[Tuned, ...]:
+    """The entries of a file.
 
     Raises:
         OSError: there is no such file.
@@ -29,10 +28,9 @@ def read_tuned(path: Path) -> tuple[tuple[Tuned, ...], str]:
     """
     content = path.read_bytes()
     try:
-        found = _File.model_validate_json(content)
+        return _File.model_validate_json(content).tuned
     except ValidationError as error:
         raise ValueError(f"{path} is no file of tuned schedules, or one of another version; give another file to tune into") from error
-    return found.tuned, hashlib.sha256(content).hexdigest()[:8]
 
 
 def check_writable(path: Path) -> None:

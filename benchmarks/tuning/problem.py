@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from time import perf_counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,10 @@ from torch import Tensor
 from ...models import Denoiser
 from ...samplers import Grid, NoNoise
 from ..batch import latents
-from ..doubling import converged
 from ..gits import SEARCH_IDS
 from ..meter import Meter
-from ..truth import ODE, solve
+from ..truth import ODE
+from .teacher import BATCH, Teacher
 
 MOST = 2**28
 """Latents of a set, at most."""
@@ -29,39 +27,61 @@ TRAIN_IDS = SEARCH_IDS + MOST
 TEST_IDS = TRAIN_IDS + MOST
 """Sample numbers from here on measure the gap between latents that were tuned on and others."""
 
-BATCH = 96
+RESOLVED = 0.01
+"""Endpoints are converged when doubling the teacher's steps moves them by this share of the error that is measured, or less."""
+
 LOST = 1e6
 """The distance of a sample that is not finite, or further away."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Problem:
-    """Latents of a model with their converged endpoints.
+    """Latents of a model, and how far from their converged endpoints a sampler takes them.
 
     Attributes:
         model: counted by ``meter``.
-        meter: counts evaluations from here on.
+        meter: counts evaluations, but for the teacher's, from here on.
         ids: ``(n,)`` the latents' numbers, on the model's device.
         seed: of the latents.
-        endpoints: ``(n, *event)``.
-        teacher: evaluations that the endpoints took, all latents together; 0 for a closed form.
-        seconds: that they took.
-        resolution: how far off they may be (RMS); 0 where they are exact.
+        teacher: knows the endpoints.
+        steps: of the teacher's solution that counts; says nothing where the endpoints are exact.
     """
 
     model: Denoiser
     meter: Meter
     ids: Tensor
     seed: int
-    endpoints: Tensor
-    teacher: int = 0
-    seconds: float = 0.0
-    resolution: float = 0.0
+    teacher: Teacher
+    steps: int
+
+    @property
+    def endpoints(self) -> Tensor:
+        """``(n, *event)``."""
+        return self.teacher.endpoints(self.steps)
+
+    @property
+    def resolution(self) -> float:
+        """How far the endpoints moved when the teacher's steps were last doubled: RMS per dimension, in data units; 0 for exact ones."""
+        return self.teacher.moved(self.steps)
+
+    def settle(self, sampler: Any, *grids: Grid) -> bool:
+        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance on the grids.
+
+        Where rounding or the most steps of the reference solver (:data:`.truth.ODE`) come first, ``resolution`` says where that was.
+
+        Returns:
+            Whether the endpoints are others now.
+        """
+        if self.resolution <= self.teacher.rounding:
+            return False
+        before, samples = self.steps, [self.sample(sampler, grid) for grid in grids]
+        while self.resolution > max(RESOLVED * min(map(self._rms, samples)), self.teacher.rounding) and self.steps < ODE.last:
+            self.steps *= 2
+        return self.steps != before
 
     def distances(self, sampler: Any, grid: Grid) -> NDArray[np.float64]:
         """``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), in data units, at most :data:`LOST`."""
-        squares = (self.sample(sampler, grid) - self.endpoints).double().square().flatten(1).mean(1)
-        return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)
+        return self._distances(self.sample(sampler, grid))
 
     @torch.no_grad()
     def sample(self, sampler: Any, grid: Grid) -> Tensor:
@@ -78,8 +98,15 @@ class Problem:
         x = latents(self.model, ids, self.seed, self.model.dtype)[0]
         return sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())
 
+    def _distances(self, samples: Tensor) -> NDArray[np.float64]:
+        squares = (samples - self.endpoints).double().square().flatten(1).mean(1)
+        return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)
 
-def pose(model: Denoiser, first: int, count: int, seed: int, rivals: Sequence[tuple[Any, Grid]], device: str = "cpu") -> Problem:
+    def _rms(self, samples: Tensor) -> float:
+        return float(np.sqrt(np.square(self._distances(samples)).mean()))
+
+
+def pose(model: Denoiser, first: int, count: int, seed: int, device: str = "cpu") -> Problem:
     """The problem of ``count`` latents from number ``first`` on.
 
     Args:
@@ -87,28 +114,7 @@ def pose(model: Denoiser, first: int, count: int, seed: int, rivals: Sequence[tu
         first: such as :data:`TRAIN_IDS`.
         count: at most :data:`MOST`.
         seed: of the latents.
-        rivals: samplers on grids; where only a solver can tell the endpoints, they are exact beside the distances of these
-            (:data:`.truth.ODE`).
         device: "cpu" or "cuda".
     """
-    meter, started = Meter(), perf_counter()
-    counted, ids = meter.attach(model), torch.arange(first, first + count, device=device)
-    problem = Problem(counted, meter, ids, seed, torch.empty(0))
-    x = latents(model, ids, seed, model.dtype)[0]
-    with torch.no_grad():
-        exact = counted.endpoint(x, counted.draw_labels(ids, seed))
-    endpoints, resolution = (exact, 0.0) if exact is not None else _solved(problem, rivals)
-    return replace(problem, endpoints=endpoints, teacher=meter.rows, seconds=perf_counter() - started, resolution=resolution)
-
-
-def _solved(problem: Problem, rivals: Sequence[tuple[Any, Grid]]) -> tuple[Tensor, float]:
-    """Endpoints by the reference solver, and how far off they may be."""
-    model = problem.model
-
-    @torch.no_grad()
-    def solution(steps: int) -> NDArray:
-        return solve(model, problem.ids, problem.seed, model.dtype, steps, BATCH).cpu().numpy()
-
-    measured = [problem.sample(sampler, grid).cpu().numpy() for sampler, grid in rivals]
-    found = converged(solution, measured, ODE, ODE.first)
-    return torch.from_numpy(found.x).to(problem.ids.device), found.resolution
+    meter, ids = Meter(), torch.arange(first, first + count, device=device)
+    return Problem(meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first)

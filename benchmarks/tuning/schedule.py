@@ -11,22 +11,13 @@ from ... import samplers
 from ...models import Denoiser
 from ...samplers import Grid, Source
 from ...samplers.schedules import schedule
-from ..spec import format_spec
+from ..spec import label_of
 from .entry import Tuned
 from .file import read_tuned
+from .spacing import MOST_STEPS
 
 FILE = "tuned.json"
 """Where ``samplerbench tune`` writes unless told otherwise."""
-
-
-def pinned(file: str = FILE, digest: str = "") -> dict[str, Any]:
-    """The options with the digest of the file, so that numbers from different contents of a file never mix.
-
-    Raises:
-        ValueError: there is no such file, or it is not the one that the digest pins.
-    """
-    found = _read(file, digest)[1]
-    return {"file": file, "digest": found}
 
 
 @schedule(
@@ -42,19 +33,28 @@ def pinned(file: str = FILE, digest: str = "") -> dict[str, Any]:
     ),
     needs_model=True,
     needs_sampler=True,
-    pin=pinned,
 )
-def tuned(*, file: str = FILE, digest: str = "") -> TunedFile:
+def tuned(*, file: str = FILE) -> TunedFile:
     """The levels that ``samplerbench tune`` found for the model, the sampler and the number of steps.
 
     Args:
         file: what it wrote.
-        digest: the first eight hexadecimal digits of the file's SHA-256; "" takes the file as it is, and its digest into the name.
-
-    Raises:
-        ValueError: there is no such file, or it has another digest.
     """
-    return TunedFile(file, digest)
+    return TunedFile(file)
+
+
+class UntunedError(ValueError):
+    """Levels that a file does not hold.
+
+    Attributes:
+        what: is missing, in words.
+        file: where it should be.
+        entries: what is there.
+    """
+
+    def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
+        super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
+        self.what, self.file, self.entries = what, file, entries
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,14 @@ class TunedFile:
     """A file of tuned grids (see :func:`tuned`)."""
 
     file: str
-    digest: str
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
-        """What it holds for a model; nothing is searched here."""
-        return TunedOnModel(self.file, model.name, model.identity, _read(self.file, self.digest)[0])
+        """What it holds for a model; nothing is searched here.
+
+        Raises:
+            ValueError: there is no such file, or it holds something else.
+        """
+        return TunedOnModel(self.file, model.name, model.identity, _read(self.file))
 
 
 @dataclass(frozen=True)
@@ -84,20 +87,19 @@ class TunedOnModel:
         Raises:
             ValueError: no sampler of this kind can be tuned.
         """
-        label, origin = format_spec({"name": sampler.name, **samplers.non_default(sampler)}), samplers.origin(sampler.name)
+        label, origin = label_of(sampler), samplers.origin(sampler.name)
         if reason := untunable(sampler):
             raise ValueError(f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule")
         wanted = (self.identity, label, origin)
         fitting = [e for e in self.entries if (e.subject.identity, e.subject.sampler, e.subject.origin) == wanted]
-        return TunedGrids(self.file, self.model, label, {entry.subject.steps: entry for entry in fitting})
+        return TunedGrids(self, label, {entry.subject.steps: entry for entry in fitting})
 
 
 @dataclass(frozen=True)
 class TunedGrids:
     """The grids for one sampler on one model, by number of steps."""
 
-    file: str
-    model: str
+    source: TunedOnModel
     sampler: str
     entries: dict[int, Tuned]
 
@@ -108,12 +110,14 @@ class TunedGrids:
             ValueError: the file has none, or it was tuned on another range or to another end.
         """
         if not to_zero:
-            raise ValueError(f"the grids of {self.file} were tuned to end at 0; run them with end zero")
+            raise ValueError(f"the grids of {self.source.file} were tuned to end at 0; run them with end zero")
         if n == 1:
             return Grid((sigma_max, 0.0))
         subject = self._entry(n).subject
         if (subject.sigma_min, subject.sigma_max) != (sigma_min, sigma_max):
-            raise ValueError(f"{self.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; run it without that start")
+            raise ValueError(
+                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; run it without that start"
+            )
         return Grid(self._entry(n).levels)
 
     def facts(self, n: int) -> dict[str, Any]:
@@ -121,11 +125,11 @@ class TunedGrids:
         return self._entry(n).facts if n > 1 else {}
 
     def _entry(self, n: int) -> Tuned:
+        if n > MOST_STEPS:
+            raise ValueError(f"{n} steps of {self.sampler} are too many to tune; give at most {MOST_STEPS}, or another schedule")
         if n not in self.entries:
-            raise ValueError(
-                f"{self.file} has no grid of {n} steps for {self.sampler} on {self.model} as it is here; make it with: "
-                + _command(self.model, self.sampler, str(n), self.file)
-            )
+            file, model, entries = self.source.file, self.source.model, self.source.entries
+            raise UntunedError(f"{file} has no grid of {n} steps for {self.sampler} on {model} as it is here", file, entries)
         return self.entries[n]
 
 
@@ -139,17 +143,8 @@ def untunable(sampler: Any) -> str:
     return next((words for words, true in reasons.items() if true), "")
 
 
-def _read(file: str, digest: str) -> tuple[tuple[Tuned, ...], str]:
+def _read(file: str) -> tuple[Tuned, ...]:
     try:
-        entries, found = read_tuned(Path(file))
+        return read_tuned(Path(file))
     except OSError as error:
-        command = _command("MODEL", "SAMPLER", "N,N", file)
-        raise ValueError(f"schedule tuned: cannot read {file} ({error.strerror}); make it with: {command}") from error
-    if digest not in ("", found):
-        raise ValueError(f"schedule tuned: {file} has digest {found}, not {digest}; leave out digest to take the file as it is")
-    return entries, found
-
-
-def _command(model: str, sampler: str, steps: str, file: str) -> str:
-    words = ["--model", model, "--sampler", sampler, "--steps", steps, "--out", file]
-    return f"samplerbench tune {' '.join(map(shlex.quote, words))}"
+        raise UntunedError(f"schedule tuned: cannot read {file} ({error.strerror})", file) from error

@@ -54,7 +54,7 @@ def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
     return {name: grid for name, grid in grids.items() if grid is not None}
 
 
-def search(problem: Problem, sampler: Any, steps: int, objective: str = "mean") -> Found:
+def search(problem: Problem, sampler: Any, steps: int, objective: str = "mean", begun: Grid | None = None) -> Found:
     """The levels that bring a sampler nearest to the endpoints of a problem; never worse than the best built-in schedule.
 
     Built-in schedules spend their last evaluation at sigma_min, mostly in vain; so the descents start from the best of these grids and of
@@ -65,6 +65,7 @@ def search(problem: Problem, sampler: Any, steps: int, objective: str = "mean") 
         sampler: deterministic, on a fixed grid.
         steps: of the grid, >= 2.
         objective: of :data:`OBJECTIVES`.
+        begun: what a search beside coarser endpoints found; this one goes on from there alone.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
@@ -74,9 +75,9 @@ def search(problem: Problem, sampler: Any, steps: int, objective: str = "mean") 
 
     untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}  # of equal grids, the first name stays
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(steps + 1, model).values()]
-    errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early])}
-    ranked = sorted(errors, key=errors.__getitem__)
-    for start in ranked[:STARTS]:
+    known = [] if begun is None else [begun]
+    errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *known])}
+    for start in known or sorted(errors, key=errors.__getitem__)[:STARTS]:
         found = spacing.grid(_descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.numbers(start)))
         errors[found] = error(found)
     best = min(untuned, key=errors.__getitem__)

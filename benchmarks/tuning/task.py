@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ... import samplers
 from ...models import Denoiser
-from ..planner import steps_within
+from ..budget import steps_within
 from ..schedules import make_schedule
-from ..spec import format_spec
+from ..spec import label_of
 from .schedule import untunable
 from .spacing import MOST_STEPS
 
@@ -30,7 +29,7 @@ class Task(NamedTuple):
     @property
     def label(self) -> str:
         """The sampler as the command line writes it."""
-        return format_spec({"name": self.sampler.name, **samplers.non_default(self.sampler)})
+        return label_of(self.sampler)
 
 
 def check(task: Task) -> None:

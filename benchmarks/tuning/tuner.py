@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ... import samplers
 from ...models import Denoiser
-from ...samplers import Grid, karras
+from ...samplers import Grid
 from ..schedules import make_schedule
 from .entry import Cost, Elsewhere, Score, Scores, Setting, Subject, Tuned, gap_of
 from .file import check_writable, read_tuned, write_tuned
@@ -71,19 +71,23 @@ class Tuner:
             subject, setting = self._subject(task), self._setting
             entry = next((e for e in known if (e.subject, e.setting) == (subject, setting)), None)
             if entry is None:
-                entry = self._tune(task, tasks)
+                entry = self._tune(task)
                 known = self._known()  # another process may have written meanwhile
                 write_tuned(self.file, [*(e for e in known if e.subject != subject), entry])
             found.append(entry)
         return found
 
-    def _tune(self, task: Task, tasks: Sequence[Task]) -> Tuned:
+    def _tune(self, task: Task) -> Tuned:
         where = f"{self.subject.name}: {task.label}, {task.steps} steps"
-        train, test = (self._problem(self.subject, first, tasks) for first in (TRAIN_IDS, TEST_IDS))
+        train, test = (self._problem(self.subject, first) for first in (TRAIN_IDS, TEST_IDS))
         self.progress(f"{where}: searching")
-        before, started = train.meter.rows, perf_counter()
+        before, taught, started = train.meter.rows, train.teacher.seconds, perf_counter()
         found = search(train, task.sampler, task.steps, self.objective)
-        search_cost = self._cost(train.meter.rows - before, perf_counter() - started)
+        while train.settle(task.sampler, found.untuned, found.grid):
+            self.progress(f"{where}: searching on, beside endpoints of {train.steps} steps")
+            found = search(train, task.sampler, task.steps, self.objective, found.grid)
+        seconds = perf_counter() - started - (train.teacher.seconds - taught)
+        search_cost = self._cost(train.meter.rows - before, seconds)
         self.progress(f"{where}: scoring")
         scores = [self._scores(problem, task.sampler, found.untuned, found.grid) for problem in (train, test)]
         return Tuned(
@@ -95,33 +99,33 @@ class Tuner:
             train=scores[0],
             test=scores[1],
             gap=gap_of(*scores),
-            teacher=self._cost(train.teacher, train.seconds),
-            resolution=train.resolution,
+            teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
             search=search_cost,
-            elsewhere=self._elsewhere(task, tasks, found),
+            elsewhere=self._elsewhere(task, found),
         )
 
-    def _elsewhere(self, task: Task, tasks: Sequence[Task], found: Found) -> Elsewhere:
+    def _elsewhere(self, task: Task, found: Found) -> Elsewhere:
         """The score on the other model, on latents that were not tuned on there either."""
         other = self.other.model
-        problem = self._problem(self.other, TEST_IDS, tasks)
+        problem = self._problem(self.other, TEST_IDS)
         untuned = make_schedule(found.schedule)(task.steps, other.sigma_min, other.sigma_max)
         grid = carried(found.grid, self.subject.model, other)
         scores = self._scores(problem, task.sampler, untuned, grid)
         return Elsewhere(model=self.other.name, identity=other.identity, levels=grid.sigma, latents=self.test_latents, scores=scores)
 
-    def _problem(self, named: Named, first: int, tasks: Sequence[Task]) -> Problem:
-        """Latents of a model with their endpoints, made once."""
+    def _problem(self, named: Named, first: int) -> Problem:
+        """Latents of a model with their teacher, made once; each entry begins with its coarsest endpoints, whatever came before."""
         if (named.name, first) not in self._posed:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             self.progress(f"{named.name}: converged endpoints of {count} latents")
-            most = {task.label: task for task in sorted(tasks, key=lambda task: task.steps)}.values()
-            rivals = [(task.sampler, karras(task.steps, named.model.sigma_min, named.model.sigma_max)) for task in most]
-            self._posed[named.name, first] = pose(named.model, first, count, self.seed, rivals, self.device)
-        return self._posed[named.name, first]
+            self._posed[named.name, first] = pose(named.model, first, count, self.seed, self.device)
+        return replace(self._posed[named.name, first])
 
     def _scores(self, problem: Problem, sampler: Any, untuned: Grid, tuned: Grid) -> Scores:
-        return Scores(untuned=self._score(problem.distances(sampler, untuned)), tuned=self._score(problem.distances(sampler, tuned)))
+        """Both grids on the latents of a problem, beside endpoints that are fine enough for the better one."""
+        problem.settle(sampler, untuned, tuned)
+        before, after = (self._score(problem.distances(sampler, grid)) for grid in (untuned, tuned))
+        return Scores(untuned=before, tuned=after, resolution=problem.resolution)
 
     def _score(self, distances: NDArray[np.float64]) -> Score:
         error = mean_of(distances, OBJECTIVES[self.objective])
@@ -131,7 +135,7 @@ class Tuner:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
 
     def _known(self) -> tuple[Tuned, ...]:
-        return read_tuned(self.file)[0] if self.file.exists() else ()
+        return read_tuned(self.file) if self.file.exists() else ()
 
     def _subject(self, task: Task) -> Subject:
         model = self.subject.model

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..denoiser import Denoiser, per_row
-from ..reference import Identity, Reference
+from ..reference import Identity, Reference, Statistics
 from .flow import flow_rows
 
 CHUNK = 96
@@ -144,9 +144,8 @@ class ExactModel(Denoiser):
 
     def reference(self) -> Reference | None:
         """Exact moments of the samples themselves, with :meth:`held_out`."""
-        mean, cov = self.moments()
         features = Identity(self.event)
-        return Reference(features, mean, cov, n=None, held_out=lambda n: features(self.held_out(n)), identity=self.identity)
+        return Reference(features, None, self.identity, lambda: Statistics(*self.moments(), lambda n: features(self.held_out(n))))
 
     def to(self, device: torch.device | str) -> Self:
         """This model with its tensors on ``device``."""

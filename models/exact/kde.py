@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import Self
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..card import Card, load_card
-from ..card_reference import card_reference
+from ..card_reference import card_reference, value_range
 from ..denoiser import per_row
 from ..reference import Reference
 from .base import ExactModel, FloatArray
@@ -122,9 +121,12 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
     @cache
     def reference() -> Reference | None:
         real = card_reference(load_card("fashion"))
-        return None if real is None else replace(real, converged=None)
+        return None if real is None else real.of_another_model()
 
-    return KernelDensity(image_cloud(load_card("fashion-kde")), width, reference=reference)
+    card = load_card("fashion-kde")
+    model = KernelDensity(image_cloud(card), width, reference=reference)
+    model.limits = value_range(card)
+    return model
 
 
 def image_cloud(card: Card) -> PointCloud:

@@ -8,7 +8,7 @@ from functools import cache
 from torch import Tensor
 
 from ..card import load_card
-from ..card_reference import card_reference
+from ..card_reference import card_reference, value_range
 from ..reference import Reference
 from .mixture import GaussianMixture
 
@@ -68,4 +68,5 @@ def fashion_mppca() -> MPPCA:
         return card_reference(card, model.held_out)
 
     model = MPPCA(card.name, card.event, card.tensors(), reference=reference)
+    model.limits = value_range(card)
     return model

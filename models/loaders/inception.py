@@ -34,8 +34,13 @@ class Inception:
     dim = 2048
 
     def __init__(self, weights: Path, event: tuple[int, ...], limits: tuple[float, float] | None) -> None:
-        if len(event) != 3 or event[0] not in (1, 3) or limits is None:
-            raise ValueError(f"inception takes grey or RGB images of a known range, not samples {event}; use --extractor pixels")
+        if len(event) != 3 or event[0] not in (1, 3):
+            raise ValueError(f"inception takes grey or RGB images, not samples {event}; use --extractor pixels")
+        if limits is None:
+            raise ValueError(
+                "inception needs the range of the images' values, which the model does not state; give a model of your own an attribute "
+                "limits, such as limits = (-1.0, 1.0), or use --extractor pixels"
+            )
         self._low, self._high = limits
         self._net = _network(weights)
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]

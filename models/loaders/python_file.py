@@ -8,6 +8,8 @@ The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x 
 * optionally ``bind(ids, seed)``: the callable for these samples, where something (a label, a prompt) is drawn per sample;
 * optionally ``sample(n, seed)``: ``(n, *event)`` samples of the truth, and ``moments()``: its exact mean ``(d,)`` and covariance
   ``(d, d)`` over flattened samples: what the model's samples are compared with;
+* optionally ``limits``: two numbers, the range of the values of the data, which samples are clamped to before their features are taken
+  (``--extractor inception:WEIGHTS`` needs it);
 * optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the same model on another device.
 
 ``x`` is ``(batch, *event)``; ``sigma`` is a float or ``(batch,)``; the result is like ``x``. Row k may depend on row k only.
@@ -18,7 +20,9 @@ A factory may also return a :class:`~samplerbench.models.Denoiser`, such as one 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,7 +30,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Denoiser, Wrapper
-from ..reference import FloatArray, Identity, Reference
+from ..reference import MOST_OUTSIDE, FloatArray, Identity, Reference, Statistics
 from .source_file import source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
@@ -62,6 +66,7 @@ class Renamed(Wrapper):
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
         self.name, self.identity = name, f"{identity}-{inner.identity}"
+        self.limits = _limits(name, inner)
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -104,6 +109,7 @@ class FileModel(Denoiser):
         self.passes = getattr(model, "passes", 1)
         if not isinstance(self.passes, int) or self.passes < 1:
             raise ValueError(f"{name}: passes is {self.passes!r}; it must be a whole number of evaluations, at least 1")
+        self.limits = _limits(name, model)
         self._model: Any = model
         self._latest: tuple[Tensor, Call] | None = None
         if not callable(model):
@@ -146,14 +152,22 @@ class FileModel(Denoiser):
 
     def reference(self) -> Reference | None:
         """Exact moments where the model has them, else those of 50 000 of its samples; None where it has neither."""
-        extractor, exact = Identity(self.event), hasattr(self._model, "moments")
-        if exact:
+        return self._reference
+
+    @cached_property
+    def _reference(self) -> Reference | None:
+        exact = hasattr(self._model, "moments")
+        if not exact and not hasattr(self._model, "sample"):
+            return None
+        return Reference(Identity(self.event), None if exact else REFERENCE_SAMPLES, self.identity, self._statistics, self.limits)
+
+    def _statistics(self) -> Statistics:
+        extractor = Identity(self.event)
+        if hasattr(self._model, "moments"):
             mean, cov = (_array(moment) for moment in self._model.moments())
-        elif hasattr(self._model, "sample"):
+        else:
             features = extractor(self._samples(REFERENCE_SAMPLES, REFERENCE_SEED))
             mean, cov = features.mean(axis=0), np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
-        else:
-            return None
         if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
             raise ValueError(
                 f"{self.name}: moments() gave shapes {mean.shape} and {cov.shape}; for event {self.event} they must be (d,) and (d, d)"
@@ -162,7 +176,7 @@ class FileModel(Denoiser):
         def held_out(n: int) -> FloatArray:
             return extractor(self._samples(n, HELD_OUT_SEED)) if hasattr(self._model, "sample") else np.empty((0, extractor.dim))
 
-        return Reference(extractor, mean, cov, n=None if exact else REFERENCE_SAMPLES, held_out=held_out, identity=self.identity)
+        return Statistics(mean, cov, held_out)
 
     def data(self, n: int, seed: int) -> Tensor | None:
         """The model's ``sample``, if it has one."""
@@ -172,12 +186,28 @@ class FileModel(Denoiser):
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         if samples.shape != (n, *self.event):
             raise ValueError(f"{self.name}: sample({n}, seed) has shape {tuple(samples.shape)}, not {(n, *self.event)}")
+        outside = 0.0 if self.limits is None else float((samples.clamp(*self.limits) != samples).double().mean())
+        if outside > MOST_OUTSIDE:
+            raise ValueError(
+                f"{self.name}: {outside:.1%} of the values of sample({n}, seed) are outside limits {self.limits}; correct one of them"
+            )
         return samples
 
     @torch.no_grad()
     def mode_of(self, x: Tensor) -> Tensor | None:
         """The model's own, if it has one."""
         return self._model.mode_of(x) if hasattr(self._model, "mode_of") else None
+
+
+def _limits(name: str, model: Any) -> tuple[float, float] | None:
+    """The range that a user's model states, or None."""
+    limits = getattr(model, "limits", None)
+    if limits is None:
+        return None
+    numbers = isinstance(limits, tuple | list) and len(limits) == 2 and all(isinstance(end, int | float) for end in limits)
+    if not numbers or not -math.inf < limits[0] < limits[1] < math.inf:
+        raise ValueError(f"{name}: limits is {limits!r}; it must be two numbers, the lower one first, such as (-1.0, 1.0), or None")
+    return float(limits[0]), float(limits[1])
 
 
 def _array(moment: Any) -> FloatArray:

@@ -14,10 +14,10 @@ from typing import Any
 
 from .base import Peer
 from .export import export_sigmas
-from .locate import set_peers_path
+from .locate import peers_path, set_peers_path
 from .translate import translate
 
-__all__ = ["Peer", "available", "export_sigmas", "resolve", "set_peers_path", "translate"]
+__all__ = ["Peer", "available", "export_sigmas", "peers_path", "resolve", "set_peers_path", "translate"]
 
 _MODULES = {
     "diffusers": "diffusers",

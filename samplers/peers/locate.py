@@ -32,6 +32,11 @@ def set_peers_path(folder: str | Path | None) -> None:
     _folder = None if folder is None else Path(folder)
 
 
+def peers_path() -> Path | None:
+    """The folder that :func:`set_peers_path` set, or None."""
+    return _folder
+
+
 def clone(repository: str) -> Path | None:
     """The clone of a repository, or None."""
     root = _folder or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)

@@ -24,7 +24,6 @@ class Entry:
         needs_model: whether its levels depend on the model.
         needs_sampler: whether they depend on the sampler too, and are there for some numbers of steps only. What is found on a model has
             then a method ``of(sampler)``, whose result has a method ``facts(n)`` beside being called for grids.
-        pin: for a schedule that reads a file: called as ``pin(**options)``, it gives the options with those that pin what was read.
     """
 
     make: Callable[..., Any]
@@ -32,7 +31,6 @@ class Entry:
     same_as: str = ""
     needs_model: bool = False
     needs_sampler: bool = False
-    pin: Callable[..., dict[str, Any]] | None = None
 
     @property
     def summary(self) -> str:
@@ -44,14 +42,7 @@ SCHEDULES: dict[str, Entry] = {}
 """Every schedule by name, in the order in which listings show them."""
 
 
-def schedule(
-    source: Source,
-    *,
-    same_as: str = "",
-    needs_model: bool = False,
-    needs_sampler: bool = False,
-    pin: Callable[..., dict[str, Any]] | None = None,
-) -> Callable[[Make], Make]:
+def schedule(source: Source, *, same_as: str = "", needs_model: bool = False, needs_sampler: bool = False) -> Callable[[Make], Make]:
     """Decorator: make a function known as a schedule under its own name. Its keyword-only arguments but ``to_zero`` are the options.
 
     Raises:
@@ -62,7 +53,7 @@ def schedule(
         name = make.__name__
         if name in SCHEDULES:
             raise ValueError(f"two schedules are called {name!r}; rename one of the functions")
-        SCHEDULES[name] = Entry(make, source, same_as, needs_model, needs_sampler, pin)
+        SCHEDULES[name] = Entry(make, source, same_as, needs_model, needs_sampler)
         return make
 
     return decorate

@@ -7,8 +7,9 @@ from samplerbench.samplers import registry
 
 @pytest.fixture(autouse=True, scope="module")
 def registry_as_it_was():
-    known = dict(registry._REGISTRY), dict(registry._ORIGIN)
+    tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE
+    known = [dict(table) for table in tables]
     yield
-    for registered, before in zip((registry._REGISTRY, registry._ORIGIN), known, strict=True):
+    for registered, before in zip(tables, known, strict=True):
         registered.clear()
         registered.update(before)

@@ -1,6 +1,8 @@
 """Another feature space for a whole run: what it is compared with, what is kept, and what is refused."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,17 +10,20 @@ import pytest
 import torch
 from rich.console import Console
 
+from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.fairness import compare_fairly
 from samplerbench.benchmarks.pictures import display_range
 from samplerbench.benchmarks.planner import load_models
-from samplerbench.benchmarks.real_data import HELD_OUT, MODEL_SAMPLES, real_data
+from samplerbench.benchmarks.real_data import HELD_OUT, HELD_OUT_SEED, MODEL_SAMPLES, SEED, real_data
 from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.sequential import Sequential
 from samplerbench.benchmarks.suite import Until, check_suite, load_suite
 from samplerbench.models import make_model
-from samplerbench.models.reference import Identity, Reference
+from samplerbench.models.card import CONVERGED, REFERENCE, WEIGHTS, Card
+from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.results.compare import compare
+from samplerbench.results.table import load
 
 SUITE = {
     "name": "small", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [9], "samples": 400, "converged_samples": 200,
@@ -66,6 +71,73 @@ def test_features_of_real_samples_are_taken_once(spec, tmp_path, monkeypatch):
     assert again is not None
     np.testing.assert_array_equal(first.cov, again.cov)
     assert first.identity == again.identity
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "real"),
+    [
+        ("fashion", "pixels", False), ("fashion", "file", True), ("digits", "file", True), ("digits", "pixels", True),
+        ("fashion-mppca", "pixels", False), ("fashion-mppca", "pixels", True), ("fashion-kde", "pixels", False),
+    ],
+)  # fmt: skip
+def test_files_of_a_card_s_own_reference_are_not_read_where_it_is_replaced(name, space, real, tmp_path, monkeypatch):
+    read, tensors = [], Card.tensors
+    monkeypatch.setattr(Card, "tensors", lambda card, file=WEIGHTS: read.append(file) or tensors(card, file))
+    model = make_model(name)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-1, 1, (30, *model.event)))
+    (tmp_path / "first.py").write_text("def make():\n    return lambda x: x.flatten(1)[:, :3]\n")
+    spec = f"{tmp_path / 'first.py'}:make" if space == "file" else space
+    reference = load_references({name: model}, spec, str(tmp_path / "x.npy") if real else None, tmp_path)[name]
+    assert reference is not None
+    assert WEIGHTS in read
+    assert not {REFERENCE, CONVERGED} & set(read)
+    assert model.reference().identity != reference.identity
+
+
+def test_moments_of_an_exact_model_are_not_made_where_they_are_replaced(spec, tmp_path, monkeypatch):
+    model = make_model("gmm-2d")
+    monkeypatch.setattr(type(model), "moments", lambda _: pytest.fail("made for nothing"))
+    assert load_references({"m": model}, spec, cache=tmp_path)["m"] is not None
+
+
+DRAWN = """
+import torch
+
+class Model:
+    event, sigma_min, sigma_max, seeds = (2,), 0.01, 10.0, []
+
+    def __call__(self, x, sigma):
+        return x
+
+    def sample(self, n, seed):
+        self.seeds.append(seed)
+        return torch.zeros(n, {side})
+
+def make():
+    return Model()
+"""
+
+
+def test_samples_for_a_user_s_own_reference_are_not_drawn_where_it_is_replaced(spec, tmp_path):
+    (tmp_path / "mine.py").write_text(DRAWN.format(side=2))
+    model = make_model(f"{tmp_path / 'mine.py'}:make")
+    assert load_references({"m": model}, spec, cache=tmp_path)["m"] is not None
+    assert model._model.seeds == [SEED, HELD_OUT_SEED]
+
+
+def test_a_reference_that_cannot_be_made_is_known_before_a_run(tmp_path):
+    (tmp_path / "mine.py").write_text(DRAWN.format(side=3))
+    model = make_model(f"{tmp_path / 'mine.py'}:make")
+    for extractor in ("card", "pixels"):
+        with pytest.raises(ValueError, match=r"model m: its reference cannot be made .*sample\(50000, seed\) has shape"):
+            load_references({"m": model}, extractor, cache=tmp_path)
+
+
+def test_a_user_s_samples_are_drawn_once_however_often_their_moments_are_asked_for(tmp_path):
+    (tmp_path / "mine.py").write_text(DRAWN.format(side=2))
+    model = make_model(f"{tmp_path / 'mine.py'}:make")
+    np.testing.assert_array_equal(model.moments()[0], model.reference().mean)
+    assert len(model._model.seeds) == 1
 
 
 def test_pixels_of_an_exact_model_have_its_exact_moments():
@@ -136,7 +208,8 @@ def test_a_question_about_other_real_samples_is_another_question(tmp_path):
 
 def test_pictures_do_not_take_their_greys_from_features():
     """Features at 500 ± 100 would make every picture of values in [-1, 1] black."""
-    reference = Reference(SimpleNamespace(identity="x", dim=2), np.full(2, 500.0), np.eye(2) * 1e4, 10, lambda n: np.empty((0, 2)), "r")
+    statistics = Statistics(np.full(2, 500.0), np.eye(2) * 1e4, lambda n: np.empty((0, 2)))
+    reference = Reference(SimpleNamespace(identity="x", dim=2), 10, "r", lambda: statistics)
     assert display_range(reference) == (-1.0, 1.0)
     low, high = display_range(replace(reference, extractor=Identity((2,))))
     assert low < 500 < high
@@ -189,6 +262,53 @@ def test_two_extractors_share_a_cache_and_no_features(spec, tmp_path):
     assert one is not None
     assert other is not None
     assert (len(one.mean), len(other.mean)) == (4, 2)
+
+
+IMAGES = """
+import torch
+
+class Model:
+    event, sigma_min, sigma_max{limits} = (1, 4, 4), 0.01, 10.0{values}
+
+    def __call__(self, x, sigma):
+        return x / (1 + torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1, 1, 1) ** 2)
+
+def make():
+    return Model()
+"""
+
+
+class Greys:
+    """In place of Inception: the mean grey level, and its powers."""
+
+    def to(self, device):
+        return self
+
+    def __call__(self, images):
+        return (images.float().mean((1, 2, 3))[:, None] / 255 ** torch.ones(2048),)
+
+
+def test_a_user_s_model_states_its_range_for_inception(tmp_path, monkeypatch, capsys):
+    """Without it, one sentence and exit code 2; with it, samples are compared with real images in that range."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("samplerbench.models.loaders.inception._network", lambda weights: Greys())
+    Path("w.pth").write_bytes(b"")
+    np.save("x.npy", np.random.default_rng(0).uniform(0, 1, (60, 1, 4, 4)))
+    run = "samplerbench run quick --model mine.py:make --extractor inception:w.pth --real x.npy --sampler euler --nfe 2 --samples 30"
+    monkeypatch.setattr(sys, "argv", [*run.split(), "--no-timing", "--device", "cpu", "--out", "run"])
+    Path("mine.py").write_text(IMAGES.format(limits="", values=""))
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "model mine.py:make: inception needs the range of the images' values" in capsys.readouterr().err
+    Path("mine.py").write_text(IMAGES.format(limits=", limits", values=", (0.0, 1.0)"))
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    (row,) = load("run").frame.to_dict("records")
+    assert "range[0,1]" in row["estimator"]
+    assert row["fid_proxy_raw"] > 0
+    assert row["clamped"] > 0.2, "of N(0, 1) the half is below 0"
 
 
 def test_missing_data_are_one_sentence(tmp_path):

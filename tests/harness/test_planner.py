@@ -3,7 +3,8 @@
 import pytest
 
 from samplerbench import samplers
-from samplerbench.benchmarks.planner import load_models, plan, steps_within
+from samplerbench.benchmarks.budget import steps_within
+from samplerbench.benchmarks.planner import load_models, plan
 from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.benchmarks.suite import check_suite

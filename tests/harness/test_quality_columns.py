@@ -13,7 +13,7 @@ from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.benchmarks.training import training_set
 from samplerbench.models import make_model
-from samplerbench.models.reference import Identity, Reference
+from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.results.files import read_npz
 from samplerbench.results.headline import headline
 from samplerbench.results.record import NAMES
@@ -125,7 +125,7 @@ def test_coefficients_of_exact_images_are_at_the_floor():
 
 def sets(held_out):
     d = held_out.shape[1]
-    return RealSets(Reference(Identity((d,)), np.zeros(d), np.eye(d), None, lambda n: held_out[:n], "t"))
+    return RealSets(Reference(Identity((d,)), None, "t", lambda: Statistics(np.zeros(d), np.eye(d), lambda n: held_out[:n])))
 
 
 def test_columns_without_enough_real_samples_stay_empty():

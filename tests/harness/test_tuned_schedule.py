@@ -5,6 +5,8 @@ import os
 import re
 import shlex
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -14,12 +16,18 @@ from samplerbench.benchmarks.planner import load_models, plan
 from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.benchmarks.suite import check_suite
+from samplerbench.benchmarks.tuning.command import loading
 from samplerbench.benchmarks.tuning.file import read_tuned, write_tuned
 from samplerbench.models import make_model
-from samplerbench.results.table import load
+from samplerbench.results.curves import with_curves
+from samplerbench.results.entries import read_source
+from samplerbench.results.pairing import match
+from samplerbench.results.table import ResultTable, load
 from samplerbench.samplers import make
+from samplerbench.samplers.peers import set_peers_path
 
 TUNE = "tune --model gmm-2d --sampler euler --sampler dpmpp_2m --nfe 4 --latents 16 --test-latents 8 --holdout-model gaussian"
+WAY = "--objective mean --latents 16 --test-latents 8 --seed 0 --holdout-model gaussian"
 RUN = "run quick --model gmm-2d --nfe 4 --samples 40 --no-timing --device cpu"
 
 
@@ -56,34 +64,40 @@ def cells(**change):
 
 
 def test_each_sampler_gets_its_own_levels(home):
-    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")[0]}
+    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")}
     found = {cell.sampler.name: cell.grid.sigma for cell in cells(samplers=["euler", "dpmpp_2m"])}
     assert found == {name: entry.levels for name, entry in entries.items()}
     assert found["euler"] != found["dpmpp_2m"]
 
 
-def test_the_digest_of_the_file_is_part_of_the_name_and_of_the_cell(home, tmp_path):
-    entries, digest = read_tuned(home / "tuned.json")
-    (cell,) = cells()
-    assert cell.record("")["schedule"] == f"tuned(digest='{digest}')" == make_schedule("tuned").label
-    copy, other = tmp_path / "copy.json", tmp_path / "other.json"
-    copy.write_bytes((home / "tuned.json").read_bytes())
-    write_tuned(other, entries[:1])
-    assert make_schedule(f"tuned(file='{copy}')").options[0] == ("digest", digest)
-    assert make_schedule({"name": "tuned", "digest": digest}) == make_schedule("tuned")
-    keys = {one.key for one in (*cells(), *cells(schedules=[f"tuned(file='{other}')"]), *cells(schedules=["karras"]))}
-    assert len(keys) == 3
-    with pytest.raises(ValueError, match=f"has digest .*, not {digest}"):
-        make_schedule(f"tuned(file='{other}', digest='{digest}')")
+def retuned(entry):
+    """The entry with other levels: a tenth lower between the ends."""
+    return entry.model_copy(update={"levels": (entry.levels[0], *(0.9 * level for level in entry.levels[1:-1]), 0.0)})
 
 
-def test_a_file_that_changes_between_reading_its_digest_and_its_grids_is_noticed(home, tmp_path):
+def test_a_cell_is_pinned_to_the_levels_of_its_own_entry(home, tmp_path):
+    """What the file has for others leaves it as it is, and so does what the entry cost; other levels are another cell."""
     file = tmp_path / "t.json"
-    file.write_bytes((home / "tuned.json").read_bytes())
-    schedule = make_schedule(f"tuned(file='{file}')")
-    write_tuned(file, read_tuned(file)[0][:1])
-    with pytest.raises(ValueError, match="has digest"):
-        schedule.for_model(make_model("gmm-2d"))
+    euler, other = read_tuned(home / "tuned.json")
+    dearer = euler.model_copy(update={"search": euler.search.model_copy(update={"seconds": 1e6})})
+    found = []
+    for entries in ((euler,), (euler, other), (other, dearer), (retuned(euler), other)):
+        write_tuned(file, entries)
+        (cell,) = cells(schedules=[f"tuned(file='{file}')"])
+        found.append((cell.key, cell.record(""), cell.facts["tuning_digest"]))
+    assert found[0] == found[1] == found[2]
+    assert found[0][1] == found[3][1]
+    assert len({(key, digest) for key, _, digest in found}) == 2
+    assert {key for key, *_ in found}.isdisjoint(cell.key for cell in cells(schedules=["karras"]))
+
+
+def test_levels_that_were_read_stay_those_that_are_pinned(home, tmp_path):
+    file = tmp_path / "t.json"
+    euler = read_tuned(home / "tuned.json")[0]
+    write_tuned(file, [euler])
+    read = make_schedule(f"tuned(file='{file}')").for_model(make_model("gmm-2d")).for_sampler(make("euler"))
+    write_tuned(file, [retuned(euler)])
+    assert (read(4, 0.002, 80.0).sigma, read.facts(4)["tuning_digest"]) == (euler.levels, euler.digest)
 
 
 def test_one_step_is_the_jump(home):
@@ -105,19 +119,114 @@ def test_it_asks_for_its_model_and_its_sampler(home):
     ("change", "sentence"),
     [
         ({"nfe": [6]}, "has no grid of 6 steps for euler on gmm-2d as it is here; make it with: samplerbench tune --model gmm-2d"),
+        ({"nfe": [4, 6]}, f"--sampler euler --nfe 4,6 {WAY} --out tuned.json"),
         ({"samplers": ["heun"]}, "has no grid of 2 steps for heun"),
-        ({"samplers": ["ipndm"]}, "--sampler ipndm --steps 4 --out tuned.json"),
+        ({"samplers": ["ipndm"]}, f"--sampler ipndm --nfe 4 {WAY} --out tuned.json"),
         ({"samplers": ["dpmpp_2m(analytic_first=True)"], "nfe": None, "steps": [4]}, "4 steps for dpmpp_2m(analytic_first=True)"),
         ({"models": ["perturbed:gmm-2d"]}, "has no grid of 4 steps for euler on perturbed:gmm-2d as it is here"),
         ({"samplers": ["ddpm"]}, "schedule tuned has nothing for ddpm, which draws noise"),
         ({"samplers": ["auto"]}, "schedule tuned has nothing for auto, which has levels of its own"),
         ({"end": ["sigma_min"]}, "were tuned to end at 0"),
-        ({"schedules": ["tuned(file='nowhere.json')"]}, "cannot read nowhere.json"),
+        (
+            {"schedules": ["tuned(file='nowhere.json')"]},
+            "make it with: samplerbench tune --model gmm-2d --sampler euler --nfe 4 --out nowh",
+        ),
+        (
+            {"schedules": ["tuned(file='nowhere.json')"], "nfe": [1]},
+            "cannot read nowhere.json (No such file or directory); nothing that is",
+        ),
+        ({"schedules": ["tuned(file='nowhere.json')"], "samplers": ["ddpm"]}, "has levels to tune, so run it on another schedule"),
+        ({"nfe": None, "steps": [501]}, "501 steps of euler are too many to tune; give at most 500, or another schedule"),
     ],
 )
 def test_what_the_file_does_not_hold_is_a_sentence_with_the_command(home, change, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         cells(**change)
+
+
+MINE = """
+import torch
+from dataclasses import dataclass
+from samplerbench.samplers import LinearMultistep, LinearRow, Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(LinearMultistep):
+    name, order, source = "mine", 1, Source("test", "nowhere", "https://example.org")
+
+    def plan(self, grid):
+        return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
+
+
+class Model:
+    event, sigma_min, sigma_max, scale = (2,), 0.002, 80.0, 1.0
+
+    def __call__(self, x, sigma):
+        sigma = sigma[:, None] if isinstance(sigma, torch.Tensor) else sigma
+        return x.tanh() / (1 + sigma**2)
+
+
+def make(scale):
+    return Model()
+"""
+"""A sampler, and a model with a parameter that only a solver can follow."""
+
+
+@pytest.mark.parametrize(
+    ("axes", "commands"),
+    [
+        ("--model gmm-2d --nfe 1,2,4 --sampler euler --sampler heun --sampler ddpm --schedule karras", 2),  # heun jumps at 2
+        ("--model gmm-2d --steps 1,2 --sampler heun --sampler dpmpp_2m(analytic_first=True)", 1),
+        ("--model my folder/mine.py:make(scale=2.0) --nfe 3 --sampler mine --sampler auto --schedule karras --plugin my folder/mine.py", 1),
+    ],
+)
+def test_the_command_that_a_failing_run_prints_makes_it_run(home, tmp_path, axes, commands, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("samplerbench.benchmarks.cli.tuning.OTHERS", ("gaussian",))
+    (tmp_path / "my folder").mkdir()
+    (tmp_path / "my folder" / "mine.py").write_text(MINE)
+    words = axes.replace("my folder", "my_folder").split()
+    run = ["run", "quick", *(word.replace("my_folder", "my folder") for word in words), "--schedule", "tuned(file='n.json')"]
+    run += ["--samples", "8", "--no-timing", "--device", "cpu", "--out", "run"]
+    monkeypatch.setattr(sys, "argv", ["samplerbench", *run])
+    with pytest.raises(SystemExit):
+        main()
+    pasted = capsys.readouterr().err.strip().partition("make it with: ")[2].split(" && ")
+    assert len(pasted) == commands
+    for command in pasted:
+        done = CliRunner().invoke(app, [*shlex.split(command)[1:], "--latents", "8", "--test-latents", "8"])
+        assert done.exit_code == 0, (command, done.output, done.exception)
+    assert CliRunner().invoke(app, run).exit_code == 0
+    assert set(load("run").frame.status) == {"ok"}
+
+
+def test_the_command_keeps_to_the_way_in_which_the_file_was_tuned(home, monkeypatch):
+    """Else ``compare --tuned`` would refuse the rows; what is there stays, so only the new entry is searched for."""
+    write_tuned(home / "way.json", [])
+    assert invoke(f"{TUNE} --out way.json --objective rms --seed 3".replace("--sampler dpmpp_2m ", "")).exit_code == 0
+    (before,) = read_tuned(home / "way.json")
+    with pytest.raises(ValueError, match="make it with") as error:
+        cells(samplers=["euler", "ipndm"], schedules=["tuned(file='way.json')"])
+    command = str(error.value).partition("make it with: ")[2]
+    assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0
+    first, second = read_tuned(home / "way.json")
+    assert first == before
+    assert second.setting == before.setting
+    assert len(cells(samplers=["euler", "ipndm"], schedules=["tuned(file='way.json')"])) == 2
+
+
+def test_another_model_is_tuned_in_the_same_way_but_for_where_it_is_scored_too(home):
+    with pytest.raises(ValueError, match=re.escape("--latents 16 --test-latents 8 --seed 0 --out tuned.json")):
+        cells(models=["gaussian"])
+
+
+def test_peers_from_clones_are_loaded_by_the_command(tmp_path):
+    try:
+        set_peers_path(tmp_path)
+        assert loading([SimpleNamespace(name="edm:heun"), make("heun")]) == ["--peers-path", str(tmp_path)]
+        assert loading([make("heun")]) == []
+    finally:
+        set_peers_path(None)
 
 
 @pytest.mark.parametrize("schedules", [["karras", "tuned"], ["tuned", "karras"]])
@@ -129,18 +238,47 @@ def test_samplers_that_cannot_be_tuned_take_part_beside_it(home, schedules):
     assert found == {("auto", "own"), ("ddpm", "karras"), ("euler", "karras"), ("euler", "tuned")}
 
 
-def test_a_file_that_has_grown_is_not_compared_with_what_it_was(home, monkeypatch, capsys):
-    entries = read_tuned(home / "tuned.json")[0]
-    write_tuned(home / "more.json", entries)
-    run = f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='more.json') --out grown"
+def test_a_file_that_has_grown_samples_nothing_anew(home, monkeypatch):
+    entries = read_tuned(home / "tuned.json")
+    run = f"{RUN} --sampler euler --schedule tuned(file='more.json') --out grown"
+    write_tuned(home / "more.json", entries[:1])
     assert invoke(run).exit_code == 0
+    before = load(home / "grown").frame
     write_tuned(home / "more.json", entries[::-1])
+    monkeypatch.setattr("samplerbench.benchmarks.runner.sample_shard", lambda *_: pytest.fail("sampled anew"))
     assert invoke(run).exit_code == 0
-    assert "at several tuned schedules" in fails("compare grown --baseline euler --tuned", monkeypatch, capsys)
+    assert load(home / "grown").frame.equals(before)
+
+
+def test_rows_at_what_a_file_held_at_different_times_are_told_apart(home, monkeypatch, capsys):
+    entries = read_tuned(home / "tuned.json")
+    run = f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='again.json') --out again"
+    for held in (entries, [retuned(entries[0]), entries[1]]):
+        write_tuned(home / "again.json", held)
+        assert invoke(run).exit_code == 0
+    table = with_curves(load(home / "again").frame)
+    assert sorted(table.sampler) == ["dpmpp_2m", "euler", "euler"]
+    assert table.curve.nunique() == 3
+    assert set(table.tuning_digest) == {entry.digest for entry in (*entries, retuned(entries[0]))}
+    assert "euler at several tuned schedules" in fails("compare again --baseline euler --tuned", monkeypatch, capsys)
+
+
+def test_runs_at_other_levels_are_not_the_same_cells(home):
+    entry = read_tuned(home / "tuned.json")[0]
+    for name, held in (("one", entry), ("same", entry), ("two", retuned(entry))):
+        write_tuned(home / "levels.json", [held])
+        assert invoke(f"{RUN} --sampler euler --schedule tuned(file='levels.json') --out {name}").exit_code == 0
+    pairs = {other: match(*(read_source(home / name).entries for name in ("one", other))).pairs for other in ("same", "two")}
+    assert (len(pairs["same"]), len(pairs["two"])) == (1, 0)
+
+
+def test_budgets_of_one_sampler_stay_on_one_curve():
+    rows = [{"model": "m", "sampler": "euler", "schedule": "tuned", "steps": n, "budget": n, "tuning_digest": f"d{n}"} for n in (5, 10)]
+    assert set(with_curves(ResultTable.of(rows).frame).curve) == {"euler"}
 
 
 def test_rows_that_were_tuned_in_different_ways_are_not_compared(home, monkeypatch, capsys):
-    one, other = read_tuned(home / "tuned.json")[0]
+    one, other = read_tuned(home / "tuned.json")
     write_tuned(home / "ways.json", [one, other.model_copy(update={"setting": other.setting.model_copy(update={"latents": 99})})])
     assert invoke(f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='ways.json') --out ways").exit_code == 0
     assert "tuned in different ways" in fails("compare ways --baseline euler --tuned", monkeypatch, capsys)
@@ -152,7 +290,7 @@ def test_one_tuned_sampler_is_nothing_to_compare(home, monkeypatch, capsys):
 
 
 def test_levels_that_do_not_fit_are_refused(home):
-    entry = read_tuned(home / "tuned.json")[0][0]
+    entry = read_tuned(home / "tuned.json")[0]
     for levels in ([80.0, 0.0], [70.0, *entry.levels[1:]], [*entry.levels[:-1], 0.001]):
         stored = {"tuned": [entry.model_dump(mode="json") | {"levels": levels}]}
         (home / "edited.json").write_text(json.dumps(stored))
@@ -181,7 +319,7 @@ def test_a_gaussian_start_is_skipped_with_the_reason(home):
 def test_rows_say_what_tuning_took(home):
     table = load(home / "r").frame
     tuned, other = table[table.schedule != "karras"], table[table.schedule == "karras"]
-    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")[0]}
+    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")}
     assert len(tuned) == len(other) == 2
     for _, row in tuned.iterrows():
         entry = entries[row.sampler]
@@ -194,10 +332,10 @@ def test_rows_say_what_tuning_took(home):
 def test_the_third_table_compares_tuned_rows_and_shows_what_they_took(home):
     done = invoke("compare r --baseline euler --tuned --metric rmse --json")
     (line,) = json.loads(done.stdout)
-    assert line["schedule"].startswith("tuned(")
-    assert "tuned(" in line["baseline"]
+    assert line["schedule"] == "tuned"
+    assert line["baseline"] == "euler · tuned"
     assert line["paired"] == 40
-    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")[0]}
+    entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")}
     for side, name in (("tuning", "dpmpp_2m"), ("baseline_tuning", "euler")):
         assert line[side]["search"] == entries[name].search.evaluations
         assert line[side]["gap"] == entries[name].gap
@@ -220,6 +358,14 @@ def test_the_tables_are_never_mixed(home, monkeypatch, capsys):
     assert "give one run, --baseline" in fails("compare r --tuned", monkeypatch, capsys)
 
 
+def test_the_reference_file_is_of_the_present_format_and_its_table_is_at_its_levels():
+    folder = Path(__file__).parents[2] / "results" / "reference" / "fairness"
+    entries = read_tuned(folder / "tuned.json")
+    digests = {(entry.subject.sampler, entry.subject.steps): entry.digest for entry in entries}
+    rows = load(folder).frame.dropna(subset=["tuning_digest"])
+    assert {(row.sampler, row.steps): row.tuning_digest for row in rows.itertuples()} == digests
+
+
 def test_a_run_without_tuned_rows_is_refused(home, monkeypatch, capsys):
     assert invoke(f"{RUN} --sampler euler --schedule karras --out plain").exit_code == 0
     assert "plain has no row at a tuned schedule; make one with samplerbench tune" in fails(
@@ -235,3 +381,15 @@ def test_the_command_lists_and_resumes(home):
     shown = invoke(f"{TUNE} --out tuned.json").stdout
     assert "dpmpp_2m" in shown
     assert "elsewhere is gaussian" in shown
+
+
+def test_the_command_shows_how_well_the_teacher_is_known(home):
+    """Exact endpoints are; of others, the worst share of an error that they measure, and a sentence where that is too much."""
+    entry = read_tuned(home / "tuned.json")[0]
+    assert "exact" in invoke(f"{TUNE} --out tuned.json").stdout
+    for share, said in ((0.004, False), (0.03, True)):
+        test = entry.test.model_copy(update={"resolution": share * entry.test.tuned.rms})
+        write_tuned(home / "taught.json", [entry.model_copy(update={"test": test})])
+        shown = invoke(f"{TUNE.replace(' --sampler dpmpp_2m', '')} --out taught.json").stdout
+        assert f"{share:.2%}" in shown
+        assert ("Endpoints are not known to 1% of the error of euler" in " ".join(shown.split())) == said

@@ -14,8 +14,9 @@ from scipy.optimize import minimize_scalar
 from samplerbench.benchmarks import gits
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.sampling import CONVERGED_IDS, latents
+from samplerbench.benchmarks.truth import ODE, solve
 from samplerbench.benchmarks.tuning.file import read_tuned
-from samplerbench.benchmarks.tuning.problem import LOST, MOST, TEST_IDS, TRAIN_IDS, pose
+from samplerbench.benchmarks.tuning.problem import LOST, MOST, RESOLVED, TEST_IDS, TRAIN_IDS, pose
 from samplerbench.benchmarks.tuning.search import OBJECTIVES, Found, built_in, mean_of, search
 from samplerbench.benchmarks.tuning.spacing import LEAST, Spacing
 from samplerbench.benchmarks.tuning.task import Named, Task, tasks_of
@@ -23,7 +24,8 @@ from samplerbench.benchmarks.tuning.tuner import Tuner, carried
 from samplerbench.models import make_model
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.kde import KernelDensity
-from samplerbench.samplers import Grid, karras, make
+from samplerbench.models.network import NetworkDenoiser
+from samplerbench.samplers import Grid, NoNoise, karras, make
 
 EULER = make("euler")
 
@@ -35,12 +37,12 @@ def gmm():
 
 @pytest.fixture(scope="module")
 def train(gmm):
-    return pose(gmm, TRAIN_IDS, 64, 0, [])
+    return pose(gmm, TRAIN_IDS, 64, 0)
 
 
 def tuner(file, gmm, **changes):
-    named, other = Named("gmm-2d", gmm), Named("gaussian", make_model("gaussian"))
-    return Tuner(file, named, other, **{"latents": 12, "test_latents": 8, "progress": lambda _: None} | changes)
+    others = {"subject": Named("gmm-2d", gmm), "other": Named("gaussian", make_model("gaussian"))}
+    return Tuner(file, **others | {"latents": 12, "test_latents": 8, "progress": lambda _: None} | changes)
 
 
 # -- latents -----------------------------------------------------------------------------------------------------------------------
@@ -73,7 +75,7 @@ def test_the_teacher_of_a_network_solves_the_same_latents(monkeypatch):
 
     monkeypatch.setattr("samplerbench.benchmarks.truth.latents", watched)
     model = make_model("digits")
-    pose(model, TRAIN_IDS, 2, 0, [(EULER, karras(2, model.sigma_min, model.sigma_max))])
+    pose(model, TRAIN_IDS, 2, 0).distances(EULER, karras(2, model.sigma_min, model.sigma_max))
     assert seen == {TRAIN_IDS, TRAIN_IDS + 1}
 
 
@@ -156,7 +158,7 @@ def test_a_search_that_gains_nothing_keeps_the_schedule(train, monkeypatch):
 def gmm_64d():
     """Problems to tune and to test on."""
     model = make_model("gmm-64d")
-    return pose(model, TRAIN_IDS, 256, 0, []), pose(model, TEST_IDS, 256, 0, [])
+    return pose(model, TRAIN_IDS, 256, 0), pose(model, TEST_IDS, 256, 0)
 
 
 @pytest.mark.slow
@@ -175,10 +177,10 @@ def test_on_latents_that_were_not_tuned_on_it_beats_every_schedule(name, budget,
 
 
 def test_endpoints_are_those_that_rmse_uses_and_what_they_took_is_counted(gmm):
-    problem = pose(gmm, 0, 5, 3, [])
+    problem = pose(gmm, 0, 5, 3)
     x, _ = latents(gmm, torch.arange(5), 3, gmm.dtype)
     assert torch.equal(problem.endpoints, gmm.endpoint(x))
-    assert problem.teacher > 5 * 100
+    assert problem.teacher.evaluations > 5 * 100
     assert problem.resolution == 0
     counted = problem.meter.rows
     problem.distances(EULER, karras(7, gmm.sigma_min, gmm.sigma_max))
@@ -186,20 +188,87 @@ def test_endpoints_are_those_that_rmse_uses_and_what_they_took_is_counted(gmm):
 
 
 def test_endpoints_in_closed_form_take_no_evaluation_and_those_of_a_cloud_take_as_many_as_it_makes():
-    assert pose(make_model("gaussian"), 0, 4, 0, []).teacher == 0
+    assert pose(make_model("gaussian"), 0, 4, 0).teacher.evaluations == 0
     points = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]], dtype=torch.float64)
     cloud = PointCloud("few", points)
     for model in (cloud, KernelDensity(cloud, 0.3)):
-        assert pose(model, 0, 4, 0, []).teacher > 4 * 100
+        assert pose(model, 0, 4, 0).teacher.evaluations > 4 * 100
 
 
-def test_endpoints_of_a_network_are_solved_until_they_are_exact_beside_their_rivals():
+@pytest.fixture
+def coarse(monkeypatch):
+    """Teachers that begin with 2 and 4 steps, and the steps of all their solutions."""
+    solved = []
+
+    def watched(model, ids, seed, dtype, steps, batch):
+        solved.append(steps)
+        return solve(model, ids, seed, dtype, steps, batch)
+
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.problem.ODE", ODE._replace(first=2))
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.teacher.solve", watched)
+    return solved
+
+
+def digits_tuner(file):
+    return tuner(file, None, subject=Named("digits", make_model("digits")), latents=3, test_latents=2)
+
+
+def test_the_teacher_is_refined_until_it_is_exact_beside_what_was_tuned(coarse, tmp_path):
+    """The tuned error is half of that on the schedule that runs are solved for; and it is the error to the true endpoints."""
+    model, sampler = make_model("digits"), make("dpmpp_2m")
+    (entry,) = digits_tuner(tmp_path / "t.json")([Task(sampler, 5)])
+    for scores in (entry.train, entry.test):
+        assert 0 < scores.resolution <= RESOLVED * scores.tuned.rms
+    ids = torch.arange(TRAIN_IDS, TRAIN_IDS + 3)
+    x = sampler.sample(model.bind(ids, 0), latents(model, ids, 0, model.dtype)[0], Grid(entry.levels), NoNoise())
+    fine = solve(model, ids, 0, model.dtype, 512, 3)
+    assert float((x - fine).double().square().mean().sqrt()) == pytest.approx(entry.train.tuned.rms, rel=2 * RESOLVED)
+    assert max(coarse) > 4
+
+
+def test_the_teacher_and_the_search_are_all_that_is_evaluated_on_the_training_latents(coarse, tmp_path, monkeypatch):
+    """Counted by another counter until the first scores; of the teacher, every coarser solution counts."""
+    rows, until_scores = [0], []
+    plain, scores = NetworkDenoiser.denoise, Tuner._scores
+
+    def counted(self, x, sigma, labels):
+        rows[0] += len(x)
+        return plain(self, x, sigma, labels)
+
+    def watched(self, *args):
+        until_scores.append((rows[0], sum(coarse)))
+        return scores(self, *args)
+
+    monkeypatch.setattr(NetworkDenoiser, "denoise", counted)
+    monkeypatch.setattr(Tuner, "_scores", watched)
+    (entry,) = digits_tuner(tmp_path / "t.json")([Task(make("dpmpp_2m"), 5)])
+    assert (entry.teacher.evaluations + entry.search.evaluations, entry.teacher.evaluations // 3) == until_scores[0]
+
+
+def test_an_entry_does_not_depend_on_those_before_it(coarse, tmp_path):
+    euler, fine = Task(EULER, 2), Task(make("dpmpp_2m"), 5)
+    (alone,) = digits_tuner(tmp_path / "one.json")([euler])
+    both = digits_tuner(tmp_path / "two.json")([fine, euler])
+    assert both[0].train.resolution < alone.train.resolution
+    assert (both[1].levels, both[1].train, both[1].test) == (alone.levels, alone.train, alone.test)
+    assert both[1].teacher.evaluations == both[0].teacher.evaluations > alone.teacher.evaluations
+
+
+def test_a_teacher_is_refined_as_far_as_rounding_and_its_most_steps_go(coarse, monkeypatch):
     model = make_model("digits")
-    grid = karras(4, model.sigma_min, model.sigma_max)
-    problem = pose(model, 0, 3, 0, [(EULER, grid)])
-    error = np.sqrt(np.mean(problem.distances(EULER, grid) ** 2))
-    assert 0 < problem.resolution <= 0.01 * error
-    assert problem.teacher >= 3 * (4 + 64 + 128)
+    problem, grid = pose(model, 0, 2, 0), karras(4, model.sigma_min, model.sigma_max)
+    assert not problem.settle(EULER, grid) or problem.resolution <= RESOLVED * np.sqrt(np.mean(problem.distances(EULER, grid) ** 2))
+    monkeypatch.setattr(problem, "sample", lambda sampler, grid: problem.endpoints)  # as near as can be
+    assert problem.settle(EULER, grid)
+    assert problem.resolution <= problem.teacher.rounding or problem.steps == ODE.last
+    assert not problem.settle(EULER, grid)
+
+
+def test_endpoints_that_are_not_finite_are_one_sentence(monkeypatch):
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.teacher.solve", lambda model, ids, *rest: torch.full((len(ids), 2), np.nan))
+    model = make_model("digits")
+    with pytest.raises(ValueError, match="model digits has no finite endpoints to tune for"):
+        pose(model, 0, 2, 0).distances(EULER, karras(4, model.sigma_min, model.sigma_max))
 
 
 def test_a_sample_that_is_not_finite_is_lost_but_counts(gmm):
@@ -207,7 +276,7 @@ def test_a_sample_that_is_not_finite_is_lost_but_counts(gmm):
         def sample(self, denoise, x, grid, noise):
             return x * torch.tensor([1.0, float("nan")]).repeat(len(x) // 2)[:, None]
 
-    distances = pose(gmm, 0, 4, 0, []).distances(Diverging(), karras(2, 0.002, 80.0))
+    distances = pose(gmm, 0, 4, 0).distances(Diverging(), karras(2, 0.002, 80.0))
     assert (distances[1::2] == LOST).all()
     assert np.isfinite(distances).all()
 
@@ -229,10 +298,10 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuner.search", stops)
     with pytest.raises(KeyboardInterrupt):
         tuner(file, gmm)(tasks)
-    assert [entry.subject.steps for entry in read_tuned(file)[0]] == [2, 3]
+    assert [entry.subject.steps for entry in read_tuned(file)] == [2, 3]
     found = tuner(file, gmm)(tasks)
     assert calls == [("euler", 2), ("euler", 3), ("heun", 2), ("heun", 2), ("heun", 3)]
-    assert tuple(found) == read_tuned(file)[0]
+    assert tuple(found) == read_tuned(file)
     assert tuner(file, gmm)(tasks[::-1]) == found[::-1]
     assert len(calls) == 5
 
@@ -241,7 +310,7 @@ def test_another_setting_is_tuned_again_and_takes_the_place(gmm, tmp_path):
     file, tasks = tmp_path / "t.json", tasks_of([EULER], gmm, [2], None)
     first, second = tuner(file, gmm)(tasks)[0], tuner(file, gmm, seed=1)(tasks)[0]
     assert first.levels != second.levels
-    assert read_tuned(file)[0] == (second,)
+    assert read_tuned(file) == (second,)
 
 
 def test_the_search_is_counted_at_the_model(gmm, tmp_path, monkeypatch):
@@ -276,12 +345,12 @@ def test_an_entry_that_another_process_writes_meanwhile_stays(gmm, tmp_path, mon
 
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuner.search", found)
     tuner(file, gmm)(tasks_of([EULER], gmm, [2], None))
-    assert {entry.subject.sampler for entry in read_tuned(file)[0]} == {"heun", "euler"}
+    assert {entry.subject.sampler for entry in read_tuned(file)} == {"heun", "euler"}
 
 
 def test_an_entry_adds_up(gmm, tmp_path):
     (entry,) = tuner(tmp_path / "t.json", gmm)(tasks_of([make("heun")], gmm, None, [5]))
-    train, test = pose(gmm, TRAIN_IDS, 12, 0, []), pose(gmm, TEST_IDS, 8, 0, [])
+    train, test = pose(gmm, TRAIN_IDS, 12, 0), pose(gmm, TEST_IDS, 8, 0)
     assert entry.nfe == 5
     assert entry.subject.steps == len(entry.levels) - 1 == 3
     distances = test.distances(make("heun"), Grid(entry.levels))
@@ -291,7 +360,7 @@ def test_an_entry_adds_up(gmm, tmp_path):
     assert entry.gap == pytest.approx(
         entry.test.tuned.error / entry.test.untuned.error / (entry.train.tuned.error / entry.train.untuned.error) - 1
     )
-    assert entry.teacher.evaluations == train.teacher == 12 * entry.teacher.per_latent
+    assert entry.teacher.evaluations == train.teacher.evaluations == 12 * entry.teacher.per_latent
     assert entry.search.evaluations == 12 * entry.search.per_latent
     assert entry.elsewhere.model == "gaussian"
 

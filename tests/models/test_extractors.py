@@ -132,8 +132,10 @@ def test_a_file_that_is_not_the_weights_is_refused_before_it_is_unpickled(networ
 def test_inception_says_what_it_lacks(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="there is no such file"):
         make_extractor(f"inception:{tmp_path / 'w.pth'}", EVENT, (-1.0, 1.0))
-    with pytest.raises(ValueError, match="known range"):
+    with pytest.raises(ValueError, match=r"takes grey or RGB images, not samples \(2,\); use --extractor pixels"):
         make_extractor("inception:w.pth", (2,), (-1.0, 1.0))
+    with pytest.raises(ValueError, match=r"needs the range of the images' values.*such as limits = \(-1\.0, 1\.0\)"):
+        make_extractor("inception:w.pth", EVENT, None)
     torch.save({}, tmp_path / "w.pth")
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(ValueError, match=r"pip install 'samplerbench\[inception\]'"):

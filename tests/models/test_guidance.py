@@ -14,7 +14,7 @@ from samplerbench.models.exact.cloud import digits_cloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
 from samplerbench.models.labels import labels_for
-from samplerbench.models.reference import Identity, Reference
+from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.models.wrappers import Altered, Clipped, DynamicThresholding
 
 SIGMAS: list[float | torch.Tensor] = [0.5, torch.tensor([0.1, 0.5, 1.0, 3.0, 9.0], dtype=torch.float64)]
@@ -49,7 +49,7 @@ class Fixed(Denoiser):
 
     def reference(self) -> Reference:
         features = np.zeros((2, 2))
-        return Reference(Identity((2,)), features[0], features, None, lambda n: features, "truth", converged=features)
+        return Reference(Identity((2,)), None, "truth", lambda: Statistics(features[0], features, lambda n: features, features))
 
     def endpoint(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         return x

@@ -11,6 +11,7 @@ from samplerbench.models import Denoiser, Identity, Reference, load_card, make_m
 from samplerbench.models.build_reference import add_moments
 from samplerbench.models.card import MOMENTS, WEIGHTS, CardError, write_card, write_tensors
 from samplerbench.models.moments import card_moments, pack, unpack
+from samplerbench.models.reference import Statistics
 from samplerbench.samplers import NoNoise, karras, make
 
 CARD = load_card("fashion")
@@ -90,7 +91,7 @@ class Bare(Denoiser):
         return x
 
     def reference(self):
-        return Reference(self.extractor, np.zeros(2), np.eye(2), 1, lambda n: np.zeros((n, 2)), "r")
+        return Reference(self.extractor, 1, "r", lambda: Statistics(np.zeros(2), np.eye(2), lambda n: np.zeros((n, 2))))
 
 
 class Elsewhere:

@@ -178,6 +178,12 @@ def test_what_it_draws_per_sample_follows_the_rows(write):
         (GOOD.replace("0.01, 10.0", "10.0, 0.01"), "sigma_min 10.0 and sigma_max 0.01 must satisfy"),
         (GOOD.replace("def __call__", "dtype = 'float32'\n        def call"), "dtype is 'float32'; it must be a torch dtype"),
         (GOOD.replace("def __call__", "passes = 1.5\n\n        def call"), "passes is 1.5; it must be a whole number"),
+        (
+            GOOD.replace("def __call__", "limits = (1, -1)\n\n        def call"),
+            r"limits is \(1, -1\); it must be two numbers, the lower one first",
+        ),
+        (GOOD.replace("def __call__", "limits = 'unit'\n\n        def call"), "limits is 'unit'; it must be two numbers"),
+        (GOOD.replace("def __call__", "limits = (0, float('inf'))\n\n        def call"), r"limits is \(0, inf\)"),
         (GOOD.replace("def __call__", "def call"), "returned Model, which is not callable"),
     ],
 )
@@ -209,9 +215,46 @@ def test_a_wrong_shape_is_named(write):
 def test_wrong_samples_and_moments_are_named(write):
     path = write(GOOD.replace("torch.randn(n, 3", "torch.randn(n, 2").replace("[0.0] * 3", "[0.0] * 2"))
     with pytest.raises(ValueError, match=r"sample\(50000, seed\) has shape \(50000, 2\), not \(50000, 3\)"):
-        make_model(f"{path}:plain").reference()
+        make_model(f"{path}:plain").reference().loaded()
     with pytest.raises(ValueError, match=r"moments\(\) gave shapes \(2,\) and \(3, 3\)"):
-        make_model(f"{path}:exact").reference()
+        make_model(f"{path}:exact").reference().loaded()
+
+
+@pytest.mark.parametrize("name", [name for name in model_names() if not name.startswith("random")])
+def test_the_range_of_a_shipped_model_is_that_of_its_reference(name):
+    model = make_model(name)
+    assert model.limits == model.reference().clamp
+    assert make_model("perturbed", model=name).limits == model.limits
+
+
+def test_the_range_that_a_user_states_clamps_what_is_scored(write):
+    text = GOOD.replace("def __call__", "limits = [-1, 2.5]\n\n        def __call__")
+    model = make_model(f"{write(text)}:exact")
+    assert model.limits == model.reference().clamp == (-1.0, 2.5)
+    assert make_model(f"{write(GOOD)}:exact").limits is None
+
+
+@pytest.mark.parametrize("limits", [(-1.0, 1.0), (2, 1)])
+def test_a_denoiser_of_one_s_own_states_its_range_too(limits, write):
+    text = f"""
+        from samplerbench.models import make_model
+
+        def plain():
+            model = make_model("gaussian")
+            model.limits = {limits}
+            return model
+    """
+    if limits[0] < limits[1]:
+        assert make_model(f"{write(text)}:plain").limits == limits
+    else:
+        with pytest.raises(ValueError, match=r"limits is \(2, 1\)"):
+            make_model(f"{write(text)}:plain")
+
+
+def test_samples_outside_the_range_that_a_user_states_are_refused(write):
+    model = make_model(f"{write(GOOD.replace('def __call__', 'limits = (0, 1)' + chr(10) * 2 + '        def __call__'))}:plain")
+    with pytest.raises(ValueError, match=r"of the values of sample\(9, seed\) are outside limits \(0\.0, 1\.0\)"):
+        model.data(9, 0)
 
 
 def test_another_device_needs_to(write):

@@ -77,11 +77,16 @@ def test_authors_schedules_are_matched_by_name_whatever_their_options(tmp_path):
 
 def test_tuned_rows_are_a_table_of_their_own(tmp_path):
     run, z = make_run(tmp_path / "run"), np.random.default_rng(0).normal(size=20)
-    for schedule in ("a", "b", "tuned(digest='0123abcd')"):
+    for schedule in ("a", "b", "tuned(file='t.json')"):
         add(run, "euler", influence=z, schedule=schedule)
     source = read_source(run.path)
     assert common_schedules(source) == {"gmm-2d": ["a", "b"]}
-    assert [entry.record["schedule"] for entry in at_tuned(source)] == ["tuned(digest='0123abcd')"]
+    assert [entry.record["schedule"] for entry in at_tuned(source)] == ["tuned(file='t.json')"]
+    add(run, "euler", influence=z, schedule="tuned(file='t.json')", steps=20, tuning_digest="at other steps")
+    assert len(at_tuned(read_source(run.path))) == 2
+    add(run, "euler", influence=z, schedule="tuned(file='t.json')", tuning_digest="0123abcd")
+    with pytest.raises(ValueError, match="has euler at several tuned schedules"):
+        at_tuned(read_source(run.path))
     plain = make_run(tmp_path / "plain")
     add(plain, "euler", influence=z)
     with pytest.raises(ValueError, match="plain has no row at a tuned schedule"):
