@@ -19,6 +19,7 @@ from samplerbench.benchmarks.metrics import (
     paired_difference,
     population_estimate,
 )
+from samplerbench.models import make_model
 
 POOL, D, REPLICATES = 20_000, 16, 200
 
@@ -139,6 +140,18 @@ def test_samples_far_out_keep_no_bias(n: int) -> None:
     remaining, noise = trials.excess("value")
     assert noise < 0.02 * trials.excess("raw")[0]
     assert abs(remaining) < 0.05 * trials.excess("raw")[0]
+
+
+def test_features_of_real_images() -> None:
+    """A population that nobody made up: the network's features of 10 000 held-out images, drawn with replacement, 15 samples a feature."""
+    reference = make_model("fashion").reference()
+    assert reference is not None
+    pool = reference.held_out(10_000)
+    trials = fixed_reference(pool, distorted(pool), 15 * pool.shape[1], 100)
+    plug_in, (remaining, noise) = trials.excess("raw")[0], trials.excess("value")
+    assert abs(remaining) < 0.05 * plug_in + 2 * noise < 0.15 * plug_in
+    assert trials.mean_of("se") == pytest.approx(trials.sd_of("value"), rel=0.2)
+    assert np.mean([e.low <= trials.true <= e.high for e in trials.estimates]) >= 0.9
 
 
 def test_skewed_noise_moves_the_interval() -> None:
