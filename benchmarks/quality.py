@@ -18,9 +18,6 @@ from .quality_sets import set_columns
 from .sampling import Arrays
 from .scale import Scale
 
-SIGNIFICANT = 1.96
-"""Standard errors from which the model's error counts as one."""
-
 
 def features_of(shards: Sequence[Arrays], samples: int) -> FloatArray:
     """The features ``(samples, d)`` of shards in order that cover [0, ``samples``)."""
@@ -65,6 +62,8 @@ def _frechet_columns(scale: Scale, shards: Sequence[Arrays], features: FloatArra
         "fd_inf": fd_infinity(scale.fixed, features) if samples // PARTS > d else None,
         "fid_proxy_converged": scale.model_error.value,
         "fid_proxy_converged_se": scale.model_error.se,
+        "fid_proxy_converged_low": scale.model_error.low,
+        "fid_proxy_converged_high": scale.model_error.high,
         "dominated": dominated(population, scale.model_error),
         "clamped": _mean_over_batches(shards, "clamped"),
         "estimator": scale.identity,
@@ -83,7 +82,7 @@ def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bo
     """
     if model_error.flag:
         return None
-    return model_error.value > max(SIGNIFICANT * model_error.se, to_converged.value)
+    return model_error.low > 0 and model_error.value > to_converged.value
 
 
 def _moments(shard: Arrays) -> Moments:

@@ -14,6 +14,7 @@ from .metrics.frechet import FrechetEstimate, FrechetReference, estimate, floor
 from .quality_sets import RealSets
 
 ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
+"""To be raised with every change that moves a value or an error: replicates of another one are not reused."""
 
 
 class Floor(NamedTuple):

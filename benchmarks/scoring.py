@@ -24,7 +24,7 @@ from .truth import converged_features, endpoints, path_endpoints
 
 Truth = Callable[..., Endpoints]
 
-QUALITY_VERSION = 7
+QUALITY_VERSION = 8
 """Raised when a formula behind the quality columns changes, so that finished cells are scored again from their parts."""
 
 

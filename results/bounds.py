@@ -27,6 +27,6 @@ def with_bounds(row: Record, name: str) -> str:
 def plus_minus(row: Record, name: str) -> str:
     """``value ± half of the interval``, or ``value [low, high]`` where that is not symmetric; the value alone where it is not known."""
     value, se = number(row, name), number(row, f"{name}_se")
-    if value is None or se is None:
-        return short(value)
-    return f"{short(value)} ± {short(Z95 * se, 2)}" if bounds(row, name) == ends(value, se) else with_bounds(row, name)
+    if value is None or se is None or bounds(row, name) != ends(value, se):
+        return with_bounds(row, name)
+    return f"{short(value)} ± {short(Z95 * se, 2)}"

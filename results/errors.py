@@ -25,7 +25,8 @@ from .values import number, rows_of, text
 
 COPIED = (
     "model", "curve", "slot", "nfe", "samples", "start", "end", "rmse", "rmse_se", "rmse_median", "flip_fraction", "fd_conv", "fd_conv_se",
-    "fid_proxy", "fid_proxy_converged", "fid_proxy_converged_se", "dominated", "estimator",
+    "fd_conv_low", "fd_conv_high", "fid_proxy", "fid_proxy_converged", "fid_proxy_converged_se", "fid_proxy_converged_low",
+    "fid_proxy_converged_high", "dominated", "estimator",
 )  # fmt: skip
 DERIVED = ("order", "order_low", "order_high", "end_bound", "start_error")
 

@@ -57,6 +57,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("fd_inf", "number", "Fréchet distance extrapolated in 1/N to infinitely many samples"),
     Column("fid_proxy_converged", "number", "fid_proxy of the converged samples themselves: the model's own error"),
     Column("fid_proxy_converged_se", "number", "its standard error"),
+    Column("fid_proxy_converged_low", "number", "lower end of its 95 % interval, which is not symmetric"),
+    Column("fid_proxy_converged_high", "number", "upper end of its 95 % interval"),
     Column("dominated", "flag", "whether a ranking by fid_proxy is dominated by the model's error at this row"),
     Column("kid", "number", "kernel distance (KID) to as many held-out samples, unbiased"),
     Column("kid_se", "number", "its standard error"),

@@ -8,7 +8,6 @@ import numpy as np
 
 from ...results.text import Z95
 from ...results.verdict import Evidence, verdicts
-from ..metrics.expansion import SAMPLES_PER_FEATURE
 from ..metrics.moments import FloatArray
 from .problem import LEVELS
 from .trials import Arrays, Cell
@@ -28,8 +27,7 @@ def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
     called so.
     """
     at = [{name: values[:, i] for name, values in arrays.items()} for i in range(len(LEVELS))]
-    enough = cell.n >= SAMPLES_PER_FEATURE * cell.d
-    who = {"metric": cell.metric, "family": cell.family, "d": cell.d, "n": cell.n, "enough": enough}
+    who = {"metric": cell.metric, "family": cell.family, "d": cell.d, "n": cell.n, "enough": cell.enough}
     return [{**who, "level": level, **_of_level(cell, at[i], i)} for i, level in enumerate(LEVELS)]
 
 

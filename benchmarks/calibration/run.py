@@ -56,7 +56,8 @@ class Calibration:
         """All cells, those of a metric together."""
         every = product(self.families, self.dimensions, self.samples)
         metrics: tuple[Metric, ...] = get_args(Metric)
-        return [Cell(metric, *rest) for metric, rest in product(metrics, every) if metric == "fd" or rest[-1] <= LIMIT]
+        cells = [Cell(metric, *rest) for metric, rest in product(metrics, every)]
+        return [cell for cell in cells if cell.metric == "fd" or (cell.n <= LIMIT and (cell.enough or cell.metric == "kid"))]
 
     def __call__(self) -> list[dict[str, Any]]:
         """Rows of the table; the cheap cells are run first."""

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ..metrics import FrechetEstimate, Moments, estimate, paired_difference, population_estimate
+from ..metrics.expansion import SAMPLES_PER_FEATURE
 from ..metrics.kernel import ESTIMATOR as KERNEL
 from ..metrics.kernel import KernelEstimate, kid, kid_difference
 from ..metrics.moments import FloatArray
@@ -57,6 +58,11 @@ class Cell:
         metric = f"{estimator}; {REFERENCE[self.metric]} reference samples" if self.metric in REFERENCE else estimator
         levels = ", ".join(f"{level:g}" for level in LEVELS)
         return f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}"
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are as many samples a feature as intervals need."""
+        return self.n >= SAMPLES_PER_FEATURE * self.d
 
     @property
     def cost(self) -> int:

@@ -98,17 +98,20 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     first = max(noisy - noise, 0.0)
     se = float(np.sqrt(second + first))
     u, v = _influence(half_x), _influence(half_y)
-    low, high = interval(value, float(np.sqrt(noisy)), Noise(second, *_skewness(x, u, y, v, block)))
-    return KernelEstimate(value, se, low, high, u, v)
+    return KernelEstimate(
+        value, se, *interval(value, float(np.sqrt(noisy)), _noise(second, float(np.sqrt(noisy)), x, u, y, v, block)), u, v
+    )
 
 
-def _skewness(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int) -> tuple[float, float]:
-    """Third moments of the influences and E IF IF h, in the units of :class:`.second_order.Noise`."""
-    n, m = len(x), len(y)
+def _noise(second: float, unit: float, x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int) -> Noise:
+    """Third moments of the influences ``u`` and ``v``, and E IF IF h."""
+    if unit == 0:
+        return Noise(second, 0.0, 0.0)
+    n, m, u, v = len(x), len(y), u / unit, v / unit
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
     (x, u), (y, v) = ((rows[some], weights[some]) for rows, weights, some in ((x, u, _some(n)), (y, v, _some(m))))
     cross = 2 * _pairs(x, u, block) / n**2 + 2 * _pairs(y, v, block) / m**2 - 4 * form(x, u, y, v, block) / (len(u) * len(v)) / (n * m)
-    return third, cross
+    return Noise(second, third, cross / unit, unit)
 
 
 def _some(n: int) -> NDArray[np.int_]:

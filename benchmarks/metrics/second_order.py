@@ -24,9 +24,10 @@ which at ±z is that of a normal moved down by delta: too many intervals end bel
 delta would balance them; but a value may be high by chance, and with it its error and its delta. So the lower end stays and the upper one
 rises until both tails together have what they should,
 
-    Φ(-z - up + delta) + Φ(-z - delta) = 2 Φ(-z) :
+    Φ(-z - rise + delta) + Φ(-z - delta) = 2 Φ(-z) :
 
-about z delta² where delta is small, delta - 0.32 where it is large. ``LIMIT`` is where delta stops, the range of the expansion.
+about z delta² where delta is small, delta - 0.32 where it is large. Where delta is negative the lower end falls by as much, and the upper
+one stays. ``LIMIT`` is where delta stops, the range of the expansion.
 
 **Two sides.** Third moments of independent sides add. The mixed second-order term adds as if the noise of both sides had one shape,
 which it has where their distributions are close: K = (√K_a + √K_b)², and t likewise.
@@ -59,13 +60,15 @@ class Noise(NamedTuple):
 
     Attributes:
         second: K, the variance of second order.
-        third: E IF³ / n².
-        cross: E IF IF h / n².
+        third: E IF³ / n², in units of ``unit``³, and
+        cross: E IF IF h / n², likewise: cubes of distances would leave the range of numbers where the distances do not.
+        unit: a distance, > 0.
     """
 
     second: float
     third: float
     cross: float
+    unit: float = 1.0
 
 
 def noise(influence: FloatArray, centred: FloatArray, z: FloatArray, weights: FloatArray, own: FloatArray) -> Noise:
@@ -79,14 +82,16 @@ def noise(influence: FloatArray, centred: FloatArray, z: FloatArray, weights: Fl
         own: ``(n,)`` q, half of h(x, x).
     """
     n = len(influence)
-    if n < 4:
+    unit = float(influence.std()) / math.sqrt(n)
+    if n < 4 or unit == 0:
         return Noise(0.0, 0.0, 0.0)
+    influence = influence / unit
     mean = np.asarray(influence @ centred) / n
     spread = (z * influence[:, None]).T @ z / n
     with_own = 2 * float(mean @ mean) + float(np.vdot(weights, spread * spread))
-    cross = (n * with_own - 2 * float(np.mean(influence**2 * own))) / (n - 1)  # pairs of different samples
+    cross = (n * with_own - 2 * float(np.mean(influence**2 * own))) / (n - 1) / unit  # pairs of different samples
     some = np.linspace(0, n - 1, min(n, ROWS)).astype(int)
-    return Noise(_square(centred[some], z[some], weights) / (2 * n**2), float(np.mean(influence**3)) / n**2, cross / n**2)
+    return Noise(_square(centred[some], z[some], weights) / (2 * n**2), float(np.mean(influence**3)) / n**2, cross / n**2, unit)
 
 
 def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
@@ -101,15 +106,17 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
 
 
 def together(sides: Sequence[Noise]) -> Noise:
-    """The noise of a distance between independent sides."""
-    second, cross = (
-        sum(math.sqrt(max(part, 0.0)) for part in parts) ** 2 for parts in ([s.second for s in sides], [s.cross for s in sides])
-    )
-    return Noise(second, sum(side.third for side in sides), cross)
+    """The noise of a distance between independent sides. E IF IF h is not negative, but its estimate may be: it counts as 0 then."""
+    unit = max(side.unit for side in sides)
+    third = sum(side.third * (side.unit / unit) ** 3 for side in sides)
+    cross = sum(math.sqrt(max(side.cross * (side.unit / unit) ** 3, 0.0)) for side in sides) ** 2
+    return Noise(sum(math.sqrt(side.second) for side in sides) ** 2, third, cross, unit)
 
 
 def interval(value: float, se: float, noise: Noise, excess: float = 1.0, z: float = Z95) -> tuple[float, float]:
     """The ends of the interval of a squared distance, >= 0; (0, 0) where the value is so far below 0 that no distance explains it.
+
+    A value below 0 is outside of its interval.
 
     Args:
         value: without bias.
@@ -121,11 +128,12 @@ def interval(value: float, se: float, noise: Noise, excess: float = 1.0, z: floa
     beside = (se**2 - 2 * noise.second) / noise.second if noise.second > 0 else 1.0
     sigma = math.sqrt(se**2 - excess * noise.second * min(max(beside, 0.0), 1.0))
     skew = noise.third * (2 * z**2 + 1) / 6 + noise.cross * (z**2 + 1) / 2
-    shift = min(max(skew / sigma**3, 0.0), LIMIT) if sigma > 0 else 0.0
-    return max(value - z * sigma, 0.0), max(value + (z + rise(shift, z)) * sigma, 0.0)
+    shift = min(max(skew * (noise.unit / sigma) ** 3, -LIMIT), LIMIT) if sigma > 0 else 0.0
+    down, up = rise(-shift, z) if shift < 0 else 0.0, rise(shift, z) if shift > 0 else 0.0
+    return max(value - (z + down) * sigma, 0.0), max(value + (z + up) * sigma, 0.0)
 
 
 def rise(shift: float, z: float = Z95) -> float:
-    """How far an upper end at ``z`` rises, in standard errors >= 0, for both tails to hold what they should under a shift >= 0."""
+    """How far an end at ``z`` moves outwards, in standard errors >= 0, for both tails to hold what they should under a shift >= 0."""
     tail = 2 * NORMAL.cdf(-z) - NORMAL.cdf(-z - shift)
     return max(shift - z - NORMAL.inv_cdf(tail), 0.0)

@@ -120,8 +120,8 @@ def test_the_control_variate_is_the_mean_of_the_true_influence():
 def test_one_row_for_each_cell_and_level(run):
     rows = run[1]
     assert sorted((r["metric"], r["n"], r["level"]) for r in rows) == sorted(
-        (m, n, k) for m in ("fd", "fd_conv", "kid") for n in (40, 80) for k in LEVELS
-    )
+        (m, n, k) for m in ("fd", "fd_conv", "kid") for n in (40, 80) for k in LEVELS if (m, n) != ("fd_conv", 40)
+    )  # 40 samples of 4 features are too few
     assert all(r["replicates"] == 12 for r in rows)
     assert all(r["flagged"] != r["enough"] for r in rows if r["metric"] == "fd")
 

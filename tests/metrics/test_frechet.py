@@ -133,7 +133,8 @@ def test_both_sides_of_the_eigenproblem_agree_with_brute_force(n: int, d: int) -
     value, bias, influence, _ = brute_force(ref, x)
     assert e.raw == pytest.approx(value, rel=1e-9)
     assert e.raw == pytest.approx(frechet_distance(ref, Moments.of(x)), rel=1e-9)
-    halves = [value - bias for value, bias, *_ in (brute_force(ref, x[k::2]) for k in (0, 1))] if n >= 4 else [value - bias]
+    order = np.random.default_rng(0).permutation(n)
+    halves = [value - bias for value, bias, *_ in (brute_force(ref, x[order[k::2]]) for k in (0, 1))] if n >= 4 else [value - bias]
     assert e.value == pytest.approx((4 * (value - bias) - np.mean(halves)) / 3, rel=1e-8)
     assert measure(ref, x, Moments.of(x)).bias == pytest.approx(bias, rel=1e-8)
     assert e.raw - e.value == pytest.approx(e.bias, rel=1e-9)
@@ -160,6 +161,30 @@ def test_influence_is_the_derivative_of_the_distance_at_the_other_samples(d: int
     derivatives = np.array([derivative(i) for i in range(len(x))])
     # To the next order. With their own terms, 2 to 3 % of the largest, some would be off by twice the tolerance.
     np.testing.assert_allclose(influence, derivatives - derivatives.mean(), atol=0.012 * np.abs(derivatives).max())
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_classes_that_take_turns_are_like_classes_in_any_order(classes: int) -> None:
+    """Every second sample of two classes in turn is of one class, far from the others."""
+    rng = np.random.default_rng(9)
+    x = 2 * rng.standard_normal((classes, 4))[np.arange(1000) % classes] + rng.standard_normal((1000, 4))
+    ref = FrechetReference.of(Moments.of(x + 0.2))
+    turns, shuffled = estimate(ref, x), estimate(ref, x[rng.permutation(1000)])
+    assert turns.raw == pytest.approx(shuffled.raw, rel=1e-9)
+    assert abs(turns.value - shuffled.value) < shuffled.se
+    assert abs(population_estimate(x, x[::-1] + 0.2).value - shuffled.value) < 3 * shuffled.se
+
+
+@pytest.mark.parametrize("unit", [1e-70, 1e-12, 1e12, 1e40])
+def test_units_do_not_matter(unit: float) -> None:
+    ref, x = reference(0, 4), sample(1, 200, 4)
+    scaled = FrechetReference(unit * ref.mean, unit**2 * ref.cov)
+    for plain, other in (
+        (estimate(ref, x), estimate(scaled, unit * x)),
+        (population_estimate(x, 2 * x), population_estimate(unit * x, 2 * unit * x)),
+    ):
+        numbers = [(e.value, e.se, e.low, e.high) for e in (plain, other)]
+        np.testing.assert_allclose(np.array(numbers[1]) / unit**2, numbers[0], rtol=1e-6)
 
 
 def test_bias_is_that_of_the_jackknife() -> None:

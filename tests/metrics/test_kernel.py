@@ -210,9 +210,14 @@ def test_what_cannot_be_measured_is_refused(x, y, message):
         kid(x, y)
 
 
-def test_the_largest_features_have_a_finite_error():
+def test_the_largest_features_have_finite_numbers():
     x = np.full((6, 2), 1e24) * np.random.default_rng(0).choice([-1, 1], (6, 2))
     assert np.isfinite([kid(x, x[::-1]).value, kid(x, x).se]).all()
+    x, y = draw(0, 100, 4), draw(1, 100, 4, shift=1.0)
+    found = [kid(unit * x, unit * y) for unit in (1e15, 1e17, 1e23)]  # far from 1 the kernel is (x·y / d)³
+    numbers = np.array([(one.value, one.se, one.low, one.high) for one in found]) / np.array([[1e90], [1e102], [1e138]])
+    np.testing.assert_allclose(numbers[1:], np.stack([numbers[0]] * 2), rtol=1e-9)
+    assert 0 < numbers[0, 2] < numbers[0, 0] < numbers[0, 3]
 
 
 def test_runs_of_unequal_size_do_not_pair():

@@ -40,8 +40,8 @@ def test_noise_is_that_of_all_pairs(d: int) -> None:
     square, cross = brute_force(influence, c, z, w)
     found = noise(influence, c, z, w, own)
     assert found.second == pytest.approx(square / (2 * n**2), rel=1e-3)  # eigenvalues of w below 1e-4 of the largest are left out
-    assert found.cross == pytest.approx(cross / n**2, rel=1e-9)
-    assert found.third == pytest.approx(np.mean(influence**3) / n**2, rel=1e-12)
+    assert found.cross * found.unit**3 == pytest.approx(cross / n**2, rel=1e-9)
+    assert found.third * found.unit**3 == pytest.approx(np.mean(influence**3) / n**2, rel=1e-12)
 
 
 def test_too_few_samples_have_no_noise_of_second_order() -> None:
@@ -79,12 +79,15 @@ def test_the_rise_is_small_for_small_shifts() -> None:
     assert rise(3.0) == pytest.approx(3.0 - (1.96 - 1.645), abs=1e-3)
 
 
-def test_skewness_moves_the_upper_end_alone_and_not_for_ever() -> None:
+def test_skewness_moves_one_end_alone_and_not_for_ever() -> None:
     plain, some, more, limit = (interval(10.0, 1.0, Noise(0.0, third, 0.0)) for third in (0.0, 0.3, 0.5, 9.0))
     assert plain[0] == some[0] == limit[0]
     assert plain[1] < some[1] < more[1] < limit[1]
     assert limit[1] == pytest.approx(plain[1] + rise(LIMIT))
-    assert interval(10.0, 1.0, Noise(0.0, -1.0, 0.0)) == plain
+    other = interval(10.0, 1.0, Noise(0.0, -0.5, 0.0))
+    assert other[1] == plain[1]
+    assert plain[0] - other[0] == pytest.approx(more[1] - plain[1])
+    assert interval(10.0, 1.0, Noise(0.0, -9.0, 0.0))[0] == pytest.approx(plain[0] - rise(LIMIT))
     assert interval(10.0, 1.0, Noise(0.0, 0.0, 0.3))[1] > plain[1]
 
 
@@ -92,14 +95,18 @@ def test_skewness_moves_the_upper_end_alone_and_not_for_ever() -> None:
 @given(st.floats(0.1, 9), st.floats(0.1, 3), st.floats(0, 1), st.floats(0, 1), st.floats(0.1, 10))
 def test_units_do_not_matter(value: float, se: float, second: float, third: float, unit: float) -> None:
     ends = interval(value, se, Noise(second, third, third))
-    scaled = interval(unit * value, unit * se, Noise(unit**2 * second, unit**3 * third, unit**3 * third))
-    assert scaled == pytest.approx((unit * ends[0], unit * ends[1]), rel=1e-6, abs=1e-9)
+    by_numbers = interval(unit * value, unit * se, Noise(unit**2 * second, unit**3 * third, unit**3 * third))
+    by_unit = interval(unit * value, unit * se, Noise(unit**2 * second, third, third, unit))
+    for scaled in (by_numbers, by_unit):
+        assert scaled == pytest.approx((unit * ends[0], unit * ends[1]), rel=1e-6, abs=1e-9)
 
 
 def test_two_sides_of_one_shape_have_the_noise_of_one_of_twice_the_covariance() -> None:
     """tr (2 C)² = 4 tr C², and likewise delta' (2 C)² delta; third moments of independent sides add."""
     one = Noise(2.0, 0.5, 0.25)
     assert together([one]) == pytest.approx(one)
-    assert together([one, one]) == pytest.approx((8.0, 1.0, 1.0))
+    assert together([one, one]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
     assert together([one, NONE]) == pytest.approx(one)
+    halved = Noise(2.0, 0.5 * 8, 0.25 * 8, 0.5)  # the same noise in other units
+    assert together([one, halved]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
     assert together([Noise(1.0, 0.0, -1.0), NONE]).cross == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from samplerbench.results.bounds import bounds, with_bounds
+from samplerbench.results.bounds import bounds, plus_minus, with_bounds
 from samplerbench.results.figures.series import point_of
 from samplerbench.results.report.listing import listing_of
 from samplerbench.results.report.metrics import MEASURES
@@ -25,6 +25,10 @@ def test_words_have_both_ends():
     assert with_bounds(OWN, "kid") == "2 [1.5, 4]"
     assert with_bounds({"rmse": 2.0}, "rmse") == "2"
     assert with_bounds({}, "rmse") == "–"
+    assert plus_minus(SYMMETRIC, "rmse") == "2 ± 0.98"
+    assert plus_minus({"memorised": 0.02, "memorised_low": 0.01, "memorised_high": 0.05}, "memorised") == "0.02 [0.01, 0.05]"  # no error
+    assert plus_minus({"rmse": 2.0}, "rmse") == "2"
+    assert plus_minus({}, "rmse") == "–"
 
 
 def test_reports_and_figures_show_the_interval_that_is_not_symmetric():
