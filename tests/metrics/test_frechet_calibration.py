@@ -47,6 +47,11 @@ def lopsided(rng: np.random.Generator, d: int) -> np.ndarray:
     return x
 
 
+def lognormal(rng: np.random.Generator, d: int) -> np.ndarray:
+    """Skewed, all moments finite, and no exponential ones."""
+    return np.exp(0.7 * rng.standard_normal((POOL, d)) @ np.linalg.qr(rng.standard_normal((d, d)))[0])
+
+
 def rectified(rng: np.random.Generator, d: int) -> np.ndarray:
     """Sparse and non-negative, like a network's penultimate features."""
     return np.maximum(normal(rng, d) - 0.3, 0)
@@ -168,6 +173,18 @@ def test_skewed_noise_moves_the_interval() -> None:
     assert trials.coverage > 0.92 > trials.plain_coverage
     below = np.mean([e.high < trials.true for e in trials.estimates])
     assert below < np.mean([e.value + 1.96 * e.se < trials.true for e in trials.estimates]) - 0.015
+
+
+@pytest.mark.parametrize(("population", "least"), [(normal, 0.92), (heavy, 0.9), (heavier, 0.87), (lognormal, 0.85)])
+def test_a_sampler_that_shrinks_everything_is_the_hard_case_on_heavy_tails(population, least: float) -> None:
+    """All its influence lies along the radius, where heavy tails vary most: intervals are short there, and docs/calibration.md says so."""
+    pool = population(np.random.default_rng(0), D)
+    exact = exactly(pool)
+    floor = np.trace(exact.cov) * (D + 1) / (4 * 500)  # of 500 samples, about
+    shrunk = exact.mean + (pool - exact.mean) * (1 - np.sqrt(10 * floor / np.trace(exact.cov)))
+    trials = fixed_reference(shrunk, FrechetReference(exact.mean, exact.cov), 500, 400)
+    assert least <= trials.coverage <= 0.98
+    assert trials.coverage >= trials.plain_coverage - 0.005
 
 
 def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_counts_it_twice() -> None:
