@@ -98,9 +98,9 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     first = max(noisy - noise, 0.0)
     se = float(np.sqrt(second + first))
     u, v = _influence(half_x), _influence(half_y)
-    return KernelEstimate(
-        value, se, *interval(value, float(np.sqrt(noisy)), _noise(second, float(np.sqrt(noisy)), x, u, y, v, block)), u, v
-    )
+    noisy_se = float(np.sqrt(noisy))
+    low, high = interval(value, noisy_se, _noise(second, noisy_se, x, u, y, v, block))
+    return KernelEstimate(value, se, low, high, u, v)
 
 
 def _noise(second: float, unit: float, x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int) -> Noise:
