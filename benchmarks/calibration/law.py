@@ -91,7 +91,3 @@ class Map:
         """The law of the moved features."""
         a = self.scale
         return Law(self(law.mean), law.cov * np.outer(a, a), law.third * np.multiply.outer(np.outer(a, a), a))
-
-    def moments(self, moments: Moments) -> Moments:
-        """Moments of moved samples."""
-        return Moments(moments.n, self(moments.mean), moments.m2 * np.outer(self.scale, self.scale))

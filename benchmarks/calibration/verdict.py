@@ -19,6 +19,8 @@ COVERAGE = (0.92, 0.98)
 SE_RATIO = 1.6
 """Most that the mean standard error may be, in standard deviations of the values."""
 
+NAMES = {"fd": "FD", "fd_conv": "fd_conv", "kid": "KID"}
+
 Row = Mapping[str, Any]
 
 
@@ -57,7 +59,7 @@ def sentences(rows: Sequence[Row]) -> list[str]:
     for metric in dict.fromkeys(row["metric"] for row in rows):
         mine = [row for row in trusted(rows) if row["metric"] == metric]
         if mine:
-            lines += _of_metric(metric.upper(), mine)
+            lines += _of_metric(NAMES[metric], mine)
     outside = [row for row in rows if not row["enough"]]
     if outside:
         low = min(min(row["coverage"], row["difference_coverage"]) for row in outside)

@@ -10,22 +10,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
+from tuners import tuner
 
 from samplerbench.benchmarks import gits
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.sampling import CONVERGED_IDS, latents
-from samplerbench.benchmarks.truth import ODE, solve
 from samplerbench.benchmarks.tuning.file import read_tuned
-from samplerbench.benchmarks.tuning.problem import LOST, MOST, RESOLVED, TEST_IDS, TRAIN_IDS, pose
+from samplerbench.benchmarks.tuning.problem import LOST, MOST, TEST_IDS, TRAIN_IDS, pose
 from samplerbench.benchmarks.tuning.search import OBJECTIVES, Found, built_in, mean_of, search
 from samplerbench.benchmarks.tuning.spacing import LEAST, Spacing
-from samplerbench.benchmarks.tuning.task import Named, Task, tasks_of
-from samplerbench.benchmarks.tuning.tuner import Tuner, carried
+from samplerbench.benchmarks.tuning.task import Task, tasks_of
+from samplerbench.benchmarks.tuning.tuner import carried
 from samplerbench.models import make_model
-from samplerbench.models.exact.cloud import PointCloud
-from samplerbench.models.exact.kde import KernelDensity
-from samplerbench.models.network import NetworkDenoiser
-from samplerbench.samplers import Grid, NoNoise, karras, make
+from samplerbench.samplers import Grid, karras, make
 
 EULER = make("euler")
 
@@ -38,11 +35,6 @@ def gmm():
 @pytest.fixture(scope="module")
 def train(gmm):
     return pose(gmm, TRAIN_IDS, 64, 0)
-
-
-def tuner(file, gmm, **changes):
-    others = {"subject": Named("gmm-2d", gmm), "other": Named("gaussian", make_model("gaussian"))}
-    return Tuner(file, **others | {"latents": 12, "test_latents": 8, "progress": lambda _: None} | changes)
 
 
 # -- latents -----------------------------------------------------------------------------------------------------------------------
@@ -64,19 +56,6 @@ def test_the_latents_that_are_used_are_those_and_no_others(gmm, tmp_path, monkey
     monkeypatch.setattr("samplerbench.benchmarks.tuning.problem.latents", watched)
     tuner(tmp_path / "t.json", gmm)(tasks_of([EULER], gmm, [2], None))
     assert seen == {*range(TRAIN_IDS, TRAIN_IDS + 12), *range(TEST_IDS, TEST_IDS + 8)}
-
-
-def test_the_teacher_of_a_network_solves_the_same_latents(monkeypatch):
-    seen = set()
-
-    def watched(model, ids, seed, dtype):
-        seen.update(ids.tolist())
-        return latents(model, ids, seed, dtype)
-
-    monkeypatch.setattr("samplerbench.benchmarks.truth.latents", watched)
-    model = make_model("digits")
-    pose(model, TRAIN_IDS, 2, 0).distances(EULER, karras(2, model.sigma_min, model.sigma_max))
-    assert seen == {TRAIN_IDS, TRAIN_IDS + 1}
 
 
 # -- grids as numbers --------------------------------------------------------------------------------------------------------------
@@ -174,101 +153,6 @@ def test_on_latents_that_were_not_tuned_on_it_beats_every_schedule(name, budget,
 
 
 # -- problems ----------------------------------------------------------------------------------------------------------------------
-
-
-def test_endpoints_are_those_that_rmse_uses_and_what_they_took_is_counted(gmm):
-    problem = pose(gmm, 0, 5, 3)
-    x, _ = latents(gmm, torch.arange(5), 3, gmm.dtype)
-    assert torch.equal(problem.endpoints, gmm.endpoint(x))
-    assert problem.teacher.evaluations > 5 * 100
-    assert problem.resolution == 0
-    counted = problem.meter.rows
-    problem.distances(EULER, karras(7, gmm.sigma_min, gmm.sigma_max))
-    assert problem.meter.rows - counted == 5 * 7
-
-
-def test_endpoints_in_closed_form_take_no_evaluation_and_those_of_a_cloud_take_as_many_as_it_makes():
-    assert pose(make_model("gaussian"), 0, 4, 0).teacher.evaluations == 0
-    points = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]], dtype=torch.float64)
-    cloud = PointCloud("few", points)
-    for model in (cloud, KernelDensity(cloud, 0.3)):
-        assert pose(model, 0, 4, 0).teacher.evaluations > 4 * 100
-
-
-@pytest.fixture
-def coarse(monkeypatch):
-    """Teachers that begin with 2 and 4 steps, and the steps of all their solutions."""
-    solved = []
-
-    def watched(model, ids, seed, dtype, steps, batch):
-        solved.append(steps)
-        return solve(model, ids, seed, dtype, steps, batch)
-
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.problem.ODE", ODE._replace(first=2))
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.teacher.solve", watched)
-    return solved
-
-
-def digits_tuner(file):
-    return tuner(file, None, subject=Named("digits", make_model("digits")), latents=3, test_latents=2)
-
-
-def test_the_teacher_is_refined_until_it_is_exact_beside_what_was_tuned(coarse, tmp_path):
-    """The tuned error is half of that on the schedule that runs are solved for; and it is the error to the true endpoints."""
-    model, sampler = make_model("digits"), make("dpmpp_2m")
-    (entry,) = digits_tuner(tmp_path / "t.json")([Task(sampler, 5)])
-    for scores in (entry.train, entry.test):
-        assert 0 < scores.resolution <= RESOLVED * scores.tuned.rms
-    ids = torch.arange(TRAIN_IDS, TRAIN_IDS + 3)
-    x = sampler.sample(model.bind(ids, 0), latents(model, ids, 0, model.dtype)[0], Grid(entry.levels), NoNoise())
-    fine = solve(model, ids, 0, model.dtype, 512, 3)
-    assert float((x - fine).double().square().mean().sqrt()) == pytest.approx(entry.train.tuned.rms, rel=2 * RESOLVED)
-    assert max(coarse) > 4
-
-
-def test_the_teacher_and_the_search_are_all_that_is_evaluated_on_the_training_latents(coarse, tmp_path, monkeypatch):
-    """Counted by another counter until the first scores; of the teacher, every coarser solution counts."""
-    rows, until_scores = [0], []
-    plain, scores = NetworkDenoiser.denoise, Tuner._scores
-
-    def counted(self, x, sigma, labels):
-        rows[0] += len(x)
-        return plain(self, x, sigma, labels)
-
-    def watched(self, *args):
-        until_scores.append((rows[0], sum(coarse)))
-        return scores(self, *args)
-
-    monkeypatch.setattr(NetworkDenoiser, "denoise", counted)
-    monkeypatch.setattr(Tuner, "_scores", watched)
-    (entry,) = digits_tuner(tmp_path / "t.json")([Task(make("dpmpp_2m"), 5)])
-    assert (entry.teacher.evaluations + entry.search.evaluations, entry.teacher.evaluations // 3) == until_scores[0]
-
-
-def test_an_entry_does_not_depend_on_those_before_it(coarse, tmp_path):
-    euler, fine = Task(EULER, 2), Task(make("dpmpp_2m"), 5)
-    (alone,) = digits_tuner(tmp_path / "one.json")([euler])
-    both = digits_tuner(tmp_path / "two.json")([fine, euler])
-    assert both[0].train.resolution < alone.train.resolution
-    assert (both[1].levels, both[1].train, both[1].test) == (alone.levels, alone.train, alone.test)
-    assert both[1].teacher.evaluations == both[0].teacher.evaluations > alone.teacher.evaluations
-
-
-def test_a_teacher_is_refined_as_far_as_rounding_and_its_most_steps_go(coarse, monkeypatch):
-    model = make_model("digits")
-    problem, grid = pose(model, 0, 2, 0), karras(4, model.sigma_min, model.sigma_max)
-    assert not problem.settle(EULER, grid) or problem.resolution <= RESOLVED * np.sqrt(np.mean(problem.distances(EULER, grid) ** 2))
-    monkeypatch.setattr(problem, "sample", lambda sampler, grid: problem.endpoints)  # as near as can be
-    assert problem.settle(EULER, grid)
-    assert problem.resolution <= problem.teacher.rounding or problem.steps == ODE.last
-    assert not problem.settle(EULER, grid)
-
-
-def test_endpoints_that_are_not_finite_are_one_sentence(monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.teacher.solve", lambda model, ids, *rest: torch.full((len(ids), 2), np.nan))
-    model = make_model("digits")
-    with pytest.raises(ValueError, match="model digits has no finite endpoints to tune for"):
-        pose(model, 0, 2, 0).distances(EULER, karras(4, model.sigma_min, model.sigma_max))
 
 
 def test_a_sample_that_is_not_finite_is_lost_but_counts(gmm):
