@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..results.files import read_npz, write_npz
 from ..results.store import RunDir
 
 MARGIN = 1e-5
@@ -46,11 +45,11 @@ def doubled(run: RunDir, tag: str, solve: Callable[[int], Tensor], measured: Seq
     """What ``solve(steps)`` gives when doubling the steps once more would not matter; every solution is kept in the run directory."""
 
     def kept(steps: int) -> NDArray:
-        path = run.reference(f"{tag}-{steps}")
-        stored = read_npz(path)
+        name = f"{tag}-{steps}"
+        stored = run.read_reference(name)
         if stored is None:
             stored = {"x": solve(steps).cpu().numpy()}
-            write_npz(path, stored)
+            run.write_reference(name, stored)
         return stored["x"]
 
     return converged(kept, measured, rule, _first_steps(run, tag, rule.first))
@@ -71,8 +70,7 @@ def converged(solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule
 
 def _first_steps(run: RunDir, tag: str, fewest: int) -> int:
     """Where doubling starts: half of the most steps that are stored, so that a reference never becomes coarser than it was."""
-    stored = [int(path.stem.removeprefix(f"{tag}-")) for path in run.reference(tag).parent.glob(f"{tag}-[0-9]*.npz")]
-    return max(fewest, max(stored, default=0) // 2)
+    return max(fewest, max(run.reference_steps(tag), default=0) // 2)
 
 
 def _rms(difference: NDArray) -> float:

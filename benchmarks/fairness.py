@@ -16,7 +16,6 @@ from ..results.compare import Comparison, choose, compared
 from ..results.entries import Entry, Source, measured, read_source
 from ..results.estimates import QUANTITIES, Estimate, Quantity, estimate_of
 from ..results.fairness import Halves, at_schedules, at_tuned, best_schedules, common_schedules
-from ..results.files import read_npz
 from ..results.pairing import against
 from ..results.store import RunDir
 from ..results.values import number, text
@@ -112,7 +111,7 @@ def _cut(samples: NDArray) -> tuple[NDArray, NDArray]:
 def _features(entry: Entry, run: RunDir) -> NDArray:
     """The stored features of a cell, in the order of its samples."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
-    shards = [read_npz(run.shard(cell, *span)) or {} for span in run.shards(cell)]
+    shards = [run.read_shard(cell, *span) or {} for span in run.ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
         raise ValueError(f"cell {cell} has no features stored, so that it cannot be halved; run the suite again, or use --metric rmse")
     return np.concatenate([shard["features"] for shard in shards])[:samples]

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..models import Denoiser
 from ..results.bending import KEY
-from ..results.files import read_npz, write_npz
 from ..results.store import RunDir
 from ..samplers import karras
 from .batch import latents
@@ -46,12 +45,12 @@ def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> N
         ends: converged endpoints of samples 0 … k - 1, of which :data:`MOST` at most are followed again.
     """
     count = min(len(ends), MOST)
-    path = run.reference(f"{tag_of(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}")
-    found = read_npz(path)
+    name = f"{tag_of(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
+    found = run.read_reference(name)
     if found is None:
         ids = torch.arange(count, device=cell.device)
         found = converged(model, ids, cell.seed, getattr(torch, cell.dtype), cell.batch_size, spread(model, ends))
-        write_npz(path, found)
+        run.write_reference(name, found)
     if all(np.isfinite(values).all() for values in found.values()):
         about: dict[str, Any] = run.run()
         run.write_run({**about, KEY: {**(about.get(KEY) or {}), cell.model: summary(found)}})

@@ -12,9 +12,8 @@ from rich.console import Console
 
 from ..models import Denoiser
 from ..results.bending import KEY as CURVATURE
-from ..results.files import read_json, write_json, write_npz
 from ..results.record import Record
-from ..results.store import RunDir
+from ..results.store import QUALITY, RunDir
 from ..results.table import ResultTable, rebuild
 from . import timing
 from .cell import Cell
@@ -30,9 +29,6 @@ from .scoring import Scorer
 from .start_error import start_errors
 from .suite import Suite
 from .timing.table import timing_file, write_timings
-
-SHARD = 512
-"""Samples of a part file, at least: what a kill can cost."""
 
 ADAPTIVE_GUESS = 60
 """Evaluations that an adaptive sampler is expected to take, for forecasts only."""
@@ -100,12 +96,11 @@ class Runner:
 
     def _failed(self, cell: Cell) -> bool:
         """Whether the cell failed as it would be run now; another batch size or version is another chance."""
-        quality = read_json(self.run.part(cell.key, "quality.json"))
+        quality = self.run.read(cell.key, QUALITY)
         return bool(quality) and quality["status"] != "ok" and quality.get("attempt") == _attempt(cell)
 
     def _missing(self, cell: Cell) -> list[tuple[int, int]]:
-        size = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches, so that their composition never depends on interruptions
-        return self.run.missing(cell.key, cell.samples, shard=size)
+        return self.run.missing(cell.key, cell.samples)
 
     def _sample(self, model: Denoiser, cell: Cell, report: Reporter) -> None:
         cost, reference = expected(model, cell), self.references[cell.model]
@@ -120,7 +115,7 @@ class Runner:
             except Exception as error:
                 text = " ".join(str(error).split())[:500]
                 return self._conclude(cell, {"status": "failed", "reason": f"{type(error).__name__}: {text}"})
-            write_npz(self.run.shard(cell.key, start, stop), arrays)
+            self.run.write_shard(cell.key, start, stop, arrays)
         return None
 
     def _endpoints(self, cell: Cell) -> int:
@@ -129,7 +124,7 @@ class Runner:
         return min(cell.samples, entry.reference_samples or self.suite.reference_samples)
 
     def _conclude(self, cell: Cell, record: Record) -> None:
-        write_json(self.run.part(cell.key, "quality.json"), {"samples": cell.samples, "attempt": _attempt(cell), **record})
+        self.run.write(cell.key, QUALITY, {"samples": cell.samples, "attempt": _attempt(cell), **record})
 
     def _score(self, name: str, model: Denoiser, cells: Sequence[Cell]) -> None:
         complete = [cell for cell in cells if not cell.skip and not self._failed(cell) and not self._missing(cell)]
@@ -148,12 +143,12 @@ class Runner:
     def _time_batch(self, title: str, model: Denoiser, cells: Sequence[Cell], size: int, report: Reporter) -> None:
         file = timing_file(size, self.suite.timing)
         stamps = {c.key: self._timing_stamp(c, size) for c in cells}
-        stale = [c for c in cells if not stamps[c.key].items() <= (read_json(self.run.part(c.key, file)) or {}).items()]
+        stale = [c for c in cells if not stamps[c.key].items() <= (self.run.read(c.key, file) or {}).items()]
         if stale:
             timing.time_cells(
                 model, stale, self.suite.timing, self.device, batch_size=size,
                 progress=lambda share, label: report.stage(f"{title} {share:.0%} {label}"),
-                done=lambda key, record: write_json(self.run.part(key, file), {**stamps[key], **record}),
+                done=lambda key, record: self.run.write(key, file, {**stamps[key], **record}),
             )  # fmt: skip
 
     def _timing_stamp(self, cell: Cell, size: int) -> Record:

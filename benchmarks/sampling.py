@@ -23,6 +23,9 @@ Arrays = dict[str, NDArray]
 CONVERGED_IDS = 2**31
 """Sample numbers from here on belong to converged samples: their latents are disjoint from those of every run."""
 
+SHARD = 512
+"""Samples of a whole shard, at least: what a kill can cost. Of features in no more dimensions, shards keep exact moments."""
+
 _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
 
@@ -45,7 +48,7 @@ def sample_shard(
         progress: told the number of samples after each batch.
 
     Returns:
-        ``features`` (n, d), their exact ``moments_*`` in float64 where n >= d, ``endpoint`` (k, *event), ``picture``;
+        ``features`` (n, d), their exact ``moments_*`` in float64 where d <= :data:`SHARD`, ``endpoint`` (k, *event), ``picture``;
         ``sizes``, ``nfe`` and ``clamped`` of the batches, and the largest ``depth``; with labels, ``own_label`` (n,): whether a sample
         lies in its class.
 
@@ -89,7 +92,7 @@ def sample_shard(
         arrays["own_label"] = np.concatenate(own)
     if features:
         rows = np.concatenate(features)
-        exact = rows.shape[1] <= len(rows)  # moments beside the features, unless they would outweigh them
+        exact = rows.shape[1] <= SHARD  # moments beside the features, unless they would outweigh them
         half = exact and bool(np.abs(rows).max() < _FLOAT16_MAX)
         arrays |= {"features": rows.astype(np.float16 if half else np.float32), "clamped": np.array(clamped)}
         if exact:

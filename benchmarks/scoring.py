@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..models import Denoiser, Reference
 from ..models.exact.base import ExactModel
-from ..results.files import read_json, read_npz, write_json, write_npz
 from ..results.record import Record
-from ..results.store import RunDir
+from ..results.store import INFLUENCE, QUALITY, RunDir
 from .cell import Cell
 from .doubling import Endpoints
 from .evolution import evolution
@@ -24,8 +23,23 @@ from .truth import converged_features, endpoints, path_endpoints
 
 Truth = Callable[..., Endpoints]
 
+KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
+"""Item of ``quality.json`` that says which files beside it were written."""
+
 QUALITY_VERSION = 8
 """Raised when a formula behind the quality columns changes, so that finished cells are scored again from their parts."""
+
+
+ASKED = "asked"
+"""Item of ``quality.json`` with all that can be known before scoring of what a score depends on."""
+
+
+class Gone(Exception):  # noqa: N818 - it says what a shard is
+    """A shard that was to be scored is damaged or missing; ``cell`` is the key of its cell."""
+
+    def __init__(self, cell: str) -> None:
+        super().__init__(f"a shard of {cell} is gone")
+        self.cell = cell
 
 
 class Scorer:
@@ -39,24 +53,40 @@ class Scorer:
 
         Where endpoints are known, the curvature of the paths to them goes into ``run.json``.
         """
-        if not cells:
+        if not any(map(self._pending, cells)):
             return
         truths, scale, data = self._truths(cells), self._scale(cells[0]), Data(self.model, cells[0].device)
         for cell in cells:
             own = truths.get(self._truth_of(cell))
             stamp = self._stamp(cell, own, scale)
-            path = self.run.part(cell.key, "quality.json")
-            done = read_json(path) or {}
-            if all(key in done and done[key] == value for key, value in stamp.items()):
+            done = self.run.read(cell.key, QUALITY) or {}
+            if not self._pending(cell) and all(key in done and done[key] == value for key, value in stamp.items()):
                 continue
             try:
-                write_json(path, {**stamp, **self._score(cell, own, scale, data)})
+                record, influences = self._score(cell, own, scale, data)
+                self.run.write_score(cell.key, {**stamp, **record}, influences)
             except (ArithmeticError, ValueError) as error:  # numbers that no formula can take: this row only
-                write_json(path, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
+                self.run.write(cell.key, QUALITY, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
         if endpoints in truths:
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 
-    def _score(self, cell: Cell, truth: Endpoints | None, scale: Scale | None, data: Data) -> Record:
+    def _pending(self, cell: Cell) -> bool:
+        """Whether a cell is not scored as it would be now, as far as can be said without its samples and truths."""
+        done = self.run.read(cell.key, QUALITY) or {}
+        kept = done.get(KEPT) or {}
+        files = {PICTURES: self.run.samples(cell.key), PATHS: self.run.evolution(cell.key), INFLUENCE: self.run.part(cell.key, INFLUENCE)}
+        return done.get(ASKED) != self._asked(cell) or any(kept.get(name) and not path.is_file() for name, path in files.items())
+
+    def _asked(self, cell: Cell) -> Record:
+        return {
+            "samples": cell.samples,
+            "quality_version": QUALITY_VERSION,
+            "endpoints": self.endpoint_count,
+            "converged_samples": self.suite.converged_samples,
+            "reference": self.reference.identity if self.reference else None,
+        }
+
+    def _score(self, cell: Cell, truth: Endpoints | None, scale: Scale | None, data: Data) -> tuple[Record, Arrays]:
         shards = list(self._shards(cell))
         parts: list[tuple[Record, Arrays]] = []
         if scale is not None:
@@ -64,20 +94,22 @@ class Scorer:
         if truth is not None:
             follows_path = cell.sampler.stochastic
             parts.append(strong_columns(truth, shards) if follows_path else endpoint_columns(self.model, truth, shards, cell.device))
-        record: Record = {**count_columns(shards), **label_columns(shards, cell.samples)}
+        written: dict[str, bool] = {}
+        record: Record = {**count_columns(shards), **label_columns(shards, cell.samples), KEPT: written}
         record |= sample_columns(data, known_samples(self.model, self.reference, shards, cell.samples), kept(shards)[: cell.samples])
         for columns, _ in parts:
             record |= columns
         influences = {key: values for _, arrays in parts for key, values in arrays.items()}
-        if influences:
-            write_npz(self.run.part(cell.key, "influence.npz"), influences)
+        written[INFLUENCE] = bool(influences)
         picture = kept(shards, "picture")
         if len(picture):
-            write_npz(self.run.samples(cell.key), pictures(self.model, self.reference, picture, truth.x if truth else None))
+            written[PICTURES] = True
+            self.run.write_samples(cell.key, pictures(self.model, self.reference, picture, truth.x if truth else None))
             path = evolution(self.model, self.reference, cell)
             if path:
-                write_npz(self.run.evolution(cell.key), path)
-        return record
+                written[PATHS] = True
+                self.run.write_evolution(cell.key, path)
+        return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: Scale | None) -> Record:
         """What a score depends on beside the parts."""
@@ -89,6 +121,7 @@ class Scorer:
             "reference_steps": truth.steps if truth else None,
             "reference_count": len(truth.x) if truth else None,
             "estimator": scale.identity if scale else None,
+            ASKED: self._asked(cell),
         }
 
     def _truth_of(self, cell: Cell) -> Truth | None:
@@ -123,10 +156,8 @@ class Scorer:
 
     def _shards(self, cell: Cell) -> Iterable[Arrays]:
         """The shards that cover the cell's samples, in order."""
-        for start, stop in self.run.shards(cell.key):
-            if start < cell.samples:
-                path = self.run.shard(cell.key, start, stop)
-                shard = read_npz(path)
-                if shard is None:
-                    raise ValueError(f"{path} is damaged; delete it and run the same command again")
-                yield shard
+        for start, stop in self.run.ranges(cell.key, cell.samples):
+            shard = self.run.read_shard(cell.key, start, stop)
+            if shard is None:
+                raise Gone(cell.key)
+            yield shard

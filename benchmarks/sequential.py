@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from ..results.entries import read_source
-from ..results.files import read_json, write_json
 from ..results.table import ResultTable
 from .cell import Cell
 from .look import UNDECIDED, Row, cell_of, failed_at, looked_at
@@ -42,7 +41,7 @@ class Sequential:
         question = {**until.model_dump(exclude={"max_samples"}), "first": {key: cell.samples for key, cell in self.first.items()}}
         if runner.suite.real is not None:  # cells are the same whatever real samples they are compared with
             question["against"] = {name: reference.identity for name, reference in runner.references.items() if reference}
-        known = read_json(runner.run.path / FILE) or {}
+        known = runner.run.read_log(FILE)
         empty: dict[str, Any] = {"question": question, "look": 0, "samples": {}, "rows": {}}
         self._log = known if known.get("question") == question else empty
 
@@ -53,7 +52,7 @@ class Sequential:
             samples = self._log["samples"] | {key: self._samples_at(key, look) for key in extended}
             self._run(samples, time=False)
             self._log |= {"look": look, "samples": samples, "rows": self._log["rows"] | self._looked(look, extended)}
-            write_json(self.runner.run.path / FILE, self._log)
+            self.runner.run.write_log(FILE, self._log)
         return self._run(self._log["samples"], time=True)
 
     @property

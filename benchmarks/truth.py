@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ..models import Denoiser
 from ..models.reference import Reference
-from ..results.files import read_npz, write_npz
 from ..results.store import RunDir
 from ..samplers import NoNoise, karras, make
 from ..samplers.brownian_tree import DEPTH, BrownianTree
@@ -66,13 +65,13 @@ def endpoints(
     """
     tag = tag_of(model, seed, dtype, count)
     ids = torch.arange(count, device=device)
-    exact = read_npz(run.reference(f"{tag}-exact"))
+    exact = run.read_reference(f"{tag}-exact")
     if exact is None:
         bound = model.bind(ids, seed)
         x = model.endpoint(latents(model, ids, seed, getattr(torch, dtype))[0], bound.labels)
         if x is not None:
             exact = {"x": x.cpu().numpy()}
-            write_npz(run.reference(f"{tag}-exact"), exact)
+            run.write_reference(f"{tag}-exact", exact)
     if exact is not None:
         return Endpoints(exact["x"], _modes(model, exact["x"], device), 0, 0.0)
     found = doubled(run, tag, lambda steps: solve(model, ids, seed, getattr(torch, dtype), steps, batch), measured, ODE)
@@ -105,12 +104,12 @@ def converged_features(
     """Features ``(m, d)`` of converged samples whose latents no run uses: the card's, or ``count`` that are computed and kept."""
     if reference.converged is not None:
         return reference.converged
-    path = run.reference(f"{tag_of(model, seed, dtype, count, reference.extractor.identity)}-converged")
-    stored = read_npz(path)
+    name = f"{tag_of(model, seed, dtype, count, reference.extractor.identity)}-converged"
+    stored = run.read_reference(name)
     if stored is None:
         x = converged_samples(model, count, seed, getattr(torch, dtype), batch, device)
         stored = {"features": reference.extractor(clamp(x, reference.clamp)[0])}
-        write_npz(path, stored)
+        run.write_reference(name, stored)
     return stored["features"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .files import read_json
+from .entries import run_of
 from .spark import spark
 from .text import Z95, short
 
@@ -43,7 +43,7 @@ def bending_in(homes: Iterable[Path], model: str) -> tuple[str, ...]:
         model: as in the table.
     """
     for home in homes:
-        about = read_json((home if home.is_dir() else home.parent) / "run.json") or {}
+        about = run_of(home)
         if lines := bending((about.get(KEY) or {}).get(model)):
             return lines
     return ()

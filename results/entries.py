@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from .curves import with_curves
 from .estimates import Estimate, Quantity, estimate_of
-from .files import read_json, read_npz
 from .record import Record
-from .store import RunDir
+from .store import TIMING, RunDir
 from .table import load
 from .values import rows_of, text
 
@@ -38,12 +37,12 @@ class Entry:
     @cached_property
     def arrays(self) -> dict[str, NDArray]:
         """The arrays of ``influence.npz``; none if they were not kept."""
-        return (self.folder and read_npz(self.folder / "influence.npz")) or {}
+        return (self.folder and _home(self.folder).influence(self.folder.name)) or {}
 
     @cached_property
     def timing(self) -> dict[str, Any]:
         """``timing.json`` and the conditions of its times; empty if the row was not timed."""
-        timing = (self.folder and read_json(self.folder / "timing.json")) or {}
+        timing = (self.folder and _home(self.folder).read(self.folder.name, TIMING)) or {}
         execution = text(self.record, "execution") or "eager"
         return {**self.conditions, "timing_execution": execution, **timing} if timing else {}
 
@@ -83,7 +82,7 @@ def read_source(path: Path | str) -> Source:
     """
     path = Path(path)
     frame = with_curves(load(path).frame)
-    run = read_json((path if path.is_dir() else path.parent) / "run.json") or {}
+    run = run_of(path)
     device = (run.get("provenance") or {}).get("device") or {}
     conditions = {"timing_device_name": device.get("name")}
     home = RunDir.open(path) if (path / "parts").is_dir() else None
@@ -95,6 +94,16 @@ def read_source(path: Path | str) -> Source:
         else:
             failed.append(row)
     return Source(path.name, run, tuple(entries), tuple(failed))
+
+
+def run_of(path: Path) -> dict[str, Any]:
+    """``run.json`` of a run directory, or the one beside a table that is left of a run; empty if there is none, or it is damaged."""
+    return RunDir(path if path.is_dir() else path.parent).run()
+
+
+def _home(folder: Path) -> RunDir:
+    """The run that a folder of parts belongs to."""
+    return RunDir(folder.parent.parent)
 
 
 def measured(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -18,6 +19,13 @@ from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
+
+UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, AttributeError, MemoryError, zipfile.BadZipFile, zlib.error,
+    RuntimeError,  # the archive says that it is encrypted, or compressed in a way that nobody knows
+    SyntaxError, tokenize.TokenError,  # headers are parsed as Python text
+)  # fmt: skip
+"""What reading a damaged archive can raise."""
 
 PART = ".part"
 """Suffix of a file that is being written."""
@@ -59,15 +67,16 @@ def write_json(path: Path, value: object) -> None:
     Floats keep all their digits. JSON knows no infinity: what is not finite becomes null, and the row's ``status`` says why.
     Numpy scalars and arrays are written as numbers and lists.
     """
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file; None if the file is missing or damaged."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None if the file is missing, damaged, or holds anything else."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
+    return value if isinstance(value, dict) else None
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -81,20 +90,26 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
     """The arrays of an ``.npz`` file, all read and checksummed; None if the file is missing or damaged. Pickles are refused."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # np.load(path) leaks the file if it is damaged
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, AttributeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        with path.open("rb") as file:  # np.load(path) leaks the file if it is damaged
+            return arrays_in(file)
+    except UNREADABLE:
         return None
 
 
-def _plain(value: object) -> object:
-    """``value`` in the types that JSON has."""
+def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    """The arrays of an open ``.npz`` file; one of :data:`UNREADABLE` is raised if it is none, or holds a pickle."""
+    with np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def plain(value: object) -> object:
+    """``value`` in the types that JSON has; what is not finite becomes None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value

@@ -4,48 +4,81 @@
 
     run.json                     {"suite": resolved suite, "provenance": {"command": …, …}}
     parts/CELL/cell.json         identity columns of the row, written when the cell is planned
+    parts/CELL/made.json         what the sampler, the model and the extractor of the cell do (:mod:`.made`)
     parts/CELL/START-STOP.npz    a finished shard: samples START … STOP - 1
     parts/CELL/quality.json      measured quality columns, with ``samples``, ``status`` and ``reason``
     parts/CELL/influence.npz     influence values, for paired comparisons
     parts/CELL/timing.json       timing columns, and the raw times as lists
+    made/DIGEST.json             what a model or an extractor does, by the digest that ``made_by`` names it with
     reference/NAME.npz           converged endpoints and the like
     samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
     samples/CELL-path.npz        the way of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
+    set-aside/CELL.N/            what another sampler, model or extractor made under this name, with the reason in ``why.json``
+    set-aside/damaged/           files that were not what their names say
     table.csv table.parquet report.html   rebuilt from the above at any time
+
+Every file above the last two lines is sealed (:mod:`.sealed`): it names its place and what made it, and its content is checked when it is
+read. One that does not hold is reported (logger ``samplerbench``) and taken for missing. Runs from before there were seals can be read,
+with a warning; a run into such a directory sets their parts aside, since nothing proves what made them.
 """
 
 from __future__ import annotations
 
+import logging
 import re
-import zipfile
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self, TypeVar
 
-from .files import PART, read_json, write_json
+from . import sealed
+from .files import PART, read_json, read_npz, write_json
 from .record import Record
+from .sealed import Arrays, Damaged, Unsealed
+
+log = logging.getLogger("samplerbench")
 
 LOCK = ".lock"
+ASIDE = "set-aside"
 LAYOUT = frozenset(
     {
-        *("run.json", "parts", "reference", "samples", "looks.json"),
+        *("run.json", "parts", "made", "reference", "samples", "looks.json", ASIDE),
         *("table.csv", "table.parquet", "table.md", "table.tex", "timing.csv", "report.html", "figures"),
         LOCK,
     }
 )
 """Names at the top of a run directory."""
 
-_SHARD = re.compile(r"(\d+)-(\d+)\.npz")
+_SHARD = re.compile(r"(\d{1,18})-(\d{1,18})\.npz")
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
+_STRAY = re.compile(rf"\..+\.[0-9a-f]{{12}}{re.escape(PART)}")
+
+Value = TypeVar("Value")
+
+
+class Aside(NamedTuple):
+    """A cell that was set aside: its key, the identity columns of its row, and why."""
+
+    cell: str
+    record: Record
+    why: str
 
 
 @dataclass(frozen=True)
 class RunDir:
-    """A run directory. Make one with :meth:`create` (to write) or :meth:`open` (to read); neither reads more than it is asked for."""
+    """A run directory. Make one with :meth:`create` (to write) or :meth:`open` (to read); neither reads more than it is asked for.
+
+    Attributes:
+        path: the folder.
+        model: digest of the model that reference data are of (:meth:`of_model`); "" where only one is known.
+    """
 
     path: Path
+    model: str = ""
+    _makers: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def create(cls, path: Path | str) -> Self:
@@ -58,12 +91,17 @@ class RunDir:
         if path.exists() and not path.is_dir():
             raise ValueError(f"{path} is a file, not a run directory; choose another folder with --out")
         try:
-            strangers = _strangers(path) if path.exists() else []
-            if strangers:
-                message = f"{path} is not a run directory (it holds {strangers[0]!r}); choose an empty or new folder with --out"
-                raise ValueError(message)
-            (path / "parts").mkdir(parents=True, exist_ok=True)
-            (path / LOCK).touch()
+            stranger = _stranger(path) if path.exists() else ""
+            if stranger:
+                raise ValueError(f"{path} is not a run directory ({stranger}); choose an empty or new folder with --out")
+            for name in ("parts", "made", "reference", "samples", ASIDE):
+                if (path / name).is_symlink():
+                    raise ValueError(
+                        f"{path / name} is a symbolic link, which a run would write through; remove it or choose another --out"
+                    )
+            path.mkdir(parents=True, exist_ok=True)
+            (path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
+            (path / "parts").mkdir(exist_ok=True)
         except OSError as error:
             raise ValueError(f"cannot write to {path} ({error.strerror}); choose another folder with --out") from error
         return cls(path)
@@ -79,6 +117,10 @@ class RunDir:
         if not (path / "parts").is_dir():
             raise ValueError(f"{path} is not a run directory (it has no parts/); give the folder that `samplerbench run` printed")
         return cls(path)
+
+    def of_model(self, digest: str) -> Self:
+        """The same directory with the reference data of one model, which those of no other are taken for."""
+        return replace(self, model=digest)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -97,90 +139,373 @@ class RunDir:
             except BlockingIOError as error:
                 message = f"another samplerbench process is running in {self.path}; wait for it to end or choose another --out"
                 raise ValueError(message) from error
-            for stray in self.path.rglob(f".*{PART}"):
-                stray.unlink(missing_ok=True)
+            for pattern in (".*", "parts/*/.*", "made/.*", "reference/.*", "samples/.*"):
+                for stray in self.path.glob(pattern + PART):
+                    if _STRAY.fullmatch(stray.name):
+                        stray.unlink(missing_ok=True)
             yield
 
     # -- where things are ------------------------------------------------------------------------------------------------------
 
     def part(self, cell: str, name: str) -> Path:
         """Path of a file of one cell, such as ``quality.json``."""
-        return self.path / "parts" / _checked(cell) / _checked(name)
+        return self.path / _part(cell, name)
 
     def shard(self, cell: str, start: int, stop: int) -> Path:
         """Path of the shard with samples ``start`` … ``stop - 1``."""
-        return self.part(cell, f"{start:08d}-{stop:08d}.npz")
+        return self.path / _shard(cell, start, stop)
 
     def samples(self, cell: str) -> Path:
         """Path of a cell's pictures."""
-        return self.path / "samples" / f"{_checked(cell)}.npz"
+        return self.path / _pictures(cell)
 
     def evolution(self, cell: str) -> Path:
         """Path of a cell's trajectories."""
-        return self.path / "samples" / f"{_checked(cell)}-path.npz"
+        return self.path / _evolution(cell)
 
     def reference(self, name: str) -> Path:
         """Path of reference data, without the suffix in ``name``."""
-        return self.path / "reference" / f"{_checked(name)}.npz"
+        return self.path / self._reference(name)
 
-    # -- what is there ---------------------------------------------------------------------------------------------------------
+    # -- reading: None where a file is missing, or not what its name says (which is reported) --------------------------------------
 
-    def run(self) -> dict[str, object]:
+    def run(self) -> dict[str, Any]:
         """``run.json``; empty if it is not there yet."""
-        return read_json(self.path / "run.json") or {}
+        return self._tried("run.json", self._json) or {}
 
-    def write_run(self, run: dict[str, object]) -> None:
+    def read(self, cell: str, name: str) -> dict[str, Any] | None:
+        """A JSON part of a cell."""
+        return self._tried(_part(cell, name), self._json, self.made_by(cell) if name != CELL else None)
+
+    def parsed(self, cell: str, name: str) -> dict[str, Any]:
+        """A JSON part of a cell.
+
+        Raises:
+            FileNotFoundError: there is none.
+            Damaged: it is not what its name says.
+        """
+        return self._json(_part(cell, name), self.made_by(cell) if name != CELL else None)
+
+    def influence(self, cell: str) -> Arrays | None:
+        """The arrays of a cell's ``influence.npz``, which must be the one that was written with its ``quality.json``."""
+        return self._tried(_part(cell, INFLUENCE), self._npz, self.made_by(cell), self._pinned(cell))
+
+    def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
+        """The arrays of a shard."""
+        return self._tried(_shard(cell, start, stop), self._npz, self.made_by(cell))
+
+    def read_samples(self, cell: str) -> Arrays | None:
+        """A cell's pictures."""
+        return self._tried(_pictures(cell), self._npz, self.made_by(cell))
+
+    def read_evolution(self, cell: str) -> Arrays | None:
+        """A cell's trajectories."""
+        return self._tried(_evolution(cell), self._npz, self.made_by(cell))
+
+    def read_reference(self, name: str) -> Arrays | None:
+        """Reference data."""
+        return self._tried(self._reference(name), self._npz)
+
+    def reference_steps(self, tag: str) -> list[int]:
+        """The numbers N for which there are reference data ``TAG-N``, sorted."""
+        stems = (path.name.removesuffix(".npz") for path in self.reference(tag).parent.glob("*.npz"))
+        ends = (stem.removeprefix(f"{Path(self._reference(tag)).stem}-") for stem in stems)
+        return sorted(int(end) for end in ends if end.isdecimal())
+
+    def _reference(self, name: str) -> str:
+        return f"reference/{_checked(f'{self.model}.{name}' if self.model else name)}.npz"
+
+    def made(self) -> dict[str, dict[str, Any]]:
+        """What models and extractors of this run do, by digest: records of fingerprints."""
+        names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
+        read = {name: self._tried(_made(name), self._json) for name in names}
+        return {name: record for name, record in read.items() if record is not None}
+
+    def read_log(self, name: str) -> dict[str, Any]:
+        """A JSON file at the top, such as ``looks.json``; empty if it is not there."""
+        return self._tried(name, self._json) or {}
+
+    def made_by(self, cell: str) -> str:
+        """The digest of what made a cell; "" where its ``cell.json`` does not say."""
+        if cell not in self._makers:
+            try:
+                self._makers[cell] = str(self._json(_part(cell, CELL)).get("made_by") or "")
+            except (FileNotFoundError, Damaged):
+                self._makers[cell] = ""
+        return self._makers[cell]
+
+    @cached_property
+    def old(self) -> bool:
+        """Whether the run was made before there were seals: its files can be read, but nothing proves what they are."""
+        known = read_json(self.path / "run.json")
+        return known is not None and "suite" in known and sealed.KEY not in known
+
+    def _json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
+        try:
+            return sealed.read_json(self.path / place, place, made_by)
+        except Unsealed:
+            if self.old:
+                return read_json(self.path / place) or {}
+            raise
+
+    def _pinned(self, cell: str) -> str | None:
+        """The digest of the influence values that belong to the quality columns; None where there are none."""
+        try:
+            pin = self.parsed(cell, QUALITY).get(PIN)
+        except (FileNotFoundError, Damaged):
+            return None
+        return str(pin.get("sha256")) if isinstance(pin, dict) else None
+
+    def _npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
+        try:
+            return sealed.read_npz(self.path / place, place, made_by, sha256)
+        except Unsealed:
+            if not self.old:
+                raise
+        arrays = read_npz(self.path / place)
+        if arrays is None:
+            raise Damaged("its arrays cannot be read")
+        return arrays
+
+    def _tried(self, place: str, read: Callable[..., Value], *expected: str | None) -> Value | None:
+        try:
+            return read(place, *expected)
+        except FileNotFoundError:
+            return None
+        except Damaged as fault:
+            log.warning(
+                "%s is damaged: %s. It is left out; running the suite into this folder again makes it anew.", self.path / place, fault
+            )
+            return None
+
+    # -- writing ---------------------------------------------------------------------------------------------------------------
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
-        write_json(self.path / "run.json", run)
+        self._write("run.json", run)
+        self.__dict__.pop("old", None)
 
-    def cells(self) -> list[str]:
-        """Keys of the planned cells, sorted."""
-        return sorted(path.parent.name for path in (self.path / "parts").glob("*/cell.json"))
+    def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON part of a planned cell."""
+        self._write(_part(cell, name), value, self.made_by(cell))
+
+    def write_score(self, cell: str, quality: Mapping[str, Any], influence: Arrays) -> None:
+        """Write the quality columns of a planned cell with the influence values behind them."""
+        pinned = {}
+        if influence:
+            place = _part(cell, INFLUENCE)
+            pinned = {PIN: {"sha256": sealed.write_npz(self._inside(place), influence, place, self.made_by(cell))}}
+        self.write(cell, QUALITY, {**quality, **pinned})
+
+    def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
+        """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
+        self._write_npz(_shard(cell, start, stop), arrays, self.made_by(cell))
+
+    def write_samples(self, cell: str, arrays: Arrays) -> None:
+        """Write a cell's pictures."""
+        self._write_npz(_pictures(cell), arrays, self.made_by(cell))
+
+    def write_evolution(self, cell: str, arrays: Arrays) -> None:
+        """Write a cell's trajectories."""
+        self._write_npz(_evolution(cell), arrays, self.made_by(cell))
+
+    def write_reference(self, name: str, arrays: Arrays) -> None:
+        """Write reference data."""
+        self._write_npz(self._reference(name), arrays)
+
+    def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
+        """Write what a model or an extractor does."""
+        self._write(_made(digest), record)
+
+    def write_log(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON file at the top, such as ``looks.json``."""
+        self._write(name, value)
 
     def plan(self, cell: str, record: Record) -> None:
         """Say that a cell belongs to this run, with the identity columns of its row. A cell already planned alike is left alone."""
-        path = self.part(cell, "cell.json")
-        if read_json(path) != record:
-            write_json(path, record)
+        place, made_by = _part(cell, CELL), str(record.get("made_by") or "")
+        try:
+            if self._json(place) == record:
+                return
+        except (FileNotFoundError, Damaged):
+            pass
+        self._write(place, record, made_by)
+        self._makers[cell] = made_by
 
-    def shards(self, cell: str) -> list[tuple[int, int]]:
-        """Ranges ``(start, stop)`` of a cell's whole shards, sorted. A truncated file is no shard."""
-        matches = ((path, _SHARD.fullmatch(path.name)) for path in self.part(cell, "cell.json").parent.glob("*-*.npz"))
-        return sorted((int(match[1]), int(match[2])) for path, match in matches if match and zipfile.is_zipfile(path))
+    def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
+        sealed.write_json(self._inside(place), value, place, made_by)
 
-    def missing(self, cell: str, samples: int, *, shard: int | None = None) -> list[tuple[int, int]]:
-        """Ranges ``(start, stop)`` of [0, ``samples``) that no shard holds, in order.
+    def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> None:
+        sealed.write_npz(self._inside(place), arrays, place, made_by)
+
+    def _inside(self, place: str) -> Path:
+        """The path of a place, in a folder that is none of somebody else's.
+
+        Raises:
+            ValueError: a folder on the way is a symbolic link.
+        """
+        path = self.path / place
+        for parent in path.parents[: len(Path(place).parts) - 1]:
+            _refuse_link(parent)
+        return path
+
+    # -- what is there ---------------------------------------------------------------------------------------------------------
+
+    def cells(self) -> list[str]:
+        """Keys of the planned cells, sorted."""
+        return sorted(path.parent.name for path in (self.path / "parts").glob(f"*/{CELL}"))
+
+    def ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
+        """The shards ``(start, stop)`` that [0, ``samples``) consists of: all of one size but the last.
+
+        They do not depend on how the cell came to have its samples: extended in steps or at once, the same batches are summed in the same
+        order. A shard that an earlier number of samples cut short is kept, and used again when that number is asked for again.
+        """
+        size = self.shard_size(cell)
+        if not size:  # of a run from before
+            return self._listed(cell)
+        return [(start, min(start + size, samples)) for start in range(0, samples, size)]
+
+    def missing(self, cell: str, samples: int) -> list[tuple[int, int]]:
+        """Those of :meth:`ranges` that no file claims to hold, in order; whether one does hold it is found when it is read."""
+        return [(start, stop) for start, stop in self.ranges(cell, samples) if not self.shard(cell, start, stop).is_file()]
+
+    def _listed(self, cell: str) -> list[tuple[int, int]]:
+        matches = (_SHARD.fullmatch(path.name) for path in self.part(cell, CELL).parent.glob("*-*.npz"))
+        return sorted((int(match[1]), int(match[2])) for match in matches if match)
+
+    def shard_size(self, cell: str) -> int:
+        """Samples of a whole shard of a cell, which stays what it was when the cell was planned first; 0 where nothing says it."""
+        size = (self.read(cell, MADE) or {}).get("shard")
+        return size if isinstance(size, int) and size > 0 else 0
+
+    # -- setting aside ---------------------------------------------------------------------------------------------------------
+
+    def mend(self, cell: str, *, shards: bool) -> None:
+        """Set aside the files of a cell that are not what their names say, so that they are made again; say which.
 
         Args:
             cell: its key.
-            samples: number of samples asked for.
-            shard: cut the ranges at multiples of this. Shards made that way have the same borders whether or not the run was
-                interrupted, and so the same batches.
+            shards: whether to read its shards too, which can be large.
         """
-        gaps: list[tuple[int, int]] = []
-        covered = 0
-        for start, stop in [*self.shards(cell), (samples, samples)]:
-            if start > covered:
-                gaps.append((covered, min(start, samples)))
-            covered = max(covered, stop)
-            if covered >= samples:
-                break
-        return [piece for gap in gaps for piece in _cut(gap, shard)]
+        readers: dict[str, Callable[..., object]] = {}
+        for path in sorted(self.part(cell, CELL).parent.glob("[!.]*")):
+            if path.name != CELL and (shards or not _SHARD.fullmatch(path.name)):
+                readers[_part(cell, path.name)] = self._npz if path.suffix == ".npz" else self._json
+        readers |= dict.fromkeys((_pictures(cell), _evolution(cell)), self._npz)
+        for place, read in readers.items():
+            pin = (self._pinned(cell),) if place.endswith(INFLUENCE) else ()
+            self._mended(place, read, self.made_by(cell), *pin)
+
+    def mend_references(self, prefix: str = "") -> None:
+        """The same for reference data whose names begin with ``prefix``."""
+        for path in sorted((self.path / "reference").glob(f"{prefix}*.npz")):
+            self._mended(f"reference/{path.name}", self._npz)
+
+    def _mended(self, place: str, read: Callable[..., object], *expected: str | None) -> None:
+        try:
+            read(place, *expected)
+        except FileNotFoundError:
+            pass
+        except Damaged as fault:
+            self._move(self.path / place, self.path / ASIDE / "damaged" / place.replace("/", "."))
+            log.warning("%s was damaged: %s. It is set aside, and made again.", self.path / place, fault)
+
+    def set_aside(self, cell: str, why: str) -> None:
+        """Move everything that belongs to a cell out of the way, and keep it with the reason."""
+        for path in (self.samples(cell), self.evolution(cell)):
+            if path.exists():
+                self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
+        write_json(self.part(cell, WHY), {"why": why})
+        self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
+        self._makers.pop(cell, None)
+
+    def made_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
+        """Folders of a cell that were set aside, the latest first, each with its ``made.json``."""
+        folders = sorted((self.path / ASIDE).glob(f"{_checked(cell)}.*"), key=lambda path: (len(path.name), path.name), reverse=True)
+        found = []
+        for folder in folders:
+            try:
+                found.append((folder.name, sealed.read_json(folder / MADE, _part(cell, MADE))))
+            except (FileNotFoundError, Damaged):
+                continue
+        return found
+
+    def restore(self, cell: str, folder: str) -> None:
+        """Bring back a cell that was set aside, from one of :meth:`made_aside`; there must be no such cell now."""
+        home = self.part(cell, CELL).parent
+        shutil.move(self.path / ASIDE / folder, home)
+        (home / WHY).unlink(missing_ok=True)
+        for path in (self.samples(cell), self.evolution(cell)):
+            kept = home / f"kept-{path.name}"
+            if kept.exists():
+                path.parent.mkdir(exist_ok=True)
+                kept.replace(path)
+        self._makers.pop(cell, None)
+
+    def aside(self) -> list[Aside]:
+        """What was set aside, sorted by name."""
+        found = []
+        for path in sorted((self.path / ASIDE).glob(f"*/{WHY}")):
+            cell, record = path.parent.name.rpartition(".")[0], read_json(path.parent / CELL) or {}
+            record.pop(sealed.KEY, None)
+            found.append(Aside(cell, record, str((read_json(path) or {}).get("why") or "")))
+        return found
+
+    def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
+        """Move a file or a folder, to a name with the next free number unless ``free`` is off."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))
+        place = next(path for path in numbered if not path.exists()) if free else target
+        shutil.move(source, place)
 
 
-def _cut(gap: tuple[int, int], shard: int | None) -> Iterator[tuple[int, int]]:
-    start, stop = gap
-    while shard and start // shard < (stop - 1) // shard:
-        end = (start // shard + 1) * shard
-        yield start, end
-        start = end
-    yield start, stop
+def pictures_at(path: Path) -> Arrays | None:
+    """The pictures or trajectories at a path that :meth:`RunDir.samples` or :meth:`RunDir.evolution` gave; None if there are none."""
+    run, cell = RunDir(path.parent.parent), path.stem
+    return run.read_evolution(cell.removesuffix("-path")) if cell.endswith("-path") else run.read_samples(cell)
 
 
-def _strangers(path: Path) -> list[str]:
-    """Names in a folder that make it something else than a run directory."""
-    names = {entry.name for entry in path.iterdir()}
-    return [] if "run.json" in names else sorted(name for name in names - LAYOUT if not name.endswith(PART))
+CELL, MADE, QUALITY, TIMING, INFLUENCE, WHY = "cell.json", "made.json", "quality.json", "timing.json", "influence.npz", "why.json"
+PIN = "influence"
+"""Item of ``quality.json`` with the digest of the influence values behind it."""
+
+
+def _part(cell: str, name: str) -> str:
+    return f"parts/{_checked(cell)}/{_checked(name)}"
+
+
+def _shard(cell: str, start: int, stop: int) -> str:
+    return _part(cell, f"{start:08d}-{stop:08d}.npz")
+
+
+def _pictures(cell: str) -> str:
+    return f"samples/{_checked(cell)}.npz"
+
+
+def _evolution(cell: str) -> str:
+    return f"samples/{_checked(cell)}-path.npz"
+
+
+def _made(digest: str) -> str:
+    return f"made/{_checked(digest)}.json"
+
+
+def _refuse_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise ValueError(f"{folder} is a symbolic link, and a run would write through it; remove it or choose another folder with --out")
+
+
+def _stranger(path: Path) -> str:
+    """What makes a folder something else than a run directory, in words; "" if it is one, or empty."""
+    names = {entry.name for entry in path.iterdir() if not _STRAY.fullmatch(entry.name)}
+    if "run.json" in names:
+        known = read_json(path / "run.json")
+        ours = {LOCK, "parts"} <= names if known is None else sealed.KEY in known or {"suite", "provenance"} <= known.keys()
+        return "" if ours else "its run.json is another program's"
+    made = names == {LOCK} or {LOCK, "parts"} <= names  # killed before run.json was there, or it is gone
+    strangers = sorted(names - LAYOUT if made else names)
+    return f"it holds {strangers[0]!r}" if strangers else ""
 
 
 def _checked(name: str) -> str:

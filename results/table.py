@@ -12,11 +12,12 @@ import pandas as pd
 
 from .curves import with_curves
 from .dtypes import column, parsed
-from .files import read_json, write_bytes, write_text
+from .files import write_bytes, write_text
 from .latex import latex
 from .pareto import pareto
 from .record import COLUMNS, NAMES, Record
-from .store import RunDir
+from .sealed import Damaged
+from .store import CELL, QUALITY, TIMING, RunDir, log
 from .text import csv_field, markdown_table
 from .values import empty
 
@@ -203,12 +204,26 @@ def _frame(path: Path) -> pd.DataFrame:
     if path.is_file() and path.suffix == ".parquet":
         return ResultTable.from_parquet(path).frame
     run = RunDir.open(path)
-    return ResultTable.of(_row(run, cell) for cell in run.cells()).frame
+    if run.old and any((run.path / "parts").iterdir()):
+        log.warning("%s was made before parts of a run were sealed: nothing proves what made its rows.", path)
+    return ResultTable.of(row for cell in run.cells() if (row := _row(run, cell)) is not None).frame
 
 
-def _row(run: RunDir, cell: str) -> Record:
-    """A cell's row. Measured columns win over planned ones: an extended cell keeps its old numbers until the new ones are there."""
-    planned, quality, timing = (read_json(run.part(cell, name)) or {} for name in ("cell.json", "quality.json", "timing.json"))
+def _row(run: RunDir, cell: str) -> Record | None:
+    """A cell's row; None where its identity is not there.
+
+    Measured columns win over planned ones: an extended cell keeps its old numbers until the new ones are there.
+    """
+    planned = run.read(cell, CELL)
+    if planned is None:
+        return None
+    try:
+        quality = run.parsed(cell, QUALITY)
+    except FileNotFoundError:
+        quality = {}
+    except Damaged as fault:
+        quality = {"status": "damaged", "reason": f"quality.json: {fault}; run the suite into this folder again"}
+    timing = run.read(cell, TIMING) or {}
     row: Record = {name: value for part in (timing, planned, quality) for name, value in part.items() if not isinstance(value, list | dict)}
     row.setdefault("fd_conv_flag", row.get("fid_flag"))  # as in `typed`, where only some of the cells are scored anew
     return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}

@@ -49,7 +49,7 @@ def show(
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
     from ...results.bending import KEY
-    from ...results.files import read_json
+    from ...results.entries import run_of
     from ...results.marks import verdicts_of
     from ...results.table import load
 
@@ -58,7 +58,7 @@ def show(
         if to_floor:
             print_headline(table)
         if errors:
-            about = read_json(folder / "run.json") or {}
+            about = run_of(folder)
             print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
         return
     chosen = metric or usual_metric(table)

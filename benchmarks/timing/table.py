@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from ...results.files import read_json, write_text
+from ...results.files import write_text
 from ...results.record import Record
+from ...results.store import CELL as IDENTITY
 from ...results.store import RunDir
 from ..suite import Timing
 
@@ -45,5 +46,5 @@ def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
 
 
 def _row(run: RunDir, cell: str, file: str) -> Record:
-    times = read_json(run.part(cell, file))
-    return {**(read_json(run.part(cell, "cell.json")) or {}), **times} if times else {}
+    times = run.read(cell, file)
+    return {**(run.read(cell, IDENTITY) or {}), **times} if times else {}

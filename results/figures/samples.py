@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..curves import problems
-from ..files import read_npz
 from ..palette import style
 from ..record import Record
 from ..report.pictures import Box, common_box
@@ -53,7 +52,7 @@ def samples(run: Path | str, rows: pd.DataFrame | None = None, *, width: Width =
 def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
     """What was kept of each curve and budget."""
     placed = [(text(row, "curve"), slot, row) for row in rows_of(rows) if (slot := number(row, "slot")) is not None]
-    read = [(curve, int(slot), row, read_npz(run.samples(text(row, "cell")))) for curve, slot, row in placed]
+    read = [(curve, int(slot), row, run.read_samples(text(row, "cell"))) for curve, slot, row in placed]
     return {(curve, slot): (row, arrays) for curve, slot, row, arrays in read if arrays and ("images" in arrays or "points" in arrays)}
 
 

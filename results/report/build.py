@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..curves import problems, with_curves
-from ..files import read_json, write_text
+from ..entries import run_of
+from ..files import write_text
 from ..palette import FAMILIES
 from ..store import RunDir
 from ..table import ResultTable, load, run_names
@@ -73,7 +74,7 @@ def render(table: ResultTable, sources: Sequence[Path], csv: str) -> str:
     grids = grids_of([(title, rows, _files(rows, homes, RunDir.samples)) for title, rows in parts])
     strips = evolutions_of([(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts])
     found = [problem_of(title, rows, look, grid, strip, homes) for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)]
-    records = [read_json((path if path.is_dir() else path.parent) / "run.json") or {} for path in sources]
+    records = [run_of(path) for path in sources]
     runs = [provenance_of(name, record) for name, record in zip(run_names(sources), records, strict=True)]
     return (
         _environment()

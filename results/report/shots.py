@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..files import read_npz
 from ..record import Record
+from ..store import pictures_at
 from ..values import rows_of
 from .pictures import common_box, mosaic, scatter
 from .png import data_uri
@@ -38,7 +38,7 @@ class Shots:
     def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> Shots:
         """The pictures of the rows, which have ``curve`` and ``slot``, at the paths in ``files``, by index."""
         placed = {index: row for index, row in zip(rows.index, rows_of(rows), strict=True) if row["slot"] is not None}
-        read = {index: read_npz(files[index]) for index in placed if index in files}
+        read = {index: pictures_at(files[index]) for index in placed if index in files}
         return cls(
             title, placed, {index: found for index, found in read.items() if found and len(found.get("images", found.get("points", ())))}
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..files import read_npz
+from ..store import pictures_at
 from ..text import short
 from ..values import number, rows_of, text
 from .pictures import Box, common_box, opaque, scatter, sheet
@@ -82,7 +82,7 @@ def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> Paths | 
     if not slots:
         return None
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
-    read = {text(row, "curve"): read_npz(path) for path, row in there if row["slot"] == budget}
+    read = {text(row, "curve"): pictures_at(path) for path, row in there if row["slot"] == budget}
     kept = {curve: arrays for curve, arrays in read.items() if arrays is not None and {"sigma", "x", "d", "end"} <= arrays.keys()}
     return Paths(title, budget, kept) if kept else None
 

@@ -10,9 +10,8 @@ from statistics import median
 
 import pandas as pd
 
-from ..files import read_json
 from ..record import Record
-from ..store import RunDir
+from ..store import TIMING, RunDir
 from ..values import number, rows_of, text
 
 REACH = 0.25
@@ -100,7 +99,7 @@ def _raw(row: Record, homes: Mapping[str, Path]) -> list[float]:
     home = homes.get(text(row, "run"))
     if home is None or not (home / "parts").is_dir() or not row.get("cell"):
         return []
-    return (read_json(RunDir(home).part(text(row, "cell"), "timing.json")) or {}).get("raw_total_ms") or []
+    return (RunDir(home).read(text(row, "cell"), TIMING) or {}).get("raw_total_ms") or []
 
 
 def _timed(row: Record, longest: float, raw: list[float]) -> Timed:

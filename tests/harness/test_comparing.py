@@ -113,7 +113,7 @@ def test_equal_samplers_of_one_author_have_equal_schedules():
 def test_halves_are_those_of_the_stored_features_and_disjoint(tmp_path):
     run, x = RunDir.create(tmp_path / "run"), np.random.default_rng(0).normal(size=(60, 2))
     for start, stop in ((0, 40), (40, 70)):
-        write_npz(run.shard("cell", start, stop), {"features": np.concatenate([x, 1e3 * x])[start:stop]})
+        run.write_shard("cell", start, stop, {"features": np.concatenate([x, 1e3 * x])[start:stop]})
     reference = FrechetReference(np.zeros(2), np.eye(2))
     entry = Entry({"model": "m", "cell": "cell", "samples": 60})
     first, second, flag = fairness.frechet_halves(entry, run, {"m": reference})

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from samplerbench.results.files import write_json, write_npz
 from samplerbench.results.store import RunDir
 
 ROW = {
@@ -36,9 +35,8 @@ def add(run: RunDir, sampler="heun", *, influence=None, times=None, timing=None,
         measured["fid_proxy_se"] = float(influence.std(ddof=1)) / len(influence) ** 0.5
         measured["samples"] = len(influence)
         arrays["influence"] = influence - influence.mean()
-    write_json(run.part(cell, "quality.json"), measured)
-    write_npz(run.part(cell, "influence.npz"), arrays)
+    run.write_score(cell, measured, arrays)
     if times is not None:
         stamp = {"timing_device": "cpu", "timing_threads": 1, "timing_batch_size": 32, **(timing or {})}
-        write_json(run.part(cell, "timing.json"), {**stamp, "raw_total_ms": list(times), "ms_per_sample": float(np.median(times)) / 32})
+        run.write(cell, "timing.json", {**stamp, "raw_total_ms": list(times), "ms_per_sample": float(np.median(times)) / 32})
     return cell

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from samplerbench.results.files import write_json, write_npz
 from samplerbench.results.store import RunDir
 
 HOSTILE_SAMPLER = "</script><img src=x onerror=alert(1)>"
@@ -27,9 +26,9 @@ def synthetic_run(path: Path, *, models=MODELS, orders=ORDERS, budgets=BUDGETS, 
                 cell = f"m{m}-s{s}-{budget}"
                 _plan(run, cell, model=model, sampler=sampler, budget=budget, samples=samples)
                 if (m, s, budget) == (2, 2, 5):
-                    write_json(run.part(cell, "quality.json"), {"status": "failed", "reason": f"ValueError: {HOSTILE_SAMPLER} | `x`"})
+                    run.write(cell, "quality.json", {"status": "failed", "reason": f"ValueError: {HOSTILE_SAMPLER} | `x`"})
                 elif (m, s, budget) == (0, 3, 5):
-                    write_json(run.part(cell, "quality.json"), {"status": "diverged", "reason": "3 of 1000 samples are not finite"})
+                    run.write(cell, "quality.json", {"status": "diverged", "reason": "3 of 1000 samples are not finite"})
                 elif (m, s, budget) != (2, 3, 40):
                     _measure(run, cell, rng, budget=budget, order=order, samples=samples, heun=sampler == "heun")
                     _picture(run, cell, rng, model=model, blur=1 / budget ** max(order, 0.5))
@@ -43,11 +42,12 @@ def synthetic_run(path: Path, *, models=MODELS, orders=ORDERS, budgets=BUDGETS, 
 def _plan(run: RunDir, cell: str, *, budget: int | None = None, **identity: object) -> None:
     fixed = {"suite": "quick", "schedule": "karras", "start": "noise", "end": "zero", "sigma_max": 80.0, "sigma_min": 0.002, "seed": 0}
     run.plan(cell, {**fixed, "steps": budget, "budget": budget, **identity})
+    run.write(cell, "made.json", {"shard": SHARD})
 
 
 def _measure(run: RunDir, cell: str, rng, *, budget: float, order: float, samples: int, heun: bool = False) -> None:
-    for start, stop in run.missing(cell, samples, shard=SHARD):
-        write_npz(run.shard(cell, start, stop), {"features": np.zeros((stop - start, 2), np.float16)})
+    for start, stop in run.missing(cell, samples):
+        run.write_shard(cell, start, stop, {"features": np.zeros((stop - start, 2), np.float16)})
     nfe = budget if not heun or budget == 1 else 2 * (budget // 2) - 1
     bias, error = 0.3, 200.0 * max(nfe, 1.0) ** -order if nfe > 1 else 200.0
     fid = error + 0.4 + rng.normal() * 0.05
@@ -78,18 +78,18 @@ def _measure(run: RunDir, cell: str, rng, *, budget: float, order: float, sample
     if quality["fd_conv"] < 0.3:
         quality["fd_conv"] -= 0.3
     ms, overhead = 1.1 * nfe, 0.02 + 0.3 / nfe
-    write_json(run.part(cell, "quality.json"), quality)
+    influence = {"fid_proxy": rng.normal(size=samples).astype(np.float32)}
+    run.write_score(cell, quality, influence)
     timing = {"ms_per_sample": ms * (1 + overhead), "ms_iqr": ms / 50, "model_ms_per_sample": ms, "overhead": overhead}
-    write_json(run.part(cell, "timing.json"), {**timing, "timing_converged": nfe > 5, "raw_ms": [ms, ms * 1.01]})
-    write_npz(run.part(cell, "influence.npz"), {"fid_proxy": rng.normal(size=samples).astype(np.float32)})
-
+    run.write(cell, "timing.json", {**timing, "timing_converged": nfe > 5, "raw_ms": [ms, ms * 1.01]})
+    
 
 def _picture(run: RunDir, cell: str, rng, *, model: str, blur: float) -> None:
     if model == "gmm-2d":
         ids = np.random.default_rng(1)
         modes = ids.integers(0, 3, 400)
         points = np.array([[-2.0, 0], [1, 1.5], [1.5, -1]])[modes] * (1 - blur) + ids.normal(size=(400, 2)) * 0.25 * (1 - 0.6 * blur)
-        write_npz(run.samples(cell), {"points": points.astype(np.float32), "converged": points[:256].astype(np.float32) * 1.1})
+        run.write_samples(cell, {"points": points.astype(np.float32), "converged": points[:256].astype(np.float32) * 1.1})
         _path(run, cell, points[:64].astype(np.float32))
         return
     ids = np.random.default_rng(2)
@@ -100,7 +100,7 @@ def _picture(run: RunDir, cell: str, rng, *, model: str, blur: float) -> None:
     sharp = shape * texture
     images = 255 * np.clip(sharp * (1 - blur) + blur * sharp.mean(0) + rng.normal(size=sharp.shape) * 0.02, 0, 1)
     whole = (255 * sharp).round().astype(np.uint8)[:, None]
-    write_npz(run.samples(cell), {"images": images.round().astype(np.uint8)[:, None], "converged": whole})
+    run.write_samples(cell, {"images": images.round().astype(np.uint8)[:, None], "converged": whole})
     _path(run, cell, whole[:2])
 
 
@@ -108,4 +108,4 @@ def _path(run: RunDir, cell: str, end: np.ndarray) -> None:
     """Eight levels on the way to ``end``."""
     sigma = np.geomspace(80, 0.01, 8)
     way = np.stack([end * (1 - level / 100) for level in sigma]).astype(end.dtype)
-    write_npz(run.evolution(cell), {"sigma": sigma, "x": way, "d": way, "end": end})
+    run.write_evolution(cell, {"sigma": sigma, "x": way, "d": way, "end": end})

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.files import write_json
 from samplerbench.results.gate import gate
 
 TIMES = np.linspace(1.0, 1.02, 12)
@@ -59,7 +58,7 @@ def test_a_cell_that_fails_now_is_a_regression_and_one_that_is_gone_is_not(tmp_p
     for sampler in ("euler", "ddpm"):
         add(a, sampler, influence=rng.normal(size=300))
     cell = add(b, "euler")
-    write_json(b.part(cell, "quality.json"), {"status": "diverged", "reason": "3 samples are not finite"})
+    b.write(cell, "quality.json", {"status": "diverged", "reason": "3 samples are not finite"})
     lost = {check.row: (check.outcome, check.detail) for check in gate(a.path, b.path).checks if check.what == "status"}
     assert lost == {
         "gmm-2d: euler at 10": ("regression", "ok → diverged: 3 samples are not finite"),
@@ -72,12 +71,12 @@ def test_a_candidate_of_which_every_cell_fails_is_a_regression_and_one_of_other_
     a, b, other = (make_run(tmp_path / name) for name in ("a", "b", "other"))
     add(a, influence=np.arange(9.0))
     cell = add(b)
-    write_json(b.part(cell, "quality.json"), {"status": "diverged", "reason": "all of them"})
+    b.write(cell, "quality.json", {"status": "diverged", "reason": "all of them"})
     report = gate(a.path, b.path, metrics=metrics)
     assert not report.passed
     assert [(check.what, check.detail) for check in report.checks] == [("status", "ok → diverged: all of them")]
-    write_json(b.part(cell, "quality.json"), {"status": "skipped"})
-    write_json(other.part(add(other, "ddpm"), "quality.json"), {"status": "failed"})
+    b.write(cell, "quality.json", {"status": "skipped"})
+    other.write(add(other, "ddpm"), "quality.json", {"status": "failed"})
     for nothing in (b, other):
         with pytest.raises(ValueError, match="share no finished cell"):
             gate(a.path, nothing.path, metrics=metrics)

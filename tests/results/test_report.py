@@ -6,7 +6,6 @@ from itertools import pairwise
 import pytest
 from synthetic import HOSTILE_MODEL, HOSTILE_SAMPLER, synthetic_run
 
-from samplerbench.results.files import write_json
 from samplerbench.results.report import write_report
 from samplerbench.results.report.provenance import command_of, sections_of
 from samplerbench.results.store import RunDir
@@ -181,7 +180,7 @@ def test_a_partial_run_says_so(page):
 def test_samplers_are_cited_from_run_json(tmp_path):
     run = synthetic_run(tmp_path / "run", models=("gmm-2d",), orders={"euler": 1, "heun": 2}, budgets=(5,), samples=50)
     entry = {"key": "k2022", "where": "eq. 5", "url": "https://example.org/<p>", "bibtex": "@article{k2022,\n  title = {T}\n}"}
-    write_json(run.path / "run.json", {**run.run(), "citations": {"euler": entry, "heun": entry}})
+    run.write_run({**run.run(), "citations": {"euler": entry, "heun": entry}})
     page = Page(write_report(run.path, tmp_path).read_text())
     words = "".join(page.words)
     assert words.count("@article{k2022,") == 1

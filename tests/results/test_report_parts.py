@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.results.curves import problems
-from samplerbench.results.files import write_json
 from samplerbench.results.report.front import fronts_of
 from samplerbench.results.report.grids import grids_of
 from samplerbench.results.report.listing import listing_of
@@ -177,7 +176,7 @@ def test_timing_is_shown_at_the_largest_budget_that_most_curves_have():
 
 def test_raw_times_are_places_around_their_median(tmp_path):
     run = RunDir.create(tmp_path)
-    write_json(run.part("c", "timing.json"), {"raw_total_ms": [90.0, 100.0, 100.0, 110.0, 500.0]})
+    run.write("c", "timing.json", {"raw_total_ms": [90.0, 100.0, 100.0, 110.0, 500.0]})
     timing = timing_of(part(row(ms_per_sample=1.0, cell="c", timing_flag="busy")), {"": tmp_path / "absent"})
     assert timing is not None
     assert timing.rows[0].spread == ()

@@ -6,7 +6,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synthetic import BUDGETS, HOSTILE_MODEL, MODELS, ORDERS, synthetic_run
 
-from samplerbench.results.files import write_json
 from samplerbench.results.record import COLUMNS, NAMES
 from samplerbench.results.store import RunDir
 from samplerbench.results.table import ResultTable, load, rebuild
@@ -63,7 +62,7 @@ def test_order_of_rows_does_not_depend_on_the_order_of_arrival(run):
 def test_an_extended_cell_shows_its_old_numbers_until_there_are_new_ones(tmp_path):
     run = RunDir.create(tmp_path)
     run.plan("c", {"model": "m", "sampler": "heun", "samples": 100})
-    write_json(run.part("c", "quality.json"), {"samples": 50, "fid_proxy": 1.5, "status": "ok"})
+    run.write("c", "quality.json", {"samples": 50, "fid_proxy": 1.5, "status": "ok"})
     row = load(tmp_path).frame.iloc[0]
     assert (row["samples"], row["fid_proxy"], row["status"]) == (50, 1.5, "ok")
 
@@ -72,7 +71,7 @@ def test_where_fd_conv_has_no_flag_of_its_own_it_is_that_of_fid_proxy(tmp_path):
     run = RunDir.create(tmp_path / "run")
     for cell, flags in (("old", {}), ("new", {"fd_conv_flag": ""})):
         run.plan(cell, {"sampler": cell})
-        write_json(run.part(cell, "quality.json"), {"status": "ok", "fid_flag": "few", **flags})
+        run.write(cell, "quality.json", {"status": "ok", "fid_flag": "few", **flags})
     assert load(run.path).frame.set_index("sampler")["fd_conv_flag"].fillna("").to_dict() == {"old": "few", "new": ""}
     (tmp_path / "table.csv").write_text("sampler,fid_flag\neuler,few\n")
     assert load(tmp_path / "table.csv").frame["fd_conv_flag"].tolist() == ["few"]

@@ -1,0 +1,115 @@
+"""Which cells of a run directory the present code would make again: the others are set aside before anything is computed.
+
+A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its model and its extractor, whose
+fingerprints lie in ``made/``. A digest names a record; what is compared are the records (:func:`.fingerprint.difference`), so that a
+directory that another machine made stays valid although the last digits of its numbers are others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ..results.fingerprint import Fingerprint, difference
+from ..results.store import CELL, MADE, RunDir
+from .cell import Cell
+from .sampling import SHARD
+
+Probe = Callable[[Cell], Fingerprint]
+"""Gives the fingerprint of a cell's sampler."""
+
+UNPROVEN = "nothing says what made it: it is from a version of samplerbench that did not keep that"
+
+
+class Makers(NamedTuple):
+    """What the cells of one model are made by, beside their samplers; the extractor is None where nothing is scored by features."""
+
+    model: Fingerprint
+    extractor: Fingerprint | None
+
+
+class Identity:
+    """Admits cells to a run directory.
+
+    Args:
+        run: the directory, locked.
+        makers: by the name of the model in the suite.
+        probe: see :data:`Probe`; called once a cell.
+    """
+
+    def __init__(self, run: RunDir, makers: Mapping[str, Makers], probe: Probe) -> None:
+        self.run, self.makers, self.probe = run, makers, probe
+        self._known = {digest: _parsed(record) for digest, record in run.made().items()}
+        self._digests = {name: tuple(map(self._digest_of, found)) for name, found in makers.items()}
+
+    def admit(self, cell: Cell) -> list[str]:
+        """Plan a cell, so that all its parts are of the present code: one of other code is set aside, one set aside earlier comes back.
+
+        Returns:
+            Sentences about what was set aside or brought back.
+
+        Raises:
+            Exception: whatever the probe raises; then nothing was changed.
+        """
+        sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
+        said = []
+        stored = self.run.read(cell.key, MADE) or {}
+        why = self._fault(stored, sampler, cell.model) if self._there(cell.key) else ""
+        if why:
+            self.run.set_aside(cell.key, why)
+            said.append(f"{cell.label} on {cell.model} is set aside and made again: {why}")
+        if not self._there(cell.key):
+            stored = self._brought_back(cell.key, sampler, cell.model)
+            said += [f"{cell.label} on {cell.model} as the present code makes it was set aside before, and is back"] if stored else []
+        before = _parsed(stored.get("sampler"))
+        kept = sampler if before is None else before  # the one on record, so that its digest stays what it is
+        made_by = f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"
+        self.run.plan(cell.key, {"made_by": made_by})
+        if not stored:
+            whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
+            self.run.write(cell.key, MADE, {"sampler": kept.to_json(), "model": model, "extractor": extractor, "shard": whole})
+        return said
+
+    def _there(self, key: str) -> bool:
+        return self.run.part(key, CELL).parent.is_dir()
+
+    def _fault(self, stored: Mapping[str, Any], sampler: Fingerprint, name: str) -> str:
+        """Why a cell is not one that the present code would make; "" if it is."""
+        before = _parsed(stored.get("sampler"))
+        if before is None:
+            return UNPROVEN if self.run.old else "its made.json is damaged or missing, so that nothing says what made it"
+        if found := difference(before, sampler):
+            return f"the sampler is another one: {found}"
+        for kind, now in zip(("model", "extractor"), self.makers[name], strict=True):
+            was = self._known.get(str(stored.get(kind) or ""))
+            if (was is None) != (now is None):
+                return f"the {kind} is another one, or nothing says which it was"
+            if was is not None and now is not None and (found := difference(was, now)):
+                return f"the {kind} is another one: {found}"
+        return ""
+
+    def _brought_back(self, key: str, sampler: Fingerprint, name: str) -> dict[str, Any]:
+        """The ``made.json`` of a cell that was set aside and comes back, since it is what would be made now; empty if there is none."""
+        for folder, record in self.run.made_aside(key):
+            if not self._fault(record, sampler, name):
+                self.run.restore(key, folder)
+                return record
+        return {}
+
+    def _digest_of(self, found: Fingerprint | None) -> str:
+        """The digest of the record that a fingerprint equals; of a new one where there is none."""
+        if found is None:
+            return ""
+        for digest, record in self._known.items():
+            if record is not None and record.kind == found.kind and not difference(record, found):
+                return digest
+        self.run.write_made(found.digest, found.to_json())
+        self._known[found.digest] = found
+        return found.digest
+
+
+def _parsed(record: object) -> Fingerprint | None:
+    try:
+        return Fingerprint.from_json(record)
+    except ValueError:
+        return None
