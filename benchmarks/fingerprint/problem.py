@@ -103,7 +103,8 @@ def noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
 
     Args:
         kind: "white", "brownian", or None for one that draws nothing.
-        sigma_max, sigma_min: the ends of a Brownian path.
+        sigma_max: where a Brownian path begins.
+        sigma_min: where it ends.
     """
     if kind is None:
         return NoNoise()

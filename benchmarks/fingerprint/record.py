@@ -72,8 +72,10 @@ class Fingerprint:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that name this very record. Equal things may have records that differ in their last digits: ask
-        :func:`difference`."""
+        """Twelve hexadecimal digits that name this very record.
+
+        Records of equal things may differ in their last digits: ask :func:`difference`.
+        """
         return hash_of(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +84,9 @@ class Fingerprint:
             "kind": self.kind,
             "name": self.name,
             "exact": dict(self.exact),
-            "values": {key: {"numbers": [_written(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol} for key, v in self.values.items()},
+            "values": {
+                key: {"numbers": [_written(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol} for key, v in self.values.items()
+            },
         }
 
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +96,7 @@ def _first_states(start: Start) -> Numbers:
     return of_rows(x, torch.float64)
 
 
-def _origin(sampler: Any) -> Mapping[str, Fact]:
+def _origin(sampler: Any) -> dict[str, Fact]:
     """Version and files of what is not built in."""
     origin = samplers.origin(sampler.name)
     if not origin:
@@ -107,5 +106,3 @@ def _origin(sampler: Any) -> Mapping[str, Fact]:
         module = sys.modules.get(type(sampler).__module__)
         exact |= {FILE + name: digest for name, digest in code_of(module).items()} if module else {}
     return exact
-
-

@@ -34,7 +34,7 @@ def modules_of(module: ModuleType) -> list[str]:
         name = todo.pop()
         file = module_file(name)
         own = bool(package) and name.partition(".")[0] == package
-        if name in seen or file is None or not (own and os.path.isfile(file) or is_users(file)):
+        if name in seen or file is None or not ((own and os.path.isfile(file)) or is_users(file)):
             continue
         seen[name] = file
         todo += [found for found in imported_names(file, _package_of(name)) if found in sys.modules]
@@ -67,7 +67,9 @@ def _named(node: ast.AST, package: str) -> Iterator[str]:
             yield from _prefixes(alias.name)
     elif isinstance(node, ast.ImportFrom):
         parts = package.split(".") if package else []
-        base = ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])]) if node.level else node.module or ""
+        base = (
+            ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])]) if node.level else node.module or ""
+        )
         yield from _prefixes(base)
         yield from (f"{base}.{alias.name}" for alias in node.names)
 

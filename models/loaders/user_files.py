@@ -12,7 +12,20 @@ from importlib.util import source_from_cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-_SYSTEM = ("/proc", "/dev", "/sys", "/run", "/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/System", "/Library")
+_SYSTEM = (
+    "/proc",
+    "/dev",
+    "/sys",
+    "/run",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
+    "/System",
+    "/Library",
+)
 _INSTALLED = {"site-packages", "dist-packages"}
 _CACHES = ("torchinductor_", "torch_compile_debug", ".triton", "__pycache__")
 _LIBRARIES = tuple(
@@ -32,7 +45,7 @@ def source_of(path: str) -> str:
 
 
 def is_users(path: str) -> bool:
-    """Whether a path is a file of the user's: a regular file that belongs to neither Python, an installed package, this one nor the system."""
+    """Whether a path is a regular file that belongs neither to Python, nor to an installed package or this one, nor to the system."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
