@@ -141,9 +141,13 @@ def _differences(before: Fingerprint, now: Fingerprint) -> Iterable[str]:
     for key in _either(before.values, now.values):
         a, b = before.values.get(key), now.values.get(key)
         if a is None or b is None:
-            yield f"its {key} is {'new' if a is None else 'gone'}"
+            yield f"its {key} {'are' if _plural(key) else 'is'} {'new' if a is None else 'gone'}"
         elif not a.same(b):
-            yield f"its {key} differs"
+            yield f"its {key} {'differ' if _plural(key) else 'differs'}"
+
+
+def _plural(key: str) -> bool:
+    return key.partition(" ")[0].endswith("s")
 
 
 def _either(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

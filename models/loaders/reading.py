@@ -112,7 +112,7 @@ def _wrap_readers() -> None:
     for place, name in _READERS:
         holder = _loaded(place)
         reader = getattr(holder, name, None)
-        if reader is None:
+        if holder is None or reader is None:
             continue
         noting = _noting(reader)
         holders = [m for m in tuple(sys.modules.values()) if isinstance(m, ModuleType) and vars(m).get(name) is reader]
