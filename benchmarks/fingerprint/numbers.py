@@ -18,8 +18,10 @@ from .record import Numbers, hash_of
 ENTRIES, PROJECTIONS = 16, 4
 """Of a list that is longer than both together: as many entries, evenly spread, and as many weighted sums of all entries."""
 
-LONG_PLAN = 384
+LONG_PLAN = 4000
 """Numbers of a plan that are kept as they are; of a longer one, the entries and projections of as many blocks as make up this size."""
+
+_SMALL = 1e-6  # weights below this are compared by their differences, larger ones by their ratios
 
 _PLAN, _STATE = (1e-10, 1e-11), (1e-6, 1e-8)
 _SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
@@ -33,7 +35,8 @@ def of_plan(numbers: list[float]) -> Numbers:
     """
     if len(numbers) <= LONG_PLAN:
         return Numbers(tuple(numbers), *_PLAN)
-    blocks = np.array_split(np.array(numbers), LONG_PLAN // (ENTRIES + PROJECTIONS))
+    ratios = np.arcsinh(np.array(numbers) / _SMALL)  # so that levels of 80 do not hide weights of a hundredth in the sums
+    blocks = np.array_split(ratios, LONG_PLAN // (ENTRIES + PROJECTIONS))
     return Numbers(tuple(x for block in blocks for x in reduced(block)), *_PLAN)
 
 
