@@ -38,7 +38,7 @@ def extractor_fingerprint(
         return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
     with reading() as seen, torch.no_grad():
         features = extractor(probes(event, limits).to(device))
-    exact |= files_of(getattr(extractor, "read", None), seen.paths)
+    exact = files_of(getattr(extractor, "read", None), seen.paths) | exact
     return Fingerprint(
         "extractor", placeless(extractor.identity), exact, {"features of fixed noise": of_rows(features, torch.float32, device)}
     )

@@ -47,7 +47,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
         "evaluations a call": model.passes,
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    return Fingerprint("model", placeless(model.name), exact | files_of(model.read, seen.paths), values)
+    return Fingerprint("model", placeless(model.name), files_of(model.read, seen.paths) | exact, values)
 
 
 def levels_of(model: Denoiser) -> list[float]:

@@ -101,8 +101,6 @@ def _origin(sampler: Any) -> dict[str, Fact]:
     origin = samplers.origin(sampler.name)
     if not origin:
         return {}
-    exact: dict[str, Fact] = {"origin": origin}
-    if ":" not in sampler.name:
-        module = sys.modules.get(type(sampler).__module__)
-        exact |= {FILE + name: digest for name, digest in code_of(module).items()} if module else {}
-    return exact
+    module = None if ":" in sampler.name else sys.modules.get(type(sampler).__module__)
+    files: dict[str, Fact] = {FILE + name: digest for name, digest in code_of(module).items()} if module else {}
+    return files | {"origin": origin}
