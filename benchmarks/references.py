@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -13,12 +14,16 @@ from ..models import Denoiser, Reference
 from ..models.extractors import make_extractor
 from ..models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ..results.files import read_npz, write_npz
+from .fingerprint import Fingerprint, difference, extractor_fingerprint
 from .gits import default_cache
 from .metrics.moments import FloatArray, Moments
 from .real_data import HELD_OUT_SEED, RealData, real_data
 from .sampling import clamp
 
 Made = TypeVar("Made")
+
+MADE_BY = "made_by"
+"""The array of cached features that holds the record of what made them: what the extractor does beside what its files say."""
 
 CARD = "card"
 """The extractor that leaves each model its own."""
@@ -110,16 +115,25 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
 
 
 def _measured(extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path) -> Reference:
-    """The moments of real samples' features, and the features of held-out ones, from the cache if they are there."""
+    """The moments of real samples' features, and the features of held-out ones, from the cache if this extractor made what is there."""
     digest = hashlib.sha256()
     for part in real[:2]:
         digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
     data = f"{real.name}-{digest.hexdigest()[:16]}"
     path = cache / f"features-{hashlib.sha256(f'{data} {extractor.identity} {limits}'.encode()).hexdigest()[:16]}.npz"
+    now = extractor_fingerprint(extractor, tuple(real.reference.shape[1:]), limits)
     stored = read_npz(path)
-    if stored is None:
+    if stored is None or _made_by_another(stored, now):
         moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
         stored = {"mean": moments.mean, "cov": moments.cov, "held_out": extractor(clamp(real.held_out, limits)[0])}
-        write_npz(path, stored)
+        write_npz(path, stored | {MADE_BY: np.array(json.dumps(now.to_json()))})
     statistics = Statistics(stored["mean"], stored["cov"], lambda n: stored["held_out"][:n])
     return Reference(extractor, len(real.reference), f"{data}-{extractor.identity}", lambda: statistics, clamp=limits)
+
+
+def _made_by_another(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
+    """Whether cached features cannot be shown to be those of an extractor that does what the present one does."""
+    try:
+        return difference(Fingerprint.from_json(json.loads(str(stored[MADE_BY]))), now) != ""
+    except (KeyError, ValueError):
+        return True

@@ -10,7 +10,7 @@ with a and b that depend on the level alone. Nothing outside this file needs to 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from .denoiser import Denoiser, column
+from .labels import labels_for
+from .loaders.networks import moved
 from .process import FloatArray, Process
 
 Prediction = Literal["x0", "eps", "v", "flow", "score"]
@@ -84,9 +86,11 @@ class NativeDenoiser(Denoiser):
         dtype: dtype of the state unless a run says otherwise; by default the network's.
         sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and ``t_max``.
         limits: range of the values of the data, as in :class:`Denoiser`.
+        class_weights: how often each of the ``classes`` occurs in the data, in proportion. Every sample is then drawn a label; without
+            them all samples go by the label ``classes``, "no label", which the network must know.
 
     Raises:
-        ValueError: unknown prediction.
+        ValueError: unknown prediction, or not one weight a class.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -95,20 +99,26 @@ class NativeDenoiser(Denoiser):
         self, network: Network, process: Process, prediction: Prediction, *, name: str, event: tuple[int, ...], identity: str,
         classes: int = 0, times: FloatArray | None = None, network_dtype: torch.dtype = torch.float32,
         dtype: torch.dtype | None = None, sigma_min: float | None = None, sigma_max: float | None = None,
-        limits: tuple[float, float] | None = None,
+        limits: tuple[float, float] | None = None, class_weights: Sequence[float] | None = None,
     ) -> None:  # fmt: skip
+        if class_weights is not None and len(class_weights) != classes:
+            raise ValueError(f"model {name}: {len(class_weights)} class_weights for {classes} classes; give one for each")
         if prediction not in _WEIGHTS:
             raise ValueError(f"model {name}: unknown prediction {prediction!r}; choose one of {', '.join(_WEIGHTS)}")
         if isinstance(network, nn.Module):
             network.eval().requires_grad_(False)
         self.network, self.process, self.prediction = network, process, prediction
         self.name, self.event, self.identity, self.classes = name, event, identity, classes
-        self.limits = limits
+        self.limits, self.class_weights = limits, class_weights
         self.times = None if times is None else np.sort(np.asarray(times, dtype=np.float64))
         self.network_dtype = network_dtype
         self.dtype = network_dtype if dtype is None else dtype
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
+
+    def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
+        """Labels with the frequencies of ``class_weights``, each a function of (seed, id) alone; None without them."""
+        return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """See :meth:`Denoiser.denoise`: scale to native coordinates, call the network, solve its prediction for the clean image."""
@@ -135,7 +145,6 @@ class NativeDenoiser(Denoiser):
         return labels
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """This model, its ``nn.Module`` moved to ``device`` in place; a network of another kind stays where it is."""
-        if isinstance(self.network, nn.Module):
-            self.network.to(device)
+        """This model with its network on ``device``: an ``nn.Module``, what a function holds on to, or whatever has a ``to`` of its own."""
+        self.network = moved(self.network, device)
         return self

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from .loaders.reading import Read
     from .reference import Moments, Reference
 
 
@@ -33,6 +34,7 @@ class Denoiser(ABC):
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
         capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the device, and its shapes depend on no value.
         identity: what pins the numbers it gives: name and version or hash. Results with different identities do not mix.
+        read: the user's files that it is made of; None for a model that comes with this package, or that was made in Python.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Denoiser(ABC):
     dtype: torch.dtype = torch.float32
     capturable: bool = True
     identity: str
+    read: Read | None = None
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -143,7 +146,7 @@ class Wrapper(Denoiser):
         self.name, self.event, self.identity = inner.name, inner.event, inner.identity
         self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
         self.classes, self.class_weights = inner.classes, inner.class_weights
-        self.limits, self.passes, self.dtype = inner.limits, inner.passes, inner.dtype
+        self.limits, self.passes, self.dtype, self.read = inner.limits, inner.passes, inner.dtype, inner.read
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """The inner model's."""

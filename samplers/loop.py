@@ -32,7 +32,7 @@ def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noi
     Raises:
         ValueError: the plan does not have one row per step.
     """
-    plan = _plan(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
+    plan = planned(sampler, grid)
     if len(plan) != len(grid):
         raise ValueError(f"{sampler.name}: plan() gave {len(plan)} rows for a grid of {len(grid)} steps")
     x, past = x.clone(), ()
@@ -42,6 +42,11 @@ def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noi
         if on_step is not None:
             on_step(i, nxt, x.clone())
     return x
+
+
+def planned(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
+    """The sampler's plan, made once for all batches where the sampler can be a key."""
+    return _plan(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
 
 
 @lru_cache(maxsize=256)

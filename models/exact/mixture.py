@@ -66,6 +66,7 @@ class GaussianMixture(ExactModel):
         weights, means, noise = (t.double() for t in (weights, means, noise))
         vectors, singular, _ = torch.linalg.svd(factors.double(), full_matrices=False)
         self._rank = factors.shape[2]
+        self._factors = factors.double()  # of equal singular values, the vectors depend on the number of threads: nothing is drawn by them
         self._weights = weights / weights.sum()
         self._log_weights = self._per_condition().log()
         self._floor = noise.square()
@@ -107,17 +108,16 @@ class GaussianMixture(ExactModel):
         return chosen.new_zeros(len(x), self.classes).index_add_(1, self.component_class, chosen).argmax(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """A component by its weight, then mu + U sqrt(v - s^2) z + s z'. But for rounding, the first m of n samples do not depend on n."""
+        """A component by its weight, then mu + W z + s z'. But for rounding, the first m of n samples do not depend on n."""
         for_component, for_position = rng.spawn(2)
-        weights, floor, variances, offsets = (t.cpu().numpy() for t in (self._weights, self._floor, self._variances, self._basis))
+        weights, floor, factors, basis = (t.cpu().numpy() for t in (self._weights, self._floor, self._factors, self._basis))
         component = np.minimum(np.searchsorted(weights.cumsum(), for_component.random(n), side="right"), len(weights) - 1)
         normal = for_position.standard_normal((n, self._rank + self.dim))
-        offsets = offsets.reshape(len(weights), self._rank + 1, self.dim)
+        means = basis.reshape(len(weights), self._rank + 1, self.dim)[:, -1]
         x = np.empty((n, self.dim))
         for k in np.unique(component):
             rows = component == k
-            along = normal[rows, : self._rank] * np.sqrt(variances[k] - floor[k])
-            x[rows] = along @ offsets[k, :-1] + offsets[k, -1] + np.sqrt(floor[k]) * normal[rows, self._rank :]
+            x[rows] = normal[rows, : self._rank] @ factors[k].T + means[k] + np.sqrt(floor[k]) * normal[rows, self._rank :]
         return x + self._centre.cpu().numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:

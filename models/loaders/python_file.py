@@ -8,6 +8,8 @@ The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x 
 * optionally ``bind(ids, seed)``: the callable for these samples, where something (a label, a prompt) is drawn per sample;
 * optionally ``sample(n, seed)``: ``(n, *event)`` samples of the truth, and ``moments()``: its exact mean ``(d,)`` and covariance
   ``(d, d)`` over flattened samples: what the model's samples are compared with;
+* optionally ``network_dtype``: what its network computes in, which ``x`` and a tensor of levels are cast to; that of its parameters, where
+  they are found, if absent;
 * optionally ``limits``: two numbers, the range of the values of the data, which samples are clamped to before their features are taken
   (``--extractor inception:WEIGHTS`` needs it);
 * optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the same model on another device.
@@ -19,7 +21,6 @@ A factory may also return a :class:`~samplerbench.models.Denoiser`, such as one 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from functools import cached_property
@@ -31,7 +32,8 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, Wrapper
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Reference, Statistics
-from .source_file import source_function
+from .networks import moved, parameter_dtype
+from .source_file import options_text, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 
@@ -45,7 +47,7 @@ _WHAT = {
 
 
 def python_file(spec: str) -> Callable[..., Denoiser]:
-    """The factory that ``path/to/file.py:factory`` names; called, it gives a model whose identity has the hash of the file.
+    """The factory that ``path/to/file.py:factory`` names; called, it gives a model whose identity has the hash of every file it is made of.
 
     Raises:
         ValueError: no such file or factory, or the file raises when it is imported.
@@ -53,9 +55,11 @@ def python_file(spec: str) -> Callable[..., Denoiser]:
     source = source_function(spec, "model")
 
     def make(**params: Any) -> Denoiser:
-        model = source.call(**params)
-        identity = f"{source.called}-{source.digest}{json.dumps(params, sort_keys=True) if params else ''}"
-        return Renamed(model, source.called, identity) if isinstance(model, Denoiser) else FileModel(model, source.called, identity)
+        model, read, digest = source.call(**params)
+        identity = f"{source.called}-{digest}{options_text(params)}"
+        made = Renamed(model, source.called, identity) if isinstance(model, Denoiser) else FileModel(model, source.called, identity)
+        made.read = read
+        return made
 
     return make
 
@@ -111,6 +115,7 @@ class FileModel(Denoiser):
             raise ValueError(f"{name}: passes is {self.passes!r}; it must be a whole number of evaluations, at least 1")
         self.limits = _limits(name, model)
         self._model: Any = model
+        self.network_dtype = getattr(model, "network_dtype", None) or parameter_dtype(model)
         self._latest: tuple[Tensor, Call] | None = None
         if not callable(model):
             raise ValueError(f"{name} returned {type(model).__name__}, which is not callable; it must return a model(x, sigma) -> d")
@@ -126,7 +131,12 @@ class FileModel(Denoiser):
         Raises:
             ValueError: the user's callable does not return a tensor like ``x``.
         """
-        d = self._bound(labels)(x, sigma)
+        seen, level = x, sigma
+        if self.network_dtype is not None and self.network_dtype != x.dtype:
+            seen = x.to(self.network_dtype)
+        if self.network_dtype is not None and isinstance(sigma, Tensor):
+            level = sigma.to(self.network_dtype)
+        d = self._bound(labels)(seen, level)
         if not isinstance(d, Tensor) or d.shape != x.shape:
             found = tuple(d.shape) if isinstance(d, Tensor) else type(d).__name__
             raise ValueError(f"{self.name}: the model returned {found} for a batch {tuple(x.shape)}; it must return a tensor of that shape")
@@ -147,7 +157,9 @@ class FileModel(Denoiser):
             ValueError: the user's model has no ``to``.
         """
         if hasattr(self._model, "to"):
-            return FileModel(self._model.to(device), self.name, self.identity)
+            twin = FileModel(moved(self._model, device), self.name, self.identity)
+            twin.read = self.read
+            return twin
         return self if torch.device(device).type == "cpu" else super().to(device)
 
     def reference(self) -> Reference | None:

@@ -1,15 +1,41 @@
-"""Functions in files of the user's: ``file.py:function``."""
+"""Functions in files of the user's: ``file.py:function``, with everything that they and their results are made of."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import json
+import os
 import sys
-from collections.abc import Callable
+import threading
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
+
+from .local_code import modules_of
+from .reading import Read, reading
+from .user_files import is_users, module_file
+
+_fresh: weakref.WeakSet[ModuleType] = weakref.WeakSet()
+_importing = threading.RLock()
+
+
+class Made(NamedTuple):
+    """What a user's function returned.
+
+    Attributes:
+        value: itself.
+        read: the files of the user's that it is made of: the function's, all that it imports, all that were read.
+        digest: 16 hexadecimal digits of their hashes; of the function's own file, if there is no other.
+    """
+
+    value: Any
+    read: Read
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -19,29 +45,55 @@ class SourceFunction:
     Attributes:
         spec: as the user wrote it.
         called: ``file.py:function``, without the folder.
-        digest: 16 hexadecimal digits of the file's SHA-256.
         function: itself.
+        module: that the file was imported as.
+        read: files that were read when it was imported.
     """
 
     spec: str
     called: str
-    digest: str
     function: Callable[..., Any]
+    module: ModuleType
+    read: Read
 
-    def call(self, **params: Any) -> Any:
-        """What the function returns.
+    def call(self, **params: Any) -> Made:
+        """What the function returns, which may import modules that lie beside its file.
 
         Raises:
-            ValueError: it raises.
+            ValueError: it raises, or ends the program.
         """
-        try:
-            return self.function(**params)
-        except Exception as error:
-            raise ValueError(f"{self.spec}: {self.called.rpartition(':')[2]}() raised {type(error).__name__}: {error}") from error
+        name = self.called.rpartition(":")[2]
+        with beside(self.read.folder), reading() as seen:
+            try:
+                value = self.function(**params)
+            except SystemExit as error:
+                raise ValueError(f"{self.spec}: {name}() called sys.exit({error.code!r}); let it return a value or raise") from error
+            except Exception as error:
+                raise ValueError(f"{self.spec}: {name}() raised {type(error).__name__}: {error}") from error
+            read = self.read | seen.paths | frozenset(modules_of(self.module))
+        return Made(value, read, digest_of(read))
+
+
+def digest_of(read: Read) -> str:
+    """16 hexadecimal digits of the names and hashes of files; of the hash alone, if there is one file."""
+    hashes = list(read.hashes.values())
+    if len(hashes) == 1:
+        return hashes[0][:16]
+    return hashlib.sha256(json.dumps(dict(read.hashes), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def options_text(params: dict[str, Any]) -> str:
+    """Options as a part of an identity: "" without any. A path to something is named by its last part; its content counts by itself."""
+    placed = {key: os.path.basename(os.path.normpath(v)) if isinstance(v, str) and _is_path(v) else v for key, v in params.items()}
+    return json.dumps(placed, sort_keys=True, default=repr) if params else ""
+
+
+def _is_path(text: str) -> bool:
+    return os.path.isabs(text) or (os.sep in text and os.path.exists(text))
 
 
 def source_function(spec: str, makes: str) -> SourceFunction:
-    """The function that ``path/to/file.py:function`` names.
+    """The function that ``path/to/file.py:function`` names. The file is run anew each time, and so are the modules beside it.
 
     Args:
         spec: path and name.
@@ -56,14 +108,19 @@ def source_function(spec: str, makes: str) -> SourceFunction:
         raise ValueError(f"{spec} does not say which function makes the {makes}; write {spec}:FACTORY")
     if not path.is_file():
         raise ValueError(f"{spec}: there is no file {path}")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    function = getattr(_imported(path, f"samplerbench_{makes}_{digest}"), name, None)
+    folder = Path(os.path.abspath(path)).parent
+    with beside(folder), reading() as seen:
+        module = _imported(path, makes)
+        read = Read(folder, seen.paths | {os.path.abspath(path)})
+    function = getattr(module, name, None)
     if not callable(function):
         raise ValueError(f"{spec}: {path.name} has no function {name}")
-    return SourceFunction(spec, f"{path.name}:{name}", digest, function)
+    return SourceFunction(spec, f"{path.name}:{name}", function, module, read)
 
 
-def _imported(path: Path, name: str) -> ModuleType:
+def _imported(path: Path, makes: str) -> ModuleType:
+    content = hashlib.sha256(os.path.abspath(path).encode() + path.read_bytes()).hexdigest()[:16]
+    name = f"samplerbench_{makes}_{content}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -75,3 +132,53 @@ def _imported(path: Path, name: str) -> ModuleType:
         del sys.modules[name]
         raise ValueError(f"{path} raised {type(error).__name__} when it was imported: {error}") from error
     return module
+
+
+@contextlib.contextmanager
+def beside(folder: Path) -> Iterator[None]:
+    """A context in which modules in ``folder`` can be imported, and are read from there anew, as they are now.
+
+    Two models may have helpers of one name in two folders, and a helper may have been edited since it was last imported. What another
+    program in this process has imported under such a name is put back.
+    """
+    with _importing:
+        names = _importable(folder)
+        aside = {name: sys.modules[name] for name in tuple(sys.modules) if name.partition(".")[0] in names and _replaceable(name)}
+        for name in aside:
+            del sys.modules[name]
+        writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a second edit within a second would go unnoticed
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+        try:
+            yield
+        finally:
+            sys.path.remove(str(folder))
+            sys.dont_write_bytecode = writes
+            _put_back(folder, names, aside)
+
+
+def _put_back(folder: Path, names: set[str], aside: dict[str, ModuleType]) -> None:
+    here = str(folder) + os.sep
+    _fresh.update(m for name, m in sys.modules.items() if name.partition(".")[0] in names and (module_file(name) or "").startswith(here))
+    for name, module in aside.items():
+        foreign = module not in _fresh and not str(getattr(module, "__file__", "")).startswith(here)
+        if foreign or name not in sys.modules:
+            sys.modules[name] = module
+
+
+def _importable(folder: Path) -> set[str]:
+    """First names of what can be imported from a folder."""
+    try:
+        return {
+            entry.stem if entry.suffix == ".py" else entry.name for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()
+        }
+    except OSError:
+        return set()
+
+
+def _replaceable(name: str) -> bool:
+    """Whether a loaded module is one of the user's files, or a folder of such that is no package."""
+    module, file = sys.modules[name], module_file(name)
+    if name == "__main__" or name.partition(".")[0] == __name__.partition(".")[0] or not isinstance(module, ModuleType):
+        return False
+    return is_users(file) if file else hasattr(module, "__path__")

@@ -1,0 +1,124 @@
+"""From tensors and plans to short lists of numbers: a few entries at fixed places, and projections that see all the others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...samplers.noise import normal
+from .record import Numbers, hash_of
+
+ENTRIES, PROJECTIONS = 16, 4
+"""Of a list that is longer than both together: as many entries, evenly spread, and as many weighted sums of all entries."""
+
+LONG_PLAN = 4000
+"""Numbers of a plan that are kept as they are; of a longer one, the entries and projections of as many blocks as make up this size."""
+
+_SMALL = 1e-6  # weights below this are compared by their differences, larger ones by their ratios
+
+_PLAN, _STATE = (1e-10, 1e-11), (1e-6, 1e-8)
+_SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
+
+
+def of_plan(numbers: list[float]) -> Numbers:
+    """Coefficients: Python floats, whose last digits depend on the machine's exp, log and linear solver, and lose some to cancellation.
+
+    Args:
+        numbers: all of them, in order.
+    """
+    if len(numbers) <= LONG_PLAN:
+        return Numbers(tuple(numbers), *_PLAN)
+    ratios = np.arcsinh(np.array(numbers) / _SMALL)  # so that levels of 80 do not hide weights of a hundredth in the sums
+    blocks = np.array_split(ratios, LONG_PLAN // (ENTRIES + PROJECTIONS))
+    return Numbers(tuple(x for block in blocks for x in reduced(block)), *_PLAN)
+
+
+def of_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu") -> Numbers:
+    """What a function made of some rows ``(n, …)``, each reduced by itself.
+
+    Args:
+        rows: its values.
+        dtype: what it computes in, which says how far rounding may carry them.
+        device: where it ran.
+    """
+    flat = rows.detach().to("cpu", torch.float64).numpy() if isinstance(rows, Tensor) else np.asarray(rows, np.float64)
+    flat = flat.reshape(len(flat), -1)
+    return Numbers(tuple(x for row in flat for x in reduced(row)), *tolerance_of(dtype, device))
+
+
+def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
+    """Relative and absolute tolerance of what is computed in ``dtype``: some thousand roundings, or those of a GPU's tensor cores."""
+    if dtype == torch.float64:
+        return _STATE
+    if dtype == torch.float32:
+        return _SINGLE if torch.device(device).type == "cpu" else _DEVICE
+    return _HALF
+
+
+def reduced(row: NDArray[np.float64]) -> list[float]:
+    """A row of numbers itself, if it is short; else :data:`ENTRIES` of them and :data:`PROJECTIONS` weighted sums of all.
+
+    The sums have unit weights in the mean, so that none outgrows the entries: a change of one entry in a thousand moves each by some 3 %
+    of it.
+    """
+    if len(row) <= ENTRIES + PROJECTIONS:
+        return [float(x) for x in row]
+    places = np.linspace(0, len(row) - 1, ENTRIES).round().astype(int)
+    return [float(x) for x in row[places]] + [float(weights @ row) for weights in _weights(len(row))]
+
+
+@lru_cache(maxsize=64)
+def _weights(count: int) -> NDArray[np.float64]:
+    """``(PROJECTIONS, count)`` fixed weights of square sum 1 in the mean, the same on every machine."""
+    return normal(0, torch.arange(PROJECTIONS), 0, 0, count).numpy() / np.sqrt(count)
+
+
+class Flattened:
+    """Floats of nested tuples, records and arrays in order, and a text of everything that is no float.
+
+    What is neither number, text nor a container of such is named by its class only.
+
+    Attributes:
+        numbers: the floats.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.numbers: list[float] = []
+        self._layout: list[str] = []
+        self._walk(value)
+
+    @property
+    def layout(self) -> str:
+        """A hash of where the floats stand, and of the counts, flags and texts between them."""
+        return hash_of(self._layout)
+
+    def _walk(self, value: Any) -> None:
+        if isinstance(value, float | np.floating):
+            self.numbers.append(float(value))
+            self._layout.append("f")
+        elif value is None or isinstance(value, bool | int | str | np.integer | np.bool_):
+            self._layout.append(repr(value.item() if isinstance(value, np.generic) else value))
+        elif isinstance(value, Tensor | np.ndarray):
+            self._layout.append(f"array {tuple(value.shape)}")
+            self.numbers += np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, np.float64).ravel().tolist()
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            self._all(getattr(value, f.name) for f in dataclasses.fields(value))
+        elif isinstance(value, Mapping):
+            self._all(part for item in value.items() for part in item)
+        elif isinstance(value, tuple | list):
+            self._all(value)
+        else:
+            self._layout.append(type(value).__name__)
+
+    def _all(self, parts: Any) -> None:
+        self._layout.append("(")
+        for part in parts:
+            self._walk(part)
+        self._layout.append(")")

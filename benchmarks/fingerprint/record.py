@@ -1,0 +1,176 @@
+"""What something does, as a record that another machine can compare with its own.
+
+Texts, counts and hashes are compared exactly. What was computed in floating point is compared as numbers, within a tolerance that is
+recorded beside them: rounding differs between machines, libraries and numbers of threads, and a hash of rounded numbers would fall
+apart wherever one lies at the edge between two roundings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+Kind = Literal["sampler", "model", "extractor"]
+Fact = str | int | float | bool | None
+
+FILE = "file "
+"""What the name of a fact begins with that is the hash of a file; the rest is the file's name."""
+
+_WRITTEN_DIGITS = 15
+_HASH_DIGITS = 12
+_WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers with the tolerance within which they are the same.
+
+    Attributes:
+        numbers: float64; they may be infinite or NaN, which equals only itself.
+        rtol: largest difference, relative to the larger of two numbers.
+        atol: the same relative to the largest number of the list, for what cancelled.
+    """
+
+    numbers: tuple[float, ...]
+    rtol: float
+    atol: float
+
+    def same(self, other: Numbers) -> bool:
+        """Whether the two are the same, within the larger tolerance of both."""
+        if len(self.numbers) != len(other.numbers):
+            return False
+        rtol = max(self.rtol, other.rtol)
+        near = max(self.atol, other.atol) * max((abs(x) for x in self.numbers + other.numbers if math.isfinite(x)), default=0.0)
+        return all(_near(a, b, rtol, near) for a, b in zip(self.numbers, other.numbers, strict=True))
+
+
+def _near(a: float, b: float, rtol: float, atol: float) -> bool:
+    if math.isfinite(a) and math.isfinite(b):
+        return abs(a - b) <= rtol * max(abs(a), abs(b)) + atol
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a sampler, a model or an extractor is and does.
+
+    Attributes:
+        kind: "sampler", "model" or "extractor".
+        name: what the tables call it.
+        exact: facts by name, compared exactly; the hash of a file under :data:`FILE` and its name.
+        values: numbers by name, compared within their tolerance. A name is a noun phrase, such as "output at sigma 80".
+    """
+
+    kind: Kind
+    name: str
+    exact: Mapping[str, Fact]
+    values: Mapping[str, Numbers]
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this very record.
+
+        Records of equal things may differ in their last digits: ask :func:`difference`.
+        """
+        return hash_of(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values, which :meth:`from_json` reads."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "exact": dict(self.exact),
+            "values": {
+                key: {"numbers": [_written(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol} for key, v in self.values.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, record: Any) -> Self:
+        """The fingerprint of a record.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            kind, name, exact, values = (record[key] for key in ("kind", "name", "exact", "values"))
+            if kind not in get_args(Kind) or not isinstance(name, str) or not all(isinstance(fact, Fact) for fact in exact.values()):
+                raise ValueError(f"its kind, name or facts are of another sort ({kind!r}, {name!r})")
+            return cls(kind, name, dict(exact), {key: _numbers(value) for key, value in values.items()})
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise ValueError(f"this is no record of a fingerprint ({type(error).__name__}: {error})") from error
+
+
+def _written(number: float) -> float | str:
+    """A number as JSON can hold it: finite ones to 15 digits, far below any tolerance, others as words."""
+    return float(f"{number:.{_WRITTEN_DIGITS}g}") if math.isfinite(number) else str(number)
+
+
+def _numbers(value: Any) -> Numbers:
+    tolerances = tuple(_number(value[key]) for key in ("rtol", "atol"))
+    if not all(0 <= tolerance < 1 for tolerance in tolerances):
+        raise ValueError(f"a tolerance is not in [0, 1): {tolerances}")
+    return Numbers(tuple(_WORDS[x] if isinstance(x, str) else _number(x) for x in value["numbers"]), *tolerances)
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)
+
+
+def difference(before: Fingerprint, now: Fingerprint) -> str:
+    """What differs between two fingerprints, as one plain clause such as "its output at sigma 80 differs"; "" if they are the same.
+
+    Args:
+        before: the one on record.
+        now: the present one.
+    """
+    if (before.kind, before.name) != (now.kind, now.name):
+        return f"it was the {before.kind} {before.name} and is the {now.kind} {now.name}"
+    return next(filter(None, _differences(before, now)), "")
+
+
+def _differences(before: Fingerprint, now: Fingerprint) -> Iterable[str]:
+    for key in _either(before.exact, now.exact):
+        yield _fact(key, before.exact, now.exact)
+    for key in _either(before.values, now.values):
+        a, b = before.values.get(key), now.values.get(key)
+        if a is None or b is None:
+            yield f"its {key} {'are' if _plural(key) else 'is'} {'new' if a is None else 'gone'}"
+        elif not a.same(b):
+            yield f"its {key} {'differ' if _plural(key) else 'differs'}"
+
+
+def _plural(key: str) -> bool:
+    return key.partition(" ")[0].endswith("s")
+
+
+def _either(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    return [*a, *(key for key in b if key not in a)]
+
+
+def _fact(key: str, before: Mapping[str, Fact], now: Mapping[str, Fact]) -> str:
+    """How a fact differs, "" if it does not."""
+    a, b = before.get(key), now.get(key)
+    if key in before and key in now and a == b:
+        return ""
+    if key.startswith(FILE):
+        return f"{key.removeprefix(FILE)} {'is new' if key not in before else 'is gone' if key not in now else 'changed'}"
+    if key in before and key in now and not _hashes(a, b):
+        return f"its {key} was {a} and is {b}"
+    return f"its {key} {'is new' if key not in before else 'is gone' if key not in now else 'changed'}"
+
+
+def _hashes(*facts: Fact) -> bool:
+    return all(isinstance(fact, str) and len(fact) >= _HASH_DIGITS and not set(fact) - set("0123456789abcdef") for fact in facts)
+
+
+def hash_of(value: object) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of a JSON value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]

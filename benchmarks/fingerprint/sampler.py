@@ -1,0 +1,106 @@
+"""What a configured sampler does on its own grid: its levels, its coefficients, and what it makes of three points."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ... import samplers
+from ...models.loaders.local_code import code_of
+from ...samplers import Grid
+from ...samplers.loop import planned
+from ..cell import Cell
+from ..start import Start
+from . import problem
+from .numbers import Flattened, of_plan, of_rows
+from .record import FILE, Fact, Fingerprint, Numbers
+
+_DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
+"""What a class declares that decides how it is run, or what the row says of it."""
+
+_START_ROWS = 2
+
+
+def sampler_fingerprint(cell: Cell) -> Fingerprint:
+    """The fingerprint of a cell's sampler, grid, noise and start.
+
+    A built-in sampler is pinned by what it does alone, so that a new version of this package that changes nothing leaves its numbers
+    valid; one of the user's, or of another library, by its files or version too.
+
+    Args:
+        cell: one with a grid.
+
+    Raises:
+        ValueError: the cell has no grid, or is skipped.
+        Exception: whatever the sampler raises.
+    """
+    if cell.grid is None:
+        raise ValueError(f"{cell.label} has no grid, so there is nothing to show what it does")
+    parts = Parts(cell.sampler, cell.grid, cell.noise, cell.sigma_max, cell.sigma_min)
+    return fingerprint_of(parts, cell.label, None if cell.start.means is None else cell.start)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What decides the samples of a cell, beside its model.
+
+    Attributes:
+        sampler: the configured sampler.
+        grid: its levels.
+        noise: "white", "brownian", or None for a deterministic sampler.
+        sigma_max, sigma_min: the model's range, which is that of a Brownian path.
+    """
+
+    sampler: Any
+    grid: Grid
+    noise: str | None
+    sigma_max: float
+    sigma_min: float
+
+
+def fingerprint_of(parts: Parts, name: str, start: Start | None = None) -> Fingerprint:
+    """The fingerprint of a sampler on a grid, under a name, with what makes its first states where that is not noise alone."""
+    sampler, grid = parts.sampler, parts.grid
+    size = f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
+    exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
+    exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | _origin(sampler)
+    values = {"grid": of_plan(list(grid.sigma))}
+    if callable(getattr(sampler, "plan", None)):
+        plan = Flattened(planned(sampler, grid))
+        exact[f"layout of the plan {size}"] = plan.layout
+        values[f"plan {size}"] = of_plan(plan.numbers)
+    values[f"result for three points {size}"] = _points(parts)
+    if start is not None:
+        values[f"start {start.name}"] = _first_states(start)
+    return Fingerprint("sampler", name, exact, values)
+
+
+def _points(parts: Parts) -> Numbers:
+    """What becomes of three points. A peer may compute in float32, whatever the state is."""
+    noise = problem.noise_of(parts.noise, parts.sigma_max, parts.sigma_min)
+    denoise = problem.Tiny(problem.scale_of(parts.sigma_max, parts.sigma_min))
+    with torch.no_grad():
+        x = parts.sampler.sample(denoise, parts.grid.sigma[0] * problem.latents(), parts.grid, noise)
+    return of_rows(x, torch.float32 if ":" in parts.sampler.name else torch.float64)
+
+
+def _first_states(start: Start) -> Numbers:
+    """What the start makes of two latents."""
+    assert start.means is not None
+    ids = torch.arange(_START_ROWS)
+    latents = samplers.SampleNoise(problem.SEED, ids, tuple(start.means.shape[1:]), torch.float64).initial()
+    x = start((start.sigma_max * latents).to(start.means.device), (ids % len(start.means)).to(start.means.device))
+    return of_rows(x, torch.float64)
+
+
+def _origin(sampler: Any) -> dict[str, Fact]:
+    """Version and files of what is not built in."""
+    origin = samplers.origin(sampler.name)
+    if not origin:
+        return {}
+    module = None if ":" in sampler.name else sys.modules.get(type(sampler).__module__)
+    files: dict[str, Fact] = {FILE + name: digest for name, digest in code_of(module).items()} if module else {}
+    return files | {"origin": origin}

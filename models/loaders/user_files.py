@@ -1,0 +1,104 @@
+"""Which files are a user's, what they are called, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.util import source_from_cache
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_SYSTEM = (
+    "/proc",
+    "/dev",
+    "/sys",
+    "/run",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
+    "/System",
+    "/Library",
+)
+_INSTALLED = {"site-packages", "dist-packages"}
+_CACHES = ("torchinductor_", "torch_compile_debug", ".triton", "__pycache__")
+_LIBRARIES = tuple(
+    os.path.realpath(folder) + os.sep
+    for folder in {*(sysconfig.get_path(key) for key in ("stdlib", "platstdlib")), os.path.dirname(os.__file__)}
+    if folder
+)
+_CHUNK = 1 << 20
+
+
+def source_of(path: str) -> str:
+    """The source of a compiled module; any other path as it is."""
+    try:
+        return source_from_cache(path) if path.endswith(".pyc") else path
+    except ValueError:
+        return path
+
+
+def is_users(path: str) -> bool:
+    """Whether a path is a regular file that belongs neither to Python, nor to an installed package or this one, nor to the system."""
+    parts = Path(path).parts
+    if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
+        return False
+    real = os.path.realpath(path)
+    if real.startswith((*_LIBRARIES, *(folder + os.sep for folder in _SYSTEM))) or _own(Path(real)):
+        return False
+    return os.path.isfile(real)
+
+
+def _own(path: Path) -> bool:
+    """Whether a file is of this package, wherever it is installed; a user's folder may lie in a checkout of it."""
+    return path.is_relative_to(_PACKAGE) and path.relative_to(_PACKAGE).parts[0] in ("samplers", "models", "benchmarks", "results")
+
+
+def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file under a name that is the same on another machine.
+
+    Args:
+        paths: of files; those that are gone, or cannot be read, are left out.
+        folder: files below it are named by their path from there, others by their last part alone; of several with one name and other
+            contents, the second is called ``NAME#2`` and so on, in the order of their hashes.
+    """
+    found: dict[str, set[str]] = {}
+    root = os.path.realpath(folder)
+    for path in sorted(set(paths)):
+        digest = file_hash(path)
+        if digest is None:
+            continue
+        place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        inside = place.startswith(root + os.sep)
+        found.setdefault(Path(os.path.relpath(place, root)).as_posix() if inside else os.path.basename(path), set()).add(digest)
+    return {name if i == 0 else f"{name}#{i + 1}": digest for name in sorted(found) for i, digest in enumerate(sorted(found[name]))}
+
+
+def file_hash(path: str) -> str | None:
+    """Hexadecimal SHA-256 of a file, read in pieces, once a process for the same size, time and inode; None if it cannot be read."""
+    try:
+        stat = os.stat(path)
+        return _hashed(os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _hashed(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - what tells another content
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def module_file(name: str) -> str | None:
+    """The source file of a module that is loaded, or None."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return source_of(os.path.abspath(file)) if isinstance(file, str) else None
