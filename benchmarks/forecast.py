@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from ..models import Denoiser
 from .cell import Cell
-from .runner import expected
+from .pace import evaluations_per_second, expected
 
 
 @dataclass(frozen=True)
@@ -33,17 +30,3 @@ def forecast(models: Mapping[str, Denoiser], cells: Sequence[Cell], device: str)
         rate = evaluations_per_second(model, own[0].batch_size, device) if own else float("inf")
         out.append(Forecast(name, len(own), sum(c.sampler.adaptive for c in own), evaluations, evaluations / rate))
     return out
-
-
-def evaluations_per_second(model: Denoiser, batch: int, device: str, *, seconds: float = 0.5) -> float:
-    """Network passes times samples per second, measured for about ``seconds``."""
-    ids = torch.arange(batch, device=device)
-    bound, x = model.bind(ids, 0), torch.zeros(batch, *model.event, dtype=model.dtype, device=device)
-    bound(x, 1.0)
-    begin, calls = time.perf_counter(), 0
-    while (spent := time.perf_counter() - begin) < seconds or not calls:
-        bound(x, 1.0)
-        if device != "cpu":
-            torch.cuda.synchronize()
-        calls += 1
-    return calls * batch * model.passes / spent if spent else float("inf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from ..models import Denoiser, Reference
 from ..models.exact.base import ExactModel
@@ -11,7 +12,7 @@ from ..results.record import Record
 from ..results.store import RunDir
 from .cell import Cell
 from .doubling import Endpoints
-from .evolution import evolution
+from .evolution import Seen, evolution
 from .path_curvature import keep_curvature
 from .pictures import pictures
 from .quality import count_columns, distribution_columns, kept, known_samples, label_columns
@@ -23,16 +24,27 @@ from .suite import Suite
 from .truth import converged_features, endpoints, path_endpoints
 
 Truth = Callable[..., Endpoints]
+Watch = Callable[[Cell, int], Seen]
 
 QUALITY_VERSION = 8
 """Raised when a formula behind the quality columns changes, so that finished cells are scored again from their parts."""
 
 
 class Scorer:
-    """The scoring of one model's cells in one run directory."""
+    """The scoring of one model's cells in one run directory.
 
-    def __init__(self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int) -> None:
+    Args:
+        run: where the parts are.
+        suite: what was asked for.
+        model: on the device.
+        reference: its truth; None for none.
+        endpoint_count: how many samples are compared with their converged endpoints.
+        watch: runs the first samples of a cell and looks on, for a picture (:func:`.evolution.watched`).
+    """
+
+    def __init__(self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int, watch: Watch) -> None:
         self.run, self.suite, self.model, self.reference, self.endpoint_count = run, suite, model, reference, endpoint_count
+        self.watch = watch
 
     def __call__(self, cells: Sequence[Cell]) -> None:
         """Write ``quality.json``, ``influence.npz`` and the pictures of every cell that is not scored as it would be now.
@@ -74,7 +86,7 @@ class Scorer:
         picture = kept(shards, "picture")
         if len(picture):
             write_npz(self.run.samples(cell.key), pictures(self.model, self.reference, picture, truth.x if truth else None))
-            path = evolution(self.model, self.reference, cell)
+            path = evolution(self.model, self.reference, cell, partial(self.watch, cell))
             if path:
                 write_npz(self.run.evolution(cell.key), path)
         return record

@@ -107,10 +107,11 @@ def plan(
     """Show what would run, how many network evaluations it takes, and how long that is here."""
     from ..execution import check_executions
     from ..forecast import forecast
+    from ..pace import expected
     from ..planner import load_models
     from ..planner import plan as plan_suite
     from ..references import load_references
-    from ..runner import expected, pick_device
+    from ..runner import pick_device
 
     load_plugins(plugin, peers_path)
     resolved = selected(
