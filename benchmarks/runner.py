@@ -32,6 +32,7 @@ from .pictures import how_many
 from .planner import load_models, plan
 from .progress import Reporter
 from .provenance import provenance, version
+from .reference_work import reference_evaluations
 from .references import load_references
 from .scoring import Scorer
 from .start_error import start_errors
@@ -74,18 +75,20 @@ class Runner:
         with self.run.lock(), self._rebuilt_whatever_happens():
             self._announce()
             self._forget_failures()
-            todo = [cell for cell in self.cells if self._to_sample(cell)]
-            work = sum(expected(self.models[cell.model], cell) * cell.samples for cell in todo)
-            with Reporter(self.console, len(todo), work) as report:
+            todo = {cell.key: self._evaluations(cell) for cell in self.cells if self._to_sample(cell)}
+            upfront = {name: self._until_scored(name) for name in {cell.model for cell in self.cells if cell.key in todo}}
+            with Reporter(self.console, len(todo), sum(todo.values()) + sum(upfront.values())) as report:
+                if todo:
+                    self.executor.start()
                 for name, model in self.models.items():
                     cells = [cell for cell in self.cells if cell.model == name]
                     for cell in cells:
-                        if cell in todo:
-                            report.stage(f"{name}: {cell.label}")
-                            self._sample(model, cell, report)
+                        if cell.key in todo:
+                            with report.part(f"{name}: {cell.label}", todo[cell.key]):
+                                self._sample(model, cell, report)
                             report.cell_done()
-                    report.stage(f"{name}: scoring")
-                    self._score(name, model, cells)
+                    with report.part(f"{name}: scoring", upfront.get(name, 0.0)):
+                        self._score(name, model, cells, report)
                     rebuild(self.run.path)
                 self.executor.close()  # what it holds would disturb the times
                 for name, model in self.models.items():
@@ -107,8 +110,9 @@ class Runner:
             earlier.append({"suite": known.get("suite"), "provenance": known.get("provenance")})
         about = {"models": {k: m.identity for k, m in self.models.items()}, "citations": citations(cell.sampler for cell in self.cells)}
         about["start_errors"] = self._start_errors
-        others = {name: found for name, found in dict(known.get(CURVATURE) or {}).items() if name not in self.models}  # type: ignore[call-overload]
-        self.run.write_run({**record, **about, CURVATURE: others, "earlier": earlier})
+        same = {name for name, identity in dict(known.get("models") or {}).items() if about["models"].get(name, identity) == identity}  # type: ignore[call-overload]
+        bent = {name: found for name, found in dict(known.get(CURVATURE) or {}).items() if name in same}  # type: ignore[call-overload]
+        self.run.write_run({**record, **about, CURVATURE: bent, "earlier": earlier})
         for cell in self.cells:
             self.run.plan(cell.key, cell.record(self.suite.name) | cell.facts)
             if cell.skip:
@@ -149,6 +153,16 @@ class Runner:
         quality = read_json(self.run.part(cell.key, "quality.json"))
         return bool(quality) and quality["status"] != "ok" and quality.get("attempt") == _attempt(cell)
 
+    def _evaluations(self, cell: Cell) -> float:
+        """What the missing samples of a cell are expected to take."""
+        return expected(self.models[cell.model], cell) * sum(stop - start for start, stop in self._missing(cell))
+
+    def _until_scored(self, name: str) -> float:
+        """Evaluations that the references of a model are expected to take."""
+        cells = [cell for cell in self.cells if cell.model == name and not cell.skip]
+        count = max((self._endpoints(cell) for cell in cells), default=0)
+        return reference_evaluations(self.suite, self.models[name], self.references[name], cells, count)
+
     def _missing(self, cell: Cell) -> list[tuple[int, int]]:
         size = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches, so that their composition never depends on interruptions
         return self.run.missing(cell.key, cell.samples, shard=size)
@@ -185,11 +199,11 @@ class Runner:
     def _conclude(self, cell: Cell, record: Record) -> None:
         write_json(self.run.part(cell.key, "quality.json"), {"samples": cell.samples, "attempt": _attempt(cell), **record})
 
-    def _score(self, name: str, model: Denoiser, cells: Sequence[Cell]) -> None:
+    def _score(self, name: str, model: Denoiser, cells: Sequence[Cell], report: Reporter) -> None:
         complete = [cell for cell in cells if not cell.skip and not self._failed(cell) and not self._missing(cell)]
         if complete:
             count = max(self._endpoints(cell) for cell in complete)
-            Scorer(self.run, self.suite, model, self.references[name], count, self._watch)(complete)
+            Scorer(self.run, self.suite, model, self.references[name], count, self._watch, report)(complete)
 
     # -- timing ------------------------------------------------------------------------------------------------------------------
 

@@ -13,8 +13,10 @@ from ..results.store import RunDir
 from .cell import Cell
 from .doubling import Endpoints
 from .evolution import Seen, evolution
+from .meter import Teller
 from .path_curvature import keep_curvature
 from .pictures import pictures
+from .progress import Reporter
 from .quality import count_columns, distribution_columns, kept, known_samples, label_columns
 from .quality_paired import endpoint_columns, strong_columns
 from .quality_samples import Data, sample_columns
@@ -40,32 +42,38 @@ class Scorer:
         reference: its truth; None for none.
         endpoint_count: how many samples are compared with their converged endpoints.
         watch: runs the first samples of a cell and looks on, for a picture (:func:`.evolution.watched`).
+        report: told what is being done, and the evaluations that references take.
     """
 
-    def __init__(self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int, watch: Watch) -> None:
+    def __init__(
+        self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int, watch: Watch, report: Reporter
+    ) -> None:
         self.run, self.suite, self.model, self.reference, self.endpoint_count = run, suite, model, reference, endpoint_count
-        self.watch = watch
+        self.watch, self.report = watch, report
+        self.solved = Teller(tell=report.evaluations).attach(model)  # the same model, whose evaluations move the bar
 
     def __call__(self, cells: Sequence[Cell]) -> None:
         """Write ``quality.json``, ``influence.npz`` and the pictures of every cell that is not scored as it would be now.
 
-        Where endpoints are known, the curvature of the paths to them goes into ``run.json``.
+        Where it is asked for and endpoints are known, the curvature of the paths to them goes into ``run.json``.
         """
         if not cells:
             return
         truths, scale, data = self._truths(cells), self._scale(cells[0]), Data(self.model, cells[0].device)
-        for cell in cells:
+        for place, cell in enumerate(cells, 1):
             own = truths.get(self._truth_of(cell))
             stamp = self._stamp(cell, own, scale)
             path = self.run.part(cell.key, "quality.json")
             done = read_json(path) or {}
             if all(key in done and done[key] == value for key, value in stamp.items()):
                 continue
+            self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
                 write_json(path, {**stamp, **self._score(cell, own, scale, data)})
             except (ArithmeticError, ValueError) as error:  # numbers that no formula can take: this row only
                 write_json(path, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
-        if endpoints in truths:
+        if self.suite.path_curvature and endpoints in truths:
+            self.report.stage(f"{cells[0].model}: curvature of paths")
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 
     def _score(self, cell: Cell, truth: Endpoints | None, scale: Scale | None, data: Data) -> Record:
@@ -123,7 +131,8 @@ class Scorer:
             if comparable:
                 measured = [kept(list(self._shards(cell)))[: self.endpoint_count] for cell in comparable]
                 first, count = comparable[0], max(map(len, measured))
-                truths[truth] = truth(self.run, self.model, first.seed, first.dtype, first.device, count, first.batch_size, measured)
+                self.report.stage(f"{first.model}: converged {'endpoints' if truth is endpoints else 'paths'} of {count} samples")
+                truths[truth] = truth(self.run, self.solved, first.seed, first.dtype, first.device, count, first.batch_size, measured)
         return truths
 
     def _scale(self, first: Cell) -> Scale | None:
@@ -131,7 +140,8 @@ class Scorer:
             return None
         count = self.suite.converged_samples
         where = (first.seed, first.dtype, first.device, count, first.batch_size)
-        return Scale(self.reference, converged_features(self.run, self.model, self.reference, *where))
+        self.report.stage(f"{first.model}: {count} converged samples")
+        return Scale(self.reference, converged_features(self.run, self.solved, self.reference, *where))
 
     def _shards(self, cell: Cell) -> Iterable[Arrays]:
         """The shards that cover the cell's samples, in order."""
