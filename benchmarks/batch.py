@@ -12,16 +12,8 @@ from ..models.denoiser import Bound
 from ..samplers import Noise, NoNoise, SampleNoise
 from ..samplers.brownian import BrownianNoise
 from .cell import Cell
+from .executing.executor import Failure
 from .meter import Meter
-
-
-class Failure(Exception):  # noqa: N818 - it becomes the status of a row
-    """A cell that cannot be completed: the status and the reason of its row."""
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
 
 
 class Batch(NamedTuple):

@@ -15,8 +15,8 @@ from .spec import canonical, label_of
 from .start import Start
 from .suite import ExecutionName, NoiseName
 
-SAMPLING_VERSION = 3
-"""Raised when built-in samplers or the noise change what a cell's samples are, so that old parts are not taken for new ones."""
+SAMPLING_VERSION = 4
+"""Raised when the noise, or what a shard keeps, changes: what neither a sampler nor a model does by itself."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Cell:
         device: "cpu" or "cuda".
         skip: why there is nothing to run; "" if there is.
         execution: how runs reach the device.
+        space: the feature space as the suite names it.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Cell:
     device: str
     skip: str = ""
     execution: ExecutionName = "eager"
+    space: str = "card"
 
     @property
     def params(self) -> dict[str, Any]:
@@ -108,12 +110,14 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Name of the cell's folder: readable, and a hash of everything that its samples depend on.
+        """Name of the cell's folder: readable, and a hash of everything that was asked for.
 
-        The number of samples is not among them: a larger one extends the cell. Nor is the batch size, unless the sampler couples a batch.
+        The number of samples is not among it: a larger one extends the cell. Nor is the batch size, unless the sampler couples a batch.
+        What the names stand for, the code and the files behind them, is pinned apart (:mod:`.identity`): one question has one folder,
+        whatever answered it.
         """
         what = {k: v for k, v in self.record("").items() if k not in ("suite", "samples", "batch_size", *self._implied)}
-        what |= {"identity": self.identity, "version": SAMPLING_VERSION, "origin": samplers.origin(self.sampler.name)}
+        what |= {"version": SAMPLING_VERSION} | ({} if self.space == "card" else {"space": self.space})
         if tuned := self.facts.get("tuning_digest"):
             what["levels"] = tuned
         if self.sampler.batch_coupled:

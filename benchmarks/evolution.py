@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,10 +20,11 @@ IMAGES = 2
 CLOUD = 256
 
 Arrays = dict[str, NDArray]
+Seen = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
+"""``(sigma, x, d)`` of each evaluation that all samples make together, and the end."""
 
 
-@torch.no_grad()
-def evolution(model: Denoiser, reference: Reference | None, cell: Cell) -> Arrays:
+def evolution(model: Denoiser, reference: Reference | None, cell: Cell, watch: Callable[[int], Seen] | None = None) -> Arrays:
     """The trajectory of a cell's first samples.
 
     States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise as large as the data, at every level.
@@ -30,6 +33,7 @@ def evolution(model: Denoiser, reference: Reference | None, cell: Cell) -> Array
         model: on the cell's device.
         reference: gives the range of values.
         cell: what to run.
+        watch: runs that many samples (:func:`watched`), perhaps elsewhere; None runs them here.
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n, *event)``, all as
@@ -40,7 +44,7 @@ def evolution(model: Denoiser, reference: Reference | None, cell: Cell) -> Array
     if not count or cell.grid is None or cell.sampler.batch_coupled:
         return {}
     try:
-        seen, end = _watched(model, cell, torch.arange(count, device=cell.device))
+        seen, end = watch(count) if watch else watched(model, cell, count)
     except Exception:
         return {}
     if not seen or not np.isfinite(end).all():
@@ -53,18 +57,20 @@ def evolution(model: Denoiser, reference: Reference | None, cell: Cell) -> Array
     return {"sigma": sigma} | {name: shown(model, reference, values) for name, values in arrays.items()}
 
 
-def _watched(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]:
-    """``(sigma, x, d)`` of each evaluation that all samples make together, and the end."""
+@torch.no_grad()
+def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
+    """Run the first ``count`` samples of a cell and look on."""
     assert cell.grid is not None
+    ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)
     x, noise = begin(model, cell, ids)
     seen: list[tuple[NDArray, NDArray, NDArray]] = []
 
-    def watched(x: Tensor, sigma: float | Tensor) -> Tensor:
+    def looking_on(x: Tensor, sigma: float | Tensor) -> Tensor:
         d = bound(x, sigma)
         levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
         if len(x) == len(ids) and len(levels) == 1:
             seen.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
         return d
 
-    return seen, cell.sampler.sample(watched, x, cell.grid, noise).cpu().numpy()
+    return seen, cell.sampler.sample(looking_on, x, cell.grid, noise).cpu().numpy()

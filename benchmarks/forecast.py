@@ -1,49 +1,89 @@
-"""What a suite would cost here: evaluations counted from the plan, seconds from a short measurement of each network."""
+"""What a suite would cost here: evaluations counted from the plan, seconds from short measurements of each network and of scoring."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from ..models import Denoiser
+from ..models import Denoiser, Reference
 from .cell import Cell
-from .runner import expected
+from .pace import evaluations_per_second, expected
+from .quality import distribution_columns
+from .reference_work import reference_evaluations
+from .scale import Scale
+from .suite import Suite
+from .timing.load import Load, cpu_doubts
+
+TRIED = 256
+"""Samples of which a score is taken to see how long that takes."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """One model's share of a suite: cells, evaluations (network passes times samples) and seconds of network time here."""
+    """One model's share of a suite.
+
+    Attributes:
+        model: its name.
+        cells: how many run.
+        adaptive: how many of them are guessed.
+        evaluations: network passes times samples, of sampling.
+        seconds: of network time here, for sampling.
+        references: seconds here until converged endpoints and samples are made.
+        scoring: seconds here until all cells are scored.
+        doubts: why the seconds are not to be trusted, such as other processes on the machine.
+    """
 
     model: str
     cells: int
     adaptive: int
     evaluations: float
     seconds: float
+    references: float
+    scoring: float
+    doubts: tuple[str, ...]
 
 
-def forecast(models: Mapping[str, Denoiser], cells: Sequence[Cell], device: str) -> list[Forecast]:
-    """The cost of sampling, per model; references, scoring and timing come on top."""
+@torch.no_grad()
+def forecast(
+    suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], cells: Sequence[Cell], device: str
+) -> list[Forecast]:
+    """The cost of sampling, references and scoring, per model; timing comes on top."""
     out = []
     for name, model in models.items():
         own = [cell for cell in cells if cell.model == name and not cell.skip]
         evaluations = sum(expected(model, cell) * cell.samples for cell in own)
+        before = Load.of_this_moment()
         rate = evaluations_per_second(model, own[0].batch_size, device) if own else float("inf")
-        out.append(Forecast(name, len(own), sum(c.sampler.adaptive for c in own), evaluations, evaluations / rate))
+        doubts = cpu_doubts(Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads())
+        until_scored = reference_evaluations(suite, model, references[name], own, endpoints_asked(suite, name, list(models)))
+        adaptive = sum(cell.sampler.adaptive for cell in own)
+        scoring = scoring_seconds(references[name], own)
+        out.append(Forecast(name, len(own), adaptive, evaluations, evaluations / rate, until_scored / rate, scoring, tuple(doubts)))
     return out
 
 
-def evaluations_per_second(model: Denoiser, batch: int, device: str, *, seconds: float = 0.5) -> float:
-    """Network passes times samples per second, measured for about ``seconds``."""
-    ids = torch.arange(batch, device=device)
-    bound, x = model.bind(ids, 0), torch.zeros(batch, *model.event, dtype=model.dtype, device=device)
-    bound(x, 1.0)
-    begin, calls = time.perf_counter(), 0
-    while (spent := time.perf_counter() - begin) < seconds or not calls:
-        bound(x, 1.0)
-        if device != "cpu":
-            torch.cuda.synchronize()
-        calls += 1
-    return calls * batch * model.passes / spent if spent else float("inf")
+def endpoints_asked(suite: Suite, name: str, names: Sequence[str]) -> int:
+    """How many samples of a model are compared with their converged endpoints."""
+    entry = suite.models[names.index(name)]
+    return min(entry.samples or suite.samples, entry.reference_samples or suite.reference_samples)
+
+
+def scoring_seconds(reference: Reference | None, cells: Sequence[Cell]) -> float:
+    """Seconds that it takes to score these cells, from one score of a few invented samples; none without a reference."""
+    if reference is None or not cells:
+        return 0.0
+    samples = max(cell.samples for cell in cells)
+    count = min(samples, TRIED)
+    rng = np.random.default_rng(0)
+    features, converged = (reference.mean + rng.standard_normal((n, len(reference.mean))) for n in (count, TRIED))
+    scale = Scale(reference, converged)
+    parts = {"features": features, "sizes": np.array([count]), "clamped": np.zeros(1), "nfe": np.ones(1), "depth": np.array(1)}
+    _ = scale.fixed, scale.model_error, scale.floor(count)  # shared by all cells
+    begin = time.perf_counter()
+    distribution_columns(scale, [parts], count)
+    return (time.perf_counter() - begin) * sum(cell.samples / count for cell in cells)

@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..results.fingerprint import Fingerprint, difference
-from ..results.store import CELL, MADE, RunDir
+from ..results.record import Record
+from ..results.store import CELL, MADE, RunDir, log
 from .cell import Cell
 from .sampling import SHARD
 
 Probe = Callable[[Cell], Fingerprint]
 """Gives the fingerprint of a cell's sampler."""
 
-UNPROVEN = "nothing says what made it: it is from a version of samplerbench that did not keep that"
+UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class Makers(NamedTuple):
@@ -42,33 +43,36 @@ class Identity:
         self._known = {digest: _parsed(record) for digest, record in run.made().items()}
         self._digests = {name: tuple(map(self._digest_of, found)) for name, found in makers.items()}
 
-    def admit(self, cell: Cell) -> list[str]:
+    def admit(self, cell: Cell, record: Record) -> None:
         """Plan a cell, so that all its parts are of the present code: one of other code is set aside, one set aside earlier comes back.
 
-        Returns:
-            Sentences about what was set aside or brought back.
-
-        Raises:
-            Exception: whatever the probe raises; then nothing was changed.
+        Args:
+            cell: to be planned.
+            record: identity columns of its row.
         """
+        self.inspect(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
-        said = []
-        stored = self.run.read(cell.key, MADE) or {}
-        why = self._fault(stored, sampler, cell.model) if self._there(cell.key) else ""
-        if why:
-            self.run.set_aside(cell.key, why)
-            said.append(f"{cell.label} on {cell.model} is set aside and made again: {why}")
-        if not self._there(cell.key):
-            stored = self._brought_back(cell.key, sampler, cell.model)
-            said += [f"{cell.label} on {cell.model} as the present code makes it was set aside before, and is back"] if stored else []
+        there = self._there(cell.key)
+        stored = (self.run.read(cell.key, MADE) or {}) if there else self._brought_back(cell.key, sampler, cell.model)
         before = _parsed(stored.get("sampler"))
         kept = sampler if before is None else before  # the one on record, so that its digest stays what it is
-        made_by = f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"
-        self.run.plan(cell.key, {"made_by": made_by})
+        self.run.plan(cell.key, record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"})
         if not stored:
             whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
             self.run.write(cell.key, MADE, {"sampler": kept.to_json(), "model": model, "extractor": extractor, "shard": whole})
-        return said
+
+    def inspect(self, cell: Cell) -> None:
+        """Set a cell of the directory aside if it is of other code, and say so."""
+        if not self._there(cell.key):
+            return
+        why = self._fault(self.run.read(cell.key, MADE) or {}, self.probe(cell), cell.model)
+        if why:
+            self.run.set_aside(cell.key, why)
+            log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
+
+    def model_digest(self, name: str) -> str:
+        """The digest of a model's record."""
+        return self._digests[name][0]
 
     def _there(self, key: str) -> bool:
         return self.run.part(key, CELL).parent.is_dir()
@@ -77,7 +81,7 @@ class Identity:
         """Why a cell is not one that the present code would make; "" if it is."""
         before = _parsed(stored.get("sampler"))
         if before is None:
-            return UNPROVEN if self.run.old else "its made.json is damaged or missing, so that nothing says what made it"
+            return "its made.json is damaged or missing, so that nothing says what made it"
         if found := difference(before, sampler):
             return f"the sampler is another one: {found}"
         for kind, now in zip(("model", "extractor"), self.makers[name], strict=True):
@@ -93,6 +97,7 @@ class Identity:
         for folder, record in self.run.made_aside(key):
             if not self._fault(record, sampler, name):
                 self.run.restore(key, folder)
+                log.warning("%s is back: it was set aside when other code was there, and is what the present code makes.", key)
                 return record
         return {}
 

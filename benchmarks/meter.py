@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -23,6 +24,11 @@ class Meter:
     rows: int = 0
     calls: int = 0
 
+    def add(self, rows: int) -> None:
+        """One more call, on ``rows`` rows."""
+        self.rows += rows
+        self.calls += 1
+
     def attach(self, model: Denoiser) -> Denoiser:
         """The same model, counted."""
         return model.instrumented(lambda network: Metered(network, self))
@@ -41,14 +47,26 @@ class Metered(Wrapper):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Count, then denoise."""
-        self._count(len(x) * self.inner.passes)
+        self.meter.add(len(x) * self.inner.passes)
         return self.inner.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """The network's own, counted where an exact model integrates it."""
-        inner = self.inner.observed(self._count) if isinstance(self.inner, ExactModel) else self.inner
+        inner = self.inner.observed(self.meter.add) if isinstance(self.inner, ExactModel) else self.inner
         return inner.endpoint(x, labels)
 
-    def _count(self, rows: int) -> None:
-        self.meter.rows += rows
-        self.meter.calls += 1
+
+@dataclass
+class Teller(Meter):
+    """A meter that passes on what it counts, for progress.
+
+    Attributes:
+        tell: told the rows of each call.
+    """
+
+    tell: Callable[[int], object] = field(kw_only=True)
+
+    def add(self, rows: int) -> None:
+        """See :meth:`Meter.add`."""
+        super().add(rows)
+        self.tell(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from itertools import product
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .. import samplers
 from ..models import Denoiser, Reference, make_model
+from ..results.record import Record
 from ..samplers import Grid
 from .budget import steps_within
 from .cell import Cell
@@ -67,6 +69,31 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
             what_to_do = remedy(missing, Named(name, model), configured, *_sizes(suite, entry))
             raise ValueError(f"{missing.what}; {what_to_do}") from missing
     return list({cell.key: cell for cell in cells}.values())
+
+
+def planned_before(
+    record: Record, suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], device: str
+) -> list[Cell]:
+    """The cells that a suite would have to ask for to get a row again; none where that cannot be told here.
+
+    Args:
+        record: identity columns of the row.
+        suite: of the present run, for everything that a row does not say.
+        models: of the present run, among them the row's.
+        references: theirs.
+        device: "cpu" or "cuda".
+    """
+    name = str(record["model"])
+    budget = {"nfe": (record["budget"],)} if record.get("budget") else {"steps": (record.get("steps") or 1,)}
+    axes = {"start": (record["start"],), "end": (record["end"],), "execution": (record.get("execution") or "eager",)}
+    axes |= {axis: record[axis] for axis in ("samples", "seed", "batch_size", "dtype")}
+    try:
+        sampler = {"name": record["sampler"], **json.loads(str(record["params"]))}
+        schedules = suite.schedules if record["schedule"] == "own" else (record["schedule"],)
+        asked = suite.replaced(models=[name], samplers=(sampler,), schedules=schedules, noise=record.get("noise"), **budget, **axes)
+        return plan(asked, {name: models[name]}, references, device)
+    except (ValueError, KeyError, TypeError):  # a sampler that is not loaded now, or a schedule of a file that is gone
+        return []
 
 
 def _sizes(suite: Suite, entry: ModelEntry) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
@@ -137,6 +164,7 @@ def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, sche
             device=subject.device,
             skip=start.skip or _skip(subject, sampler, grid, budget),
             execution=subject.execution,
+            space=suite.extractor if suite.real is None else f"{suite.extractor} {suite.real}",
         )
 
 

@@ -2,56 +2,98 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+PERIOD = 30.0
+"""Seconds between lines where there is no terminal."""
+
 
 class Reporter:
-    """A progress bar in a terminal, a line every half minute elsewhere.
+    """A progress bar in a terminal; elsewhere a line every half minute, whatever takes so long.
 
-    The bar counts expected network evaluations, the only unit in which cells are comparable; beside it stand cells and samples per second.
+    The bar counts expected network evaluations, the only unit in which cells and references are comparable; beside it stand cells and
+    samples per second.
+
+    Args:
+        console: where to.
+        cells: how many there are to sample.
+        evaluations: expected, over all parts of the work.
     """
 
     def __init__(self, console: Console, cells: int, evaluations: float) -> None:
         self._console = console
         self._cells, self._done, self._samples = cells, 0, 0
-        self._begin = self._said = time.monotonic()
+        self._reached, self._within = 0.0, 0.0
+        self._begin = time.monotonic()
+        self._text, self._stopped = "starting", threading.Event()
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False), console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=max(evaluations, 1e-9), note="")
+        self._lines = None if console.is_terminal else threading.Thread(target=self._say_lines, daemon=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if self._lines:
+            self._lines.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
+        self._stopped.set()
+        if self._lines:
+            self._lines.join()
+
+    @contextmanager
+    def part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
+        """A part of the work, which fills the bar by what it is expected to take, whatever it takes.
+
+        Args:
+            text: what is being done.
+            evaluations: its share of the whole.
+        """
+        self.stage(text)
+        self._within, end = evaluations, self._reached + evaluations
+        yield
+        self._within, self._reached = 0.0, end
+        self._bar.update(self._task, completed=self._reached)
 
     def stage(self, text: str) -> None:
         """What is being done now."""
+        self._text = text
         self._bar.update(self._task, description=text)
-        self._line(text)
 
     def samples(self, count: int, evaluations: float) -> None:
         """``count`` more samples are done, which cost ``evaluations`` in the plan's estimate."""
         self._samples += count
-        rate = self._samples / max(time.monotonic() - self._begin, 1e-9)
-        note = f"{self._done}/{self._cells} cells, {rate:.0f} samples/s"
-        self._bar.update(self._task, advance=evaluations, note=note)
-        self._line(note)
+        self.evaluations(evaluations)
+
+    def evaluations(self, count: float) -> None:
+        """``count`` more evaluations are done; those beyond the estimate of a part do not move the bar."""
+        count = min(count, self._within)
+        self._within -= count
+        self._reached += count
+        self._bar.update(self._task, completed=self._reached, note=self._note)
 
     def cell_done(self) -> None:
         """One more cell is complete."""
         self._done += 1
 
-    def _line(self, text: str) -> None:
-        now = time.monotonic()
-        if not self._console.is_terminal and now - self._said > 30:
-            self._said = now
-            self._console.print(text, markup=False)
+    @property
+    def _note(self) -> str:
+        rate = self._samples / max(time.monotonic() - self._begin, 1e-9)
+        return f"{self._done}/{self._cells} cells, {rate:.0f} samples/s"
+
+    def _say_lines(self) -> None:
+        while not self._stopped.wait(PERIOD):
+            minutes, seconds = divmod(int(time.monotonic() - self._begin), 60)
+            self._console.print(f"{minutes}:{seconds:02d} {self._text} ({self._done}/{self._cells} cells)", markup=False, soft_wrap=True)

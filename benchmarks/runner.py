@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import errno
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,55 +16,82 @@ from rich.console import Console
 from ..models import Denoiser
 from ..results.bending import KEY as CURVATURE
 from ..results.record import Record
-from ..results.store import QUALITY, RunDir
+from ..results.store import QUALITY, RunDir, log
 from ..results.table import ResultTable, rebuild
 from . import timing
+from .admission import Admission
 from .cell import Cell
 from .citations import citations
+from .evolution import Seen
+from .executing import Executor, Failure, InProcess
+from .executing.tasks import Pace, Shard, Way
+from .executing.world import Setting, World
+from .identity import UNPROVEN
 from .machine import device_of
+from .pace import SHORTEST_COMPILED, Limits, expected
 from .pictures import how_many
 from .planner import load_models, plan
 from .progress import Reporter
 from .provenance import provenance, version
+from .reference_work import reference_evaluations
 from .references import load_references
-from .sampling import Failure, sample_shard
-from .scoring import Scorer
+from .scoring import Gone, Scorer
 from .start_error import start_errors
 from .suite import Suite
 from .timing.table import timing_file, write_timings
 
-ADAPTIVE_GUESS = 60
-"""Evaluations that an adaptive sampler is expected to take, for forecasts only."""
-
 
 class Runner:
-    """One run: a suite, its models, a directory and a device."""
+    """One run: a suite, its models, a directory and a device.
 
-    def __init__(self, suite: Suite, out: Path, *, device: str, console: Console) -> None:
+    Args:
+        suite: what to run.
+        out: run directory.
+        device: "cpu" or "cuda".
+        console: for progress.
+        executor: where samplers run; None runs them in this process.
+        time_limit: seconds that a shard of samples may take; None has it forecast (:class:`.pace.Limits`), 0 sets none.
+        retry: whether cells that have no result are run again though nothing changed.
+    """
+
+    def __init__(
+        self, suite: Suite, out: Path, *, device: str, console: Console, executor: Executor | None = None, time_limit: float | None = None,
+        retry: bool = False,
+    ) -> None:  # fmt: skip
         self.suite, self.device, self.console = suite, device, console
+        self.executor, self.retry = executor or InProcess(), retry
+        self.run = RunDir.create(out)
+        with self.run.lock():
+            pass  # refused now, and not after models are loaded, which can take minutes
         self.models = {name: model.to(device) if device != "cpu" else model for name, model in load_models(suite).items()}
         self.references = load_references(self.models, suite.extractor, suite.real)
         self.cells = plan(suite, self.models, self.references, device)
-        self.run = RunDir.create(out)
+        self.world = World(Setting.here(suite.extractor, device), self.models, self.references)
+        self.limits = Limits(self.models, time_limit if self.executor.keeps_limits else 0, self._pace)
+        self.admission = Admission(self.run, suite, self.world, self.executor, device, time_limit)
 
     @torch.no_grad()
     def __call__(self, *, time: bool = True) -> ResultTable:
         """Run what is missing, with or without times, and rebuild the table."""
-        with self.run.lock():
+        with self.run.lock(), self._rebuilt_whatever_happens():
+            self._forget_failures()
             self._announce()
-            todo = [cell for cell in self.cells if self._to_sample(cell)]
-            work = sum(expected(self.models[cell.model], cell) * cell.samples for cell in todo)
-            with Reporter(self.console, len(todo), work) as report:
+            todo = {cell.key: self._evaluations(cell) for cell in self.cells if self._to_sample(cell)}
+            upfront = {name: self._until_scored(name) for name in {cell.model for cell in self.cells if cell.key in todo}}
+            with Reporter(self.console, len(todo), sum(todo.values()) + sum(upfront.values())) as report:
+                if todo:
+                    self.executor.start()
                 for name, model in self.models.items():
                     cells = [cell for cell in self.cells if cell.model == name]
                     for cell in cells:
-                        if cell in todo:
-                            report.stage(f"{name}: {cell.label}")
-                            self._sample(model, cell, report)
+                        if cell.key in todo:
+                            with report.part(f"{name}: {cell.label}", todo[cell.key]):
+                                self._sample(model, cell, report)
                             report.cell_done()
-                    report.stage(f"{name}: scoring")
-                    self._score(name, model, cells)
+                    with report.part(f"{name}: scoring", upfront.get(name, 0.0)):
+                        self._score(name, model, cells, report)
                     rebuild(self.run.path)
+                self.executor.close()  # what it holds would disturb the times
                 for name, model in self.models.items():
                     if time and self.suite.timing.enabled:
                         self._time(name, model, report)
@@ -81,14 +111,45 @@ class Runner:
             earlier.append({"suite": known.get("suite"), "provenance": known.get("provenance")})
         about = {"models": {k: m.identity for k, m in self.models.items()}, "citations": citations(cell.sampler for cell in self.cells)}
         about["start_errors"] = self._start_errors
-        others = {name: found for name, found in dict(known.get(CURVATURE) or {}).items() if name not in self.models}  # type: ignore[call-overload]
-        self.run.write_run({**record, **about, CURVATURE: others, "earlier": earlier})
+        about["fingerprints"] = {name: found.model.to_json() for name, found in self.admission.makers.items()}
+        same = {name for name, identity in dict(known.get("models") or {}).items() if about["models"].get(name, identity) == identity}  # type: ignore[call-overload]
+        bent = {name: found for name, found in dict(known.get(CURVATURE) or {}).items() if name in same}  # type: ignore[call-overload]
+        if self.run.old and (count := self.run.set_all_aside(UNPROVEN)):
+            log.warning(
+                "%d cells in %s are set aside: what made them was not kept by the version that they are from.", count, self.run.path
+            )
+        self.run.write_run({**record, **about, CURVATURE: bent, "earlier": earlier})
+        self.digests = self.admission(self.cells)
         for cell in self.cells:
-            self.run.plan(cell.key, cell.record(self.suite.name) | cell.facts)
             if cell.skip:
                 self._conclude(cell, {"status": "skipped", "reason": cell.skip})
+            elif failure := self.admission.unfit.get(cell.key):
+                self._conclude(cell, {"status": failure.status, "reason": failure.reason})
+
+    @contextmanager
+    def _rebuilt_whatever_happens(self) -> Iterator[None]:
+        """Where a run is stopped or fails, its table still has what was computed."""
+        try:
+            yield
+        except BaseException as error:
+            self.executor.close()
+            with suppress(OSError, ValueError):
+                rebuild(self.run.path)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ValueError(
+                    f"the disk is full: {error.filename or self.run.path} could not be written; free some space and run the same command "
+                    "again, what is done is kept"
+                ) from error
+            raise
 
     # -- sampling ----------------------------------------------------------------------------------------------------------------
+
+    def _forget_failures(self) -> None:
+        """Where a retry was asked for, once: cells without a result are as good as new."""
+        for cell in self.cells if self.retry else ():
+            if not cell.skip and (self.run.read(cell.key, QUALITY) or {}).get("status", "ok") != "ok":
+                self.run.part(cell.key, QUALITY).unlink()
+        self.retry = False
 
     def _to_sample(self, cell: Cell) -> bool:
         """Whether samples of the cell are missing."""
@@ -99,24 +160,42 @@ class Runner:
         quality = self.run.read(cell.key, QUALITY)
         return bool(quality) and quality["status"] != "ok" and quality.get("attempt") == _attempt(cell)
 
+    def _evaluations(self, cell: Cell) -> float:
+        """What the missing samples of a cell are expected to take."""
+        return expected(self.models[cell.model], cell) * sum(stop - start for start, stop in self._missing(cell))
+
+    def _until_scored(self, name: str) -> float:
+        """Evaluations that the references of a model are expected to take."""
+        cells = [cell for cell in self.cells if cell.model == name and not cell.skip]
+        count = max((self._endpoints(cell) for cell in cells), default=0)
+        return reference_evaluations(self.suite, self.models[name], self.references[name], cells, count)
+
     def _missing(self, cell: Cell) -> list[tuple[int, int]]:
         return self.run.missing(cell.key, cell.samples)
 
     def _sample(self, model: Denoiser, cell: Cell, report: Reporter) -> None:
         cost, reference = expected(model, cell), self.references[cell.model]
+        keep, clamp = how_many(model, self.suite.keep), reference.clamp if reference else None
         for start, stop in self._missing(cell):
+            shard = Shard(cell, start, stop, keep, self._endpoints(cell), clamp)
             try:
-                arrays = sample_shard(
-                    model, reference, cell, start, stop, self.device, how_many(model, self.suite.keep), self._endpoints(cell),
-                    lambda n: report.samples(n, n * cost),
-                )  # fmt: skip
+                limit = self.limits.of(cell, stop - start)
+                arrays = self.executor.run(shard, self.world, tell=lambda n: report.samples(n, n * cost), limit=limit)
             except Failure as failure:
                 return self._conclude(cell, {"status": failure.status, "reason": failure.reason})
-            except Exception as error:
-                text = " ".join(str(error).split())[:500]
-                return self._conclude(cell, {"status": "failed", "reason": f"{type(error).__name__}: {text}"})
             self.run.write_shard(cell.key, start, stop, arrays)
         return None
+
+    def _pace(self, cell: Cell) -> float:
+        """Evaluations per second where cells run; nothing is expected of a model that fails, whose rows will say why."""
+        try:
+            return self.executor.run(Pace(cell, 0.1), self.world, limit=SHORTEST_COMPILED)
+        except Failure:
+            return math.inf
+
+    def _watch(self, cell: Cell, count: int) -> Seen:
+        """The way of a cell's first samples, run as its samples were."""
+        return self.executor.run(Way(cell, count), self.world, limit=self.limits.of(cell, count))
 
     def _endpoints(self, cell: Cell) -> int:
         """How many samples of a cell are compared with their converged endpoints."""
@@ -126,11 +205,19 @@ class Runner:
     def _conclude(self, cell: Cell, record: Record) -> None:
         self.run.write(cell.key, QUALITY, {"samples": cell.samples, "attempt": _attempt(cell), **record})
 
-    def _score(self, name: str, model: Denoiser, cells: Sequence[Cell]) -> None:
+    def _score(self, name: str, model: Denoiser, cells: Sequence[Cell], report: Reporter) -> None:
         complete = [cell for cell in cells if not cell.skip and not self._failed(cell) and not self._missing(cell)]
         if complete:
             count = max(self._endpoints(cell) for cell in complete)
-            Scorer(self.run, self.suite, model, self.references[name], count)(complete)
+            run = self.run.of_model(self.digests[name])
+            try:
+                Scorer(run, self.suite, model, self.references[name], count, self._watch, report)(complete)
+            except Gone as gone:
+                self.run.mend_shards(gone.cell)
+                cell = next(cell for cell in complete if cell.key == gone.cell)
+                report.stage(f"{name}: {cell.label} again")
+                self._sample(model, cell, report)
+                self._score(name, model, cells, report)
 
     # -- timing ------------------------------------------------------------------------------------------------------------------
 
@@ -171,14 +258,6 @@ def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
     """What makes two runs into a directory the same one."""
     where = run.get("provenance") or {}
     return (run.get("suite"), *(where.get(key) for key in ("samplerbench", "git", "machine", "torch", "device")))
-
-
-def expected(model: Denoiser, cell: Cell) -> float:
-    """Evaluations per sample that a cell is expected to take; a guess for adaptive samplers."""
-    if cell.grid is None:
-        return 0.0
-    says = cell.sampler.nfe(cell.grid)
-    return float(says * model.passes if says is not None else ADAPTIVE_GUESS)
 
 
 def default_out(suite: Suite) -> Path:

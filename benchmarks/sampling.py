@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models import Denoiser
-from ..models.reference import Reference
+from ..models.reference import Extractor
 from .batch import Failure, begin, latents
 from .cell import Cell
 from .engine import engine_of
@@ -30,8 +31,18 @@ _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
 
 
+class Scored(Protocol):
+    """What features are made with: the extractor, and the range that values are clamped to first, or None."""
+
+    @property
+    def extractor(self) -> Extractor: ...
+
+    @property
+    def clamp(self) -> tuple[float, float] | None: ...
+
+
 def sample_shard(
-    model: Denoiser, reference: Reference | None, cell: Cell, start: int, stop: int, device: str, keep: int, endpoints: int,
+    model: Denoiser, reference: Scored | None, cell: Cell, start: int, stop: int, device: str, keep: int, endpoints: int,
     progress: Callable[[int], None],
 ) -> Arrays:  # fmt: skip
     """Samples ``start`` … ``stop - 1`` of a cell.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from ..models import Denoiser, Reference
 from ..models.exact.base import ExactModel
@@ -10,9 +11,11 @@ from ..results.record import Record
 from ..results.store import INFLUENCE, QUALITY, RunDir
 from .cell import Cell
 from .doubling import Endpoints
-from .evolution import evolution
+from .evolution import Seen, evolution
+from .meter import Teller
 from .path_curvature import keep_curvature
 from .pictures import pictures
+from .progress import Reporter
 from .quality import count_columns, distribution_columns, kept, known_samples, label_columns
 from .quality_paired import endpoint_columns, strong_columns
 from .quality_samples import Data, sample_columns
@@ -22,6 +25,7 @@ from .suite import Suite
 from .truth import converged_features, endpoints, path_endpoints
 
 Truth = Callable[..., Endpoints]
+Watch = Callable[[Cell, int], Seen]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
 """Item of ``quality.json`` that says which files beside it were written."""
@@ -43,31 +47,47 @@ class Gone(Exception):  # noqa: N818 - it says what a shard is
 
 
 class Scorer:
-    """The scoring of one model's cells in one run directory."""
+    """The scoring of one model's cells in one run directory.
 
-    def __init__(self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int) -> None:
+    Args:
+        run: where the parts are.
+        suite: what was asked for.
+        model: on the device.
+        reference: its truth; None for none.
+        endpoint_count: how many samples are compared with their converged endpoints.
+        watch: runs the first samples of a cell and looks on, for a picture (:func:`.evolution.watched`).
+        report: told what is being done, and the evaluations that references take.
+    """
+
+    def __init__(
+        self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int, watch: Watch, report: Reporter
+    ) -> None:
         self.run, self.suite, self.model, self.reference, self.endpoint_count = run, suite, model, reference, endpoint_count
+        self.watch, self.report = watch, report
+        self.solved = Teller(tell=report.evaluations).attach(model)  # the same model, whose evaluations move the bar
 
     def __call__(self, cells: Sequence[Cell]) -> None:
         """Write ``quality.json``, ``influence.npz`` and the pictures of every cell that is not scored as it would be now.
 
-        Where endpoints are known, the curvature of the paths to them goes into ``run.json``.
+        Where it is asked for and endpoints are known, the curvature of the paths to them goes into ``run.json``.
         """
         if not any(map(self._pending, cells)):
             return
         truths, scale, data = self._truths(cells), self._scale(cells[0]), Data(self.model, cells[0].device)
-        for cell in cells:
+        for place, cell in enumerate(cells, 1):
             own = truths.get(self._truth_of(cell))
             stamp = self._stamp(cell, own, scale)
             done = self.run.read(cell.key, QUALITY) or {}
             if not self._pending(cell) and all(key in done and done[key] == value for key, value in stamp.items()):
                 continue
+            self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
                 record, influences = self._score(cell, own, scale, data)
                 self.run.write_score(cell.key, {**stamp, **record}, influences)
             except (ArithmeticError, ValueError) as error:  # numbers that no formula can take: this row only
                 self.run.write(cell.key, QUALITY, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
-        if endpoints in truths:
+        if self.suite.path_curvature and endpoints in truths:
+            self.report.stage(f"{cells[0].model}: curvature of paths")
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 
     def _pending(self, cell: Cell) -> bool:
@@ -105,7 +125,7 @@ class Scorer:
         if len(picture):
             written[PICTURES] = True
             self.run.write_samples(cell.key, pictures(self.model, self.reference, picture, truth.x if truth else None))
-            path = evolution(self.model, self.reference, cell)
+            path = evolution(self.model, self.reference, cell, partial(self.watch, cell))
             if path:
                 written[PATHS] = True
                 self.run.write_evolution(cell.key, path)
@@ -144,7 +164,8 @@ class Scorer:
             if comparable:
                 measured = [kept(list(self._shards(cell)))[: self.endpoint_count] for cell in comparable]
                 first, count = comparable[0], max(map(len, measured))
-                truths[truth] = truth(self.run, self.model, first.seed, first.dtype, first.device, count, first.batch_size, measured)
+                self.report.stage(f"{first.model}: converged {'endpoints' if truth is endpoints else 'paths'} of {count} samples")
+                truths[truth] = truth(self.run, self.solved, first.seed, first.dtype, first.device, count, first.batch_size, measured)
         return truths
 
     def _scale(self, first: Cell) -> Scale | None:
@@ -152,7 +173,8 @@ class Scorer:
             return None
         count = self.suite.converged_samples
         where = (first.seed, first.dtype, first.device, count, first.batch_size)
-        return Scale(self.reference, converged_features(self.run, self.model, self.reference, *where))
+        self.report.stage(f"{first.model}: {count} converged samples")
+        return Scale(self.reference, converged_features(self.run, self.solved, self.reference, *where))
 
     def _shards(self, cell: Cell) -> Iterable[Arrays]:
         """The shards that cover the cell's samples, in order."""

@@ -119,6 +119,7 @@ class Suite(Strict):
         extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own, or one of
             :func:`samplerbench.models.extractors.make_extractor`.
         real: where real samples come from in another feature space (``benchmarks.real_data``); None has the model draw them.
+        path_curvature: whether to measure how the paths of each model bend (``benchmarks.path_curvature``).
         until: when to stop extending rows; None leaves each at ``samples``.
     """
 
@@ -147,6 +148,7 @@ class Suite(Strict):
     timing: Timing = Timing()
     extractor: str = "card"
     real: str | None = None
+    path_curvature: bool = False
     until: Until | None = None
 
     @model_validator(mode="before")
@@ -188,7 +190,7 @@ class Suite(Strict):
 
         Keys that came later do not count at their defaults: runs from before keep their folders.
         """
-        young = {name for name in ("extractor", "real") if getattr(self, name) == type(self).model_fields[name].default}
+        young = {name for name in ("extractor", "real", "path_curvature") if getattr(self, name) == type(self).model_fields[name].default}
         return hashlib.sha256(canonical(self.model_dump(mode="json", exclude={"until", *young})).encode()).hexdigest()[:8]
 
     def replaced(self, **axes: Any) -> Suite:
@@ -204,7 +206,7 @@ class Suite(Strict):
         if "batch_size" in given and len(self.timing.batch_size) > 1:
             data["timing"]["batch_size"] = (0,)
         cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(given) else set()
-        cleared |= {"samples", "batch_size"} & set(given)
+        cleared |= {"samples", "batch_size", "reference_samples"} & set(given)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
         return check_suite(data, "the command line")
 

@@ -46,7 +46,7 @@ class GateReport:
 
 
 def lost(matches: Matches, candidate: Source) -> list[Check]:
-    """Cells that the baseline finished and the candidate did not: failed or diverged ones are regressions, absent ones say nothing."""
+    """Cells that the baseline finished and the candidate did not: failed and crashed ones are regressions, absent ones say nothing."""
     without = match(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failure(pair) for pair in without.pairs]
     return failures + [Check(name_of(entry.record), "status", "inconclusive", "not in the candidate") for entry in without.only_baseline]
@@ -55,5 +55,5 @@ def lost(matches: Matches, candidate: Source) -> list[Check]:
 def _failure(pair: Pair) -> Check:
     row = pair.candidate.record
     reason = f": {row['reason']}" if row.get("reason") else ""
-    outcome: Outcome = "regression" if row["status"] in ("failed", "diverged") else "inconclusive"
+    outcome: Outcome = "regression" if row["status"] in ("failed", "diverged", "crashed", "timed out") else "inconclusive"
     return Check(name_of(pair.baseline.record), "status", outcome, f"ok → {row['status']}{reason}")

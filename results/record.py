@@ -133,7 +133,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("tuning_other", "text", "tuned schedule: another model, which it was not tuned on"),
     Column("tuning_other_error", "number", "tuned schedule: its error there, carried over in relative position in log sigma"),
     Column("tuning_other_untuned", "number", "tuned schedule: the error of the best built-in schedule there"),
-    Column("status", "text", "ok, failed, diverged, skipped or missing"),
+    Column("made_by", "text", "digests of what sampler, model and extractor do: rows that the present code would not make are set aside"),
+    Column("status", "text", "ok, failed, diverged, crashed (its process ended), timed out, skipped, missing or damaged"),
     Column("reason", "text", "why, if not ok"),
 )
 

@@ -175,7 +175,7 @@ class RunDir:
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
-        return self._tried(_part(cell, name), self._json, self.made_by(cell) if name != CELL else None)
+        return self._tried(_part(cell, name), self._json, self.made_by(cell) if name not in (CELL, MADE) else None)
 
     def parsed(self, cell: str, name: str) -> dict[str, Any]:
         """A JSON part of a cell.
@@ -381,25 +381,25 @@ class RunDir:
 
     # -- setting aside ---------------------------------------------------------------------------------------------------------
 
-    def mend(self, cell: str, *, shards: bool) -> None:
-        """Set aside the files of a cell that are not what their names say, so that they are made again; say which.
-
-        Args:
-            cell: its key.
-            shards: whether to read its shards too, which can be large.
-        """
+    def mend(self, cell: str) -> None:
+        """Set aside the files of a cell, but for its shards, that are not what their names say, so that they are made again; say which."""
         readers: dict[str, Callable[..., object]] = {}
-        for path in sorted(self.part(cell, CELL).parent.glob("[!.]*")):
-            if path.name != CELL and (shards or not _SHARD.fullmatch(path.name)):
+        for path in sorted(self.part(cell, CELL).parent.glob("[!.]*.[jn][sp]*")):
+            if path.name != CELL and not _SHARD.fullmatch(path.name):
                 readers[_part(cell, path.name)] = self._npz if path.suffix == ".npz" else self._json
         readers |= dict.fromkeys((_pictures(cell), _evolution(cell)), self._npz)
         for place, read in readers.items():
             pin = (self._pinned(cell),) if place.endswith(INFLUENCE) else ()
             self._mended(place, read, self.made_by(cell), *pin)
 
-    def mend_references(self, prefix: str = "") -> None:
-        """The same for reference data whose names begin with ``prefix``."""
-        for path in sorted((self.path / "reference").glob(f"{prefix}*.npz")):
+    def mend_shards(self, cell: str) -> None:
+        """The same for the shards of a cell, which can be large."""
+        for start, stop in self._listed(cell):
+            self._mended(_shard(cell, start, stop), self._npz, self.made_by(cell))
+
+    def mend_references(self) -> None:
+        """The same for reference data."""
+        for path in sorted((self.path / "reference").glob("[!.]*.npz")):
             self._mended(f"reference/{path.name}", self._npz)
 
     def _mended(self, place: str, read: Callable[..., object], *expected: str | None) -> None:
@@ -451,6 +451,15 @@ class RunDir:
             record.pop(sealed.KEY, None)
             found.append(Aside(cell, record, str((read_json(path) or {}).get("why") or "")))
         return found
+
+    def set_all_aside(self, why: str) -> int:
+        """Move all cells and references out of the way, as those of a run that nothing is proven of; how many cells there were."""
+        cells = sorted(path.name for path in (self.path / "parts").iterdir() if path.is_dir())
+        for cell in cells:
+            self.set_aside(cell, why)
+        if (self.path / "reference").exists():
+            self._move(self.path / "reference", self.path / ASIDE / "reference")
+        return len(cells)
 
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
         """Move a file or a folder, to a name with the next free number unless ``free`` is off."""

@@ -20,7 +20,14 @@ from .table import ResultTable
 from .text import short
 from .values import number, rows_of, text
 
-SHORT_STATUS = {"failed": "failed", "diverged": "diverg.", "skipped": "skipped", "missing": "…"}
+SHORT_STATUS = {
+    "failed": "failed",
+    "diverged": "diverg.",
+    "skipped": "skipped",
+    "missing": "…",
+    "crashed": "crashed",
+    "timed out": "timeout",
+}
 PLAIN = str.maketrans({"·": ".", "…": "~", "–": "-", "†": "!", "▲": "+", "▼": "-", **dict(zip(BLOCKS, ASCII, strict=True))})
 """What stands for the letters here where a terminal has ASCII only."""
 _NAME, _CELL, _SPARK = 20, 9, 12

@@ -15,7 +15,7 @@ from .grid import Grid
 from .loop import integrate
 from .multistep import Multistep, MultistepToZero
 from .noise import NoNoise, SampleNoise
-from .registry import PluginError, get, load_file, load_plugins, make, names, origin, plugin_file, register, register_family
+from .registry import PluginError, get, load_file, load_plugins, make, names, origin, plugin_file, plugin_files, register, register_family
 from .schedules import karras, uniform_lambda, uniform_time
 from .stages import LinearStages
 from .startup import SelfStarting, StartRow
@@ -60,6 +60,7 @@ __all__ = [
     "non_default",
     "origin",
     "plugin_file",
+    "plugin_files",
     "register",
     "register_family",
     "uniform_lambda",

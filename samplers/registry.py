@@ -147,6 +147,11 @@ def plugin_file(name: str) -> Path | None:
     return _PLUGIN_FILE.get(name)
 
 
+def plugin_files() -> tuple[Path, ...]:
+    """The files that :func:`load_file` loaded, each once, as another process finds them."""
+    return tuple(dict.fromkeys(path.absolute() for path in _PLUGIN_FILE.values()))
+
+
 def load_plugins() -> dict[str, str]:
     """Load every installed plugin (entry-point group ``samplerbench.samplers``).
 

@@ -1,4 +1,4 @@
-"""One torch thread, as in workers, property tests that draw the same examples every time, and a browser."""
+"""One torch thread, as in workers, commands that run samplers in this process, the same drawn examples every time, and a browser."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
+os.environ.setdefault("SAMPLERBENCH_ISOLATION", "0")  # of commands that tests call here; those about the worker ask for it
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=25, database=None)
 settings.load_profile("same")
 

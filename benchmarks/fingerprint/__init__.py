@@ -1,8 +1,8 @@
 """What numbers are made of, pinned by what it does: fingerprints of samplers, models and extractors."""
 
+from ...results.fingerprint import Fingerprint, Numbers, difference
 from .extractor import extractor_fingerprint
 from .model import model_fingerprint
-from .record import Fingerprint, Numbers, difference
 from .sampler import sampler_fingerprint
 
 __all__ = ["Fingerprint", "Numbers", "difference", "extractor_fingerprint", "model_fingerprint", "sampler_fingerprint"]

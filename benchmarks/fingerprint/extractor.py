@@ -6,10 +6,10 @@ import torch
 
 from ...models.loaders.reading import reading
 from ...models.reference import Extractor, Identity
+from ...results.fingerprint import Fact, Fingerprint
 from ...samplers import SampleNoise
 from .model import files_of, placeless
 from .numbers import of_rows
-from .record import Fact, Fingerprint
 
 PROBES, SEED = 4, 0
 

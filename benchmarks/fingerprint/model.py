@@ -10,9 +10,9 @@ import torch
 from ...models import Denoiser
 from ...models.loaders.networks import parameter_dtype
 from ...models.loaders.reading import Read, reading
+from ...results.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import SampleNoise
 from .numbers import of_rows
-from .record import FILE, Fact, Fingerprint, Numbers
 
 LEVELS, ROWS, SEED = 5, 2, 0
 

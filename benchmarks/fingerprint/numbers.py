@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...results.fingerprint import Numbers, hash_of
 from ...samplers.noise import normal
-from .record import Numbers, hash_of
 
 ENTRIES, PROJECTIONS = 16, 4
 """Of a list that is longer than both together: as many entries, evenly spread, and as many weighted sums of all entries."""

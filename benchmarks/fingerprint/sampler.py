@@ -10,13 +10,13 @@ import torch
 
 from ... import samplers
 from ...models.loaders.local_code import code_of
+from ...results.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import Grid
 from ...samplers.loop import planned
 from ..cell import Cell
 from ..start import Start
 from . import problem
 from .numbers import Flattened, of_plan, of_rows
-from .record import FILE, Fact, Fingerprint, Numbers
 
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
 """What a class declares that decides how it is run, or what the row says of it."""

@@ -15,7 +15,7 @@ from ..text import short
 from ..values import empty, number, rows_of, text
 from .verdicts import SIGNS
 
-MARKS = {"ok": "✓", "failed": "✗", "diverged": "∞", "skipped": "→", "missing": "…"}
+MARKS = {"ok": "✓", "failed": "✗", "diverged": "∞", "skipped": "→", "missing": "…", "crashed": "✗", "timed out": "✗"}
 """Status marks, beside the word."""
 
 SHOWN = (

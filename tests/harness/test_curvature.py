@@ -116,6 +116,7 @@ def run(out, **changes):
         "samples": 8,
         "reference_samples": 8,
         "converged_samples": 16,
+        "path_curvature": True,
     }
     Runner(check_suite({**suite, "timing": {"enabled": False}, **changes}, "test"), out, device="cpu", console=Console(quiet=True))()
 
@@ -136,6 +137,16 @@ def test_a_run_keeps_it_and_an_older_directory_gains_it(tmp_path):
         path.unlink()
     run(tmp_path / "r")
     assert directory.run()["path_curvature"] == first
+
+
+def test_it_is_measured_only_where_it_is_asked_for_and_kept_where_it_was(tmp_path):
+    run(tmp_path / "r", path_curvature=False)
+    assert RunDir.open(tmp_path / "r").run()["path_curvature"] == {}
+    assert not list((tmp_path / "r" / "reference").glob("*-curvature-*"))
+    run(tmp_path / "r")
+    asked = RunDir.open(tmp_path / "r").run()["path_curvature"]
+    run(tmp_path / "r", path_curvature=False)
+    assert RunDir.open(tmp_path / "r").run()["path_curvature"] == asked != {}
 
 
 def test_a_report_reads_it_from_the_first_run_that_knows_the_model(tmp_path):

@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from samplerbench.benchmarks import runner as running
 from samplerbench.benchmarks.cli.until import print_answer
+from samplerbench.benchmarks.executing import tasks as running
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.sampling import Failure
 from samplerbench.benchmarks.sequential import Sequential

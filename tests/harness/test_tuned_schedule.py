@@ -245,7 +245,7 @@ def test_a_file_that_has_grown_samples_nothing_anew(home, monkeypatch):
     assert invoke(run).exit_code == 0
     before = load(home / "grown").frame
     write_tuned(home / "more.json", entries[::-1])
-    monkeypatch.setattr("samplerbench.benchmarks.runner.sample_shard", lambda *_: pytest.fail("sampled anew"))
+    monkeypatch.setattr("samplerbench.benchmarks.executing.tasks.sample_shard", lambda *_: pytest.fail("sampled anew"))
     assert invoke(run).exit_code == 0
     assert load(home / "grown").frame.equals(before)
 

@@ -82,7 +82,7 @@ def _measure(run: RunDir, cell: str, rng, *, budget: float, order: float, sample
     run.write_score(cell, quality, influence)
     timing = {"ms_per_sample": ms * (1 + overhead), "ms_iqr": ms / 50, "model_ms_per_sample": ms, "overhead": overhead}
     run.write(cell, "timing.json", {**timing, "timing_converged": nfe > 5, "raw_ms": [ms, ms * 1.01]})
-    
+
 
 def _picture(run: RunDir, cell: str, rng, *, model: str, blur: float) -> None:
     if model == "gmm-2d":

@@ -1,0 +1,128 @@
+"""Before anything is computed: models are looked at, and what the present code would not make, or is damaged, is set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from .. import samplers
+from ..results.fingerprint import Fingerprint
+from ..results.store import CELL, MADE, QUALITY, RunDir
+from .cell import Cell
+from .executing import Executor, Failure, InProcess
+from .executing.tasks import Look
+from .executing.world import World
+from .fingerprint import extractor_fingerprint, model_fingerprint
+from .identity import Identity, Makers
+from .model_check import check_model
+from .pace import SHORTEST
+from .planner import planned_before
+from .real_data import real_data
+from .suite import Suite
+
+FAULT = "fault"
+"""Fact of the fingerprint of a sampler that failed when it was looked at."""
+
+REAL = 256
+"""Real samples that a user's model is tried on."""
+
+
+class Admission:
+    """Admits the cells of a suite to a run directory.
+
+    Args:
+        run: the directory, locked when cells are admitted.
+        suite: what was asked for.
+        world: its models and references.
+        executor: where samplers run that did not come with this package.
+        device: "cpu" or "cuda".
+        time_limit: seconds that looking at a sampler may take; None or 0 for :data:`.pace.SHORTEST`.
+
+    Attributes:
+        unfit: failures, by cell, of samplers that ended their process or hung when they were looked at.
+    """
+
+    def __init__(self, run: RunDir, suite: Suite, world: World, executor: Executor, device: str, time_limit: float | None) -> None:
+        self.run, self.suite, self.world, self.executor, self.device = run, suite, world, executor, device
+        self.time_limit = time_limit or SHORTEST
+        self.unfit: dict[str, Failure] = {}
+        self._probed: dict[str, Fingerprint] = {}
+
+    def __call__(self, cells: Sequence[Cell]) -> dict[str, str]:
+        """Plan all cells, with nothing beside them that is damaged or of other code.
+
+        Returns:
+            The digest of each model.
+        """
+        identity = Identity(self.run, self.makers, self._probe)
+        self.run.mend_references()
+        self._inspect_others({cell.key for cell in cells}, identity)
+        for cell in cells:
+            identity.admit(cell, cell.record(self.suite.name) | cell.facts)
+            self.run.mend(cell.key)
+            if (self.run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
+                self.run.mend_shards(cell.key)  # they are about to be read; those of a finished cell are only kept
+        return {name: identity.model_digest(name) for name in self.makers}
+
+    def _inspect_others(self, keys: set[str], identity: Identity) -> None:
+        """Rows of earlier runs that this one does not ask for, as far as their samplers and models are here."""
+        models, references = self.world.models, self.world.references
+        for key in self.run.cells():
+            record = self.run.read(key, CELL) or {}
+            if key not in keys and record.get("model") in models:
+                for cell in planned_before(record, self.suite, models, references, self.device):
+                    if cell.key == key:
+                        identity.inspect(cell)
+
+    @cached_property
+    def makers(self) -> dict[str, Makers]:
+        """What models and extractors do.
+
+        Raises:
+            ValueError: a model cannot be what its user means, or an extractor fails.
+        """
+        found = {}
+        for name, model in self.world.models.items():
+            own, reference = ".py" in name, self.world.references[name]
+            data = real_data(model, self.suite.real).held_out[:REAL] if own and self.suite.real else None
+            check_model(model, reference, data=data, denoising=own, device=self.device)
+            try:
+                extractor = reference and extractor_fingerprint(reference.extractor, model.event, reference.clamp, self.device)
+            except Exception as error:
+                raise ValueError(f"the extractor of model {name} fails on noise ({type(error).__name__}: {error})") from error
+            found[name] = Makers(model_fingerprint(model, self.device), extractor)
+        return found
+
+    def _probe(self, cell: Cell) -> Fingerprint:
+        """What a cell's sampler does, found where samplers run, or here if it came with this package."""
+        if cell.key not in self._probed:
+            self._probed[cell.key] = self._known_failure(cell) or self._looked_at(cell)
+        return self._probed[cell.key]
+
+    def _looked_at(self, cell: Cell) -> Fingerprint:
+        """The fingerprint of a sampler.
+
+        One that fails on three points in the plane may still do what it was made for, so it is tried, and its origin is all that pins it.
+        One that ends its process or hangs is not tried again.
+        """
+        facts: dict[str, Any] = {"origin": samplers.origin(cell.sampler.name), "skipped": bool(cell.skip)}
+        if cell.skip:
+            return Fingerprint("sampler", cell.label, facts, {})
+        executor = self.executor if facts["origin"] or ":" in cell.sampler.name else InProcess()
+        try:
+            return executor.run(Look(cell), self.world, limit=self.time_limit)
+        except Failure as failure:
+            if failure.status in ("crashed", "timed out"):
+                self.unfit[cell.key] = failure
+            return Fingerprint("sampler", cell.label, facts | {FAULT: f"{failure.status}: {failure.reason}"}, {})
+
+    def _known_failure(self, cell: Cell) -> Fingerprint | None:
+        """The fingerprint on record of a sampler that ended its process or hung, while its row says the same and its origin is the same."""
+        try:
+            known = Fingerprint.from_json((self.run.read(cell.key, MADE) or {}).get("sampler"))
+        except ValueError:
+            return None
+        quality = self.run.read(cell.key, QUALITY) or {}
+        ended = known.exact.get(FAULT, "") == f"{quality.get('status')}: {quality.get('reason')}"
+        return known if ended and known.exact.get("origin") == samplers.origin(cell.sampler.name) else None

@@ -1,0 +1,187 @@
+"""The executor that survives what it runs: one worker process, which may crash, hang, or eat the machine's memory.
+
+The process is a fresh interpreter rather than a fork, because OpenMP and CUDA do not outlive a fork. It has a process group of its own: an
+interrupt from the terminal reaches the parent alone, and what a sampler starts ends with it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from time import monotonic, sleep
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from .executor import Failure, InProcess, Task, Tell, silent
+from .vitals import gibibytes, how_it_ended, memory_limit, memory_of, place_in
+
+if TYPE_CHECKING:
+    from .world import Setting, World
+
+TICK = 0.1
+"""Seconds between looks at a worker that says nothing."""
+
+PATIENCE = 2.0
+"""Seconds for a worker that is to be ended to say where it is."""
+
+
+class _Process(NamedTuple):
+    """A running worker: the process, the pipe to it, what keeps it alive, and where it writes where it is."""
+
+    process: subprocess.Popen[bytes]
+    pipe: Connection
+    lifeline: int
+    traces: IO[bytes]
+
+
+class _Gone(Exception):  # noqa: N818
+    """The worker ended; ``begun`` says whether it had all that the task needs."""
+
+    def __init__(self, ending: str, *, begun: bool) -> None:
+        super().__init__(ending)
+        self.ending, self.begun = ending, begun
+
+
+class Worker:
+    """Runs tasks in a process that is replaced when it dies. What cannot be sent to it runs here.
+
+    Args:
+        memory: bytes that it may hold; None for a share of the machine's, 0 for no limit.
+    """
+
+    keeps_limits = True
+
+    def __init__(self, memory: int | None = None) -> None:
+        self._memory = memory_limit() if memory is None else memory
+        self._worker: _Process | None = None
+        self._setting: Setting | None = None
+        self._inside = InProcess()
+
+    def start(self) -> None:
+        """Start the process, unless it runs: its imports take as long as this one's, at the same time."""
+        if self._worker is not None and self._worker.process.poll() is None:
+            return
+        self.close()
+        ours, theirs = Pipe()
+        death, lifeline = os.pipe()
+        traces = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        handed = (theirs.fileno(), death, traces.fileno())
+        code = f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.child import serve; serve{handed}"
+        try:
+            process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=handed, process_group=0)
+        finally:
+            theirs.close()
+            os.close(death)
+        self._worker = _Process(process, ours, lifeline, traces)
+
+    def run(self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None) -> Any:
+        """See :meth:`.Executor.run`."""
+        try:
+            sent = pickle.dumps(task, protocol=pickle.HIGHEST_PROTOCOL)
+        except Exception:  # of a class that only this process knows
+            return self._inside.run(task, world, tell=tell, limit=limit)
+        for last in (False, True):
+            try:
+                return self._run(sent, world, tell, limit)
+            except _Gone as gone:  # before the task began it is not to blame: what ran before it may have left a time bomb
+                self.close()
+                if gone.begun:
+                    raise Failure("crashed", gone.ending) from None
+                if last:
+                    message = f"the worker process {gone.ending} while it loaded the model; --no-isolation runs without one"
+                    raise ValueError(message) from None
+            except (Failure, ValueError):
+                raise
+            except BaseException:  # an interrupt: what the worker is doing is of no use any more
+                self.close()
+                raise
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """End the process, at once."""
+        worker, self._worker, self._setting = self._worker, None, None
+        if worker is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(worker.process.pid, signal.SIGKILL)
+            worker.process.wait()
+            worker.pipe.close()
+            os.close(worker.lifeline)
+            worker.traces.close()
+
+    def _run(self, sent: bytes, world: World, tell: Tell, limit: float | None) -> Any:
+        self.start()
+        assert self._worker is not None
+        news = None if world.setting == self._setting else pickle.dumps(world.setting)
+        with suppress(OSError):  # it ended: the wait says how
+            self._worker.pipe.send((news, sent))
+        return self._wait(self._worker, world.setting, tell, limit)
+
+    def _wait(self, worker: _Process, setting: Setting, tell: Tell, limit: float | None) -> Any:
+        begun: float | None = None
+        looked = monotonic()
+        while True:
+            if worker.pipe.poll(TICK):
+                try:
+                    kind, value = worker.pipe.recv()
+                except (EOFError, OSError):
+                    raise self._gone(worker, begun=begun is not None) from None
+                if kind == "begun":
+                    begun, self._setting = monotonic(), setting
+                elif kind == "progress":
+                    tell(value)
+                elif kind == "unprepared":
+                    self._setting = None
+                    raise ValueError(value)
+                elif kind == "failure":
+                    raise value
+                else:
+                    return value
+            elif worker.process.poll() is not None:
+                raise self._gone(worker, begun=begun is not None)
+            now = monotonic()
+            if now - looked >= TICK:
+                looked = now
+                self._check_memory(worker)
+            if begun is not None and limit and now - begun > limit:
+                self._end(
+                    worker, "timed out", f"no result after {now - begun:.0f} s{{place}}; --retry --time-limit SECONDS gives it longer"
+                )
+
+    def _check_memory(self, worker: _Process) -> None:
+        if self._memory and memory_of(worker.process.pid) > self._memory:
+            self._end(worker, "crashed", f"its process held more than {gibibytes(self._memory)} of memory{{place}}, and was ended")
+
+    def _end(self, worker: _Process, status: str, reason: str) -> None:
+        """Ask the worker where it is, and end it.
+
+        Raises:
+            Failure: always.
+        """
+        from .child import WHERE
+
+        worker.process.send_signal(WHERE)
+        until, size = monotonic() + PATIENCE, -1
+        while monotonic() < until and (grown := os.fstat(worker.traces.fileno()).st_size) != size:
+            size = grown if grown else -1
+            sleep(TICK)
+        place = place_in(_read(worker.traces))
+        self.close()
+        raise Failure(status, reason.format(place=place))
+
+    def _gone(self, worker: _Process, *, begun: bool) -> _Gone:
+        try:
+            code = worker.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:  # it closed the pipe and lives on
+            return _Gone("closed its connection, and was ended", begun=begun)
+        return _Gone(f"its process {how_it_ended(code)}{place_in(_read(worker.traces))}", begun=begun)
+
+
+def _read(traces: IO[bytes]) -> str:
+    traces.seek(0)
+    return traces.read().decode(errors="replace")
