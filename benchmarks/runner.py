@@ -91,7 +91,8 @@ class Runner:
                     with report.part(f"{name}: scoring", upfront.get(name, 0.0)):
                         self._score(name, model, cells, report)
                     rebuild(self.run.path)
-                self.executor.close()  # what it holds would disturb the times
+                if time:  # else another look follows, which needs it again
+                    self.executor.close()  # what it holds would disturb the times
                 for name, model in self.models.items():
                     if time and self.suite.timing.enabled:
                         self._time(name, model, report)
