@@ -133,7 +133,10 @@ def test_moments_are_those_of_exact_samples(make) -> None:
 
 def test_samples_are_drawn_by_the_factors_themselves() -> None:
     """Singular vectors of equal singular values are any basis: which one, the number of threads decided, and so the held-out samples."""
-    factor, mean = torch.eye(6, dtype=torch.float64)[:, :3] * 2.0 @ rotation(3, np.random.default_rng(5)), torch.arange(6.0, dtype=torch.float64)
+    factor, mean = (
+        torch.eye(6, dtype=torch.float64)[:, :3] * 2.0 @ rotation(3, np.random.default_rng(5)),
+        torch.arange(6.0, dtype=torch.float64),
+    )
     model = GaussianMixture("one", (6,), torch.ones(1), mean[None], factor[None], torch.tensor([0.1]))
     rng = np.random.default_rng((7, 0)).spawn(2)[1]
     z = torch.from_numpy(rng.standard_normal((50, 9)))
