@@ -62,6 +62,19 @@ def test_a_model_that_draws_its_data_is_compared_with_their_features(spec, tmp_p
     assert (reference.n, len(reference.held_out(100))) == (MODEL_SAMPLES, 100)
 
 
+def test_features_that_another_extractor_made_under_the_same_identity_are_taken_anew(tmp_path):
+    """Its weights come from no file, so that only what it does tells."""
+    (tmp_path / "drawn.py").write_text("import torch\ndef make():\n    w = torch.randn(2, 2)\n    return lambda x: x.float() @ w\n")
+    models = {"gmm-2d": make_model("gmm-2d")}
+    first, other = (load_references(models, f"{tmp_path / 'drawn.py'}:make", cache=tmp_path)["gmm-2d"] for _ in range(2))
+    assert first is not None
+    assert other is not None
+    assert first.identity == other.identity
+    x = real_data(models["gmm-2d"], None).reference
+    np.testing.assert_allclose(other.mean, other.extractor(x).mean(0), rtol=1e-5, atol=1e-5)
+    assert np.abs(other.mean - first.mean).max() > 1e-3
+
+
 def test_features_of_real_samples_are_taken_once(spec, tmp_path, monkeypatch):
     models = {"gmm-2d": make_model("gmm-2d")}
     first = load_references(models, spec, cache=tmp_path)["gmm-2d"]

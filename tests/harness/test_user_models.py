@@ -141,3 +141,32 @@ def test_guidance_costs_two_evaluations_a_step(tmp_path):
         assert row["nfe"] == 2 * plain[sampler]["nfe"] == 8
         assert row["depth"] == plain[sampler]["depth"] == 4
         assert given(row, "fid_proxy") == [True]
+
+
+def test_a_float32_network_in_a_float64_run(tmp_path):
+    """A module that is an attribute of the model, which takes nothing but its own dtype, also as a tensor of levels."""
+    (tmp_path / "mine.py").write_text(
+        textwrap.dedent("""
+        import torch
+
+
+        class Model:
+            event, sigma_min, sigma_max = (2,), 0.002, 80.0
+
+            def __init__(self):
+                self.net = torch.nn.Linear(2, 2)
+
+            def __call__(self, x, sigma):
+                level = torch.as_tensor(sigma, dtype=torch.float32).reshape(-1, 1).expand(len(x), 1)
+                return self.net(x) * 0 + torch.nn.functional.linear(x / (1 + level**2), torch.eye(2))
+
+
+        factory = Model
+        """)
+    )
+    suite = {
+        "name": "small", "models": [{"name": f"{tmp_path / 'mine.py'}:factory"}], "samplers": ["euler", "rk23"], "steps": [4],
+        "samples": 16, "batch_size": 16, "dtype": "float64", "reference_samples": 4, "converged_samples": 16, "timing": {"enabled": False},
+    }  # fmt: skip
+    frame = Runner(check_suite(suite, "test"), tmp_path / "out", device="cpu", console=Console(quiet=True))().frame
+    assert set(frame["status"]) == {"ok"}, list(frame["reason"])

@@ -131,6 +131,29 @@ def test_moments_are_those_of_exact_samples(make) -> None:
     assert reference.held_out(7).shape == (7, model.dim)
 
 
+def test_samples_are_drawn_by_the_factors_themselves() -> None:
+    """Singular vectors of equal singular values are any basis: which one, the number of threads decided, and so the held-out samples."""
+    factor, mean = (
+        torch.eye(6, dtype=torch.float64)[:, :3] * 2.0 @ rotation(3, np.random.default_rng(5)),
+        torch.arange(6.0, dtype=torch.float64),
+    )
+    model = GaussianMixture("one", (6,), torch.ones(1), mean[None], factor[None], torch.tensor([0.1]))
+    rng = np.random.default_rng((7, 0)).spawn(2)[1]
+    z = torch.from_numpy(rng.standard_normal((50, 9)))
+    torch.testing.assert_close(model.sample(50, seed=7), mean + z[:, :3] @ factor.T + 0.1 * z[:, 3:], rtol=0, atol=1e-7)
+
+
+def test_held_out_samples_do_not_depend_on_the_number_of_threads() -> None:
+    drawn = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            drawn.append(gmm_64d().data(1000, 2_000_001))
+    finally:
+        torch.set_num_threads(1)
+    torch.testing.assert_close(drawn[0], drawn[1], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("make", [gaussian, gmm_2d, gmm_64d])
 def test_samples_are_seeded(make) -> None:
     model = make()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import mpmath
 import numpy as np
 import pytest
@@ -200,3 +202,34 @@ def test_modules_are_frozen_in_evaluation_mode() -> None:
     model = NativeDenoiser(module, VE(), "x0", name="m", event=(2,), identity="m")  # type: ignore[arg-type]
     assert not module.training
     assert model.to("cpu") is model
+
+
+def test_labels_are_drawn_by_the_classes_weights() -> None:
+    model = adapted(VE(), "x0", class_weights=(0.0, 3.0, 1.0))
+    labels = model.draw_labels(torch.arange(4000), 0)
+    assert labels is not None
+    assert labels.bincount(minlength=3).tolist()[0] == 0
+    assert 0.7 < float((labels == 1).double().mean()) < 0.8
+    assert adapted(VE(), "x0").draw_labels(torch.arange(4), 0) is None
+    with pytest.raises(ValueError, match="2 class_weights for 3 classes"):
+        adapted(VE(), "x0", class_weights=(1.0, 1.0))
+
+
+def test_the_network_inside_a_function_moves_with_the_model() -> None:
+    inside, captured, partial = (torch.nn.Linear(2, 2) for _ in range(3))
+
+    class Holder:
+        def __init__(self) -> None:
+            self.net = inside
+
+        def __call__(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+            return self.net(x)
+
+    for network, module in (
+        (lambda x, t, labels: captured(x), captured),
+        (Holder(), inside),
+        (functools.partial(lambda net, x, t, labels: net(x), partial), partial),
+    ):
+        model = NativeDenoiser(network, VE(), "x0", name="m", event=(2,), identity="m").to("meta")
+        assert next(module.parameters()).device.type == "meta"
+        assert model.denoise(torch.zeros(3, 2, device="meta"), 1.0, None).device.type == "meta"
