@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .base import GridSampler
@@ -15,8 +16,9 @@ from .types import Denoise, Noise
 OnStep = Callable[[int, float, Tensor], None]
 
 
+@torch.no_grad()
 def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
-    """Run a grid sampler over its plan.
+    """Run a grid sampler over its plan, without gradients.
 
     Args:
         sampler: gives the plan and the step.
