@@ -37,7 +37,7 @@ def register(cls: Any) -> Any:
     if lack := _lack(cls):
         raise PluginError(f"{getattr(cls, '__qualname__', repr(cls))} is not a sampler: {lack}")
     name = cls.name
-    params = getattr(cls, "__dataclass_params__", None)
+    params = vars(cls).get("__dataclass_params__")  # its own: a subclass inherits the flag, and may write to self all the same
     if params is None or not params.frozen:
         raise PluginError(f"sampler {name!r} must be a frozen dataclass: decorate it with @dataclass(frozen=True, kw_only=True)")
     known = _REGISTRY.get(name)

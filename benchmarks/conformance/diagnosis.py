@@ -91,7 +91,7 @@ def _carried(sampler: Any, found: Found) -> str:
     )
 
 
-def _start(sampler: Any, found: Found) -> str:
+def _start(sampler: Any, found: Found) -> str:  # noqa: ARG001
     """Right from exact states, wrong after its own start."""
     order, shipped = found.get("order"), found.get("order as shipped")
     if order is None or shipped is None or not order.passed or shipped.passed:

@@ -122,6 +122,7 @@ def test_a_plugin_file_registers_what_it_defines(tmp_path):
         ("import sys\nsys.exit('usage: me')", "failed at import: SystemExit: usage: me"),
         ("class A:\n    name = 'bare'\n", "A is not a sampler: it needs a class attribute 'source'"),
         (OWN.replace("@dataclass(frozen=True)\n", ""), "sampler 'own' must be a frozen dataclass"),
+        (OWN + "\n\nclass Other(Own):\n    name = 'other'\n", "sampler 'other' must be a frozen dataclass"),
     ],
 )
 def test_a_broken_plugin_file_is_one_sentence(tmp_path, text, sentence):
