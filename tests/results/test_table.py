@@ -178,4 +178,4 @@ def test_where_takes_several_values_and_refuses_what_is_not_there(run):
             table.where(**mistake)
     assert len(table.where(status="missing").ok) == 0  # what has no results is an empty table, and so is any part of it
     assert len(table.where(status="missing").ok.where(sampler="heun")) == 0
-    assert table.where(error=None).frame["error"].isna().all()
+    assert table.where(rmse=None).frame["rmse"].isna().all()
