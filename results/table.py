@@ -77,7 +77,7 @@ class ResultTable:
     @property
     def ok(self) -> ResultTable:
         """The rows that have results."""
-        return self._rows((self.frame["status"] == "ok").fillna(False).astype(bool))
+        return self._rows(self._equal("status", "ok"))
 
     def where(self, **equal: object) -> ResultTable:
         """The rows with these values in these columns, such as ``where(model="fashion", sampler=["heun", "euler"])``.
@@ -95,13 +95,17 @@ class ResultTable:
                 raise ValueError(f"the table has no column {name!r}{_near(name, map(str, self.frame.columns))}")
             found = pd.Series(False, index=self.frame.index)
             for one in value if isinstance(value, list | tuple | set | frozenset) else [value]:
-                rows = self.frame[name].isna() if one is None else (self.frame[name] == one).fillna(False).astype(bool)
-                if len(self) and not rows.any():
+                rows = self._equal(name, one)
+                if len(self) and not bool(rows.any()):
                     there = [str(v) for v in self.frame[name].dropna().unique()]
                     raise ValueError(f"no row has {name} = {one!r}{_near(str(one), there)}")
                 found |= rows
             keep &= found
         return self._rows(keep)
+
+    def _equal(self, name: str, value: object) -> pd.Series:
+        column = self.frame[name]
+        return pd.Series(column.isna() if value is None else (column == value).fillna(False), index=self.frame.index, dtype=bool)
 
     def _rows(self, keep: pd.Series) -> ResultTable:
         return ResultTable(self.frame.loc[keep].reset_index(drop=True))

@@ -122,7 +122,10 @@ def test_a_plugin_file_registers_what_it_defines(tmp_path):
         ("import sys\nsys.exit('usage: me')", "failed at import: SystemExit: usage: me"),
         ("class A:\n    name = 'bare'\n", "A is not a sampler: it needs a class attribute 'source'"),
         (OWN.replace("@dataclass(frozen=True)\n", ""), "sampler 'own' must be a frozen dataclass"),
-        (OWN + "\n\nclass Other(Own):\n    name = 'other'\n", "sampler 'other' must be a frozen dataclass"),
+        (
+            "from samplerbench.samplers.methods.euler import Euler\nclass Other(Euler):\n    name = 'other'\n",
+            "sampler 'other' must be a frozen dataclass",
+        ),
     ],
 )
 def test_a_broken_plugin_file_is_one_sentence(tmp_path, text, sentence):
@@ -206,7 +209,11 @@ def test_one_broken_entry_point_does_not_disturb_the_others(monkeypatch):
     def explode():
         raise ImportError("no such wheel")
 
-    points = [Point("bad", explode), Point("twice", lambda: type("Other", (euler,), {"name": "heun"})), Point("fresh", lambda: fresh)]
+    points = [
+        Point("bad", explode),
+        Point("twice", lambda: dataclass(frozen=True)(type("Other", (euler,), {"name": "heun"}))),
+        Point("fresh", lambda: fresh),
+    ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == "samplerbench.samplers" else [])
     failures = load_plugins()
     assert failures["bad"] == "plugin 'bad' (somewhere:bad) failed to load: ImportError: no such wheel"
