@@ -97,7 +97,9 @@ class Search:
         bound = meter.attach(model).bind(ids, _SEED)
         x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
         states: list[Tensor] = [x]
-        integrate(make(self.teacher), bound, x, grid, NoNoise(), on_step=lambda _i, _level, state: states.append(state))
+        teacher = make(self.teacher)
+        assert isinstance(teacher, GridSampler)  # as __post_init__ has seen to
+        integrate(teacher, bound, x, grid, NoNoise(), on_step=lambda _i, _level, state: states.append(state))
         slopes = [(state - bound(state, level)) / level for state, level in zip(states[:-1], grid.sigma, strict=False)]
         cost = euler_costs(states, slopes, grid.sigma)
         if not np.isfinite(cost).all():

@@ -20,3 +20,12 @@ __all__ = [
     "make_model",
     "model_names",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """``__version__``, that of the distribution, read when it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("samplerbench")

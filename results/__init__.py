@@ -18,7 +18,11 @@ __all__ = ["ResultTable", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """``load`` and ``ResultTable``, imported when they are asked for: pandas takes its time."""
+    """``load``, ``ResultTable`` and ``__version__``, when they are asked for: pandas takes its time."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("samplerbench")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import table

@@ -15,6 +15,7 @@ from .identity import check_estimators, check_sources
 from .judging import SIDES, Line, judged
 from .pairing import Matches, against, match
 from .record import Record
+from .table import ResultTable
 from .values import text
 
 MARGIN = 0.01
@@ -62,11 +63,11 @@ def compare(baseline: Path | str, candidate: Path | str, *, metrics: Sequence[st
     return compared(a, b, paired_cells(a, b), metrics, margin)
 
 
-def compare_with(run: Path | str, sampler: str, *, metrics: Sequence[str] = (), margin: float = MARGIN) -> Comparison:
+def compare_with(run: Path | str | ResultTable, sampler: str, *, metrics: Sequence[str] = (), margin: float = MARGIN) -> Comparison:
     """Compare the rows of a run with those of one of its samplers, at the same model, budget, start, end and schedule.
 
     Args:
-        run: run directory or table.
+        run: run directory, table file, or a table, whose rows are compared as independent.
         sampler: the baseline: registry name, or a curve's name in the report.
         metrics: as in :func:`compare`.
         margin: as in :func:`compare`.

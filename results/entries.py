@@ -14,7 +14,7 @@ from .curves import with_curves
 from .estimates import Estimate, Quantity, estimate_of
 from .record import Record
 from .store import TIMING, RunDir
-from .table import load
+from .table import ResultTable, load
 from .values import rows_of, text
 
 
@@ -74,12 +74,18 @@ class Source:
         return self.name
 
 
-def read_source(path: Path | str) -> Source:
+def read_source(path: Path | str | ResultTable) -> Source:
     """The source at a run directory, a folder with a ``table.csv``, or a table; beside a table, ``run.json`` is read too.
+
+    A table in memory has only its rows: nothing is known of the samples behind them, which are taken for independent.
 
     Raises:
         ValueError: ``path`` is none of these.
     """
+    if isinstance(path, ResultTable):
+        rows = rows_of(with_curves(path.frame))
+        done = tuple(Entry(row) for row in rows if row["status"] == "ok")
+        return Source("table", {}, done, tuple(row for row in rows if row["status"] != "ok"))
     path = Path(path)
     frame = with_curves(load(path).frame)
     run = run_of(path)

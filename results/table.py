@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -77,13 +78,37 @@ class ResultTable:
     @property
     def ok(self) -> ResultTable:
         """The rows that have results."""
-        return self.where(status="ok")
+        return self._rows(self._equal("status", "ok"))
 
     def where(self, **equal: object) -> ResultTable:
-        """The rows with these values in these columns, such as ``where(model="fashion", sampler="heun")``."""
+        """The rows with these values in these columns, such as ``where(model="fashion", sampler=["heun", "euler"])``.
+
+        Args:
+            equal: column to value, or to several in a list, tuple or set; None is a value that is not there.
+
+        Raises:
+            ValueError: no such column, or a value that no row of this table has; the message names those that are there. (An empty table
+                would be taken for an answer. Where none is one, ask ``table.frame``.)
+        """
         keep = pd.Series(True, index=self.frame.index)
         for name, value in equal.items():
-            keep &= (self.frame[name] == value).fillna(False).astype(bool)
+            if name not in self.frame:
+                raise ValueError(f"the table has no column {name!r}{_near(name, map(str, self.frame.columns))}")
+            found = pd.Series(False, index=self.frame.index)
+            for one in value if isinstance(value, list | tuple | set | frozenset) else [value]:
+                rows = self._equal(name, one)
+                if len(self) and not bool(rows.any()):
+                    there = [str(v) for v in self.frame[name].dropna().unique()]
+                    raise ValueError(f"no row has {name} = {one!r}{_near(str(one), there)}")
+                found |= rows
+            keep &= found
+        return self._rows(keep)
+
+    def _equal(self, name: str, value: object) -> pd.Series:
+        column = self.frame[name]
+        return pd.Series(column.isna() if value is None else (column == value).fillna(False), index=self.frame.index, dtype=bool)
+
+    def _rows(self, keep: pd.Series) -> ResultTable:
         return ResultTable(self.frame.loc[keep].reset_index(drop=True))
 
     def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
@@ -194,6 +219,14 @@ def run_names(paths: Sequence[Path]) -> list[str]:
     """What the column ``run`` calls each of several runs: its last folder, or the whole path where that is not enough."""
     short = [path.resolve().name for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
+
+
+def _near(word: str, there: Iterable[str]) -> str:
+    """What was meant perhaps, or else what there is, a dozen at most."""
+    known = sorted(there)
+    if close := difflib.get_close_matches(word, known, n=3):
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known[:12])}{', …' if len(known) > 12 else ''}" if known else ""
 
 
 def _frame(path: Path) -> pd.DataFrame:

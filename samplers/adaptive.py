@@ -66,7 +66,7 @@ class AdaptiveSampler(Tolerant, ABC):
     def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
         """Try a step of each row from its level ``cur`` to its ``nxt``, given d = denoise(x, cur); ``x`` and ``d`` are not modified."""
 
-    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Integrate from the first to the last positive level; the grid's other levels are ignored.
 
         Raises:

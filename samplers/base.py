@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from .blend import blend
-from .grid import Grid
-from .types import Denoise, Noise, Source, StepNoise
+from .grid import Grid, as_grid
+from .noise import NoNoise
+from .types import Denoise, Noise, RowByRow, Source, StepNoise
+
+Levels = Grid | Sequence[float] | Tensor
+"""Where a grid is wanted: one, or its falling levels."""
+
+AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
+"""Where a denoiser is wanted: one, or a function of (x, sigma) that treats every row alike."""
 
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Anything that turns latents into samples: fixed grid, adaptive, parallel in time, another library's.
+    """Anything that turns latents into samples: fixed grid, adaptive, parallel in time, another library's. It is a frozen dataclass.
 
     Class attributes:
         name: registry name; it pins one variant and one order.
@@ -39,9 +46,13 @@ class Sampler(Protocol):
     adaptive: ClassVar[bool]
     batch_coupled: ClassVar[bool]
     same_as: ClassVar[str]
+    translates: ClassVar[bool]
+    own_grid: ClassVar[bool]
+    strong_order: ClassVar[float | None]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
-    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Integrate states ``x`` ``(batch, *event)`` from ``grid.sigma[0]`` to ``grid.sigma[-1]``; ``x`` itself is not modified."""
+    def sample(self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None = None) -> Tensor:
+        """Integrate states ``x`` ``(batch, *event)`` from the first level of the grid to the last; ``x`` itself is not modified."""
         ...
 
     def nfe(self, grid: Grid) -> int | None:
@@ -50,8 +61,12 @@ class Sampler(Protocol):
 
 
 class Declared:
-    """The defaults of a sampler's declarations: inherit it where no base class with a plan fits."""
+    """What all samplers share: the defaults of their declarations, and :meth:`sample`, which makes easy calls into what a method is handed.
 
+    Inherit it where no base class with a plan fits, and write :meth:`solve`.
+    """
+
+    name: ClassVar[str]
     order: ClassVar[int | None] = None
     stochastic: ClassVar[bool] = False
     adaptive: ClassVar[bool] = False
@@ -60,6 +75,26 @@ class Declared:
     translates: ClassVar[bool] = True
     own_grid: ClassVar[bool] = False
     strong_order: ClassVar[float | None] = None
+
+    def sample(self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None = None) -> Tensor:
+        """Integrate from the first level of the grid to the last, without gradients: steps write over their own tensors.
+
+        Args:
+            denoise: the bound denoiser; a plain function of (x, sigma) will do where a row's answer does not depend on which sample it is.
+            x: ``(batch, *event)`` states at the first level, ``x0 + sigma z``; not modified.
+            grid: noise levels that fall strictly; only the last may be 0.
+            noise: what a stochastic sampler draws from; a deterministic one needs none.
+
+        Raises:
+            ValueError: levels that are no grid, or a sampler that draws noise and was not given any.
+        """
+        source = NoNoise(self) if noise is None or isinstance(noise, NoNoise) else noise
+        with torch.no_grad():
+            return self.solve(denoise if hasattr(denoise, "take") else RowByRow(denoise), x, as_grid(grid), source)  # type: ignore[arg-type]
+
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
+        """The method: states at ``grid.sigma[-1]`` from states ``x`` at ``grid.sigma[0]``, which it must not modify."""
+        raise NotImplementedError(f"sampler {self.name} has no method 'solve'; write it (docs/adding-a-sampler.md has the contract)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +132,8 @@ class GridSampler(Declared, ABC):
         """Evaluations per sample, exactly."""
         return len(grid)
 
-    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Integrate from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
+        """Step after step from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
         from .loop import integrate
 
         return integrate(self, denoise, x, grid, noise)

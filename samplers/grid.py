@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,24 @@ class Grid:
     def intervals(self) -> list[tuple[float, float]]:
         """The pairs (cur, nxt), one a step."""
         return list(pairwise(self.sigma))
+
+
+def as_grid(levels: Any) -> Grid:
+    """A grid from itself, or from a list, array or tensor of its levels.
+
+    >>> as_grid([80.0, 1.0, 0.0])
+    Grid(sigma=(80.0, 1.0, 0.0))
+
+    Raises:
+        ValueError: something else, or levels that do not fall.
+    """
+    if isinstance(levels, Grid):
+        return levels
+    values = levels.tolist() if hasattr(levels, "tolist") else levels  # a tensor, from its device at once
+    if not isinstance(values, list | tuple) or not all(isinstance(value, int | float) for value in values):
+        shape = f"a tensor of shape {tuple(levels.shape)}" if hasattr(levels, "shape") else repr(levels)
+        raise ValueError(f"a grid is a Grid, or a list or tensor of falling noise levels such as [80.0, 1.0, 0.0]; got {shape}")
+    return Grid(tuple(values))
 
 
 def check_range(n: int, sigma_min: float, sigma_max: float) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .base import GridSampler
@@ -15,8 +17,9 @@ from .types import Denoise, Noise
 OnStep = Callable[[int, float, Tensor], None]
 
 
+@torch.no_grad()
 def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
-    """Run a grid sampler over its plan.
+    """Run a grid sampler over its plan, without gradients.
 
     Args:
         sampler: gives the plan and the step.
@@ -31,13 +34,17 @@ def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noi
 
     Raises:
         ValueError: the plan does not have one row per step.
+        TypeError: a step did not return a state and a memo.
     """
     plan = planned(sampler, grid)
     if len(plan) != len(grid):
         raise ValueError(f"{sampler.name}: plan() gave {len(plan)} rows for a grid of {len(grid)} steps")
     x, past = x.clone(), ()
     for i, (row, (cur, nxt)) in enumerate(zip(plan, grid.intervals(), strict=True)):
-        x, memo = sampler.step(x, row, past, denoise, noise.at(i, cur, nxt))
+        done = sampler.step(x, row, past, denoise, noise.at(i, cur, nxt))
+        if not isinstance(done, tuple) or len(done) != 2:  # two rows of a tensor would unpack without a word
+            raise TypeError(_no_step(sampler, done))
+        x, memo = done
         past = (memo, *past)[: sampler.history]
         if on_step is not None:
             on_step(i, nxt, x.clone())
@@ -47,6 +54,14 @@ def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noi
 def planned(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
     """The sampler's plan, made once for all batches where the sampler can be a key."""
     return _plan(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
+
+
+def _no_step(sampler: GridSampler, done: object) -> str:
+    """What is wrong with what a step returned, and where the step is written."""
+    code = getattr(type(sampler).step, "__code__", None)
+    where = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
+    what = f"{len(done)} things" if isinstance(done, tuple) else f"a {type(done).__name__}"
+    return f"{sampler.name}: step(){where} returned {what}; it returns the next state and a memo: return x, None"
 
 
 @lru_cache(maxsize=256)

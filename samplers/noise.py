@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,12 +97,25 @@ class SampleNoise:
 
 
 class NoNoise:
-    """Handed to samplers that declare ``stochastic = False``: drawing from it raises."""
+    """No noise: drawing from it raises.
+
+    Args:
+        sampler: the one that it is for, which the message depends on; :meth:`~samplerbench.samplers.Declared.sample` fills it in.
+    """
+
+    def __init__(self, sampler: Any = None) -> None:
+        self._sampler = sampler
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
         """A step's noise that refuses to be drawn."""
 
         def refuse(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:  # noqa: ARG001
-            raise RuntimeError(f"step {step} of a sampler that declares stochastic = False asked for noise")
+            if self._sampler is not None and self._sampler.stochastic:
+                raise ValueError(
+                    f"sampler {self._sampler.name!r} draws noise; pass noise=SampleNoise(seed, ids, event, dtype), "
+                    "such as SampleNoise(0, torch.arange(len(x)), x.shape[1:], x.dtype)"
+                )
+            whose = "a sampler" if self._sampler is None else f"sampler {self._sampler.name!r}"
+            raise RuntimeError(f"step {step} of {whose} that declares stochastic = False asked for noise")
 
         return refuse

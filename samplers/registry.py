@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .base import Declared, Sampler
+from .spec import parse_spec
 from .types import Source
 
 ENTRY_POINTS = "samplerbench.samplers"
@@ -35,7 +37,7 @@ def register(cls: Any) -> Any:
     if lack := _lack(cls):
         raise PluginError(f"{getattr(cls, '__qualname__', repr(cls))} is not a sampler: {lack}")
     name = cls.name
-    params = getattr(cls, "__dataclass_params__", None)
+    params = vars(cls).get("__dataclass_params__")  # its own: a subclass inherits the flag, and may write to self all the same
     if params is None or not params.frozen:
         raise PluginError(f"sampler {name!r} must be a frozen dataclass: decorate it with @dataclass(frozen=True, kw_only=True)")
     known = _REGISTRY.get(name)
@@ -69,6 +71,8 @@ def _lack(cls: object) -> str:
     for method in ("sample", "nfe"):
         if not callable(getattr(cls, method, None)):
             return f"it needs a method {method!r} (docs/adding-a-sampler.md has the contract)"
+    if getattr(cls, "sample", None) is Declared.sample and getattr(cls, "solve", None) is Declared.solve:
+        return "it needs a method 'solve' (docs/adding-a-sampler.md has the contract)"
     for declaration in ("order", "stochastic", "adaptive", "batch_coupled", "same_as", "translates", "own_grid", "strong_order"):
         if not hasattr(cls, declaration):
             return f"it does not declare {declaration!r}; inherit samplers.Declared, which has the defaults"
@@ -99,24 +103,25 @@ def get(name: str) -> Any:
     return _REGISTRY[name]
 
 
-def make(spec: str | Mapping[str, Any]) -> Any:
-    """A sampler from its name, or from a mapping with ``name`` and fields.
+def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
+    """A sampler from its name and options, which may be keywords, part of the text, or those of a mapping with ``name``.
 
-    >>> make({"name": "ddim", "eta": 0.5}).eta
-    0.5
+    >>> make("ddim(eta=0.5)") == make("ddim", eta=0.5) == make({"name": "ddim", "eta": 0.5})
+    True
 
     Raises:
-        ValueError: unknown name, unknown field, or a value of the wrong type or out of range.
+        ValueError: unknown name, unknown field, an option given twice, or a value of the wrong type or out of range.
     """
-    given = {"name": spec} if isinstance(spec, str) else dict(spec)
-    if not isinstance(given.get("name"), str):
-        raise ValueError(f"a sampler is a name or a table with a name, got {spec!r}")
+    given = _read(spec)
+    if twice := sorted(given.keys() & options.keys()):
+        raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
+    given |= options
     cls = get(given.pop("name"))
     known = {f.name: f for f in fields(cls)}
     for key, value in given.items():
         if key not in known:
-            options = ", ".join(known) or "none"
-            raise ValueError(f"sampler {cls.name!r} has no option {key!r}; its options: {options}")
+            there = ", ".join(known) or "none"
+            raise ValueError(f"sampler {cls.name!r} has no option {key!r}; its options: {there}")
         default = known[key].default
         if default is not MISSING and default is not None:
             given[key] = _as_type_of(default, value, f"sampler {cls.name!r}: option {key!r}")
@@ -124,6 +129,15 @@ def make(spec: str | Mapping[str, Any]) -> Any:
         return cls(**given)
     except TypeError as error:
         raise ValueError(f"sampler {cls.name!r}: {error}") from error
+
+
+def _read(spec: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A name and its options."""
+    if isinstance(spec, str):
+        return parse_spec(spec)
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
+        raise ValueError(f"a sampler is a name or a table with a name, got {spec!r}")
+    return dict(spec)
 
 
 def _as_type_of(default: Any, value: Any, what: str) -> Any:

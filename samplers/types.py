@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from torch import Tensor
 
@@ -26,6 +27,25 @@ class Denoise(Protocol):
     def take(self, rows: Tensor, /) -> Self:
         """The same samples' subset or repeats, by an int64 index tensor (per-sample step control, parallel-in-time)."""
         ...
+
+
+@dataclass(frozen=True)
+class RowByRow:
+    """A function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike, so that a subset is the function again.
+
+    Attributes:
+        function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
+    """
+
+    function: Callable[[Tensor, Any], Tensor]
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        """The function's value."""
+        return self.function(x, sigma)
+
+    def take(self, rows: Tensor, /) -> Self:  # noqa: ARG002
+        """The same for any rows."""
+        return self
 
 
 class StepNoise(Protocol):

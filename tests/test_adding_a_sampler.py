@@ -43,9 +43,3 @@ def test_a_pitfall_is_caught_and_its_remedy_passes(guide, pitfall, check):
 def test_the_complete_examples_pass(guide):
     assert check_sampler(guide.Midpoint(), fast=True).passed
     assert len(re.search(r"^@dataclass.*?^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)[0].splitlines()) < 25
-
-
-def test_files_that_the_guide_names_exist():
-    root = GUIDE.parents[1]
-    for path in re.findall(r"`((?:samplers|tests)/[\w/.]+)`", GUIDE.read_text()):
-        assert (root / path).exists(), path

@@ -82,3 +82,5 @@ def _print_failures(results: list[Conformance]) -> None:
     for result in failed:
         for failure in result.failures:
             say(f"{label_of(result)}: {failure.name}: {failure.detail}")
+        for sentence in result.why:
+            say(f"{label_of(result)}: why: {sentence}")

@@ -14,14 +14,17 @@ from typing import Any
 
 import torch
 
-from ...samplers import Sampler, make, non_default
+from ...samplers import Sampler, karras, make, non_default
 from .batch import check_batch
-from .check import Check, Conformance, guarded
-from .consistency import check_algebra, check_finite, check_translation, check_twin
+from .check import Check, Conformance, guarded, raised
+from .consistency import check_algebra, check_finite, check_to_zero, check_translation, check_twin
 from .counts import check_nfe
+from .diagnosis import diagnose
 from .moments import check_moments
 from .order import check_order
+from .problems import AnisotropicGaussian
 from .purity import check_purity
+from .runs import noise_for
 from .strong import check_strong
 from .table import print_conformance
 from .tolerance import check_tolerance
@@ -45,8 +48,25 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
     subject: Any = make(sampler) if isinstance(sampler, (str, Mapping)) else sampler
     began = time.perf_counter()
     with _one_thread():
-        checks = [check for name, run in _plan(subject, fast) for check in guarded(name, run)]
-    return Conformance(subject.name, non_default(subject), subject.order, checks, time.perf_counter() - began)
+        checks = _runs(subject) or [check for name, run in _plan(subject, fast) for check in guarded(name, run)]
+    why = diagnose(subject, checks)
+    return Conformance(subject.name, non_default(subject), subject.order, checks, time.perf_counter() - began, why)
+
+
+def _runs(sampler: Any) -> list[Check]:
+    """One failed check for a sampler that cannot take three steps, neither to 0 nor to sigma_min; else none.
+
+    All other checks would say the same in the same words.
+    """
+    reasons = []
+    for to_zero in (True, False):
+        grid = karras(3, 0.02, 10.0, to_zero=to_zero)
+        noise, latents = noise_for(sampler, torch.arange(4), (3,))
+        try:
+            sampler.sample(AnisotropicGaussian(), latents * grid.sigma[0], grid, noise)
+        except Exception as error:
+            reasons.append(raised(error))
+    return [Check("runs", False, reasons[0])] if len(reasons) == 2 else []
 
 
 @contextmanager
@@ -77,6 +97,7 @@ def _plan(sampler: Any, fast: bool) -> list[tuple[str, Callable[[], list[Check]]
         ("same as", lambda: check_twin(sampler)),
         ("nfe", lambda: check_nfe(sampler)),
         ("finite", lambda: check_finite(sampler)),
+        ("to zero", lambda: check_to_zero(sampler)),
         ("algebra", lambda: check_algebra(sampler)),
         ("purity", lambda: check_purity(sampler)),
         ("batch independence", lambda: check_batch(sampler)),

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+Mark = Literal["pass", "FAIL", "measured"]
+_OURS = Path(__file__).parent
+_LOOP = _OURS.parents[1] / "samplers"
 
 
 @dataclass(frozen=True)
@@ -17,12 +23,19 @@ class Check:
         passed: the verdict; True as well for something that is only measured.
         detail: one sentence with the numbers that a reader wants, or the reason of the failure.
         data: all numbers, for ``--json``.
+        asserted: whether anything is demanded; if not, it is measured, and no number can fail.
     """
 
     name: str
     passed: bool
     detail: str = ""
     data: dict[str, Any] = field(default_factory=dict)
+    asserted: bool = True
+
+    @property
+    def mark(self) -> Mark:
+        """The verdict in a word: what is only measured has not passed anything."""
+        return "FAIL" if not self.passed else "pass" if self.asserted else "measured"
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class Conformance:
         order: declared order.
         checks: in the order in which they ran.
         seconds: wall time of the run.
+        why: what the pattern of the failures says, a sentence each.
     """
 
     sampler: str
@@ -42,6 +56,7 @@ class Conformance:
     order: int | None
     checks: list[Check]
     seconds: float
+    why: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -63,7 +78,20 @@ def guarded(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
     try:
         return list(run())
     except Exception as error:
-        return [Check(name, False, f"raised {type(error).__name__}: {error}")]
+        return [Check(name, False, raised(error))]
+
+
+def raised(error: BaseException) -> str:
+    """An exception in a sentence, with the line of the sampler that it comes from."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_the_samplers(Path(frame.filename))]
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"raised {type(error).__name__}: {str(error).partition(chr(10))[0]}{where}"
+
+
+def _is_the_samplers(file: Path) -> bool:
+    """Whether code is of the sampler that is checked: not of the suite, the loop, or an installed library."""
+    machinery = file.parent == _OURS or (file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py"))
+    return not machinery and "site-packages" not in file.parts and not file.name.startswith("<")
 
 
 def _plain(value: Any) -> Any:

@@ -7,29 +7,50 @@ from typing import Any
 
 import torch
 
-from ...samplers import LinearMultistep, StartRow, karras, make, non_default
-from .check import Check
+from ...samplers import Grid, LinearMultistep, StartRow, karras, make, non_default
+from .check import Check, raised
 from .problems import GRIDS, AnisotropicGaussian
 from .runs import noise_for
 
 RANGE = (0.02, 80.0)
+CLOSE = 1e-12
 
 
 def check_finite(sampler: Any) -> list[Check]:
     """1, 2 and 3 steps, to 0 and to sigma_min, in float32 and float64: finite, and shape, dtype and device kept."""
-    problem = AnisotropicGaussian()
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
+    failed: list[dict[str, Any]] = []
     for dtype in (torch.float32, torch.float64):
         for grid in (karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps):
-            noise, latents = noise_for(sampler, torch.arange(4), (3,), dtype)
-            x = latents * grid.sigma[0]
-            end = sampler.sample(problem, x, grid, noise)
-            where = f"{len(grid)} steps to {grid.sigma[-1]:g} in {str(dtype).removeprefix('torch.')}"
-            if (end.shape, end.dtype, end.device) != (x.shape, x.dtype, x.device):
-                return [Check("finite", False, f"{where}: from {_kind(x)} to {_kind(end)}")]
-            if not bool(end.isfinite().all()):
-                return [Check("finite", False, f"{where}: values that are not finite")]
+            name = str(dtype).removeprefix("torch.")
+            if reason := _ends_badly(sampler, grid, dtype):
+                where = f"{len(grid)} steps to {grid.sigma[-1]:g} in {name}"
+                failed.append({"steps": len(grid), "to_zero": grid.to_zero, "dtype": name, "reason": f"{where}: {reason}"})
+    if failed:
+        return [Check("finite", False, failed[0]["reason"], {"failed": failed})]
     return [Check("finite", True, f"{', '.join(str(n) for n in steps)} steps, to 0 and to sigma_min, float32 and float64")]
+
+
+def _ends_badly(sampler: Any, grid: Grid, dtype: torch.dtype) -> str:
+    """What is wrong with the end of a run; "" if nothing is."""
+    noise, latents = noise_for(sampler, torch.arange(4), (3,), dtype)
+    x = latents * grid.sigma[0]
+    try:
+        end = sampler.sample(AnisotropicGaussian(), x, grid, noise)
+    except Exception as error:
+        return raised(error)
+    if (end.shape, end.dtype, end.device) != (x.shape, x.dtype, x.device):
+        return f"from {_kind(x)} to {_kind(end)}"
+    return "" if bool(end.isfinite().all()) else "values that are not finite"
+
+
+def check_to_zero(sampler: Any) -> list[Check]:
+    """Where all data are one point, the end at sigma = 0 is that point, whatever the method: the last step is x <- d."""
+    grid, datum = karras(6, *RANGE), torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
+    noise, latents = noise_for(sampler, torch.arange(4), (3,))
+    end = sampler.sample(lambda x, _: datum.expand_as(x).clone(), datum + latents * grid.sigma[0], grid, noise)
+    error = float((end - datum).abs().max())
+    return [Check("to zero", error < 1e-9, f"one datum, and the end at sigma = 0 is it, to {error:.0e}", {"error": error})]
 
 
 def _kind(x: torch.Tensor) -> str:
@@ -56,8 +77,9 @@ def check_algebra(sampler: Any) -> list[Check]:
     """
     if not isinstance(sampler, LinearMultistep) or not sampler.translates:
         return []
-    worst = 0.0
-    for grid in [grid(10) for grid in GRIDS.values()] + [karras(n, *RANGE) for n in (1, 2, 3, 10)]:
+    worst, wrong = 0.0, []
+    grids = {name: grid(10) for name, grid in GRIDS.items()} | {f"karras of {n} steps to 0": karras(n, *RANGE) for n in (1, 2, 3, 10)}
+    for name, grid in grids.items():
         rows = sampler.plan(grid)
         for i, row in enumerate(rows):
             if isinstance(row, StartRow):
@@ -65,8 +87,20 @@ def check_algebra(sampler: Any) -> list[Check]:
                 continue
             if len(row.b) > min(i, sampler.history) + 1:
                 return [Check("algebra", False, f"row {i} reads {len(row.b) - 1} memos of earlier steps, of {min(i, sampler.history)}")]
-            worst = max(worst, abs(_total(rows, i) - 1), 0.0 if row.sigma == grid.sigma[i] else math.inf)
-    return [Check("algebra", worst < 1e-12, f"weights of every step sum to 1 within {worst:.0e}", {"error": worst})]
+            if row.sigma != grid.sigma[i]:
+                return [
+                    Check("algebra", False, f"row {i} evaluates at sigma = {row.sigma:.4g}, and its step begins at {grid.sigma[i]:.4g}")
+                ]
+            total = _total(rows, i)
+            worst = max(worst, abs(total - 1))
+            if not abs(total - 1) < CLOSE:
+                wrong.append(
+                    {"grid": name, "row": i, "sum": total, "memos": len(row.b) - 1, "last": i == len(rows) - 1, "to_zero": grid.to_zero}
+                )
+    if wrong:
+        first = f"row {wrong[0]['row']} on {wrong[0]['grid']}: a + sum_j b_j (p + q)_(i-j) is {wrong[0]['sum']:.10g}, and must be 1"
+        return [Check("algebra", False, first, {"error": worst, "wrong": wrong})]
+    return [Check("algebra", worst < CLOSE, f"weights of every step sum to 1 within {worst:.0e}", {"error": worst})]
 
 
 def _total(rows: list[Any], i: int) -> float:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import copy
 import pickle
-import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, Source, StepNoise, integrate, karras, uniform_lambda
-from .check import Check
+from ..chance import unseeded_draws
+from .check import Check, guarded
 from .problems import Rational
 from .recorder import Recorder
-from .runs import noise_for
+from .runs import noise_for, same
 
 GRID = karras(5, 0.02, 10.0)
 OTHER = uniform_lambda(7, 0.05, 20.0)
@@ -25,8 +24,10 @@ OTHER = uniform_lambda(7, 0.05, 20.0)
 
 def check_purity(sampler: Any) -> list[Check]:
     """One check per promise: no state between calls, arguments left alone, no global generator, a pure plan, a value object."""
-    checks = [_repeatable(sampler), _untouched(sampler), _value(sampler)]
-    return [*checks, _plan(sampler)] if isinstance(sampler, GridSampler) else checks
+    promises: dict[str, Callable[[Any], Check]] = {"repeatable": _repeatable, "arguments untouched": _untouched, "value object": _value}
+    if isinstance(sampler, GridSampler):
+        promises["plan"] = _plan
+    return [check for name, promise in promises.items() for check in guarded(name, lambda promise=promise: [promise(sampler)])]
 
 
 def _sample(sampler: Any, grid: Grid, first: int = 0) -> Tensor:
@@ -35,21 +36,25 @@ def _sample(sampler: Any, grid: Grid, first: int = 0) -> Tensor:
 
 
 def _repeatable(sampler: Any) -> Check:
-    before = _generators()
-    first = _sample(sampler, GRID)
-    _sample(sampler, OTHER, first=10)
-    again = _sample(sampler, GRID)
-    if not torch.equal(first, again):
+    kept = _kept(sampler)
+    with unseeded_draws() as draws:
+        first = _sample(sampler, GRID)
+        _sample(sampler, OTHER, first=10)
+        again = _sample(sampler, GRID)
+    if draws.sentence:
+        return Check("repeatable", False, draws.sentence)
+    if changed := sorted(key for key in kept | _kept(sampler) if kept.get(key) != _kept(sampler).get(key)):
+        return Check(
+            "repeatable", False, f"a run changes self.{changed[0]}; what is remembered from step to step is the memo's, and no more"
+        )
+    if not same(first, again):
         return Check("repeatable", False, "the same call gives another result after a run on other samples and another grid")
-    if _generators() != before:
-        return Check("repeatable", False, "draws from a global random generator; use the noise that it is handed")
     return Check("repeatable", True, "a run in between changes nothing; global random generators untouched")
 
 
-def _generators() -> bytes:
-    """The states of the global generators of torch, numpy and Python."""
-    states = torch.get_rng_state().tolist(), np.random.get_state(), random.getstate()  # noqa: NPY002 - it is what must stay still
-    return pickle.dumps(states)
+def _kept(sampler: Any) -> dict[str, str]:
+    """What an object holds: its attributes as text."""
+    return {key: repr(value) for key, value in vars(sampler).items()}
 
 
 def _untouched(sampler: Any) -> Check:
@@ -57,22 +62,27 @@ def _untouched(sampler: Any) -> Check:
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()
     sampler.sample(recorder, x, GRID, noise)
-    found = {"the latents": not torch.equal(x, before), "denoised images": recorder.log.tampered > 0}
+    found = {"the latents": not same(x, before), "denoised images": recorder.log.tampered > 0}
     if isinstance(sampler, GridSampler):
         watched = WatchMemos(inner=sampler)
         integrate(watched, Rational(), before, GRID, noise)
-        found["memos of earlier steps"] = not all(_same(memo, kept) for memo, kept in watched.seen)
+        found["memos of earlier steps"] = not all(_unchanged(memo, kept) for memo, kept in watched.seen)
     names = [name for name, bad in found.items() if bad]
     return Check("arguments untouched", not names, f"modifies {' and '.join(names)}" if names else "latents, denoised images, memos")
 
 
 def _value(sampler: Any) -> Check:
-    frozen = is_dataclass(sampler) and type(sampler).__dataclass_params__.frozen  # type: ignore[attr-defined]
-    if not frozen:
+    if not getattr(type(sampler), "__dataclass_params__", None) or not type(sampler).__dataclass_params__.frozen:
         return Check("value object", False, "not a frozen dataclass")
+    if "__dataclass_params__" not in vars(type(sampler)):
+        return Check(
+            "value object", False,
+            f"class {type(sampler).__name__} inherits from a frozen dataclass and is none itself, so that it may write to self; "
+            "decorate it too: @dataclass(frozen=True, kw_only=True)",
+        )  # fmt: skip
     hash(sampler)
-    same = pickle.loads(pickle.dumps(sampler)) == sampler
-    return Check("value object", same, "frozen, hashable, pickled and back" if same else "another object after pickling")
+    equal = pickle.loads(pickle.dumps(sampler)) == sampler
+    return Check("value object", equal, "frozen, hashable, pickled and back" if equal else "another object after pickling")
 
 
 def _plan(sampler: GridSampler) -> Check:
@@ -98,10 +108,10 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _same(a: Any, b: Any) -> bool:
+def _unchanged(memo: Any, kept: Any) -> bool:
     """Whether two memos hold equal tensors."""
-    pairs = zip(_leaves(a), _leaves(b), strict=True)
-    return all(torch.equal(u, v) for u, v in pairs if isinstance(u, Tensor))
+    pairs = zip(_leaves(memo), _leaves(kept), strict=True)
+    return all(same(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
 @dataclass(frozen=True, kw_only=True)

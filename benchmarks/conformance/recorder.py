@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from ...samplers import Denoise
+from .runs import same
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Log:
     @property
     def tampered(self) -> int:
         """How many answers were modified after they were given."""
-        return sum(not torch.equal(given, copy) for given, copy in self.answers)
+        return sum(not same(given, copy) for given, copy in self.answers)
 
 
 @dataclass(frozen=True)

@@ -16,3 +16,8 @@ def noise_for(sampler: Any, ids: Tensor, event: tuple[int, ...], dtype: torch.dt
     """The noise of samples ``ids`` (one that refuses if the sampler declares none) and their standard normal latents."""
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are equal bit for bit, where NaN equals NaN: what is not finite is another check's business."""
+    return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())

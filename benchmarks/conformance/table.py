@@ -6,18 +6,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .check import Conformance
+from .check import Conformance, Mark
+
+STYLES: dict[Mark, str] = {"pass": "green", "FAIL": "bold red", "measured": "dim"}
 
 
 def print_conformance(result: Conformance, console: Console) -> None:
-    """Print one line a check, and errors against N for the pairs of problem and grid on which an order was measured."""
+    """Print one line a check, what the failures have in common, and errors against N where an order was measured."""
     params = "".join(f" {key}={value}" for key, value in result.params.items())
     table = Table(title=f"{result.sampler}{params}", title_justify="left", box=None, pad_edge=False)
     for heading in ("check", "", "found"):
         table.add_column(heading)
     for check in result.checks:
-        table.add_row(check.name, "[green]pass[/]" if check.passed else "[bold red]FAIL[/]", escape(check.detail))
+        table.add_row(check.name, f"[{STYLES[check.mark]}]{check.mark}[/]", escape(check.detail))
     console.print(table)
+    for sentence in result.why:
+        console.print(f"[bold]{'note' if result.passed else 'why'}[/]: {escape(sentence)}")
     verdict = "[green]passed[/]" if result.passed else f"[bold red]{len(result.failures)} of {len(result.checks)} checks failed[/]"
     console.print(f"{escape(result.sampler)}: {verdict} in {result.seconds:.1f} s")
     for check in result.checks:

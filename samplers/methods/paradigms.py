@@ -48,7 +48,7 @@ class Paradigms(Declared):
         """Only counting can tell."""
         return
 
-    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Sweep until every sample's window has reached the end of the grid."""
         done, p = [0] * len(x), min(self.window, len(grid))
         states = x.unsqueeze(1).repeat_interleave(p + 1, 1)  # (batch, p + 1, *event): x_t, x_{t+1}, … of each sample, with t in `done`

@@ -31,15 +31,15 @@ class ScipyODE(Tolerant):
     method: ClassVar[str]
     source: ClassVar[Source] = Source("virtanen2020scipy", "scipy.integrate.solve_ivp", "https://doi.org/10.1038/s41592-019-0686-2")
 
-    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Integrate over the positive levels, then step to 0 if the grid does (x <- d)."""
         levels = [s for s in grid.sigma if s > 0]
         if len(levels) > 1:
             groups = [torch.arange(len(x))] if self.batch_coupled else list(torch.arange(len(x)).split(1))
-            x = torch.cat([self._solve(denoise.take(rows.to(x.device)), x[rows.to(x.device)], levels[0], levels[-1]) for rows in groups])
+            x = torch.cat([self._ivp(denoise.take(rows.to(x.device)), x[rows.to(x.device)], levels[0], levels[-1]) for rows in groups])
         return denoise(x, levels[-1]) if grid.to_zero else x
 
-    def _solve(self, denoise: Denoise, x: Tensor, first: float, last: float) -> Tensor:
+    def _ivp(self, denoise: Denoise, x: Tensor, first: float, last: float) -> Tensor:
         from scipy.integrate import solve_ivp
 
         def slope(lam: float, y: np.ndarray) -> np.ndarray:

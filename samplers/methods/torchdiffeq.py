@@ -55,7 +55,7 @@ class TorchdiffeqFixed(Declared):
         """Stages times intervals, and one for the step to 0."""
         return _FIXED[self.method][1] * (len(_positive(grid)) - 1) + int(grid.to_zero)
 
-    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Integrate over the positive levels, then step to 0 if the grid does."""
         levels = _positive(grid)
         if len(levels) > 1:
@@ -75,7 +75,7 @@ class TorchdiffeqAdaptive(Tolerant):
     source: ClassVar[Source] = _SOURCE
     batch_coupled: ClassVar[bool] = True
 
-    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Integrate over the positive levels, then step to 0 if the grid does."""
         levels = _positive(grid)
         if len(levels) > 1:

@@ -136,6 +136,6 @@ class Auto(Declared):
         """One evaluation a step of the grid that was given."""
         return len(grid)
 
-    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
         """Integrate on :meth:`levels`."""
-        return self._method(grid).sample(denoise, x, self.levels(grid), noise)
+        return self._method(grid).solve(denoise, x, self.levels(grid), noise)

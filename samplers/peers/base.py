@@ -46,10 +46,9 @@ class Peer(Declared, ABC):
         """The peer's options by its own names."""
         return {self.renamed.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
 
-    def sample(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
         """Integrate from ``grid.sigma[0]`` to ``grid.sigma[-1]``; the result has the state's dtype whatever the peer computes in."""
-        with torch.no_grad():
-            return self.integrate(Call(denoise, grid, noise if self.stochastic else _Silence(x), x.dtype), x.clone()).to(x.dtype)
+        return self.integrate(Call(denoise, grid, noise if self.stochastic else _Silence(x), x.dtype), x.clone()).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
         """Counted on a state of one number with a denoiser that costs nothing; None if a tolerance decides.

@@ -11,6 +11,7 @@ from samplerbench.results.entries import Entry
 from samplerbench.results.estimates import QUANTITIES, Estimate
 from samplerbench.results.judging import judged
 from samplerbench.results.pairing import Pair
+from samplerbench.results.table import load
 
 N = 400
 
@@ -175,3 +176,14 @@ def test_terminal_shows_every_line_within_80_columns(pair):
     assert max(map(len, text.splitlines())) <= 80
     for words in ("worse", "equivalent", "inconclusive", "×1.2", "1 unpaired", "Not compared: gmm-2d: ddpm at 10"):
         assert words in " ".join(text.split())
+
+
+def test_a_table_in_memory_is_compared_too(tmp_path):
+    run = make_run(tmp_path / "run")
+    for budget in (5, 10):
+        for name, shift in (("euler", 1.0), ("heun", 0.0)):
+            add(run, name, influence=shift + latents(), budget=budget)
+    table = load(run.path).where(budget=5)
+    (line,) = compare_with(table, "euler").lines
+    assert (line.sampler, line.budget, line.paired) == ("heun", 5, 0)
+    assert line.difference == compare_with(run.path, "euler").lines[0].difference

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -159,3 +160,21 @@ def test_markdown_leaves_ordinary_names_alone():
 def test_short_keeps_three_digits(value):
     assert float(short(value)) == pytest.approx(value, rel=5.1e-3)
     assert len(short(value)) <= 9
+
+
+def test_where_takes_several_values_and_refuses_what_is_not_there(run):
+    table = load(run.path)
+    several = table.where(sampler=["heun", "euler"], model="fashion")
+    assert set(several.frame["sampler"]) == {"heun", "euler"}
+    assert len(several) == sum(len(table.where(sampler=name, model="fashion")) for name in ("heun", "euler"))
+    for mistake, sentence in [
+        ({"sampler": "heunn"}, "no row has sampler = 'heunn'; did you mean heun?"),
+        ({"sampler": ["heun", "eular"]}, "no row has sampler = 'eular'; did you mean euler?"),
+        ({"smapler": "heun"}, "the table has no column 'smapler'; did you mean sampler or samples?"),
+        ({"model": "zzz"}, "no row has model = 'zzz'; there are "),
+    ]:
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+            table.where(**mistake)
+    assert len(table.where(status="missing").ok) == 0  # what has no results is an empty table, and so is any part of it
+    assert len(table.where(status="missing").ok.where(sampler="heun")) == 0
+    assert table.where(rmse=None).frame["rmse"].isna().all()

@@ -80,6 +80,22 @@ def test_a_wrong_spec_is_one_sentence(spec, sentence):
     assert "\n" not in str(caught.value)
 
 
+def test_options_are_keywords_or_words_or_a_table():
+    assert make("ddim(eta=0.5)") == make("ddim", eta=0.5) == make({"name": "ddim", "eta": 0.5}) == make({"name": "ddim"}, eta=0.5)
+    assert make("rk23(rtol=1e-2)", atol=0.5).atol == 0.5  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"^option 'eta' of 'ddim\(eta=0.5\)' is given twice; leave one out$"):
+        make("ddim(eta=0.5)", eta=0.1)
+    with pytest.raises(ValueError, match="sampler 'ddim' has no option 'etta'; its options: eta"):
+        make("ddim", etta=0.5)
+    with pytest.raises(ValueError, match=r"^cannot read the options of 'ddim\(0.5\)'"):
+        make("ddim(0.5)")
+
+
+def test_a_method_without_solve_is_named(tmp_path):
+    with pytest.raises(PluginError, match="it needs a method 'solve'"):
+        load_file(write(tmp_path, OWN.replace("def sample", "def simple")))
+
+
 def test_an_integer_may_stand_for_a_float():
     eta = make({"name": "ddim", "eta": 1}).eta
     assert (eta, type(eta)) == (1.0, float)
@@ -106,6 +122,10 @@ def test_a_plugin_file_registers_what_it_defines(tmp_path):
         ("import sys\nsys.exit('usage: me')", "failed at import: SystemExit: usage: me"),
         ("class A:\n    name = 'bare'\n", "A is not a sampler: it needs a class attribute 'source'"),
         (OWN.replace("@dataclass(frozen=True)\n", ""), "sampler 'own' must be a frozen dataclass"),
+        (
+            "from samplerbench.samplers.methods.euler import Euler\nclass Other(Euler):\n    name = 'other'\n",
+            "sampler 'other' must be a frozen dataclass",
+        ),
     ],
 )
 def test_a_broken_plugin_file_is_one_sentence(tmp_path, text, sentence):
@@ -149,7 +169,7 @@ def test_what_a_sampler_lacks_is_named_with_its_remedy(missing, remedy):
 
 
 def test_every_annotation_of_the_protocol_is_required():
-    for word in Sampler.__annotations__:
+    for word in Sampler.__annotations__.keys() - {"__dataclass_fields__"}:  # a class that is no dataclass has a sentence of its own
         with pytest.raises(PluginError, match=f"'{word}'"):
             register(sampler_class(**{word: None}))
 
@@ -189,7 +209,11 @@ def test_one_broken_entry_point_does_not_disturb_the_others(monkeypatch):
     def explode():
         raise ImportError("no such wheel")
 
-    points = [Point("bad", explode), Point("twice", lambda: type("Other", (euler,), {"name": "heun"})), Point("fresh", lambda: fresh)]
+    points = [
+        Point("bad", explode),
+        Point("twice", lambda: dataclass(frozen=True)(type("Other", (euler,), {"name": "heun"}))),
+        Point("fresh", lambda: fresh),
+    ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == "samplerbench.samplers" else [])
     failures = load_plugins()
     assert failures["bad"] == "plugin 'bad' (somewhere:bad) failed to load: ImportError: no such wheel"

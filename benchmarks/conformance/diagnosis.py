@@ -1,0 +1,192 @@
+"""What the pattern of failures says: where a method is right and where it is wrong tells more than that it is wrong.
+
+Each rule reads the numbers of the checks and answers with one sentence or none. They are hypotheses for the author of a sampler, who finds
+the numbers beside them; none of them decides whether a sampler passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from statistics import mean
+from typing import Any
+
+from ...samplers import GridSampler
+from .check import Check
+from .order import MARGIN, UNEVEN
+from .problems import GRIDS, AnisotropicGaussian, ThreeModes
+
+Found = Mapping[str, Check]
+AGREE = 0.35
+"""Slopes within this of one another are one order."""
+
+
+def diagnose(sampler: Any, checks: Iterable[Check]) -> list[str]:
+    """Why a sampler fails, or converges less well than it could: a sentence for each pattern that is there."""
+    found = {check.name: check for check in checks}
+    return [sentence for rule in RULES if (sentence := rule(sampler, found))]
+
+
+def _ratio(sampler: Any, found: Found) -> str:
+    """Right where all steps are equal, wrong where they are not."""
+    slopes, low = _slopes(found), _low(sampler, found)
+    even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
+    wrong_on_karras = low and low <= karras and even and (ThreeModes.name, "karras") in low
+    if wrong_on_karras and not low & even and len(slopes) > 2:
+        right = _about(slopes[key] for key in even)
+        return (
+            f"right on uniform_lambda (order {right}), wrong on karras ({_about(slopes[key] for key in low)}): "
+            "the weights ignore the ratio of neighbouring steps, or use it wrongly"
+        )
+    uneven = found.get(UNEVEN)
+    if not low and uneven and uneven.data and sampler.order is not None and uneven.data["slope"] < sampler.order - 2 * MARGIN:
+        return (
+            f"of order {_about(slopes.values())} on smooth schedules and of order {uneven.data['slope']:.2f} where steps alternate "
+            "in length: the weights ignore the ratio of neighbouring steps, which smooth schedules forgive"
+        )
+    return ""
+
+
+def _nonlinear(sampler: Any, found: Found) -> str:
+    """Right on the Gaussian, wrong on the mixture."""
+    slopes, low = _slopes(found), _low(sampler, found)
+    if len(slopes) > 2 and low and low == {key for key in slopes if key[0] == ThreeModes.name}:
+        linear = _about(slope for key, slope in slopes.items() if key[0] == AnisotropicGaussian.name)
+        return (
+            f"right where the denoiser is linear in x (order {linear}), wrong where it is not ({_about(slopes[key] for key in low)}): "
+            "errors cancel on a Gaussian, and the order that counts is the other one"
+        )
+    return ""
+
+
+def _everywhere(sampler: Any, found: Found) -> str:
+    """Another order than the declared one on all pairs of problem and grid."""
+    slopes = _slopes(found)
+    check = found.get("order")
+    if check is None or check.passed or not slopes or sampler.order is None:
+        return ""
+    values = list(slopes.values())
+    least, most = min(values), max(values)
+    if most < 0.5:
+        return "the error does not fall with the number of steps: not even to first order is a step one of dx/dlam = d - x"
+    if not most - least <= AGREE:  # nor where a slope is not a number
+        return ""
+    whole = round(mean(values))
+    if whole > sampler.order:
+        return f"of order {whole} everywhere: declare order = {whole}"
+    if whole < sampler.order:
+        return (
+            f"of order {whole} everywhere: a weight is wrong in the terms of order {whole + 1}, or order = {whole} is the truth"
+            + _carried(sampler, found)
+        )
+    return ""
+
+
+def _carried(sampler: Any, found: Found) -> str:
+    """A single step is right, and a run is not."""
+    local = found.get("local order")
+    if local is None or not local.passed or not local.asserted or not getattr(sampler, "history", 0):
+        return ""
+    return (
+        "; one step after exact states has the order that it should, so look at what is handed on: the memo, and how old memos are weighed"
+    )
+
+
+def _start(sampler: Any, found: Found) -> str:  # noqa: ARG001
+    """Right from exact states, wrong after its own start."""
+    order, shipped = found.get("order"), found.get("order as shipped")
+    if order is None or shipped is None or not order.passed or shipped.passed:
+        return ""
+    return (
+        "right from exact start values, wrong after its own start: the first steps, which have fewer memos, are wrong "
+        "(a first step of Euler's method would leave order 2)"
+    )
+
+
+def _zero(sampler: Any, found: Found) -> str:  # noqa: ARG001
+    """Wrong only where the grid ends at 0."""
+    finite, point = found.get("finite"), found.get("to zero")
+    failed = finite.data.get("failed", []) if finite and not finite.passed else []
+    only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
+    no_datum = point is not None and not point.passed and (order := found.get("order")) is not None and order.passed
+    if only_zero or no_datum:
+        return "right to sigma_min, wrong to 0: log(cur / nxt) is infinite in the last step, which is one evaluation, x <- d"
+    return ""
+
+
+def _short(sampler: Any, found: Found) -> str:  # noqa: ARG001
+    """Wrong only on one or two steps, or only in one precision."""
+    finite = found.get("finite")
+    failed = finite.data.get("failed", []) if finite and not finite.passed else []
+    if not failed or all(entry["to_zero"] for entry in failed):
+        return ""
+    if {entry["dtype"] for entry in failed} == {"float32"}:
+        return (
+            "right in float64, wrong in float32: a tensor is made without the dtype of the state, or a number leaves the range of float32"
+        )
+    if max(entry["steps"] for entry in failed) < 3:
+        return "wrong only on the shortest grids: a step reads the one before it, which the first does not have"
+    return ""
+
+
+def _rows(sampler: Any, found: Found) -> str:  # noqa: ARG001
+    """Rows whose weights do not sum to 1: which."""
+    algebra = found.get("algebra")
+    wrong = algebra.data.get("wrong", []) if algebra and not algebra.passed else []
+    if not wrong:
+        return ""
+    if all(entry["memos"] > 0 for entry in wrong):
+        return (
+            "rows without memos of earlier steps sum to 1 and those with them do not: the weights of differences between memos must cancel"
+        )
+    if all(entry["last"] and entry["to_zero"] for entry in wrong):
+        return "only the step to 0 has weights that do not sum to 1; there it is a = 0 and b = (1,)"
+    return ""
+
+
+def _noise(sampler: Any, found: Found) -> str:  # noqa: ARG001
+    """The mean is right, the covariance is not."""
+    moments = found.get("moments")
+    if moments is None or not moments.data or moments.passed:
+        return ""
+    ratios = [entry["variance"] for entry in moments.data.values()]
+    off = max(entry["mean_error"][-1] for entry in moments.data.values())
+    if off > 0.05:
+        return "the mean is wrong: the part of the step without noise is, whatever the noise"
+    if max(ratios) < 1 or min(ratios) > 1:
+        amount = "little" if mean(ratios) < 1 else "much"
+        return (
+            f"the mean is right and the samples have {mean(ratios):.2f} of the variance that they should: "
+            f"too {amount} noise is added for what a step takes away (c, or s_noise)"
+        )
+    return ""
+
+
+def _undeclared(sampler: Any, found: Found) -> str:  # noqa: ARG001
+    """It draws and says that it does not."""
+    runs = found.get("runs")
+    if runs is not None and "stochastic = False asked for noise" in runs.detail:
+        return "it draws noise: declare stochastic = True"
+    return ""
+
+
+RULES: tuple[Callable[[Any, Found], str], ...] = (
+    _undeclared, _ratio, _nonlinear, _everywhere, _start, _zero, _short, _rows, _noise,
+)  # fmt: skip
+
+
+def _slopes(found: Found) -> dict[tuple[str, str], float]:
+    """(problem, grid) to the slope from exact start values."""
+    check = found.get("order")
+    return {} if check is None else {tuple(key.split("/")): entry["slope"] for key, entry in check.data.items()}  # type: ignore[misc]
+
+
+def _low(sampler: Any, found: Found) -> set[tuple[str, str]]:
+    """The pairs on which the slope is below the declared order."""
+    if sampler.order is None or not isinstance(sampler, GridSampler):
+        return set()
+    return {key for key, slope in _slopes(found).items() if not slope > sampler.order - MARGIN}
+
+
+def _about(slopes: Iterable[float]) -> str:
+    values = [f"{slope:.1f}" for slope in sorted(slopes)]
+    return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"

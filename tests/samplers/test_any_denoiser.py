@@ -1,0 +1,100 @@
+"""Samplers on anybody's denoiser: a function, levels in a list, and no more words than it takes."""
+
+import pytest
+import torch
+
+from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make, names
+
+LEVELS = [10.0, 2.0, 0.5, 0.0]
+
+
+def shrink(x, sigma):
+    """The denoiser of standard normal data, one level for all rows or one a row."""
+    level = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    return x / (1 + level**2)
+
+
+class Network(torch.nn.Module):
+    """A network with parameters that want gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x, sigma):
+        return self.scale * shrink(x, sigma)
+
+
+@pytest.fixture
+def x():
+    return LEVELS[0] * SampleNoise(0, torch.arange(3), (4,)).initial()
+
+
+def is_quick(name):
+    return make(name).stochastic is False
+
+
+@pytest.mark.parametrize("name", [name for name in names() if is_quick(name)])
+def test_a_deterministic_sampler_takes_a_function_some_latents_and_levels(name, x):
+    given = make(name).sample(shrink, x, LEVELS)
+    assert torch.equal(given, make(name).sample(shrink, x, Grid(tuple(LEVELS)), NoNoise()))
+
+
+@pytest.mark.parametrize(
+    "levels", [LEVELS, tuple(LEVELS), torch.tensor(LEVELS), torch.tensor(LEVELS).double().numpy(), Grid(tuple(LEVELS))], ids=type
+)
+def test_levels_come_as_people_have_them(levels, x):
+    assert torch.equal(make("heun").sample(shrink, x, levels), make("heun").sample(shrink, x, Grid(tuple(LEVELS))))
+
+
+@pytest.mark.parametrize(
+    ("levels", "sentence"),
+    [
+        (LEVELS[::-1], "noise levels must fall strictly"),
+        ([80.0], "at least two noise levels"),
+        (
+            torch.ones(2, 2),
+            r"a grid is a Grid, or a list or tensor of falling noise levels such as \[80.0, 1.0, 0.0\]; got a tensor of shape \(2, 2\)",
+        ),
+        (torch.tensor(3.0), r"got a tensor of shape \(\)"),
+        (18, "a grid is a Grid, or a list or tensor .* got 18"),
+        ("karras", "a grid is a Grid, or a list or tensor .* got 'karras'"),
+        (["80", "0"], "a grid is a Grid"),
+    ],
+    ids=str,
+)
+def test_what_is_no_grid_is_refused_in_one_sentence(levels, sentence, x):
+    with pytest.raises(ValueError, match=sentence):
+        make("euler").sample(shrink, x, levels)
+
+
+@pytest.mark.parametrize("noise", [(), (NoNoise(),)], ids=["none", "NoNoise"])
+def test_a_sampler_that_draws_noise_says_what_to_pass(noise, x):
+    with pytest.raises(ValueError, match=r"^sampler 'ddpm' draws noise; pass noise=SampleNoise\(seed, ids, event, dtype\), such as "):
+        make("ddpm").sample(shrink, x, LEVELS, *noise)
+    assert make("ddpm").sample(shrink, x, LEVELS, SampleNoise(0, torch.arange(len(x)), x.shape[1:], x.dtype)).isfinite().all()
+
+
+def test_a_stochastic_sampler_that_is_told_to_draw_none_needs_none(x):
+    assert torch.equal(make("ddim", eta=0.0).sample(shrink, x, LEVELS), make("ddim").sample(shrink, x, LEVELS))
+    assert make("edm_stochastic", churn=0.0).sample(shrink, x, LEVELS).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["euler", "heun", "dpmpp_2m", "ddpm", "auto", "paradigms", "torchdiffeq_heun2", "scipy_lsoda"])
+def test_a_network_with_parameters_needs_no_no_grad(name, x):
+    noise = SampleNoise(0, torch.arange(len(x)), x.shape[1:], x.dtype)
+    end = make(name).sample(Network(), x.requires_grad_(), karras(4, 0.1, 10.0), noise)
+    assert not end.requires_grad
+    assert torch.is_grad_enabled()
+    with torch.no_grad():
+        assert torch.equal(end, make(name).sample(Network(), x, karras(4, 0.1, 10.0), noise))
+
+
+def test_a_denoiser_may_take_gradients_of_its_own(x):
+    def guided(x, sigma):
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(shrink(leaf, sigma).square().sum(), leaf)
+        return shrink(x, sigma) - 0.01 * slope
+
+    assert make("heun").sample(guided, x, LEVELS).isfinite().all()
