@@ -4,43 +4,127 @@ from __future__ import annotations
 
 import ast
 import json
-import re
+import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from ..samplers import non_default
 
-_SPEC = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<options>.*)\))?\s*", re.DOTALL)
+LONGEST = 4096
+"""Characters of a spec: room for the path of a file, and a bound on what reading one takes."""
+
+DEEPEST = 16
+"""Brackets within brackets."""
+
+LARGEST_NUMBER = 2**63
+"""Integers are smaller: tables have no room for others."""
 
 
 def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A spec as a mapping with ``name`` and its options.
+    """A spec as a mapping with ``name`` and its options. It takes time in proportion to the text, whose length is limited.
 
     >>> parse_spec("ddim(eta=0.5)")
     {'name': 'ddim', 'eta': 0.5}
 
     Args:
-        text: ``NAME`` or ``NAME(key=value, …)`` with literal values; a mapping with a ``name`` passes through.
+        text: ``NAME`` or ``NAME(key=value, …)`` with literal values: numbers, texts, True, False, None, and lists and tables of them; a
+            mapping with a ``name`` passes through.
 
     Raises:
-        ValueError: not of that form.
+        ValueError: not of that form, or a number that is not finite or beyond :data:`LARGEST_NUMBER`.
     """
     if isinstance(text, Mapping):
         if not isinstance(text.get("name"), str):
-            raise ValueError(f"a table of options needs a text 'name', got {dict(text)!r}; write it as {{name = \"ddim\", eta = 0.5}}")
-        return dict(text)
-    match = _SPEC.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"cannot read {text!r}; write a name, or a name with options such as ddim(eta=0.5)")
+            raise ValueError(f"a table of options needs a text 'name', got {shown(dict(text))}; write it as {{name = \"ddim\", eta = 0.5}}")
+        spec = dict(text)
+    else:
+        spec = _read(text)
+    for key, value in spec.items():
+        _check_value(str(key), value, shown(text if isinstance(text, str) else spec["name"]))
+    return spec
+
+
+def _read(text: str) -> dict[str, Any]:
+    """What a text says.
+
+    Raises:
+        ValueError: it is no spec.
+    """
+    stripped = text.strip()
+    name, bracket, rest = stripped.partition("(")
+    name = name.rstrip()
+    whole = not bracket or rest.endswith(")")
+    if len(stripped) > LONGEST or not name.isprintable() or not name or ")" in name or not whole:
+        why = f" ({len(stripped):,} characters; {LONGEST:,} is the most)" if len(stripped) > LONGEST else ""
+        raise ValueError(f"cannot read {shown(text)}{why}; write a name, or a name with options such as ddim(eta=0.5)")
     try:
-        call = ast.parse(f"_({match['options'] or ''})", mode="eval").body
-        assert isinstance(call, ast.Call)
-        if call.args or any(keyword.arg is None for keyword in call.keywords):
-            raise ValueError("options need names")
-        options = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except (SyntaxError, ValueError, AssertionError) as error:
-        raise ValueError(f"cannot read the options of {text!r}; write them as NAME(key=value), such as ddim(eta=0.5)") from error
-    return {"name": match["name"], **options}
+        return {"name": name, **_options(rest[:-1])}
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        why = f" ({error})" if isinstance(error, _OptionsError) else ""
+        message = f"cannot read the options of {shown(text)}{why}; write them as NAME(key=value), such as ddim(eta=0.5)"
+        raise ValueError(message) from error
+
+
+class _OptionsError(ValueError):
+    """What is wrong with options, in words for the user."""
+
+
+def _options(words: str) -> dict[str, Any]:
+    """Options in brackets.
+
+    Raises:
+        _OptionsError: they are not ``key=value`` with literal values; others of the errors that :mod:`ast` has, where they are no Python.
+    """
+    depth = most = 0
+    for letter in words:
+        depth += (letter in "([{") - (letter in ")]}")
+        most = max(most, depth)
+    if most > DEEPEST:
+        raise _OptionsError(f"brackets within brackets, {most} deep")
+    with warnings.catch_warnings():  # of Python, about the user's text
+        warnings.simplefilter("ignore")
+        call = ast.parse(f"_({words})", mode="eval").body
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise _OptionsError("more than one pair of brackets")
+    if call.args or any(keyword.arg is None for keyword in call.keywords):
+        raise _OptionsError("options need names")
+    names = [str(keyword.arg) for keyword in call.keywords]
+    if twice := next((name for name in names if names.count(name) > 1 or name == "name"), None):
+        raise _OptionsError("no option is called name" if twice == "name" else f"{twice} is given twice")
+    return {name: ast.literal_eval(keyword.value) for name, keyword in zip(names, call.keywords, strict=True)}
+
+
+def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
+    """Refuse what no option can be.
+
+    Raises:
+        ValueError: a number that is not finite or too large, a value that JSON does not have, or one that is nested too deeply.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"option {key!r} of {where} is {value}; give a finite number")
+    if isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
+        raise ValueError(f"option {key!r} of {where} is beyond the whole numbers that fit, which are below 2^63; give a smaller one")
+    if isinstance(value, Mapping):
+        for inner, item in value.items():
+            _check_value(f"{key}.{inner}", item, where, depth + 1)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_value(key, item, where, depth + 1)
+    elif not isinstance(value, str | int | float | None):
+        raise ValueError(f"option {key!r} of {where} is {shown(value)}; give a number, a text, True, False, None, or a list of them")
+
+
+def shown(value: object, most: int = 80) -> str:
+    """``repr`` of a value, short enough for a sentence.
+
+    >>> shown("a" * 100, 12)
+    "'aaaaaa … a'"
+    """
+    words = repr(value)
+    return words if len(words) <= most else f"{words[: most - 5]} … {words[-2:]}"
 
 
 def format_spec(spec: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Names with options."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,10 +19,51 @@ def test_parse_is_the_inverse_of_format(name, options):
     assert parse_spec(format_spec(spec)) == spec
 
 
-@pytest.mark.parametrize("text", ["ddim(0.5)", "ddim(eta=)", "ddim(eta=os.remove)", "ddim(eta=0.5", "", "(eta=1)", "ddim(**{'a': 1})"])
+@pytest.mark.parametrize("text", ["ddim(0.5)", "ddim(eta=)", "ddim(eta=os.remove)", "ddim(eta=0.5", "", "a\nb", "(eta=1)", "ddim(**{'a': 1})"])
 def test_what_is_no_spec_is_refused_in_one_sentence(text):
     with pytest.raises(ValueError, match="cannot read"):
         parse_spec(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a" + " " * 2000 + "(", "cannot read 'a "),
+        ("a(x=" + "-" * 4000 + "1)", "cannot read the options of"),
+        ("a(x=" + "1+" * 1900 + "1)", "cannot read the options of"),
+        ("a(x=" + "[" * 1500 + "]" * 1500 + ")", "(brackets within brackets, 1500 deep)"),
+        ("a" * 100_000, "(100,000 characters; 4,096 is the most)"),
+        ("ddim(eta=1)(eta=2)", "(more than one pair of brackets)"),
+        ("ddim(eta=1, eta=2)", "(eta is given twice)"),
+        ("ddim(name='euler')", "(no option is called name)"),
+        ("ddim(eta={[]: 1})", "cannot read the options of"),
+        ("ddim(eta=1j)", "option 'eta' of 'ddim(eta=1j)' is 1j; give a number"),
+        ("ddim(eta=b'')", "is b''; give a number"),
+        ("ddim(eta=[1, 1e400])", "is inf; give a finite number"),
+        ("ddim(eta=" + "9" * 4000 + ")", "is beyond the whole numbers that fit"),
+        ("ddim(eta='\0')", "cannot read the options"),
+        ({"name": "ddim", "eta": [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}, "option 'eta' of 'ddim' is nested more than 16 deep"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_reading_is_quick_and_bounded_and_one_short_sentence(text, why):
+    began = time.process_time()
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the sentence is compared below
+        parse_spec(text)
+    assert time.process_time() - began < 0.5
+    assert why in str(error.value)
+    assert len(str(error.value)) < 300
+    assert "\n" not in str(error.value)
+
+
+@given(st.text(max_size=60) | st.text("ab(){}[]=,-1.'\" eE", max_size=60))
+def test_any_text_is_a_spec_or_refused_in_a_sentence(text):
+    try:
+        said = parse_spec(text)["name"]
+    except ValueError as error:
+        said = str(error)
+    assert said
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize("table", [{}, {"eta": 0.5}, {"name": 3}, {"name": None}, {"name": ["ddim"]}], ids=str)
@@ -39,7 +82,8 @@ def test_a_table_without_a_name_is_refused_in_one_sentence(table):
         ("karras(rho='x')", "must be a float"),
         ("karras(rho=True)", "must be a float, got True"),
         ("karras(rho=0.001)", "schedule 'karras(rho=0.001)' has no levels between sigma = 0.002 and 80 (OverflowError)"),
-        ({"name": "karras", "rho": float("nan")}, "noise levels must be finite"),
+        ({"name": "karras", "rho": float("nan")}, "option 'rho' of 'karras' is nan; give a finite number"),
+        ("karras(rho=1e999)", "option 'rho' of 'karras(rho=1e999)' is inf; give a finite number"),
         ("uniform_time(process=[1])", "option 'process' must be a str, got [1]"),
         ("uniform_time(process=None)", "option 'process' must be a str, got None"),
         ("karras(rho=-1)", "rho must be positive"),
