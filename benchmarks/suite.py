@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
+from .suite_paths import beside
 from .suite_words import COMMAND_LINE, sentence
 
 Spec = str | dict[str, Any]
@@ -240,7 +241,7 @@ def load_suite(name: str) -> Suite:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits, and of thousands of brackets
         raise ValueError(f"{path.name} is not valid TOML: {error}") from error
-    return check_suite({"name": path.stem, **data}, path.name)
+    return check_suite({"name": path.stem, **(data if name in known else beside(data, path.parent))}, path.name)
 
 
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:

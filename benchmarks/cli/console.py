@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+WIDE = 1000
+"""Letters across where nobody looks at a screen: what goes into a pipe or a file is neither cut nor wrapped."""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """A console that prints names as they are: without emoji for ``:factory:``, and without colours that nobody asked for."""
+    console = Console(stderr=stderr, highlight=False, emoji=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS"):
+        console.width = WIDE
+    return console
+
+
+out, err = _console(), _console(stderr=True)
 
 
 def say(text: str) -> None:

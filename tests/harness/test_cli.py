@@ -2,37 +2,16 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli import console
 from samplerbench.models import card
 from samplerbench.samplers import registry
 
 PLUGINS = Path(__file__).with_name("plugins.py")
 QUICK = ["--samples", "32", "--no-timing"]
-
-
-@pytest.fixture
-def samplerbench(monkeypatch, capsys, tmp_path):
-    """Call the command line in a folder of its own: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(console.out, "_width", 200)  # COLUMNS may be set where pytest's workers start
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["samplerbench", *map(str, args)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return call
 
 
 def refused(result, sentence):

@@ -19,7 +19,9 @@ def test_parse_is_the_inverse_of_format(name, options):
     assert parse_spec(format_spec(spec)) == spec
 
 
-@pytest.mark.parametrize("text", ["ddim(0.5)", "ddim(eta=)", "ddim(eta=os.remove)", "ddim(eta=0.5", "", "a\nb", "(eta=1)", "ddim(**{'a': 1})"])
+@pytest.mark.parametrize(
+    "text", ["ddim(0.5)", "ddim(eta=)", "ddim(eta=os.remove)", "ddim(eta=0.5", "", "a\nb", "(eta=1)", "ddim(**{'a': 1})"]
+)
 def test_what_is_no_spec_is_refused_in_one_sentence(text):
     with pytest.raises(ValueError, match="cannot read"):
         parse_spec(text)
