@@ -98,6 +98,6 @@ def refuse_code(suite: Suite, where: str, replaced: Collection[str]) -> None:
     named = next((text for key, text in code_of(suite) if key not in replaced), None)
     if named is not None:
         raise ValueError(
-            f"{where} names the Python file {shown(named)}, which would run; look at it, and add --trust-suite, or name it yourself with "
-            "--model or --extractor"
+            f"{where} names the Python file {shown(named, 300)}, which would run; look at it, and add --trust-suite, or name it "
+            "yourself with --model or --extractor"
         )

@@ -292,3 +292,17 @@ def test_cite_prints_bibtex(samplerbench):
     code, out, _ = samplerbench("cite", "heun", "edm_stochastic", "dpmpp_2m")
     assert code == 0
     assert out.count("@") == 2
+
+
+@pytest.mark.parametrize("kind", ["samplers", "schedules", "models", "metrics", "suites"])
+def test_listings_are_readable_at_80_columns(samplerbench, monkeypatch, kind):
+    rows = json.loads(samplerbench("list", kind, "--json")[1])
+    monkeypatch.setattr(console.out, "_width", 80)
+    lines = samplerbench("list", kind)[1].splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    starts = {line.split()[0] for line in lines if not line.startswith(" ")}
+    assert {row["name"] for row in rows} <= starts  # a name is never broken
+    if kind == "samplers":
+        heun = next(line for line in lines if line.startswith("heun "))
+        assert "deterministic" in heun
+        assert lines[lines.index(heun) + 1].startswith("    source ")
