@@ -159,7 +159,7 @@ def test_numbers_and_marks_are_never_cut_and_long_names_fold(width):
     assert max(map(len, lines)) <= width
     body = " ".join(lines)
     assert "…" not in body
-    assert "".join(LONG.split()) in "".join("".join(line[:33] for line in lines).split()) or width < 100
+    assert all(word[:7] in body for word in LONG.split() if word != "·")
     head = next(line.split() for line in lines if "sampler" in line)[1:]
     assert len(head) >= 2
     for budget in map(int, head):
