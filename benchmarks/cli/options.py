@@ -39,7 +39,9 @@ CudaGraphOption = Annotated[bool, typer.Option("--cuda-graph", help="Replay whol
 ExtractorOption = Annotated[
     str | None, typer.Option("--extractor", help="Feature space: card, pixels, inception:WEIGHTS or file.py:factory.")
 ]
-RealOption = Annotated[str | None, typer.Option("--real", help="Real samples for --extractor: .npy or .npz, fashion-mnist, digits.")]
+RealOption = Annotated[
+    str | None, typer.Option("--real", help="Real samples for --extractor: .npy, .npz, a folder of images, fashion-mnist, digits.")
+]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run directory.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, max=4096, help="torch threads (default: torch's own choice).")]
 TimingOption = Annotated[bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")]
