@@ -36,7 +36,7 @@ class SourceFunction:
         """
         try:
             return self.function(**params)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script calls sys.exit
             raise ValueError(f"{self.spec}: {self.called.rpartition(':')[2]}() raised {type(error).__name__}: {error}") from error
 
 

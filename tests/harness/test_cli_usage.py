@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import samplerbench.results
 from samplerbench.benchmarks.cli.examples import EXAMPLES
 
 COMMANDS = sorted(EXAMPLES)
@@ -28,6 +30,9 @@ def refused(result, sentence):
     assert len(err.strip().splitlines()) == 1
 
 
+REFERENCE = str(Path(samplerbench.results.__file__).parent / "reference" / "quick")
+
+
 @pytest.mark.parametrize("args", [["--version"], ["-h"], *([name, "--help"] for name in COMMANDS if name)], ids=" ".join)
 def test_help_and_version_import_nothing_that_is_slow(args):
     ran = subprocess.run([sys.executable, "-c", IMPORTS, *args], capture_output=True, text=True, check=False)
@@ -35,6 +40,18 @@ def test_help_and_version_import_nothing_that_is_slow(args):
     imported = ran.stdout.rpartition("IMPORTED")[2].split()
     assert "typer" in imported
     assert not set(HEAVY) & set(imported)
+
+
+def test_show_does_not_import_torch(tmp_path):
+    ran = subprocess.run([sys.executable, "-c", IMPORTS, "show", REFERENCE], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "dpmpp_2m" in ran.stdout
+    assert not {"torch", "scipy", "matplotlib", "plotly"} & set(ran.stdout.rpartition("IMPORTED")[2].split())
+
+
+def test_a_factory_that_exits_is_a_sentence(samplerbench, tmp_path):
+    (tmp_path / "quits.py").write_text("import sys\n\ndef factory():\n    sys.exit(0)\n")
+    refused(samplerbench("run", "smoke", "--model", "quits.py:factory"), "error: quits.py:factory: factory() raised SystemExit: 0")
 
 
 def test_the_version_is_that_of_the_package(samplerbench):
@@ -89,6 +106,8 @@ def test_examples_have_options_that_exist(samplerbench, command):
         (["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--seed", str(2**63)], "error: --seed: give a number"),
         (["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--latents", "1" + "0" * 30], "error: --latents: give a number"),
         (["list", "samplers", "--profile", "1" + "0" * 30], "error: --profile "),
+        (["new-solver", "é"], "error: a solver needs a lower-case Python name of a-z, 0-9 and _, such as my_solver, got 'é'"),
+        (["figures", REFERENCE, "--metric", "nope"], "error: "),
         (["run", "frontier", "--seed", str(2**63)], "error: --seed: give a number"),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
