@@ -10,7 +10,7 @@ import samplerbench.results
 from samplerbench.benchmarks.cli.examples import EXAMPLES
 
 COMMANDS = sorted(EXAMPLES)
-HEAVY = ("torch", "pandas", "numpy", "scipy", "pydantic", "matplotlib", "plotly", "pyarrow")
+HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "plotly", "pyarrow")  # pydantic comes with newer versions of typer
 IMPORTS = """
 import sys
 from samplerbench.benchmarks.cli import main
@@ -106,8 +106,9 @@ def test_examples_have_options_that_exist(samplerbench, command):
         (["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--seed", str(2**63)], "error: --seed: give a number"),
         (["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--latents", "1" + "0" * 30], "error: --latents: give a number"),
         (["list", "samplers", "--profile", "1" + "0" * 30], "error: --profile "),
-        (["new-solver", "é"], "error: a solver needs a lower-case Python name of a-z, 0-9 and _, such as my_solver, got 'é'"),
-        (["figures", REFERENCE, "--metric", "nope"], "error: "),
+        (["new-solver", "é"], "such as my_solver, got 'é'; use a-z, 0-9 and _"),
+        (["figures", REFERENCE, "--metric", "zzzz"], "error: there is no metric 'zzzz'; samplerbench list metrics"),
+        (["figures", REFERENCE, "--metric", "fid_prox"], "error: there is no metric 'fid_prox'; did you mean fid_proxy"),
         (["run", "frontier", "--seed", str(2**63)], "error: --seed: give a number"),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
