@@ -18,6 +18,9 @@ from .suite import built_in, load_suite
 
 Row = dict[str, Any]
 
+LONGEST_PROFILE = 1000
+"""Steps whose orders are listed."""
+
 
 def list_samplers() -> list[Row]:
     """Every registered sampler: what it declares, the orders that ``check`` measured (``benchmarks.measured``), its author's schedules."""
@@ -52,10 +55,10 @@ def list_profiles(steps: int) -> list[Row]:
     """The order of each step on a ``karras`` grid of so many steps to 0; None for a sampler that has none or makes its own steps.
 
     Raises:
-        ValueError: fewer than one step.
+        ValueError: fewer than one step, or more than anybody reads.
     """
-    if steps < 1:
-        raise ValueError(f"--profile {steps}: give a number of steps >= 1, such as --profile 10")
+    if not 1 <= steps <= LONGEST_PROFILE:
+        raise ValueError(f"--profile {steps}: give a number of steps >= 1 and <= {LONGEST_PROFILE}, such as --profile 10")
     grid = karras(steps, 0.002, 80.0)
     return [{"name": name, "profile": _profile(samplers.make(name), grid)} for name in samplers.names()]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..models import Denoiser
 from ..models.data import digits, fashion_mnist
+from .image_folder import read_folder
 
 HELD_OUT = 6
 """Every sixth sample of a file is held out, as in Fashion-MNIST's 60 000 and 10 000."""
@@ -44,6 +45,7 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
     Args:
         model: whose data it is.
         source: ``.npy`` or ``.npz`` file with an array ``(n, *event)`` in the model's own range (of an ``.npz``, its only array or ``x``);
+            a folder of images (:mod:`.image_folder`);
             or ``fashion-mnist`` or ``digits``, where those are installed (:mod:`samplerbench.models.data`); None has the model draw them.
 
     Raises:
@@ -66,7 +68,8 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
         except (FileNotFoundError, ImportError) as error:
             raise ValueError(f"--real {source}: {error}") from error
         return RealData(train, test, source)
-    samples = _fitting(_read(Path(source)), model, source)
+    path = Path(source)
+    samples = _fitting(read_folder(path, model.event, model.limits) if path.is_dir() else _read(path), model, source)
     held = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
     if held.sum() < 2:
         raise ValueError(f"--real {source} has {len(samples)} samples; give at least {2 * HELD_OUT}")
@@ -75,7 +78,7 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
 
 def _read(path: Path) -> Tensor:
     if not path.is_file():
-        raise ValueError(f"--real {path}: there is no such file; give a .npy or .npz file, or one of {', '.join(SETS)}")
+        raise ValueError(f"--real {path}: there is no such file; give a .npy or .npz file, a folder of images, or one of {', '.join(SETS)}")
     try:
         stored = np.load(path, allow_pickle=False)
         arrays: dict[str, np.ndarray] = {"x": stored} if isinstance(stored, np.ndarray) else dict(stored)

@@ -79,13 +79,20 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
     """Refuse images in another range than the model's, which clamping would make black and white.
 
     Raises:
-        ValueError: more than :data:`.MOST_OUTSIDE` of the values lie outside.
+        ValueError: more than :data:`.MOST_OUTSIDE` of the values lie outside, or all of them in one half, as those in [0, 1] of [-1, 1].
     """
     outside = clamp(data.reference, limits)[1]
     if limits is not None and outside > MOST_OUTSIDE:
         raise ValueError(
             f"{outside:.0%} of the values of --real {source} are outside the data's range [{limits[0]:g}, {limits[1]:g}]; scale them to it"
         )
+    if limits is not None:
+        (low, high), smallest, largest = limits, float(data.reference.min()), float(data.reference.max())
+        if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
+            raise ValueError(
+                f"the values of --real {source} are all in [{smallest:g}, {largest:g}], one half of the data's range [{low:g}, {high:g}]; "
+                "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
+            )
 
 
 def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:

@@ -26,8 +26,8 @@ def new_solver(name: str, folder: Path | str = ".") -> Path:
     Raises:
         ValueError: the name is not usable, or the folder already exists.
     """
-    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or name.startswith("_"):
-        raise ValueError(f"a solver needs a lower-case Python name such as my_solver, got {name!r}")
+    if not (name.isascii() and name.isidentifier() and name == name.lower()) or keyword.iskeyword(name) or name.startswith("_"):
+        raise ValueError(f"a solver needs a lower-case Python name such as my_solver, got {name!r}; use a-z, 0-9 and _")
     if name in names():
         raise ValueError(f"a sampler called {name!r} already exists; choose another name")
     if importlib.util.find_spec(name) is not None:

@@ -11,10 +11,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from .spec import canonical, format_spec, parse_spec
+from .spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
+from .suite_paths import beside
+from .suite_words import COMMAND_LINE, sentence
 
 Spec = str | dict[str, Any]
-Count = Annotated[int, Field(ge=1)]
+LARGEST = 1_000_000
+"""Steps or evaluations of a run: grids are lists."""
+
+MOST_SAMPLES = 1_000_000_000
+"""Samples of a cell or a batch; larger numbers are slips."""
+
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Several = Annotated[int, Field(ge=2, le=MOST_SAMPLES)]
+BatchSize = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
 StartName = Literal["noise", "mean", "gaussian"]
 NoiseName = Literal["white", "brownian"]
 ExecutionName = Literal["eager", "compile", "cuda-graph", "compile+cuda-graph"]
@@ -23,7 +33,7 @@ ExecutionName = Literal["eager", "compile", "cuda-graph", "compile+cuda-graph"]
 class Strict(BaseModel):
     """A table in which an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _several(value: Any) -> Any:
@@ -45,7 +55,7 @@ class Timing(Strict):
     """
 
     enabled: bool = True
-    batch_size: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_several), Field(min_length=1)] = (0,)
+    batch_size: Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_SAMPLES)], ...], BeforeValidator(_several), Field(min_length=1)] = (0,)
     seconds: float = Field(default=60.0, gt=0)
     min_rounds: Count = 6
     max_rounds: Count = 30
@@ -69,7 +79,7 @@ class Until(Strict):
     metric: Literal["fid_proxy", "fd_conv", "kid"] | None = None
     margin: float = Field(default=0.01, ge=0)
     target_se: float | None = Field(default=None, gt=0)
-    max_samples: int | None = Field(default=None, ge=2)
+    max_samples: Several | None = None
 
     @model_validator(mode="after")
     def _something_asked(self) -> Self:
@@ -87,11 +97,11 @@ class ModelEntry(Strict):
     """A model of a suite, with what differs from the suite for it."""
 
     name: Spec
-    samples: int | None = Field(default=None, ge=2)
+    samples: Several | None = None
     steps: tuple[Count, ...] | None = None
     nfe: tuple[Count, ...] | None = None
-    batch_size: Count | None = None
-    reference_samples: int | None = Field(default=None, ge=2)
+    batch_size: BatchSize | None = None
+    reference_samples: Several | None = None
 
 
 class Suite(Strict):
@@ -132,19 +142,19 @@ class Suite(Strict):
     steps: tuple[Count, ...] | None = None
     nfe: tuple[Count, ...] | None = None
     tolerances: tuple[Annotated[float, Field(gt=0)], ...] = (1e-2, 1e-3, 1e-4)
-    samples: int = Field(default=1000, ge=2)
-    seed: int = Field(default=0, ge=0, lt=2**64)
+    samples: Several = 1000
+    seed: int = Field(default=0, ge=0, lt=LARGEST_NUMBER)
     end: tuple[Literal["zero", "sigma_min"], ...] = Field(default=("zero",), min_length=1)
     start: tuple[StartName, ...] = Field(default=("noise",), min_length=1)
     sigma_start: float | None = Field(default=None, gt=0)
     noise: NoiseName = "white"
     execution: tuple[ExecutionName, ...] = Field(default=("eager",), min_length=1)
     device: Literal["any", "cuda"] = "any"
-    batch_size: Count = 128
+    batch_size: BatchSize = 128
     dtype: Literal["float32", "float64"] | None = None
-    reference_samples: int = Field(default=64, ge=2)
-    keep: int = Field(default=8, ge=0)
-    converged_samples: int = Field(default=1000, ge=2)
+    reference_samples: Several = 64
+    keep: int = Field(default=8, ge=0, le=LARGEST)
+    converged_samples: Several = 1000
     timing: Timing = Timing()
     extractor: str = "card"
     real: str | None = None
@@ -208,7 +218,7 @@ class Suite(Strict):
         cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(given) else set()
         cleared |= {"samples", "batch_size", "reference_samples"} & set(given)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
-        return check_suite(data, "the command line")
+        return check_suite(data, COMMAND_LINE)
 
 
 def built_in() -> dict[str, Path]:
@@ -231,9 +241,9 @@ def load_suite(name: str) -> Suite:
         raise ValueError(f"unknown suite {name!r}; {hint}")
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits, and of thousands of brackets
         raise ValueError(f"{path.name} is not valid TOML: {error}") from error
-    return check_suite({"name": path.stem, **data}, path.name)
+    return check_suite({"name": path.stem, **(data if name in known else beside(data, path.parent))}, path.name)
 
 
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:
@@ -241,19 +251,5 @@ def check_suite(data: Mapping[str, Any], where: str) -> Suite:
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
-        raise ValueError(_sentence(error, where)) from error
-
-
-def _sentence(error: ValidationError, where: str) -> str:
-    errors = error.errors()
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])  # a typo in a key explains the key that is missing
-    place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or "[" not in part)
-    if first["type"] == "extra_forbidden":
-        key = str(first["loc"][-1])
         known = {**Suite.model_fields, **ModelEntry.model_fields, **Timing.model_fields, **Until.model_fields}
-        close = difflib.get_close_matches(key, known, n=1)
-        return f"{where}: unknown key {place!r}" + (f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys")
-    if first["type"] == "value_error":
-        return f"{where}: {first.get('ctx', {}).get('error')}"
-    got = f", got {first['input']!r}" if first["type"] != "missing" else ""
-    return f"{where}: {place}: {first['msg'][0].lower()}{first['msg'][1:]}{got}"
+        raise ValueError(sentence(error, where, known)) from error

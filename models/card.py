@@ -18,6 +18,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from .card_check import check_card
+
 CARDS = Path(__file__).parent / "cards"
 WEIGHTS, REFERENCE, CONVERGED = "weights.safetensors", "reference.safetensors", "converged.safetensors"
 MOMENTS = "moments.safetensors"
@@ -113,7 +115,7 @@ def load_card(name: str, root: Path = CARDS) -> Card:
     """Read ``root/name/card.toml``; files are read and verified when they are used.
 
     Raises:
-        CardError: there is no such card, or it cannot be read.
+        CardError: there is no such card, it cannot be read, or a value in it cannot be (:mod:`.card_check`).
     """
     folder = root / name
     path = folder / "card.toml"
@@ -121,9 +123,10 @@ def load_card(name: str, root: Path = CARDS) -> Card:
         raise CardError(f"there is no card {name!r} in {root}; the cards are: {', '.join(card_names(root)) or 'none'}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
+        check_card(table, name)
         files = {file: FileEntry(**entry) for file, entry in table.pop("files").items()}
         return Card(**{**table, "event": tuple(table["event"]), "files": files, "folder": folder})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         message = f"{name}: card.toml cannot be read ({type(error).__name__}: {error}); reinstall samplerbench or restore the file"
         raise CardError(message) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,6 +31,9 @@ ORDER = (
 )
 """Rows are sorted by these columns, empty values last."""
 
+NEEDED = ("model", "sampler", "nfe", "status")
+"""Columns without which a file is no table of results."""
+
 Axis = Literal["budget", "nfe", "steps"]
 
 
@@ -56,20 +59,50 @@ class ResultTable:
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
         extra = [name for name in frame.columns if name not in NAMES]
         whole = frame.reindex(columns=[*NAMES, *extra])
-        columns = {name: column(whole[name], kind) for name, kind, _ in COLUMNS} | {name: column(whole[name]) for name in extra}
+        columns = {name: column(whole[name], kind, name) for name, kind, _ in COLUMNS}
+        columns |= {name: column(whole[name], name=str(name)) for name in extra}
         sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(columns[name]))]
         return cls(pd.DataFrame(columns).sort_values(sort_by, kind="stable", na_position="last", ignore_index=True))
 
     @classmethod
     def from_csv(cls, path: Path | str) -> ResultTable:
-        """The table that :meth:`to_csv` wrote, exactly. Columns that :mod:`.record` does not list are typed by what they look like."""
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-        return cls.typed(frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in NAMES}))
+        """The table that :meth:`to_csv` wrote, exactly. Columns that :mod:`.record` does not list are typed by what they look like.
+
+        Raises:
+            ValueError: the file holds no such table.
+        """
+
+        def read() -> pd.DataFrame:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+            return frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in NAMES})
+
+        return cls._of_file(path, read)
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> ResultTable:
-        """The table that :meth:`to_parquet` wrote, exactly."""
-        return cls.typed(pd.read_parquet(path))
+        """The table that :meth:`to_parquet` wrote, exactly.
+
+        Raises:
+            ValueError: the file holds no such table.
+        """
+        return cls._of_file(path, lambda: pd.read_parquet(path))
+
+    @classmethod
+    def _of_file(cls, path: Path | str, read: Callable[[], pd.DataFrame]) -> ResultTable:
+        """The table that ``read`` finds in a file, or a sentence that names the file."""
+        try:
+            frame = read()
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # a file of anything can raise anything
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            raise ValueError(f"{path} cannot be read as a table ({why}); give a table.csv or table.parquet of a run") from error
+        if lacking := [name for name in NEEDED if name not in frame]:
+            raise ValueError(f"{path} is no table of results: it has no column {' and no '.join(lacking)}; give the table of a run")
+        try:
+            return cls.typed(frame)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
     def __len__(self) -> int:
         """Number of rows."""

@@ -30,7 +30,8 @@ SHORT_STATUS = {
 }
 PLAIN = str.maketrans({"·": ".", "…": "~", "–": "-", "†": "!", "▲": "+", "▼": "-", **dict(zip(BLOCKS, ASCII, strict=True))})
 """What stands for the letters here where a terminal has ASCII only."""
-_NAME, _CELL, _SPARK = 20, 9, 12
+_NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
+"""Letters of names before budgets are left out for them, and at least; of spark-lines; and between columns."""
 _WIDE = 60
 """Letters across from which on there is room for spark-lines."""
 
@@ -91,30 +92,33 @@ class Ranking:
         return Text(f"{short(value)}{flag}*{mark}", style="bold green") if value == best else Text(f"{short(value)}{flag} {mark}")
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """The ranking as a table no wider than ``width``, and how many budgets have no column there."""
+        """The ranking as a table no wider than ``width``, and how many budgets have no column there.
+
+        Numbers and their marks are never cut: budgets are left out until the others fit, and names take as many lines as they need.
+        """
+        best = {slot: min((v for curve in self.curves if (v := self.value(curve, slot)) is not None), default=None) for slot in self.slots}
+        cells = {slot: [_said(self.cell(curve, slot, best[slot]), plain) for curve in self.curves] for slot in self.slots}
+        widths = {slot: max(len(str(slot)), *(cell.cell_len for cell in found)) for slot, found in cells.items()}
+        names = [_said(Text(curve), plain) for curve in self.curves]
+        longest = max((name.cell_len for name in names), default=0)
         strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
-        room = _CELL + bool(self.marks)
-        shown = _spread(self.slots, max(2, (width - _NAME - len(strips) - 1) // room))
-        best = {slot: min((v for curve in self.curves if (v := self.value(curve, slot)) is not None), default=None) for slot in shown}
+        free = width - len(strips) - 2 * _GAP - 1
+
+        def taken(chosen: Sequence[int]) -> int:
+            return sum(widths[slot] + _GAP for slot in chosen)
+
+        candidates = (_spread(self.slots, room) for room in range(len(self.slots), 1, -1))
+        fitting = (chosen for chosen in candidates if taken(chosen) + min(longest, _NAME) <= free)
+        shown = next(fitting, _spread(self.slots, 2))
         ends = ends_of(value for curve in self.curves for value in self.values(curve))
-        lines = [
-            (
-                Text(curve),
-                Text(spark([self.value(curve, slot) for slot in strips], ends)),
-                *(self.cell(curve, slot, best[slot]) for slot in shown),
-            )
-            for curve in self.curves
-        ]
-        names = max(map(len, self.curves), default=0)
-        free = width - (room + 2) * len(shown) - len(strips) - 3  # names take what numbers leave
-        grid = Table(title=_said(Text(self.title), plain), title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-        grid.box = None if plain else box.SIMPLE
-        grid.add_column("sampler", width=max(_NAME, min(1 + names, free)) - 1, no_wrap=True, overflow="crop" if plain else "ellipsis")
+        grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
+        grid.add_column("sampler", width=max(min(longest, free - taken(shown)), _SHORTEST_NAME), overflow="fold")
         grid.add_column("", width=len(strips), no_wrap=True)
         for slot in shown:
-            grid.add_column(str(slot), justify="right", no_wrap=True, min_width=room - 2)
-        for line in lines:
-            grid.add_row(*(_said(cell, plain) for cell in line))
+            grid.add_column(str(slot), justify="right", no_wrap=True, width=widths[slot])
+        for place, curve in enumerate(self.curves):
+            strip = _said(Text(spark([self.value(curve, slot) for slot in strips], ends)), plain)
+            grid.add_row(names[place], strip, *(cells[slot][place] for slot in shown))
         return grid, len(self.slots) - len(shown)
 
 
@@ -135,6 +139,7 @@ def print_table(table: ResultTable, console: Console, *, metric: str = "fid_prox
     plain = console.options.ascii_only or console.is_dumb_terminal
     for title, rows in problems(table.frame):
         ranking, hidden = Ranking.of(title, rows, metric, marks or {}).table(console.width, plain)
+        console.print(_said(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal)
         console.print(ranking, end="")
         notes = [f"{metric} by NFE budget, lower is better; * best, † interval flagged"]
         notes += [f"▲ better, ▼ worse than {baseline}, = no matter, ? inconclusive"] if marks else []

@@ -1,21 +1,22 @@
 """The command line. Exit codes: 0 done, 1 a check failed, 2 bad usage or input.
 
-A command is a function in one of the modules here. What is slow to import, torch above all, is imported in the functions, so that
-help and completion are quick.
+A command is a function in one of the modules here. What is slow to import, torch and pandas above all, is imported in the functions, so
+that help and completion are quick.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import Annotated
 
 import typer
 
 from .calibrating import calibrate
 from .checking import check
 from .comparing import compare, gate
-from .console import err
+from .console import say
 from .doctoring import doctor
+from .examples import epilog
 from .explaining import explain
 from .exporting import export
 from .figures import figures
@@ -24,29 +25,36 @@ from .results import report, show, status
 from .running import plan, run
 from .sundry import cite, new_solver
 from .tuning import tune
+from .usage import run_app
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    name="samplerbench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Benchmark diffusion samplers: quality and cost against the number of steps.",
-)  # fmt: skip
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(name="samplerbench", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True, context_settings=_HELP, epilog=epilog(""))
+def _start(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Benchmark diffusion samplers: quality and cost against the number of steps."""
+    if version:
+        from importlib.metadata import version as installed
+
+        say(f"samplerbench {installed('samplerbench')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
 for _name, _command in {
     "run": run, "plan": plan, "status": status, "report": report, "show": show, "figures": figures, "compare": compare, "gate": gate,
     "tune": tune, "list": list_command, "check": check, "calibrate": calibrate,
     "new-solver": new_solver, "export": export, "cite": cite,
     "doctor": doctor, "explain": explain,
 }.items():  # fmt: skip
-    app.command(_name)(_command)
+    app.command(_name, epilog=epilog(_name))(_command)
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one sentence and exit code 2, never a traceback (unless SAMPLERBENCH_TRACEBACK is set)."""
-    try:
-        app()
-    except (ValueError, OSError) as error:
-        if os.environ.get("SAMPLERBENCH_TRACEBACK"):
-            raise
-        sentence = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
-        err.print(f"error: {sentence}", markup=False, soft_wrap=True)
-        sys.exit(2)
+    """Entry point."""
+    sys.exit(run_app(app))

@@ -15,7 +15,9 @@ LOG = Path("results") / "runs" / "calibration"
 def calibrate(
     folder: Annotated[Path, typer.Option("--out", help="Where the tables go.")] = LOG,
     log: Annotated[Path, typer.Option("--log", help="Where replicates are kept; a run goes on from what is there.")] = LOG,
-    replicates: Annotated[int | None, typer.Option("--replicates", min=10, help="Of each cell; 500, or 40 with --quick.")] = None,
+    replicates: Annotated[
+        int | None, typer.Option("--replicates", min=10, max=1_000_000, help="Of each cell; 500, or 40 with --quick.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")] = False,
 ) -> None:
     """Measure coverage, bias and power of the metrics' intervals on features whose true distances are known."""

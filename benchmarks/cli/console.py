@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+WIDE = 1000
+"""Letters across where nobody looks at a screen: what goes into a pipe or a file is neither cut nor wrapped."""
+
+
+_PROSE, _WRAPPED = 34, 24
+"""Letters from which on a column is prose, which may be wrapped, and how many it then has at least."""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """A console that prints names as they are: without emoji for ``:factory:``, and without colours that nobody asked for."""
+    console = Console(stderr=stderr, highlight=False, emoji=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS"):
+        console.width = WIDE
+    return console
+
+
+out, err = _console(), _console(stderr=True)
 
 
 def say(text: str) -> None:
@@ -24,13 +43,32 @@ def print_json(value: object) -> None:
 
 
 def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
-    """Print one row a line: ``columns`` maps the keys that are shown to their headings. Names are never broken."""
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-    for place, heading in enumerate(columns.values()):
-        table.add_column(heading, no_wrap=place == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell_text(row[key]) for key in columns))
-    out.print(table)
+    """Print one row a line: ``columns`` maps the keys that are shown to their headings.
+
+    Nothing is cut and no number or name is broken. Where the console is too narrow, long texts are wrapped in their columns; where that
+    does not do, the last columns go to a second line under each row, with their headings.
+    """
+    texts = [[cell_text(row[key]) for key in columns] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(list(columns.values()), *texts, strict=True)]
+    wrapped = [_WRAPPED if place and width > _PROSE else width for place, width in enumerate(widths)]
+    if sum(wrapped) + 2 * (len(columns) - 1) <= out.width:
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+        for place, heading in enumerate(columns.values()):
+            table.add_column(heading, no_wrap=wrapped[place] == widths[place], overflow="fold")
+        for cells in texts:
+            table.add_row(*map(Text, cells))
+        return out.print(table)
+    kept = next((n for n in range(len(columns), 1, -1) if sum(widths[:n]) + 2 * (n - 1) <= out.width), 1)
+    say(_line(columns.values(), widths[:kept]))
+    for cells in texts:
+        say(_line(cells, widths[:kept]))
+        if rest := "; ".join(f"{name} {cell}" for name, cell in zip(list(columns.values())[kept:], cells[kept:], strict=True) if cell):
+            out.print(Padding(Text(rest, style="dim"), (0, 0, 0, 4)))
+    return None
+
+
+def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
+    return "  ".join(set_cell_size(cell, width) for cell, width in zip(cells, widths, strict=False)).rstrip()
 
 
 def cell_text(value: Any) -> str:
@@ -41,7 +79,7 @@ def cell_text(value: Any) -> str:
         return "yes"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return (", ".join(map(str, value)) if isinstance(value, list) else str(value)).replace("[", "\\[")
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def duration(seconds: float) -> str:

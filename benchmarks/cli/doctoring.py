@@ -21,7 +21,7 @@ COUNTERS = {
 
 
 def doctor(
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="How long the reference work is timed.")] = 1.5,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=600, help="How long the reference work is timed.")] = 1.5,
     as_json: Json = False,
 ) -> None:
     """Say what this machine is, what it can measure, and whether its times can be trusted. Exit code 1 if something needed is broken."""

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 from .console import err, out, print_rows, say
 from .options import integers
 
@@ -36,6 +34,8 @@ def run_frontier(
     Raises:
         ValueError: an option that the frontier does not take.
     """
+    import torch
+
     from ...samplers.peers.locate import clone
     from ..frontier import Frontier, from_peers, ours
     from ..frontier.candidates import default

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 STARTS = ("noise", "mean", "gaussian")
-LARGEST = 1_000_000
-"""Steps or evaluations that a command takes: grids are lists."""
 NOISES = ("white", "brownian")
+MOST = 1_000_000_000
+LARGEST_SEED = 2**63 - 1
+"""Tables have no room for larger ones."""
 
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with samplers of your own (repeatable).")]
 PeersPath = Annotated[Path | None, typer.Option("--peers-path", help="Folder with clones of peers that pip cannot install.")]
@@ -29,16 +30,22 @@ StepsOption = Annotated[str | None, typer.Option("--steps", help="Numbers of ste
 NfeOption = Annotated[str | None, typer.Option("--nfe", help="Budgets of evaluations per sample; the largest grid that fits is run.")]
 StartOption = Annotated[list[str] | None, typer.Option("--start", help=f"How runs begin: {', '.join(STARTS)} (repeatable).")]
 NoiseOption = Annotated[str | None, typer.Option("--noise", help=f"Noise of stochastic samplers: {' or '.join(NOISES)}.")]
-SamplesOption = Annotated[int | None, typer.Option("--samples", help="Samples per cell.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Root seed.")]
-BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Samples per batch.")]
+SamplesOption = Annotated[int | None, typer.Option("--samples", min=2, max=MOST, help="Samples per cell.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Root seed.")]
+BatchOption = Annotated[int | None, typer.Option("--batch-size", min=1, max=MOST, help="Samples per batch.")]
 DtypeOption = Annotated[str | None, typer.Option("--dtype", help="dtype of the state: float32 or float64.")]
 CompileOption = Annotated[bool, typer.Option("--compile", help="Run the network through torch.compile.")]
 CudaGraphOption = Annotated[bool, typer.Option("--cuda-graph", help="Replay whole runs as CUDA graphs (--compile too: compiled ones).")]
 ExtractorOption = Annotated[
     str | None, typer.Option("--extractor", help="Feature space: card, pixels, inception:WEIGHTS or file.py:factory.")
 ]
-RealOption = Annotated[str | None, typer.Option("--real", help="Real samples for --extractor: .npy or .npz, fashion-mnist, digits.")]
+RealOption = Annotated[
+    str | None, typer.Option("--real", help="Real samples for --extractor: .npy, .npz, a folder of images, fashion-mnist, digits.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Run directory.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, max=4096, help="torch threads (default: torch's own choice).")]
+TimingOption = Annotated[bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")]
+TrustOption = Annotated[bool, typer.Option("--trust-suite", help="Run the Python files that the suite's TOML file names.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 
@@ -50,6 +57,8 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     """
     if text is None:
         return None
+    from ..suite import LARGEST
+
     try:
         numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -92,20 +101,36 @@ def execution(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
     return ("+".join(modes),) if modes else None
 
 
-def selected(suite: str, *, steps: str | None, nfe: str | None, start: list[str] | None, noise: str | None, **axes: Any) -> Suite:
+def selected(
+    suite: str, *, steps: str | None, nfe: str | None, start: list[str] | None, noise: str | None, trust: bool = False, **axes: Any
+) -> Suite:
     """The suite with the axes that the command line replaces; None or an empty list leaves one as it is.
 
+    Args:
+        suite: name or path.
+        steps: as the option gives them, as all that follow.
+        nfe: budgets.
+        start: how runs begin.
+        noise: of stochastic samplers.
+        trust: whether Python files may run that the suite names; those that an option names may.
+        **axes: the others.
+
     Raises:
-        ValueError: no such suite, or a value that makes no sense.
+        ValueError: no such suite, a value that makes no sense, or a suite that would run code unasked.
     """
     from ..suite import load_suite
+    from ..suite_paths import refuse_code
 
     if steps is not None and nfe is not None:
         raise ValueError("give --steps or --nfe, not both")
-    return load_suite(suite).replaced(
+    given = {key: value if value != [] else None for key, value in axes.items()}
+    loaded = load_suite(suite)
+    if not trust:
+        refuse_code(loaded, suite, {key for key, value in given.items() if value is not None})
+    return loaded.replaced(
         steps=integers(steps, "--steps"),
         nfe=integers(nfe, "--nfe"),
         start=tuple(checked(value, "--start", STARTS) for value in start or ()) or None,
         noise=None if noise is None else checked(noise, "--noise", NOISES),
-        **{key: value if value != [] else None for key, value in axes.items()},
+        **given,
     )

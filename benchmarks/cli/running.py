@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
@@ -23,6 +22,7 @@ from .options import (
     ModelOption,
     NfeOption,
     NoiseOption,
+    OutOption,
     PeersPath,
     Plugins,
     RealOption,
@@ -33,23 +33,29 @@ from .options import (
     StartOption,
     StepsOption,
     SuiteName,
+    ThreadsOption,
+    TimingOption,
+    TrustOption,
     checked,
     execution,
     load_plugins,
     selected,
 )
 from .results import print_ranking, write
+from .troubles import say_troubles
+
+if TYPE_CHECKING:
+    from ..suite import Suite
 
 
 def run(
-    suite: SuiteName, out_dir: Annotated[Path | None, typer.Option("--out", help="Run directory.")] = None,
+    suite: SuiteName, out_dir: OutOption = None,
     model: ModelOption = None, sampler: SamplerOption = None, schedule: ScheduleOption = None, steps: StepsOption = None,
     nfe: NfeOption = None, start: StartOption = None, noise: NoiseOption = None, samples: SamplesOption = None, seed: SeedOption = None,
     batch_size: BatchOption = None, device: DeviceOption = "auto", dtype: DtypeOption = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="torch threads (default: torch's own choice).")] = None,
-    timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")] = True,
+    threads: ThreadsOption = None, timing: TimingOption = True,
     extractor: ExtractorOption = None, real: RealOption = None, compiled: CompileOption = False, cuda_graph: CudaGraphOption = False,
-    plugin: Plugins = None, peers_path: PeersPath = None,
+    plugin: Plugins = None, peers_path: PeersPath = None, trust_suite: TrustOption = False,
     until_decided: until.UntilDecided = False, target_se: until.TargetSe = None, baseline: until.Baseline = None,
     metric: until.Metric = None, margin: until.Margin = None, max_samples: until.MaxSamples = None,
     reference_samples: isolating.ReferenceSamples = None, converged_samples: isolating.ConvergedSamples = None,
@@ -61,8 +67,6 @@ def run(
     executor = isolating.executor(isolation, time_limit, memory_limit)
     if suite != frontier.NAME and isolating.looks_new(suite, out_dir):
         executor.start()  # its imports take as long as ours, at the same time
-
-    import torch
 
     from ..execution import check_executions
     from ..runner import Runner, default_out, pick_device
@@ -78,19 +82,16 @@ def run(
             "--reference-samples": reference_samples, "--converged-samples": converged_samples, "--path-curvature": path_curvature or None,
         }  # fmt: skip
         return frontier.run_frontier(out_dir, model, nfe, samples, seed, others)
-    resolved = selected(
+    resolved = _resolved(
         suite, models=model, samplers=sampler, schedules=schedule, steps=steps, nfe=nfe, start=start, noise=noise, samples=samples,
-        seed=seed, batch_size=batch_size, dtype=dtype, execution=execution(compiled, cuda_graph),
-        extractor=extractor, real=real, reference_samples=reference_samples, converged_samples=converged_samples,
-        path_curvature=path_curvature or None,
+        seed=seed, batch_size=batch_size, dtype=dtype, execution=execution(compiled, cuda_graph), extractor=extractor, real=real,
+        reference_samples=reference_samples, converged_samples=converged_samples, path_curvature=path_curvature or None,
+        trust=trust_suite, threads=threads, timing=timing,
+        question={
+            "decided": until_decided, "target_se": target_se, "baseline": baseline, "metric": metric, "margin": margin,
+            "most": max_samples,
+        },
     )  # fmt: skip
-    resolved = until.asked(
-        resolved, decided=until_decided, target_se=target_se, baseline=baseline, metric=metric, margin=margin, most=max_samples
-    )
-    if not timing:
-        resolved = resolved.replaced(timing={**resolved.timing.model_dump(), "enabled": False})
-    if threads is not None:
-        torch.set_num_threads(threads)
     folder = out_dir or default_out(resolved)
     where = pick_device(checked(device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
@@ -101,19 +102,22 @@ def run(
     print_ranking(table)
     if looks:
         until.print_answer(looks)
-    counts = Counter(table.frame["status"])
-    if troubled := len(table) - counts["ok"]:
-        kinds = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "ok")
-        out.print(f"{troubled} of {len(table)} cells are not ok ({kinds}); samplerbench status {folder} says why.", markup=False)
-    return write([folder], None)
+    code = say_troubles(table, {cell.key for cell in runner.cells}, folder)
+    write([folder], None)
+    if code:
+        raise typer.Exit(code)
+    return None
 
 
 def plan(
-    suite: SuiteName, model: ModelOption = None, sampler: SamplerOption = None, schedule: ScheduleOption = None,
-    steps: StepsOption = None, nfe: NfeOption = None, start: StartOption = None, noise: NoiseOption = None,
-    samples: SamplesOption = None, seed: SeedOption = None, batch_size: BatchOption = None, device: DeviceOption = "auto",
-    dtype: DtypeOption = None, extractor: ExtractorOption = None, real: RealOption = None, compiled: CompileOption = False,
-    cuda_graph: CudaGraphOption = False, plugin: Plugins = None, peers_path: PeersPath = None,
+    suite: SuiteName, out_dir: OutOption = None, model: ModelOption = None, sampler: SamplerOption = None,
+    schedule: ScheduleOption = None, steps: StepsOption = None, nfe: NfeOption = None, start: StartOption = None,
+    noise: NoiseOption = None, samples: SamplesOption = None, seed: SeedOption = None, batch_size: BatchOption = None,
+    device: DeviceOption = "auto", dtype: DtypeOption = None, threads: ThreadsOption = None, timing: TimingOption = True,
+    extractor: ExtractorOption = None, real: RealOption = None, compiled: CompileOption = False, cuda_graph: CudaGraphOption = False,
+    plugin: Plugins = None, peers_path: PeersPath = None, trust_suite: TrustOption = False,
+    until_decided: until.UntilDecided = False, target_se: until.TargetSe = None, baseline: until.Baseline = None,
+    metric: until.Metric = None, margin: until.Margin = None, max_samples: until.MaxSamples = None,
     reference_samples: isolating.ReferenceSamples = None, converged_samples: isolating.ConvergedSamples = None,
     path_curvature: isolating.PathCurvature = False, as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -124,14 +128,18 @@ def plan(
     from ..planner import load_models
     from ..planner import plan as plan_suite
     from ..references import load_references
-    from ..runner import pick_device
+    from ..runner import default_out, pick_device
 
     load_plugins(plugin, peers_path)
-    resolved = selected(
+    resolved = _resolved(
         suite, models=model, samplers=sampler, schedules=schedule, steps=steps, nfe=nfe, start=start, noise=noise, samples=samples,
-        seed=seed, batch_size=batch_size, dtype=dtype, execution=execution(compiled, cuda_graph),
-        extractor=extractor, real=real, reference_samples=reference_samples, converged_samples=converged_samples,
-        path_curvature=path_curvature or None,
+        seed=seed, batch_size=batch_size, dtype=dtype, execution=execution(compiled, cuda_graph), extractor=extractor, real=real,
+        reference_samples=reference_samples, converged_samples=converged_samples, path_curvature=path_curvature or None,
+        trust=trust_suite, threads=threads, timing=timing,
+        question={
+            "decided": until_decided, "target_se": target_se, "baseline": baseline, "metric": metric, "margin": margin,
+            "most": max_samples,
+        },
     )  # fmt: skip
     where = pick_device(checked(device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
@@ -149,6 +157,8 @@ def plan(
         times = (duration(seconds) for seconds in (row.seconds, row.references, row.scoring))
         table.add_row(row.model, f"{row.cells}{note}", f"{row.evaluations:,.0f}", *times)
     out.print(table)
+    if done := _done(out_dir or default_out(resolved), {cell.key for cell in cells}):
+        out.print(done, markup=False)
     sampling, made, scoring = (sum(part) for part in zip(*((row.seconds, row.references, row.scoring) for row in rows), strict=True))
     pace = f", and timing about {duration(resolved.timing.seconds)} a model" if resolved.timing.enabled else ""
     say(f"Sampling takes about {duration(sampling)} here, references {duration(made)} and scoring {duration(scoring)}{pace}.")
@@ -157,3 +167,25 @@ def plan(
     if doubts := dict.fromkeys(doubt for row in rows for doubt in row.doubts):
         say(f"This machine is busy, so that all of it may take less than that: {'; '.join(doubts)}.")
     return None
+
+
+def _resolved(suite: str, *, threads: int | None, timing: bool, question: dict[str, Any], **axes: Any) -> Suite:
+    """The suite that ``run`` and ``plan`` are asked for, with torch's threads set."""
+    import torch
+
+    resolved = until.asked(selected(suite, **axes), **question)
+    if not timing:
+        resolved = resolved.replaced(timing={**resolved.timing.model_dump(), "enabled": False})
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return resolved
+
+
+def _done(folder: Path, cells: set[str]) -> str:
+    """How much of a plan its run directory has already; nothing if there is none."""
+    from ...results.table import load
+
+    if not (folder / "parts").is_dir():
+        return ""
+    count = sum(row["cell"] in cells for row in load(folder).ok.frame.to_dict(orient="records"))
+    return f"{count} of these cells have results in {folder}; run goes on from there."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import err, print_json, print_rows, say
-from .options import DEVICES, DeviceOption, Json, NfeOption, PeersPath, Plugins, StepsOption, checked, integers, load_plugins
+from .options import DEVICES, LARGEST_SEED, DeviceOption, Json, NfeOption, PeersPath, Plugins, StepsOption, checked, integers, load_plugins
 
 if TYPE_CHECKING:
     from ..tuning.entry import Tuned
@@ -30,7 +30,7 @@ def tune(
     out: Annotated[Path, typer.Option("--out", help="JSON file of grids; what it holds is not tuned again.")] = Path("tuned.json"),
     latents: Annotated[int, typer.Option("--latents", help="Latents to tune on.")] = 256,
     test_latents: Annotated[int, typer.Option("--test-latents", help="Other latents, for the train-test gap.")] = 256,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Root seed of the latents.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Root seed of the latents.")] = 0,
     objective: Annotated[str, typer.Option("--objective", help="Which mean of the distances: mean, rms or geometric.")] = "mean",
     holdout_model: Annotated[str | None, typer.Option("--holdout-model", help="Model to score the grids on, too.")] = None,
     device: DeviceOption = "auto", plugin: Plugins = None, peers_path: PeersPath = None, as_json: Json = False,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from ..text import short
@@ -43,8 +44,8 @@ def padded(low: float, high: float, share: float) -> tuple[float, float]:
 
 def inches(axes: Axes) -> tuple[float, float]:
     """Width and height of the axes in inches, as far as the layout is known."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = axes.figure  # no subfigures here; get_figure(root=True) is younger than the matplotlib that is asked for
+    assert isinstance(figure, Figure)
     (wide, tall), box = figure.get_size_inches(), axes.get_position()
     return float(wide) * box.width, float(tall) * box.height
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ FORMATS = tuple(METADATA)
 KINDS = ("work-precision", "pareto", "ranking", "timing", "samples")
 COSTS = ("nfe", "ms_per_sample")
 DEFAULT_METRICS = ("fid_proxy", "fd_conv", "rmse")
+_FEW = 24
+"""Names that a sentence can list."""
 
 
 def write_figures(
@@ -86,4 +89,6 @@ def _only(table: ResultTable, column: str, names: Sequence[str]) -> ResultTable:
 def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
-            raise ValueError(f"there is no {what} {name!r}; choose from {', '.join(known)}")
+            close = difflib.get_close_matches(name, known, n=3)
+            few = f"choose from {', '.join(known)}" if len(known) <= _FEW else f"samplerbench list {what}s shows what there is"
+            raise ValueError(f"there is no {what} {name!r}; " + (f"did you mean {' or '.join(close)}?" if close else few))

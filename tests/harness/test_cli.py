@@ -2,37 +2,16 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli import console
 from samplerbench.models import card
 from samplerbench.samplers import registry
 
 PLUGINS = Path(__file__).with_name("plugins.py")
 QUICK = ["--samples", "32", "--no-timing"]
-
-
-@pytest.fixture
-def samplerbench(monkeypatch, capsys, tmp_path):
-    """Call the command line in a folder of its own: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(console.out, "_width", 200)  # COLUMNS may be set where pytest's workers start
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["samplerbench", *map(str, args)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return call
 
 
 def refused(result, sentence):
@@ -313,3 +292,17 @@ def test_cite_prints_bibtex(samplerbench):
     code, out, _ = samplerbench("cite", "heun", "edm_stochastic", "dpmpp_2m")
     assert code == 0
     assert out.count("@") == 2
+
+
+@pytest.mark.parametrize("kind", ["samplers", "schedules", "models", "metrics", "suites"])
+def test_listings_are_readable_at_80_columns(samplerbench, monkeypatch, kind):
+    rows = json.loads(samplerbench("list", kind, "--json")[1])
+    monkeypatch.setattr(console.out, "_width", 80)
+    lines = samplerbench("list", kind)[1].splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    starts = {line.split()[0] for line in lines if not line.startswith(" ")}
+    assert {row["name"] for row in rows} <= starts  # a name is never broken
+    if kind == "samplers":
+        heun = next(line for line in lines if line.startswith("heun "))
+        assert "deterministic" in heun
+        assert lines[lines.index(heun) + 1].startswith("    source ")

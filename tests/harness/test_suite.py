@@ -34,17 +34,26 @@ def test_grids_start_at_one_evaluation():
     [
         ({"smaplers": ["euler"]}, "unknown key 'smaplers'; did you mean 'samplers'?"),
         ({"timing": {"secnods": 3}}, "unknown key 'timing.secnods'; did you mean 'seconds'?"),
-        ({"steps": [0]}, "steps.0: input should be greater than or equal to 1, got 0"),
+        ({"steps": [0]}, "steps.0: give a number >= 1, got 0"),
         ({"nfe": [5]}, "give steps or nfe, not both"),
-        ({"samples": "many"}, "samples: input should be a valid integer"),
-        ({"models": [{"name": "gmm-2d", "samples": 1}]}, "models.0.samples: input should be greater than or equal to 2, got 1"),
+        ({"samples": "many"}, "samples: give a whole number, got 'many'"),
+        ({"models": [{"name": "gmm-2d", "samples": 1}]}, "models.0.samples: give a number >= 2, got 1"),
         ({"models": ["gmm-2d", "gaussian", "gmm-2d"]}, "model 'gmm-2d' is listed twice"),
         ({"models": ["gmm-2d", {"name": "gmm-2d", "samples": 9}]}, "model 'gmm-2d' is listed twice"),
         ({"models": ["a(x=1, y=2)", {"name": {"name": "a", "y": 2, "x": 1}}]}, "model 'a(y=2, x=1)' is listed twice"),
         ({"models": [{"name": {"guidance": 2}}]}, "a table of options needs a text 'name', got {'guidance': 2}"),
-        ({"samplers": []}, "samplers"),
-        ({"name": "../up"}, "name"),
-        ({"dtype": "float16"}, "dtype: input should be 'float32' or 'float64', got 'float16'"),
+        ({"samplers": []}, "samplers: give at least one, got []"),
+        ({"samplers": [3]}, "samplers.0: give a text, got 3"),
+        ({"models": "gmm-2d"}, "models: give a list, got 'gmm-2d'"),
+        ({"models": [3]}, "models.0: give a table, got 3"),
+        ({"models": [{"samples": 3}]}, "models.0.name is missing; docs/suites.md lists the keys"),
+        ({"name": "../up"}, "name: use letters, digits, '.', '_' and '-', and begin with a letter or digit, got '../up'"),
+        ({"dtype": "float16"}, "dtype: choose 'float32' or 'float64', got 'float16'"),
+        ({"timing": {"enabled": "perhaps"}}, "timing.enabled: give true or false, got 'perhaps'"),
+        ({"tolerances": [float("inf")]}, "tolerances.0: give a finite number, got inf"),
+        ({"steps": [1_000_000_000]}, "steps.0: give a number <= 1,000,000, got 1000000000"),
+        ({"samples": 10**30}, "samples: give a number <= 1,000,000,000, got 1000000"),
+        ({"seed": 2**63}, "seed: give a number < 9,223,372,036,854,775,808, got 9223372036854775808"),
     ],
 )
 def test_mistakes_are_one_sentence_that_names_the_key(change, sentence):
@@ -64,6 +73,29 @@ def test_bad_toml_is_named(tmp_path):
     path.write_text("samplers = [")
     with pytest.raises(ValueError, match=r"bad\.toml is not valid TOML"):
         load_suite(str(path))
+
+
+@pytest.mark.parametrize("text", ["steps = " + "[" * 1500 + "]" * 1500, "samples = " + "9" * 5000], ids=["brackets", "digits"])
+def test_toml_that_is_too_much_is_refused_in_one_sentence(tmp_path, text):
+    path = tmp_path / "deep.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"^deep\.toml is not valid TOML: [^\n]*$"):
+        load_suite(str(path))
+
+
+@pytest.mark.parametrize(
+    ("axes", "sentence"),
+    [
+        ({"samples": 1}, "--samples: give a number >= 2, got 1"),
+        ({"seed": 2**63}, "--seed: give a number < 9,223,372,036,854,775,808, got 9223372036854775808"),
+        ({"dtype": "half"}, "--dtype: choose 'float32' or 'float64', got 'half'"),
+        ({"until": {"target_se": -1}}, "--target-se: give a number > 0, got -1"),
+    ],
+)
+def test_mistakes_of_the_command_line_name_the_option(axes, sentence):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the sentence is compared below
+        check_suite(MINIMAL, "test").replaced(**axes)
+    assert str(error.value) == sentence
 
 
 def test_the_command_line_replaces_whole_axes():

@@ -1,10 +1,12 @@
+import copy
+import tomllib
 from dataclasses import replace
 
 import pytest
 import torch
 
 from samplerbench.models import CardError, load_card
-from samplerbench.models.card import CARDS, WEIGHTS, Card, card_names, write_card, write_tensors
+from samplerbench.models.card import CARDS, WEIGHTS, Card, _toml, card_names, write_card, write_tensors
 
 
 @pytest.fixture
@@ -21,6 +23,7 @@ def card(tmp_path):
             data={"name": "none", "range": [-1.0, 1.0], "class_counts": [3, 4]},
             architecture={"class": "Linear", "net": {"channels": (8, 16), "deep": {"bias": True}}},
             training={"lr": 1e-5, "steps": 7},
+            sigma_min=0.002,
             sigma_max=80.0,
             folder=folder,
         )
@@ -101,3 +104,87 @@ def test_shipped_files_match_their_card(name):
 
 def test_shipped_cards_fit_the_package():
     assert sum(path.stat().st_size for path in CARDS.rglob("*")) < 20e6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("event = [1, 4, 4]", "event = [1, -4, 4]", "event is"),
+        ("event = [1, 4, 4]", "event = []", "event is"),
+        ("event = [1, 4, 4]", 'event = "144"', "event is"),
+        ("sigma_min = 0.002", "sigma_min = 100.0", "sigma_min 100.0 and sigma_max 80.0 must satisfy"),
+        ("sigma_min = 0.002", "sigma_min = -0.002", "sigma_min is"),
+        ("sigma_max = 80.0", "sigma_max = nan", "sigma_max is"),
+        ("sigma_max = 80.0", "sigma_max = inf", "sigma_max is"),
+        ("sigma_max = 80.0", 'sigma_max = "80"', "sigma_max is"),
+        ("range = [-1.0, 1.0]", "range = [1.0, -1.0]", "data.range is"),
+        ("range = [-1.0, 1.0]", "range = [-1.0]", "data.range is"),
+        ("class_counts = [3, 4]", "class_counts = [3, -4]", "data.class_counts is"),
+        ("class_counts = [3, 4]", "class_counts = 3", "data.class_counts is"),
+        ("channels = [8, 16]", "channels = [8, true]", "architecture.net.channels is"),
+        ("lr = 1e-05", "lr = nan", "training.lr is"),
+        ("steps = 7", "steps = -7", "training.steps is"),
+        ('name = "toy"', 'name = "toe"', "the folder is 'toy'"),
+        ('name = "toy"', 'name = "../toy"', "name is"),
+        ('licence = "MIT"', "licence = 3", "licence is"),
+        ('licence = "MIT"', "", "licence is missing"),
+        ('sha256 = "', 'sha256 = "x', "sha256 of weights.safetensors is"),
+        ("bytes = ", "bytes = -", "bytes of weights.safetensors is"),
+        ('[files."weights.safetensors"]', '[files."../weights.safetensors"]', "files: '../weights.safetensors' must be a name"),
+        ('licence = "MIT"', 'licence = "MIT"\nextractor = "../other"', "extractor is"),
+        ('licence = "MIT"', 'licence = "MIT"\nlicense = "MIT"', "license"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_a_value_that_cannot_be_is_named(card, old, new, what):
+    path = card.folder / "card.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(CardError, match=r"^toy: card\.toml cannot be read \(") as error:
+        load_card("toy", card.folder.parent)
+    assert what in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+MUTATIONS = {int: (-1, 0, 2**70, "x", None), float: (float("nan"), float("inf"), -1e9, "x", True), str: ("", "a\nb", 3, [])}
+
+
+@pytest.mark.parametrize("name", card_names())
+def test_mutated_cards_that_ship_do_not_load(tmp_path, name):
+    """Values that no card can have, in every place that has a rule: what a model is made of."""
+    text = (CARDS / name / "card.toml").read_text()
+    table = tomllib.loads(text)
+    folder = tmp_path / name
+    folder.mkdir()
+    loaded = tried = 0
+    for path, value in _leaves(table):
+        for other in MUTATIONS[type(value)]:
+            if other is None or type(other) is type(value) is str:
+                continue
+            changed = copy.deepcopy(table)
+            _put(changed, path, other)
+            (folder / "card.toml").write_text(_toml(changed))
+            tried += 1
+            try:
+                load_card(name, tmp_path)
+            except CardError:
+                continue
+            assert path[0] == "training" or path[-1] in ("set", "split"), (path, other)
+            loaded += 1
+    assert tried > 40
+    assert loaded < 0.4 * tried
+
+
+def _leaves(value, path=()):
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(item, (*path, key))
+    else:
+        yield path, value
+
+
+def _put(table, path, value):
+    for key in path[:-1]:
+        table = table[key]
+    table[path[-1]] = value

@@ -74,7 +74,7 @@ def test_where_fd_conv_has_no_flag_of_its_own_it_is_that_of_fid_proxy(tmp_path):
         run.plan(cell, {"sampler": cell})
         run.write(cell, "quality.json", {"status": "ok", "fid_flag": "few", **flags})
     assert load(run.path).frame.set_index("sampler")["fd_conv_flag"].fillna("").to_dict() == {"old": "few", "new": ""}
-    (tmp_path / "table.csv").write_text("sampler,fid_flag\neuler,few\n")
+    (tmp_path / "table.csv").write_text("model,sampler,nfe,status,fid_flag\nm,euler,5,ok,few\n")
     assert load(tmp_path / "table.csv").frame["fd_conv_flag"].tolist() == ["few"]
 
 
@@ -178,3 +178,47 @@ def test_where_takes_several_values_and_refuses_what_is_not_there(run):
     assert len(table.where(status="missing").ok) == 0  # what has no results is an empty table, and so is any part of it
     assert len(table.where(status="missing").ok.where(sampler="heun")) == 0
     assert table.where(rmse=None).frame["rmse"].isna().all()
+
+
+HEAD = "model,sampler,nfe,status,fid_proxy,steps\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("a,b\n1,2\n", "is no table of results: it has no column model and no sampler and no nfe and no status"),
+        ("", "cannot be read as a table (EmptyDataError"),
+        (HEAD + "m,euler,5,ok,abc,5\n", "column fid_proxy holds 'abc', which is no number"),
+        (HEAD + f"m,euler,5,ok,1.5,1{'0' * 29}\n", f"column steps holds '1{'0' * 29}', which is no integer"),
+        (HEAD + "m,euler,5,ok,1.5,Infinity\n", "column steps holds 'Infinity', which is no integer"),
+        (HEAD + "m,euler,5,ok,1.5,2.5\n", "column steps holds '2.5', which is no integer"),
+        (HEAD + "m,euler,5,ok,1.5,5,6,7\n" * 2 + "m,euler\n" + "x," * 99, "table.csv"),
+        (b"\xff\xfe\x00\x80" * 9, "cannot be read as a table (UnicodeDecodeError"),
+    ],
+    ids=["columns", "empty", "text", "large", "infinite", "fraction", "ragged", "binary"],
+)
+def test_a_file_that_is_no_table_is_one_sentence_with_its_name(tmp_path, content, sentence):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for source in (path, tmp_path):
+        with pytest.raises(ValueError) as error:  # noqa: PT011 - the sentence is compared below
+            load(source)
+        assert str(path) in str(error.value)
+        assert sentence in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_a_parquet_file_that_is_no_table_is_one_sentence_with_its_name(tmp_path):
+    path = tmp_path / "table.parquet"
+    path.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(ValueError, match=r"table\.parquet cannot be read as a table \(Arrow"):
+        load(path)
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    with pytest.raises(ValueError, match=r"table\.parquet is no table of results: it has no column model"):
+        load(path)
+
+
+def test_numbers_beyond_64_bits_in_another_column_are_numbers(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(f"model,sampler,nfe,status,mine\nm,euler,5,ok,1{'0' * 29}\n")
+    assert load(path).frame["mine"].tolist() == [1e29]

@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from samplerbench.results.marks import verdicts_of
 from samplerbench.results.spark import ends_of, spark
 from samplerbench.results.table import ResultTable, load
 from samplerbench.results.terminal import print_table
+from samplerbench.results.text import short
 
 
 def printed(table, width=80, **options):
@@ -137,3 +141,39 @@ def test_show_takes_a_metric_and_says_which_there_are(run):
     assert isinstance(mistake, ValueError)
     assert str(mistake).startswith("there is nothing to rank by 'nonsense' in ")
     assert "rmse" in str(mistake)
+
+
+LONG = "a_sampler_with_a_very_long_name · eta=0.123456789 · karras(rho=5.123456)"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_numbers_and_marks_are_never_cut_and_long_names_fold(width):
+    values = {1: 2.22, 5: -0.000935, 9: 0.000604, 17: -0.000113, 35: -0.00115, 70: 1.234e-7}
+    rows = [
+        {"model": "m", "sampler": name, "budget": budget, "nfe": float(budget), "status": "ok", "fid_proxy": value, "fid_flag": True}
+        for name in ("euler", LONG)
+        for budget, value in values.items()
+    ]
+    marks = {("m", LONG, budget): "better" for budget in values}
+    lines = printed(ResultTable.of(rows), width, marks=marks, baseline="euler")
+    assert max(map(len, lines)) <= width
+    body = " ".join(lines)
+    assert "…" not in body
+    assert all(word[:7] in body for word in LONG.split() if word != "·")
+    head = next(line.split() for line in lines if "sampler" in line)[1:]
+    assert len(head) >= 2
+    for budget in map(int, head):
+        assert f"{short(values[budget])}†*" in body
+        assert f"{short(values[budget])}†*▲" in body
+
+
+def test_in_a_pipe_everything_is_on_its_line(tmp_path):
+    run = synthetic_run(tmp_path, models=("m",), orders={LONG: 1}, budgets=tuple(range(1, 40)), samples=10)
+    ran = subprocess.run(
+        [sys.executable, "-m", "samplerbench.benchmarks", "show", str(run.path), "--metric", "fid_proxy"],
+        capture_output=True, text=True, check=True, env={k: v for k, v in os.environ.items() if k != "COLUMNS"},
+    )  # fmt: skip
+    head = next(line for line in ran.stdout.splitlines() if "sampler" in line)
+    assert head.split()[1:] == [str(n) for n in range(1, 40)]
+    assert any(line.strip().startswith(LONG) for line in ran.stdout.splitlines())
+    assert "…" not in ran.stdout

@@ -1,0 +1,83 @@
+"""Wrong usage in one sentence, and exit codes: 0 done, 1 a check failed, 2 bad usage or input."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from typer import Abort, Typer
+
+from .console import err
+
+KILLED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def run_app(app: Typer) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code. Whatever is the user's to mend is one sentence on the standard error and code 2, never a traceback (unless
+        SAMPLERBENCH_TRACEBACK is set).
+    """
+    try:
+        code = app(standalone_mode=False, prog_name="samplerbench")
+    except (ValueError, OSError) as error:
+        if os.environ.get("SAMPLERBENCH_TRACEBACK"):
+            raise
+        return _refuse(f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error))
+    except (Abort, KeyboardInterrupt):
+        return KILLED
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer's own have it, whichever library typer takes them from
+            raise
+        return _refuse(_sentence(error))
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(sentence: str) -> int:
+    err.print(f"error: {' '.join(sentence.split())}", markup=False, soft_wrap=True)
+    return 2
+
+
+def _sentence(error: Any) -> str:
+    """What typer found wrong with the command line: the thing, and where the remedy is."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "samplerbench"
+    if hasattr(error, "option_name") and hasattr(error, "possibilities"):
+        close = " or ".join(error.possibilities or ())
+        found = f"there is no option {error.option_name}" + (f"; did you mean {close}?" if close else ";")
+    elif hasattr(error, "param_type"):
+        found = f"{_param(error)} is missing;"
+    elif getattr(error, "param", None) is not None:
+        found = f"{_param(error)}: {_plainly(error.message)};"
+    else:
+        message = error.format_message()
+        found = message[:1].lower() + message[1:].rstrip(".") + ("" if message.endswith("?") else ";")
+    return f"{found} {command} --help says what there is"
+
+
+_PLAIN = {
+    r".*valid integer.*": "give a whole number",
+    r".*valid (number|float).*": "give a number",
+    r"input should be greater than or equal to (\S+)": r"give a number >= \1",
+    r"input should be less than or equal to (\S+)": r"give a number <= \1",
+    r"\S+ is not in the range x?([<>]=?\S+?)\.?": r"give a number \1",
+}
+"""What versions of typer say of a value, and what is said instead."""
+
+
+def _plainly(message: str) -> str:
+    for pattern, words in _PLAIN.items():
+        if found := re.fullmatch(pattern, message, re.IGNORECASE):
+            return found.expand(words)
+    return message[:1].lower() + message[1:].rstrip(".")
+
+
+def _param(error: Any) -> str:
+    """The option, or the argument as its usage line writes it."""
+    param = error.param
+    if param is None:
+        return "an argument"
+    return param.opts[0] if param.param_type_name == "option" else (param.metavar or str(param.name)).upper()
