@@ -177,8 +177,8 @@ def test_pairing_takes_away_what_both_runs_share():
         a, b = kid(z + 0.35, y), kid(1.05 * z + 0.3, y)
         gap = difference(*(Estimate(one.value, one.se, one.influence, one.reference_influence) for one in (b, a)), same_latents=True)
         rows.append((gap.value, gap.se, np.hypot(a.se, b.se)))
-    difference, se, unpaired = np.array(rows).T
-    assert 0.85 < np.sqrt(np.mean(se**2)) / difference.std() < 1.3
+    gaps, se, unpaired = np.array(rows).T
+    assert 0.85 < np.sqrt(np.mean(se**2)) / gaps.std() < 1.3
     assert np.mean(unpaired) > 2 * np.mean(se)
 
 
