@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..results.entries import Entry
-from ..results.estimates import QUANTITIES, Difference, Estimate, Quantity, difference
-from ..results.judging import absolute_margin, evidence_of, no_verdict
+from ..results.estimates import quantity_of
+from ..results.judging import Judgement, judge
 from ..results.pairing import Pair, against
 from ..results.record import Record
 from ..results.text import ends
@@ -75,30 +75,28 @@ def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
 
 
 def _compared(pair: Pair | None, until: Until, level: float) -> Row:
-    quantity = quantity_of(until.column)
-    a, b = pair and pair.baseline.estimate(quantity), pair and pair.candidate.estimate(quantity)
-    if pair is None or a is None or b is None:
-        reason = f"no row of {until.baseline} to compare with by {quantity.name}" if until.baseline else ""
+    found = judge(pair, quantity_of(until.column), until.margin) if pair else None
+    if pair is None or found is None:
+        reason = f"no row of {until.baseline} to compare with by {until.column}" if until.baseline else ""
         return {"verdict": "not compared", "reason": reason}
-    gap = difference(a, b, same_latents=pair.same_latents)
-    margin, reason = absolute_margin(pair, quantity, a, until.margin), no_verdict(pair, quantity, gap)
-    evidence = evidence_of(gap, margin, reason)
-    verdict = decision(evidence, level) if evidence else "inconclusive"
+    gap, reason = found.gap, found.reason
+    verdict = decision(found.evidence, level) if found.evidence else "inconclusive"
     if verdict == "inconclusive":
-        verdict, reason = _open(a, b, gap, reason)
+        verdict, reason = _open(found)
     low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
-    numbers = {"difference": gap.value, "se": gap.se, "low": low, "high": high, "margin": margin}
+    numbers = {"difference": gap.value, "se": gap.se, "low": low, "high": high, "margin": found.margin}
     return {"against": cell_of(pair.baseline), **numbers, "verdict": verdict, "reason": reason}
 
 
-def _open(a: Estimate, b: Estimate, gap: Difference, reason: str) -> tuple[str, str]:
+def _open(found: Judgement) -> tuple[str, str]:
     """Whether more samples could decide a row, and why they could not."""
+    a, b, gap = found.baseline, found.candidate, found.gap
     if a.reference is None or b.reference is None or b.influence is None or not gap.paired or not gap.se:
-        return UNDECIDED, reason
+        return UNDECIDED, found.reason
     fixed = float((b.reference - a.reference).var(ddof=1)) / len(b.reference)
     if len(b.reference) < len(b.influence) and fixed > FUTILE * gap.se**2:
         return "futile", f"{len(b.reference)} reference samples limit it: raise converged_samples, or compare by another metric"
-    return UNDECIDED, reason
+    return UNDECIDED, found.reason
 
 
 def _precise(entry: Entry, until: Until) -> Row:
@@ -111,8 +109,3 @@ def _precise(entry: Entry, until: Until) -> Row:
     reached = not flag and estimate.se <= until.target_se
     reason = f"standard error of {quantity.name} {estimate.se:.2g}" + (f"; flagged: {flag}" if flag else "")
     return {"verdict": "precise" if reached else UNDECIDED, "reason": reason}
-
-
-def quantity_of(name: str) -> Quantity:
-    """The quantity of a column."""
-    return next(quantity for quantity in QUANTITIES if quantity.name == name)

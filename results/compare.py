@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import product
@@ -10,16 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from .entries import Source, measured, read_source
-from .estimates import QUANTITIES, Quantity
+from .estimates import QUANTITIES, Quantity, spoken
 from .identity import check_estimators, check_sources
-from .judging import SIDES, Line, judged
-from .pairing import Matches, against, match
+from .judging import MARGIN, SIDES, Line, judged
+from .pairing import Matches, Pair, against, match
 from .record import Record
 from .table import ResultTable
 from .values import text
-
-MARGIN = 0.01
-"""Differences below this share of the baseline do not matter, unless the reader says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def compare(baseline: Path | str, candidate: Path | str, *, metrics: Sequence[st
     Args:
         baseline: run directory or table.
         candidate: likewise.
-        metrics: columns to compare by; empty for the first of :data:`.estimates.QUANTITIES` that both have, ("all",) for all.
+        metrics: columns to compare by; empty for what each model is spoken of in (:func:`.estimates.spoken`), ("all",) for all.
         margin: share of the baseline's value, >= 0, that does not matter.
 
     Raises:
@@ -119,8 +117,18 @@ def compared(a: Source, b: Source, matches: Matches, metrics: Sequence[str], mar
         raise ValueError(f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more")
     there = measured((a, b), QUANTITIES)
     chosen = choose(metrics, there)
-    lines = judged([(pair, quantity) for quantity, pair in product(chosen, matches.pairs)], margin)
-    return Comparison(baseline or str(a), str(b), tuple(lines), _unmatched(matches), tuple(q.name for q in there if q not in chosen))
+    asked = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)] if metrics else usual(matches.pairs, there)
+    lines, used = judged(asked, margin), {quantity.name for _, quantity in asked}
+    return Comparison(baseline or str(a), str(b), tuple(lines), _unmatched(matches), tuple(q.name for q in there if q.name not in used))
+
+
+def usual(pairs: Sequence[Pair], there: Sequence[Quantity] = QUANTITIES) -> list[tuple[Pair, Quantity]]:
+    """Each pair with the quantity that the rows of its model are judged by unless somebody asks for another."""
+    rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for pair in pairs:
+        rows[pair.key] += [entry.record for entry in pair]
+    by = {key: spoken(records, there) for key, records in rows.items()}
+    return [(pair, quantity) for pair in pairs if (quantity := by[pair.key])]
 
 
 def choose(metrics: Sequence[str], there: Sequence[Quantity]) -> list[Quantity]:

@@ -50,7 +50,13 @@ class Entry:
         """What is known of a quantity; None if nothing is."""
         if self.estimates is not None:
             return self.estimates.get(quantity.name)
-        return estimate_of(self.record, self.arrays, quantity)
+        if quantity.name not in self._estimates:  # a row may be in many pairs
+            self._estimates[quantity.name] = estimate_of(self.record, self.arrays, quantity)
+        return self._estimates[quantity.name]
+
+    @cached_property
+    def _estimates(self) -> dict[str, Estimate | None]:
+        return {}
 
 
 def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:

@@ -16,8 +16,8 @@ from pathlib import Path
 from .checks import Check, GateReport, Outcome, lost
 from .compare import choose, matched_cells, name_of, nothing_shared
 from .entries import measured, read_source
-from .estimates import QUANTITIES, Quantity, difference
-from .judging import absolute_margin, evidence_of, no_verdict
+from .estimates import QUANTITIES, Quantity
+from .judging import judge
 from .pairing import Pair
 from .text import short
 from .verdict import LEVEL, Evidence, holm
@@ -65,14 +65,13 @@ class _Draft:
 
 
 def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
-    a, b = (entry.estimate(quantity) for entry in pair)
-    if a is None or b is None:
+    found = judge(pair, quantity, share)
+    if found is None:
         return None
-    gap = difference(a, b, same_latents=pair.same_latents)
-    reason = no_verdict(pair, quantity, gap)
-    evidence = evidence_of(gap, absolute_margin(pair, quantity, a, share), reason)
-    detail = f"{short(a.value)} → {short(b.value)}" + (f" ± {short(gap.se, 2)}" if gap.se is not None else "")
-    return _Draft(name_of(pair.candidate.record), quantity.name, f"{detail}{f' ({reason})' if reason else ''}", evidence)
+    detail = f"{short(found.baseline.value)} → {short(found.candidate.value)}"
+    detail += f" ± {short(found.gap.se, 2)}" if found.gap.se is not None else ""
+    detail += f" ({found.reason})" if found.reason else ""
+    return _Draft(name_of(pair.candidate.record), quantity.name, detail, found.evidence)
 
 
 def _time(pair: Pair, share: float) -> _Draft | None:
@@ -84,12 +83,15 @@ def _time(pair: Pair, share: float) -> _Draft | None:
     if not (pair.baseline.timing and pair.candidate.timing):
         return None
     ratio, name = time_ratio(pair.baseline.timing, pair.candidate.timing), name_of(pair.candidate.record)
+    margin = math.log1p(share)
+    if pair.baseline.timing == pair.candidate.timing:  # a run against itself: the same times, not times that are as long
+        return _Draft(name, "time", "the same times", Evidence(0.0, 0.0, margin))
     if isinstance(ratio, NoRatio):
         if ratio.mismatch:
             raise ValueError(f"the times of {name} cannot be compared: {ratio.reason}; time both runs alike, or give --no-time")
         return _Draft(name, "time", ratio.reason, None)
     low, high = ratio.ends
-    return _Draft(name, "time", f"× {short(ratio.value)} [{short(low)}, {short(high)}]", Evidence(ratio.log, ratio.se, math.log1p(share)))
+    return _Draft(name, "time", f"× {short(ratio.value)} [{short(low)}, {short(high)}]", Evidence(ratio.log, ratio.se, margin))
 
 
 def _concluded(drafts: Sequence[_Draft]) -> list[Check]:

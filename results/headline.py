@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -27,13 +27,17 @@ from .bounds import bounds
 from .curves import problems
 from .estimates import flag_of
 from .table import ResultTable
-from .text import short
+from .text import Z95, short
 from .values import number, rows_of, text
+from .verdict import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1
 """Values below this share of the tolerance count as it when logarithms are taken: debiased values may be negative."""
 
-COLUMNS = ("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples", "smallest", "largest", "flag", "estimator")
+COLUMNS = (
+    *("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples", "smallest", "largest", "flag", "estimator"),
+    "verdict",
+)
 
 
 class Crossing(NamedTuple):
@@ -55,8 +59,9 @@ def headline(table: ResultTable | pd.DataFrame, *, samples: int | None = None) -
     Returns:
         Columns: ``model``, ``curve``, ``nfe_to_floor`` (inf: more than ``largest``; equal to ``smallest``: that or fewer), ``low``,
         ``high``, ``shown`` (the three in words), ``tolerance`` and the ``samples`` that it belongs to, ``smallest`` and ``largest``
-        counted nfe of the curve, ``flag`` (why the interval is not to be trusted) and ``estimator``; the fewest evaluations first
-        within a model.
+        counted nfe of the curve, ``flag`` (why the interval is not to be trusted), ``estimator``, and ``verdict``: whether the curve
+        needs more evaluations than the first of its model ("worse"), or that is not shown ("inconclusive", "no verdict"; "" for the first
+        itself). The fewest evaluations come first within a model.
     """
     frame = table.frame if isinstance(table, ResultTable) else table
     found = [line for _, rows in problems(frame) for line in _of_model(rows, samples)]
@@ -116,4 +121,25 @@ def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...
         flag = next((words for row in rows_of(points) if (words := flag_of(row, "fd_conv"))), "")
         scale = in_words(found, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
         lines.append((text(fewest, "model"), str(curve), *found, *scale, flag, text(fewest, "estimator")))
-    return sorted(lines, key=lambda line: line[2:5])
+    ordered = sorted(lines, key=lambda line: line[2:5])
+    return [(*line, verdict) for line, verdict in zip(ordered, _verdicts(ordered), strict=True)]
+
+
+def _verdicts(lines: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Which curves are shown to need more evaluations than the first, whoever that turned out to be: at the level of all their pairs."""
+    first, *others = lines
+    level = LEVEL / max(math.comb(len(lines), 2), 1)
+    return ["", *(claim(_evidence(first, other), level) for other in others)]
+
+
+def _evidence(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
+    """The difference of two crossings on logarithms, from their intervals alone; nothing where a curve is flagged or both ends are open.
+
+    A crossing beyond the largest budget counts as there, which makes its curve no worse than it is.
+    """
+    value, high, other_value, other_low = first[2], first[4], other[2], other[3]
+    if first[10] or other[10] or high == math.inf or value == math.inf:
+        return None
+    ends = [math.log(min(end, other[9])) for end in (other_value, other_low)]
+    gap, up, down = ends[0] - math.log(value), math.log(high) - math.log(value), ends[0] - ends[1]
+    return None if other_value == math.inf and gap <= 0 else Evidence(gap, (up + down) / Z95, 0.0)

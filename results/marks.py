@@ -7,38 +7,33 @@ from pathlib import Path
 
 from .compare import compare_with
 from .estimates import QUANTITIES
+from .findings import BASELINE
 from .verdict import Verdict
 
 Place = tuple[str, str, int]
 """Model, curve and budget."""
 Marks = Mapping[Place, Verdict]
 
-USUAL = "euler"
-"""The baseline where none is asked for: everybody has it."""
-SYMBOLS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?", "no verdict": ""}
 
-
-def verdicts_of(run: Path | str, metric: str, baseline: str | None = None) -> tuple[str, Marks]:
+def verdicts_of(run: Path | str, metric: str | None = None, baseline: str | None = None) -> tuple[str, Marks]:
     """The baseline's name and the verdict on each row of a run that can be compared with it (:mod:`.compare`).
 
-    Without a ``baseline`` it is :data:`USUAL`; where that is not in the run, where its samples left no influence values, or where
-    ``metric`` has no standard error, there are no verdicts and the name is "".
+    Without a ``metric`` each model is judged by what it is spoken of in. Without a ``baseline`` it is :data:`.findings.BASELINE`; where
+    that is not in the run, or where ``metric`` has no standard error, there are no verdicts and the name is "".
 
     Raises:
         ValueError: a baseline was asked for, and there is nothing to compare with it.
     """
     names = [quantity.name for quantity in QUANTITIES]
-    if baseline is None and (metric not in names or not (Path(run) / "parts").is_dir()):
-        return "", {}
-    if metric not in names:
+    if metric is not None and metric not in names:
+        if baseline is None:
+            return "", {}
         raise ValueError(f"{metric} has no verdicts against {baseline}; choose --metric from {', '.join(names)}")
     try:
-        lines = compare_with(run, baseline or USUAL, metrics=[metric]).lines
+        lines = compare_with(run, baseline or BASELINE, metrics=[metric] if metric else ()).lines
     except ValueError:
         if baseline is not None:
             raise
         return "", {}
-    found: Marks = {
-        (line.model, line.sampler, line.budget): line.verdict for line in lines if line.budget is not None and line.verdict != "no verdict"
-    }
-    return (baseline or USUAL) if found else "", found
+    found: Marks = {(line.model, line.sampler, line.budget): line.verdict for line in lines if line.budget is not None}
+    return (baseline or BASELINE) if found else "", found

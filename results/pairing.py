@@ -27,10 +27,15 @@ class Pair(NamedTuple):
     candidate: Entry
 
     @property
-    def same_latents(self) -> bool:
-        """Whether sample i of both starts from the same latent."""
+    def same_latents(self) -> bool | None:
+        """Whether sample i of both starts from the same latent; None where a row doesn't know its seed."""
         seeds = [entry.record.get("seed") for entry in self]
-        return seeds[0] is not None and seeds[0] == seeds[1]
+        return None if None in seeds else seeds[0] == seeds[1]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The model and the estimator, which both rows share."""
+        return text(self.candidate.record, "model"), text(self.candidate.record, "estimator")
 
 
 class Matches(NamedTuple):
@@ -113,6 +118,7 @@ def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Sort key: latents shared first, then run alike, then default parameters, then the same schedule."""
-    alike = baseline.get("seed") == row.get("seed"), _how(baseline) == _how(row), text(baseline, "params") in ("", "{}")
-    return (*(not equal for equal in alike), text(baseline, "schedule") != text(row, "schedule"))
+    """Sort key: the same run first, then shared latents, then run alike, then default parameters, then the same schedule."""
+    equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
+    equal += [_how(baseline) == _how(row), text(baseline, "params") in ("", "{}"), text(baseline, "schedule") == text(row, "schedule")]
+    return tuple(not each for each in equal)

@@ -1,4 +1,4 @@
-"""The table in a terminal: who is best at each budget, readable at 80 columns, without colour and in plain ASCII."""
+"""The table in a terminal: who is lowest at each budget, and how they stand; readable at 80 columns, without colour and in plain ASCII."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from .curves import problems
-from .estimates import flag_of
-from .marks import SYMBOLS, Marks
+from .estimates import flag_of, spoken
+from .marks import Marks
 from .record import Record
 from .spark import ASCII, BLOCKS, ends_of, spark
 from .table import ResultTable
 from .text import short
 from .values import number, rows_of, text
+from .verdict import SIGNS
 
 SHORT_STATUS = {
     "failed": "failed",
@@ -27,8 +28,9 @@ SHORT_STATUS = {
     "missing": "…",
     "crashed": "crashed",
     "timed out": "timeout",
+    "damaged": "damaged",
 }
-PLAIN = str.maketrans({"·": ".", "…": "~", "–": "-", "†": "!", "▲": "+", "▼": "-", **dict(zip(BLOCKS, ASCII, strict=True))})
+PLAIN = str.maketrans({"·": ".", "…": "~", "–": "-", "†": "!", "▲": "+", "▼": "-", "≈": "=", **dict(zip(BLOCKS, ASCII, strict=True))})
 """What stands for the letters here where a terminal has ASCII only."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
 """Letters of names before budgets are left out for them, and at least; of spark-lines; and between columns."""
@@ -80,7 +82,7 @@ class Ranking:
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """A value with its flag, a star if it is the best of its column, and the verdict."""
+        """A value with its flag, a star if it is the lowest of its column, and the verdict."""
         row = self.cells.get((curve, slot))
         if row is None:
             return Text("·", style="dim")
@@ -88,8 +90,10 @@ class Ranking:
         if value is None:
             return Text(SHORT_STATUS.get(text(row, "status"), "–"), style="dim")
         flag = "†" if flag_of(row, self.metric) else ""
-        mark = SYMBOLS[self.marks.get((text(row, "model"), curve, slot), "no verdict")] or " " * bool(self.marks)
-        return Text(f"{short(value)}{flag}*{mark}", style="bold green") if value == best else Text(f"{short(value)}{flag} {mark}")
+        verdict = self.marks.get((text(row, "model"), curve, slot))
+        mark = SIGNS[verdict] if verdict else " " * bool(self.marks)
+        style = ("bold " if value == best else "") + ("green" if verdict == "better" else "")
+        return Text(f"{short(value)}{flag}{'*' if value == best else ' '}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
         """The ranking as a table no wider than ``width``, and how many budgets have no column there.
@@ -122,7 +126,7 @@ class Ranking:
         return grid, len(self.slots) - len(shown)
 
 
-def print_table(table: ResultTable, console: Console, *, metric: str = "fid_proxy", baseline: str = "", marks: Marks | None = None) -> None:
+def print_table(table: ResultTable, console: Console, *, metric: str | None = None, baseline: str = "", marks: Marks | None = None) -> None:
     """Print a ranking for each model: a line for each sampler with its spark-line, a column for each budget.
 
     The smallest value of a column has a star. Samplers are ordered by their value at the largest budget. Spark-lines are on the
@@ -132,22 +136,29 @@ def print_table(table: ResultTable, console: Console, *, metric: str = "fid_prox
     Args:
         table: what to print.
         console: where to.
-        metric: column to rank by; lower is better.
+        metric: column to rank by, lower is better; None for what each model is spoken of in (:func:`.estimates.spoken`).
         baseline: name of the baseline that ``marks`` belong to.
         marks: verdicts against it (:func:`.marks.verdicts_of`).
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     for title, rows in problems(table.frame):
-        ranking, hidden = Ranking.of(title, rows, metric, marks or {}).table(console.width, plain)
+        column = metric or _usual(rows)
+        ranking, hidden = Ranking.of(title, rows, column, marks or {}).table(console.width, plain)
         console.print(_said(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal)
         console.print(ranking, end="")
-        notes = [f"{metric} by NFE budget, lower is better; * best, † interval flagged"]
-        notes += [f"▲ better, ▼ worse than {baseline}, = no matter, ? inconclusive"] if marks else []
+        notes = [f"{column} by NFE budget, lower is better; * lowest, † interval flagged"]
+        notes += [f"against {baseline}: " + ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())] if marks else []
         notes += [f"budgets not shown: {hidden}"] if hidden else []
         console.print(_said(Text("; ".join(notes), style="dim"), plain), end="\n\n")
     counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
     if len(counts):
         console.print(Text("Rows without results: " + ", ".join(f"{count} {status}" for status, count in counts.items()), style="dim"))
+
+
+def _usual(rows: pd.DataFrame) -> str:
+    """The column that a problem is spoken of in."""
+    quantity = spoken(rows_of(rows.loc[rows["status"] == "ok"]))
+    return quantity.name if quantity else "fid_proxy"
 
 
 def _said(words: Text, plain: bool) -> Text:

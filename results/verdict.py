@@ -22,6 +22,9 @@ LEVEL = 0.05
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "no verdict"]
 
+SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "equivalent": "≈", "inconclusive": "?", "no verdict": "–"}
+"""The sign of each verdict, on a page and in a terminal alike."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -95,6 +98,18 @@ def verdicts(evidence: Sequence[Evidence | None], level: float = LEVEL) -> list[
     different, equivalent = (holm([getattr(item, p) for item in tested]) for p in ("p_difference", "p_equivalence"))
     adjusted = iter(zip(different, equivalent, strict=True))
     return ["no verdict" if item is None else verdict_at(item.difference, *next(adjusted), level) for item in evidence]
+
+
+def claim(evidence: Evidence | None, level: float) -> Verdict:
+    """The verdict of a pair by itself at a level, as :func:`verdicts` gives it; what lies within the margin is never called different.
+
+    The last matters where ``level`` is stricter than a table's: a difference that is shown here, and shown to be within the margin there,
+    would have two verdicts.
+    """
+    if evidence is None:
+        return "no verdict"
+    found = verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
+    return "inconclusive" if found in ("better", "worse") and abs(evidence.difference) <= evidence.margin else found
 
 
 def verdict_at(difference: float, p_difference: float, p_equivalence: float, level: float) -> Verdict:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ...results.estimates import Estimate, difference
 from ...results.text import Z95
-from ...results.verdict import Evidence, verdicts
+from ...results.verdict import LEVEL, Evidence, claim, verdicts
 from ..metrics.moments import FloatArray
 from .problem import LEVELS
 from .trials import Arrays, Cell
@@ -24,7 +26,8 @@ def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
     of two samplers on shared latents, and its ``pairing_gain``: the variance of the unpaired difference over that of the paired one.
     ``false_rate``: how often a sampler was called better or worse than itself from other latents; ``false_tables``: the same of tables of
     ``TABLE`` such lines, corrected by Holm's method, any false line counting. ``power``: how often the second sampler, which is worse, was
-    called so.
+    called so. All of that is asked of the judge of every other table (:mod:`samplerbench.results.judging`), by whom these differences were
+    taken, too.
     """
     at = [{name: values[:, i] for name, values in arrays.items()} for i in range(len(LEVELS))]
     who = {"metric": cell.metric, "family": cell.family, "d": cell.d, "n": cell.n, "enough": cell.enough}
@@ -33,21 +36,21 @@ def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
 
 def _of_level(cell: Cell, arrays: Arrays, i: int) -> dict[str, Any]:
     a, b = (side.kid if cell.metric == "kid" else side.fd for side in cell.problem.pairs[i])
-    value, se, difference, error = (arrays[name] for name in ("value", "se", "difference", "difference_se"))
+    value, se, gap, error = (arrays[name] for name in ("value", "se", "difference", "difference_se"))
     unpaired = value.var(ddof=1) + arrays["value_b"].var(ddof=1)
-    other = np.roll(value, 1) - value, np.hypot(np.roll(se, 1), se)
+    other = from_other_latents(value, se)
     return {
         "true": a,
         **_bias(arrays, a),
         "coverage": float(np.mean((arrays["low"] <= a) & (a <= arrays["high"]))),
         "se_ratio": float(se.mean() / value.std(ddof=1)),
         "true_difference": a - b,
-        "difference_coverage": covered(difference - (a - b), error),
-        "difference_se_ratio": float(error.mean() / difference.std(ddof=1)),
-        "pairing_gain": float(unpaired / difference.var(ddof=1)),
-        "false_rate": 1 - covered(*other),
-        "false_tables": false_tables(*other),
-        "power": float(np.mean(difference < -Z95 * error)),
+        "difference_coverage": covered(gap - (a - b), error),
+        "difference_se_ratio": float(error.mean() / gap.std(ddof=1)),
+        "pairing_gain": float(unpaired / gap.var(ddof=1)),
+        "false_rate": float(np.mean([claim(line, LEVEL) in ("better", "worse") for line in other])),
+        "false_tables": false_tables(other),
+        "power": float(np.mean([claim(Evidence(*line, 0.0), LEVEL) == "better" for line in zip(gap, error, strict=True)])),
         "replicates": len(value),
     }
 
@@ -71,14 +74,20 @@ def covered(error: FloatArray, se: FloatArray) -> float:
     return float(np.mean(np.abs(error) <= Z95 * se))
 
 
-def false_tables(difference: FloatArray, se: FloatArray) -> float | None:
+def from_other_latents(value: FloatArray, se: FloatArray) -> list[Evidence]:
+    """Each replicate with the one before: two independent runs of one sampler; line i has replicates i - 1 and i."""
+    found = [Estimate(*each) for each in zip(value.tolist(), se.tolist(), strict=True)]
+    gaps = [difference(b, a, same_latents=False) for a, b in zip([found[-1], *found[:-1]], found, strict=True)]
+    return [Evidence(gap.value, gap.se or 0.0, 0.0) for gap in gaps]
+
+
+def false_tables(evidence: Sequence[Evidence]) -> float | None:
     """Share of tables of ``TABLE`` lines without any true difference in which some line is called better or worse; None without a table.
 
     Args:
-        difference: ``(n,)``; line i has replicates i - 1 and i, so that every second line is independent of the others.
-        se: ``(n,)`` standard errors.
+        evidence: of neighbouring lines that share a replicate, so that every second one is independent of the others.
     """
-    lines = [Evidence(*line, 0.0) for line in zip(difference[1::2].tolist(), se[1::2].tolist(), strict=True)]
+    lines = evidence[1::2]
     tables = [lines[start : start + TABLE] for start in range(0, len(lines) - TABLE + 1, TABLE)]
     wrong = [any(verdict in ("better", "worse") for verdict in verdicts(table)) for table in tables]
     return sum(wrong) / len(wrong) if wrong else None

@@ -10,10 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from ..metrics import FrechetEstimate, Moments, estimate, paired_difference, population_estimate
+from ...results.estimates import Estimate as Judged
+from ...results.estimates import difference
+from ..metrics import FrechetEstimate, Moments, estimate, population_estimate
 from ..metrics.expansion import SAMPLES_PER_FEATURE
 from ..metrics.kernel import ESTIMATOR as KERNEL
-from ..metrics.kernel import KernelEstimate, kid, kid_difference
+from ..metrics.kernel import KernelEstimate, kid
 from ..metrics.moments import FloatArray
 from ..scale import ESTIMATOR
 from .problem import LEVELS, MARGIN, PILOT, Problem, Side
@@ -97,27 +99,36 @@ def _frechet(problem: Problem, x: FloatArray, y: None, pair: tuple[Side, Side]) 
     """One level of one replicate, FD."""
     a, b = (estimate(problem.reference, side.move(x)) for side in pair)
     first = pair[0].first_order(Moments.of(pair[0].move(x)))
-    return _numbers(a, b, paired_difference(a, b)) | _of_bias(a, first)
+    return _numbers(a, b) | _of_bias(a, first)
 
 
 def _population(problem: Problem, x: FloatArray, y: FloatArray, pair: tuple[Side, Side]) -> dict[str, float]:  # noqa: ARG001
     """One level of one replicate, FD against the reference samples ``y``."""
     a, b = (population_estimate(side.move(x), y) for side in pair)
     first = pair[0].first_order(Moments.of(pair[0].move(x))) + pair[0].first_order_of_reference(Moments.of(y))
-    return _numbers(a, b, paired_difference(a, b)) | _of_bias(a, first)
+    return _numbers(a, b) | _of_bias(a, first)
 
 
 def _kernel(problem: Problem, x: FloatArray, y: FloatArray, pair: tuple[Side, Side]) -> dict[str, float]:  # noqa: ARG001
     """One level of one replicate, KID against the reference samples ``y``."""
     a, b = (kid(side.move(x), y) for side in pair)
-    return _numbers(a, b, kid_difference(a, b))
+    return _numbers(a, b)
 
 
-def _numbers(a: Estimate, b: Estimate, difference: tuple[float, float]) -> dict[str, float]:
+def _numbers(a: Estimate, b: Estimate) -> dict[str, float]:
+    """The two values, and their difference as the judge of every table takes it."""
+    gap = difference(_judged(b), _judged(a), same_latents=True)
+    assert gap.se is not None
+    assert gap.paired
     return {
         "value": a.value, "se": a.se, "low": a.low, "high": a.high, "value_b": b.value, "se_b": b.se,
-        "difference": difference[0], "difference_se": difference[1],
+        "difference": gap.value, "difference_se": gap.se,
     }  # fmt: skip
+
+
+def _judged(found: Estimate) -> Judged:
+    """An estimate as a run keeps it."""
+    return Judged(found.value, found.se, found.influence, found.reference_influence)
 
 
 def _of_bias(a: FrechetEstimate, first: float) -> dict[str, float]:

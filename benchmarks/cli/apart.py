@@ -21,8 +21,8 @@ def print_headline(table: ResultTable) -> None:
         first = lines.iloc[0]
         say(f"{first['model']}: evaluations until fd_conv is within {short(first['tolerance'])}, the floor of {first['samples']} samples")
         rows = [{**row, "name": row["curve"], "shown": f"{row['shown']}{'†' if row['flag'] else ''}"} for row in rows_of(lines)]
-        print_rows(rows, {"name": "sampler", "shown": "NFE to floor [95 %]"})
-        say("† interval flagged\n" if any(lines["flag"]) else "")
+        print_rows(rows, {"name": "sampler", "shown": "NFE to floor [95 %]", "verdict": "verdict"})
+        say("Verdicts are against the first, over all pairs of samplers." + (" † interval flagged.\n" if any(lines["flag"]) else "\n"))
 
 
 def print_errors(

@@ -61,10 +61,9 @@ def show(
             about = run_of(folder)
             print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
         return
-    chosen = metric or usual_metric(table)
-    if chosen not in ranked(table):
-        raise ValueError(f"there is nothing to rank by {chosen!r} in {folder}; choose --metric from {', '.join(ranked(table))}")
-    print_ranking(table, chosen, *verdicts_of(folder, chosen, baseline))
+    if metric is not None and metric not in ranked(table):
+        raise ValueError(f"there is nothing to rank by {metric!r} in {folder}; choose --metric from {', '.join(ranked(table))}")
+    print_ranking(table, metric, *verdicts_of(folder, metric, baseline))
 
 
 def write(folders: list[Path], to: Path | None) -> None:
@@ -81,15 +80,10 @@ def write(folders: list[Path], to: Path | None) -> None:
 
 
 def print_ranking(table: Any, metric: str | None = None, baseline: str = "", marks: Any = None) -> None:
-    """Print the ranking by ``metric``, or by the usual one of the table."""
+    """Print the ranking by ``metric``, or each model by what it is spoken of in."""
     from ...results.terminal import print_table
 
-    print_table(table, out, metric=metric or usual_metric(table), baseline=baseline, marks=marks)
-
-
-def usual_metric(table: Any) -> str:
-    """The first of these columns that has a value."""
-    return next((name for name in ("fid_proxy", "rmse") if table.frame[name].notna().any()), "fid_proxy")
+    print_table(table, out, metric=metric, baseline=baseline, marks=marks)
 
 
 def ranked(table: Any) -> list[str]:

@@ -13,7 +13,7 @@ from .frechet import (
     paired_difference,
     population_estimate,
 )
-from .kernel import KernelEstimate, kid, kid_difference
+from .kernel import KernelEstimate, kid
 from .memorisation import Memorisation, duplicate_share, memorisation, memorised_threshold
 from .moments import Moments
 from .precision_recall import PrecisionRecall, precision_recall
@@ -40,7 +40,6 @@ __all__ = [
     "floor",
     "frechet_distance",
     "kid",
-    "kid_difference",
     "memorisation",
     "memorised_threshold",
     "mode_counts",

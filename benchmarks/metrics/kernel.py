@@ -123,23 +123,6 @@ def _pairs(x: NDArray, u: FloatArray, block: int) -> float:
     return (form(x, u, x, u, block) - float(u**2 @ diagonal(x, block))) / (len(u) * (len(u) - 1))
 
 
-def kid_difference(a: KernelEstimate, b: KernelEstimate) -> tuple[float, float]:
-    """KID_a - KID_b and its standard error, for runs from the same latents, in the same order, against the same reference samples.
-
-    What latents and reference do to both runs alike cancels. The error is the first-order one of the paired influences, whose noise
-    counts second-order terms twice: up to a factor √2 too large where the runs' distributions are equal, never too small.
-
-    Raises:
-        ValueError: the runs differ in number of samples, or of reference samples.
-    """
-    pairs = ((a.influence, b.influence), (a.reference_influence, b.reference_influence))
-    for one, other in pairs:
-        if len(one) != len(other):
-            raise ValueError(f"runs of {len(one)} and {len(other)} samples cannot be paired: compare them on the samples that both have")
-    variance = sum(float((one - other).var(ddof=1)) / len(one) for one, other in pairs)
-    return a.value - b.value, float(np.sqrt(variance))
-
-
 def _check(x: NDArray, y: NDArray) -> None:
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"features {x.shape} and reference features {y.shape} must be (n, d) and (m, d): use one extractor")

@@ -1,52 +1,30 @@
-"""What the table says, in sentences: the best sampler at each budget, and whether it is really better than Euler."""
+"""What the findings say, in sentences: the lowest sampler at each budget, and whether it is really better than Euler."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
-from ..estimates import flag_of
+from ..findings import BASELINE, Best, Findings, Standing
 from ..record import Record
 from ..text import short
 from ..values import number, rows_of, text
 from .metrics import MEASURES, Measure
-from .told_apart import told_apart
 
-BASELINE = "euler"
+AGAINST: dict[Standing, str] = {
+    "better": "better than Euler at {} NFE",
+    "worse": "worse than Euler at {} NFE",
+    "equivalent": "equivalent to Euler at {} NFE",
+    "inconclusive": "inconclusive against Euler at {} NFE",
+    "no verdict": "without a verdict against Euler at {} NFE",
+    "the same": "the same as Euler at {} NFE, where methods coincide",
+    "itself": "Euler itself at {} NFE",
+    "alone": "without an Euler row to compare with at {} NFE",
+}
 
-Verdict = Literal["better than Euler", "inconclusive", "same as Euler", "Euler is best", "no Euler to compare with"]
-
-
-@dataclass(frozen=True)
-class Best:
-    """The best row at one budget.
-
-    Attributes:
-        budget: network evaluations per sample that were allowed.
-        row: the best row.
-        baseline: Euler's row at that budget.
-        verdict: how the two compare: better only if they are told apart (:mod:`.told_apart`).
-        rivals: other curves that the best one is not told apart from.
-        flagged: whether an interval that the verdict rests on is flagged as unreliable.
-    """
-
-    budget: int
-    row: Record
-    baseline: Record | None
-    verdict: Verdict
-    rivals: tuple[str, ...]
-    flagged: bool
-
-    @property
-    def curve(self) -> str:
-        """Name of the best curve."""
-        return text(self.row, "curve")
+NOTHING = "Nothing was measured."
 
 
 @dataclass(frozen=True)
@@ -58,82 +36,43 @@ class Answer:
     best: tuple[Best, ...]
 
 
-def answer(rows: pd.DataFrame, homes: Mapping[str, Path] | None = None) -> Answer | None:
-    """The findings in the rows of one problem (:func:`.curves.problems`); None if nothing was measured.
+def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
+    """The findings in words; None if nothing was measured that can be judged.
 
     Args:
-        rows: of one problem.
-        homes: path of each run by its name in the column ``run``, or of the only one as "", where influence values are read.
+        found: on one problem.
+        rows: of the problem (:func:`..curves.problems`).
     """
+    if found is None:
+        return None
+    measure = next(measure for measure in MEASURES if measure.name == found.quantity.name)
     done = rows_of(rows.loc[rows["status"] == "ok"])
-    for measure in MEASURES:
-        measured = [row for row in done if number(row, measure.name) is not None]
-        slots = sorted({int(slot) for row in measured if (slot := number(row, "slot")) is not None})
-        if slots:
-            best = _bests([[row for row in measured if row["slot"] == slot] for slot in slots], measure, homes or {})
-            sentences = (_winners(best, measure), _against_euler(best), _jump(measured), _caveat(best))
-            return Answer(measure, tuple(sentence for sentence in sentences if sentence), best)
-    return None
+    sentences = (_lowest(found.best, measure), _against_euler(found.best), _model(found), _jump(done), _caveat(found.best))
+    return Answer(measure, tuple(sentence for sentence in sentences if sentence), found.best)
 
 
-def _bests(slots: list[list[Record]], measure: Measure, homes: Mapping[str, Path]) -> tuple[Best, ...]:
-    """The best row of each slot, told apart from Euler over all slots together."""
-    ranked = [sorted(rows, key=lambda row: (number(row, measure.name) or 0.0, row["sampler"] != BASELINE)) for rows in slots]
-    baselines = [_baseline(rows) for rows in ranked]
-    pairs = [(rows[0], baseline) for rows, baseline in zip(ranked, baselines, strict=True) if baseline is not None]
-    apart = iter(told_apart(pairs, measure, homes))
-    return tuple(
-        _best(rows, baseline, measure, homes, apart=baseline is not None and next(apart))
-        for rows, baseline in zip(ranked, baselines, strict=True)
-    )
-
-
-def _baseline(ranked: list[Record]) -> Record | None:
-    eulers = [row for row in ranked if row["sampler"] == BASELINE]
-    return min(eulers, key=lambda row: row["schedule"] != ranked[0]["schedule"], default=None)
-
-
-def _best(ranked: list[Record], baseline: Record | None, measure: Measure, homes: Mapping[str, Path], *, apart: bool) -> Best:
-    first, *others = ranked
-    told = told_apart([(first, row) for row in others], measure, homes)
-    rivals = [text(row, "curve") for row, far in zip(others, told, strict=True) if row["curve"] != first["curve"] and not far]
-    flagged = any(flag_of(row, measure.name) for row in (first, baseline) if row is not None)
-    verdict = _verdict(first, baseline, others, measure, apart=apart)
-    return Best(int(number(first, "slot") or 0), first, baseline, verdict, tuple(dict.fromkeys(rivals)), flagged)
-
-
-def _verdict(best: Record, baseline: Record | None, others: list[Record], measure: Measure, *, apart: bool) -> Verdict:
-    if baseline is None:
-        return "no Euler to compare with"
-    if _alike(best, baseline, measure) and any(_alike(best, row, measure) for row in others):
-        return "same as Euler"
-    if best["curve"] == baseline["curve"]:
-        return "Euler is best"
-    return "better than Euler" if apart else "inconclusive"
-
-
-def _alike(first: Record, second: Record, measure: Measure) -> bool:
-    """Whether two values differ by rounding only, as those of one step do: every method's last step to 0 is the same."""
-    return math.isclose(number(first, measure.name) or 0.0, number(second, measure.name) or 0.0, rel_tol=1e-5)
-
-
-def _winners(best: tuple[Best, ...], measure: Measure) -> str:
-    told_apart = [item for item in best if item.verdict != "same as Euler"]
-    runs = [(curve, [item.budget for item in items]) for curve, items in groupby(told_apart, key=lambda item: item.curve)]
+def _lowest(best: tuple[Best, ...], measure: Measure) -> str:
+    apart = [item for item in best if item.standing != "the same"]
+    runs = [(curve, [item.budget for item in items]) for curve, items in groupby(apart, key=lambda item: item.curve)]
     said = "; ".join(f"{curve} at {_list(budgets)} NFE" for curve, budgets in runs)
     return f"Lowest {measure.title}: {said}." if said else ""
 
 
 def _against_euler(best: tuple[Best, ...]) -> str:
-    phrases: dict[Verdict, str] = {
-        "better than Euler": "better than Euler at {} NFE",
-        "inconclusive": "inconclusive against Euler at {} NFE",
-        "same as Euler": "no better than Euler at {} NFE, where methods coincide",
-        "Euler is best": "Euler itself at {} NFE",
-    }
-    budgets = {verdict: [item.budget for item in best if item.verdict == verdict] for verdict in phrases}
-    said = [phrase.format(_list(budgets[verdict])) for verdict, phrase in phrases.items() if budgets[verdict]]
-    return f"The best is {'; '.join(said)}." if said else "There is no Euler row to compare with."
+    budgets = {standing: [item.budget for item in best if item.standing == standing] for standing in AGAINST}
+    if len(budgets["alone"]) == len(best):
+        return "There is no Euler row to compare with."
+    said = [phrase.format(_list(budgets[standing])) for standing, phrase in AGAINST.items() if budgets[standing]]
+    return f"The lowest is {'; '.join(said)}."
+
+
+def _model(found: Findings) -> str:
+    if not found.dominated:
+        return ""
+    return (
+        "The model's own error dominates distances to the data in some of these rows, so that they rank no samplers: "
+        "all of this is by the distance to converged samples of the same model."
+    )
 
 
 def _jump(rows: list[Record]) -> str:

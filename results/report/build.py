@@ -16,11 +16,13 @@ from markupsafe import Markup, escape
 from ..curves import problems, with_curves
 from ..entries import run_of
 from ..files import write_text
+from ..findings import Page, findings_of
 from ..palette import FAMILIES
 from ..store import RunDir
 from ..table import ResultTable, load, run_names
 from ..text import interval, short
 from ..values import empty, number, rows_of, text
+from ..verdict import SIGNS
 from .citations import citations_of
 from .comparing import comparisons_of
 from .grids import grids_of
@@ -31,7 +33,6 @@ from .strips import evolutions_of
 from .style import family_css, looks
 from .summary import summary
 from .timing import sizes_of
-from .verdicts import SIGNS, verdicts_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -52,12 +53,13 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Pa
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
     table = load(sources)
+    found = findings_of(table.frame, _homes(sources))
     try:
         csv = table.csv()
-        write_text(page, render(table, sources, csv))
+        write_text(page, render(table, sources, csv, found))
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
-        write_text(page.with_name("table.md"), summary(table, _homes(sources)))
+        write_text(page.with_name("table.md"), summary(table, found))
         metric = next((name for name in ("fid_proxy", "rmse") if not all(map(empty, table.ok.frame[name]))), None)
         if metric:
             write_text(page.with_name("table.tex"), table.to_latex(metric))
@@ -66,14 +68,17 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Pa
     return page
 
 
-def render(table: ResultTable, sources: Sequence[Path], csv: str) -> str:
-    """The page as text; ``csv`` is that of the table."""
+def render(table: ResultTable, sources: Sequence[Path], csv: str, page: Page) -> str:
+    """The page as text; ``csv`` is that of the table, and ``page`` what can be said of it."""
     frame, homes = table.frame, _homes(sources)
     look = looks((text(row, "curve"), text(row, "sampler")) for row in rows_of(with_curves(frame)))
     parts = problems(frame)
     grids = grids_of([(title, rows, _files(rows, homes, RunDir.samples)) for title, rows in parts])
     strips = evolutions_of([(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts])
-    found = [problem_of(title, rows, look, grid, strip, homes) for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)]
+    found = [
+        problem_of(title, rows, page.problems[title], look, grid, strip, homes)
+        for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
+    ]
     records = [run_of(path) for path in sources]
     runs = [provenance_of(name, record) for name, record in zip(run_names(sources), records, strict=True)]
     return (
@@ -87,7 +92,7 @@ def render(table: ResultTable, sources: Sequence[Path], csv: str) -> str:
             families=[family.name for family in FAMILIES],
             family_css=Markup(family_css()),  # colours of this package
             comparisons=comparisons_of(sources) if len(sources) > 1 else [],
-            listing=listing_of(frame, verdicts_of(homes)),
+            listing=listing_of(frame, page.lines),
             marks=MARKS,
             signs=SIGNS,
             sizes=sizes_of(sources),

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 
+from ..findings import Best, Findings
 from ..record import Record
 from ..text import short
 from ..values import number
-from .answer import Answer, Best
+from .answer import Answer
 from .metrics import Measure
-from .told_apart import told_apart
 
 TYPICAL = 10
 """The budget nearest to this, by ratio, is the one that the first sentence is about."""
 
 
-def lead(found: Answer, homes: Mapping[str, Path], crossings: pd.DataFrame) -> tuple[str, ...]:
+def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, ...]:
     """The sentences on one problem.
 
     Args:
-        found: the best samplers.
-        homes: as in :func:`.answer.answer`.
-        crossings: lines of :func:`..headline.headline` on this problem, the best first.
+        found: the findings.
+        said: the same in words.
+        crossings: lines of :func:`..headline.headline` on this problem, the fewest evaluations first.
     """
-    told = [best for best in found.best if best.verdict != "same as Euler"]
+    told = [best for best in found.best if best.standing != "the same"]
     if not told:
         return ("At these budgets all methods coincide: there is nothing to choose.",)
     best = min(told, key=lambda best: abs(math.log(best.budget / TYPICAL)))
-    sentences = (_use(best, found.measure), _plateau(found, homes), _floor(crossings))
+    sentences = (_use(best, said.measure), _plateau(found, said.measure), _floor(crossings))
     return tuple(sentence for sentence in sentences if sentence)
 
 
@@ -39,21 +37,34 @@ def _use(best: Best, measure: Measure) -> str:
     """What to use at one budget, or that it is open."""
     at = f"At {best.budget} evaluation{'s' if best.budget != 1 else ''}"
     value = f"{measure.title} {measure.plus_minus(best.row)}"
+    if not best.others:
+        return f"{at} {best.curve} has {value}; no other sampler was run there."
+    if best.refusal:
+        return f"{at} there is no verdict: {best.curve} has the lowest value, {value}; but {_because(best.refusal)}."
     against = _against_euler(best, measure)
-    if best.flagged:
-        return f"{at} {best.curve} has the lowest value: {value}{against}; but intervals are flagged as unreliable (†)."
-    if not best.rivals:
+    if best.sure:
         return f"{at} use {best.curve}: {value}{against}."
     others = f"{len(best.rivals)} others" if len(best.rivals) > 1 else "".join(best.rivals)
     return f"{at} the choice is open: {best.curve} has the lowest value, {value}{against}, but {others} cannot be told apart from it."
 
 
+def _because(refusal: str) -> str:
+    """A reason against a verdict as part of a sentence."""
+    if refusal.startswith("flagged"):
+        return "intervals are flagged as unreliable (†)"
+    return f"it is {refusal}" if refusal.startswith("dominated") else f"there is {refusal}"
+
+
 def _against_euler(best: Best, measure: Measure) -> str:
-    """How much better than Euler."""
-    if best.baseline is None or best.verdict == "Euler is best":
-        return ""
-    if best.verdict == "inconclusive":
-        return ", not told apart from Euler"
+    """How it stands to Euler, and how much better it is."""
+    said = {
+        "inconclusive": ", not told apart from Euler",
+        "equivalent": ", equivalent to Euler",
+        "no verdict": ", without a verdict against Euler",
+        "worse": ", worse than Euler",
+    }
+    if best.standing != "better" or best.baseline is None:
+        return said.get(best.standing, "")
     low, high = (number(row, measure.name) or 0.0 for row in (best.row, best.baseline))
     if not _above_zero(best.row, measure):
         return f", where Euler has {short(high)}"
@@ -66,23 +77,27 @@ def _above_zero(row: Record, measure: Measure) -> bool:
     return value > 2 * se and value > 0
 
 
-def _plateau(found: Answer, homes: Mapping[str, Path]) -> str:
-    """The smallest budget beyond which no best value is really lower; nothing where intervals are not to be trusted."""
-    if any(best.flagged for best in found.best):
+def _plateau(found: Findings, measure: Measure) -> str:
+    """What more work buys."""
+    if found.plateau is None:
         return ""
-    *earlier, last = found.best
-    for place, best in enumerate(earlier):
-        later = [(item.row, best.row) for item in found.best[place + 1 :]]
-        if not any(told_apart(later, found.measure, homes)):
-            return f"Beyond {best.budget} evaluations nothing is told apart from the best there: more buys no lower {found.measure.title}."
-    return f"The best is still falling at {last.budget} evaluations, the most that were tried." if earlier else ""
+    budget, kind = found.plateau.budget, found.plateau.kind
+    if kind == "falling":
+        return f"The lowest is still falling at {budget} evaluations, the most that were tried."
+    if kind == "none":
+        return f"Beyond {budget} evaluations more buys no lower {measure.title}."
+    return f"Beyond {budget} evaluations nothing is told apart from the lowest there: whether more work helps is open."
 
 
 def _floor(crossings: pd.DataFrame) -> str:
-    """The sampler that needs the fewest evaluations until its own error is below the floor."""
+    """The sampler that needs the fewest evaluations until its own error is below the floor, and which floor that is."""
     reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
     if not len(reached):
         return ""
-    first = reached.iloc[0]
+    first, others = reached.iloc[0], crossings.iloc[1:]
+    rivals = [str(curve) for curve in others.loc[others["verdict"] != "worse", "curve"]]
     flag = " †" if first["flag"] else ""
-    return f"Fewest evaluations until a sampler's own error is below the floor: {first['curve']}, {first['shown']}{flag}."
+    who = "Fewest evaluations" if len(others) and not rivals else "Evaluations"
+    open_ = f"; {rivals[0] if len(rivals) == 1 else f'{len(rivals)} others'} cannot be told apart from it" if rivals else ""
+    floor = f"{short(first['tolerance'])}, the floor of {first['samples']} samples"
+    return f"{who} until a sampler's own error is below {floor}: {first['curve']}, {first['shown']}{flag}{open_}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,7 +13,7 @@ from ..judging import Line as Verdict
 from ..record import COLUMNS, Record
 from ..text import short
 from ..values import empty, number, rows_of, text
-from .verdicts import SIGNS
+from ..verdict import SIGNS
 
 MARKS = {"ok": "✓", "failed": "✗", "diverged": "∞", "skipped": "→", "missing": "…", "crashed": "✗", "timed out": "✗"}
 """Status marks, beside the word."""
@@ -74,8 +74,8 @@ class Listing:
     metric: str
 
 
-def listing_of(frame: pd.DataFrame, verdicts: Mapping[tuple[str, str], Verdict] | None = None) -> Listing:
-    """The listing of a table, with the verdicts of its rows by run and cell."""
+def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, Verdict] | None = None) -> Listing:
+    """The listing of a table, with the verdicts of its rows by their index."""
     kinds = {column.name: column for column in COLUMNS}
     same = tuple((name, value) for name in frame.columns if (value := _constant(frame, name)))
     heads = [
@@ -84,8 +84,17 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[tuple[str, str], Verdict] 
         if name in frame and not all(map(empty, frame[name])) and name not in dict(same)
     ]
     known = verdicts or {}
-    lines = [_line(row, heads, known.get((text(row, "run"), text(row, "cell")))) for row in rows_of(frame)]
-    return Listing(tuple(heads), tuple(lines), same, next((line.metric for line in known.values()), ""))
+    lines = [_line(row, heads, known.get(int(index))) for index, row in zip(frame.index, rows_of(frame), strict=True)]
+    return Listing(tuple(heads), tuple(lines), same, _metrics(known.values()))
+
+
+def _metrics(verdicts: Iterable[Verdict]) -> str:
+    """What the verdicts go by; where that differs, for which models."""
+    by = dict.fromkeys((line.metric, line.model) for line in verdicts)
+    names = dict.fromkeys(metric for metric, _ in by)
+    if len(names) <= 1:
+        return "".join(names)
+    return ", ".join(f"{name} ({', '.join(model for metric, model in by if metric == name)})" for name in names)
 
 
 def _constant(frame: pd.DataFrame, name: str) -> str:

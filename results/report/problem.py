@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..bending import bending_in
+from ..findings import Findings
 from ..headline import headline
 from ..values import text
 from .answer import Answer, answer
@@ -43,25 +44,27 @@ class Problem:
 
 
 def problem_of(
-    title: str, rows: pd.DataFrame, looks: Mapping[str, Look], grid: SampleGrid | None, evolution: Evolution | None, homes: Homes
-) -> Problem:
+    title: str, rows: pd.DataFrame, found: Findings | None, looks: Mapping[str, Look], grid: SampleGrid | None,
+    evolution: Evolution | None, homes: Homes,
+) -> Problem:  # fmt: skip
     """The parts of one problem.
 
     Args:
         title: of the problem (:func:`..curves.problems`).
         rows: its rows.
+        found: what can be said of them.
         looks: of its curves.
         grid: its pictures.
         evolution: its trajectories.
         homes: where its runs lie.
     """
-    found = answer(rows, homes)
+    said = answer(found, rows)
     bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
     return Problem(
         title,
-        found,
-        lead(found, homes, headline(rows.drop(columns=["curve", "slot"]))) if found else (),
-        fronts_of(rows, found.measure) if found else (),
+        said,
+        lead(found, said, headline(rows.drop(columns=["curve", "slot"]))) if found and said else (),
+        fronts_of(found) if found else (),
         plot_of(title, rows, looks),
         grid,
         evolution,

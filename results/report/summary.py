@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 from ..bounds import with_bounds
 from ..curves import problems
 from ..estimates import flag_of
+from ..findings import Page, findings_of
 from ..record import Record
 from ..table import ResultTable
 from ..text import escape_markdown, markdown_table, short
 from ..values import number, rows_of, text
-from .answer import answer
+from .answer import NOTHING, answer
 
 _HEADER = ("sampler", "NFE budget", "steps", "NFE", "FID proxy [95 %]", "plug-in", "floor", "FD to converged [95 %]", "RMSE", "ms/sample")
 
 
-def summary(table: ResultTable, homes: Mapping[str, Path] | None = None) -> str:
-    """The Markdown text; ``homes`` as in :func:`.answer.answer`."""
-    parts = ["# Sampler benchmark", ""]
+def summary(table: ResultTable, page: Page | None = None) -> str:
+    """The Markdown text.
+
+    Args:
+        table: the rows.
+        page: what can be said of them; found from the table alone if it is not given.
+    """
+    parts, page = ["# Sampler benchmark", ""], page or findings_of(table.frame)
     for title, rows in problems(table.frame):
-        found = answer(rows, homes)
+        found = answer(page.problems[title], rows)
         parts += [f"## {escape_markdown(title)}", ""]
-        parts += [f"- {escape_markdown(sentence)}" for sentence in (found.sentences if found else ("Nothing was measured.",))]
+        parts += [f"- {escape_markdown(sentence)}" for sentence in (found.sentences if found else (NOTHING,))]
         lines = [
             (
                 *(text(row, name) for name in ("curve", "slot", "steps")),

@@ -11,7 +11,7 @@ from samplerbench.results.entries import Entry
 from samplerbench.results.estimates import QUANTITIES, Estimate
 from samplerbench.results.judging import judged
 from samplerbench.results.pairing import Pair
-from samplerbench.results.table import load
+from samplerbench.results.table import load, rebuild
 
 N = 400
 
@@ -135,13 +135,57 @@ def test_mistakes_are_sentences(tmp_path, pair):
 
 
 def test_a_table_alone_compares_unpaired(pair, tmp_path):
-    from samplerbench.results.table import rebuild
-
     for path in pair:
         rebuild(path)
     lines = by_sampler(compare(pair[0] / "table.csv", pair[1]))
-    assert lines["heun"].paired == 0
-    assert lines["heun"].se == pytest.approx(np.sqrt(2) * latents().std(ddof=1) / N**0.5)
+    assert (lines["heun"].difference, lines["heun"].verdict) == (0.0, "equivalent")  # the same numbers need no error
+    assert lines["euler"].paired == 0
+    errors = [load(path).frame.set_index("sampler")["fid_proxy_se"]["euler"] for path in pair]
+    assert lines["euler"].se == pytest.approx(sum(errors))  # shared latents of unknown covariance: it may have either sign
+
+
+def test_opposite_influences_are_why_shared_latents_without_them_add_their_errors(tmp_path):
+    """Two samplers whose samples contribute oppositely: independent errors would call nothing a difference."""
+    run, z = make_run(tmp_path / "run"), latents()
+    add(run, "euler", influence=1 + z)
+    add(run, "heun", influence=1 - z)
+    paired = compare_with(run.path, "euler").lines[0].se
+    table = load(run.path)
+    table.to_csv(tmp_path / "table.csv")
+    alone = compare_with(tmp_path / "table.csv", "euler").lines[0].se
+    independent = np.hypot(*table.frame["fid_proxy_se"])
+    assert alone == pytest.approx(paired)
+    assert alone > 1.4 * independent
+
+
+@pytest.mark.parametrize("quality", [{}, {"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}])
+@pytest.mark.parametrize("form", ["run", "table.csv"])
+def test_a_run_against_itself_is_equivalent_line_by_line(tmp_path, quality, form):
+    run = make_run(tmp_path)
+    for sampler, level in (("euler", 2.0), ("heun", -1.0)):
+        cell = add(run, sampler, influence=level + latents())
+        found = run.read(cell, "quality.json")
+        run.write(cell, "quality.json", found | quality)
+    rebuild(tmp_path)
+    path = tmp_path if form == "run" else tmp_path / "table.csv"
+    lines = compare(path, path, metrics=["all"], margin=0.0).lines
+    assert [line.verdict for line in lines] == ["equivalent"] * 2
+
+
+def test_each_model_is_compared_by_what_it_is_spoken_of_in(tmp_path):
+    """Where the model's own error dominates, that is the distance to its converged samples, unless somebody asks."""
+    run, z = make_run(tmp_path), latents()
+    for model, dominated in (("fashion", True), ("gmm-2d", False)):
+        for sampler, level in (("euler", 2.0), ("heun", 1.0)):
+            quality = {"fd_conv": level, "fd_conv_se": 0.01, "dominated": dominated and sampler == "heun"}
+            add(run, sampler, influence=level + z, quality=quality, model=model)
+    found = compare_with(run.path, "euler")
+    assert {line.model: (line.metric, line.verdict) for line in found.lines} == {
+        "fashion": ("fd_conv", "better"), "gmm-2d": ("fid_proxy", "better"),
+    }  # fmt: skip
+    assert found.others == ()
+    asked = compare_with(run.path, "euler", metrics=["fid_proxy"])
+    assert {line.model: line.verdict for line in asked.lines} == {"fashion": "no verdict", "gmm-2d": "better"}
 
 
 def test_identical_samplers_are_rarely_called_different():

@@ -18,5 +18,5 @@ def test_a_folder_with_a_table_alone_is_compared_and_gated(tmp_path):
     assert [entry.folder for entry in source.entries] == [None]
     assert source.run["suite"]["name"] == "quick"
     (line,) = compare(kept, run.path).lines
-    assert (line.difference, line.paired) == (0.0, 0)
+    assert (line.difference, line.verdict) == (0.0, "equivalent")
     assert [check.what for check in gate(kept, kept, quality_margin=1.0).checks] == ["fid_proxy"]

@@ -72,7 +72,16 @@ def test_the_reference_side_counts_and_its_absence_unpairs():
     assert paired.se == pytest.approx(np.sqrt(((b - a).var(ddof=1) + (rb - ra).var(ddof=1)) / 30))
     alone = [estimate_of(row, {"fd_conv": x}, quantity) for row, x in zip(rows, (a, b), strict=True)]
     assert difference(*alone, same_latents=True).paired == 0
-    assert difference(*alone, same_latents=True).se == pytest.approx(np.hypot(0.1, 0.2))
+    assert difference(*alone, same_latents=True).se == pytest.approx(0.1 + 0.2)  # covariance of either sign
+    assert difference(*alone, same_latents=False).se == pytest.approx(np.hypot(0.1, 0.2))
+
+
+def test_without_influence_values_the_longer_half_of_an_interval_counts():
+    """0 to 3 about 1 with an error of 0.5: its upper half is 2, as of an error of 1.02."""
+    skewed = {"fid_proxy": 1.0, "fid_proxy_se": 0.5, "fid_proxy_low": 0.0, "fid_proxy_high": 3.0}
+    plain = {"fid_proxy": 2.0, "fid_proxy_se": 0.1}
+    a, b = (estimate_of(row, {}, BY_NAME["fid_proxy"]) for row in (skewed, plain))
+    assert difference(a, b, same_latents=None).se == pytest.approx(2 / 1.959964 + 0.1, rel=1e-5)
 
 
 def test_unknown_errors_stay_unknown():

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from runs import add, make_run
 
 from samplerbench.results.gate import gate
 
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 TIMES = np.linspace(1.0, 1.02, 12)
 
 
@@ -44,6 +47,23 @@ def test_the_same_numbers_pass_at_any_margin(tmp_path):
     report = gate(a.path, a.path, quality_margin=0.0, time_margin=None)
     assert {check.outcome for check in report.checks} == {"passed"}
     assert len(report.checks) == 2
+
+
+@pytest.mark.parametrize("quality", [{"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}])
+@pytest.mark.parametrize("times", [TIMES, TIMES[:3], TIMES * np.linspace(1, 9, 12)])  # few, and too scattered to show 5 %
+def test_a_run_passes_against_itself_whatever_is_known_of_its_errors(tmp_path, quality, times):
+    run = make_run(tmp_path)
+    cell = add(run, influence=2 + np.random.default_rng(0).normal(size=300), times=times)
+    run.write(cell, "quality.json", run.read(cell, "quality.json") | quality)
+    assert outcomes(gate(run.path, run.path)) == {"fid_proxy": "passed", "time": "passed"}
+
+
+@pytest.mark.parametrize("name", ["quick", "full-exact", "fashion-ranking", "heun-5000", "fairness"])
+def test_a_table_that_is_committed_passes_against_itself(name):
+    path = REFERENCE / name
+    report = gate(path, path)
+    assert len(report.checks) >= 4
+    assert {check.outcome for check in report.checks} == {"passed"}
 
 
 def test_margins_are_the_users(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from runs import add, make_run
 
 from samplerbench.results.curves import problems
+from samplerbench.results.findings import findings_of
 from samplerbench.results.headline import COLUMNS, headline
 from samplerbench.results.report.answer import answer
 from samplerbench.results.report.lead import lead
@@ -20,10 +21,16 @@ def row(sampler, value, se=1.0, budget=10, **more):
 
 
 def said(*rows, crossings=NOBODY):
-    ((_, frame),) = problems(ResultTable.of(rows).frame)
-    found = answer(frame)
+    return led(ResultTable.of(rows).frame, crossings)
+
+
+def led(frame, crossings):
+    (title, part), *_ = problems(frame)
+    found = findings_of(frame).problems[title]
+    words = answer(found, part)
     assert found is not None
-    return lead(found, {}, crossings)
+    assert words is not None
+    return lead(found, words, crossings)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +49,12 @@ def said(*rows, crossings=NOBODY):
         ),
         ([row("euler", 20.0), row("heun", 0.5)], "At 10 evaluations use heun: FID proxy 0.5 ± 2, where Euler has 20."),
         ([row("euler", 10.0), row("heun", 20.0)], "At 10 evaluations use euler: FID proxy 10 ± 2."),
+        ([row("euler", 10.0)], "At 10 evaluations euler has FID proxy 10 ± 2; no other sampler was run there."),
+        (
+            [row("euler", 10.0), row("heun", 20.0, dominated=True)],
+            "At 10 evaluations there is no verdict: euler has the lowest value, FID proxy 10 ± 2; but it is dominated by the model's own "
+            "error; see fd_conv.",
+        ),
         ([row("euler", 10.0), row("heun", 10.0)], "At these budgets all methods coincide: there is nothing to choose."),
     ],
 )
@@ -51,6 +64,7 @@ def test_the_first_sentence_says_what_to_use_or_that_it_is_open(rows, sentence):
 
 def test_a_flagged_value_is_no_recommendation():
     first, *rest = said(row("euler", 20.0), row("heun", 10.0, fid_flag="few"))
+    assert first.startswith("At 10 evaluations there is no verdict")
     assert first.endswith("but intervals are flagged as unreliable (†).")
     assert not rest
 
@@ -60,12 +74,14 @@ def test_the_budget_nearest_to_ten_comes_first():
     assert said(*rows)[0].startswith("At 8 evaluations use heun")
 
 
-def test_more_work_buys_nothing_where_no_later_best_is_told_apart():
+def test_more_work_buys_nothing_only_where_that_is_shown():
     values = {5: 50.0, 10: 10.0, 20: 9.0, 40: 9.5}
     rows = [row("euler", value, budget=n) for n, value in values.items()]
-    assert "Beyond 10 evaluations nothing is told apart from the best there: more buys no lower FID proxy." in said(*rows)
+    assert "Beyond 10 evaluations nothing is told apart from the lowest there: whether more work helps is open." in said(*rows)
+    flat = [row("euler", value, se=0.001, budget=n) for n, value in {5: 50.0, 10: 10.0, 20: 10.01}.items()]
+    assert "Beyond 10 evaluations more buys no lower FID proxy." in said(*flat)
     falling = [row("euler", 100.0 / n, se=0.01, budget=n) for n in values]
-    assert "The best is still falling at 40 evaluations, the most that were tried." in said(*falling)
+    assert "The lowest is still falling at 40 evaluations, the most that were tried." in said(*falling)
 
 
 def test_the_way_to_the_floor_is_that_of_the_headline(tmp_path):
@@ -77,8 +93,9 @@ def test_the_way_to_the_floor_is_that_of_the_headline(tmp_path):
     table = load(run.path)
     best = headline(table)
     assert best.iloc[0]["curve"] == "heun"
-    (_, rows), *_ = problems(table.frame)
-    found = answer(rows)
-    assert found is not None
-    assert lead(found, {}, best)[-1].startswith("Fewest evaluations until a sampler's own error is below the floor: heun, ")
-    assert not any("floor" in sentence for sentence in lead(found, {}, best.assign(nfe_to_floor=math.inf)))
+    said = led(table.frame, best)[-1]
+    assert said.startswith("Fewest evaluations until a sampler's own error is below 0.05, the floor of 10 samples: heun, ")
+    assert not any("floor" in sentence for sentence in led(table.frame, best.assign(nfe_to_floor=math.inf)))
+    near = best.assign(verdict=["", "inconclusive"])
+    assert led(table.frame, near)[-1].startswith("Evaluations until")
+    assert led(table.frame, near)[-1].endswith("; euler cannot be told apart from it.")

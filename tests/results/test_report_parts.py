@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.results.curves import problems
+from samplerbench.results.findings import findings_of
 from samplerbench.results.report.front import fronts_of
 from samplerbench.results.report.grids import grids_of
 from samplerbench.results.report.listing import listing_of
-from samplerbench.results.report.metrics import MEASURES
 from samplerbench.results.report.pictures import common_box, mosaic, scatter, sheet
 from samplerbench.results.report.plots import plot_of
 from samplerbench.results.report.png import png
@@ -29,6 +29,11 @@ def row(sampler="euler", **columns):
 def part(*rows):
     ((_, frame),) = problems(ResultTable.of(rows).frame)
     return frame
+
+
+def judged(*rows):
+    (found,) = findings_of(ResultTable.of(rows).frame).problems.values()
+    return found
 
 
 @settings(derandomize=True, deadline=None, max_examples=20)
@@ -147,21 +152,37 @@ def test_a_curve_looks_the_same_everywhere_and_unlike_the_others():
 def test_the_front_is_a_recommendation_for_each_budget():
     values = {("euler", 5): 20.0, ("heun", 5): 10.0, ("euler", 10): 9.0, ("heun", 10): 12.0, ("heun", 20): 5.0, ("euler", 20): 5.4}
     rows = [
-        row(name, budget=n, steps=n, nfe=float(n), fid_proxy=value, fid_proxy_se=0.3, ms_per_sample=n * 1.0)
+        row(name, budget=n, steps=n, nfe=float(n), fid_proxy=value, fid_proxy_se=0.1, ms_per_sample=n * 1.0)
         for (name, n), value in values.items()
     ]
-    nfe, time = fronts_of(part(*rows), MEASURES[0])
-    assert [(choice.budget, choice.curve, choice.certain) for choice in nfe.choices] == [
-        ("5 to 10", "heun", True), ("10 to 20", "euler", True), ("20 or more", "heun", False),
+    nfe, time = fronts_of(judged(*rows))
+    assert [(choice.budget, choice.curve, choice.verdict) for choice in nfe.choices] == [
+        ("5 to 10", "heun", "use it"), ("10 to 20", "euler", "use it"), ("20 or more", "heun", "open"),
     ]  # fmt: skip
     assert nfe.rest == 1  # Euler at 20
-    assert not any(choice.certain for choice in time.choices)  # nothing is known of the scatter of the times
+    assert [(choice.budget, choice.curve, choice.verdict) for choice in time.choices] == [("20 or more", "heun", "open")]
+    assert time.merged == 2  # nothing is known of the scatter of the times
+
+
+@pytest.mark.parametrize(
+    ("scatter", "ranges"),
+    [(0.01, ["1 to 1.1", "1.1 to 2", "2 or more"]), (0.2, ["1.1 to 2", "2 or more"]), (2.0, ["2 or more"])],
+)
+def test_ranges_of_times_are_wider_than_their_scatter(scatter, ranges):
+    """Of rows whose times are not told apart, the lowest stays: 1 and 1.1 ms are one time if the scatter is 0.2 ms."""
+    rows = [
+        row(name, fid_proxy=value, fid_proxy_se=0.01, ms_per_sample=ms, ms_low=ms - scatter, ms_high=ms + scatter)
+        for name, ms, value in (("euler", 1.0, 9.0), ("heun", 1.1, 5.0), ("ipndm", 2.0, 1.0))
+    ]
+    _, time = fronts_of(judged(*rows))
+    assert [choice.budget for choice in time.choices] == ranges
+    assert time.merged == 3 - len(ranges)
 
 
 def test_methods_that_coincide_are_no_choice():
     rows = [row(name, budget=1, steps=1, nfe=1.0, fid_proxy=20.0 + i * 1e-6, fid_proxy_se=0.3) for i, name in enumerate(("euler", "heun"))]
-    (front,) = fronts_of(part(*rows), MEASURES[0])
-    assert [choice.curve for choice in front.choices] == ["any of 2 that coincide"]
+    (front,) = fronts_of(judged(*rows))
+    assert [(choice.curve, choice.verdict) for choice in front.choices] == [("any of 2 that coincide", "any of them")]
 
 
 def test_timing_is_shown_at_the_largest_budget_that_most_curves_have():

@@ -24,10 +24,10 @@ def printed(table, width=80, **options):
     return console.file.getvalue().splitlines()
 
 
-def written(table, environment, encoding="utf-8"):
+def written(table, environment, encoding="utf-8", **options):
     """What a terminal of 80 columns with this environment gets."""
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    print_table(table, Console(file=file, width=80, force_terminal=True, _environ=environment))
+    print_table(table, Console(file=file, width=80, force_terminal=True, _environ=environment), **options)
     file.flush()
     return file.buffer.getvalue().decode(encoding)
 
@@ -87,17 +87,17 @@ def test_verdicts_are_marks_beside_the_values(tmp_path):
     assert baseline == "euler"
     lines = printed(load(run.path), baseline=baseline, marks=marks)
     said = {line.split()[0]: line.split()[-1] for line in lines if line.split() and line.split()[0] in ("heun", "euler", "ddpm", "ddim")}
-    assert {name: word[-1] if word[-1] in "▲▼=?" else "" for name, word in said.items()} == {
+    assert {name: word[-1] if word[-1] in "▲▼≈?" else "" for name, word in said.items()} == {
         "heun": "▲",
         "ddpm": "▼",
-        "ddim": "=",
+        "ddim": "≈",
         "euler": "",
     }
-    assert "▲ better, ▼ worse than euler" in " ".join(" ".join(lines).split())
+    assert "against euler: ▲ better, ▼ worse, ≈ equivalent, ? inconclusive, – no verdict" in " ".join(" ".join(lines).split())
     assert max(map(len, lines)) <= 80
 
 
-def test_without_influence_values_there_are_no_marks_unless_they_were_asked_for(tmp_path):
+def test_where_there_is_nothing_to_judge_there_are_no_marks_unless_they_were_asked_for(tmp_path):
     table = load(make_run(tmp_path / "run").path)
     table.to_csv(tmp_path / "table.csv")
     assert verdicts_of(tmp_path / "table.csv", "fid_proxy") == ("", {})
@@ -119,8 +119,9 @@ def test_without_influence_values_there_are_no_marks_unless_they_were_asked_for(
     ],
 )
 def test_colour_and_letters_are_those_that_the_terminal_has(run, environment, encoding, plain, coloured):
-    text = written(load(run.path), environment, encoding)
-    assert ("\x1b[1;32m" in text) == coloured  # the best in bold green
+    text = written(load(run.path), environment, encoding, baseline="euler", marks={("fashion", "heun", 40): "better"})
+    assert ("32m" in text) == coloured  # what is shown to be better in green
+    assert "32m" not in written(load(run.path), environment, encoding)  # the lowest is no better for that
     assert text.isascii() == plain
     assert ("█▆▄▁" in text) != plain
     assert ("@*=_" in text) == plain

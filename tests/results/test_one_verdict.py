@@ -1,0 +1,297 @@
+"""What page, Markdown and terminal claim, against the judge: over the committed runs and random tables.
+
+The claims are read out of the rendered text, and held against ``compare`` and against intervals that must lie apart. What is left of the
+text when they are taken out may not say better, best, use, buys or recommend.
+"""
+
+import html
+import io
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from samplerbench.results.bounds import bounds
+from samplerbench.results.compare import compare_with
+from samplerbench.results.curves import problems
+from samplerbench.results.estimates import dominated, flag_of
+from samplerbench.results.findings import findings_of
+from samplerbench.results.headline import headline
+from samplerbench.results.marks import verdicts_of
+from samplerbench.results.report import write_report
+from samplerbench.results.report.answer import answer
+from samplerbench.results.report.build import _environment
+from samplerbench.results.report.front import fronts_of
+from samplerbench.results.report.lead import lead
+from samplerbench.results.report.metrics import MEASURES
+from samplerbench.results.report.summary import summary
+from samplerbench.results.table import ResultTable, load
+from samplerbench.results.terminal import print_table
+from samplerbench.results.values import number, rows_of, text
+from samplerbench.results.verdict import SIGNS
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+RUNS = ("quick", "full-exact", "fashion-ranking", "heun-5000", "fairness")
+WORDS = re.compile(r"\b(better|best|recommend\w*|buys|use)\b", re.IGNORECASE)
+TITLES = {measure.title: measure.name for measure in MEASURES}
+
+
+def plain(page):
+    """The words of a piece of HTML, without what is the same on every page, one row of a table a line."""
+    page = re.sub(r'<p class="note">(Lower is better|The Pareto front|\d+ (cheaper|more) rows).*?</p>', "", page, flags=re.DOTALL)
+    page = re.sub(r"<h3>Which sampler for which budget</h3>|<thead>.*?</thead>|<wbr>", "", page, flags=re.DOTALL)
+    page = re.sub(r"</tr>|</p>|</h3>", "\n", re.sub(r"</td>|</th>", " ¦ ", page.replace("\n", " ")))
+    return "\n".join(" ".join(html.unescape(re.sub(r"<[^>]*>", "", line)).split()) for line in page.splitlines())
+
+
+class Problem:
+    """The rows of one problem, and what may be said of them."""
+
+    def __init__(self, path, rows, metric):
+        self.path, self.metric = path, metric
+        self.rows = [row for row in rows_of(rows) if row["status"] == "ok" and number(row, metric) is not None]
+        self.estimator = text(self.rows[0], "estimator")
+
+    def at(self, budget):
+        return [row for row in self.rows if row["slot"] is not None and int(row["slot"]) == budget]
+
+    def lowest(self, budget):
+        return min(self.at(budget), key=lambda row: number(row, self.metric))
+
+    def refused(self, row):
+        return bool(flag_of(row, self.metric)) or (self.metric in ("fid_proxy", "kid") and dominated(row))
+
+    def lower(self, row, other):
+        """Whether one row may be called lower than another: their intervals lie apart, and nothing speaks against either."""
+        ends = bounds(row, self.metric), bounds(other, self.metric)
+        return not self.refused(row) and not self.refused(other) and None not in ends and ends[0][1] < ends[1][0]
+
+    def lines(self, baseline):
+        try:
+            found = compare_with(self.path, baseline, metrics=[self.metric]).lines
+        except ValueError:
+            return {}
+        models = {text(row, "model") for row in self.rows}
+        return {(line.sampler, line.budget): line for line in found if line.model in models}
+
+    def check_use(self, budget, curve):
+        others = [row for row in self.at(budget) if row["curve"] != curve]
+        first = min((row for row in self.at(budget) if row["curve"] == curve), key=lambda row: number(row, self.metric))
+        assert others
+        baseline = next(row for row in self.at(budget) if row["sampler"] == "euler") if "euler" in str(self.at(budget)) else None
+        for other in others:
+            line = self.lines("euler").get((curve, budget))
+            judged = line is not None and other is baseline and line.verdict == "better"
+            assert judged or self.lower(first, other), (curve, other["curve"], budget)
+        said = {key: line.verdict for key, line in self.lines(curve).items() if key[1] == budget}
+        assert set(said.values()) <= {"worse"}, said
+
+    def check_better_than_euler(self, budget, curve):
+        line = compare_line(self.path, curve, budget, {text(row, "model") for row in self.rows})
+        assert line.metric == self.metric
+        assert line.verdict == "better"
+
+    def check_no_lower(self, budget):
+        base = self.lowest(budget)
+        for later in sorted({int(row["slot"]) for row in self.rows if row["slot"] is not None and row["slot"] > budget}):
+            row = self.lowest(later)
+            assert not self.refused(base)
+            assert not self.refused(row)
+            low, high = bounds(base, self.metric)
+            margin = 0.01 * max(number(base, self.metric), number(row, self.metric), 10 * (number(base, "fid_proxy_floor_se") or 0.0), 0)
+            resolution = max(margin, 0.1 * max(number(each, "rmse_resolution") or 0.0 for each in (base, row)), margin)
+            lower = number(base, self.metric) - number(row, self.metric)
+            assert lower <= 0.1 * (number(row, "fid_proxy_floor_se") or 0.0) + resolution or high - low == 0, (budget, later)
+
+    def check_front(self, curve, shown, cost):
+        """A row of the front that is to be used: all that cost no more for certain, or may cost no more, are shown to be worse."""
+        index = [row for row in self.rows if row["curve"] == curve and number(row, cost) is not None]
+        row = next(row for row in index if MEASURE[self.metric].plus_minus(row) == shown)
+        for other in self.rows:
+            if other is row or number(other, cost) is None:
+                continue
+            dearer = number(other, cost) > number(row, cost)
+            assert dearer or self.lower(row, other), (curve, other["curve"])
+
+
+MEASURE = {measure.name: measure for measure in MEASURES}
+
+
+def compare_line(path, curve, budget, models):
+    """The line of ``compare --baseline euler``, as it is without any option."""
+    found = [line for line in compare_with(path, "euler").lines if (line.sampler, line.budget) == (curve, budget)]
+    (line,) = [line for line in found if line.model in models]
+    return line
+
+
+def take(pattern, said, check):
+    """Check each claim of a kind, and return the text without them."""
+    for match in re.finditer(pattern, said):
+        check(*match.groups())
+    return re.sub(pattern, " ", said)
+
+
+def budgets(words):
+    return [int(each) for each in re.findall(r"\d+", words)]
+
+
+def check_sentences(problem, said):
+    """Each claim of the sentences, the tables behind them left in; returns what is left."""
+    said = take(r"At (\d+) evaluations? use (.+?): ", said, lambda at, curve: problem.check_use(int(at), curve))
+    said = take(
+        r"better than Euler at ([\d, and]+) NFE",
+        said,
+        lambda at: [problem.check_better_than_euler(b, text(problem.lowest(b), "curve")) for b in budgets(at)],
+    )
+    return take(r"Beyond (\d+) evaluations more buys no lower", said, lambda at: problem.check_no_lower(int(at)))
+
+
+def check_lead(problem, sentence):
+    """The first sentence: what is said to be so many times better is what compare says, too."""
+    match = re.match(r"At (\d+) evaluations? (?:use (.+?):|the choice is open: (.+?) has the lowest)", sentence)
+    if "times better than Euler" in sentence:
+        assert match
+        problem.check_better_than_euler(int(match[1]), match[2] or match[3])
+    return sentence.replace("times better than Euler", "")
+
+
+def check_table(problem, said):
+    """The lines of "the answer" and of the front, as they stand on the page."""
+
+    def better(budget, curve):
+        problem.check_better_than_euler(int(budget), curve)
+
+    said = take(r"(?m)^(\d+)(?: the jump)? ¦ ([^¦]+?) ¦ [^¦]* ¦ [^¦]* ¦ better than Euler ¦", said, better)
+    cost = {"evaluations": "nfe", "ms": "ms_per_sample"}
+    for unit, lines in re.findall(r"(?m)^FRONT (\w+)\n((?:.+\n)*)", said):
+        for curve, shown in re.findall(r"(?m)^[^¦]+ ¦ ([^¦]+?) ¦ ([^¦]+?) ¦ ✓ use it ¦", lines):
+            problem.check_front(curve, shown, cost[unit])
+    return re.sub(r"¦ ✓ use it ¦", "", said)
+
+
+def rendered(table, page):
+    """The answer and the fronts of each problem as the page has them, by title."""
+    found = {}
+    for title, rows in problems(table.frame):
+        findings = page.problems[title]
+        words = answer(findings, rows)
+        if findings is None or words is None:
+            continue
+        first = lead(findings, words, headline(rows.drop(columns=["curve", "slot"])))
+        fronts = fronts_of(findings)
+        problem = {"title": title, "answer": words, "lead": first, "fronts": fronts}
+        pieces = [plain(_environment().get_template("answer.html").render(problems=[problem]))]
+        for front in fronts:
+            one = _environment().get_template("front.html").render(problem={**problem, "fronts": [front]})
+            pieces.append(f"FRONT {front.unit}\n{plain(one).strip()}\n")
+        found[title] = findings, first, "\n".join(pieces)
+    return found
+
+
+def check_page(path, table):
+    """All that the page, the Markdown and the terminal say of a table."""
+    page = findings_of(table.frame)
+    marks = {line.sampler + str(line.budget) + line.model: line.verdict for line in page.lines.values()}
+    try:
+        judged = {line.sampler + str(line.budget) + line.model: line.verdict for line in compare_with(path, "euler").lines}
+    except ValueError:
+        judged = {}
+    assert marks == judged
+    parts = dict(problems(table.frame))
+    markdown = dict(zip(parts, re.split(r"(?m)^## (?!Rows without)", summary(table, page))[1:], strict=False))
+    for title, (findings, first, said) in rendered(table, page).items():
+        problem = Problem(path, parts[title], findings.quantity.name)
+        if any(dominated(row) for row in problem.rows) and any(number(row, "fd_conv") is not None for row in problem.rows):
+            assert problem.metric not in ("fid_proxy", "kid")
+        titles = re.findall(r"Lowest ([^:]+):", said)
+        assert {TITLES[each] for each in titles} <= {problem.metric}
+        left = check_sentences(problem, check_table(problem, said.replace(first[0], check_lead(problem, first[0]))))
+        assert not WORDS.search(left), WORDS.search(left) and left[max(0, WORDS.search(left).start() - 80) :][:160]
+        sentences = "\n".join(line for line in markdown[title].splitlines() if line.startswith("- ")).replace("\\", "")
+        assert not WORDS.search(check_sentences(problem, sentences))
+        check_floor(parts[title], first)
+    check_terminal(path, table, judged)
+
+
+def check_floor(rows, sentences):
+    """That one sampler needs the fewest evaluations is only said where its interval ends before all others begin."""
+    for sentence in sentences:
+        if sentence.startswith("Fewest"):
+            first, *others = rows_of(headline(rows.drop(columns=["curve", "slot"])))
+            assert others
+            assert all(first["high"] < other["low"] and not first["flag"] and not other["flag"] for other in others)
+
+
+def check_terminal(path, table, judged):
+    """The signs beside the values are the verdicts of compare, in the column of their budget."""
+    baseline, marks = verdicts_of(path)
+    assert {sampler + str(slot) + model: verdict for (model, sampler, slot), verdict in marks.items()} == judged
+    console = Console(file=io.StringIO(), width=400, no_color=True)
+    print_table(table, console, baseline=baseline, marks=marks)
+    out = console.file.getvalue()
+    counts = {sign: len(re.findall(rf"\S{re.escape(sign)}(?:\s|$)|\* ?{re.escape(sign)}|\d†? {re.escape(sign)}", out)) for sign in "▲▼≈"}
+    expected = {sign: sum(SIGNS[verdict] == sign for verdict in judged.values()) for sign in "▲▼≈"}
+    assert counts == expected
+    key = "against euler: ▲ better, ▼ worse, ≈ equivalent, ? inconclusive, – no verdict"
+    assert not WORDS.search(out.replace(key, "").replace("lower is better", ""))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_nothing_is_claimed_of_the_committed_runs_that_the_judge_does_not_say(name):
+    path = REFERENCE / name
+    check_page(path, load(path))
+
+
+def test_the_page_of_the_ranking_speaks_of_the_distance_to_converged_samples(tmp_path):
+    path = REFERENCE / "fashion-ranking"
+    page = write_report(path, tmp_path)
+    said = page.read_text()
+    assert "FD to converged <small>[95 %]" in said
+    assert "FID proxy <small>[95 %]" not in said
+    assert "Lowest FD to converged: dpmpp_2m" in page.with_name("table.md").read_text()
+    assert "against Euler at the same budget, by fd_conv" in said
+    assert "use dpmpp_2m_sde" not in said
+    assert {line.metric for line in compare_with(path, "euler").lines} == {"fd_conv"}
+
+
+VALUE = st.sampled_from([-0.1, 0.0, 0.5, 1.0, 1.002, 1.1, 2.0, 5.0, 20.0, 21.0, 300.0])
+ERROR = st.sampled_from([None, 0.0, 0.001, 0.01, 0.2, 3.0])
+
+
+@st.composite
+def tables(draw):
+    """A run: one or two models, some samplers at some budgets, and everything that can speak against a verdict."""
+    rows = []
+    used = draw(st.lists(st.sampled_from([1, 5, 10, 20]), min_size=1, max_size=3, unique=True))
+    samplers = draw(st.lists(st.sampled_from(["euler", "heun", "ddim", "ipndm"]), min_size=1, max_size=4, unique=True))
+    conv, ruled, flags = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
+    for model in draw(st.sampled_from([("m",), ("m", "n")])):
+        for sampler in samplers:
+            for budget in used:
+                fid, se, ms = draw(VALUE), draw(ERROR), draw(st.sampled_from([None, 1.0, 1.1, 4.0]))
+                row = {
+                    "model": model, "sampler": sampler, "schedule": "karras", "steps": budget, "budget": budget, "nfe": float(budget),
+                    "seed": 0, "samples": 100, "status": draw(st.sampled_from(["ok"] * 9 + ["failed"])), "estimator": "e",
+                    "fid_proxy": fid, "fid_proxy_se": se, "fid_proxy_floor": 0.9, "fid_proxy_floor_se": 0.01,
+                    "cell": f"{model}{sampler}{budget}",
+                    "dominated": draw(st.booleans()) if ruled else None, "fid_flag": draw(st.sampled_from(["", "few"])) if flags else "",
+                    "ms_per_sample": ms, "ms_low": ms and ms - 0.1, "ms_high": ms and ms + 0.1,
+                }  # fmt: skip
+                if se is not None and draw(st.booleans()):
+                    row |= {"fid_proxy_low": max(fid - se, 0.0), "fid_proxy_high": max(fid + 4 * se, 0.0)}
+                if conv:
+                    row |= {"fd_conv": draw(VALUE), "fd_conv_se": draw(ERROR)}
+                    row |= {"fd_conv_flag": draw(st.sampled_from(["", "few"])) if flags else ""}
+                rows.append(row)
+    return ResultTable.of(rows)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(tables())
+def test_nothing_is_claimed_of_random_tables_that_the_judge_does_not_say(tmp_path, table):
+    path = tmp_path / "table.csv"
+    table.to_csv(path)
+    check_page(path, load(path))
