@@ -12,7 +12,7 @@ from ..table import ResultTable
 from ..values import rows_of
 from .axes import floor_line, logarithmic, slopes
 from .labels import name_at_the_right
-from .marks import line, markers
+from .marks import lift, line, markers
 from .quantities import SLOPES, floor_of, title_of
 from .series import Series, notable, series_of
 from .sheet import Sheet, Width, sheet, styled
@@ -73,14 +73,15 @@ def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
     """A curve: its line through all points, bars, and markers, an upper limit having a triangle that points down."""
     xs, ys = [point.x for point in series.points], [point.y for point in series.points]
     if pale:
-        axes.plot(xs, ys, **line(series.style), lw=0.6, alpha=0.3, zorder=1.5)
+        axes.plot(xs, ys, **line(series.style) | {"linewidth": 0.6}, alpha=0.3, zorder=1.5)
         return
-    axes.plot(xs, ys, **line(series.style), zorder=2)
+    up = lift(series.style)
+    axes.plot(xs, ys, **line(series.style), zorder=2 + up)
     low = axes.get_ylim()[0]
     for x, _, bottom, top, _ in series.points:
         if bottom is not None and top is not None:
-            axes.plot([x, x], [max(bottom, low), top], color=series.style.colour, lw=0.8, alpha=0.6, zorder=2.2)
+            axes.plot([x, x], [max(bottom, low), top], color=series.style.colour, lw=0.8, alpha=0.6, zorder=2.2 + up)
     for limit in (False, True):
         some = [(point.x, point.y) for point in series.points if point.limit == limit]
         down: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": series.style.colour} if limit else {}
-        axes.plot(*zip(*some, strict=True) if some else ([], []), linestyle="", zorder=2.5, **(markers(series.style) | down))
+        axes.plot(*zip(*some, strict=True) if some else ([], []), linestyle="", zorder=2.5 + up, **(markers(series.style) | down))

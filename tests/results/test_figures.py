@@ -88,6 +88,27 @@ def test_curves_have_their_colours_and_measured_points(fashion):
     assert any(np.allclose(line.get_xdata(), frame["nfe"]) and np.allclose(line.get_ydata(), frame["rmse"]) for line in heun)
 
 
+def test_a_plugin_is_thick_on_top_and_named_among_many(fashion):
+    """Also where its name is like a built-in one's: the table says where it comes from."""
+    first = fashion.where(sampler="ddpm", status="ok").frame.astype(object).to_dict("records")
+    names = ["euler", "ddim", "heun", "unipc_2", "ipndm", "lms", "auto", "dpmpp_2m", "dpmpp_3m", "dpm_solver_2", "deis_tab3", "er_sde_1"]
+    others = [{**row, "sampler": name, "rmse": row["rmse"] * (1 + n / 9)} for n, name in enumerate(names) for row in first]
+    own = [{**row, "sampler": "euler_of_mine", "origin": "mine.py sha256:01", "rmse": row["rmse"] * 1.5} for row in first]
+    table = ResultTable.of([*others, *own])
+    assert not table.frame["origin"].isna().all()
+    look = style("euler_of_mine", "mine.py sha256:01")
+    for kind in ("work-precision", "pareto"):
+        figure = draw(table, "rmse", "nfe", kind=kind)
+        assert "euler_of_mine" in texts(figure)
+        (axes,) = figure.axes
+        drawn = [line for line in axes.lines if len(line.get_xdata()) > 0 and line.get_transform() != axes.transAxes]
+        mine = [line for line in drawn if look.colour in (line.get_color(), line.get_markeredgecolor(), line.get_markerfacecolor())]
+        rest = [line for line in drawn if line not in mine]
+        assert max(line.get_zorder() for line in mine) > max(line.get_zorder() for line in rest)
+        if kind == "work-precision":
+            assert max(line.get_linewidth() for line in mine) > 1.5 * max(line.get_linewidth() for line in rest)
+
+
 def test_the_front_is_what_the_table_says(fashion):
     (axes,) = draw(fashion, "fd_conv", "nfe", kind="pareto").axes
     (stairs,) = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]

@@ -26,8 +26,8 @@
     return {
       type: "scatter", mode: "lines+markers", name: curve.name, x: curve.x[work], y: points.y, text: labels(curve, measure, works), customdata: curve.row,
       hovertemplate: "%{text}<extra></extra>", hoverinfo: on ? undefined : "skip", opacity: on ? 1 : FAINT, error_y: on ? bars(points, paint) : { visible: false },
-      line: { color: paint, width: legend.alone(curve.name) ? 2.6 : 1.7, dash: curve.dash },
-      marker: { color: paint, size: 8, symbol: points.limit.map((limit) => (limit ? "triangle-down-open" : curve.symbol)), line: { color: curve.symbol.includes("-open") ? paint : colour("--paper"), width: 1 } },
+      line: { color: paint, width: curve.own ? 3.6 : legend.alone(curve.name) ? 2.6 : 1.7, dash: curve.dash },
+      marker: { color: paint, size: curve.own ? 11 : 8, symbol: points.limit.map((limit) => (limit ? "triangle-down-open" : curve.symbol)), line: { color: curve.symbol.includes("-open") ? paint : colour("--paper"), width: 1 } },
     };
   }
 
@@ -67,7 +67,8 @@
     const ys = drawable.flatMap((curve) => curve.y[measure.name].y).filter((y) => y > 0), xs = drawable.flatMap((curve) => curve.x[work.name]).filter((x) => x > 0);
     const heights = [...ys, measure.floor].filter((y) => y > 0).map(Math.log10), narrow = canvas.clientWidth < 640;
     const axis = { type: "log", gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, ticks: "outside", tickcolor: colour("--line") };
-    const traces = drawable.map((curve) => traceOf(curve, measure, work.name, plot.work));
+    const onTop = [...drawable].sort((a, b) => a.own - b.own); // the reader's own samplers last, which is above the others
+    const traces = onTop.map((curve) => traceOf(curve, measure, work.name, plot.work));
     const orders = figure.querySelector(".orders").getAttribute("aria-pressed") === "true" && xs.length ? ordersOf(xs, ys) : [];
     const line = measure.floor > 0 ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: measure.floor, y1: measure.floor, line: { color: colour("--ink"), width: 1.2, dash: "dash" } }] : [];
     const label = measure.floor > 0 ? [{ xref: "paper", x: 0, y: Math.log10(measure.floor), text: "floor: perfect samples", showarrow: false, xanchor: "left", yanchor: "bottom" }] : [];
