@@ -13,11 +13,12 @@ import pandas as pd
 from .curves import with_curves
 from .dtypes import column, parsed
 from .files import read_json, write_bytes, write_text
+from .harmless import csv_text
 from .latex import latex
 from .pareto import pareto
 from .record import COLUMNS, NAMES, Record
 from .store import RunDir
-from .text import csv_field, markdown_table
+from .text import csv_lines, markdown_table
 from .values import empty
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class ResultTable:
     def from_csv(cls, path: Path | str) -> ResultTable:
         """The table that :meth:`to_csv` wrote, exactly. Columns that :mod:`.record` does not list are typed by what they look like."""
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-        return cls.typed(frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in NAMES}))
+        frame = frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in NAMES})
+        return cls.typed(frame.map(lambda value: csv_text(value) if isinstance(value, str) else value))
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> ResultTable:
@@ -117,8 +119,7 @@ class ResultTable:
 
     def csv(self) -> str:
         """The text of :meth:`to_csv`."""
-        lines = [self.frame.columns, *self.frame.itertuples(index=False, name=None)]
-        return "".join(",".join(map(csv_field, line)) + "\n" for line in lines)
+        return csv_lines(self.frame.columns, self.frame.itertuples(index=False, name=None))
 
     def to_parquet(self, path: Path | str) -> None:
         """Write Parquet, atomically."""

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .curves import problems
 from .estimates import flag_of
+from .harmless import plain as harmless
 from .marks import SYMBOLS, Marks
 from .record import Record
 from .spark import ASCII, BLOCKS, ends_of, spark
@@ -130,6 +131,7 @@ def print_table(table: ResultTable, console: Console, *, metric: str = "fid_prox
         ranking, hidden = Ranking.of(title, rows, metric, marks or {}).table(console.width, plain)
         console.print(ranking, end="")
         notes = [f"{metric} by NFE budget, lower is better; * best, † interval flagged"]
+        notes += ["bars: budgets from left to right, higher is worse"] * (console.width >= _WIDE)
         notes += [f"▲ better, ▼ worse than {baseline}, = no matter, ? inconclusive"] if marks else []
         notes += [f"budgets not shown: {hidden}"] if hidden else []
         console.print(_said(Text("; ".join(notes), style="dim"), plain), end="\n\n")
@@ -139,10 +141,9 @@ def print_table(table: ResultTable, console: Console, *, metric: str = "fid_prox
 
 
 def _said(words: Text, plain: bool) -> Text:
-    """``words`` as the console can write them; what ASCII has nothing for becomes an escape."""
-    if plain:
-        words = Text(words.plain.translate(PLAIN).encode("ascii", "backslashreplace").decode(), style=words.style)
-    return words
+    """``words`` without what a terminal would obey, as the console can write them; what ASCII has nothing for becomes an escape."""
+    said = harmless(words.plain)
+    return Text(said.translate(PLAIN).encode("ascii", "backslashreplace").decode() if plain else said, style=words.style)
 
 
 def _spread(slots: Sequence[int], room: int) -> list[int]:

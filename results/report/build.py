@@ -13,13 +13,15 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from ..about import brief
 from ..curves import problems, with_curves
 from ..files import read_json, write_text
 from ..palette import FAMILIES
 from ..store import RunDir
 from ..table import ResultTable, load, run_names
-from ..text import interval, short
+from ..text import choices, interval, short
 from ..values import empty, number, rows_of, text
+from .answer import BASELINE
 from .citations import citations_of
 from .comparing import comparisons_of
 from .grids import grids_of
@@ -30,30 +32,33 @@ from .strips import evolutions_of
 from .style import family_css, looks
 from .summary import summary
 from .timing import sizes_of
+from .title import title_of
 from .verdicts import SIGNS, verdicts_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Path:
+def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str, *, baseline: str = BASELINE) -> Path:
     """Write ``report.html``, ``table.csv``, ``table.parquet``, ``table.md`` and ``table.tex``.
 
     Args:
         dirs: run directories (or tables), finished or not.
         out: folder to write to, or the path of the page (ending in ``.html``), with the tables beside it.
+        baseline: sampler, or curve, that the others are judged against.
 
     Returns:
         Path of the page. It needs nothing but itself, and forbids itself the network.
 
     Raises:
-        ValueError: one of ``dirs`` is neither a run directory nor a table, or ``out`` cannot be written.
+        ValueError: one of ``dirs`` is neither a run directory nor a table, ``out`` cannot be written, or no row is the baseline's.
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
     table = load(sources)
+    _check_baseline(baseline, table)
     try:
         csv = table.csv()
-        write_text(page, render(table, sources, csv))
+        write_text(page, render(table, sources, csv, baseline))
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), summary(table, _homes(sources)))
@@ -65,8 +70,8 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Pa
     return page
 
 
-def render(table: ResultTable, sources: Sequence[Path], csv: str) -> str:
-    """The page as text; ``csv`` is that of the table."""
+def render(table: ResultTable, sources: Sequence[Path], csv: str, baseline: str = BASELINE) -> str:
+    """The page as text; ``csv`` is that of the table, and rows are judged against ``baseline``."""
     frame, homes = table.frame, _homes(sources)
     look = looks((text(row, "curve"), text(row, "sampler"), text(row, "origin")) for row in rows_of(with_curves(frame)))
     parts = problems(frame)
@@ -79,14 +84,15 @@ def render(table: ResultTable, sources: Sequence[Path], csv: str) -> str:
         _environment()
         .get_template("report.html")
         .render(
-            title=", ".join(dict.fromkeys(frame["suite"].dropna())) or "Results",
+            title=title_of(frame, list(zip(run_names(sources), records, strict=True))),
+            baseline="Euler" if baseline == BASELINE else baseline,
             counts=frame["status"].value_counts().to_dict(),
             problems=found,
             plots=[problem.plot for problem in found],
             families=[family.name for family in FAMILIES],
             family_css=Markup(family_css()),  # colours of this package
             comparisons=comparisons_of(sources) if len(sources) > 1 else [],
-            listing=listing_of(frame, verdicts_of(homes)),
+            listing=listing_of(frame, verdicts_of(homes, baseline)),
             marks=MARKS,
             signs=SIGNS,
             sizes=sizes_of(sources),
@@ -97,6 +103,18 @@ def render(table: ResultTable, sources: Sequence[Path], csv: str) -> str:
             plotly=packed_plotly(),
         )
     )
+
+
+def _check_baseline(name: str, table: ResultTable) -> None:
+    """Refuse a baseline that was asked for and is not there; the usual one may be missing.
+
+    Raises:
+        ValueError: no row is its.
+    """
+    frame = with_curves(table.frame)
+    there = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
+    if name != BASELINE and name not in there:
+        raise ValueError(f"no row is of the baseline {name!r}; {choices(name, sorted(table.frame['sampler'].dropna().unique()))}")
 
 
 @cache
@@ -113,6 +131,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(number=number, short=short, interval=interval)
+    environment.filters["brief"] = brief
     environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(map(escape, str(name).split("_")))
     return environment
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..about import without_data
 from ..bending import bending_in
 from ..headline import headline
 from ..values import text
@@ -40,6 +41,7 @@ class Problem:
     timing: Timing | None
     undrawn: tuple[str, ...]
     missing: int
+    without_data: str
 
 
 def problem_of(
@@ -69,4 +71,5 @@ def problem_of(
         timing_of(rows, homes),
         tuple(f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE ({row['status']})" for row in bad),
         len(rows.loc[rows["status"] == "missing"]),
+        without_data(rows),
     )

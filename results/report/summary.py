@@ -8,9 +8,10 @@ from pathlib import Path
 from ..bounds import with_bounds
 from ..curves import problems
 from ..estimates import flag_of
+from ..harmless import escape_markdown
 from ..record import Record
 from ..table import ResultTable
-from ..text import escape_markdown, markdown_table, short
+from ..text import filled, markdown_table, short
 from ..values import number, rows_of, text
 from .answer import answer
 
@@ -35,7 +36,7 @@ def summary(table: ResultTable, homes: Mapping[str, Path] | None = None) -> str:
             )
             for row in rows_of(rows.loc[rows["status"] == "ok"])
         ]
-        parts += ["", markdown_table(_HEADER, lines)]
+        parts += ["", markdown_table(*filled(_HEADER, lines))]
     rest = [row for row in rows_of(table.frame) if row["status"] != "ok"]
     if rest:
         names = ("model", "sampler", "params", "budget", "steps", "status", "reason")
