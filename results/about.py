@@ -19,7 +19,7 @@ MOST_MODELS, MOST_BUDGETS = 4, 9
 
 NO_DATA = (
     "{model} brings no data to compare with: distances to the data (FID proxy, FD to converged) are missing. "
-    "Give the model sample(n, seed), or run with --extractor pixels --real FILE.npy."
+    "Give it sample(n, seed), or a Denoiser data(n, seed), or run with --extractor pixels --real FILE.npy."
 )
 
 

@@ -36,6 +36,8 @@ from .title import title_of
 from .verdicts import SIGNS, verdicts_of
 
 TEMPLATES = Path(__file__).parent / "templates"
+LONGEST_WHOLE = 20
+"""Letters of a name that stays on one line in a heading."""
 
 
 def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str, *, baseline: str = BASELINE) -> Path:
@@ -131,9 +133,17 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(number=number, short=short, interval=interval)
-    environment.filters["brief"] = brief
+    environment.filters.update(brief=brief, whole=_whole)
     environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(map(escape, str(name).split("_")))
     return environment
+
+
+def _whole(words: str) -> Markup:
+    """A sentence whose names are not broken at their hyphens; long ones are broken anywhere."""
+    return Markup(" ").join(
+        Markup('<span class="whole">{}</span>').format(word) if "-" in word and len(word) <= LONGEST_WHOLE else escape(word)
+        for word in words.split(" ")
+    )
 
 
 def _homes(sources: Sequence[Path]) -> dict[str, Path]:

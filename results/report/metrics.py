@@ -47,7 +47,7 @@ MEASURES = (
         "Fréchet distance to the reference in the model card's features, sampling bias removed, with 95 % intervals. "
         "A value that is not positive has no place on this axis: the triangle marks the upper end of its interval.",
         se="fid_proxy_se",
-        brief="how far its samples, as a set, are from real data, in the manner of the Fréchet inception distance (FID)",
+        brief="how far a sampler's samples, as a set, are from real data, in the manner of the Fréchet inception distance (FID)",
     ),
     Measure(
         "fid_proxy_raw",
@@ -55,7 +55,7 @@ MEASURES = (
         "The same distance without bias correction, so it can be held against the dashed floor: "
         "what as many held-out real (or exact) samples get.",
         floor="fid_proxy_floor",
-        brief="how far its samples, as a set, are from real data, before the bias of a finite number of samples is removed",
+        brief="how far a sampler's samples, as a set, are from real data, before the bias of a finite number of samples is removed",
     ),
     Measure(
         "fd_conv",
@@ -63,14 +63,14 @@ MEASURES = (
         "Fréchet distance to converged samples of the same model: the sampler's own error, without the model's. 95 % intervals.",
         se="fd_conv_se",
         power=2,
-        brief="how far its samples, as a set, are from those of the same model after very many steps: the sampler's own error alone",
+        brief="how far a sampler's samples, as a set, are from those of the same model after very many steps: its own error alone",
     ),
     Measure(
         "kid",
         "KID",
         "Kernel distance to as many held-out samples, without bias. 95 % intervals.",
         se="kid_se",
-        brief="how far its samples, as a set, are from real data, by a kernel",
+        brief="how far a sampler's samples, as a set, are from real data, by a kernel",
     ),
     Measure(
         "swd",
@@ -78,7 +78,7 @@ MEASURES = (
         "Mean squared Wasserstein distance of projections to as many held-out samples; the dashed floor is what two held-out sets get.",
         se="swd_se",
         floor="swd_floor",
-        brief="how far its samples, as a set, are from real data, in random directions",
+        brief="how far a sampler's samples, as a set, are from real data, in random directions",
     ),
     Measure(
         "rmse",
@@ -86,7 +86,7 @@ MEASURES = (
         "Root mean square distance per dimension to the converged ODE endpoint from the same latent; deterministic samplers only. "
         "95 % intervals.",
         se="rmse_se",
-        brief="how far a sample lands from where its own noise leads in very many steps: the sampler's own error alone",
+        brief="how far a sample lands from where its own noise leads in very many steps: the sampler's error alone",
         power=1,
     ),
     Measure(
@@ -94,7 +94,7 @@ MEASURES = (
         "Strong error",
         "Root mean square distance per dimension to the limit of the reverse SDE on the same Brownian path. 95 % intervals.",
         se="strong_error_se",
-        brief="how far a sample lands from where its own noise leads in very many steps: the sampler's own error alone",
+        brief="how far a sample lands from where its own noise leads in very many steps: the sampler's error alone",
         power=1,
     ),
 )

@@ -50,7 +50,7 @@
     return [1, 2, 3].map((order) => {
       const slope = order * power, level = Math.min(...points.map(([x, y]) => y * x ** slope)) / room ** 0.12;
       const top = Math.min(level * left ** -slope, lowest * room), from = Math.max(left, (level / top) ** (1 / slope)), to = Math.min(right, (level / bottom) ** (1 / slope));
-      return { type: "scatter", mode: "lines+text", x: [from, to], y: [level * from ** -slope, level * to ** -slope], text: ["", `order ${order}`], textposition: to < right ? "top right" : "top left", textfont: { size: 11, color: colour("--soft") }, hoverinfo: "skip", line: { color: colour("--soft"), width: 1, dash: "dot" } };
+      return { type: "scatter", mode: "lines+text", x: [from, to], y: [level * from ** -slope, level * to ** -slope], text: ["", `order ${order}`], textposition: to < right ? "top right" : "bottom left", textfont: { size: 11, color: colour("--soft") }, hoverinfo: "skip", line: { color: colour("--soft"), width: 1, dash: "dot" } };
     });
   }
 
