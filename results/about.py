@@ -52,7 +52,8 @@ def brief(model: str) -> str:
     >>> brief("/home/me/nets/mine.py:factory"), brief("gmm-2d")
     ('mine.py:factory', 'gmm-2d')
     """
-    return re.split(r"[/\\]", model.rstrip("/\\"))[-1] or model
+    looks_like_a_path = re.fullmatch(r"[^<>|\s]*[/\\][^<>|\s]*", model)
+    return (re.split(r"[/\\]", model.rstrip("/\\"))[-1] or model) if looks_like_a_path else model
 
 
 def counted(number: int) -> str:

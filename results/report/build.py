@@ -75,7 +75,11 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str, *, ba
 def render(table: ResultTable, sources: Sequence[Path], csv: str, baseline: str = BASELINE) -> str:
     """The page as text; ``csv`` is that of the table, and rows are judged against ``baseline``."""
     frame, homes = table.frame, _homes(sources)
-    look = looks((text(row, "curve"), text(row, "sampler"), text(row, "origin")) for row in rows_of(with_curves(frame)))
+    rows = rows_of(with_curves(frame))
+    look = looks(
+        ((text(row, "curve"), text(row, "sampler")) for row in rows),
+        {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
+    )
     parts = problems(frame)
     grids = grids_of([(title, rows, _files(rows, homes, RunDir.samples)) for title, rows in parts])
     strips = evolutions_of([(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts])

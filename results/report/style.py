@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..palette import FAMILIES, style
@@ -27,17 +27,18 @@ class Look(NamedTuple):
     own: bool = False
 
 
-def looks(curves: Iterable[tuple[str, str, str]]) -> dict[str, Look]:
+def looks(curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None) -> dict[str, Look]:
     """A look for every curve of a report.
 
     Args:
-        curves: (curve, sampler, origin) of all plots together, so that a curve looks the same in each.
+        curves: pairs (curve, sampler) of all plots together, so that a curve looks the same in each.
+        origins: where samplers that are not built in come from, by name.
     """
     names = [family.name for family in FAMILIES]
     result: dict[str, Look] = {}
     seen: Counter[str] = Counter()
-    for curve, sampler, origin in sorted(set(curves)):
-        usual = style(sampler, origin)
+    for curve, sampler in sorted(set(curves)):
+        usual = style(sampler, (origins or {}).get(sampler, ""))
         symbol = usual.symbol.removesuffix("-open") + VARIANTS[seen[sampler] % len(VARIANTS)] if seen[sampler] else usual.symbol
         result[curve] = Look(names.index(usual.family), symbol, usual.dash, usual.own)
         seen[sampler] += 1

@@ -247,7 +247,6 @@ def test_lines_of_order_lie_below_all_points(show):
             assert math.log(y1 / y0) / math.log(x1 / x0) == pytest.approx(slope, rel=1e-3)
             for curve in curves:
                 assert all(y is None or y > y0 * (x / x0) ** slope for x, y in zip(curve["x"], curve["y"], strict=True))
-    assert "order" in figure.locator(".main-svg").first.inner_text() or figure.locator("text=order 1").count()
 
 
 @pytest.mark.slow

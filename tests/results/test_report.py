@@ -192,7 +192,7 @@ def test_the_head_says_where_when_and_how(tmp_path):
     assert "AMD EPYC (CPU, 2 cores)" in words
     assert "25 November 2026" in words
     assert "samplerbench run 'x y'" in words
-    other.write_run({"provenance": 5})  # not what it should be: left out
+    other.write_run({"provenance": {"started": 5, "machine": "cpu"}})  # not what it should be: left out
     words = " ".join("".join(Page(write_report([run.path, other.path], tmp_path / "both.html").read_text()).words).split())
     assert "Two runs: euler and torchdiffeq_dopri5 on fashion" in words
     assert "a AMD EPYC (CPU, 2 cores) · 25 November 2026" in words
