@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..record import Record
 from ..report.metrics import MEASURES
-from ..values import number
+from ..values import empty, number
 
 
 class Floor(NamedTuple):
@@ -61,7 +61,7 @@ COSTS = ("nfe", "ms_per_sample", "joules_per_sample", "steps")
 def plottable(frame: pd.DataFrame) -> list[str]:
     """The metrics, lower being better, that have a positive value in a table."""
     named = [name for name in TITLES if name not in (*COSTS, "budget") and name in frame]
-    return [name for name in named if bool((pd.to_numeric(frame[name], errors="coerce") > 0).any())]
+    return [name for name in named if any(not empty(value) and float(value) > 0 for value in frame[name])]
 
 
 def title_of(column: str) -> str:
