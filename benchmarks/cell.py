@@ -85,6 +85,7 @@ class Cell:
             "model": self.model,
             "sampler": self.sampler.name,
             "params": canonical(self.params),
+            "origin": samplers.origin(self.sampler.name) or None,
             "schedule": "own" if self.sampler.own_grid else self.schedule.label,
             "start": self.start.name,
             "sigma_start": None if self.start.skip else self.start.sigma,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +28,10 @@ MADE_BY = "made_by"
 
 CARD = "card"
 """The extractor that leaves each model its own."""
+PIXELS = "pixels"
+"""The samples themselves: what a model that draws its data and knows no features is compared in."""
+LARGEST_OWN = 4096
+"""Values of a sample up to which that is done unasked: the covariance of more takes gigabytes."""
 
 
 def load_references(
@@ -36,7 +41,8 @@ def load_references(
 
     Args:
         models: by name.
-        extractor: feature space; ``card`` leaves each model its own, others are those of :func:`.make_extractor`.
+        extractor: feature space; ``card`` leaves each model its own, or the samples themselves where it draws its data and has none;
+            others are those of :func:`.make_extractor`.
         real: where real samples come from in another feature space (:func:`.real_data`).
         cache: folder where features of real samples are kept; None for the default one.
 
@@ -46,9 +52,15 @@ def load_references(
     references = {}
     for name, model in models.items():
         own = _tried(name, model.reference)
-        chosen = own if extractor == CARD else _rescored(model, own, extractor, real, cache or default_cache())
+        space = PIXELS if extractor == CARD and own is None and _draws(name, model) else extractor
+        chosen = own if space == CARD else _rescored(model, own, space, real, cache or default_cache())
         references[name] = None if chosen is None else _tried(name, chosen.loaded)  # now, not at the end of a run
     return references
+
+
+def _draws(name: str, model: Denoiser) -> bool:
+    """Whether a model draws samples of its data, of a size that they can be compared in."""
+    return math.prod(model.event) <= LARGEST_OWN and _tried(name, lambda: model.data(1, HELD_OUT_SEED)) is not None
 
 
 def _tried(name: str, make: Callable[[], Made]) -> Made:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .compare import Comparison
+from .harmless import plain
 from .judging import Line
 from .text import short
 from .tuned_terminal import print_tuning
@@ -33,7 +34,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print()
     print_tuning(comparison.lines, console)
     for note in notes(comparison):
-        console.print(Text(note, style="dim"))
+        console.print(Text(plain(note), style="dim"))
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -59,7 +60,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def _table(title: str, lines: Sequence[Line]) -> Table:
-    heading = Text(title, style="not italic bold")
+    heading = Text(plain(title), style="not italic bold")
     table = Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     cells = [_cells(line) for line in lines]
     table.add_column("sampler", overflow="fold")
@@ -67,7 +68,7 @@ def _table(title: str, lines: Sequence[Line]) -> Table:
         width = max(map(len, [heading, *(row[place] for row in cells)]))
         table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, min_width=width)
     for line, row in zip(lines, cells, strict=True):
-        table.add_row(Text(line.sampler), *(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        table.add_row(Text(plain(line.sampler)), *(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     return table
 
 

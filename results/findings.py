@@ -25,6 +25,12 @@ from .verdict import Verdict
 BASELINE = "euler"
 """The baseline where none is asked for: everybody has it."""
 
+
+def called(baseline: str) -> str:
+    """A baseline as sentences name it."""
+    return "Euler" if baseline == BASELINE else baseline
+
+
 Standing = Verdict | Literal["the same", "itself", "alone"]
 """A verdict against the baseline; or the two coincide, the row is the baseline's own, or there is no baseline to compare it with."""
 
@@ -36,7 +42,8 @@ class Best:
     Attributes:
         budget: network evaluations per sample that were allowed.
         row: the row.
-        baseline: Euler's row that it is compared with; None if there is none.
+        against: the baseline as sentences name it.
+        baseline: its row that it is compared with; None if there is none.
         standing: how it stands to that.
         rivals: other curves at this budget that it is not shown to be better than.
         others: how many other curves there are.
@@ -46,6 +53,7 @@ class Best:
 
     budget: int
     row: Record
+    against: str
     baseline: Record | None
     standing: Standing
     rivals: tuple[str, ...]
@@ -65,11 +73,18 @@ class Best:
 
     @property
     def verdict(self) -> str:
-        """How it stands to Euler, in words."""
-        return {
-            "better": "better than Euler", "worse": "worse than Euler", "equivalent": "equivalent to Euler", "inconclusive": "inconclusive",
-            "no verdict": "no verdict", "the same": "same as Euler", "itself": "Euler itself", "alone": "no Euler to compare with",
-        }[self.standing]  # fmt: skip
+        """How it stands to the baseline, in words."""
+        words: dict[Standing, str] = {
+            "better": f"better than {self.against}",
+            "worse": f"worse than {self.against}",
+            "equivalent": f"equivalent to {self.against}",
+            "inconclusive": "inconclusive",
+            "no verdict": "no verdict",
+            "the same": f"same as {self.against}",
+            "itself": f"{self.against} itself",
+            "alone": f"no {self.against} to compare with",
+        }
+        return words[self.standing]
 
 
 @dataclass(frozen=True)
@@ -110,26 +125,27 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """The findings by the titles of the problems, None where nothing was measured; and the line of each row against Euler, by its index."""
+    """The findings by the titles of the problems, None where nothing was measured; and each row's line against the baseline, by its index."""
 
     problems: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
 
 
-def findings_of(frame: pd.DataFrame, homes: Mapping[str, Path] | None = None) -> Page:
+def findings_of(frame: pd.DataFrame, homes: Mapping[str, Path] | None = None, baseline: str = BASELINE) -> Page:
     """What can be said of the rows of a table; all claims hold together.
 
     Args:
         frame: of a :class:`.table.ResultTable`.
         homes: path of each run by its name in the column ``run``, or of the only one as "", where influence values are read.
+        baseline: sampler or curve that rows are held against.
     """
     parts = {title: _entries(rows, homes or {}) for title, rows in problems(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
-    lines = lines_of(entries)
+    lines = lines_of(entries, baseline)
     found: dict[str, Findings | None] = dict.fromkeys(parts)
     panels = {title: panel for title, part in parts.items() if (panel := _panel(part))}
     for title, panel in zip(panels, together(panels.values()), strict=True):
-        found[title] = _findings(panel, lines)
+        found[title] = _findings(panel, lines, baseline)
     return Page(found, {index: line for index, (_, line) in lines.items()})
 
 
@@ -161,40 +177,46 @@ def _panel(entries: Mapping[int, Entry]) -> Panel | None:
     return Panel(there, quantity, 0, 0) if any(number(entry.record, "slot") is not None for entry in there.values()) else None
 
 
-def _findings(panel: Panel, lines: Lines) -> Findings:
+def _findings(panel: Panel, lines: Lines, baseline: str) -> Findings:
     slots: dict[int, list[int]] = {}
     for index, entry in panel.entries.items():
         if (slot := number(entry.record, "slot")) is not None:
             slots.setdefault(int(slot), []).append(index)
-    leaders = {slot: min(slots[slot], key=lambda index: _rank(panel.entries[index], panel.quantity)) for slot in sorted(slots)}
-    best = tuple(_best(panel, slot, first, slots[slot], lines.get(first)) for slot, first in leaders.items())
+    leaders = {slot: min(slots[slot], key=lambda index: _rank(panel.entries[index], panel.quantity, baseline)) for slot in sorted(slots)}
+    best = tuple(_best(panel, slot, first, slots[slot], lines.get(first), baseline) for slot, first in leaders.items())
     spoken_of = panel.quantity.name == "fd_conv" and any(dominated(entry.record) for entry in panel.entries.values())
     return Findings(panel, best, _plateau(panel, leaders), spoken_of)
 
 
-def _rank(entry: Entry, quantity: Quantity) -> tuple[float, bool]:
-    """Sort key: the value, and Euler before what equals it."""
-    return number(entry.record, quantity.name) or 0.0, text(entry.record, "sampler") != BASELINE
+def _rank(entry: Entry, quantity: Quantity, baseline: str) -> tuple[float, bool]:
+    """Sort key: the value, and the baseline before what equals it."""
+    return number(entry.record, quantity.name) or 0.0, not _is(entry, baseline)
 
 
-def _best(panel: Panel, slot: int, first: int, there: Iterable[int], found: tuple[Judgement, Line] | None) -> Best:
+def _is(entry: Entry, baseline: str) -> bool:
+    """Whether a row is the baseline's, which is named by its sampler or its curve."""
+    return baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
+
+
+def _best(panel: Panel, slot: int, first: int, there: Iterable[int], found: tuple[Judgement, Line] | None, baseline: str) -> Best:
     row, quantity = panel.entries[first].record, panel.quantity
     others = [index for index in there if panel.entries[index].record["curve"] != row["curve"]]
     rivals, reasons = [], []
-    baseline = found and found[0].pair.baseline
+    against = found and found[0].pair.baseline
     for index in others:
         entry = panel.entries[index]
-        beaten = found is not None and entry is baseline and found[1].verdict == "better"
+        beaten = found is not None and entry is against and found[1].verdict == "better"
         if not beaten and panel.verdict(index, first) != "worse":
             rivals.append(text(entry.record, "curve"))
         reasons.append(judgement.reason if (judgement := panel.judgement(index, first)) else "")
-    record = row if text(row, "sampler") == BASELINE else baseline and baseline.record
+    record = row if _is(panel.entries[first], baseline) else against and against.record
     flags = [quantity.flag and text(each, quantity.flag) for each in (row, record) if each is not None]
     return Best(
         budget=slot,
         row=row,
+        against=called(baseline),
         baseline=record,
-        standing=_standing(panel, first, others, found),
+        standing=_standing(panel, first, others, found, baseline),
         rivals=tuple(dict.fromkeys(rivals)),
         others=len({panel.entries[index].record["curve"] for index in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
@@ -202,8 +224,8 @@ def _best(panel: Panel, slot: int, first: int, there: Iterable[int], found: tupl
     )
 
 
-def _standing(panel: Panel, first: int, others: Iterable[int], found: tuple[Judgement, Line] | None) -> Standing:
-    if text(panel.entries[first].record, "sampler") == BASELINE:
+def _standing(panel: Panel, first: int, others: Iterable[int], found: tuple[Judgement, Line] | None, baseline: str) -> Standing:
+    if _is(panel.entries[first], baseline):
         twin = any((judgement := panel.judgement(index, first)) and judgement.coincide for index in others)
         return "the same" if twin else "itself"
     if found is None:

@@ -58,7 +58,7 @@ def _tabular(title: str, rows: pd.DataFrame, metric: str, budgets: Sequence[int]
     columns = {slot: [number(row, metric) or 0.0 for (_, at), row in cells.items() if at == slot] for slot in slots}
     best = {slot: min(values) if len(values) > 1 else None for slot, values in columns.items()}
     order = [kin.name for kin in FAMILIES]
-    curves = {text(row, "curve"): order.index(family(text(row, "sampler"))) for row in rows_of(done)}
+    curves = {text(row, "curve"): order.index(family(text(row, "sampler"), text(row, "origin"))) for row in rows_of(done)}
     body: list[str] = []
     before = None
     for curve, kin in sorted(curves.items(), key=lambda item: (item[1], item[0])):

@@ -1,8 +1,9 @@
 """One look for each sampler in every figure: a colour for its family, a symbol for its method, a dash for its order.
 
-A pure function of the sampler's name, so that a sampler looks the same in every plot of every report. The ten colours stay apart for
-readers with protanopia, deuteranopia and tritanopia (at least 0.07 in OKLab) and from the page (contrast at least 3 on white, 4.5 on the
-dark page); symbols and dashes carry what colour alone must not.
+A pure function of the sampler's name and origin, so that a sampler looks the same in every plot of every report. A sampler of the
+reader's own, a plugin, is what the figure was made for: it has the most vivid colour, and is drawn thicker and on top of the others.
+The colours stay apart for readers with protanopia, deuteranopia and tritanopia (at least 0.07 in OKLab) and from the page (contrast at
+least 3 on white, 4.5 on the dark page); symbols and dashes carry what colour alone must not.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Style(NamedTuple):
         colour, dark: as in :class:`Family`.
         symbol: Plotly's name of the marker; ``-open`` for a variant of a method.
         dash: Plotly's name of the line: solid for order 2 and where the name gives none, dotted for order 1.
+        own: whether it is the reader's own, to be drawn thicker and on top.
     """
 
     family: str
@@ -42,9 +44,16 @@ class Style(NamedTuple):
     dark: str
     symbol: str
     dash: str
+    own: bool = False
 
+
+OWN = Family("Your own (plugins)", "#c300ff", "#ff00c3")
+"""Samplers that are neither built in nor another library's."""
+
+OTHERS = Family("Other libraries", "#8f8978", "#9f9884")
 
 FAMILIES = (
+    OWN,
     Family("Euler, DDIM", "#2c2d32", "#e8edf0", ("euler", "ddim", "torchdiffeq_euler")),
     Family(
         "Heun, Runge–Kutta",
@@ -67,9 +76,9 @@ FAMILIES = (
     ),
     Family("Adaptive", "#842c3f", "#bb627e", ("rk", "dpm_solver_adaptive", "scipy", "torchdiffeq")),
     Family("Auto", "#d939a6", "#ff90cd", ("auto", "warped_ab")),
-    Family("Other libraries, plugins", "#8f8978", "#9f9884"),
+    OTHERS,
 )
-"""Families in the order of legends. The last has every name that no other knows."""
+"""Families in the order of legends."""
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "cross", "hexagon", "triangle-down")
 """Plotly's names; a method's symbol is that of its place in the family."""
@@ -80,30 +89,35 @@ DASHES = {"": "solid", "1": "dot", "2": "solid", "3": "dash", "4": "dashdot", "5
 VARIANT = re.compile(r"_published$")
 
 
-def style(sampler: str) -> Style:
-    """The look of a sampler, by its registry name (``dpmpp_2m``) or that of another library's (``diffusers:UniPCMultistepScheduler``).
+def style(sampler: str, origin: str = "") -> Style:
+    """The look of a sampler.
+
+    Args:
+        sampler: registry name (``dpmpp_2m``), or that of another library's (``diffusers:UniPCMultistepScheduler``).
+        origin: where a sampler that is not built in comes from, as in the table; a plugin may have a name like a built-in one's.
+            Where it is not known, a name of no family is taken for a plugin's.
 
     >>> style("dpmpp_3m")
-    Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash')
+    Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)
     """
-    family, place = _place(sampler)
+    kin, place = _place(sampler, origin)
     digit = re.search(r"\d", sampler)
-    dash = DASHES.get(digit[0] if digit else "", "longdashdot") if family.methods else tuple(DASHES.values())[_hash(sampler) % len(DASHES)]
+    dash = DASHES.get(digit[0] if digit else "", "longdashdot") if kin.methods else tuple(DASHES.values())[_hash(sampler) % len(DASHES)]
     symbol = SYMBOLS[place % len(SYMBOLS)] + ("-open" if VARIANT.search(sampler) or place >= len(SYMBOLS) else "")
-    return Style(family.name, family.colour, family.dark, symbol, dash)
+    return Style(kin.name, kin.colour, kin.dark, symbol, dash, kin is OWN)
 
 
-def family(sampler: str) -> str:
-    """The name of a sampler's family."""
-    return _place(sampler)[0].name
+def family(sampler: str, origin: str = "") -> str:
+    """The name of a sampler's family; arguments as :func:`style`."""
+    return _place(sampler, origin)[0].name
 
 
-def _place(sampler: str) -> tuple[Family, int]:
+def _place(sampler: str, origin: str) -> tuple[Family, int]:
     """The family with the longest beginning of the name, and where in it; names of no family get a place by a hash."""
     stem = _stem(sampler)
     known = [(len(method), kin, place) for kin in FAMILIES for place, method in enumerate(kin.methods) if _begins(stem, method)]
-    if not known:
-        return FAMILIES[-1], _hash(sampler) % len(SYMBOLS)
+    if origin or not known:
+        return (OTHERS if ":" in sampler else OWN), _hash(sampler) % len(SYMBOLS)
     _, kin, place = max(known, key=lambda match: match[0])
     return kin, place
 

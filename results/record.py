@@ -20,6 +20,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("model", "text", "model sampled from"),
     Column("sampler", "text", "registry name of the sampler"),
     Column("params", "text", "canonical JSON of the sampler's non-default fields"),
+    Column("origin", "text", "where a sampler that is not built in comes from: package or file, with a digest (empty: built in)"),
     Column("schedule", "text", "schedule of the noise levels, with its non-default parameters"),
     Column("start", "text", "how the initial state is made: noise, mean or gaussian"),
     Column("sigma_start", "number", "noise level of the initial state, where the grid begins"),

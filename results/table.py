@@ -14,11 +14,12 @@ import pandas as pd
 from .curves import with_curves
 from .dtypes import column, parsed
 from .files import write_bytes, write_text
+from .harmless import csv_text
 from .latex import latex
 from .record import COLUMNS, NAMES, Record
 from .sealed import Damaged
 from .store import CELL, QUALITY, TIMING, RunDir, log
-from .text import csv_field, markdown_table
+from .text import csv_lines, markdown_table
 from .values import empty
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class ResultTable:
 
         def read() -> pd.DataFrame:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-            return frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in NAMES})
+            frame = frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in NAMES})
+            return frame.map(lambda value: csv_text(value) if isinstance(value, str) else value)
 
         return cls._of_file(path, read)
 
@@ -177,8 +179,7 @@ class ResultTable:
 
     def csv(self) -> str:
         """The text of :meth:`to_csv`."""
-        lines = [self.frame.columns, *self.frame.itertuples(index=False, name=None)]
-        return "".join(",".join(map(csv_field, line)) + "\n" for line in lines)
+        return csv_lines(self.frame.columns, self.frame.itertuples(index=False, name=None))
 
     def to_parquet(self, path: Path | str) -> None:
         """Write Parquet, atomically."""

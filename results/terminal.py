@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .curves import problems
 from .estimates import flag_of, spoken
+from .harmless import plain as harmless
 from .marks import Marks
 from .record import Record
 from .spark import ASCII, BLOCKS, ends_of, spark
@@ -147,6 +148,7 @@ def print_table(table: ResultTable, console: Console, *, metric: str | None = No
         console.print(_said(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal)
         console.print(ranking, end="")
         notes = [f"{column} by NFE budget, lower is better; * lowest, † interval flagged"]
+        notes += ["bars: budgets from left to right, higher is worse"] * (console.width >= _WIDE)
         notes += [f"against {baseline}: " + ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())] if marks else []
         notes += [f"budgets not shown: {hidden}"] if hidden else []
         console.print(_said(Text("; ".join(notes), style="dim"), plain), end="\n\n")
@@ -162,10 +164,9 @@ def _usual(rows: pd.DataFrame) -> str:
 
 
 def _said(words: Text, plain: bool) -> Text:
-    """``words`` as the console can write them; what ASCII has nothing for becomes an escape."""
-    if plain:
-        words = Text(words.plain.translate(PLAIN).encode("ascii", "backslashreplace").decode(), style=words.style)
-    return words
+    """``words`` without what a terminal would obey, as the console can write them; what ASCII has nothing for becomes an escape."""
+    said = harmless(words.plain)
+    return Text(said.translate(PLAIN).encode("ascii", "backslashreplace").decode() if plain else said, style=words.style)
 
 
 def _spread(slots: Sequence[int], room: int) -> list[int]:

@@ -1,11 +1,13 @@
-"""Numbers as people read them, and Markdown tables."""
+"""Numbers as people read them, CSV and Markdown."""
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
 
+from .harmless import FORMULA, escape_markdown
 from .values import empty
 
 Z95 = 1.959963984540054
@@ -42,10 +44,27 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     return short(value) + (f" [{short(low)}, {short(high)}]" if low is not None and high is not None else "")
 
 
+def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """A table as CSV; see :func:`csv_field`."""
+    return "".join(",".join(map(csv_field, line)) + "\n" for line in (header, *rows))
+
+
 def csv_field(value: object) -> str:
-    r"""A value in CSV (RFC 4180): all digits of a number, nothing for what is empty. Unlike pandas' writer it quotes a lone ``\r`` too."""
-    words = "" if empty(value) else str(value)
+    r"""A value in CSV (RFC 4180): all digits of a number, nothing for what is empty. Unlike pandas' writer it quotes a lone ``\r`` too.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it; :func:`.harmless.csv_text` takes
+    that away.
+    """
+    words = "" if empty(value) else f"'{value}" if isinstance(value, str) and FORMULA.match(value) else str(value)
     return '"' + words.replace('"', '""') + '"' if re.search(r'[",\r\n]', words) else words
+
+
+def choices(given: str, known: Iterable[str], *, most: int = 12) -> str:
+    """What to give instead of an unknown name: the names like it, and all there are, or the first of many."""
+    names = list(known)
+    close = difflib.get_close_matches(given, names, n=3)
+    rest = f"{', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}"
+    return (f"did you mean {' or '.join(close)}? " if close else "") + f"choose from {rest}"
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -55,6 +74,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
     return "\n".join([lines[0], "|" + " --- |" * len(header), *lines[1:], ""])
 
 
-def escape_markdown(words: str) -> str:
-    """``words`` as they read, on one line, in any Markdown that has backslash escapes."""
-    return re.sub(r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(words.split()))
+def filled(header: Sequence[str], rows: Sequence[Sequence[object]]) -> tuple[list[str], list[list[object]]]:
+    """A table without the columns that say nothing in any row: "–", "" or what is empty."""
+    kept = [place for place in range(len(header)) if any(not empty(row[place]) and row[place] not in ("", "–") for row in rows)]
+    return [header[place] for place in kept], [[row[place] for place in kept] for row in rows]

@@ -109,8 +109,10 @@ def _write_csv(found: list[Comparison], path: Path) -> None:
     import pandas as pd
 
     from ...results.files import write_text
+    from ...results.text import csv_lines
 
-    write_text(path, pd.concat([comparison.frame for comparison in found]).to_csv(index=False))
+    frame = pd.concat([comparison.frame for comparison in found])
+    write_text(path, csv_lines(frame.columns, frame.itertuples(index=False, name=None)))
 
 
 def _print_gate(report: GateReport) -> None:

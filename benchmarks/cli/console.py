@@ -8,10 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from ...results.harmless import plain
 
 WIDE = 1000
 """Letters across where nobody looks at a screen: what goes into a pipe or a file is neither cut nor wrapped."""
@@ -21,15 +24,24 @@ _PROSE, _WRAPPED = 34, 24
 """Letters from which on a column is prose, which may be wrapped, and how many it then has at least."""
 
 
-def _console(*, stderr: bool = False) -> Console:
-    """A console that prints names as they are: without emoji for ``:factory:``, and without colours that nobody asked for."""
-    console = Console(stderr=stderr, highlight=False, emoji=False)
-    if not console.is_terminal and not os.environ.get("COLUMNS"):
-        console.width = WIDE
-    return console
+class Safe(Console):
+    """A console whose texts no terminal obeys: names and reasons come from files, and may hold anything.
+
+    Names are printed as they are: without emoji for ``:factory:``, and without colours that nobody asked for.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, emoji=False)
+        if not self.is_terminal and not os.environ.get("COLUMNS"):
+            self.width = WIDE
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Rich's rendering, with every text that is not rich's own control made plain."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
 
 
-out, err = _console(), _console(stderr=True)
+out, err = Safe(), Safe(stderr=True)
 
 
 def say(text: str) -> None:

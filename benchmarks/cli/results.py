@@ -35,9 +35,10 @@ def status(folder: Folder, as_json: Json = False) -> None:
 def report(
     folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
     to: Annotated[Path | None, typer.Option("--out", help="Path of the HTML file.")] = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", help="Sampler that all are judged against (euler).")] = None,
 ) -> None:
     """Write the report: one HTML file that needs no network, and the table as CSV and Markdown."""
-    write(folders, to)
+    write(folders, to, baseline)
 
 
 def show(
@@ -66,8 +67,8 @@ def show(
     print_ranking(table, metric, *verdicts_of(folder, metric, baseline))
 
 
-def write(folders: list[Path], to: Path | None) -> None:
-    """Write the report of ``folders`` to the file ``to``, or into the only folder.
+def write(folders: list[Path], to: Path | None, baseline: str | None = None) -> None:
+    """Write the report of ``folders`` to the file ``to``, or into the only folder, against ``baseline`` or the usual one.
 
     Raises:
         ValueError: several folders and no file.
@@ -76,14 +77,20 @@ def write(folders: list[Path], to: Path | None) -> None:
 
     if to is None and len(folders) > 1:
         raise ValueError("say where the report of several runs goes, with --out FILE.html")
-    say(f"Report: {write_report(folders, to or folders[0])}")
+    asked = {} if baseline is None else {"baseline": baseline}
+    say(f"Report: {write_report(folders, to or folders[0], **asked)}")
 
 
 def print_ranking(table: Any, metric: str | None = None, baseline: str = "", marks: Any = None) -> None:
     """Print the ranking by ``metric``, or each model by what it is spoken of in."""
+    from ...results.about import without_data
+    from ...results.curves import problems
     from ...results.terminal import print_table
 
     print_table(table, out, metric=metric, baseline=baseline, marks=marks)
+    for _, rows in problems(table.frame):
+        if sentence := without_data(rows):
+            say(sentence)
 
 
 def ranked(table: Any) -> list[str]:

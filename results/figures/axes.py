@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from ..text import short
-from .sheet import RULE, SOFT
+from .sheet import SOFT
 
 ROOM, NAMES = 0.25, 0.9
 """Inches that a tick of the horizontal axis needs, and that names at the right will take from the axes."""
@@ -74,21 +74,3 @@ def floor_line(axes: Axes, level: float, meaning: str) -> None:
         axes.annotate(
             meaning, (0, level), (2, 2), xycoords=("axes fraction", "data"), textcoords="offset points", color=SOFT, fontsize=6, va="bottom"
         )
-
-
-def slopes(axes: Axes, exponent: int, orders: tuple[int, ...] = (1, 2, 3)) -> None:
-    """A fan of lines in the lower left corner: what methods of these orders would fall like, were every step a small one.
-
-    Args:
-        axes: logarithmic ones, with their limits set.
-        exponent: power of the step in an error of order one.
-        orders: of the lines.
-    """
-    (left, right), (bottom, top) = (tuple(map(math.log, ends)) for ends in (axes.get_xlim(), axes.get_ylim()))
-    wide = min(0.22 * (right - left), 0.34 * (top - bottom) / (exponent * max(orders)))
-    x, y = left + 0.05 * (right - left), bottom + 0.05 * (top - bottom) + exponent * max(orders) * wide
-    for order in orders:
-        end = (math.exp(x + wide), math.exp(y - exponent * order * wide))
-        axes.plot([math.exp(x), end[0]], [math.exp(y), end[1]], color=RULE, lw=0.9, zorder=0.5)
-        axes.annotate(str(order), end, (2, 0), textcoords="offset points", color=SOFT, fontsize=5.5, va="center")
-    axes.annotate("order", (math.exp(x), math.exp(y)), (0, 3), textcoords="offset points", color=SOFT, fontsize=5.5)

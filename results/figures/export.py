@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from ..curves import problems
 from ..table import ResultTable, load
+from ..text import choices
+from .quantities import plottable
 from .ranking import ranking
 from .samples import samples
 from .series import series_of
@@ -20,8 +23,6 @@ FORMATS = tuple(METADATA)
 KINDS = ("work-precision", "pareto", "ranking", "timing", "samples")
 COSTS = ("nfe", "ms_per_sample")
 DEFAULT_METRICS = ("fid_proxy", "fd_conv", "rmse")
-_FEW = 24
-"""Names that a sentence can list."""
 
 
 def write_figures(
@@ -46,10 +47,11 @@ def write_figures(
     Raises:
         ValueError: an unknown format, kind, metric, model or sampler; or there is nothing to draw.
     """
+    _check_place(Path(source), Path(out))
     table = load(source)
     _check("format", formats, FORMATS)
     _check("figure", kinds, KINDS)
-    _check("metric", metrics, [str(name) for name in table.frame.columns])
+    _check_metrics(metrics, table)
     table = _only(_only(table, "model", models), "sampler", samplers)
     wanted = metrics or [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
     figures = [(name, figure) for kind in KINDS if kind in kinds for name, figure in _figures(kind, source, table, wanted, width)]
@@ -89,6 +91,26 @@ def _only(table: ResultTable, column: str, names: Sequence[str]) -> ResultTable:
 def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=3)
-            few = f"choose from {', '.join(known)}" if len(known) <= _FEW else f"samplerbench list {what}s shows what there is"
-            raise ValueError(f"there is no {what} {name!r}; " + (f"did you mean {' or '.join(close)}?" if close else few))
+            raise ValueError(f"there is no {what} {name!r}; {choices(name, known)}")
+
+
+def _check_metrics(given: Sequence[str], table: ResultTable) -> None:
+    """Refuse what is no column of numbers; of the others too, only those that mean something in a figure are proposed."""
+    numeric = [str(name) for name in table.frame.columns if pd.api.types.is_numeric_dtype(table.frame[name])]
+    for name in given:
+        if name not in numeric:
+            known = plottable(table.frame)
+            what = "is no column of numbers" if name in table.frame else "is no column of the table"
+            raise ValueError(f"there is no metric {name!r}: it {what}; {choices(name, known) if known else 'none has values here'}")
+
+
+def _check_place(source: Path, out: Path) -> None:
+    """Refuse a folder that seems to lie in the run directory and is a link to somewhere else: a run may be a stranger's.
+
+    Raises:
+        ValueError: it does.
+    """
+    if out.absolute().is_relative_to(source.absolute()) and not out.resolve().is_relative_to(source.resolve()):
+        raise ValueError(
+            f"{out} is a link that leads out of the run directory, to {out.resolve()}; remove it or choose a folder with --out"
+        )

@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..curves import problems
-from ..palette import style
+from ..palette import Style, style
 from ..record import Record
 from ..table import ResultTable
 from ..values import rows_of, text
 from .axes import logarithmic
 from .labels import name_at_the_right
-from .marks import markers
+from .marks import lift, markers
 from .quantities import title_of
 from .series import Point, Series, label, point_of
 from .sheet import SOFT, Sheet, Width, sheet, styled
@@ -30,7 +30,7 @@ def front(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, w
     """A panel for each model and estimator: all rows as dots, those on the front joined by steps.
 
     A filled marker is on the front for certain, an open one by its value only (:mod:`..pareto`). A sampler's name belongs to
-    its last point on the front.
+    its last point on the front; the reader's own samplers are named wherever they lie.
 
     Args:
         table: what to draw; finished rows only.
@@ -56,22 +56,31 @@ def front(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, w
 
 
 def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """The rows as dots; returns what is on the front, a curve's last point there each."""
+    """The rows as dots; returns what is named: curves on the front at their last point there, and the reader's own."""
     placed = [(row, point) for row in rows_of(frame) if (point := point_of(row, metric, cost))]
     logarithmic(axes, [point.x for _, point in placed], [point.y for _, point in placed])
     leads = _leads([(row, point) for row, point in placed if row["on_front"]])
-    for row, point in placed:
-        axes.plot([point.x], [point.y], ".", ms=3, mew=0, color=style(text(row, "sampler")).colour, alpha=PALE, zorder=2)
-    axes.step([point.x for _, point in leads], [point.y for _, point in leads], where="post", color=SOFT, lw=0.8, zorder=2.5)
     last: dict[str, Series] = {}
+    for row, point in sorted(placed, key=lambda item: item[1].x):
+        look = _look(row)
+        bold: dict[str, Any] = {"ms": 5.5, "alpha": 1} if look.own else {"ms": 3, "alpha": PALE}
+        axes.plot([point.x], [point.y], ".", mew=0, color=look.colour, zorder=2 + lift(look), **bold)
+        if look.own:  # named wherever it lies, at its last point
+            last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))
+    axes.step([point.x for _, point in leads], [point.y for _, point in leads], where="post", color=SOFT, lw=0.8, zorder=2.5)
     for row, point in leads:
-        look = style(text(row, "sampler"))
-        dot: dict[str, Any] = {**markers(look), "markersize": 5}
+        look = _look(row)
+        dot: dict[str, Any] = {**markers(look), "markersize": 7 if look.own else 5}
         if row["front"] != "on":
             dot |= {"markerfacecolor": "white", "markeredgecolor": look.colour, "markeredgewidth": 0.9}
-        axes.plot([point.x], [point.y], linestyle="", zorder=3, **dot)
-        last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))
+        axes.plot([point.x], [point.y], linestyle="", zorder=3 + lift(look), **dot)
+        if not look.own:
+            last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))
     return list(last.values())
+
+
+def _look(row: Record) -> Style:
+    return style(text(row, "sampler"), text(row, "origin"))
 
 
 def _leads(rows: list[tuple[Record, Point]]) -> list[tuple[Record, Point]]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from statistics import median
 from typing import NamedTuple
 
+import pandas as pd
+
 from ..record import Record
-from ..values import number
+from ..report.metrics import MEASURES
+from ..values import empty, number
 
 
 class Floor(NamedTuple):
@@ -48,11 +51,17 @@ FLOORS = {
     "rmse": Floor("rmse_resolution", "resolution of the endpoints"),
     "strong_error": Floor("strong_resolution", "resolution of the limits"),
 }
-SLOPES = {"rmse": 1, "rmse_median": 1, "strong_error": 1, "fd_conv": 2}
-"""Exponent of the step in an error of order one: distances fall with h, Fréchet distances, which are squares, with h²."""
+SLOPES = {measure.name: measure.power for measure in MEASURES if measure.power} | {"rmse_median": 1}
+"""Exponent of the step in an error of order one, of the metrics that fall like it."""
 
 COSTS = ("nfe", "ms_per_sample", "joules_per_sample", "steps")
 """Columns that can be the horizontal axis."""
+
+
+def plottable(frame: pd.DataFrame) -> list[str]:
+    """The metrics, lower being better, that have a positive value in a table."""
+    named = [name for name in TITLES if name not in (*COSTS, "budget") and name in frame]
+    return [name for name in named if any(not empty(value) and float(value) > 0 for value in frame[name])]
 
 
 def title_of(column: str) -> str:

@@ -14,7 +14,7 @@ from ..record import Record
 from ..table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
-from .marks import markers
+from .marks import THICK, lift, markers
 from .quantities import short_title
 from .series import label
 from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet, styled
@@ -85,9 +85,9 @@ def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) ->
     axes.set(xlim=(-margins[0] / between, 1 + margins[1] / between), ylim=(len(rows) + 1.2, -0.2))
     axes.set_axis_off()
     for row, a, b, before, behind in zip(rows, *ranks, a_texts, b_texts, strict=True):
-        look = style(text(row, "sampler"))
-        axes.plot([0, 1], [a, b], color=look.colour, lw=1)
-        axes.plot([0, 1], [a, b], linestyle="", **markers(look))
+        look = style(text(row, "sampler"), text(row, "origin"))
+        axes.plot([0, 1], [a, b], color=look.colour, lw=THICK if look.own else 1, zorder=2 + lift(look))
+        axes.plot([0, 1], [a, b], linestyle="", zorder=2 + lift(look), **markers(look))
         _write(axes, (0, a), before, "right")
         _write(axes, (1, b), behind, "left")
     rho = cast("float", ranks[0].corr(ranks[1]))

@@ -69,9 +69,9 @@ def _figure(title: str, found: Found, width: Width) -> Sheet:
     grid = figure.subplots(len(curves), len(heads), squeeze=False)
     figure.suptitle(f"{title}: same latents, by evaluations", x=0.01, ha="left", fontsize=8, fontweight="bold")
     for line, curve in zip(grid, curves, strict=True):
-        sampler = next(text(row, "sampler") for (name, _), (row, _) in found.items() if name == curve)
+        look = next(style(text(row, "sampler"), text(row, "origin")) for (name, _), (row, _) in found.items() if name == curve)
         for axes, stack in zip(line, [*(stacks.get((curve, slot)) for slot in slots), limit], strict=False):
-            drawing.tile(axes, stack, style(sampler).colour)
+            drawing.tile(axes, stack, look.colour)
         line[0].set_ylabel(label(curve), rotation=0, ha="right", va="center")
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(head, loc="center", fontweight="normal", fontsize=7)

@@ -48,12 +48,12 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
     Rows that have no place on logarithmic axes are left out.
     """
     points: dict[str, list[Point]] = defaultdict(list)
-    samplers: dict[str, str] = {}
+    looks: dict[str, Style] = {}
     for row in rows_of(rows.loc[rows["status"] == "ok"]):
         if point := point_of(row, metric, cost):
             points[text(row, "curve")].append(point)
-            samplers[text(row, "curve")] = text(row, "sampler")
-    found = [Series(label(curve), style(samplers[curve]), tuple(sorted(some))) for curve, some in points.items()]
+            looks[text(row, "curve")] = style(text(row, "sampler"), text(row, "origin"))
+    found = [Series(label(curve), looks[curve], tuple(sorted(some))) for curve, some in points.items()]
     return sorted(found, key=lambda one: (one.points[-1].y, one.name))
 
 
@@ -78,7 +78,7 @@ def label(words: str) -> str:
 
 
 def notable(series: list[Series], most: int) -> list[Series]:
-    """At most ``most`` curves to name: those that are best somewhere, then the best of each family, then the best at the largest cost."""
+    """At most ``most`` curves to name: the reader's own, those that are best somewhere, the best of each family, the best at the end."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}
@@ -87,5 +87,6 @@ def notable(series: list[Series], most: int) -> list[Series]:
             lowest[point.x] = min(lowest.get(point.x, (point.y, index)), (point.y, index))
     wins = [index for _, (_, index) in sorted(lowest.items(), reverse=True)]
     heads = [next(i for i, other in enumerate(series) if other.style.family == one.style.family) for one in series]
-    order = dict.fromkeys([*wins, *heads, *range(len(series))])
+    own = [index for index, one in enumerate(series) if one.style.own]
+    order = dict.fromkeys([*own, *wins, *heads, *range(len(series))])
     return [series[index] for index in sorted(list(order)[:most])]

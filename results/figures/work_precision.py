@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -10,9 +11,10 @@ from matplotlib.axes import Axes
 from ..curves import problems
 from ..table import ResultTable
 from ..values import rows_of
-from .axes import floor_line, logarithmic, slopes
+from .axes import floor_line, logarithmic
+from .fan import slopes
 from .labels import name_at_the_right
-from .marks import line, markers
+from .marks import lift, line, markers
 from .quantities import SLOPES, floor_of, title_of
 from .series import Series, notable, series_of
 from .sheet import Sheet, Width, sheet, styled
@@ -61,26 +63,37 @@ def _draw(axes: Axes, series: list[Series], named: list[Series], metric: str, ro
     values = [point.y for point in points]
     near = [floor[0]] if floor and floor[0] > min(values) / NEAR else []
     logarithmic(axes, [point.x for point in points], values + near)
+    if metric in SLOPES:
+        slopes(axes, SLOPES[metric], [[(point.x, point.y) for point in one.points] for one in series] + _edge(axes, floor))
     if floor:
         floor_line(axes, *floor)
-    if metric in SLOPES:
-        slopes(axes, SLOPES[metric])
     for one in reversed(series):
         _curve(axes, one, pale=one not in named)
+
+
+def _edge(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
+    """The floor as a curve, and another one above it where its name stands; nothing where it lies outside."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    if not floor or not low < floor[0] < high:
+        return []
+    above = floor[0] * (high / low) ** 0.04
+    return [[(left, floor[0]), (right, floor[0])], [(left, above), (math.sqrt(left * right), above)]]
 
 
 def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
     """A curve: its line through all points, bars, and markers, an upper limit having a triangle that points down."""
     xs, ys = [point.x for point in series.points], [point.y for point in series.points]
     if pale:
-        axes.plot(xs, ys, **line(series.style), lw=0.6, alpha=0.3, zorder=1.5)
+        thin: dict[str, Any] = {**line(series.style), "linewidth": 0.6}
+        axes.plot(xs, ys, **thin, alpha=0.3, zorder=1.5)
         return
-    axes.plot(xs, ys, **line(series.style), zorder=2)
+    up = lift(series.style)
+    axes.plot(xs, ys, **line(series.style), zorder=2 + up)
     low = axes.get_ylim()[0]
     for x, _, bottom, top, _ in series.points:
         if bottom is not None and top is not None:
-            axes.plot([x, x], [max(bottom, low), top], color=series.style.colour, lw=0.8, alpha=0.6, zorder=2.2)
+            axes.plot([x, x], [max(bottom, low), top], color=series.style.colour, lw=0.8, alpha=0.6, zorder=2.2 + up)
     for limit in (False, True):
         some = [(point.x, point.y) for point in series.points if point.limit == limit]
         down: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": series.style.colour} if limit else {}
-        axes.plot(*zip(*some, strict=True) if some else ([], []), linestyle="", zorder=2.5, **(markers(series.style) | down))
+        axes.plot(*zip(*some, strict=True) if some else ([], []), linestyle="", zorder=2.5 + up, **(markers(series.style) | down))

@@ -1,4 +1,4 @@
-"""What the findings say, in sentences: the lowest sampler at each budget, and whether it is really better than Euler."""
+"""What the findings say, in sentences: the lowest sampler at each budget, and whether it is really better than the baseline."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..values import number, rows_of, text
 from .metrics import MEASURES, Measure
 
 AGAINST: dict[Standing, str] = {
-    "better": "better than Euler at {} NFE",
-    "worse": "worse than Euler at {} NFE",
-    "equivalent": "equivalent to Euler at {} NFE",
-    "inconclusive": "inconclusive against Euler at {} NFE",
-    "no verdict": "without a verdict against Euler at {} NFE",
-    "the same": "the same as Euler at {} NFE, where methods coincide",
-    "itself": "Euler itself at {} NFE",
-    "alone": "without an Euler row to compare with at {} NFE",
+    "better": "better than {against} at {budgets} NFE",
+    "worse": "worse than {against} at {budgets} NFE",
+    "equivalent": "equivalent to {against} at {budgets} NFE",
+    "inconclusive": "inconclusive against {against} at {budgets} NFE",
+    "no verdict": "without a verdict against {against} at {budgets} NFE",
+    "the same": "the same as {against} at {budgets} NFE, where methods coincide",
+    "itself": "{against} itself at {budgets} NFE",
+    "alone": "without a row of {against} to compare with at {budgets} NFE",
 }
 
 NOTHING = "Nothing was measured."
@@ -47,7 +47,7 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
         return None
     measure = next(measure for measure in MEASURES if measure.name == found.quantity.name)
     done = rows_of(rows.loc[rows["status"] == "ok"])
-    sentences = (_lowest(found.best, measure), _against_euler(found.best), _model(found), _jump(done), _caveat(found.best))
+    sentences = (_lowest(found.best, measure), _against(found.best), _model(found), _jump(done), _caveat(found.best))
     return Answer(measure, tuple(sentence for sentence in sentences if sentence), found.best)
 
 
@@ -58,11 +58,12 @@ def _lowest(best: tuple[Best, ...], measure: Measure) -> str:
     return f"Lowest {measure.title}: {said}." if said else ""
 
 
-def _against_euler(best: tuple[Best, ...]) -> str:
+def _against(best: tuple[Best, ...]) -> str:
     budgets = {standing: [item.budget for item in best if item.standing == standing] for standing in AGAINST}
     if len(budgets["alone"]) == len(best):
-        return "There is no Euler row to compare with."
-    said = [phrase.format(_list(budgets[standing])) for standing, phrase in AGAINST.items() if budgets[standing]]
+        return f"There is no row of {best[0].against} to compare with."
+    there = {phrase: _list(budgets[standing]) for standing, phrase in AGAINST.items() if budgets[standing]}
+    said = [phrase.format(against=best[0].against, budgets=listed) for phrase, listed in there.items()]
     return f"The lowest is {'; '.join(said)}."
 
 

@@ -13,14 +13,15 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from ..about import brief
 from ..curves import problems, with_curves
 from ..entries import run_of
 from ..files import write_text
-from ..findings import Page, findings_of
+from ..findings import BASELINE, Page, called, findings_of
 from ..palette import FAMILIES
 from ..store import RunDir
 from ..table import ResultTable, load, run_names
-from ..text import interval, short
+from ..text import choices, interval, short
 from ..values import empty, number, rows_of, text
 from ..verdict import SIGNS
 from .citations import citations_of
@@ -33,30 +34,35 @@ from .strips import evolutions_of
 from .style import family_css, looks
 from .summary import summary
 from .timing import sizes_of
+from .title import title_of
 
 TEMPLATES = Path(__file__).parent / "templates"
+LONGEST_WHOLE = 20
+"""Letters of a name that stays on one line in a heading."""
 
 
-def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Path:
+def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str, *, baseline: str = BASELINE) -> Path:
     """Write ``report.html``, ``table.csv``, ``table.parquet``, ``table.md`` and ``table.tex``.
 
     Args:
         dirs: run directories (or tables), finished or not.
         out: folder to write to, or the path of the page (ending in ``.html``), with the tables beside it.
+        baseline: sampler, or curve, that the others are judged against.
 
     Returns:
         Path of the page. It needs nothing but itself, and forbids itself the network.
 
     Raises:
-        ValueError: one of ``dirs`` is neither a run directory nor a table, or ``out`` cannot be written.
+        ValueError: one of ``dirs`` is neither a run directory nor a table, ``out`` cannot be written, or no row is the baseline's.
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
     table = load(sources)
-    found = findings_of(table.frame, _homes(sources))
+    _check_baseline(baseline, table)
+    found = findings_of(table.frame, _homes(sources), baseline)
     try:
         csv = table.csv()
-        write_text(page, render(table, sources, csv, found))
+        write_text(page, render(table, sources, csv, found, baseline))
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), summary(table, found))
@@ -68,10 +74,14 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str) -> Pa
     return page
 
 
-def render(table: ResultTable, sources: Sequence[Path], csv: str, page: Page) -> str:
-    """The page as text; ``csv`` is that of the table, and ``page`` what can be said of it."""
+def render(table: ResultTable, sources: Sequence[Path], csv: str, page: Page, baseline: str = BASELINE) -> str:
+    """The page as text; ``csv`` is that of the table, and ``page`` what can be said of it, against ``baseline``."""
     frame, homes = table.frame, _homes(sources)
-    look = looks((text(row, "curve"), text(row, "sampler")) for row in rows_of(with_curves(frame)))
+    rows = rows_of(with_curves(frame))
+    look = looks(
+        ((text(row, "curve"), text(row, "sampler")) for row in rows),
+        {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
+    )
     parts = problems(frame)
     grids = grids_of([(title, rows, _files(rows, homes, RunDir.samples)) for title, rows in parts])
     strips = evolutions_of([(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts])
@@ -85,7 +95,8 @@ def render(table: ResultTable, sources: Sequence[Path], csv: str, page: Page) ->
         _environment()
         .get_template("report.html")
         .render(
-            title=", ".join(dict.fromkeys(frame["suite"].dropna())) or "Results",
+            title=title_of(frame, list(zip(run_names(sources), records, strict=True))),
+            baseline=called(baseline),
             counts=frame["status"].value_counts().to_dict(),
             problems=found,
             plots=[problem.plot for problem in found],
@@ -105,6 +116,18 @@ def render(table: ResultTable, sources: Sequence[Path], csv: str, page: Page) ->
     )
 
 
+def _check_baseline(name: str, table: ResultTable) -> None:
+    """Refuse a baseline that was asked for and is not there; the usual one may be missing.
+
+    Raises:
+        ValueError: no row is its.
+    """
+    frame = with_curves(table.frame)
+    there = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
+    if name != BASELINE and name not in there:
+        raise ValueError(f"no row is of the baseline {name!r}; {choices(name, sorted(table.frame['sampler'].dropna().unique()))}")
+
+
 @cache
 def packed_plotly() -> str:
     """Plotly's script, gzipped, in base64: a third of its size."""
@@ -119,8 +142,17 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(number=number, short=short, interval=interval)
+    environment.filters.update(brief=brief, whole=_whole)
     environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(map(escape, str(name).split("_")))
     return environment
+
+
+def _whole(words: str) -> Markup:
+    """A sentence whose names are not broken at their hyphens; long ones are broken anywhere."""
+    return Markup(" ").join(
+        Markup('<span class="whole">{}</span>').format(word) if "-" in word and len(word) <= LONGEST_WHOLE else escape(word)
+        for word in words.split(" ")
+    )
 
 
 def _homes(sources: Sequence[Path]) -> dict[str, Path]:

@@ -41,7 +41,7 @@ def _use(best: Best, measure: Measure) -> str:
         return f"{at} {best.curve} has {value}; no other sampler was run there."
     if best.refusal:
         return f"{at} there is no verdict: {best.curve} has the lowest value, {value}; but {_because(best.refusal)}."
-    against = _against_euler(best, measure)
+    against = _against_baseline(best, measure)
     if best.sure:
         return f"{at} use {best.curve}: {value}{against}."
     others = f"{len(best.rivals)} others" if len(best.rivals) > 1 else "".join(best.rivals)
@@ -55,20 +55,20 @@ def _because(refusal: str) -> str:
     return f"it is {refusal}" if refusal.startswith("dominated") else f"there is {refusal}"
 
 
-def _against_euler(best: Best, measure: Measure) -> str:
-    """How it stands to Euler, and how much better it is."""
+def _against_baseline(best: Best, measure: Measure) -> str:
+    """How it stands to the baseline, and how much better it is."""
     said = {
-        "inconclusive": ", not told apart from Euler",
-        "equivalent": ", equivalent to Euler",
-        "no verdict": ", without a verdict against Euler",
-        "worse": ", worse than Euler",
+        "inconclusive": f", not told apart from {best.against}",
+        "equivalent": f", equivalent to {best.against}",
+        "no verdict": f", without a verdict against {best.against}",
+        "worse": f", worse than {best.against}",
     }
     if best.standing != "better" or best.baseline is None:
         return said.get(best.standing, "")
     low, high = (number(row, measure.name) or 0.0 for row in (best.row, best.baseline))
     if not _above_zero(best.row, measure):
-        return f", where Euler has {short(high)}"
-    return f", {short(high / low, 2)} times better than Euler"
+        return f", where {best.against} has {short(high)}"
+    return f", {short(high / low, 2)} times better than {best.against}"
 
 
 def _above_zero(row: Record, measure: Measure) -> bool:

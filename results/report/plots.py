@@ -32,7 +32,7 @@ def plot_of(title: str, rows: pd.DataFrame, looks: Mapping[str, Look]) -> dict[s
         looks: of its curves.
 
     Returns:
-        ``{"title", "measures": [{"name", "title", "note", "floor", "error"}], "work": [{"name", "title"}], "curves": […]}``; a curve has
+        ``{"title", "measures": [{"name", "title", "note", "floor", "power"}], "work": [{"name", "title"}], "curves": […]}``; a curve has
         its look, the lines ``row`` of its points, ``x[work]`` and, for each measure, ``{"value", "y", "low", "high", "limit",
         "flagged"}``: lists with one entry a row and None where there is no value. ``limit`` says that y is not the value,
         which is not positive, but the upper end of its interval.
@@ -55,7 +55,7 @@ def plot_of(title: str, rows: pd.DataFrame, looks: Mapping[str, Look]) -> dict[s
 
 
 def _about(measure: Measure, rows: list[Record]) -> dict[str, Any]:
-    return {"name": measure.name, "title": measure.title, "note": measure.note, "floor": _floor(measure, rows), "error": measure.error}
+    return {"name": measure.name, "title": measure.title, "note": measure.note, "floor": _floor(measure, rows), "power": measure.power}
 
 
 def _curve(name: str, rows: list[Record], measures: list[Measure], work: list[str], look: Look) -> dict[str, Any]:

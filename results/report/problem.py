@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..about import without_data
 from ..bending import bending_in
 from ..findings import Findings
 from ..headline import headline
@@ -41,6 +42,7 @@ class Problem:
     timing: Timing | None
     undrawn: tuple[str, ...]
     missing: int
+    without_data: str
 
 
 def problem_of(
@@ -72,4 +74,5 @@ def problem_of(
         timing_of(rows, homes),
         tuple(f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE ({row['status']})" for row in bad),
         len(rows.loc[rows["status"] == "missing"]),
+        without_data(rows),
     )

@@ -6,9 +6,10 @@ from ..bounds import with_bounds
 from ..curves import problems
 from ..estimates import flag_of
 from ..findings import Page, findings_of
+from ..harmless import escape_markdown
 from ..record import Record
 from ..table import ResultTable
-from ..text import escape_markdown, markdown_table, short
+from ..text import filled, markdown_table, short
 from ..values import number, rows_of, text
 from .answer import NOTHING, answer
 
@@ -38,7 +39,7 @@ def summary(table: ResultTable, page: Page | None = None) -> str:
             )
             for row in rows_of(rows.loc[rows["status"] == "ok"])
         ]
-        parts += ["", markdown_table(_HEADER, lines)]
+        parts += ["", markdown_table(*filled(_HEADER, lines))]
     rest = [row for row in rows_of(table.frame) if row["status"] != "ok"]
     if rest:
         names = ("model", "sampler", "params", "budget", "steps", "status", "reason")

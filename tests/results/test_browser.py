@@ -1,5 +1,6 @@
 """The report in a real browser."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -204,6 +205,50 @@ def test_on_paper_nothing_is_cut_off_and_controls_are_gone(show):
     page.evaluate("dispatchEvent(new Event('afterprint'))")
 
 
+def test_nothing_of_the_first_screens_is_hidden_on_a_telephone(show):
+    page = show(viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    links = page.locator("nav a")
+    assert links.count() >= 6
+    answers = page.locator("#answer ~ article").locator("td, tbody th, .verdict")
+    assert answers.count() > 20
+    for parts in (links, answers):
+        places = parts.evaluate_all("all => all.map(one => one.getBoundingClientRect()).map(({ left, right }) => [left, right])")
+        assert min(left for left, _ in places) >= 0
+        assert max(right for _, right in places) <= 390
+    assert page.locator("#answer ~ article .lead").first.bounding_box()["y"] < 844 - 60
+
+
+def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):
+    page = show(viewport={"width": 390, "height": 844})
+    part = page.get_by_role("region", name="Table of all rows")
+    inner, outer = part.evaluate("part => [part.scrollWidth, part.clientWidth]")
+    assert inner > outer
+    style = part.evaluate("part => [getComputedStyle(part).backgroundAttachment, getComputedStyle(part).backgroundImage]")
+    assert {"local", "scroll"} <= set(style[0].split(", "))
+    assert style[1].count("gradient") == 4
+
+
+def test_lines_of_order_lie_below_all_points(show):
+    figure = plotted(show(), 1)
+    figure.get_by_role("button", name="FID proxy", exact=True).click()
+    assert not figure.get_by_role("button", name="Lines of order").is_visible()  # nothing falls like an order to the model's own error
+    for measure, power in (("RMSE to the ODE", 1), ("FD to converged", 2)):
+        figure.get_by_role("button", name=measure).click()
+        if measure == "RMSE to the ODE":
+            figure.get_by_role("button", name="Lines of order").click()
+        look = "canvas => canvas.data.map(({x, y, mode, line}) => ({x: [...x], y: [...y], mode}))"
+        drawn = figure.locator(".canvas").evaluate(look)
+        orders, curves = ([one for one in drawn if (one["mode"] == "lines+text") == guide] for guide in (True, False))
+        assert len(orders) == 3
+        for order, line in enumerate(orders, 1):
+            (x0, x1), (y0, y1) = line["x"], line["y"]
+            slope = -power * order
+            assert math.log(y1 / y0) / math.log(x1 / x0) == pytest.approx(slope, rel=1e-3)
+            for curve in curves:
+                assert all(y is None or y > y0 * (x / x0) ** slope for x, y in zip(curve["x"], curve["y"], strict=True))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
 def test_the_page_is_accessible_and_fits(show, scheme, width):
@@ -218,7 +263,7 @@ def test_the_page_is_accessible_and_fits(show, scheme, width):
 
 def test_names_are_shown_as_they_are_and_do_nothing(show):
     page = show()
-    assert page.get_by_role("heading", name=HOSTILE_MODEL).count() == 2
+    assert page.get_by_role("heading", name=HOSTILE_MODEL).count() == 3  # the head of the page and two sections
     assert page.get_by_role("button", name="</script><img src=x onerror=alert(1)>", exact=True).count() == 3  # in the legends
     assert page.locator("img[src=x]").count() == 0
 

@@ -77,6 +77,46 @@ def test_the_fan_has_the_slopes_of_its_orders(fashion):
     assert slopes == pytest.approx([-2, -4, -6])  # a Fréchet distance is a square
 
 
+LADDERS = {
+    "nothing in the corner": {"euler": (1.0, 0.3, 0.1, 0.03)},
+    "a curve through the lower left": {"euler": (1.0, 0.3, 0.1, 0.03), "auto": (0.04, 0.035, 0.032, 0.03)},
+    "curves everywhere": {f"plugin_{n}": tuple(1.6**-n * f for f in (1.0, 0.9, 0.8, 0.75)) for n in range(12)},
+    "steep ones": {"heun": (50.0, 1.0, 0.02, 0.001), "euler": (0.002, 0.0019, 0.0015, 0.001)},
+}
+
+
+@pytest.mark.parametrize("name", LADDERS)
+@pytest.mark.parametrize("metric", ["rmse", "fd_conv"])
+def test_order_guides_lie_over_no_curve(name, metric):
+    budgets = (1, 5, 10, 40)
+    rows = [
+        {"model": "m", "sampler": sampler, "budget": n, "nfe": n, metric: value, "status": "ok"}
+        for sampler, values in LADDERS[name].items()
+        for n, value in zip(budgets, values, strict=True)
+    ]
+    figure = work_precision(ResultTable.of(rows), metric)
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    fan = [line.get_transform().transform(line.get_xydata()) for line in axes.lines if line.get_zorder() == 0.5]
+    words = [item.get_window_extent() for item in axes.texts if item.get_text() in ("order", "1", "2", "3")]
+    low, high = (np.min if end == 0 else np.max for end in (0, 1))
+    corners = np.concatenate(fan)
+    left, bottom = min(low(corners[:, 0]), *(box.x0 for box in words)), min(low(corners[:, 1]), *(box.y0 for box in words))
+    right, top = max(high(corners[:, 0]), *(box.x1 for box in words)), max(high(corners[:, 1]), *(box.y1 for box in words))
+    assert axes.bbox.x0 <= left
+    assert right <= axes.bbox.x1 + 1
+    assert axes.bbox.y0 <= bottom
+    assert top <= axes.bbox.y1 + 1
+    curves = [line for line in axes.lines if line.get_zorder() in (1.5, 2, 3.5) and len(line.get_xdata()) == len(budgets)]
+    assert len(curves) >= len(LADDERS[name])
+    for line in curves:
+        x, y = line.get_transform().transform(line.get_xydata()).T
+        places = np.linspace(x[0], x[-1], 400)
+        heights = np.interp(places, x, y)
+        inside = (left < places) & (places < right) & (bottom < heights) & (heights < top)
+        assert not inside.any(), line.get_color()
+
+
 def test_curves_have_their_colours_and_measured_points(fashion):
     (axes,) = work_precision(fashion, "rmse").axes
     heun = [
@@ -86,6 +126,27 @@ def test_curves_have_their_colours_and_measured_points(fashion):
     ]
     frame = fashion.where(sampler="heun").ok.frame.sort_values("nfe")
     assert any(np.allclose(line.get_xdata(), frame["nfe"]) and np.allclose(line.get_ydata(), frame["rmse"]) for line in heun)
+
+
+def test_a_plugin_is_thick_on_top_and_named_among_many(fashion):
+    """Also where its name is like a built-in one's: the table says where it comes from."""
+    first = fashion.where(sampler="ddpm", status="ok").frame.astype(object).to_dict("records")
+    names = ["euler", "ddim", "heun", "unipc_2", "ipndm", "lms", "auto", "dpmpp_2m", "dpmpp_3m", "dpm_solver_2", "deis_tab3", "er_sde_1"]
+    others = [{**row, "sampler": name, "rmse": row["rmse"] * (1 + n / 9)} for n, name in enumerate(names) for row in first]
+    own = [{**row, "sampler": "euler_of_mine", "origin": "mine.py sha256:01", "rmse": row["rmse"] * 1.5} for row in first]
+    table = ResultTable.of([*others, *own])
+    assert not table.frame["origin"].isna().all()
+    look = style("euler_of_mine", "mine.py sha256:01")
+    for kind in ("work-precision", "pareto"):
+        figure = draw(table, "rmse", "nfe", kind=kind)
+        assert "euler_of_mine" in texts(figure)
+        (axes,) = figure.axes
+        drawn = [line for line in axes.lines if len(line.get_xdata()) > 0 and line.get_transform() != axes.transAxes]
+        mine = [line for line in drawn if look.colour in (line.get_color(), line.get_markeredgecolor(), line.get_markerfacecolor())]
+        rest = [line for line in drawn if line not in mine]
+        assert max(line.get_zorder() for line in mine) > max(line.get_zorder() for line in rest)
+        if kind == "work-precision":
+            assert max(line.get_linewidth() for line in mine) > 1.5 * max(line.get_linewidth() for line in rest)
 
 
 def test_the_front_is_what_the_table_says(fashion):
@@ -169,7 +230,12 @@ def test_mathematics_in_a_name_is_text(tmp_path):
         (lambda t, p: timing(ResultTable(t.frame.iloc[:0])), "run the suite with --timing"),
         (lambda t, p: save(t.plot("rmse"), Path("a.gif")), "a.gif: figures are written as svg"),
         (lambda t, p: write_figures(p, "x", formats=["gif"]), "no format 'gif'"),
-        (lambda t, p: write_figures(p, "x", metrics=["nonsense"]), "no metric 'nonsense'"),
+        (
+            lambda t, p: write_figures(p, "x", metrics=["nonsense"]),
+            "no metric 'nonsense': it is no column of the table; choose from fid_proxy, fid_proxy_raw, fd_conv, rmse, rmse_median$",
+        ),
+        (lambda t, p: write_figures(p, "x", metrics=["fd_con"]), "did you mean fd_conv"),
+        (lambda t, p: write_figures(p, "x", metrics=["sampler"]), "no metric 'sampler': it is no column of numbers"),
         (lambda t, p: write_figures(p, "x", samplers=["eular"]), "no sampler 'eular'"),
         (lambda t, p: write_figures(p, "x", metrics=["kid"], kinds=["pareto"]), "nothing to draw of pareto"),
     ],
@@ -185,3 +251,23 @@ def test_floors_are_medians_of_what_the_rows_say():
     assert floor_of("kid", rows) is None
     assert floor_of("rmse", [{"rmse_resolution": 0.0}]) is None
     assert slug("evil|<b>model</b>/..") == "evil-b-model-b"
+
+
+def test_a_folder_of_figures_that_is_a_link_out_of_the_run_is_refused(tmp_path):
+    rows = [{"model": "m", "sampler": "euler", "budget": n, "nfe": n, "rmse": 1 / n, "status": "ok"} for n in (1, 2)]
+    home, elsewhere, within = (tmp_path / name for name in ("run", "elsewhere", "run/within"))
+    for folder in (home, elsewhere, within):
+        folder.mkdir()
+    ResultTable.of(rows).to_csv(home / "table.csv")
+    for place in (home / "figures", home / "figures" / "deeper"):
+        (home / "figures").unlink(missing_ok=True)
+        (home / "figures").symlink_to(elsewhere, target_is_directory=True)
+        with pytest.raises(ValueError, match=r"figures.* is a link that leads out of the run directory"):
+            write_figures(home, place, formats=["svg"])
+        assert list(elsewhere.iterdir()) == []
+    (home / "figures").unlink()
+    (home / "figures").symlink_to(within, target_is_directory=True)
+    assert write_figures(home, home / "figures", formats=["svg"])
+    linked = tmp_path / "linked"
+    linked.symlink_to(home, target_is_directory=True)  # the run itself may be reached by a link
+    assert write_figures(linked, linked / "figures", formats=["svg"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from samplerbench import samplers
-from samplerbench.results.palette import FAMILIES, family, style
+from samplerbench.results.palette import FAMILIES, OWN, family, style
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0, on linear RGB.
 SIGHT = {
@@ -68,9 +68,8 @@ def test_nearly_every_sampler_of_the_registry_has_a_look_of_its_own_and_a_family
         ("dpm_2_ancestral", "Stochastic"),
         ("torchdiffeq_rk4", "Heun, Runge–Kutta"),
         ("torchdiffeq_dopri5", "Adaptive"),
-        ("eulerian", "Other libraries, plugins"),
-        ("diffusers:UniPCMultistepScheduler", "Other libraries, plugins"),
-        ("", "Other libraries, plugins"),
+        ("eulerian", "Your own (plugins)"),
+        ("diffusers:UniPCMultistepScheduler", "Other libraries"),
     ],
 )
 def test_families_go_by_whole_words_and_the_longest_beginning(sampler, kin):
@@ -81,3 +80,18 @@ def test_the_dash_is_the_order_and_the_symbol_the_method():
     assert [style(f"dpmpp_{order}m").dash for order in (1, 2, 3)] == ["dot", "solid", "dash"]
     assert style("dpmpp_2m").symbol == style("dpmpp_3m").symbol != style("dpmpp_2s").symbol
     assert style("dpmpp_3m_published").symbol == style("dpmpp_3m").symbol + "-open"
+
+
+def test_a_sampler_of_the_readers_own_stands_out_whatever_its_name():
+    for name in ("my_solver", "heun_of_mine", "euler"):
+        look = style(name, origin="my_solver.py sha256:0123")
+        assert look.own
+        assert look.family == OWN.name
+    assert not style("euler").own
+    assert not style("diffusers:DDIMScheduler", origin="0.35").own
+
+
+@pytest.mark.parametrize("page", ["colour", "dark"])
+def test_no_colour_is_as_vivid_as_that_of_the_readers_own(page):
+    vivid = {kin.name: np.hypot(*oklab(linear(getattr(kin, page)))[1:]) for kin in FAMILIES}
+    assert vivid.pop(OWN.name) > 1.2 * max(vivid.values())

@@ -172,6 +172,63 @@ def test_rows_are_marked_against_euler(tmp_path):
     assert {attrs["data-verdict"] for attrs in rows} == {"", "better"}
 
 
+def test_the_head_says_what_was_asked_of_what(page, run):
+    words = " ".join("".join(page.words).split())
+    assert "Six samplers on evil|<b>model</b>, fashion and gmm-2d" in words
+    assert "1,000 samples a row" in words
+    assert "1, 5, 10 and 40 network evaluations a sample" in words
+    assert "suite quick" in words
+
+
+def test_the_head_says_where_when_and_how(tmp_path):
+    machine = {"cpu": "AMD EPYC", "cores": 4, "cores_allowed": 2}
+    made = {"started": "2026-11-25T15:12:31+00:00", "device": {"type": "cpu", "name": "AMD EPYC"}, "machine": machine}
+    run = synthetic_run(tmp_path / "a", models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50)
+    other = synthetic_run(tmp_path / "b", models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50)
+    run.write_run({"provenance": {**made, "command": ["samplerbench", "run", "x y"]}})
+    words = " ".join("".join(Page(write_report(run.path, tmp_path).read_text()).words).split())
+    assert "euler and torchdiffeq_dopri5 on fashion" in words
+    assert "AMD EPYC (CPU, 2 cores)" in words
+    assert "25 November 2026" in words
+    assert "samplerbench run 'x y'" in words
+    other.write_run({"provenance": {"started": 5, "machine": "cpu"}})  # not what it should be: left out
+    words = " ".join("".join(Page(write_report([run.path, other.path], tmp_path / "both.html").read_text()).words).split())
+    assert "Two runs: euler and torchdiffeq_dopri5 on fashion" in words
+    assert "a AMD EPYC (CPU, 2 cores) · 25 November 2026" in words
+
+
+def test_without_data_the_report_says_why_and_has_no_empty_columns(tmp_path):
+    run = synthetic_run(tmp_path / "run", models=("/home/me/net.py:make",), orders={"euler": 1, "heun": 2}, budgets=(5, 10), samples=50)
+    for cell in run.cells():
+        quality = run.read(cell, "quality.json") or {}
+        run.write(cell, "quality.json", {k: v for k, v in quality.items() if not k.startswith(("fid_", "fd_", "estimator"))})
+    page = Page(write_report(run.path, tmp_path).read_text())
+    words = " ".join("".join(page.words).split())
+    assert words.count("net.py:make brings no data to compare with: distances to the data (FID proxy, FD to converged) are missing.") == 1
+    assert "sample(n, seed)" in words
+    (header,) = [line for line in (tmp_path / "table.md").read_text().splitlines() if line.startswith("| sampler ")]
+    assert "FID proxy" not in header
+    assert "RMSE" in header
+
+
+def test_with_data_nothing_is_said_to_be_missing(page):
+    assert "brings no data" not in "".join(page.words)
+
+
+def test_paths_that_nobody_measured_are_not_spoken_of(page):
+    assert "On the paths" not in "".join(page.words)
+
+
+def test_rows_are_marked_against_the_baseline_that_is_asked_for(tmp_path):
+    run = synthetic_run(tmp_path / "run", models=("fashion",), orders={"euler": 1, "heun": 2}, budgets=(10,), samples=50)
+    page = Page(write_report(run.path, tmp_path, baseline="heun").read_text())
+    rows = [attrs for attrs in page.named("tr") if "data-verdict" in attrs]
+    assert {attrs["data-verdict"] for attrs in rows} == {"", "worse"}
+    assert "Verdict: against heun at the same budget" in " ".join("".join(page.words).split())
+    with pytest.raises(ValueError, match="no row is of the baseline 'hein'; did you mean heun"):
+        write_report(run.path, tmp_path, baseline="hein")
+
+
 def test_a_partial_run_says_so(page):
     words = " ".join("".join(page.words).split())
     assert re.search(r"Partial: 1 of \d+ rows have no results yet", words)

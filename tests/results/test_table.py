@@ -7,10 +7,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synthetic import BUDGETS, HOSTILE_MODEL, MODELS, ORDERS, synthetic_run
 
+from samplerbench.results.harmless import escape_markdown
 from samplerbench.results.record import COLUMNS, NAMES
 from samplerbench.results.store import RunDir
 from samplerbench.results.table import ResultTable, load, rebuild
-from samplerbench.results.text import escape_markdown, markdown_table, short
+from samplerbench.results.text import markdown_table, short
 
 
 def test_one_row_for_each_planned_cell_with_its_status(run):

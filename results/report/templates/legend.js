@@ -29,7 +29,7 @@ const legend = (() => {
       svg.append(path);
       return path;
     };
-    add({ d: "M0 7H34", "stroke-width": 1.8, "stroke-dasharray": dashes[curve.dash] ?? "" });
+    add({ d: "M0 7H34", "stroke-width": curve.own ? 3.2 : 1.8, "stroke-dasharray": dashes[curve.dash] ?? "" });
     const { path, stroke } = shape(curve.symbol);
     const marker = add({ d: path, "stroke-width": stroke ?? 1.4 });
     marker.style.fill = stroke ? "none" : curve.symbol.includes("-open") ? "var(--paper)" : colour;

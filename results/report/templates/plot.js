@@ -26,8 +26,8 @@
     return {
       type: "scatter", mode: "lines+markers", name: curve.name, x: curve.x[work], y: points.y, text: labels(curve, measure, works), customdata: curve.row,
       hovertemplate: "%{text}<extra></extra>", hoverinfo: on ? undefined : "skip", opacity: on ? 1 : FAINT, error_y: on ? bars(points, paint) : { visible: false },
-      line: { color: paint, width: legend.alone(curve.name) ? 2.6 : 1.7, dash: curve.dash },
-      marker: { color: paint, size: 8, symbol: points.limit.map((limit) => (limit ? "triangle-down-open" : curve.symbol)), line: { color: curve.symbol.includes("-open") ? paint : colour("--paper"), width: 1 } },
+      line: { color: paint, width: curve.own ? 3.6 : legend.alone(curve.name) ? 2.6 : 1.7, dash: curve.dash },
+      marker: { color: paint, size: curve.own ? 11 : 8, symbol: points.limit.map((limit) => (limit ? "triangle-down-open" : curve.symbol)), line: { color: curve.symbol.includes("-open") ? paint : colour("--paper"), width: 1 } },
     };
   }
 
@@ -43,12 +43,14 @@
     return { tickvals, ticktext: tickvals.map((tick) => (tick >= 1e5 || tick < 1e-3 ? tick.toExponential(0) : String(Number(tick.toPrecision(1))))) };
   }
 
-  // Lines that fall with the first, second and third power of the work, from the upper left corner of the data.
-  function ordersOf(xs, ys) {
-    const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.max(...ys), Math.min(...ys)];
+  // Lines that fall as methods of order 1, 2 and 3 would: each below all points, so that it lies over none, in the room under the data.
+  function ordersOf(points, power) {
+    const xs = points.map(([x]) => x), ys = points.map(([, y]) => y), [left, right] = [Math.min(...xs), Math.max(...xs)];
+    const lowest = Math.min(...ys), room = Math.max(Math.max(...ys) / lowest, 10) ** 0.45, bottom = lowest / room;
     return [1, 2, 3].map((order) => {
-      const end = Math.min(x1, x0 * (y0 / y1) ** (1 / order));
-      return { type: "scatter", mode: "lines+text", x: [x0, end], y: [y0, y0 * (end / x0) ** -order], text: ["", `order ${order}`], textposition: "top left", textfont: { size: 11, color: colour("--soft") }, hoverinfo: "skip", line: { color: colour("--soft"), width: 1, dash: "dot" } };
+      const slope = order * power, level = Math.min(...points.map(([x, y]) => y * x ** slope)) / room ** 0.12;
+      const top = Math.min(level * left ** -slope, lowest * room), from = Math.max(left, (level / top) ** (1 / slope)), to = Math.min(right, (level / bottom) ** (1 / slope));
+      return { type: "scatter", mode: "lines+text", x: [from, to], y: [level * from ** -slope, level * to ** -slope], text: ["", `order ${order}`], textposition: to < right ? "top right" : "bottom left", textfont: { size: 11, color: colour("--soft") }, hoverinfo: "skip", line: { color: colour("--soft"), width: 1, dash: "dot" } };
     });
   }
 
@@ -65,10 +67,13 @@
     const measure = plot.measures.find((item) => item.name === chosen("measure")), work = plot.work.find((item) => item.name === chosen("work"));
     const drawable = plot.curves.filter((curve) => curve.y[measure.name].y.some((y, i) => y !== null && curve.x[work.name][i] !== null));
     const ys = drawable.flatMap((curve) => curve.y[measure.name].y).filter((y) => y > 0), xs = drawable.flatMap((curve) => curve.x[work.name]).filter((x) => x > 0);
-    const heights = [...ys, measure.floor].filter((y) => y > 0).map(Math.log10), narrow = canvas.clientWidth < 640;
+    const button = figure.querySelector(".orders"), points = drawable.flatMap((curve) => curve.x[work.name].map((x, i) => [x, curve.y[measure.name].y[i]])).filter(([x, y]) => x > 0 && y > 0);
+    button.parentElement.hidden = !measure.power; // where the model's own error is in a measure, it falls like no order
+    const orders = measure.power && button.getAttribute("aria-pressed") === "true" && points.length ? ordersOf(points, measure.power) : [];
+    const heights = [...ys, measure.floor, ...orders.flatMap((line) => line.y)].filter((y) => y > 0).map(Math.log10), narrow = canvas.clientWidth < 640;
     const axis = { type: "log", gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, ticks: "outside", tickcolor: colour("--line") };
-    const traces = drawable.map((curve) => traceOf(curve, measure, work.name, plot.work));
-    const orders = figure.querySelector(".orders").getAttribute("aria-pressed") === "true" && xs.length ? ordersOf(xs, ys) : [];
+    const onTop = [...drawable].sort((a, b) => a.own - b.own); // the reader's own samplers last, which is above the others
+    const traces = onTop.map((curve) => traceOf(curve, measure, work.name, plot.work));
     const line = measure.floor > 0 ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: measure.floor, y1: measure.floor, line: { color: colour("--ink"), width: 1.2, dash: "dash" } }] : [];
     const label = measure.floor > 0 ? [{ xref: "paper", x: 0, y: Math.log10(measure.floor), text: "floor: perfect samples", showarrow: false, xanchor: "left", yanchor: "bottom" }] : [];
     const layout = {

@@ -25,8 +25,11 @@ const records = (() => {
 
   const brief = (value) => (/^-?\d+\.\d{5,}(e[-+]\d+)?$/.test(value) ? String(Number(Number(value).toPrecision(5))) : value);
 
+  // A text that a spreadsheet would calculate has an apostrophe before it in the file.
+  const unguarded = (value) => value.replace(/^'(?='*[=+\-@\t\r])/, "");
+
   function open(index) {
-    lines ??= parse(data.csv);
+    lines ??= parse(data.csv).map((line) => line.map(unguarded));
     const [names, ...rows] = lines, row = rows[index], dialog = document.getElementById("record");
     const get = (name) => row[names.indexOf(name)] ?? "";
     dialog.querySelector(".lead").textContent = [get("sampler"), get("model"), get("budget") && `${get("budget")} NFE`].filter(Boolean).join(" · ");

@@ -1,0 +1,86 @@
+"""The head of the page: what was asked of what, how much, where and when, and by which command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from ..about import counted, extent, heading, listed
+from ..harmless import plain
+from ..values import empty
+from .provenance import command_of
+
+
+@dataclass(frozen=True)
+class Made:
+    """How one run was made.
+
+    Attributes:
+        name: of the run; "" for an only one.
+        facts: where and when, a phrase each.
+        command: the command line, "" if it is not known.
+    """
+
+    name: str
+    facts: tuple[str, ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Title:
+    """The head of the page; ``facts`` are those of all runs together, a phrase each."""
+
+    heading: str
+    facts: tuple[str, ...]
+    runs: tuple[Made, ...]
+
+
+def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
+    """The head of a page.
+
+    Args:
+        frame: all rows.
+        runs: name and ``run.json`` of each run, which may be empty.
+    """
+    suites = listed([plain(str(name)) for name in frame["suite"].dropna().unique()] or [""])
+    facts = (*extent(frame), *((f"suite {suites}",) if suites else ()))
+    if len(runs) == 1:
+        made = _made("", frame, runs[0][1])
+        return Title(heading(frame), (*facts, *made.facts), (Made("", (), made.command),))
+    names = frame.get("run", pd.Series(dtype="string"))
+    parts = tuple(_made(name, frame.loc[names == name], record) for name, record in runs)
+    return Title(f"{counted(len(runs))} runs: {heading(frame)}", facts, parts)
+
+
+def _made(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> Made:
+    provenance = _mapping(record.get("provenance"))
+    facts = (_where(provenance, frame), _when(provenance.get("started")))
+    return Made(name, tuple(fact for fact in facts if fact), plain(command_of(record)))
+
+
+def _where(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
+    """The device: its name and kind, and how many cores a processor has."""
+    device, machine = _mapping(provenance.get("device")), _mapping(provenance.get("machine"))
+    kind = str(device.get("type") or "")
+    if not kind:
+        return listed([plain(str(name)) for name in dict.fromkeys(frame["device"]) if not empty(name)] or [""])
+    cores = machine.get("cores_allowed") or machine.get("cores")
+    words = [{"cpu": "CPU", "cuda": "GPU"}.get(kind, kind), *([f"{cores} cores"] if kind == "cpu" and cores else [])]
+    return plain(f"{device.get('name') or kind} ({', '.join(words)})")
+
+
+def _when(started: object) -> str:
+    """The day, as people write it; "" if it is not known."""
+    try:
+        day = datetime.fromisoformat(str(started))
+    except ValueError:
+        return ""
+    return f"{day.day} {day:%B %Y}"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
