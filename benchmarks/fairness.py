@@ -24,6 +24,7 @@ from .authors import AUTHORS
 from .metrics.frechet import FrechetReference, estimate
 from .references import CARD, load_references
 from .spec import parse_spec
+from .suite import extractors_of
 
 HALVED = ("fid_proxy", "rmse")
 """Metrics that can be measured on half of a cell's samples from what a run keeps."""
@@ -131,7 +132,8 @@ def _references(source: Source) -> dict[str, FrechetReference]:
         if known.get(name, model.identity) != model.identity:
             raise ValueError(f"model {name} is {model.identity} here, but {known[name]} was run; run the suite again with this model")
     suite = source.run.get("suite") or {}
-    found = load_references(models, suite.get("extractor", CARD), suite.get("real"))
+    spaces = extractors_of(suite)
+    found = load_references(models, {name: spaces.get(name, suite.get("extractor", CARD)) for name in models}, suite.get("real"))
     for entry in source.entries:
         reference = found.get(text(entry.record, "model"))
         if reference is not None and number(entry.record, "fid_proxy") is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..models import Denoiser, Reference
 from ..models.extractors import make_extractor
+from ..models.projection import projected
 from ..models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ..results.files import read_npz, write_npz
 from .gits import default_cache
@@ -21,17 +22,18 @@ from .sampling import clamp
 Made = TypeVar("Made")
 
 CARD = "card"
-"""The extractor that leaves each model its own."""
+"""The extractor that leaves each model its own; ``card:32`` reduces that to 32 features."""
 
 
 def load_references(
-    models: Mapping[str, Denoiser], extractor: str = CARD, real: str | None = None, cache: Path | None = None
+    models: Mapping[str, Denoiser], extractor: str | Mapping[str, str] = CARD, real: str | None = None, cache: Path | None = None
 ) -> dict[str, Reference | None]:
     """What the samples of each model are scored against; made once, since it can cost tens of thousands of samples.
 
     Args:
         models: by name.
-        extractor: feature space; ``card`` leaves each model its own, others are those of :func:`.make_extractor`.
+        extractor: feature space, of all models or by name; ``card`` leaves each model its own, ``card:N`` its first N axes
+            (:mod:`samplerbench.models.projection`), others are those of :func:`.make_extractor`.
         real: where real samples come from in another feature space (:func:`.real_data`).
         cache: folder where features of real samples are kept; None for the default one.
 
@@ -41,7 +43,8 @@ def load_references(
     references = {}
     for name, model in models.items():
         own = _tried(name, model.reference)
-        chosen = own if extractor == CARD else _rescored(model, own, extractor, real, cache or default_cache())
+        spec = extractor if isinstance(extractor, str) else extractor[name]
+        chosen = own if spec == CARD else _rescored(model, own, spec, real, cache or default_cache())
         references[name] = None if chosen is None else _tried(name, chosen.loaded)  # now, not at the end of a run
     return references
 
@@ -57,6 +60,8 @@ def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | Non
     """The reference of a model in another feature space."""
     limits = model.limits
     try:
+        if spec.startswith(f"{CARD}:"):
+            return _reduced(own, spec)
         extractor = make_extractor(spec, model.event, limits)
     except ValueError as error:
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
@@ -68,6 +73,20 @@ def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | Non
     if real is not None:
         _check_range(data, limits, real)
     return _measured(extractor, data, limits, cache)
+
+
+def _reduced(own: Reference | None, spec: str) -> Reference:
+    """A model's own reference in its first axes.
+
+    Raises:
+        ValueError: ``spec`` has no number, or the model no reference, or no axes are known for its features.
+    """
+    count = spec.removeprefix(f"{CARD}:")
+    if not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
+        raise ValueError(f"{spec!r} asks for no number of features; write {CARD}:N with a whole number, such as {CARD}:32")
+    if own is None:
+        raise ValueError(f"{spec!r} reduces the model's own features, and it has none; use another extractor, such as pixels")
+    return projected(own, int(count))
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:

@@ -44,7 +44,7 @@ class Runner:
     def __init__(self, suite: Suite, out: Path, *, device: str, console: Console) -> None:
         self.suite, self.device, self.console = suite, device, console
         self.models = {name: model.to(device) if device != "cpu" else model for name, model in load_models(suite).items()}
-        self.references = load_references(self.models, suite.extractor, suite.real)
+        self.references = load_references(self.models, suite.extractors, suite.real)
         self.cells = plan(suite, self.models, self.references, device)
         self.run = RunDir.create(out)
 

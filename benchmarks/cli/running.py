@@ -121,7 +121,7 @@ def plan(
     where = pick_device(checked(device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
     models = {name: m.to(where) if where != "cpu" else m for name, m in load_models(resolved).items()}
-    cells = plan_suite(resolved, models, load_references(models, resolved.extractor, resolved.real), where)
+    cells = plan_suite(resolved, models, load_references(models, resolved.extractors, resolved.real), where)
     if as_json:
         rows = [{"name": c.key, **c.record(resolved.name), "skip": c.skip, "expected": expected(models[c.model], c)} for c in cells]
         return print_json(rows)

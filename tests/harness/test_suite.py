@@ -2,7 +2,7 @@
 
 import pytest
 
-from samplerbench.benchmarks.suite import Timing, built_in, check_suite, load_suite
+from samplerbench.benchmarks.suite import Timing, built_in, check_suite, extractors_of, load_suite
 from samplerbench.benchmarks.timing.statistics import FEWEST
 
 MINIMAL = {"name": "mine", "models": ["gmm-2d"], "samplers": ["euler"], "steps": [4]}
@@ -86,3 +86,25 @@ def test_the_digest_follows_the_content():
     suite = check_suite(MINIMAL, "test")
     assert suite.digest == check_suite(dict(reversed(MINIMAL.items())), "test").digest
     assert suite.digest != suite.replaced(seed=1).digest
+
+
+def test_a_model_has_a_feature_space_of_its_own_until_the_command_line_names_one():
+    entries = [{"name": "fashion", "extractor": "card:32"}, {"name": {"name": "fashion", "guidance": 2}}]
+    suite = check_suite({**MINIMAL, "models": entries, "extractor": "pixels"}, "test")
+    assert suite.extractors == {"fashion": "card:32", "fashion(guidance=2)": "pixels"}
+    assert extractors_of(suite.model_dump(mode="json")) == suite.extractors
+    assert set(suite.replaced(extractor="card").extractors.values()) == {"card"}
+    assert suite.replaced(models=["fashion"]).extractors == {"fashion": "card:32"}
+
+
+def test_a_model_s_feature_space_is_part_of_the_folder_only_where_it_has_one():
+    plain = check_suite(MINIMAL, "test")
+    assert plain.digest == check_suite({**MINIMAL, "models": [{"name": "gmm-2d", "extractor": None}]}, "test").digest
+    assert plain.digest != check_suite({**MINIMAL, "models": [{"name": "gmm-2d", "extractor": "pixels"}]}, "test").digest
+    assert plain.digest == "58096edf", "as before models had one: folders of earlier runs are found again"
+
+
+def test_real_samples_do_not_go_with_a_card_s_own_features_however_few():
+    for extractor in ("card", "card:32"):
+        with pytest.raises(ValueError, match="real samples are for another feature space"):
+            check_suite({**MINIMAL, "extractor": extractor, "real": "x.npy"}, "test")
