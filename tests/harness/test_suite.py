@@ -2,6 +2,10 @@
 
 import pytest
 
+from samplerbench.benchmarks.metrics import FrechetReference, estimate
+from samplerbench.benchmarks.metrics.expansion import SAMPLES_PER_FEATURE
+from samplerbench.benchmarks.planner import load_models
+from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.suite import Timing, built_in, check_suite, extractors_of, load_suite
 from samplerbench.benchmarks.timing.statistics import FEWEST
 
@@ -27,6 +31,20 @@ def test_every_timed_suite_times_each_cell_often_enough_for_an_interval():
 
 def test_grids_start_at_one_evaluation():
     assert all(min(load_suite(name).nfe or load_suite(name).steps) == 1 for name in built_in())
+
+
+def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and_our_own_default_among_its_samplers():
+    """Its network has 128 features: in all of them 512 samples would be flagged, and no line decided."""
+    suite = load_suite("quick")
+    references = load_references(load_models(suite), suite.extractors)
+    for entry in suite.models:
+        reference = references[str(entry.name)]
+        assert reference is not None
+        n = entry.samples or suite.samples
+        assert n >= SAMPLES_PER_FEATURE * reference.extractor.dim, entry.name
+        scored = estimate(FrechetReference(reference.mean, reference.cov, reference.n), reference.held_out(n))
+        assert scored.flag == "", entry.name
+    assert "auto" in suite.samplers
 
 
 @pytest.mark.parametrize(
