@@ -132,8 +132,8 @@ def _references(source: Source) -> dict[str, FrechetReference]:
         if known.get(name, model.identity) != model.identity:
             raise ValueError(f"model {name} is {model.identity} here, but {known[name]} was run; run the suite again with this model")
     suite = source.run.get("suite") or {}
-    spaces = extractors_of(suite)
-    found = load_references(models, {name: spaces.get(name, suite.get("extractor", CARD)) for name in models}, suite.get("real"))
+    default = str(suite.get("extractor", CARD))  # of models that an earlier run into the folder had
+    found = load_references(models, dict.fromkeys(models, default) | extractors_of(suite), suite.get("real"))
     for entry in source.entries:
         reference = found.get(text(entry.record, "model"))
         if reference is not None and number(entry.record, "fid_proxy") is not None:
