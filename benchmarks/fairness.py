@@ -23,6 +23,7 @@ from .authors import AUTHORS
 from .metrics.frechet import FrechetReference, estimate
 from .references import CARD, load_references
 from .spec import parse_spec
+from .suite import extractors_of
 
 HALVED = ("fid_proxy", "rmse")
 """Metrics that can be measured on half of a cell's samples from what a run keeps."""
@@ -130,7 +131,8 @@ def _references(source: Source) -> dict[str, FrechetReference]:
         if known.get(name, model.identity) != model.identity:
             raise ValueError(f"model {name} is {model.identity} here, but {known[name]} was run; run the suite again with this model")
     suite = source.run.get("suite") or {}
-    found = load_references(models, suite.get("extractor", CARD), suite.get("real"))
+    default = str(suite.get("extractor", CARD))  # of models that an earlier run into the folder had
+    found = load_references(models, dict.fromkeys(models, default) | extractors_of(suite), suite.get("real"))
     for entry in source.entries:
         reference = found.get(text(entry.record, "model"))
         if reference is not None and number(entry.record, "fid_proxy") is not None:

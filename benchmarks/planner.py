@@ -164,7 +164,7 @@ def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, sche
             device=subject.device,
             skip=start.skip or _skip(subject, sampler, grid, budget),
             execution=subject.execution,
-            space=suite.extractor if suite.real is None else f"{suite.extractor} {suite.real}",
+            space=suite.extractors[subject.name] if suite.real is None else f"{suite.extractors[subject.name]} {suite.real}",
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..models import Denoiser, Reference
 from ..models.extractors import make_extractor
+from ..models.projection import projected
 from ..models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ..results.files import read_npz, write_npz
 from .fingerprint import Fingerprint, difference, extractor_fingerprint
@@ -27,7 +28,7 @@ MADE_BY = "made_by"
 """The array of cached features that holds the record of what made them: what the extractor does beside what its files say."""
 
 CARD = "card"
-"""The extractor that leaves each model its own."""
+"""The extractor that leaves each model its own; ``card:32`` reduces that to 32 features."""
 PIXELS = "pixels"
 """The samples themselves: what a model that draws its data and knows no features is compared in."""
 LARGEST_OWN = 4096
@@ -35,14 +36,15 @@ LARGEST_OWN = 4096
 
 
 def load_references(
-    models: Mapping[str, Denoiser], extractor: str = CARD, real: str | None = None, cache: Path | None = None
+    models: Mapping[str, Denoiser], extractor: str | Mapping[str, str] = CARD, real: str | None = None, cache: Path | None = None
 ) -> dict[str, Reference | None]:
     """What the samples of each model are scored against; made once, since it can cost tens of thousands of samples.
 
     Args:
         models: by name.
-        extractor: feature space; ``card`` leaves each model its own, or the samples themselves where it draws its data and has none;
-            others are those of :func:`.make_extractor`.
+        extractor: feature space, of all models or by name; ``card`` leaves each model its own, or the samples themselves where it draws its
+            data and has none; ``card:N`` is the first N axes of its own (:mod:`samplerbench.models.projection`), others are those of
+            :func:`.make_extractor`.
         real: where real samples come from in another feature space (:func:`.real_data`).
         cache: folder where features of real samples are kept; None for the default one.
 
@@ -52,15 +54,31 @@ def load_references(
     references = {}
     for name, model in models.items():
         own = _tried(name, model.reference)
-        space = PIXELS if extractor == CARD and own is None and _draws(name, model) else extractor
+        spec = extractor if isinstance(extractor, str) else extractor[name]
+        space = _space(name, model, own, spec)
         chosen = own if space == CARD else _rescored(model, own, space, real, cache or default_cache())
         references[name] = None if chosen is None else _tried(name, chosen.loaded)  # now, not at the end of a run
     return references
 
 
-def _draws(name: str, model: Denoiser) -> bool:
-    """Whether a model draws samples of its data, of a size that they can be compared in."""
-    return math.prod(model.event) <= LARGEST_OWN and _tried(name, lambda: model.data(1, HELD_OUT_SEED)) is not None
+def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
+    """What gives the features that :func:`load_references` compares a model's samples in, without what they are compared with.
+
+    Raises:
+        ValueError: as there.
+    """
+    own = _tried(name, model.reference)
+    space = _space(name, model, own, spec)
+    if space == CARD:
+        return own and own.extractor
+    return _reduced(own, space).extractor if space.startswith(f"{CARD}:") else make_extractor(space, model.event, model.limits)
+
+
+def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
+    """The feature space of a model: the samples themselves, where it draws its data, of a size that can be compared, and knows no features."""
+    if spec != CARD or own is not None or math.prod(model.event) > LARGEST_OWN:
+        return spec
+    return spec if _tried(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
 
 
 def _tried(name: str, make: Callable[[], Made]) -> Made:
@@ -74,6 +92,8 @@ def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | Non
     """The reference of a model in another feature space."""
     limits = model.limits
     try:
+        if spec.startswith(f"{CARD}:"):
+            return _reduced(own, spec)
         extractor = make_extractor(spec, model.event, limits)
     except ValueError as error:
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
@@ -85,6 +105,20 @@ def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | Non
     if real is not None:
         _check_range(data, limits, real)
     return _measured(extractor, data, limits, cache)
+
+
+def _reduced(own: Reference | None, spec: str) -> Reference:
+    """A model's own reference in its first axes.
+
+    Raises:
+        ValueError: ``spec`` has no number, or the model no reference, or no axes are known for its features.
+    """
+    count = spec.removeprefix(f"{CARD}:")
+    if not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
+        raise ValueError(f"{spec!r} asks for no number of features; write {CARD}:N with a whole number, such as {CARD}:32")
+    if own is None:
+        raise ValueError(f"{spec!r} reduces the model's own features, and it has none; use another extractor, such as pixels")
+    return projected(own, int(count))
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:

@@ -64,9 +64,9 @@ class Runner:
         with self.run.lock():
             pass  # refused now, and not after models are loaded, which can take minutes
         self.models = {name: model.to(device) if device != "cpu" else model for name, model in load_models(suite).items()}
-        self.references = load_references(self.models, suite.extractor, suite.real)
+        self.references = load_references(self.models, suite.extractors, suite.real)
         self.cells = plan(suite, self.models, self.references, device)
-        self.world = World(Setting.here(suite.extractor, device), self.models, self.references)
+        self.world = World(Setting.here(suite.extractors, device), self.models, self.references)
         self.limits = Limits(self.models, time_limit if self.executor.keeps_limits else 0, self._pace)
         self.admission = Admission(self.run, suite, self.world, self.executor, device, time_limit)
 

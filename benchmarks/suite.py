@@ -102,6 +102,7 @@ class ModelEntry(Strict):
     nfe: tuple[Count, ...] | None = None
     batch_size: BatchSize | None = None
     reference_samples: Several | None = None
+    extractor: str | None = None
 
 
 class Suite(Strict):
@@ -126,8 +127,8 @@ class Suite(Strict):
         reference_samples: how many samples are compared with their converged endpoints.
         keep: how many images are kept as pictures; of a model in two dimensions, 512 points unless it is 0.
         converged_samples: how many converged samples fd_conv is computed against, where the model's card has none.
-        extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own, or one of
-            :func:`samplerbench.models.extractors.make_extractor`.
+        extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own, ``card:32`` for 32 axes of it, or
+            one of :func:`samplerbench.models.extractors.make_extractor`.
         real: where real samples come from in another feature space (``benchmarks.real_data``); None has the model draw them.
         path_curvature: whether to measure how the paths of each model bend (``benchmarks.path_curvature``).
         until: when to stop extending rows; None leaves each at ``samples``.
@@ -182,7 +183,7 @@ class Suite(Strict):
 
     @model_validator(mode="after")
     def _real_for_another_extractor(self) -> Self:
-        if self.real is not None and self.extractor == "card":
+        if self.real is not None and self.extractor.partition(":")[0] == "card":
             raise ValueError("real samples are for another feature space: give an extractor too, such as pixels")
         return self
 
@@ -201,7 +202,14 @@ class Suite(Strict):
         Keys that came later do not count at their defaults: runs from before keep their folders.
         """
         young = {name for name in ("extractor", "real", "path_curvature") if getattr(self, name) == type(self).model_fields[name].default}
-        return hashlib.sha256(canonical(self.model_dump(mode="json", exclude={"until", *young})).encode()).hexdigest()[:8]
+        data = self.model_dump(mode="json", exclude={"until", *young})
+        data["models"] = [{k: v for k, v in entry.items() if k != "extractor" or v is not None} for entry in data["models"]]
+        return hashlib.sha256(canonical(data).encode()).hexdigest()[:8]
+
+    @property
+    def extractors(self) -> dict[str, str]:
+        """The feature space of each model, by its spec."""
+        return extractors_of(self.model_dump())
 
     def replaced(self, **axes: Any) -> Suite:
         """This suite with some axes replaced. What single models, or a list of timed batch sizes, say about the same goes with it."""
@@ -216,9 +224,15 @@ class Suite(Strict):
         if "batch_size" in given and len(self.timing.batch_size) > 1:
             data["timing"]["batch_size"] = (0,)
         cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(given) else set()
-        cleared |= {"samples", "batch_size", "reference_samples"} & set(given)
+        cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(given)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
         return check_suite(data, COMMAND_LINE)
+
+
+def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
+    """The feature space of each model of a suite as it is stored, by the model's spec."""
+    default = suite.get("extractor", "card")
+    return {format_spec(parse_spec(entry["name"])): entry.get("extractor") or default for entry in suite.get("models", ())}
 
 
 def built_in() -> dict[str, Path]:

@@ -1,8 +1,9 @@
-"""Compute what a card says about its data: ``python -m samplerbench.models.build_reference fashion [--moments | --converged FILE]``.
+"""Compute what a card says of its data: ``python -m samplerbench.models.build_reference fashion [--moments | --axes | --converged FILE]``.
 
 Without an option: moments of the reference set in the card's features, and features of held-out data, into
 ``reference.safetensors``. ``--moments``: means of the classes of the training images, and the covariance about them, in pixels, into
-``moments.safetensors``. ``--converged``: features of converged samples of the model, from the tensor ``samples`` of a safetensors
+``moments.safetensors``. ``--axes``: principal axes of the reference features, into ``axes.safetensors`` of the extractor's card.
+``--converged``: features of converged samples of the model, from the tensor ``samples`` of a safetensors
 file, into ``converged.safetensors``. Features are stored in float16, their moments in float64, those in pixels in float32. The hashes in
 the card are brought up to date.
 """
@@ -21,9 +22,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from . import data
-from .card import CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card, write_card, write_tensors
+from .card import AXES, CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card, write_card, write_tensors
 from .card_reference import clamped_features, extractor_of
 from .moments import pack
+from .projection import principal_axes
 from .reference import FloatArray
 from .registry import make_model
 
@@ -72,6 +74,15 @@ def add_moments(card: Card) -> Card:
     return write_card(replace(card, moments={"set": "train", "n": len(images), "script": script}))
 
 
+def add_axes(card: Card) -> Card:
+    """Write ``axes.safetensors`` of the card of the extractor, from the card's reference; returns the extractor's card."""
+    if not card.extractor or not card.reference:
+        raise CardError(f"{card.name}: axes are made for a card with an extractor and a reference, such as fashion")
+    owner = load_card(card.extractor, card.folder.parent)
+    write_tensors(owner.folder / AXES, {"axes": principal_axes(card.tensors(REFERENCE)["cov"].numpy())})
+    return write_card(owner)
+
+
 def add_converged(card: Card, samples: Tensor) -> Card:
     """Write ``converged.safetensors`` from samples ``(n, *event)`` and the card; returns the card."""
     if tuple(samples.shape[1:]) != card.event:
@@ -87,13 +98,14 @@ def main() -> None:
     parser.add_argument("name", help="card")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--moments", action="store_true", help="means and covariance of the training images in pixels")
+    what.add_argument("--axes", action="store_true", help="principal axes of the reference features")
     what.add_argument("--converged", type=Path, help="safetensors file with converged samples under the key 'samples'")
     args = parser.parse_args()
     card = load_card(args.name)
     if args.converged:
         card = add_converged(card, load_file(args.converged)["samples"])
     else:
-        card = add_moments(card) if args.moments else build_reference(card)
+        card = add_axes(card) if args.axes else add_moments(card) if args.moments else build_reference(card)
     print(f"wrote {card.folder}: " + ", ".join(f"{name} {entry.bytes} bytes" for name, entry in card.files.items()))
 
 

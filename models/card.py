@@ -22,7 +22,7 @@ from .card_check import check_card
 
 CARDS = Path(__file__).parent / "cards"
 WEIGHTS, REFERENCE, CONVERGED = "weights.safetensors", "reference.safetensors", "converged.safetensors"
-MOMENTS = "moments.safetensors"
+MOMENTS, AXES = "moments.safetensors", "axes.safetensors"
 
 Table = Mapping[str, Any]
 """A table of a card: strings, numbers, flags, lists of them, and tables."""

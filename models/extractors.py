@@ -40,7 +40,7 @@ def make_extractor(spec: str, event: tuple[int, ...], clamp: tuple[float, float]
         return Inception(Path(spec.removeprefix("inception:")), event, clamp)
     if ".py" in spec:
         return FileExtractor(source_function(spec, "extractor"), event, clamp)
-    raise ValueError(f"unknown extractor {spec!r}; there are card (what the model's card names), {NAMES}")
+    raise ValueError(f"unknown extractor {spec!r}; there are card (what the model's card names), card:32 (32 axes of that), {NAMES}")
 
 
 class FileExtractor:

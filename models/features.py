@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .card import CARDS, Card, load_card
+from .card import AXES, CARDS, Card, load_card
 from .nets.classifier import Classifier
 from .reference import FloatArray
 
@@ -31,6 +31,7 @@ class FashionExtractor:
     """
 
     def __init__(self, card: Card) -> None:
+        self._card = card
         self._net = Classifier(**card.architecture["net"])
         self._net.load_state_dict(card.tensors())
         self._net = self._net.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -45,6 +46,15 @@ class FashionExtractor:
             ValueError: ``x`` has another shape.
         """
         return self._features(x).cpu().double().numpy()
+
+    @cached_property
+    def axes(self) -> tuple[FloatArray, str]:
+        """Principal axes ``(dim, dim)`` of the features of real images, as columns, widest first, that whiten them; and what pins them.
+
+        Raises:
+            CardError: the card has no axes, or their file is another.
+        """
+        return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:
         """The most likely class of each image, ``(n,)`` int64 on ``x``'s device."""

@@ -2,7 +2,7 @@
 
 Reads ``checkpoint.pt`` of the run (its averaged weights, at any step, also while the run goes on), measures the loss on held-out data,
 and writes ``weights.safetensors`` and ``card.toml``. A reference and moments that the card has are kept, because they do not depend on
-the weights; converged samples do, so they are dropped when the weights change.
+the weights; converged samples and the axes of an extractor's features do, so they are dropped when the weights change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from . import data, train, train_extractor
-from .card import CARDS, CONVERGED, WEIGHTS, Card, CardError, load_card, write_card, write_tensors
+from .card import AXES, CARDS, CONVERGED, WEIGHTS, Card, CardError, load_card, write_card, write_tensors
 from .nets.classifier import Classifier
 from .nets.edm import EDMPrecond, edm_loss
 
@@ -134,11 +134,11 @@ def release(card: Card, weights: Mapping[str, Tensor]) -> Card:
     if before is None:
         return write_card(card)
     after = write_card(replace(card, reference=before.reference, moments=before.moments))
-    if CONVERGED in after.files and after.identity != before.identity:
-        (card.folder / CONVERGED).unlink()
-        print(f"{CONVERGED} belonged to other weights and is gone; make it anew (see models.build_reference)")
-        after = write_card(after)
-    return after
+    stale = {CONVERGED, AXES} & set(after.files) if after.identity != before.identity else set()
+    for file in sorted(stale):
+        (card.folder / file).unlink()
+        print(f"{file} belonged to other weights and is gone; make it anew (see models.build_reference)")
+    return write_card(after) if stale else after
 
 
 def main() -> None:

@@ -125,7 +125,7 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """The findings by the titles of the problems, None where nothing was measured; and each row's line against the baseline, by its index."""
+    """The findings by the titles of the problems, None where nothing was measured; and each row's line against the baseline."""
 
     problems: Mapping[str, Findings | None]
     lines: Mapping[int, Line]

@@ -34,7 +34,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("depth", "integer", "sequential network calls, the largest over the batches"),
     Column("samples", "integer", "number of samples"),
     Column("seed", "integer", "root seed of latents, labels and step noise"),
-    Column("fid_proxy", "number", "Fréchet distance to the reference in the card's features, bias removed"),
+    Column("fid_proxy", "number", "Fréchet distance to the reference in the features that estimator names, bias removed"),
     Column("fid_proxy_se", "number", "its standard error"),
     Column("fid_proxy_low", "number", "lower end of its 95 % interval, which is not symmetric"),
     Column("fid_proxy_high", "number", "upper end of its 95 % interval"),

@@ -63,10 +63,12 @@ class Population:
     Attributes:
         law: its exact moments.
         draw: ``(rng, n)`` to n independent rows ``(n, d)`` float64.
+        source: what pins it beside its family and its number of features: the features of a network are those of some weights.
     """
 
     law: Law
     draw: Draw
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)

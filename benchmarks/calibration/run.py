@@ -18,6 +18,9 @@ from .trials import Arrays, Cell, Metric
 LIMIT = 2000
 """Most samples of the distances between two sets of samples: the time of the kernel distance grows with their square."""
 
+NETWORK = (("network", 32, 512), ("network", 32, 2000))
+"""Family, features and samples of the feature space that the default suite gives its network: as many as there, and more."""
+
 CHUNK = 50
 """Replicates between two writes."""
 
@@ -31,14 +34,16 @@ class Calibration:
         families: of features.
         dimensions: features, >= 2.
         samples: N.
+        more: cells beside every family with all numbers of features and samples: family, features, samples.
         replicates: of each cell, >= 10.
         progress: told what is being done.
     """
 
     log: Path
-    families: Sequence[str] = tuple(FAMILIES)
+    families: Sequence[str] = tuple(name for name in FAMILIES if name != "network")
     dimensions: Sequence[int] = (16, 128)
     samples: Sequence[int] = (500, 2000, 10000)
+    more: Sequence[tuple[str, int, int]] = NETWORK
     replicates: int = 500
     progress: Callable[[str], None] = print
 
@@ -49,12 +54,13 @@ class Calibration:
     @classmethod
     def quick(cls, log: Path, **changes: Any) -> Calibration:
         """A run of seconds, that shows the form of the tables and no more."""
-        return cls(log, **{"families": ("gaussian", "rectified"), "dimensions": (4,), "samples": (40, 200), "replicates": 40} | changes)
+        small = {"families": ("gaussian", "rectified"), "dimensions": (4,), "samples": (40, 200), "more": (), "replicates": 40}
+        return cls(log, **small | changes)
 
     @property
     def cells(self) -> list[Cell]:
         """All cells, those of a metric together."""
-        every = product(self.families, self.dimensions, self.samples)
+        every = (*product(self.families, self.dimensions, self.samples), *self.more)
         metrics: tuple[Metric, ...] = get_args(Metric)
         cells = [Cell(metric, *rest) for metric, rest in product(metrics, every)]
         return [cell for cell in cells if cell.metric == "fd" or (cell.n <= LIMIT and (cell.enough or cell.metric == "kid"))]

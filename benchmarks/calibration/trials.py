@@ -59,7 +59,8 @@ class Cell:
         estimator = KERNEL if self.metric == "kid" else ESTIMATOR
         metric = f"{estimator}; {REFERENCE[self.metric]} reference samples" if self.metric in REFERENCE else estimator
         levels = ", ".join(f"{level:g}" for level in LEVELS)
-        return f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}"
+        source = self.problem.population.source
+        return f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}" + (source and f"; {source}")
 
     @property
     def enough(self) -> bool:

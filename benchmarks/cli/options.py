@@ -37,7 +37,7 @@ DtypeOption = Annotated[str | None, typer.Option("--dtype", help="dtype of the s
 CompileOption = Annotated[bool, typer.Option("--compile", help="Run the network through torch.compile.")]
 CudaGraphOption = Annotated[bool, typer.Option("--cuda-graph", help="Replay whole runs as CUDA graphs (--compile too: compiled ones).")]
 ExtractorOption = Annotated[
-    str | None, typer.Option("--extractor", help="Feature space: card, pixels, inception:WEIGHTS or file.py:factory.")
+    str | None, typer.Option("--extractor", help="Feature space: card, card:32, pixels, inception:WEIGHTS or file.py:factory.")
 ]
 RealOption = Annotated[
     str | None, typer.Option("--real", help="Real samples for --extractor: .npy, .npz, a folder of images, fashion-mnist, digits.")

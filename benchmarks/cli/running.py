@@ -144,7 +144,7 @@ def plan(
     where = pick_device(checked(device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
     models = {name: m.to(where) if where != "cpu" else m for name, m in load_models(resolved).items()}
-    references = load_references(models, resolved.extractor, resolved.real)
+    references = load_references(models, resolved.extractors, resolved.real)
     cells = plan_suite(resolved, models, references, where)
     if as_json:
         rows = [{"name": c.key, **c.record(resolved.name), "skip": c.skip, "expected": expected(models[c.model], c)} for c in cells]

@@ -11,10 +11,9 @@ import torch
 
 from ... import samplers
 from ...models import Denoiser, Reference, make_model
-from ...models.extractors import make_extractor
 from ...models.reference import Extractor
 from ...samplers.peers import peers_path, set_peers_path
-from ..references import CARD
+from ..references import CARD, extractor_of
 from ..spec import parse_spec
 
 
@@ -23,23 +22,23 @@ class Setting:
     """What a process is told before its first task.
 
     Attributes:
-        extractor: feature space, as in the suite.
+        extractors: the feature space of each model, by its spec; others have their own.
         device: "cpu" or "cuda".
         threads: torch threads.
         plugins: files with samplers of the user's, beside the installed ones.
         peers: folder with clones of peers, or None.
     """
 
-    extractor: str
+    extractors: tuple[tuple[str, str], ...]
     device: str
     threads: int
     plugins: tuple[Path, ...]
     peers: Path | None
 
     @classmethod
-    def here(cls, extractor: str, device: str) -> Setting:
+    def here(cls, extractors: Mapping[str, str], device: str) -> Setting:
         """As this process is set."""
-        return cls(extractor, device, torch.get_num_threads(), samplers.plugin_files(), peers_path())
+        return cls(tuple(extractors.items()), device, torch.get_num_threads(), samplers.plugin_files(), peers_path())
 
     def apply(self) -> None:
         """Set this process likewise. An installed plugin that is broken was reported where the run began.
@@ -97,7 +96,4 @@ class World:
         options = parse_spec(name)
         model = make_model(options.pop("name"), **options)
         model = model.to(self.setting.device) if self.setting.device != "cpu" else model
-        if self.setting.extractor != CARD:
-            return Subject(model, make_extractor(self.setting.extractor, model.event, model.limits))
-        own = model.reference()
-        return Subject(model, own.extractor if own else None)
+        return Subject(model, extractor_of(name, model, dict(self.setting.extractors).get(name, CARD)))

@@ -34,12 +34,12 @@ def test_shard(benchmark: BenchmarkFixture, executor: Executor, model: str) -> N
     (cell,) = plan(suite, models, references)
     reference = references[cell.model]
     task = Shard(cell, 0, SAMPLES, suite.keep, suite.reference_samples, reference.clamp if reference else None)
-    world = World(Setting.here(suite.extractor, "cpu"), models, references)
+    world = World(Setting.here(suite.extractors, "cpu"), models, references)
     benchmark.pedantic(executor.run, args=(task, world), rounds=3, warmup_rounds=1)
 
 
 def test_task(benchmark: BenchmarkFixture, executor: Executor) -> None:
     """The way there and back."""
     benchmark.group = "task that does nothing"
-    world = World(Setting.here("card", "cpu"))
+    world = World(Setting.here({}, "cpu"))
     benchmark.pedantic(executor.run, args=(Call(abs, (1,)), world), rounds=50, warmup_rounds=1)

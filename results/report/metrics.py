@@ -44,7 +44,7 @@ MEASURES = (
     Measure(
         "fid_proxy",
         "FID proxy",
-        "Fréchet distance to the reference in the model card's features, sampling bias removed, with 95 % intervals. "
+        "Fréchet distance to the reference in the features that the estimator names, sampling bias removed, with 95 % intervals. "
         "A value that is not positive has no place on this axis: the triangle marks the upper end of its interval.",
         se="fid_proxy_se",
         brief="how far a sampler's samples, as a set, are from real data, in the manner of the Fréchet inception distance (FID)",

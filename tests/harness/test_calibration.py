@@ -16,6 +16,7 @@ from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate,
 from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import kid
 from samplerbench.benchmarks.scale import ESTIMATOR
+from samplerbench.benchmarks.suite import load_suite
 from samplerbench.results.files import read_npz, write_npz
 
 
@@ -213,3 +214,32 @@ def test_command(tmp_path):
     assert result.exit_code == 0, result.output
     assert "FD: " in result.output
     assert (tmp_path / "calibration.md").is_file()
+
+
+def test_a_network_s_features_are_a_family_whose_moments_are_those_of_its_pool():
+    """In 32 axes of the extractor the law is nearly standard, and third moments are those of the pool, not of a formula."""
+    population = FAMILIES["network"](32)
+    law = population.law
+    np.testing.assert_allclose(law.cov, np.eye(32), atol=0.15)
+    x = population.draw(np.random.default_rng(0), 20_000)
+    mean, cov, third = moments_of(x)
+    np.testing.assert_allclose(mean, law.mean, atol=6 / np.sqrt(len(x)))
+    np.testing.assert_allclose(cov, law.cov, atol=0.2)
+    i = np.arange(32)
+    np.testing.assert_allclose(third[i, i, i], law.third[i, i, i], atol=0.6)
+    assert "-axes32-" in population.source
+    assert population.source in Cell("fd", "network", 32, 512).identity
+
+
+def test_the_space_of_the_default_suite_is_calibrated_at_its_size(tmp_path):
+    """As many features, as many samples, and not flagged there."""
+    (entry,) = (entry for entry in load_suite("quick").models if entry.extractor)
+    d = int(str(entry.extractor).removeprefix("card:"))
+    cells = [cell for cell in Calibration(tmp_path).cells if (cell.family, cell.d, cell.n) == ("network", d, entry.samples)]
+    assert [cell.metric for cell in cells] == ["fd", "fd_conv", "kid"]
+    assert all(cell.enough for cell in cells)
+    rows = Calibration(tmp_path, families=(), more=[("network", d, entry.samples)], replicates=30, progress=lambda _: None)()
+    mine = [row for row in rows if row["metric"] != "kid"]
+    assert not any(row["flagged"] for row in mine)
+    assert all(row["coverage"] >= 0.8 for row in mine), "30 replicates tell 95 % from 75 %"
+    assert all(row["power"] >= 0.5 for row in mine if row["level"] == 10)

@@ -193,6 +193,27 @@ def test_numbers_of_two_versions_of_an_extractor_are_not_compared(spec, tmp_path
         compare(tmp_path / "a", tmp_path / "b", metrics=("fid_proxy",))
 
 
+def test_a_network_is_scored_in_a_few_axes_of_its_card_beside_a_model_in_its_own_space(tmp_path):
+    """What the default suite does. Nothing is made anew: the card's 5 000 converged samples are projected like the cell's."""
+    models = [{"name": "fashion", "extractor": "card:4"}, "gmm-2d"]
+    frame = frame_of(tmp_path / "run", models=models, samplers=["ddpm"], nfe=[1], samples=64).set_index("model")
+    identity = frame["estimator"].str.split("; ").str[1]
+    assert identity["fashion"].startswith("fashion-features-")
+    assert "-axes4-" in identity["fashion"]
+    assert identity["gmm-2d"] == "identity-2"
+    assert "; 5000 converged; " in frame["estimator"]["fashion"]
+    assert not [path for path in (tmp_path / "run").rglob("*converged*") if "fashion" in path.name]
+    assert frame["fd_conv_flag"].isna().all()
+    assert frame["fid_proxy"]["fashion"] > 3 * frame["fid_proxy_se"]["fashion"]
+
+
+def test_a_choice_among_schedules_is_scored_in_the_space_of_each_model(tmp_path):
+    models = [{"name": "fashion", "extractor": "card:4"}]
+    schedules = ["karras", "uniform_lambda"]
+    frame_of(tmp_path / "run", models=models, samplers=["ddpm", "euler_maruyama"], nfe=[2], samples=64, schedules=schedules)
+    assert len(compare_fairly(tmp_path / "run", "ddpm", ("fid_proxy",), 0.01, "best").lines) == 1
+
+
 def test_a_choice_among_schedules_is_scored_in_the_space_of_its_rows(spec, tmp_path):
     schedules = ["karras", "uniform_lambda"]
     frame_of(tmp_path / "run", extractor=spec, schedules=schedules)

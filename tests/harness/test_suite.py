@@ -2,7 +2,11 @@
 
 import pytest
 
-from samplerbench.benchmarks.suite import Timing, built_in, check_suite, load_suite
+from samplerbench.benchmarks.metrics import FrechetReference, estimate
+from samplerbench.benchmarks.metrics.expansion import SAMPLES_PER_FEATURE
+from samplerbench.benchmarks.planner import load_models
+from samplerbench.benchmarks.references import load_references
+from samplerbench.benchmarks.suite import Timing, built_in, check_suite, extractors_of, load_suite
 from samplerbench.benchmarks.timing.statistics import FEWEST
 
 MINIMAL = {"name": "mine", "models": ["gmm-2d"], "samplers": ["euler"], "steps": [4]}
@@ -27,6 +31,20 @@ def test_every_timed_suite_times_each_cell_often_enough_for_an_interval():
 
 def test_grids_start_at_one_evaluation():
     assert all(min(load_suite(name).nfe or load_suite(name).steps) == 1 for name in built_in())
+
+
+def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and_our_own_default_among_its_samplers():
+    """Its network has 128 features: in all of them 512 samples would be flagged, and no line decided."""
+    suite = load_suite("quick")
+    references = load_references(load_models(suite), suite.extractors)
+    for entry in suite.models:
+        reference = references[str(entry.name)]
+        assert reference is not None
+        n = entry.samples or suite.samples
+        assert n >= SAMPLES_PER_FEATURE * reference.extractor.dim, entry.name
+        scored = estimate(FrechetReference(reference.mean, reference.cov, reference.n), reference.held_out(n))
+        assert scored.flag == "", entry.name
+    assert "auto" in suite.samplers
 
 
 @pytest.mark.parametrize(
@@ -118,3 +136,25 @@ def test_the_digest_follows_the_content():
     suite = check_suite(MINIMAL, "test")
     assert suite.digest == check_suite(dict(reversed(MINIMAL.items())), "test").digest
     assert suite.digest != suite.replaced(seed=1).digest
+
+
+def test_a_model_has_a_feature_space_of_its_own_until_the_command_line_names_one():
+    entries = [{"name": "fashion", "extractor": "card:32"}, {"name": {"name": "fashion", "guidance": 2}}]
+    suite = check_suite({**MINIMAL, "models": entries, "extractor": "pixels"}, "test")
+    assert suite.extractors == {"fashion": "card:32", "fashion(guidance=2)": "pixels"}
+    assert extractors_of(suite.model_dump(mode="json")) == suite.extractors
+    assert set(suite.replaced(extractor="card").extractors.values()) == {"card"}
+    assert suite.replaced(models=["fashion"]).extractors == {"fashion": "card:32"}
+
+
+def test_a_model_s_feature_space_is_part_of_the_folder_only_where_it_has_one():
+    plain = check_suite(MINIMAL, "test")
+    assert plain.digest == check_suite({**MINIMAL, "models": [{"name": "gmm-2d", "extractor": None}]}, "test").digest
+    assert plain.digest != check_suite({**MINIMAL, "models": [{"name": "gmm-2d", "extractor": "pixels"}]}, "test").digest
+    assert plain.digest == "58096edf", "as before models had one: folders of earlier runs are found again"
+
+
+def test_real_samples_do_not_go_with_a_card_s_own_features_however_few():
+    for extractor in ("card", "card:32"):
+        with pytest.raises(ValueError, match="real samples are for another feature space"):
+            check_suite({**MINIMAL, "extractor": extractor, "real": "x.npy"}, "test")

@@ -5,7 +5,7 @@ import torch
 
 from samplerbench.models import CardError, train
 from samplerbench.models.build_reference import add_converged, build_reference
-from samplerbench.models.card import CONVERGED, REFERENCE, WEIGHTS
+from samplerbench.models.card import AXES, CONVERGED, REFERENCE, WEIGHTS, write_card, write_tensors
 from samplerbench.models.network import NetworkDenoiser
 from samplerbench.models.publish import publish_network, release
 
@@ -52,6 +52,15 @@ def test_new_weights_keep_the_reference_and_drop_converged_samples(card, capsys)
     assert after.reference == card.reference
     assert not (card.folder / CONVERGED).exists()
     assert CONVERGED in capsys.readouterr().out
+
+
+def test_new_weights_of_an_extractor_drop_the_axes_of_its_features(card, capsys):
+    write_tensors(card.folder / AXES, {"axes": torch.eye(2)})
+    card = write_card(card)
+    assert AXES in release(card, card.tensors()).files
+    assert AXES not in release(card, {"w": torch.zeros(1)}).files
+    assert not (card.folder / AXES).exists()
+    assert AXES in capsys.readouterr().out
 
 
 def test_samples_of_another_shape_are_refused(card):
