@@ -17,7 +17,7 @@ NEGLIGIBLE, MOSTLY, LOST = 0.01, 0.5, 1.0
 """Shares of a big step's loss that its shape may have to be called nothing, or most; nats below which a big step loses nothing."""
 
 
-LEAD = "And what a big step loses by going on with an old prediction can be computed: it is the orange area."
+LEAD = "And what a big step loses by going on with an old prediction can be computed: the orange area shows it."
 
 
 def tell(found: Measured) -> Answer:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from .intervals import Interval
 
+VISIBLE = 1e-4
+"""An interval that is narrower than this share of its value is not told."""
 INTERVALS = "Brackets are 95 % intervals."
 
 
@@ -32,9 +35,13 @@ def percent(one: Interval) -> str:
 
 
 def between(one: Interval) -> str:
-    """A value of any size with its interval, to three digits each; the value alone where all three are the same."""
-    printed = [_sensible(end) for end in one]
-    return printed[0] if len(set(printed)) == 1 else f"{printed[0]} [{printed[1]}, {printed[2]}]"
+    """A value of any size with its interval, to the digits that its width allows; the value alone where it has no width to speak of."""
+    width = one.high - one.low
+    if not width > VISIBLE * abs(one.value):
+        return _sensible(one.value)
+    places = 1 - math.floor(math.log10(width))
+    value, low, high = (f"{round(end, places):,.{max(0, places)}f}" for end in one)
+    return f"{value} [{low}, {high}]"
 
 
 def _sensible(value: float) -> str:

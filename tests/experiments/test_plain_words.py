@@ -119,4 +119,6 @@ def test_what_is_exact_is_written_without_an_interval():
     assert between(Interval(1794.1, 1794.1, 1794.2)) == "1,794"
     assert brackets(None) == "–"
     assert between(Interval(1.0, 1.0, 1.0)) == "1"
-    assert between(Interval(53399, 53301, 53497)) == "53,399 [53,301, 53,497]"
+    assert between(Interval(53399, 53301, 53497)) == "53,400 [53,300, 53,500]"
+    assert between(Interval(0.00228, -0.000773, 0.00533)) == "0.0023 [-0.0008, 0.0053]"
+    assert between(Interval(3.991, 3.982, 4.0)) == "3.991 [3.982, 4.000]"

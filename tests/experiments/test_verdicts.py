@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 from invented import INVENTED
+from typer.testing import CliRunner
 
+from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.cli.explaining import TAKES
 from samplerbench.benchmarks.experiments import page, verdicts
 from samplerbench.benchmarks.experiments.base import rows
 from samplerbench.benchmarks.experiments.effort import Effort
@@ -45,3 +48,13 @@ def test_mistakes_are_named():
 def test_the_document_quotes_the_committed_page():
     document, html = (DOCS / "why-steps.md").read_text("utf-8"), (DOCS / "why-steps.html").read_text("utf-8")
     assert verdicts.quote(document, html) == document
+
+
+def test_its_time_is_told_everywhere_in_the_same_words():
+    documents = [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
+    told = [path.name for path in documents if TAKES in " ".join(path.read_text("utf-8").split())]
+    assert told == ["README.md", "why-steps.md"]
+    others = [line for path in documents for line in path.read_text("utf-8").splitlines() if "explain" in line and "minute" in line]
+    assert not [line for line in others if TAKES not in line]
+    parts = " ".join(CliRunner().invoke(app, ["explain", "--help"], env={"COLUMNS": "400"}).output.split())
+    assert TAKES in parts
