@@ -37,8 +37,8 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
 NUDGES = {("Copies of training images", "digits"): 8}
 """Points by which names are moved away from lines."""
 ALT = (
-    "Three charts over 1 to 32 steps. Variance and modes rise from near nothing to near all. Copies: the cloud jumps from none to all "
-    "after one step, the network stays at none."
+    "Three charts over 1 to 32 steps. Variance and modes rise from near nothing to near all. Copies: the cloud goes from none to all "
+    "within a few steps, the network stays at none."
 )
 CAPTION = (
     "Outputs of Euler’s method without a class, against the number of steps. One step gives the average: nearly no variance, and not a "
