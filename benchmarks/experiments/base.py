@@ -26,11 +26,13 @@ class Figure:
         svg: an ``<svg>`` element whose ids are its own and whose colours follow the page's theme.
         alt: what it shows, for those who do not see it.
         caption: a sentence or two below it, as HTML.
+        words: all that is written in it, so that its terms can be introduced before it.
     """
 
     svg: str
     alt: str
     caption: str
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,28 @@ class Verdict:
 
     Attributes:
         kind: one of :data:`Kind`.
-        sentence: why, with its numbers and interval, as HTML.
+        sentence: why, in one plain sentence, as HTML.
+        numbers: what it rests on, with intervals, a line of HTML each; they are folded away.
+        surprise: a sentence on what nobody would have guessed, shown beside the verdict; empty for none.
     """
 
     kind: Kind
     sentence: str
+    numbers: tuple[str, ...] = ()
+    surprise: str = ""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What a row has to say at the top of the page, before anything else.
+
+    Attributes:
+        text: a sentence or two for somebody who knows none of the words, as HTML.
+        figure: its picture.
+    """
+
+    text: str
+    figure: Figure
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,9 @@ class Answer:
         verdict: computed from the measurement.
         details: how it was measured, derivations and limits, as HTML; it is folded away.
         images: further figures.
+        more: figures that are folded away with the numbers.
         keys: how many columns of the table, from the left, say what a line is of; the others are what was found.
+        lead: what the top of the page says of it, or None.
     """
 
     figure: Figure
@@ -64,7 +85,9 @@ class Answer:
     verdict: Verdict
     details: str
     images: tuple[Figure, ...] = ()
+    more: tuple[Figure, ...] = ()
     keys: int = 1
+    lead: Lead | None = None
 
 
 @dataclass(frozen=True)

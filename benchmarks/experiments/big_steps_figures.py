@@ -19,11 +19,14 @@ from .staircase import staircase
 
 SHOWN = (1, 4, 16, 64)
 """Numbers of steps with a staircase."""
+OPENING = (1, 16)
+"""Those at the top of the page."""
 LOOKS = ((BLUE, "o"), (PURPLE, "s"), (GREEN, "^"), (ORANGE, "D"))
 
 DETAILS = """\
-<p>The noisy states of one image are observations of it through a channel that grows with γ = 1/σ²: <i>y</i><sub>γ</sub> =
-γ<i>x</i><sub>0</sub> + W<sub>γ</sub>. By Lévy’s innovations theorem the true process is also d<i>y</i> = <i>D</i>(<i>y</i>, γ) dγ + dB.
+<p>The noisy states of one image <i>x</i><sub>0</sub> are observations of it through a channel that grows with γ: <i>y</i><sub>γ</sub> =
+γ<i>x</i><sub>0</sub> + W<sub>γ</sub>, with a Brownian motion W. By Lévy’s innovations theorem the true process is also d<i>y</i> =
+<i>D</i>(<i>y</i>, γ) dγ + dB, with the denoiser <i>D</i> and another Brownian motion B.
 Ancestral sampling (<code>ddpm</code>) freezes <i>D</i> over a step. Girsanov’s theorem gives the divergence of the frozen process Q
 from the true one P, and as <i>D</i> is a martingale in γ under P, it is</p>
 <p>KL(P‖Q) = ½ Σ<sub>i</sub> ∫ [mmse(γ<sub>i</sub>) − mmse(γ)] dγ,</p>
@@ -40,12 +43,33 @@ come from exact densities by Bayes’ rule. The rest is not all anisotropy: Cov 
 and no feature sees. That is why the FID proxy levels off while nats still fall.</p>"""
 
 
-@styled
 def staircases(mmse: Curve, png: Path | None = None) -> Figure:
     """The curve with the stairs of four numbers of steps; the nats between them."""
-    canvas, axes = panels(len(SHOWN), 285, sharey=True)
-    nats = {n: path_kl(mmse, levels("karras", n)).value for n in SHOWN}
-    for place, (ax, n) in enumerate(zip(axes, SHOWN, strict=True)):
+    caption = (
+        "Blue: how wrong the best prediction of the image is, on average, while the noise falls (to the right). Orange: a sampler predicts "
+        "once a step and goes by that until the next. The area between them, taken over γ = 1/σ², is <em>exactly</em> twice what sampling "
+        "loses, in nats (both axes are logarithmic, so that it is not the area that one sees). Computed on the exact model "
+        "<code>fashion-mppca</code> with the <code>karras</code> grid."
+    )
+    return _stairs(mmse, SHOWN, 760, 285, caption, png)
+
+
+def opening(mmse: Curve) -> Figure:
+    """The same with two numbers of steps, for the top of the page."""
+    caption = (
+        "How wrong the prediction is while the noise falls (to the right; σ says how strong it is). Blue: the best that is "
+        "possible, predicted "
+        "anew all the time. Orange: one predicts once a step, and goes by that until the next. What is lost between the two is counted in "
+        "nats, a unit of information like the bit."
+    )
+    return _stairs(mmse, OPENING, 560, 340, caption)
+
+
+@styled
+def _stairs(mmse: Curve, shown: Sequence[int], width: float, height: float, caption: str, png: Path | None = None) -> Figure:
+    canvas, axes = panels(len(shown), height, sharey=True, width=width)
+    nats = {n: path_kl(mmse, levels("karras", n)).value for n in shown}
+    for place, (ax, n) in enumerate(zip(axes, shown, strict=True)):
         sigma, low, stair = staircase(mmse, levels("karras", n))
         ax.fill_between(sigma, low, stair, color=ORANGE, alpha=0.3, lw=0)
         ax.plot(sigma, stair, color=ORANGE, lw=1.2)
@@ -59,19 +83,15 @@ def staircases(mmse: Curve, png: Path | None = None) -> Figure:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.set_xlabel("noise level σ")
         ax.tick_params(labelleft=True)  # a panel may be seen alone
-        ax.annotate(f"{nats[n]:,.0f}\nnats lost", (0.05, 0.1), xycoords="axes fraction", color=ORANGE, fontsize=10, weight="bold")
+        ax.annotate(
+            f"{float(f'{nats[n]:.3g}'):,.0f}\nnats lost", (0.05, 0.1), xycoords="axes fraction", color=ORANGE, fontsize=10, weight="bold"
+        )
         if place == 0:
-            ax.set_ylabel("squared error (data units²)")
+            ax.set_ylabel("squared error of the prediction")
             ax.annotate("what the\nsampler\ngoes by", (0.52, 0.72), xycoords="axes fraction", color=ORANGE)
             ax.annotate("the best\npossible", (0.05, 0.42), xycoords="axes fraction", color=BLUE)
     alt = "The error of the best prediction falls with the noise; the prediction of the last step stays behind like a staircase. Lost: "
-    caption = (
-        "Blue: how wrong the best prediction of the image is, on average, while the noise falls (to the right). Orange: a sampler predicts "
-        "once a step and goes by that until the next. The area between them, in γ = 1/σ², is <em>exactly</em> twice what sampling "
-        "loses, in nats. "
-        "Exact mixture <code>fashion-mppca</code>, <code>karras</code> grid, both axes logarithmic."
-    )
-    return figure(canvas, alt + ", ".join(f"{nats[n]:,.0f} nats in {n} steps" for n in SHOWN), caption, png)
+    return figure(canvas, alt + ", ".join(f"{nats[n]:,.0f} nats in {n} steps" for n in shown), caption, png)
 
 
 @styled
@@ -95,7 +115,8 @@ def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None
     step_axis(left, counts, "steps from σ = 80 to 0.05", 8)
     step_axis(right, counts, "steps, before the last one to σ = 0")
     caption = (
-        "First: the divergence of the sampler’s paths from the true ones, by grid. Second: what its samples are like; distances below 0.1 "
+        "First: what the sampler <code>ddpm</code> loses, by grid. Second: what its images are like, the lower the better; "
+        "values below 0.1 "
         "are drawn there."
     )
     return figure(canvas, "Nats lost and FID proxy against the number of steps for four grids; the optimal grid loses least.", caption, png)

@@ -46,9 +46,10 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
         canvas,
         f"Three charts against the falling noise level. Possible images fall from {first:.0f} to {last:.1f}; single paths rise at times. "
         "Components and classes fall likewise. Information rises without end on images and levels off on the cloud.",
-        "Noise falls to the right, as in sampling. First: <code>digits-cloud</code>, a finite set of images; grey lines are single "
-        "paths. Second: <code>fashion-mppca</code>. Third: the information in the noisy picture. Where the data are finitely many, "
-        "N of them, it ends at log N; where they have a density it grows for ever, as ever finer detail is decided.",
+        "Noise falls to the right, as in sampling. First: how many images of a finite set (<code>digits-cloud</code>) it can still be; "
+        "grey lines are single paths. Second: how many kinds of garment (<code>fashion-mppca</code>, and the finer groups that it is made "
+        "of). Third: what the noisy image tells of the clean one. Where N images are all that there are, it ends at log N; otherwise it "
+        "grows for ever, as ever finer detail is decided.",
     )
 
 
@@ -80,7 +81,8 @@ def details(found: Measured, shown: Sequence[float]) -> str:
     direct, curve = found.points.known(place), found.information["digits-cloud"][middle]
     return f"""<p>The effective number of candidates is exp(H), with H the entropy of the exact posterior over the points of
 <code>digits-cloud</code>, or over the components or classes of <code>fashion-mppca</code>, averaged over true noisy paths
-<i>x</i><sub>γ</sub> = <i>x</i><sub>0</sub> + W(γ)/γ with γ = 1/σ² and W a Brownian motion: sampling is this process, run exactly.</p>
+<i>x</i><sub>γ</sub> = <i>x</i><sub>0</sub> + W(γ)/γ, where <i>x</i><sub>0</sub> is the clean image and W a Brownian motion: sampling is
+this process, run exactly.</p>
 <p>Information: I(<i>x</i><sub>0</sub>; <i>x</i><sub>σ</sub>) = ½ ∫<sub>0</sub><sup>1/σ²</sup> mmse(γ) dγ (Guo, Shamai and Verdú 2005,
 theorem 1), by quadrature in log γ. Entropy itself would be of no use on images: that of a density diverges. On the cloud both ways of
 counting must agree: at σ = {shown[middle]:.3g} the posterior’s entropy says {direct.value:.3f} ± {direct.high - direct.value:.3f} nats, and

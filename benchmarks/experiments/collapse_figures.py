@@ -37,14 +37,14 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
 NUDGES = {("Copies of training images", "digits"): 8}
 """Points by which names are moved away from lines."""
 ALT = (
-    "Three charts over 1 to 32 steps. Variance and modes rise from near nothing to near all. Copies: the cloud jumps from none to all "
-    "after one step, the network stays at none."
+    "Three charts over 1 to 32 steps. Variance and modes rise from near nothing to near all. Copies: the cloud goes from none to all "
+    "within a few steps, the network stays at none."
 )
 CAPTION = (
-    "Outputs of Euler’s method without noise and without a class, against the number of steps. One step gives the mean: nearly no "
-    "variance, and not a training image. Whether later outputs are copies depends on the denoiser, not on the steps: "
-    "<code>digits-cloud</code> knows nothing but its 1,797 images, and two steps end on the few of them nearest to the mean; the "
-    "network <code>digits</code> was trained on seven ninths of the same images. Bands: 95 % intervals."
+    "Outputs of Euler’s method without a class, against the number of steps. One step gives the average: nearly no variance, and not a "
+    "training image. Whether later outputs are copies depends on the denoiser, not on the steps: <code>digits-cloud</code> knows nothing "
+    "but its images, and can end on nothing else; the network <code>digits</code> was trained on seven ninths of the same. Bands: 95 % "
+    "intervals."
 )
 DETAILS = (
     "<p>Three things are called collapse. <em>Variance</em>: trace of the covariance of the outputs over that of the data. "
@@ -52,7 +52,7 @@ DETAILS = (
     "<code>fashion</code> as a classifier sees them) over that of the data. <em>Memorisation</em>: a mean of images is near to many "
     "of them, so that a small distance proves nothing. What tells a copy is that the nearest training image is much nearer than the "
     "second; the threshold on d₁/d₂ is the 1 % quantile over images that were held out. Intervals are bootstrapped over the samples, "
-    "or Clopper and Pearson’s for copies; one of no width says that all samples lie in the same mode.</p>"
+    "or Clopper and Pearson’s for copies; a share of the modes without one says that all samples lie in the same mode.</p>"
     "<p>At one step a network's output is not quite the mean of the data: its error at the largest noise level leaves it some "
     "variance.</p>"
 )

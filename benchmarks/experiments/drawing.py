@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 
 from .base import Figure
 from .narrow import parts
@@ -95,7 +96,8 @@ def figure(canvas: Canvas, alt: str, caption: str, png: Path | None = None, *, c
     _save(canvas, buffer, format="svg", metadata={"Date": None})
     whole = themed(buffer.getvalue().decode())
     outermost = re.search(r'<g id="([^"]+)"', whole)
-    return Figure(_sized(whole, canvas) + (parts(canvas, outermost[1], cut) if outermost else ""), alt, caption)
+    written = " ".join(text.get_text() for text in canvas.findobj(Text) if isinstance(text, Text))
+    return Figure(_sized(whole, canvas) + (parts(canvas, outermost[1], cut) if outermost else ""), alt, caption, written)
 
 
 def _sized(whole: str, canvas: Canvas) -> str:

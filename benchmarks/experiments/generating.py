@@ -19,9 +19,13 @@ BATCH = 96
 """Samples of a batch: exact models evaluate as many at a time, whatever is asked for."""
 
 
-def grid_of(model: Denoiser, steps: int, *, to_zero: bool = True) -> Grid:
-    """The karras grid of ``steps`` steps over the model's levels."""
-    return karras(steps, model.sigma_min, model.sigma_max, to_zero=to_zero)
+def grid_of(model: Denoiser, steps: int) -> Grid:
+    """The levels of the karras schedule, of which the last, ``sigma_min``, is 0 itself.
+
+    The schedule as others use it goes to ``sigma_min`` first and from there to 0. That last step changes nothing that can be seen, so two
+    steps (80, 0.002, 0) would look like one and five like four: of the schedule, not of the number of steps. Here two are 80, 2.5, 0.
+    """
+    return Grid((*karras(steps, model.sigma_min, model.sigma_max, to_zero=False).sigma[:-1], 0.0))
 
 
 @torch.no_grad()
@@ -31,7 +35,7 @@ def generate(model: Denoiser, sampler: Sampler | str, grid: Grid | int, n: int, 
     Args:
         model: on the CPU.
         sampler: one, or its registry name.
-        grid: levels, or a number of karras steps to 0.
+        grid: levels, or a number of steps of :func:`grid_of`.
         n: number of samples; sample i starts from the same latent, and gets the same noise, whatever n is.
         labels: ``(n,)`` classes, ``model.classes`` for none; None lets the model draw them.
         seed: of latents, labels and noise.

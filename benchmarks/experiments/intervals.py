@@ -27,9 +27,6 @@ class Interval(NamedTuple):
         """Half its width."""
         return (self.high - self.low) / 2
 
-    def __str__(self) -> str:
-        return f"{self.value:.3g} (95 % interval {self.low:.3g} to {self.high:.3g})"
-
     @classmethod
     def normal(cls, value: float, error: float) -> Interval:
         """Of an estimate with this standard error."""

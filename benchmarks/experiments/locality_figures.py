@@ -55,16 +55,17 @@ def maps(levels: Sequence[float], pictures: Mapping[str, Sequence[np.ndarray]]) 
 
 
 CAPTION = (
-    "Root mean square distance, weighted by the squared sensitivity ∂dᵢ/∂xⱼ of the denoised centre pixel i to each pixel j. With "
-    "little noise the pixel itself says enough; with much noise the denoiser averages over a large part of the image. Exact: "
-    "<code>fashion-mppca</code>; network: <code>fashion</code>, both without a class. Bands: 95 % intervals."
+    "How far away those pixels of the noisy image are that the prediction of the centre pixel depends on. With little noise the pixel "
+    "itself says enough; with much noise the denoiser averages over a large part of the image. Exact: <code>fashion-mppca</code>; "
+    "network: <code>fashion</code>, both without a class. Bands: 95 % intervals."
 )
 MAPS = (
-    "Mean sensitivity of the denoised centre pixel to every pixel of the noisy image, each picture scaled by its largest size; red: "
-    "brighter makes brighter, blue: brighter makes darker."
+    "On which pixels of the noisy image the prediction of the centre pixel depends, on average, each picture scaled by its largest value; "
+    "red: brighter makes brighter, blue: brighter makes darker."
 )
 DETAILS = (
-    "<p>By Tweedie’s formula of second order, ∂dᵢ/∂xⱼ = Cov[x₀ᵢ, x₀ⱼ | x]/σ² for the exact denoiser: the picture of a pixel’s "
+    "<p>The radius is the root mean square distance, weighted by the squared sensitivity ∂dᵢ/∂xⱼ of the predicted centre pixel i to each "
+    "pixel j.</p><p>By Tweedie’s formula of second order, ∂dᵢ/∂xⱼ = Cov[x₀ᵢ, x₀ⱼ | x]/σ² for the exact denoiser: the picture of a pixel’s "
     "sensitivity is the picture of what still varies together with it. As σ grows it tends to the covariance of the data, so the "
     "radius levels off below that of the whole image alike. Rows of the Jacobian are found by one backward pass. Noisy states are "
     "exact samples (of the network: its own samples) with noise that is the same at every level. The two models have learned the same "

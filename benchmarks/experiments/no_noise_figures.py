@@ -40,15 +40,17 @@ ALT = (
     "noise it falls sooner. Second: without noise the error falls with the steps, faster for methods of higher order."
 )
 CAPTION = (
-    "First: images of <code>fashion-mppca</code> from the same latents, without noise after the first draw (solid) and with it (dashed). "
-    "One step is the same jump for all. Second: on <code>gmm-64d</code>, how far samples without "
-    "noise are from the exact end of their paths, in standard deviations of the data. Bands: 95 % intervals."
+    "First: images of <code>fashion-mppca</code> from the same starts, without noise after the first draw (solid) and with it (dashed). "
+    "One step is the same jump for all. Second: on <code>gmm-64d</code>, how far samples without noise are from where their paths end "
+    "exactly, in standard deviations of the data. Bands: 95 % intervals."
 )
 DETAILS = (
-    "<p>The probability flow dx/dσ = (x − d)/σ has the marginals of the reverse diffusion (Song et al. 2021, arXiv:2011.13456, "
+    "<p>The probability flow dx/dσ = (x − d)/σ, with d the prediction, has the marginals of the reverse diffusion (Song et "
+    "al. 2021, arXiv:2011.13456, "
     "section 4.3): all randomness is in the first draw. <code>euler</code> and <code>ddpm</code> freeze the same prediction over a "
     "step, and differ in the noise, and in the longer way towards the prediction that makes room for it; <code>dpmpp_2m</code> and "
-    "<code>er_sde_2</code> are their relatives of second order. All use karras grids to 0. A difference below a twentieth of the "
+    "<code>er_sde_2</code> are their relatives of second order. All use karras grids to 0, without a level at 0.002. A "
+    "difference below a twentieth of the "
     "variance of the data’s features counts as none.</p>"
     "<p>The models are exact. A network’s errors may change the picture: noise forgets earlier ones. The last step to 0 is the "
     "denoiser’s prediction for every method, so that the error levels off where the grid’s last positive level begins to count.</p>"

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ...models import Denoiser
 from ...models.estimate import FloatArray, estimate
-from ..metrics import FrechetReference, population_estimate, precision_recall
+from ..metrics import FrechetReference, population_estimate
 from ..metrics import estimate as estimate_fixed
 from ..metrics.memorisation import binomial_interval
 from .effort import Effort
 from .generating import Yardstick, generate
 from .intervals import Interval
+from .likeness import Likeness
 
 MODELS = {"fashion": 320, "fashion-mppca": 512, "wavelet": 512}
 """Samples of each model in a full run; half of them above 50 steps."""
@@ -32,7 +33,9 @@ class Measured(NamedTuple):
     Attributes:
         steps: N.
         spread: E |x - mean|² over the data's, about the mean of the class where the model is told one: 0 for the mean, 1 for data.
-        among: share of the samples that lie in the data's manifold (precision).
+        among: share of the samples that pass for real (:class:`.likeness.Likeness`).
+        near: in how many neighbourhoods of real samples they are, the median.
+        unseen, usual: the same two of real samples that nobody has seen: what is to be reached.
         to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples than features.
         spectrum: power of the samples in each ring of spatial frequency, over the data's; empty where samples are no pictures.
         pictures: the first samples, ``(n, *event)``.
@@ -41,6 +44,9 @@ class Measured(NamedTuple):
     steps: int
     spread: Interval
     among: Interval
+    near: float
+    unseen: float
+    usual: float
     to_data: Interval | None
     to_converged: Interval | None
     spectrum: FloatArray
@@ -79,9 +85,11 @@ class Data:
             raise ValueError(f"model {model.name} does not know its data; give it a reference() and moments()")
         self.model, self._ruler = model, Yardstick(model)
         self._truth = FrechetReference(reference.mean, reference.cov)
-        self.held_out = reference.held_out(count)
+        held_out = reference.held_out(2 * count)
+        half = len(held_out) // 2
+        self.likeness = Likeness(held_out[:half], held_out[half:])
         # Samples of an exact model's data are what converged samples are.
-        self.converged = self.held_out if reference.converged is None else reference.converged[:count]
+        self.converged = held_out[:count] if reference.converged is None else reference.converged[:count]
         self.mean, self.cov = moments
         self._spectrum = spectrum_of_moments(self.mean, self.cov, model.event)
 
@@ -89,11 +97,15 @@ class Data:
         """Euler's method on the probability flow with so many steps; one step is the jump x = D(x_T, sigma_max)."""
         x = generate(self.model, "euler", steps, count)
         seen = self._ruler.features(x)
-        share = precision_recall(seen, self.held_out).precision
+        near = self.likeness.near(seen)
+        hits = int(self.likeness.passes(near).sum())
         return Measured(
             steps,
             self.spread(x),
-            Interval(share, *binomial_interval(round(share * count), count)),
+            Interval(hits / count, *binomial_interval(hits, count)),
+            float(np.median(near)),
+            self.likeness.unseen,
+            self.likeness.usual,
             *self._distances(seen),
             ring_power(x) / self._spectrum if len(self._spectrum) else self._spectrum,
             x[:SHOWN].float().numpy(),

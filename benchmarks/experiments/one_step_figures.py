@@ -36,13 +36,14 @@ ALT = (
     "on a Gaussian the error of one clock falls as one over the steps, that of the other is at rounding error from one step on."
 )
 CAPTION = (
-    "Euler’s method without noise, in two clocks. First: in the clock σ one step is the mean image, and in the other it is the mean with "
-    "white noise of the data’s variance. "
-    "Second: for one isotropic Gaussian of variance v the paths are straight lines in the clock √(v + σ²), and there a single step is "
-    "exact to rounding. Straight paths, not the absence of noise, are what makes one step enough. Bands: 95 % intervals."
+    "Euler’s method without noise, in two clocks. First: in the clock σ one step is the average image, and in the other it is the average "
+    "under white noise of the data’s variance. Second: for one isotropic Gaussian of variance v the paths are straight lines in the clock "
+    "√(v + σ²), and there a single step is exact to rounding. Straight paths, not the absence of noise, make one step enough. Bands: 95 % "
+    "intervals."
 )
 DETAILS = (
-    "<p>The probability flow dx/dσ = (x − d)/σ has no noise, but d is a mean that changes along the way. For x₀ ~ N(m, vI) the flow "
+    "<p>The probability flow dx/dσ = (x − d)/σ has no noise, but the prediction d is an average that changes along the way. "
+    "For data from a Gaussian of mean m and variance v the flow "
     "is x(σ) = m + √((v + σ²)/(v + S²)) (x(S) − m) from a level S: linear in u = √(v + σ²). Euler’s method in u is then exact, and in "
     "σ it is not. On images v is the mean variance of a pixel.</p>"
     "<p>Distances are Fréchet distances in a classifier’s features to the exact model’s own data, with their bias removed; the "

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ...results import report
 from ...results.files import write_text
-from .base import Answer, Row, rows
+from .base import Answer, Figure, Row, rows
 from .drawing import css
 from .effort import Effort
-from .questions import ToCome, to_come
+from .glossary import Introductions
+from .questions import to_come
 
 TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
 """This page's own, and the stylesheet that it shares with reports."""
@@ -42,16 +43,20 @@ def write_page(path: Path, answers: Mapping[int, Answer], effort: Effort) -> Pat
 
 def render(answers: Mapping[int, Answer], effort: Effort) -> str:
     """The page as text; a pure function of the answers."""
-    known = rows()
-    sections = [_section(row, answers.get(number), effort) for number, row in sorted(known.items())]
-    coming = to_come(set(known))
+    known, introduced = rows(), Introductions()
+    leads = [answers[number].lead for number in sorted(known) if number in answers]
+    opening = [lead for lead in leads if lead is not None]
+    top = _words(introduced, *(lead.text for lead in opening), *_read(*(lead.figure for lead in opening)))
+    sections = [_section(row, answers.get(number), effort, introduced) for number, row in sorted(known.items())]
     return (
         _environment()
         .get_template("explain.html")
         .render(
+            leads=[(Markup(lead.text), _shown(lead.figure)) for lead in opening],
+            top=top,
             sections=sections,
-            coming=coming,
-            contents=_contents(answers, coming),
+            coming=to_come(set(known)),
+            contents=[(n, row.question, answers[n].verdict.kind if n in answers else "not measured here") for n, row in known.items()],
             counts=Counter(answer.verdict.kind for answer in answers.values()),
             words=WORDS,
             colours=Markup(css()),
@@ -61,10 +66,18 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
     )
 
 
-def _contents(answers: Mapping[int, Answer], coming: Sequence[ToCome]) -> list[tuple[int, str, str]]:
-    """Number, question and verdict of all rows, in order; in place of a verdict, why there is none."""
-    measured = [(n, row.question, answers[n].verdict.kind if n in answers else "not measured here") for n, row in rows().items()]
-    return sorted([*measured, *((row.number, row.question, "to come") for row in coming)])
+def _words(introduced: Introductions, *texts: str) -> list[tuple[Markup, Markup]]:
+    """Terms that these texts are the first on the page to use, with their meanings."""
+    return [(Markup(term.name), Markup(_typeset(term.meaning))) for term in introduced(*texts)]
+
+
+def _read(*figures: Figure) -> list[str]:
+    """All that is written in figures and below them."""
+    return [text for one in figures for text in (escape(one.words), one.caption)]
+
+
+def _shown(one: Figure) -> tuple[Markup, str, Markup]:
+    return Markup(one.svg), one.alt, Markup(_typeset(one.caption))
 
 
 def command(effort: Effort, number: int | None = None) -> str:
@@ -73,16 +86,23 @@ def command(effort: Effort, number: int | None = None) -> str:
     return " ".join([*parts, *(f"--replace {name}={model.name}" for name, model in sorted(effort.models.items()))])
 
 
-def _section(row: Row, answer: Answer | None, effort: Effort) -> dict[str, Any]:
+def _section(row: Row, answer: Answer | None, effort: Effort, introduced: Introductions) -> dict[str, Any]:
     section: dict[str, Any] = {"row": row, "answer": answer, "command": command(effort, row.number)}
     if answer is not None:
+        verdict, seen, head = answer.verdict, (answer.figure, *answer.images), list(map(str, answer.table.columns))
+        keys = answer.table.iloc[:, : answer.keys].astype(str).to_numpy().ravel()
         section |= {
-            "figures": [(Markup(one.svg), one.alt, Markup(_typeset(one.caption))) for one in (answer.figure, *answer.images)],
-            "verdict": Markup(_typeset(answer.verdict.sentence)),
+            "words": _words(introduced, row.question, row.claim, verdict.sentence, verdict.surprise, *_read(*seen)),
+            "folded_words": _words(introduced, *verdict.numbers, *head, *keys, answer.details, *_read(*answer.more)),
+            "figures": [_shown(one) for one in seen],
+            "more": [_shown(one) for one in answer.more],
+            "verdict": Markup(_typeset(verdict.sentence)),
+            "surprise": Markup(_typeset(verdict.surprise)),
+            "numbers": [Markup(_typeset(line)) for line in verdict.numbers],
             "details": Markup(_typeset(answer.details)),
-            "head": list(map(str, answer.table.columns)),
+            "head": head,
             "body": [[_cell(value) for value in line] for line in answer.table.itertuples(index=False, name=None)],
-            "narrow": len(answer.table.columns) <= NARROW,
+            "narrow": len(head) <= NARROW,
         }
     return section
 

@@ -8,7 +8,7 @@ from . import candidates_figures as figures
 from .base import Answer, Row, Verdict
 from .intervals import Interval
 from .shrinking import LEVELS, RISE, SHOWN, Measured, measure
-from .wording import percent
+from .wording import INTERVALS, between, percent
 
 ONE_LEFT, OFTEN = 1.5, 0.05
 """More candidates than this are more than one; a share of paths above this is more than an exception."""
@@ -28,22 +28,24 @@ def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
         last: at the lowest.
         rising: share of the paths on which the entropy rises somewhere.
     """
-    start = f"{first.value:,.0f} [{first.low:,.0f}, {first.high:,.0f}] candidates at the start"
-    numbers = f"{start}, {last.value:.2f} [{last.low:.2f}, {last.high:.2f}] at the end"
+    start, end = between(first), between(last)
+    numbers = (
+        f"Candidates among the images of <code>digits-cloud</code>: {start} at the start, {end} at the end.",
+        f"Paths on which their number grows again by more than {RISE:g} nats, seen at {len(LEVELS)} levels: {percent(rising)}.",
+        INTERVALS,
+    )
     if first.value <= ONE_LEFT:
-        return Verdict("inconclusive", f"There is only one candidate from the start ({numbers}), so nothing can shrink.")
+        return Verdict("inconclusive", "There is only one candidate from the start, so nothing can shrink.", numbers)
     if last.low > ONE_LEFT:
-        return Verdict("refutes", f"More than one candidate is left at the lowest noise level: {numbers}.")
+        return Verdict("refutes", "More than one candidate is left when the noise is gone.", numbers)
     if last.high > ONE_LEFT:
-        return Verdict("inconclusive", f"Whether one candidate is left is open with so few samples: {numbers}.")
-    share = f"{percent(rising)} of the paths"
+        return Verdict("inconclusive", "These samples are too few to say whether one candidate is left.", numbers)
     if rising.low > OFTEN:
-        return Verdict(
-            "refines",
-            f"On average the candidates shrink, and one is left: {numbers}. But on {share} the number grows again somewhere "
-            f"(by more than {RISE:g} nats, seen at {len(LEVELS)} levels): a step may reopen what seemed decided. 95 % intervals.",
+        sentence = (
+            f"On average the candidates become fewer until one is left, but on {rising.value:.0%} of the paths a step reopens something."
         )
-    return Verdict("supports", f"The candidates shrink until one is left: {numbers}; it grows again on only {share}. 95 % intervals.")
+        return Verdict("refines", sentence, numbers)
+    return Verdict("supports", "The candidates become fewer until one is left, and hardly ever does a step reopen something.", numbers)
 
 
 def _table(found: Measured) -> pd.DataFrame:

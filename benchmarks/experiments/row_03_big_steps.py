@@ -7,21 +7,26 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from . import big_steps_figures as figures
-from .base import Answer, Kind, Row, Verdict
+from .base import Answer, Kind, Lead, Row, Verdict
 from .big_steps import OPTIMAL, Losses, Measured, measure
 from .flagged import mark, note
 from .single_steps import Transition
-from .wording import INTERVALS, listed, percent
+from .wording import INTERVALS, between, brackets, percent
 
 NEGLIGIBLE, MOSTLY, LOST = 0.01, 0.5, 1.0
 """Shares of a big step's loss that its shape may have to be called nothing, or most; nats below which a big step loses nothing."""
 
 
+LEAD = "And what a big step loses by going on with an old prediction can be computed: the orange area shows it."
+
+
 def tell(found: Measured) -> Answer:
     """Staircases, losses against steps, and single steps taken apart."""
-    others = (figures.against_steps(found.losses), figures.single_steps(found.single))
     verdict, details = judge(found.single, found.losses), figures.DETAILS + note(found.flags)
-    return Answer(figures.staircases(found.curve), _table(found.losses, mark(found.flags)), verdict, details, others)
+    single = (figures.single_steps(found.single),)
+    table = _table(found.losses, mark(found.flags))
+    lead = Lead(LEAD, figures.opening(found.curve)) if verdict.kind in ("supports", "refines") else None
+    return Answer(figures.staircases(found.curve), table, verdict, details, (figures.against_steps(found.losses),), single, lead=lead)
 
 
 def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequence[Losses]]) -> Verdict:
@@ -35,52 +40,65 @@ def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequen
     lines = [
         f"<code>{name}</code>: {_of(steps[0])}, {_of(steps[-1])}, {percent(shares[name])} of it by shape." for name, steps in single.items()
     ]
+    numbers = (*lines, *_grids(found), INTERVALS)
 
     def verdict(kind: Kind, text: str) -> Verdict:
-        return Verdict(kind, listed(f"{text}.", [*lines, f"{_grids(found)} {INTERVALS}"]))
+        return Verdict(kind, text, numbers, _surprise(found))
 
     if all(steps[-1].total.high < LOST for steps in single.values()):
-        return verdict("refutes", "Even the big step loses next to nothing")
+        return verdict("refutes", "Even the big step loses next to nothing.")
     if all(share.high < NEGLIGIBLE for share in shares.values()):
-        return verdict("refutes", "The reverse step is a Gaussian at every size, so that nothing breaks but the assumed covariance")
+        return verdict(
+            "refutes", "Going back is a Gaussian step at every size, so that nothing breaks but the covariance that the sampler assumes."
+        )
     if not all(steps[0].total.high < 0.2 * steps[-1].total.low for steps in single.values()):
-        return verdict("inconclusive", "Small and big steps are not told apart with so few samples")
+        return verdict("inconclusive", "These samples are too few to tell small steps from big ones.")
     if all(share.low > MOSTLY for share in shares.values()):
-        return verdict("supports", "Big steps lose much more than small ones, and most of it because they are no Gaussians")
+        return verdict("supports", "Big steps lose much more than small ones, and most of it because the truth is no Gaussian.")
     if all(share.high < MOSTLY for share in shares.values()):
-        text = "Big steps do lose, but mostly by assuming the wrong covariance; that the true step is not Gaussian is the smaller part"
+        text = (
+            "Big steps do lose, but mostly because the sampler assumes too narrow a spread, and only a little because the truth "
+            "is no Gaussian."
+        )
         return verdict("refines", text)
-    return verdict("inconclusive", "Big steps lose; whether by shape or by covariance differs or is open")
+    return verdict("inconclusive", "Big steps lose, but whether by the shape or by the spread that they assume is open.")
 
 
 def _of(step: Transition) -> str:
-    total = step.total
-    return f"a step of ratio {step.ratio:g} loses {total.value:.3g} [{total.low:.3g}, {total.high:.3g}] nats"
+    return f"a step between levels of ratio {step.ratio:g} loses {between(step.total)} nats"
 
 
-def _grids(found: Mapping[str, Sequence[Losses]]) -> str:
-    grid = next(iter(found))
-    first, best = found[grid], found[OPTIMAL]
-    middle = len(first) // 2
-    worst = _compared(first[middle], best[middle])
-    return (
-        f"All steps of {grid} together: {_nats(first[0])} nats in one step, {_nats(first[middle])} in {first[middle].steps}, "
-        f"{_nats(first[-1])} in {first[-1].steps}; on the grid that loses least {_nats(best[middle])} in {best[middle].steps}.{worst}"
-    )
+def _pair(found: Mapping[str, Sequence[Losses]]) -> tuple[Losses, Losses]:
+    """The usual and the optimal grid, of a middling number of steps."""
+    first, best = next(iter(found.values())), found[OPTIMAL]
+    return first[len(first) // 2], best[len(first) // 2]
 
 
-def _compared(usual: Losses, best: Losses) -> str:
-    """Whether fewer nats are better samples."""
-    if usual.quality is None or best.quality is None:
+def _grids(found: Mapping[str, Sequence[Losses]]) -> list[str]:
+    grid, first = next(iter(found.items()))
+    usual, best = _pair(found)
+    lines = [
+        f"All steps of {grid} together lose {between(first[0].nats)} nats in one step, {between(usual.nats)} in {usual.steps}, "
+        f"{between(first[-1].nats)} in {first[-1].steps}.",
+        f"The grid that loses least loses {between(best.nats)} in {best.steps}.",
+    ]
+    if usual.quality and best.quality:
+        lines.append(f"FID proxy in {best.steps} steps: {brackets(best.quality)} on that grid, {brackets(usual.quality)} on {grid}.")
+    return lines
+
+
+def _surprise(found: Mapping[str, Sequence[Losses]]) -> str:
+    """What fewer nats do to the samples, where that is not what one would think."""
+    usual, best = _pair(found)
+    if usual.quality is None or best.quality is None or not best.quality.low > usual.quality.high:
         return ""
-    a, b = usual.quality, best.quality
-    told = "worse" if b.low > a.high else "better" if b.high < a.low else "not measurably different"
-    values = " against ".join(f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]" for one in (b, a))
-    return f" Its samples are {told} by FID proxy: {values}."
-
-
-def _nats(one: Losses) -> str:
-    return f"{one.nats.value:,.0f} [{one.nats.low:,.0f}, {one.nats.high:,.0f}]"
+    return (
+        f"The grid that loses the fewest nats makes the <em>worse</em> images: in {best.steps} steps it loses "
+        f"{usual.nats.value / best.nats.value:.0f} "
+        f"times fewer, and its FID proxy is {best.quality.value:.0f} against {usual.quality.value:.1f} (smaller is better), "
+        "because nats count "
+        "every detail alike, also the finest grain, which nobody sees."
+    )
 
 
 def _table(found: Mapping[str, Sequence[Losses]], mark: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from .flagged import mark, note
 from .intervals import Interval
 from .no_noise import Measured, measure
 from .no_noise_figures import DETAILS, draw
-from .wording import brackets, half
+from .wording import INTERVALS, between, brackets, half
 
 SLIGHT = 0.05
 """A difference in distance below this share of the variance of the data's features is none."""
@@ -43,17 +43,19 @@ def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdi
     helps = [steps for steps, one in noise.items() if one.high < 0]
     hurts = [steps for steps, one in noise.items() if one.low > 0]
     numbers = (
-        f"At {most} steps leaving out the noise changes the distance to the data by {last}, where their features have a variance of "
-        f"{scale:.3g}; one step is farther than {most} by {trade}. Where the interval tells, Euler’s method is nearer without noise at "
-        f"{_list(helps)} and farther at {_list(hurts)}."
+        f"In {most} steps, leaving out the noise changes the Fréchet distance to the data by {between(last)}.",
+        f"Without noise, one step is farther than {most} by {between(trade)}; the features of the data have a variance of {scale:.3g}.",
+        f"At equal steps, where the interval tells, Euler’s method without noise is nearer at {_list(helps)}, and farther at "
+        f"{_list(hurts)}.",
+        INTERVALS,
     )
     if last.low > slight:
-        return Verdict("refutes", f"Noise is needed here. {numbers}")
+        return Verdict("refutes", "Noise is needed here: without it even many steps end farther from the data.", numbers)
     if last.high > slight:
-        return Verdict("inconclusive", f"These samples do not tell. {numbers}")
+        return Verdict("inconclusive", "These samples are too few to say whether noise is needed.", numbers)
     if trade.low <= slight:
-        return Verdict("refines", f"No noise is needed, but there is no trade-off either. {numbers}")
-    return Verdict("supports", f"No noise is needed, and the trade-off remains. {numbers}")
+        return Verdict("refines", "No noise is needed, but here big steps cost nothing either.", numbers)
+    return Verdict("supports", "No noise is needed after the first draw, and big steps cost quality all the same.", numbers)
 
 
 def _list(steps: list[int]) -> str:

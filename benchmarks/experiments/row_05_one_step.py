@@ -11,7 +11,7 @@ from .flagged import mark, note
 from .intervals import Interval
 from .one_step import CLOCKS, Measured, measure
 from .one_step_figures import DETAILS, draw
-from .wording import half
+from .wording import INTERVALS, between, half
 
 NEGLIGIBLE = 0.01
 """A gap below this share of the variance of the features is none."""
@@ -37,16 +37,22 @@ def judge(gaps: Mapping[str, Interval], scale: float, straight: float) -> Verdic
         straight: error of one step on an isotropic Gaussian in its own clock, relative to its standard deviation.
     """
     worst, best = max(gaps.values(), key=lambda one: one.value), min(gaps.values(), key=lambda one: one.value)
-    numbers = f"One step is farther from the data than fifty by {best}"
-    if worst.value > 1.01 * best.value:
-        numbers += f" in the better clock and by {worst} in the other"
-    numbers += f", where the data’s features have a variance of {scale:.3g}."
+    numbers = (
+        f"One step is farther from the data than fifty by a Fréchet distance of {between(best)} in the better clock and "
+        f"{between(worst)} in the "
+        f"other; the features of the data have a variance of {scale:.3g}.",
+        f"On an isotropic Gaussian, in the clock that makes its paths straight, one step errs by {straight:.0e} standard deviations.",
+        INTERVALS,
+    )
     if best.high < NEGLIGIBLE * scale:
-        return Verdict("supports", f"In the right clock, one step is as good as fifty here. {numbers}")
+        return Verdict("supports", "In the right clock, one step is as good as fifty here.", numbers)
     if best.low > NEGLIGIBLE * scale:
-        true = f" It is true where paths are straight: on an isotropic Gaussian, in its own clock, one step errs by {straight:.0e} s.d."
-        return Verdict("refutes", f"Adding no noise does not make one step enough. {numbers}{true}")
-    return Verdict("inconclusive", f"These samples do not tell. {numbers}")
+        sentence = (
+            "Leaving out the noise does not make one step enough: that takes straight paths, which a single Gaussian has and "
+            "images have not."
+        )
+        return Verdict("refutes", sentence, numbers)
+    return Verdict("inconclusive", "These samples are too few to tell one step from fifty.", numbers)
 
 
 ROW = Row(

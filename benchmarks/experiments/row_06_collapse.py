@@ -11,7 +11,7 @@ from .base import Answer, Row, Verdict
 from .collapse import Measured, measure
 from .collapse_figures import DETAILS, draw
 from .intervals import Interval
-from .wording import brackets, percent
+from .wording import INTERVALS, brackets, percent
 
 BIG = 4
 """Up to so many steps of a whole run count as big ones."""
@@ -54,19 +54,21 @@ def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -
     """
     lost, merged, copied = variance.high < KEPT, modes.high < KEPT, copies.low > fresh
     numbers = (
-        f"One step on <code>gmm-2d</code> keeps {percent(variance)} of the variance and {percent(modes)} of the modes. Of the "
-        f"outputs of the network <code>digits</code> after at most {BIG} steps {percent(copies)} are near-copies of training images, where "
-        f"unseen images have {fresh:.0%}. 95 % intervals; the last is of the largest share among those numbers of steps, and holds for all."
+        f"One step on <code>gmm-2d</code> keeps {percent(variance)} of the variance and {percent(modes)} of the modes.",
+        f"Of the outputs of the network <code>digits</code> after at most {BIG} steps {percent(copies)} are near-copies of "
+        "training images, "
+        f"of unseen images {fresh:.0%}.",
+        f"{INTERVALS} The last is of the largest share among those numbers of steps, and holds for all.",
     )
     if not copied and copies.high > FEW:
-        return Verdict("inconclusive", f"Whether training images are copied is open with so few samples. {numbers}")
+        return Verdict("inconclusive", "These samples are too few to say whether training images are copied.", numbers)
     if (lost or merged) and copied:
-        return Verdict("supports", f"Collapse and memorisation go together here. {numbers}")
+        return Verdict("supports", "Big steps make a few outputs here, and copies of training images with them.", numbers)
     if lost or merged:
-        return Verdict("refines", f"Big steps collapse but do not memorise: the few outputs are averages, not training images. {numbers}")
+        return Verdict("refines", "Big steps make a few outputs, but these are averages and not training images.", numbers)
     if copied:
-        return Verdict("refines", f"The model memorises, but big steps lose nothing. {numbers}")
-    return Verdict("refutes", f"Nothing collapses, and nothing is memorised. {numbers}")
+        return Verdict("refines", "The model copies training images, but big steps lose nothing.", numbers)
+    return Verdict("refutes", "Big steps make as many different outputs as there are, and none is copied.", numbers)
 
 
 def largest(shares: Sequence[float], n: int) -> Interval:

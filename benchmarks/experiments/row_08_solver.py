@@ -12,7 +12,7 @@ from .base import Answer, Row, Verdict
 from .intervals import Interval
 from .solver import Line, measure
 from .solver_figures import DETAILS, draw
-from .wording import INTERVALS
+from .wording import INTERVALS, between
 
 WITHIN = 0.25
 """An order is confirmed within this."""
@@ -25,7 +25,7 @@ def tell(lines: list[Line]) -> Answer:
         {
             "method": [line.name for line in lines],
             "order": [line.order for line in lines],
-            "measured order": [f"{line.slope.value:.2f} [{line.slope.low:.2f}, {line.slope.high:.2f}]" for line in lines],
+            "measured order": [between(line.slope) for line in lines],
             **{f"error at {count} steps": [f"{line.errors[place]:.1e}" for line in lines] for place, count in enumerate(steps)},
             "evaluations for 10⁻³": [number(needed(line, 1e-3)) for line in lines],
         }
@@ -41,15 +41,14 @@ def judge(orders: Sequence[tuple[str, int, Interval]]) -> Verdict:
     """
     off = {name: abs(slope.value - order) for name, order, slope in orders}
     right = [name for name, distance in off.items() if distance <= WITHIN]
-    measured = ", ".join(f"{name} {slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}] of {order}" for name, order, slope in orders)
+    measured = ", ".join(f"<code>{name}</code> {between(slope)} of {order}" for name, order, slope in orders)
+    numbers = (f"Measured orders: {measured}.", f"The worst is off by {max(off.values()):.2f}; up to {WITHIN} counts as right.", INTERVALS)
     if len(right) == len(orders):
-        return Verdict(
-            "supports",
-            f"Every method shows its order within {WITHIN}, the worst being off by {max(off.values()):.2f}: {measured}. {INTERVALS}",
-        )
+        return Verdict("supports", "The error of every method falls with the steps as fast as the theory of such equations says.", numbers)
     if not right:
-        return Verdict("refutes", f"No method shows its order within {WITHIN}: {measured}. {INTERVALS}")
-    return Verdict("refines", f"{len(right)} of {len(orders)} methods show their order within {WITHIN}: {measured}. {INTERVALS}")
+        return Verdict("refutes", "The error of no method falls with the steps as fast as the theory says.", numbers)
+    sentence = f"The error of {len(right)} of {len(orders)} methods falls with the steps as fast as the theory of such equations says."
+    return Verdict("refines", sentence, numbers)
 
 
 def needed(line: Line, error: float) -> float:

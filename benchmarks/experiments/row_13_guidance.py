@@ -11,7 +11,7 @@ from .base import Answer, Row, Verdict
 from .guidance_figures import DETAILS, draw
 from .guiding import SCALES, Measured, measure
 from .intervals import Interval
-from .wording import brackets, percent
+from .wording import INTERVALS, brackets, percent
 
 
 def tell(found: Measured) -> Answer:
@@ -39,21 +39,25 @@ def judge(earlier: Interval, dropped: float, decided: Mapping[float, Interval], 
         decided: that level, by guidance scale.
         variance: inside classes under the strongest guidance, as a share of that under none.
     """
-    if not math.isfinite(earlier.value):
-        return Verdict("refutes", "The state never tells the class, with guidance or without: there is nothing to be convinced of.")
     levels = ", ".join(f"σ = {brackets(one)} at guidance {scale:g}" for scale, one in decided.items())
     numbers = (
-        f"The class is decided at {levels}. From the same latents it is a factor of {brackets(earlier)}, without the {dropped:.1%} that "
-        f"stay undecided in either run. Inside a class, {percent(variance)} of the variance "
-        "is left at the strongest. 95 % intervals."
+        f"The class is decided at {levels}.",
+        f"From the same noise, the strongest guidance raises that level by a factor of {brackets(earlier)}"
+        + (f", without the {dropped:.1%} of the starts that stay undecided in either run." if dropped else "."),
+        f"Inside a class, {percent(variance)} of the variance is left at the strongest.",
+        INTERVALS,
     )
+    if not math.isfinite(earlier.value):
+        nothing = "The noisy image never tells the class, with guidance or without: there is nothing to be convinced of."
+        return Verdict("refutes", nothing)
     if earlier.low > 1 and variance.high < 1:
-        return Verdict("supports", f"Guidance decides earlier, and pays with diversity. {numbers}")
+        sentence = f"Guidance decides the class earlier, at {earlier.value:.2g} times the noise, and its images differ less."
+        return Verdict("supports", sentence, numbers)
     if earlier.low > 1:
-        return Verdict("refines", f"Guidance decides earlier, and loses no diversity here. {numbers}")
+        return Verdict("refines", "Guidance decides the class earlier, and its images differ as much as without.", numbers)
     if earlier.high < 1 + 1e-9:
-        return Verdict("refutes", f"Guidance does not decide earlier. {numbers}")
-    return Verdict("inconclusive", f"These samples do not tell. {numbers}")
+        return Verdict("refutes", "Guidance does not decide the class earlier.", numbers)
+    return Verdict("inconclusive", "These samples are too few to say whether guidance decides the class earlier.", numbers)
 
 
 ROW = Row(

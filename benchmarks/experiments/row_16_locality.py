@@ -30,21 +30,32 @@ def judge(growth: Mapping[str, Interval], radii: Mapping[str, Sequence[Interval]
         growth: by denoiser, its radius at the high level over that at the low one; NaN where it looks at the pixel alone.
         radii: by denoiser, at all levels; where several differ in their intervals the sentence says so.
     """
-    ends = {name: [line[LEVELS.index(sigma)].value for sigma in (LOW, HIGH)] for name, line in radii.items()}
-    numbers = "; ".join(
-        f"{name}: from {ends[name][0]:.1f} pixels at σ = {LOW:g} to {ends[name][1]:.1f} at σ = {HIGH:g}, a factor of {one.value:.1f} "
-        f"[{one.low:.1f}, {one.high:.1f}]"
-        for name, one in growth.items()
-    ).capitalize()
+    ends = {name: [line[LEVELS.index(sigma)] for sigma in (LOW, HIGH)] for name, line in radii.items()}
+    numbers = (
+        *(
+            f"{name.capitalize()}: from {brackets(ends[name][0])} pixels at σ = {LOW:g} to {brackets(ends[name][1])} at σ = "
+            f"{HIGH:g}, a factor "
+            f"of {brackets(one)}."
+            for name, one in growth.items()
+        ),
+        INTERVALS,
+    )
     grow = [name for name, one in growth.items() if one.low > WIDER]
     flat = [name for name, one in growth.items() if not one.high > WIDER]
     if len(grow) == len(growth):
-        return Verdict("supports", f"The field of the centre pixel grows with the noise. {numbers}. {INTERVALS}")
+        low, high = (sum(pair[place].value for pair in ends.values()) / len(ends) for place in (0, 1))
+        sentence = (
+            f"The more noise there is, the farther around a pixel the denoiser looks: {low:.0f} pixel{'s' * (round(low) != 1)} "
+            f"with little, {high:.0f} with much."
+        )
+        return Verdict("supports", sentence, numbers)
     if len(flat) == len(growth):
-        return Verdict("refutes", f"The field of the centre pixel does not grow with the noise. {numbers}. {INTERVALS}")
+        return Verdict("refutes", "The denoiser looks no farther around a pixel when there is more noise.", numbers)
     if grow:
-        return Verdict("refines", f"The field grows with the noise for {' and '.join(grow)} only. {numbers}. {INTERVALS}")
-    return Verdict("inconclusive", f"These samples do not tell. {numbers}. {INTERVALS}")
+        return Verdict(
+            "refines", f"The more noise, the farther around a pixel the denoiser looks, but only the {' and the '.join(grow)} one.", numbers
+        )
+    return Verdict("inconclusive", "These samples are too few to say whether the denoiser looks farther when there is more noise.", numbers)
 
 
 ROW = Row(

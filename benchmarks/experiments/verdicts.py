@@ -12,10 +12,11 @@ START, END = "<!-- verdicts of the page -->", "<!-- end of the verdicts -->"
 """Marks of the document between which they go."""
 SECTION = re.compile(
     r'<span class="number">(?P<number>\d+)</span> (?P<question>[^<]+)</h2>(?:(?!</section>).)*?'
-    r'<div class="finding[^>]*>(?P<kind><p class="kind">.*?</p>)\s*<p class="why">(?P<why>.*?)</p>',
+    r'<div class="finding[^>]*>(?P<kind><p class="kind">.*?</p>)\s*<p class="why">(?P<why>.*?)</p></div>'
+    r'(?:\s*<p class="surprise">.*?<span>(?P<surprise>.*?)</span></p>)?',
     re.DOTALL,
 )
-COMMAND = re.compile(r"<h2>Run it again</h2>\s*<pre>(.*?)</pre>")
+COMMAND = re.compile(r"<h2>Run it again</h2>(?:(?!</section>).)*?<pre>(.*?)</pre>", re.DOTALL)
 
 
 def quoted(page: str) -> str:
@@ -27,8 +28,12 @@ def quoted(page: str) -> str:
     command, found = COMMAND.search(page), list(SECTION.finditer(page))
     if not command or not found:
         raise ValueError("the page has no verdicts; give one that `samplerbench explain` wrote")
-    rows = [f"* **{one['number']}. {one['question']}** {_kind(one['kind'])}. {_markdown(one['why'])}" for one in found]
-    return "\n".join([f"The verdicts of `{command[1]}`, with all their numbers:", "", *rows])
+    return "\n".join([f"The verdicts of `{command[1]}`; the page has their numbers:", "", *map(_row, found)])
+
+
+def _row(one: re.Match[str]) -> str:
+    surprise = f" **What surprises:** {_markdown(one['surprise'])}" if one["surprise"] else ""
+    return f"* **{one['number']}. {one['question']}** {_kind(one['kind'])}. {_markdown(one['why'])}{surprise}"
 
 
 def _kind(paragraph: str) -> str:
@@ -36,7 +41,7 @@ def _kind(paragraph: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"</?code>", "`", text).replace("<br>", " ")
+    return re.sub(r"</?em>", "*", re.sub(r"</?code>", "`", text))
 
 
 def quote(document: str, page: str) -> str:

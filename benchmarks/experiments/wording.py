@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from .intervals import Interval
 
+VISIBLE = 1e-4
+"""An interval that is narrower than this share of its value is not told."""
 INTERVALS = "Brackets are 95 % intervals."
 
 
 def brackets(one: Interval | None, scale: float = 1) -> str:
     """A value with its interval in brackets, to the places that the interval's width allows; a dash for none.
+
+    An interval that is too narrow to be seen in print is left out: of a value that is exact nothing is gained by repeating it.
 
     Args:
         one: the interval, or None.
@@ -27,12 +34,30 @@ def percent(one: Interval) -> str:
     return _bracketed(one, 100, " %")
 
 
+def between(one: Interval) -> str:
+    """A value of any size with its interval, to the digits that its width allows; the value alone where it has no width to speak of."""
+    width = one.high - one.low
+    if not width > VISIBLE * abs(one.value):
+        return _sensible(one.value)
+    places = 1 - math.floor(math.log10(width))
+    value, low, high = (f"{round(end, places):,.{max(0, places)}f}" for end in one)
+    return f"{value} [{low}, {high}]"
+
+
+def _sensible(value: float) -> str:
+    """Three digits, and all those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def _bracketed(one: Interval, scale: float, unit: str) -> str:
     value, low, high = (scale * end for end in one)
     places = 0 if high - low > 10 else 1 if high - low > 0.5 else 2
-    return f"{value:.{places}f}{unit} [{low:.{places}f}{unit}, {high:.{places}f}{unit}]"
+    printed = [f"{end:,.{places}f}" for end in (value, low, high)]
+    if len(set(printed)) == 1:
+        return f"{value:.{2 if high > low else 3}g}{unit}"
+    return f"{printed[0]}{unit} [{printed[1]}, {printed[2]}]"
 
 
-def listed(heading: str, lines: list[str]) -> str:
-    """A sentence, and lines below it, as HTML."""
-    return "<br>".join([heading, *lines])
+def codes(names: Iterable[str]) -> str:
+    """Names of models, as HTML, with an "and" between them."""
+    return " and ".join(f"<code>{name}</code>" for name in names)

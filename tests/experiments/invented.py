@@ -42,7 +42,9 @@ def jump():
     def measured(steps, pictured):
         distance = about(100 / steps, 3)
         spectrum = np.linspace(1, 1 / steps, 14) if pictured else np.empty(0)
-        return one_jump.Measured(steps, about(1 - 0.99 / steps), about(0.9), distance, distance, spectrum, tiles)
+        return one_jump.Measured(
+            steps, about(1 - 0.99 / steps), about(0.8 - 0.75 / steps), 2000 / steps, 0.8, 2.0, distance, distance, spectrum, tiles
+        )
 
     return {name: [measured(n, name != "plain") for n in one_jump.STEPS] for name in one_jump.MODELS}
 

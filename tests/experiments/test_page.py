@@ -1,6 +1,7 @@
 """The page of the answer, its command, and answers on disk."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pandas as pd
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.explaining import folder_of
 from samplerbench.benchmarks.experiments import charting, page, run, store
-from samplerbench.benchmarks.experiments.base import Answer, Row, Verdict, rows
+from samplerbench.benchmarks.experiments.base import Answer, Lead, Row, Verdict, rows
 from samplerbench.benchmarks.experiments.drawing import THEME, figure, panels
 from samplerbench.benchmarks.experiments.effort import Effort
 from samplerbench.benchmarks.experiments.questions import ROWS, TO_COME
@@ -49,13 +50,55 @@ def test_the_page_needs_nothing_but_itself_and_lists_all_questions():
     html = page.render({1: answer(), 3: answer("supports")}, Effort("fast"))
     assert not re.search(r"<script|<link|@import|(src|href)=[\"'](?!#|data:)", html)
     assert "default-src 'none'" in html
-    for number in range(1, ROWS + 1):
+    for number in rows():
         assert html.count(f'href="#row-{number}"') == html.count(f'id="row-{number}"') == 1
-    assert html.count("not measured here") == len(rows()) - 2
+    assert html.count('<span class="soft">not measured here') == len(rows()) - 2
     assert "samplerbench explain --rows 3 --fast" in html
     assert "&lt;b&gt;" in html
     assert "<code>0.5</code>" in html
     assert 'aria-label="a &lt;line&gt;"' in html
+
+
+def test_rows_to_come_are_one_line_at_the_end():
+    html = page.render({1: answer()}, Effort("fast"))
+    found = re.findall(r"<p[^>]*>To come[^<]*</p>", html)
+    assert len(found) == 1
+    assert all(html.count(row.question) == found[0].count(row.question) == 1 for row in TO_COME)
+    assert html.index(found[0]) > html.rindex('id="row-')
+    assert not [row for row in TO_COME if f"row-{row.number}" in html]
+
+
+def leading(text, height):
+    return replace(answer(), lead=Lead(text, picture(height)))
+
+
+def test_the_top_of_the_page_asks_and_answers_before_anything_else():
+    html = page.render({1: leading("Because it is a blur.", 220), 3: leading("And it costs.", 230)}, Effort("full"))
+    top = html[html.index("<body") : html.index("</header>")]
+    asked = ("why can’t we jump there in one?</h1>", "Because it is a blur.", "And it costs.", '<svg class="whole"')
+    assert [top.index(part) for part in asked] == sorted(top.index(part) for part in asked)
+    assert top.count('<svg class="whole"') == 2
+    assert len(re.findall("<p[ >]", top)) == 3
+    assert not re.search("verdict|samplerbench", top)
+    assert html.index("</header>") < html.index('class="contents"') < html.index('id="row-1"')
+
+
+def test_the_top_says_nothing_that_was_not_measured():
+    top = page.render({1: answer("refutes")}, Effort("full")).partition("</header>")[0]
+    assert "were not measured here, or found otherwise" in top
+    assert "<svg" not in top
+
+
+def test_numbers_and_tables_are_folded():
+    told = replace(answer(), verdict=Verdict("refines", "It is so.", ("one: 1 [0, 2]", "two"), "Who would have thought."))
+    html = page.render({1: told}, Effort("full"))
+    section = html[html.index('id="row-1"') : html.index("</section>", html.index('id="row-1"'))]
+    shown, _, folded = section.partition("<details>")
+    assert "It is so." in shown
+    assert "Who would have thought." in shown
+    assert not re.search("one: 1|<table|<pre", shown)
+    assert "<li>one: 1 [0, 2]</li>" in folded
+    assert "<table" in folded
 
 
 def test_pictures_have_ids_of_their_own_and_colours_of_the_theme():

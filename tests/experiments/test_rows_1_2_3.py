@@ -17,11 +17,15 @@ from samplerbench.benchmarks.experiments import (
 )
 from samplerbench.benchmarks.experiments.big_steps import Losses
 from samplerbench.benchmarks.experiments.effort import Effort
+from samplerbench.benchmarks.experiments.generating import generate, grid_of
 from samplerbench.benchmarks.experiments.intervals import Interval
+from samplerbench.benchmarks.experiments.likeness import Likeness
 from samplerbench.benchmarks.experiments.one_jump import Measured
 from samplerbench.benchmarks.experiments.single_steps import Transition
 from samplerbench.benchmarks.experiments.staircase import staircase
+from samplerbench.benchmarks.metrics import precision_recall
 from samplerbench.models.exact.cloud import PointCloud
+from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d
 from samplerbench.models.exact.wavelet import Wavelet
@@ -35,10 +39,10 @@ def about(value, half=0.01):
 # Row 1
 
 
-def jumped(spread, among, best=0.9):
+def jumped(spread, among, best=0.9, near=0.0):
     none = np.empty(0)
-    first = Measured(1, about(spread), about(among), None, None, none, none)
-    return [first, Measured(50, about(1.0), about(best), None, None, none, none)]
+    first = Measured(1, about(spread), about(among), near, 0.9, 2.0, None, None, none, none)
+    return [first, Measured(50, about(1.0), about(best), 2.0, 0.9, 2.0, None, None, none, none)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,43 @@ def jumped(spread, among, best=0.9):
 def test_row_1_judges_by_the_jump(found, kind):
     verdict = row_01_one_jump.judge(found)
     assert verdict.kind == kind
-    assert "%" in verdict.sentence
+    assert "%" in verdict.numbers[0]
+
+
+def test_row_1_says_where_the_average_is_in_the_midst_of_the_data():
+    assert row_01_one_jump.judge({"a": jumped(0.01, 0.0)}).surprise == ""
+    said = row_01_one_jump.judge({"a": jumped(0.01, 0.0), "b": jumped(0.01, 0.0, near=1950.0)}).surprise
+    assert "<code>b</code>" in said
+    assert "near to 1,950 real ones, where a real one is near to 2" in said
+
+
+def test_an_average_does_not_pass_for_real_where_it_is_nearest_to_everything():
+    """Precision takes it for data: in many dimensions it is closer to every point than the points are to each other."""
+    rng = np.random.default_rng(0)
+    real, unseen, others = (rng.standard_normal((400, 200)) for _ in range(3))
+    average = np.zeros((1, 200)) + 0.1 * rng.standard_normal((20, 200))
+    found = Likeness(real, unseen)
+    assert precision_recall(average, real).precision == 1
+    assert found.near(average).min() > 350
+    assert not found.passes(found.near(average)).any()
+    assert found.passes(found.near(others)).mean() == pytest.approx(found.unseen, abs=0.08)
+    far = 10 + rng.standard_normal((20, 200))
+    assert not found.passes(found.near(far)).any()
+    with pytest.raises(ValueError, match="held-out"):
+        Likeness(real, real[:0])
+
+
+def test_no_step_of_a_few_is_wasted():
+    """Two steps of the schedule as it is go from 80 to 0.002 and to 0: a second step that does nothing teaches that two are like one."""
+    model = gmm_2d()
+    assert grid_of(model, 1).sigma == (80.0, 0.0)
+    assert grid_of(model, 2).sigma == pytest.approx((80.0, 2.515, 0.0), abs=1e-3)
+    for steps in (2, 5, 10):
+        grid = grid_of(model, steps)
+        assert len(grid) == steps
+        assert grid.sigma[-2] > 5 * model.sigma_min
+    one, two, many = (generate(model, "euler", steps, 64) for steps in (1, 2, 200))
+    assert (two - one).norm() > 0.2 * (many - one).norm()
 
 
 def test_one_jump_is_the_mean_and_data_have_the_spread_of_data():
@@ -77,11 +117,15 @@ def test_the_spectrum_of_moments_is_that_of_samples():
     assert len(one_jump.ring_power(np.zeros((3, 5)))) == 0
 
 
-def test_row_1_on_a_gaussian_is_refuted():
+def test_row_1_on_a_gaussian_of_few_dimensions_is_refuted():
     """Its mean is its likeliest sample."""
-    answer = row_01_one_jump.ROW(Effort("fast", None, dict.fromkeys(one_jump.MODELS, gaussian())))
+    d = 2
+    flat = Gaussian("flat", torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64))
+    flat.event = (d,)
+    answer = row_01_one_jump.ROW(Effort("fast", None, dict.fromkeys(one_jump.MODELS, flat)))
     assert answer.verdict.kind == "refutes"
-    assert "midst" in answer.verdict.sentence
+    assert "the average passes for real" in answer.verdict.sentence
+    assert answer.lead is None
     assert len(answer.table) == 3 * len(one_jump.FAST_STEPS)
 
 
@@ -167,10 +211,14 @@ def test_row_3_judges_by_what_is_lost_and_why(small, big, kind):
 
 
 def test_the_comparison_of_grids_follows_the_numbers():
-    worse = {"karras": GRIDS["karras"], big_steps.OPTIMAL: [Losses(n, about(10 / n), about(99 / n)) for n in (1, 4, 16)]}
+    worse = {"karras": GRIDS["karras"], big_steps.OPTIMAL: [Losses(n, about(50 / n), about(99 / n)) for n in (1, 4, 16)]}
     steps = {"a": [step(1.1, 0.1, 0.0), step(5, 50, 5)]}
-    assert "are worse by FID proxy" in row_03_big_steps.judge(steps, worse).sentence
-    assert "not measurably different" in row_03_big_steps.judge(steps, GRIDS).sentence
+    verdict = row_03_big_steps.judge(steps, worse)
+    assert "makes the <em>worse</em> images" in verdict.surprise
+    assert "its FID proxy is 25 against 2.2" in verdict.surprise
+    assert "in 4 steps it loses 2 times fewer" in verdict.surprise
+    assert any("FID proxy in 4 steps" in line for line in verdict.numbers)
+    assert row_03_big_steps.judge(steps, GRIDS).surprise == ""
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +247,7 @@ def test_row_3_on_a_gaussian_is_refuted():
     """Its reverse steps are Gaussian whatever their size."""
     answer = row_03_big_steps.ROW(Effort("fast", None, dict.fromkeys(single_steps.DRAWS, gaussian())))
     assert answer.verdict.kind == "refutes"
-    assert "Gaussian at every size" in answer.verdict.sentence
+    assert "Gaussian step at every size" in answer.verdict.sentence
+    assert answer.lead is None
     assert all(name.endswith("†") for name in answer.table if "FID proxy" in name)
     assert "192 is below 15 d" in answer.details

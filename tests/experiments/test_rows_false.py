@@ -47,9 +47,9 @@ def few(monkeypatch, module, **values) -> None:
 
 
 def test_row_4_a_consistency_model_has_no_trade_off(monkeypatch):
-    few(monkeypatch, no_noise, FAST=(1, 2), FAST_FINE=(1, 2))
-    model = gaussian(2, 0.25, kind=EndOfPath)
-    assert row_04_no_noise.ROW(Effort("fast", models={"fashion-mppca": model, "gmm-64d": model})).verdict.kind == "refines"
+    few(monkeypatch, no_noise, COUNTS=(1, 2), FINE=(1, 2))
+    model = gaussian(2, 0.01, kind=EndOfPath)
+    assert row_04_no_noise.ROW(Effort("full", models={"fashion-mppca": model, "gmm-64d": model})).verdict.kind == "refines"
 
 
 @pytest.mark.slow
@@ -84,8 +84,8 @@ def test_euler_in_its_own_clock_is_exact_on_an_isotropic_gaussian(levels):
     ],
 )
 def test_row_6(monkeypatch, models, kind):
-    """A consistency model collapses nothing; a denoiser that knows its training images by heart copies them after two steps."""
-    few(monkeypatch, collapse, COUNTS=(1, 2))
+    """A consistency model collapses nothing; a denoiser that knows its training images by heart copies them after four steps."""
+    few(monkeypatch, collapse, COUNTS=(1, 4))
     stand_in = {"fashion": make_model("gmm-2d"), **models}
     assert row_06_collapse.ROW(Effort("fast", models=stand_in)).verdict.kind == kind
 

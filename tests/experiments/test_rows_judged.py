@@ -32,12 +32,12 @@ def about(value: float, half: float = 0.01) -> Interval:
 def test_row_4(last, trade, kind):
     verdict = row_04_no_noise.judge({1: about(0), 50: last}, trade, 10.0)
     assert verdict.kind == kind
-    assert "At 50 steps" in verdict.sentence
+    assert "In 50 steps" in verdict.numbers[0]
 
 
 def test_row_4_names_the_steps_at_which_noise_helps_and_hurts():
-    sentence = row_04_no_noise.judge({1: about(0), 5: about(-8), 10: about(6), 50: about(0)}, about(100), 10.0).sentence
-    assert "nearer without noise at 5 steps and farther at 10 steps" in sentence
+    numbers = row_04_no_noise.judge({1: about(0), 5: about(-8), 10: about(6), 50: about(0)}, about(100), 10.0).numbers
+    assert any("without noise is nearer at 5 steps, and farther at 10 steps" in line for line in numbers)
 
 
 @pytest.mark.parametrize(

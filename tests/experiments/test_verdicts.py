@@ -1,10 +1,14 @@
 """The verdicts that the document quotes from the page."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from invented import INVENTED
+from typer.testing import CliRunner
 
+from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.cli.explaining import TAKES
 from samplerbench.benchmarks.experiments import page, verdicts
 from samplerbench.benchmarks.experiments.base import rows
 from samplerbench.benchmarks.experiments.effort import Effort
@@ -12,13 +16,18 @@ from samplerbench.benchmarks.experiments.effort import Effort
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_a_page_is_quoted_with_its_command_and_numbers():
-    answers = {number: rows()[number].tell(INVENTED[number]()) for number in (4, 5)}
-    text = verdicts.quoted(page.render(answers, Effort("fast")))
-    assert text.startswith("The verdicts of `samplerbench explain --fast`")
+def test_a_page_is_quoted_with_its_command_and_surprises():
+    answers = {number: rows()[number].tell(INVENTED[number]()) for number in (3, 4)}
+    surprised = replace(answers[3], verdict=replace(answers[3].verdict, surprise="It is <em>worse</em> by <code>fashion</code>."))
+    text = verdicts.quoted(page.render({3: surprised, 4: answers[4]}, Effort("fast")))
+    assert text.startswith("The verdicts of `samplerbench explain --fast`; the page has their numbers:")
     first, second = text.splitlines()[2:]
-    assert first.startswith("* **4. Does sampling need noise beyond the first draw?** Supported. No noise is needed")
-    assert "10⁻¹⁶" in second
+    assert first.startswith("* **3. What exactly is lost by a big step?** Refined. Big steps do lose")
+    assert first.endswith("**What surprises:** It is *worse* by `fashion`.")
+    assert second == (
+        "* **4. Does sampling need noise beyond the first draw?** Supported. No noise is needed after the first draw, and big steps cost "
+        "quality all the same."
+    )
 
 
 def test_a_document_keeps_what_is_outside_its_marks():
@@ -39,3 +48,13 @@ def test_mistakes_are_named():
 def test_the_document_quotes_the_committed_page():
     document, html = (DOCS / "why-steps.md").read_text("utf-8"), (DOCS / "why-steps.html").read_text("utf-8")
     assert verdicts.quote(document, html) == document
+
+
+def test_its_time_is_told_everywhere_in_the_same_words():
+    documents = [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
+    told = [path.name for path in documents if TAKES in " ".join(path.read_text("utf-8").split())]
+    assert told == ["README.md", "why-steps.md"]
+    others = [line for path in documents for line in path.read_text("utf-8").splitlines() if "explain" in line and "minute" in line]
+    assert not [line for line in others if TAKES not in line]
+    parts = " ".join(CliRunner().invoke(app, ["explain", "--help"], env={"COLUMNS": "400"}).output.split())
+    assert TAKES in parts
