@@ -75,7 +75,7 @@ def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
 
 
 def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """The feature space of a model: the samples themselves, where it draws its data, of a size that can be compared, and knows no features."""
+    """The feature space of a model: the samples themselves, where it draws its data, and not too large ones, and knows no features."""
     if spec != CARD or own is not None or math.prod(model.event) > LARGEST_OWN:
         return spec
     return spec if _tried(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
