@@ -84,7 +84,7 @@ class Admission:
         """
         found = {}
         for name, model in self.world.models.items():
-            own, reference = ".py" in name, self.world.references[name]
+            own, reference = model.read is not None, self.world.references[name]  # of a user's file
             data = real_data(model, self.suite.real).held_out[:REAL] if own and self.suite.real else None
             check_model(model, reference, data=data, denoising=own, device=self.device)
             try:

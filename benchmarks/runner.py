@@ -99,6 +99,11 @@ class Runner:
             write_timings(self.run, [cell.key for cell in self.cells], self.suite.timing)
             return rebuild(self.run.path)
 
+    def admit(self) -> None:
+        """Plan the cells in the run directory, so that what is there is of the present code, and compute nothing."""
+        with self.run.lock():
+            self._announce()
+
     @cached_property
     def _start_errors(self) -> dict[str, dict[str, float]]:
         return {name: start_errors(model) for name, model in self.models.items()}

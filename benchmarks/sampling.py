@@ -14,6 +14,7 @@ from ..models import Denoiser
 from ..models.reference import Extractor
 from .batch import Failure, begin, latents
 from .cell import Cell
+from .chance import unseeded_draws
 from .engine import engine_of
 from .metrics.moments import Moments
 
@@ -71,7 +72,10 @@ def sample_shard(
     for ids, first, last in batches(cell, start, stop):
         ids = ids.to(device)
         bound = engine.bind(ids)
-        batch = engine(bound, ids)
+        with unseeded_draws() as draws:
+            batch = engine(bound, ids)
+        if draws.sentence and ":" not in cell.sampler.name:  # other libraries' samplers are theirs
+            raise Failure("failed", f"{cell.sampler.name} {draws.sentence}")
         rows = slice(first - int(ids[0]), last - int(ids[0]))
         x = batch.x[rows]
         bad = int((~(x.abs() < _LARGEST)).flatten(1).any(1).sum())

@@ -42,11 +42,15 @@ class Sequential:
         if runner.suite.real is not None:  # cells are the same whatever real samples they are compared with
             question["against"] = {name: reference.identity for name, reference in runner.references.items() if reference}
         known = runner.run.read_log(FILE)
-        empty: dict[str, Any] = {"question": question, "look": 0, "samples": {}, "rows": {}}
-        self._log = known if known.get("question") == question else empty
+        self._empty: dict[str, Any] = {"question": question, "look": 0, "samples": {}, "rows": {}}
+        self._log = known if known.get("question") == question else self._empty
 
     def __call__(self) -> ResultTable:
         """Look until no row is open, then take the times; :attr:`rows` says what was found."""
+        self.runner.admit()
+        made = {key: self.runner.run.made_by(key) for key in self.first}
+        if self._log.get("made") != made:  # other code, of which no look knows anything
+            self._log = {**self._empty, "made": made}
         while extended := self._to_extend():
             look = self._log["look"] + 1
             samples = self._log["samples"] | {key: self._samples_at(key, look) for key in extended}

@@ -95,8 +95,9 @@ def read_source(path: Path | str | ResultTable) -> Source:
     path = Path(path)
     frame = with_curves(load(path).frame)
     run = run_of(path)
-    device = (run.get("provenance") or {}).get("device") or {}
-    conditions = {"timing_device_name": device.get("name")}
+    provenance = run.get("provenance")
+    device = provenance.get("device") if isinstance(provenance, dict) else None
+    conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
     home = RunDir.open(path) if (path / "parts").is_dir() else None
     entries, failed = [], []
     for row in rows_of(frame):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .entries import Entry, Source
+from .fingerprint import Fingerprint, difference
 from .values import text
 
 
@@ -20,12 +23,22 @@ def check_sources(a: Source, b: Source) -> None:
             "run both with one version"
         )
     first, second = (source.run.get("models") or {} for source in (a, b))
+    known = [source.run.get("fingerprints") or {} for source in (a, b)]
     for name in sorted(first.keys() & second.keys()):
-        if first[name] != second[name]:
-            raise ValueError(
-                f"{a} and {b} cannot be compared: model {name} is {first[name]} in the first and {second[name]} in the second; "
-                "run both with one model"
-            )
+        if found := _other_model(name, first[name], second[name], *known):
+            raise ValueError(f"{a} and {b} cannot be compared: model {name} {found}; run both with one model")
+
+
+def _other_model(name: str, first: Any, second: Any, known_first: Any, known_second: Any) -> str:
+    """How two models of one name differ, as the end of a sentence; "" if they do not.
+
+    What they do decides, where both runs know it, and their identities otherwise.
+    """
+    try:
+        found = difference(Fingerprint.from_json(known_first[name]), Fingerprint.from_json(known_second[name]))
+    except (KeyError, TypeError, ValueError):
+        return "" if first == second else f"is {first} in the first and {second} in the second"
+    return found and f"is not the same in both: {found}"
 
 
 def check_estimators(a: Entry, b: Entry) -> None:

@@ -6,6 +6,7 @@ that help and completion are quick.
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -14,7 +15,7 @@ import typer
 from .calibrating import calibrate
 from .checking import check
 from .comparing import compare, gate
-from .console import say
+from .console import Warnings, say
 from .doctoring import doctor
 from .examples import epilog
 from .explaining import explain
@@ -57,4 +58,5 @@ for _name, _command in {
 
 def main() -> None:
     """Entry point."""
+    logging.getLogger("samplerbench").addHandler(Warnings())
     sys.exit(run_app(app))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -42,6 +43,21 @@ class Safe(Console):
 
 
 out, err = Safe(), Safe(stderr=True)
+
+
+class Warnings(logging.Handler):
+    """Prints what the library warns of to standard error, each sentence once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a warning."""
+        sentence = record.getMessage()
+        if sentence not in self._said:
+            self._said.add(sentence)
+            err.print(f"warning: {sentence}", markup=False, soft_wrap=True)
 
 
 def say(text: str) -> None:

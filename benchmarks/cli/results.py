@@ -16,19 +16,25 @@ Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 
 
 def status(folder: Folder, as_json: Json = False) -> None:
-    """Show what is done, failed and missing in a run directory."""
+    """Show what is done, failed, missing and set aside in a run directory."""
     import pandas as pd
 
+    from ...results.store import RunDir
     from ...results.table import load
 
     records = load(folder).frame.to_dict(orient="records")
+    aside = RunDir(folder).aside()
     if as_json:
-        return print_json([{"name": row["cell"], **{k: None if v is pd.NA else v for k, v in row.items()}} for row in records])
-    counts = Counter(row["status"] for row in records)
+        rows = [{"name": row["cell"], **{k: None if v is pd.NA else v for k, v in row.items()}} for row in records]
+        return print_json(rows + [{"name": cell.cell, **cell.record, "status": "set aside", "reason": cell.why} for cell in aside])
+    counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
     out.print(f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False)
     for row in records:
         if row["status"] not in ("ok", "missing"):
             out.print("  {status}: {model} {sampler} steps={steps}: {reason}".format(**row), markup=False)
+    for cell in aside:
+        model, sampler, steps = (cell.record.get(name, "?") for name in ("model", "sampler", "steps"))
+        say(f"  set aside: {model} {sampler} steps={steps}: {cell.why}")
     return None
 
 
