@@ -7,6 +7,7 @@ from functools import partial
 
 from ..models import Denoiser, Reference
 from ..models.exact.base import ExactModel
+from ..results.bending import KEY as CURVATURE
 from ..results.record import Record
 from ..results.store import INFLUENCE, QUALITY, RunDir
 from .cell import Cell
@@ -71,7 +72,8 @@ class Scorer:
 
         Where it is asked for and endpoints are known, the curvature of the paths to them goes into ``run.json``.
         """
-        if not any(map(self._pending, cells)):
+        bending = self.suite.path_curvature and cells[0].model not in (self.run.run().get(CURVATURE) or {}) if cells else False
+        if not bending and not any(map(self._pending, cells)):
             return
         truths, scale, data = self._truths(cells), self._scale(cells[0]), Data(self.model, cells[0].device)
         for place, cell in enumerate(cells, 1):

@@ -30,7 +30,7 @@ def bending(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     half = " to ".join(short(level, 2) for level in found["half"])
     return (
         f"paths: curvature {short(found['curvature'])}{spread} standard deviations, a jump misses {short(found['jump'])};",
-        f"bending (higher bars: more) from sigma {short(high, 2)} |{drawn}| to {short(low, 1)}, half of it from {half};",
+        f"bars: bending from sigma {short(high, 2)} |{drawn}| to {short(low, 1)}, half of it {half};",
         f"measures of the literature: deviation {short(found['deviation'], 2)}, straightness {short(found['straightness'], 2)}",
     )
 
