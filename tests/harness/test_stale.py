@@ -1,6 +1,8 @@
 """Numbers that other code, weights or options left in a run directory, by ways that are easily overlooked."""
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -113,14 +115,25 @@ def test_more_endpoints_than_a_shard_keeps(measure):
 
 def test_a_helper_of_a_sampler_that_fails_when_it_is_looked_at(measure, tmp_path, monkeypatch):
     """In processes of their own, since a module is imported once."""
-    import subprocess
-    import sys
-
     (tmp_path / "mine.py").write_text(SAMPLER)
 
     def run(out, factor):
         (tmp_path / "stale_helper.py").write_text(f"FACTOR = {factor}\n")
-        asked = "--model digits --sampler images_only --plugin mine.py --steps 5 --samples 32 --no-timing --no-isolation --out".split()
+        asked = [
+            "--model",
+            "digits",
+            "--sampler",
+            "images_only",
+            "--plugin",
+            "mine.py",
+            "--steps",
+            "5",
+            "--samples",
+            "32",
+            "--no-timing",
+            "--no-isolation",
+            "--out",
+        ]
         code = "from samplerbench.benchmarks.cli import main; main()"
         subprocess.run([sys.executable, "-B", "-c", code, "run", "smoke", *asked, out], check=True, capture_output=True)
         return pd.read_csv(f"{out}/table.csv")
