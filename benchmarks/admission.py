@@ -25,7 +25,7 @@ FAULT = "fault"
 """Fact of the fingerprint of a sampler that failed when it was looked at."""
 
 ENDED = ("crashed", "timed out")
-"""What becomes of samplers that are not tried again while their files are the same. Others fail at once, so they are looked at each time."""
+"""Fates of samplers that are not tried again while their files are the same. Others fail at once, so they are looked at each time."""
 
 REAL = 256
 """Real samples that a user's model is tried on."""
