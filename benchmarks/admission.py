@@ -13,7 +13,7 @@ from .cell import Cell
 from .executing import Executor, Failure, InProcess
 from .executing.tasks import Look
 from .executing.world import World
-from .fingerprint import extractor_fingerprint, model_fingerprint
+from .fingerprint import extractor_fingerprint, model_fingerprint, origin_of
 from .identity import Identity, Makers
 from .model_check import check_model
 from .pace import SHORTEST
@@ -23,6 +23,9 @@ from .suite import Suite
 
 FAULT = "fault"
 """Fact of the fingerprint of a sampler that failed when it was looked at."""
+
+ENDED = ("crashed", "timed out")
+"""Fates of samplers that are not tried again while their files are the same. Others fail at once, so they are looked at each time."""
 
 REAL = 256
 """Real samples that a user's model is tried on."""
@@ -49,11 +52,11 @@ class Admission:
         self.unfit: dict[str, Failure] = {}
         self._probed: dict[str, Fingerprint] = {}
 
-    def __call__(self, cells: Sequence[Cell]) -> dict[str, str]:
+    def __call__(self, cells: Sequence[Cell]) -> dict[str, tuple[str, str]]:
         """Plan all cells, with nothing beside them that is damaged or of other code.
 
         Returns:
-            The digest of each model.
+            The digests of each model and its extractor.
         """
         identity = Identity(self.run, self.makers, self._probe)
         self.run.mend_references()
@@ -63,7 +66,7 @@ class Admission:
             self.run.mend(cell.key)
             if (self.run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
                 self.run.mend_shards(cell.key)  # they are about to be read; those of a finished cell are only kept
-        return {name: identity.model_digest(name) for name in self.makers}
+        return {name: identity.digests(name) for name in self.makers}
 
     def _inspect_others(self, keys: set[str], identity: Identity) -> None:
         """Rows of earlier runs that this one does not ask for, as far as their samplers and models are here."""
@@ -71,9 +74,11 @@ class Admission:
         for key in self.run.cells():
             record = self.run.read(key, CELL) or {}
             if key not in keys and record.get("model") in models:
-                for cell in planned_before(record, self.suite, models, references, self.device):
-                    if cell.key == key:
-                        identity.inspect(cell)
+                same = [cell for cell in planned_before(record, self.suite, models, references, self.device) if cell.key == key]
+                for cell in same:
+                    identity.inspect(cell)
+                if not same:  # of another feature space or start level, or a sampler that is not loaded: the model is known all the same
+                    identity.inspect_model(key, str(record["model"]))
 
     @cached_property
     def makers(self) -> dict[str, Makers]:
@@ -103,7 +108,7 @@ class Admission:
     def _looked_at(self, cell: Cell) -> Fingerprint:
         """The fingerprint of a sampler.
 
-        One that fails on three points in the plane may still do what it was made for, so it is tried, and its origin is all that pins it.
+        One that fails on three points in the plane may still do what it was made for, so it is tried, and its files are all that pins it.
         One that ends its process or hangs is not tried again.
         """
         facts: dict[str, Any] = {"origin": samplers.origin(cell.sampler.name), "skipped": bool(cell.skip)}
@@ -113,9 +118,9 @@ class Admission:
         try:
             return executor.run(Look(cell), self.world, limit=self.time_limit)
         except Failure as failure:
-            if failure.status in ("crashed", "timed out"):
+            if failure.status in ENDED:
                 self.unfit[cell.key] = failure
-            return Fingerprint("sampler", cell.label, facts | {FAULT: f"{failure.status}: {failure.reason}"}, {})
+            return Fingerprint("sampler", cell.label, facts | origin_of(cell.sampler) | {FAULT: f"{failure.status}: {failure.reason}"}, {})
 
     def _known_failure(self, cell: Cell) -> Fingerprint | None:
         """The fingerprint on record of a sampler that ended its process or hung, while its row says the same and its origin is the same."""
@@ -124,5 +129,5 @@ class Admission:
         except ValueError:
             return None
         quality = self.run.read(cell.key, QUALITY) or {}
-        ended = known.exact.get(FAULT, "") == f"{quality.get('status')}: {quality.get('reason')}"
-        return known if ended and known.exact.get("origin") == samplers.origin(cell.sampler.name) else None
+        ended = quality.get("status") in ENDED and known.exact.get(FAULT, "") == f"{quality['status']}: {quality.get('reason')}"
+        return known if ended and origin_of(cell.sampler).items() <= known.exact.items() else None

@@ -70,9 +70,23 @@ class Identity:
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
-    def model_digest(self, name: str) -> str:
-        """The digest of a model's record."""
-        return self._digests[name][0]
+    def inspect_model(self, key: str, name: str) -> None:
+        """Set a cell of the directory aside if it is of another model, whatever else made it: a row that cannot be planned again here.
+
+        Args:
+            key: of the cell.
+            name: of its model, one of the present ones.
+        """
+        was = self._known.get(str((self.run.read(key, MADE) or {}).get("model") or ""))
+        if was is not None and (found := difference(was, self.makers[name].model)):
+            why = f"the model is another one: {found}"
+            self.run.set_aside(key, why)
+            log.warning("%s is set aside: %s.", key, why)
+
+    def digests(self, name: str) -> tuple[str, str]:
+        """The digests of a model's record and of its extractor's, which is "" where there is none."""
+        model, extractor = self._digests[name]
+        return model, extractor
 
     def _there(self, key: str) -> bool:
         return self.run.part(key, CELL).parent.is_dir()

@@ -215,7 +215,7 @@ class Runner:
         complete = [cell for cell in cells if not cell.skip and not self._failed(cell) and not self._missing(cell)]
         if complete:
             count = max(self._endpoints(cell) for cell in complete)
-            run = self.run.of_model(self.digests[name])
+            run = self.run.of_model(*self.digests[name])
             try:
                 Scorer(run, self.suite, model, self.references[name], count, self._watch, report)(complete)
             except Gone as gone:

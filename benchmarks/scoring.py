@@ -40,7 +40,7 @@ ASKED = "asked"
 
 
 class Gone(Exception):  # noqa: N818 - it says what a shard is
-    """A shard that was to be scored is damaged or missing; ``cell`` is the key of its cell."""
+    """A shard that was to be scored is damaged, missing, or keeps too few samples whole; ``cell`` is the key of its cell."""
 
     def __init__(self, cell: str) -> None:
         super().__init__(f"a shard of {cell} is gone")
@@ -182,6 +182,9 @@ class Scorer:
         """The shards that cover the cell's samples, in order."""
         for start, stop in self.run.ranges(cell.key, cell.samples):
             shard = self.run.read_shard(cell.key, start, stop)
+            if shard is not None and len(shard["endpoint"]) < min(stop, self.endpoint_count) - start:
+                self.run.drop_shard(cell.key, start, stop)  # made when fewer samples were to be compared with their endpoints
+                shard = None
             if shard is None:
                 raise Gone(cell.key)
             yield shard

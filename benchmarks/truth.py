@@ -104,7 +104,7 @@ def converged_features(
     """Features ``(m, d)`` of converged samples whose latents no run uses: the card's, or ``count`` that are computed and kept."""
     if reference.converged is not None:
         return reference.converged
-    name = f"{tag_of(model, seed, dtype, count, reference.extractor.identity)}-converged"
+    name = f"{tag_of(model, seed, dtype, count, reference.extractor.identity, run.extractor)}-converged"
     stored = run.read_reference(name)
     if stored is None:
         x = converged_samples(model, count, seed, getattr(torch, dtype), batch, device)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .loaders.source_file import SourceFunction, source_function
+from .loaders.reading import reading
+from .loaders.source_file import SourceFunction, digest_of, source_function
 from .reference import Extractor, FloatArray, Identity
 
 CHUNK = 64
@@ -60,13 +61,16 @@ class FileExtractor:
     """
 
     def __init__(self, source: SourceFunction, event: tuple[int, ...], clamp: tuple[float, float] | None) -> None:
-        self._call, self.read, digest = source.call()
+        self._call, self.read, _ = source.call()
         if not callable(self._call):
             raise ValueError(f"{source.called} returned {type(self._call).__name__}; it must return a callable from samples to features")
-        self.identity = f"{source.called}-{digest}"
+        self.identity = source.called  # until it is known what it reads
         low, high = clamp or (-1.0, 1.0)
         noise = torch.rand(_PROBES, *event, generator=torch.Generator().manual_seed(0)) * (high - low) + low
-        found, alone = self._features(noise.clone()), self._features(noise[:1].clone())
+        with reading() as seen:  # weights may be loaded at the first call
+            found, alone = self._features(noise.clone()), self._features(noise[:1].clone())
+        self.read |= seen.paths
+        self.identity = f"{source.called}-{digest_of(self.read)}"
         if not np.allclose(found[:1], alone, rtol=1e-3, atol=1e-4 * np.abs(found).max()):
             raise ValueError(
                 f"extractor {self.identity} gave a sample other features in another batch, or at another time; "

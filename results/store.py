@@ -74,10 +74,12 @@ class RunDir:
     Attributes:
         path: the folder.
         model: digest of the model that reference data are of (:meth:`of_model`); "" where only one is known.
+        extractor: the same of what makes their features.
     """
 
     path: Path
     model: str = ""
+    extractor: str = ""
     _makers: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -118,9 +120,9 @@ class RunDir:
             raise ValueError(f"{path} is not a run directory (it has no parts/); give the folder that `samplerbench run` printed")
         return cls(path)
 
-    def of_model(self, digest: str) -> Self:
-        """The same directory with the reference data of one model, which those of no other are taken for."""
-        return replace(self, model=digest)
+    def of_model(self, digest: str, extractor: str = "") -> Self:
+        """The same directory with the reference data of one model and one extractor, which those of no other are taken for."""
+        return replace(self, model=digest, extractor=extractor)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -238,7 +240,8 @@ class RunDir:
     def old(self) -> bool:
         """Whether the run was made before there were seals: its files can be read, but nothing proves what they are."""
         known = read_json(self.path / "run.json")
-        return known is not None and "suite" in known and sealed.KEY not in known
+        sealed_once = (self.path / "made").is_dir()  # which no earlier version wrote: then it is run.json that is damaged
+        return known is not None and "suite" in known and sealed.KEY not in known and not sealed_once
 
     def _json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
         try:
@@ -378,6 +381,10 @@ class RunDir:
         """Samples of a whole shard of a cell, which stays what it was when the cell was planned first; 0 where nothing says it."""
         size = (self.read(cell, MADE) or {}).get("shard")
         return size if isinstance(size, int) and size > 0 else 0
+
+    def drop_shard(self, cell: str, start: int, stop: int) -> None:
+        """Delete a shard, so that it is sampled again."""
+        self.shard(cell, start, stop).unlink(missing_ok=True)
 
     # -- setting aside ---------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,6 @@
 from ...results.fingerprint import Fingerprint, Numbers, difference
 from .extractor import extractor_fingerprint
 from .model import model_fingerprint
-from .sampler import sampler_fingerprint
+from .sampler import origin_of, sampler_fingerprint
 
-__all__ = ["Fingerprint", "Numbers", "difference", "extractor_fingerprint", "model_fingerprint", "sampler_fingerprint"]
+__all__ = ["Fingerprint", "Numbers", "difference", "extractor_fingerprint", "model_fingerprint", "origin_of", "sampler_fingerprint"]

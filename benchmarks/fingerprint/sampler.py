@@ -66,7 +66,7 @@ def fingerprint_of(parts: Parts, name: str, start: Start | None = None) -> Finge
     sampler, grid = parts.sampler, parts.grid
     size = f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
-    exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | _origin(sampler)
+    exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
     values = {"grid": of_plan(list(grid.sigma))}
     if callable(getattr(sampler, "plan", None)):
         plan = Flattened(planned(sampler, grid))
@@ -96,7 +96,7 @@ def _first_states(start: Start) -> Numbers:
     return of_rows(x, torch.float64)
 
 
-def _origin(sampler: Any) -> dict[str, Fact]:
+def origin_of(sampler: Any) -> dict[str, Fact]:
     """Version and files of what is not built in."""
     origin = samplers.origin(sampler.name)
     if not origin:
