@@ -120,7 +120,9 @@ class Admission:
         except Failure as failure:
             if failure.status in ENDED:
                 self.unfit[cell.key] = failure
-            return Fingerprint("sampler", cell.label, facts | origin_of(cell.sampler) | {FAULT: f"{failure.status}: {failure.reason}"}, {})
+            ended = failure.status in ENDED  # of an exception only its type is kept: its words may name an address
+            what = failure.reason if ended else failure.reason.partition(":")[0]
+            return Fingerprint("sampler", cell.label, facts | origin_of(cell.sampler) | {FAULT: f"{failure.status}: {what}"}, {})
 
     def _known_failure(self, cell: Cell) -> Fingerprint | None:
         """The fingerprint on record of a sampler that ended its process or hung, while its row says the same and its origin is the same."""

@@ -55,7 +55,8 @@ class Identity:
         there = self._there(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if there else self._brought_back(cell.key, sampler, cell.model)
         before = _parsed(stored.get("sampler"))
-        kept = sampler if before is None else before  # the one on record, so that its digest stays what it is
+        kept = sampler if before is None else before  # those on record, so that their digests stay what they are
+        model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         self.run.plan(cell.key, record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"})
         if not stored:
             whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
@@ -89,7 +90,8 @@ class Identity:
         return model, extractor
 
     def _there(self, key: str) -> bool:
-        return self.run.part(key, CELL).parent.is_dir()
+        """Whether there is a cell; one that was planned and never begun is none."""
+        return any(path.name != CELL for path in self.run.part(key, CELL).parent.glob("[!.]*"))
 
     def _fault(self, stored: Mapping[str, Any], sampler: Fingerprint, name: str) -> str:
         """Why a cell is not one that the present code would make; "" if it is."""

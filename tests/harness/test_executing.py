@@ -73,7 +73,7 @@ def cells(**change):
 def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell():
     samplers = ["auto", "ddpm", "ddim(eta=0.5)", "dpmpp_3m_sde", "scipy_rk45", "dpm_solver_adaptive_23"]
     models, references, planned = cells(samplers=samplers, start=["noise", "mean", "gaussian"], tolerances=[1e-2], noise="brownian")
-    here, there = World(Setting.here({}, "cpu"), models, references), World(Setting.here("card", "cpu"))
+    here, there = World(Setting.here({}, "cpu"), models, references), World(Setting.here({}, "cpu"))
     assert len(planned) == 18
     for cell in planned:
         task = Shard(cell, 0, 40, 8, 16, None)

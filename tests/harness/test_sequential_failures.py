@@ -20,10 +20,10 @@ SUITE = {
 def test_a_row_that_diverges_at_a_look_is_closed_as_failed(tmp_path, monkeypatch, capsys, first_sample):
     sample = running.sample_shard
 
-    def diverging(model, reference, cell, start, *rest):
-        if cell.sampler.name == "heun" and start >= first_sample:
+    def diverging(model, reference, cell, start, stop, *rest):
+        if cell.sampler.name == "heun" and stop > first_sample:
             raise Failure("diverged", "3 samples are not finite")
-        return sample(model, reference, cell, start, *rest)
+        return sample(model, reference, cell, start, stop, *rest)
 
     monkeypatch.setattr(running, "sample_shard", diverging)
     until = Until(baseline="euler", metric="fid_proxy", margin=0.0, max_samples=64)
