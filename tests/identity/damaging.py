@@ -1,7 +1,4 @@
-"""Every kind of file of a run, damaged in every way, and what each command makes of it.
-
-``python tests/identity/damaging.py FOLDER`` prints the whole as a Markdown table, with the work in an empty folder.
-"""
+"""Every kind of file of a run, damaged in every way, and what each command makes of it."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ import json
 import logging
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +16,9 @@ from small_runs import numbers, run, runner
 
 from samplerbench.benchmarks.sequential import Sequential
 from samplerbench.benchmarks.suite import Until
-from samplerbench.results.compare import compare
+from samplerbench.results.compare import compare, compare_with
 from samplerbench.results.marks import verdicts_of
 from samplerbench.results.report import write_report
-from samplerbench.results.store import RunDir
 from samplerbench.results.table import load
 
 ASKED = {"samplers": ["euler", "heun"], "nfe": [5], "steps": None, "extractor": "pixels"}
@@ -160,8 +155,9 @@ def report(out: Path, _: Path) -> object:
 
 
 def compared(out: Path, whole: Path) -> object:
-    """The lines of a comparison with the run as it was."""
-    return tuple(str(line.flat) for line in compare(whole, out).lines)
+    """The lines of a comparison with the run as it was, and of its two samplers, which share their latents."""
+    found = (compare(whole, out), compare_with(out, OTHER, metrics=("all",)))
+    return tuple(str(line.flat) for comparison in found for line in comparison.lines)
 
 
 def rows(frame: pd.DataFrame) -> tuple[tuple[tuple[str, object], ...], ...]:
@@ -180,6 +176,8 @@ TIMES = (
 )
 COMMANDS: dict[str, Callable[[Path, Path], object]] = {"show": show, "report": report, "compare": compared, "run": again}
 """In the order in which they are tried: the last mends."""
+HEAD = f"| file | damage | {' | '.join(COMMANDS)} |\n|---|---|{'---|' * len(COMMANDS)}"
+"""Of the table of all outcomes in Markdown."""
 
 
 def outcomes(whole: Path, out: Path, kind: Kind | None = None, how: str = "") -> dict[str, Outcome]:
@@ -191,32 +189,19 @@ def outcomes(whole: Path, out: Path, kind: Kind | None = None, how: str = "") ->
     return {name: tried(lambda command=command: command(out, whole)) for name, command in COMMANDS.items()}
 
 
+def line(kind: Kind, how: str, found: Mapping[str, Outcome], expected: Mapping[str, object]) -> str:
+    """The line of the table about one file, damaged in one way."""
+    return f"| {kind.name} | {how} | {' | '.join(in_words(name, found[name], expected[name]) for name in COMMANDS)} |"
+
+
 def in_words(name: str, found: Outcome, expected: object) -> str:
     """An outcome, as a cell of the table."""
     if found.result is None:
         return f"refuses: {found.said[-1].split('; ')[0][:90]}"
-    said = any("damaged" in line or "set aside" in line or "nothing says" in line for line in found.said)
+    said = bool(found.said)
     if name == "run":
         same = "same numbers" if found.result == expected else "OTHER NUMBERS"
         return f"{'says which, ' if said else ''}{same}"
     if found.result == expected:
-        return "says which, all else as it was" if said else "does not need it"
-    return "says which, leaves it out" if said else "leaves it out"
-
-
-def main() -> None:
-    """Print the table."""
-    folder = Path(sys.argv[1])
-    whole = folder / "whole"
-    intact(whole)
-    expected = {name: found.result for name, found in outcomes(whole, folder / "run").items()}
-    print(f"| file | damage | {' | '.join(COMMANDS)} |\n|---|---|{'---|' * len(COMMANDS)}")
-    for kind in KINDS:
-        for how in HOWS:
-            found = outcomes(whole, folder / "run", kind, how)
-            cells = " | ".join(in_words(name, found[name], expected[name]) for name in COMMANDS)
-            print(f"| {kind.name} | {how} | {cells} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        return "says which, all as it was" if said else "does not need it"
+    return f"{'says which, ' if said else ''}goes without it"

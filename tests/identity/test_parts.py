@@ -1,12 +1,14 @@
 """W7, W12: a part is used only as what it is. Whatever was flipped, copied, renamed or made shorter is not used, and made again."""
 
 import shutil
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from small_runs import numbers, run
 
 from samplerbench.results.files import write_npz
+from samplerbench.results.sealed import Damaged
 from samplerbench.results.store import RunDir
 from samplerbench.results.table import load
 
@@ -45,10 +47,8 @@ def test_no_single_bit_flip_of_a_quality_json_is_used(damaged):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
-        try:
+        with suppress(Damaged):  # and nothing else
             used.append((bit, run_dir.parsed(cells["heun"].name, "quality.json")))
-        except Exception as error:
-            assert type(error).__name__ in ("Damaged", "Unsealed"), (bit, error)
     assert len(whole) > 1000
     assert not used
     assert ok(out) == ["euler"], "the last flip, through the table"
