@@ -7,6 +7,7 @@ SMALL = {"samplers": ["euler", "rk23"], "tolerances": [1e-2], "reference_samples
 """An adaptive sampler, whose number of evaluations is a mean over batches, beside one on a grid."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["gmm-2d", "gmm-64d"])
 def test_the_numbers_do_not_depend_on_what_was_asked_for_before(tmp_path, model):
     """Extended in steps, or more asked first: a last shard with few rows turned all of them to half precision, and moved the rest."""
