@@ -18,6 +18,9 @@ from .suite import ExecutionName, NoiseName
 SAMPLING_VERSION = 4
 """Raised when the noise, or what a shard keeps, changes: what neither a sampler nor a model does by itself."""
 
+_ANSWERS = ("suite", "samples", "batch_size", "origin")
+"""Columns that are no part of the question: who asked, how far it was pursued, and which file or version gave the answer."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -117,7 +120,7 @@ class Cell:
         What the names stand for, the code and the files behind them, is pinned apart (:mod:`.identity`): one question has one folder,
         whatever answered it.
         """
-        what = {k: v for k, v in self.record("").items() if k not in ("suite", "samples", "batch_size", *self._implied)}
+        what = {k: v for k, v in self.record("").items() if k not in (*_ANSWERS, *self._implied)}
         what |= {"version": SAMPLING_VERSION} | ({} if self.space == "card" else {"space": self.space})
         if tuned := self.facts.get("tuning_digest"):
             what["levels"] = tuned

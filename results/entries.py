@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .curves import with_curves
 from .estimates import Estimate, Quantity, estimate_of
 from .record import Record
-from .store import TIMING, RunDir
+from .store import TIMING, RunDir, log
 from .table import ResultTable, load
 from .values import rows_of, text
 
@@ -99,6 +99,8 @@ def read_source(path: Path | str | ResultTable) -> Source:
     device = provenance.get("device") if isinstance(provenance, dict) else None
     conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
     home = RunDir.open(path) if (path / "parts").is_dir() else None
+    if home and not run:
+        log.warning("%s has no run.json that can be read, so that nothing says which models and suite its rows are of.", path)
     entries, failed = [], []
     for row in rows_of(frame):
         if row["status"] == "ok":

@@ -190,7 +190,13 @@ class RunDir:
 
     def influence(self, cell: str) -> Arrays | None:
         """The arrays of a cell's ``influence.npz``, which must be the one that was written with its ``quality.json``."""
-        return self._tried(_part(cell, INFLUENCE), self._npz, self.made_by(cell), self._pinned(cell))
+        place, pin = _part(cell, INFLUENCE), self._pinned(cell)
+        if pin is not None and not (self.path / place).is_file():
+            log.warning(
+                "%s is missing, so that its row is compared as one that shares no latents with any other. Running the suite into this "
+                "folder again makes it anew.", self.path / place,
+            )  # fmt: skip
+        return self._tried(place, self._npz, self.made_by(cell), pin)
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
         """The arrays of a shard."""

@@ -291,6 +291,7 @@ def _row(run: RunDir, cell: str) -> Record | None:
         quality = {}
     except Damaged as fault:
         quality = {"status": "damaged", "reason": f"quality.json: {fault}; run the suite into this folder again"}
+        log.warning("%s is damaged: %s. Its row has no results; run the suite into this folder again.", run.part(cell, QUALITY), fault)
     timing = run.read(cell, TIMING) or {}
     row: Record = {name: value for part in (timing, planned, quality) for name, value in part.items() if not isinstance(value, list | dict)}
     row.setdefault("fd_conv_flag", row.get("fid_flag"))  # as in `typed`, where only some of the cells are scored anew

@@ -1,7 +1,9 @@
-"""One torch thread, as in workers, commands that run samplers in this process, the same drawn examples every time, and a browser."""
+"""One torch thread, as in workers, commands that run samplers in this process, the same drawn examples every time,
+a browser, and the command line."""
 
 import os
 import shutil
+import sys
 
 import pytest
 import torch
@@ -25,3 +27,25 @@ def browser():
         browser = library.chromium.launch(executable_path=chromium, args=sandbox)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def samplerbench(monkeypatch, capsys, tmp_path):
+    """Call the command line in a folder of its own: (exit code, stdout, stderr)."""
+    from samplerbench.benchmarks import cli
+    from samplerbench.benchmarks.cli import console
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(console.out, "_width", 200)  # COLUMNS may be set where pytest's workers start
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["samplerbench", *map(str, args)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return call

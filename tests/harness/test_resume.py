@@ -132,9 +132,9 @@ def test_a_run_directory_says_what_it_ran(tmp_path):
 
 
 def test_more_reference_samples_are_compared_only_where_they_were_kept(tmp_path):
-    """Of the first 100 samples 8 were kept whole, so the next shard's endpoints are not those of samples 8 on."""
+    """Of the first 512 samples, a whole shard, 8 were kept, so the next shard's endpoints are not those of samples 8 on."""
     out, asked = tmp_path / "out", {"samples": 1024, "reference_samples": 1000, "keep": 1}
-    run(small(keep=0), out)
+    run(small(samples=512, keep=0), out)
     extended = run(small(**asked), out).frame.iloc[0]
     fresh = run(small(**asked), tmp_path / "fresh").frame.iloc[0]
     first = run(small(samples=1024), tmp_path / "first").frame.iloc[0]
