@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from .curves import with_curves
-from .dtypes import column, parsed
+from .dtypes import column, misfit, parsed
 from .files import write_bytes, write_text
 from .harmless import csv_text
 from .latex import latex
@@ -35,6 +35,8 @@ NEEDED = ("model", "sampler", "nfe", "status")
 """Columns without which a file is no table of results."""
 
 Axis = Literal["budget", "nfe", "steps"]
+
+_KINDS = {name: kind for name, kind, _ in COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,15 @@ def _row(run: RunDir, cell: str) -> Record | None:
     except Damaged as fault:
         quality = {"status": "damaged", "reason": f"quality.json: {fault}; run the suite into this folder again"}
     timing = run.read(cell, TIMING) or {}
-    row: Record = {name: value for part in (timing, planned, quality) for name, value in part.items() if not isinstance(value, list | dict)}
+    row: Record = {}
+    faults: Record = {}
+    for file, part in ((TIMING, timing), (CELL, planned), (QUALITY, quality)):
+        for name, value in part.items():
+            if name in _KINDS and (wrong := misfit(value, _KINDS[name], name)):  # only an edited file can hold it
+                remedy = "delete the file and run the suite into this folder again"
+                faults = {"status": "damaged", "reason": f"{file}: {wrong}; {remedy}"}
+            elif not isinstance(value, list | dict):
+                row[name] = value
+    row |= faults
     row.setdefault("fd_conv_flag", row.get("fid_flag"))  # as in `typed`, where only some of the cells are scored anew
     return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}
