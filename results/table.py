@@ -17,6 +17,7 @@ from .files import write_bytes, write_text
 from .harmless import csv_text
 from .latex import latex
 from .record import COLUMNS, NAMES, Record
+from .record import Kind as ColumnKind
 from .sealed import Damaged
 from .store import CELL, QUALITY, TIMING, RunDir, log
 from .text import csv_lines, markdown_table
@@ -36,7 +37,7 @@ NEEDED = ("model", "sampler", "nfe", "status")
 
 Axis = Literal["budget", "nfe", "steps"]
 
-_KINDS = {name: kind for name, kind, _ in COLUMNS}
+_KINDS: dict[str, ColumnKind] = {name: kind for name, kind, _ in COLUMNS}
 
 
 @dataclass(frozen=True)

