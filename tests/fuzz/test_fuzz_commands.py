@@ -1,4 +1,4 @@
-"""Random command lines: 600 of them. Options are those that the commands have, whichever they are by now."""
+"""Random command lines: 600 of the 2,000 cases here. Options are those that the commands have, whichever they are by now."""
 
 from unittest import mock
 
