@@ -90,12 +90,10 @@ def check_card(table: Mapping[str, Any], folder: str) -> None:
 def _check(table: Mapping[str, Any], prefix: str) -> None:
     for key, value in table.items():
         place = f"{prefix}{key}"
-        if place == "files":
-            continue
         right, must = _RULES.get(place, (_plain, "text, a flag, a finite number, or a list or table of them"))
         if not right(value):
             raise ValueError(f"{place} is {str(value)[:80]!r}; it must be {must}")
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and place != "files":
             _check(value, f"{place}.")
 
 

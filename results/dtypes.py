@@ -31,6 +31,19 @@ def column(values: Iterable[object], kind: Kind | None = None, name: str = "") -
     return pd.Series(pd.array(data, dtype=DTYPES[kind]))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
+def misfit(value: object, kind: Kind, name: str) -> str:
+    """What is wrong with a value of a file as one of a column, in a clause; "" if nothing is."""
+    if value is None or (type(value) in _PLAIN[kind] and not (isinstance(value, str) and not value.isascii())):
+        return ""
+    try:
+        if isinstance(value, list | dict):
+            raise TypeError(value)
+        str(_read(value, kind, name)).encode()
+    except (ValueError, TypeError):
+        return f"column {name} holds {repr(value)[:60]}, which is no {kind} that a table has room for"
+    return ""
+
+
 def _read(cell: object, kind: Kind, name: str) -> object:
     try:
         return _READ[kind](cell)
@@ -82,3 +95,6 @@ _READ: dict[Kind, Callable] = {
     "integer": _integer,
     "flag": lambda value: value == "True" if isinstance(value, str) else bool(value),
 }
+
+_PLAIN: dict[Kind, tuple[type, ...]] = {"text": (str,), "number": (float,), "integer": (), "flag": (bool,)}
+"""The types of nearly all values, which need no further look."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from .curves import with_curves
-from .dtypes import column, parsed
+from .dtypes import column, misfit, parsed
 from .files import write_bytes, write_text
 from .harmless import csv_text
 from .latex import latex
 from .record import COLUMNS, NAMES, Record
+from .record import Kind as ColumnKind
 from .sealed import Damaged
 from .store import CELL, QUALITY, TIMING, RunDir, log
 from .text import csv_lines, markdown_table
@@ -35,6 +36,8 @@ NEEDED = ("model", "sampler", "nfe", "status")
 """Columns without which a file is no table of results."""
 
 Axis = Literal["budget", "nfe", "steps"]
+
+_KINDS: dict[str, ColumnKind] = {name: kind for name, kind, _ in COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -293,6 +296,15 @@ def _row(run: RunDir, cell: str) -> Record | None:
         quality = {"status": "damaged", "reason": f"quality.json: {fault}; run the suite into this folder again"}
         log.warning("%s is damaged: %s. Its row has no results; run the suite into this folder again.", run.part(cell, QUALITY), fault)
     timing = run.read(cell, TIMING) or {}
-    row: Record = {name: value for part in (timing, planned, quality) for name, value in part.items() if not isinstance(value, list | dict)}
+    row: Record = {}
+    faults: Record = {}
+    for file, part in ((TIMING, timing), (CELL, planned), (QUALITY, quality)):
+        for name, value in part.items():
+            if name in _KINDS and (wrong := misfit(value, _KINDS[name], name)):  # only an edited file can hold it
+                remedy = "delete the file and run the suite into this folder again"
+                faults = {"status": "damaged", "reason": f"{file}: {wrong}; {remedy}"}
+            elif not isinstance(value, list | dict):
+                row[name] = value
+    row |= faults
     row.setdefault("fd_conv_flag", row.get("fid_flag"))  # as in `typed`, where only some of the cells are scored anew
     return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from .base import Declared, Sampler
-from .spec import parse_spec
+from .spec import parse_spec, shown
 from .types import Source
 
 ENTRY_POINTS = "samplerbench.samplers"
@@ -136,7 +136,7 @@ def _read(spec: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(spec, str):
         return parse_spec(spec)
     if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
-        raise ValueError(f"a sampler is a name or a table with a name, got {spec!r}")
+        raise ValueError(f"a sampler is a name or a table with a name, got {shown(spec)}")
     return dict(spec)
 
 
@@ -147,7 +147,7 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
     if isinstance(value, list) and isinstance(default, tuple):
         return tuple(value)
     if type(value) is not type(default):
-        raise ValueError(f"{what} must be a {type(default).__name__}, got {value!r}")
+        raise ValueError(f"{what} must be a {type(default).__name__}, got {shown(value)}")
     return value
 
 

@@ -25,7 +25,7 @@ def status(folder: Folder, as_json: Json = False) -> None:
     records = load(folder).frame.to_dict(orient="records")
     aside = RunDir(folder).aside()
     if as_json:
-        rows = [{"name": row["cell"], **{k: None if v is pd.NA else v for k, v in row.items()}} for row in records]
+        rows = [{"name": row.get("cell") or row["sampler"], **{k: None if v is pd.NA else v for k, v in row.items()}} for row in records]
         return print_json(rows + [{"name": cell.cell, **cell.record, "status": "set aside", "reason": cell.why} for cell in aside])
     counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
     out.print(f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False)

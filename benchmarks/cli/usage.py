@@ -10,6 +10,9 @@ from typer import Abort, Typer
 
 from .console import err
 
+LONGEST = 2000
+"""Letters of a sentence; the middle of a longer one is left out."""
+
 KILLED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -37,7 +40,10 @@ def run_app(app: Typer) -> int:
 
 
 def _refuse(sentence: str) -> int:
-    err.print(f"error: {' '.join(sentence.split())}", markup=False, soft_wrap=True)
+    words = " ".join(sentence.split())
+    if len(words) > LONGEST:  # it quotes what somebody gave, which may be as long as any file
+        words = f"{words[: LONGEST * 3 // 4]} … {words[-LONGEST // 4 :]}"
+    err.print(f"error: {words}", markup=False, soft_wrap=True)
     return 2
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from ...results.files import write_text
 from ...results.record import Record
 from ...results.store import CELL as IDENTITY
 from ...results.store import RunDir
+from ...results.text import csv_lines
 from ..suite import Timing
 
 CELL = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
@@ -35,14 +34,9 @@ def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
     """
     if not options.enabled or len(options.batch_size) == 1:
         return
-    text, columns = io.StringIO(), CELL + TIMES
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for cell in cells:
-        for size in options.batch_size:
-            if row := _row(run, cell, timing_file(size, options)):
-                writer.writerow([row.get(column) for column in columns])
-    write_text(run.path / "timing.csv", text.getvalue())
+    columns = CELL + TIMES
+    rows = (_row(run, cell, timing_file(size, options)) for cell in cells for size in options.batch_size)
+    write_text(run.path / "timing.csv", csv_lines(columns, ([row.get(column) for column in columns] for row in rows if row)))
 
 
 def _row(run: RunDir, cell: str, file: str) -> Record:
