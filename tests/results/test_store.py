@@ -138,7 +138,8 @@ def test_what_is_damaged_is_named_taken_for_missing_and_set_aside(tmp_path, capl
     assert run.read_shard("c", 0, 10) is None
     assert run.read_samples("c") is None
     assert all(name in caplog.text for name in ("quality.json is damaged", "00000000-00000010.npz is damaged", "samples/c.npz is damaged"))
-    run.mend("c", shards=True)
+    run.mend("c")
+    run.mend_shards("c")
     assert run.missing("c", 10) == [(0, 10)]
     assert not run.samples("c").exists()
     aside = sorted(path.name for path in (tmp_path / "set-aside" / "damaged").iterdir())
