@@ -51,6 +51,7 @@ class Admission:
         self.time_limit = time_limit or SHORTEST
         self.unfit: dict[str, Failure] = {}
         self._probed: dict[str, Fingerprint] = {}
+        self._alike: dict[tuple[object, ...], Fingerprint] = {}
 
     def __call__(self, cells: Sequence[Cell]) -> dict[str, tuple[str, str]]:
         """Plan all cells, with nothing beside them that is damaged or of other code.
@@ -114,9 +115,16 @@ class Admission:
         facts: dict[str, Any] = {"origin": samplers.origin(cell.sampler.name), "skipped": bool(cell.skip)}
         if cell.skip:
             return Fingerprint("sampler", cell.label, facts, {})
-        executor = self.executor if facts["origin"] or ":" in cell.sampler.name else InProcess()
+        foreign = bool(facts["origin"]) or ":" in cell.sampler.name
+        executor = self.executor if foreign else InProcess()
+        alike = (cell.label, cell.grid, cell.start.means is None, cell.noise, cell.sigma_max, cell.sigma_min)
+        if alike in self._alike:  # the same sampler on the same grid, for another model
+            return self._alike[alike]
         try:
-            return executor.run(Look(cell), self.world, limit=self.time_limit)
+            found = executor.run(Look(cell), self.world, limit=self.time_limit)
+            if not foreign and cell.start.means is None:
+                self._alike[alike] = found
+            return found
         except Failure as failure:
             if failure.status in ENDED:
                 self.unfit[cell.key] = failure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from .. import samplers
@@ -76,7 +77,7 @@ class Cell:
         """The sampler as the command line writes it."""
         return label_of(self.sampler)
 
-    @property
+    @cached_property
     def facts(self) -> Record:
         """What else the row says of the schedule of a grid (:meth:`.schedules.Schedule.facts`)."""
         return {} if self.steps is None or self.grid is None else self.schedule.facts(self.steps)
@@ -112,7 +113,7 @@ class Cell:
         unless = {"sigma_start": self.start.name == "gaussian", "noise": self.noise == "brownian", "execution": self.execution != "eager"}
         return [column for column, says_something in unless.items() if not says_something]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Name of the cell's folder: readable, and a hash of everything that was asked for.
 

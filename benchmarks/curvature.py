@@ -30,7 +30,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.integrate import trapezoid
 from torch import Tensor
 
 from ..samplers import Grid, NoNoise, make
@@ -109,6 +108,8 @@ def deviation(path: Path, unit: float) -> FloatArray:
 
 def straightness(path: Path, unit: float) -> FloatArray:
     """The mean square of y' less the chord's slope over the path's times, per dimension, ``(n,)``; 0 is straight."""
+    from scipy.integrate import trapezoid  # here: few runs have a use for it
+
     sigma = path.sigma[:, None, None]
     t = path.sigma / (unit + path.sigma)
     slope = (path.x - path.d) / sigma - path.d / unit

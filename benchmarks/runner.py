@@ -82,6 +82,7 @@ class Runner:
                 if todo:
                     self.executor.start()
                 for name, model in self.models.items():
+                    before = self.run.changes
                     cells = [cell for cell in self.cells if cell.model == name]
                     for cell in cells:
                         if cell.key in todo:
@@ -90,14 +91,15 @@ class Runner:
                             report.cell_done()
                     with report.part(f"{name}: scoring", upfront.get(name, 0.0)):
                         self._score(name, model, cells, report)
-                    rebuild(self.run.path)
+                    if self.run.changes != before:  # so that an interrupted run shows this model
+                        rebuild(self.run)
                 if time:  # else another look follows, which needs it again
                     self.executor.close()  # what it holds would disturb the times
                 for name, model in self.models.items():
                     if time and self.suite.timing.enabled:
                         self._time(name, model, report)
             write_timings(self.run, [cell.key for cell in self.cells], self.suite.timing)
-            return rebuild(self.run.path)
+            return rebuild(self.run)
 
     def admit(self) -> None:
         """Plan the cells in the run directory, so that what is there is of the present code, and compute nothing."""
@@ -124,7 +126,7 @@ class Runner:
             log.warning(
                 "%d cells in %s are set aside: what made them was not kept by the version that they are from.", count, self.run.path
             )
-        self.run.write_run({**record, **about, CURVATURE: bent, "earlier": earlier})
+        self.run.announce({**record, **about, CURVATURE: bent, "earlier": earlier})
         self.digests = self.admission(self.cells)
         for cell in self.cells:
             if cell.skip:
@@ -140,7 +142,7 @@ class Runner:
         except BaseException as error:
             self.executor.close()
             with suppress(OSError, ValueError):
-                rebuild(self.run.path)
+                rebuild(self.run)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ValueError(
                     f"the disk is full: {error.filename or self.run.path} could not be written; free some space and run the same command "
@@ -154,7 +156,7 @@ class Runner:
         """Where a retry was asked for, once: cells without a result are as good as new."""
         for cell in self.cells if self.retry else ():
             if not cell.skip and (self.run.read(cell.key, QUALITY) or {}).get("status", "ok") != "ok":
-                self.run.part(cell.key, QUALITY).unlink()
+                self.run.delete(cell.key, QUALITY)
         self.retry = False
 
     def _to_sample(self, cell: Cell) -> bool:
@@ -209,7 +211,9 @@ class Runner:
         return min(cell.samples, entry.reference_samples or self.suite.reference_samples)
 
     def _conclude(self, cell: Cell, record: Record) -> None:
-        self.run.write(cell.key, QUALITY, {"samples": cell.samples, "attempt": _attempt(cell), **record})
+        whole = {"samples": cell.samples, "attempt": _attempt(cell), **record}
+        if self.run.read(cell.key, QUALITY) != whole:
+            self.run.write(cell.key, QUALITY, whole)
 
     def _score(self, name: str, model: Denoiser, cells: Sequence[Cell], report: Reporter) -> None:
         complete = [cell for cell in cells if not cell.skip and not self._failed(cell) and not self._missing(cell)]

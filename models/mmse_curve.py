@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from .estimate import Estimate, FloatArray, estimate
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,8 @@ class Curve:
 
     @cached_property
     def _spline(self) -> CubicSpline:
+        from scipy.interpolate import CubicSpline  # here: few runs have a use for it
+
         # gamma mmse is the integrand in log gamma, and of one scale where mmse spans many decades.
         return CubicSpline(np.log(self.gamma), (self.gamma * self.draws).T)
 

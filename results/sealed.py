@@ -130,6 +130,16 @@ def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None
 
     ``sha256`` is the digest that the file must have, where another file says so.
     """
+    try:
+        return arrays_in(io.BytesIO(check_npz(path, of, made_by, sha256)))
+    except UNREADABLE as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise Damaged("its arrays cannot be read") from error
+
+
+def check_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None = None) -> bytes:
+    """The bytes of the file that :func:`read_npz` reads, which are those that were written; arguments and exceptions as there."""
     data = _bytes(path)
     start = data.rfind(_MARK, -_LARGEST_COMMENT)
     if start < 0 and not zipfile.is_zipfile(io.BytesIO(data)):
@@ -143,10 +153,7 @@ def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None
     _check(data, _seal(seal), of, made_by, start)
     if sha256 is not None and seal["sha256"] != sha256:
         raise Damaged("it is not the one that was written with quality.json")
-    try:
-        return arrays_in(io.BytesIO(data))
-    except UNREADABLE as error:
-        raise Damaged("its arrays cannot be read") from error
+    return data
 
 
 def _bytes(path: Path) -> bytes:

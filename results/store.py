@@ -25,6 +25,7 @@ with a warning; a run into such a directory sets their parts aside, since nothin
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +37,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from . import sealed
 from .files import PART, read_json, read_npz, write_json
+from .held import Held
 from .record import Record
 from .sealed import Arrays, Damaged, Unsealed
 
@@ -81,6 +83,7 @@ class RunDir:
     model: str = ""
     extractor: str = ""
     _makers: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    _held: Held = field(default_factory=Held, compare=False, repr=False)
 
     @classmethod
     def create(cls, path: Path | str) -> Self:
@@ -145,7 +148,8 @@ class RunDir:
                 for stray in self.path.glob(pattern + PART):
                     if _STRAY.fullmatch(stray.name):
                         stray.unlink(missing_ok=True)
-            yield
+            with self._held.alone():
+                yield
 
     # -- where things are ------------------------------------------------------------------------------------------------------
 
@@ -173,7 +177,7 @@ class RunDir:
 
     def run(self) -> dict[str, Any]:
         """``run.json``; empty if it is not there yet."""
-        return self._tried("run.json", self._json) or {}
+        return self._held.due or self._tried("run.json", self._json) or {}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
@@ -251,7 +255,7 @@ class RunDir:
 
     def _json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
         try:
-            return sealed.read_json(self.path / place, place, made_by)
+            return self._held.read(place, made_by, lambda: sealed.read_json(self.path / place, place, made_by))
         except Unsealed:
             if self.old:
                 return read_json(self.path / place) or {}
@@ -271,6 +275,18 @@ class RunDir:
         except Unsealed:
             if not self.old:
                 raise
+        return self._unsealed(place)
+
+    def _sound(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
+        """Raise what :meth:`_npz` would: a digest that holds says that the arrays are those that were written."""
+        try:
+            sealed.check_npz(self.path / place, place, made_by, sha256)
+        except Unsealed:
+            if not self.old:
+                raise
+            self._unsealed(place)
+
+    def _unsealed(self, place: str) -> Arrays:
         arrays = read_npz(self.path / place)
         if arrays is None:
             raise Damaged("its arrays cannot be read")
@@ -291,8 +307,14 @@ class RunDir:
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
+        self._held.due = None
         self._write("run.json", run)
         self.__dict__.pop("old", None)
+
+    def announce(self, run: Mapping[str, Any]) -> None:
+        """Write ``run.json`` before anything else is; if only the moment and the command are new, not unless something else is."""
+        if not self._held.wait(run, self.run()):
+            self.write_run(run)
 
     def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON part of a planned cell."""
@@ -303,6 +325,7 @@ class RunDir:
         pinned = {}
         if influence:
             place = _part(cell, INFLUENCE)
+            self._changes(place)
             pinned = {PIN: {"sha256": sealed.write_npz(self._inside(place), influence, place, self.made_by(cell))}}
         self.write(cell, QUALITY, {**quality, **pinned})
 
@@ -342,10 +365,28 @@ class RunDir:
         self._makers[cell] = made_by
 
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
+        self._changes(place)
         sealed.write_json(self._inside(place), value, place, made_by)
 
     def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> None:
+        self._changes(place)
         sealed.write_npz(self._inside(place), arrays, place, made_by)
+
+    def _changes(self, place: str) -> None:
+        """What has to be done before a file is written, moved or deleted."""
+        self._held.forget(place)
+        if self._held.due:
+            self.write_run(self._held.due)
+
+    @property
+    def changes(self) -> int:
+        """Files written, moved or deleted through this object, counted; what had no use for any left the directory as it was."""
+        return self._held.changes
+
+    def delete(self, cell: str, name: str) -> None:
+        """Delete a part of a cell, if it is there."""
+        self._changes(_part(cell, name))
+        self.part(cell, name).unlink(missing_ok=True)
 
     def _inside(self, place: str) -> Path:
         """The path of a place, in a folder that is none of somebody else's.
@@ -397,10 +438,11 @@ class RunDir:
     def mend(self, cell: str) -> None:
         """Set aside the files of a cell, but for its shards, that are not what their names say, so that they are made again; say which."""
         readers: dict[str, Callable[..., object]] = {}
-        for path in sorted(self.part(cell, CELL).parent.glob("[!.]*.[jn][sp]*")):
-            if path.name != CELL and not _SHARD.fullmatch(path.name):
-                readers[_part(cell, path.name)] = self._npz if path.suffix == ".npz" else self._json
-        readers |= dict.fromkeys((_pictures(cell), _evolution(cell)), self._npz)
+        home = self.part(cell, CELL).parent
+        for name in sorted(os.listdir(home)) if home.is_dir() else ():
+            if name != CELL and name.endswith((".json", ".npz")) and _SAFE.fullmatch(name) and not _SHARD.fullmatch(name):
+                readers[_part(cell, name)] = self._sound if name.endswith(".npz") else self._json
+        readers |= dict.fromkeys((_pictures(cell), _evolution(cell)), self._sound)
         for place, read in readers.items():
             pin = (self._pinned(cell),) if place.endswith(INFLUENCE) else ()
             self._mended(place, read, self.made_by(cell), *pin)
@@ -408,12 +450,12 @@ class RunDir:
     def mend_shards(self, cell: str) -> None:
         """The same for the shards of a cell, which can be large."""
         for start, stop in self._listed(cell):
-            self._mended(_shard(cell, start, stop), self._npz, self.made_by(cell))
+            self._mended(_shard(cell, start, stop), self._sound, self.made_by(cell))
 
     def mend_references(self) -> None:
         """The same for reference data."""
         for path in sorted((self.path / "reference").glob("[!.]*.npz")):
-            self._mended(f"reference/{path.name}", self._npz)
+            self._mended(f"reference/{path.name}", self._sound)
 
     def _mended(self, place: str, read: Callable[..., object], *expected: str | None) -> None:
         try:
@@ -447,6 +489,8 @@ class RunDir:
     def restore(self, cell: str, folder: str) -> None:
         """Bring back a cell that was set aside, from one of :meth:`made_aside`; there must be no such cell now."""
         home = self.part(cell, CELL).parent
+        self._changes(_part(cell, CELL))
+        self._held.forget_folder(home.relative_to(self.path).as_posix())
         shutil.move(self.path / ASIDE / folder, home)
         (home / WHY).unlink(missing_ok=True)
         for path in (self.samples(cell), self.evolution(cell)):
@@ -476,10 +520,12 @@ class RunDir:
 
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
         """Move a file or a folder, to a name with the next free number unless ``free`` is off."""
+        place = source.relative_to(self.path).as_posix()
+        self._changes(place)
+        self._held.forget_folder(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))
-        place = next(path for path in numbered if not path.exists()) if free else target
-        shutil.move(source, place)
+        shutil.move(source, next(path for path in numbered if not path.exists()) if free else target)
 
 
 def pictures_at(path: Path) -> Arrays | None:

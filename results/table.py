@@ -240,16 +240,19 @@ def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
     """
     sources = [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
     frames = [_frame(path) for path in sources]
-    if len(frames) > 1:
+    if len(frames) == 1:
+        return ResultTable(frames[0])  # typed as it was read
+    if frames:
         frames = [frame.assign(run=name) for name, frame in zip(run_names(sources), frames, strict=True)]
     return ResultTable.typed(pd.concat([frame.astype(object) for frame in frames], ignore_index=True) if frames else pd.DataFrame())
 
 
-def rebuild(path: Path | str) -> ResultTable:
+def rebuild(source: RunDir | Path | str) -> ResultTable:
     """Write ``table.csv`` and ``table.parquet`` of a run directory from its parts, and return the table."""
-    table = load(path)
-    table.to_csv(Path(path) / "table.csv")
-    table.to_parquet(Path(path) / "table.parquet")
+    run = source if isinstance(source, RunDir) else RunDir.open(source)
+    table = ResultTable.of(_rows(run))
+    table.to_csv(run.path / "table.csv")
+    table.to_parquet(run.path / "table.parquet")
     return table
 
 
@@ -277,7 +280,11 @@ def _frame(path: Path) -> pd.DataFrame:
     run = RunDir.open(path)
     if run.old and any((run.path / "parts").iterdir()):
         log.warning("%s was made before parts of a run were sealed: nothing proves what made its rows.", path)
-    return ResultTable.of(row for cell in run.cells() if (row := _row(run, cell)) is not None).frame
+    return ResultTable.of(_rows(run)).frame
+
+
+def _rows(run: RunDir) -> list[Record]:
+    return [row for cell in run.cells() if (row := _row(run, cell)) is not None]
 
 
 def _row(run: RunDir, cell: str) -> Record | None:

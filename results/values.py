@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from .record import Record
@@ -15,8 +17,17 @@ def empty(value: object) -> bool:
 def rows_of(frame: pd.DataFrame) -> list[Record]:
     """The rows as dictionaries of plain Python values, with None for what is empty."""
     names = [str(name) for name in frame.columns]
-    columns = [[None if empty(value) else value for value in frame.iloc[:, place].tolist()] for place in range(len(names))]
+    columns = [_plain(frame.iloc[:, place]) for place in range(len(names))]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    """The values of a column, with None for what is empty."""
+    missing = column.isna()
+    if missing.all():  # as most columns of most tables
+        return [None] * len(column)
+    values = column.tolist()
+    return [None if empty(value) else value for value in values] if missing.any() else values
 
 
 def number(row: Record, name: str) -> float | None:

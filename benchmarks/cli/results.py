@@ -73,16 +73,29 @@ def show(
     print_ranking(table, metric, *verdicts_of(folder, metric, baseline))
 
 
-def write(folders: list[Path], to: Path | None, baseline: str | None = None) -> None:
+def write(folders: list[Path], to: Path | None, baseline: str | None = None, *, anew: bool = True) -> None:
     """Write the report of ``folders`` to the file ``to``, or into the only folder, against ``baseline`` or the usual one.
+
+    Args:
+        folders: run directories.
+        to: the page; None for ``report.html`` in the only folder.
+        baseline: None for the usual one.
+        anew: whether a report that is the one that would be written now is written all the same.
 
     Raises:
         ValueError: several folders and no file.
     """
-    from ...results.report import write_report
-
     if to is None and len(folders) > 1:
         raise ValueError("say where the report of several runs goes, with --out FILE.html")
+    from ...results.current import is_current
+    from ...results.findings import BASELINE
+
+    if not anew and is_current(folders[0], baseline or BASELINE):
+        say(f"Report: {folders[0] / 'report.html'}")
+        return
+
+    from ...results.report import write_report
+
     asked = {} if baseline is None else {"baseline": baseline}
     say(f"Report: {write_report(folders, to or folders[0], **asked)}")
 

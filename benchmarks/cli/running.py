@@ -103,7 +103,7 @@ def run(
     if looks:
         until.print_answer(looks)
     code = say_troubles(table, {cell.key for cell in runner.cells}, folder)
-    write([folder], None)
+    write([folder], None, anew=False)
     if code:
         raise typer.Exit(code)
     return None

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from ...models.exact.quantile import log_quantile
 from .moments import FloatArray, as_rows
@@ -63,6 +62,8 @@ def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatAr
         means: ``(K, d)``.
         stds: ``(K, d)`` > 0.
     """
+    from scipy.special import ndtr  # here: a finished run has no use for it
+
     w, m, s = (values[:, None] for values in (weights, means, stds))
     inner = np.arange(1, n)[:, None] / n * np.ones(weights.shape[1])
     # From the nearer tail, whose logarithm keeps its digits.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc
 
 from .moments import FloatArray
 
@@ -121,4 +120,6 @@ def _coverage(seen: FloatArray, wanted: NDArray[np.bool_], statistic: float, fre
 def _tail(statistic: float, freedom: int) -> float:
     if np.isinf(statistic):
         return 0.0
+    from scipy.special import chdtrc  # here: a finished run has no use for it
+
     return float(chdtrc(freedom, statistic)) if freedom > 0 else 1.0

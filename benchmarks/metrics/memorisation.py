@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv
 
 from .moments import FloatArray, as_rows
 from .neighbours import nearest
@@ -107,6 +106,8 @@ def duplicate_share(samples: ArrayLike) -> float:
 
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Clopper and Pearson's interval of a probability after ``hits`` successes in ``n`` >= 1 trials: covers at least ``confidence``."""
+    from scipy.special import betaincinv  # here: a finished run has no use for it
+
     tail = (1 - confidence) / 2
     low = float(betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
     high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0

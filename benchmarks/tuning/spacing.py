@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 
 from ...samplers import Grid
 
@@ -42,6 +41,8 @@ class Spacing:
 
     def grid(self, z: ArrayLike) -> Grid:
         """The grid of ``z`` ``(steps,)``."""
+        from scipy.special import softmax  # here: few runs have a use for it
+
         gaps = LEAST + (1 - self.steps * LEAST) * softmax(np.asarray(z, float))
         falls = np.exp(-self._width * np.cumsum(gaps)[:-1])
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))

@@ -20,7 +20,6 @@ import math
 from collections.abc import Callable, Iterable
 
 import torch
-from scipy.integrate import DOP853
 from torch import Tensor
 
 FIRST_STEP = 0.1
@@ -46,6 +45,7 @@ def flow_rows(
     Raises:
         ArithmeticError: the error stays large however small the step (a state that is not finite, or a wrong denoiser).
     """
+    from scipy.integrate import DOP853  # here: a finished run has no use for it
 
     def slope_of(t: Tensor, y: Tensor) -> Tensor:
         sigma = scale * each(math.sinh, t)
@@ -92,6 +92,8 @@ def combined(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
 
 def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
     """DOP853's error of each row in units of ``allowed``, in the maximum norm: a fifth-order estimate damped by a third-order one."""
+    from scipy.integrate import DOP853
+
     fifth, third = ((combined(weights, stages).abs() / allowed).amax(1) for weights in (DOP853.E5, DOP853.E3))
     norm = torch.sqrt(fifth * fifth + 0.01 * third * third)
     return h.abs() * fifth * (fifth / norm.clamp(min=1e-300))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri_exp
 
 from .base import FloatArray
 
@@ -45,6 +44,8 @@ def transport(x: FloatArray, weights: FloatArray, means: FloatArray, source: Flo
 
 def log_cdf(x: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
     """Logarithm of the distribution function of a mixture, its components along the first axis of the parameters."""
+    from scipy.special import log_ndtr  # here: a finished run has no use for it
+
     return np.logaddexp.reduce(log_weights + log_ndtr((x - means) / stds), axis=0)
 
 
@@ -54,6 +55,8 @@ def log_quantile(level: FloatArray, log_weights: FloatArray, means: FloatArray, 
     The quantile of a mixture lies between those of its components. A Newton step that leaves the bracket, or is not smaller than half
     the step before last, is replaced by a bisection (Brent's safeguard), so that convergence does not hang on the starting point.
     """
+    from scipy.special import ndtri_exp  # here: a finished run has no use for it
+
     z = ndtri_exp(level)
     margin = 1e-9 * (1 + np.abs(z))  # far out, ndtri_exp is good to about 1e-13 of z
     low, high = (means + stds * (z - margin)).min(0), (means + stds * (z + margin)).max(0)

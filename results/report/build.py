@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..about import brief
+from ..current import ingredients, note
 from ..curves import problems, with_curves
 from ..entries import run_of
 from ..files import write_text
@@ -57,18 +58,21 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str, *, ba
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
+    own = len(sources) == 1 and (sources[0] / "parts").is_dir() and page == sources[0] / "report.html"
+    made_of = ingredients(sources[0], baseline) if own else ""  # before anything is read, so that what changes meanwhile is noticed
     table = load(sources)
     _check_baseline(baseline, table)
     found = findings_of(table.frame, _homes(sources), baseline)
     try:
         csv = table.csv()
-        write_text(page, render(table, sources, csv, found, baseline))
+        html = render(table, sources, csv, found, baseline)
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), summary(table, found))
         metric = next((name for name in ("fid_proxy", "rmse") if not all(map(empty, table.ok.frame[name]))), None)
         if metric:
             write_text(page.with_name("table.tex"), table.to_latex(metric))
+        write_text(page, html + (note(html, made_of, page.parent) if own else ""))
     except OSError as error:
         raise ValueError(f"cannot write the report to {page} ({error.strerror}); choose another folder") from error
     return page

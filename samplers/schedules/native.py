@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from scipy.special import betaincinv
-
 from ..grid import Grid, spaced
 from ..types import Source
 from .closed import EDM, ENDS
@@ -111,6 +109,8 @@ def beta(
     """
     if not (alpha > 0 and beta > 0):
         raise ValueError(f"alpha and beta must be positive, got {alpha} and {beta}")
+    from scipy.special import betaincinv  # here: few runs have a use for it
+
     first, last = process.t_of(sigma_max), process.t_of(sigma_min)
 
     def at(u: float) -> float:

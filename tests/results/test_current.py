@@ -1,0 +1,72 @@
+"""A report that is the one that would be written now is not written again, and anything that changes makes it another."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from samplerbench.results import current
+from samplerbench.results.current import is_current
+from samplerbench.results.report import write_report
+from samplerbench.results.store import QUALITY, RunDir
+
+BASELINE = "euler"
+
+
+@pytest.fixture
+def written(tmp_path):
+    run = RunDir.create(tmp_path / "run")
+    run.write_run({"suite": {"name": "quick", "models": ["gmm-2d"], "samples": 10}, "provenance": {}})
+    for sampler in ("euler", "heun"):
+        run.plan(sampler, {"suite": "quick", "model": "gmm-2d", "sampler": sampler, "params": "{}", "budget": 4, "steps": 4, "samples": 10})
+        quality = {"status": "ok", "samples": 10, "nfe": 4, "fid_proxy": 1.0, "fid_proxy_se": 0.1, "estimator": "e"}
+        run.write_score(sampler, quality, {"influence": np.ones(10)})
+    run.write_samples("euler", {"points": np.ones((2, 2), np.float32)})
+    write_report(run.path, run.path)
+    return run
+
+
+def test_a_report_is_current_until_something_changes(written):
+    assert is_current(written.path, BASELINE)
+    assert not is_current(written.path, "heun")
+    page = (written.path / "report.html").read_bytes()
+    write_report(written.path, written.path)
+    assert (written.path / "report.html").read_bytes() == page
+
+
+def test_times_of_files_say_nothing(written):
+    for path in written.path.rglob("*"):
+        os.utime(path, (1, 1))
+    assert is_current(written.path, BASELINE)
+    part = written.part("heun", QUALITY)
+    part.write_bytes(part.read_bytes().replace(b"1.0", b"1.5", 1))  # as long as before
+    os.utime(part, (1, 1))
+    assert not is_current(written.path, BASELINE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["report.html", "table.csv", "table.parquet", "table.md", "table.tex", "run.json", "samples/euler.npz", "parts/heun/influence.npz"],
+)
+@pytest.mark.parametrize("damage", ["bit", "deleted"])
+def test_a_changed_file_makes_another_report(written, name, damage):
+    path = written.path / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data)) if damage == "bit" else path.unlink()
+    assert not is_current(written.path, BASELINE)
+
+
+def test_other_code_or_libraries_make_another_report(written, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(current, "_version", lambda package: "another")
+        assert not is_current(written.path, BASELINE)
+    assert is_current(written.path, BASELINE)
+    monkeypatch.setattr(current, "_CODE", (*current._CODE, "reference/*/run.json"))
+    assert not is_current(written.path, BASELINE)
+
+
+def test_there_is_no_report_yet(tmp_path):
+    assert not is_current(tmp_path, BASELINE)
