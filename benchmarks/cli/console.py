@@ -31,9 +31,9 @@ class Safe(Console):
     Names are printed as they are: without emoji for ``:factory:``, and without colours that nobody asked for.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, emoji=False)
-        if not self.is_terminal and not os.environ.get("COLUMNS"):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, emoji=False, **options)
+        if not self.is_terminal and not os.environ.get("COLUMNS") and "width" not in options:
             self.width = WIDE
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:

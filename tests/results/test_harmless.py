@@ -13,7 +13,6 @@ from synthetic import synthetic_run
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.cli.console import Safe, print_rows
-from samplerbench.results.files import read_json, write_json
 from samplerbench.results.harmless import csv_text, escape_markdown, plain
 from samplerbench.results.report import write_report
 from samplerbench.results.table import ResultTable, load
@@ -47,11 +46,10 @@ def test_plain_takes_whole_sequences():
 def hostile(tmp_path):
     """A run whose files hold what a terminal obeys."""
     run = synthetic_run(tmp_path / "run", models=("m",), orders={"euler": 1, "heun": 2}, budgets=(5,), samples=50)
-    for path in (run.path / "parts").glob("*/cell.json"):
-        cell = read_json(path)
-        write_json(path, cell | {"sampler": cell["sampler"] + EVIL, "model": "m" + EVIL})
-    quality = next((run.path / "parts").glob("*/quality.json"))
-    write_json(quality, {"status": "failed", "reason": f"because{EVIL}"})
+    for cell in run.cells():
+        record = run.read(cell, "cell.json")
+        run.plan(cell, record | {"sampler": record["sampler"] + EVIL, "model": "m" + EVIL})
+    run.write(run.cells()[0], "quality.json", {"status": "failed", "reason": f"because{EVIL}"})
     return run.path
 
 
