@@ -16,7 +16,6 @@ from .executing.world import World
 from .fingerprint import extractor_fingerprint, model_fingerprint, origin_of
 from .identity import Identity, Makers
 from .model_check import check_model
-from .pace import SHORTEST
 from .planner import planned_before
 from .real_data import real_data
 from .suite import Suite
@@ -26,6 +25,9 @@ FAULT = "fault"
 
 ENDED = ("crashed", "timed out")
 """Fates of samplers that are not tried again while their files are the same. Others fail at once, so they are looked at each time."""
+
+LONGEST_LOOK = 20.0
+"""Seconds; built-in samplers take milliseconds for three points."""
 
 REAL = 256
 """Real samples that a user's model is tried on."""
@@ -40,7 +42,7 @@ class Admission:
         world: its models and references.
         executor: where samplers run that did not come with this package.
         device: "cpu" or "cuda".
-        time_limit: seconds that looking at a sampler may take; None or 0 for :data:`.pace.SHORTEST`.
+        time_limit: seconds that looking at a sampler may take, if that is less than :data:`LONGEST_LOOK`; None or 0 for that.
 
     Attributes:
         unfit: failures, by cell, of samplers that ended their process or hung when they were looked at.
@@ -48,7 +50,7 @@ class Admission:
 
     def __init__(self, run: RunDir, suite: Suite, world: World, executor: Executor, device: str, time_limit: float | None) -> None:
         self.run, self.suite, self.world, self.executor, self.device = run, suite, world, executor, device
-        self.time_limit = time_limit or SHORTEST
+        self.time_limit = min(time_limit or LONGEST_LOOK, LONGEST_LOOK)
         self.unfit: dict[str, Failure] = {}
         self._probed: dict[str, Fingerprint] = {}
         self._alike: dict[tuple[object, ...], Fingerprint] = {}

@@ -30,7 +30,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console: where to.
     """
     for (model, metric), lines in groupby(comparison.lines, key=lambda line: (line.model, line.metric)):
-        console.print(_table(f"{model} · {metric} against {comparison.baseline}", list(lines)))
+        heading = Text(plain(f"{model} · {metric} against {comparison.baseline}"), style="bold")
+        console.print(heading, soft_wrap=not console.is_terminal)
+        console.print(_table(list(lines)))
         console.print()
     print_tuning(comparison.lines, console)
     for note in notes(comparison):
@@ -59,9 +61,8 @@ def notes(comparison: Comparison) -> list[str]:
     return found
 
 
-def _table(title: str, lines: Sequence[Line]) -> Table:
-    heading = Text(plain(title), style="not italic bold")
-    table = Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+def _table(lines: Sequence[Line]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     cells = [_cells(line) for line in lines]
     table.add_column("sampler", overflow="fold")
     for place, heading in enumerate(_HEADINGS):  # numbers and verdicts are never cut: names fold instead

@@ -4,6 +4,7 @@ import math
 import os
 import pickle
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell():
 def test_a_model_that_is_another_one_by_now_is_refused():
     _, _, (cell,) = cells()
     with pytest.raises(ValueError, match="the files of model gmm-64d changed while the run was going on"):
-        Shard(cell.__class__(**{**vars(cell), "identity": ("another", cell.identity[1])}), 0, 4, 0, 0, None).prepare(WORLD)
+        Shard(replace(cell, identity=("another", cell.identity[1])), 0, 4, 0, 0, None).prepare(WORLD)
 
 
 def test_limits_are_generous_and_follow_what_is_asked():

@@ -182,8 +182,9 @@ def rendered(table, page):
             continue
         first = lead(findings, words, headline(rows.drop(columns=["curve", "slot"])))
         fronts = fronts_of(findings)
-        problem = {"title": title, "answer": words, "lead": first, "fronts": fronts}
-        pieces = [plain(_environment().get_template("answer.html").render(problems=[problem]))]
+        problem = {"title": title, "answer": words, "lead": first, "fronts": fronts, "without_data": ""}
+        page_text = plain(_environment().get_template("answer.html").render(problems=[problem], baseline="Euler"))
+        pieces = [page_text.replace("Lower is better.", "")]  # the direction of the number, which claims nothing of a row
         for front in fronts:
             one = _environment().get_template("front.html").render(problem={**problem, "fronts": [front]})
             pieces.append(f"FRONT {front.unit}\n{plain(one).strip()}\n")
