@@ -63,7 +63,7 @@ class Admission:
         """
         identity = Identity(self.run, self.makers, self._probe)
         self.run.mend_references()
-        self._inspect_others({cell.key for cell in cells}, identity)
+        self._inspect_others(cells, identity)
         for cell in cells:
             identity.admit(cell, cell.record(self.suite.name) | cell.facts)
             self.run.mend(cell.key)
@@ -71,16 +71,19 @@ class Admission:
                 self.run.mend_shards(cell.key)  # they are about to be read; those of a finished cell are only kept
         return {name: identity.digests(name) for name in self.makers}
 
-    def _inspect_others(self, keys: set[str], identity: Identity) -> None:
+    def _inspect_others(self, cells: Sequence[Cell], identity: Identity) -> None:
         """Rows of earlier runs that this one does not ask for, as far as their samplers and models are here."""
         models, references = self.world.models, self.world.references
+        keys, spaces = {cell.key for cell in cells}, {cell.model: cell.space for cell in cells}
         for key in self.run.cells():
             record = self.run.read(key, CELL) or {}
             if key not in keys and record.get("model") in models:
-                same = [cell for cell in planned_before(record, self.suite, models, references, self.device) if cell.key == key]
+                space = (self.run.read(key, MADE) or {}).get("space")
+                before = planned_before(record, space, self.suite, models, references, self.device)
+                same = [cell for cell in before if cell.key == key]
                 for cell in same:
-                    identity.inspect(cell)
-                if not same:  # of another feature space or start level, or a sampler that is not loaded: the model is known all the same
+                    identity.inspect(cell, extractor=space in (None, spaces.get(cell.model)))
+                if not same:  # of a sampler that is not loaded, or searched levels that are gone: the model is known all the same
                     identity.inspect_model(key, str(record["model"]))
 
     @cached_property

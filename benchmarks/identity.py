@@ -60,13 +60,19 @@ class Identity:
         self.run.plan(cell.key, record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"})
         if not stored:
             whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
-            self.run.write(cell.key, MADE, {"sampler": kept.to_json(), "model": model, "extractor": extractor, "shard": whole})
+            made = {"sampler": kept.to_json(), "model": model, "extractor": extractor, "shard": whole, "space": cell.space}
+            self.run.write(cell.key, MADE, made)
 
-    def inspect(self, cell: Cell) -> None:
-        """Set a cell of the directory aside if it is of other code, and say so."""
+    def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
+        """Set a cell of the directory aside if it is of other code, and say so.
+
+        Args:
+            cell: to be looked at.
+            extractor: whether the present extractor is that of the cell's feature space, so that the two are compared.
+        """
         if not self._there(cell.key):
             return
-        why = self._fault(self.run.read(cell.key, MADE) or {}, self.probe(cell), cell.model)
+        why = self._fault(self.run.read(cell.key, MADE) or {}, self.probe(cell), cell.model, extractor=extractor)
         if why:
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
@@ -93,14 +99,14 @@ class Identity:
         """Whether there is a cell; one that was planned and never begun is none."""
         return any(path.name != CELL for path in self.run.part(key, CELL).parent.glob("[!.]*"))
 
-    def _fault(self, stored: Mapping[str, Any], sampler: Fingerprint, name: str) -> str:
+    def _fault(self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True) -> str:
         """Why a cell is not one that the present code would make; "" if it is."""
         before = _parsed(stored.get("sampler"))
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
         if found := difference(before, sampler):
             return f"the sampler is another one: {found}"
-        for kind, now in zip(("model", "extractor"), self.makers[name], strict=True):
+        for kind, now in zip(("model", "extractor")[: 1 + extractor], self.makers[name], strict=False):
             was = self._known.get(str(stored.get(kind) or ""))
             if (was is None) != (now is None):
                 return f"the {kind} is another one, or nothing says which it was"

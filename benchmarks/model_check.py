@@ -2,7 +2,7 @@
 
 Looked at before the first cell, at the cost of a few evaluations: whether outputs are finite at both ends of the levels, the same for the
 same input, and those of each row alone; and, where there are data, whether it denoises: the squared error of E[x0 | x] rises with sigma,
-stays below the variance of the data, and is no smaller when the model is told another level than the one that the noise has.
+stays below those of a constant and of a multiple of the noisy sample, and is no smaller when the model is told another level than the one that the noise has.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ SPREADS = (4.0, 1.5, 0.6, 0.2, 0.05)
 
 SLACK, OFF = 1.2, 0.01
 """What chance and training explain: a ratio of two errors (half of that on the same samples), and a share of the data's variance."""
+
+POOR, ROUGH = 2.0, 0.05
+"""The same beside the best multiple of the noisy sample, which a network need not come near at the smallest levels."""
 
 _PROCESS = "its levels, its prediction or the times that its network is told (such as t in [0, 1] for one trained on 0 … 999) are not right"
 
@@ -149,6 +152,12 @@ def _check_denoising(model: Denoiser, x0: Tensor) -> None:
             raise ValueError(
                 f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean squared error on the data is {at.told:.3g}, and a "
                 f"constant has {variance:.3g}, their variance; {_PROCESS}, or the data are not what it was trained on"
+            )
+        multiple = variance * at.sigma**2 / (variance + at.sigma**2)  # of E[x0] + a (x - E[x0]), a = variance / (variance + sigma^2)
+        if at.told > POOR * multiple + ROUGH * variance:
+            raise ValueError(
+                f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean squared error on the data is {at.told:.3g}, and a "
+                f"multiple of the noisy sample has {multiple:.3g}; {_PROCESS}, or the data are not what it was trained on"
             )
         wrong, other = min((at.less, at.sigma / WRONG), (at.more, at.sigma * WRONG))
         if at.told > (1 + (SLACK - 1) / 2) * wrong + OFF * variance:

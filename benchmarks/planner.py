@@ -72,12 +72,13 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
 
 
 def planned_before(
-    record: Record, suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], device: str
+    record: Record, space: str | None, suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], device: str
 ) -> list[Cell]:
     """The cells that a suite would have to ask for to get a row again; none where that cannot be told here.
 
     Args:
         record: identity columns of the row.
+        space: its feature space (:attr:`.Cell.space`); None for that of the present run.
         suite: of the present run, for everything that a row does not say.
         models: of the present run, among them the row's.
         references: theirs.
@@ -87,11 +88,13 @@ def planned_before(
     budget = {"nfe": (record["budget"],)} if record.get("budget") else {"steps": (record.get("steps") or 1,)}
     axes = {"start": (record["start"],), "end": (record["end"],), "execution": (record.get("execution") or "eager",)}
     axes |= {axis: record[axis] for axis in ("samples", "seed", "batch_size", "dtype")}
+    axes |= {"sigma_start": record.get("sigma_start")} if record["start"] == "gaussian" else {}
     try:
         sampler = {"name": record["sampler"], **json.loads(str(record["params"]))}
         schedules = suite.schedules if record["schedule"] == "own" else (record["schedule"],)
         asked = suite.replaced(models=[name], samplers=(sampler,), schedules=schedules, noise=record.get("noise"), **budget, **axes)
-        return plan(asked, {name: models[name]}, references, device)
+        cells = plan(asked, {name: models[name]}, references, device)
+        return cells if space is None else [replace(cell, space=space) for cell in cells]
     except (ValueError, KeyError, TypeError):  # a sampler that is not loaded now, or a schedule of a file that is gone
         return []
 

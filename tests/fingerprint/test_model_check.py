@@ -77,6 +77,13 @@ class Squares(Right):
         return super().__call__(x, sigma**2)
 
 
+class Constant(Right):
+    """Told a thousand times the level, it sees nothing."""
+
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma * 1000)
+
+
 class Noise(Right):
     """Returns the noise where the clean sample is asked for."""
 
@@ -100,6 +107,7 @@ WRONG = {
     Raises: r"fails on 4 samples at sigma 80 \(RuntimeError: out of luck\)",
     Halves: "better when it is told a wrong level|does not denoise",
     Squares: "does not denoise|wrong level",
+    Constant: "does not denoise: .* multiple of the noisy sample",
     Noise: "does not denoise",
     OtherData: "does not denoise",
 }

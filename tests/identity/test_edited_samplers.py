@@ -97,3 +97,21 @@ def test_a_row_of_edited_code_that_is_not_asked_for_is_set_aside_too(plugin, tmp
     plugin(mine=PLUGIN.format(get=GAIN.format(BUG)))
     found = run(tmp_path / "run", samplers=["euler"])
     assert found["sampler"].tolist() == ["euler"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ({"models": [{"name": "gmm-2d", "extractor": "pixels"}]}, {}),
+        ({"start": ["gaussian"], "sigma_start": 5.0}, {"start": ["noise"]}),
+        ({"start": ["gaussian"], "sigma_start": 5.0}, {"start": ["gaussian"], "sigma_start": 4.0}),
+    ],
+    ids=["features", "start", "level"],
+)
+def test_so_is_one_of_other_features_or_another_start(plugin, tmp_path, earlier, later):
+    """It was held against the present model alone, and stayed in the table."""
+    plugin(mine=PLUGIN.format(get=GAIN.format(GOOD)))
+    run(tmp_path / "run", **MINE, **earlier)
+    plugin(mine=PLUGIN.format(get=GAIN.format(BUG)))
+    found = run(tmp_path / "run", samplers=["ddpm"], **later)
+    assert sorted(found["sampler"]) == ["ddpm", "euler"], "the row of euler, which nobody edited, stays"
