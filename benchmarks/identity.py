@@ -54,8 +54,7 @@ class Identity:
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
         there = self._there(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if there else self._brought_back(cell.key, sampler, cell.model)
-        before = _parsed(stored.get("sampler"))
-        kept = sampler if before is None else before  # those on record, so that their digests stay what they are
+        kept = self._on_record(stored, sampler) or sampler  # those on record, so that their digests stay what they are
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         self.run.plan(cell.key, record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"})
         if not stored:
@@ -101,10 +100,10 @@ class Identity:
 
     def _fault(self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True) -> str:
         """Why a cell is not one that the present code would make; "" if it is."""
-        before = _parsed(stored.get("sampler"))
+        before = self._on_record(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
-        if found := difference(before, sampler):
+        if before is not sampler and (found := difference(before, sampler)):
             return f"the sampler is another one: {found}"
         for kind, now in zip(("model", "extractor")[: 1 + extractor], self.makers[name], strict=False):
             was = self._known.get(str(stored.get(kind) or ""))
@@ -113,6 +112,10 @@ class Identity:
             if was is not None and now is not None and (found := difference(was, now)):
                 return f"the {kind} is another one: {found}"
         return ""
+
+    def _on_record(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
+        """The fingerprint of a cell's sampler in its ``made.json``: ``now`` itself where that is what is written there, as it mostly is."""
+        return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
 
     def _brought_back(self, key: str, sampler: Fingerprint, name: str) -> dict[str, Any]:
         """The ``made.json`` of a cell that was set aside and comes back, since it is what would be made now; empty if there is none."""

@@ -12,7 +12,7 @@ from .. import samplers
 from ..models import Denoiser, Reference, make_model
 from ..results.record import Record
 from ..samplers import Grid
-from .budget import steps_within
+from .budget import cost_of, steps_within
 from .cell import Cell
 from .execution import check_executions, refusal
 from .gits import default_cache
@@ -142,7 +142,8 @@ def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, sche
     if sampler.adaptive:
         sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
     elif budgets is not None:
-        sizes = [(steps_within(budget, model, sampler, schedule, end, start.sigma), budget) for budget in budgets]
+        cost = cost_of(model, sampler, schedule, end, start.sigma)
+        sizes = [(steps_within(budget, cost), budget) for budget in budgets]
     else:
         sizes = [(count, None) for count in counts or ()]
     for n, budget in sizes:

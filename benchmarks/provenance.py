@@ -37,7 +37,7 @@ def provenance(device: str) -> dict[str, Any]:
             "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
         },
         "device": device_of(device),
-        "packages": {d.name: d.version for d in sorted(importlib.metadata.distributions(), key=lambda d: d.name or "") if d.name},
+        "packages": packages(),
     }
 
 
@@ -47,6 +47,16 @@ def version() -> str:
         return importlib.metadata.version("samplerbench")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
+
+
+def packages() -> dict[str, str]:
+    """Versions of the installed distributions by name, from the names of their folders: to read the metadata of all takes 0.1 s."""
+    found = {}
+    for place in reversed([Path(entry or ".") for entry in sys.path]):  # the first that has a name is the one that is imported
+        for folder in place.glob("*.dist-info") if place.is_dir() else ():
+            name, _, version = folder.stem.partition("-")
+            found[name] = version
+    return dict(sorted(found.items()))
 
 
 def _git() -> dict[str, Any] | None:

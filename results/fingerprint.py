@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
 Kind = Literal["sampler", "model", "extractor"]
@@ -79,15 +80,13 @@ class Fingerprint:
         return hash_of(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON values, which :meth:`from_json` reads."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "exact": dict(self.exact),
-            "values": {
-                key: {"numbers": [_written(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol} for key, v in self.values.items()
-            },
-        }
+        """The record as JSON values, which :meth:`from_json` reads; not to be changed."""
+        return self._record
+
+    @cached_property
+    def _record(self) -> dict[str, Any]:
+        values = {key: {"numbers": [_written(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol} for key, v in self.values.items()}
+        return {"kind": self.kind, "name": self.name, "exact": dict(self.exact), "values": values}
 
     @classmethod
     def from_json(cls, record: Any) -> Self:

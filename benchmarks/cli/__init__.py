@@ -59,6 +59,6 @@ for _name, _command in {
 
 def main() -> None:
     """Entry point."""
-    gc.set_threshold(50_000)  # importing torch makes a million objects that stay, and a collection walks them all: a tenth of the start
+    gc.set_threshold(200_000)  # importing torch makes a million objects that stay, and a collection walks them all: a tenth of the start
     logging.getLogger("samplerbench").addHandler(Warnings())
     sys.exit(run_app(app))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...samplers import plugin_file
 from ...samplers.peers import peers_path
-from ..budget import steps_within
+from ..budget import cost_of, steps_within
 from ..schedules import make_schedule
 from ..spec import label_of
 from .entry import Tuned
@@ -32,7 +32,8 @@ def remedy(missing: UntunedError, subject: Named, made: Sequence[Any], counts: S
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
     karras, groups = make_schedule("karras"), dict[tuple[int, ...], dict[str, Any]]()
     for sampler in (one for one in made if not untunable(one)):
-        steps = {size: steps_within(size, subject.model, sampler, karras, "zero") if budgets is not None else size for size in sizes}
+        cost = cost_of(subject.model, sampler, karras, "zero")
+        steps = {size: steps_within(size, cost) if budgets is not None else size for size in sizes}
         fitting = tuple(size for size, n in steps.items() if n is not None and 2 <= n <= MOST_STEPS)
         if fitting:
             groups.setdefault(fitting, {})[label_of(sampler)] = sampler

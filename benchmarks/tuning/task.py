@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...models import Denoiser
-from ..budget import steps_within
+from ..budget import cost_of, steps_within
 from ..schedules import make_schedule
 from ..spec import label_of
 from .schedule import untunable
@@ -57,7 +57,7 @@ def tasks_of(made: Sequence[Any], model: Denoiser, steps: Sequence[int] | None, 
     for sampler in made:
         for size in steps or budgets or ():
             fits = sampler.adaptive or steps is not None  # an adaptive sampler is refused below, with the reason
-            count = size if fits else steps_within(size, model, sampler, karras, "zero")
+            count = size if fits else steps_within(size, cost_of(model, sampler, karras, "zero"))
             if count is None:
                 raise ValueError(f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget")
             task = Task(sampler, count)

@@ -3,7 +3,7 @@
 import pytest
 
 from samplerbench import samplers
-from samplerbench.benchmarks.budget import steps_within
+from samplerbench.benchmarks.budget import cost_of, steps_within
 from samplerbench.benchmarks.planner import load_models, plan
 from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.schedules import make_schedule
@@ -29,15 +29,16 @@ def test_a_budget_buys_the_largest_grid_that_fits(name, end):
         return sampler.nfe(karras(n, model.sigma_min, model.sigma_max, to_zero=end == "zero"))
 
     for budget in range(1, 30):
-        n = steps_within(budget, model, sampler, karras, end)
+        n = steps_within(budget, cost_of(model, sampler, karras, end))
         assert cost((n or 0) + 1) > budget
         assert n is None or cost(n) <= budget
 
 
 def test_guidance_halves_what_a_budget_buys():
     karras = make_schedule("karras")
-    assert steps_within(10, make_model("digits", guidance=2.0), samplers.make("euler"), karras, "zero") == 5
-    assert steps_within(1, make_model("digits", guidance=2.0), samplers.make("euler"), karras, "zero") is None
+    cost = cost_of(make_model("digits", guidance=2.0), samplers.make("euler"), karras, "zero")
+    assert steps_within(10, cost) == 5
+    assert steps_within(1, cost) is None
 
 
 def test_a_budget_below_one_step_is_a_skipped_cell_with_a_reason():
