@@ -18,7 +18,7 @@ from .trials import Arrays, Cell, Metric
 LIMIT = 2000
 """Most samples of the distances between two sets of samples: the time of the kernel distance grows with their square."""
 
-NETWORK = (("network", 32, 512), ("network", 32, 2000))
+NETWORK = (("network", 32, 480), ("network", 32, 2000))
 """Family, features and samples of the feature space that the default suite gives its network: as many as there, and more."""
 
 CHUNK = 50

@@ -228,7 +228,7 @@ def test_a_network_s_features_are_a_family_whose_moments_are_those_of_its_pool()
     i = np.arange(32)
     np.testing.assert_allclose(third[i, i, i], law.third[i, i, i], atol=0.6)
     assert "-axes32-" in population.source
-    assert population.source in Cell("fd", "network", 32, 512).identity
+    assert population.source in Cell("fd", "network", 32, 480).identity
 
 
 def test_the_space_of_the_default_suite_is_calibrated_at_its_size(tmp_path):
