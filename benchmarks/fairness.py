@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from ..models import Denoiser, Reference, make_model
 from ..results.compare import Comparison, choose, compared
 from ..results.entries import Entry, Source, measured, read_source
-from ..results.estimates import QUANTITIES, Estimate, Quantity, estimate_of
+from ..results.estimates import Estimate, estimate_of
 from ..results.fairness import Halves, at_schedules, at_tuned, best_schedules, common_schedules
 from ..results.pairing import against
+from ..results.quantities import Quantity, judged
 from ..results.store import RunDir
 from ..results.values import number, text
 from .authors import AUTHORS
@@ -66,7 +67,7 @@ def compare_fairly(run: Path, baseline: str, metrics: Sequence[str], margin: flo
 
 def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
     """The metric to choose schedules by."""
-    chosen = choose(metrics, measured([source], [quantity for quantity in QUANTITIES if quantity.name in HALVED]))
+    chosen = choose(metrics, measured([source], [quantity for quantity in judged() if quantity.name in HALVED]))
     if len(chosen) > 1:
         raise ValueError(f"schedules are chosen by one metric: give --metric {' or --metric '.join(q.name for q in chosen)}")
     return chosen[0]
@@ -88,7 +89,7 @@ def frechet_halves(entry: Entry, run: RunDir, references: Mapping[str, FrechetRe
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
     """Root mean square distances to the converged endpoints in the first and in the second half of a cell's."""
-    distances = entry.arrays.get(quantity.key)
+    distances = entry.arrays.get(quantity.influence)
     if distances is None:
         raise ValueError(f"cell {text(entry.record, 'cell')} keeps no distances of single samples; run the suite again to have it scored")
     first, second = (_root_mean_square(half.astype(np.float64), quantity) for half in _cut(distances))
@@ -96,7 +97,7 @@ def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimat
 
 
 def _root_mean_square(distances: NDArray[np.float64], quantity: Quantity) -> Estimate:
-    found = estimate_of({quantity.name: math.sqrt(np.square(distances).mean())}, {quantity.key: distances}, quantity)
+    found = estimate_of({quantity.name: math.sqrt(np.square(distances).mean())}, {quantity.influence: distances}, quantity)
     assert found is not None
     assert found.influence is not None
     return Estimate(found.value, float(found.influence.std(ddof=1)) / math.sqrt(len(distances)), found.influence)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import samplers
 from ..models import make_model, model_names
-from ..results.record import COLUMNS
+from ..results.columns import columns
 from ..samplers import Grid, karras
 from ..samplers.schedules import SCHEDULES
 from .authors import usage_of
@@ -129,7 +129,7 @@ def list_models() -> list[Row]:
 def list_metrics() -> list[Row]:
     """The measured columns of the table: its numbers and flags, less the ends of the grid, which are asked for."""
     asked = ("sigma_min", "sigma_max")
-    return [{"name": c.name, "meaning": c.meaning} for c in COLUMNS if c.kind in ("number", "flag") and c.name not in asked]
+    return [{"name": c.name, "meaning": c.meaning} for c in columns() if c.kind in ("number", "flag") and c.name not in asked]
 
 
 def list_suites() -> list[Row]:

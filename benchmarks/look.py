@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..results.entries import Entry
-from ..results.estimates import quantity_of
 from ..results.judging import Judgement, judge
 from ..results.pairing import Pair, against
+from ..results.quantities import find
 from ..results.record import Record
 from ..results.text import ends
 from ..results.values import number, text
@@ -68,14 +68,14 @@ def _row(row: Record) -> Row:
 
 def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
     """The rows that can be compared, with those that they are compared with."""
-    quantity = quantity_of(until.column)
+    quantity = find(until.column)
     measured = [entry for entry in entries if entry.estimate(quantity) is not None]
     there = any(text(entry.record, "sampler") == until.baseline for entry in measured)
     return against(measured, until.baseline).pairs if there and until.baseline is not None else []
 
 
 def _compared(pair: Pair | None, until: Until, level: float) -> Row:
-    found = judge(pair, quantity_of(until.column), until.margin) if pair else None
+    found = judge(pair, find(until.column), until.margin) if pair else None
     if pair is None or found is None:
         reason = f"no row of {until.baseline} to compare with by {until.column}" if until.baseline else ""
         return {"verdict": "not compared", "reason": reason}
@@ -101,7 +101,7 @@ def _open(found: Judgement) -> tuple[str, str]:
 
 def _precise(entry: Entry, until: Until) -> Row:
     """Whether a row's own standard error is as small as asked; one that cannot be trusted never is."""
-    quantity = quantity_of(until.column)
+    quantity = find(until.column)
     estimate = entry.estimate(quantity)
     if until.target_se is None or estimate is None or estimate.se is None:
         return {}

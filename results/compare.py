@@ -11,10 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from .entries import Source, measured, read_source
-from .estimates import QUANTITIES, Quantity, spoken
+from .estimates import spoken
 from .identity import check_estimators, check_sources
-from .judging import MARGIN, SIDES, Line, judged
+from .judging import MARGIN, SIDES, Line
+from .judging import judged as lines_of
 from .pairing import Matches, Pair, against, match
+from .quantities import Quantity, judged
 from .record import Record
 from .table import ResultTable
 from .values import text
@@ -115,14 +117,14 @@ def compared(a: Source, b: Source, matches: Matches, metrics: Sequence[str], mar
     """
     if not margin >= 0:
         raise ValueError(f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more")
-    there = measured((a, b), QUANTITIES)
+    there = measured((a, b), judged())
     chosen = choose(metrics, there)
     asked = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)] if metrics else usual(matches.pairs, there)
-    lines, used = judged(asked, margin), {quantity.name for _, quantity in asked}
+    lines, used = lines_of(asked, margin), {quantity.name for _, quantity in asked}
     return Comparison(baseline or str(a), str(b), tuple(lines), _unmatched(matches), tuple(q.name for q in there if q.name not in used))
 
 
-def usual(pairs: Sequence[Pair], there: Sequence[Quantity] = QUANTITIES) -> list[tuple[Pair, Quantity]]:
+def usual(pairs: Sequence[Pair], there: Sequence[Quantity] | None = None) -> list[tuple[Pair, Quantity]]:
     """Each pair with the quantity that the rows of its model are judged by unless somebody asks for another."""
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:

@@ -11,7 +11,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .curves import with_curves
-from .estimates import Estimate, Quantity, estimate_of
+from .estimates import Estimate, estimate_of
+from .quantities import Quantity
 from .record import Record
 from .store import TIMING, RunDir, log
 from .table import ResultTable, load

@@ -23,52 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bounds import bounds
+from .quantities import Quantity, flags, judged
 from .record import Record
 from .text import Z95
 from .values import number, text
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """A column that two rows can be compared by; lower is better in all of them.
-
-    Attributes:
-        name: column of the value.
-        se: column of its standard error.
-        key: array of ``influence.npz`` with one value per sample.
-        reference: array with one value per reference sample, where the reference side is a sample too; "" where it is fixed.
-        root: whether the arrays hold distances e_i, of which the value is the root mean square.
-        resolution: column that says how small a value can be told from 0; "" if there is none.
-        to_data: whether it measures a distance to the data, in which the model's own error is contained.
-        flag: column that says why the standard error is not to be trusted; "" if there is none.
-    """
-
-    name: str
-    se: str
-    key: str
-    reference: str = ""
-    root: bool = False
-    resolution: str = ""
-    to_data: bool = False
-    flag: str = ""
-
-
-QUANTITIES: tuple[Quantity, ...] = (
-    Quantity("fid_proxy", "fid_proxy_se", "influence", resolution="fid_proxy_floor_se", to_data=True, flag="fid_flag"),
-    Quantity("fd_conv", "fd_conv_se", "fd_conv", reference="fd_conv_reference", resolution="fid_proxy_floor_se", flag="fd_conv_flag"),
-    Quantity("kid", "kid_se", "kid", reference="kid_reference", to_data=True),
-    Quantity("rmse", "rmse_se", "distance", root=True, resolution="rmse_resolution"),
-    Quantity("strong_error", "strong_error_se", "strong", root=True, resolution="strong_resolution"),
-)
-"""What can be compared, the first that a run has being the default."""
-
-FLAGS = {quantity.name: quantity.flag for quantity in QUANTITIES if quantity.flag}
-"""The columns that say why an interval is not to be trusted, by the columns of the values."""
-
-
 def flag_of(row: Record, name: str) -> str:
     """Why the interval of column ``name`` is not to be trusted; "" if it is, or has none."""
-    return text(row, FLAGS[name]) if name in FLAGS else ""
+    flag = flags().get(name)
+    return text(row, flag) if flag else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,18 +75,15 @@ class Difference:
     paired: int
 
 
-def quantity_of(name: str) -> Quantity:
-    """The quantity of a column: one of :data:`QUANTITIES`, or else the column with ``NAME_se`` for its error and nothing per sample."""
-    return next((quantity for quantity in QUANTITIES if quantity.name == name), Quantity(name, f"{name}_se", ""))
-
-
-def spoken(rows: Iterable[Record], among: Sequence[Quantity] = QUANTITIES) -> Quantity | None:
+def spoken(rows: Iterable[Record], among: Sequence[Quantity] | None = None) -> Quantity | None:
     """The quantity that the rows of one model are judged by unless somebody asks for another; None if none has a value.
 
-    The first of ``among`` that has one; but where that is a distance to the data, and the model's own error dominates it in some row,
-    the distance to converged samples of the same model, if it was measured.
+    The first of ``among``, or of all that verdicts can be about, that has one; but where that is a
+    distance to the data, and the model's own error dominates it in some row, the distance to
+    converged samples of the same model, if it was measured.
     """
     rows = list(rows)
+    among = judged() if among is None else among
     there = [quantity for quantity in among if any(row.get(quantity.name) is not None for row in rows)]
     conv = next((quantity for quantity in there if quantity.name == "fd_conv"), None)
     if conv is not None and there[0].to_data and any(dominated(row) for row in rows):
@@ -141,9 +102,9 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
     if value is None:
         return None
     influence, reference = (
-        None if key not in arrays else np.asarray(arrays[key], np.float64) for key in (quantity.key, quantity.reference)
+        None if key not in arrays else np.asarray(arrays[key], np.float64) for key in (quantity.influence, quantity.reference_influence)
     )
-    if quantity.reference and reference is None:  # one side alone would understate the error
+    if quantity.reference_influence and reference is None:  # one side alone would understate the error
         influence = None
     if quantity.root and influence is not None:
         influence = (np.square(influence) - value**2) / (2 * value) if value > 0 else np.zeros_like(influence)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from .entries import Entry, Source
-from .estimates import Estimate, Quantity
+from .estimates import Estimate
+from .quantities import Quantity
 from .record import Record
 from .tuned import is_tuned
 from .values import text

@@ -15,9 +15,10 @@ import pandas as pd
 from .compare import usual
 from .curves import problems
 from .entries import Entry, entry_of
-from .estimates import Quantity, dominated, spoken
+from .estimates import dominated, spoken
 from .judging import Judgement, Line, Panel, judge, judged, together
 from .pairing import against
+from .quantities import Quantity
 from .record import Record
 from .values import number, rows_of, text
 from .verdict import Verdict

@@ -16,9 +16,9 @@ from pathlib import Path
 from .checks import Check, GateReport, Outcome, lost
 from .compare import choose, matched_cells, name_of, nothing_shared
 from .entries import measured, read_source
-from .estimates import QUANTITIES, Quantity
 from .judging import judge
 from .pairing import Pair
+from .quantities import Quantity, judged
 from .text import short
 from .verdict import LEVEL, Evidence, holm
 from .walltime import NoRatio, time_ratio
@@ -48,7 +48,7 @@ def gate(
             raise nothing_shared(a, b)
         return GateReport(tuple(without))  # before metrics are chosen: a candidate that finished nothing has none
     times = [] if time_margin is None else [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
-    there = measured((a, b), QUANTITIES)
+    there = measured((a, b), judged())
     quantities = [] if times and not there and tuple(metrics) == ("all",) else choose(metrics, there)
     drafts = [draft for q, pair in product(quantities, matches.pairs) if (draft := _quality(pair, q, quality_margin))]
     return GateReport((*_concluded([*drafts, *times]), *without))

@@ -17,8 +17,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .entries import Entry
-from .estimates import QUANTITIES, Difference, Estimate, Quantity, difference, dominated
+from .estimates import Difference, Estimate, difference, dominated
 from .pairing import Pair
+from .quantities import Quantity, quantities
+from .record import Record
 from .text import ends
 from .tuned import Tuning, tuning_of
 from .values import number, text
@@ -36,9 +38,6 @@ COINCIDE = 1e-5
 """Relative difference of values that is rounding: in one step, every method's last step to 0 is the same."""
 
 SIDES = ("tuning", "baseline_tuning")
-
-MEASURED = ("nfe", "samples", "fid_proxy_raw", "swd", *(name for quantity in QUANTITIES for name in (quantity.name, quantity.se)))
-"""Columns that are equal, all digits of them, where two rows of tables are the same samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,13 @@ def identical(pair: Pair, quantity: Quantity) -> bool:
         return False
     first, second = (entry.record for entry in pair)
     kept = a.influence is not None and b.influence is not None
-    return kept or all(first.get(name) == second.get(name) for name in ("seed", *MEASURED))
+    return kept or all(first.get(name) == second.get(name) for name in ("seed", *_measured(first, second)))
+
+
+def _measured(first: Record, second: Record) -> list[str]:
+    """Columns that are equal, all digits of them, where two rows of tables are the same samples."""
+    panelled = (name for quantity in quantities() if quantity.note for name in (quantity.name, quantity.se))
+    return ["nfe", "samples", *(name for name in panelled if first.get(name) is not None and second.get(name) is not None)]
 
 
 @dataclass(frozen=True, eq=False)

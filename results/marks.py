@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .compare import compare_with
-from .estimates import QUANTITIES
 from .findings import BASELINE
+from .quantities import judged
 from .verdict import Verdict
 
 Place = tuple[str, str, int]
@@ -24,7 +24,7 @@ def verdicts_of(run: Path | str, metric: str | None = None, baseline: str | None
     Raises:
         ValueError: a baseline was asked for, and there is nothing to compare with it.
     """
-    names = [quantity.name for quantity in QUANTITIES]
+    names = [quantity.name for quantity in judged()]
     if metric is not None and metric not in names:
         if baseline is None:
             return "", {}

@@ -20,8 +20,8 @@ import pandas as pd
 
 from .curves import problems
 from .entries import Entry
-from .estimates import quantity_of
 from .judging import Panel, together
+from .quantities import find
 from .record import Record
 from .text import ends
 from .values import number, rows_of
@@ -130,7 +130,7 @@ def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) ->
 
 
 def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
-    quantity = quantity_of(metric)
+    quantity = find(metric)
     return together(Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts)
 
 

@@ -1,4 +1,7 @@
-"""One row of the result table: its columns, in order, and what each means."""
+"""One row of the result table: the columns that say what it is and how it came about, and what each means.
+
+Between the two stand the measured ones (:mod:`.quantities`); :mod:`.columns` puts them together.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ class Column(NamedTuple):
     meaning: str
 
 
-COLUMNS: tuple[Column, ...] = (
+ROW: tuple[Column, ...] = (
     Column("suite", "text", "suite that asked for the row"),
     Column("model", "text", "model sampled from"),
     Column("sampler", "text", "registry name of the sampler"),
@@ -34,74 +37,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("depth", "integer", "sequential network calls, the largest over the batches"),
     Column("samples", "integer", "number of samples"),
     Column("seed", "integer", "root seed of latents, labels and step noise"),
-    Column("fid_proxy", "number", "Fréchet distance to the reference in the features that estimator names, bias removed"),
-    Column("fid_proxy_se", "number", "its standard error"),
-    Column("fid_proxy_low", "number", "lower end of its 95 % interval, which is not symmetric"),
-    Column("fid_proxy_high", "number", "upper end of its 95 % interval"),
-    Column("fid_proxy_raw", "number", "the plain plug-in Fréchet distance"),
-    Column(
-        "fid_proxy_floor",
-        "number",
-        "plug-in Fréchet distance of as many held-out real or exact samples; compare with raw",
-    ),
-    Column("fid_proxy_floor_se", "number", "standard error of fid_proxy_floor: smaller distances are not told from 0"),
-    Column("fid_flag", "text", "why the interval of fid_proxy is not to be trusted (empty: it is)"),
-    Column(
-        "fd_conv",
-        "number",
-        "Fréchet distance to converged samples of the same model from disjoint latents, both sides' bias removed",
-    ),
-    Column("fd_conv_se", "number", "its standard error"),
-    Column("fd_conv_low", "number", "lower end of its 95 % interval, which is not symmetric"),
-    Column("fd_conv_high", "number", "upper end of its 95 % interval"),
-    Column("fd_conv_flag", "text", "why the interval of fd_conv is not to be trusted, on either side (empty: it is)"),
-    Column("fd_inf", "number", "Fréchet distance extrapolated in 1/N to infinitely many samples"),
-    Column("fid_proxy_converged", "number", "fid_proxy of the converged samples themselves: the model's own error"),
-    Column("fid_proxy_converged_se", "number", "its standard error"),
-    Column("fid_proxy_converged_low", "number", "lower end of its 95 % interval, which is not symmetric"),
-    Column("fid_proxy_converged_high", "number", "upper end of its 95 % interval"),
-    Column("dominated", "flag", "whether a ranking by fid_proxy is dominated by the model's error at this row"),
-    Column("kid", "number", "kernel distance (KID) to as many held-out samples, unbiased"),
-    Column("kid_se", "number", "its standard error"),
-    Column("kid_low", "number", "lower end of its 95 % interval, which is not symmetric"),
-    Column("kid_high", "number", "upper end of its 95 % interval"),
-    Column("swd", "number", "mean squared Wasserstein distance of projections to as many held-out samples, plug-in"),
-    Column("swd_se", "number", "its standard error"),
-    Column("swd_floor", "number", "the same distance between two sets of as many held-out samples; compare with swd"),
-    Column("precision", "number", "fraction of samples inside the manifold of as many held-out ones"),
-    Column("recall", "number", "fraction of held-out samples inside the manifold of the samples"),
-    Column("density", "number", "mean number of held-out samples' neighbourhoods around a sample, over what real samples get"),
-    Column("coverage", "number", "fraction of held-out samples with a sample in their neighbourhood"),
-    Column("mode_coverage", "number", "fraction of the data's modes or classes that the samples visit"),
-    Column("mode_p", "number", "p value of the test that they visit them as often as the data do"),
-    Column("memorised", "number", "fraction of samples nearer to a training example than 99 % of held-out data are; 0.01 is none"),
-    Column("memorised_low", "number", "lower end of its 95 % interval"),
-    Column("memorised_high", "number", "upper end of its 95 % interval"),
-    Column("duplicates", "number", "fraction of the samples kept whole that repeat an earlier one exactly"),
-    Column("w2_coefficients", "number", "RMS Wasserstein distance of coefficients to their exact distributions, in standard deviations"),
-    Column("w2_coefficients_floor", "number", "the same distance of as many exact samples"),
-    Column(
-        "rmse",
-        "number",
-        "root mean square distance per dimension to the converged ODE endpoint from the same latent",
-    ),
-    Column("rmse_se", "number", "its standard error"),
-    Column("rmse_median", "number", "median over samples of the per-dimension distance"),
-    Column("rmse_samples", "integer", "number of samples compared with converged endpoints: the first, as far as they were kept whole"),
-    Column("rmse_resolution", "number", "how far off the converged endpoints themselves may be (RMS); 0 where they are exact"),
-    Column(
-        "flip_fraction",
-        "number",
-        "fraction of samples that ended in another mode or class than the converged endpoint",
-    ),
-    Column(
-        "strong_error",
-        "number",
-        "root mean square distance per dimension to the pathwise limit of the reverse SDE, for brownian noise",
-    ),
-    Column("strong_error_se", "number", "its standard error"),
-    Column("strong_resolution", "number", "how far off the pathwise limits themselves may be (RMS)"),
-    Column("label_agreement", "number", "fraction of conditional samples that the extractor puts in the class they were asked for"),
+)
+"""What a row is: asked for, or counted."""
+
+AROUND: tuple[Column, ...] = (
     Column("clamped", "number", "fraction of values outside the data range, clamped before the extractor"),
     Column("ms_per_sample", "number", "median wall time per sample, milliseconds"),
     Column("ms_low", "number", "lower end of its 95 % interval; empty below six calls"),
@@ -139,7 +78,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("reason", "text", "why, if not ok"),
 )
 
-NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+"""How a row came about: what was clamped, times, the conditions of both, and how it ended."""
 
 Record = dict[str, object]
 """A row: column name to value; None or absent means empty."""

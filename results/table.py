@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from .columns import kinds
 from .curves import with_curves
 from .dtypes import column, misfit, parsed
 from .files import write_bytes, write_text
 from .harmless import csv_text
 from .latex import latex
-from .record import COLUMNS, NAMES, Record
-from .record import Kind as ColumnKind
+from .record import Record
 from .sealed import Damaged
 from .store import CELL, QUALITY, TIMING, RunDir, log
 from .text import csv_lines, markdown_table
@@ -36,8 +36,6 @@ NEEDED = ("model", "sampler", "nfe", "status")
 """Columns without which a file is no table of results."""
 
 Axis = Literal["budget", "nfe", "steps"]
-
-_KINDS: dict[str, ColumnKind] = {name: kind for name, kind, _ in COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,10 @@ class ResultTable:
         """The table with the data of ``frame``, whatever the types, columns and order there."""
         if "fd_conv_flag" not in frame:  # once one column stood for both
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
-        extra = [name for name in frame.columns if name not in NAMES]
-        whole = frame.reindex(columns=[*NAMES, *extra])
-        columns = {name: column(whole[name], kind, name) for name, kind, _ in COLUMNS}
+        known = kinds()
+        extra = [name for name in frame.columns if name not in known]
+        whole = frame.reindex(columns=[*known, *extra])
+        columns = {name: column(whole[name], kind, name) for name, kind in known.items()}
         columns |= {name: column(whole[name], name=str(name)) for name in extra}
         sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(columns[name]))]
         return cls(pd.DataFrame(columns).sort_values(sort_by, kind="stable", na_position="last", ignore_index=True))
@@ -77,7 +76,7 @@ class ResultTable:
 
         def read() -> pd.DataFrame:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-            frame = frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in NAMES})
+            frame = frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in kinds()})
             return frame.map(lambda value: csv_text(value) if isinstance(value, str) else value)
 
         return cls._of_file(path, read)
@@ -305,9 +304,10 @@ def _row(run: RunDir, cell: str) -> Record | None:
     timing = run.read(cell, TIMING) or {}
     row: Record = {}
     faults: Record = {}
+    known = kinds()
     for file, part in ((TIMING, timing), (CELL, planned), (QUALITY, quality)):
         for name, value in part.items():
-            if name in _KINDS and (wrong := misfit(value, _KINDS[name], name)):  # only an edited file can hold it
+            if name in known and (wrong := misfit(value, known[name], name)):  # only an edited file can hold it
                 remedy = "delete the file and run the suite into this folder again"
                 faults = {"status": "damaged", "reason": f"{file}: {wrong}; {remedy}"}
             elif not isinstance(value, list | dict):

@@ -9,13 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..curves import problems
+from ..quantities import find
 from ..table import ResultTable
 from ..values import rows_of
 from .axes import floor_line, logarithmic
 from .fan import slopes
 from .labels import name_at_the_right
 from .marks import lift, line, markers
-from .quantities import SLOPES, floor_of, title_of
+from .quantities import floor_of, title_of
 from .series import Series, notable, series_of
 from .sheet import Sheet, Width, sheet, styled
 
@@ -32,7 +33,7 @@ def work_precision(table: ResultTable, metric: str = "fid_proxy", cost: str = "n
     """A panel for each model and estimator: ``metric`` against ``cost``, both logarithmic, a curve for each sampler.
 
     Bars are 95 % intervals; a downward triangle is the upper end of the interval of a value that is not positive. The dashed line is what
-    the metric cannot see below (:data:`.quantities.FLOORS`). The fan has the slopes of orders 1, 2 and 3. Of many curves, the best
+    the metric cannot see below (:class:`..quantities.Floor`). The fan has the slopes of orders 1, 2 and 3. Of many curves, the best
     and one of each family are named.
 
     Args:
@@ -63,8 +64,8 @@ def _draw(axes: Axes, series: list[Series], named: list[Series], metric: str, ro
     values = [point.y for point in points]
     near = [floor[0]] if floor and floor[0] > min(values) / NEAR else []
     logarithmic(axes, [point.x for point in points], values + near)
-    if metric in SLOPES:
-        slopes(axes, SLOPES[metric], [[(point.x, point.y) for point in one.points] for one in series] + _edge(axes, floor))
+    if power := find(metric).power:
+        slopes(axes, power, [[(point.x, point.y) for point in one.points] for one in series] + _edge(axes, floor))
     if floor:
         floor_line(axes, *floor)
     for one in reversed(series):

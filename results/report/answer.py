@@ -8,10 +8,10 @@ from itertools import groupby
 import pandas as pd
 
 from ..findings import BASELINE, Best, Findings, Standing
+from ..quantities import Quantity
 from ..record import Record
 from ..text import short
 from ..values import number, rows_of, text
-from .metrics import MEASURES, Measure
 
 AGAINST: dict[Standing, str] = {
     "better": "better than {against} at {budgets} NFE",
@@ -31,7 +31,7 @@ NOTHING = "Nothing was measured."
 class Answer:
     """The findings on one problem: sentences, and the table that they are read from."""
 
-    measure: Measure
+    measure: Quantity
     sentences: tuple[str, ...]
     best: tuple[Best, ...]
 
@@ -45,13 +45,13 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
     """
     if found is None:
         return None
-    measure = next(measure for measure in MEASURES if measure.name == found.quantity.name)
+    measure = found.quantity
     done = rows_of(rows.loc[rows["status"] == "ok"])
     sentences = (_lowest(found.best, measure), _against(found.best), _model(found), _jump(done), _caveat(found.best))
     return Answer(measure, tuple(sentence for sentence in sentences if sentence), found.best)
 
 
-def _lowest(best: tuple[Best, ...], measure: Measure) -> str:
+def _lowest(best: tuple[Best, ...], measure: Quantity) -> str:
     apart = [item for item in best if item.standing != "the same"]
     runs = [(curve, [item.budget for item in items]) for curve, items in groupby(apart, key=lambda item: item.curve)]
     said = "; ".join(f"{curve} at {_list(budgets)} NFE" for curve, budgets in runs)

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..about import brief
+from ..bounds import plus_minus, with_bounds
 from ..current import ingredients, note
 from ..curves import problems, with_curves
 from ..entries import run_of
@@ -146,7 +147,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(number=number, short=short, interval=interval)
-    environment.filters.update(brief=brief, whole=_whole)
+    environment.filters.update(brief=brief, whole=_whole, with_bounds=with_bounds, plus_minus=plus_minus)
     environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(map(escape, str(name).split("_")))
     return environment
 

@@ -6,12 +6,13 @@ import math
 
 import pandas as pd
 
+from ..bounds import plus_minus
 from ..findings import Best, Findings
+from ..quantities import Quantity
 from ..record import Record
 from ..text import short
 from ..values import number
 from .answer import Answer
-from .metrics import Measure
 
 TYPICAL = 10
 """The budget nearest to this, by ratio, is the one that the first sentence is about."""
@@ -33,10 +34,10 @@ def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, .
     return tuple(sentence for sentence in sentences if sentence)
 
 
-def _use(best: Best, measure: Measure) -> str:
+def _use(best: Best, measure: Quantity) -> str:
     """What to use at one budget, or that it is open."""
     at = f"At {best.budget} evaluation{'s' if best.budget != 1 else ''}"
-    value = f"{measure.title} {measure.plus_minus(best.row)}"
+    value = f"{measure.title} {plus_minus(best.row, measure.name)}"
     if not best.others:
         return f"{at} {best.curve} has {value}; no other sampler was run there."
     if best.refusal:
@@ -55,7 +56,7 @@ def _because(refusal: str) -> str:
     return f"it is {refusal}" if refusal.startswith("dominated") else f"there is {refusal}"
 
 
-def _against_baseline(best: Best, measure: Measure) -> str:
+def _against_baseline(best: Best, measure: Quantity) -> str:
     """How it stands to the baseline, and how much better it is."""
     said = {
         "inconclusive": f", not told apart from {best.against}",
@@ -71,13 +72,13 @@ def _against_baseline(best: Best, measure: Measure) -> str:
     return f", {short(high / low, 2)} times better than {best.against}"
 
 
-def _above_zero(row: Record, measure: Measure) -> bool:
+def _above_zero(row: Record, measure: Quantity) -> bool:
     """Whether a ratio to a row's value makes sense: it is positive, and more than its error."""
     value, se = number(row, measure.name) or 0.0, (number(row, measure.se) if measure.se else None) or 0.0
     return value > 2 * se and value > 0
 
 
-def _plateau(found: Findings, measure: Measure) -> str:
+def _plateau(found: Findings, measure: Quantity) -> str:
     """What more work buys."""
     if found.plateau is None:
         return ""

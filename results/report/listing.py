@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..bounds import plus_minus
-from ..estimates import FLAGS, flag_of
+from ..columns import columns
+from ..estimates import flag_of
 from ..judging import Line as Verdict
-from ..record import COLUMNS, Record
+from ..quantities import flags, quantities
+from ..record import Record
 from ..text import short
 from ..values import empty, number, rows_of, text
 from ..verdict import SIGNS
@@ -18,14 +20,22 @@ from ..verdict import SIGNS
 MARKS = {"ok": "✓", "failed": "✗", "diverged": "∞", "skipped": "→", "missing": "…", "crashed": "✗", "timed out": "✗"}
 """Status marks, beside the word."""
 
-SHOWN = (
+BEFORE = (
     *("run", "model", "sampler", "params", "schedule", "start", "end", "noise", "sigma_max", "seed", "dtype", "execution"),
-    *("budget", "steps", "nfe", "fid_proxy", "fid_proxy_raw", "fid_proxy_floor", "fd_conv", "kid", "swd", "rmse", "strong_error"),
-    *("flip_fraction", "mode_coverage", "precision", "recall", "label_agreement", "ms_per_sample", "overhead", "joules_per_sample"),
+    *("budget", "steps", "nfe"),
 )
-"""Columns of the table, where they vary; a row shows all its columns when it is opened."""
+AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
+"""Columns of the table beside the measured ones, where they vary; a row shows all its columns when it is opened."""
 
-_APART = {"status", "reason", "cell", "suite", *FLAGS.values()}
+_APART = ("status", "reason", "cell", "suite")
+
+
+def shown() -> list[str]:
+    """The columns of the table: those of measured quantities with what perfect samples would get."""
+    listed = [quantity for quantity in quantities() if quantity.listed]
+    floors = {quantity.name: quantity.floor.column for quantity in listed if quantity.floor and quantity.floor.perfect}
+    measured = (name for quantity in listed for name in (quantity.name, floors.get(quantity.name, "")) if name)
+    return [*BEFORE, *measured, *AFTER]
 
 
 @dataclass(frozen=True)
@@ -76,11 +86,11 @@ class Listing:
 
 def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, Verdict] | None = None) -> Listing:
     """The listing of a table, with the verdicts of its rows by their index."""
-    kinds = {column.name: column for column in COLUMNS}
+    kinds = {column.name: column for column in columns()}
     same = tuple((name, value) for name in frame.columns if (value := _constant(frame, name)))
     heads = [
         Head(name, kinds[name].meaning if name in kinds else "the run", str(frame[name].dtype) in ("Int64", "Float64"))
-        for name in SHOWN
+        for name in shown()
         if name in frame and not all(map(empty, frame[name])) and name not in dict(same)
     ]
     known = verdicts or {}
@@ -101,7 +111,7 @@ def _constant(frame: pd.DataFrame, name: str) -> str:
     """The value that all finished rows share, in words; "" if they do not."""
     values = {value for value in frame[name] if not empty(value)}
     done = frame.loc[frame["status"] == "ok", name]
-    if name in (*_APART, "model", "sampler") or len(values) != 1 or len(frame) < 2 or done.isna().to_numpy().any():
+    if name in (*_APART, *flags().values(), "model", "sampler") or len(values) != 1 or len(frame) < 2 or done.isna().to_numpy().any():
         return ""
     return short(float(next(iter(values)))) if str(frame[name].dtype) == "Float64" else str(next(iter(values)))
 
@@ -110,8 +120,8 @@ def _line(row: Record, heads: list[Head], verdict: Verdict | None) -> Line:
     status = text(row, "status")
     where = ", ".join(f"{name} {text(row, name)}" for name in ("params", "schedule", "budget", "steps", "seed") if text(row, name))
     cells = tuple(_cell(row, head) for head in heads)
-    flags = dict.fromkeys(words for name in FLAGS for words in flag_of(row, name).split("; ") if words)  # both share those of the samples
-    reason = text(row, "reason") or (f"† {'; '.join(flags)}" if flags else "")
+    why = dict.fromkeys(words for name in flags() for words in flag_of(row, name).split("; ") if words)  # both share those of the samples
+    reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
     return Line(cells, status, MARKS.get(status, "?"), reason, text(row, "model"), text(row, "sampler"), where, verdict)
 
 

@@ -14,9 +14,9 @@ import pandas as pd
 
 from ..bounds import bounds
 from ..estimates import flag_of
+from ..quantities import Quantity, panels
 from ..record import Record
 from ..values import number, rows_of, text
-from .metrics import MEASURES, Measure
 from .style import Look
 
 WORK = (("steps", "Steps"), ("nfe", "Evaluations"), ("ms_per_sample", "Milliseconds"), ("joules_per_sample", "Joules"))
@@ -38,7 +38,7 @@ def plot_of(title: str, rows: pd.DataFrame, looks: Mapping[str, Look]) -> dict[s
         which is not positive, but the upper end of its interval.
     """
     done = [row | {"line": index} for index, row in zip(rows.index, rows_of(rows), strict=True) if row["status"] == "ok"]
-    measures = [measure for measure in MEASURES if any((number(row, measure.name) or 0) > 0 for row in done)]
+    measures = [measure for measure in panels() if any((number(row, measure.name) or 0) > 0 for row in done)]
     work = [{"name": name, "title": label} for name, label in WORK if any(number(row, name) is not None for row in done)]
     if not measures or not work:
         return None
@@ -54,11 +54,11 @@ def plot_of(title: str, rows: pd.DataFrame, looks: Mapping[str, Look]) -> dict[s
     }
 
 
-def _about(measure: Measure, rows: list[Record]) -> dict[str, Any]:
+def _about(measure: Quantity, rows: list[Record]) -> dict[str, Any]:
     return {"name": measure.name, "title": measure.title, "note": measure.note, "floor": _floor(measure, rows), "power": measure.power}
 
 
-def _curve(name: str, rows: list[Record], measures: list[Measure], work: list[str], look: Look) -> dict[str, Any]:
+def _curve(name: str, rows: list[Record], measures: list[Quantity], work: list[str], look: Look) -> dict[str, Any]:
     rows = sorted(rows, key=lambda row: number(row, "nfe") or 0.0)
     return {
         "name": escape(name),
@@ -69,7 +69,7 @@ def _curve(name: str, rows: list[Record], measures: list[Measure], work: list[st
     }
 
 
-def _points(measure: Measure, rows: list[Record]) -> dict[str, list[Any]]:
+def _points(measure: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
     values = [number(row, measure.name) for row in rows]
     points = [_point(value, bounds(row, measure.name)) for value, row in zip(values, rows, strict=True)]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
@@ -95,6 +95,7 @@ def _point(value: float | None, interval: tuple[float, float] | None) -> tuple[f
     return (high if high > 0 else None), None, None, high > 0
 
 
-def _floor(measure: Measure, rows: list[Record]) -> float | None:
-    floors = [floor for row in rows if measure.floor and (floor := number(row, measure.floor)) is not None]
+def _floor(measure: Quantity, rows: list[Record]) -> float | None:
+    known = measure.floor if measure.floor and measure.floor.perfect else None
+    floors = [floor for row in rows if known and (floor := number(row, known.column)) is not None]
     return median(floors) if floors else None

@@ -7,13 +7,14 @@ from ..curves import problems
 from ..estimates import flag_of
 from ..findings import Page, findings_of
 from ..harmless import escape_markdown
+from ..quantities import Quantity, flags, quantities
 from ..record import Record
 from ..table import ResultTable
 from ..text import filled, markdown_table, short
 from ..values import number, rows_of, text
 from .answer import NOTHING, answer
 
-_HEADER = ("sampler", "NFE budget", "steps", "NFE", "FID proxy [95 %]", "plug-in", "floor", "FD to converged [95 %]", "RMSE", "ms/sample")
+_BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
 
 
 def summary(table: ResultTable, page: Page | None = None) -> str:
@@ -24,6 +25,7 @@ def summary(table: ResultTable, page: Page | None = None) -> str:
         page: what can be said of them; found from the table alone if it is not given.
     """
     parts, page = ["# Sampler benchmark", ""], page or findings_of(table.frame)
+    told = [quantity for quantity in quantities() if quantity.short]
     for title, rows in problems(table.frame):
         found = answer(page.problems[title], rows)
         parts += [f"## {escape_markdown(title)}", ""]
@@ -32,20 +34,33 @@ def summary(table: ResultTable, page: Page | None = None) -> str:
             (
                 *(text(row, name) for name in ("curve", "slot", "steps")),
                 short(number(row, "nfe")),
-                _flagged(row, "fid_proxy"),
-                *(short(number(row, name)) for name in ("fid_proxy_raw", "fid_proxy_floor")),
-                _flagged(row, "fd_conv"),
-                *(short(number(row, name)) for name in ("rmse", "ms_per_sample")),
+                *(cell for quantity in told for cell in _cells(row, quantity)),
+                short(number(row, "ms_per_sample")),
             )
             for row in rows_of(rows.loc[rows["status"] == "ok"])
         ]
-        parts += ["", markdown_table(*filled(_HEADER, lines))]
+        heads = (*_BEFORE, *(head for quantity in told for head in _heads(quantity)), *_AFTER)
+        parts += ["", markdown_table(*filled(heads, lines))]
     rest = [row for row in rows_of(table.frame) if row["status"] != "ok"]
     if rest:
         names = ("model", "sampler", "params", "budget", "steps", "status", "reason")
         parts += ["## Rows without results", "", markdown_table(names, [tuple(text(row, name) for name in names) for row in rest])]
-    parts += ["† the interval is not to be trusted: `fid_flag` and `fd_conv_flag` in table.csv say why.", ""]
+    said = " and ".join(f"`{column}`" for column in flags().values())
+    parts += [f"† the interval is not to be trusted: {said} in table.csv say why.", ""]
     return "\n".join(parts)
+
+
+def _heads(quantity: Quantity) -> list[str]:
+    """The headings of a quantity's columns."""
+    head = quantity.short + (" [95 %]" if quantity.error == "interval" else "")
+    return [head, "floor"] if quantity.floor and quantity.floor.perfect else [head]
+
+
+def _cells(row: Record, quantity: Quantity) -> list[str]:
+    """What stands under :func:`_heads`."""
+    name, floor = quantity.name, quantity.floor
+    value = _flagged(row, name) if quantity.error == "interval" else short(number(row, name))
+    return [value, short(number(row, floor.column))] if floor and floor.perfect else [value]
 
 
 def _flagged(row: Record, name: str) -> str:

@@ -9,7 +9,7 @@ from arena import SCALARS, TREES, Arena, fuzz, sealed, small_run, warned
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.results.record import COLUMNS
+from samplerbench.results.columns import names
 
 PARTS, DRAWN, TABLES, LINKS = 110, 10, 70, 10
 
@@ -24,7 +24,7 @@ WRITERS = (("report", "run"), ("figures", "run", "--kind", "ranking", "--format"
 """Commands that draw, which takes a second."""
 
 FILES = ("cell.json", "quality.json", "quality.json", "timing.json", "made.json", "run.json", "looks.json")
-NAMES = [column.name for column in COLUMNS]
+NAMES = list(names())
 
 
 @pytest.fixture(scope="module")

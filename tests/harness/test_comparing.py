@@ -15,7 +15,7 @@ from samplerbench.benchmarks.cli.comparing import share
 from samplerbench.benchmarks.listing import list_samplers
 from samplerbench.benchmarks.metrics.frechet import FrechetReference, estimate
 from samplerbench.results.entries import Entry
-from samplerbench.results.estimates import QUANTITIES
+from samplerbench.results.quantities import find
 from samplerbench.results.store import RunDir
 from samplerbench.samplers.citations import references
 from samplerbench.samplers.schedules import SCHEDULES
@@ -126,7 +126,7 @@ def test_halves_of_distances_are_root_mean_squares_with_their_errors(tmp_path):
     e = np.arange(1.0, 9.0)
     run = RunDir.create(tmp_path)
     run.write_score("c", {}, {"distance": e})
-    quantity = next(quantity for quantity in QUANTITIES if quantity.name == "rmse")
+    quantity = find("rmse")
     first, second, _ = fairness.distance_halves(Entry({}, run.part("c", "quality.json").parent), quantity)
     assert first.value == pytest.approx(np.sqrt(np.mean(e[:4] ** 2)))
     assert second.se == pytest.approx((e[4:] ** 2).std(ddof=1) / (2 * second.value * 2))

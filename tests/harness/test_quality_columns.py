@@ -14,9 +14,9 @@ from samplerbench.benchmarks.suite import check_suite
 from samplerbench.benchmarks.training import training_set
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics
+from samplerbench.results.columns import names
 from samplerbench.results.files import read_npz
 from samplerbench.results.headline import headline
-from samplerbench.results.record import NAMES
 
 SUITE = {
     "name": "columns",
@@ -44,7 +44,7 @@ def run(tmp_path_factory):
 
 def test_every_column_is_given(run):
     _, rows = run
-    assert set(EVERYWHERE) <= set(NAMES)
+    assert set(EVERYWHERE) <= set(names())
     assert (rows["status"] == "ok").all(), rows["reason"].tolist()
     assert rows[EVERYWHERE].notna().all().all(), rows[EVERYWHERE].isna().sum()
     assert rows[["memorised", "w2_coefficients"]].isna().all().all()

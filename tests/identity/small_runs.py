@@ -6,7 +6,7 @@ from rich.console import Console
 
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite
-from samplerbench.results.record import COLUMNS
+from samplerbench.results.columns import columns
 
 SUITE = {
     "name": "small",
@@ -35,7 +35,7 @@ def run(out, **changes):
 
 def numbers(frame, *, but=()):
     """What was measured, row by row, to the last bit."""
-    names = [name for name, _, _ in COLUMNS if name in frame and name not in (*FOREIGN, *but)]
+    names = [name for name, _, _ in columns() if name in frame and name not in (*FOREIGN, *but)]
     return frame[names].to_csv(index=False, float_format="%.17g").splitlines()
 
 

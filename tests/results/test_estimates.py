@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.results.estimates import QUANTITIES, Estimate, difference, estimate_of
+from samplerbench.results.estimates import Estimate, difference, estimate_of
+from samplerbench.results.quantities import judged
 
-BY_NAME = {quantity.name: quantity for quantity in QUANTITIES}
+BY_NAME = {quantity.name: quantity for quantity in judged()}
 
 
 def of(values, reference=None):

@@ -3,10 +3,11 @@ import pytest
 from runs import add, make_run
 
 from samplerbench.results.entries import Entry, Source, read_source
-from samplerbench.results.estimates import QUANTITIES, Estimate
+from samplerbench.results.estimates import Estimate
 from samplerbench.results.fairness import at_schedules, at_tuned, best_schedules, common_schedules
+from samplerbench.results.quantities import find
 
-FID = QUANTITIES[0]
+FID = find("fid_proxy")
 SCHEDULES = tuple(f"s{k}" for k in range(6))
 
 

@@ -14,19 +14,19 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from samplerbench.results.bounds import bounds
+from samplerbench.results.bounds import bounds, plus_minus
 from samplerbench.results.compare import compare_with
 from samplerbench.results.curves import problems
 from samplerbench.results.estimates import dominated, flag_of
 from samplerbench.results.findings import findings_of
 from samplerbench.results.headline import headline
 from samplerbench.results.marks import verdicts_of
+from samplerbench.results.quantities import judged
 from samplerbench.results.report import write_report
 from samplerbench.results.report.answer import answer
 from samplerbench.results.report.build import _environment
 from samplerbench.results.report.front import fronts_of
 from samplerbench.results.report.lead import lead
-from samplerbench.results.report.metrics import MEASURES
 from samplerbench.results.report.summary import summary
 from samplerbench.results.table import ResultTable, load
 from samplerbench.results.terminal import print_table
@@ -36,7 +36,7 @@ from samplerbench.results.verdict import SIGNS
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 RUNS = ("quick", "full-exact", "fashion-ranking", "heun-5000", "fairness")
 WORDS = re.compile(r"\b(better|best|recommend\w*|buys|use)\b", re.IGNORECASE)
-TITLES = {measure.title: measure.name for measure in MEASURES}
+TITLES = {measure.title: measure.name for measure in judged()}
 
 
 def plain(page):
@@ -109,15 +109,12 @@ class Problem:
     def check_front(self, curve, shown, cost):
         """A row of the front that is to be used: all that cost no more for certain, or may cost no more, are shown to be worse."""
         index = [row for row in self.rows if row["curve"] == curve and number(row, cost) is not None]
-        row = next(row for row in index if MEASURE[self.metric].plus_minus(row) == shown)
+        row = next(row for row in index if plus_minus(row, self.metric) == shown)
         for other in self.rows:
             if other is row or number(other, cost) is None:
                 continue
             dearer = number(other, cost) > number(row, cost)
             assert dearer or self.lower(row, other), (curve, other["curve"])
-
-
-MEASURE = {measure.name: measure for measure in MEASURES}
 
 
 def compare_line(path, curve, budget, models):

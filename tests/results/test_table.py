@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synthetic import BUDGETS, HOSTILE_MODEL, MODELS, ORDERS, synthetic_run
 
+from samplerbench.results.columns import columns, names
 from samplerbench.results.harmless import escape_markdown
-from samplerbench.results.record import COLUMNS, NAMES
 from samplerbench.results.store import RunDir
 from samplerbench.results.table import ResultTable, load, rebuild
 from samplerbench.results.text import markdown_table, short
@@ -26,10 +26,10 @@ def test_one_row_for_each_planned_cell_with_its_status(run):
 
 def test_columns_are_those_of_the_record_then_others(run):
     frame = load(run.path).frame
-    assert tuple(frame.columns[: len(NAMES)]) == NAMES
-    assert set(frame.columns[len(NAMES) :]) == {"extra_column", "cell"}
+    assert tuple(frame.columns[: len(names())]) == names()
+    assert set(frame.columns[len(names()) :]) == {"extra_column", "cell"}
     kinds = {"text": "string", "integer": "Int64", "number": "Float64", "flag": "boolean"}
-    assert all(str(frame[column.name].dtype) == kinds[column.kind] for column in COLUMNS)
+    assert all(str(frame[column.name].dtype) == kinds[column.kind] for column in columns())
 
 
 def test_csv_and_parquet_round_trip(tmp_path):
@@ -137,7 +137,7 @@ def test_loading_something_else_is_a_clear_error(tmp_path):
 def test_an_empty_run_has_an_empty_table(tmp_path):
     RunDir.create(tmp_path)
     assert len(rebuild(tmp_path)) == 0
-    assert load(tmp_path / "table.csv").frame.columns.tolist() == list(NAMES)
+    assert load(tmp_path / "table.csv").frame.columns.tolist() == list(names())
 
 
 @settings(derandomize=True, deadline=None, max_examples=80)
