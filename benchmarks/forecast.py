@@ -13,9 +13,11 @@ import torch
 from ..models import Denoiser, Reference
 from .cell import Cell
 from .pace import evaluations_per_second, expected
-from .quality import distribution_columns
 from .reference_work import reference_evaluations
-from .scale import Scale
+from .scoring.context import CellContext
+from .scoring.data import Data
+from .scoring.scale import Scale
+from .scoring.versions import asked_metrics
 from .suite import Suite
 from .timing.load import Load, cpu_doubts
 
@@ -62,7 +64,7 @@ def forecast(
         doubts = cpu_doubts(Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads())
         until_scored = reference_evaluations(suite, model, references[name], own, endpoints_asked(suite, name, list(models)))
         adaptive = sum(cell.sampler.adaptive for cell in own)
-        scoring = scoring_seconds(references[name], own)
+        scoring = scoring_seconds(model, references[name], own, suite.metrics)
         out.append(Forecast(name, len(own), adaptive, evaluations, evaluations / rate, until_scored / rate, scoring, tuple(doubts)))
     return out
 
@@ -73,17 +75,27 @@ def endpoints_asked(suite: Suite, name: str, names: Sequence[str]) -> int:
     return min(entry.samples or suite.samples, entry.reference_samples or suite.reference_samples)
 
 
-def scoring_seconds(reference: Reference | None, cells: Sequence[Cell]) -> float:
-    """Seconds that it takes to score these cells, from one score of a few invented samples; none without a reference."""
+def scoring_seconds(model: Denoiser, reference: Reference | None, cells: Sequence[Cell], names: Sequence[str] | None) -> float:
+    """Seconds that it takes to score these cells, from one score of a few invented samples; none without a reference.
+
+    Args:
+        model: the cells'.
+        reference: its truth.
+        cells: of one model.
+        names: of the metrics; None for all.
+    """
     if reference is None or not cells:
         return 0.0
     samples = max(cell.samples for cell in cells)
     count = min(samples, TRIED)
     rng = np.random.default_rng(0)
     features, converged = (reference.mean + rng.standard_normal((n, len(reference.mean))) for n in (count, TRIED))
-    scale = Scale(reference, converged)
-    parts = {"features": features, "sizes": np.array([count]), "clamped": np.zeros(1), "nfe": np.ones(1), "depth": np.array(1)}
-    _ = scale.fixed, scale.model_error, scale.floor(count)  # shared by all cells
-    begin = time.perf_counter()
-    distribution_columns(scale, [parts], count)
+    parts = {"features": features, "sizes": np.array([count]), "endpoint": np.empty((0, *model.event))}
+    context = CellContext([parts], count, Data(model, "cpu"), Scale(reference, converged), None, follows_path=False)
+    wanted = [metric for metric in asked_metrics(names) if metric.needs <= {"features"}]
+    begin = 0.0
+    for _ in range(2):  # what all cells share is made the first time
+        begin = time.perf_counter()
+        for metric in wanted:
+            metric(context)
     return (time.perf_counter() - begin) * sum(cell.samples / count for cell in cells)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from ..results import quantities
 from .spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
 from .suite_paths import beside
 from .suite_words import COMMAND_LINE, sentence
@@ -76,7 +77,7 @@ class Until(Strict):
     """
 
     baseline: str | None = None
-    metric: Literal["fid_proxy", "fd_conv", "kid"] | None = None
+    metric: str | None = None
     margin: float = Field(default=0.01, ge=0)
     target_se: float | None = Field(default=None, gt=0)
     max_samples: Several | None = None
@@ -85,6 +86,13 @@ class Until(Strict):
     def _something_asked(self) -> Self:
         if self.baseline is None and self.target_se is None:
             raise ValueError("until needs a baseline to compare with, or a target_se")
+        return self
+
+    @model_validator(mode="after")
+    def _judged_by_all_samples(self) -> Self:
+        grow = [quantity.name for quantity in quantities.judged() if quantity.grows]
+        if self.metric is not None and self.metric not in grow:
+            raise ValueError(f"until.metric: more samples make {' and '.join(grow)} more certain; choose one of them, not {self.metric!r}")
         return self
 
     @property
@@ -130,6 +138,7 @@ class Suite(Strict):
         extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own, ``card:32`` for 32 axes of it, or
             one of :func:`samplerbench.models.extractors.make_extractor`.
         real: where real samples come from in another feature space (``benchmarks.real_data``); None has the model draw them.
+        metrics: names of the metrics that are measured (``samplerbench list metrics``); None for all.
         path_curvature: whether to measure how the paths of each model bend (``benchmarks.path_curvature``).
         until: when to stop extending rows; None leaves each at ``samples``.
     """
@@ -159,6 +168,7 @@ class Suite(Strict):
     timing: Timing = Timing()
     extractor: str = "card"
     real: str | None = None
+    metrics: tuple[str, ...] | None = None
     path_curvature: bool = False
     until: Until | None = None
 
@@ -201,7 +211,11 @@ class Suite(Strict):
 
         Keys that came later do not count at their defaults: runs from before keep their folders.
         """
-        young = {name for name in ("extractor", "real", "path_curvature") if getattr(self, name) == type(self).model_fields[name].default}
+        young = {
+            name
+            for name in ("extractor", "real", "metrics", "path_curvature")
+            if getattr(self, name) == type(self).model_fields[name].default
+        }
         data = self.model_dump(mode="json", exclude={"until", *young})
         data["models"] = [{k: v for k, v in entry.items() if k != "extractor" or v is not None} for entry in data["models"]]
         return hashlib.sha256(canonical(data).encode()).hexdigest()[:8]

@@ -17,7 +17,7 @@ from ..metrics.expansion import SAMPLES_PER_FEATURE
 from ..metrics.kernel import ESTIMATOR as KERNEL
 from ..metrics.kernel import KernelEstimate, kid
 from ..metrics.moments import FloatArray
-from ..scale import ESTIMATOR
+from ..scoring.scale import ESTIMATOR
 from .problem import LEVELS, MARGIN, PILOT, Problem, Side
 
 Metric = Literal["fd", "fd_conv", "kid"]

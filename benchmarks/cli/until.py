@@ -19,7 +19,7 @@ WITHOUT = ("undecided", "futile", "not compared", "failed")
 
 UntilDecided = Annotated[bool, typer.Option("--until-decided", help="Extend rows until their difference to a baseline is decided.")]
 Baseline = Annotated[str | None, typer.Option("--baseline", help="Sampler to compare with (default: the suite's first).")]
-Metric = Annotated[str | None, typer.Option("--metric", help="Column it is about: fd_conv, fid_proxy or kid.")]
+Metric = Annotated[str | None, typer.Option("--metric", help="Column it is about (default: fd_conv).")]
 Margin = Annotated[str | None, typer.Option("--margin", help="Difference that does not matter, as a share of the baseline (1%).")]
 TargetSe = Annotated[float | None, typer.Option("--target-se", help="Extend rows until their standard error is this small.")]
 MaxSamples = Annotated[int | None, typer.Option("--max-samples", help="Samples per row at most (default: 16 times the first).")]

@@ -1,9 +1,13 @@
-"""One metric a file. Each is a pure function of float64 arrays; extractors, files and tables are the caller's."""
+"""One metric a file: the mathematics, pure functions of float64 arrays, and below it the metric.
+
+Extractors, files and tables are the caller's. :mod:`.metric` says how to add one.
+"""
 
 from .coefficients import coefficient_distances
 from .coverage import ModeCoverage, against_counts, against_proportions, mode_counts
 from .endpoint import EndpointError, endpoint_error, flip_fraction
 from .fd_infinity import fd_infinity
+from .fid import dominated
 from .frechet import (
     FrechetEstimate,
     FrechetReference,
@@ -15,16 +19,20 @@ from .frechet import (
 )
 from .kernel import KernelEstimate, kid
 from .memorisation import Memorisation, duplicate_share, memorisation, memorised_threshold
+from .metric import Context, Measured, Metric, metric, metrics
 from .moments import Moments
 from .precision_recall import PrecisionRecall, precision_recall
 from .sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
 
 __all__ = [
+    "Context",
     "EndpointError",
     "FrechetEstimate",
     "FrechetReference",
     "KernelEstimate",
+    "Measured",
     "Memorisation",
+    "Metric",
     "ModeCoverage",
     "Moments",
     "PrecisionRecall",
@@ -32,6 +40,7 @@ __all__ = [
     "against_counts",
     "against_proportions",
     "coefficient_distances",
+    "dominated",
     "duplicate_share",
     "endpoint_error",
     "estimate",
@@ -42,6 +51,8 @@ __all__ = [
     "kid",
     "memorisation",
     "memorised_threshold",
+    "metric",
+    "metrics",
     "mode_counts",
     "paired_difference",
     "population_estimate",

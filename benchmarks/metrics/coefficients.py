@@ -15,9 +15,11 @@ and n samples suffice in any number of dimensions; what it cannot see is depende
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ...models.exact.quantile import log_quantile
+from ...results.quantities import COEFFICIENTS
+from .metric import Context, Measured, metric
 from .moments import FloatArray, as_rows
 
 
@@ -74,3 +76,28 @@ def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatAr
     below = (w * (m * ndtr(z) - s * density)).sum(axis=0)
     whole = (weights * means).sum(axis=0)
     return n * np.diff(np.concatenate([np.zeros((1, len(whole))), below, whole[None]]), axis=0)
+
+
+MOST = 4_000
+"""Samples of which the coefficients are compared; the first are taken."""
+
+
+@metric("coefficients", version=8, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
+def coefficients(cell: Context) -> Measured:
+    """Root mean square distance of the coefficients, and that of as many exact samples."""
+    first = cell.known[:MOST]
+    if not len(first):
+        return Measured({})
+    floor = cell.once(("w2 floor", len(first)), lambda: _distance(cell, _exact(cell, len(first))))
+    return Measured({"w2_coefficients": _distance(cell, first), "w2_coefficients_floor": floor})
+
+
+def _exact(cell: Context, n: int) -> NDArray:
+    x = cell.exact_samples(n)
+    assert x is not None, "known distributions of coefficients are those of an exact model"
+    return x
+
+
+def _distance(cell: Context, x: NDArray) -> float:
+    found = coefficient_distances(cell.coefficients(x), *cell.mixtures)
+    return float(np.sqrt(found.mean()))

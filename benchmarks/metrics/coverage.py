@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...results.quantities import LABELS, MODES
+from .metric import Context, Measured, metric
 from .moments import FloatArray
 
 FEWEST = 5.0
@@ -123,3 +125,37 @@ def _tail(statistic: float, freedom: int) -> float:
     from scipy.special import chdtrc  # here: a finished run has no use for it
 
     return float(chdtrc(freedom, statistic)) if freedom > 0 else 1.0
+
+
+MODE_SAMPLES = 10_000
+"""Exact samples whose modes those of a cell are held against."""
+
+
+@metric("modes", version=8, needs={"samples", "modes"}, quantities=(MODES,))
+def mode_coverage(cell: Context) -> Measured:
+    """Coverage of the modes; its test where exact samples tell how often each should be visited.
+
+    Nothing tells how often real images fall into the classes of an imperfect classifier, so a
+    network's classes are not tested.
+    """
+    modes = cell.modes(cell.known) if len(cell.known) else None
+    if modes is None:
+        return Measured({})
+    exact = cell.once("exact modes", lambda: _exact_modes(cell))
+    if exact is None:
+        covered = float((mode_counts(modes, cell.classes) > 0).mean()) if cell.classes else None
+        return Measured({} if covered is None else {"mode_coverage": covered})
+    k = int(max(modes.max(), exact.max())) + 1
+    found = against_counts(mode_counts(modes, k), mode_counts(exact, k))
+    return Measured({"mode_coverage": found.covered, "mode_p": found.p})
+
+
+def _exact_modes(cell: Context) -> NDArray[np.int64] | None:
+    x = cell.exact_samples(MODE_SAMPLES)
+    return None if x is None else cell.modes(x)
+
+
+@metric("labels", version=8, needs={"labels"}, quantities=(LABELS,))
+def label_agreement(cell: Context) -> Measured:
+    """The share of conditional samples that lie in their own class."""
+    return Measured({"label_agreement": float(cell.own_label.mean())})

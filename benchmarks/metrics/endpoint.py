@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from ...results.quantities import ENDPOINTS, STRONG
+from .metric import Context, Measured, metric
 from .moments import FloatArray, as_rows
 
 
@@ -72,3 +74,39 @@ def flip_fraction(modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLik
     if a.ndim != 1 or a.shape != b.shape or a.shape != flipped.shape or a.size == 0:
         raise ValueError(f"modes {a.shape}, reference modes {b.shape} and finite {flipped.shape} must be vectors of one length > 0")
     return float((flipped | (a != b)).mean())
+
+
+@metric("rmse", version=8, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
+def to_solution(cell: Context) -> Measured:
+    """Distances to where the ODE leads each latent, and which samples ended in another mode."""
+    x, found = _distances(cell)
+    columns: dict[str, object] = {
+        "rmse": found.rmse,
+        "rmse_se": found.rmse_se,
+        "rmse_median": found.rmse_median,
+        "rmse_samples": len(x),
+        "rmse_resolution": cell.solution.resolution,
+    }
+    if cell.solution.modes is not None:
+        modes = cell.modes(x)
+        assert modes is not None
+        columns["flip_fraction"] = flip_fraction(modes, cell.solution.modes[: len(x)])
+    return Measured(columns, {"distance": found.per_sample})
+
+
+@metric("strong_error", version=8, needs={"samples", "path limit"}, quantities=(STRONG,))
+def to_path_limit(cell: Context) -> Measured:
+    """Distances to where each sample's own Brownian path leads."""
+    _, found = _distances(cell)
+    columns = {
+        "strong_error": found.rmse,
+        "strong_error_se": found.rmse_se,
+        "strong_resolution": cell.solution.resolution,
+    }
+    return Measured(columns, {"strong": found.per_sample})
+
+
+def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
+    """The samples that have a solution, and how far they are from it."""
+    x = cell.whole[: len(cell.solution.x)]
+    return x, endpoint_error(x, cell.solution.x[: len(x)])

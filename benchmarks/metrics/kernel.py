@@ -34,7 +34,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...results.quantities import KID
 from .gram import BLOCK, across, diagonal, form, within
+from .metric import Context, Measured, metric
 from .moments import FloatArray
 from .second_order import Noise, interval
 
@@ -134,3 +136,19 @@ def _check(x: NDArray, y: NDArray) -> None:
 
 def _influence(half: FloatArray) -> FloatArray:
     return 2 * (half - half.mean())
+
+
+MOST = 10_000
+"""Samples of a side that the metric compares; the first are taken."""
+
+
+@metric("kid", version=8, needs={"features"}, quantities=(KID,))
+def kernel_distance(cell: Context) -> Measured:
+    """KID to as many held-out features; empty for too few, or for features beyond the kernel."""
+    x = cell.features[:MOST]
+    y = cell.held_out(len(x))
+    if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:
+        return Measured({})
+    found = kid(x, y)
+    columns = {"kid": found.value, "kid_se": found.se, "kid_low": found.low, "kid_high": found.high}
+    return Measured(columns, {"kid": found.influence, "kid_reference": found.reference_influence})

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...results.quantities import DUPLICATES, MEMORISED
+from .metric import Context, Measured, metric
 from .moments import FloatArray, as_rows
 from .neighbours import nearest
 
@@ -112,3 +114,19 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tupl
     low = float(betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
     high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
     return low, high
+
+
+@metric("memorised", version=8, needs={"samples", "training set"}, quantities=(MEMORISED,))
+def memorised(cell: Context) -> Measured:
+    """The share of near-copies of training examples."""
+    if not len(cell.known):
+        return Measured({})
+    found = memorisation(cell.known, *cell.training)
+    ends = {"memorised_low": found.low, "memorised_high": found.high}
+    return Measured({"memorised": found.share, **ends})
+
+
+@metric("duplicates", version=8, needs={"samples"}, quantities=(DUPLICATES,))
+def duplicates(cell: Context) -> Measured:
+    """The share of exact repeats among the samples that were kept in full."""
+    return Measured({"duplicates": duplicate_share(cell.whole)} if len(cell.whole) else {})

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...results.quantities import MANIFOLDS
+from .metric import Context, Measured, metric
 from .moments import as_rows
 from .neighbours import BLOCK, nearest, square_distances
 
@@ -67,3 +69,16 @@ def precision_recall(features: ArrayLike, reference_features: ArrayLike, block: 
         precise += int((square <= near).any(axis=1).sum())
         recalled |= (square <= reach[rows, None]).any(axis=0)
     return PrecisionRecall(precise / len(x), float(recalled.mean()), balls / (DENSITY * len(x)), float(covered.mean()))
+
+
+MOST = 5_000
+"""Samples of a side that the metric compares; the first are taken."""
+
+
+@metric("precision_recall", version=8, needs={"features"}, quantities=MANIFOLDS)
+def manifolds(cell: Context) -> Measured:
+    """The four shares against as many held-out features; empty for fewer than neighbours."""
+    x = cell.features[:MOST]
+    y = cell.held_out(len(x))
+    enough = len(x) > MANIFOLD and len(y) > DENSITY
+    return Measured(precision_recall(x, y)._asdict() if enough else {})

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...results.quantities import SWD
+from .metric import Context, Measured, metric
 from .moments import FloatArray, as_rows
 
 PROJECTIONS = 128
@@ -102,3 +104,26 @@ def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatA
     unsorted = np.empty_like(potential)
     np.put_along_axis(unsorted, order, potential, axis=0)
     return unsorted.mean(axis=1)
+
+
+MOST = 10_000
+"""Samples of a side that the metric compares; the first are taken."""
+
+
+@metric("swd", version=8, needs={"features"}, quantities=(SWD,))
+def sliced_distance(cell: Context) -> Measured:
+    """The distance to as many held-out features, and that of two held-out sets of as many."""
+    x = cell.features[:MOST]
+    n = len(x)
+    y = cell.held_out(n)
+    if min(n, len(y)) < 2:
+        return Measured({})
+    found = sliced_wasserstein(x, y)
+    floor = cell.once(("swd floor", n), lambda: _floor(cell, n))
+    return Measured({"swd": found.value, "swd_se": found.se, "swd_floor": floor})
+
+
+def _floor(cell: Context, n: int) -> float | None:
+    """Between the first ``n`` held-out features and the next; None where there are not 2 n."""
+    both = cell.held_out(2 * n)
+    return sliced_wasserstein(both[n:], both[:n]).value if len(both) == 2 * n else None

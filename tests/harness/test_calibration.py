@@ -15,7 +15,7 @@ from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate, frechet_distance
 from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import kid
-from samplerbench.benchmarks.scale import ESTIMATOR
+from samplerbench.benchmarks.scoring.scale import ESTIMATOR
 from samplerbench.benchmarks.suite import load_suite
 from samplerbench.results.files import read_npz, write_npz
 

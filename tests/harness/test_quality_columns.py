@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from samplerbench.benchmarks.metrics import FrechetReference, estimate, population_estimate
-from samplerbench.benchmarks.quality import dominated
-from samplerbench.benchmarks.quality_samples import Data, sample_columns
-from samplerbench.benchmarks.quality_sets import RealSets, set_columns
+from samplerbench.benchmarks.metrics import FrechetReference, dominated, estimate, metrics, population_estimate
 from samplerbench.benchmarks.runner import Runner
+from samplerbench.benchmarks.scoring.context import CellContext
+from samplerbench.benchmarks.scoring.data import Data
+from samplerbench.benchmarks.scoring.scale import Scale
+from samplerbench.benchmarks.scoring.training import training_set
 from samplerbench.benchmarks.suite import check_suite
-from samplerbench.benchmarks.training import training_set
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.results.columns import names
@@ -91,15 +91,28 @@ def test_the_arrays_give_the_errors_of_the_table(run):
         assert np.sqrt(np.mean(np.square(arrays[name]))) == pytest.approx(row[column], rel=1e-4)
 
 
-def test_a_memorising_model_is_found_out(monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.quality_samples.MODE_SAMPLES", 50)
+def asked(model, names, *, whole, features=None, held_out=None):
+    """What some metrics give for samples that were kept whole, and for features against held-out ones."""
+    scale = None
+    if held_out is not None:
+        d = held_out.shape[1]
+        reference = Reference(Identity((d,)), None, "t", lambda: Statistics(np.zeros(d), np.eye(d), lambda n: held_out[:n]))
+        scale = Scale(reference, held_out)
+    shard = {"endpoint": whole, "sizes": np.array([max(len(whole), 1)])}
+    shard |= {} if features is None else {"features": features}
+    context = CellContext([shard], len(whole) or len(features), Data(model, "cpu"), scale, None, follows_path=False)
+    found = [metrics()[name](context) for name in names if metrics()[name].needs <= context.met]
+    return {k: v for one in found for k, v in one.columns.items()}, {k: v for one in found for k, v in one.influence.items()}
+
+
+def test_a_memorising_model_is_found_out():
     cloud = make_model("digits-cloud")
     copies = cloud.held_out(60).numpy()
-    record = sample_columns(Data(cloud, "cpu"), copies, copies)
+    record, _ = asked(cloud, ["memorised"], whole=copies)
     assert record["memorised"] == 1.0
     assert record["memorised_low"] > 0.9
     blurred = copies + np.random.default_rng(0).standard_normal(copies.shape)
-    assert sample_columns(Data(cloud, "cpu"), blurred, blurred)["memorised"] < 0.2
+    assert asked(cloud, ["memorised"], whole=blurred)[0]["memorised"] < 0.2
 
 
 def test_the_training_images_of_digits_are_not_those_held_out():
@@ -117,24 +130,19 @@ def test_the_training_images_of_digits_are_not_those_held_out():
 def test_coefficients_of_exact_images_are_at_the_floor():
     model = make_model("wavelet", side=8)
     x = model.sample(300, seed=5).numpy()
-    exact, off = (sample_columns(Data(model, "cpu"), scale * x, x[:0]) for scale in (1.0, 1.5))
+    exact, off = (asked(model, ["coefficients"], whole=scale * x)[0] for scale in (1.0, 1.5))
     assert exact["w2_coefficients"] == pytest.approx(exact["w2_coefficients_floor"], rel=0.15)
     assert off["w2_coefficients"] > 2 * off["w2_coefficients_floor"]
-    assert "duplicates" not in exact
-
-
-def sets(held_out):
-    d = held_out.shape[1]
-    return RealSets(Reference(Identity((d,)), None, "t", lambda: Statistics(np.zeros(d), np.eye(d), lambda n: held_out[:n])))
 
 
 def test_columns_without_enough_real_samples_stay_empty():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((20, 2))
-    assert set_columns(sets(x[:0]), x) == ({}, {})
-    few, _ = set_columns(sets(rng.standard_normal((3, 2))), x)
+    names, model, none = ["kid", "swd", "precision_recall"], make_model("gmm-2d"), np.empty((0, 2))
+    assert asked(model, names, whole=none, features=x, held_out=x[:0]) == ({}, {})
+    few, _ = asked(model, names, whole=none, features=x, held_out=rng.standard_normal((3, 2)))
     assert set(few) == {"swd", "swd_se", "swd_floor"}
-    some, arrays = set_columns(sets(rng.standard_normal((30, 2))), x)
+    some, arrays = asked(model, names, whole=none, features=x, held_out=rng.standard_normal((30, 2)))
     assert some["swd_floor"] is None, "30 are not 2 x 20"
     assert len(arrays["kid"]) == len(arrays["kid_reference"]) == 20
 
@@ -142,7 +150,8 @@ def test_columns_without_enough_real_samples_stay_empty():
 def test_a_feature_too_large_for_the_kernel_costs_its_column_only():
     x = np.random.default_rng(0).standard_normal((20, 2))
     x[0] = 1e28
-    record, arrays = set_columns(sets(np.random.default_rng(1).standard_normal((20, 2))), x)
+    names, held_out = ["kid", "precision_recall"], np.random.default_rng(1).standard_normal((20, 2))
+    record, arrays = asked(make_model("gmm-2d"), names, whole=np.empty((0, 2)), features=x, held_out=held_out)
     assert "kid" not in record
     assert not arrays
     assert record["precision"] < 1

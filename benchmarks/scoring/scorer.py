@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
-from ..models import Denoiser, Reference
-from ..models.exact.base import ExactModel
-from ..results.bending import KEY as CURVATURE
-from ..results.record import Record
-from ..results.store import INFLUENCE, QUALITY, RunDir
-from .cell import Cell
-from .doubling import Endpoints
-from .evolution import Seen, evolution
-from .meter import Teller
-from .path_curvature import keep_curvature
-from .pictures import pictures
-from .progress import Reporter
-from .quality import count_columns, distribution_columns, kept, known_samples, label_columns
-from .quality_paired import endpoint_columns, strong_columns
-from .quality_samples import Data, sample_columns
-from .sampling import Arrays
+from ...models import Denoiser, Reference
+from ...models.exact.base import ExactModel
+from ...results.bending import KEY as CURVATURE
+from ...results.record import Record
+from ...results.store import INFLUENCE, QUALITY, RunDir, log
+from ..cell import Cell
+from ..doubling import Endpoints
+from ..evolution import Seen, evolution
+from ..meter import Teller
+from ..metrics.metric import Metric, origin
+from ..path_curvature import keep_curvature
+from ..pictures import pictures
+from ..progress import Reporter
+from ..sampling import Arrays
+from ..suite import Suite
+from ..truth import converged_features, endpoints, path_endpoints
+from .context import CellContext
+from .data import Data
 from .scale import Scale
-from .suite import Suite
-from .truth import converged_features, endpoints, path_endpoints
+from .shards import clamped, count_columns, kept
+from .versions import METRICS, asked_metrics, kept_numbers, measured_versions, versions_of
 
 Truth = Callable[..., Endpoints]
 Watch = Callable[[Cell, int], Seen]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
 """Item of ``quality.json`` that says which files beside it were written."""
-
-QUALITY_VERSION = 8
-"""Raised when a formula behind the quality columns changes, so that finished cells are scored again from their parts."""
-
 
 ASKED = "asked"
 """Item of ``quality.json`` with all that can be known before scoring of what a score depends on."""
@@ -65,6 +64,7 @@ class Scorer:
     ) -> None:
         self.run, self.suite, self.model, self.reference, self.endpoint_count = run, suite, model, reference, endpoint_count
         self.watch, self.report = watch, report
+        self.versions = versions_of(asked_metrics(suite.metrics))
         self.solved = Teller(tell=report.evaluations).attach(model)  # the same model, whose evaluations move the bar
 
     def __call__(self, cells: Sequence[Cell]) -> None:
@@ -80,12 +80,14 @@ class Scorer:
             own = truths.get(self._truth_of(cell))
             stamp = self._stamp(cell, own, scale)
             done = self.run.read(cell.key, QUALITY) or {}
-            if not self._pending(cell) and all(key in done and done[key] == value for key, value in stamp.items()):
+            same = done.get("status") == "ok" and {**{key: done.get(key, ()) for key in stamp}, ASKED: _asked_of(done)} == stamp
+            if same and not self._pending(cell):
                 continue
             self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
-                record, influences = self._score(cell, own, scale, data)
-                self.run.write_score(cell.key, {**stamp, **record}, influences)
+                context = CellContext(list(self._shards(cell)), cell.samples, data, scale, own, cell.sampler.stochastic)
+                record, influences = self._score(cell, context, done if same else {})
+                self.run.write_score(cell.key, {"status": "ok", "reason": "", **stamp, **record}, influences)
             except (ArithmeticError, ValueError) as error:  # numbers that no formula can take: this row only
                 self.run.write(cell.key, QUALITY, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
         if self.suite.path_curvature and endpoints in truths:
@@ -97,35 +99,30 @@ class Scorer:
         done = self.run.read(cell.key, QUALITY) or {}
         kept = done.get(KEPT) or {}
         files = {PICTURES: self.run.samples(cell.key), PATHS: self.run.evolution(cell.key), INFLUENCE: self.run.part(cell.key, INFLUENCE)}
-        return done.get(ASKED) != self._asked(cell) or any(kept.get(name) and not path.is_file() for name, path in files.items())
+        if _asked_of(done) != self._asked(cell) or not self.versions.items() <= measured_versions(done).items():
+            return True
+        return any(kept.get(name) and not path.is_file() for name, path in files.items())
 
     def _asked(self, cell: Cell) -> Record:
         return {
             "samples": cell.samples,
-            "quality_version": QUALITY_VERSION,
             "endpoints": self.endpoint_count,
             "converged_samples": self.suite.converged_samples,
             "reference": self.reference.identity if self.reference else None,
         }
 
-    def _score(self, cell: Cell, truth: Endpoints | None, scale: Scale | None, data: Data) -> tuple[Record, Arrays]:
-        shards = list(self._shards(cell))
-        parts: list[tuple[Record, Arrays]] = []
-        if scale is not None:
-            parts.append(distribution_columns(scale, shards, cell.samples))
-        if truth is not None:
-            follows_path = cell.sampler.stochastic
-            parts.append(strong_columns(truth, shards) if follows_path else endpoint_columns(self.model, truth, shards, cell.device))
-        written: dict[str, bool] = {}
-        record: Record = {**count_columns(shards), **label_columns(shards, cell.samples), KEPT: written}
-        record |= sample_columns(data, known_samples(self.model, self.reference, shards, cell.samples), kept(shards)[: cell.samples])
-        for columns, _ in parts:
-            record |= columns
-        influences = {key: values for _, arrays in parts for key, values in arrays.items()}
+    def _score(self, cell: Cell, context: CellContext, done: Mapping[str, Any]) -> tuple[Record, Arrays]:
+        """The quality columns and influence values of a cell, with its pictures written; what is ``done`` and valid stays."""
+        shards, written = context.shards, {}
+        record, influences = self._measured(cell, context, done)
+        record |= {**count_columns(shards), KEPT: written}
+        if context.scale is not None:
+            record["clamped"] = clamped(shards)
         written[INFLUENCE] = bool(influences)
         picture = kept(shards, "picture")
         if len(picture):
             written[PICTURES] = True
+            truth = context.truth
             self.run.write_samples(cell.key, pictures(self.model, self.reference, picture, truth.x if truth else None))
             path = evolution(self.model, self.reference, cell, partial(self.watch, cell))
             if path:
@@ -133,13 +130,44 @@ class Scorer:
                 self.run.write_evolution(cell.key, path)
         return record, influences
 
+    def _measured(self, cell: Cell, context: CellContext, done: Mapping[str, Any]) -> tuple[Record, Arrays]:
+        """What the metrics give; those whose numbers are there are not asked again."""
+        there, arrays = measured_versions(done), self.run.influence(cell.key) if done else None
+        if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
+            there = {}
+        present, versions = versions_of(asked_metrics(None)), {}
+        record: Record = {METRICS: versions}
+        influences: Arrays = {}
+        for metric in asked_metrics(None):
+            columns, values = {}, {}
+            if there.get(metric.name) == present[metric.name]:
+                columns, values = kept_numbers(metric, done, arrays or {})
+            elif metric.name not in self.versions:
+                continue
+            elif metric.needs <= context.met:
+                columns, values = self._asked_of_metric(metric, cell, context, record)
+            versions[metric.name] = present[metric.name]
+            record |= columns
+            influences |= values
+        return record, influences
+
+    def _asked_of_metric(self, metric: Metric, cell: Cell, context: CellContext, record: Record) -> tuple[Record, Arrays]:
+        """What one metric gives; one that is not built in fails alone, with the reason in the row."""
+        try:
+            found = metric(context)
+        except Exception as error:
+            if not origin(metric):
+                raise
+            words = f"metric {metric.name}: {type(error).__name__}: {' '.join(str(error).split())}"
+            log.warning("%s of %s on %s has no value: %s.", metric.name, cell.label, cell.model, words)
+            record["reason"] = "; ".join(filter(None, (str(record.get("reason") or ""), words)))
+            return {}, {}
+        return dict(found.columns), dict(found.influence)
+
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: Scale | None) -> Record:
-        """What a score depends on beside the parts."""
+        """What a score depends on beside the parts and the metrics."""
         return {
             "samples": cell.samples,
-            "status": "ok",
-            "reason": "",
-            "quality_version": QUALITY_VERSION,
             "reference_steps": truth.steps if truth else None,
             "reference_count": len(truth.x) if truth else None,
             "estimator": scale.identity if scale else None,
@@ -188,3 +216,9 @@ class Scorer:
             if shard is None:
                 raise Gone(cell.key)
             yield shard
+
+
+def _asked_of(done: Mapping[str, Any]) -> Any:
+    """What a score was asked for, without the version that stood there before metrics had their own."""
+    asked = done.get(ASKED)
+    return {name: value for name, value in asked.items() if name != "quality_version"} if isinstance(asked, dict) else asked

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import Denoiser
-from ..models.card import load_card
-from .metrics.memorisation import memorised_threshold
+from ...models import Denoiser
+from ...models.card import load_card
+from ..metrics.memorisation import memorised_threshold
 
 _CARDS = {"digits-cloud": "digits-cloud", "digits": "digits-cloud", "fashion-kde": "fashion-kde"}
 """Model to the card whose ``pixels`` hold its training images."""

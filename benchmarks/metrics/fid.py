@@ -1,0 +1,73 @@
+"""The metric of Fréchet distances: to the data, to converged samples, and of these to the data."""
+
+from __future__ import annotations
+
+from ...results.quantities import FRECHET
+from .fd_infinity import PARTS, fd_infinity
+from .frechet import FrechetEstimate, FrechetReference, estimate, floor, population_estimate
+from .metric import Context, Measured, metric
+
+
+@metric("frechet", version=8, needs={"features"}, quantities=FRECHET)
+def frechet(cell: Context) -> Measured:
+    """``fid_proxy`` and its kin, ``fd_conv``, the model's own error, and whether it dominates."""
+    truth = cell.once("frechet reference", lambda: _fixed(cell))
+    n, d = cell.features.shape
+    fixed = estimate(truth, cell.features, cell.moments)
+    population = population_estimate(cell.features, cell.converged)
+    model_error = cell.once("model error", lambda: estimate(truth, cell.converged))
+    lowest = cell.once(("frechet floor", n), lambda: _floor(cell, truth, n))
+    columns = {
+        "fid_proxy": fixed.value,
+        "fid_proxy_se": fixed.se,
+        "fid_proxy_low": fixed.low,
+        "fid_proxy_high": fixed.high,
+        "fid_proxy_raw": fixed.raw,
+        "fid_proxy_floor": lowest and lowest[0],
+        "fid_proxy_floor_se": lowest and lowest[1],
+        "fid_flag": fixed.flag,
+        "fd_conv": population.value,
+        "fd_conv_se": population.se,
+        "fd_conv_low": population.low,
+        "fd_conv_high": population.high,
+        "fd_conv_flag": population.flag,
+        "fd_inf": fd_infinity(truth, cell.features) if n // PARTS > d else None,
+        "fid_proxy_converged": model_error.value,
+        "fid_proxy_converged_se": model_error.se,
+        "fid_proxy_converged_low": model_error.low,
+        "fid_proxy_converged_high": model_error.high,
+        "dominated": dominated(population, model_error),
+    }
+    assert population.reference_influence is not None
+    influence = {
+        "influence": fixed.influence,
+        "fd_conv": population.influence,
+        "fd_conv_reference": population.reference_influence,
+    }
+    return Measured(columns, influence)
+
+
+def _fixed(cell: Context) -> FrechetReference:
+    return FrechetReference(cell.reference.mean, cell.reference.cov, cell.reference.n)
+
+
+def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float] | None:
+    """Plug-in distance of ``n`` held-out samples with its standard error.
+
+    Carried to ``n`` by its bias if there are fewer; None if there are none.
+    """
+    rows = cell.held_out(n)
+    return (floor(truth, rows, n), estimate(truth, rows).se) if len(rows) > 1 else None
+
+
+def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:
+    """Whether the model's own error is the larger part of a distance to the data.
+
+    With e the sampler's error, ``to_converged``, and m the model's, the distance to the data is
+    m + e and a cross term of at most 2 sqrt(m e), of either sign: where e < m that term can outweigh
+    e, so that a sampler may look better for being further from the solution. A model that is not
+    measurably wrong dominates nothing; None where the converged samples are too few to tell.
+    """
+    if model_error.flag:
+        return None
+    return model_error.low > 0 and model_error.value > to_converged.value

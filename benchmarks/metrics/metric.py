@@ -1,0 +1,270 @@
+"""What a metric is: a function of a cell's samples, with what it needs and the quantities it gives.
+
+A metric is one file. The decorator :func:`metric` makes it known; an installed package names the
+decorated function as an entry point in the group ``samplerbench.metrics``. Everything that is said
+of the numbers, their columns among it, is said by their quantities (``results.quantities``).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...results import quantities as known
+from ...results.quantities import ENTRY_POINTS, Quantity
+from .moments import FloatArray, Moments
+
+Value = TypeVar("Value")
+
+Need = Literal[
+    "features",
+    "samples",
+    "modes",
+    "training set",
+    "coefficients",
+    "reference solution",
+    "path limit",
+    "labels",
+]
+"""What a metric can ask for: features with a reference; the samples themselves; which mode or class
+a sample is in; the model's training set; coefficients with known distributions; where each latent
+leads by the ODE, or by its Brownian path; the classes that samples were asked for."""
+
+
+class Solution(Protocol):
+    """Where latents lead: the reference solution of samples 0 … k - 1."""
+
+    @property
+    def x(self) -> NDArray:
+        """The ends ``(k, *event)``."""
+        ...
+
+    @property
+    def modes(self) -> NDArray | None:
+        """Their modes or classes ``(k,)``; None where the model has none."""
+        ...
+
+    @property
+    def resolution(self) -> float:
+        """How far off they may be themselves (RMS per dimension); 0 where they are exact."""
+        ...
+
+
+class Context(Protocol):
+    """One cell's samples and what they are compared with. An attribute is there if its need is met."""
+
+    @property
+    def count(self) -> int:
+        """Samples of the cell."""
+        ...
+
+    @property
+    def features(self) -> FloatArray:
+        """Features ``(n, d)`` of its samples, in their order. Need: "features"."""
+        ...
+
+    @property
+    def moments(self) -> Moments:
+        """Moments of the features, merged from parts. Need: "features"."""
+        ...
+
+    @property
+    def reference(self) -> Any:
+        """Real or exact features: ``mean`` ``(d,)``, ``cov`` ``(d, d)``, ``n``. Need: "features"."""
+        ...
+
+    @property
+    def converged(self) -> FloatArray:
+        """Features ``(m, d)`` of converged samples, from other latents. Need: "features"."""
+        ...
+
+    def held_out(self, n: int) -> FloatArray:
+        """The first ``n`` real or exact features outside the reference, or all. Need: "features"."""
+        ...
+
+    @property
+    def known(self) -> NDArray:
+        """As many samples ``(k, *event)`` as are known, perhaps in half precision. Need: "samples"."""
+        ...
+
+    @property
+    def whole(self) -> NDArray:
+        """The first samples ``(k, *event)``, those that were kept in full. Need: "samples"."""
+        ...
+
+    def exact_samples(self, n: int) -> NDArray | None:
+        """``n`` samples ``(n, *event)`` of an exact model; None for a network."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """How many classes the model is told; 0 for none."""
+        ...
+
+    def modes(self, x: NDArray) -> NDArray[np.int64] | None:
+        """Modes or classes ``(n,)`` of samples; None where the model has none."""
+        ...
+
+    @property
+    def own_label(self) -> NDArray[np.bool_]:
+        """Whether each sample ``(n,)`` is in the class that it was asked for. Need: "labels"."""
+        ...
+
+    @property
+    def training(self) -> tuple[FloatArray, float]:
+        """Training examples ``(m, d)``, and a threshold. Need: "training set".
+
+        Below that ratio of the distances to the two nearest, a sample counts as one of them.
+        """
+        ...
+
+    @property
+    def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weights, means and deviations ``(K, d)`` of coefficients. Need: "coefficients"."""
+        ...
+
+    def coefficients(self, x: NDArray) -> FloatArray:
+        """Coefficients ``(n, d)`` of samples. Need: "coefficients"."""
+        ...
+
+    @property
+    def solution(self) -> Solution:
+        """Where the latents lead. Need: "reference solution" or "path limit"."""
+        ...
+
+    def once(self, key: object, make: Callable[[], Value]) -> Value:
+        """What ``make`` gives, made once for all cells of the model: a floor, say."""
+        ...
+
+
+class Measured(NamedTuple):
+    """What a metric found: values by column, and influence values by array name."""
+
+    columns: Mapping[str, object]
+    influence: Mapping[str, FloatArray] = {}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        name: as suites and versions name it.
+        version: to be raised with every change that moves a number; its numbers, and no other
+            metric's, are then computed again.
+        needs: all must be met for it to run; where one is not, its columns stay empty.
+        quantities: what it gives, in the order of the table.
+        measure: the function. It may raise ArithmeticError or ValueError for samples that no
+            formula can take, which fails the row; a metric that is not built in fails alone.
+    """
+
+    name: str
+    version: int
+    needs: frozenset[Need]
+    quantities: tuple[Quantity, ...]
+    measure: Callable[[Context], Measured] = field(compare=False)
+
+    def __call__(self, context: Context) -> Measured:
+        """Measure a cell.
+
+        Raises:
+            ValueError: it gives columns or influence values that no quantity of it has.
+        """
+        found = self.measure(context)
+        columns = {column.name for quantity in self.quantities for column in quantity.columns}
+        arrays = {name for q in self.quantities for name in (q.influence, q.reference_influence) if name}
+        if strange := sorted((set(found.columns) - columns) | (set(found.influence) - arrays)):
+            raise ValueError(f"metric {self.name} gives {strange[0]!r}, which is none of its columns")
+        return found
+
+
+_METRICS: dict[str, Metric] = {}
+
+
+def metric(
+    name: str, *, version: int, needs: Collection[Need], quantities: tuple[Quantity, ...]
+) -> Callable[[Callable[[Context], Measured]], Metric]:
+    """Decorator: make a function known as a metric.
+
+    Args:
+        name: letters, digits and _; not another metric's.
+        version: see :class:`Metric`.
+        needs: see :data:`Need`.
+        quantities: of the values that it gives.
+
+    Raises:
+        ValueError: the name, a need or a column is not one that it can have.
+    """
+
+    def decorated(measure: Callable[[Context], Measured]) -> Metric:
+        made = Metric(name, version, frozenset(needs), quantities, measure)
+        register(made)
+        return made
+
+    return decorated
+
+
+def register(found: Metric) -> None:
+    """Make a metric known; the same file loaded again takes its own place.
+
+    Raises:
+        ValueError: see :func:`metric`.
+    """
+    if not found.name.isidentifier():
+        raise ValueError(f"a metric needs a name of letters, digits and _, got {found.name!r}")
+    if unknown := sorted(found.needs - set(get_args(Need))):
+        raise ValueError(f"metric {found.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}")
+    before = _METRICS.get(found.name)
+    if before is not None and before.measure.__module__ != found.measure.__module__:
+        raise ValueError(f"two metrics are called {found.name!r}: one of {before.measure.__module__}, one of {found.measure.__module__}")
+    known.register(found.quantities)
+    _METRICS[found.name] = found
+
+
+def metrics() -> dict[str, Metric]:
+    """All metrics by name: built-in ones in the order of the table, then those of plugins."""
+    _load_installed()
+    return dict(_METRICS)
+
+
+@cache
+def _load_installed() -> None:
+    """Load the metrics of installed packages.
+
+    Raises:
+        ValueError: one cannot be loaded, or is no metric: a run without it would look complete.
+    """
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        package = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+        try:
+            found = point.load()
+        except Exception as error:
+            words = " ".join(str(error).split())
+            raise ValueError(
+                f"the metric {point.name} of {package} cannot be loaded ({type(error).__name__}: {words}); mend or uninstall the package"
+            ) from error
+        if not isinstance(found, Metric):
+            raise ValueError(
+                f"the entry point {point.name} of {package} is no metric; let it name a function "
+                "that is decorated with samplerbench.benchmarks.metrics.metric"
+            )
+        _ORIGINS[found.name] = package
+
+
+_ORIGINS: dict[str, str] = {}
+
+
+def origin(found: Metric) -> str:
+    """Where a metric that is not built in comes from: its package or file; "" if it is built in."""
+    module = found.measure.__module__
+    if module.startswith(__package__ or " "):
+        return ""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return _ORIGINS.get(found.name) or str(file or module)

@@ -1,0 +1,157 @@
+"""What a metric sees of one cell (:class:`..metrics.metric.Context`), read from its shards when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...models.reference import Reference
+from ..doubling import Endpoints
+from ..metrics.metric import Context, Need
+from ..metrics.moments import FloatArray, Moments
+from ..sampling import Arrays
+from . import shards as parts
+from .data import Data
+from .scale import Scale
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class CellContext(Context):
+    """One cell's samples and what they are compared with.
+
+    Attributes:
+        shards: in order, covering the samples.
+        samples: how many samples the cell has.
+        data: about the model's data.
+        scale: what features are compared with; None for a model without a reference.
+        truth: where the latents lead; None for samples that no limit belongs to.
+        follows_path: whether ``truth`` is where the Brownian paths lead, and not the ODE.
+    """
+
+    shards: Sequence[Arrays]
+    samples: int
+    data: Data
+    scale: Scale | None
+    truth: Endpoints | None
+    follows_path: bool
+
+    @cached_property
+    def met(self) -> frozenset[Need]:
+        """The needs of metrics that are met here."""
+        truth: Need = "path limit" if self.follows_path else "reference solution"
+        there: dict[Need, bool] = {
+            "samples": True,
+            "features": self.scale is not None,
+            "modes": self.data.exact is not None or bool(self.classes),
+            "training set": self.data.training is not None,
+            "coefficients": self.data.mixtures is not None,
+            truth: self.truth is not None,
+            "labels": all("own_label" in shard for shard in self.shards),
+        }
+        return frozenset(need for need, is_met in there.items() if is_met)
+
+    @property
+    def count(self) -> int:
+        return self.samples
+
+    @property
+    def features(self) -> FloatArray:
+        return self._features
+
+    @property
+    def moments(self) -> Moments:
+        return self._moments
+
+    @property
+    def reference(self) -> Reference:
+        return self._scale.reference
+
+    @property
+    def converged(self) -> FloatArray:
+        return self._scale.converged
+
+    def held_out(self, n: int) -> FloatArray:
+        return self._scale.held_out(n)
+
+    @property
+    def known(self) -> NDArray:
+        return self._samples
+
+    @property
+    def whole(self) -> NDArray:
+        return self._whole
+
+    def exact_samples(self, n: int) -> NDArray | None:
+        exact = self.data.exact
+        return None if exact is None else exact.held_out(n).numpy()
+
+    @property
+    def classes(self) -> int:
+        return self.data.model.classes
+
+    def modes(self, x: NDArray) -> NDArray[np.int64] | None:
+        return self.data.modes(x)
+
+    @property
+    def own_label(self) -> NDArray[np.bool_]:
+        return _there(parts.own_labels(self.shards, self.samples), "labels")
+
+    @property
+    def training(self) -> tuple[FloatArray, float]:
+        known = _there(self.data.training, "training set")
+        return known.examples, known.threshold
+
+    @property
+    def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return _there(self.data.mixtures, "coefficients")
+
+    def coefficients(self, x: NDArray) -> FloatArray:
+        return self.data.coefficients(x)
+
+    @property
+    def solution(self) -> Endpoints:
+        return _there(self.truth, "path limit" if self.follows_path else "reference solution")
+
+    def once(self, key: object, make: Callable[[], Value]) -> Value:
+        return self.data.once(key, make)
+
+    # -- read once -------------------------------------------------------------------------------
+
+    @cached_property
+    def _features(self) -> FloatArray:
+        return parts.features_of(self.shards, self.samples)
+
+    @cached_property
+    def _moments(self) -> Moments:
+        return parts.moments_of(self.shards, self.features)
+
+    @cached_property
+    def _samples(self) -> NDArray:
+        reference = self.scale and self.scale.reference
+        return parts.known_samples(self.data.model, reference, self.shards, self.samples)
+
+    @cached_property
+    def _whole(self) -> NDArray:
+        return parts.kept(self.shards)[: self.samples]
+
+    @property
+    def _scale(self) -> Scale:
+        return _there(self.scale, "features")
+
+
+def _there(found: Value | None, need: Need) -> Value:
+    """What is there, since its need is met.
+
+    Raises:
+        ValueError: a metric asked for what it does not say that it needs.
+    """
+    if found is None:
+        raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
+    return found

@@ -1,0 +1,68 @@
+"""What is known about the data of a model beyond features: its modes, its training set, the distributions of its coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...models import Denoiser
+from ...models.denoiser import Wrapper
+from ...models.exact.base import ExactModel
+from ...models.exact.haar import haar
+from ...models.exact.wavelet import Wavelet, mixtures
+from ..metrics.moments import FloatArray
+from .training import TrainingSet, training_set
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is known about the data of one model, found out once."""
+
+    model: Denoiser
+    device: str
+    _known: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, key: object, make: Callable[[], Value]) -> Value:
+        """What ``make`` gave the first time that it was asked for under this key."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]  # pyright: ignore[reportReturnType] - what this key's maker gives
+
+    @cached_property
+    def exact(self) -> ExactModel | None:
+        """The exact model at the heart of this one, on the CPU; None if there is none."""
+        inner = self.model
+        while isinstance(inner, Wrapper):
+            inner = inner.inner
+        return inner.to("cpu") if isinstance(inner, ExactModel) else None
+
+    @cached_property
+    def training(self) -> TrainingSet | None:
+        """The training set, where it is shipped."""
+        return training_set(self.model)
+
+    @cached_property
+    def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Weights, means and standard deviations ``(2, d)`` of the coefficients of a ``wavelet``."""
+        if not isinstance(self.exact, Wavelet):
+            return None
+        channels, side, _ = self.exact.event
+        weights, means, stds = (np.tile(values.reshape(2, -1), (1, channels)) for values in mixtures(side))
+        return weights, means, stds
+
+    def modes(self, x: NDArray) -> NDArray[np.int64] | None:
+        """Modes ``(n,)`` of samples ``(n, *event)``."""
+        modes = self.model.mode_of(torch.from_numpy(x).to(self.device))
+        return None if modes is None else modes.cpu().numpy()
+
+    def coefficients(self, x: NDArray) -> FloatArray:
+        """Haar coefficients ``(n, d)`` of samples ``(n, *event)`` of a ``wavelet``."""
+        return haar(torch.from_numpy(x).double()).flatten(1).numpy()

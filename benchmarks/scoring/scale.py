@@ -1,0 +1,47 @@
+"""What the samples of one model are scored against: truths that all its cells share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ...models.reference import Reference
+from ..metrics.kernel import MOST
+from ..metrics.moments import FloatArray
+from ..metrics.precision_recall import DENSITY, MANIFOLD
+from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
+from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
+
+ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
+"""To be raised with every change of the Fréchet distances that moves a value or an error."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The reference of a model, and its converged samples.
+
+    Attributes:
+        reference: features of real or exact samples.
+        converged: ``(m, d)`` features of converged samples of the model.
+    """
+
+    reference: Reference
+    converged: FloatArray
+    _held_out: dict[int, FloatArray] = field(default_factory=dict, repr=False, compare=False)
+
+    def held_out(self, n: int) -> FloatArray:
+        """The first ``n`` held-out features, or all that there are; drawn once."""
+        if n not in self._held_out:
+            self._held_out[n] = self.reference.held_out(n)
+        return self._held_out[n]
+
+    @cached_property
+    def identity(self) -> str:
+        """What numbers must share to be comparable."""
+        sets = (
+            f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up to {MOST}, "
+            f"precision, recall({MANIFOLD}), density, coverage({DENSITY}) up to {MOST_NEIGHBOURS}"
+        )
+        extractor = self.reference.extractor.identity
+        reference = f"reference {self.reference.identity}"
+        return "; ".join((ESTIMATOR, extractor, reference, f"{len(self.converged)} converged", sets))

@@ -1,0 +1,72 @@
+"""Which numbers of a scored cell are still those that each metric would give: versions by metric.
+
+``quality.json`` keeps under :data:`METRICS` the version of every metric that was asked, whether its
+needs were met or not. A metric that changed, or is new, is measured from the cell's shards; the
+numbers of the others stay as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...models.loaders.local_code import code_of
+from ...results.fingerprint import hash_of
+from ...results.record import Record
+from ...results.text import choices
+from ..metrics.metric import Metric, metrics, origin
+from ..sampling import Arrays
+
+METRICS = "metrics"
+
+_ONE_VERSION = ("quality_version", 8)
+"""What stood in the place of versions by metric, and its last value: all metrics of that time have it
+for their first version."""
+
+
+def asked_metrics(names: Sequence[str] | None) -> list[Metric]:
+    """The metrics of these names; all that are known for None.
+
+    Raises:
+        ValueError: one is not known, or an installed one cannot be loaded.
+    """
+    known = metrics()
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"unknown metric {name!r}; {choices(name, known)}")
+    return [found for found in known.values() if names is None or found.name in names]
+
+
+def version_of(found: Metric) -> str:
+    """What must be the same for numbers of a metric to stay: its version, and a plugin's code."""
+    where = origin(found)
+    if not where:
+        return str(found.version)
+    module = sys.modules.get(found.measure.__module__)
+    code = f", code {hash_of(code_of(module))}" if module else ""
+    return f"{found.version} of {where}{code}"
+
+
+def versions_of(found: Sequence[Metric]) -> dict[str, str]:
+    """Of several metrics, by name."""
+    return {metric.name: version_of(metric) for metric in found}
+
+
+def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
+    """The versions of the metrics that a ``quality.json`` holds the numbers of."""
+    if METRICS in done:
+        known = done[METRICS]
+        return dict(known) if isinstance(known, dict) else {}
+    key, last = _ONE_VERSION
+    if done.get(key) != last:
+        return {}
+    return {name: str(last) for name, found in metrics().items() if version_of(found) == str(last)}
+
+
+def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tuple[Record, Arrays]:
+    """The columns and influence values of a metric that are there already."""
+    columns = [column.name for quantity in metric.quantities for column in quantity.columns]
+    names = {name for q in metric.quantities for name in (q.influence, q.reference_influence) if name}
+    record = {name: done[name] for name in columns if name in done}
+    return record, {name: arrays[name] for name in names & arrays.keys()}
