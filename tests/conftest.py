@@ -1,15 +1,18 @@
 """One torch thread, as in workers, commands that run samplers in this process, the same drawn examples every time,
 a browser, and the command line."""
 
+import functools
 import os
 import shutil
 import sys
 
 import pytest
 import torch
+import typer.main
 from hypothesis import settings
 
 torch.set_num_threads(1)
+typer.main.get_command = functools.cache(typer.main.get_command)  # else all commands are built anew at every call of one
 os.environ.setdefault("SAMPLERBENCH_ISOLATION", "0")  # of commands that tests call here; those about the worker ask for it
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=25, database=None)
 settings.load_profile("same")

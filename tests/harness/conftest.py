@@ -1,6 +1,7 @@
 """What the tests of the harness share: a registry of samplers that is as it was when a module ends."""
 
 import pytest
+from remembered import remembered  # noqa: F401
 
 from samplerbench.samplers import registry
 

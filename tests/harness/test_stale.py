@@ -130,6 +130,8 @@ def test_a_helper_of_a_sampler_that_fails_when_it_is_looked_at(measure, tmp_path
             "5",
             "--samples",
             "32",
+            "--reference-samples",
+            "4",
             "--no-timing",
             "--no-isolation",
             "--out",

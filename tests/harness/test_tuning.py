@@ -141,11 +141,9 @@ def gmm_64d():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "budget", "at_most"), [("euler", 5, 0.8), ("euler", 10, 0.9), ("dpmpp_2m", 5, 0.7), ("dpmpp_2m", 10, 0.6)]
-)
+@pytest.mark.parametrize(("name", "budget", "at_most"), [("euler", 5, 0.8), ("dpmpp_2m", 5, 0.7), ("dpmpp_2m", 10, 0.6)])
 def test_on_latents_that_were_not_tuned_on_it_beats_every_schedule(name, budget, at_most, gmm_64d):
-    """Mean distances fall to 0.74, 0.83, 0.60 and 0.47 of those on the best schedule (docs/tuning.md)."""
+    """Mean distances fall to 0.74, 0.60 and 0.47 of those on the best schedule (docs/tuning.md)."""
     (train, test), sampler = gmm_64d, make(name)
     found = search(train, sampler, budget)
     best = min(test.distances(sampler, grid).mean() for grid in built_in(budget, test.model).values())

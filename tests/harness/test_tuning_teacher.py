@@ -1,5 +1,7 @@
 """The teacher of a tuning: the endpoints that runs are measured by, as exact as what is tuned asks for, and counted."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from tuners import tuner
 
 from samplerbench.benchmarks.sampling import latents
 from samplerbench.benchmarks.truth import ODE, solve
+from samplerbench.benchmarks.tuning.entry import Tuned
 from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, pose
 from samplerbench.benchmarks.tuning.task import Named, Task
 from samplerbench.benchmarks.tuning.tuner import Tuner
@@ -39,8 +42,7 @@ def test_endpoints_in_closed_form_take_no_evaluation_and_those_of_a_cloud_take_a
         assert pose(model, 0, 4, 0).teacher.evaluations > 4 * 100
 
 
-@pytest.fixture
-def coarse(monkeypatch):
+def watch(patched):
     """Teachers that begin with 2 and 4 steps, and the steps of all their solutions."""
     solved = []
 
@@ -48,30 +50,40 @@ def coarse(monkeypatch):
         solved.append(steps)
         return solve(model, ids, seed, dtype, steps, batch)
 
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.problem.ODE", ODE._replace(first=2))
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.teacher.solve", watched)
+    patched.setattr("samplerbench.benchmarks.tuning.problem.ODE", ODE._replace(first=2))
+    patched.setattr("samplerbench.benchmarks.tuning.teacher.solve", watched)
     return solved
+
+
+@pytest.fixture
+def coarse(monkeypatch):
+    return watch(monkeypatch)
 
 
 def digits_tuner(file):
     return tuner(file, None, subject=Named("digits", make_model("digits")), latents=3, test_latents=2)
 
 
-def test_the_teacher_is_refined_until_it_is_exact_beside_what_was_tuned(coarse, tmp_path):
-    """The tuned error is half of that on the schedule that runs are solved for; and it is the error to the true endpoints."""
-    model, sampler = make_model("digits"), make("dpmpp_2m")
-    (entry,) = digits_tuner(tmp_path / "t.json")([Task(sampler, 5)])
-    for scores in (entry.train, entry.test):
-        assert 0 < scores.resolution <= RESOLVED * scores.tuned.rms
-    ids = torch.arange(TRAIN_IDS, TRAIN_IDS + 3)
-    x = sampler.sample(model.bind(ids, 0), latents(model, ids, 0, model.dtype)[0], Grid(entry.levels), NoNoise())
-    fine = solve(model, ids, 0, model.dtype, 512, 3)
-    assert float((x - fine).double().square().mean().sqrt()) == pytest.approx(entry.train.tuned.rms, rel=2 * RESOLVED)
-    assert max(coarse) > 4
+@dataclass(frozen=True)
+class Tuning:
+    """What was tuned, and what was seen when the first scores were asked for.
+
+    Attributes:
+        fine: the entry of dpmpp_2m, the first one.
+        coarse: that of Euler in two steps, the second one.
+        rows: evaluations until the first scores.
+        steps: of the teacher's solutions, until the first scores.
+    """
+
+    fine: Tuned
+    coarse: Tuned
+    rows: int
+    steps: tuple[int, ...]
 
 
-def test_the_teacher_and_the_search_are_all_that_is_evaluated_on_the_training_latents(coarse, tmp_path, monkeypatch):
-    """Counted by another counter until the first scores; of the teacher, every coarser solution counts."""
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A fine entry, then a coarse one, counted by a counter of this test's own."""
     rows, until_scores = [0], []
     plain, scores = NetworkDenoiser.denoise, Tuner._scores
 
@@ -80,22 +92,42 @@ def test_the_teacher_and_the_search_are_all_that_is_evaluated_on_the_training_la
         return plain(self, x, sigma, labels)
 
     def watched(self, *args):
-        until_scores.append((rows[0], sum(coarse)))
+        until_scores.append((rows[0], tuple(solved)))
         return scores(self, *args)
 
-    monkeypatch.setattr(NetworkDenoiser, "denoise", counted)
-    monkeypatch.setattr(Tuner, "_scores", watched)
-    (entry,) = digits_tuner(tmp_path / "t.json")([Task(make("dpmpp_2m"), 5)])
-    assert (entry.teacher.evaluations + entry.search.evaluations, entry.teacher.evaluations // 3) == until_scores[0]
+    with pytest.MonkeyPatch.context() as patched:
+        solved = watch(patched)
+        patched.setattr(NetworkDenoiser, "denoise", counted)
+        patched.setattr(Tuner, "_scores", watched)
+        tasks = [Task(make("dpmpp_2m"), 5), Task(EULER, 2)]
+        fine, coarse = digits_tuner(tmp_path_factory.mktemp("both") / "t.json")(tasks)
+    return Tuning(fine, coarse, *until_scores[0])
 
 
-def test_an_entry_does_not_depend_on_those_before_it(coarse, tmp_path):
-    euler, fine = Task(EULER, 2), Task(make("dpmpp_2m"), 5)
-    (alone,) = digits_tuner(tmp_path / "one.json")([euler])
-    both = digits_tuner(tmp_path / "two.json")([fine, euler])
-    assert both[0].train.resolution < alone.train.resolution
-    assert (both[1].levels, both[1].train, both[1].test) == (alone.levels, alone.train, alone.test)
-    assert both[1].teacher.evaluations == both[0].teacher.evaluations > alone.teacher.evaluations
+def test_the_teacher_is_refined_until_it_is_exact_beside_what_was_tuned(both):
+    """The tuned error is half of that on the schedule that runs are solved for; and it is the error to the true endpoints."""
+    model, sampler, entry = make_model("digits"), make("dpmpp_2m"), both.fine
+    for scores in (entry.train, entry.test):
+        assert 0 < scores.resolution <= RESOLVED * scores.tuned.rms
+    ids = torch.arange(TRAIN_IDS, TRAIN_IDS + 3)
+    x = sampler.sample(model.bind(ids, 0), latents(model, ids, 0, model.dtype)[0], Grid(entry.levels), NoNoise())
+    fine = solve(model, ids, 0, model.dtype, 512, 3)
+    assert float((x - fine).double().square().mean().sqrt()) == pytest.approx(entry.train.tuned.rms, rel=2 * RESOLVED)
+    assert max(both.steps) > 4
+
+
+def test_the_teacher_and_the_search_are_all_that_is_evaluated_on_the_training_latents(both):
+    """Counted by another counter until the first scores; of the teacher, every coarser solution counts."""
+    entry = both.fine
+    assert entry.teacher.evaluations + entry.search.evaluations == both.rows
+    assert entry.teacher.evaluations // 3 == sum(both.steps)
+
+
+def test_an_entry_does_not_depend_on_those_before_it(both, coarse, tmp_path):
+    (alone,) = digits_tuner(tmp_path / "one.json")([Task(EULER, 2)])
+    assert both.fine.train.resolution < alone.train.resolution
+    assert (both.coarse.levels, both.coarse.train, both.coarse.test) == (alone.levels, alone.train, alone.test)
+    assert both.coarse.teacher.evaluations == both.fine.teacher.evaluations > alone.teacher.evaluations
 
 
 def test_a_teacher_is_refined_as_far_as_rounding_and_its_most_steps_go(coarse, monkeypatch):

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from remembered import remembered  # noqa: F401
 
 from samplerbench import samplers
 from samplerbench.samplers import loop, registry

@@ -4,6 +4,7 @@ The claims are read out of the rendered text, and held against ``compare`` and a
 text when they are taken out may not say better, best, use, buys or recommend.
 """
 
+import functools
 import html
 import io
 import re
@@ -39,6 +40,15 @@ WORDS = re.compile(r"\b(better|best|recommend\w*|buys|use)\b", re.IGNORECASE)
 TITLES = {measure.title: measure.name for measure in judged()}
 
 
+PAGES = _environment()
+
+
+@functools.cache
+def judge(path, baseline, *metrics):
+    """What ``compare`` says; forgotten where another table takes the place."""
+    return compare_with(path, baseline, metrics=metrics)
+
+
 def plain(page):
     """The words of a piece of HTML, without what is the same on every page, one row of a table a line."""
     page = re.sub(r'<p class="note">(Lower is better|The Pareto front|\d+ (cheaper|more) rows).*?</p>', "", page, flags=re.DOTALL)
@@ -71,7 +81,7 @@ class Problem:
 
     def lines(self, baseline):
         try:
-            found = compare_with(self.path, baseline, metrics=[self.metric]).lines
+            found = judge(self.path, baseline, self.metric).lines
         except ValueError:
             return {}
         models = {text(row, "model") for row in self.rows}
@@ -119,7 +129,7 @@ class Problem:
 
 def compare_line(path, curve, budget, models):
     """The line of ``compare --baseline euler``, as it is without any option."""
-    found = [line for line in compare_with(path, "euler").lines if (line.sampler, line.budget) == (curve, budget)]
+    found = [line for line in judge(path, "euler").lines if (line.sampler, line.budget) == (curve, budget)]
     (line,) = [line for line in found if line.model in models]
     return line
 
@@ -180,10 +190,10 @@ def rendered(table, page):
         first = lead(findings, words, headline(rows.drop(columns=["curve", "slot"])))
         fronts = fronts_of(findings)
         problem = {"title": title, "answer": words, "lead": first, "fronts": fronts, "without_data": ""}
-        page_text = plain(_environment().get_template("answer.html").render(problems=[problem], baseline="Euler"))
+        page_text = plain(PAGES.get_template("answer.html").render(problems=[problem], baseline="Euler"))
         pieces = [page_text.replace("Lower is better.", "")]  # the direction of the number, which claims nothing of a row
         for front in fronts:
-            one = _environment().get_template("front.html").render(problem={**problem, "fronts": [front]})
+            one = PAGES.get_template("front.html").render(problem={**problem, "fronts": [front]})
             pieces.append(f"FRONT {front.unit}\n{plain(one).strip()}\n")
         found[title] = findings, first, "\n".join(pieces)
     return found
@@ -191,10 +201,11 @@ def rendered(table, page):
 
 def check_page(path, table):
     """All that the page, the Markdown and the terminal say of a table."""
+    judge.cache_clear()
     page = findings_of(table.frame)
     marks = {line.sampler + str(line.budget) + line.model: line.verdict for line in page.lines.values()}
     try:
-        judged = {line.sampler + str(line.budget) + line.model: line.verdict for line in compare_with(path, "euler").lines}
+        judged = {line.sampler + str(line.budget) + line.model: line.verdict for line in judge(path, "euler").lines}
     except ValueError:
         judged = {}
     assert marks == judged
@@ -252,7 +263,7 @@ def test_the_page_of_the_ranking_speaks_of_the_distance_to_converged_samples(tmp
     assert "Lowest FD to converged: dpmpp_2m" in page.with_name("table.md").read_text()
     assert "against Euler at the same budget, by fd_conv" in said
     assert "use dpmpp_2m_sde" not in said
-    assert {line.metric for line in compare_with(path, "euler").lines} == {"fd_conv"}
+    assert {line.metric for line in judge(path, "euler").lines} == {"fd_conv"}
 
 
 VALUE = st.sampled_from([-0.1, 0.0, 0.5, 1.0, 1.002, 1.1, 2.0, 5.0, 20.0, 21.0, 300.0])
