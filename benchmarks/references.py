@@ -13,7 +13,7 @@ import numpy as np
 
 from ..models import Denoiser, Reference
 from ..models.extractors import make_extractor
-from ..models.projection import projected
+from ..models.extractors.card import projected
 from ..models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ..results.files import read_npz, write_npz
 from .fingerprint import Fingerprint, difference, extractor_fingerprint
@@ -43,7 +43,7 @@ def load_references(
     Args:
         models: by name.
         extractor: feature space, of all models or by name; ``card`` leaves each model its own, or the samples themselves where it draws its
-            data and has none; ``card:N`` is the first N axes of its own (:mod:`samplerbench.models.projection`), others are those of
+            data and has none; ``card:N`` is the first N axes of its own (:mod:`samplerbench.models.extractors.card`), others are those of
             :func:`.make_extractor`.
         real: where real samples come from in another feature space (:func:`.real_data`).
         cache: folder where features of real samples are kept; None for the default one.

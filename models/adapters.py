@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .denoiser import Denoiser, column
-from .labels import labels_for
+from .denoiser import Denoiser, column, labels_for
 from .loaders.networks import moved
 from .process import FloatArray, Process
 

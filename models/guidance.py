@@ -7,8 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, column
-from .labels import labels_for
+from .denoiser import Denoiser, column, labels_for
 from .wrappers import Altered
 
 

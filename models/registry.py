@@ -19,10 +19,10 @@ _FACTORIES = {
     "wavelet": ".exact.wavelet:wavelet",
     "fashion-kde": ".exact.kde:fashion_kde",
     "digits-cloud": ".exact.cloud:digits_cloud",
-    "fashion": ".network:fashion",
-    "digits": ".network:digits",
-    "random-unet-32": ".random_unet:random_unet_32",
-    "random-unet-64": ".random_unet:random_unet_64",
+    "fashion": ".nets.network:fashion",
+    "digits": ".nets.network:digits",
+    "random-unet-32": ".nets.random_unet:random_unet_32",
+    "random-unet-64": ".nets.random_unet:random_unet_64",
 }
 """Name to ``module:factory``; a module is imported when its model is asked for."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..card import Card, load_card
+from ..cards.card import Card, load_card
 from .base import ExactModel, FloatArray, fingerprint, product
 
 

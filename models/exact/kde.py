@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..card import Card, load_card
-from ..card_reference import card_reference, value_range
+from ..cards.card import Card, load_card
+from ..cards.reference import card_reference, value_range
 from ..denoiser import per_row
 from ..reference import Reference
 from .base import ExactModel, FloatArray

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Denoiser, per_row
-from ..network import NetworkDenoiser
+from ..nets.network import NetworkDenoiser
 from ..registry import make_model
 from ..wrappers import Altered
 from .base import ExactModel

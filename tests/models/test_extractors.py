@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.fingerprint import difference, extractor_fingerprint
-from samplerbench.models.extractors import CHUNK, make_extractor
-from samplerbench.models.loaders import inception
+from samplerbench.models.extractors import make_extractor
+from samplerbench.models.extractors import inception
+from samplerbench.models.extractors.python_file import CHUNK
 
 EVENT = (1, 8, 8)
 

@@ -8,9 +8,9 @@ import torch
 
 from samplerbench.benchmarks.start import make_start, moments_of
 from samplerbench.models import Denoiser, Identity, Reference, load_card, make_model
-from samplerbench.models.build_reference import add_moments
-from samplerbench.models.card import MOMENTS, WEIGHTS, CardError, write_card, write_tensors
-from samplerbench.models.moments import card_moments, pack, unpack
+from samplerbench.models.build.reference import add_moments
+from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError, write_card, write_tensors
+from samplerbench.models.cards.moments import card_moments, pack, unpack
 from samplerbench.models.reference import Statistics
 from samplerbench.samplers import NoNoise, karras, make
 

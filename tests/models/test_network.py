@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from samplerbench.models import Reference, load_card, make_model
-from samplerbench.models.card_reference import card_reference
+from samplerbench.models.cards.reference import card_reference
 
 
 @pytest.fixture(scope="module", params=["fashion", "digits"])

@@ -10,10 +10,10 @@ from samplerbench.benchmarks.metrics import FrechetReference, estimate, frechet_
 from samplerbench.benchmarks.metrics.moments import Moments
 from samplerbench.benchmarks.references import load_references
 from samplerbench.models import load_card, make_model
-from samplerbench.models.build_reference import add_axes
-from samplerbench.models.card import AXES, WEIGHTS, CardError
-from samplerbench.models.features import FashionExtractor
-from samplerbench.models.projection import principal_axes, projected
+from samplerbench.models.build.reference import add_axes
+from samplerbench.models.cards.card import AXES, WEIGHTS, CardError
+from samplerbench.models.extractors.card import principal_axes, projected
+from samplerbench.models.extractors.classifier import FashionExtractor
 
 
 @pytest.fixture(scope="module")

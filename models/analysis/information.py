@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
+from ..exact.base import ExactModel
 from .estimate import Estimate, FloatArray, estimate
-from .exact.base import ExactModel
 from .mmse import exact_mmse
 from .mmse_curve import Curve, gammas
 

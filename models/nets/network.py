@@ -8,15 +8,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .card import Card, load_card
-from .card_reference import card_reference, extractor_of, value_range
-from .denoiser import Denoiser, per_row
-from .features import FashionExtractor
-from .labels import labels_for
-from .moments import card_moments
-from .nets.edm import EDMPrecond
-from .nets.unet import UNet
-from .reference import Moments, Reference
+from ..cards.card import Card, load_card
+from ..cards.moments import card_moments
+from ..cards.reference import card_reference, extractor_of, value_range
+from ..denoiser import Denoiser, labels_for, per_row
+from ..extractors.classifier import FashionExtractor
+from ..reference import Moments, Reference
+from .edm import EDMPrecond
+from .unet import UNet
 
 
 class NetworkDenoiser(Denoiser):
@@ -69,7 +68,7 @@ class NetworkDenoiser(Denoiser):
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
-        """The card's reference: moments of the training images, held-out images, converged samples; see ``models.card_reference``."""
+        """The card's reference: moments of the training images, held-out images, converged samples; see ``models.cards.reference``."""
         return self._reference
 
     def moments(self) -> Moments | None:

@@ -1,4 +1,4 @@
-"""Fit ``fashion-mppca``: ``python -m samplerbench.models.fit_mppca --out models/cards/fashion-mppca``.
+"""Fit ``fashion-mppca``: ``python -m samplerbench.models.build.fit_mppca --out models/cards/fashion-mppca``.
 
 A mixture of probabilistic PCA for each class of Fashion-MNIST, by expectation maximisation (Tipping and Bishop, 1999, Neural Computation
 11:443, appendix C), each M step in closed form: with responsibilities p_nk, component k has the weighted mean mu_k and covariance C_k,
@@ -26,9 +26,9 @@ from scipy.linalg import eigh
 from scipy.special import logsumexp
 from torch import Tensor
 
-from .card import Card
-from .data import PROVENANCE, fashion_mnist
-from .exact.mppca import MPPCA
+from ..cards.card import Card
+from ..cards.datasets import PROVENANCE, fashion_mnist
+from ..exact.mppca import MPPCA
 from .publish import release
 
 Array = NDArray[np.float32]
@@ -182,7 +182,7 @@ def publish(tensors: dict[str, Tensor], recipe: Recipe, folder: Path) -> Card:
             data=PROVENANCE["fashion_mnist"] | {"split": "train"},
             architecture={"class": "MPPCA", "components": factors[0], "rank": factors[2], "classes": model.classes},
             training={
-                "script": f"python -m samplerbench.models.fit_mppca --out models/cards/{folder.name}",
+                "script": f"python -m samplerbench.models.build.fit_mppca --out models/cards/{folder.name}",
                 **asdict(recipe),
                 "held_out_nats": round(model.log_density(images, 0.0, labels).mean().item(), 2),
                 "held_out_class_accuracy": (model.mode_of(images) == labels).double().mean().item(),

@@ -1,4 +1,4 @@
-"""Train the feature extractor of the Fréchet distance: ``python -m samplerbench.models.train_extractor --out runs/extractor``.
+"""Train the feature extractor of the Fréchet distance: ``python -m samplerbench.models.build.train_extractor --out runs/extractor``.
 
 A classifier alone is free to forget everything but the class, and then a Fréchet distance in its features only sees class
 proportions. So the features also have to tell, through a linear layer that is thrown away afterwards, the mean and the contrast of
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import data
-from .nets.classifier import Classifier
+from ..cards import datasets
+from ..nets.classifier import Classifier
 from .train import epoch_rows, save
 
 
@@ -79,7 +79,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> Classifier:
     """Train, or resume from ``out/checkpoint.pt``; returns the classifier in eval mode."""
     out.mkdir(parents=True, exist_ok=True)
-    images, labels = data.fashion_mnist("train")
+    images, labels = datasets.fashion_mnist("train")
     torch.manual_seed(recipe.seed)
     model = Trainee()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
     train(Recipe(), args.out)
-    print(f"now: python -m samplerbench.models.publish fashion-features --run {args.out}")
+    print(f"now: python -m samplerbench.models.build.publish fashion-features --run {args.out}")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .features import FashionExtractor
-from .reference import Extractor, FloatArray, Reference, Statistics
+from ..reference import Extractor, FloatArray, Reference, Statistics
+from .classifier import FashionExtractor
 
 
 class Projected:

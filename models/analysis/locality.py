@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser
+from ..denoiser import Denoiser
 from .tweedie import transposed_product
 
 

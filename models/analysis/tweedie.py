@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .denoiser import Denoiser, column
+from ..denoiser import Denoiser, column
 from .estimate import Estimate, estimate
 
 SMALL = 128

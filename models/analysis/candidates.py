@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..denoiser import per_row
-from .base import ExactModel
-from .cloud import PointCloud
-from .kde import KernelDensity
-from .mixture import GaussianMixture
+from ..exact.base import ExactModel
+from ..exact.cloud import PointCloud
+from ..exact.kde import KernelDensity
+from ..exact.mixture import GaussianMixture
 
 
 def responsibilities(model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:

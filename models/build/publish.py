@@ -1,4 +1,4 @@
-"""Turn a training run into a card: ``python -m samplerbench.models.publish fashion --run runs/fashion``.
+"""Turn a training run into a card: ``python -m samplerbench.models.build.publish fashion --run runs/fashion``.
 
 Reads ``checkpoint.pt`` of the run (its averaged weights, at any step, also while the run goes on), measures the loss on held-out data,
 and writes ``weights.safetensors`` and ``card.toml``. A reference and moments that the card has are kept, because they do not depend on
@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import data, train, train_extractor
-from .card import AXES, CARDS, CONVERGED, WEIGHTS, Card, CardError, load_card, write_card, write_tensors
-from .nets.classifier import Classifier
-from .nets.edm import EDMPrecond, edm_loss
+from ..cards import datasets
+from ..cards.card import AXES, CARDS, CONVERGED, WEIGHTS, Card, CardError, load_card, write_card, write_tensors
+from ..nets.classifier import Classifier
+from ..nets.edm import EDMPrecond, edm_loss
+from . import train, train_extractor
 
 EXTRACTOR = "fashion-features"
 EXTRACTORS = {"fashion": EXTRACTOR, "digits": ""}
@@ -32,11 +33,11 @@ def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
     recipe = train.Recipe(**(asdict(train.RECIPES[name]) | state.get("recipe", {})))
     net = train.build(recipe)
     net.load_state_dict(state["ema"])
-    images, labels = getattr(data, recipe.dataset)("train")
-    held_out, held_out_labels = getattr(data, recipe.dataset)("test")
+    images, labels = getattr(datasets, recipe.dataset)("train")
+    held_out, held_out_labels = getattr(datasets, recipe.dataset)("test")
     training = {key: value for key, value in asdict(recipe).items() if key not in {"dataset", "net", "sigma_data", "steps"}}
     training |= {
-        "script": f"python -m samplerbench.models.train {name}",
+        "script": f"python -m samplerbench.models.build.train {name}",
         "steps": state["step"],
         "images_seen": state["step"] * recipe.batch,
         "held_out_loss": round(held_out_loss(net.eval(), held_out, held_out_labels, recipe), 5),
@@ -44,10 +45,10 @@ def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
     return release(
         Card(
             name=name,
-            title=f"class-conditional score network trained on {data.PROVENANCE[recipe.dataset]['name']}",
+            title=f"class-conditional score network trained on {datasets.PROVENANCE[recipe.dataset]['name']}",
             licence="MIT",
             event=tuple(images.shape[1:]),
-            data=data.PROVENANCE[recipe.dataset] | {"split": "train", "class_counts": labels.bincount().tolist()},
+            data=datasets.PROVENANCE[recipe.dataset] | {"split": "train", "class_counts": labels.bincount().tolist()},
             architecture=architecture(net, "EDMPrecond(UNet)", recipe.net) | {"sigma_data": recipe.sigma_data},
             training=training,
             extractor=EXTRACTORS[name],
@@ -67,7 +68,7 @@ def publish_extractor(run: Path, root: Path = CARDS) -> Card:
     weights = {key.removeprefix(prefix): value for key, value in state["model"].items() if key.startswith(prefix)}
     net = train_extractor.Trainee().classifier
     training: dict[str, Any] = {key: value for key, value in asdict(recipe).items() if key != "steps"} | {
-        "script": "python -m samplerbench.models.train_extractor",
+        "script": "python -m samplerbench.models.build.train_extractor",
         "steps": state["step"],
         "images_seen": state["step"] * recipe.batch,
     }
@@ -79,7 +80,7 @@ def publish_extractor(run: Path, root: Path = CARDS) -> Card:
             title="classifier of Fashion-MNIST; its last hidden layer is the feature space of fid_proxy",
             licence="MIT",
             event=(1, 28, 28),
-            data=data.PROVENANCE["fashion_mnist"] | {"split": "train"},
+            data=datasets.PROVENANCE["fashion_mnist"] | {"split": "train"},
             architecture=architecture(net, "Classifier", {"channels": [32, 64], "features": 128, "classes": 10}),
             training=training | quality(net.eval()),
             folder=root / EXTRACTOR,
@@ -91,7 +92,7 @@ def publish_extractor(run: Path, root: Path = CARDS) -> Card:
 @torch.inference_mode()
 def quality(net: Classifier) -> dict[str, float]:
     """Accuracy, smallest and largest standard deviation of a feature, and condition number of their covariance, on the test set."""
-    images, labels = data.fashion_mnist("test")
+    images, labels = datasets.fashion_mnist("test")
     features = torch.cat([net.features(part) for part in images.split(250)])
     predicted = net.classify(features).argmax(dim=1)
     std = features.std(dim=0)

@@ -18,9 +18,9 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .card_check import check_card
+from .check import check_card
 
-CARDS = Path(__file__).parent / "cards"
+CARDS = Path(__file__).parent
 WEIGHTS, REFERENCE, CONVERGED = "weights.safetensors", "reference.safetensors", "converged.safetensors"
 MOMENTS, AXES = "moments.safetensors", "axes.safetensors"
 
@@ -115,7 +115,7 @@ def load_card(name: str, root: Path = CARDS) -> Card:
     """Read ``root/name/card.toml``; files are read and verified when they are used.
 
     Raises:
-        CardError: there is no such card, it cannot be read, or a value in it cannot be (:mod:`.card_check`).
+        CardError: there is no such card, it cannot be read, or a value in it cannot be (:mod:`.check`).
     """
     folder = root / name
     path = folder / "card.toml"

@@ -11,7 +11,7 @@ same moments,
     KL(p || N(m, v I)) = KL(p || N(m, v (I + dgamma Cov))) + 1/2 [dgamma tr Cov - log det(I + dgamma Cov)]
          total         =             shape                 +                  covariance.
 
-Summed over the steps of a grid, the total is the path divergence of :mod:`samplerbench.models.path_kl`.
+Summed over the steps of a grid, the total is the path divergence of :mod:`samplerbench.models.analysis.path_kl`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..estimate import Estimate, estimate
-from ..mmse import normal_like
-from .base import ExactModel
+from ..exact.base import ExactModel
+from .estimate import Estimate, estimate
+from .mmse import normal_like
 
 ROWS = 16
 """Samples whose covariances are held at a time."""

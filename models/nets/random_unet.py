@@ -13,9 +13,9 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from .denoiser import Denoiser, per_row
-from .nets.edm import EDMPrecond
-from .nets.unet import UNet
+from ..denoiser import Denoiser, per_row
+from .edm import EDMPrecond
+from .unet import UNet
 
 SEED = 20220601
 SIGMA_DATA = 0.5

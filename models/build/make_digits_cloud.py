@@ -1,4 +1,7 @@
-"""Write the card of ``digits-cloud``: ``python -m samplerbench.models.make_digits_cloud``. Needs scikit-learn, which has the digits."""
+"""Write the card of ``digits-cloud``: ``python -m samplerbench.models.build.make_digits_cloud``.
+
+Needs scikit-learn, which has the digits.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from .card import CARDS, WEIGHTS, Card, write_card, write_tensors
-from .data import PROVENANCE, digits
+from ..cards.card import CARDS, WEIGHTS, Card, write_card, write_tensors
+from ..cards.datasets import PROVENANCE, digits
 
 LEVELS = 16
 
@@ -27,7 +30,7 @@ def make_digits_cloud(root: Path = CARDS) -> Card:
             event=tuple(images.shape[1:]),
             data=PROVENANCE["digits"] | {"levels": LEVELS, "class_counts": labels.bincount().tolist()},
             architecture={"class": "PointCloud", "points": len(images)},
-            training={"script": "python -m samplerbench.models.make_digits_cloud"},
+            training={"script": "python -m samplerbench.models.build.make_digits_cloud"},
             sigma_min=0.002,
             sigma_max=80.0,
             folder=folder,

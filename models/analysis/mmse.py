@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser
+from ..denoiser import Denoiser
+from ..exact.base import ExactModel
 from .estimate import FloatArray
-from .exact.base import ExactModel
-from .exact.posterior_trace import posterior_trace
 from .mmse_curve import Curve
+from .posterior_trace import posterior_trace
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
 """What is averaged at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .card import AXES, CARDS, Card, load_card
-from .nets.classifier import Classifier
-from .reference import FloatArray
+from ..cards.card import AXES, CARDS, Card, load_card
+from ..nets.classifier import Classifier
+from ..reference import FloatArray
 
 CHUNK = 96
 """Images of every evaluation. It never changes, so an image's features do not depend on how many others are asked for."""

@@ -1,4 +1,4 @@
-"""Compute what a card says of its data: ``python -m samplerbench.models.build_reference fashion [--moments | --axes | --converged FILE]``.
+"""Compute what a card says of its data: ``python -m samplerbench.models.build.reference fashion [--moments | --axes | --converged FILE]``.
 
 Without an option: moments of the reference set in the card's features, and features of held-out data, into
 ``reference.safetensors``. ``--moments``: means of the classes of the training images, and the covariance about them, in pixels, into
@@ -21,20 +21,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from . import data
-from .card import AXES, CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card, write_card, write_tensors
-from .card_reference import clamped_features, extractor_of
-from .moments import pack
-from .projection import principal_axes
-from .reference import FloatArray
-from .registry import make_model
+from ..cards import datasets
+from ..cards.card import AXES, CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card, write_card, write_tensors
+from ..cards.moments import pack
+from ..cards.reference import clamped_features, extractor_of
+from ..extractors.card import principal_axes
+from ..reference import FloatArray
+from ..registry import make_model
 
 EXACT_SAMPLES = 60_000
 EXACT_SEED = 2_000_000
 """Seed of the exact samples of a reference set, far from the seeds that runs and tests use."""
 
 
-_LOAD: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"fashion-mnist": data.fashion_mnist, "digits": data.digits}
+_LOAD: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"fashion-mnist": datasets.fashion_mnist, "digits": datasets.digits}
 
 
 class Samples(Protocol):
@@ -70,7 +70,7 @@ def add_moments(card: Card) -> Card:
     """Write ``moments.safetensors`` and the card; returns the card."""
     images, labels = _LOAD[str(card.data["name"])]("train")
     write_tensors(card.folder / MOMENTS, pack(images, labels))
-    script = f"python -m samplerbench.models.build_reference {card.name} --moments"
+    script = f"python -m samplerbench.models.build.reference {card.name} --moments"
     return write_card(replace(card, moments={"set": "train", "n": len(images), "script": script}))
 
 

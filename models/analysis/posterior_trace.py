@@ -1,6 +1,6 @@
 """Trace of the posterior covariance of exact models, at about the cost of an evaluation: no d × d matrix.
 
-``ExactModel.posterior`` has the whole covariance, for small d; :mod:`samplerbench.models.tweedie` its products with vectors.
+``ExactModel.posterior`` has the whole covariance, for small d; :mod:`samplerbench.models.analysis.tweedie` its products with vectors.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from functools import singledispatch
 from torch import Tensor
 
 from ..denoiser import per_row
-from .base import ExactModel, product
-from .cloud import PointCloud
-from .kde import KernelDensity
-from .mixture import GaussianMixture
-from .wavelet import Wavelet
+from ..exact.base import ExactModel, product
+from ..exact.cloud import PointCloud
+from ..exact.kde import KernelDensity
+from ..exact.mixture import GaussianMixture
+from ..exact.wavelet import Wavelet
 
 
 @singledispatch

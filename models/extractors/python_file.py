@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .loaders.reading import reading
-from .loaders.source_file import SourceFunction, digest_of, source_function
-from .reference import Extractor, FloatArray, Identity
+from ..loaders.reading import reading
+from ..loaders.source_file import SourceFunction, digest_of, source_function
+from ..reference import Extractor, FloatArray, Identity
 
 CHUNK = 64
 """Samples that an extractor sees at a time."""
@@ -25,7 +25,7 @@ def make_extractor(spec: str, event: tuple[int, ...], clamp: tuple[float, float]
 
     Args:
         spec: ``pixels`` for the samples themselves; ``inception:WEIGHTS`` for the 2048 features of the FID, with the weights file of
-            torch-fidelity (:mod:`.loaders.inception`); ``path/to/file.py:factory``, a function of the user's without arguments that
+            torch-fidelity (:mod:`.inception`); ``path/to/file.py:factory``, a function of the user's without arguments that
             returns a callable from samples ``(n, *event)`` to features ``(n, dim)``, tensors or arrays.
         event: shape of one sample.
         clamp: range of the data, which images are in when they come; None if there is none.
@@ -36,7 +36,7 @@ def make_extractor(spec: str, event: tuple[int, ...], clamp: tuple[float, float]
     if spec == "pixels":
         return Identity(event)
     if spec.startswith("inception:"):
-        from .loaders.inception import Inception
+        from .inception import Inception
 
         return Inception(Path(spec.removeprefix("inception:")), event, clamp)
     if ".py" in spec:

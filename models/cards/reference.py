@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from ..extractors.classifier import load_extractor
+from ..reference import Extractor, FloatArray, Identity, Reference, Statistics
 from .card import CONVERGED, REFERENCE, Card, CardError
-from .features import load_extractor
-from .reference import Extractor, FloatArray, Identity, Reference, Statistics
 
 
 def extractor_of(card: Card) -> Extractor:
@@ -46,7 +46,7 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
     if card.reference["extractor"] != extractor.identity:
         raise CardError(
             f"{card.name}: {REFERENCE} holds features of {card.reference['extractor']}, but the extractor is now {extractor.identity}; "
-            f"run python -m samplerbench.models.build_reference {card.name}"
+            f"run python -m samplerbench.models.build.reference {card.name}"
         )
 
     def statistics() -> Statistics:

@@ -1,4 +1,7 @@
-"""Write the card of ``fashion-kde``: ``python -m samplerbench.models.make_fashion_kde``. Needs the data set: see ``models.data``."""
+"""Write the card of ``fashion-kde``: ``python -m samplerbench.models.build.make_fashion_kde``.
+
+Needs the data set: see ``models.cards.datasets``.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .card import CARDS, WEIGHTS, Card, write_card, write_tensors
-from .data import PROVENANCE, fashion_mnist
+from ..cards.card import CARDS, WEIGHTS, Card, write_card, write_tensors
+from ..cards.datasets import PROVENANCE, fashion_mnist
 
 LEVELS = 255
 PER_CLASS = 250
@@ -31,7 +34,7 @@ def make_fashion_kde(root: Path = CARDS) -> Card:
             event=tuple(images.shape[1:]),
             data=PROVENANCE["fashion_mnist"] | {"split": "train", "levels": LEVELS, "class_counts": labels.bincount().tolist()},
             architecture={"class": "KernelDensity", "points": len(images)},
-            training={"script": "python -m samplerbench.models.make_fashion_kde", "per_class": PER_CLASS},
+            training={"script": "python -m samplerbench.models.build.make_fashion_kde", "per_class": PER_CLASS},
             sigma_min=0.002,
             sigma_max=80.0,
             folder=folder,

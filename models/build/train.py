@@ -1,4 +1,4 @@
-"""Train a shipped score network: ``python -m samplerbench.models.train fashion --out runs/fashion``.
+"""Train a shipped score network: ``python -m samplerbench.models.build.train fashion --out runs/fashion``.
 
 Everything random in step k is a function of (seed, k), so a run that was stopped and resumed equals one that was not. The learning
 rate warms up, stays, and falls linearly to 0 over the last ``--decay`` steps, so that a run can be lengthened (or cut short) while
@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import data
-from .nets.edm import EDMPrecond, edm_loss
-from .nets.unet import UNet
+from ..cards import datasets
+from ..nets.edm import EDMPrecond, edm_loss
+from ..nets.unet import UNet
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def save(path: Path, **content: object) -> None:
 def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> EDMPrecond:
     """Train, or resume from ``out/checkpoint.pt``; returns the averaged network in eval mode."""
     out.mkdir(parents=True, exist_ok=True)
-    images, labels = getattr(data, recipe.dataset)("train")
+    images, labels = getattr(datasets, recipe.dataset)("train")
     model = build(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = copy.deepcopy(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, betas=recipe.betas)
@@ -145,7 +145,7 @@ def main() -> None:
     given = {key: value for key in ("steps", "decay") if (value := getattr(args, key)) is not None}
     recipe = Recipe(**{**asdict(RECIPES[args.recipe]), **given})
     train(recipe, args.out)
-    print(f"now: python -m samplerbench.models.publish {args.recipe} --run {args.out}")
+    print(f"now: python -m samplerbench.models.build.publish {args.recipe} --run {args.out}")
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from ..exact.base import ExactModel
 from .estimate import Estimate, FloatArray, estimate
-from .exact.base import ExactModel
 from .mmse import normal_like
 from .mmse_curve import Curve
 
