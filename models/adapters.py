@@ -10,6 +10,7 @@ with a and b that depend on the level alone. Nothing outside this file needs to 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
@@ -143,7 +144,8 @@ class NativeDenoiser(Denoiser):
             return torch.full((len(x),), self.classes, dtype=torch.int64, device=x.device)
         return labels
 
-    def to(self, device: torch.device | str) -> Denoiser:
-        """This model with its network on ``device``: an ``nn.Module``, what a function holds on to, or whatever has a ``to`` of its own."""
-        self.network = moved(self.network, device)
-        return self
+    def to(self, device: torch.device | str) -> NativeDenoiser:
+        """This model with a copy of its network on ``device``: a module, what a function holds, or whatever has a ``to`` of its own."""
+        twin = copy.copy(self)
+        twin.network = moved(self.network, device)
+        return twin

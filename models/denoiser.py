@@ -87,7 +87,10 @@ class Denoiser(ABC):
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """This model with its tensors on ``device``.
+        """A copy of this model with its tensors on ``device``; this one stays where and as it is.
+
+        So it is for every kind of model, also where ``device`` is the one that it is on: the copy is another object, which may
+        share what nothing writes to. (``nn.Module.to`` moves in place; this does not.)
 
         Raises:
             ValueError: it cannot move, as a model that does not override this.
@@ -165,7 +168,7 @@ class Wrapper(Denoiser):
         return self.rewrapped(self.inner.instrumented(wrap))
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Move the inner model."""
+        """The same wrapper around a copy of the inner model on ``device``."""
         return self.rewrapped(self.inner.to(device))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:

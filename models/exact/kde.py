@@ -96,7 +96,7 @@ class KernelDensity(ExactModel):
         return twin
 
     def to(self, device: torch.device | str) -> Self:
-        """This model with its points on ``device``."""
+        """A copy of this model with its points on ``device``."""
         twin = copy.copy(self)
         twin._cloud = self._cloud.to(device)
         return twin

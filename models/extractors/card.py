@@ -1,5 +1,6 @@
-"""A card's features on their first principal axes: ``card:32``, a space for runs of hundreds of samples instead of thousands.
+"""``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
+The latter is a space for runs of hundreds of samples instead of thousands.
 Intervals of the Fréchet distance need some 15 samples a feature. The axes are those of the reference set's covariance, widest first, each
 in standard deviations of the reference set: in plain coordinates the noise of the few widest axes drowns what samplers do wrong on the
 others, and a difference needs some four times as many samples to be seen (docs/decisions/0018-projected-features.md). They are fixed, a
@@ -15,7 +16,26 @@ import torch
 from torch import Tensor
 
 from ..reference import Extractor, FloatArray, Reference, Statistics
+from . import Samples, extractor
 from .classifier import FashionExtractor
+
+
+@extractor("card", usage="card or card:N")
+def load(count: str, samples: Samples) -> Reference:
+    """The model's own reference, in the first ``count`` axes of its features, or in all of them where that is "".
+
+    Raises:
+        ValueError: ``count`` is no number, or the model has no reference, or no axes are known for its features.
+    """
+    own = samples.reference
+    if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
+        what = f"'card:{count}' asks for no number of features"
+        raise ValueError(f"{what}; write card:N with a whole number, such as card:32")
+    if own is None:
+        spec = f"card:{count}" if count else "card"
+        what = f"{spec!r} {'reduces' if count else 'is'} the model's own features, and it has none"
+        raise ValueError(f"{what}; use another extractor, such as pixels")
+    return projected(own, int(count)) if count else own
 
 
 class Projected:

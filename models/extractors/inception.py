@@ -1,4 +1,4 @@
-"""The 2048 features of the FID: torch-fidelity's Inception-v3, with its weights file, which the user brings."""
+"""``inception:WEIGHTS``, the 2048 features of the FID: torch-fidelity's Inception-v3, with its weights file, which the user brings."""
 
 from __future__ import annotations
 
@@ -10,9 +10,22 @@ import torch
 from torch import Tensor
 
 from ..reference import FloatArray
+from . import Samples, extractor
 
 CHUNK = 32
 """Images at a time: 299 x 299 pixels each inside."""
+
+
+@extractor("inception", usage="inception:WEIGHTS")
+def load(weights: str, samples: Samples) -> Inception:
+    """The features of the FID, with the weights in a file.
+
+    Raises:
+        ValueError: no file is named, or as :class:`Inception`.
+    """
+    if not weights:
+        raise ValueError("inception needs the file of its weights, which torch-fidelity publishes; write inception:WEIGHTS")
+    return Inception(Path(weights), samples.event, samples.limits)
 
 
 class Inception:

@@ -58,7 +58,7 @@ class NetworkDenoiser(Denoiser):
         return labels_for(ids, seed, self._class_counts)
 
     def to(self, device: torch.device | str) -> NetworkDenoiser:
-        """This model with its weights on ``device``; the extractor of its reference follows the samples that it is given."""
+        """A copy of this model with its weights on ``device``; the extractor of its reference follows the samples that it is given."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin

@@ -61,7 +61,7 @@ class RandomUNet(Denoiser):
         return self._net(x.contiguous(memory_format=torch.channels_last), level, none).contiguous()
 
     def to(self, device: torch.device | str) -> RandomUNet:
-        """This model with its weights on ``device``."""
+        """A copy of this model with its weights on ``device``."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin
