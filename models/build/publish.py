@@ -138,7 +138,7 @@ def release(card: Card, weights: Mapping[str, Tensor]) -> Card:
     stale = {CONVERGED, AXES} & set(after.files) if after.identity != before.identity else set()
     for file in sorted(stale):
         (card.folder / file).unlink()
-        print(f"{file} belonged to other weights and is gone; make it anew (see models.build_reference)")
+        print(f"{file} belonged to other weights and is gone; make it anew (see models.build.reference)")
     return write_card(after) if stale else after
 
 

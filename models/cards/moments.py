@@ -42,7 +42,7 @@ def unpack(card: Card, tensors: dict[str, Tensor]) -> Moments:
     means, lower = (tensors[name].double().numpy() for name in ("means", "lower"))
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))
     if means.shape != (classes, d) or lower.shape != (d * (d + 1) // 2,):
-        remedy = f"run python -m samplerbench.models.build.reference {card.name} --moments"
+        remedy = f"run python -m samplerbench.models.build.reference {card.name} --moments in a checkout of samplerbench"
         raise CardError(f"{card.name}: {MOMENTS} is not of {classes} classes of samples of {d} numbers; {remedy}")
     cov: FloatArray = np.zeros((d, d))
     cov[np.tril_indices(d)] = lower

@@ -46,7 +46,7 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
     if card.reference["extractor"] != extractor.identity:
         raise CardError(
             f"{card.name}: {REFERENCE} holds features of {card.reference['extractor']}, but the extractor is now {extractor.identity}; "
-            f"run python -m samplerbench.models.build.reference {card.name}"
+            f"run python -m samplerbench.models.build.reference {card.name} in a checkout of samplerbench"
         )
 
     def statistics() -> Statistics:

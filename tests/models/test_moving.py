@@ -84,9 +84,7 @@ KINDS: dict[str, Callable[[], Denoiser]] = {
     "perturbed exact": lambda: make_model("perturbed:gmm-2d"),
     "perturbed network": lambda: make_model("perturbed:digits"),
     "guided": lambda: ClassifierFree(make_model("digits"), 2.0),
-    "guided by a classifier": lambda: ClassifierGuidance(
-        make_model("digits"), lambda x, _sigma, _labels: x.flatten(1).sum(1), "sum"
-    ),
+    "guided by a classifier": lambda: ClassifierGuidance(make_model("digits"), lambda x, _sigma, _labels: x.flatten(1).sum(1), "sum"),
     "clipped": lambda: Clipped(make_model("digits")),
     "thresholded": lambda: DynamicThresholding(make_model("fashion-kde")),
     "adapted module": lambda: native(Triple()),
