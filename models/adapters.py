@@ -1,4 +1,4 @@
-"""From the network that somebody trained to the denoiser that samplers call.
+"""Adapters from a network's prediction (eps, v, x0, flow, score) at its native time to a denoiser E[x0 | x].
 
 A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of several things. A sampler sees
 x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d = E[x0 | x]. Every prediction p is linear in x0 and z, so

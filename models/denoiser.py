@@ -1,4 +1,4 @@
-"""What is sampled from: a Denoiser, bound to a batch of samples before a sampler sees it.
+"""The Denoiser: the interface of every model, bound to a batch of samples before a sampler calls it.
 
 Everything is in canonical coordinates: x = x0 + sigma z with z ~ N(0, I), and ``denoise(x, sigma)`` estimates E[x0 | x].
 """

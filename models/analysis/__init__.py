@@ -1,1 +1,1 @@
-"""What a model knows about its data: MMSE curves, information, posterior covariances, path divergences. Studies use it."""
+"""Quantities of a model and its data: MMSE curves, mutual information, posterior covariances, path divergences."""

@@ -1,4 +1,4 @@
-"""Which clean samples, and which classes, are still possible at a noise level: discrete posteriors of exact models."""
+"""Discrete posteriors of exact models: which clean samples and classes are still possible at a noise level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A number that was estimated by Monte Carlo, with what is known about its error."""
+"""A Monte Carlo estimate with its standard error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a noisy state says about the clean sample: I(x0; x_sigma) in nats, from the MMSE curve.
+"""Mutual information I(x0; x_sigma) of the clean and the noisy sample in nats, by the I-MMSE relation.
 
     I(x0; x_sigma) = 1/2 int_0^{1 / sigma²} mmse(gamma) dgamma
 

@@ -1,4 +1,4 @@
-"""Locality: how far a pixel of the denoised image looks, at every noise level."""
+"""The receptive field of a denoiser: how far a pixel of the denoised image looks, at every noise level."""
 
 from __future__ import annotations
 

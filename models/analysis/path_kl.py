@@ -1,4 +1,4 @@
-r"""What ancestral sampling loses by taking big steps: the Kullback-Leibler divergence of its paths from the true ones, exactly.
+r"""The Kullback-Leibler divergence between the paths of ancestral sampling and those of the true reverse process.
 
 Let gamma = 1 / sigma² and y = x / sigma² = gamma x. The noisy states of one clean sample are observations of it through a growing channel,
 y_gamma = gamma x0 + W_gamma with a Brownian motion W, and by Lévy's innovations theorem the true process is also

@@ -1,4 +1,4 @@
-"""Trace of the posterior covariance of exact models, at about the cost of an evaluation: no d × d matrix.
+"""The trace of the posterior covariance of exact models, without its d × d matrix.
 
 ``ExactModel.posterior`` has the whole covariance, for small d; :mod:`samplerbench.models.analysis.tweedie` its products with vectors.
 """

@@ -1,4 +1,4 @@
-r"""How Gaussian a reverse step is: the exact p(x_nxt | x_cur) against the Gaussians that samplers put in its place.
+r"""How Gaussian a reverse step is: the exact p(x_nxt | x_cur) against the Gaussians that samplers use for it.
 
 By Bayes' rule, for any exact model,
 

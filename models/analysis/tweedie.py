@@ -1,4 +1,4 @@
-"""Tweedie's second order: the posterior covariance is sigma² times the denoiser's Jacobian, for any differentiable denoiser.
+"""Tweedie's second-order formula: the posterior covariance as sigma² times the denoiser's Jacobian.
 
 With p_sigma the density of x = x0 + sigma z, d = x + sigma² grad log p_sigma and
 

@@ -1,1 +1,1 @@
-"""Cards of the shipped models: what each is and where it comes from, beside its weights and its reference statistics."""
+"""Model cards of the shipped models, their weights and reference statistics, and the code that reads them."""

@@ -1,4 +1,4 @@
-"""Cards: what a shipped model is, where it comes from, and the hashes that its files must have.
+"""Model cards: what a shipped model is, where it comes from, and the SHA-256 of its files.
 
 A card is a folder ``cards/NAME`` with ``card.toml`` and the files that it names. Tensors are safetensors (no pickles), and a file's
 SHA-256 is compared with the card whenever the file is read: a number from other weights would look just as good.

@@ -1,4 +1,4 @@
-"""What the values of a card may be: a slip of the hand in ``card.toml`` would make numbers that look as good as any."""
+"""Validation of the values in a ``card.toml``."""
 
 from __future__ import annotations
 

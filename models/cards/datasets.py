@@ -1,4 +1,4 @@
-"""The two data sets that shipped models are trained on, as tensors in [-1, 1]. Needed for training, never at run time."""
+"""The data sets of the shipped models, Fashion-MNIST and scikit-learn's digits, as tensors in [-1, 1]."""
 
 from __future__ import annotations
 

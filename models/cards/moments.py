@@ -1,4 +1,4 @@
-"""Moments of the data in a model's own coordinates, from its card: what a run may begin from (``benchmarks.start``).
+"""Class means and covariance of a card's data, for initial states closer to the data than noise.
 
 A network that is told the class of each sample has the flow of that class's data, so the mean is each class's own. The covariance about
 these means is pooled over the classes; of this symmetric matrix the lower triangle is stored, in float32.

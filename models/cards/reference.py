@@ -1,4 +1,4 @@
-"""The :class:`Reference` of a card, from its files."""
+"""The reference statistics of a card, from its files."""
 
 from __future__ import annotations
 

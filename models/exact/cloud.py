@@ -1,4 +1,4 @@
-"""The empirical distribution of a set of points: what a score model that memorised its training data perfectly would be."""
+"""The empirical distribution of a set of points: the denoiser of a model that memorised its training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A random vector field that is smooth in the state and in the noise level: the shape of a model's error."""
+"""A smooth random vector field of state and noise level, which serves as a model error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feature space of the Fréchet distance of image models: a classifier's last hidden layer."""
+"""Features of a Fashion-MNIST classifier's last hidden layer, in which Fréchet distances are taken."""
 
 from __future__ import annotations
 

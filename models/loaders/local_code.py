@@ -1,4 +1,4 @@
-"""The code that a user's module is made of: its own file, and whatever modules of the user's it imports, directly or not."""
+"""The source files that a user's module is made of: its own, and the local modules that it imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The torch modules inside what a user hands over as a network: itself, its attributes, or what a function holds on to."""
+"""Finding, and copying to a device, the ``nn.Module`` inside an object or function that a user hands over."""
 
 from __future__ import annotations
 

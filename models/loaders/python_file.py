@@ -1,4 +1,4 @@
-"""A model of the user's own: ``file.py:factory``.
+"""``file.py:factory``: a model of the user's own.
 
 The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x = x0 + sigma z], with the attributes
 

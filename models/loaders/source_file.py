@@ -1,4 +1,4 @@
-"""Functions in files of the user's: ``file.py:function``, with everything that they and their results are made of."""
+"""Calling a function of a user's file, ``file.py:function``, and recording the files that its result depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shipped score network as a Denoiser."""
+"""A shipped class-conditional EDM score network, read from its card, as a Denoiser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``random-unet-32`` and ``random-unet-64``: networks of a usual size with random weights. For wall time only: they have learnt nothing.
+"""``random-unet-32`` and ``random-unet-64``: U-Nets of a usual size with random weights, for timing only.
 
 What a network costs depends on its shape, not on what it knows. These are the shipped architecture on colour images, five times as wide
 and at full resolution, so that a GPU is as busy as with a network that someone would use. There is no reference to compare samples with,
