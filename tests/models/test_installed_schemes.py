@@ -1,9 +1,11 @@
 """Models and extractors that installed packages bring: entry points, read when their scheme is asked for."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ import torch
 from samplerbench.models import make_model
 from samplerbench.models.extractors import EXTRACTORS, Samples, make_extractor
 from samplerbench.models.loaders import LOADERS, loader
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 TOY = '''
 from pathlib import Path
@@ -136,6 +140,19 @@ def test_an_extractor_of_an_installed_package(installed):
     assert made.dim == 3
     assert made.identity.startswith("toy:3-toy-models-1.0-")
     assert "toy_models/power.pt" in made.read.hashes
+
+
+def test_the_guides_examples_load(installed, target):
+    model, load = re.findall(
+        r"^```python\n(.*?)```", (DOCS / "adding-a-model.md").read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    features = re.findall(r"^```python\n(.*?)```", (DOCS / "extractors.md").read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)[1]
+    stand_in = "class my_network(torch.nn.Module):\n    def __init__(self, rest):\n        super().__init__()\n\n"
+    stand_in += "    def features(self, x):\n        return x.flatten(1)\n"
+    points = "[samplerbench.models]\nguide = guide:load\n\n[samplerbench.extractors]\nguide = guide.features:load\n"
+    install(target, "guide", "0.1", points, __init__=f"{model}\n\n{load}", features=f"import torch\n\n{stand_in}\n{features}")
+    assert make_model("guide:40", scale=2).sigma_max == 80
+    assert make_extractor("guide:w.pt", Samples((2, 2))).dim == 4
 
 
 def test_nothing_is_imported_until_a_scheme_is_asked_for(installed):

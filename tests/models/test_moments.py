@@ -41,7 +41,8 @@ def test_what_is_packed_comes_back_to_float32(event):
 @pytest.mark.parametrize(("event", "classes"), [((5,), 3), ((4,), 2)])
 def test_moments_of_other_data_are_refused_in_a_sentence(event, classes):
     with pytest.raises(
-        CardError, match=r"^fashion: moments.safetensors is not of \d classes of samples of \d numbers; run .* fashion --moments$"
+        CardError,
+        match=r"^fashion: moments.safetensors is not of \d classes of samples of \d numbers; run .* fashion --moments in a checkout",
     ):
         unpack(card_of(event, classes), pack(normals(9, 4), torch.arange(9) % 3))
 
