@@ -6,7 +6,7 @@ import zipfile
 from pathlib import PurePosixPath
 
 PACKAGES = ("samplers", "models", "benchmarks", "results")
-NOT_SHIPPED = ("results/reference/", "results/runs/")
+NOT_SHIPPED = ("results/reference/", "results/runs/", "models/build/")
 
 tracked = subprocess.run(["git", "ls-files", *PACKAGES], capture_output=True, text=True, check=True).stdout.splitlines()
 expected = {path for path in tracked if not path.startswith(NOT_SHIPPED)}

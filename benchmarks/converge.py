@@ -1,6 +1,6 @@
 """Converged samples for a model's card: ``python -m samplerbench.benchmarks.converge fashion --samples 5000 --out converged.safetensors``.
 
-``python -m samplerbench.models.build_reference fashion --converged converged.safetensors`` then puts their features into the card, so that
+``python -m samplerbench.models.build.reference fashion --converged converged.safetensors`` then puts their features into the card, so that
 ``fd_conv`` needs no converged samples of its own in every run.
 """
 

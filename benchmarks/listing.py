@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import samplers
 from ..models import make_model, model_names
+from ..models.loaders import LOADERS
 from ..results.columns import columns
 from ..samplers import Grid, karras
 from ..samplers.schedules import SCHEDULES
@@ -107,7 +108,10 @@ def list_schedules() -> list[Row]:
 
 
 def list_models() -> list[Row]:
-    """Every built-in model, and one with an error of known size, as any can have."""
+    """Every built-in model, one with an error of known size, as any can have, and the schemes of installed packages.
+
+    What a scheme loads is known when something is loaded, so its row has a name and an origin only; nothing is imported for it.
+    """
     rows = []
     for name in (*model_names(), "perturbed:gmm-2d"):
         model = make_model(name)
@@ -121,9 +125,11 @@ def list_models() -> list[Row]:
                 "sigma_max": model.sigma_max,
                 "features": reference.extractor.identity if reference else None,
                 "identity": model.identity,
+                "origin": "built in",
             }
         )
-    return rows
+    unknown = dict.fromkeys(rows[0])
+    return rows + [unknown | {"name": f"{scheme}:…", "origin": origin} for scheme, origin in LOADERS.installed().items()]
 
 
 def list_metrics() -> list[Row]:

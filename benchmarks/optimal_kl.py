@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from ..models import Denoiser
+from ..models.analysis.mmse import denoising_loss, exact_mmse
+from ..models.analysis.mmse_curve import Curve, gammas
 from ..models.exact.base import ExactModel
-from ..models.mmse import denoising_loss, exact_mmse
-from ..models.mmse_curve import Curve, gammas
 from ..samplers import NoNoise, SampleNoise, Source, karras, make
 from ..samplers.schedules import schedule
 from ..samplers.schedules.search import Searched

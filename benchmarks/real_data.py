@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..models import Denoiser
-from ..models.data import digits, fashion_mnist
+from ..models.cards.datasets import digits, fashion_mnist
 from .image_folder import read_folder
 
 HELD_OUT = 6
@@ -46,7 +46,8 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
         model: whose data it is.
         source: ``.npy`` or ``.npz`` file with an array ``(n, *event)`` in the model's own range (of an ``.npz``, its only array or ``x``);
             a folder of images (:mod:`.image_folder`);
-            or ``fashion-mnist`` or ``digits``, where those are installed (:mod:`samplerbench.models.data`); None has the model draw them.
+            or ``fashion-mnist`` or ``digits``, where those are installed
+            (:mod:`samplerbench.models.cards.datasets`); None has the model draw them.
 
     Raises:
         ValueError: there is no such source, its samples are not like the model's, or the model cannot draw its data.

@@ -12,8 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..models import Denoiser, Reference
-from ..models.extractors import make_extractor
-from ..models.projection import projected
+from ..models.extractors import Samples, make_extractor
 from ..models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ..results.files import read_npz, write_npz
 from .fingerprint import Fingerprint, difference, extractor_fingerprint
@@ -28,7 +27,7 @@ MADE_BY = "made_by"
 """The array of cached features that holds the record of what made them: what the extractor does beside what its files say."""
 
 CARD = "card"
-"""The extractor that leaves each model its own; ``card:32`` reduces that to 32 features."""
+"""The extractor that leaves each model its own."""
 PIXELS = "pixels"
 """The samples themselves: what a model that draws its data and knows no features is compared in."""
 LARGEST_OWN = 4096
@@ -43,8 +42,7 @@ def load_references(
     Args:
         models: by name.
         extractor: feature space, of all models or by name; ``card`` leaves each model its own, or the samples themselves where it draws its
-            data and has none; ``card:N`` is the first N axes of its own (:mod:`samplerbench.models.projection`), others are those of
-            :func:`.make_extractor`.
+            data and has none; others are those of :func:`.make_extractor`.
         real: where real samples come from in another feature space (:func:`.real_data`).
         cache: folder where features of real samples are kept; None for the default one.
 
@@ -71,7 +69,8 @@ def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
     space = _space(name, model, own, spec)
     if space == CARD:
         return own and own.extractor
-    return _reduced(own, space).extractor if space.startswith(f"{CARD}:") else make_extractor(space, model.event, model.limits)
+    made = make_extractor(space, Samples(model.event, model.limits, own))
+    return made.extractor if isinstance(made, Reference) else made
 
 
 def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
@@ -92,11 +91,11 @@ def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | Non
     """The reference of a model in another feature space."""
     limits = model.limits
     try:
-        if spec.startswith(f"{CARD}:"):
-            return _reduced(own, spec)
-        extractor = make_extractor(spec, model.event, limits)
+        extractor = make_extractor(spec, Samples(model.event, limits, own))
     except ValueError as error:
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
+    if isinstance(extractor, Reference):
+        return extractor
     if real is None and isinstance(extractor, Identity):
         exact = own if own is not None and isinstance(own.extractor, Identity) else _of_moments(model, own, extractor)
         if exact is not None:
@@ -105,20 +104,6 @@ def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | Non
     if real is not None:
         _check_range(data, limits, real)
     return _measured(extractor, data, limits, cache)
-
-
-def _reduced(own: Reference | None, spec: str) -> Reference:
-    """A model's own reference in its first axes.
-
-    Raises:
-        ValueError: ``spec`` has no number, or the model no reference, or no axes are known for its features.
-    """
-    count = spec.removeprefix(f"{CARD}:")
-    if not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
-        raise ValueError(f"{spec!r} asks for no number of features; write {CARD}:N with a whole number, such as {CARD}:32")
-    if own is None:
-        raise ValueError(f"{spec!r} reduces the model's own features, and it has none; use another extractor, such as pixels")
-    return projected(own, int(count))
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:

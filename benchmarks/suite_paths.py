@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .suite import Suite
 
 _CODE = re.compile(r"\.py(:|$)")
-_PREFIX = re.compile(r"((?:perturbed|inception):)?(.+)", re.DOTALL)
+_PREFIX = re.compile(r"([a-z0-9][a-z0-9_-]+:)?(.+)", re.DOTALL)
+"""A scheme, such as that of ``perturbed:file.py:factory``, and a file; one letter is a drive."""
 _FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?)$)|^inception:")
 
 

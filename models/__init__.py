@@ -1,6 +1,6 @@
-"""What is sampled from: exact models with exact truth, and pretrained score networks."""
+"""Models that samplers are benchmarked on: exact ones with a known answer, and pretrained score networks."""
 
-from .card import Card, CardError, card_names, load_card
+from .cards.card import Card, CardError, card_names, load_card
 from .denoiser import Bound, Denoiser, Wrapper
 from .reference import Extractor, Identity, Reference, Statistics
 from .registry import make_model, model_names

@@ -1,4 +1,4 @@
-"""From the network that somebody trained to the denoiser that samplers call.
+"""Adapters from a network's prediction (eps, v, x0, flow, score) at its native time to a denoiser E[x0 | x].
 
 A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of several things. A sampler sees
 x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d = E[x0 | x]. Every prediction p is linear in x0 and z, so
@@ -10,6 +10,7 @@ with a and b that depend on the level alone. Nothing outside this file needs to 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
@@ -17,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .denoiser import Denoiser, column
-from .labels import labels_for
+from .denoiser import Denoiser, column, labels_for
 from .loaders.networks import moved
 from .process import FloatArray, Process
 
@@ -144,7 +144,8 @@ class NativeDenoiser(Denoiser):
             return torch.full((len(x),), self.classes, dtype=torch.int64, device=x.device)
         return labels
 
-    def to(self, device: torch.device | str) -> Denoiser:
-        """This model with its network on ``device``: an ``nn.Module``, what a function holds on to, or whatever has a ``to`` of its own."""
-        self.network = moved(self.network, device)
-        return self
+    def to(self, device: torch.device | str) -> NativeDenoiser:
+        """This model with a copy of its network on ``device``: a module, what a function holds, or whatever has a ``to`` of its own."""
+        twin = copy.copy(self)
+        twin.network = moved(self.network, device)
+        return twin

@@ -1,4 +1,4 @@
-"""What is sampled from: a Denoiser, bound to a batch of samples before a sampler sees it.
+"""The Denoiser: the interface of every model, bound to a batch of samples before a sampler calls it.
 
 Everything is in canonical coordinates: x = x0 + sigma z with z ~ N(0, I), and ``denoise(x, sigma)`` estimates E[x0 | x].
 """
@@ -17,6 +17,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from .loaders.reading import Read
     from .reference import Moments, Reference
+
+_GOLDEN, _MIX1, _MIX2 = 0x9E3779B97F4A7C15 - 2**64, 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 
 
 class Denoiser(ABC):
@@ -85,7 +87,10 @@ class Denoiser(ABC):
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """This model with its tensors on ``device``.
+        """A copy of this model with its tensors on ``device``; this one stays where and as it is.
+
+        So it is for every kind of model, also where ``device`` is the one that it is on: the copy is another object, which may
+        share what nothing writes to. (``nn.Module.to`` moves in place; this does not.)
 
         Raises:
             ValueError: it cannot move, as a model that does not override this.
@@ -163,7 +168,7 @@ class Wrapper(Denoiser):
         return self.rewrapped(self.inner.instrumented(wrap))
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Move the inner model."""
+        """The same wrapper around a copy of the inner model on ``device``."""
         return self.rewrapped(self.inner.to(device))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
@@ -203,3 +208,31 @@ def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
     if isinstance(sigma, Tensor):
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     return sigma
+
+
+def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
+    """Independent labels, label k with a probability proportional to ``weights[k]``.
+
+    Args:
+        ids: ``(batch,)`` int64 sample numbers.
+        seed: root seed, 0 <= seed < 2^64.
+        weights: one weight >= 0 a class, such as the class counts of the training set.
+
+    Returns:
+        ``(batch,)`` int64 labels on the device of ``ids``.
+    """
+    edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
+    return torch.searchsorted(edges, _uniform(ids, seed) * edges[-1], right=True).clamp_(max=len(weights) - 1)
+
+
+def _uniform(ids: Tensor, seed: int) -> Tensor:
+    """Float64 in [0, 1) from the mixing function of SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195), nested: seed, id."""
+    key = _mix(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
+    return ((_mix(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
+
+
+def _mix(z: Tensor) -> Tensor:
+    # int64 products wrap modulo 2^64 as the unsigned originals do; the masks make the right shifts unsigned too.
+    z = (z ^ ((z >> 30) & (2**34 - 1))) * _MIX1
+    z = (z ^ ((z >> 27) & (2**37 - 1))) * _MIX2
+    return z ^ ((z >> 31) & (2**33 - 1))

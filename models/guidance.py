@@ -1,4 +1,4 @@
-"""Guidance towards a class, as a Denoiser around a Denoiser: samplers do not know of it, and every pass is counted."""
+"""Classifier-free and classifier guidance, as a Denoiser around a Denoiser that counts every network pass."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, column
-from .labels import labels_for
+from .denoiser import Denoiser, column, labels_for
 from .wrappers import Altered
 
 

@@ -1,4 +1,4 @@
-"""Gaussian processes x_t = alpha(t) x0 + sigma(t) z in their native time.
+"""Noising processes x_t = alpha(t) x0 + sigma(t) z in their native time: VP, cosine, VE, rectified flow.
 
 Samplers never see one: they work in canonical coordinates x = x_t / alpha(t), with the noise level sigma(t) / alpha(t). A process
 is needed to call a network in the coordinates it was trained in (:mod:`.adapters`), and to place a grid evenly in native time.

@@ -1,4 +1,4 @@
-"""What a model's samples are compared with: features, the moments of the truth in them, held-out and converged samples."""
+"""What samples are compared with: a feature space, the data's moments in it, held-out and converged samples."""
 
 from __future__ import annotations
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .denoiser import Denoiser
 from .guidance import ClassifierFree
+
+if TYPE_CHECKING:
+    from .loaders.schemes import Scheme
 
 _FACTORIES = {
     "gaussian": ".exact.problems:gaussian",
@@ -19,15 +20,12 @@ _FACTORIES = {
     "wavelet": ".exact.wavelet:wavelet",
     "fashion-kde": ".exact.kde:fashion_kde",
     "digits-cloud": ".exact.cloud:digits_cloud",
-    "fashion": ".network:fashion",
-    "digits": ".network:digits",
-    "random-unet-32": ".random_unet:random_unet_32",
-    "random-unet-64": ".random_unet:random_unet_64",
+    "fashion": ".nets.network:fashion",
+    "digits": ".nets.network:digits",
+    "random-unet-32": ".nets.random_unet:random_unet_32",
+    "random-unet-64": ".nets.random_unet:random_unet_64",
 }
 """Name to ``module:factory``; a module is imported when its model is asked for."""
-
-_WRAPPERS = {"perturbed": ".exact.perturbed:perturbed"}
-"""The same for factories that take another model's name: ``perturbed:gmm-2d`` is ``perturbed`` with ``model="gmm-2d"``."""
 
 
 def model_names() -> list[str]:
@@ -39,25 +37,22 @@ def make_model(spec: str, **params: Any) -> Denoiser:
     """The model that ``spec`` names.
 
     Args:
-        spec: a built-in name (:func:`model_names`), ``perturbed:NAME`` for one with an error of known size
-            (:mod:`samplerbench.models.exact.perturbed`), or ``path/to/file.py:factory`` for a model of your own
-            (:mod:`samplerbench.models.loaders.python_file`).
-        **params: ``guidance`` is the scale of classifier-free guidance, for models with classes; the rest goes to the model's factory.
+        spec: a built-in name (:func:`model_names`); ``path/to/file.py:factory`` for a model of your own
+            (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for one that a loader makes, of this package,
+            such as ``perturbed:NAME``, or of an installed one (:mod:`samplerbench.models.loaders`).
+        **params: ``guidance`` is the scale of classifier-free guidance, for models with classes; the rest goes to the
+            model's factory, or to its loader.
 
     Returns:
         The model on the CPU.
 
     Raises:
-        ValueError: no such model, a parameter that it does not take, or guidance of a model without classes.
+        ValueError: no such model, a parameter that it does not take, or guidance of a model without classes; or a loader of an
+            installed package that is broken.
         CardError: (a ValueError) a file of the model is missing or damaged.
     """
-    wrapper, colon, inner = spec.partition(":")
-    if colon and wrapper in _WRAPPERS:
-        if "model" in params:
-            raise ValueError(f"{spec!r} names its model; leave out model={params['model']!r}, or write {wrapper}(model=…)")
-        return make_model(wrapper, model=inner, **params)
     guidance = params.pop("guidance", None)
-    model = _call(spec, _factory(spec), params)
+    model = _built_in(spec, params) if spec in _FACTORIES else _loaded(spec, params)
     if guidance is None:
         return model
     if not isinstance(guidance, int | float):
@@ -65,33 +60,48 @@ def make_model(spec: str, **params: Any) -> Denoiser:
     return ClassifierFree(model, float(guidance))
 
 
-def _factory(spec: str) -> Callable[..., Denoiser]:
-    if spec in _WRAPPERS:
-        return _imported(_WRAPPERS[spec])
+def _built_in(name: str, params: dict[str, Any]) -> Denoiser:
+    module, factory = _FACTORIES[name].split(":")
+    make = getattr(import_module(module, __package__), factory)
+    _check(name, make, (), params)
+    return make(**params)
+
+
+def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
+    from .loaders.python_file import adopted
+    from .loaders.reading import Read, reading
+    from .loaders.source_file import options_text
+
+    scheme, rest = _scheme(spec)
+    _check(spec, scheme.load, (rest,), params)
+    if scheme.origin:
+        made = scheme.made(rest, **params)
+        identity = f"{scheme.identity(rest, made.digest)}{options_text(params)}"
+        return adopted(made, scheme.called(rest), identity)
+    with reading() as seen:
+        model = scheme.load(rest, **params)
+    if model.read is None and seen.paths:  # a checkpoint, by the names that its files have in its folder
+        model.read = Read(Path(rest), seen.paths)
+    return model
+
+
+def _scheme(spec: str) -> tuple[Scheme, str]:
+    """Who loads ``spec``, and what of it."""
+    from .loaders import LOADERS
+
+    if spec in LOADERS:
+        return LOADERS.find(spec)
     if ".py:" in spec or spec.endswith(".py"):
-        from .loaders.python_file import python_file
-
-        return python_file(spec)
-    if spec not in _FACTORIES:
-        near = difflib.get_close_matches(spec, [*_FACTORIES, *_WRAPPERS], n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        others = ", ".join(f"{name}:MODEL" for name in _WRAPPERS)
-        raise ValueError(
-            f"there is no model {spec!r}; {hint}The models are: {', '.join(_FACTORIES)}, or {others}, or a file.py:factory of your own"
-        )
-    return _imported(_FACTORIES[spec])
+        return LOADERS.get("python_file"), spec
+    near = LOADERS.near(spec, model_names())
+    there = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
+    raise ValueError(f"there is no model {spec!r}; {near}The models are: {there}")
 
 
-def _imported(place: str) -> Callable[..., Denoiser]:
-    module, name = place.split(":")
-    return getattr(import_module(module, __package__), name)
+def _check(spec: str, make: Any, args: tuple[str, ...], params: dict[str, Any]) -> None:
+    from .loaders.schemes import check_options
 
-
-def _call(spec: str, factory: Callable[..., Denoiser], params: dict[str, Any]) -> Denoiser:
-    signature = inspect.signature(factory)
     try:
-        signature.bind(**params)
-    except TypeError as error:
-        takes = ", ".join(signature.parameters) or "none"
-        raise ValueError(f"model {spec}: {error}; its parameters are: {takes} (and guidance, for models with classes)") from None
-    return factory(**params)
+        check_options(f"model {spec}", make, args, params)
+    except ValueError as error:
+        raise ValueError(f"{error} (and guidance, for models with classes)") from None

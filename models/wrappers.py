@@ -1,4 +1,4 @@
-"""Wrappers that change what a model denoises to: clipping and dynamic thresholding. The same for every sampler."""
+"""Wrappers that change the denoised image: static clipping and Imagen's dynamic thresholding."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...models import make_model
-from ...models.projection import projected
+from ...models.extractors.card import projected
 from ..metrics.moments import FloatArray
 from .law import Law, Population
 

@@ -7,10 +7,10 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from ...models.analysis.mmse import exact_mmse
+from ...models.analysis.mmse_curve import Curve, gammas
+from ...models.analysis.path_kl import path_kl
 from ...models.exact.base import ExactModel
-from ...models.mmse import exact_mmse
-from ...models.mmse_curve import Curve, gammas
-from ...models.path_kl import path_kl
 from ...samplers import Grid
 from ...samplers.schedules.search import cheapest_path
 from ...samplers.schedules.staircase import staircase_costs

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ...models.mmse_curve import Curve
-from ...models.path_kl import path_kl
+from ...models.analysis.mmse_curve import Curve
+from ...models.analysis.path_kl import path_kl
 from .base import Figure
 from .big_steps import HIGH, LOW, Losses, levels
 from .charting import apart, beside, curve, step_axis

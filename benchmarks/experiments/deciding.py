@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...models.estimate import FloatArray
+from ...models.analysis.candidates import class_probabilities, effective_number
+from ...models.analysis.estimate import FloatArray
 from ...models.exact.base import ExactModel
-from ...models.exact.candidates import class_probabilities, effective_number
 from .intervals import Interval, bootstrap
 
 EVEN = 0.5

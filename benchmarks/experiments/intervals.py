@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.estimate import Estimate
+from ...models.analysis.estimate import Estimate
 from ..metrics.moments import FloatArray
 
 NORMAL = 1.96

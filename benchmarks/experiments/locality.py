@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ...models import Denoiser
-from ...models.estimate import FloatArray
+from ...models.analysis.estimate import FloatArray
+from ...models.analysis.locality import receptive_radius, sensitivity
+from ...models.analysis.mmse import normal_like
 from ...models.exact.base import ExactModel
-from ...models.locality import receptive_radius, sensitivity
-from ...models.mmse import normal_like
 from .effort import Effort
 from .generating import generate, unlabelled
 from .intervals import Interval, bootstrap

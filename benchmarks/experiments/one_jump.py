@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...models import Denoiser
-from ...models.estimate import FloatArray, estimate
+from ...models.analysis.estimate import FloatArray, estimate
 from ..metrics import FrechetReference, population_estimate
 from ..metrics import estimate as estimate_fixed
 from ..metrics.memorisation import binomial_interval

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ...models import Denoiser
-from ...models.estimate import Estimate, FloatArray, estimate
+from ...models.analysis.candidates import class_probabilities, effective_number, responsibilities
+from ...models.analysis.estimate import Estimate, FloatArray, estimate
+from ...models.analysis.information import information
+from ...models.analysis.mmse import denoising_loss, exact_mmse, normal_like
+from ...models.analysis.mmse_curve import Curve, gammas
 from ...models.exact.base import ExactModel
-from ...models.exact.candidates import class_probabilities, effective_number, responsibilities
-from ...models.information import information
-from ...models.mmse import denoising_loss, exact_mmse, normal_like
-from ...models.mmse_curve import Curve, gammas
 from ..metrics.memorisation import binomial_interval
 from .effort import Effort
 from .generating import generate

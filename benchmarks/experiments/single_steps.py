@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...models.analysis.transition import transition_kl
 from ...models.exact.base import ExactModel
-from ...models.exact.transition import transition_kl
 from .intervals import Interval
 
 RATIOS, FAST_RATIOS = (1.1, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0), (1.1, 2.0, 5.0)

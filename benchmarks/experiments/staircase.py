@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...models.estimate import FloatArray
-from ...models.mmse_curve import Curve, gammas
+from ...models.analysis.estimate import FloatArray
+from ...models.analysis.mmse_curve import Curve, gammas
 from .big_steps import HIGH, LOW
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models import Denoiser
-from ...models.card import load_card
+from ...models.cards.card import load_card
 from ..metrics.memorisation import memorised_threshold
 
 _CARDS = {"digits-cloud": "digits-cloud", "digits": "digits-cloud", "fashion-kde": "fashion-kde"}
@@ -30,8 +30,8 @@ class TrainingSet:
 def training_set(model: Denoiser) -> TrainingSet | None:
     """The training set of a built-in model, guided or not; None where it is not shipped.
 
-    ``digits`` was trained on seven of every nine images (``models.data.digits``), and the other two are held out. The clouds hold all
-    the images that there are, so each is held out from the others in turn.
+    ``digits`` was trained on seven of every nine images (``models.cards.datasets.digits``), and the other two are held out.
+    The clouds hold all the images that there are, so each is held out from the others in turn.
     """
     name = model.name.partition("(")[0]
     card = load_card(_CARDS[name]) if name in _CARDS else None

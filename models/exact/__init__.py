@@ -1,1 +1,1 @@
-"""Models whose denoiser, density, samples and probability-flow endpoints are known exactly."""
+"""Exact models: denoiser, density, samples and endpoints of the probability-flow ODE are known."""

@@ -148,7 +148,7 @@ class ExactModel(Denoiser):
         return Reference(features, None, self.identity, lambda: Statistics(*self.moments(), lambda n: features(self.held_out(n))))
 
     def to(self, device: torch.device | str) -> Self:
-        """This model with its tensors on ``device``."""
+        """A copy of this model with its tensors on ``device``."""
         twin = copy.copy(self)
         for key, value in vars(self).items():
             if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""The empirical distribution of a set of points: what a score model that memorised its training data perfectly would be."""
+"""The empirical distribution of a set of points: the denoiser of a model that memorised its training data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..card import Card, load_card
+from ..cards.card import Card, load_card
 from .base import ExactModel, FloatArray, fingerprint, product
 
 

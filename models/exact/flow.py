@@ -1,4 +1,4 @@
-"""The probability flow of an exact denoiser, integrated to near rounding error, each sample with its own step control.
+"""Integration of an exact model's probability-flow ODE to near rounding error, with step control per sample.
 
 A solver that treats the batch as one system controls the mean error: one sample near a boundary between modes hides among a hundred
 easy ones, and every sample depends on its companions. Here each sample has its own time and step. The arithmetic between two

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..card import Card, load_card
-from ..card_reference import card_reference, value_range
+from ..cards.card import Card, load_card
+from ..cards.reference import card_reference, value_range
 from ..denoiser import per_row
 from ..reference import Reference
 from .base import ExactModel, FloatArray
@@ -96,7 +96,7 @@ class KernelDensity(ExactModel):
         return twin
 
     def to(self, device: torch.device | str) -> Self:
-        """This model with its points on ``device``."""
+        """A copy of this model with its points on ``device``."""
         twin = copy.copy(self)
         twin._cloud = self._cloud.to(device)
         return twin

@@ -7,8 +7,8 @@ from functools import cache
 
 from torch import Tensor
 
-from ..card import load_card
-from ..card_reference import card_reference, value_range
+from ..cards.card import load_card
+from ..cards.reference import card_reference, value_range
 from ..reference import Reference
 from .mixture import GaussianMixture
 
@@ -20,7 +20,7 @@ class MPPCA(GaussianMixture):
         name: what the tables call it.
         event: shape of a sample, of d numbers.
         tensors: ``weights`` ``(K,)``, ``means`` ``(K, d)``, ``factors`` ``(K, d, r)``, ``noise`` ``(K,)`` (standard deviations) and
-            ``component_class`` ``(K,)`` int64, as ``models.fit_mppca`` stores them; other keys are ignored.
+            ``component_class`` ``(K,)`` int64, as ``models.build.fit_mppca`` stores them; other keys are ignored.
         reference: makes the reference in the feature space of the model's card; without it, or if it gives None, the samples themselves
             are compared.
         version: raised when the tensors change.
@@ -41,7 +41,7 @@ class MPPCA(GaussianMixture):
         version: int = 1,
     ) -> None:
         if missing := {"weights", "means", "factors", "noise", "component_class"} - set(tensors):
-            raise ValueError(f"model {name} lacks the tensors {', '.join(sorted(missing))}; fit it again with models.fit_mppca")
+            raise ValueError(f"model {name} lacks the tensors {', '.join(sorted(missing))}; fit it again with models.build.fit_mppca")
         super().__init__(
             name,
             event,
@@ -60,7 +60,7 @@ class MPPCA(GaussianMixture):
 
 
 def fashion_mppca() -> MPPCA:
-    """``fashion-mppca``: fitted to Fashion-MNIST by ``models.fit_mppca``; 28 × 28, ten classes of ten components each."""
+    """``fashion-mppca``: fitted to Fashion-MNIST by ``models.build.fit_mppca``; 28 × 28, ten classes of ten components each."""
     card = load_card("fashion-mppca")
 
     @cache

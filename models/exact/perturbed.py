@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..denoiser import Denoiser, per_row
-from ..network import NetworkDenoiser
-from ..registry import make_model
 from ..wrappers import Altered
 from .base import ExactModel
 from .flow import flow_rows
@@ -79,36 +76,10 @@ class Perturbed(Altered):
         return self.denoise(rows.reshape(x.shape), NEAR * scale, labels).to(x.dtype)
 
     def to(self, device: torch.device | str) -> Self:
-        """This model, with the inner one and the field on ``device``."""
+        """A copy of this model, with the inner one and the field on ``device``."""
         twin = copy.copy(self)
         twin.inner, twin._field = self.inner.to(device), self._field.to(device)
         return twin
-
-
-def perturbed(
-    model: str = "gmm-2d", delta: float = 0.1, length: float = 0.5, seed: int = 0, spread: float | None = None, **options: Any
-) -> Perturbed:
-    """``perturbed:MODEL``: any model with an error of known size; ``options`` are the model's own.
-
-    Raises:
-        ValueError: no such model, an option that neither takes, or a model of one's own without ``spread``.
-    """
-    _check("model", model, "a model's name", isinstance(model, str))
-    try:
-        inner = make_model(model, **options)
-    except ValueError as error:
-        if not options:
-            raise
-        raise ValueError(f"perturbed: {error} (perturbed itself takes model, delta, length, seed and spread)") from error
-    return Perturbed(inner, delta, _spread_of(inner) if spread is None else spread, length=length, seed=seed)
-
-
-def _spread_of(model: Denoiser) -> float:
-    if isinstance(model, ExactModel):
-        return math.sqrt(float(np.mean(np.diag(model.moments()[1]))))
-    if isinstance(model, NetworkDenoiser):
-        return float(model.card.architecture["sigma_data"])
-    raise ValueError(f"perturbed: the data of model {model.name} have no known standard deviation per dimension; give it as spread=1.0")
 
 
 def _number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Monotone transport between mixtures of Gaussians on the line: the probability flow of one dimension, solved instead of integrated."""
+"""The probability flow of one-dimensional Gaussian mixtures solved as monotone transport of quantiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A random vector field that is smooth in the state and in the noise level: the shape of a model's error."""
+"""A smooth random vector field of state and noise level, which serves as a model error."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RandomField:
         return product(torch.cos(product(x / r, self._waves) + self._clock * r.log() + self._phase), self._signs)
 
     def to(self, device: torch.device | str) -> Self:
-        """This field with its tensors on ``device``."""
+        """A copy of this field with its tensors on ``device``."""
         twin = copy.copy(self)
         vars(twin).update({key: value.to(device) for key, value in vars(self).items() if isinstance(value, Tensor)})
         return twin

@@ -1,4 +1,4 @@
-"""The code that a user's module is made of: its own file, and whatever modules of the user's it imports, directly or not."""
+"""The source files that a user's module is made of: its own, and the local modules that it imports."""
 
 from __future__ import annotations
 
@@ -25,9 +25,15 @@ def code_of(module: ModuleType) -> dict[str, str]:
     return named_hashes(files, folder.parent if "." in module.__name__ and top and os.path.basename(top) == "__init__.py" else folder)
 
 
-def modules_of(module: ModuleType) -> list[str]:
-    """Files of a module and of all loaded modules of the user's that it imports, by what the sources say, in functions too."""
-    package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
+def modules_of(module: ModuleType, package: str | None = None) -> list[str]:
+    """Files of a module and of all loaded modules of the user's that it imports, by what the sources say, in functions too.
+
+    Args:
+        module: where to begin.
+        package: first name of modules that count wherever they are installed; None for that of a module inside a package.
+    """
+    if package is None:
+        package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
     seen: dict[str, str] = {}
     todo = [module.__name__]
     while todo:

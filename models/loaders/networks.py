@@ -1,9 +1,11 @@
-"""The torch modules inside what a user hands over as a network: itself, its attributes, or what a function holds on to."""
+"""Finding, and copying to a device, the ``nn.Module`` inside an object or function that a user hands over."""
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
@@ -61,9 +63,63 @@ def parameter_dtype(holder: Any) -> torch.dtype | None:
 
 
 def moved(holder: Any, device: torch.device | str) -> Any:
-    """``holder`` on a device: what its own ``to`` gives where it has one; else itself, with the networks that it holds moved in place."""
-    if hasattr(holder, "to"):
-        return holder.to(device)
-    for network in networks_in(holder):
-        network.to(device)
-    return holder
+    """A copy of ``holder`` with its networks on ``device``; ``holder`` itself stays where and as it is.
+
+    Weights go straight into the copy, so that they are never on the old device twice. Where the copy has a ``to`` of its own, that
+    moves what else there is. Something that cannot be copied, but has a ``to`` of its own, is left to that.
+
+    Raises:
+        Exception: whatever copying it raises.
+    """
+    memo = {id(old): _on(old, device) for network in networks_in(holder) for old in (*network.parameters(), *network.buffers())}
+    try:
+        twin = _copied(holder, memo)
+    except Exception:  # it holds a lock, a stream, ...
+        if isinstance(holder, nn.Module) or not hasattr(holder, "to"):
+            raise
+        twin = holder
+    if hasattr(twin, "to"):
+        return twin.to(device)
+    for network in networks_in(twin):
+        network.to(device)  # weights of other kinds than tensors
+    return twin
+
+
+def _on(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """A copy on ``device`` of the same kind."""
+    twin = tensor.detach().to(device, copy=True)
+    return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    """A deep copy, which the networks in functions are copied for too; functions are what ``deepcopy`` leaves as they are.
+
+    Args:
+        value: what is copied, if it holds a network or has a ``to``; else it is shared.
+        memo: copies that are known, by the ``id`` of the original.
+    """
+    if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
+        return value
+    if isinstance(value, functools.partial):
+        parts = [_copied(part, memo) for part in (value.func, *value.args)]
+        return functools.partial(*parts, **{key: _copied(part, memo) for key, part in value.keywords.items()})
+    if isinstance(value, FunctionType):
+        return _copied_function(value, memo)
+    twin = copy.deepcopy(value, memo)
+    if not isinstance(value, nn.Module):
+        for key, part in getattr(twin, "__dict__", {}).items():
+            if isinstance(part, FunctionType | functools.partial):
+                twin.__dict__[key] = _copied(part, memo)
+    return twin
+
+
+def _copied_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
+    """The same code with copies of the networks that its closure, its defaults or its globals hold."""
+    space = function.__globals__
+    used = {name: space[name] for name in function.__code__.co_names if name in space}
+    copies = {name: twin for name, old in used.items() if (twin := _copied(old, memo)) is not old}
+    closure = tuple(CellType(*(_copied(part, memo) for part in _content(cell))) for cell in function.__closure__ or ())
+    defaults = None if function.__defaults__ is None else tuple(_copied(part, memo) for part in function.__defaults__)
+    twin = FunctionType(function.__code__, {**space, **copies} if copies else space, function.__name__, defaults, closure or None)
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin

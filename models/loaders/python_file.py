@@ -1,4 +1,4 @@
-"""A model of the user's own: ``file.py:factory``.
+"""``file.py:factory``: a model of the user's own.
 
 The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x = x0 + sigma z], with the attributes
 
@@ -21,6 +21,7 @@ A factory may also return a :class:`~samplerbench.models.Denoiser`, such as one 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import cached_property
@@ -32,8 +33,9 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, Wrapper
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Reference, Statistics
+from . import loader
 from .networks import moved, parameter_dtype
-from .source_file import options_text, source_function
+from .source_file import Made, options_text, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 
@@ -46,26 +48,32 @@ _WHAT = {
 }
 
 
-def python_file(spec: str) -> Callable[..., Denoiser]:
-    """The factory that ``path/to/file.py:factory`` names; called, it gives a model whose identity has the hash of every file it is made of.
+@loader("python_file", usage="file.py:factory")
+def load(spec: str, **params: Any) -> Denoiser:
+    """The model that the factory ``path/to/file.py:factory`` returns; its identity has the hash of every file it is made of.
 
     Raises:
-        ValueError: no such file or factory, or the file raises when it is imported.
+        ValueError: no such file or factory, or the file raises when it is imported, or the factory when it is called.
     """
     source = source_function(spec, "model")
+    made = source.call(**params)
+    return adopted(made, source.called, f"{source.called}-{made.digest}{options_text(params)}")
 
-    def make(**params: Any) -> Denoiser:
-        model, read, digest = source.call(**params)
-        identity = f"{source.called}-{digest}{options_text(params)}"
-        made = Renamed(model, source.called, identity) if isinstance(model, Denoiser) else FileModel(model, source.called, identity)
-        made.read = read
-        return made
 
-    return make
+def adopted(made: Made, name: str, identity: str) -> Denoiser:
+    """What a user's factory, or an installed package's loader, returned, as a Denoiser that knows the files it is made of.
+
+    Raises:
+        ValueError: it is no model.
+    """
+    own = isinstance(made.value, Denoiser)
+    model = Renamed(made.value, name, identity) if own else FileModel(made.value, name, identity)
+    model.read = made.read
+    return model
 
 
 class Renamed(Wrapper):
-    """A Denoiser that a user's factory returned, under the name of its file and with the file's hash in its identity."""
+    """A Denoiser that somebody else's code returned, under the name of its spec, with the hashes of its files in its identity."""
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
@@ -151,7 +159,7 @@ class FileModel(Denoiser):
         return self._latest[1]
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """This model on ``device``.
+        """A copy of this model on ``device``, by the ``to`` of a copy of the user's.
 
         Raises:
             ValueError: the user's model has no ``to``.
@@ -160,7 +168,7 @@ class FileModel(Denoiser):
             twin = FileModel(moved(self._model, device), self.name, self.identity)
             twin.read = self.read
             return twin
-        return self if torch.device(device).type == "cpu" else super().to(device)
+        return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 
     def reference(self) -> Reference | None:
         """Exact moments where the model has them, else those of 50 000 of its samples; None where it has neither."""

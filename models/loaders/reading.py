@@ -1,4 +1,4 @@
-"""Which files of the user's are read while something of the user's is made or called.
+"""Recording which of the user's files are opened, such as weights, while a model is made or called.
 
 Python reports every file that it opens to an audit hook; that sees ``open``, ``np.load``, ``np.memmap``, ``torch.load``, ``pathlib`` and
 imports. Readers that open files outside Python (safetensors, ``torch.jit``, memory-mapped storages) are wrapped for the time being.

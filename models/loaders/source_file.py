@@ -1,4 +1,4 @@
-"""Functions in files of the user's: ``file.py:function``, with everything that they and their results are made of."""
+"""Calling a function of a user's file, ``file.py:function``, and recording the files that its result depends on."""
 
 from __future__ import annotations
 
@@ -84,12 +84,14 @@ def digest_of(read: Read) -> str:
 
 def options_text(params: dict[str, Any]) -> str:
     """Options as a part of an identity: "" without any. A path to something is named by its last part; its content counts by itself."""
-    placed = {key: os.path.basename(os.path.normpath(v)) if isinstance(v, str) and _is_path(v) else v for key, v in params.items()}
+    placed = {key: short_path(value) if isinstance(value, str) else value for key, value in params.items()}
     return json.dumps(placed, sort_keys=True, default=repr) if params else ""
 
 
-def _is_path(text: str) -> bool:
-    return os.path.isabs(text) or (os.sep in text and os.path.exists(text))
+def short_path(text: str) -> str:
+    """A path to something by its last part; any other text as it is."""
+    is_path = os.path.isabs(text) or (os.sep in text and os.path.exists(text))
+    return os.path.basename(os.path.normpath(text)) if is_path else text
 
 
 def source_function(spec: str, makes: str) -> SourceFunction:

@@ -1,4 +1,4 @@
-"""Which files are a user's, what they are called, and their hashes."""
+"""Telling a user's files from installed ones, and hashing them under names that hold on any machine."""
 
 from __future__ import annotations
 

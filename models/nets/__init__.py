@@ -1,1 +1,1 @@
-"""Network architectures of the shipped models."""
+"""Network architectures, and the shipped score networks as denoisers."""

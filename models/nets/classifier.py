@@ -1,4 +1,4 @@
-"""A small convolutional classifier whose last hidden layer is the feature space of the Fréchet distance."""
+"""A small convolutional classifier, whose last hidden layer gives features."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from samplerbench.benchmarks.experiments import (
 )
 from samplerbench.benchmarks.experiments.deciding import Course
 from samplerbench.benchmarks.experiments.intervals import Interval
-from samplerbench.models.estimate import Estimate
-from samplerbench.models.mmse_curve import Curve, gammas
+from samplerbench.models.analysis.estimate import Estimate
+from samplerbench.models.analysis.mmse_curve import Curve, gammas
 
 
 def about(value, half=0.01):

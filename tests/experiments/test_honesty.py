@@ -16,7 +16,7 @@ from samplerbench.benchmarks.experiments.row_02_candidates import _table
 from samplerbench.benchmarks.experiments.row_06_collapse import largest
 from samplerbench.benchmarks.experiments.shrinking import SHOWN, Measured, Paths
 from samplerbench.benchmarks.metrics.memorisation import binomial_interval
-from samplerbench.models.estimate import Estimate
+from samplerbench.models.analysis.estimate import Estimate
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.problems import gmm_2d
 

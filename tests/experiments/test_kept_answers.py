@@ -21,7 +21,7 @@ from samplerbench.benchmarks.experiments.effort import Effort
 from samplerbench.benchmarks.experiments.intervals import Interval
 from samplerbench.benchmarks.experiments.packing import packed, unpacked
 from samplerbench.benchmarks.experiments.solver import Line
-from samplerbench.models.estimate import FloatArray
+from samplerbench.models.analysis.estimate import FloatArray
 
 
 def answer(kind: str) -> Answer:

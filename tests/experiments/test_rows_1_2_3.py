@@ -24,12 +24,12 @@ from samplerbench.benchmarks.experiments.one_jump import Measured
 from samplerbench.benchmarks.experiments.single_steps import Transition
 from samplerbench.benchmarks.experiments.staircase import staircase
 from samplerbench.benchmarks.metrics import precision_recall
+from samplerbench.models.analysis.path_kl import path_kl
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d
 from samplerbench.models.exact.wavelet import Wavelet
-from samplerbench.models.path_kl import path_kl
 
 
 def about(value, half=0.01):

@@ -19,7 +19,7 @@ from samplerbench.benchmarks.spec import format_spec, parse_spec
 from samplerbench.benchmarks.suite import Suite, built_in, load_suite
 from samplerbench.benchmarks.suite_paths import refuse_code
 from samplerbench.models import load_card, make_model
-from samplerbench.models.card import CARDS, _toml
+from samplerbench.models.cards.card import CARDS, _toml
 
 SPECS = {"parse": 240, "sampler": 200, "schedule": 160, "model": 100}
 SUITES, CARDS_READ, IMAGES = 250, 200, 50

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from samplerbench.benchmarks.cli import console
-from samplerbench.models import card
+from samplerbench.models.cards import card
 from samplerbench.samplers import registry
 
 PLUGINS = Path(__file__).with_name("plugins.py")

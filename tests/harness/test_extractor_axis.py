@@ -20,7 +20,7 @@ from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.sequential import Sequential
 from samplerbench.benchmarks.suite import Until, check_suite, load_suite
 from samplerbench.models import make_model
-from samplerbench.models.card import CONVERGED, REFERENCE, WEIGHTS, Card
+from samplerbench.models.cards.card import CONVERGED, REFERENCE, WEIGHTS, Card
 from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.results.compare import compare
 from samplerbench.results.table import load
@@ -325,8 +325,8 @@ class Greys:
 def test_a_user_s_model_states_its_range_for_inception(tmp_path, monkeypatch, capsys):
     """Without it, one sentence and exit code 2; with it, samples are compared with real images in that range."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("samplerbench.models.loaders.inception._network", lambda weights: Greys())
-    monkeypatch.setattr("samplerbench.models.loaders.inception.Inception.dim", 64)  # of 2048 features, covariances take 10 s
+    monkeypatch.setattr("samplerbench.models.extractors.inception._network", lambda weights: Greys())
+    monkeypatch.setattr("samplerbench.models.extractors.inception.Inception.dim", 64)  # of 2048 features, covariances take 10 s
     Path("w.pth").write_bytes(b"")
     np.save("x.npy", np.random.default_rng(0).uniform(0, 1, (60, 1, 4, 4)))
     run = "samplerbench run quick --model mine.py:make --extractor inception:w.pth --real x.npy --sampler euler --nfe 12 --samples 30"

@@ -8,9 +8,9 @@ import pytest
 from samplerbench.benchmarks.remember import remembered
 from samplerbench.benchmarks.schedules import make_schedule
 from samplerbench.models import make_model
-from samplerbench.models.mmse import exact_mmse, gaussian_mmse
-from samplerbench.models.mmse_curve import Curve, gammas
-from samplerbench.models.path_kl import path_kl
+from samplerbench.models.analysis.mmse import exact_mmse, gaussian_mmse
+from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench.models.analysis.path_kl import path_kl
 from samplerbench.samplers.schedules.search import cheapest_path
 from samplerbench.samplers.schedules.staircase import staircase_costs
 

@@ -16,7 +16,7 @@ from samplerbench.benchmarks.tuning.tuner import Tuner
 from samplerbench.models import make_model
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.kde import KernelDensity
-from samplerbench.models.network import NetworkDenoiser
+from samplerbench.models.nets.network import NetworkDenoiser
 from samplerbench.samplers import Grid, NoNoise, karras, make
 
 EULER = make("euler")

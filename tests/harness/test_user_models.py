@@ -72,7 +72,7 @@ def given(row, *columns):
 
 
 def test_the_example_of_the_guide(run):
-    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
     row = run(example)["euler"]
     assert given(row, "fid_proxy", "fid_proxy_floor", "fd_conv", "rmse") == [True] * 4
     assert row["nfe"] == 4

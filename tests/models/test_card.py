@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from samplerbench.models import CardError, load_card
-from samplerbench.models.card import CARDS, WEIGHTS, Card, _toml, card_names, write_card, write_tensors
+from samplerbench.models.cards.card import CARDS, WEIGHTS, Card, _toml, card_names, write_card, write_tensors
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.fingerprint import difference, extractor_fingerprint
-from samplerbench.models.extractors import CHUNK, make_extractor
-from samplerbench.models.loaders import inception
+from samplerbench.models.extractors import Samples, inception, make_extractor
+from samplerbench.models.extractors.python_file import CHUNK
 
 EVENT = (1, 8, 8)
 
@@ -27,18 +27,18 @@ def write(tmp_path):
 
 def test_pixels_are_the_samples_themselves():
     x = torch.randn(5, *EVENT)
-    np.testing.assert_array_equal(make_extractor("pixels", EVENT, None)(x), x.flatten(1).double().numpy())
+    np.testing.assert_array_equal(make_extractor("pixels", Samples(EVENT))(x), x.flatten(1).double().numpy())
 
 
 def test_an_extractor_of_the_users_sees_all_samples_in_order(write):
-    made = make_extractor(write("def make():\n    return lambda x: x.flatten(1)[:, :3] ** 2\n"), EVENT, None)
+    made = make_extractor(write("def make():\n    return lambda x: x.flatten(1)[:, :3] ** 2\n"), Samples(EVENT))
     x = torch.randn(2 * CHUNK + 1, *EVENT, dtype=torch.float64)
     np.testing.assert_allclose(made(x), x.flatten(1)[:, :3].float().numpy() ** 2, rtol=1e-6)
     assert (made.dim, made(x[:0]).shape) == (3, (0, 3))
 
 
 def test_another_text_of_the_file_is_another_identity(write):
-    one, same, other = (make_extractor(write(f"def make():\n    return lambda x: {k} * x.flatten(1)\n"), EVENT, None) for k in (1, 1, 2))
+    one, same, other = (make_extractor(write(f"def make():\n    return lambda x: {k} * x.flatten(1)\n"), Samples(EVENT)) for k in (1, 1, 2))
     assert one.identity == same.identity != other.identity
     assert one.identity.startswith("feats.py:make-")
 
@@ -58,15 +58,15 @@ def test_each_of_many_weight_files_is_another_identity(write, tmp_path):
     identities = set()
     for seed in range(40):
         np.save(tmp_path / "weights.npy", np.random.default_rng(seed).standard_normal((64, 2)).astype(np.float32) / 50)
-        identities.add(make_extractor(write(WITH_WEIGHTS), EVENT, None).identity)
+        identities.add(make_extractor(write(WITH_WEIGHTS), Samples(EVENT)).identity)
     assert len(identities) == 40
     np.save(tmp_path / "weights.npy", np.random.default_rng(0).standard_normal((64, 2)).astype(np.float32) / 50)
-    assert make_extractor(write(WITH_WEIGHTS), EVENT, None).identity in identities
+    assert make_extractor(write(WITH_WEIGHTS), Samples(EVENT)).identity in identities
 
 
 def test_weights_that_no_file_holds_show_in_what_the_extractor_does(write):
     spec = write("import torch\ndef make():\n    w = torch.randn(64, 2)\n    return lambda x: x.flatten(1) @ w\n")
-    one, other = (make_extractor(spec, EVENT, None) for _ in range(2))
+    one, other = (make_extractor(spec, Samples(EVENT)) for _ in range(2))
     first = extractor_fingerprint(one, EVENT, None)
     assert difference(first, extractor_fingerprint(one, EVENT, None)) == ""
     assert difference(first, extractor_fingerprint(other, EVENT, None)) == "its features of fixed noise differ"
@@ -74,7 +74,7 @@ def test_weights_that_no_file_holds_show_in_what_the_extractor_does(write):
 
 def test_samples_are_copies(write):
     x = torch.ones(3, *EVENT)
-    make_extractor(write("def make():\n    return lambda x: x.mul_(2).flatten(1)\n"), EVENT, None)(x)
+    make_extractor(write("def make():\n    return lambda x: x.mul_(2).flatten(1)\n"), Samples(EVENT))(x)
     assert torch.equal(x, torch.ones_like(x))
 
 
@@ -95,13 +95,19 @@ def test_samples_are_copies(write):
 )
 def test_what_is_no_extractor_is_one_sentence(write, body, message):
     with pytest.raises(ValueError, match=message):
-        make_extractor(write(body), EVENT, None)
+        make_extractor(write(body), Samples(EVENT))
 
 
-@pytest.mark.parametrize("spec", ["pixel", "inception", "fid"])
+def test_pixels_have_no_options():
+    with pytest.raises(ValueError, match="'pixels:3' names none; write pixels"):
+        make_extractor("pixels:3", Samples(EVENT))
+
+
+@pytest.mark.parametrize("spec", ["pixel", "inceptoin:w.pth", "fid"])
 def test_an_unknown_name_is_refused(spec):
-    with pytest.raises(ValueError, match=r"unknown extractor.*pixels, inception:WEIGHTS or file\.py:factory"):
-        make_extractor(spec, EVENT, None)
+    there = r"The extractors are: card or card:N, file\.py:factory, inception:WEIGHTS, pixels"
+    with pytest.raises(ValueError, match=f"unknown extractor.*{there}"):
+        make_extractor(spec, Samples(EVENT))
 
 
 @pytest.fixture
@@ -128,7 +134,7 @@ def network(monkeypatch):
 
 def test_inception_gets_rounded_8_bit_rgb_images(network, tmp_path):
     torch.save({"w": torch.zeros(1)}, tmp_path / "w.pth")
-    made = make_extractor(f"inception:{tmp_path / 'w.pth'}", EVENT, (-1.0, 1.0))
+    made = make_extractor(f"inception:{tmp_path / 'w.pth'}", Samples(EVENT, (-1.0, 1.0)))
     x = torch.full((inception.CHUNK + 2, *EVENT), -1.0)
     x[0], x[1], x[2] = 2.0, 1.2 / 127.5 - 1, 1.7 / 127.5 - 1  # beyond the range; 1.2 and 1.7 grey levels
     features = made(x)
@@ -150,21 +156,25 @@ def test_a_file_that_is_not_the_weights_is_refused_before_it_is_unpickled(networ
     monkeypatch.setattr(os, "system", lambda command: ran.append(command))
     for name in ("evil.pth", "junk.pth"):
         with pytest.raises(ValueError, match=f"{name} does not hold torch-fidelity's Inception weights"):
-            make_extractor(f"inception:{tmp_path / name}", EVENT, (-1.0, 1.0))
+            make_extractor(f"inception:{tmp_path / name}", Samples(EVENT, (-1.0, 1.0)))
     assert ran == []
 
 
 def test_inception_says_what_it_lacks(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match=r"inception needs the file of its weights.*write inception:WEIGHTS"):
+        make_extractor("inception", Samples(EVENT, (-1.0, 1.0)))
+    with pytest.raises(ValueError, match="nothing stands behind the colon of 'inception:'; write inception:WEIGHTS"):
+        make_extractor("inception:", Samples(EVENT, (-1.0, 1.0)))
     with pytest.raises(ValueError, match="there is no such file"):
-        make_extractor(f"inception:{tmp_path / 'w.pth'}", EVENT, (-1.0, 1.0))
+        make_extractor(f"inception:{tmp_path / 'w.pth'}", Samples(EVENT, (-1.0, 1.0)))
     with pytest.raises(ValueError, match=r"takes grey or RGB images, not samples \(2,\); use --extractor pixels"):
-        make_extractor("inception:w.pth", (2,), (-1.0, 1.0))
+        make_extractor("inception:w.pth", Samples((2,), (-1.0, 1.0)))
     with pytest.raises(ValueError, match=r"needs the range of the images' values.*such as limits = \(-1\.0, 1\.0\)"):
-        make_extractor("inception:w.pth", EVENT, None)
+        make_extractor("inception:w.pth", Samples(EVENT))
     torch.save({}, tmp_path / "w.pth")
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(ValueError, match=r"pip install 'samplerbench\[inception\]'"):
-        make_extractor(f"inception:{tmp_path / 'w.pth'}", EVENT, (-1.0, 1.0))
+        make_extractor(f"inception:{tmp_path / 'w.pth'}", Samples(EVENT, (-1.0, 1.0)))
 
 
 def test_the_real_network_takes_the_images(tmp_path):
@@ -174,7 +184,7 @@ def test_the_real_network_takes_the_images(tmp_path):
         patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
         torch.manual_seed(0)
         torch.save(module.FeatureExtractorInceptionV3("x", ["2048"]).state_dict(), tmp_path / "w.pth")
-    made = make_extractor(f"inception:{tmp_path / 'w.pth'}", (1, 28, 28), (-1.0, 1.0))
+    made = make_extractor(f"inception:{tmp_path / 'w.pth'}", Samples((1, 28, 28), (-1.0, 1.0)))
     features = made(torch.rand(3, 1, 28, 28) * 2 - 1)
     assert features.shape == (3, 2048)
     assert features.std() > 0

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.denoiser import Denoiser, Wrapper
+from samplerbench.models.denoiser import Denoiser, Wrapper, labels_for
 from samplerbench.models.exact.cloud import digits_cloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
-from samplerbench.models.labels import labels_for
 from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.models.wrappers import Altered, Clipped, DynamicThresholding
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.models import make_model
-from samplerbench.models.card import load_card
+from samplerbench.models.cards.card import load_card
 from samplerbench.models.exact.base import CHUNK, ExactModel
 from samplerbench.models.exact.cloud import PointCloud, square_distances
 from samplerbench.models.exact.kde import KernelDensity, image_cloud
@@ -129,7 +129,7 @@ def test_distances_between_images_are_exact(fashion) -> None:
 
 
 def test_the_card_holds_the_first_images_of_each_class(fashion) -> None:
-    from samplerbench.models.data import FASHION_DIR, fashion_mnist
+    from samplerbench.models.cards.datasets import FASHION_DIR, fashion_mnist
 
     assert fashion.labels.bincount().tolist() == [250] * 10
     assert fashion.event == (1, 28, 28)

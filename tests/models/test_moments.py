@@ -8,9 +8,9 @@ import torch
 
 from samplerbench.benchmarks.start import make_start, moments_of
 from samplerbench.models import Denoiser, Identity, Reference, load_card, make_model
-from samplerbench.models.build_reference import add_moments
-from samplerbench.models.card import MOMENTS, WEIGHTS, CardError, write_card, write_tensors
-from samplerbench.models.moments import card_moments, pack, unpack
+from samplerbench.models.build.reference import add_moments
+from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError, write_card, write_tensors
+from samplerbench.models.cards.moments import card_moments, pack, unpack
 from samplerbench.models.reference import Statistics
 from samplerbench.samplers import NoNoise, karras, make
 
@@ -41,7 +41,8 @@ def test_what_is_packed_comes_back_to_float32(event):
 @pytest.mark.parametrize(("event", "classes"), [((5,), 3), ((4,), 2)])
 def test_moments_of_other_data_are_refused_in_a_sentence(event, classes):
     with pytest.raises(
-        CardError, match=r"^fashion: moments.safetensors is not of \d classes of samples of \d numbers; run .* fashion --moments$"
+        CardError,
+        match=r"^fashion: moments.safetensors is not of \d classes of samples of \d numbers; run .* fashion --moments in a checkout",
     ):
         unpack(card_of(event, classes), pack(normals(9, 4), torch.arange(9) % 3))
 

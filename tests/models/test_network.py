@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from samplerbench.models import Reference, load_card, make_model
-from samplerbench.models.card_reference import card_reference
+from samplerbench.models.cards.reference import card_reference
 
 
 @pytest.fixture(scope="module", params=["fashion", "digits"])
@@ -128,7 +128,7 @@ def test_held_out_data_come_from_the_same_distribution_as_the_reference(model):
 def test_a_reference_of_another_extractor_is_refused():
     card = load_card("fashion")
     card.reference["extractor"] = "another"
-    with pytest.raises(ValueError, match=r"holds features of another, but the extractor is now .*build_reference fashion"):
+    with pytest.raises(ValueError, match=r"holds features of another, but the extractor is now .*build\.reference fashion in a checkout"):
         card_reference(card)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerbench.models import make_model
-from samplerbench.models.exact.candidates import (
+from samplerbench.models.analysis.candidates import (
     class_log_prob,
     class_prior,
     class_probabilities,
@@ -15,14 +15,14 @@ from samplerbench.models.exact.candidates import (
     effective_number,
     responsibilities,
 )
+from samplerbench.models.analysis.mmse import normal_like
+from samplerbench.models.analysis.posterior_trace import posterior_trace
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.kde import KernelDensity
 from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.exact.posterior_trace import posterior_trace
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import wavelet
 from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
-from samplerbench.models.mmse import normal_like
 
 
 def cloud(count=20, dim=3, classes=4):

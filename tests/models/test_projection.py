@@ -10,10 +10,10 @@ from samplerbench.benchmarks.metrics import FrechetReference, estimate, frechet_
 from samplerbench.benchmarks.metrics.moments import Moments
 from samplerbench.benchmarks.references import load_references
 from samplerbench.models import load_card, make_model
-from samplerbench.models.build_reference import add_axes
-from samplerbench.models.card import AXES, WEIGHTS, CardError
-from samplerbench.models.features import FashionExtractor
-from samplerbench.models.projection import principal_axes, projected
+from samplerbench.models.build.reference import add_axes
+from samplerbench.models.cards.card import AXES, WEIGHTS, CardError
+from samplerbench.models.extractors.card import principal_axes, projected
+from samplerbench.models.extractors.classifier import FashionExtractor
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +115,12 @@ def test_damaged_axes_are_not_used(tmp_path):
         _ = FashionExtractor(replace(card, files={WEIGHTS: card.files[WEIGHTS]})).axes
 
 
-@pytest.mark.parametrize("spec", ["card:", "card:0", "card:-3", "card:x", "card:3.5", "card:99999999999"])
+@pytest.mark.parametrize("spec", ["card:0", "card:-3", "card:x", "card:3.5", "card:99999999999"])
 def test_a_number_that_is_none_is_one_sentence(spec):
     with pytest.raises(ValueError, match=r"on model fashion: 'card:.*' asks for no number of features; write card:N .* such as card:32"):
         load_references({"fashion": make_model("fashion")}, spec)
+    with pytest.raises(ValueError, match=r"on model fashion: nothing stands behind the colon of 'card:'; write card or card:N"):
+        load_references({"fashion": make_model("fashion")}, "card:")
 
 
 def test_features_without_axes_are_refused_unless_they_are_few_enough():

@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samplerbench.models import CardError, train
-from samplerbench.models.build_reference import add_converged, build_reference
-from samplerbench.models.card import AXES, CONVERGED, REFERENCE, WEIGHTS, write_card, write_tensors
-from samplerbench.models.network import NetworkDenoiser
-from samplerbench.models.publish import publish_network, release
+from samplerbench.models import CardError
+from samplerbench.models.build import train
+from samplerbench.models.build.publish import publish_network, release
+from samplerbench.models.build.reference import add_converged, build_reference
+from samplerbench.models.cards.card import AXES, CONVERGED, REFERENCE, WEIGHTS, write_card, write_tensors
+from samplerbench.models.nets.network import NetworkDenoiser
 
 pytest.importorskip("sklearn")
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samplerbench.models import train, train_extractor
+from samplerbench.models.build import train, train_extractor
 from samplerbench.models.nets.edm import edm_loss
 
 

@@ -6,12 +6,9 @@ import pytest
 import torch
 
 from samplerbench.models import Denoiser, make_model
-from samplerbench.models.exact.cloud import PointCloud
-from samplerbench.models.exact.posterior_trace import posterior_trace
-from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
-from samplerbench.models.exact.wavelet import wavelet
-from samplerbench.models.mmse import normal_like
-from samplerbench.models.tweedie import (
+from samplerbench.models.analysis.mmse import normal_like
+from samplerbench.models.analysis.posterior_trace import posterior_trace
+from samplerbench.models.analysis.tweedie import (
     asymmetry,
     covariance,
     covariance_product,
@@ -19,6 +16,9 @@ from samplerbench.models.tweedie import (
     jacobian_product,
     transposed_product,
 )
+from samplerbench.models.exact.cloud import PointCloud
+from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
+from samplerbench.models.exact.wavelet import wavelet
 
 
 def cloud():

@@ -1,0 +1,68 @@
+"""``perturbed:MODEL``: any model with an error of known size added (:mod:`samplerbench.models.exact.perturbed`)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..denoiser import Denoiser
+from . import loader
+
+if TYPE_CHECKING:
+    from ..exact.perturbed import Perturbed
+
+EXAMPLE = "gmm-2d"
+
+
+@loader("perturbed", usage="perturbed:MODEL")
+def load(
+    rest: str,
+    model: str | None = None,
+    delta: float = 0.1,
+    length: float = 0.5,
+    seed: int = 0,
+    spread: float | None = None,
+    **options: Any,
+) -> Perturbed:
+    """The model that ``rest`` or else ``model`` names, :data:`EXAMPLE` if neither does, with an error of known size.
+
+    Args:
+        rest: a model's name, what stands behind ``perturbed:``.
+        model: the same as an option: ``perturbed(model="gmm-2d")``.
+        delta: size of the error, >= 0.
+        length: its correlation length, > 0.
+        seed: which error, >= 0.
+        spread: standard deviation of the data per dimension; None for that which the model knows.
+        **options: the model's own.
+
+    Raises:
+        ValueError: the model is named twice, or there is none of this name, or an option that neither takes, or a model of
+            one's own without ``spread``.
+    """
+    from ..exact.perturbed import Perturbed
+    from ..registry import make_model
+
+    if rest and model is not None:
+        raise ValueError(f"'perturbed:{rest}' names its model; leave out model={model!r}, or write perturbed(model=…)")
+    if model is not None and not isinstance(model, str):
+        raise ValueError(f"perturbed: model must be a model's name, got {model!r}")
+    try:
+        inner = make_model(rest or model or EXAMPLE, **options)
+    except ValueError as error:
+        if not options:
+            raise
+        raise ValueError(f"perturbed: {error} (perturbed itself takes model, delta, length, seed and spread)") from error
+    return Perturbed(inner, delta, _spread_of(inner) if spread is None else spread, length=length, seed=seed)
+
+
+def _spread_of(model: Denoiser) -> float:
+    from ..exact.base import ExactModel
+    from ..nets.network import NetworkDenoiser
+
+    if isinstance(model, ExactModel):
+        return math.sqrt(float(np.mean(np.diag(model.moments()[1]))))
+    if isinstance(model, NetworkDenoiser):
+        return float(model.card.architecture["sigma_data"])
+    raise ValueError(f"perturbed: the data of model {model.name} have no known standard deviation per dimension; give it as spread=1.0")

@@ -1,0 +1,241 @@
+"""A table of loaders by scheme: what stands before the colon of ``perturbed:gmm-2d`` decides who reads the rest.
+
+A scheme is a function in a file of its own, which is imported when the scheme is asked for, or an
+entry point of an installed package, of which the same holds. There are two such tables: of models
+(:mod:`samplerbench.models.loaders`) and of feature spaces (:mod:`samplerbench.models.extractors`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import importlib.util
+import inspect
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from .local_code import modules_of
+from .reading import Read, Reading, reading
+from .source_file import Made, digest_of, short_path
+from .user_files import module_file
+
+HERE = "samplerbench itself"
+
+Load = TypeVar("Load", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One loader.
+
+    Attributes:
+        name: what stands before the colon.
+        load: gets what stands behind it, "" where there is no colon, and further arguments as its
+            table says.
+        usage: how it is written, such as ``perturbed:MODEL``, for messages.
+        origin: distribution and version; "" for one of this package.
+        opened: files that were opened when its module was imported.
+    """
+
+    name: str
+    load: Callable[..., Any]
+    usage: str
+    origin: str = ""
+    opened: frozenset[str] = frozenset()
+
+    def made(self, rest: str, *args: Any, **options: Any) -> Made:
+        """What an installed package's loader returns, with the files that it is made of.
+
+        These are the modules of the package and what they import of the user's, the package's data
+        files that were opened, and the user's files that were opened, such as weights.
+
+        Raises:
+            ValueError: it raises, or ends the program.
+        """
+        with reading() as seen:
+            try:
+                value = self.load(rest, *args, **options)
+            except (Exception, SystemExit) as error:
+                what = f"{type(error).__name__}: {error}"
+                raise ValueError(f"{self.name}:{rest}: {self.origin} raised {what}") from error
+        read = self._read(seen)
+        return Made(value, read, digest_of(read))
+
+    def identity(self, rest: str, digest: str) -> str:
+        """What pins what it made: the spec without a folder, the distribution and its version, the files."""
+        return f"{self.called(rest)}-{self.origin.replace(' ', '-')}-{digest}"
+
+    def called(self, rest: str) -> str:
+        """The spec without the folder of a path in it."""
+        return f"{self.name}:{short_path(rest)}" if rest else self.name
+
+    def _read(self, seen: Reading) -> Read:
+        package, root = self._package
+        opened = frozenset(path for path in self.opened | seen.opened if _is_data(path, root))
+        if self._module is None:
+            return Read(Path.cwd(), seen.paths)
+        code = frozenset(modules_of(self._module, package))
+        return Read(root.parent, code | opened | seen.paths)
+
+    @property
+    def _module(self) -> ModuleType | None:
+        return sys.modules.get(getattr(self.load, "__module__", None) or type(self.load).__module__)
+
+    @property
+    def _package(self) -> tuple[str, Path]:
+        """The name of the package that the loader belongs to, and its folder, or its file."""
+        name = (self._module.__name__ if self._module else "").partition(".")[0]
+        file = module_file(name) or (module_file(self._module.__name__) if self._module else None)
+        path = Path(file or os.devnull)
+        return name, path.parent if path.name == "__init__.py" else path
+
+
+def _is_data(path: str, root: Path) -> bool:
+    """Whether a file is data of a package. Its modules are found otherwise: one is opened once a process."""
+    inside = os.path.realpath(path).startswith(os.path.realpath(root) + os.sep)
+    return inside and not path.endswith((".py", ".pyc", ".pyo")) and os.path.isfile(path)
+
+
+class Schemes:
+    """All schemes of one kind.
+
+    Args:
+        kind: what they load, in a word.
+        group: of the entry points by which installed packages add theirs: the name is the scheme.
+        package: where those of this package are: scheme ``some-net`` in the file ``some_net.py``.
+    """
+
+    def __init__(self, kind: str, group: str, package: str) -> None:
+        self._kind, self._group, self._package = kind, group, package
+        self._known: dict[str, Scheme] = {}
+        self._loaded: dict[tuple[str, str, str], Scheme] = {}
+
+    def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
+        """Function decorator: this loads ``name:…``. For files of this package; others have an entry point.
+
+        Args:
+            name: the scheme, and the name of the file with "-" for "_".
+            usage: how it is written, for messages; ``name:…`` if it is left out.
+
+        Raises:
+            ValueError: another function has the scheme.
+        """
+
+        def registered(load: Load) -> Load:
+            known = self._known.get(name)
+            if known is not None and known.load.__module__ != load.__module__:
+                raise self._two(name, [known.load.__module__, load.__module__])
+            self._known[name] = Scheme(name, load, usage or f"{name}:…")
+            return load
+
+        return registered
+
+    def __contains__(self, spec: str) -> bool:
+        """Whether there is such a scheme; of ``scheme:rest``, the part before the colon counts."""
+        name = spec.partition(":")[0]
+        return self._built_in(name) is not None or name in self.installed()
+
+    def find(self, spec: str) -> tuple[Scheme, str]:
+        """The scheme of ``scheme:rest`` or ``scheme``, and the rest.
+
+        Raises:
+            ValueError: as :meth:`get`, or nothing stands behind the colon.
+        """
+        name, colon, rest = spec.partition(":")
+        scheme = self.get(name)
+        if colon and not rest:
+            raise ValueError(f"nothing stands behind the colon of {spec!r}; write {scheme.usage}")
+        return scheme, rest
+
+    def get(self, name: str) -> Scheme:
+        """The scheme of a name. Only its own module is imported.
+
+        Raises:
+            ValueError: there is none, there are two, or its package cannot be imported.
+        """
+        own, points = self._built_in(name), self._points(name)
+        origins = [HERE] * (own is not None) + [f"{origin_of(p)} ({p.value})" for p in points]
+        if len(origins) > 1:
+            raise self._two(name, origins)
+        if own is not None:
+            return own
+        if not points:
+            raise ValueError(f"there is no {self._kind} scheme {name!r}")
+        return self._import(points[0])
+
+    def installed(self) -> dict[str, str]:
+        """The schemes of installed packages, each with its distribution and version; imports nothing."""
+        return {point.name: origin_of(point) for point in self._points()}
+
+    def usages(self) -> list[str]:
+        """How each scheme is written: those of this package, then those of others with their origin."""
+        for info in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+            importlib.import_module(f"{self._package}.{info.name}")
+        own = sorted(scheme.usage for scheme in self._known.values())
+        return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
+
+    def near(self, spec: str, others: Collection[str] = ()) -> str:
+        """``did you mean …? `` with the scheme, or other name, that is most like that of ``spec``; "" if none is."""
+        self.usages()
+        name = spec.partition(":")[0]
+        found = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)
+        return f"did you mean {found[0]!r}? " if found else ""
+
+    def _built_in(self, name: str) -> Scheme | None:
+        file = f"{self._package}.{name.replace('-', '_')}"
+        if name.replace("-", "_").isidentifier() and importlib.util.find_spec(file) is not None:
+            importlib.import_module(file)
+        return self._known.get(name)
+
+    def _points(self, name: str | None = None) -> list[EntryPoint]:
+        points = importlib.metadata.entry_points(group=self._group)
+        return [point for point in points if name is None or point.name == name]
+
+    def _two(self, name: str, origins: list[str]) -> ValueError:
+        return ValueError(f"two {self._kind} schemes are called {name!r}: {' and '.join(origins)}; uninstall one")
+
+    def _import(self, point: EntryPoint) -> Scheme:
+        origin = origin_of(point)
+        key = (point.name, point.value, origin)
+        if key not in self._loaded:
+            failed = f"{self._kind} scheme {point.name!r} of {origin} ({point.value})"
+            try:
+                with reading() as seen:
+                    load = point.load()
+            except (Exception, SystemExit) as error:
+                what = f"{type(error).__name__}: {error}"
+                raise ValueError(f"{failed} failed to load: {what}") from error
+            if not callable(load):
+                raise ValueError(f"{failed} is a {type(load).__name__}; it must be a function")
+            opened = frozenset(seen.opened)
+            self._loaded[key] = Scheme(point.name, load, f"{point.name}:…", origin, opened)
+        return self._loaded[key]
+
+
+def origin_of(point: EntryPoint) -> str:
+    """The distribution of an entry point and its version, or where it points to."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def check_options(what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Refuse options that a loader or factory does not take, in a sentence that lists those that it does.
+
+    Raises:
+        ValueError: it cannot be called so.
+    """
+    try:
+        signature = inspect.signature(load)
+    except (TypeError, ValueError):  # one without a signature, such as a class of an extension
+        return
+    try:
+        signature.bind(*args, **options)
+    except TypeError as error:
+        takes = ", ".join(list(signature.parameters)[len(args) :]) or "none"
+        raise ValueError(f"{what}: {error}; its parameters are: {takes}") from None
