@@ -245,6 +245,21 @@ KID = Quantity(
     listed=True,
 )
 
+ENERGY = Quantity(
+    name="energy",
+    meaning="energy distance to as many held-out samples, unbiased, in the units of the features",
+    title="Energy distance",
+    axis="Energy distance",
+    note="Energy distance to as many held-out samples, without bias: twice the mean distance between "
+    "the two sets less those within them. 95 % intervals.",
+    brief="how far a sampler's samples, as a set, are from real data, by distances within and between",
+    to="data",
+    error="interval",
+    influence="energy",
+    reference_influence="energy_reference",
+    listed=True,
+)
+
 SWD = Quantity(
     name="swd",
     meaning="mean squared Wasserstein distance of projections to as many held-out samples, plug-in",
@@ -396,6 +411,7 @@ LABELS = Quantity(
 BUILT_IN: tuple[Quantity, ...] = (
     *FRECHET,
     KID,
+    ENERGY,
     SWD,
     *MANIFOLDS,
     MODES,

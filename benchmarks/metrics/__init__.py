@@ -6,6 +6,7 @@ Extractors, files and tables are the caller's. :mod:`.metric` says how to add on
 from .coefficients import coefficient_distances
 from .coverage import ModeCoverage, against_counts, against_proportions, mode_counts
 from .endpoint import EndpointError, endpoint_error, flip_fraction
+from .energy import energy_distance
 from .fd_infinity import fd_infinity
 from .fid import dominated
 from .frechet import (
@@ -43,6 +44,7 @@ __all__ = [
     "dominated",
     "duplicate_share",
     "endpoint_error",
+    "energy_distance",
     "estimate",
     "fd_infinity",
     "flip_fraction",

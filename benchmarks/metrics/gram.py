@@ -5,7 +5,8 @@ Memory is that of the features and of one tile, whatever the number of samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,20 @@ BLOCK = 1024
 """Rows of a tile: 8 MB of kernel values."""
 
 
-def within(x: NDArray, block: int) -> tuple[FloatArray, float, float]:
+class Kernel(NamedTuple):
+    """A kernel of rows: its values between two sets, ``(n, d)`` and ``(m, d)`` to ``(n, m)``, and at each row with itself, ``(n,)``."""
+
+    between: Callable[[FloatArray, FloatArray], FloatArray]
+    itself: Callable[[FloatArray], FloatArray]
+
+
+def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, float]:
     """Of the kernel matrix of one set, without its diagonal: row means ``(n,)``, mean, and V."""
     n = len(x)
     sums, squares = np.zeros(n), 0.0
     for i, rows in blocks(x, block):
         for j, columns in blocks(x[: i.stop], block):  # the lower triangle: the matrix is symmetric
-            tile = cubic(rows, columns)
+            tile = kernel.between(rows, columns)
             if i == j:
                 np.fill_diagonal(tile, 0)
             sums[i] += tile.sum(axis=1)
@@ -40,13 +48,13 @@ def left_over(sums: FloatArray, squares: float) -> float:
     return max(v, 0.0)
 
 
-def across(x: NDArray, y: NDArray, block: int) -> tuple[FloatArray, FloatArray, float]:
+def across(x: NDArray, y: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, FloatArray, float]:
     """Of the kernel matrix between two sets: row means ``(n,)``, column means ``(m,)``, and V."""
     n, m = len(x), len(y)
     rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
     for i, part in blocks(x, block):
         for j, other in blocks(y, block):
-            tile = cubic(part, other)
+            tile = kernel.between(part, other)
             rows[i] += tile.sum(axis=1)
             columns[j] += tile.sum(axis=0)
             squares += float(np.vdot(tile, tile))
@@ -54,22 +62,26 @@ def across(x: NDArray, y: NDArray, block: int) -> tuple[FloatArray, FloatArray, 
     return rows / m, columns / n, max(centred / ((n - 1) * (m - 1)), 0.0)
 
 
-def diagonal(x: NDArray, block: int) -> FloatArray:
+def diagonal(x: NDArray, block: int, kernel: Kernel) -> FloatArray:
     """k(x_i, x_i) of the rows ``(n,)``."""
-    return np.concatenate([(np.einsum("ij,ij->i", rows, rows) / x.shape[1] + 1) ** 3 for _, rows in blocks(x, block)])
+    return np.concatenate([kernel.itself(rows) for _, rows in blocks(x, block)])
 
 
-def form(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int) -> float:
+def form(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int, kernel: Kernel) -> float:
     """sum_ij u_i k(x_i, y_j) v_j for weights ``u`` ``(n,)`` and ``v`` ``(m,)``."""
-    return sum(float(u[i] @ cubic(rows, columns) @ v[j]) for i, rows in blocks(x, block) for j, columns in blocks(y, block))
+    return sum(float(u[i] @ kernel.between(rows, columns) @ v[j]) for i, rows in blocks(x, block) for j, columns in blocks(y, block))
 
 
-def cubic(x: FloatArray, y: FloatArray) -> FloatArray:
+def _cubic(x: FloatArray, y: FloatArray) -> FloatArray:
     """k(x, y) = (x·y / d + 1)³ of rows: ``(n, m)``."""
     inner = x @ y.T
     inner /= x.shape[1]
     inner += 1
     return inner * inner * inner
+
+
+CUBIC = Kernel(_cubic, lambda x: (np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) ** 3)
+"""That of KID."""
 
 
 def blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:

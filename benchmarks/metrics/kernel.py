@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities import KID
-from .gram import BLOCK, across, diagonal, form, within
+from .gram import BLOCK, CUBIC, Kernel, across, diagonal, form, within
 from .metric import Context, Measured, metric
 from .moments import FloatArray
 from .second_order import Noise, interval
@@ -87,10 +87,22 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     """
     x, y = np.asarray(features), np.asarray(reference_features)
     _check(x, y)
+    return discrepancy(x, y, CUBIC, block)
+
+
+def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> KernelEstimate:
+    """The squared maximum mean discrepancy of two sets by any kernel, with what is known of its error.
+
+    Args:
+        x: ``(n, d)``, n >= 4, finite.
+        y: ``(m, d)``, m >= 4, finite.
+        kernel: symmetric; conditionally positive definite, so that the discrepancy is 0 for equal distributions only.
+        block: as in :func:`kid`.
+    """
     n, m = len(x), len(y)
-    rows_x, mean_x, v_x = within(x, block)
-    rows_y, mean_y, v_y = within(y, block)
-    cross_x, cross_y, v_xy = across(x, y, block)
+    rows_x, mean_x, v_x = within(x, block, kernel)
+    rows_y, mean_y, v_y = within(y, block, kernel)
+    cross_x, cross_y, v_xy = across(x, y, block, kernel)
     value = mean_x + mean_y - 2 * float(cross_x.mean())
     half_x, half_y = rows_x - cross_x, rows_y - cross_y
     noisy = 4 * (half_x.var(ddof=1) / n + half_y.var(ddof=1) / m)  # counts the noise of the means too
@@ -101,18 +113,24 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     se = float(np.sqrt(second + first))
     u, v = _influence(half_x), _influence(half_y)
     noisy_se = float(np.sqrt(noisy))
-    low, high = interval(value, noisy_se, _noise(second, noisy_se, x, u, y, v, block))
+    low, high = interval(value, noisy_se, _noise(second, noisy_se, (x, u), (y, v), kernel, block))
     return KernelEstimate(value, se, low, high, u, v)
 
 
-def _noise(second: float, unit: float, x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int) -> Noise:
+Side = tuple[NDArray, FloatArray]
+"""The features of one side, and their influences."""
+
+
+def _noise(second: float, unit: float, one: Side, other: Side, kernel: Kernel, block: int) -> Noise:
     """Third moments of the influences ``u`` and ``v``, and E IF IF h."""
     if unit == 0:
         return Noise(second, 0.0, 0.0)
+    (x, u), (y, v) = one, other
     n, m, u, v = len(x), len(y), u / unit, v / unit
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
     (x, u), (y, v) = ((rows[some], weights[some]) for rows, weights, some in ((x, u, _some(n)), (y, v, _some(m))))
-    cross = 2 * _pairs(x, u, block) / n**2 + 2 * _pairs(y, v, block) / m**2 - 4 * form(x, u, y, v, block) / (len(u) * len(v)) / (n * m)
+    between = form(x, u, y, v, block, kernel) / (len(u) * len(v))
+    cross = 2 * _pairs(x, u, kernel, block) / n**2 + 2 * _pairs(y, v, kernel, block) / m**2 - 4 * between / (n * m)
     return Noise(second, third, cross / unit, unit)
 
 
@@ -120,9 +138,9 @@ def _some(n: int) -> NDArray[np.int_]:
     return np.linspace(0, n - 1, min(n, PAIRS)).astype(int)
 
 
-def _pairs(x: NDArray, u: FloatArray, block: int) -> float:
+def _pairs(x: NDArray, u: FloatArray, kernel: Kernel, block: int) -> float:
     """Mean of u_i u_j k(x_i, x_j) over i ≠ j."""
-    return (form(x, u, x, u, block) - float(u**2 @ diagonal(x, block))) / (len(u) * (len(u) - 1))
+    return (form(x, u, x, u, block, kernel) - float(u**2 @ diagonal(x, block, kernel))) / (len(u) * (len(u) - 1))
 
 
 def _check(x: NDArray, y: NDArray) -> None:

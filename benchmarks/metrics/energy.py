@@ -1,0 +1,68 @@
+r"""Energy distance: how far two sets are apart by the distances within and between them.
+
+    D = 2 E|X - Y| - E|X - X'| - E|Y - Y'|  >= 0,  0 for equal distributions only
+
+(Székely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018, eq. 2.1), with the Euclidean norm of features.
+It is the squared maximum mean discrepancy of the kernel -|x - y| (Sejdinovic et al. 2013,
+arXiv:1207.6076, theorem 22), so the U-statistic, its error and its interval are those of
+:mod:`.kernel`: unbiased, with no choice of a kernel width and no moments beyond the first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...results.quantities import ENERGY
+from .gram import Kernel
+from .kernel import SMALLEST, KernelEstimate, discrepancy
+from .metric import Context, Measured, metric
+from .moments import FloatArray, as_rows
+
+MOST = 5_000
+"""Samples of a side that the metric compares; the first are taken."""
+
+
+def _minus_distance(x: FloatArray, y: FloatArray) -> FloatArray:
+    """-|x_i - y_j| of rows: ``(n, m)``."""
+    squares = np.einsum("ij,ij->i", x, x)[:, None] + np.einsum("ij,ij->i", y, y) - 2 * (x @ y.T)
+    return -np.sqrt(np.maximum(squares, 0.0))
+
+
+MINUS_DISTANCE = Kernel(_minus_distance, lambda x: np.zeros(len(x)))
+
+
+def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> KernelEstimate:
+    """Energy distance between the distributions behind two independent sets.
+
+    Args:
+        features: ``(n, d)`` of the generated samples, n >= 4.
+        reference_features: ``(m, d)`` of samples of the truth, m >= 4.
+
+    Returns:
+        In the units of the features; unbiased, so that it may be negative.
+
+    Raises:
+        ValueError: dimensions differ, a side has fewer than four samples, or a value is not finite.
+    """
+    x, y = as_rows(features), as_rows(reference_features)
+    if x.shape[1] != y.shape[1] or min(len(x), len(y)) < SMALLEST:
+        raise ValueError(
+            f"sets {x.shape} and {y.shape} have no energy distance: pass at least {SMALLEST} samples of each, by one extractor"
+        )
+    centre = y.mean(axis=0)  # distances stay as they are, and squares of large numbers do not cancel
+    return discrepancy(x - centre, y - centre, MINUS_DISTANCE)
+
+
+@metric("energy", version=1, needs={"features"}, quantities=(ENERGY,))
+def energy(cell: Context) -> Measured:
+    """The distance to as many held-out features; empty for too few of either."""
+    x = cell.features[:MOST]
+    y = cell.held_out(len(x))
+    if min(len(x), len(y)) < SMALLEST:
+        return Measured({})
+    found = energy_distance(x, y)
+    ends = {"energy_low": found.low, "energy_high": found.high}
+    columns = {"energy": found.value, "energy_se": found.se, **ends}
+    arrays = {"energy": found.influence, "energy_reference": found.reference_influence}
+    return Measured(columns, arrays)
