@@ -16,8 +16,8 @@ from torch import Tensor
 from ..models import Denoiser
 from ..models.denoiser import Wrapper
 from ..samplers import Grid
-from ..samplers.capture import as_levels
-from ..samplers.capture import refusal as cannot_record
+from ..samplers.cuda.capture import as_levels
+from ..samplers.cuda.capture import refusal as cannot_record
 from .suite import ExecutionName
 
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from .blend import blend
 from .grid import Grid, as_grid
 from .noise import NoNoise
+from .numerics import blend
 from .types import Denoise, Noise, RowByRow, Source, StepNoise
 
 Levels = Grid | Sequence[float] | Tensor

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..adams import AdamsBashforth
-from ..phi import phi
-from ..quadrature import integral
+from ..families.adams import AdamsBashforth
+from ..numerics import integral, phi
 from ..registry import register_family
 from ..types import Source
 

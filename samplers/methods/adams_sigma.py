@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..adams import AdamsBashforthToZero
-from ..quadrature import integral
+from ..families.adams import AdamsBashforthToZero
+from ..numerics import integral
 from ..registry import register_family
 from ..types import Source
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..adams import AdamsBashforthToZero
+from ..families.adams import AdamsBashforthToZero
 from ..registry import register_family
 from ..types import Source
 

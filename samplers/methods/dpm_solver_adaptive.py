@@ -9,10 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..adaptive import AdaptiveSampler, Attempt
-from ..phi import phi
+from ..families.adaptive import AdaptiveSampler, Attempt
+from ..numerics import column, levels, phi
 from ..registry import register
-from ..rows import column, levels
 from ..types import Denoise, Source
 
 _SOURCE = Source(

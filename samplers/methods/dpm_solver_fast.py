@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..base import LinearMultistep, LinearRow, jump
 from ..grid import Grid
-from ..phi import phi
+from ..numerics import phi
 from ..registry import register
 from ..types import Source
 

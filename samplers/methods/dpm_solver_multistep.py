@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..base import LinearRow
-from ..lagrange import monomial_weights
+from ..families.startup import SelfStarting
+from ..numerics import monomial_weights
 from ..registry import register
-from ..startup import SelfStarting
 from ..types import Source
 from .adams_exponential import DataEAB, NoiseEAB, data_moments, noise_moments
 

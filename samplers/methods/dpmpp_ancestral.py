@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ancestral_stages import AncestralStages
+from ..families.ancestral_stages import AncestralStages
 from ..registry import register
 from ..types import Source
 from .dpmpp_singlestep import DPMpp2S
@@ -13,7 +13,7 @@ from .dpmpp_singlestep import DPMpp2S
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2SAncestral(AncestralStages):
-    """A DPM-Solver++(2S) step from cur to ``down``, then noise: see :class:`~samplerbench.samplers.ancestral_stages.AncestralStages`."""
+    """A DPM-Solver++(2S) step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
 
     name = "dpmpp_2s_ancestral"
     source = Source(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..exponential_sde import WithEta
-from ..noisy_stages import Mix, NoisyRow, NoisyStages
+from ..families.exponential_sde import WithEta
+from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source
 from .ancestral import ancestral_row

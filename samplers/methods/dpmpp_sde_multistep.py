@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..base import LinearRow
-from ..exponential_sde import WithEta, data_weights, moments, sde_row
-from ..lagrange import monomial_weights
-from ..multistep import Multistep
+from ..families.exponential_sde import WithEta, data_weights, moments, sde_row
+from ..families.multistep import Multistep
+from ..numerics import monomial_weights
 from ..registry import register
 from ..types import Source
 
@@ -21,7 +21,10 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SDEMultistep(WithEta, Multistep):  # type: ignore[misc] - both bases declare what the first one settles
-    """x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z, see ``samplers/exponential_sde.py`` with kappa = eta."""
+    """x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z.
+
+    See ``samplers/families/exponential_sde.py``, with kappa = eta.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()

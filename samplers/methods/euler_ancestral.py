@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ancestral_stages import AncestralStages
+from ..families.ancestral_stages import AncestralStages
 from ..registry import register
 from ..types import Source
 from .euler import EulerChurn
@@ -13,7 +13,7 @@ from .euler import EulerChurn
 @register
 @dataclass(frozen=True, kw_only=True)
 class EulerAncestral(AncestralStages):
-    """x <- r x + (1 - r) d + s_noise up z with r = down / cur: see :class:`~samplerbench.samplers.ancestral_stages.AncestralStages`.
+    """x <- r x + (1 - r) d + s_noise up z with r = down / cur: see :class:`.AncestralStages`.
 
     In these coordinates it is DDIM with the same eta, which stops at eta = 1 and has no s_noise.
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..churn import Churned
+from ..families.churn import Churned
+from ..families.stages import Evaluate, LinearStages
 from ..registry import register
-from ..stages import Evaluate, LinearStages
 from ..types import Source
 
 _EDM = "https://arxiv.org/abs/2206.00364v2"
@@ -33,7 +33,7 @@ class Heun(LinearStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class EDMStochastic(Churned, Heun):
-    """Churn, then a Heun step: see :class:`~samplerbench.samplers.churn.Churned`."""
+    """Churn, then a Heun step: see :class:`.Churned`."""
 
     name = "edm_stochastic"
     solver_order = 2

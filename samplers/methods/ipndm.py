@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..base import LinearRow
-from ..multistep import MultistepToZero
+from ..families.multistep import MultistepToZero
 from ..registry import register_family
 from ..types import Source
 

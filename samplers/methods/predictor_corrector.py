@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..base import GridSampler, LinearMultistep, LinearRow
 from ..grid import Grid
+from ..numerics import column, sums_of_squares
 from ..registry import register
-from ..rows import column, sums_of_squares
 from ..types import Denoise, Source, StepNoise
 from .ancestral import DDPM
 from .reverse_diffusion import ReverseDiffusion

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..adaptive import AdaptiveSampler, Attempt
+from ..families.adaptive import AdaptiveSampler, Attempt
+from ..numerics import column, levels
 from ..registry import register
-from ..rows import column, levels
 from ..types import Denoise, Source
 
 

@@ -1,7 +1,7 @@
 """SEEDS: stochastic exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma).
 
 Between the stages the noise is that of one path: each stage and the end of the step are driven by the same increments, carried along
-exactly. The weights are those of ``samplers/exponential_sde.py`` with kappa = eta.
+exactly. The weights are those of ``samplers/families/exponential_sde.py`` with kappa = eta.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-from ..exponential_sde import WithEta, data_weights, decay, spread
-from ..noisy_stages import Mix, NoisyRow, NoisyStages
+from ..families.exponential_sde import WithEta, data_weights, decay, spread
+from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source
 

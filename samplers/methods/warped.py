@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ..adams import AdamsBashforthToZero
 from ..base import Declared
-from ..deferral import deferred
+from ..families.adams import AdamsBashforthToZero
+from ..families.deferral import deferred
+from ..families.warp import Warp
 from ..grid import Grid
-from ..quadrature import integral
+from ..numerics import integral
 from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
-from ..warp import Warp
 
 TO_ZERO = 40.0
 """log(cur / nxt) that stands for a step to 0 in a quadrature over log sigma: what is left out is below rounding."""
@@ -34,7 +34,7 @@ class WarpedAB(AdamsBashforthToZero):
 
     Attributes:
         knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
-        scale, power, exponent: of the :class:`~samplerbench.samplers.warp.Warp` g.
+        scale, power, exponent: of the :class:`~samplerbench.samplers.families.warp.Warp` g.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the second (:mod:`..deferral`), and needs no
             assumption on the data.
     """

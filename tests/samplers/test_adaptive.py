@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, ThreeModes
 from samplerbench.benchmarks.conformance.recorder import Recorder
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.rows import row_rms
+from samplerbench.samplers.numerics import row_rms
 
 NAMES = ["dpm_solver_adaptive_12", "dpm_solver_adaptive_23", "rk23", "rk45"]
 GRID = Grid((10.0, 0.02, 0.0))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from samplerbench.samplers import cuda_graph
-from samplerbench.samplers.cuda_graph import WARM_UPS, CudaGraph
+from samplerbench.samplers.cuda.graph import WARM_UPS, CudaGraph
 
 DEVICE = torch.device("cuda", 0)
 

@@ -14,9 +14,9 @@ from samplerbench.benchmarks.conformance.order import check_order
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, LinearMultistep, LinearStages, NoNoise, SampleNoise, Source, karras, make
 from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.exponential_sde import data_weights, decay, moments, spread
-from samplerbench.samplers.noise_scales import LOG_SCALE
-from samplerbench.samplers.noisy_stages import NoisyStages
+from samplerbench.samplers.families.exponential_sde import data_weights, decay, moments, spread
+from samplerbench.samplers.families.noisy_stages import NoisyStages
+from samplerbench.samplers.methods.er_sde import LOG_SCALE
 
 GRID = karras(9, 0.02, 40.0)
 MULTISTEP = [

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .base import LinearMultistep, LinearRow, jump
-from .grid import Grid
+from ..base import LinearMultistep, LinearRow, jump
+from ..grid import Grid
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .base import Declared, LinearRow
-from .lagrange import monomial_weights
-from .phi import phi
+from ..base import Declared, LinearRow
+from ..numerics import monomial_weights, phi
 
 
 def decay(cur: float, nxt: float, kappa: float) -> float:

@@ -14,8 +14,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .base import LinearRow
-from .lagrange import monomial_weights
+from ..base import LinearRow
+from ..numerics import monomial_weights
 from .multistep import MultistepToZero
 from .startup import SelfStarting
 

@@ -10,10 +10,10 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from .base import Tolerant
-from .grid import Grid
-from .rows import levels, row_rms
-from .types import Denoise, Noise
+from ..base import Tolerant
+from ..grid import Grid
+from ..numerics import levels, row_rms
+from ..types import Denoise, Noise
 
 _SHRINK, _GROW = 0.2, 10.0
 _SMALLEST = 1e-5

@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
-from .base import LinearRow, memo_of
-from .grid import Grid
+from ..base import LinearRow, memo_of
+from ..grid import Grid
+from ..types import Denoise, StepNoise
 from .multistep import Multistep
 from .stages import Evaluate, LinearStages, StagesRow, run_stages
-from .types import Denoise, StepNoise
 
 
 class StartRow(NamedTuple):
