@@ -6,14 +6,15 @@
 """
 
 from . import methods
-from .base import Declared, GridSampler, LinearMultistep, LinearRow, Sampler, Tolerant, jump, non_default
+from .base import Declared, GridSampler, Sampler, non_default
 from .citations import bibtex
 from .families.adams import AdamsBashforth, AdamsBashforthToZero
-from .families.adaptive import AdaptiveSampler, Attempt
+from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
 from .families.exponential_rk import ExponentialRungeKutta, Tableau
-from .families.multistep import Multistep, MultistepToZero
+from .families.linear import LinearMultistep, LinearRow, jump
+from .families.multistep import Multistep, MultistepToZero, SelfStarting
 from .families.stages import LinearStages
-from .families.startup import SelfStarting, StartRow
+from .families.startup import StartRow
 from .grid import Grid
 from .loop import integrate
 from .noise import NoNoise, SampleNoise

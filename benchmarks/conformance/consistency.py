@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...samplers import Grid, LinearMultistep, StartRow, karras, make, non_default
+from ...samplers import Grid, LinearMultistep, Multistep, StartRow, karras, make, non_default
 from .check import Check, raised
 from .problems import GRIDS, AnisotropicGaussian
 from .runs import noise_for
@@ -71,11 +71,11 @@ def check_translation(sampler: Any) -> list[Check]:
 
 
 def check_algebra(sampler: Any) -> list[Check]:
-    """The rows of a :class:`LinearMultistep`: a + sum_j b_j (p + q)_{i-j} = 1, and no more memory than declared.
+    """The rows of a :class:`LinearMultistep` or :class:`Multistep`: a + sum_j b_j (p + q)_{i-j} = 1, and no more memory than declared.
 
     (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x. So must every stage of a single step.)
     """
-    if not isinstance(sampler, LinearMultistep) or not sampler.translates:
+    if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return []
     worst, wrong = 0.0, []
     grids = {name: grid(10) for name, grid in GRIDS.items()} | {f"karras of {n} steps to 0": karras(n, *RANGE) for n in (1, 2, 3, 10)}

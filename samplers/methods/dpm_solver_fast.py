@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..base import LinearMultistep, LinearRow, jump
+from ..families.linear import LinearMultistep, LinearRow, jump
 from ..grid import Grid
 from ..numerics import phi
 from ..registry import register

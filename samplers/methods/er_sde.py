@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..base import LinearRow
+from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..numerics import integral, monomial_weights
 from ..registry import register

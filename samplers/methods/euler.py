@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..base import LinearMultistep, LinearRow
 from ..families.churn import Churned
+from ..families.linear import LinearMultistep, LinearRow
 from ..families.stages import Evaluate
 from ..grid import Grid
 from ..registry import register

@@ -32,9 +32,13 @@ class Heun(LinearStages):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class EDMStochastic(Churned, Heun):
+class EDMStochastic(Churned):
     """Churn, then a Heun step: see :class:`.Churned`."""
 
     name = "edm_stochastic"
     solver_order = 2
     source = Source("karras2022edm", "Alg. 2, Table 5", _EDM)
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        """Heun's."""
+        return Heun().update(x, denoise, cur, nxt)

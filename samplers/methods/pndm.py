@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ..base import GridSampler, LinearRow
+from ..base import GridSampler
+from ..families.linear import LinearRow
 from ..families.stages import Evaluate, LinearStages
 from ..families.startup import StartRow, start_step
 from ..grid import Grid

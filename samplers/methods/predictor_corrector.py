@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..base import GridSampler, LinearMultistep, LinearRow
+from ..base import GridSampler
+from ..families.linear import LinearMultistep, LinearRow
 from ..grid import Grid
 from ..numerics import column, sums_of_squares
 from ..registry import register

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from ..base import LinearRow
 from ..families.exponential_sde import data_weights, sde_row
+from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..grid import Grid
 from ..registry import register

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import ClassVar, Literal
 
-from ..base import LinearRow
+from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..grid import Grid
 from ..numerics import monomial_weights

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ..base import Declared
-from ..families.adams import AdamsBashforthToZero
+from ..families.adams import adams_row
 from ..families.deferral import deferred
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
+from ..families.startup import Startup
 from ..families.warp import Warp
 from ..grid import Grid
 from ..numerics import integral
@@ -26,7 +30,7 @@ _SOURCE = Source(
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarpedAB(AdamsBashforthToZero):
+class WarpedAB(Multistep):
     """In y = x / (k + sigma) and u = sigma / (k + sigma), dy/du = v with v = [x - (1 + sigma / k) d] k / sigma, a polynomial in g(sigma).
 
     On levels at equal distances in g this is the classical Adams-Bashforth weights with the exact kernel in place of a constant one, so
@@ -40,6 +44,8 @@ class WarpedAB(AdamsBashforthToZero):
     """
 
     source: ClassVar[Source] = _SOURCE
+    through_zero: bool = False
+    startup: Startup = "ramp"
     knee: float = 1.5
     scale: float = 0.09
     power: float = 1.07
@@ -94,6 +100,10 @@ class WarpedAB(AdamsBashforthToZero):
             return -(k + nxt) * integral(kernel, 0.0, h)
 
         return [self.decay(cur, nxt) - 1, *(moment(j) for j in range(1, count))]
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The polynomial through the memos, integrated over the step."""
+        return adams_row(self, levels, nxt)
 
 
 for _points in (2, 3, 4):
