@@ -39,7 +39,7 @@ class WarpedAB(Multistep):
     Attributes:
         knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
         scale, power, exponent: of the :class:`~samplerbench.samplers.families.warp.Warp` g.
-        deferred: with ``analytic_first``, the first step is done again with the evaluation of the second (:mod:`..deferral`), and needs no
+        deferred: with ``analytic_first``, the first step is done again with the evaluation of the second (:mod:`.deferral`), and needs no
             assumption on the data.
     """
 
@@ -115,7 +115,7 @@ for _points in (2, 3, 4):
 class Auto(Declared):
     """The default for any budget: fourth-order :class:`WarpedAB` on equal steps of its own coordinate between the ends of the grid.
 
-    Where the grid starts far above the data (sigma >= 20), the first step shares the evaluation of the second (:mod:`..deferral`), and the
+    Where the grid starts far above the data (sigma >= 20), the first step shares the evaluation of the second (:mod:`.deferral`), and the
     evaluation saved buys one more step. The step to 0 is a step like any other. N steps cost N evaluations.
     """
 
