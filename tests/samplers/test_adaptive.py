@@ -87,7 +87,7 @@ def test_a_step_is_that_of_the_fixed_methods(name, low, high):
 @pytest.mark.parametrize(("name", "order", "lower"), [("rk23", 3, 2), ("rk45", 5, 4)])
 def test_pairs_meet_the_order_conditions(name, order, lower):
     """Quadrature, the chain b A c^k and the row sums for the result; the error weights vanish up to the lower order and no further."""
-    pair = make(name)
+    pair = make(name).pair
     n = len(pair.e)
     a, c = np.zeros((n, n)), np.array([0.0, *pair.c])
     for i, row in enumerate(pair.a, 1):
