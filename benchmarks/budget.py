@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any
 
 from ..models import Denoiser
+from ..samplers import Sampler
 from .schedules import Schedule
 
 
-def steps_within(budget: int, model: Denoiser, sampler: Any, schedule: Schedule, end: str, sigma_start: float | None = None) -> int | None:
+def steps_within(
+    budget: int, model: Denoiser, sampler: Sampler, schedule: Schedule, end: str, sigma_start: float | None = None
+) -> int | None:
     """The largest number of steps from ``sigma_start`` (or sigma_max) whose evaluations fit in a budget; None if not even one does."""
 
     def cost(n: int) -> int:
