@@ -14,7 +14,7 @@ from .families.exponential_rk import ExponentialRungeKutta, Tableau
 from .families.linear import LinearMultistep, LinearRow, jump
 from .families.multistep import Multistep, MultistepToZero, SelfStarting
 from .families.stages import LinearStages
-from .families.startup import Startup, StartRow
+from .families.startup import StartRow, Startup
 from .grid import Grid
 from .loop import integrate
 from .noise import NoNoise, SampleNoise
