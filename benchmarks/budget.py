@@ -5,13 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from ..models import Denoiser
+from ..samplers import Sampler
 from .schedules import Schedule
 
 
-def cost_of(model: Denoiser, sampler: Any, schedule: Schedule, end: str, sigma_start: float | None = None) -> Callable[[int], int]:
+def cost_of(model: Denoiser, sampler: Sampler, schedule: Schedule, end: str, sigma_start: float | None = None) -> Callable[[int], int]:
     """A function that gives the evaluations per sample of a number of steps from ``sigma_start`` (or sigma_max); it remembers them.
 
     It raises ValueError where the sampler cannot say.

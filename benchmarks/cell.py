@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import samplers
 from ..results.record import Record
-from ..samplers import Grid
+from ..samplers import Grid, Sampler
 from .schedules import Schedule
 from .spec import canonical, label_of
 from .start import Start
@@ -47,7 +47,7 @@ class Cell:
     """
 
     model: str
-    sampler: Any
+    sampler: Sampler
     schedule: Schedule
     start: Start
     end: str

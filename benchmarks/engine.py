@@ -12,8 +12,8 @@ from torch import Tensor
 from ..models import Denoiser
 from ..models.denoiser import Bound
 from ..samplers import Denoise, Noise
-from ..samplers.capture import Backend, Recording, as_levels, capture
-from ..samplers.cuda_graph import CudaGraph
+from ..samplers.cuda.capture import Backend, Recording, as_levels, capture
+from ..samplers.cuda.graph import CudaGraph
 from .batch import Batch, Failure, begin, noise_of, sample_batch
 from .cell import Cell
 from .execution import captures, executed

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..models import Denoiser
 from ..models.denoiser import Wrapper
-from ..samplers import Grid
-from ..samplers.capture import as_levels
-from ..samplers.capture import refusal as cannot_record
+from ..samplers import Grid, Sampler
+from ..samplers.cuda.capture import as_levels
+from ..samplers.cuda.capture import refusal as cannot_record
 from .suite import ExecutionName
 
 
@@ -49,7 +49,7 @@ def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
         raise ValueError(f"execution compile (--compile) needs a compiler that torch can use, and here it says: {fault}; leave it out here")
 
 
-def refusal(execution: ExecutionName, sampler: Any, model: Denoiser, grid: Grid) -> str:
+def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: Grid) -> str:
     """Why a sampler or a model cannot be executed like this: a sentence, or "" if nothing is known against it."""
     if execution == "eager":
         return ""

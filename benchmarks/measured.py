@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..results.files import write_text
-from ..samplers import karras
+from ..samplers import Sampler, karras
 from .conformance import Conformance
 from .spec import format_spec
 
@@ -56,7 +56,7 @@ def rounded(order: float | None) -> float | None:
     return None if order is None or order != order else round(order, 2)
 
 
-def nfe_per_step(sampler: Any) -> float | None:
+def nfe_per_step(sampler: Sampler) -> float | None:
     """Evaluations that one more step costs, as declared; None for a sampler whose cost only counting can tell."""
     few, many = (None if sampler.adaptive else sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY))
     return None if few is None or many is None else per_step(few, many)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..samplers import Denoise
-from ..samplers.brownian_tree import BrownianTree
+from ..samplers.brownian.tree import BrownianTree
 
 SUBDIVISION = 4
 """log2 of the pieces of a step over which J is summed: a 16th of what the increment alone leaves open of J stays open."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from .. import samplers
 from ..models import Denoiser, Reference, make_model
 from ..results.record import Record
-from ..samplers import Grid
+from ..samplers import Grid, Sampler
 from .budget import cost_of, steps_within
 from .cell import Cell
 from .execution import check_executions, refusal
@@ -135,7 +135,7 @@ class Subject(NamedTuple):
     execution: ExecutionName
 
 
-def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, schedule: Schedule, end: str) -> Iterator[Cell]:
+def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Sampler, schedule: Schedule, end: str) -> Iterator[Cell]:
     model, reference, start = subject.model, subject.reference, subject.start
     counts, budgets = _sizes(suite, entry)
     sizes: list[tuple[int | None, int | None]]
@@ -172,7 +172,7 @@ def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Any, sche
         )
 
 
-def _skip(subject: Subject, sampler: Any, grid: Grid | None, budget: int | None) -> str:
+def _skip(subject: Subject, sampler: Sampler, grid: Grid | None, budget: int | None) -> str:
     """Why there is nothing to run; "" if there is."""
     if grid is None:
         return f"one step of {sampler.name} costs more than the budget of {budget}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..models import Denoiser
 from ..models.process import VE, Cosine, RectifiedFlow, VPLinear
-from ..samplers import Grid, karras
+from ..samplers import Grid, Sampler, karras
 from ..samplers.schedules import SCHEDULES
 from . import gits, optimal_kl  # noqa: F401 - registers the schedules
 from .spec import format_spec, parse_spec
@@ -85,7 +85,7 @@ class Schedule:
         """Whether its levels depend on the sampler too."""
         return SCHEDULES[self.name].needs_sampler
 
-    def for_sampler(self, sampler: Any) -> Schedule:
+    def for_sampler(self, sampler: Sampler) -> Schedule:
         """This schedule, on a model, for a sampler: itself, unless it needs one.
 
         Raises:
@@ -93,7 +93,7 @@ class Schedule:
         """
         return replace(self, searched=self.searched.of(sampler)) if self.needs_sampler and self.searched is not None else self
 
-    def suits(self, sampler: Any) -> bool:
+    def suits(self, sampler: Sampler) -> bool:
         """Whether it can have levels for such a sampler: one that needs a sampler has none for what cannot be tuned."""
         return not self.needs_sampler or not tuned.untunable(sampler)
 

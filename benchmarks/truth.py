@@ -18,7 +18,7 @@ from ..models import Denoiser
 from ..models.reference import Reference
 from ..results.store import RunDir
 from ..samplers import NoNoise, karras, make
-from ..samplers.brownian_tree import DEPTH, BrownianTree
+from ..samplers.brownian.tree import DEPTH, BrownianTree
 from .cell import file_name
 from .doubling import Doubling, Endpoints, doubled
 from .pathwise import SUBDIVISION, path_limit

@@ -6,19 +6,20 @@
 """
 
 from . import methods
-from .adams import AdamsBashforth, AdamsBashforthToZero
-from .adaptive import AdaptiveSampler, Attempt
-from .base import Declared, GridSampler, LinearMultistep, LinearRow, Sampler, Tolerant, jump, non_default
+from .base import Declared, GridSampler, Sampler, non_default
 from .citations import bibtex
-from .exponential_rk import ExponentialRungeKutta, Tableau
+from .families.adams import AdamsBashforth, AdamsBashforthToZero
+from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
+from .families.exponential_rk import ExponentialRungeKutta, Tableau
+from .families.linear import LinearMultistep, LinearRow, jump
+from .families.multistep import Multistep, MultistepToZero, SelfStarting
+from .families.stages import LinearStages
+from .families.startup import StartRow, Startup
 from .grid import Grid
 from .loop import integrate
-from .multistep import Multistep, MultistepToZero
 from .noise import NoNoise, SampleNoise
 from .registry import PluginError, get, load_file, load_plugins, make, names, origin, plugin_file, plugin_files, register, register_family
 from .schedules import karras, uniform_lambda, uniform_time
-from .stages import LinearStages
-from .startup import SelfStarting, StartRow
 from .types import Denoise, Noise, Source, StepNoise
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "SelfStarting",
     "Source",
     "StartRow",
+    "Startup",
     "StepNoise",
     "Tableau",
     "Tolerant",

@@ -69,7 +69,8 @@ def _lack(cls: object) -> str:
     if not isinstance(getattr(cls, "source", None), Source):
         return "it needs a class attribute 'source', a samplers.Source that says where its formulas come from"
     for method in ("sample", "nfe"):
-        if not callable(getattr(cls, method, None)):
+        written = getattr(cls, method, None)
+        if not callable(written) or written is getattr(Sampler, method):
             return f"it needs a method {method!r} (docs/adding-a-sampler.md has the contract)"
     if getattr(cls, "sample", None) is Declared.sample and getattr(cls, "solve", None) is Declared.solve:
         return "it needs a method 'solve' (docs/adding-a-sampler.md has the contract)"

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .base import non_default
+from .base import Sampler, non_default
 
 LONGEST = 4096
 """Characters of a spec: room for the path of a file, and a bound on what reading one takes."""
@@ -137,7 +137,7 @@ def format_spec(spec: Mapping[str, Any]) -> str:
     return f"{spec['name']}({options})" if options else str(spec["name"])
 
 
-def label_of(sampler: Any) -> str:
+def label_of(sampler: Sampler) -> str:
     """A configured sampler as the command line writes it."""
     return format_spec({"name": sampler.name, **non_default(sampler)})
 

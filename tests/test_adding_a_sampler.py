@@ -42,4 +42,5 @@ def test_a_pitfall_is_caught_and_its_remedy_passes(guide, pitfall, check):
 
 def test_the_complete_examples_pass(guide):
     assert check_sampler(guide.Midpoint(), fast=True).passed
+    assert check_sampler(guide.InSigma(), fast=True).passed
     assert len(re.search(r"^@dataclass.*?^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)[0].splitlines()) < 25

@@ -30,4 +30,4 @@ def test_files_that_a_page_names_exist(page):
 
 def test_the_reader_of_names_finds_them():
     guide = named(ROOT / "docs" / "adding-a-sampler.md")
-    assert {"euler.py", "samplers/adams.py", "tests/samplers/test_identities.py"} <= set(guide)
+    assert {"euler.py", "samplers/families/adams.py", "tests/samplers/test_identities.py"} <= set(guide)

@@ -53,7 +53,7 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
     return Conformance(subject.name, non_default(subject), subject.order, checks, time.perf_counter() - began, why)
 
 
-def _runs(sampler: Any) -> list[Check]:
+def _runs(sampler: Sampler) -> list[Check]:
     """One failed check for a sampler that cannot take three steps, neither to 0 nor to sigma_min; else none.
 
     All other checks would say the same in the same words.
@@ -80,7 +80,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _plan(sampler: Any, fast: bool) -> list[tuple[str, Callable[[], list[Check]]]]:
+def _plan(sampler: Sampler, fast: bool) -> list[tuple[str, Callable[[], list[Check]]]]:
     """The checks that apply."""
     if sampler.adaptive:
         accuracy: list[tuple[str, Callable[[], list[Check]]]] = [("tolerance", lambda: check_tolerance(sampler))]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from ...samplers import karras
+from ...samplers import Sampler, karras
 from .check import Check
 from .problems import Rational
 from .runs import noise_for, same
@@ -16,7 +14,7 @@ GRID = karras(6, 0.02, 10.0)
 IDS = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # a shuffled batch, with gaps
 
 
-def check_batch(sampler: Any) -> list[Check]:
+def check_batch(sampler: Sampler) -> list[Check]:
     """Each of seven samples alone, bit for bit what it is in the batch; measured only where the sampler says that it couples them."""
     together = _sample(sampler, IDS)
     alone = torch.cat([_sample(sampler, one) for one in IDS.split(1)])
@@ -27,6 +25,6 @@ def check_batch(sampler: Any) -> list[Check]:
     return [Check("batch independence", equal, detail, {"moved": moved})]
 
 
-def _sample(sampler: Any, ids: Tensor) -> Tensor:
+def _sample(sampler: Sampler, ids: Tensor) -> Tensor:
     noise, latents = noise_for(sampler, ids, (5,))
     return sampler.sample(Rational(), latents * GRID.sigma[0], GRID, noise)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...samplers import Grid, LinearMultistep, StartRow, karras, make, non_default
+from ...samplers import Grid, LinearMultistep, Multistep, Sampler, StartRow, karras, make, non_default
 from .check import Check, raised
 from .problems import GRIDS, AnisotropicGaussian
 from .runs import noise_for
@@ -16,7 +16,7 @@ RANGE = (0.02, 80.0)
 CLOSE = 1e-12
 
 
-def check_finite(sampler: Any) -> list[Check]:
+def check_finite(sampler: Sampler) -> list[Check]:
     """1, 2 and 3 steps, to 0 and to sigma_min, in float32 and float64: finite, and shape, dtype and device kept."""
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
     failed: list[dict[str, Any]] = []
@@ -31,7 +31,7 @@ def check_finite(sampler: Any) -> list[Check]:
     return [Check("finite", True, f"{', '.join(str(n) for n in steps)} steps, to 0 and to sigma_min, float32 and float64")]
 
 
-def _ends_badly(sampler: Any, grid: Grid, dtype: torch.dtype) -> str:
+def _ends_badly(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
     """What is wrong with the end of a run; "" if nothing is."""
     noise, latents = noise_for(sampler, torch.arange(4), (3,), dtype)
     x = latents * grid.sigma[0]
@@ -44,7 +44,7 @@ def _ends_badly(sampler: Any, grid: Grid, dtype: torch.dtype) -> str:
     return "" if bool(end.isfinite().all()) else "values that are not finite"
 
 
-def check_to_zero(sampler: Any) -> list[Check]:
+def check_to_zero(sampler: Sampler) -> list[Check]:
     """Where all data are one point, the end at sigma = 0 is that point, whatever the method: the last step is x <- d."""
     grid, datum = karras(6, *RANGE), torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     noise, latents = noise_for(sampler, torch.arange(4), (3,))
@@ -57,7 +57,7 @@ def _kind(x: torch.Tensor) -> str:
     return f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')} {x.device}"
 
 
-def check_translation(sampler: Any) -> list[Check]:
+def check_translation(sampler: Sampler) -> list[Check]:
     """Data moved by a constant vector give samples moved by it: weights that sum to 1, whatever the sampler is made of."""
     if not sampler.translates:
         return []
@@ -70,12 +70,12 @@ def check_translation(sampler: Any) -> list[Check]:
     return [Check("translation", error < 1e-10, f"moved data, moved samples: to {error:.0e}", {"error": error})]
 
 
-def check_algebra(sampler: Any) -> list[Check]:
-    """The rows of a :class:`LinearMultistep`: a + sum_j b_j (p + q)_{i-j} = 1, and no more memory than declared.
+def check_algebra(sampler: Sampler) -> list[Check]:
+    """The rows of a :class:`LinearMultistep` or :class:`Multistep`: a + sum_j b_j (p + q)_{i-j} = 1, and no more memory than declared.
 
     (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x. So must every stage of a single step.)
     """
-    if not isinstance(sampler, LinearMultistep) or not sampler.translates:
+    if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return []
     worst, wrong = 0.0, []
     grids = {name: grid(10) for name, grid in GRIDS.items()} | {f"karras of {n} steps to 0": karras(n, *RANGE) for n in (1, 2, 3, 10)}
@@ -107,7 +107,7 @@ def _total(rows: list[Any], i: int) -> float:
     return rows[i].a + math.fsum(b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(rows[i].b))
 
 
-def check_twin(sampler: Any) -> list[Check]:
+def check_twin(sampler: Sampler) -> list[Check]:
     """A sampler that says it equals another gives the same samples."""
     if not sampler.same_as or non_default(sampler):
         return []

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ...samplers import Grid, GridSampler, karras
+from ...samplers import Grid, GridSampler, Sampler, karras
 from .check import Check
 from .problems import Rational
 from .recorder import Log, Recorder
@@ -22,7 +22,7 @@ def grids() -> list[Grid]:
     return [karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in STEPS]
 
 
-def check_nfe(sampler: Any) -> list[Check]:
+def check_nfe(sampler: Sampler) -> list[Check]:
     """Rows and calls against ``nfe``; levels positive, and within the grid (a stochastic sampler may go up to sqrt(2) of its first)."""
     data, wrong, levels = [], [], []
     for grid in grids():
@@ -42,7 +42,7 @@ def check_nfe(sampler: Any) -> list[Check]:
     ]
 
 
-def _run(sampler: Any, grid: Grid) -> Log:
+def _run(sampler: Sampler, grid: Grid) -> Log:
     recorder = Recorder(Rational())
     noise, x = noise_for(sampler, torch.arange(BATCH), (3,))
     sampler.sample(recorder, x * grid.sigma[0], grid, noise)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import mean
 from typing import Any
 
-from ...samplers import GridSampler
+from ...samplers import GridSampler, Sampler
 from .check import Check
 from .order import MARGIN, UNEVEN
 from .problems import GRIDS, AnisotropicGaussian, ThreeModes
@@ -20,13 +20,13 @@ AGREE = 0.35
 """Slopes within this of one another are one order."""
 
 
-def diagnose(sampler: Any, checks: Iterable[Check]) -> list[str]:
+def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
     """Why a sampler fails, or converges less well than it could: a sentence for each pattern that is there."""
     found = {check.name: check for check in checks}
     return [sentence for rule in RULES if (sentence := rule(sampler, found))]
 
 
-def _ratio(sampler: Any, found: Found) -> str:
+def _ratio(sampler: Sampler, found: Found) -> str:
     """Right where all steps are equal, wrong where they are not."""
     slopes, low = _slopes(found), _low(sampler, found)
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
@@ -46,7 +46,7 @@ def _ratio(sampler: Any, found: Found) -> str:
     return ""
 
 
-def _nonlinear(sampler: Any, found: Found) -> str:
+def _nonlinear(sampler: Sampler, found: Found) -> str:
     """Right on the Gaussian, wrong on the mixture."""
     slopes, low = _slopes(found), _low(sampler, found)
     if len(slopes) > 2 and low and low == {key for key in slopes if key[0] == ThreeModes.name}:
@@ -58,7 +58,7 @@ def _nonlinear(sampler: Any, found: Found) -> str:
     return ""
 
 
-def _everywhere(sampler: Any, found: Found) -> str:
+def _everywhere(sampler: Sampler, found: Found) -> str:
     """Another order than the declared one on all pairs of problem and grid."""
     slopes = _slopes(found)
     check = found.get("order")
@@ -81,7 +81,7 @@ def _everywhere(sampler: Any, found: Found) -> str:
     return ""
 
 
-def _carried(sampler: Any, found: Found) -> str:
+def _carried(sampler: Sampler, found: Found) -> str:
     """A single step is right, and a run is not."""
     local = found.get("local order")
     if local is None or not local.passed or not local.asserted or not getattr(sampler, "history", 0):
@@ -91,7 +91,7 @@ def _carried(sampler: Any, found: Found) -> str:
     )
 
 
-def _start(sampler: Any, found: Found) -> str:  # noqa: ARG001
+def _start(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     """Right from exact states, wrong after its own start."""
     order, shipped = found.get("order"), found.get("order as shipped")
     if order is None or shipped is None or not order.passed or shipped.passed:
@@ -102,7 +102,7 @@ def _start(sampler: Any, found: Found) -> str:  # noqa: ARG001
     )
 
 
-def _zero(sampler: Any, found: Found) -> str:  # noqa: ARG001
+def _zero(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     """Wrong only where the grid ends at 0."""
     finite, point = found.get("finite"), found.get("to zero")
     failed = finite.data.get("failed", []) if finite and not finite.passed else []
@@ -113,7 +113,7 @@ def _zero(sampler: Any, found: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _short(sampler: Any, found: Found) -> str:  # noqa: ARG001
+def _short(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     """Wrong only on one or two steps, or only in one precision."""
     finite = found.get("finite")
     failed = finite.data.get("failed", []) if finite and not finite.passed else []
@@ -128,7 +128,7 @@ def _short(sampler: Any, found: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _rows(sampler: Any, found: Found) -> str:  # noqa: ARG001
+def _rows(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     """Rows whose weights do not sum to 1: which."""
     algebra = found.get("algebra")
     wrong = algebra.data.get("wrong", []) if algebra and not algebra.passed else []
@@ -143,7 +143,7 @@ def _rows(sampler: Any, found: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _noise(sampler: Any, found: Found) -> str:  # noqa: ARG001
+def _noise(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     """The mean is right, the covariance is not."""
     moments = found.get("moments")
     if moments is None or not moments.data or moments.passed:
@@ -161,7 +161,7 @@ def _noise(sampler: Any, found: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _undeclared(sampler: Any, found: Found) -> str:  # noqa: ARG001
+def _undeclared(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     """It draws and says that it does not."""
     runs = found.get("runs")
     if runs is not None and "stochastic = False asked for noise" in runs.detail:
@@ -180,7 +180,7 @@ def _slopes(found: Found) -> dict[tuple[str, str], float]:
     return {} if check is None else {tuple(key.split("/")): entry["slope"] for key, entry in check.data.items()}  # type: ignore[misc]
 
 
-def _low(sampler: Any, found: Found) -> set[tuple[str, str]]:
+def _low(sampler: Sampler, found: Found) -> set[tuple[str, str]]:
     """The pairs on which the slope is below the declared order."""
     if sampler.order is None or not isinstance(sampler, GridSampler):
         return set()

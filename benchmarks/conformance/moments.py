@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...samplers import Grid, StepNoise
+from ...samplers import Grid, Sampler, StepNoise
 from .check import Check
 from .order import MARGIN, slope
 from .problems import GRIDS, INTERIOR, AnisotropicGaussian
@@ -63,7 +63,7 @@ class Moments:
     affine: float
 
 
-def exact_moments(sampler: Any, problem: AnisotropicGaussian, grid: Grid) -> Moments:
+def exact_moments(sampler: Sampler, problem: AnisotropicGaussian, grid: Grid) -> Moments:
     """Moments at the end of ``grid`` from a start that is exactly distributed as the noisy data."""
     d = len(problem.mean)
     root = torch.linalg.cholesky(problem.covariance + grid.sigma[0] ** 2 * torch.eye(d, dtype=torch.float64))
@@ -85,7 +85,7 @@ def exact_moments(sampler: Any, problem: AnisotropicGaussian, grid: Grid) -> Mom
     return Moments(y[0], responses.T @ responses, float((y[-1] - y[0] - mixed @ responses).abs().max()))
 
 
-def check_moments(sampler: Any) -> list[Check]:
+def check_moments(sampler: Sampler) -> list[Check]:
     """Errors of the exact mean and covariance (relative to the largest variance) against N, and their weak order if one is declared."""
     problem = AnisotropicGaussian()
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ...samplers import Denoise, Grid, GridSampler, NoNoise, Source, StepNoise, integrate
+from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from .check import Check
 from .problems import GRIDS, Problem, ThreeModes, problems, uneven
 
@@ -63,7 +63,7 @@ class ExactStart(GridSampler):
         return (x if row.exact is None else row.exact.clone()), memo
 
 
-def check_order(sampler: Any, *, fast: bool) -> list[Check]:
+def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
     """Global and local slopes against the declared order, and the slopes with the sampler's own start-up and on uneven steps.
 
     One first-order step caps a start-up at second order, so no more is demanded there; on uneven steps, that the error falls at all.
@@ -122,7 +122,7 @@ def _prepare(history: int) -> None:
         problem.prepare(levels)
 
 
-def _measure(sampler: Any, problem: Problem, schedule: Callable[[int], Grid]) -> dict[str, Any]:
+def _measure(sampler: Sampler, problem: Problem, schedule: Callable[[int], Grid]) -> dict[str, Any]:
     """Errors and slopes over the step counts, up to the first whose error is rounding."""
     errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
     for n in STEPS:
@@ -143,7 +143,7 @@ def _measure(sampler: Any, problem: Problem, schedule: Callable[[int], Grid]) ->
     }
 
 
-def _errors(sampler: Any, problem: Problem, grid: Grid) -> tuple[float, float]:
+def _errors(sampler: Sampler, problem: Problem, grid: Grid) -> tuple[float, float]:
     """Error at the end, and that of the first step with its full history."""
     if not isinstance(sampler, GridSampler):
         first = _run(sampler, problem, Grid(grid.sigma[:2]))
@@ -160,7 +160,7 @@ def _errors(sampler: Any, problem: Problem, grid: Grid) -> tuple[float, float]:
     return rms(end, problem.truth(grid.sigma[-1])), local
 
 
-def _run(sampler: Any, problem: Problem, grid: Grid) -> Tensor:
+def _run(sampler: Sampler, problem: Problem, grid: Grid) -> Tensor:
     return sampler.sample(problem, problem.start.clone(), grid, NoNoise())
 
 

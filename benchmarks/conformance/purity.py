@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ...samplers import Denoise, Grid, GridSampler, Source, StepNoise, integrate, karras, uniform_lambda
+from ...samplers import Denoise, Grid, GridSampler, Sampler, Source, StepNoise, integrate, karras, uniform_lambda
 from ..chance import unseeded_draws
 from .check import Check, guarded
 from .problems import Rational
@@ -22,7 +22,7 @@ GRID = karras(5, 0.02, 10.0)
 OTHER = uniform_lambda(7, 0.05, 20.0)
 
 
-def check_purity(sampler: Any) -> list[Check]:
+def check_purity(sampler: Sampler) -> list[Check]:
     """One check per promise: no state between calls, arguments left alone, no global generator, a pure plan, a value object."""
     promises: dict[str, Callable[[Any], Check]] = {"repeatable": _repeatable, "arguments untouched": _untouched, "value object": _value}
     if isinstance(sampler, GridSampler):
@@ -30,12 +30,12 @@ def check_purity(sampler: Any) -> list[Check]:
     return [check for name, promise in promises.items() for check in guarded(name, lambda promise=promise: [promise(sampler)])]
 
 
-def _sample(sampler: Any, grid: Grid, first: int = 0) -> Tensor:
+def _sample(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
     noise, latents = noise_for(sampler, torch.arange(first, first + 3), (4,))
     return sampler.sample(Rational(), latents * grid.sigma[0], grid, noise)
 
 
-def _repeatable(sampler: Any) -> Check:
+def _repeatable(sampler: Sampler) -> Check:
     kept = _kept(sampler)
     with unseeded_draws() as draws:
         first = _sample(sampler, GRID)
@@ -52,12 +52,12 @@ def _repeatable(sampler: Any) -> Check:
     return Check("repeatable", True, "a run in between changes nothing; global random generators untouched")
 
 
-def _kept(sampler: Any) -> dict[str, str]:
+def _kept(sampler: Sampler) -> dict[str, str]:
     """What an object holds: its attributes as text."""
     return {key: repr(value) for key, value in vars(sampler).items()}
 
 
-def _untouched(sampler: Any) -> Check:
+def _untouched(sampler: Sampler) -> Check:
     noise, latents = noise_for(sampler, torch.arange(3), (4,))
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from ...samplers import Noise, NoNoise, SampleNoise
+from ...samplers import Noise, NoNoise, SampleNoise, Sampler
 
 SEED = 2024
 
 
-def noise_for(sampler: Any, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64) -> tuple[Noise, Tensor]:
+def noise_for(sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64) -> tuple[Noise, Tensor]:
     """The noise of samples ``ids`` (one that refuses if the sampler declares none) and their standard normal latents."""
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...samplers import Sampler
 from ...samplers.brownian import BrownianNoise
 from ..pathwise import path_limit
 from .check import Check
@@ -25,7 +26,7 @@ LOG2_LIMIT_STEPS = 8
 """The limit is off by 4e-4, a twentieth of what first-order methods are at 256 steps."""
 
 
-def check_strong(sampler: Any) -> list[Check]:
+def check_strong(sampler: Sampler) -> list[Check]:
     """The slope of the pathwise error against N, on both sides of the declared strong order.
 
     The truth is the limit of the reverse SDE. A sampler that declares no order may follow another SDE, so how far it moves from N to 2 N
@@ -49,7 +50,7 @@ def _noise() -> BrownianNoise:
     return BrownianNoise(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
-def _end(sampler: Any, n: int) -> Tensor:
+def _end(sampler: Sampler, n: int) -> Tensor:
     noise = _noise()
     return sampler.sample(problems()[1], INTERIOR[1] * noise.initial(), GRIDS["uniform_lambda"](n), noise)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
 
-from ...samplers import Grid, NoNoise
+from ...samplers import Grid, NoNoise, Sampler
 from .check import Check
 from .order import rms
 from .problems import INTERIOR, problems
@@ -16,7 +15,7 @@ WORTH = 100
 ROWS = slice(0, 4)
 
 
-def check_tolerance(sampler: Any) -> list[Check]:
+def check_tolerance(sampler: Sampler) -> list[Check]:
     """The smallest tolerance gives the smallest error on both problems, below 100 times the tolerance.
 
     (Between loose tolerances the error need not fall: the first step can be all there is.)

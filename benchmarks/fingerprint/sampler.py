@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import torch
 
 from ... import samplers
 from ...models.loaders.local_code import code_of
 from ...results.fingerprint import FILE, Fact, Fingerprint, Numbers
-from ...samplers import Grid
+from ...samplers import Grid, GridSampler, Sampler
 from ...samplers.loop import planned
 from ..cell import Cell
 from ..start import Start
@@ -54,7 +54,7 @@ class Parts:
         sigma_max, sigma_min: the model's range, which is that of a Brownian path.
     """
 
-    sampler: Any
+    sampler: Sampler
     grid: Grid
     noise: str | None
     sigma_max: float
@@ -69,7 +69,7 @@ def fingerprint_of(parts: Parts, name: str, start: Start | None = None) -> Finge
     exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
     values = {"grid": of_plan(list(grid.sigma))}
     if callable(getattr(sampler, "plan", None)):
-        plan = Flattened(planned(sampler, grid))
+        plan = Flattened(planned(cast(GridSampler, sampler), grid))
         exact[f"layout of the plan {size}"] = plan.layout
         values[f"plan {size}"] = of_plan(plan.numbers)
     values[f"result for three points {size}"] = _points(parts)
@@ -96,7 +96,7 @@ def _first_states(start: Start) -> Numbers:
     return of_rows(x, torch.float64)
 
 
-def origin_of(sampler: Any) -> dict[str, Fact]:
+def origin_of(sampler: Sampler) -> dict[str, Fact]:
     """Version and files of what is not built in."""
     origin = samplers.origin(sampler.name)
     if not origin:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models import Denoiser
-from ...samplers import Grid, NoNoise
+from ...samplers import Grid, NoNoise, Sampler
 from ..batch import latents
 from ..gits import SEARCH_IDS
 from ..meter import Meter
@@ -64,7 +63,7 @@ class Problem:
         """How far the endpoints moved when the teacher's steps were last doubled: RMS per dimension, in data units; 0 for exact ones."""
         return self.teacher.moved(self.steps)
 
-    def settle(self, sampler: Any, *grids: Grid) -> bool:
+    def settle(self, sampler: Sampler, *grids: Grid) -> bool:
         """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance on the grids.
 
         Where rounding or the most steps of the reference solver (:data:`.truth.ODE`) come first, ``resolution`` says where that was.
@@ -79,22 +78,22 @@ class Problem:
             self.steps *= 2
         return self.steps != before
 
-    def distances(self, sampler: Any, grid: Grid) -> NDArray[np.float64]:
+    def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
         """``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), in data units, at most :data:`LOST`."""
         return self._distances(self.sample(sampler, grid))
 
     @torch.no_grad()
-    def sample(self, sampler: Any, grid: Grid) -> Tensor:
+    def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
         """What the sampler makes of the latents."""
         return torch.cat([self._sample(sampler, grid, ids) for ids in self.ids.split(BATCH)])
 
-    def nfe(self, sampler: Any, grid: Grid) -> int:
+    def nfe(self, sampler: Sampler, grid: Grid) -> int:
         """Evaluations per sample, counted."""
         before = self.meter.rows
         self.sample(sampler, grid)
         return round((self.meter.rows - before) / len(self.ids))
 
-    def _sample(self, sampler: Any, grid: Grid, ids: Tensor) -> Tensor:
+    def _sample(self, sampler: Sampler, grid: Grid, ids: Tensor) -> Tensor:
         x = latents(self.model, ids, self.seed, self.model.dtype)[0]
         return sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ... import samplers
 from ...models import Denoiser
-from ...samplers import Grid, Source
+from ...samplers import Grid, Sampler, Source
 from ...samplers.schedules import schedule
 from ..spec import label_of
 from .entry import Tuned
@@ -81,7 +81,7 @@ class TunedOnModel:
     identity: str
     entries: tuple[Tuned, ...]
 
-    def of(self, sampler: Any) -> TunedGrids:
+    def of(self, sampler: Sampler) -> TunedGrids:
         """The grids for a sampler.
 
         Raises:
@@ -133,7 +133,7 @@ class TunedGrids:
         return self.entries[n]
 
 
-def untunable(sampler: Any) -> str:
+def untunable(sampler: Sampler) -> str:
     """Why a sampler has no levels to tune; "" if it has."""
     reasons = {
         "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,

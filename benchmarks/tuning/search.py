@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.stats import pmean
 
 from ...models import Denoiser
-from ...samplers import Grid
+from ...samplers import Grid, Sampler
 from ...samplers.schedules import SCHEDULES
 from ..schedules import make_schedule
 from .problem import Problem
@@ -54,7 +54,7 @@ def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
     return {name: grid for name, grid in grids.items() if grid is not None}
 
 
-def search(problem: Problem, sampler: Any, steps: int, objective: str = "mean", begun: Grid | None = None) -> Found:
+def search(problem: Problem, sampler: Sampler, steps: int, objective: str = "mean", begun: Grid | None = None) -> Found:
     """The levels that bring a sampler nearest to the endpoints of a problem; never worse than the best built-in schedule.
 
     Built-in schedules spend their last evaluation at sigma_min, mostly in vain; so the descents start from the best of these grids and of

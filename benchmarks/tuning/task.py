@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...models import Denoiser
+from ...samplers import Sampler
 from ..budget import cost_of, steps_within
 from ..schedules import make_schedule
 from ..spec import label_of
@@ -23,7 +24,7 @@ class Named(NamedTuple):
 class Task(NamedTuple):
     """What to tune: a sampler for a number of steps."""
 
-    sampler: Any
+    sampler: Sampler
     steps: int
 
     @property

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import samplers
 from ...models import Denoiser
-from ...samplers import Grid
+from ...samplers import Grid, Sampler
 from ..schedules import make_schedule
 from .entry import Cost, Elsewhere, Score, Scores, Setting, Subject, Tuned, gap_of
 from .file import check_writable, read_tuned, write_tuned
@@ -121,7 +120,7 @@ class Tuner:
             self._posed[named.name, first] = pose(named.model, first, count, self.seed, self.device)
         return replace(self._posed[named.name, first])
 
-    def _scores(self, problem: Problem, sampler: Any, untuned: Grid, tuned: Grid) -> Scores:
+    def _scores(self, problem: Problem, sampler: Sampler, untuned: Grid, tuned: Grid) -> Scores:
         """Both grids on the latents of a problem, beside endpoints that are fine enough for the better one."""
         problem.settle(sampler, untuned, tuned)
         before, after = (self._score(problem.distances(sampler, grid)) for grid in (untuned, tuned))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..adams import AdamsBashforth
-from ..phi import phi
-from ..quadrature import integral
+from ..families.adams import adams_row
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
+from ..families.startup import Startup
+from ..numerics import integral, phi
 from ..registry import register_family
 from ..types import Source
 
@@ -16,32 +19,41 @@ _AZULA = "https://github.com/probabilists/azula"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logarithmic(AdamsBashforth):
-    """What is remembered is a polynomial in lam."""
+class NoiseEAB(Multistep):
+    """x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds: the multistep form of DPM-Solver."""
+
+    source: ClassVar[Source] = Source("lu2022dpmsolver", "eq. (3.4), multistep", "https://arxiv.org/abs/2206.00927v3")
+    startup: Startup = "ramp"
+
+    def remembered(self, sigma: float) -> tuple[float, float]:
+        """Eps."""
+        return 1.0, 1 / sigma
+
+    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
+        """No linear part."""
+        return 1.0
 
     def variable(self, sigma: float) -> float:
         """Lam."""
         return -math.log(sigma)
 
-
-@dataclass(frozen=True, kw_only=True)
-class NoiseEAB(Logarithmic):
-    """x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds: the multistep form of DPM-Solver."""
-
-    source: ClassVar[Source] = Source("lu2022dpmsolver", "eq. (3.4), multistep", "https://arxiv.org/abs/2206.00927v3")
-
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         """-nxt int_0^h e^{h-s} s^k / k! ds = -nxt h^{k+1} phi_{k+1}(h)."""
         return noise_moments(cur, nxt, count)
 
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The polynomial through the memos, integrated over the step."""
+        return adams_row(self, levels, nxt)
+
 
 @dataclass(frozen=True, kw_only=True)
-class DataEAB(Logarithmic):
+class DataEAB(Multistep):
     """x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds: the multistep form of DPM-Solver++."""
 
     source: ClassVar[Source] = Source(
         "lu2022dpmpp", "the exact solution for the data prediction, multistep", "https://arxiv.org/abs/2211.01095v2"
     )
+    startup: Startup = "ramp"
 
     def remembered(self, sigma: float) -> None:  # noqa: ARG002
         """The denoised image."""
@@ -51,13 +63,21 @@ class DataEAB(Logarithmic):
         """e^{-h} = nxt / cur."""
         return nxt / cur
 
+    def variable(self, sigma: float) -> float:
+        """Lam."""
+        return -math.log(sigma)
+
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         """int_0^h e^{-(h-s)} s^k / k! ds = h^{k+1} phi_{k+1}(-h)."""
         return data_moments(cur, nxt, count)
 
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The polynomial through the memos, integrated over the step."""
+        return adams_row(self, levels, nxt)
+
 
 @dataclass(frozen=True, kw_only=True)
-class RosenbrockEAB(Logarithmic):
+class RosenbrockEAB(Multistep):
     """The linear part is the denoiser of N(0, s²), so that the method is exact on that Gaussian: a DPM-Solver-v3 without statistics.
 
     With a = s² / (s² + sigma²), dx/dlam = -(1 - a) x + (d - a x). The memo f = (a x - d) sqrt(s² + sigma²) / sigma is a polynomial in lam:
@@ -75,6 +95,7 @@ class RosenbrockEAB(Logarithmic):
             "azula 0.11.1 has another factor before the integral: docs/findings.md",
         ),
     )  # fmt: skip
+    startup: Startup = "ramp"
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -90,6 +111,10 @@ class RosenbrockEAB(Logarithmic):
         """sqrt((s² + nxt²) / (s² + cur²))."""
         return math.hypot(self.scale, nxt) / math.hypot(self.scale, cur)
 
+    def variable(self, sigma: float) -> float:
+        """Lam."""
+        return -math.log(sigma)
+
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         """By quadrature in lam - lam(cur)."""
         h, outer = math.log(cur / nxt), -math.hypot(self.scale, nxt)
@@ -102,6 +127,10 @@ class RosenbrockEAB(Logarithmic):
             return outer * integral(kernel, 0.0, h)
 
         return [moment(k) for k in range(count)]
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The polynomial through the memos, integrated over the step."""
+        return adams_row(self, levels, nxt)
 
 
 def noise_moments(cur: float, nxt: float, count: int) -> list[float]:

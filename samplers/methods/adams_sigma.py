@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..adams import AdamsBashforthToZero
-from ..quadrature import integral
+from ..families.adams import adams_row
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
+from ..families.startup import Startup
+from ..numerics import integral
 from ..registry import register_family
 from ..types import Source
 
@@ -15,10 +19,20 @@ _DEIS = "https://arxiv.org/abs/2204.13902v4"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SigmaAB(AdamsBashforthToZero):
+class SigmaAB(Multistep):
     """Eps is a polynomial in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds. LMS of k-diffusion, rhoAB of DEIS, zAB."""
 
     source: ClassVar[Source] = Source("zhang2023deis", "rhoAB-DEIS", _DEIS)
+    through_zero: bool = False
+    startup: Startup = "ramp"
+
+    def remembered(self, sigma: float) -> tuple[float, float]:
+        """Eps."""
+        return 1.0, 1 / sigma
+
+    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
+        """No linear part."""
+        return 1.0
 
     def variable(self, sigma: float) -> float:
         """Sigma itself."""
@@ -28,9 +42,13 @@ class SigmaAB(AdamsBashforthToZero):
         """(nxt - cur)^{k+1} / (k+1)!."""
         return [(nxt - cur) ** (k + 1) / math.factorial(k + 1) for k in range(count)]
 
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The polynomial through the memos, integrated over the step."""
+        return adams_row(self, levels, nxt)
+
 
 @dataclass(frozen=True, kw_only=True)
-class TimeAB(AdamsBashforthToZero):
+class TimeAB(Multistep):
     """Eps is a polynomial in the time t of the linear VP process, of which sigma² = exp(beta_d t² / 2 + beta_min t) - 1: tAB of DEIS.
 
     Attributes:
@@ -38,6 +56,8 @@ class TimeAB(AdamsBashforthToZero):
     """
 
     source: ClassVar[Source] = Source("zhang2023deis", "tAB-DEIS", _DEIS, deviations=("the integrals are computed to rounding",))
+    through_zero: bool = False
+    startup: Startup = "ramp"
     beta_d: float = 19.9
     beta_min: float = 0.1
 
@@ -45,6 +65,14 @@ class TimeAB(AdamsBashforthToZero):
         super().__post_init__()
         if not (self.beta_d >= 0 and self.beta_min > 0):
             raise ValueError(f"{self.name}: need beta_d >= 0 and beta_min > 0, got {self.beta_d} and {self.beta_min}")
+
+    def remembered(self, sigma: float) -> tuple[float, float]:
+        """Eps."""
+        return 1.0, 1 / sigma
+
+    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
+        """No linear part."""
+        return 1.0
 
     def variable(self, sigma: float) -> float:
         """The positive root t of beta_d t² / 2 + beta_min t = log(1 + sigma²), in the form without cancellation."""
@@ -59,6 +87,10 @@ class TimeAB(AdamsBashforthToZero):
             return integral(lambda v: (self.variable(math.sinh(v)) - here) ** k / math.factorial(k) * math.cosh(v), *ends)
 
         return [nxt - cur, *(moment(k) for k in range(1, count))]
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The polynomial through the memos, integrated over the step."""
+        return adams_row(self, levels, nxt)
 
 
 for _points in (1, 2, 3, 4):

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..adams import AdamsBashforthToZero
+from ..families.adams import adams_row
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
+from ..families.startup import Startup
 from ..registry import register_family
 from ..types import Source
 
 
 @dataclass(frozen=True, kw_only=True)
-class VelocityAB(AdamsBashforthToZero):
+class VelocityAB(Multistep):
     """In y = x / (1 + sigma) and u = sigma / (1 + sigma) the ODE is dy/du = v with v = (x - d) / sigma - d, a polynomial in u.
 
     That is the rectified-flow process y = (1 - u) x0 + u z, whatever process the model was trained on.
     """
 
     source: ClassVar[Source] = Source("rozet2025azula", "vABSampler", "https://github.com/probabilists/azula")
+    through_zero: bool = False
+    startup: Startup = "ramp"
 
     def remembered(self, sigma: float) -> tuple[float, float]:
         """The velocity (x - (1 + sigma) d) / sigma."""
@@ -36,6 +42,10 @@ class VelocityAB(AdamsBashforthToZero):
         """(1 + nxt) du^{k+1} / (k+1)! with du the step in u."""
         step = self.variable(nxt) - self.variable(cur)
         return [(1 + nxt) * step ** (k + 1) / math.factorial(k + 1) for k in range(count)]
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The polynomial through the memos, integrated over the step."""
+        return adams_row(self, levels, nxt)
 
 
 for _points in (1, 2, 3, 4):

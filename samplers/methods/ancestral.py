@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..base import LinearMultistep, LinearRow
+from ..families.ancestral_stages import AncestralStages
+from ..families.linear import LinearMultistep, LinearRow
 from ..grid import Grid
 from ..registry import register
 from ..types import Source
+from .euler import EulerChurn
 
 
 def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
@@ -73,3 +75,17 @@ class DDPM(LinearMultistep):
     def plan(self, grid: Grid) -> list[LinearRow]:
         """One ancestral row per step."""
         return [ancestral_row(cur, nxt, 1.0) for cur, nxt in grid.intervals()]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class EulerAncestral(AncestralStages):
+    """x <- r x + (1 - r) d + s_noise up z with r = down / cur: see :class:`.AncestralStages`.
+
+    In these coordinates it is DDIM with the same eta, which stops at eta = 1 and has no s_noise.
+    """
+
+    name = "euler_ancestral"
+    same_as = "ddpm"
+    source = Source("song2021ddim", "eq. (12) and (16); k-diffusion, sample_euler_ancestral", "https://arxiv.org/abs/2010.02502v4")
+    solver = EulerChurn(churn=0.0)

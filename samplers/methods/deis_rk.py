@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..families.stages import Evaluate, LinearStages
 from ..registry import register
-from ..stages import Evaluate, LinearStages
 from ..types import Source
 
 _URL = "https://arxiv.org/abs/2204.13902v4"

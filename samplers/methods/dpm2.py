@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..ancestral_stages import AncestralStages
-from ..churn import Churned
+from ..families.ancestral_stages import AncestralStages
+from ..families.churn import Churned
+from ..families.stages import Evaluate
 from ..registry import register
-from ..stages import Evaluate
 from ..types import Source
 
 _URL = "https://arxiv.org/abs/2206.00927v3"
@@ -20,7 +20,7 @@ _URL = "https://arxiv.org/abs/2206.00927v3"
 class DPM2(Churned):
     """With mid = sqrt(cur nxt): an Euler step to mid, then x <- x + (nxt - cur) eps_mid from the start. DPM-Solver-2 with r1 = 1/2.
 
-    Churn, off by default, is that of :class:`~samplerbench.samplers.churn.Churned`.
+    Churn, off by default, is that of :class:`~samplerbench.samplers.families.churn.Churned`.
     """
 
     name = "dpm_2"
@@ -40,7 +40,7 @@ class DPM2(Churned):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPM2Ancestral(AncestralStages):
-    """A DPM2 step from cur to ``down``, then noise: see :class:`~samplerbench.samplers.ancestral_stages.AncestralStages`."""
+    """A DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
 
     name = "dpm_2_ancestral"
     source = Source(

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..phi import phi
+from ..families.stages import Evaluate, LinearStages
+from ..numerics import phi
 from ..registry import register
-from ..stages import Evaluate, LinearStages
 from ..types import Source
 from .euler import Euler
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..adaptive import AdaptiveSampler, Attempt
-from ..phi import phi
+from ..families.adaptive import AdaptiveSampler, Attempt, Tolerant
+from ..numerics import column, levels, phi
 from ..registry import register
-from ..rows import column, levels
 from ..types import Denoise, Source
 
 _SOURCE = Source(
@@ -26,27 +24,22 @@ _SOURCE = Source(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class DPMSolverAdaptive(AdaptiveSampler):
-    """The higher order is the result, the difference to the lower one its error."""
-
-    source: ClassVar[Source] = _SOURCE
-    rtol: float = 0.05
-    atol: float = 0.0078
-
-    def compare(self, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
-        """The attempt that ends in ``high``."""
-        scale = (torch.maximum(low.abs(), x.abs()) * self.rtol).clamp(min=self.atol)
-        return Attempt(high, (high - low) / scale)
+def compare(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
+    """The attempt that ends in ``high``, the higher order; the difference to the lower one is its error."""
+    scale = (torch.maximum(low.abs(), x.abs()) * tolerance.rtol).clamp(min=tolerance.atol)
+    return Attempt(high, (high - low) / scale)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DPMSolver12(DPMSolverAdaptive):
+class DPMSolver12(AdaptiveSampler):
     """x_low = x + (nxt - cur) eps; x <- x + (nxt - cur) eps_s, eps_s at x + (s - cur) eps and s = sqrt(cur nxt). Two evaluations a step."""
 
     name = "dpm_solver_adaptive_12"
     error_order = 2
+    source = _SOURCE
+    rtol: float = 0.05
+    atol: float = 0.0078
 
     def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
         """DPM-Solver-1 and DPM-Solver-2 with r1 = 1/2."""
@@ -55,16 +48,19 @@ class DPMSolver12(DPMSolverAdaptive):
         x_mid = x + _gap(cur, mid, x) * eps
         eps_mid = (x_mid - denoise(x_mid, levels(mid, x))) / column(mid, x)
         change = _gap(cur, nxt, x)
-        return self.compare(x, x + change * eps, x + change * eps_mid)
+        return compare(self, x, x + change * eps, x + change * eps_mid)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DPMSolver23(DPMSolverAdaptive):
+class DPMSolver23(AdaptiveSampler):
     """DPM-Solver-2 with r1 = 1/3 inside DPM-Solver-3 (see there), which has its first two evaluations. Three evaluations a step."""
 
     name = "dpm_solver_adaptive_23"
     error_order = 3
+    source = _SOURCE
+    rtol: float = 0.05
+    atol: float = 0.0078
 
     def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
         """With D_k = eps_k - eps: x_low has nxt (e^h - 1) (3/2) D_1, x has (3/2) nxt h phi_2(h) D_2."""
@@ -79,7 +75,7 @@ class DPMSolver23(DPMSolverAdaptive):
         first_order = x + _gap(cur, nxt, x) * eps
         low = first_order + _gap(cur, nxt, x) * 1.5 * diff1
         outer = [1.5 * b * k * phi(2, k) for b, k in zip(nxt, h, strict=True)]
-        return self.compare(x, low, first_order - column(outer, x) * diff2)
+        return compare(self, x, low, first_order - column(outer, x) * diff2)
 
 
 def _gap(cur: list[float], nxt: list[float], x: Tensor) -> Tensor:

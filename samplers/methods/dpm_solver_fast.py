@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..base import LinearMultistep, LinearRow, jump
+from ..families.linear import LinearMultistep, LinearRow, jump
 from ..grid import Grid
-from ..phi import phi
+from ..numerics import phi
 from ..registry import register
 from ..types import Source
 

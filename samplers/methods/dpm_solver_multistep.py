@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..base import LinearRow
-from ..lagrange import monomial_weights
+from ..families.linear import LinearRow
+from ..families.multistep import SelfStarting
+from ..numerics import monomial_weights
 from ..registry import register
-from ..startup import SelfStarting
 from ..types import Source
 from .adams_exponential import DataEAB, NoiseEAB, data_moments, noise_moments
 
@@ -19,23 +18,18 @@ _FACTOR = "the second divided difference has the factor 2 that the published cod
 _HALF = "declared at its measured order, 2"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Midpoint(SelfStarting):
-    """Second order, midpoint weights: m_i stands for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev), times the whole integral."""
+def midpoint(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
+    """(cur, prev, w): midpoint weights let m_i stand for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev), times the whole integral.
 
-    @abstractmethod
-    def midpoint_row(self, cur: float, nxt: float, w: float, prev: float) -> LinearRow:
-        """The row for this w; ``prev`` is the level of m_{i-1}."""
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """W is 0 in a step without history."""
-        cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
-        return self.midpoint_row(cur, nxt, math.log(cur / nxt) / (2 * math.log(prev / cur)), prev)
+    In a step without history, prev is infinite and w is 0.
+    """
+    cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
+    return cur, prev, math.log(cur / nxt) / (2 * math.log(prev / cur))
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DPMSolver2M(Midpoint):
+class DPMSolver2M(SelfStarting):
     """x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}] with w = h / (2 h_prev)."""
 
     name = "dpm_solver_2m"
@@ -45,8 +39,9 @@ class DPMSolver2M(Midpoint):
         "lu2022dpmpp", "Alg. 2, for the noise prediction; authors' code, multistep_dpm_solver_second_update, algorithm_type dpmsolver", _URL
     )
 
-    def midpoint_row(self, cur: float, nxt: float, w: float, prev: float) -> LinearRow:
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """With nxt (e^h - 1) = cur - nxt."""
+        cur, prev, w = midpoint(levels, nxt)
         total = nxt - cur
         b = (total * (1 + w) / cur, -total * w / prev) if w else (total / cur,)
         return LinearRow(cur, 1.0, b, p=1.0, q=-1.0)
@@ -54,7 +49,7 @@ class DPMSolver2M(Midpoint):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DPMpp2M(Midpoint):
+class DPMpp2M(SelfStarting):
     """x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}], r = nxt / cur, w = h / (2 h_prev)."""
 
     name = "dpmpp_2m"
@@ -62,8 +57,9 @@ class DPMpp2M(Midpoint):
     points = 2
     source = Source("lu2022dpmpp", "Alg. 2", _URL)
 
-    def midpoint_row(self, cur: float, nxt: float, w: float, prev: float) -> LinearRow:  # noqa: ARG002
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """The formula above."""
+        cur, _, w = midpoint(levels, nxt)
         r = nxt / cur
         return LinearRow(cur, r, ((1 - r) * (1 + w), -(1 - r) * w) if w else (1 - r,))
 

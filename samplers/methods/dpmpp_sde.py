@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..exponential_sde import WithEta
-from ..noisy_stages import Mix, NoisyRow, NoisyStages
+from ..families.exponential_sde import strong_order
+from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source
 from .ancestral import ancestral_row
@@ -13,7 +13,7 @@ from .ancestral import ancestral_row
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DPMppSDE(WithEta, NoisyStages):  # type: ignore[misc] - both bases declare what the first one settles
+class DPMppSDE(NoisyStages):
     """Single-step method with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on both.
 
     y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1 / (2 r), where (a_s, c_s) and (a, c) are
@@ -32,6 +32,7 @@ class DPMppSDE(WithEta, NoisyStages):  # type: ignore[misc] - both bases declare
             "declared at its weak order with independent z_0 and z_1, 1; one Brownian path through both makes it 2",
         ),
     )  # fmt: skip
+    eta: float = 1.0
     r: float = 0.5
 
     def __post_init__(self) -> None:
@@ -39,6 +40,16 @@ class DPMppSDE(WithEta, NoisyStages):  # type: ignore[misc] - both bases declare
             raise ValueError(f"dpmpp_sde: eta must be in [0, 1], got {self.eta}")
         if not 0 < self.r < 1:
             raise ValueError(f"dpmpp_sde: r must be in (0, 1), got {self.r}")
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether noise is drawn: eta > 0."""
+        return self.eta > 0
+
+    @property
+    def strong_order(self) -> float | None:  # type: ignore[override]
+        """1 at eta = 1."""
+        return strong_order(self.eta)
 
     @property
     def order(self) -> int:  # type: ignore[override]

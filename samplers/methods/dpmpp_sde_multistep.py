@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..base import LinearRow
-from ..exponential_sde import WithEta, data_weights, moments, sde_row
-from ..lagrange import monomial_weights
-from ..multistep import Multistep
+from ..families.exponential_sde import check_eta, data_weights, moments, sde_row, strong_order
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
+from ..numerics import monomial_weights
 from ..registry import register
 from ..types import Source
 
@@ -20,12 +20,30 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SDEMultistep(WithEta, Multistep):  # type: ignore[misc] - both bases declare what the first one settles
-    """x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z, see ``samplers/exponential_sde.py`` with kappa = eta."""
+class SDEMultistep(Multistep):
+    """x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z.
+
+    See ``samplers/families/exponential_sde.py``, with kappa = eta.
+
+    Attributes:
+        eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
+    """
+
+    eta: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_eta(self.name)
+        check_eta(self.name, self.eta)
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether noise is drawn: eta > 0."""
+        return self.eta > 0
+
+    @property
+    def strong_order(self) -> float | None:  # type: ignore[override]
+        """1 at eta = 1."""
+        return strong_order(self.eta)
 
     @abstractmethod
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:

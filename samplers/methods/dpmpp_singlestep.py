@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..exponential_rk import ExponentialRungeKutta, Tableau
-from ..phi import phi
+from ..families.ancestral_stages import AncestralStages
+from ..families.exponential_rk import ExponentialRungeKutta, Tableau
+from ..numerics import phi
 from ..registry import register
 from ..types import Source
 
@@ -62,3 +63,16 @@ class DPMpp3S(ExponentialRungeKutta):
         """The weights of the class's formulas."""
         r1, r2 = self.r1, 2 / 3
         return Tableau((r1, r2), ((), (r2 / r1 * r2 * phi(2, -r2 * h),)), (0.0, phi(2, -h) / r2))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMpp2SAncestral(AncestralStages):
+    """A DPM-Solver++(2S) step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
+
+    name = "dpmpp_2s_ancestral"
+    source = Source(
+        "lu2022dpmpp", "Alg. 1; k-diffusion, sample_dpmpp_2s_ancestral", "https://arxiv.org/abs/2211.01095v2",
+        deviations=("the paper has this method for the ODE only; the ancestral form is k-diffusion's",),
+    )  # fmt: skip
+    solver = DPMpp2S()

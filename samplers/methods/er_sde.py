@@ -9,19 +9,28 @@ int (s - cur)^j / j! w(s) ds = int (phi(nxt) / phi(s) - 1) (s - cur)^{j-1} / (j-
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..base import LinearRow
-from ..lagrange import monomial_weights
-from ..multistep import Multistep
-from ..noise_scales import LOG_SCALE
-from ..quadrature import integral
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
+from ..numerics import integral, monomial_weights
 from ..registry import register
 from ..types import Source
 
 _URL = "https://arxiv.org/abs/2309.06169v3"
 _LOG = "phi is an option by name; its integrals are exact to rounding (the published code: Riemann sums of 100 terms)"
+
+LOG_SCALE: dict[str, Callable[[float], float]] = {
+    "ode": lambda v: 0.0,  # noqa: ARG005
+    "sde": lambda v: v,
+    "sde_1": lambda v: math.log(math.exp(-math.exp(-v)) + 10),
+    "sde_2": lambda v: 0.5 * v,
+    "sde_3": lambda v: 1.5 * v,
+    "sde_4": lambda v: -0.1 * v + math.log(math.log1p(100 * math.exp(1.5 * v)) / math.log(10)),
+    "sde_5": lambda v: math.log(math.exp(math.exp(0.3 * v)) + 10),
+}
+"""log(phi(sigma) / sigma) as a function of log(sigma), by the names of the paper (v1, A.8). Where it falls, there is no such SDE."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..base import LinearMultistep, LinearRow
-from ..churn import Churned
+from ..families.churn import Churned
+from ..families.linear import LinearMultistep, LinearRow
+from ..families.stages import Evaluate
 from ..grid import Grid
 from ..registry import register
-from ..stages import Evaluate
 from ..types import Source
 
 _EDM = "https://arxiv.org/abs/2206.00364v2"
@@ -35,7 +35,7 @@ class Euler(LinearMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class EulerChurn(Churned):
-    """Churn, then an Euler step: see :class:`~samplerbench.samplers.churn.Churned`. One evaluation a step.
+    """Churn, then an Euler step: see :class:`.Churned`. One evaluation a step.
 
     EDM's churn of 40 is too much for Euler's method: on a Gaussian it leaves an error of a tenth of the variance after 128 steps.
     """

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ..base import LinearMultistep, LinearRow, jump
+from ..families.linear import LinearMultistep, LinearRow, jump
 from ..grid import Grid
 from ..registry import register
 from ..types import Source

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..churn import Churned
+from ..families.churn import Churned
+from ..families.stages import Evaluate, LinearStages
 from ..registry import register
-from ..stages import Evaluate, LinearStages
 from ..types import Source
 
 _EDM = "https://arxiv.org/abs/2206.00364v2"
@@ -32,9 +32,13 @@ class Heun(LinearStages):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class EDMStochastic(Churned, Heun):
-    """Churn, then a Heun step: see :class:`~samplerbench.samplers.churn.Churned`."""
+class EDMStochastic(Churned):
+    """Churn, then a Heun step: see :class:`.Churned`."""
 
     name = "edm_stochastic"
     solver_order = 2
     source = Source("karras2022edm", "Alg. 2, Table 5", _EDM)
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        """Heun's."""
+        return Heun().update(x, denoise, cur, nxt)

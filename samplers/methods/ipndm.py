@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..base import LinearRow
-from ..multistep import MultistepToZero
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
 from ..registry import register_family
 from ..types import Source
 
@@ -15,7 +15,7 @@ EQUAL_STEPS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -
 
 
 @dataclass(frozen=True, kw_only=True)
-class IPNDM(MultistepToZero):
+class IPNDM(Multistep):
     """x <- x + (nxt - cur) sum_j w_j eps_{i-j}, eps = (x - d) / sigma, w the classical Adams-Bashforth weights.
 
     On levels that are uniform in sigma its order is the number of points. On every other grid the weights miss the first moment of the
@@ -26,6 +26,7 @@ class IPNDM(MultistepToZero):
         "zhang2023deis", "iPNDM; authors' code, method ipndm", "https://arxiv.org/abs/2204.13902v4",
         deviations=("declared at its order on graded grids, 2",),
     )  # fmt: skip
+    through_zero: bool = False
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """eps_j = memo_j / sigma_j."""

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..base import Declared
 from ..grid import Grid
+from ..numerics import column, levels, row_rms
 from ..registry import register
-from ..rows import column, levels, row_rms
 from ..types import Denoise, Noise, Source
 
 

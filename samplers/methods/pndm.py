@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ..base import GridSampler, LinearRow
+from ..base import GridSampler
+from ..families.linear import LinearRow
+from ..families.stages import Evaluate, LinearStages
+from ..families.startup import StartRow, start_step
 from ..grid import Grid
 from ..registry import get, register
-from ..stages import Evaluate, LinearStages
-from ..startup import StartRow, start_step
 from ..types import Denoise, Source, StepNoise
 from .heun import Heun
 

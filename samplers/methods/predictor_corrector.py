@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..base import GridSampler, LinearMultistep, LinearRow
+from ..base import GridSampler
+from ..families.linear import LinearMultistep, LinearRow
 from ..grid import Grid
+from ..numerics import column, sums_of_squares
 from ..registry import register
-from ..rows import column, sums_of_squares
 from ..types import Denoise, Source, StepNoise
 from .ancestral import DDPM
 from .reverse_diffusion import ReverseDiffusion

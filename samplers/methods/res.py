@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..exponential_rk import ExponentialRungeKutta, Tableau
-from ..phi import phi
+from ..families.exponential_rk import ExponentialRungeKutta, Tableau
+from ..numerics import phi
 from ..registry import register
 from ..types import Source
 from .adams_exponential import DataEAB

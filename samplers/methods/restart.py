@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..families.stages import StagesRow
 from ..grid import Grid
 from ..registry import register
 from ..schedules import karras
-from ..stages import StagesRow
 from ..types import Denoise, Source, StepNoise
 from .heun import Heun
 

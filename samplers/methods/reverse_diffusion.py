@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..base import LinearMultistep, LinearRow, jump
+from ..families.linear import LinearMultistep, LinearRow, jump
 from ..grid import Grid
 from ..registry import register
 from ..types import Source

@@ -9,30 +9,29 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..adaptive import AdaptiveSampler, Attempt
+from ..families.adaptive import AdaptiveSampler, Attempt, Tolerant
+from ..numerics import column, levels
 from ..registry import register
-from ..rows import column, levels
 from ..types import Denoise, Source
 
 
-@dataclass(frozen=True, kw_only=True)
-class EmbeddedRungeKutta(AdaptiveSampler):
+@dataclass(frozen=True)
+class EmbeddedPair:
     """k_j = d - x at x + h sum_i a_ji k_i; the last stage is the result (first same as last), h sum_j e_j k_j its error.
 
-    The tolerance of an element is atol + rtol max(|x|, |x_new|); the controller is proportional-integral.
+    The tolerance of an element is atol + rtol max(|x|, |x_new|).
 
-    Class attributes:
+    Attributes:
         c, a: the tableau without its first stage, whose last row is the result.
         e: the weights of the result minus those of the embedded method.
     """
 
-    c: ClassVar[tuple[float, ...]]
-    a: ClassVar[tuple[tuple[float, ...], ...]]
-    e: ClassVar[tuple[float, ...]]
-    beta = 0.4
+    c: tuple[float, ...]
+    a: tuple[tuple[float, ...], ...]
+    e: tuple[float, ...]
 
-    def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
-        """One step of all rows, each with its own h."""
+    def attempt(self, tolerance: Tolerant, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
+        """One step of all rows, each with its own h: see :meth:`~.AdaptiveSampler.attempt`."""
         steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
         h, slopes, y = column(steps, x), [d - x], x
         for c, weights in zip(self.c, self.a, strict=True):
@@ -40,7 +39,7 @@ class EmbeddedRungeKutta(AdaptiveSampler):
             y = x + h * _dot(weights, slopes)
             d = denoise(y, levels(at, x))
             slopes.append(d - y)
-        scale = torch.maximum(x.abs(), y.abs()) * self.rtol + self.atol
+        scale = torch.maximum(x.abs(), y.abs()) * tolerance.rtol + tolerance.atol
         return Attempt(y, h * _dot(self.e, slopes) / scale, d)
 
 
@@ -52,35 +51,49 @@ def _dot(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class RK23(EmbeddedRungeKutta):
+class RK23(AdaptiveSampler):
     """Bogacki and Shampine's pair of orders 3 and 2: three new evaluations a step."""
 
     name = "rk23"
     error_order = 3
     source = Source("bogacki1989pair", "the pair (3, 2)", "https://doi.org/10.1016/0893-9659(89)90079-7")
-    c = (1 / 2, 3 / 4, 1.0)
-    a = ((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 / 9))
-    e = (2 / 9 - 7 / 24, 1 / 3 - 1 / 4, 4 / 9 - 1 / 3, -1 / 8)
+    beta = 0.4
+    pair: ClassVar[EmbeddedPair] = EmbeddedPair(
+        c=(1 / 2, 3 / 4, 1.0),
+        a=((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 / 9)),
+        e=(2 / 9 - 7 / 24, 1 / 3 - 1 / 4, 4 / 9 - 1 / 3, -1 / 8),
+    )
+
+    def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
+        """One step of the pair."""
+        return self.pair.attempt(self, x, d, cur, nxt, denoise)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class RK45(EmbeddedRungeKutta):
+class RK45(AdaptiveSampler):
     """Dormand and Prince's pair of orders 5 and 4: six new evaluations a step."""
 
     name = "rk45"
     error_order = 5
     source = Source("dormand1980family", "RK5(4)7M, Table 2", "https://doi.org/10.1016/0771-050X(80)90013-3")
-    c = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
-    a = (
-        (1 / 5,),
-        (3 / 40, 9 / 40),
-        (44 / 45, -56 / 15, 32 / 9),
-        (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-        (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-        (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-    )
-    e = (
-        35 / 384 - 5179 / 57600, 0.0, 500 / 1113 - 7571 / 16695, 125 / 192 - 393 / 640,
-        -2187 / 6784 + 92097 / 339200, 11 / 84 - 187 / 2100, -1 / 40,
+    beta = 0.4
+    pair: ClassVar[EmbeddedPair] = EmbeddedPair(
+        c=(1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0),
+        a=(
+            (1 / 5,),
+            (3 / 40, 9 / 40),
+            (44 / 45, -56 / 15, 32 / 9),
+            (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+            (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+            (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+        ),
+        e=(
+            35 / 384 - 5179 / 57600, 0.0, 500 / 1113 - 7571 / 16695, 125 / 192 - 393 / 640,
+            -2187 / 6784 + 92097 / 339200, 11 / 84 - 187 / 2100, -1 / 40,
+        ),
     )  # fmt: skip
+
+    def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
+        """One step of the pair."""
+        return self.pair.attempt(self, x, d, cur, nxt, denoise)

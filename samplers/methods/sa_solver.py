@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from ..base import LinearRow
-from ..exponential_sde import data_weights, sde_row
+from ..families.exponential_sde import data_weights, sde_row
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
 from ..grid import Grid
-from ..multistep import Multistep
 from ..registry import register
 from ..types import Source
 
@@ -21,9 +21,10 @@ class SASolver(Multistep):
     """Predict, evaluate, correct: one evaluation a step.
 
     Predictor and corrector are both x_nxt = e^{-(1 + kappa) h} x + sum_j w_j d_j + noise, with the same noise and kappa = tau²
-    (``samplers/exponential_sde.py``). The predictor integrates the polynomial through the last ``predictor`` evaluations, d is evaluated at
-    its result, and the corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. They differ by a combination
-    of evaluations, which the next step scales by its own weight of the state: predict, correct and predict again is one linear row.
+    (``samplers/families/exponential_sde.py``). The predictor integrates the polynomial through the last ``predictor`` evaluations, d is
+    evaluated at its result, and the corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. They differ by
+    a combination of evaluations, which the next step scales by its own weight of the state: predict, correct and predict again is one
+    linear row.
 
     The state of the sampler is therefore the predicted one, and a row corrects it before it predicts; the last prediction stays as it is.
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Tolerant
+from ..families.adaptive import Tolerant
 from ..grid import Grid
 from ..registry import register
 from ..types import Denoise, Noise, Source

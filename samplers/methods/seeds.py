@@ -1,7 +1,7 @@
 """SEEDS: stochastic exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma).
 
 Between the stages the noise is that of one path: each stage and the end of the step are driven by the same increments, carried along
-exactly. The weights are those of ``samplers/exponential_sde.py`` with kappa = eta.
+exactly. The weights are those of ``samplers/families/exponential_sde.py`` with kappa = eta.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-from ..exponential_sde import WithEta, data_weights, decay, spread
-from ..noisy_stages import Mix, NoisyRow, NoisyStages
+from ..families.exponential_sde import check_eta, data_weights, decay, spread, strong_order
+from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source
 
@@ -20,13 +20,28 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SEEDS(WithEta, NoisyStages):  # type: ignore[misc] - both bases declare what the first one settles
-    """Stages at the levels cur^{1-c} nxt^c for c in ``nodes``, increments between them. Subclasses write :meth:`weights`."""
+class SEEDS(NoisyStages):
+    """Stages at the levels cur^{1-c} nxt^c for c in ``nodes``, increments between them. Subclasses write :meth:`weights`.
+
+    Attributes:
+        eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
+    """
 
     nodes: ClassVar[tuple[float, ...]] = ()
+    eta: float = 1.0
 
     def __post_init__(self) -> None:
-        self.check_eta(self.name)
+        check_eta(self.name, self.eta)
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether noise is drawn: eta > 0."""
+        return self.eta > 0
+
+    @property
+    def strong_order(self) -> float | None:  # type: ignore[override]
+        """1 at eta = 1."""
+        return strong_order(self.eta)
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         """Weights of d at the first stages, which are at ``levels``, for the point at level ``to``."""

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..base import Declared, Tolerant
+from ..base import Declared
+from ..families.adaptive import Tolerant
 from ..grid import Grid
 from ..registry import register
 from ..types import Denoise, Noise, Source

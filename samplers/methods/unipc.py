@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import ClassVar, Literal
 
-from ..base import LinearRow
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
 from ..grid import Grid
-from ..lagrange import monomial_weights
-from ..multistep import Multistep
+from ..numerics import monomial_weights
 from ..registry import register_family
 from ..types import Source
 from .adams_exponential import data_moments, noise_moments

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ..adams import AdamsBashforthToZero
 from ..base import Declared
-from ..deferral import deferred
+from ..families.adams import adams_row
+from ..families.deferral import deferred
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
+from ..families.startup import Startup
+from ..families.warp import Warp
 from ..grid import Grid
-from ..quadrature import integral
+from ..numerics import integral
 from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
-from ..warp import Warp
 
 TO_ZERO = 40.0
 """log(cur / nxt) that stands for a step to 0 in a quadrature over log sigma: what is left out is below rounding."""
@@ -26,7 +30,7 @@ _SOURCE = Source(
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarpedAB(AdamsBashforthToZero):
+class WarpedAB(Multistep):
     """In y = x / (k + sigma) and u = sigma / (k + sigma), dy/du = v with v = [x - (1 + sigma / k) d] k / sigma, a polynomial in g(sigma).
 
     On levels at equal distances in g this is the classical Adams-Bashforth weights with the exact kernel in place of a constant one, so
@@ -34,12 +38,14 @@ class WarpedAB(AdamsBashforthToZero):
 
     Attributes:
         knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
-        scale, power, exponent: of the :class:`~samplerbench.samplers.warp.Warp` g.
-        deferred: with ``analytic_first``, the first step is done again with the evaluation of the second (:mod:`..deferral`), and needs no
+        scale, power, exponent: of the :class:`~samplerbench.samplers.families.warp.Warp` g.
+        deferred: with ``analytic_first``, the first step is done again with the evaluation of the second (:mod:`.deferral`), and needs no
             assumption on the data.
     """
 
     source: ClassVar[Source] = _SOURCE
+    through_zero: bool = False
+    startup: Startup = "ramp"
     knee: float = 1.5
     scale: float = 0.09
     power: float = 1.07
@@ -95,6 +101,10 @@ class WarpedAB(AdamsBashforthToZero):
 
         return [self.decay(cur, nxt) - 1, *(moment(j) for j in range(1, count))]
 
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The polynomial through the memos, integrated over the step."""
+        return adams_row(self, levels, nxt)
+
 
 for _points in (2, 3, 4):
     register_family(WarpedAB, f"warped_ab_{_points}", points=_points, order=_points)
@@ -105,7 +115,7 @@ for _points in (2, 3, 4):
 class Auto(Declared):
     """The default for any budget: fourth-order :class:`WarpedAB` on equal steps of its own coordinate between the ends of the grid.
 
-    Where the grid starts far above the data (sigma >= 20), the first step shares the evaluation of the second (:mod:`..deferral`), and the
+    Where the grid starts far above the data (sigma >= 20), the first step shares the evaluation of the second (:mod:`.deferral`), and the
     evaluation saved buys one more step. The step to 0 is a step like any other. N steps cost N evaluations.
     """
 

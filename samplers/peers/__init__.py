@@ -13,9 +13,8 @@ from importlib import import_module
 from typing import Any
 
 from .base import Peer
-from .export import export_sigmas
 from .locate import peers_path, set_peers_path
-from .translate import translate
+from .translate import export_sigmas, translate
 
 __all__ = ["Peer", "available", "export_sigmas", "peers_path", "resolve", "set_peers_path", "translate"]
 

@@ -14,7 +14,7 @@ from samplerbench.benchmarks.pathwise import path_limit
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.samplers import make
-from samplerbench.samplers.brownian_tree import DEPTH, BrownianTree
+from samplerbench.samplers.brownian.tree import DEPTH, BrownianTree
 from samplerbench.samplers.methods.ancestral import DDPM
 
 TOP, FLOOR = 3.0, 0.15

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, ThreeModes
 from samplerbench.benchmarks.conformance.recorder import Recorder
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.rows import row_rms
+from samplerbench.samplers.numerics import row_rms
 
 NAMES = ["dpm_solver_adaptive_12", "dpm_solver_adaptive_23", "rk23", "rk45"]
 GRID = Grid((10.0, 0.02, 0.0))
@@ -87,7 +87,7 @@ def test_a_step_is_that_of_the_fixed_methods(name, low, high):
 @pytest.mark.parametrize(("name", "order", "lower"), [("rk23", 3, 2), ("rk45", 5, 4)])
 def test_pairs_meet_the_order_conditions(name, order, lower):
     """Quadrature, the chain b A c^k and the row sums for the result; the error weights vanish up to the lower order and no further."""
-    pair = make(name)
+    pair = make(name).pair
     n = len(pair.e)
     a, c = np.zeros((n, n)), np.array([0.0, *pair.c])
     for i, row in enumerate(pair.a, 1):

@@ -12,7 +12,7 @@ from scipy.stats import kstest
 
 from samplerbench.samplers import Grid, SampleNoise, karras, make, uniform_lambda
 from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.brownian_tree import DEPTH, BrownianTree
+from samplerbench.samplers.brownian.tree import DEPTH, BrownianTree
 
 TOP, FLOOR = 80.0, 0.002
 WIDE = torch.arange(1500)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from samplerbench.samplers import cuda_graph
-from samplerbench.samplers.cuda_graph import WARM_UPS, CudaGraph
+from samplerbench.samplers.cuda import graph
+from samplerbench.samplers.cuda.graph import WARM_UPS, CudaGraph
 
 DEVICE = torch.device("cuda", 0)
 
@@ -66,9 +66,9 @@ def cuda(monkeypatch):
     stand_in = Cuda()
     monkeypatch.setattr(torch, "cuda", stand_in)
     monkeypatch.setattr(torch, "zeros", lambda *shape, device: stand_in.log.append(f"zeros on {stand_in.current}"))
-    cuda_graph._keeper.cache_clear()
+    graph._keeper.cache_clear()
     yield stand_in
-    cuda_graph._keeper.cache_clear()
+    graph._keeper.cache_clear()
 
 
 def test_it_warms_up_on_a_side_stream_between_two_waits_and_the_last_time_under_guard(cuda):

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 
 from samplerbench.samplers import karras, make
-from samplerbench.samplers.noise_scales import LOG_SCALE
+from samplerbench.samplers.methods.er_sde import LOG_SCALE
 
 PHI = {
     "ode": lambda x: x,

@@ -12,11 +12,11 @@ from scipy.integrate import quad
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, check_moments
 from samplerbench.benchmarks.conformance.order import check_order
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.samplers import Grid, LinearMultistep, LinearStages, NoNoise, SampleNoise, Source, karras, make
+from samplerbench.samplers import Grid, LinearStages, Multistep, NoNoise, SampleNoise, Source, karras, make
 from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.exponential_sde import data_weights, decay, moments, spread
-from samplerbench.samplers.noise_scales import LOG_SCALE
-from samplerbench.samplers.noisy_stages import NoisyStages
+from samplerbench.samplers.families.exponential_sde import data_weights, decay, moments, spread
+from samplerbench.samplers.families.noisy_stages import NoisyStages
+from samplerbench.samplers.methods.er_sde import LOG_SCALE
 
 GRID = karras(9, 0.02, 40.0)
 MULTISTEP = [
@@ -121,7 +121,7 @@ def test_a_step_keeps_the_marginal_variance(cur, r, eta):
 @pytest.mark.parametrize("spec", [*MULTISTEP, *({"name": "er_sde_2", "scale": scale} for scale in LOG_SCALE)], ids=str)
 def test_rows_keep_the_marginal_variance(spec):
     sampler = make(spec)
-    assert isinstance(sampler, LinearMultistep)
+    assert isinstance(sampler, Multistep)
     for row, (cur, nxt) in zip(sampler.plan(GRID), GRID.intervals(), strict=True):
         assert math.hypot(row.a * cur, row.c) == pytest.approx(nxt, rel=1e-12)
 

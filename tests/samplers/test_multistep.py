@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, integrate, karras, make
-from samplerbench.samplers.adams import AdamsBashforth
-from samplerbench.samplers.blend import blend
-from samplerbench.samplers.quadrature import integral
+from samplerbench.samplers.families.adams import AdamsBashforth
+from samplerbench.samplers.numerics import blend, integral
 
 GRID = karras(9, 0.02, 40.0)
 FAMILIES = ["zab", "deis_tab", "vab", "zeab", "xeab", "reab"]

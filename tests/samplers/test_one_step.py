@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, check_moments
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, LinearStages, NoNoise, SampleNoise, Source, integrate, karras, make
-from samplerbench.samplers.ancestral_stages import AncestralStages
-from samplerbench.samplers.churn import Churned
+from samplerbench.samplers.families.ancestral_stages import AncestralStages
+from samplerbench.samplers.families.churn import Churned
 
 GRID = karras(9, 0.02, 40.0)
 CHURNED = ["edm_stochastic", "euler_churn", "dpm_2"]

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.samplers.lagrange import monomial_weights
-from samplerbench.samplers.phi import phi
+from samplerbench.samplers.numerics import monomial_weights, phi
 
 
 def series(k: int, h: float) -> float:

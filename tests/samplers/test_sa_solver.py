@@ -5,7 +5,7 @@ import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import SampleNoise, karras, make
-from samplerbench.samplers.exponential_sde import data_weights, decay, spread
+from samplerbench.samplers.families.exponential_sde import data_weights, decay, spread
 
 
 def predict_evaluate_correct(sampler, grid, noise):

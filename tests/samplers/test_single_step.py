@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, NoNoise, karras, make, uniform_lambda
-from samplerbench.samplers.phi import phi
+from samplerbench.samplers.numerics import phi
 
 STEPS = st.lists(st.floats(0.05, 1.5), min_size=3, max_size=6)
 

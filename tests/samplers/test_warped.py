@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.warp import Warp
+from samplerbench.samplers.families.warp import Warp
 
 LEVELS = st.floats(1e-3, 1e3)
 

@@ -1,4 +1,7 @@
-"""Step control for each sample by itself: every sample has its own position, step and verdict, so that none depends on its batch."""
+"""Samplers under a tolerance, and step control for each sample by itself.
+
+Every sample has its own position, step and verdict, so that none depends on its batch.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from .base import Tolerant
-from .grid import Grid
-from .rows import levels, row_rms
-from .types import Denoise, Noise
+from ..base import Declared
+from ..grid import Grid
+from ..numerics import levels, row_rms
+from ..types import Denoise, Noise
 
 _SHRINK, _GROW = 0.2, 10.0
 _SMALLEST = 1e-5
@@ -32,6 +35,28 @@ class Attempt(NamedTuple):
     x: Tensor
     error: Tensor
     d: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerant(Declared):
+    """What samplers that are controlled by a tolerance share.
+
+    Attributes:
+        rtol, atol: relative and absolute tolerance, > 0.
+    """
+
+    name: ClassVar[str]
+    adaptive: ClassVar[bool] = True
+    rtol: float = 1e-3
+    atol: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not (self.rtol > 0 and self.atol > 0):
+            raise ValueError(f"{self.name}: rtol and atol must be positive, got {self.rtol} and {self.atol}")
+
+    def nfe(self, grid: Grid) -> None:  # noqa: ARG002
+        """Only counting can tell."""
+        return
 
 
 @dataclass(frozen=True, kw_only=True)

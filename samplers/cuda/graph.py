@@ -14,7 +14,7 @@ WARM_UPS = 3
 
 
 class CudaGraph:
-    """One recorded piece of work on a CUDA device; implements :class:`~samplerbench.samplers.capture.Backend`.
+    """One recorded piece of work on a CUDA device; implements :class:`~samplerbench.samplers.cuda.capture.Backend`.
 
     Args:
         device: where the work runs.

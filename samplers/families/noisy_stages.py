@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .base import GridSampler
-from .grid import Grid
-from .types import Denoise, StepNoise
+from ..base import GridSampler
+from ..grid import Grid
+from ..types import Denoise, StepNoise
 
 
 class Mix(NamedTuple):

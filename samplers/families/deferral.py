@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .base import LinearRow
+from .linear import LinearRow
 
 M1, M0 = 1 + 0j, 1j
 """The two memos, as combinations of themselves."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .grid import Grid
+from ..grid import Grid
 from .stages import LinearStages, StagesRow
 
 _CAP = math.sqrt(2) - 1

@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .noise import SampleNoise, normal
+from ..noise import SampleNoise, normal
 
 DEPTH = 14
 """Halvings of the range of log tau. Two levels in one leaf, a 16384th of it, share a number; each is distributed as it should be."""

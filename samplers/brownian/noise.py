@@ -18,9 +18,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .brownian_tree import SNAP, BrownianTree
-from .noise import SampleNoise
-from .types import StepNoise
+from ..noise import SampleNoise
+from ..types import StepNoise
+from .tree import SNAP, BrownianTree
 
 
 @dataclass(frozen=True)

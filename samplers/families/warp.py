@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .grid import Grid
+from ..grid import Grid
 
 
 @dataclass(frozen=True)

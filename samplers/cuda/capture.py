@@ -14,17 +14,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .base import Sampler
-from .cuda_graph import CudaGraph
-from .grid import Grid
-from .types import Denoise, Noise
+from ..base import Sampler
+from ..grid import Grid
+from ..types import Denoise, Noise
+from .graph import CudaGraph
 
 Work = Callable[[], Tensor]
 Setting = Callable[..., tuple[Denoise, Noise]]
 
 
 class Backend(Protocol):
-    """What records: :class:`~samplerbench.samplers.cuda_graph.CudaGraph`, or a stand-in that does the work again."""
+    """What records: :class:`~samplerbench.samplers.cuda.graph.CudaGraph`, or a stand-in that does the work again."""
 
     def warm_up(self, work: Work) -> None:
         """Run ``work`` until nothing in it happens for the first time."""

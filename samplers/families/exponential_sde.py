@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from .base import Declared, LinearRow
-from .lagrange import monomial_weights
-from .phi import phi
+from ..numerics import monomial_weights, phi
+from .linear import LinearRow
 
 
 def decay(cur: float, nxt: float, kappa: float) -> float:
@@ -45,27 +43,16 @@ def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> L
     return LinearRow(cur, a=decay(cur, nxt, kappa), b=tuple(weights), c=spread(cur, nxt, kappa))
 
 
-@dataclass(frozen=True, kw_only=True)
-class WithEta(Declared):
-    """The option of samplers whose kappa is one number.
+def check_eta(name: str, eta: float) -> None:
+    """Refuse an amount of noise kappa = eta that makes no sense.
 
-    Attributes:
-        eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
+    Raises:
+        ValueError: unless 0 <= eta < inf.
     """
+    if not 0 <= eta < math.inf:
+        raise ValueError(f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {eta}")
 
-    eta: float = 1.0
 
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: eta > 0."""
-        return self.eta > 0
-
-    @property
-    def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 towards the path of the reverse SDE: what the noise does within a span does not enter."""
-        return 1.0 if self.eta == 1 else None
-
-    def check_eta(self, name: str) -> None:
-        """Raise a ValueError unless 0 <= eta < inf."""
-        if not 0 <= self.eta < math.inf:
-            raise ValueError(f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {self.eta}")
+def strong_order(eta: float) -> float | None:
+    """1 towards the path of the reverse SDE: what the noise does within a span does not enter."""
+    return 1.0 if eta == 1 else None

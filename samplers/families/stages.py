@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from .base import GridSampler
-from .blend import blend
-from .grid import Grid
-from .types import Denoise, StepNoise
+from ..base import GridSampler
+from ..grid import Grid
+from ..numerics import blend
+from ..types import Denoise, StepNoise
 
 Evaluate = Callable[[Any, float], Any]
 

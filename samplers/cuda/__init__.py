@@ -1,0 +1,1 @@
+"""A whole run as one recorded CUDA graph: what can be recorded (``capture``), and the recording (``graph``)."""

@@ -1,0 +1,99 @@
+"""Adams-Bashforth methods after a change of variables: the linear part of the ODE exactly, a memo as a polynomial of its history.
+
+Write dx/dsigma = (x - d) / sigma as a linear part that is solved exactly and a rest, the memo m, that should vary little. Then
+
+    x(nxt) = decay x(cur) + integral over the step of kernel m du,
+
+and the polynomial in u through the last k values of m gives a method of order k on any grid. The choice of m, u and the
+linear part makes the family (:class:`Form`); the weights are the integrals of the Lagrange polynomials, from the moments
+of the kernel (:func:`adams_row`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..numerics import monomial_weights
+from .linear import LinearRow
+from .multistep import Multistep
+from .startup import Startup
+
+
+class Form(Protocol):
+    """The probability-flow ODE in one family's variables.
+
+    What is remembered is the denoised image d, or scale (x - c d) with c and scale functions of the level (eps: c = 1,
+    scale = 1 / sigma).
+    """
+
+    def remembered(self, sigma: float) -> tuple[float, float] | None:
+        """(c, scale) of the memo scale (x - c d) at ``sigma``; None for the memo d."""
+        ...
+
+    def decay(self, cur: float, nxt: float) -> float:
+        """Factor of the state over the step in the exact solution of the linear part."""
+        ...
+
+    def variable(self, sigma: float) -> float:
+        """The u in which the memo is a polynomial."""
+        ...
+
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """Integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
+        ...
+
+
+def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
+    """The step to ``nxt`` from memos at ``levels``, newest first.
+
+    The weights w_j of the memos; scale_j moves from the memo into its weight, so that the memo is x - c d or d.
+    """
+    cur = levels[0]
+    here = form.variable(cur)
+    nodes = [form.variable(level) - here for level in levels]
+    weights = monomial_weights(nodes, form.moments(cur, nxt, len(levels)))
+    memos = [form.remembered(level) for level in levels]
+    if memos[0] is None:
+        return LinearRow(cur, form.decay(cur, nxt), tuple(weights))
+    scaled = tuple(w * memo[1] for w, memo in zip(weights, memos, strict=True) if memo)
+    return LinearRow(cur, form.decay(cur, nxt), scaled, p=1.0, q=-memos[0][0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamsBashforth(Multistep):
+    """A sampler from its own :class:`Form`: write :meth:`variable` and :meth:`moments`, and what differs from eps.
+
+    Without more, eps is remembered and nothing is solved exactly: dx/dsigma = eps.
+    """
+
+    startup: Startup = "ramp"
+
+    def remembered(self, sigma: float) -> tuple[float, float] | None:
+        """Eps = (x - d) / sigma."""
+        return 1.0, 1 / sigma
+
+    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
+        """No linear part."""
+        return 1.0
+
+    @abstractmethod
+    def variable(self, sigma: float) -> float:
+        """The u in which the memo is a polynomial."""
+
+    @abstractmethod
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """Integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The polynomial through the memos, integrated over the step."""
+        return adams_row(self, levels, nxt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamsBashforthToZero(AdamsBashforth):
+    """One whose variable and moments are finite at sigma = 0: it has the option ``through_zero``."""
+
+    through_zero: bool = False

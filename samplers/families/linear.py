@@ -1,0 +1,77 @@
+"""Steps that are linear in what a method has seen: one row of coefficients, applied in place."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..base import GridSampler
+from ..grid import Grid
+from ..numerics import blend
+from ..types import Denoise, StepNoise
+
+
+class LinearRow(NamedTuple):
+    """A step that is linear in what it has seen: with the memo m_i = p x_i + q d_i, x <- a x + sum_j b_j m_{i-j} + c z.
+
+    Attributes:
+        sigma: level at which the denoiser is evaluated.
+        a: weight of the state.
+        b: weights of the memos, newest first; at most ``history + 1``.
+        c: standard deviation of the fresh noise.
+        p, q: the memo: (0, 1) is the denoised image, (1, -1) is x - d = sigma times the noise direction eps.
+        gain: if not None, d = gain x stands in for the evaluation.
+    """
+
+    sigma: float
+    a: float
+    b: tuple[float, ...]
+    c: float = 0.0
+    p: float = 0.0
+    q: float = 1.0
+    gain: float | None = None
+
+
+def jump(sigma: float) -> LinearRow:
+    """The step to sigma = 0, the same for every method: one evaluation, x <- d."""
+    return LinearRow(sigma, a=0.0, b=(1.0,))
+
+
+def linear_step(x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Tensor]:
+    """Apply the row in place: the next state, and the memo of this step.
+
+    One pass over the state for each memo that it reads, where the weights allow it.
+    """
+    d = denoise(x, row.sigma) if row.gain is None else x * row.gain
+    memo = memo_of(x, d, row.p, row.q)
+    x = blend(x, row.a, row.b, (memo, *past), x)
+    if row.c:
+        x = x.add_(noise(), alpha=row.c)
+    return x, memo
+
+
+def memo_of(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
+    """The memo p x + q d, without a copy where it is d itself, in one pass where p is 1."""
+    if p == 0 and q == 1:
+        return d
+    if p == 1:
+        return torch.sub(x, d, alpha=-q)
+    return torch.mul(x, p).add_(d, alpha=q)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearMultistep(GridSampler):
+    """A sampler that is nothing but coefficients: one evaluation a step. Subclasses write :meth:`plan` only."""
+
+    @abstractmethod
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """One :class:`LinearRow` per step."""
+
+    def step(self, x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Tensor | None]:
+        """Apply the row; the memo is kept if the sampler has a history."""
+        x, memo = linear_step(x, row, past, denoise, noise)
+        return x, memo if self.history else None

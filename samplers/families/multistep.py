@@ -1,0 +1,135 @@
+"""Multistep methods: how many earlier evaluations each step uses, and the options at both ends of the grid."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from ..base import GridSampler
+from ..grid import Grid
+from ..types import Denoise, StepNoise
+from .linear import LinearRow, jump, linear_step
+from .startup import HIGHEST, StartRow, Startup, start_row, start_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multistep(GridSampler):
+    """A linear multistep method of up to ``points`` evaluations. Subclasses write :meth:`row`.
+
+    Step i uses the evaluation that it makes and min(i, points - 1) earlier ones: orders 1, 2, … at the start. The step to
+    sigma = 0 is x <- d. Libraries differ in what they do at both ends, so that is an option:
+
+    Attributes:
+        first: orders of the first steps, in place of 1, 2, …; never more than there are evaluations.
+        last: orders that the last steps must not exceed, e.g. (2, 1); on a shorter grid its own last entries.
+        analytic_first: the first step, unless it is the only one, takes eps = x / sqrt(1 + sigma²), the noise prediction
+            at high noise, without an evaluation (the analytical first step of GENIE, arXiv:2210.05475). It assumes data
+            of mean zero.
+
+    Two more options make sense for some formulas only. Here they are constants; a method that has one declares the field,
+    ``through_zero: bool = False`` or ``startup: Startup = "ramp"``:
+        through_zero: for a formula that holds at sigma = 0: use it in the step to 0 as in any other.
+        startup: for a :meth:`row` that is right for any distinct levels. "ramp", orders 1, 2, … in the first steps, as
+            ``first`` says; or "singlestep", single steps of order k (:mod:`.startup`), of k evaluations each, until there
+            are k memos. k is the method's order but at most 3.
+    """
+
+    points: ClassVar[int]
+    first: tuple[int, ...] = ()
+    last: tuple[int, ...] = ()
+    analytic_first: bool = False
+    through_zero = False
+    startup = "ramp"
+
+    def __post_init__(self) -> None:
+        for name, orders in (("first", self.first), ("last", self.last)):
+            if not all(isinstance(k, int) and k >= 1 for k in orders):
+                raise ValueError(f"{self.name}: {name} must list orders >= 1, such as (1, 2), got {orders}")
+        if self.startup not in ("ramp", "singlestep"):
+            raise ValueError(f"{self.name}: startup must be 'ramp' or 'singlestep', got {self.startup!r}")
+        if self.startup == "singlestep" and (self.first or self.analytic_first):
+            raise ValueError(f"{self.name}: first and analytic_first are about startup 'ramp'; leave them out with 'singlestep'")
+
+    @property
+    def history(self) -> int:  # type: ignore[override]
+        """The earlier evaluations that a step uses."""
+        return self.points - 1
+
+    @property
+    def translates(self) -> bool:  # type: ignore[override]
+        """Not with an analytic first step."""
+        return not self.analytic_first
+
+    @abstractmethod
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """The step to ``nxt`` from evaluations at ``levels``, newest first: levels[0] is where the step starts."""
+
+    def order_at(self, i: int) -> int:
+        """The order of step ``i`` far from the end of the grid."""
+        ramp = min(self.first[i] if i < len(self.first) else self.points, i + 1, self.points)
+        return ramp if self.startup == "ramp" else max(ramp, min(self.order or 1, HIGHEST))
+
+    def profile(self, grid: Grid) -> list[int]:
+        """The number of evaluations that each step uses, which is its order."""
+        n = len(grid)
+        orders = [self.order_at(i) for i in range(n)]
+        for i, most in zip(range(n - 1, -1, -1), reversed(self.last), strict=False):
+            orders[i] = min(orders[i], most)
+        return [*orders[:-1], 1] if grid.to_zero and not self.through_zero else orders
+
+    def plan(self, grid: Grid) -> list[Any]:
+        """One row a step, of the order that the profile says."""
+        rows = [self._row_at(grid, i, k) for i, k in enumerate(self.profile(grid))]
+        if self._skips_first(grid):
+            rows[0] = rows[0]._replace(gain=analytic_gain(rows[0].sigma))
+        return rows
+
+    def _row_at(self, grid: Grid, i: int, order: int) -> Any:
+        """The row of step ``i``: the jump to 0, a single step where memos are lacking, or the method's own."""
+        cur, nxt = grid.sigma[i : i + 2]
+        if nxt == 0 and not self.through_zero:
+            return jump(cur)
+        if order > i + 1 and nxt > 0:
+            return start_row(self, cur, nxt, order)
+        points = min(order, i + 1)
+        return self.row(grid.sigma[i - points + 1 : i + 1][::-1], nxt)
+
+    def step(self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Tensor | None]:
+        """A single step, or one of the multistep method."""
+        if isinstance(row, StartRow):
+            return start_step(x, row, denoise)
+        x, memo = linear_step(x, row, past, denoise, noise)
+        return x, memo if self.history else None
+
+    def nfe(self, grid: Grid) -> int:
+        """One evaluation a step, none in an analytic first one, and all the stages of single steps."""
+        starts = [] if self.startup == "ramp" else [row for row in self.plan(grid) if isinstance(row, StartRow)]
+        return len(grid) - int(self._skips_first(grid)) + sum(len(row.stages.stages) - 1 for row in starts)
+
+    def _skips_first(self, grid: Grid) -> bool:
+        """Whether the first step is analytic; an only step is the jump to the denoised image, which must be one."""
+        return self.analytic_first and len(grid) > 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultistepToZero(Multistep):
+    """A multistep method whose formula holds at sigma = 0: it has the option ``through_zero``."""
+
+    through_zero: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfStarting(Multistep):
+    """A multistep method whose :meth:`row` is right for any distinct levels: it has the option ``startup``."""
+
+    startup: Startup = "ramp"
+
+
+def analytic_gain(sigma: float) -> float:
+    """The factor g of d = g x that corresponds to eps = x / sqrt(1 + sigma²)."""
+    return 1 - sigma / math.hypot(1, sigma)
