@@ -12,6 +12,9 @@ ROLE = re.compile(r":(?:func|class|meth|mod|attr|data):`~?\.*([\w.]+)`")
 DOCTEST = re.compile(r"^( *)>>> .*(?:\n(?=[^\n]*\S).*)*", re.MULTILINE)
 """Lines from a prompt to the next empty line, at the depth of the prompt."""
 
+BOUND = re.compile(r"(?<=: )>(?==? )")
+"""The sign of a range that begins a description, as in ``rho: > 0``; at its beginning it would quote."""
+
 
 class Docstrings(griffe.Extension):
     """Rewrite every docstring as it is loaded."""
@@ -23,12 +26,15 @@ class Docstrings(griffe.Extension):
 
 
 def markdown(text: str) -> str:
-    r"""A docstring's text, with roles as code type and doctests in fences.
+    r"""A docstring's text, with roles as code type, doctests in fences, and no quotations.
 
     >>> markdown("See :func:`..loop.integrate`.")
     'See `integrate`.'
+    >>> print(markdown("rho: > 0; larger is finer."))
+    rho: \> 0; larger is finer.
     >>> markdown("Two:\n\n>>> 1 + 1\n2\n\nDone.").splitlines()
     ['Two:', '', '```pycon', '>>> 1 + 1', '2', '```', '', 'Done.']
     """
     text = ROLE.sub(lambda found: f"`{found[1].rsplit('.', 1)[-1]}`", text)
+    text = BOUND.sub(r"\>", text)
     return DOCTEST.sub(lambda found: f"{found[1]}```pycon\n{found[0]}\n{found[1]}```", text)

@@ -1,10 +1,10 @@
 """What came out: records, tables, comparisons and reports. Never imports torch.
 
-import samplerbench.results as results
+    import samplerbench.results as results
 
-table = results.load("results/runs/quick")      # a ResultTable
-table.wide("fd_conv")                            # a pandas DataFrame: samplers by budgets
-table.plot("fd_conv")                            # a figure
+    table = results.load("results/runs/quick")      # a ResultTable
+    table.wide("fd_conv")                            # a pandas DataFrame: samplers by budgets
+    table.plot("fd_conv")                            # a figure
 """
 
 from __future__ import annotations
