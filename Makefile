@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SUITE  ?= quick
+QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
+          $(patsubst %,tests/results/test_%.py,bounds errors estimates fairness files headline latex pareto sealed verdict) \
+          $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration \
+            samplers/test_exponential_sde samplers/test_no_synchronisation)
 
 .PHONY: bench test quick lint docs perf perf-peers wheel clean
 

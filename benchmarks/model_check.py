@@ -2,7 +2,8 @@
 
 Looked at before the first cell, at the cost of a few evaluations: whether outputs are finite at both ends of the levels, the same for the
 same input, and those of each row alone; and, where there are data, whether it denoises: the squared error of E[x0 | x] rises with sigma,
-stays below those of a constant and of a multiple of the noisy sample, and is no smaller when the model is told another level than the one that the noise has.
+stays below those of a constant and of a multiple of the noisy sample, and is no smaller when the model is told another level than the one
+that the noise has.
 """
 
 from __future__ import annotations
