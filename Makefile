@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SUITE  ?= quick
+QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
+          $(patsubst %,tests/results/test_%.py,bounds errors estimates fairness files headline latex pareto sealed verdict) \
+          $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration \
+            samplers/test_exponential_sde samplers/test_no_synchronisation)
 
-.PHONY: bench test lint perf perf-peers wheel clean
+.PHONY: bench test quick lint docs perf perf-peers wheel clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,10 +21,23 @@ bench: $(VENV)/.ready            ## run the quick suite and write its report
 test: $(VENV)/.ready lint        ## everything that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
+quick: $(VENV)/.ready            ## what answers within a minute: style, and the mathematics
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow' $(QUICK)
+
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+$(VENV)/.ready-docs: $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $@
+
+docs: $(VENV)/.ready-docs        ## the site, into build/site; dead links, missing anchors and stray pages fail
+	$(BIN)/python -m doctest .ci/docstrings.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 perf: $(VENV)/.ready             ## time the library itself
 	mkdir -p results/runs

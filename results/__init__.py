@@ -1,10 +1,9 @@
 """What came out: records, tables, comparisons and reports. Never imports torch.
 
-import samplerbench.results as results
-
-table = results.load("results/runs/quick")      # a ResultTable
-table.wide("fd_conv")                            # a pandas DataFrame: samplers by budgets
-table.plot("fd_conv")                            # a figure
+>>> import samplerbench.results as results
+>>> table = results.load("results/runs/quick")  # doctest: +SKIP
+>>> table.wide("fd_conv")  # a pandas DataFrame, samplers by budgets  # doctest: +SKIP
+>>> table.plot("fd_conv")  # a figure  # doctest: +SKIP
 """
 
 from __future__ import annotations

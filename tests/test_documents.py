@@ -1,17 +1,25 @@
-"""What the documents say is there is there."""
+"""What the documents say is there is there, and what they show runs."""
 
+import doctest
 import re
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from samplerbench.results.curves import problems
+from samplerbench.results.report import build
+from samplerbench.results.table import ResultTable
+
 ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-EXAMPLES = {"ci.toml", "row_NN_slug.py"}
+DOCS = ROOT / "docs"
+PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+EXAMPLES = {"ci.toml", "row_NN_slug.py", "ten-evaluations.toml", "results/report/modes.py"}
 """Files of the reader's own."""
 ELSEWHERE = {"generate.py"}
 """Files of other projects."""
-FOLDERS = ("samplers", "models", "benchmarks", "results", "tests", "docs")
+FOLDERS = ("samplers", "models", "benchmarks", "results", "tests", "docs", ".ci", ".github")
 FILES = {str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()}
 FILES |= {path.name for path in ROOT.iterdir()}
 
@@ -22,12 +30,114 @@ def named(page: Path) -> list[str]:
     return [name for name in found if name not in EXAMPLES | ELSEWHERE]
 
 
+def snippet(page: str, language: str) -> str:
+    """All code of a language on a page, in order."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_a_page_names_exist(page):
-    missing = [name for name in named(page) if not any(file == name or file.endswith(f"/{name}") for file in FILES)]
+    there = {name: any(f == name or f.endswith(f"/{name}") for f in FILES) for name in named(page)}
+    missing = [name for name, found in there.items() if not found]
     assert not missing, f"{page.name} names {', '.join(missing)}"
 
 
 def test_the_reader_of_names_finds_them():
-    guide = named(ROOT / "docs" / "adding-a-sampler.md")
+    guide = named(DOCS / "adding-a-sampler.md")
     assert {"euler.py", "samplers/families/adams.py", "tests/samplers/test_identities.py"} <= set(guide)
+
+
+def links(page: str) -> set[str]:
+    """Where a page of docs/ links to, without anchors."""
+    found = re.findall(r"\]\(([^)#\s]+)", (DOCS / page).read_text(encoding="utf-8"))
+    return {link for link in found if "://" not in link}
+
+
+def test_the_index_leads_to_every_page():
+    pages = {str(p.relative_to(DOCS)) for p in DOCS.rglob("*") if p.suffix in (".md", ".html")}
+    decisions = {page for page in pages if page.startswith("decisions/")}
+    assert pages - decisions - {"index.md"} <= links("index.md")
+    assert decisions == links("decisions.md")
+
+
+def test_links_lead_to_files():
+    for page in DOCS.rglob("*.md"):
+        for link in links(str(page.relative_to(DOCS))):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def terms() -> list[str]:
+    """The words of the glossary."""
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    return re.findall(r"\*\*(.+?)\*\*", text)
+
+
+def test_a_term_of_the_glossary_is_listed_once():
+    listed = [term.casefold() for term in terms()]
+    assert len(listed) > 60
+    assert sorted(set(listed)) == sorted(listed)
+
+
+def test_every_term_of_the_glossary_is_used():
+    sources = [page for page in PAGES if page.name not in ("glossary.md", "CHANGELOG.md")]
+    for package in ("samplers", "models", "benchmarks", "results"):
+        sources += (ROOT / package).rglob("*.py")
+    words = " ".join(path.read_text(encoding="utf-8") for path in sources).casefold()
+    words = re.sub(r"\s+", " ", words)
+    unused = [t for t in terms() if not re.search(rf"(?<!\w){re.escape(t.casefold())}", words)]
+    assert not unused
+
+
+def test_the_tutorial_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = str(DOCS / "tutorial.md")
+    done = doctest.testfile(page, module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert done.attempted > 15
+    assert not done.failed
+
+
+def test_the_suite_of_the_guide_is_planned_and_runs(samplerbench, tmp_path):
+    (tmp_path / "ten-evaluations.toml").write_text(snippet("adding-a-suite.md", "toml"))
+    code, out, _ = samplerbench("plan", "ten-evaluations.toml")
+    assert code == 0
+    assert "9 cells" in out
+    assert samplerbench("run", "ten-evaluations.toml", "--out", "ten")[0] == 0
+    code, out, _ = samplerbench("compare", "ten", "--baseline", "euler")
+    assert code == 0
+    assert "6 comparisons" in out
+
+
+def test_the_panel_of_the_guide_says_what_it_should(monkeypatch):
+    modes = ModuleType("samplerbench.results.report.modes")
+    monkeypatch.setitem(sys.modules, modes.__name__, modes)  # dataclasses look for their module
+    modes.__package__ = "samplerbench.results.report"
+    exec(snippet("adding-a-report-panel.md", "python"), modes.__dict__)
+    row = {"model": "m", "steps": 5, "status": "ok", "sampler": "euler"}
+    shares = [{"budget": 5, "mode_coverage": 0.1}, {"budget": 9, "mode_coverage": 0.5}]
+    heun = {**row, "sampler": "<b>heun</b>", "budget": 9, "mode_coverage": 0.25}
+    ((_, rows),) = problems(ResultTable.of([*({**row, **share} for share in shares), heun]).frame)
+    panel = modes.modes_of(rows)
+    assert panel.budget == 9
+    assert [share for _, share in panel.shares] == [0.25, 0.5]
+    ((_, bare),) = problems(ResultTable.of([{**row, "budget": 9}]).frame)
+    assert modes.modes_of(bare) is None
+
+    template = build._environment().from_string(snippet("adding-a-report-panel.md", "jinja"))
+    html = template.render(problem=SimpleNamespace(title="m", modes=panel))
+    assert '<td class="n">0.25</td>' in html
+    assert "&lt;b&gt;heun" in html
+    assert template.render(problem=SimpleNamespace(title="m", modes=None)).strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("results/report/problem.py", "timing: Timing | None"),
+        ("results/report/problem.py", "timing_of(rows, homes)"),
+        ("results/report/templates/report.html", '{% include "timing.html" %}'),
+    ],
+)
+def test_a_panel_stands_where_the_guide_says(file, words):
+    """The panel of times is one as the guide describes it."""
+    assert words in (ROOT / file).read_text(encoding="utf-8")
