@@ -197,22 +197,27 @@ def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_co
         return rng.standard_normal((n, 6)) @ L
 
     one, two = [], []
-    for _ in range(500):
+    seconds_one, seconds_two = [], []
+    for replicate in range(500):
         x, y = draw(), draw()
-        e = estimate(ref, x)
+        e, both = estimate(ref, x), population_estimate(x, y)
+        one.append((e.value, e.se))
+        two.append((both.value, both.se))
+        if replicate % 10:  # second orders differ little between draws, and cost as much as the estimates
+            continue
         side = measure(ref, x, Moments.of(x), with_noise=True).noise
         assert side is not None
         assert (e.low, e.high) == pytest.approx(interval(e.value, e.se, side, 8 / 9), rel=1e-9)
-        one.append((e.value, e.se, side.second))
-        both = population_estimate(x, y)
+        seconds_one.append(side.second)
         a, b = Moments.of(x), Moments.of(y)
         sides = [measure(FrechetReference.of(q), r, p, with_noise=True).noise for p, q, r in ((a, b, x), (b, a, y))]
         noise = together([side for side in sides if side])
         assert (both.low, both.high) == pytest.approx(interval(both.value, both.se, noise, 8 / 9), rel=1e-9)
-        two.append((both.value, both.se, noise.second))
-    for values, errors, seconds in (np.array(one).T, np.array(two).T):
-        assert 10 / 9 * seconds.mean() == pytest.approx(values.var(ddof=1), rel=0.2)
-        assert np.mean(errors**2) == pytest.approx(2 * seconds.mean(), rel=0.2)
+        seconds_two.append(noise.second)
+    for pairs, seconds in ((one, seconds_one), (two, seconds_two)):
+        values, errors = np.array(pairs).T
+        assert 10 / 9 * np.mean(seconds) == pytest.approx(values.var(ddof=1), rel=0.2)
+        assert np.mean(errors**2) == pytest.approx(2 * np.mean(seconds), rel=0.2)
 
 
 def test_two_sides_of_skewed_noise() -> None:
@@ -295,7 +300,7 @@ def test_network_sized_features_and_where_the_flag_begins(population) -> None:
     """d = 128: at 15 samples a feature, and at 4 to be safe, what remains of the bias is within the error; below 1 it is not."""
     pool = population(np.random.default_rng(0), 128)
     ref = distorted(pool)
-    enough, fewer, few = (fixed_reference(pool, ref, n, 60) for n in (15 * 128, 4 * 128, 48))
+    enough, fewer, few = (fixed_reference(pool, ref, n, 30) for n in (15 * 128, 4 * 128, 48))
     assert enough.estimates[0].flag == ""
     assert "below" in fewer.estimates[0].flag
     assert "below" in few.estimates[0].flag
