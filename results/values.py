@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from .record import Record
@@ -17,17 +15,8 @@ def empty(value: object) -> bool:
 def rows_of(frame: pd.DataFrame) -> list[Record]:
     """The rows as dictionaries of plain Python values, with None for what is empty."""
     names = [str(name) for name in frame.columns]
-    columns = [_plain(frame.iloc[:, place]) for place in range(len(names))]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _plain(column: pd.Series) -> list[Any]:
-    """The values of a column, with None for what is empty."""
-    missing = column.isna()
-    if missing.all():  # as most columns of most tables
-        return [None] * len(column)
-    values = column.tolist()
-    return [None if empty(value) else value for value in values] if missing.any() else values
+    values = frame.to_numpy(dtype=object, na_value=None).tolist()  # at once: column by column takes several times as long
+    return [dict(zip(names, row, strict=True)) for row in values]
 
 
 def number(row: Record, name: str) -> float | None:

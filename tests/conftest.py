@@ -13,6 +13,7 @@ from hypothesis import settings
 
 torch.set_num_threads(1)
 typer.main.get_command = functools.cache(typer.main.get_command)  # else all commands are built anew at every call of one
+os.fsync = os.fstat  # no test cuts the power, and a disk takes milliseconds; test_stopping sees that it is called
 os.environ.setdefault("SAMPLERBENCH_ISOLATION", "0")  # of commands that tests call here; those about the worker ask for it
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=25, database=None)
 settings.load_profile("same")

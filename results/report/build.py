@@ -141,6 +141,7 @@ def packed_plotly() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
+@cache
 def _environment() -> Environment:
     """Jinja, with every text escaped and every name known."""
     environment = Environment(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from samplerbench.results.columns import names
 
-PARTS, DRAWN, TABLES, LINKS = 110, 10, 70, 10
+PARTS, DRAWN, TABLES, LINKS = 80, 6, 104, 10
 
 READERS = (
     ("show", "run"), ("show", "run"), ("show", "run", "--errors"), ("show", "run", "--to-floor"), ("status", "run"),

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -41,27 +40,11 @@ class Segfaults(Good):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OsExits(Good):
-    name = "os_exits"
-
-    def step(self, x, row, past, denoise, noise):
-        os._exit(0)
-
-
-@dataclass(frozen=True, kw_only=True)
 class SysExits(Good):
     name = "sys_exits"
 
     def step(self, x, row, past, denoise, noise):
         sys.exit("enough")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Killed(Good):
-    name = "killed"
-
-    def step(self, x, row, past, denoise, noise):
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True, kw_only=True)

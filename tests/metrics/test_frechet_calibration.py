@@ -295,7 +295,7 @@ def test_network_sized_features_and_where_the_flag_begins(population) -> None:
     """d = 128: at 15 samples a feature, and at 4 to be safe, what remains of the bias is within the error; below 1 it is not."""
     pool = population(np.random.default_rng(0), 128)
     ref = distorted(pool)
-    enough, fewer, few = (fixed_reference(pool, ref, n, 60) for n in (15 * 128, 4 * 128, 48))
+    enough, fewer, few = (fixed_reference(pool, ref, n, 30) for n in (15 * 128, 4 * 128, 48))
     assert enough.estimates[0].flag == ""
     assert "below" in fewer.estimates[0].flag
     assert "below" in few.estimates[0].flag

@@ -298,7 +298,7 @@ def tables(draw):
     return ResultTable.of(rows)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(derandomize=True, deadline=None, max_examples=25, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(tables())
 def test_nothing_is_claimed_of_random_tables_that_the_judge_does_not_say(tmp_path, table):
     path = tmp_path / "table.csv"

@@ -22,11 +22,11 @@ def test_samples_alone_and_in_a_batch_agree():
             sampler = make(name)
             grid = karras(6, model.sigma_min, model.sigma_max) if not sampler.adaptive else karras(2, 0.5, model.sigma_max)
             ends = []
-            for ids in (torch.arange(5), torch.arange(2)):
+            for ids in (torch.arange(2), torch.arange(1)):
                 noise = SampleNoise(0, ids, model.event)
                 bound = model.bind(ids, 0)
                 ends.append(sampler.sample(bound, model.sigma_max * noise.initial(), grid, noise if sampler.stochastic else NoNoise()))
             scale = max(1.0, float(ends[0].abs().max()))
-            moved[name] = float((ends[0][:2] - ends[1]).abs().max()) / scale
+            moved[name] = float((ends[0][:1] - ends[1]).abs().max()) / scale
     allowed = {name: TOLERANCE if get(name).adaptive else RELATIVE for name in moved}
     assert {name: value for name, value in moved.items() if not value < allowed[name]} == {}
