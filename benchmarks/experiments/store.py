@@ -20,7 +20,7 @@ from .packing import packed, unpacked
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1]
-SHARED = ("batch", "sampling", "schedules", "training")
+SHARED = ("batch", "sampling", "schedules", "scoring/training")
 """Modules of the folder above that rows use."""
 MEASURES = (
     "samplers/**/*.py",
