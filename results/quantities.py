@@ -483,7 +483,8 @@ class Installed(NamedTuple):
 @cache
 def installed() -> tuple[Installed, ...]:
     """The metrics of installed packages, loaded once a process; loading one makes its quantities known."""
-    return tuple(map(_loaded, importlib.metadata.entry_points(group=ENTRY_POINTS)))
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return tuple(_loaded(point) for point in sorted(points, key=lambda point: point.name))
 
 
 def _loaded(point: importlib.metadata.EntryPoint) -> Installed:

@@ -237,7 +237,7 @@ def _place(found: Metric) -> str:
 
 
 def metrics() -> dict[str, Metric]:
-    """All metrics by name: built-in ones in the order of the table, then those of plugins.
+    """All metrics by name: built-in ones, then those of plugins.
 
     Raises:
         ValueError: one of an installed package cannot be loaded: a run without it would look whole.
