@@ -80,7 +80,8 @@ def test_the_arrays_give_the_errors_of_the_table(run):
         arrays = read_npz(folder / "influence.npz")
         assert arrays is not None
         name = "strong" if "ddpm" in folder.name else "distance"
-        assert set(arrays) == {"influence", "fd_conv", "fd_conv_reference", "kid", "kid_reference", name}
+        pairs = {*("fd_conv", "fd_conv_reference", "kid", "kid_reference", "energy", "energy_reference")}
+        assert set(arrays) == {"influence", *pairs, name}
         assert [len(arrays[key]) for key in ("influence", "fd_conv", "kid", name)] == [200, 200, 200, 16]
         row = rows.loc[("ddpm" if name == "strong" else "heun", 35 if "nfe35" in folder.name else 1)]
         spread = {key: arrays[key].var(ddof=1) / len(arrays[key]) for key in arrays}
