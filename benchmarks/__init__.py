@@ -1,8 +1,15 @@
 """The harness: what runs, how it is measured, and the command line.
 
->>> from samplerbench.benchmarks import check_sampler
+In a notebook or a script, three functions do what the commands ``plan``, ``run`` and ``check`` do:
+
+>>> from samplerbench.benchmarks import check_sampler, load_suite, plan
 >>> check_sampler("euler", fast=True).passed
 True
+>>> suite = load_suite("smoke").replaced(models=["gmm-2d"], samplers=["heun"])
+>>> [cell.steps for cell in plan(suite, device="cpu")]  # of the budgets 1, 5 and 9
+[1, 3, 5]
+
+``run(suite, "folder")`` gives a :class:`samplerbench.results.ResultTable`.
 """
 
 from __future__ import annotations
@@ -11,6 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import plan, run
+    from .cell import Cell
     from .chance import unseeded_draws
     from .conformance import Check, Conformance, check_sampler
     from .schedules import make_schedule
@@ -18,15 +27,29 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Check", "Conformance", "Suite", "check_sampler", "load_suite", "make_schedule", "unseeded_draws"]
+__all__ = [
+    "Cell",
+    "Check",
+    "Conformance",
+    "Suite",
+    "check_sampler",
+    "load_suite",
+    "make_schedule",
+    "plan",
+    "run",
+    "unseeded_draws",
+]
 
 _HOMES = {
+    "Cell": "cell",
     "Check": "conformance",
     "Conformance": "conformance",
     "Suite": "suite",
     "check_sampler": "conformance",
     "load_suite": "suite",
     "make_schedule": "schedules",
+    "plan": "api",
+    "run": "api",
     "unseeded_draws": "chance",
 }
 
@@ -40,3 +63,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    """The same for completion and ``help``, which would not know of what is not imported yet."""
+    return sorted({*globals(), *__all__})

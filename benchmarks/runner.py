@@ -36,6 +36,7 @@ from .provenance import provenance, version
 from .reference_work import reference_evaluations
 from .references import load_references
 from .scoring import Gone, Scorer
+from .scoring.versions import asked_metrics
 from .start_error import start_errors
 from .suite import Suite
 from .timing.table import timing_file, write_timings
@@ -58,6 +59,7 @@ class Runner:
         self, suite: Suite, out: Path, *, device: str, console: Console, executor: Executor | None = None, time_limit: float | None = None,
         retry: bool = False,
     ) -> None:  # fmt: skip
+        asked_metrics(suite.metrics)  # one that is unknown or broken is said now, and not after sampling
         self.suite, self.device, self.console = suite, device, console
         self.executor, self.retry = executor or InProcess(), retry
         self.run = RunDir.create(out)

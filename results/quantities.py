@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-from .record import Column, Kind
+from .record import AROUND, ROW, Column, Kind
 
 log = logging.getLogger("samplerbench")
 
@@ -424,51 +424,87 @@ BUILT_IN: tuple[Quantity, ...] = (
 )
 """In the order of the table; what is judged first where several are measured comes first."""
 
-_REGISTERED: dict[str, Quantity] = {}
+_OWNED: dict[str, tuple[Quantity, ...]] = {}
+"""By the name of the metric that measures them, for as long as the process lives."""
 
 
-def register(quantities: Iterable[Quantity]) -> None:
-    """Make quantities known that are not built in, for as long as the process lives.
+def register(metric: str, measured: tuple[Quantity, ...]) -> None:
+    """Make the quantities of a metric known; those that it had before are forgotten.
 
     Raises:
-        ValueError: another quantity, or a column, has a name already.
+        ValueError: a column or an array of influence values is another's already, or a quantity
+            speaks of a column that is nobody's.
     """
-    for quantity in quantities:
-        if quantity in BUILT_IN or _REGISTERED.get(quantity.name) == quantity:
-            continue
-        from .columns import names  # which lists the columns of all quantities
+    rest = [q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())]
+    taken = {name: "a built-in metric" for q in rest for name in _names_of(q)}
+    for other, own in _OWNED.items():
+        if other != metric:
+            taken |= {name: f"metric {other}" for q in own for name in _names_of(q)}
+    taken |= {column.name: "every row" for column in (*ROW, *AROUND)}
+    for quantity in measured:
+        for name in _names_of(quantity):
+            if not (name.isascii() and name.isidentifier()):
+                raise ValueError(f"metric {metric} has a column {name!r}; name it with a-z, 0-9 and _")
+            if name in taken:
+                clash = f"metric {metric} wants the column or array {name!r}, which {taken[name]} has"
+                raise ValueError(f"{clash}; give it another name")
+        taken |= dict.fromkeys(_names_of(quantity), f"another quantity of metric {metric}")
+    for quantity in measured:
+        floor = quantity.floor.column if quantity.floor else ""
+        for name in filter(None, (quantity.flag, quantity.resolution, floor)):
+            if name not in taken:
+                unknown = f"quantity {quantity.name} speaks of {name!r}, which is no column"
+                raise ValueError(f"{unknown}; put it beside one of the metric's quantities")
+    _OWNED[metric] = measured
 
-        taken = set(names()) - {c.name for c in _columns_of(_REGISTERED.get(quantity.name))}
-        if clash := next((c.name for c in quantity.columns if c.name in taken), ""):
-            raise ValueError(f"quantity {quantity.name!r} wants the column {clash!r}, which is another's; give it another name")
-        _REGISTERED[quantity.name] = quantity
 
-
-def _columns_of(quantity: Quantity | None) -> tuple[Column, ...]:
-    return quantity.columns if quantity else ()
+def _names_of(quantity: Quantity) -> set[str]:
+    """Its columns, and the arrays of its influence values, which may be called as its own column."""
+    arrays = {quantity.influence, quantity.reference_influence} - {""}
+    return arrays | {column.name for column in quantity.columns}
 
 
 def quantities() -> tuple[Quantity, ...]:
     """All quantities that are known here, those of installed plugins among them."""
-    _load_installed()
-    return (*BUILT_IN, *_REGISTERED.values())
+    _warn_of_broken()
+    built_in = set(BUILT_IN)
+    return (*BUILT_IN, *(q for own in _OWNED.values() for q in own if q not in built_in))
+
+
+class Installed(NamedTuple):
+    """A metric that an installed package names: what was loaded, or why it could not be."""
+
+    name: str
+    package: str
+    found: Any
+    fault: str
 
 
 @cache
-def _load_installed() -> None:
-    """Register the quantities of installed metrics; one that cannot be loaded is left out, and said."""
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        try:
-            register(point.load().quantities)
-        except Exception as error:
-            package = point.dist.name if point.dist else "an installed package"
-            log.warning(
-                "The metric %s of %s is left out: %s: %s.",
-                point.name,
-                package,
-                type(error).__name__,
-                " ".join(str(error).split()),
-            )
+def installed() -> tuple[Installed, ...]:
+    """The metrics of installed packages, loaded once a process; loading one makes its quantities known."""
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return tuple(_loaded(point) for point in sorted(points, key=lambda point: point.name))
+
+
+def _loaded(point: importlib.metadata.EntryPoint) -> Installed:
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:
+        fault = f"cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
+        return Installed(point.name, package, None, fault)
+    is_one = isinstance(getattr(found, "quantities", None), tuple) and callable(found)
+    fault = "" if is_one else f"({point.value}) is not decorated with samplerbench.benchmarks.metrics.metric"
+    return Installed(point.name, package, found, fault)
+
+
+@cache
+def _warn_of_broken() -> None:
+    """Say once which metrics of installed packages are left out, and why."""
+    for each in installed():
+        if each.fault:
+            log.warning("The metric %s of %s is left out: it %s.", each.name, each.package, each.fault)
 
 
 def find(name: str) -> Quantity:

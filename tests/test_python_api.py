@@ -2,14 +2,17 @@
 
 import doctest
 import importlib.metadata
+import pydoc
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from samplerbench import benchmarks
+from samplerbench.benchmarks import Suite, load_suite, plan, run
 
 PAGE = Path(__file__).parents[1] / "docs" / "python-api.md"
 
@@ -42,3 +45,104 @@ def test_importing_the_harness_is_light():
     assert "torch" not in found.stdout
     assert "pydantic" not in found.stdout
     assert "pandas" not in found.stdout
+
+
+SUITE = {
+    "name": "mine", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [1, 9], "samples": 32,
+    "reference_samples": 8, "converged_samples": 32, "timing": {"enabled": False},
+}  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with the suite in a file."""
+    monkeypatch.chdir(tmp_path)
+    text = 'models = ["gmm-2d"]\nsamplers = ["euler", "heun"]\nnfe = [1, 9]\nsamples = 32\n'
+    (tmp_path / "mine.toml").write_text(f"{text}reference_samples = 8\nconverged_samples = 32\ntiming.enabled = false\n")
+    return tmp_path
+
+
+def test_a_suite_is_asked_for_in_four_ways(here):
+    ways = [SUITE, Suite(**SUITE), "mine.toml", Path("mine.toml"), load_suite("mine.toml")]
+    first, *others = [[cell.key for cell in plan(way, device="cpu")] for way in ways]
+    assert len(first) == 4
+    assert all(other == first for other in others)
+    assert not [path for path in here.iterdir() if path.name != "mine.toml"], "nothing is written"
+    assert len({cell.model for cell in plan("smoke")}) == 2
+
+
+def test_what_is_planned_is_what_runs(here, capfd):
+    cells = plan(SUITE, device="cpu")
+    assert [cell.skip[:20] for cell in cells if cell.skip] == ["one step of heun cos"] * bool(cells[2].skip)
+    table = run(SUITE, "out", device="cpu")
+    assert sorted(row["cell"] for row in table.frame.to_dict("records")) == sorted(cell.key for cell in cells)
+    assert capfd.readouterr() == ("", ""), "there is no console"
+    made = {path: path.stat().st_mtime_ns for path in (here / "out" / "parts").rglob("*") if path.is_file()}
+    again = run(SUITE, Path("out"), device="cpu", progress=True)
+    assert again.frame.equals(table.frame)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert run(SUITE, device="cpu").frame["rmse"].equals(table.frame["rmse"])
+    assert [path.name for path in (here / "results" / "runs").iterdir()] == [f"mine-{Suite(**SUITE).digest}"]
+
+
+def test_a_question_is_sampled_until_it_is_decided(here):
+    question = {"until": {"target_se": 1e-9, "max_samples": 64}, "nfe": [9]}
+    table = run(SUITE | question, "out", device="cpu")
+    assert table.frame["samples"].max() == 64
+    assert (here / "out" / "looks.json").exists()
+
+
+def test_a_metric_and_a_sampler_of_this_session_run(here, monkeypatch):
+    from samplerbench.benchmarks.metrics import Measured, metric, metrics
+    from samplerbench.results import quantities
+    from samplerbench.samplers import get, register, registry
+
+    module = import_module("samplerbench.benchmarks.metrics.metric")
+    monkeypatch.setattr(module, "_METRICS", dict(metrics()))
+    monkeypatch.setattr(quantities, "_OWNED", dict(quantities._OWNED))
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    farthest = quantities.Quantity(name="farthest", meaning="largest coordinate")
+
+    @metric("farthest", version=1, needs={"samples"}, quantities=(farthest,))
+    def _farthest(cell):
+        return Measured({"farthest": abs(cell.known).max()})
+
+    @register
+    @dataclass(frozen=True, kw_only=True)
+    class Mine(get("euler")):
+        name = "mine"
+
+    table = run(SUITE | {"samplers": ["mine"], "nfe": [9]}, "out", device="cpu")
+    assert table.frame["sampler"].tolist() == ["mine"]
+    assert table.frame["farthest"].item() > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"suite": "smoek"}, "unknown suite 'smoek'; did you mean smoke?"),
+        ({"suite": 3}, "a suite is a name, a path, a dictionary or a Suite, not a int"),
+        ({"suite": SUITE | {"samplrs": ["heun"]}}, "the suite: unknown key 'samplrs'; did you mean 'samplers'?"),
+        ({"suite": SUITE | {"samplers": ["huen"]}}, "unknown sampler 'huen'; did you mean heun?"),
+        ({"suite": SUITE | {"metrics": ["kdi"]}}, "unknown metric 'kdi'; did you mean kid?"),
+        ({"suite": SUITE, "device": "tpu"}, "there is no device 'tpu'; choose one of auto, cpu, cuda"),
+        ({"suite": SUITE, "out": "mine.toml"}, "mine.toml is a file, not a run directory"),
+        ({"suite": "code.toml"}, "code.toml names the Python file code.py:make, which would run; look at it, and pass load_suite("),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value[:30],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence(here, asked, words):
+    (here / "code.toml").write_text('models = ["code.py:make"]\nsamplers = ["euler"]\nnfe = [1]\n')
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared
+        run(**asked)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(here.rglob("*.csv")), "nothing was run"
+
+
+def test_help_reads_well():
+    text = pydoc.plain(pydoc.render_doc(benchmarks))
+    assert "plan(suite:" in text
+    assert "What a suite would run; nothing is sampled, and nothing is written." in text
+    assert "Run a suite into a folder: only what is missing" in text
+    assert set(benchmarks.__all__) <= set(dir(benchmarks))

@@ -25,7 +25,7 @@ from .figures import figures
 from .lists import list_command
 from .results import report, show, status
 from .running import plan, run
-from .sundry import cite, new_solver
+from .sundry import cite, new_metric, new_solver
 from .tuning import tune
 from .usage import run_app
 
@@ -51,7 +51,7 @@ def _start(context: typer.Context, version: Annotated[bool, typer.Option("--vers
 for _name, _command in {
     "run": run, "plan": plan, "status": status, "report": report, "show": show, "figures": figures, "compare": compare, "gate": gate,
     "tune": tune, "list": list_command, "check": check, "calibrate": calibrate,
-    "new-solver": new_solver, "export": export, "cite": cite,
+    "new-solver": new_solver, "new-metric": new_metric, "export": export, "cite": cite,
     "doctor": doctor, "explain": explain,
 }.items():  # fmt: skip
     app.command(_name, epilog=epilog(_name))(_command)

@@ -25,6 +25,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "check": ("check heun 'ddim(eta=0.5)'", "check my_solver --plugin my_solver.py", "check --all"),
     "calibrate": ("calibrate --quick",),
     "new-solver": ("new-solver my_solver", "new-solver my_solver --out packages"),
+    "new-metric": ("new-metric my_metric", "new-metric my_metric --out packages"),
     "export": ("export 'karras(rho=7):10:0.002:80' --to diffusers", "export --schedule uniform_lambda --steps 20 --model fashion"),
     "cite": ("cite heun dpmpp_2m",),
     "doctor": ("doctor", "doctor --json"),

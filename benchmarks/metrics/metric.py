@@ -7,18 +7,17 @@ of the numbers, their columns among it, is said by their quantities (``results.q
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...results import quantities as known
-from ...results.quantities import ENTRY_POINTS, Quantity
+from ...results.quantities import Quantity
 from .moments import FloatArray, Moments
 
 Value = TypeVar("Value")
@@ -175,9 +174,12 @@ class Metric:
         """Measure a cell.
 
         Raises:
-            ValueError: it gives columns or influence values that no quantity of it has.
+            ValueError: it gives columns or influence values that no quantity of it has, or none.
         """
         found = self.measure(context)
+        if not isinstance(found, Measured):
+            got = type(found).__name__
+            raise ValueError(f"metric {self.name} gives a {got}; let it return Measured(columns, influence)")
         columns = {column.name for quantity in self.quantities for column in quantity.columns}
         arrays = {name for q in self.quantities for name in (q.influence, q.reference_influence) if name}
         if strange := sorted((set(found.columns) - columns) | (set(found.influence) - arrays)):
@@ -222,49 +224,36 @@ def register(found: Metric) -> None:
     if unknown := sorted(found.needs - set(get_args(Need))):
         raise ValueError(f"metric {found.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}")
     before = _METRICS.get(found.name)
-    if before is not None and before.measure.__module__ != found.measure.__module__:
-        raise ValueError(f"two metrics are called {found.name!r}: one of {before.measure.__module__}, one of {found.measure.__module__}")
-    known.register(found.quantities)
+    if before is not None and _place(before) != _place(found):
+        places = f"{_place(before)} and {_place(found)}"
+        raise ValueError(f"two metrics are called {found.name!r}: {places}; rename or uninstall one")
+    known.register(found.name, found.quantities)
     _METRICS[found.name] = found
 
 
+def _place(found: Metric) -> str:
+    """Where the function of a metric is defined."""
+    return f"{found.measure.__module__}.{found.measure.__qualname__}"
+
+
 def metrics() -> dict[str, Metric]:
-    """All metrics by name: built-in ones in the order of the table, then those of plugins."""
-    _load_installed()
-    return dict(_METRICS)
-
-
-@cache
-def _load_installed() -> None:
-    """Load the metrics of installed packages.
+    """All metrics by name: built-in ones, then those of plugins.
 
     Raises:
-        ValueError: one cannot be loaded, or is no metric: a run without it would look complete.
+        ValueError: one of an installed package cannot be loaded: a run without it would look whole.
     """
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        package = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
-        try:
-            found = point.load()
-        except Exception as error:
-            words = " ".join(str(error).split())
-            raise ValueError(
-                f"the metric {point.name} of {package} cannot be loaded ({type(error).__name__}: {words}); mend or uninstall the package"
-            ) from error
-        if not isinstance(found, Metric):
-            raise ValueError(
-                f"the entry point {point.name} of {package} is no metric; let it name a function "
-                "that is decorated with samplerbench.benchmarks.metrics.metric"
-            )
-        _ORIGINS[found.name] = package
-
-
-_ORIGINS: dict[str, str] = {}
+    for each in known.installed():
+        if each.fault:
+            what = f"the metric {each.name} of {each.package} {each.fault}"
+            raise ValueError(f"{what}; mend or uninstall the package")
+    return dict(_METRICS)
 
 
 def origin(found: Metric) -> str:
     """Where a metric that is not built in comes from: its package or file; "" if it is built in."""
     module = found.measure.__module__
-    if module.startswith(__package__ or " "):
+    if module.startswith(f"{__package__}."):
         return ""
+    package = next((each.package for each in known.installed() if each.found is found), "")
     file = getattr(sys.modules.get(module), "__file__", None)
-    return _ORIGINS.get(found.name) or str(file or module)
+    return package or (Path(file).name if file else module)

@@ -26,7 +26,7 @@ from .context import CellContext
 from .data import Data
 from .scale import Scale
 from .shards import clamped, count_columns, kept
-from .versions import METRICS, asked_metrics, kept_numbers, measured_versions, versions_of
+from .versions import METRICS, asked_metrics, checked, kept_numbers, measured_versions, versions_of
 
 Truth = Callable[..., Endpoints]
 Watch = Callable[[Cell, int], Seen]
@@ -139,30 +139,33 @@ class Scorer:
         record: Record = {METRICS: versions}
         influences: Arrays = {}
         for metric in asked_metrics(None):
-            columns, values = {}, {}
+            columns: Record | None = {}
+            values: Arrays = {}
             if there.get(metric.name) == present[metric.name]:
                 columns, values = kept_numbers(metric, done, arrays or {})
             elif metric.name not in self.versions:
                 continue
             elif metric.needs <= context.met:
                 columns, values = self._asked_of_metric(metric, cell, context, record)
+            if columns is None:
+                continue  # it failed, and is asked again by the next run
             versions[metric.name] = present[metric.name]
             record |= columns
             influences |= values
         return record, influences
 
-    def _asked_of_metric(self, metric: Metric, cell: Cell, context: CellContext, record: Record) -> tuple[Record, Arrays]:
-        """What one metric gives; one that is not built in fails alone, with the reason in the row."""
-        try:
+    def _asked_of_metric(self, metric: Metric, cell: Cell, context: CellContext, record: Record) -> tuple[Record | None, Arrays]:
+        """What one metric gives; one that is not built in fails alone: it gives None, and the reason is put into the row."""
+        if not origin(metric):
             found = metric(context)
-        except Exception as error:
-            if not origin(metric):
-                raise
+            return dict(found.columns), dict(found.influence)
+        try:
+            return checked(metric, metric(context))
+        except (Exception, SystemExit) as error:
             words = f"metric {metric.name}: {type(error).__name__}: {' '.join(str(error).split())}"
             log.warning("%s of %s on %s has no value: %s.", metric.name, cell.label, cell.model, words)
             record["reason"] = "; ".join(filter(None, (str(record.get("reason") or ""), words)))
-            return {}, {}
-        return dict(found.columns), dict(found.influence)
+            return None, {}
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: Scale | None) -> Record:
         """What a score depends on beside the parts and the metrics."""

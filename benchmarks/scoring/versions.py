@@ -7,15 +7,20 @@ numbers of the others stay as they are.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ...models.loaders.local_code import code_of
+from ...results.dtypes import misfit
+from ...results.files import plain
 from ...results.fingerprint import hash_of
-from ...results.record import Record
+from ...results.record import Kind, Record
 from ...results.text import choices
-from ..metrics.metric import Metric, metrics, origin
+from ..metrics.metric import Measured, Metric, metrics, origin
 from ..sampling import Arrays
 
 METRICS = "metrics"
@@ -41,11 +46,19 @@ def asked_metrics(names: Sequence[str] | None) -> list[Metric]:
 def version_of(found: Metric) -> str:
     """What must be the same for numbers of a metric to stay: its version, and a plugin's code."""
     where = origin(found)
-    if not where:
-        return str(found.version)
+    return f"{found.version} of {where}, code {_code_of(found)}" if where else str(found.version)
+
+
+def _code_of(found: Metric) -> str:
+    """Digest of the files that a metric is made of; of its own lines where it was typed in."""
     module = sys.modules.get(found.measure.__module__)
-    code = f", code {hash_of(code_of(module))}" if module else ""
-    return f"{found.version} of {where}{code}"
+    files = code_of(module, found.measure.__module__.partition(".")[0]) if module else {}
+    if files:
+        return hash_of(files)
+    try:
+        return hash_of({"": inspect.getsource(found.measure)})
+    except (OSError, TypeError):
+        return "unknown"
 
 
 def versions_of(found: Sequence[Metric]) -> dict[str, str]:
@@ -70,3 +83,21 @@ def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tup
     names = {name for q in metric.quantities for name in (q.influence, q.reference_influence) if name}
     record = {name: done[name] for name in columns if name in done}
     return record, {name: arrays[name] for name in names & arrays.keys()}
+
+
+def checked(metric: Metric, found: Measured) -> tuple[Record, Arrays]:
+    """What somebody's metric gives, if the table has room for it.
+
+    Raises:
+        ValueError: a value is not of its column's kind, or influence values are no finite numbers.
+    """
+    kinds: dict[str, Kind] = {column.name: column.kind for q in metric.quantities for column in q.columns}
+    columns: Record = {name: plain(value) for name, value in found.columns.items()}
+    if wrong := next(filter(None, (misfit(columns[n], kinds[n], n) for n in columns)), ""):
+        raise ValueError(wrong)
+    arrays = {name: np.asarray(values, np.float64) for name, values in found.influence.items()}
+    for name, values in arrays.items():
+        if values.ndim != 1 or not np.isfinite(values).all():
+            what = f"the influence values {name!r} have the shape {values.shape}"
+            raise ValueError(f"{what}; they must be (n,), a finite number for each sample")
+    return columns, arrays

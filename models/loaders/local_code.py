@@ -13,12 +13,12 @@ from types import ModuleType
 from .user_files import file_hash, is_users, module_file, named_hashes
 
 
-def code_of(module: ModuleType) -> dict[str, str]:
+def code_of(module: ModuleType, own: str | None = None) -> dict[str, str]:
     """SHA-256 of each file of a module's own code, by its path from the folder of the module, or of its package.
 
-    Modules of the package that the module belongs to count wherever they are installed.
+    Modules of the package that the module belongs to count wherever they are installed; those of ``own``, where it is given.
     """
-    files = modules_of(module)
+    files = modules_of(module, own)
     package = module.__name__.partition(".")[0]
     top = module_file(package) or module_file(module.__name__)
     folder = Path(top or ".").parent

@@ -109,6 +109,7 @@ def test_examples_have_options_that_exist(samplerbench, command):
         (["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--latents", "1" + "0" * 30], "error: --latents 1"),
         (["list", "samplers", "--profile", "1" + "0" * 30], "error: --profile "),
         (["new-solver", "é"], "such as my_solver, got 'é'; use a-z, 0-9 and _"),
+        (["new-metric", "é"], "such as my_metric, got 'é'; use a-z, 0-9 and _"),
         (
             ["figures", REFERENCE, "--metric", "zzzz"],
             "error: there is no metric 'zzzz': it is no column of the table; choose from fid_proxy",

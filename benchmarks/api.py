@@ -1,0 +1,136 @@
+"""The harness in Python: what a suite plans, and a run of it, without a console.
+
+    from samplerbench.benchmarks import plan, run
+
+A suite is asked for in any of four ways: the name of a built-in one, the path of a TOML file, a
+dictionary with the keys of such a file, or a :class:`~samplerbench.benchmarks.Suite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from .. import samplers
+from ..results.store import log
+from ..results.table import ResultTable
+from .cell import Cell
+from .execution import check_executions
+from .planner import load_models
+from .planner import plan as plan_suite
+from .references import load_references
+from .runner import Runner, default_out, pick_device
+from .sequential import Sequential
+from .suite import Suite, check_suite, load_suite
+from .suite_paths import code_of
+
+Asked = Suite | Mapping[str, Any] | Path | str
+"""A suite, or how one is asked for."""
+
+Device = Literal["auto", "cpu", "cuda"]
+
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+
+
+def plan(suite: Asked, *, device: Device = "auto") -> list[Cell]:
+    """What a suite would run; nothing is sampled, and nothing is written.
+
+    Args:
+        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`.
+        device: where it would run; "auto" takes a CUDA GPU if there is one.
+
+    Returns:
+        One cell for each row of the table to be, models outermost and budgets innermost. A cell that
+        no budget pays for says so in ``skip``.
+
+    Raises:
+        ValueError: something is asked for that does not exist or makes no sense; the sentence names it.
+
+    >>> suite = {"models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [5, 10]}
+    >>> [(cell.label, cell.budget, cell.steps) for cell in plan(suite, device="cpu")]
+    [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
+    """
+    asked = _suite(suite)
+    where = _device(device, asked)
+    check_executions(asked.execution, where)
+    loaded = load_models(asked)
+    models = {name: m.to(where) if where != "cpu" else m for name, m in loaded.items()}
+    return plan_suite(asked, models, load_references(models, asked.extractors, asked.real), where)
+
+
+def run(
+    suite: Asked,
+    out: Path | str | None = None,
+    *,
+    device: Device = "auto",
+    progress: bool = False,
+    retry: bool = False,
+) -> ResultTable:
+    """Run a suite into a folder: only what is missing there.
+
+    Samplers, models and metrics that were defined in this session can be used, since everything runs
+    in this process. So nothing outlives a sampler that ends it, and no time or memory limit is
+    kept; for foreign code there is the command line, ``samplerbench run``.
+
+    Args:
+        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until`` is
+            sampled until its question is decided.
+        out: run directory, made if it does not exist; None for one under ``results/runs`` with the
+            name of the suite. A second run into it computes what it lacks, and nothing else.
+        device: where to run; "auto" takes a CUDA GPU if there is one.
+        progress: whether to tell on stderr what is being done, with a bar in a terminal or notebook.
+        retry: whether cells are run again that failed before.
+
+    Returns:
+        The table of the folder, a row for each cell. A cell that fails is a row too, which says why.
+
+    Raises:
+        ValueError: something is asked for that does not exist or makes no sense, or the folder holds
+            something else; the sentence names it.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> suite = {"models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [10], "samples": 64}
+    >>> suite |= {"timing": {"enabled": False}}
+    >>> with TemporaryDirectory() as folder:
+    ...     table = run(suite, folder, device="cpu")
+    >>> table.frame[["sampler", "nfe", "status"]].values.tolist()
+    [['euler', 10.0, 'ok'], ['heun', 9.0, 'ok']]
+    """
+    asked = _suite(suite)
+    where = _device(device, asked)
+    check_executions(asked.execution, where)
+    console = Console(stderr=True, quiet=not progress)
+    folder = default_out(asked) if out is None else Path(out)
+    runner = Runner(asked, folder, device=where, console=console, retry=retry)
+    return Sequential(runner, asked.until)() if asked.until else runner()
+
+
+def _suite(asked: Asked) -> Suite:
+    """The suite that is asked for, with installed samplers made known.
+
+    Raises:
+        ValueError: there is none, or a file names Python code that nobody has asked to run.
+    """
+    for sentence in samplers.load_plugins().values():
+        log.warning("%s", sentence)
+    if isinstance(asked, Suite):
+        return asked
+    if isinstance(asked, Mapping):
+        return check_suite({"name": "suite", **asked}, "the suite")
+    if not isinstance(asked, str | Path):
+        kind = type(asked).__name__
+        raise ValueError(f"a suite is a name, a path, a dictionary or a Suite, not a {kind}")
+    found = load_suite(str(asked))
+    if code := next((path for _, path in code_of(found)), None):
+        remedy = f"look at it, and pass load_suite({str(asked)!r}) if it may"
+        raise ValueError(f"{asked} names the Python file {code}, which would run; {remedy}")
+    return found
+
+
+def _device(asked: str, suite: Suite) -> str:
+    if asked not in DEVICES:
+        raise ValueError(f"there is no device {asked!r}; choose one of {', '.join(DEVICES)}")
+    return pick_device(asked, suite)

@@ -1,0 +1,397 @@
+"""A metric of an installed package is in the table, the report and the verdicts, with no edit here."""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from samplerbench.benchmarks.metrics import Measured, metric, metrics
+from samplerbench.benchmarks.runner import Runner
+from samplerbench.benchmarks.scaffold import new_package
+from samplerbench.benchmarks.scoring import versions
+from samplerbench.benchmarks.suite import check_suite
+from samplerbench.results import quantities
+from samplerbench.results.files import read_npz
+from samplerbench.results.quantities import ENERGY, Floor, Quantity
+from samplerbench.results.record import Column
+
+metric_module = importlib.import_module("samplerbench.benchmarks.metrics.metric")
+NAME = "mean_gap"
+COLUMNS = [NAME, f"{NAME}_se", f"{NAME}_low", f"{NAME}_high"]
+ARRAYS = {NAME, f"{NAME}_reference"}
+RUN = ["run", "smoke", "--model", "gmm-2d", "--sampler", "euler", "--sampler", "heun", "--nfe", "3,9"]
+RUN += ["--samples", "64", "--no-timing", "--reference-samples", "16", "--converged-samples", "64"]
+
+
+class Site:
+    """A folder of installed packages, and the command line in a process that has it on its path."""
+
+    def __init__(self, folder):
+        self.folder, self.packages = folder, folder / "site-packages"
+
+    def install(self, name, code, points=None, version="0.1.0"):
+        """What a package installer leaves there: the package, and its metadata."""
+        info = self.packages / f"{name}-{version}.dist-info"
+        for made in (self.packages / name, info):
+            made.mkdir(parents=True, exist_ok=True)
+        self.file(name).write_text(textwrap.dedent(code))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        points = points or f"{name} = {name}:{name}"
+        (info / "entry_points.txt").write_text(f"[samplerbench.metrics]\n{points}\n")
+
+    def file(self, name=NAME):
+        return self.packages / name / "__init__.py"
+
+    def edit(self, old, new):
+        text = self.file().read_text()
+        assert old in text
+        self.file().write_text(text.replace(old, new))
+
+    def __call__(self, *args):
+        environment = os.environ | {
+            "PYTHONPATH": str(self.packages), "SAMPLERBENCH_CACHE": str(self.folder / "cache"), "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200", "SAMPLERBENCH_ISOLATION": "0",
+        }  # fmt: skip
+        command = [sys.executable, "-W", "error", "-m", "samplerbench.benchmarks", *map(str, args)]
+        asked = {"cwd": self.folder, "env": environment, "capture_output": True, "text": True}
+        done = subprocess.run(command, **asked, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+
+def generated(folder):
+    return (new_package("metric", NAME, folder) / "src" / NAME / "__init__.py").read_text()
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The package as it is generated, installed, and a run with it."""
+    site = Site(tmp_path_factory.mktemp("ran"))
+    site.install(NAME, generated(site.folder))
+    code, _, err = site(*RUN, "--out", "run")
+    assert code == 0, err
+    assert "warning" not in err
+    return site
+
+
+@pytest.fixture
+def site(ran, tmp_path):
+    """A copy of it, to be changed."""
+    shutil.copytree(ran.folder, tmp_path / "copy")
+    return Site(tmp_path / "copy")
+
+
+def table(site):
+    return pd.read_csv(site.folder / "run" / "table.csv")
+
+
+def parts(site):
+    """What quality.json and influence.npz of each cell hold."""
+    return {
+        folder.name: (json.loads((folder / "quality.json").read_text()), read_npz(folder / "influence.npz"))
+        for folder in sorted((site.folder / "run" / "parts").iterdir())
+    }
+
+
+def assert_others_stayed(before, after):
+    """Bit for bit: columns, versions and influence values of all metrics but the installed one."""
+    assert before.keys() == after.keys()
+    for cell, (quality, arrays) in before.items():
+        changed, values = after[cell]
+        mine = {*COLUMNS, "metrics", "reason", "sealed", "pin"}
+        others = {k: v for k, v in quality.items() if k not in mine and k in changed}
+        assert len(others) > 20
+        assert {k for k in quality if k not in mine and changed.get(k) != quality[k]} <= {"influence", "seal", "pinned"}
+        assert {k: v for k, v in quality["metrics"].items() if k != NAME} == {k: v for k, v in changed["metrics"].items() if k != NAME}
+        for name in arrays.keys() - ARRAYS:
+            assert arrays[name].tobytes() == values[name].tobytes()
+
+
+def test_it_is_listed_and_its_columns_are_in_the_table(ran):
+    code, out, _ = ran("list", "metrics")
+    assert code == 0
+    assert f"{NAME}_high" in out
+    rows = table(ran)
+    assert (rows["status"] == "ok").all()
+    assert rows[COLUMNS].notna().all().all()
+    assert ((rows[f"{NAME}_low"] >= 0) & (rows[f"{NAME}_low"] <= rows[f"{NAME}_high"])).all()
+    for quality, arrays in parts(ran).values():
+        assert quality["metrics"][NAME].startswith("1 of mean_gap 0.1.0, code ")
+        assert {len(arrays[name]) for name in ARRAYS} == {64}
+
+
+def test_it_is_shown_compared_and_drawn(ran):
+    code, out, _ = ran("show", "run", "--metric", NAME)
+    assert code == 0
+    assert f"{NAME} by NFE budget" in out
+    code, out, _ = ran("compare", "run", "--baseline", "heun", "--metric", NAME, "--json")
+    assert code == 0
+    lines = json.loads(out)
+    assert {line["metric"] for line in lines} == {NAME}
+    assert all(line["paired"] == 64 and line["low"] < line["difference"] < line["high"] for line in lines)
+    page = (ran.folder / "run" / "report.html").read_text()
+    assert "Squared distance of the means of features, without bias." in page
+    code, out, err = ran("figures", "run", "--metric", NAME, "--out", "drawn")
+    assert code == 0, err
+    assert list((ran.folder / "drawn").glob(f"*{NAME}*"))
+
+
+def test_sampling_goes_on_until_it_is_decided(site):
+    looks = ("--until-decided", "--baseline", "heun", "--metric", NAME, "--max-samples", 256)
+    code, out, err = site(*RUN, *looks, "--out", "run")
+    assert code == 0, err
+    assert f"looks at {NAME}" in out
+    assert table(site)["samples"].max() == 256
+
+
+def test_edited_code_has_it_and_only_it_measured_again(site):
+    before = parts(site)
+    stamps = {path: path.stat().st_mtime_ns for path in site.folder.rglob("quality.json")}
+    assert site(*RUN, "--out", "run")[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps, "nothing to do"
+    site.edit("value = float(", "value = 2 * float(")
+    assert site(*RUN, "--out", "run")[0] == 0
+    after = parts(site)
+    assert_others_stayed(before, after)
+    for cell, (quality, _) in before.items():
+        assert after[cell][0][NAME] == 2 * quality[NAME]
+        assert after[cell][0]["metrics"][NAME] != quality["metrics"][NAME]
+
+
+def test_one_that_fails_costs_its_own_columns_until_it_is_mended(site):
+    before, whole = parts(site), site.file().read_text()
+    site.edit("    x = cell.features\n", "    raise RuntimeError('no\\nluck')\n")
+    code, _, err = site(*RUN, "--out", "run")
+    assert code == 0, err
+    assert "metric mean_gap: RuntimeError: no luck" in err
+    assert_others_stayed(before, parts(site))
+    rows = table(site)
+    assert (rows["status"] == "ok").all()
+    assert (rows["reason"] == "metric mean_gap: RuntimeError: no luck").all()
+    assert rows[COLUMNS].isna().all().all()
+    site.file().write_text(whole)
+    assert site(*RUN, "--out", "run")[0] == 0
+    after = parts(site)
+    assert_others_stayed(before, after)
+    assert [quality[NAME] for quality, _ in after.values()] == [quality[NAME] for quality, _ in before.values()]
+    assert table(site)["reason"].isna().all()
+
+
+def one_sentence(answer, *words):
+    code, _, err = answer
+    assert code == 2
+    (line,) = err.strip().splitlines()
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+
+
+def test_a_broken_package_is_one_sentence_and_nothing_is_sampled(site):
+    site.install("broken", "import no_such_module\n")
+    found = site(*RUN, "--out", "other")
+    module = "ModuleNotFoundError: No module named 'no_such_module'"
+    one_sentence(found, "the metric broken of broken 0.1.0 cannot be loaded", module, "uninstall")
+    assert not (site.folder / "other").exists()
+    code, out, err = site("show", "run", "--metric", NAME)
+    assert code == 0
+    assert f"{NAME} by NFE budget" in out
+    assert err.count("warning") == 1
+    assert "The metric broken of broken 0.1.0 is left out: it cannot be loaded" in err
+    site.install("broken", "broken = 3\n")
+    one_sentence(site(*RUN, "--out", "other"), "(broken:broken) is not decorated")
+
+
+OTHER = """
+    from samplerbench.benchmarks.metrics import Measured, metric
+    from samplerbench.results.quantities import Quantity
+
+    @metric("{name}", version=1, needs=set(), quantities=(Quantity(name="{column}", meaning="x"),))
+    def other(cell):
+        return Measured({{"{column}": 1.0}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "sentence"),
+    [
+        ("mean_gap", "another", "two metrics are called 'mean_gap': "),
+        ("other", "mean_gap_low", "wants the column or array 'mean_gap_low', which metric mean_gap"),
+    ],
+)
+def test_two_of_one_name_or_column_are_one_sentence(ran, tmp_path, name, column, sentence):
+    site = Site(tmp_path)
+    shutil.copytree(ran.packages, site.packages)
+    site.install("other", OTHER.format(name=name, column=column), "other = other:other")
+    one_sentence(site(*RUN, "--out", "run"), sentence)
+
+
+def test_an_unknown_metric_is_refused_before_anything_is_sampled(tmp_path):
+    suite = {"name": "t", "models": ["gmm-2d"], "samplers": ["euler"], "nfe": [3], "metrics": ["kdi"]}
+    with pytest.raises(ValueError, match="unknown metric 'kdi'; did you mean kid"):
+        Runner(check_suite(suite, "t"), tmp_path / "run", device="cpu", console=Console(quiet=True))
+    assert not (tmp_path / "run").exists()
+
+
+# -- in this process -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """The metrics as they were, at the end."""
+    monkeypatch.setattr(metric_module, "_METRICS", dict(metrics()))
+    monkeypatch.setattr(quantities, "_OWNED", dict(quantities._OWNED))
+    return metric_module._METRICS
+
+
+def counted(registry, monkeypatch):
+    """How often each metric is asked from now on."""
+    calls = dict.fromkeys(registry, 0)
+
+    def counting(found):
+        def measure(cell):
+            calls[found.name] += 1
+            return found.measure(cell)
+
+        measure.__module__ = found.measure.__module__
+        return measure
+
+    for name, found in registry.items():
+        monkeypatch.setitem(registry, name, _with(found, measure=counting(found)))
+    return calls
+
+
+def _with(found, **changes):
+    fields = ("name", "version", "needs", "quantities", "measure")
+    return type(found)(**{name: getattr(found, name) for name in fields} | changes)
+
+
+SUITE = {
+    "name": "t", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [3], "samples": 64,
+    "reference_samples": 16, "converged_samples": 64, "timing": {"enabled": False},
+}  # fmt: skip
+
+
+def run(out, **changes):
+    suite = check_suite(SUITE | changes, "t")
+    return Runner(suite, out, device="cpu", console=Console(quiet=True))().frame
+
+
+def test_a_kid_of_another_version_does_not_score_the_frechet_distance_again(tmp_path, registry, monkeypatch):
+    calls = counted(registry, monkeypatch)
+    before = run(tmp_path)
+    assert calls["frechet"] == calls["kid"] == calls["energy"] == 2
+    run(tmp_path)
+    assert calls["frechet"] == calls["kid"] == 2
+    monkeypatch.setitem(registry, "kid", _with(registry["kid"], version=registry["kid"].version + 1))
+    after = run(tmp_path)
+    assert calls == {name: (4 if name == "kid" else count) for name, count in calls.items()}
+    assert calls["frechet"] == 2
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_metrics_that_are_not_asked_for_are_not_measured_and_join_later(tmp_path, registry, monkeypatch):
+    calls = counted(registry, monkeypatch)
+    rows = run(tmp_path, metrics=["kid"])
+    assert calls == {name: (2 if name == "kid" else 0) for name in calls}
+    assert rows["kid"].notna().all()
+    assert rows["fid_proxy"].isna().all()
+    rows = run(tmp_path)
+    assert calls["kid"] == calls["frechet"] == 2
+    assert rows["fid_proxy"].notna().all()
+
+
+def a_metric(name="other", needs=frozenset(), **about):
+    """A metric with one quantity, defined here."""
+    found = Quantity(**{"name": name, "meaning": "x"} | about)
+    return metric(name, version=1, needs=needs, quantities=(found,))
+
+
+def COLUMN(name):  # noqa: N802 - it makes what a constant would be
+    return (Column(name, "number", ""),)
+
+
+def constant(cell):
+    return Measured({})
+
+
+def leaving(cell):
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("measure", "needs", "words"),
+    [
+        (leaving, (), "SystemExit: 3"),
+        (lambda cell: {"other": 1.0}, (), "gives a dict; let it return Measured(columns, influence)"),
+        (lambda cell: Measured({"othr": 1.0}), (), "gives 'othr', which is none of its columns"),
+        (lambda cell: Measured({"other": "high"}), (), "column other holds 'high', which is no number"),
+        (lambda cell: Measured({"other": cell.training}), (), "must say that it needs 'training set'"),
+        (lambda cell: Measured({}, {"other": np.ones((64, 1))}), (), "'other' have the shape (64, 1)"),
+        (lambda cell: Measured({}, {"other": np.full(64, np.nan)}), (), "a finite number for each"),
+        (lambda cell: Measured({"other": np.float32(1.5)}, {"other": np.ones(64, int)}), (), ""),
+        (lambda cell: Measured({"other": np.array(1.5)}), (), ""),
+        (lambda cell: Measured({"other": 1 / 0}), {"labels"}, None),
+    ],
+)
+def test_what_a_metric_may_give(tmp_path, registry, measure, needs, words):
+    a_metric(needs=needs, error="se", influence="other")(measure)
+    (row,) = run(tmp_path, samplers=["euler"]).to_dict("records")
+    assert row["status"] == "ok"
+    assert row["energy"] > 0
+    if words:
+        assert row["reason"].startswith("metric other: ")
+        assert words in row["reason"]
+    else:
+        assert pd.isna(row["reason"])
+        assert row["other"] == 1.5 if words == "" else pd.isna(row["other"])
+
+
+def another(cell):
+    return Measured({})
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: a_metric("a b"), "a metric needs a name of letters, digits and _, got 'a b'"),
+        (lambda: a_metric(needs={"labls"}), "metric other needs 'labls'; choose from features, samples"),
+        (lambda: a_metric(influence="kid", error="se"), "wants the column or array 'kid', which metric kid"),
+        (lambda: a_metric("kid"), "two metrics are called 'kid': samplerbench.benchmarks.metrics.kernel."),
+        (lambda: a_metric(beside=COLUMN("swd_floor")), "the column or array 'swd_floor', which metric swd"),
+        (lambda: a_metric(beside=COLUMN("status")), "the column or array 'status', which every row has"),
+        (lambda: a_metric(beside=COLUMN("a,b")), "metric other has a column 'a,b'; name it with a-z, 0-9"),
+        (lambda: a_metric(influence="other"), "quantity 'other' has influence values, so verdicts are about"),
+        (lambda: a_metric(flag="why"), "quantity other speaks of 'why', which is no column; put it beside"),
+        (lambda: a_metric(floor=Floor(column="ground", meaning="x")), "speaks of 'ground', which is no c"),
+        (lambda: metric("other", version=1, needs=(), quantities=(ENERGY,)), "which metric energy has"),
+        (lambda: metric("other", version=1, needs=(), quantities=(Quantity(name="b", meaning=""),) * 2),
+         "wants the column or array 'b', which another quantity of metric other has"),
+    ],
+)  # fmt: skip
+def test_what_no_metric_can_be_is_one_sentence(registry, make, sentence):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared
+        make()(constant)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "other" not in metrics()
+    assert not [q for q in quantities.quantities() if q.name == "other"]
+
+
+def test_a_cell_that_is_run_again_in_a_notebook_replaces_its_metric(registry):
+    first = a_metric("other")(constant)
+    second = a_metric("other", error="se")(constant)
+    assert metrics()["other"] is second
+    assert [q.error for q in quantities.quantities() if q.name == "other"] == ["se"]
+    with pytest.raises(ValueError, match=r"two metrics are called 'other': .*\.constant and .*\.another"):
+        a_metric("other")(another)
+    version = versions.version_of(first)
+    assert version.startswith(f"1 of {Path(__file__).name}, code ")
+    assert "unknown" not in version
