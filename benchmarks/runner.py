@@ -14,10 +14,10 @@ import torch
 from rich.console import Console
 
 from ..models import Denoiser
-from ..results.bending import KEY as CURVATURE
 from ..results.record import Record
-from ..results.store import QUALITY, RunDir, log
-from ..results.table import ResultTable, rebuild
+from ..results.run_directory.run_dir import QUALITY, RunDir, log
+from ..results.table.result_table import ResultTable, rebuild
+from ..results.terminal.path_curvature import KEY as CURVATURE
 from . import timing
 from .admission import Admission
 from .cell import Cell

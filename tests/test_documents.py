@@ -8,9 +8,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from samplerbench.results.curves import problems
 from samplerbench.results.report import build
-from samplerbench.results.table import ResultTable
+from samplerbench.results.table.curves import problems
+from samplerbench.results.table.result_table import ResultTable
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -133,8 +133,8 @@ def test_the_panel_of_the_guide_says_what_it_should(monkeypatch):
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("results/report/problem.py", "timing: Timing | None"),
-        ("results/report/problem.py", "timing_of(rows, homes)"),
+        ("results/report/model_section.py", "timing: Timing | None"),
+        ("results/report/model_section.py", "timing_of(rows, homes)"),
         ("results/report/templates/report.html", '{% include "timing.html" %}'),
     ],
 )

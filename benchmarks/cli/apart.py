@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from .console import print_rows, say
 
 if TYPE_CHECKING:
-    from ...results.table import ResultTable
+    from ...results.table.result_table import ResultTable
 
 
 def print_headline(table: ResultTable) -> None:
     """Print how many evaluations each curve takes until ``fd_conv`` reaches the floor, a block for each model and estimator."""
-    from ...results.headline import headline
+    from ...results.comparison.headline import headline
     from ...results.text import short
     from ...results.values import rows_of
 
@@ -35,8 +35,8 @@ def print_errors(
         starts: ``start_errors`` of ``run.json``.
         paths: ``path_curvature`` of ``run.json``; an older one has none.
     """
-    from ...results.bending import bending
-    from ...results.errors import dominated_from, errors_apart
+    from ...results.table.error_decomposition import dominated_from, errors_apart
+    from ...results.terminal.path_curvature import bending
     from ...results.values import rows_of
 
     whole = dominated_from(table)
@@ -57,7 +57,7 @@ def print_errors(
 
 
 def _model_error(row: dict[str, Any]) -> str:
-    from ...results.bounds import with_bounds
+    from ...results.intervals import with_bounds
 
     if row["fid_proxy_converged"] is None:
         return ""
@@ -76,7 +76,7 @@ def _ruled(whole: Any, *, measured: bool) -> str:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """What is printed of a row of :func:`~samplerbench.results.errors.errors_apart`."""
+    """What is printed of a row of :func:`~samplerbench.results.table.error_decomposition.errors_apart`."""
     from ...results.text import short
 
     def shown(name: str, digits: int = 2) -> str:

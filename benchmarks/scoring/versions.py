@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...models.loaders.local_code import code_of
-from ...results.fingerprint import hash_of
 from ...results.record import Record
+from ...results.run_directory.fingerprint import hash_of
 from ...results.text import choices
 from ..metrics.metric import Metric, metrics, origin
 from ..sampling import Arrays

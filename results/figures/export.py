@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..curves import problems
-from ..table import ResultTable, load
+from ..table.curves import problems
+from ..table.result_table import ResultTable, load
 from ..text import choices
 from .quantities import plottable
 from .ranking import ranking

@@ -8,13 +8,13 @@ from typing import Any, cast
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..curves import problems
 from ..palette import style
 from ..record import Record
-from ..table import ResultTable
+from ..table.curves import problems
+from ..table.result_table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
-from .marks import THICK, lift, markers
+from .markers import THICK, lift, markers
 from .quantities import short_title
 from .series import label
 from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet, styled

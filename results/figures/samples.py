@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..curves import problems
 from ..palette import style
 from ..record import Record
-from ..report.pictures import Box, common_box
-from ..store import RunDir
-from ..table import load
+from ..report.pictures.drawing import Box, common_box
+from ..run_directory.run_dir import RunDir
+from ..table.curves import problems
+from ..table.result_table import load
 from ..values import number, rows_of, text
 from .series import label
 from .sheet import RULE, WIDTHS, Sheet, Width, blank, styled

@@ -9,7 +9,7 @@ from .sheet import Sheet, Width
 from .work_precision import work_precision
 
 if TYPE_CHECKING:
-    from ..table import ResultTable
+    from ..table.result_table import ResultTable
 
 Kind = Literal["work-precision", "pareto"]
 DRAWN = {"work-precision": work_precision, "pareto": front}

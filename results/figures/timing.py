@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..curves import problems
 from ..record import Record
-from ..table import ResultTable
+from ..table.curves import problems
+from ..table.result_table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
 from .ranking import nearest

@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..curves import problems
 from ..quantities import find
-from ..table import ResultTable
+from ..table.curves import problems
+from ..table.result_table import ResultTable
 from ..values import rows_of
 from .axes import floor_line, logarithmic
-from .fan import slopes
 from .labels import name_at_the_right
-from .marks import lift, line, markers
+from .markers import lift, line, markers
+from .order_slopes import slopes
 from .quantities import floor_of, title_of
 from .series import Series, notable, series_of
 from .sheet import Sheet, Width, sheet, styled

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pandas as pd
 
-from ..findings import BASELINE, Best, Findings, Standing
+from ..comparison.findings import BASELINE, Best, Findings, Standing
 from ..quantities import Quantity
 from ..record import Record
 from ..text import short
@@ -41,7 +41,7 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
 
     Args:
         found: on one problem.
-        rows: of the problem (:func:`..curves.problems`).
+        rows: of the problem (:func:`..table.curves.problems`).
     """
     if found is None:
         return None

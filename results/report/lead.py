@@ -6,8 +6,8 @@ import math
 
 import pandas as pd
 
-from ..bounds import plus_minus
-from ..findings import Best, Findings
+from ..comparison.findings import Best, Findings
+from ..intervals import plus_minus
 from ..quantities import Quantity
 from ..record import Record
 from ..text import short
@@ -24,7 +24,7 @@ def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, .
     Args:
         found: the findings.
         said: the same in words.
-        crossings: lines of :func:`..headline.headline` on this problem, the fewest evaluations first.
+        crossings: lines of :func:`..comparison.headline.headline` on this problem, the fewest evaluations first.
     """
     told = [best for best in found.best if best.standing != "the same"]
     if not told:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..bounds import plus_minus
 from ..columns import columns
-from ..estimates import flag_of
-from ..judging import Line as Verdict
+from ..comparison.estimates import flag_of
+from ..comparison.significance import SIGNS
+from ..comparison.verdicts import Line as Verdict
+from ..intervals import plus_minus
 from ..quantities import flags, quantities
 from ..record import Record
 from ..text import short
 from ..values import empty, number, rows_of, text
-from ..verdict import SIGNS
 
 MARKS = {"ok": "✓", "failed": "✗", "diverged": "∞", "skipped": "→", "missing": "…", "crashed": "✗", "timed out": "✗"}
 """Status marks, beside the word."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..bounds import bounds
-from ..estimates import flag_of
+from ..comparison.estimates import flag_of
+from ..intervals import bounds
 from ..quantities import Quantity, panels
 from ..record import Record
 from ..values import number, rows_of, text

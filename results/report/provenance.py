@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..bending import KEY
+from ..terminal.path_curvature import KEY
 
 APART = ("citations", KEY)
 """Parts that have a place of their own in the report."""

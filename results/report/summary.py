@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ..bounds import with_bounds
-from ..curves import problems
-from ..estimates import flag_of
-from ..findings import Page, findings_of
-from ..harmless import escape_markdown
+from ..comparison.estimates import flag_of
+from ..comparison.findings import Page, findings_of
+from ..escaping import escape_markdown
+from ..intervals import with_bounds
 from ..quantities import Quantity, flags, quantities
 from ..record import Record
-from ..table import ResultTable
+from ..table.curves import problems
+from ..table.result_table import ResultTable
 from ..text import filled, markdown_table, short
 from ..values import number, rows_of, text
 from .answer import NOTHING, answer

@@ -11,7 +11,7 @@ from statistics import median
 import pandas as pd
 
 from ..record import Record
-from ..store import TIMING, RunDir
+from ..run_directory.run_dir import TIMING, RunDir
 from ..values import number, rows_of, text
 
 REACH = 0.25

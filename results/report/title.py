@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..about import counted, extent, heading, listed
-from ..harmless import plain
+from ..escaping import plain
+from ..table.description import counted, extent, heading, listed
 from ..values import empty
 from .provenance import command_of
 

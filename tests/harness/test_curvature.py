@@ -14,9 +14,9 @@ from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
-from samplerbench.results.bending import bending, bending_in
-from samplerbench.results.report import write_report
-from samplerbench.results.store import RunDir
+from samplerbench.results.report.build import write_report
+from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.terminal.path_curvature import bending, bending_in
 from samplerbench.samplers import karras
 from samplerbench.samplers.noise import SampleNoise
 

@@ -19,10 +19,10 @@ from samplerbench.benchmarks.suite import check_suite
 from samplerbench.benchmarks.tuning.command import loading
 from samplerbench.benchmarks.tuning.file import read_tuned, write_tuned
 from samplerbench.models import make_model
-from samplerbench.results.curves import with_curves
-from samplerbench.results.entries import read_source
-from samplerbench.results.pairing import match
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.comparison.entries import read_source
+from samplerbench.results.comparison.pairing import match
+from samplerbench.results.table.curves import with_curves
+from samplerbench.results.table.result_table import ResultTable, load
 from samplerbench.samplers import make
 from samplerbench.samplers.peers import set_peers_path
 

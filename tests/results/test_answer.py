@@ -1,9 +1,9 @@
 import pytest
 
-from samplerbench.results.curves import problems
-from samplerbench.results.findings import findings_of
+from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.report.answer import answer
-from samplerbench.results.table import ResultTable
+from samplerbench.results.table.curves import problems
+from samplerbench.results.table.result_table import ResultTable
 
 
 def row(sampler, value, se=1.0, budget=10, **more):

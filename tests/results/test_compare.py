@@ -5,14 +5,14 @@ import pytest
 from rich.console import Console
 from runs import add, make_run
 
-from samplerbench.results.compare import compare, compare_with
-from samplerbench.results.comparison_terminal import print_comparison
-from samplerbench.results.entries import Entry
-from samplerbench.results.estimates import Estimate
-from samplerbench.results.judging import judged
-from samplerbench.results.pairing import Pair
+from samplerbench.results.comparison.compare import compare, compare_with
+from samplerbench.results.comparison.entries import Entry
+from samplerbench.results.comparison.estimates import Estimate
+from samplerbench.results.comparison.pairing import Pair
+from samplerbench.results.comparison.verdicts import judged
 from samplerbench.results.quantities import judged as judged_quantities
-from samplerbench.results.table import load, rebuild
+from samplerbench.results.table.result_table import load, rebuild
+from samplerbench.results.terminal.comparison import print_comparison
 
 N = 400
 

@@ -5,8 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from samplerbench.results.errors import dominated_from, errors_apart, measured_order
-from samplerbench.results.table import ResultTable
+from samplerbench.results.table.error_decomposition import (
+    dominated_from,
+    errors_apart,
+    measured_order,
+)
+from samplerbench.results.table.result_table import ResultTable
 
 
 def row(sampler, nfe, rmse, *, dominated=None, **more):

@@ -14,7 +14,7 @@ from samplerbench.results.figures.quantities import floor_of
 from samplerbench.results.figures.samples import strip
 from samplerbench.results.figures.series import Point, notable, point_of, series_of
 from samplerbench.results.palette import style
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.table.result_table import ResultTable, load
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
 
 
 def test_series_have_all_drawable_rows_in_the_order_of_cost(fashion):
-    from samplerbench.results.curves import problems
+    from samplerbench.results.table.curves import problems
 
     ((_, rows),) = problems(fashion.ok.frame)
     series = series_of(rows, "rmse", "nfe")

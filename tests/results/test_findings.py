@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.compare import compare_with
-from samplerbench.results.findings import findings_of
-from samplerbench.results.report import write_report
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.comparison.compare import compare_with
+from samplerbench.results.comparison.findings import findings_of
+from samplerbench.results.report.build import write_report
+from samplerbench.results.table.result_table import ResultTable, load
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from synthetic import synthetic_run
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.cli.console import Safe, print_rows
-from samplerbench.results.harmless import csv_text, escape_markdown, plain
-from samplerbench.results.report import write_report
-from samplerbench.results.table import ResultTable, load
-from samplerbench.results.terminal import print_table
+from samplerbench.results.escaping import csv_text, escape_markdown, plain
+from samplerbench.results.report.build import write_report
+from samplerbench.results.table.result_table import ResultTable, load
+from samplerbench.results.terminal.ranking import print_table
 from samplerbench.results.text import csv_field
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jhe\x1b[31mun\x9b5m\x1b]8;;http://x\x1b\\\u202e"

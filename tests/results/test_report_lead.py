@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.curves import problems
-from samplerbench.results.findings import findings_of
-from samplerbench.results.headline import COLUMNS, headline
+from samplerbench.results.comparison.findings import findings_of
+from samplerbench.results.comparison.headline import COLUMNS, headline
 from samplerbench.results.report.answer import answer
 from samplerbench.results.report.lead import lead
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.table.curves import problems
+from samplerbench.results.table.result_table import ResultTable, load
 
 NOBODY = pd.DataFrame(columns=list(COLUMNS)).astype({"nfe_to_floor": float})
 

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.results.curves import problems
-from samplerbench.results.findings import findings_of
-from samplerbench.results.report.front import fronts_of
-from samplerbench.results.report.grids import grids_of
+from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.report.listing import listing_of
-from samplerbench.results.report.pictures import common_box, mosaic, scatter, sheet
+from samplerbench.results.report.pictures.drawing import common_box, mosaic, scatter, sheet
+from samplerbench.results.report.pictures.png import png
+from samplerbench.results.report.pictures.sample_grids import grids_of
+from samplerbench.results.report.pictures.trajectories import evolutions_of
 from samplerbench.results.report.plots import plot_of
-from samplerbench.results.report.png import png
-from samplerbench.results.report.strips import evolutions_of
+from samplerbench.results.report.recommendation import fronts_of
 from samplerbench.results.report.style import looks
 from samplerbench.results.report.summary import summary
 from samplerbench.results.report.timing import sizes_of, timing_of
-from samplerbench.results.store import RunDir
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.table.curves import problems
+from samplerbench.results.table.result_table import ResultTable, load
 
 
 def row(sampler="euler", **columns):

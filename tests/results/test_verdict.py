@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.results.verdict import Evidence, holm, upper_tail, verdicts
+from samplerbench.results.comparison.significance import Evidence, holm, upper_tail, verdicts
 
 P = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
