@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from ..results.record import Record
 from ..results.run_directory.fingerprint import Fingerprint, difference
-from ..results.run_directory.run_dir import CELL, MADE, RunDir, log
+from ..results.run_directory.places import CELL, MADE
+from ..results.run_directory.reading import log
+from ..results.run_directory.run_dir import RunDir
 from .cell import Cell
 from .sampling import SHARD
 

@@ -1,10 +1,11 @@
-"""The 95 % interval of a value in a row: from columns of its own where it is not symmetric, else from the standard error."""
+"""The 95 % interval of a value in a row, from columns of its own or the standard error, and whether it is to be trusted."""
 
 from __future__ import annotations
 
+from .quantities import flags
 from .record import Record
 from .text import Z95, ends, interval, short
-from .values import number
+from .values import number, text
 
 
 def bounds(row: Record, name: str) -> tuple[float, float] | None:
@@ -30,3 +31,9 @@ def plus_minus(row: Record, name: str) -> str:
     if value is None or se is None or bounds(row, name) != ends(value, se):
         return with_bounds(row, name)
     return f"{short(value)} ± {short(Z95 * se, 2)}"
+
+
+def flag_of(row: Record, name: str) -> str:
+    """Why the interval of column ``name`` is not to be trusted; "" if it is, or has none."""
+    flag = flags().get(name)
+    return text(row, flag) if flag else ""

@@ -13,8 +13,8 @@ from .console import out, print_json, say
 from .options import Json
 
 if TYPE_CHECKING:
-    from ...results.comparison.checks import GateReport
     from ...results.comparison.compare import Comparison
+    from ...results.comparison.gate import GateReport
     from ..fairness import Fair
 
 Runs = Annotated[list[Path], typer.Argument(help="One or two run directories or tables; of two, the first is the baseline.")]

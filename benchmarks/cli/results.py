@@ -55,10 +55,10 @@ def show(
     to_floor: Annotated[bool, typer.Option("--to-floor", help="Print the evaluations until fd_conv reaches the floor instead.")] = False,
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
-    from ...results.comparison.entries import run_of
+    from ...results.run_directory.reading import run_of
     from ...results.table.result_table import load
-    from ...results.terminal.marks import verdicts_of
     from ...results.terminal.path_curvature import KEY
+    from ...results.terminal.ranking import verdicts_of
 
     table = load(folder)
     if errors or to_floor:

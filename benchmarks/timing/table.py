@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...results.record import Record
 from ...results.run_directory.files import write_text
-from ...results.run_directory.run_dir import CELL as IDENTITY
+from ...results.run_directory.places import CELL as IDENTITY
 from ...results.run_directory.run_dir import RunDir
 from ...results.text import csv_lines
 from ..suite import Timing

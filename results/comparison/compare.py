@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import product
@@ -16,10 +16,13 @@ from ..table.result_table import ResultTable
 from ..values import text
 from .entries import Source, measured, read_source
 from .estimates import spoken
-from .identity import check_estimators, check_sources
-from .pairing import Matches, Pair, against, match
+from .pairing import Matches, Pair, against, check_estimators, check_sources, match
+from .significance import LEVEL
 from .verdicts import MARGIN, SIDES, Line
 from .verdicts import judged as lines_of
+
+SHOWN_UNMATCHED = 5
+"""Rows without a partner that a note names; of more, their number is told."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,28 @@ def name_of(row: Record) -> str:
     """A row in words: model, curve and budget."""
     budget = text(row, "slot") or text(row, "steps")
     return f"{text(row, 'model')}: {text(row, 'curve')}" + (f" at {budget}" if budget else "")
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What is to be known about a comparison, a sentence each."""
+    lines, count = comparison.lines, len(comparison.unmatched)
+    counts = Counter(line.verdict for line in lines)
+    found = [f"{len(lines)} comparisons: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + "."]
+    found += [
+        "Δ is candidate less baseline, with its own 95 % interval. "
+        f"At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower is better."
+    ]
+    found += [f"No verdict on {n}: {reason}." for reason, n in Counter(line.reason for line in lines if line.reason).items()]
+    found += [f"No time on {n}: {reason}." for reason, n in Counter(line.time_reason for line in lines if line.time_reason).items()]
+    alone = sum(line.paired == 0 for line in lines)
+    if alone:
+        found.append(f"{alone} unpaired (*): other latents, or no influence values; their intervals are wider than paired ones.")
+    if count:
+        more = f" and {count - SHOWN_UNMATCHED} more" if count > SHOWN_UNMATCHED else ""
+        found.append(f"Not compared: {'; '.join(comparison.unmatched[:SHOWN_UNMATCHED])}{more}.")
+    if comparison.others:
+        found.append(f"Also measured: {', '.join(comparison.others)} (--metric NAME, or --metric all).")
+    return found
 
 
 def _unmatched(matches: Matches) -> tuple[str, ...]:

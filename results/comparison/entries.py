@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from ..quantities import Quantity
 from ..record import Record
-from ..run_directory.run_dir import TIMING, RunDir, log
+from ..run_directory.places import TIMING
+from ..run_directory.reading import log, run_of
+from ..run_directory.run_dir import RunDir
 from ..table.curves import with_curves
 from ..table.result_table import ResultTable, load
 from ..values import rows_of, text
@@ -110,11 +112,6 @@ def read_source(path: Path | str | ResultTable) -> Source:
         else:
             failed.append(row)
     return Source(path.name, run, tuple(entries), tuple(failed))
-
-
-def run_of(path: Path) -> dict[str, Any]:
-    """``run.json`` of a run directory, or the one beside a table that is left of a run; empty if there is none, or it is damaged."""
-    return RunDir(path if path.is_dir() else path.parent).run()
 
 
 def _home(folder: Path) -> RunDir:

@@ -23,16 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..intervals import bounds
-from ..quantities import Quantity, flags, judged
+from ..quantities import Quantity, judged
 from ..record import Record
 from ..text import Z95
 from ..values import number, text
-
-
-def flag_of(row: Record, name: str) -> str:
-    """Why the interval of column ``name`` is not to be trusted; "" if it is, or has none."""
-    flag = flags().get(name)
-    return text(row, flag) if flag else ""
 
 
 @dataclass(frozen=True, eq=False)

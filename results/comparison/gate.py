@@ -1,8 +1,9 @@
-"""A gate for continuous integration: is the candidate worse than the baseline by more than a margin, in quality or in time?
+"""A gate for continuous integration: is the candidate worse than the baseline by more than a margin?
 
-Both questions are one-sided tests of "worse by the margin at most", corrected by Holm over all lines of the gate, so that a change without
-effect is stopped in one run out of twenty at most. A line passes if "worse by the margin or more" can be rejected instead; else it is
-inconclusive, which stops nothing and is counted.
+In quality, and in time. Both questions are one-sided tests of "worse by the margin at most", corrected by
+Holm over all lines of the gate, so that a change without effect is stopped in one run out of twenty at
+most. A line passes if "worse by the margin or more" can be rejected instead; else it is inconclusive,
+which stops nothing and is counted.
 """
 
 from __future__ import annotations
@@ -12,16 +13,51 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 from ..quantities import Quantity, judged
 from ..text import short
-from .checks import Check, GateReport, Outcome, lost
 from .compare import choose, matched_cells, name_of, nothing_shared
-from .entries import measured, read_source
-from .pairing import Pair
+from .entries import Entry, Source, measured, read_source
+from .pairing import Matches, Pair, match
 from .significance import LEVEL, Evidence, holm
 from .verdicts import judge
 from .walltime import NoRatio, time_ratio
+
+Outcome = Literal["passed", "regression", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a gate.
+
+    Attributes:
+        row: which cell.
+        what: a metric, "time" or "status".
+        outcome: what was found.
+        detail: the numbers, or the reason why nothing could be said.
+    """
+
+    row: str
+    what: str
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """All checks of a gate."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing became worse by more than its margin."""
+        return not self.having("regression")
+
+    def having(self, outcome: Outcome) -> list[Check]:
+        """The checks with one outcome."""
+        return [check for check in self.checks if check.outcome == outcome]
 
 
 def gate(
@@ -105,3 +141,17 @@ def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
             outcome = "regression" if worse else "passed" if fine else "inconclusive"
         checks.append(Check(draft.row, draft.what, outcome, draft.detail))
     return checks
+
+
+def lost(matches: Matches, candidate: Source) -> list[Check]:
+    """Cells that the baseline finished and the candidate did not: failed and crashed ones are regressions, absent ones say nothing."""
+    without = match(matches.only_baseline, [Entry(row) for row in candidate.failed])
+    failures = [_failure(pair) for pair in without.pairs]
+    return failures + [Check(name_of(entry.record), "status", "inconclusive", "not in the candidate") for entry in without.only_baseline]
+
+
+def _failure(pair: Pair) -> Check:
+    row = pair.candidate.record
+    reason = f": {row['reason']}" if row.get("reason") else ""
+    outcome: Outcome = "regression" if row["status"] in ("failed", "diverged", "crashed", "timed out") else "inconclusive"
+    return Check(name_of(pair.baseline.record), "status", outcome, f"ok → {row['status']}{reason}")

@@ -23,12 +23,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import bounds
+from ..intervals import bounds, flag_of
 from ..table.curves import problems
 from ..table.result_table import ResultTable
 from ..text import Z95, short
 from ..values import number, rows_of, text
-from .estimates import flag_of
 from .significance import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1

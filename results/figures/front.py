@@ -12,10 +12,9 @@ from ..record import Record
 from ..table.curves import problems
 from ..table.result_table import ResultTable
 from ..values import rows_of, text
-from .axes import logarithmic
+from .axes import logarithmic, title_of
 from .labels import name_at_the_right
 from .markers import lift, markers
-from .quantities import title_of
 from .series import Point, Series, label, point_of
 from .sheet import SOFT, Sheet, Width, sheet, styled
 

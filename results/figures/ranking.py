@@ -14,8 +14,8 @@ from ..table.curves import problems
 from ..table.result_table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
+from .axes import short_title
 from .markers import THICK, lift, markers
-from .quantities import short_title
 from .series import label
 from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet, styled
 

@@ -12,11 +12,10 @@ from ..quantities import find
 from ..table.curves import problems
 from ..table.result_table import ResultTable
 from ..values import rows_of
-from .axes import floor_line, logarithmic
+from .axes import floor_line, floor_of, logarithmic, title_of
 from .labels import name_at_the_right
 from .markers import lift, line, markers
 from .order_slopes import slopes
-from .quantities import floor_of, title_of
 from .series import Series, notable, series_of
 from .sheet import Sheet, Width, sheet, styled
 

@@ -13,27 +13,26 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ..comparison.entries import run_of
 from ..comparison.findings import BASELINE, Page, called, findings_of
 from ..comparison.significance import SIGNS
 from ..intervals import plus_minus, with_bounds
 from ..palette import FAMILIES
 from ..run_directory.files import write_text
+from ..run_directory.reading import run_of
 from ..run_directory.run_dir import RunDir
 from ..table.curves import problems, with_curves
 from ..table.description import brief
 from ..table.result_table import ResultTable, load, run_names
 from ..text import choices, interval, short
 from ..values import empty, number, rows_of, text
-from .citations import citations_of
 from .current import ingredients, note
 from .listing import MARKS, listing_of
 from .model_section import Homes, problem_of
 from .pictures.sample_grids import grids_of
 from .pictures.trajectories import evolutions_of
-from .provenance import differences, provenance_of
+from .plots import family_css, looks
+from .provenance import citations_of, differences, provenance_of
 from .run_comparisons import comparisons_of
-from .style import family_css, looks
 from .summary import summary
 from .timing import sizes_of
 from .title import title_of

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..columns import columns
-from ..comparison.estimates import flag_of
 from ..comparison.significance import SIGNS
 from ..comparison.verdicts import Line as Verdict
-from ..intervals import plus_minus
+from ..intervals import flag_of, plus_minus
 from ..quantities import flags, quantities
 from ..record import Record
 from ..text import short

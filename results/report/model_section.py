@@ -14,13 +14,11 @@ from ..comparison.headline import headline
 from ..table.description import without_data
 from ..terminal.path_curvature import bending_in
 from ..values import text
-from .answer import Answer, answer
-from .lead import lead
+from .answer import Answer, answer, lead
 from .pictures.sample_grids import SampleGrid
 from .pictures.trajectories import Evolution
-from .plots import plot_of
+from .plots import Look, plot_of
 from .recommendation import Front, fronts_of
-from .style import Look
 from .timing import Timing, timing_of
 
 Homes = Mapping[str, Path]

@@ -1,23 +1,28 @@
-"""The numbers behind the work-precision plots, as plain data; ``plot.js`` draws them.
+"""The numbers behind the work-precision plots, as plain data, and the look of each curve.
 
-Plotly reads a little HTML in its labels, so every text that reaches it is escaped here.
+``plot.js`` draws them. Plotly reads a little HTML in its labels, so every text that reaches it is
+escaped here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from html import escape
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..comparison.estimates import flag_of
-from ..intervals import bounds
+from ..intervals import bounds, flag_of
+from ..palette import FAMILIES, style
 from ..quantities import Quantity, panels
 from ..record import Record
 from ..values import number, rows_of, text
-from .style import Look
+
+VARIANTS = ("", "-open", "-dot", "-open-dot")
+"""Endings of Plotly's markers."""
+
 
 WORK = (("steps", "Steps"), ("nfe", "Evaluations"), ("ms_per_sample", "Milliseconds"), ("joules_per_sample", "Joules"))
 """Columns that can be the horizontal axis, and their titles."""
@@ -99,3 +104,41 @@ def _floor(measure: Quantity, rows: list[Record]) -> float | None:
     known = measure.floor if measure.floor and measure.floor.perfect else None
     floors = [floor for row in rows if known and (floor := number(row, known.column)) is not None]
     return median(floors) if floors else None
+
+
+class Look(NamedTuple):
+    """How a curve is drawn.
+
+    Attributes:
+        family: index in :data:`..palette.FAMILIES`, and of the CSS colour ``--family-N``.
+        symbol, dash: Plotly's names of marker and line.
+        own: whether its sampler is the reader's own: drawn thicker and on top.
+    """
+
+    family: int
+    symbol: str
+    dash: str
+    own: bool = False
+
+
+def looks(curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None) -> dict[str, Look]:
+    """A look for every curve of a report.
+
+    Args:
+        curves: pairs (curve, sampler) of all plots together, so that a curve looks the same in each.
+        origins: where samplers that are not built in come from, by name.
+    """
+    names = [family.name for family in FAMILIES]
+    result: dict[str, Look] = {}
+    seen: Counter[str] = Counter()
+    for curve, sampler in sorted(set(curves)):
+        usual = style(sampler, (origins or {}).get(sampler, ""))
+        symbol = usual.symbol.removesuffix("-open") + VARIANTS[seen[sampler] % len(VARIANTS)] if seen[sampler] else usual.symbol
+        result[curve] = Look(names.index(usual.family), symbol, usual.dash, usual.own)
+        seen[sampler] += 1
+    return result
+
+
+def family_css() -> str:
+    """The families' colours as CSS variables, for a light page and a dark one."""
+    return "".join(f"--family-{index}:light-dark({family.colour},{family.dark});" for index, family in enumerate(FAMILIES))

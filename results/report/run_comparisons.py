@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..comparison.compare import Comparison, compare
+from ..comparison.compare import Comparison, compare, notes
 from ..table.result_table import run_names
-from ..terminal.comparison import notes
 
 
 @dataclass(frozen=True)

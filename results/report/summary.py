@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ..comparison.estimates import flag_of
 from ..comparison.findings import Page, findings_of
 from ..escaping import escape_markdown
-from ..intervals import with_bounds
+from ..intervals import flag_of, with_bounds
 from ..quantities import Quantity, flags, quantities
 from ..record import Record
 from ..table.curves import problems

@@ -11,7 +11,7 @@ from .files import plain
 Json = dict[str, Any]
 
 
-class Held:
+class JsonCache:
     """What was read from a run directory under its lock, so that each file is read and checked once, and a file that waits to be written.
 
     Outside of :meth:`alone` nothing is remembered: another process may change any file, and a damaged one must be found.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..comparison.estimates import flag_of
+from ..intervals import flag_of
 from ..palette import FAMILIES, family
 from ..record import Record
 from ..text import short

@@ -15,7 +15,9 @@ from ..columns import kinds
 from ..escaping import csv_text
 from ..record import Record
 from ..run_directory.files import write_bytes, write_text
-from ..run_directory.run_dir import CELL, QUALITY, TIMING, RunDir, log
+from ..run_directory.places import CELL, QUALITY, TIMING
+from ..run_directory.reading import log
+from ..run_directory.run_dir import RunDir
 from ..run_directory.sealed import Damaged
 from ..text import csv_lines, markdown_table
 from ..values import empty

@@ -1,25 +1,32 @@
-"""A comparison in a terminal: a table for each model and metric, readable at 80 columns and without colour."""
+"""A comparison in a terminal: a table for each model and metric, and what the tuned rows of it cost.
+
+Readable at 80 columns and without colour.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..comparison.compare import Comparison
-from ..comparison.significance import LEVEL
+from ..comparison.compare import Comparison, notes
 from ..comparison.verdicts import Line
 from ..escaping import plain
+from ..table.tuned import NAME, Tuning
 from ..text import short
-from .tuned import print_tuning
+
+_TUNING_HEADINGS = ("sampler", "NFE", "teacher", "search", "s", "gap", "other model, untuned → tuned")
+_TUNING_NOTE = (
+    "Teacher and search are network evaluations, all training latents together; no row scores these latents. "
+    "The gap is (tuned / untuned error on other latents) / (the same on the training latents) - 1."
+)
+
 
 STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "cyan", "inconclusive": "", "no verdict": "dim"}
 _HEADINGS = ("NFE", "value", "Δ [95 %]", "verdict", "time")
-_SHOWN_UNMATCHED = 5
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -37,28 +44,6 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     print_tuning(comparison.lines, console)
     for note in notes(comparison):
         console.print(Text(plain(note), style="dim"))
-
-
-def notes(comparison: Comparison) -> list[str]:
-    """What is to be known about a comparison, a sentence each."""
-    lines, count = comparison.lines, len(comparison.unmatched)
-    counts = Counter(line.verdict for line in lines)
-    found = [f"{len(lines)} comparisons: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + "."]
-    found += [
-        "Δ is candidate less baseline, with its own 95 % interval. "
-        f"At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower is better."
-    ]
-    found += [f"No verdict on {n}: {reason}." for reason, n in Counter(line.reason for line in lines if line.reason).items()]
-    found += [f"No time on {n}: {reason}." for reason, n in Counter(line.time_reason for line in lines if line.time_reason).items()]
-    alone = sum(line.paired == 0 for line in lines)
-    if alone:
-        found.append(f"{alone} unpaired (*): other latents, or no influence values; their intervals are wider than paired ones.")
-    if count:
-        more = f" and {count - _SHOWN_UNMATCHED} more" if count > _SHOWN_UNMATCHED else ""
-        found.append(f"Not compared: {'; '.join(comparison.unmatched[:_SHOWN_UNMATCHED])}{more}.")
-    if comparison.others:
-        found.append(f"Also measured: {', '.join(comparison.others)} (--metric NAME, or --metric all).")
-    return found
 
 
 def _table(lines: Sequence[Line]) -> Table:
@@ -86,3 +71,36 @@ def _difference(line: Line) -> str:
     if line.low is None or line.high is None:
         return short(line.difference, 2) + star
     return f"{short(line.difference, 2)} [{short(line.low, 2)}, {short(line.high, 2)}]{star}"
+
+
+def print_tuning(lines: Iterable[Line], console: Console) -> None:
+    """Print the tuning of every tuned row of a comparison, baselines included; nothing if there is none."""
+    rows = {}
+    for line in lines:
+        sides = ((line.baseline, line.baseline_tuning), (line.sampler, line.tuning))
+        rows |= {(line.model, sampler, line.budget): tuning for sampler, tuning in sides if tuning is not None}
+    for model in dict.fromkeys(key[0] for key in rows):
+        heading = Text(f"{model} · what the tuning took", style="not italic bold")
+        table = Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        for place, name in enumerate(_TUNING_HEADINGS):
+            table.add_column(name, justify="right" if 0 < place < len(_TUNING_HEADINGS) - 1 else "left", overflow="fold", no_wrap=place > 0)
+        for (_, sampler, budget), tuning in sorted(((k, v) for k, v in rows.items() if k[0] == model), key=lambda item: _order(item[0])):
+            table.add_row(_untitled(sampler), "–" if budget is None else str(budget), *_tuning_cells(tuning))
+        console.print(table)
+        console.print()
+    if rows:
+        console.print(Text(_TUNING_NOTE, style="dim"))
+
+
+def _untitled(curve: str) -> str:
+    """A curve's name without its schedule, which is the same for all here."""
+    return " · ".join(part for part in curve.split(" · ") if part.partition("(")[0] != NAME)
+
+
+def _order(key: tuple[str, str, int | None]) -> tuple[int, str]:
+    return (key[2] or 0, key[1])
+
+
+def _tuning_cells(tuning: Tuning) -> tuple[str, ...]:
+    other = f"{tuning.other}: {short(tuning.other_untuned)} → {short(tuning.other_error)}"
+    return f"{tuning.teacher:,}", f"{tuning.search:,}", short(tuning.seconds), f"{tuning.gap:+.0%}", other

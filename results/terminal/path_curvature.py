@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..comparison.entries import run_of
+from ..run_directory.reading import run_of
 from ..text import Z95, short
 from .sparkline import spark
 

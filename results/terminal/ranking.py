@@ -1,9 +1,13 @@
-"""The table in a terminal: who is lowest at each budget, and how they stand; readable at 80 columns, without colour and in plain ASCII."""
+"""A ranking in a terminal: who is lowest at each budget, with the verdicts against a baseline.
+
+Readable at 80 columns, without colour and in plain ASCII.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 from rich import box
@@ -11,16 +15,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..comparison.estimates import flag_of, spoken
-from ..comparison.significance import SIGNS
+from ..comparison.compare import compare_with
+from ..comparison.estimates import spoken
+from ..comparison.findings import BASELINE
+from ..comparison.significance import SIGNS, Verdict
 from ..escaping import plain as harmless
+from ..intervals import flag_of
+from ..quantities import judged
 from ..record import Record
 from ..table.curves import problems
 from ..table.result_table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
-from .marks import Marks
 from .sparkline import ASCII, BLOCKS, ends_of, spark
+
+Place = tuple[str, str, int]
+"""Model, curve and budget."""
+Marks = Mapping[Place, Verdict]
+
 
 SHORT_STATUS = {
     "failed": "failed",
@@ -176,3 +188,29 @@ def _spread(slots: Sequence[int], room: int) -> list[int]:
     if room < 2:
         return []
     return [slots[round(index * (len(slots) - 1) / (room - 1))] for index in range(room)]
+
+
+def verdicts_of(run: Path | str, metric: str | None = None, baseline: str | None = None) -> tuple[str, Marks]:
+    """The baseline's name and the verdict on each row of a run that can be compared with it (:mod:`..comparison.compare`).
+
+    Without a ``metric`` each model is judged by its default quantity
+    (:func:`..comparison.estimates.default_quantity`). Without a ``baseline`` it is
+    :data:`..comparison.findings.BASELINE`; where that is not in the run, or where ``metric`` has no
+    standard error, there are no verdicts and the name is "".
+
+    Raises:
+        ValueError: a baseline was asked for, and there is nothing to compare with it.
+    """
+    names = [quantity.name for quantity in judged()]
+    if metric is not None and metric not in names:
+        if baseline is None:
+            return "", {}
+        raise ValueError(f"{metric} has no verdicts against {baseline}; choose --metric from {', '.join(names)}")
+    try:
+        lines = compare_with(run, baseline or BASELINE, metrics=[metric] if metric else ()).lines
+    except ValueError:
+        if baseline is not None:
+            raise
+        return "", {}
+    found: Marks = {(line.model, line.sampler, line.budget): line.verdict for line in lines if line.budget is not None}
+    return (baseline or BASELINE) if found else "", found

@@ -16,21 +16,19 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from samplerbench.results.comparison.compare import compare_with
-from samplerbench.results.comparison.estimates import dominated, flag_of
+from samplerbench.results.comparison.estimates import dominated
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import headline
 from samplerbench.results.comparison.significance import SIGNS
-from samplerbench.results.intervals import bounds, plus_minus
+from samplerbench.results.intervals import bounds, flag_of, plus_minus
 from samplerbench.results.quantities import judged
-from samplerbench.results.report.answer import answer
+from samplerbench.results.report.answer import answer, lead
 from samplerbench.results.report.build import _environment, write_report
-from samplerbench.results.report.lead import lead
 from samplerbench.results.report.recommendation import fronts_of
 from samplerbench.results.report.summary import summary
 from samplerbench.results.table.curves import problems
 from samplerbench.results.table.result_table import ResultTable, load
-from samplerbench.results.terminal.marks import verdicts_of
-from samplerbench.results.terminal.ranking import print_table
+from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.values import number, rows_of, text
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"

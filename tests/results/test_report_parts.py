@@ -8,13 +8,11 @@ from hypothesis import strategies as st
 
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.report.listing import listing_of
-from samplerbench.results.report.pictures.drawing import common_box, mosaic, scatter, sheet
-from samplerbench.results.report.pictures.png import png
+from samplerbench.results.report.pictures.drawing import common_box, mosaic, png, scatter, sheet
 from samplerbench.results.report.pictures.sample_grids import grids_of
 from samplerbench.results.report.pictures.trajectories import evolutions_of
-from samplerbench.results.report.plots import plot_of
+from samplerbench.results.report.plots import looks, plot_of
 from samplerbench.results.report.recommendation import fronts_of
-from samplerbench.results.report.style import looks
 from samplerbench.results.report.summary import summary
 from samplerbench.results.report.timing import sizes_of, timing_of
 from samplerbench.results.run_directory.run_dir import RunDir

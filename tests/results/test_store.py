@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.results.run_directory.files import read_json
-from samplerbench.results.run_directory.run_dir import CELL, MADE, QUALITY, RunDir
+from samplerbench.results.run_directory.places import CELL, MADE, QUALITY
+from samplerbench.results.run_directory.run_dir import RunDir
 
 
 def shard(run, cell, start, stop):

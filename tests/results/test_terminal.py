@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.results.table.result_table import ResultTable, load
-from samplerbench.results.terminal.marks import verdicts_of
-from samplerbench.results.terminal.ranking import print_table
+from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.terminal.sparkline import ends_of, spark
 from samplerbench.results.text import short
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ...run_directory.run_dir import pictures_at
+from ...run_directory.reading import pictures_at
 from ...text import short
 from ...values import number, rows_of, text
-from .drawing import Box, common_box, opaque, scatter, sheet
-from .png import data_uri
+from .drawing import Box, common_box, data_uri, opaque, scatter, sheet
 
 TYPICAL = 10
 """The budget nearest to this, by ratio, that most samplers have is shown."""
