@@ -19,7 +19,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """How a text begins that a spreadsheet would calculate, behind any number of the apostrophes that keep it from that."""
 
 
-def plain(words: str) -> str:
+def printable(words: str) -> str:
     r"""``words`` without what a terminal would obey and nobody would see.
 
     >>> plain("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
@@ -30,7 +30,7 @@ def plain(words: str) -> str:
 
 def escape_markdown(words: str) -> str:
     """``words`` as they read, on one line, in any Markdown that has backslash escapes."""
-    return re.sub(r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(plain(words).split()))
+    return re.sub(r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(printable(words).split()))
 
 
 def csv_text(words: str) -> str:

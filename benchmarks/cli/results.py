@@ -55,7 +55,7 @@ def show(
     to_floor: Annotated[bool, typer.Option("--to-floor", help="Print the evaluations until fd_conv reaches the floor instead.")] = False,
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
-    from ...results.run_directory.reading import run_of
+    from ...results.run_directory.reading import run_record
     from ...results.table.result_table import load
     from ...results.terminal.path_curvature import KEY
     from ...results.terminal.ranking import verdicts_of
@@ -65,7 +65,7 @@ def show(
         if to_floor:
             print_headline(table)
         if errors:
-            about = run_of(folder)
+            about = run_record(folder)
             print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
         return
     if metric is not None and metric not in ranked(table):
@@ -102,12 +102,12 @@ def write(folders: list[Path], to: Path | None, baseline: str | None = None, *, 
 
 def print_ranking(table: Any, metric: str | None = None, baseline: str = "", marks: Any = None) -> None:
     """Print the ranking by ``metric``, or each model by what it is spoken of in."""
-    from ...results.table.curves import problems
+    from ...results.table.curves import comparable_parts
     from ...results.table.description import without_data
     from ...results.terminal.ranking import print_table
 
     print_table(table, out, metric=metric, baseline=baseline, marks=marks)
-    for _, rows in problems(table.frame):
+    for _, rows in comparable_parts(table.frame):
         if sentence := without_data(rows):
             say(sentence)
 

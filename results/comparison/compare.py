@@ -15,11 +15,10 @@ from ..record import Record
 from ..table.result_table import ResultTable
 from ..values import text
 from .entries import Source, measured, read_source
-from .estimates import spoken
-from .pairing import Matches, Pair, against, check_estimators, check_sources, match
+from .estimates import default_quantity
+from .pairing import Matches, Pair, against, check_estimators, check_sources, match_cells
 from .significance import LEVEL
-from .verdicts import MARGIN, SIDES, Line
-from .verdicts import judged as lines_of
+from .verdicts import MARGIN, SIDES, Line, judge_lines
 
 SHOWN_UNMATCHED = 5
 """Rows without a partner that a note names; of more, their number is told."""
@@ -56,7 +55,7 @@ def compare(baseline: Path | str, candidate: Path | str, *, metrics: Sequence[st
     Args:
         baseline: run directory or table.
         candidate: likewise.
-        metrics: columns to compare by; empty for what each model is spoken of in (:func:`.estimates.spoken`), ("all",) for all.
+        metrics: columns to compare by; empty for each model's default (:func:`.estimates.default_quantity`), ("all",) for all.
         margin: share of the baseline's value, >= 0, that does not matter.
 
     Raises:
@@ -89,7 +88,7 @@ def matched_cells(a: Source, b: Source) -> Matches:
         ValueError: the two were not measured alike.
     """
     check_sources(a, b)
-    matches = match(a.entries, b.entries)
+    matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:
         check_estimators(*pair)
     return matches
@@ -103,11 +102,11 @@ def paired_cells(a: Source, b: Source) -> Matches:
     """
     matches = matched_cells(a, b)
     if not matches.pairs:
-        raise nothing_shared(a, b)
+        raise no_shared_cell(a, b)
     return matches
 
 
-def nothing_shared(a: Source, b: Source) -> ValueError:
+def no_shared_cell(a: Source, b: Source) -> ValueError:
     """What to say where two runs have no cell in common."""
     return ValueError(f"{a} and {b} share no finished cell; compare runs of one suite, or the samplers of a run with --baseline SAMPLER")
 
@@ -122,17 +121,18 @@ def compared(a: Source, b: Source, matches: Matches, metrics: Sequence[str], mar
         raise ValueError(f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more")
     there = measured((a, b), judged())
     chosen = choose(metrics, there)
-    asked = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)] if metrics else usual(matches.pairs, there)
-    lines, used = lines_of(asked, margin), {quantity.name for _, quantity in asked}
+    each = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
+    asked = each if metrics else by_default_quantity(matches.pairs, there)
+    lines, used = judge_lines(asked, margin), {quantity.name for _, quantity in asked}
     return Comparison(baseline or str(a), str(b), tuple(lines), _unmatched(matches), tuple(q.name for q in there if q.name not in used))
 
 
-def usual(pairs: Sequence[Pair], there: Sequence[Quantity] | None = None) -> list[tuple[Pair, Quantity]]:
+def by_default_quantity(pairs: Sequence[Pair], there: Sequence[Quantity] | None = None) -> list[tuple[Pair, Quantity]]:
     """Each pair with the quantity that the rows of its model are judged by unless somebody asks for another."""
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]
-    by = {key: spoken(records, there) for key, records in rows.items()}
+    by = {key: default_quantity(records, there) for key, records in rows.items()}
     return [(pair, quantity) for pair in pairs if (quantity := by[pair.key])]
 
 
@@ -151,7 +151,7 @@ def choose(metrics: Sequence[str], there: Sequence[Quantity]) -> list[Quantity]:
     return list(there) if "all" in metrics else [q for q in there if q.name in (metrics or names[:1])]
 
 
-def name_of(row: Record) -> str:
+def row_name(row: Record) -> str:
     """A row in words: model, curve and budget."""
     budget = text(row, "slot") or text(row, "steps")
     return f"{text(row, 'model')}: {text(row, 'curve')}" + (f" at {budget}" if budget else "")
@@ -181,4 +181,4 @@ def notes(comparison: Comparison) -> list[str]:
 
 def _unmatched(matches: Matches) -> tuple[str, ...]:
     sides = (("baseline", matches.only_baseline), ("candidate", matches.only_candidate))
-    return tuple(f"{name_of(entry.record)} (only in the {side})" for side, entries in sides for entry in entries)
+    return tuple(f"{row_name(entry.record)} (only in the {side})" for side, entries in sides for entry in entries)

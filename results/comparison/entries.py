@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..quantities import Quantity
 from ..record import Record
 from ..run_directory.places import TIMING
-from ..run_directory.reading import log, run_of
+from ..run_directory.reading import log, run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import with_curves
 from ..table.result_table import ResultTable, load
@@ -97,7 +97,7 @@ def read_source(path: Path | str | ResultTable) -> Source:
         return Source("table", {}, done, tuple(row for row in rows if row["status"] != "ok"))
     path = Path(path)
     frame = with_curves(load(path).frame)
-    run = run_of(path)
+    run = run_record(path)
     provenance = run.get("provenance")
     device = provenance.get("device") if isinstance(provenance, dict) else None
     conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}

@@ -69,7 +69,7 @@ class Difference:
     paired: int
 
 
-def spoken(rows: Iterable[Record], among: Sequence[Quantity] | None = None) -> Quantity | None:
+def default_quantity(rows: Iterable[Record], among: Sequence[Quantity] | None = None) -> Quantity | None:
     """The quantity that the rows of one model are judged by unless somebody asks for another; None if none has a value.
 
     The first of ``among``, or of all that verdicts can be about, that has one; but where that is a

@@ -14,20 +14,20 @@ import pandas as pd
 
 from ..quantities import Quantity
 from ..record import Record
-from ..table.curves import problems
+from ..table.curves import comparable_parts
 from ..values import number, rows_of, text
-from .compare import usual
+from .compare import by_default_quantity
 from .entries import Entry, entry_of
-from .estimates import dominated, spoken
+from .estimates import default_quantity, dominated
 from .pairing import against
 from .significance import Verdict
-from .verdicts import Judgement, Line, Panel, judge, judged, together
+from .verdicts import Judgement, Line, Panel, corrected_together, judge, judge_lines
 
 BASELINE = "euler"
 """The baseline where none is asked for: everybody has it."""
 
 
-def called(baseline: str) -> str:
+def baseline_title(baseline: str) -> str:
     """A baseline as sentences name it."""
     return "Euler" if baseline == BASELINE else baseline
 
@@ -110,7 +110,7 @@ class Findings:
         panel: its rows by their index in the table, and the quantity that they are judged by.
         best: the lowest at each budget.
         plateau: None where nothing can be said.
-        dominated: whether it is spoken of in ``fd_conv`` because the model's own error dominates its distances to the data.
+        dominated: whether it is judged by ``fd_conv`` because the model's own error dominates its distances to the data.
     """
 
     panel: Panel
@@ -125,14 +125,14 @@ class Findings:
 
 
 @dataclass(frozen=True, eq=False)
-class Page:
+class TableFindings:
     """The findings by the titles of the problems, None where nothing was measured; and each row's line against the baseline."""
 
-    problems: Mapping[str, Findings | None]
+    by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
 
 
-def findings_of(frame: pd.DataFrame, homes: Mapping[str, Path] | None = None, baseline: str = BASELINE) -> Page:
+def findings_of(frame: pd.DataFrame, homes: Mapping[str, Path] | None = None, baseline: str = BASELINE) -> TableFindings:
     """What can be said of the rows of a table; all claims hold together.
 
     Args:
@@ -140,27 +140,27 @@ def findings_of(frame: pd.DataFrame, homes: Mapping[str, Path] | None = None, ba
         homes: path of each run by its name in the column ``run``, or of the only one as "", where influence values are read.
         baseline: sampler or curve that rows are held against.
     """
-    parts = {title: _entries(rows, homes or {}) for title, rows in problems(frame)}
+    parts = {title: _entries(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
-    lines = lines_of(entries, baseline)
+    lines = lines_against(entries, baseline)
     found: dict[str, Findings | None] = dict.fromkeys(parts)
     panels = {title: panel for title, part in parts.items() if (panel := _panel(part))}
-    for title, panel in zip(panels, together(panels.values()), strict=True):
+    for title, panel in zip(panels, corrected_together(panels.values()), strict=True):
         found[title] = _findings(panel, lines, baseline)
-    return Page(found, {index: line for index, (_, line) in lines.items()})
+    return TableFindings(found, {index: line for index, (_, line) in lines.items()})
 
 
 Lines = Mapping[int, tuple[Judgement, Line]]
 
 
-def lines_of(entries: Mapping[int, Entry], baseline: str = BASELINE) -> Lines:
+def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE) -> Lines:
     """The judgement and the line of each row that can be compared with the baseline, by its index: those of ``compare --baseline``."""
     index = {id(entry): place for place, entry in entries.items()}
     if not any(baseline in (text(entry.record, "sampler"), text(entry.record, "curve")) for entry in entries.values()):
         return {}
-    asked = usual(against(list(entries.values()), baseline).pairs)
+    asked = by_default_quantity(against(list(entries.values()), baseline).pairs)
     both = [(found, pair, quantity) for pair, quantity in asked if (found := judge(pair, quantity))]
-    lines = judged([(pair, quantity) for _, pair, quantity in both])
+    lines = judge_lines([(pair, quantity) for _, pair, quantity in both])
     return {index[id(pair.candidate)]: (found, line) for (found, pair, _), line in zip(both, lines, strict=True)}
 
 
@@ -170,8 +170,8 @@ def _entries(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
 
 
 def _panel(entries: Mapping[int, Entry]) -> Panel | None:
-    """The rows that have a value of what they are spoken of in; None if there is nothing, or no budget to compare them at."""
-    quantity = spoken(entry.record for entry in entries.values())
+    """The rows that have a value of their default quantity; None if there is nothing, or no budget to compare them at."""
+    quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
     there = {index: entry for index, entry in entries.items() if entry.estimate(quantity) is not None}
@@ -215,7 +215,7 @@ def _best(panel: Panel, slot: int, first: int, there: Iterable[int], found: tupl
     return Best(
         budget=slot,
         row=row,
-        against=called(baseline),
+        against=baseline_title(baseline),
         baseline=record,
         standing=_standing(panel, first, others, found, baseline),
         rivals=tuple(dict.fromkeys(rivals)),

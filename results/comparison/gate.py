@@ -17,9 +17,9 @@ from typing import Literal
 
 from ..quantities import Quantity, judged
 from ..text import short
-from .compare import choose, matched_cells, name_of, nothing_shared
+from .compare import choose, matched_cells, no_shared_cell, row_name
 from .entries import Entry, Source, measured, read_source
-from .pairing import Matches, Pair, match
+from .pairing import Matches, Pair, match_cells
 from .significance import LEVEL, Evidence, holm
 from .verdicts import judge
 from .walltime import NoRatio, time_ratio
@@ -78,10 +78,10 @@ def gate(
     """
     a, b = read_source(baseline), read_source(candidate)
     matches = matched_cells(a, b)
-    without = lost(matches, b)
+    without = unfinished_cells(matches, b)
     if not matches.pairs:
         if all(check.outcome != "regression" for check in without):
-            raise nothing_shared(a, b)
+            raise no_shared_cell(a, b)
         return GateReport(tuple(without))  # before metrics are chosen: a candidate that finished nothing has none
     times = [] if time_margin is None else [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
     there = measured((a, b), judged())
@@ -107,7 +107,7 @@ def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
     detail = f"{short(found.baseline.value)} → {short(found.candidate.value)}"
     detail += f" ± {short(found.gap.se, 2)}" if found.gap.se is not None else ""
     detail += f" ({found.reason})" if found.reason else ""
-    return _Draft(name_of(pair.candidate.record), quantity.name, detail, found.evidence)
+    return _Draft(row_name(pair.candidate.record), quantity.name, detail, found.evidence)
 
 
 def _time(pair: Pair, share: float) -> _Draft | None:
@@ -118,7 +118,7 @@ def _time(pair: Pair, share: float) -> _Draft | None:
     """
     if not (pair.baseline.timing and pair.candidate.timing):
         return None
-    ratio, name = time_ratio(pair.baseline.timing, pair.candidate.timing), name_of(pair.candidate.record)
+    ratio, name = time_ratio(pair.baseline.timing, pair.candidate.timing), row_name(pair.candidate.record)
     margin = math.log1p(share)
     if pair.baseline.timing == pair.candidate.timing:  # a run against itself: the same times, not times that are as long
         return _Draft(name, "time", "the same times", Evidence(0.0, 0.0, margin))
@@ -143,15 +143,15 @@ def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
     return checks
 
 
-def lost(matches: Matches, candidate: Source) -> list[Check]:
+def unfinished_cells(matches: Matches, candidate: Source) -> list[Check]:
     """Cells that the baseline finished and the candidate did not: failed and crashed ones are regressions, absent ones say nothing."""
-    without = match(matches.only_baseline, [Entry(row) for row in candidate.failed])
+    without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failure(pair) for pair in without.pairs]
-    return failures + [Check(name_of(entry.record), "status", "inconclusive", "not in the candidate") for entry in without.only_baseline]
+    return failures + [Check(row_name(entry.record), "status", "inconclusive", "not in the candidate") for entry in without.only_baseline]
 
 
 def _failure(pair: Pair) -> Check:
     row = pair.candidate.record
     reason = f": {row['reason']}" if row.get("reason") else ""
     outcome: Outcome = "regression" if row["status"] in ("failed", "diverged", "crashed", "timed out") else "inconclusive"
-    return Check(name_of(pair.baseline.record), "status", outcome, f"ok → {row['status']}{reason}")
+    return Check(row_name(pair.baseline.record), "status", outcome, f"ok → {row['status']}{reason}")

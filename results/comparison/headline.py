@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..intervals import bounds, flag_of
-from ..table.curves import problems
+from ..table.curves import comparable_parts
 from ..table.result_table import ResultTable
 from ..text import Z95, short
 from ..values import number, rows_of, text
@@ -63,7 +63,7 @@ def headline(table: ResultTable | pd.DataFrame, *, samples: int | None = None) -
         itself). The fewest evaluations come first within a model.
     """
     frame = table.frame if isinstance(table, ResultTable) else table
-    found = [line for _, rows in problems(frame) for line in _of_model(rows, samples)]
+    found = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 

@@ -50,12 +50,12 @@ class Matches(NamedTuple):
     only_candidate: list[Entry]
 
 
-def match(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matches:
+def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matches:
     """Rows of two runs that are the same cell, in the order of the baseline."""
     groups: dict[tuple[str, ...], tuple[list[Entry], list[Entry]]] = defaultdict(lambda: ([], []))
     for side, entries in enumerate((baseline, candidate)):
         for entry in entries:
-            groups[what(entry.record)][side].append(entry)
+            groups[cell_identity(entry.record)][side].append(entry)
     found = Matches([], [], [])
     for ours, theirs in groups.values():
         _match_group(ours, theirs, found)
@@ -89,7 +89,7 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
     return found
 
 
-def what(row: Record) -> tuple[str, ...]:
+def cell_identity(row: Record) -> tuple[str, ...]:
     """What a row is, as text; what says nothing about its samples is left out, so that older tables match."""
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""

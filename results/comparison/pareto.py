@@ -20,13 +20,13 @@ import pandas as pd
 
 from ..quantities import find
 from ..record import Record
-from ..table.curves import problems
+from ..table.curves import comparable_parts
 from ..text import ends
 from ..values import number, rows_of
 from .entries import Entry
-from .verdicts import Panel, together
+from .verdicts import Panel, corrected_together
 
-Front = Literal["on", "off", "uncertain"]
+FrontMembership = Literal["on", "off", "uncertain"]
 
 _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
 """Standard error of a normal sample's median times sqrt(n), in interquartile ranges."""
@@ -41,11 +41,11 @@ class Point(NamedTuple):
     high: float
 
 
-class Place(NamedTuple):
+class FrontPosition(NamedTuple):
     """Whether a row is on the front by its point values, and given their errors."""
 
     on_front: bool
-    front: Front
+    front: FrontMembership
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
@@ -62,17 +62,17 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     for name in (metric, cost):
         if name not in frame:
             raise ValueError(f"the table has no column {name!r}; choose a metric and a cost from {', '.join(map(str, frame.columns))}")
-    parts = [rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable") for _, rows in problems(frame)]
+    parts = [rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable") for _, rows in comparable_parts(frame)]
     found = [_with_front(rows, panel, cost) for rows, panel in zip(parts, _panels(parts, metric), strict=True)]
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
     return pd.concat(found, ignore_index=True) if found else empty
 
 
-def places(panel: Panel, cost: str) -> dict[int, Place]:
+def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
     """Where each row of a panel that has a cost stands, by its index."""
     points = {index: point for index, entry in panel.entries.items() if (point := point_of(entry.record, panel.quantity.name, cost))}
     leads = [index for index, point in points.items() if not any(dominates(other, point) for other in points.values())]
-    return {index: Place(index in leads, _front(index, leads, points, panel)) for index in points}
+    return {index: FrontPosition(index in leads, _front(index, leads, points, panel)) for index in points}
 
 
 def dominates(a: Point, b: Point) -> bool:
@@ -105,7 +105,7 @@ def _times(row: Record, median: float) -> tuple[float, float]:
     return ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds)) if iqr is not None and rounds else (-math.inf, math.inf)
 
 
-def _front(index: int, leads: Collection[int], points: dict[int, Point], panel: Panel) -> Front:
+def _front(index: int, leads: Collection[int], points: dict[int, Point], panel: Panel) -> FrontMembership:
     point = points[index]
     no_dearer = [lead for lead in leads if lead != index and _no_dearer(points[lead], point)]
     if any(points[lead].value < point.value and panel.verdict(lead, index) == "better" for lead in no_dearer):
@@ -131,9 +131,9 @@ def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) ->
 
 def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
     quantity = find(metric)
-    return together(Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts)
+    return corrected_together(Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts)
 
 
 def _with_front(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:
-    found = list(places(panel, cost).values())
+    found = list(front_positions(panel, cost).values())
     return rows.assign(on_front=[place.on_front for place in found], front=pd.array([str(place.front) for place in found], dtype="string"))

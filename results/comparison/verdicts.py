@@ -4,9 +4,9 @@ Whoever says that one row is better than another asks here: ``compare``, ``gate`
 the sentences, tables and recommendations of the report. A judgement knows the difference with its error, the margin that does not matter,
 and the reason against a verdict, if there is one. Two corrections make many of them hold together:
 
-* :func:`judged`: the lines of a table, each row against its baseline (Holm);
+* :func:`judge_lines`: the lines of a table, each row against its baseline (Holm);
 * :class:`Panel`: any rows of a page against any others, so that whoever comes out lowest may be compared with all (Bonferroni over all
-  pairs). Its claims are fewer: where it calls a row better, the table of :func:`judged` does too.
+  pairs). Its claims are fewer: where it calls a row better, the table of :func:`judge_lines` does too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .walltime import NoRatio, time_ratio
 MARGIN = 0.01
 """Differences below this share of the baseline do not matter, unless the reader says otherwise."""
 
-FLOORS = 10
+FLOOR_ERRORS = 10
 """The margin is a share of this many standard errors of the floor at least: near perfection, a share of nothing is nothing."""
 
 
@@ -115,18 +115,18 @@ class Panel:
     Attributes:
         entries: the rows, by their place in a table.
         quantity: what they are judged by.
-        beside, across: how many pairs of rows are judged together at one budget, and at different ones.
+        within_budget, across_budgets: how many pairs of rows are judged together at one budget, and at different ones.
     """
 
     entries: dict[int, Entry]
     quantity: Quantity
-    beside: int
-    across: int
+    within_budget: int
+    across_budgets: int
 
     @classmethod
     def of(cls, entries: dict[int, Entry], quantity: Quantity) -> Panel:
         """A panel by itself."""
-        (panel,) = together([cls(entries, quantity, 0, 0)])
+        (panel,) = corrected_together([cls(entries, quantity, 0, 0)])
         return panel
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
@@ -139,19 +139,19 @@ class Panel:
         """Whether one row is better or worse than another, by their places, at the level of all pairs."""
         found = self.judgement(candidate, baseline)
         slots = [number(self.entries[place].record, "slot") for place in (candidate, baseline)]
-        tests = self.beside if slots[0] == slots[1] else self.across
+        tests = self.within_budget if slots[0] == slots[1] else self.across_budgets
         return claim(found and found.evidence, LEVEL / max(tests, 1))
 
 
-def together(panels: Iterable[Panel]) -> list[Panel]:
+def corrected_together(panels: Iterable[Panel]) -> list[Panel]:
     """The panels of one page, so that what is said of any rows holds with all that is said of others."""
     panels = list(panels)
-    beside = across = 0
+    within = across = 0
     for panel in panels:
         slots = [number(entry.record, "slot") for entry in panel.entries.values()]
         same = sum(math.comb(slots.count(slot), 2) for slot in set(slots))
-        beside, across = beside + same, across + math.comb(len(slots), 2) - same
-    return [replace(panel, beside=beside, across=across) for panel in panels]
+        within, across = within + same, across + math.comb(len(slots), 2) - same
+    return [replace(panel, within_budget=within, across_budgets=across) for panel in panels]
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Line:
         return row | {f"{name}_{key}": value for name, found in nested.items() for key, value in found.items()}
 
 
-def judged(pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN) -> list[Line]:
+def judge_lines(pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN) -> list[Line]:
     """A line for each pair of rows that both have the quantity, with verdicts corrected over all of them."""
     found = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     return [_line(judgement, verdict) for judgement, verdict in zip(found, verdicts([one.evidence for one in found]), strict=True)]
@@ -209,7 +209,7 @@ def judged(pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN) -> li
 def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
     """The largest difference that does not matter: a share of the baseline's value, or of ten times what can be resolved."""
     resolutions = [number(entry.record, quantity.resolution) or 0.0 for entry in pair] if quantity.resolution else [0.0]
-    return share * max(baseline.value, FLOORS * max(resolutions), 0.0)
+    return share * max(baseline.value, FLOOR_ERRORS * max(resolutions), 0.0)
 
 
 def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:

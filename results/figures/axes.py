@@ -40,7 +40,7 @@ def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) ->
     axes.set_yscale("log")
     axes.set_xlim(*padded(xs[0], xs[-1], 0.03))
     axes.set_ylim(*padded(ys[0], ys[-1], 0.05))
-    axes.xaxis.set_major_locator(FixedLocator(readable(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0))))
+    axes.xaxis.set_major_locator(FixedLocator(spaced_ticks(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0))))
     axes.xaxis.set_minor_locator(NullLocator())
     reach = ys[-1] / ys[0]
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if reach < 50 else (1.0,), numticks=12))
@@ -66,7 +66,7 @@ def inches(axes: Axes) -> tuple[float, float]:
     return float(wide) * box.width, float(tall) * box.height
 
 
-def readable(places: Iterable[float], share: float = 0.055) -> list[float]:
+def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
     """Those of the places that are a ``share`` of the whole apart: the first and the last, then what occurs most often, then the later.
 
     >>> readable([1, 5, 9, 10, 10, 19, 20, 20, 35])

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from ..table.curves import problems
+from ..table.curves import comparable_parts
 from ..table.result_table import ResultTable, load
 from ..text import choices
 from .axes import plottable
@@ -77,7 +77,7 @@ def _figures(kind: str, source: Path | str, table: ResultTable, metrics: Sequenc
         figures = samples(source, table.ok.frame, width=width) if (Path(source) / "parts").is_dir() else []
         yield from ((f"{slug(title)}-samples", figure) for title, figure in figures)
         return
-    for title, rows in problems(table.ok.frame):
+    for title, rows in comparable_parts(table.ok.frame):
         part, name = ResultTable(rows.drop(columns=["curve", "slot"])), f"{slug(title)}-{kind}"
         if kind == "timing" and len(rows.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"])):
             yield name, timing(part, width=width)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ..palette import Style, style
 from ..record import Record
-from ..table.curves import problems
+from ..table.curves import comparable_parts
 from ..table.result_table import ResultTable
 from ..values import rows_of, text
 from .axes import logarithmic, title_of
@@ -41,7 +41,7 @@ def front(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, w
         ValueError: no row has both columns.
     """
     whole = table.pareto(metric, cost)
-    parts = [(title, rows) for title, rows in problems(whole) if any(point_of(row, metric, cost) for row in rows_of(rows))]
+    parts = [(title, rows) for title, rows in comparable_parts(whole) if any(point_of(row, metric, cost) for row in rows_of(rows))]
     if not parts:
         raise ValueError(f"no finished row has {metric} and {cost} to draw; choose columns that have values")
     figure, panels = sheet(width, HEIGHT[width], len(parts))

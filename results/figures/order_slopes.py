@@ -27,7 +27,7 @@ ALONG = 24
 """Places on a piece of a curve where it is looked for."""
 
 
-def slopes(axes: Axes, exponent: int, curves: Iterable[Path], orders: tuple[int, ...] = (1, 2, 3)) -> None:
+def order_slopes(axes: Axes, exponent: int, curves: Iterable[Path], orders: tuple[int, ...] = (1, 2, 3)) -> None:
     """What methods of these orders would fall like, were every step a small one.
 
     The fan lies in the first free corner or edge; where no place is free, the axes grow downwards to make one.

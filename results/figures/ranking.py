@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from ..palette import style
 from ..record import Record
-from ..table.curves import problems
+from ..table.curves import comparable_parts
 from ..table.result_table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
@@ -46,7 +46,10 @@ def ranking(
         ValueError: no model has two samplers with both metrics at the budget.
     """
     parts = [
-        (title, at, rows) for title, frame in problems(table.ok.frame) for at, rows in [_at(frame, left, right, budget)] if len(rows) > 1
+        (title, at, rows)
+        for title, frame in comparable_parts(table.ok.frame)
+        for at, rows in [_at(frame, left, right, budget)]
+        if len(rows) > 1
     ]
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"

@@ -37,7 +37,7 @@ NOTHING = "Nothing was measured."
 class Answer:
     """The findings on one problem: sentences, and the table that they are read from."""
 
-    measure: Quantity
+    quantity: Quantity
     sentences: tuple[str, ...]
     best: tuple[Best, ...]
 
@@ -47,21 +47,21 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
 
     Args:
         found: on one problem.
-        rows: of the problem (:func:`..table.curves.problems`).
+        rows: of the problem (:func:`..table.curves.comparable_parts`).
     """
     if found is None:
         return None
-    measure = found.quantity
+    quantity = found.quantity
     done = rows_of(rows.loc[rows["status"] == "ok"])
-    sentences = (_lowest(found.best, measure), _against(found.best), _model(found), _jump(done), _caveat(found.best))
-    return Answer(measure, tuple(sentence for sentence in sentences if sentence), found.best)
+    sentences = (_lowest(found.best, quantity), _against(found.best), _model(found), _jump(done), _caveat(found.best))
+    return Answer(quantity, tuple(sentence for sentence in sentences if sentence), found.best)
 
 
-def _lowest(best: tuple[Best, ...], measure: Quantity) -> str:
+def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
     apart = [item for item in best if item.standing != "the same"]
     runs = [(curve, [item.budget for item in items]) for curve, items in groupby(apart, key=lambda item: item.curve)]
     said = "; ".join(f"{curve} at {_list(budgets)} NFE" for curve, budgets in runs)
-    return f"Lowest {measure.title}: {said}." if said else ""
+    return f"Lowest {quantity.title}: {said}." if said else ""
 
 
 def _against(best: tuple[Best, ...]) -> str:
@@ -115,19 +115,19 @@ def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, .
     if not told:
         return ("At these budgets all methods coincide: there is nothing to choose.",)
     best = min(told, key=lambda best: abs(math.log(best.budget / TYPICAL)))
-    sentences = (_use(best, said.measure), _plateau(found, said.measure), _floor(crossings))
+    sentences = (_use(best, said.quantity), _plateau(found, said.quantity), _floor(crossings))
     return tuple(sentence for sentence in sentences if sentence)
 
 
-def _use(best: Best, measure: Quantity) -> str:
+def _use(best: Best, quantity: Quantity) -> str:
     """What to use at one budget, or that it is open."""
     at = f"At {best.budget} evaluation{'s' if best.budget != 1 else ''}"
-    value = f"{measure.title} {plus_minus(best.row, measure.name)}"
+    value = f"{quantity.title} {plus_minus(best.row, quantity.name)}"
     if not best.others:
         return f"{at} {best.curve} has {value}; no other sampler was run there."
     if best.refusal:
         return f"{at} there is no verdict: {best.curve} has the lowest value, {value}; but {_because(best.refusal)}."
-    against = _against_baseline(best, measure)
+    against = _against_baseline(best, quantity)
     if best.sure:
         return f"{at} use {best.curve}: {value}{against}."
     others = f"{len(best.rivals)} others" if len(best.rivals) > 1 else "".join(best.rivals)
@@ -141,7 +141,7 @@ def _because(refusal: str) -> str:
     return f"it is {refusal}" if refusal.startswith("dominated") else f"there is {refusal}"
 
 
-def _against_baseline(best: Best, measure: Quantity) -> str:
+def _against_baseline(best: Best, quantity: Quantity) -> str:
     """How it stands to the baseline, and how much better it is."""
     said = {
         "inconclusive": f", not told apart from {best.against}",
@@ -151,19 +151,19 @@ def _against_baseline(best: Best, measure: Quantity) -> str:
     }
     if best.standing != "better" or best.baseline is None:
         return said.get(best.standing, "")
-    low, high = (number(row, measure.name) or 0.0 for row in (best.row, best.baseline))
-    if not _above_zero(best.row, measure):
+    low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
+    if not _above_zero(best.row, quantity):
         return f", where {best.against} has {short(high)}"
     return f", {short(high / low, 2)} times better than {best.against}"
 
 
-def _above_zero(row: Record, measure: Quantity) -> bool:
+def _above_zero(row: Record, quantity: Quantity) -> bool:
     """Whether a ratio to a row's value makes sense: it is positive, and more than its error."""
-    value, se = number(row, measure.name) or 0.0, (number(row, measure.se) if measure.se else None) or 0.0
+    value, se = number(row, quantity.name) or 0.0, (number(row, quantity.se) if quantity.se else None) or 0.0
     return value > 2 * se and value > 0
 
 
-def _plateau(found: Findings, measure: Quantity) -> str:
+def _plateau(found: Findings, quantity: Quantity) -> str:
     """What more work buys."""
     if found.plateau is None:
         return ""
@@ -171,7 +171,7 @@ def _plateau(found: Findings, measure: Quantity) -> str:
     if kind == "falling":
         return f"The lowest is still falling at {budget} evaluations, the most that were tried."
     if kind == "none":
-        return f"Beyond {budget} evaluations more buys no lower {measure.title}."
+        return f"Beyond {budget} evaluations more buys no lower {quantity.title}."
     return f"Beyond {budget} evaluations nothing is told apart from the lowest there: whether more work helps is open."
 
 

@@ -12,12 +12,12 @@ import pandas as pd
 from ..comparison.findings import Findings
 from ..comparison.headline import headline
 from ..table.description import without_data
-from ..terminal.path_curvature import bending_in
+from ..terminal.path_curvature import curvature_lines_of_runs
 from ..values import text
 from .answer import Answer, answer, lead
 from .pictures.sample_grids import SampleGrid
-from .pictures.trajectories import Evolution
-from .plots import Look, plot_of
+from .pictures.trajectories import TrajectoryStrips
+from .plots import CurveStyle, plot_of
 from .recommendation import Front, fronts_of
 from .timing import Timing, timing_of
 
@@ -26,7 +26,7 @@ Homes = Mapping[str, Path]
 
 
 @dataclass(frozen=True)
-class Problem:
+class ModelSection:
     """What the report says of one model; a part is None where nothing is known of it."""
 
     title: str
@@ -35,40 +35,40 @@ class Problem:
     fronts: tuple[Front, ...]
     plot: dict[str, Any] | None
     grid: SampleGrid | None
-    evolution: Evolution | None
-    bending: tuple[str, ...]
+    trajectories: TrajectoryStrips | None
+    path_curvature: tuple[str, ...]
     timing: Timing | None
     undrawn: tuple[str, ...]
     missing: int
     without_data: str
 
 
-def problem_of(
-    title: str, rows: pd.DataFrame, found: Findings | None, looks: Mapping[str, Look], grid: SampleGrid | None,
-    evolution: Evolution | None, homes: Homes,
-) -> Problem:  # fmt: skip
+def model_section(
+    title: str, rows: pd.DataFrame, found: Findings | None, styles: Mapping[str, CurveStyle], grid: SampleGrid | None,
+    trajectories: TrajectoryStrips | None, homes: Homes,
+) -> ModelSection:  # fmt: skip
     """The parts of one problem.
 
     Args:
-        title: of the problem (:func:`..table.curves.problems`).
+        title: of the problem (:func:`..table.curves.comparable_parts`).
         rows: its rows.
         found: what can be said of them.
-        looks: of its curves.
+        styles: of its curves.
         grid: its pictures.
-        evolution: its trajectories.
+        trajectories: those of it that were kept.
         homes: where its runs lie.
     """
     said = answer(found, rows)
     bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
-    return Problem(
+    return ModelSection(
         title,
         said,
         lead(found, said, headline(rows.drop(columns=["curve", "slot"]))) if found and said else (),
         fronts_of(found) if found else (),
-        plot_of(title, rows, looks),
+        plot_of(title, rows, styles),
         grid,
-        evolution,
-        bending_in(homes.values(), text(rows.iloc[0].to_dict(), "model")),
+        trajectories,
+        curvature_lines_of_runs(homes.values(), text(rows.iloc[0].to_dict(), "model")),
         timing_of(rows, homes),
         tuple(f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE ({row['status']})" for row in bad),
         len(rows.loc[rows["status"] == "missing"]),

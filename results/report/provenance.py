@@ -12,7 +12,7 @@ from ..terminal.path_curvature import KEY
 PARTS = ("where", "key", "url")
 
 
-APART = ("citations", KEY)
+SHOWN_ELSEWHERE = ("citations", KEY)
 """Parts that have a place of their own in the report."""
 
 
@@ -48,7 +48,7 @@ def command_of(run: Mapping[str, object]) -> str:
 def sections_of(run: Mapping[str, object]) -> list[Section]:
     """A section for every mapping at the top of ``run.json``, and one for what else is there."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
-    nested = [(name, value) for name, value in run.items() if isinstance(value, Mapping) and name not in APART]
+    nested = [(name, value) for name, value in run.items() if isinstance(value, Mapping) and name not in SHOWN_ELSEWHERE]
     parts = [*([("run", loose)] if loose else []), *nested]
     return [Section(title, tuple(_flat(value))) for title, value in parts if isinstance(value, Mapping)]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..comparison.findings import Findings
-from ..comparison.pareto import Place, Point, places, point_of, surely_cheaper
+from ..comparison.pareto import FrontPosition, Point, front_positions, point_of, surely_cheaper
 from ..comparison.verdicts import Panel
 from ..record import Record
 from ..text import short
@@ -71,11 +71,11 @@ class Front:
 
 def fronts_of(found: Findings) -> tuple[Front, ...]:
     """The fronts of one problem: by evaluations, and by time where it was measured."""
-    fronts = [(unit, cost, places(found.panel, cost)) for cost, unit in COSTS]
+    fronts = [(unit, cost, front_positions(found.panel, cost)) for cost, unit in COSTS]
     return tuple(_front(found.panel, unit, cost, place) for unit, cost, place in fronts if place)
 
 
-def _front(panel: Panel, unit: str, cost: str, found: dict[int, Place]) -> Front:
+def _front(panel: Panel, unit: str, cost: str, found: dict[int, FrontPosition]) -> Front:
     points = {index: point for index in found if (point := _point(panel, index, cost))}
     on = sorted((index for index in found if found[index].on_front), key=lambda index: points[index][1::-1])
     first = [index for index, before in zip(on, [None, *on], strict=False) if before is None or points[index].cost != points[before].cost]

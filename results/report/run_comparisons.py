@@ -12,7 +12,7 @@ from ..table.result_table import run_names
 
 
 @dataclass(frozen=True)
-class Sides:
+class RunComparison:
     """One comparison, or why there is none.
 
     Attributes:
@@ -29,16 +29,16 @@ class Sides:
     notes: tuple[str, ...]
 
 
-def comparisons_of(sources: Sequence[Path]) -> list[Sides]:
+def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
     """Each further run against the first."""
     first, *others = zip(run_names(sources), sources, strict=True)
-    return [_sides(first, other) for other in others]
+    return [_compared(first, other) for other in others]
 
 
-def _sides(first: tuple[str, Path], second: tuple[str, Path]) -> Sides:
+def _compared(first: tuple[str, Path], second: tuple[str, Path]) -> RunComparison:
     (baseline, a), (candidate, b) = first, second
     try:
         found = compare(a, b, metrics=("all",))
     except ValueError as error:
-        return Sides(baseline, candidate, None, {}, (str(error),))
-    return Sides(baseline, candidate, found, dict(Counter(line.verdict for line in found.lines).most_common()), tuple(notes(found)))
+        return RunComparison(baseline, candidate, None, {}, (str(error),))
+    return RunComparison(baseline, candidate, found, dict(Counter(line.verdict for line in found.lines).most_common()), tuple(notes(found)))

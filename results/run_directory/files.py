@@ -69,7 +69,7 @@ def write_json(path: Path, value: object) -> None:
     Floats keep all their digits. JSON knows no infinity: what is not finite becomes null, and the row's ``status`` says why.
     Numpy scalars and arrays are written as numbers and lists.
     """
-    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -104,14 +104,14 @@ def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
         return {name: stored[name] for name in stored.files}
 
 
-def plain(value: object) -> object:
+def jsonable(value: object) -> object:
     """``value`` in the types that JSON has; what is not finite becomes None."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
+        return jsonable(value.tolist())
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value

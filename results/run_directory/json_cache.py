@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from .files import plain
+from .files import jsonable
 
 Json = dict[str, Any]
 
@@ -14,22 +14,22 @@ Json = dict[str, Any]
 class JsonCache:
     """What was read from a run directory under its lock, so that each file is read and checked once, and a file that waits to be written.
 
-    Outside of :meth:`alone` nothing is remembered: another process may change any file, and a damaged one must be found.
+    Outside of :meth:`exclusive` nothing is remembered: another process may change any file, and a damaged one must be found.
     """
 
     def __init__(self) -> None:
         self._files: dict[str, dict[str | None, Json]] | None = None
-        self.due: Json | None = None
+        self.pending_run: Json | None = None
         self.changes = 0
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """While this lasts, files change only as this process says by :meth:`forget`."""
-        self._files, self.due = {}, None
+        self._files, self.pending_run = {}, None
         try:
             yield
         finally:
-            self._files, self.due = None, None
+            self._files, self.pending_run = None, None
 
     def read(self, place: str, made_by: str | None, read: Callable[[], Json]) -> Json:
         """A file's content, as it was read before or as ``read`` gives it now; what ``read`` raises is not remembered.
@@ -57,15 +57,15 @@ class JsonCache:
         for known in [known for known in self._files or () if known == place or known.startswith(f"{place}/")]:
             self.forget(known)
 
-    def wait(self, run: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    def defer(self, run: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
         """Whether a new ``run.json`` says no more than the one that is there, but for the moment and the command, and so can wait.
 
-        It is kept as :attr:`due` then, until another file is written: what adds nothing to a directory leaves it as it is.
+        It is kept as :attr:`pending_run` then, until another file is written: what adds nothing to a directory leaves it as it is.
         """
-        self.due = dict(run) if self._files is not None and _timeless(run) == _timeless(known) else None
-        return self.due is not None
+        self.pending_run = dict(run) if self._files is not None and _timeless(run) == _timeless(known) else None
+        return self.pending_run is not None
 
 
 def _timeless(run: Mapping[str, Any]) -> object:
     made = {name: value for name, value in (run.get("provenance") or {}).items() if name not in ("started", "command", "conditions")}
-    return plain({**run, "provenance": made})
+    return jsonable({**run, "provenance": made})

@@ -38,7 +38,7 @@ class RunReader:
     model: str = ""
     extractor: str = ""
     _makers: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
-    _held: JsonCache = field(default_factory=JsonCache, compare=False, repr=False)
+    _cache: JsonCache = field(default_factory=JsonCache, compare=False, repr=False)
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
@@ -102,7 +102,7 @@ class RunReader:
 
     def run(self) -> dict[str, Any]:
         """``run.json``; empty if it is not there yet."""
-        return self._held.due or self._tried("run.json", self._json) or {}
+        return self._cache.pending_run or self._tried("run.json", self._json) or {}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
@@ -184,7 +184,7 @@ class RunReader:
 
     def _json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
         try:
-            return self._held.read(place, made_by, lambda: sealed.read_json(self.path / place, place, made_by))
+            return self._cache.read(place, made_by, lambda: sealed.read_json(self.path / place, place, made_by))
         except Unsealed:
             if self.old:
                 return read_json(self.path / place) or {}
@@ -239,6 +239,6 @@ def pictures_at(path: Path) -> Arrays | None:
     return run.read_evolution(cell.removesuffix("-path")) if cell.endswith("-path") else run.read_samples(cell)
 
 
-def run_of(path: Path) -> dict[str, Any]:
+def run_record(path: Path) -> dict[str, Any]:
     """``run.json`` of a run directory, or the one beside a table that is left of a run; empty if there is none, or it is damaged."""
     return RunReader(path if path.is_dir() else path.parent).run()

@@ -80,7 +80,7 @@ class RunDir(RunWriter):
         """Bring back a cell that was set aside, from one of :meth:`made_aside`; there must be no such cell now."""
         home = self.part(cell, CELL).parent
         self._changes(part_of(cell, CELL))
-        self._held.forget_folder(home.relative_to(self.path).as_posix())
+        self._cache.forget_folder(home.relative_to(self.path).as_posix())
         shutil.move(self.path / ASIDE / folder, home)
         (home / WHY).unlink(missing_ok=True)
         for path in (self.samples(cell), self.evolution(cell)):
@@ -121,7 +121,7 @@ class RunDir(RunWriter):
         """Move a file or a folder, to a name with the next free number unless ``free`` is off."""
         place = source.relative_to(self.path).as_posix()
         self._changes(place)
-        self._held.forget_folder(place)
+        self._cache.forget_folder(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))
         shutil.move(source, next(path for path in numbered if not path.exists()) if free else target)

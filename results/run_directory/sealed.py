@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import UNREADABLE, arrays_in, plain, write_bytes
+from .files import UNREADABLE, arrays_in, jsonable, write_bytes
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -74,7 +74,7 @@ def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "")
         The digest.
     """
     content = {KEY: Seal(of, made_by).as_dict(), **value}
-    data = (json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    data = (json.dumps(jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     digest = hashlib.sha256(data).hexdigest()
     write_bytes(path, data.replace(_EMPTY.encode(), digest.encode(), 1))
     return digest

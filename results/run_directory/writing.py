@@ -82,18 +82,18 @@ class RunWriter(RunReader):
                 for stray in self.path.glob(pattern + PART):
                     if STRAY.fullmatch(stray.name):
                         stray.unlink(missing_ok=True)
-            with self._held.alone():
+            with self._cache.exclusive():
                 yield
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
-        self._held.due = None
+        self._cache.pending_run = None
         self._write("run.json", run)
         self.__dict__.pop("old", None)
 
     def announce(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json`` before anything else is; if only the moment and the command are new, not unless something else is."""
-        if not self._held.wait(run, self.run()):
+        if not self._cache.defer(run, self.run()):
             self.write_run(run)
 
     def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
@@ -156,7 +156,7 @@ class RunWriter(RunReader):
     @property
     def changes(self) -> int:
         """Files written, moved or deleted through this object, counted; what had no use for any left the directory as it was."""
-        return self._held.changes
+        return self._cache.changes
 
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
         self._changes(place)
@@ -168,9 +168,9 @@ class RunWriter(RunReader):
 
     def _changes(self, place: str) -> None:
         """What has to be done before a file is written, moved or deleted."""
-        self._held.forget(place)
-        if self._held.due:
-            self.write_run(self._held.due)
+        self._cache.forget(place)
+        if self._cache.pending_run:
+            self.write_run(self._cache.pending_run)
 
     def _inside(self, place: str) -> Path:
         """The path of a place, in a folder that is none of somebody else's.

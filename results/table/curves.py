@@ -31,7 +31,7 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(pieces).sort_index() if pieces else frame.assign(curve=pd.array([], "string"), slot=pd.array([], "Int64"))
 
 
-def problems(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The parts of a table whose numbers may be compared: a title, and the rows of one model and one estimator.
 
     A model measured by two estimators makes two parts, with the estimator in the title. Rows without one (failed, missing) go

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from ..escaping import plain
+from ..escaping import printable
 from ..text import short
 from ..values import empty, rows_of
 
@@ -25,9 +25,9 @@ NO_DATA = (
 
 def heading(frame: pd.DataFrame) -> str:
     """What was asked of what: "Nine samplers on fashion, gmm-2d and gmm-64d"."""
-    samplers, models = ([plain(str(name)) for name in _distinct(frame[column])] for column in ("sampler", "model"))
+    samplers, models = ([printable(str(name)) for name in _distinct(frame[column])] for column in ("sampler", "model"))
     if not samplers or not models:
-        return ", ".join(plain(str(name)) for name in _distinct(frame["suite"])) or "Results"
+        return ", ".join(printable(str(name)) for name in _distinct(frame["suite"])) or "Results"
     who = listed(samplers) if len(samplers) <= NAMED else f"{counted(len(samplers))} samplers"
     where = listed([brief(name) for name in models]) if len(models) <= MOST_MODELS else f"{counted(len(models)).lower()} models"
     return f"{who} on {where}"
@@ -43,7 +43,7 @@ def without_data(rows: pd.DataFrame) -> str:
     done = rows.loc[rows["status"] == "ok"]
     if done.empty or not all(done[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")):
         return ""
-    return NO_DATA.format(model=brief(plain(str(done["model"].iloc[0]))))
+    return NO_DATA.format(model=brief(printable(str(done["model"].iloc[0]))))
 
 
 def brief(model: str) -> str:
@@ -75,7 +75,7 @@ def _samples(frame: pd.DataFrame) -> str:
     """Samples a row: one number, or each model's where they differ."""
     sizes: dict[int, list[str]] = {}
     for row in rows_of(frame.loc[frame["samples"].notna(), ["model", "samples"]].drop_duplicates()):
-        sizes.setdefault(int(str(row["samples"])), []).append(brief(plain(str(row["model"]))))
+        sizes.setdefault(int(str(row["samples"])), []).append(brief(printable(str(row["model"]))))
     if not sizes:
         return ""
     if len(sizes) == 1:

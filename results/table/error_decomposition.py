@@ -20,7 +20,7 @@ import pandas as pd
 from ..record import Record
 from ..text import ends
 from ..values import number, rows_of, text
-from .curves import problems
+from .curves import comparable_parts
 from .result_table import ResultTable
 
 COPIED = (
@@ -31,7 +31,7 @@ COPIED = (
 DERIVED = ("order", "order_low", "order_high", "end_bound", "start_error")
 
 
-def errors_apart(table: ResultTable | pd.DataFrame, starts: Mapping[str, Mapping[str, float]] | None = None) -> pd.DataFrame:
+def error_decomposition(table: ResultTable | pd.DataFrame, starts: Mapping[str, Mapping[str, float]] | None = None) -> pd.DataFrame:
     """One row per finished row of a table, along its curves: each error in a column of its own.
 
     Args:
@@ -45,7 +45,7 @@ def errors_apart(table: ResultTable | pd.DataFrame, starts: Mapping[str, Mapping
     """
     frame = table.frame if isinstance(table, ResultTable) else table
     found = []
-    for _, rows in problems(frame):
+    for _, rows in comparable_parts(frame):
         done = rows_of(rows.loc[rows["status"] == "ok"].sort_values(["curve", "nfe"], kind="stable"))
         before: Record = {}
         for row in done:
@@ -67,7 +67,7 @@ def dominated_from(table: ResultTable | pd.DataFrame) -> pd.DataFrame:
     """
     frame = table.frame if isinstance(table, ResultTable) else table
     found = []
-    for _, rows in problems(frame):
+    for _, rows in comparable_parts(frame):
         done = rows.loc[(rows["status"] == "ok") & rows["dominated"].notna()]
         if len(done):
             leaders = done.dropna(subset=["slot", "fd_conv"]).sort_values("fd_conv", kind="stable").drop_duplicates("slot")

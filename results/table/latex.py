@@ -12,7 +12,7 @@ from ..palette import FAMILIES, family
 from ..record import Record
 from ..text import short
 from ..values import number, rows_of, text
-from .curves import problems
+from .curves import comparable_parts
 
 HEAD = """\
 % Needs \\usepackage{booktabs}. Values with their standard errors.
@@ -48,7 +48,7 @@ def latex(frame: pd.DataFrame, metric: str = "fid_proxy", budgets: Sequence[int]
     """
     if metric not in frame:
         raise ValueError(f"the table has no column {metric!r}; choose a metric from {', '.join(map(str, frame.columns))}")
-    return "\n".join([HEAD, *(_tabular(title, rows, metric, budgets) for title, rows in problems(frame))]) + "\n"
+    return "\n".join([HEAD, *(_tabular(title, rows, metric, budgets) for title, rows in comparable_parts(frame))]) + "\n"
 
 
 def _tabular(title: str, rows: pd.DataFrame, metric: str, budgets: Sequence[int] | None) -> str:

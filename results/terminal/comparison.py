@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..comparison.compare import Comparison, notes
 from ..comparison.verdicts import Line
-from ..escaping import plain
+from ..escaping import printable
 from ..table.tuned import NAME, Tuning
 from ..text import short
 
@@ -37,13 +37,13 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console: where to.
     """
     for (model, metric), lines in groupby(comparison.lines, key=lambda line: (line.model, line.metric)):
-        heading = Text(plain(f"{model} · {metric} against {comparison.baseline}"), style="bold")
+        heading = Text(printable(f"{model} · {metric} against {comparison.baseline}"), style="bold")
         console.print(heading, soft_wrap=not console.is_terminal)
         console.print(_table(list(lines)))
         console.print()
     print_tuning(comparison.lines, console)
     for note in notes(comparison):
-        console.print(Text(plain(note), style="dim"))
+        console.print(Text(printable(note), style="dim"))
 
 
 def _table(lines: Sequence[Line]) -> Table:
@@ -54,7 +54,7 @@ def _table(lines: Sequence[Line]) -> Table:
         width = max(map(len, [heading, *(row[place] for row in cells)]))
         table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, min_width=width)
     for line, row in zip(lines, cells, strict=True):
-        table.add_row(Text(plain(line.sampler)), *(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        table.add_row(Text(printable(line.sampler)), *(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     return table
 
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..run_directory.reading import run_of
+from ..run_directory.reading import run_record
 from ..text import Z95, short
-from .sparkline import spark
+from .sparkline import sparkline
 
 KEY = "path_curvature"
 """Where ``run.json`` has it, by model."""
 
 
-def bending(found: Mapping[str, Any] | None) -> tuple[str, ...]:
+def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     """What is said of the paths of a model.
 
     Args:
@@ -26,7 +26,7 @@ def bending(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     top, (high, *_, low) = max(found["profile"]), found["edges"]
     if not top > 0:
         return ("paths: straight",)
-    drawn = spark(found["profile"], (top / 100, top))
+    drawn = sparkline(found["profile"], (top / 100, top))
     half = " to ".join(short(level, 2) for level in found["half"])
     return (
         f"paths: curvature {short(found['curvature'])}{spread} standard deviations, a jump misses {short(found['jump'])};",
@@ -35,7 +35,7 @@ def bending(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     )
 
 
-def bending_in(homes: Iterable[Path], model: str) -> tuple[str, ...]:
+def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
     """The same from the first of several runs that knows the model.
 
     Args:
@@ -43,7 +43,7 @@ def bending_in(homes: Iterable[Path], model: str) -> tuple[str, ...]:
         model: as in the table.
     """
     for home in homes:
-        about = run_of(home)
-        if lines := bending((about.get(KEY) or {}).get(model)):
+        about = run_record(home)
+        if lines := curvature_lines((about.get(KEY) or {}).get(model)):
             return lines
     return ()

@@ -16,22 +16,22 @@ from rich.table import Table
 from rich.text import Text
 
 from ..comparison.compare import compare_with
-from ..comparison.estimates import spoken
+from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE
 from ..comparison.significance import SIGNS, Verdict
-from ..escaping import plain as harmless
+from ..escaping import printable as harmless
 from ..intervals import flag_of
 from ..quantities import judged
 from ..record import Record
-from ..table.curves import problems
+from ..table.curves import comparable_parts
 from ..table.result_table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
-from .sparkline import ASCII, BLOCKS, ends_of, spark
+from .sparkline import ASCII, BLOCKS, positive_range, sparkline
 
-Place = tuple[str, str, int]
+RankedCell = tuple[str, str, int]
 """Model, curve and budget."""
-Marks = Mapping[Place, Verdict]
+Marks = Mapping[RankedCell, Verdict]
 
 
 SHORT_STATUS = {
@@ -69,7 +69,7 @@ class Ranking:
 
     @classmethod
     def of(cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks) -> Ranking:
-        """The ranking of a part of :func:`..table.curves.problems`."""
+        """The ranking of a part of :func:`..table.curves.comparable_parts`."""
         placed = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
         return cls(title, metric, {(text(row, "curve"), int(slot)): row for row, slot in placed if slot is not None}, marks)
 
@@ -114,9 +114,9 @@ class Ranking:
         Numbers and their marks are never cut: budgets are left out until the others fit, and names take as many lines as they need.
         """
         best = {slot: min((v for curve in self.curves if (v := self.value(curve, slot)) is not None), default=None) for slot in self.slots}
-        cells = {slot: [_said(self.cell(curve, slot, best[slot]), plain) for curve in self.curves] for slot in self.slots}
+        cells = {slot: [_writable(self.cell(curve, slot, best[slot]), plain) for curve in self.curves] for slot in self.slots}
         widths = {slot: max(len(str(slot)), *(cell.cell_len for cell in found)) for slot, found in cells.items()}
-        names = [_said(Text(curve), plain) for curve in self.curves]
+        names = [_writable(Text(curve), plain) for curve in self.curves]
         longest = max((name.cell_len for name in names), default=0)
         strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
         free = width - len(strips) - 2 * _GAP - 1
@@ -127,14 +127,14 @@ class Ranking:
         candidates = (_spread(self.slots, room) for room in range(len(self.slots), 1, -1))
         fitting = (chosen for chosen in candidates if taken(chosen) + min(longest, _NAME) <= free)
         shown = next(fitting, _spread(self.slots, 2))
-        ends = ends_of(value for curve in self.curves for value in self.values(curve))
+        ends = positive_range(value for curve in self.curves for value in self.values(curve))
         grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
         grid.add_column("sampler", width=max(min(longest, free - taken(shown)), _SHORTEST_NAME), overflow="fold")
         grid.add_column("", width=len(strips), no_wrap=True)
         for slot in shown:
             grid.add_column(str(slot), justify="right", no_wrap=True, width=widths[slot])
         for place, curve in enumerate(self.curves):
-            strip = _said(Text(spark([self.value(curve, slot) for slot in strips], ends)), plain)
+            strip = _writable(Text(sparkline([self.value(curve, slot) for slot in strips], ends)), plain)
             grid.add_row(names[place], strip, *(cells[slot][place] for slot in shown))
         return grid, len(self.slots) - len(shown)
 
@@ -149,33 +149,34 @@ def print_table(table: ResultTable, console: Console, *, metric: str | None = No
     Args:
         table: what to print.
         console: where to.
-        metric: column to rank by, lower is better; None for what each model is spoken of in (:func:`..comparison.estimates.spoken`).
+        metric: column to rank by, lower is better; None for each model's default
+            (:func:`..comparison.estimates.default_quantity`).
         baseline: name of the baseline that ``marks`` belong to.
-        marks: verdicts against it (:func:`.marks.verdicts_of`).
+        marks: verdicts against it (:func:`verdicts_of`).
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
-    for title, rows in problems(table.frame):
-        column = metric or _usual(rows)
+    for title, rows in comparable_parts(table.frame):
+        column = metric or _default_column(rows)
         ranking, hidden = Ranking.of(title, rows, column, marks or {}).table(console.width, plain)
-        console.print(_said(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal)
+        console.print(_writable(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal)
         console.print(ranking, end="")
         notes = [f"{column} by NFE budget, lower is better; * lowest, † interval flagged"]
         notes += ["bars: budgets from left to right, higher is worse"] * (console.width >= _WIDE)
         notes += [f"against {baseline}: " + ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())] if marks else []
         notes += [f"budgets not shown: {hidden}"] if hidden else []
-        console.print(_said(Text("; ".join(notes), style="dim"), plain), end="\n\n")
+        console.print(_writable(Text("; ".join(notes), style="dim"), plain), end="\n\n")
     counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
     if len(counts):
         console.print(Text("Rows without results: " + ", ".join(f"{count} {status}" for status, count in counts.items()), style="dim"))
 
 
-def _usual(rows: pd.DataFrame) -> str:
-    """The column that a problem is spoken of in."""
-    quantity = spoken(rows_of(rows.loc[rows["status"] == "ok"]))
+def _default_column(rows: pd.DataFrame) -> str:
+    """The column of the quantity that a model is judged by unless somebody asks for another."""
+    quantity = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
     return quantity.name if quantity else "fid_proxy"
 
 
-def _said(words: Text, plain: bool) -> Text:
+def _writable(words: Text, plain: bool) -> Text:
     """``words`` without what a terminal would obey, as the console can write them; what ASCII has nothing for becomes an escape."""
     said = harmless(words.plain)
     return Text(said.translate(PLAIN).encode("ascii", "backslashreplace").decode() if plain else said, style=words.style)

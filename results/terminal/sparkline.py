@@ -9,12 +9,12 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII = "_.-=+*%@"
 
 
-def spark(values: Sequence[float | None], ends: tuple[float, float], levels: str = BLOCKS) -> str:
+def sparkline(values: Sequence[float | None], ends: tuple[float, float], levels: str = BLOCKS) -> str:
     """A letter for each value, its height being the logarithm between those of ``ends``.
 
     Args:
         values: None makes a gap; what is not positive lies at the bottom.
-        ends: least and greatest positive value of all curves that are compared; see :func:`ends_of`.
+        ends: least and greatest positive value of all curves that are compared; see :func:`positive_range`.
         levels: letters from low to high.
 
     >>> spark([100.0, 10.0, None, 1.0], (1.0, 100.0))
@@ -24,7 +24,7 @@ def spark(values: Sequence[float | None], ends: tuple[float, float], levels: str
     return "".join(" " if value is None else levels[_level(value, low, high, len(levels))] for value in values)
 
 
-def ends_of(values: Iterable[float | None]) -> tuple[float, float]:
+def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
     """The least and the greatest positive finite value; (1, 1) if there is none."""
     known = [value for value in values if value is not None and 0 < value < math.inf]
     return (min(known), max(known)) if known else (1.0, 1.0)

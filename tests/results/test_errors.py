@@ -7,7 +7,7 @@ import pytest
 
 from samplerbench.results.table.error_decomposition import (
     dominated_from,
-    errors_apart,
+    error_decomposition,
     measured_order,
 )
 from samplerbench.results.table.result_table import ResultTable
@@ -23,17 +23,17 @@ def row(sampler, nfe, rmse, *, dominated=None, **more):
 
 def test_orders_are_measured_along_each_curve():
     rows = [row(name, n, 3.0 * n**-p) for name, p in (("a", 1.0), ("b", 2.0)) for n in (5, 10, 40)]
-    found = errors_apart(ResultTable.of(rows)).set_index(["curve", "nfe"])
+    found = error_decomposition(ResultTable.of(rows)).set_index(["curve", "nfe"])
     assert found.loc["a", "order"].to_list()[1:] == pytest.approx([1, 1])
     assert found.loc["b", "order"].to_list()[1:] == pytest.approx([2, 2])
     assert math.isnan(found.loc[("b", 5), "order"])
-    other = errors_apart(ResultTable.of([row("a", 5, 0.1), row("b", 10, 0.05)]))
+    other = error_decomposition(ResultTable.of([row("a", 5, 0.1), row("b", 10, 0.05)]))
     assert other["order"].isna().all()  # the first of a curve has none, though another curve ends before
     assert (found["order_low"].dropna() < found["order"].dropna()).all()
 
 
 def test_no_order_is_claimed_below_the_resolution_of_the_endpoints():
-    found = errors_apart(ResultTable.of([row("a", 5, 0.1), row("a", 10, 0.5e-4), row("a", 20, 0.2e-4)]))
+    found = error_decomposition(ResultTable.of([row("a", 5, 0.1), row("a", 10, 0.5e-4), row("a", 20, 0.2e-4)]))
     assert found["order"].isna().all()
 
 
@@ -48,10 +48,10 @@ def test_the_standard_error_of_an_order_is_right():
 
 def test_end_and_start_have_columns_of_their_own():
     rows = [row("a", 5, 0.1), row("a", 5, 0.1, end="sigma_min")]
-    found = errors_apart(ResultTable.of(rows), {"m": {"noise": 0.03}})
+    found = error_decomposition(ResultTable.of(rows), {"m": {"noise": 0.03}})
     assert dict(zip(found["end"], found["end_bound"], strict=True)) == {"zero": 0.0, "sigma_min": 0.002}
     assert (found["start_error"] == 0.03).all()
-    assert errors_apart(ResultTable.of(rows))["start_error"].isna().all()
+    assert error_decomposition(ResultTable.of(rows))["start_error"].isna().all()
 
 
 def test_domination_starts_where_it_stays_and_the_leader_decides():
@@ -66,5 +66,5 @@ def test_domination_starts_where_it_stays_and_the_leader_decides():
 
 
 def test_failed_rows_and_empty_tables_have_no_errors():
-    assert not len(errors_apart(ResultTable.of([])))
-    assert not len(errors_apart(ResultTable.of([row("a", 5, 0.1, status="failed")])))
+    assert not len(error_decomposition(ResultTable.of([])))
+    assert not len(error_decomposition(ResultTable.of([row("a", 5, 0.1, status="failed")])))

@@ -50,9 +50,9 @@ def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
 
 
 def test_series_have_all_drawable_rows_in_the_order_of_cost(fashion):
-    from samplerbench.results.table.curves import problems
+    from samplerbench.results.table.curves import comparable_parts
 
-    ((_, rows),) = problems(fashion.ok.frame)
+    ((_, rows),) = comparable_parts(fashion.ok.frame)
     series = series_of(rows, "rmse", "nfe")
     assert sum(len(one.points) for one in series) == len(fashion.ok)
     assert all([p.x for p in one.points] == sorted(p.x for p in one.points) for one in series)

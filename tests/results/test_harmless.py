@@ -13,7 +13,7 @@ from synthetic import synthetic_run
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.cli.console import Safe, print_rows
-from samplerbench.results.escaping import csv_text, escape_markdown, plain
+from samplerbench.results.escaping import csv_text, escape_markdown, printable
 from samplerbench.results.report.build import write_report
 from samplerbench.results.table.result_table import ResultTable, load
 from samplerbench.results.terminal.ranking import print_table
@@ -26,19 +26,19 @@ FORMULAS = ("=1+1", "+1", "-1+2", "@SUM(A1)", "\tx", "'=1", "''-2", "'tis", "a=1
 
 @given(st.text(alphabet=st.sampled_from([*"\x1b[]0;mJ\x07\\\x9b\x9d\x9cPx?A \n\u202e"]), max_size=40))
 def test_plain_leaves_nothing_that_a_terminal_obeys(words):
-    assert not UNSEEN.search(plain(words))
-    assert plain(plain(words)) == plain(words)
+    assert not UNSEEN.search(printable(words))
+    assert printable(printable(words)) == printable(words)
 
 
 @given(st.text(max_size=40))
 def test_plain_leaves_other_texts_alone(words):
-    assert plain(UNSEEN.sub("", words).replace("\u200e", "").replace("\u200f", "")) == re.sub(
+    assert printable(UNSEEN.sub("", words).replace("\u200e", "").replace("\u200f", "")) == re.sub(
         "[\u200e\u200f\u2066-\u2069]", "", UNSEEN.sub("", words)
     )
 
 
 def test_plain_takes_whole_sequences():
-    assert plain(EVIL) == "heun"
+    assert printable(EVIL) == "heun"
     assert escape_markdown(EVIL + "|") == "heun\\|"
 
 

@@ -26,7 +26,7 @@ from samplerbench.results.report.answer import answer, lead
 from samplerbench.results.report.build import _environment, write_report
 from samplerbench.results.report.recommendation import fronts_of
 from samplerbench.results.report.summary import summary
-from samplerbench.results.table.curves import problems
+from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.table.result_table import ResultTable, load
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.values import number, rows_of, text
@@ -179,8 +179,8 @@ def check_table(problem, said):
 def rendered(table, page):
     """The answer and the fronts of each problem as the page has them, by title."""
     found = {}
-    for title, rows in problems(table.frame):
-        findings = page.problems[title]
+    for title, rows in comparable_parts(table.frame):
+        findings = page.by_title[title]
         words = answer(findings, rows)
         if findings is None or words is None:
             continue
@@ -206,7 +206,7 @@ def check_page(path, table):
     except ValueError:
         judged = {}
     assert marks == judged
-    parts = dict(problems(table.frame))
+    parts = dict(comparable_parts(table.frame))
     markdown = dict(zip(parts, re.split(r"(?m)^## (?!Rows without)", summary(table, page))[1:], strict=False))
     for title, (findings, first, said) in rendered(table, page).items():
         problem = Problem(path, parts[title], findings.quantity.name)

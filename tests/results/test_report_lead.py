@@ -8,7 +8,7 @@ from runs import add, make_run
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import COLUMNS, headline
 from samplerbench.results.report.answer import answer, lead
-from samplerbench.results.table.curves import problems
+from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.table.result_table import ResultTable, load
 
 NOBODY = pd.DataFrame(columns=list(COLUMNS)).astype({"nfe_to_floor": float})
@@ -24,8 +24,8 @@ def said(*rows, crossings=NOBODY):
 
 
 def led(frame, crossings):
-    (title, part), *_ = problems(frame)
-    found = findings_of(frame).problems[title]
+    (title, part), *_ = comparable_parts(frame)
+    found = findings_of(frame).by_title[title]
     words = answer(found, part)
     assert found is not None
     assert words is not None

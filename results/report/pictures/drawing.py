@@ -33,16 +33,16 @@ def mosaic(images: NDArray[np.uint8], *, most: int = 9, gap: int = 1) -> NDArray
     Returns:
         ``(height, width, 2 or 4)`` uint8, the last channel being alpha.
     """
-    return sheet(opaque(images[:most]), math.ceil(math.sqrt(min(most, len(images)))), gap)
+    return side_by_side(with_alpha(images[:most]), math.ceil(math.sqrt(min(most, len(images)))), gap)
 
 
-def opaque(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def with_alpha(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)``: RGB if C = 3, otherwise the first channel in grey, with alpha."""
     colours = (images if images.shape[1] == 3 else images[:, :1]).transpose(0, 2, 3, 1)
     return np.concatenate([colours, np.full_like(colours[..., :1], 255)], -1)
 
 
-def sheet(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDArray[np.uint8]:
+def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDArray[np.uint8]:
     """Pictures ``(k, H, W, channels)`` of one size, ``across`` of them side by side in as many lines as it takes."""
     count, height, width, channels = pictures.shape
     down = math.ceil(count / across)

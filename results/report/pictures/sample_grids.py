@@ -60,28 +60,28 @@ def grids_of(parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, r
         parts: title, rows with ``curve`` and ``slot``, and paths of pictures by index of the rows.
         room: bytes; exceeded where even the least detail takes more.
     """
-    shots = [Shots.read(*part) for part in parts]
-    fitting = (detail for detail in DETAIL if sum(each.size(*detail) for each in shots) <= room)
+    kept = [KeptSamples.read(*part) for part in parts]
+    fitting = (detail for detail in DETAIL if sum(each.size(*detail) for each in kept) <= room)
     most, width = next(fitting, DETAIL[-1])
-    return [_grid(each, most, width) for each in shots]
+    return [_grid(each, most, width) for each in kept]
 
 
-def _grid(shots: Shots, most: int, width: int) -> SampleGrid | None:
+def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     """The sample grid of one problem, or None if it has no pictures."""
-    stacks, rows = shots.stacks, shots.rows
+    stacks, rows = kept.stacks, kept.rows
     if not stacks:
         return None
-    draw = drawing(list(stacks.values()), shots.points, most, width)
-    ends = {index: draw(end) for index, end in shots.limits(most).items()}
+    draw = picture_maker(list(stacks.values()), kept.points, most, width)
+    ends = {index: draw(end) for index, end in kept.limits(most).items()}
     limits = tuple(dict.fromkeys(ends.values()))
     pictures = {index: (draw(stack), limits.index(ends[index]) if index in ends else None) for index, stack in stacks.items()}
     budgets = tuple(sorted({_slot(row) for row in rows.values()}))
     at = {(text(row, "curve"), _slot(row)): (index, row) for index, row in rows.items()}
     curves = dict.fromkeys(text(rows[index], "curve") for index in stacks)
-    lines = [(curve, tuple(_tile(shots.title, curve, slot, at.get((curve, slot)), pictures) for slot in budgets)) for curve in curves]
+    lines = [(curve, tuple(_tile(kept.title, curve, slot, at.get((curve, slot)), pictures) for slot in budgets)) for curve in curves]
     jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
-    shown = max(len(stack) if shots.points else min(most, len(stack)) for stack in stacks.values())
-    return SampleGrid(budgets, jump, tuple(lines), shots.points, shown, limits)
+    shown = max(len(stack) if kept.points else min(most, len(stack)) for stack in stacks.values())
+    return SampleGrid(budgets, jump, tuple(lines), kept.points, shown, limits)
 
 
 def _slot(row: Record) -> int:
@@ -99,7 +99,7 @@ def _tile(title: str, curve: str, budget: int, found: tuple[Any, Record] | None,
 
 
 @dataclass(frozen=True)
-class Shots:
+class KeptSamples:
     """What there is to show of one problem.
 
     Attributes:
@@ -113,7 +113,7 @@ class Shots:
     arrays: Mapping[Any, Arrays]
 
     @classmethod
-    def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> Shots:
+    def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
         """The pictures of the rows, which have ``curve`` and ``slot``, at the paths in ``files``, by index."""
         placed = {index: row for index, row in zip(rows.index, rows_of(rows), strict=True) if row["slot"] is not None}
         read = {index: pictures_at(files[index]) for index in placed if index in files}
@@ -142,11 +142,11 @@ class Shots:
         """About how many bytes its pictures take, judged by a dozen of them."""
         stacks = list(self.stacks.values())
         some = stacks[:: max(1, len(stacks) // 12)]
-        draw = drawing(stacks, self.points, most, width)
+        draw = picture_maker(stacks, self.points, most, width)
         return len(stacks) * sum(len(draw(stack)) for stack in some) / len(some) if some else 0.0
 
 
-def drawing(stacks: Sequence[np.ndarray], points: bool, most: int, width: int) -> Draw:
+def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: int) -> Draw:
     """What draws a picture as a ``data:`` address; equal pictures are drawn once.
 
     Args:

@@ -13,7 +13,7 @@ import pandas as pd
 from ...run_directory.reading import pictures_at
 from ...text import short
 from ...values import number, rows_of, text
-from .drawing import Box, common_box, data_uri, opaque, scatter, sheet
+from .drawing import Box, common_box, data_uri, scatter, side_by_side, with_alpha
 
 TYPICAL = 10
 """The budget nearest to this, by ratio, that most samplers have is shown."""
@@ -24,7 +24,7 @@ GROUND = (128, 128, 128, 26)
 
 
 @dataclass(frozen=True)
-class Strip:
+class TrajectoryStrip:
     """One trajectory: above the states and the end, below the predictions; ``levels`` are the noise levels of the columns in words."""
 
     curve: str
@@ -34,11 +34,11 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Evolution:
+class TrajectoryStrips:
     """The strips of one problem at one budget."""
 
     budget: int
-    strips: tuple[Strip, ...]
+    strips: tuple[TrajectoryStrip, ...]
     points: bool
 
     @property
@@ -48,7 +48,7 @@ class Evolution:
 
 
 @dataclass(frozen=True)
-class Paths:
+class KeptTrajectories:
     """The trajectories that one problem has at one budget, by curve."""
 
     title: str
@@ -56,7 +56,9 @@ class Paths:
     arrays: Mapping[str, Mapping[str, np.ndarray]]
 
 
-def evolutions_of(parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000) -> list[Evolution | None]:
+def trajectory_strips_of(
+    parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
+) -> list[TrajectoryStrips | None]:
     """The strips of several problems within ``room`` bytes; the last of them are left out where smaller panels do not do.
 
     Args:
@@ -64,16 +66,16 @@ def evolutions_of(parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]],
         room: bytes.
     """
     read = [_read(*part) for part in parts]
-    drawn: list[Evolution | None] = []
+    drawn: list[TrajectoryStrips | None] = []
     for width in WIDTHS:
-        drawn = [paths and _evolution(paths, width) for paths in read]
+        drawn = [paths and _strips(paths, width) for paths in read]
         if sum(each.size for each in drawn if each) <= room:
             return drawn
     share = room / sum(each is not None for each in drawn)
     return [each and _cut(each, share) for each in drawn]
 
 
-def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> Paths | None:
+def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptTrajectories | None:
     """The trajectories of one problem at the budget where most were kept; None if none was."""
     numbered = zip(rows.index, rows_of(rows), strict=True)
     there = [(files[index], row) for index, row in numbered if row["slot"] is not None and index in files and files[index].is_file()]
@@ -83,27 +85,27 @@ def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> Paths | 
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
     read = {text(row, "curve"): pictures_at(path) for path, row in there if row["slot"] == budget}
     kept = {curve: arrays for curve, arrays in read.items() if arrays is not None and {"sigma", "x", "d", "end"} <= arrays.keys()}
-    return Paths(title, budget, kept) if kept else None
+    return KeptTrajectories(title, budget, kept) if kept else None
 
 
-def _evolution(paths: Paths, width: int) -> Evolution:
+def _strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:
     """The strips, with panels of points ``width`` pixels wide."""
     ends = [np.asarray(arrays["end"], np.float64) for arrays in paths.arrays.values()]
     box = common_box(end for end in ends if end.ndim == 2)
     strips = [_strip(paths, curve, arrays, box, width) for curve, arrays in paths.arrays.items()]
-    return Evolution(paths.budget, tuple(strips), any(end.ndim == 2 for end in ends))
+    return TrajectoryStrips(paths.budget, tuple(strips), any(end.ndim == 2 for end in ends))
 
 
-def _strip(paths: Paths, curve: str, arrays: Mapping[str, np.ndarray], box: Box, width: int) -> Strip:
+def _strip(paths: KeptTrajectories, curve: str, arrays: Mapping[str, np.ndarray], box: Box, width: int) -> TrajectoryStrip:
     states = np.concatenate([arrays["x"], arrays["end"][None]])
     if arrays["end"].ndim == 2:
         above, below = (np.stack([_panel(cloud, box, width) for cloud in part]) for part in (states, arrays["d"]))
     else:  # of the images, the first
-        above, below = (opaque(part[:, 0]) for part in (states, arrays["d"]))
-    image = data_uri(sheet(np.concatenate([above, below, np.zeros_like(above[:1])]), len(above), gap=2))
+        above, below = (with_alpha(part[:, 0]) for part in (states, arrays["d"]))
+    image = data_uri(side_by_side(np.concatenate([above, below, np.zeros_like(above[:1])]), len(above), gap=2))
     levels = (*(short(float(sigma), 2) for sigma in arrays["sigma"]), "end")
     alt = f"Trajectory on {paths.title} by {curve} at {paths.budget} evaluations, from noise level {levels[0]} to {levels[-2]} and the end"
-    return Strip(curve, image, alt, levels)
+    return TrajectoryStrip(curve, image, alt, levels)
 
 
 def _panel(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
@@ -113,7 +115,7 @@ def _panel(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
     return panel
 
 
-def _cut(evolution: Evolution, room: float) -> Evolution:
+def _cut(evolution: TrajectoryStrips, room: float) -> TrajectoryStrips:
     """The first strips, as many as fit."""
     sizes = np.cumsum([len(strip.image) for strip in evolution.strips])
     return replace(evolution, strips=evolution.strips[: int(np.searchsorted(sizes, room, side="right"))])
