@@ -22,7 +22,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 def printable(words: str) -> str:
     r"""``words`` without what a terminal would obey and nobody would see.
 
-    >>> plain("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
+    >>> printable("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
     'ared link'
     """
     return CONTROLS.sub("", ESCAPES.sub("", words))

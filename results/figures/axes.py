@@ -69,7 +69,7 @@ def inches(axes: Axes) -> tuple[float, float]:
 def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
     """Those of the places that are a ``share`` of the whole apart: the first and the last, then what occurs most often, then the later.
 
-    >>> readable([1, 5, 9, 10, 10, 19, 20, 20, 35])
+    >>> spaced_ticks([1, 5, 9, 10, 10, 19, 20, 20, 35])
     [1, 5, 10, 20, 35]
     """
     counts = Counter(places)

@@ -17,7 +17,7 @@ def sparkline(values: Sequence[float | None], ends: tuple[float, float], levels:
         ends: least and greatest positive value of all curves that are compared; see :func:`positive_range`.
         levels: letters from low to high.
 
-    >>> spark([100.0, 10.0, None, 1.0], (1.0, 100.0))
+    >>> sparkline([100.0, 10.0, None, 1.0], (1.0, 100.0))
     '█▅ ▁'
     """
     low, high = map(math.log, ends)
