@@ -101,7 +101,7 @@ def write(folders: list[Path], to: Path | None, baseline: str | None = None, *, 
 
 
 def print_ranking(table: Any, metric: str | None = None, baseline: str = "", marks: Any = None) -> None:
-    """Print the ranking by ``metric``, or each model by what it is spoken of in."""
+    """Print the ranking by ``metric``, or each model by its default quantity."""
     from ...results.table.curves import comparable_parts
     from ...results.table.description import without_data
     from ...results.terminal.ranking import print_table
