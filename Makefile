@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SUITE  ?= quick
 QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
-          $(patsubst %,tests/results/test_%.py,bounds errors estimates fairness files headline latex pareto sealed verdict) \
+          $(patsubst %,tests/results/test_%.py,intervals error_decomposition estimates fairness files headline latex pareto sealed significance) \
           $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration \
             samplers/test_exponential_sde samplers/test_no_synchronisation)
 

@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from .. import samplers
-from ..results.fingerprint import Fingerprint
-from ..results.store import CELL, MADE, QUALITY, RunDir
+from ..results.run_directory.fingerprint import Fingerprint
+from ..results.run_directory.places import CELL, MADE, QUALITY
+from ..results.run_directory.run_dir import RunDir
 from .cell import Cell
 from .executing import Executor, Failure, InProcess
 from .executing.tasks import Look

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from rich.console import Console
 
 from .. import samplers
-from ..results.store import log
-from ..results.table import ResultTable
+from ..results.run_directory.reading import log
+from ..results.table.result_table import ResultTable
 from .cell import Cell
 from .execution import check_executions
 from .planner import load_models

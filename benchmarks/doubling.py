@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..results.store import RunDir
+from ..results.run_directory.run_dir import RunDir
 
 MARGIN = 1e-5
 """An rmse below this (in data units per dimension) is not resolved in float32 by any number of steps."""

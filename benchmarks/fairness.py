@@ -12,13 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models import Denoiser, Reference, make_model
-from ..results.compare import Comparison, choose, compared
-from ..results.entries import Entry, Source, measured, read_source
-from ..results.estimates import Estimate, estimate_of
-from ..results.fairness import Halves, at_schedules, at_tuned, best_schedules, common_schedules
-from ..results.pairing import against
+from ..results.comparison.compare import Comparison, choose, compared
+from ..results.comparison.entries import Entry, Source, measured, read_source
+from ..results.comparison.estimates import Estimate, estimate_of
+from ..results.comparison.fairness import (
+    Halves,
+    at_schedules,
+    at_tuned,
+    best_schedules,
+    common_schedules,
+)
+from ..results.comparison.pairing import against
 from ..results.quantities import Quantity, judged
-from ..results.store import RunDir
+from ..results.run_directory.run_dir import RunDir
 from ..results.values import number, text
 from .authors import AUTHORS
 from .metrics.frechet import FrechetReference, estimate
@@ -40,7 +46,7 @@ def compare_fairly(run: Path, baseline: str, metrics: Sequence[str], margin: flo
     Args:
         run: run directory over several schedules.
         baseline: registry name of a sampler.
-        metrics: at most one of :data:`HALVED` for ``best``, else as in :func:`samplerbench.results.compare.compare`.
+        metrics: at most one of :data:`HALVED` for ``best``, else as in :func:`samplerbench.results.comparison.compare.compare`.
         margin: share of the baseline's value that does not matter.
         fair: "best": each sampler at its best of the schedules that all have, chosen on one half of the samples and measured on the other;
             "author": each at the schedule of its author, where :data:`.authors.AUTHORS` knows one; "tuned": each at levels that were tuned

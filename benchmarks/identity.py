@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..results.fingerprint import Fingerprint, difference
 from ..results.record import Record
-from ..results.store import CELL, MADE, RunDir, log
+from ..results.run_directory.fingerprint import Fingerprint, difference
+from ..results.run_directory.places import CELL, MADE
+from ..results.run_directory.reading import log
+from ..results.run_directory.run_dir import RunDir
 from .cell import Cell
 from .sampling import SHARD
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..results.entries import Entry
-from ..results.judging import Judgement, judge
-from ..results.pairing import Pair, against
+from ..results.comparison.entries import Entry
+from ..results.comparison.pairing import Pair, against
+from ..results.comparison.verdicts import Judgement, judge
 from ..results.quantities import find
 from ..results.record import Record
 from ..results.text import ends

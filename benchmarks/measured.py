@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..results.files import write_text
+from ..results.run_directory.files import write_text
 from ..samplers import Sampler, karras
 from .conformance import Conformance
 from .spec import format_spec

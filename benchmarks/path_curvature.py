@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..models import Denoiser
-from ..results.bending import KEY
-from ..results.store import RunDir
+from ..results.run_directory.run_dir import RunDir
+from ..results.terminal.path_curvature import KEY
 from ..samplers import karras
 from .batch import latents
 from .cell import Cell

@@ -14,7 +14,7 @@ import numpy as np
 from ..models import Denoiser, Reference
 from ..models.extractors import Samples, make_extractor
 from ..models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
-from ..results.files import read_npz, write_npz
+from ..results.run_directory.files import read_npz, write_npz
 from .fingerprint import Fingerprint, difference, extractor_fingerprint
 from .gits import default_cache
 from .metrics.moments import FloatArray, Moments

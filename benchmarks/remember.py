@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..results.files import read_json, write_json
+from ..results.run_directory.files import read_json, write_json
 from .spec import canonical
 
 

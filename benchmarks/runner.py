@@ -14,10 +14,12 @@ import torch
 from rich.console import Console
 
 from ..models import Denoiser
-from ..results.bending import KEY as CURVATURE
 from ..results.record import Record
-from ..results.store import QUALITY, RunDir, log
-from ..results.table import ResultTable, rebuild
+from ..results.run_directory.places import QUALITY
+from ..results.run_directory.reading import log
+from ..results.run_directory.run_dir import RunDir
+from ..results.table.result_table import ResultTable, rebuild
+from ..results.terminal.path_curvature import KEY as CURVATURE
 from . import timing
 from .admission import Admission
 from .cell import Cell

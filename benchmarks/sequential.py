@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..results.entries import read_source
-from ..results.table import ResultTable
+from ..results.comparison.entries import read_source
+from ..results.table.result_table import ResultTable
 from .cell import Cell
 from .look import UNDECIDED, Row, cell_of, failed_at, looked_at
 from .runner import Runner

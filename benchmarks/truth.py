@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..models import Denoiser
 from ..models.reference import Reference
-from ..results.store import RunDir
+from ..results.run_directory.run_dir import RunDir
 from ..samplers import NoNoise, karras, make
 from ..samplers.brownian.tree import DEPTH, BrownianTree
 from .cell import file_name

@@ -1,29 +1,37 @@
-"""What came out: records, tables, comparisons and reports. Never imports torch.
+"""What came out: run directories, tables, comparisons and reports. Never imports torch.
 
 >>> import samplerbench.results as results
 >>> table = results.load("results/runs/quick")  # doctest: +SKIP
 >>> table.wide("fd_conv")  # a pandas DataFrame, samplers by budgets  # doctest: +SKIP
 >>> table.plot("fd_conv")  # a figure  # doctest: +SKIP
+>>> results.compare_with(table, "euler").frame  # every row against Euler's  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .table import ResultTable, load
+    from .comparison.compare import compare, compare_with
+    from .table.result_table import ResultTable, load
 
-__all__ = ["ResultTable", "load"]
+__all__ = ["ResultTable", "compare", "compare_with", "load"]
+
+_HOME = {
+    "ResultTable": "table.result_table",
+    "compare": "comparison.compare",
+    "compare_with": "comparison.compare",
+    "load": "table.result_table",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """``load``, ``ResultTable`` and ``__version__``, when they are asked for: pandas takes its time."""
+    """The public names and ``__version__``, when they are asked for: pandas takes its time."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("samplerbench")
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import table
-
-    return getattr(table, name)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

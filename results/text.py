@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from .harmless import FORMULA, escape_markdown
+from .escaping import FORMULA, escape_markdown
 from .values import empty
 
 Z95 = 1.959963984540054
@@ -52,7 +52,7 @@ def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str
 def csv_field(value: object) -> str:
     r"""A value in CSV (RFC 4180): all digits of a number, nothing for what is empty. Unlike pandas' writer it quotes a lone ``\r`` too.
 
-    A text that a spreadsheet would take for a formula has an apostrophe before it; :func:`.harmless.csv_text` takes
+    A text that a spreadsheet would take for a formula has an apostrophe before it; :func:`.escaping.csv_text` takes
     that away.
     """
     words = "" if empty(value) else f"'{value}" if isinstance(value, str) and FORMULA.match(value) else str(value)

@@ -8,9 +8,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from samplerbench.results.curves import problems
 from samplerbench.results.report import build
-from samplerbench.results.table import ResultTable
+from samplerbench.results.table.curves import comparable_parts
+from samplerbench.results.table.result_table import ResultTable
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -116,11 +116,11 @@ def test_the_panel_of_the_guide_says_what_it_should(monkeypatch):
     row = {"model": "m", "steps": 5, "status": "ok", "sampler": "euler"}
     shares = [{"budget": 5, "mode_coverage": 0.1}, {"budget": 9, "mode_coverage": 0.5}]
     heun = {**row, "sampler": "<b>heun</b>", "budget": 9, "mode_coverage": 0.25}
-    ((_, rows),) = problems(ResultTable.of([*({**row, **share} for share in shares), heun]).frame)
+    ((_, rows),) = comparable_parts(ResultTable.of([*({**row, **share} for share in shares), heun]).frame)
     panel = modes.modes_of(rows)
     assert panel.budget == 9
     assert [share for _, share in panel.shares] == [0.25, 0.5]
-    ((_, bare),) = problems(ResultTable.of([{**row, "budget": 9}]).frame)
+    ((_, bare),) = comparable_parts(ResultTable.of([{**row, "budget": 9}]).frame)
     assert modes.modes_of(bare) is None
 
     template = build._environment().from_string(snippet("adding-a-report-panel.md", "jinja"))
@@ -133,8 +133,8 @@ def test_the_panel_of_the_guide_says_what_it_should(monkeypatch):
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("results/report/problem.py", "timing: Timing | None"),
-        ("results/report/problem.py", "timing_of(rows, homes)"),
+        ("results/report/model_section.py", "timing: Timing | None"),
+        ("results/report/model_section.py", "timing_of(rows, homes)"),
         ("results/report/templates/report.html", '{% include "timing.html" %}'),
     ],
 )

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...results.estimates import Estimate, difference
+from ...results.comparison.estimates import Estimate, difference
+from ...results.comparison.significance import LEVEL, Evidence, claim, verdicts
 from ...results.text import Z95
-from ...results.verdict import LEVEL, Evidence, claim, verdicts
 from ..metrics.moments import FloatArray
 from .problem import LEVELS
 from .trials import Arrays, Cell
@@ -26,7 +26,7 @@ def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
     of two samplers on shared latents, and its ``pairing_gain``: the variance of the unpaired difference over that of the paired one.
     ``false_rate``: how often a sampler was called better or worse than itself from other latents; ``false_tables``: the same of tables of
     ``TABLE`` such lines, corrected by Holm's method, any false line counting. ``power``: how often the second sampler, which is worse, was
-    called so. All of that is asked of the judge of every other table (:mod:`samplerbench.results.judging`), by whom these differences were
+    called so. All of that is asked of the judge of every other table (``results.comparison.verdicts``), by whom these differences were
     taken, too.
     """
     at = [{name: values[:, i] for name, values in arrays.items()} for i in range(len(LEVELS))]

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from ...results.files import read_npz, write_npz
+from ...results.run_directory.files import read_npz, write_npz
 from .families import FAMILIES
 from .rows import rows
 from .trials import Arrays, Cell, Metric

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from ...results.estimates import Estimate as Judged
-from ...results.estimates import difference
+from ...results.comparison.estimates import Estimate as Judged
+from ...results.comparison.estimates import difference
 from ..metrics import FrechetEstimate, Moments, estimate, population_estimate
 from ..metrics.expansion import SAMPLES_PER_FEATURE
 from ..metrics.kernel import ESTIMATOR as KERNEL

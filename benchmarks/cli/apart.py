@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from .console import print_rows, say
 
 if TYPE_CHECKING:
-    from ...results.table import ResultTable
+    from ...results.table.result_table import ResultTable
 
 
 def print_headline(table: ResultTable) -> None:
     """Print how many evaluations each curve takes until ``fd_conv`` reaches the floor, a block for each model and estimator."""
-    from ...results.headline import headline
+    from ...results.comparison.headline import headline
     from ...results.text import short
     from ...results.values import rows_of
 
@@ -35,16 +35,16 @@ def print_errors(
         starts: ``start_errors`` of ``run.json``.
         paths: ``path_curvature`` of ``run.json``; an older one has none.
     """
-    from ...results.bending import bending
-    from ...results.errors import dominated_from, errors_apart
+    from ...results.table.error_decomposition import dominated_from, error_decomposition
+    from ...results.terminal.path_curvature import curvature_lines
     from ...results.values import rows_of
 
     whole = dominated_from(table)
-    for _, lines in errors_apart(table, starts).groupby(["model", "estimator"], sort=False, dropna=False):
+    for _, lines in error_decomposition(table, starts).groupby(["model", "estimator"], sort=False, dropna=False):
         rows = rows_of(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]
         say(f"{model}{_model_error(rows[0])}")
-        for line in bending((paths or {}).get(str(model))):
+        for line in curvature_lines((paths or {}).get(str(model))):
             say(line)
         print_rows([_cells(row) for row in rows], {
             "curve": "sampler", "nfe": "NFE", "start": "start", "rmse": "rmse", "median": "median", "flips": "flips", "order": "order",
@@ -57,7 +57,7 @@ def print_errors(
 
 
 def _model_error(row: dict[str, Any]) -> str:
-    from ...results.bounds import with_bounds
+    from ...results.intervals import with_bounds
 
     if row["fid_proxy_converged"] is None:
         return ""
@@ -76,7 +76,7 @@ def _ruled(whole: Any, *, measured: bool) -> str:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """What is printed of a row of :func:`~samplerbench.results.errors.errors_apart`."""
+    """What is printed of a row of :func:`~samplerbench.results.table.error_decomposition.error_decomposition`."""
     from ...results.text import short
 
     def shown(name: str, digits: int = 2) -> str:

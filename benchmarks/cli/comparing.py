@@ -13,8 +13,8 @@ from .console import out, print_json, say
 from .options import Json
 
 if TYPE_CHECKING:
-    from ...results.checks import GateReport
-    from ...results.compare import Comparison
+    from ...results.comparison.compare import Comparison
+    from ...results.comparison.gate import GateReport
     from ..fairness import Fair
 
 Runs = Annotated[list[Path], typer.Argument(help="One or two run directories or tables; of two, the first is the baseline.")]
@@ -42,7 +42,7 @@ def compare(
         _write_csv(found, csv)
     if as_json:
         return print_json([{"name": line.sampler, **asdict(line)} for comparison in found for line in comparison.lines])
-    from ...results.comparison_terminal import print_comparison
+    from ...results.terminal.comparison import print_comparison
 
     for comparison in found:
         print_comparison(comparison, out)
@@ -56,7 +56,7 @@ def gate(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Exit 1 if a run is worse than the baseline by more than a margin, in quality or in time."""
-    from ...results.gate import gate as check
+    from ...results.comparison.gate import gate as check
 
     quality, time = share(quality_margin, "--quality-margin"), None if no_time else share(time_margin, "--time-margin")
     report = check(baseline, candidate, quality_margin=quality, time_margin=time, metrics=metric or ("all",))
@@ -89,8 +89,8 @@ def _comparisons(runs: list[Path], baseline: str | None, metrics: list[str], mar
     Raises:
         ValueError: options that do not go together.
     """
-    from ...results.compare import compare as cells
-    from ...results.compare import compare_with
+    from ...results.comparison.compare import compare as cells
+    from ...results.comparison.compare import compare_with
 
     if fair:
         if len(fair) > 1 or baseline is None or len(runs) != 1:
@@ -108,7 +108,7 @@ def _comparisons(runs: list[Path], baseline: str | None, metrics: list[str], mar
 def _write_csv(found: list[Comparison], path: Path) -> None:
     import pandas as pd
 
-    from ...results.files import write_text
+    from ...results.run_directory.files import write_text
     from ...results.text import csv_lines
 
     frame = pd.concat([comparison.frame for comparison in found])

@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ...results.harmless import plain
+from ...results.escaping import printable
 
 WIDE = 1000
 """Letters across where nobody looks at a screen: what goes into a pipe or a file is neither cut nor wrapped."""
@@ -39,7 +39,7 @@ class Safe(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Rich's rendering, with every text that is not rich's own control made plain."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 out, err = Safe(), Safe(stderr=True)

@@ -19,8 +19,8 @@ def status(folder: Folder, as_json: Json = False) -> None:
     """Show what is done, failed, missing and set aside in a run directory."""
     import pandas as pd
 
-    from ...results.store import RunDir
-    from ...results.table import load
+    from ...results.run_directory.run_dir import RunDir
+    from ...results.table.result_table import load
 
     records = load(folder).frame.to_dict(orient="records")
     aside = RunDir(folder).aside()
@@ -55,17 +55,17 @@ def show(
     to_floor: Annotated[bool, typer.Option("--to-floor", help="Print the evaluations until fd_conv reaches the floor instead.")] = False,
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
-    from ...results.bending import KEY
-    from ...results.entries import run_of
-    from ...results.marks import verdicts_of
-    from ...results.table import load
+    from ...results.run_directory.reading import run_record
+    from ...results.table.result_table import load
+    from ...results.terminal.path_curvature import KEY
+    from ...results.terminal.ranking import verdicts_of
 
     table = load(folder)
     if errors or to_floor:
         if to_floor:
             print_headline(table)
         if errors:
-            about = run_of(folder)
+            about = run_record(folder)
             print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
         return
     if metric is not None and metric not in ranked(table):
@@ -87,27 +87,27 @@ def write(folders: list[Path], to: Path | None, baseline: str | None = None, *, 
     """
     if to is None and len(folders) > 1:
         raise ValueError("say where the report of several runs goes, with --out FILE.html")
-    from ...results.current import is_current
-    from ...results.findings import BASELINE
+    from ...results.comparison.findings import BASELINE
+    from ...results.report.current import is_current
 
     if not anew and is_current(folders[0], baseline or BASELINE):
         say(f"Report: {folders[0] / 'report.html'}")
         return
 
-    from ...results.report import write_report
+    from ...results.report.build import write_report
 
     asked = {} if baseline is None else {"baseline": baseline}
     say(f"Report: {write_report(folders, to or folders[0], **asked)}")
 
 
 def print_ranking(table: Any, metric: str | None = None, baseline: str = "", marks: Any = None) -> None:
-    """Print the ranking by ``metric``, or each model by what it is spoken of in."""
-    from ...results.about import without_data
-    from ...results.curves import problems
-    from ...results.terminal import print_table
+    """Print the ranking by ``metric``, or each model by its default quantity."""
+    from ...results.table.curves import comparable_parts
+    from ...results.table.description import without_data
+    from ...results.terminal.ranking import print_table
 
     print_table(table, out, metric=metric, baseline=baseline, marks=marks)
-    for _, rows in problems(table.frame):
+    for _, rows in comparable_parts(table.frame):
         if sentence := without_data(rows):
             say(sentence)
 

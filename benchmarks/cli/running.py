@@ -183,7 +183,7 @@ def _resolved(suite: str, *, threads: int | None, timing: bool, question: dict[s
 
 def _done(folder: Path, cells: set[str]) -> str:
     """How much of a plan its run directory has already; nothing if there is none."""
-    from ...results.table import load
+    from ...results.table.result_table import load
 
     if not (folder / "parts").is_dir():
         return ""

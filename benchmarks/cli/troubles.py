@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .console import say
 
 if TYPE_CHECKING:
-    from ...results.table import ResultTable
+    from ...results.table.result_table import ResultTable
 
 _MOST_REASONS = 6
 _MOST_NAMES = 3

@@ -50,7 +50,7 @@ def asked(
 
 def print_answer(run: Sequential) -> None:
     """Print each row with its verdict, and what the verdicts can bear."""
-    from ...results.verdict import LEVEL
+    from ...results.comparison.significance import LEVEL
 
     rows = [{**row, "interval": _interval(row), "name": row["curve"]} for row in run.rows]
     print_rows(rows, _columns(run.until))

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ...results import report
-from ...results.files import write_text
+from ...results.run_directory.files import write_text
 from .base import Answer, Figure, Row, rows
 from .drawing import css
 from .effort import Effort

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from ...results.files import read_npz, write_npz
+from ...results.run_directory.files import read_npz, write_npz
 from .base import Answer, Row
 from .effort import Effort
 from .packing import packed, unpacked

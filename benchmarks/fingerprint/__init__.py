@@ -1,6 +1,6 @@
 """What numbers are made of, pinned by what it does: fingerprints of samplers, models and extractors."""
 
-from ...results.fingerprint import Fingerprint, Numbers, difference
+from ...results.run_directory.fingerprint import Fingerprint, Numbers, difference
 from .extractor import extractor_fingerprint
 from .model import model_fingerprint
 from .sampler import origin_of, sampler_fingerprint

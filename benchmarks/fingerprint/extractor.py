@@ -6,7 +6,7 @@ import torch
 
 from ...models.loaders.reading import reading
 from ...models.reference import Extractor, Identity
-from ...results.fingerprint import Fact, Fingerprint
+from ...results.run_directory.fingerprint import Fact, Fingerprint
 from ...samplers import SampleNoise
 from .model import files_of, placeless
 from .numbers import of_rows

@@ -10,7 +10,7 @@ import torch
 from ...models import Denoiser
 from ...models.loaders.networks import parameter_dtype
 from ...models.loaders.reading import Read, reading
-from ...results.fingerprint import FILE, Fact, Fingerprint, Numbers
+from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import SampleNoise
 from .numbers import of_rows
 

@@ -10,7 +10,7 @@ import torch
 
 from ... import samplers
 from ...models.loaders.local_code import code_of
-from ...results.fingerprint import FILE, Fact, Fingerprint, Numbers
+from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import Grid, GridSampler, Sampler
 from ...samplers.loop import planned
 from ..cell import Cell

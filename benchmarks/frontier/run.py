@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ...models import Denoiser, make_model
-from ...results.files import read_npz, write_npz
+from ...results.run_directory.files import read_npz, write_npz
 from ...samplers import SampleNoise
 from .candidates import Candidate
 from .measure import Errors, Problem

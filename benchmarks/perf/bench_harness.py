@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from samplerbench.benchmarks.planner import load_models, plan
 from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.suite import load_suite
-from samplerbench.results.table import ResultTable
+from samplerbench.results.table.result_table import ResultTable
 from samplerbench.samplers import SampleNoise, karras
 
 EVENT, BATCH = (3, 32, 32), 64

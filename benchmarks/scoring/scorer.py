@@ -8,9 +8,11 @@ from typing import Any
 
 from ...models import Denoiser, Reference
 from ...models.exact.base import ExactModel
-from ...results.bending import KEY as CURVATURE
 from ...results.record import Record
-from ...results.store import INFLUENCE, QUALITY, RunDir, log
+from ...results.run_directory.places import INFLUENCE, QUALITY
+from ...results.run_directory.reading import log
+from ...results.run_directory.run_dir import RunDir
+from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..cell import Cell
 from ..doubling import Endpoints
 from ..evolution import Seen, evolution

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ...models.loaders.local_code import code_of
-from ...results.dtypes import misfit
-from ...results.files import plain
-from ...results.fingerprint import hash_of
 from ...results.record import Kind, Record
+from ...results.run_directory.files import jsonable
+from ...results.run_directory.fingerprint import hash_of
+from ...results.table.dtypes import misfit
 from ...results.text import choices
 from ..metrics.metric import Measured, Metric, metrics, origin
 from ..sampling import Arrays
@@ -92,7 +92,7 @@ def checked(metric: Metric, found: Measured) -> tuple[Record, Arrays]:
         ValueError: a value is not of its column's kind, or influence values are no finite numbers.
     """
     kinds: dict[str, Kind] = {column.name: column.kind for q in metric.quantities for column in q.columns}
-    columns: Record = {name: plain(value) for name, value in found.columns.items()}
+    columns: Record = {name: jsonable(value) for name, value in found.columns.items()}
     if wrong := next(filter(None, (misfit(columns[n], kinds[n], n) for n in columns)), ""):
         raise ValueError(wrong)
     arrays = {name: np.asarray(values, np.float64) for name, values in found.influence.items()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...results.files import write_text
 from ...results.record import Record
-from ...results.store import CELL as IDENTITY
-from ...results.store import RunDir
+from ...results.run_directory.files import write_text
+from ...results.run_directory.places import CELL as IDENTITY
+from ...results.run_directory.run_dir import RunDir
 from ...results.text import csv_lines
 from ..suite import Timing
 

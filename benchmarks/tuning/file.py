@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ...results.files import write_json
+from ...results.run_directory.files import write_json
 from ..suite import Strict
 from .entry import Tuned
 

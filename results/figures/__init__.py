@@ -1,11 +1,10 @@
 """Figures for papers and pages, drawn by matplotlib without a display; imported only where one is asked for."""
 
-from .export import FORMATS, KINDS, write_figures
+from .export import FORMATS, KINDS, Kind, draw, write_figures
 from .front import front
 from .ranking import ranking
 from .samples import samples
 from .sheet import Sheet, Width, save
-from .sketch import Kind, draw
 from .timing import timing
 from .work_precision import work_precision
 

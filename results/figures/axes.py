@@ -1,17 +1,33 @@
-"""Logarithmic axes with plain numbers, a floor, and slopes to hold curves against."""
+"""Axes: what they are called, their logarithmic scales with plain numbers, and the floor of a metric."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterable
+from statistics import median
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from ..quantities import find, quantities
+from ..record import Record
 from ..text import short
+from ..values import empty, number
 from .sheet import SOFT
+
+AXES = {
+    "nfe": "Network evaluations per sample",
+    "steps": "Steps",
+    "budget": "Budget of network evaluations per sample",
+    "ms_per_sample": "Milliseconds per sample",
+    "joules_per_sample": "Joules per sample",
+}
+COSTS = ("nfe", "ms_per_sample", "joules_per_sample", "steps")
+"""Columns that can be the horizontal axis."""
+
 
 ROOM, NAMES = 0.25, 0.9
 """Inches that a tick of the horizontal axis needs, and that names at the right will take from the axes."""
@@ -24,7 +40,7 @@ def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) ->
     axes.set_yscale("log")
     axes.set_xlim(*padded(xs[0], xs[-1], 0.03))
     axes.set_ylim(*padded(ys[0], ys[-1], 0.05))
-    axes.xaxis.set_major_locator(FixedLocator(readable(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0))))
+    axes.xaxis.set_major_locator(FixedLocator(spaced_ticks(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0))))
     axes.xaxis.set_minor_locator(NullLocator())
     reach = ys[-1] / ys[0]
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if reach < 50 else (1.0,), numticks=12))
@@ -50,10 +66,10 @@ def inches(axes: Axes) -> tuple[float, float]:
     return float(wide) * box.width, float(tall) * box.height
 
 
-def readable(places: Iterable[float], share: float = 0.055) -> list[float]:
+def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
     """Those of the places that are a ``share`` of the whole apart: the first and the last, then what occurs most often, then the later.
 
-    >>> readable([1, 5, 9, 10, 10, 19, 20, 20, 35])
+    >>> spaced_ticks([1, 5, 9, 10, 10, 19, 20, 20, 35])
     [1, 5, 10, 20, 35]
     """
     counts = Counter(places)
@@ -74,3 +90,28 @@ def floor_line(axes: Axes, level: float, meaning: str) -> None:
         axes.annotate(
             meaning, (0, level), (2, 2), xycoords=("axes fraction", "data"), textcoords="offset points", color=SOFT, fontsize=6, va="bottom"
         )
+
+
+def plottable(frame: pd.DataFrame) -> list[str]:
+    """The metrics, lower being better, that have a positive value in a table."""
+    named = [quantity.name for quantity in quantities() if quantity.axis and quantity.name in frame]
+    return [name for name in named if any(not empty(value) and float(value) > 0 for value in frame[name])]
+
+
+def title_of(column: str) -> str:
+    """The title of an axis."""
+    return AXES.get(column) or find(column).axis or column
+
+
+def short_title(column: str) -> str:
+    """The title of a column of numbers."""
+    return find(column).short or column
+
+
+def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
+    """The level and its label; None where a metric has none, or the rows do not say."""
+    floor = find(metric).floor
+    if floor is None:
+        return None
+    values = [value for row in rows if (value := number(row, floor.column)) is not None and value > 0]
+    return (floor.factor * median(values), floor.meaning) if values else None

@@ -1,23 +1,29 @@
-"""All figures of a run, as files."""
+"""The figures of a run by the name of their kind: one of them drawn, or all of them as files."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
-from ..curves import problems
-from ..table import ResultTable, load
+from ..table.curves import comparable_parts
+from ..table.result_table import ResultTable, load
 from ..text import choices
-from .quantities import plottable
+from .axes import plottable
+from .front import front
 from .ranking import ranking
 from .samples import samples
 from .series import series_of
 from .sheet import METADATA, Sheet, Width, save
-from .sketch import draw
 from .timing import timing
+from .work_precision import work_precision
+
+Kind = Literal["work-precision", "pareto"]
+DRAWN = {"work-precision": work_precision, "pareto": front}
+
 
 FORMATS = tuple(METADATA)
 KINDS = ("work-precision", "pareto", "ranking", "timing", "samples")
@@ -71,7 +77,7 @@ def _figures(kind: str, source: Path | str, table: ResultTable, metrics: Sequenc
         figures = samples(source, table.ok.frame, width=width) if (Path(source) / "parts").is_dir() else []
         yield from ((f"{slug(title)}-samples", figure) for title, figure in figures)
         return
-    for title, rows in problems(table.ok.frame):
+    for title, rows in comparable_parts(table.ok.frame):
         part, name = ResultTable(rows.drop(columns=["curve", "slot"])), f"{slug(title)}-{kind}"
         if kind == "timing" and len(rows.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"])):
             yield name, timing(part, width=width)
@@ -114,3 +120,14 @@ def _check_place(source: Path, out: Path) -> None:
         raise ValueError(
             f"{out} is a link that leads out of the run directory, to {out.resolve()}; remove it or choose a folder with --out"
         )
+
+
+def draw(table: ResultTable, metric: str, cost: str, *, kind: Kind = "work-precision", width: Width = "single") -> Sheet:
+    """:func:`.work_precision.work_precision` or :func:`.front.front`.
+
+    Raises:
+        ValueError: no such kind; or as they do.
+    """
+    if kind not in DRAWN:
+        raise ValueError(f"there is no figure {kind!r}; choose from {', '.join(DRAWN)}")
+    return DRAWN[kind](table, metric, cost, width=width)

@@ -7,15 +7,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..curves import problems
 from ..palette import Style, style
 from ..record import Record
-from ..table import ResultTable
+from ..table.curves import comparable_parts
+from ..table.result_table import ResultTable
 from ..values import rows_of, text
-from .axes import logarithmic
+from .axes import logarithmic, title_of
 from .labels import name_at_the_right
-from .marks import lift, markers
-from .quantities import title_of
+from .markers import lift, markers
 from .series import Point, Series, label, point_of
 from .sheet import SOFT, Sheet, Width, sheet, styled
 
@@ -29,7 +28,7 @@ EQUAL = 1e-5
 def front(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single") -> Sheet:
     """A panel for each model and estimator: all rows as dots, those on the front joined by steps.
 
-    A filled marker is on the front for certain, an open one by its value only (:mod:`..pareto`). A sampler's name belongs to
+    A filled marker is on the front for certain, an open one by its value only (:mod:`..comparison.pareto`). A sampler's name belongs to
     its last point on the front; the reader's own samplers are named wherever they lie.
 
     Args:
@@ -42,7 +41,7 @@ def front(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, w
         ValueError: no row has both columns.
     """
     whole = table.pareto(metric, cost)
-    parts = [(title, rows) for title, rows in problems(whole) if any(point_of(row, metric, cost) for row in rows_of(rows))]
+    parts = [(title, rows) for title, rows in comparable_parts(whole) if any(point_of(row, metric, cost) for row in rows_of(rows))]
     if not parts:
         raise ValueError(f"no finished row has {metric} and {cost} to draw; choose columns that have values")
     figure, panels = sheet(width, HEIGHT[width], len(parts))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from .axes import inches
-from .marks import markers
+from .markers import markers
 from .series import Series
 from .sheet import RULE
 

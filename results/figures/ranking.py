@@ -8,14 +8,14 @@ from typing import Any, cast
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..curves import problems
 from ..palette import style
 from ..record import Record
-from ..table import ResultTable
+from ..table.curves import comparable_parts
+from ..table.result_table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
-from .marks import THICK, lift, markers
-from .quantities import short_title
+from .axes import short_title
+from .markers import THICK, lift, markers
 from .series import label
 from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet, styled
 
@@ -46,7 +46,10 @@ def ranking(
         ValueError: no model has two samplers with both metrics at the budget.
     """
     parts = [
-        (title, at, rows) for title, frame in problems(table.ok.frame) for at, rows in [_at(frame, left, right, budget)] if len(rows) > 1
+        (title, at, rows)
+        for title, frame in comparable_parts(table.ok.frame)
+        for at, rows in [_at(frame, left, right, budget)]
+        if len(rows) > 1
     ]
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..curves import problems
 from ..palette import style
 from ..record import Record
-from ..report.pictures import Box, common_box
-from ..store import RunDir
-from ..table import load
+from ..report.pictures.drawing import Box, common_box
+from ..run_directory.run_dir import RunDir
+from ..table.curves import comparable_parts
+from ..table.result_table import load
 from ..values import number, rows_of, text
 from .series import label
 from .sheet import RULE, WIDTHS, Sheet, Width, blank, styled
@@ -45,7 +45,7 @@ def samples(run: Path | str, rows: pd.DataFrame | None = None, *, width: Width =
         ValueError: ``run`` is not a run directory.
     """
     folder = RunDir.open(run)
-    parts = [(title, _pictures(folder, some)) for title, some in problems(load(run).ok.frame if rows is None else rows)]
+    parts = [(title, _pictures(folder, some)) for title, some in comparable_parts(load(run).ok.frame if rows is None else rows)]
     return [(title, _figure(title, found, width)) for title, found in parts if found]
 
 

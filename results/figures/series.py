@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..bounds import bounds
+from ..intervals import bounds
 from ..palette import Style, style
 from ..record import Record
 from ..values import number, rows_of, text
@@ -43,7 +43,7 @@ class Series:
 
 
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """The curves of one problem (a part of :func:`..curves.problems`), the lowest at its end first.
+    """The curves of one problem (a part of :func:`..table.curves.comparable_parts`), the lowest at its end first.
 
     Rows that have no place on logarithmic axes are left out.
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..curves import problems
 from ..record import Record
-from ..table import ResultTable
+from ..table.curves import comparable_parts
+from ..table.result_table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
 from .ranking import nearest
@@ -31,7 +31,7 @@ def timing(table: ResultTable, *, budget: int | None = None, width: Width = "sin
     Raises:
         ValueError: no row of the budget was timed.
     """
-    found = [(title, *_at(frame, budget)) for title, frame in problems(table.ok.frame)]
+    found = [(title, *_at(frame, budget)) for title, frame in comparable_parts(table.ok.frame)]
     parts = [(title, at, rows) for title, at, rows in found if rows]
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"

@@ -8,15 +8,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..curves import problems
 from ..quantities import find
-from ..table import ResultTable
+from ..table.curves import comparable_parts
+from ..table.result_table import ResultTable
 from ..values import rows_of
-from .axes import floor_line, logarithmic
-from .fan import slopes
+from .axes import floor_line, floor_of, logarithmic, title_of
 from .labels import name_at_the_right
-from .marks import lift, line, markers
-from .quantities import floor_of, title_of
+from .markers import lift, line, markers
+from .order_slopes import order_slopes
 from .series import Series, notable, series_of
 from .sheet import Sheet, Width, sheet, styled
 
@@ -45,7 +44,7 @@ def work_precision(table: ResultTable, metric: str = "fid_proxy", cost: str = "n
     Raises:
         ValueError: no row has both columns.
     """
-    parts = [(title, rows, found) for title, rows in problems(table.ok.frame) if (found := series_of(rows, metric, cost))]
+    parts = [(title, rows, found) for title, rows in comparable_parts(table.ok.frame) if (found := series_of(rows, metric, cost))]
     if not parts:
         raise ValueError(f"no finished row has {metric} and {cost} to draw; choose columns that have values")
     figure, panels = sheet(width, HEIGHT[width], len(parts))
@@ -65,7 +64,7 @@ def _draw(axes: Axes, series: list[Series], named: list[Series], metric: str, ro
     near = [floor[0]] if floor and floor[0] > min(values) / NEAR else []
     logarithmic(axes, [point.x for point in points], values + near)
     if power := find(metric).power:
-        slopes(axes, power, [[(point.x, point.y) for point in one.points] for one in series] + _edge(axes, floor))
+        order_slopes(axes, power, [[(point.x, point.y) for point in one.points] for one in series] + _edge(axes, floor))
     if floor:
         floor_line(axes, *floor)
     for one in reversed(series):

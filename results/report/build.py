@@ -13,27 +13,26 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ..about import brief
-from ..bounds import plus_minus, with_bounds
-from ..current import ingredients, note
-from ..curves import problems, with_curves
-from ..entries import run_of
-from ..files import write_text
-from ..findings import BASELINE, Page, called, findings_of
+from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
+from ..comparison.significance import SIGNS
+from ..intervals import plus_minus, with_bounds
 from ..palette import FAMILIES
-from ..store import RunDir
-from ..table import ResultTable, load, run_names
+from ..run_directory.files import write_text
+from ..run_directory.reading import run_record
+from ..run_directory.run_dir import RunDir
+from ..table.curves import comparable_parts, with_curves
+from ..table.description import brief
+from ..table.result_table import ResultTable, load, run_names
 from ..text import choices, interval, short
 from ..values import empty, number, rows_of, text
-from ..verdict import SIGNS
-from .citations import citations_of
-from .comparing import comparisons_of
-from .grids import grids_of
+from .current import ingredients, note
 from .listing import MARKS, listing_of
-from .problem import Homes, problem_of
-from .provenance import differences, provenance_of
-from .strips import evolutions_of
-from .style import family_css, looks
+from .model_section import Homes, model_section
+from .pictures.sample_grids import grids_of
+from .pictures.trajectories import trajectory_strips_of
+from .plots import curve_styles, family_css
+from .provenance import citations_of, differences, provenance_of
+from .run_comparisons import comparisons_of
 from .summary import summary
 from .timing import sizes_of
 from .title import title_of
@@ -79,29 +78,29 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str, *, ba
     return page
 
 
-def render(table: ResultTable, sources: Sequence[Path], csv: str, page: Page, baseline: str = BASELINE) -> str:
+def render(table: ResultTable, sources: Sequence[Path], csv: str, page: TableFindings, baseline: str = BASELINE) -> str:
     """The page as text; ``csv`` is that of the table, and ``page`` what can be said of it, against ``baseline``."""
     frame, homes = table.frame, _homes(sources)
     rows = rows_of(with_curves(frame))
-    look = looks(
+    look = curve_styles(
         ((text(row, "curve"), text(row, "sampler")) for row in rows),
         {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
     )
-    parts = problems(frame)
+    parts = comparable_parts(frame)
     grids = grids_of([(title, rows, _files(rows, homes, RunDir.samples)) for title, rows in parts])
-    strips = evolutions_of([(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts])
+    strips = trajectory_strips_of([(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts])
     found = [
-        problem_of(title, rows, page.problems[title], look, grid, strip, homes)
+        model_section(title, rows, page.by_title[title], look, grid, strip, homes)
         for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
     ]
-    records = [run_of(path) for path in sources]
+    records = [run_record(path) for path in sources]
     runs = [provenance_of(name, record) for name, record in zip(run_names(sources), records, strict=True)]
     return (
         _environment()
         .get_template("report.html")
         .render(
             title=title_of(frame, list(zip(run_names(sources), records, strict=True))),
-            baseline=called(baseline),
+            baseline=baseline_title(baseline),
             counts=frame["status"].value_counts().to_dict(),
             problems=found,
             plots=[problem.plot for problem in found],

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..bounds import plus_minus
 from ..columns import columns
-from ..estimates import flag_of
-from ..judging import Line as Verdict
+from ..comparison.significance import SIGNS
+from ..comparison.verdicts import Line as JudgedLine
+from ..intervals import flag_of, plus_minus
 from ..quantities import flags, quantities
 from ..record import Record
 from ..text import short
 from ..values import empty, number, rows_of, text
-from ..verdict import SIGNS
 
 MARKS = {"ok": "✓", "failed": "✗", "diverged": "∞", "skipped": "→", "missing": "…", "crashed": "✗", "timed out": "✗"}
 """Status marks, beside the word."""
@@ -27,7 +26,7 @@ BEFORE = (
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
 """Columns of the table beside the measured ones, where they vary; a row shows all its columns when it is opened."""
 
-_APART = ("status", "reason", "cell", "suite")
+_NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def shown() -> list[str]:
@@ -56,7 +55,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class ListedRow:
     """A row: its cells, status, and why it has no numbers or a flagged one; ``where`` tells it from the other rows of its sampler."""
 
     cells: tuple[Cell, ...]
@@ -66,7 +65,7 @@ class Line:
     model: str
     sampler: str
     where: str
-    verdict: Verdict | None
+    verdict: JudgedLine | None
 
     @property
     def sign(self) -> str:
@@ -79,12 +78,12 @@ class Listing:
     """All rows. ``same`` holds (name, value) of the columns that do not vary; ``metric`` is what verdicts go by, "" if there are none."""
 
     heads: tuple[Head, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ListedRow, ...]
     same: tuple[tuple[str, str], ...]
     metric: str
 
 
-def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, Verdict] | None = None) -> Listing:
+def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = None) -> Listing:
     """The listing of a table, with the verdicts of its rows by their index."""
     kinds = {column.name: column for column in columns()}
     same = tuple((name, value) for name in frame.columns if (value := _constant(frame, name)))
@@ -98,7 +97,7 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, Verdict] | None = Non
     return Listing(tuple(heads), tuple(lines), same, _metrics(known.values()))
 
 
-def _metrics(verdicts: Iterable[Verdict]) -> str:
+def _metrics(verdicts: Iterable[JudgedLine]) -> str:
     """What the verdicts go by; where that differs, for which models."""
     by = dict.fromkeys((line.metric, line.model) for line in verdicts)
     names = dict.fromkeys(metric for metric, _ in by)
@@ -111,18 +110,19 @@ def _constant(frame: pd.DataFrame, name: str) -> str:
     """The value that all finished rows share, in words; "" if they do not."""
     values = {value for value in frame[name] if not empty(value)}
     done = frame.loc[frame["status"] == "ok", name]
-    if name in (*_APART, *flags().values(), "model", "sampler") or len(values) != 1 or len(frame) < 2 or done.isna().to_numpy().any():
+    varies = len(values) != 1 or len(frame) < 2 or done.isna().to_numpy().any()
+    if varies or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
     return short(float(next(iter(values)))) if str(frame[name].dtype) == "Float64" else str(next(iter(values)))
 
 
-def _line(row: Record, heads: list[Head], verdict: Verdict | None) -> Line:
+def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedRow:
     status = text(row, "status")
     where = ", ".join(f"{name} {text(row, name)}" for name in ("params", "schedule", "budget", "steps", "seed") if text(row, name))
     cells = tuple(_cell(row, head) for head in heads)
     why = dict.fromkeys(words for name in flags() for words in flag_of(row, name).split("; ") if words)  # both share those of the samples
     reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
-    return Line(cells, status, MARKS.get(status, "?"), reason, text(row, "model"), text(row, "sampler"), where, verdict)
+    return ListedRow(cells, status, MARKS.get(status, "?"), reason, text(row, "model"), text(row, "sampler"), where, verdict)
 
 
 def _cell(row: Record, head: Head) -> Cell:

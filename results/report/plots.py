@@ -1,80 +1,85 @@
-"""The numbers behind the work-precision plots, as plain data; ``plot.js`` draws them.
+"""The numbers behind the work-precision plots, as plain data, and the look of each curve.
 
-Plotly reads a little HTML in its labels, so every text that reaches it is escaped here.
+``plot.js`` draws them. Plotly reads a little HTML in its labels, so every text that reaches it is
+escaped here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from html import escape
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..bounds import bounds
-from ..estimates import flag_of
+from ..intervals import bounds, flag_of
+from ..palette import FAMILIES, style
 from ..quantities import Quantity, panels
 from ..record import Record
 from ..values import number, rows_of, text
-from .style import Look
+
+VARIANTS = ("", "-open", "-dot", "-open-dot")
+"""Endings of Plotly's markers."""
+
 
 WORK = (("steps", "Steps"), ("nfe", "Evaluations"), ("ms_per_sample", "Milliseconds"), ("joules_per_sample", "Joules"))
 """Columns that can be the horizontal axis, and their titles."""
 
 
-def plot_of(title: str, rows: pd.DataFrame, looks: Mapping[str, Look]) -> dict[str, Any] | None:
+def plot_of(title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]) -> dict[str, Any] | None:
     """The plot of one problem, or None if no row of it has a number to draw.
 
     Args:
         title: of the problem.
         rows: its rows, whose index is the line of the whole table.
-        looks: of its curves.
+        styles: of its curves.
 
     Returns:
         ``{"title", "measures": [{"name", "title", "note", "floor", "power"}], "work": [{"name", "title"}], "curves": […]}``; a curve has
-        its look, the lines ``row`` of its points, ``x[work]`` and, for each measure, ``{"value", "y", "low", "high", "limit",
+        its style, the lines ``row`` of its points, ``x[work]`` and, for each quantity, ``{"value", "y", "low", "high", "limit",
         "flagged"}``: lists with one entry a row and None where there is no value. ``limit`` says that y is not the value,
         which is not positive, but the upper end of its interval.
     """
     done = [row | {"line": index} for index, row in zip(rows.index, rows_of(rows), strict=True) if row["status"] == "ok"]
-    measures = [measure for measure in panels() if any((number(row, measure.name) or 0) > 0 for row in done)]
+    measures = [quantity for quantity in panels() if any((number(row, quantity.name) or 0) > 0 for row in done)]
     work = [{"name": name, "title": label} for name, label in WORK if any(number(row, name) is not None for row in done)]
     if not measures or not work:
         return None
     by_curve: dict[str, list[Record]] = {}
     for row in done:
         by_curve.setdefault(text(row, "curve"), []).append(row)
-    curves = [_curve(name, points, measures, [item["name"] for item in work], looks[name]) for name, points in by_curve.items()]
+    curves = [_curve(name, points, measures, [item["name"] for item in work], styles[name]) for name, points in by_curve.items()]
     return {
         "title": escape(title),
-        "measures": [_about(measure, done) for measure in measures],
+        "measures": [_about(quantity, done) for quantity in measures],
         "work": work,
         "curves": sorted(curves, key=lambda curve: (curve["family"], curve["name"])),
     }
 
 
-def _about(measure: Quantity, rows: list[Record]) -> dict[str, Any]:
-    return {"name": measure.name, "title": measure.title, "note": measure.note, "floor": _floor(measure, rows), "power": measure.power}
+def _about(quantity: Quantity, rows: list[Record]) -> dict[str, Any]:
+    return {"name": quantity.name, "title": quantity.title, "note": quantity.note, "floor": _floor(quantity, rows), "power": quantity.power}
 
 
-def _curve(name: str, rows: list[Record], measures: list[Quantity], work: list[str], look: Look) -> dict[str, Any]:
+def _curve(name: str, rows: list[Record], measures: list[Quantity], work: list[str], style: CurveStyle) -> dict[str, Any]:
     rows = sorted(rows, key=lambda row: number(row, "nfe") or 0.0)
     return {
         "name": escape(name),
-        **look._asdict(),
+        **style._asdict(),
         "row": [row["line"] for row in rows],
         "x": {column: [_brief(number(row, column)) for row in rows] for column in work},
-        "y": {measure.name: _points(measure, rows) for measure in measures},
+        "y": {quantity.name: _points(quantity, rows) for quantity in measures},
     }
 
 
-def _points(measure: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
-    values = [number(row, measure.name) for row in rows]
-    points = [_point(value, bounds(row, measure.name)) for value, row in zip(values, rows, strict=True)]
+def _points(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
+    values = [number(row, quantity.name) for row in rows]
+    points = [_point(value, bounds(row, quantity.name)) for value, row in zip(values, rows, strict=True)]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
     drawn = {"value": values, "y": y, "low": low, "high": high}
-    marks = {"limit": limit, "flagged": [bool(flag_of(row, measure.name)) for row in rows]}
+    marks = {"limit": limit, "flagged": [bool(flag_of(row, quantity.name)) for row in rows]}
     return {name: [_brief(value) for value in part] for name, part in drawn.items()} | marks
 
 
@@ -95,7 +100,45 @@ def _point(value: float | None, interval: tuple[float, float] | None) -> tuple[f
     return (high if high > 0 else None), None, None, high > 0
 
 
-def _floor(measure: Quantity, rows: list[Record]) -> float | None:
-    known = measure.floor if measure.floor and measure.floor.perfect else None
+def _floor(quantity: Quantity, rows: list[Record]) -> float | None:
+    known = quantity.floor if quantity.floor and quantity.floor.perfect else None
     floors = [floor for row in rows if known and (floor := number(row, known.column)) is not None]
     return median(floors) if floors else None
+
+
+class CurveStyle(NamedTuple):
+    """How a curve is drawn.
+
+    Attributes:
+        family: index in :data:`..palette.FAMILIES`, and of the CSS colour ``--family-N``.
+        symbol, dash: Plotly's names of marker and line.
+        own: whether its sampler is the reader's own: drawn thicker and on top.
+    """
+
+    family: int
+    symbol: str
+    dash: str
+    own: bool = False
+
+
+def curve_styles(curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None) -> dict[str, CurveStyle]:
+    """A style for every curve of a report.
+
+    Args:
+        curves: pairs (curve, sampler) of all plots together, so that a curve looks the same in each.
+        origins: where samplers that are not built in come from, by name.
+    """
+    names = [family.name for family in FAMILIES]
+    result: dict[str, CurveStyle] = {}
+    seen: Counter[str] = Counter()
+    for curve, sampler in sorted(set(curves)):
+        usual = style(sampler, (origins or {}).get(sampler, ""))
+        symbol = usual.symbol.removesuffix("-open") + VARIANTS[seen[sampler] % len(VARIANTS)] if seen[sampler] else usual.symbol
+        result[curve] = CurveStyle(names.index(usual.family), symbol, usual.dash, usual.own)
+        seen[sampler] += 1
+    return result
+
+
+def family_css() -> str:
+    """The families' colours as CSS variables, for a light page and a dark one."""
+    return "".join(f"--family-{index}:light-dark({family.colour},{family.dark});" for index, family in enumerate(FAMILIES))

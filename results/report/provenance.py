@@ -1,15 +1,18 @@
-"""Everything in ``run.json``, flattened for reading, what differs between runs, and the command that makes a run again."""
+"""Where a run comes from: ``run.json`` flattened for reading, its command, and the sources of its samplers."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..bending import KEY
+from ..terminal.path_curvature import KEY
 
-APART = ("citations", KEY)
+PARTS = ("where", "key", "url")
+
+
+SHOWN_ELSEWHERE = ("citations", KEY)
 """Parts that have a place of their own in the report."""
 
 
@@ -45,7 +48,7 @@ def command_of(run: Mapping[str, object]) -> str:
 def sections_of(run: Mapping[str, object]) -> list[Section]:
     """A section for every mapping at the top of ``run.json``, and one for what else is there."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
-    nested = [(name, value) for name, value in run.items() if isinstance(value, Mapping) and name not in APART]
+    nested = [(name, value) for name, value in run.items() if isinstance(value, Mapping) and name not in SHOWN_ELSEWHERE]
     parts = [*([("run", loose)] if loose else []), *nested]
     return [Section(title, tuple(_flat(value))) for title, value in parts if isinstance(value, Mapping)]
 
@@ -69,3 +72,32 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, ", ".join(map(str, value)) or "none"
     else:
         yield name, "–" if value is None or value == {} else str(value)
+
+
+@dataclass(frozen=True)
+class Citations:
+    """Sources of samplers.
+
+    Attributes:
+        sources: (sampler, place in the paper, key, address), sorted by sampler.
+        bibtex: the entries, each once, sorted by key.
+        unknown: samplers of which no run says where they come from.
+    """
+
+    sources: tuple[tuple[str, ...], ...]
+    bibtex: str
+    unknown: tuple[str, ...]
+
+
+def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> Citations:
+    """The citations of ``samplers`` in the ``citations`` of the runs' ``run.json``: sampler to key, where, url and bibtex."""
+    known: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        said = run.get("citations")
+        known |= {str(name): entry for name, entry in said.items() if isinstance(entry, Mapping)} if isinstance(said, Mapping) else {}
+    names = sorted(set(samplers))
+    there = [name for name in names if name in known]
+    sources = [(name, *(str(known[name].get(part) or "") for part in PARTS)) for name in there]
+    entries = {str(known[name].get("key")): str(known[name].get("bibtex") or "") for name in there}
+    bibtex = "\n\n".join(entries[key] for key in sorted(entries) if entries[key])
+    return Citations(tuple(sources), bibtex, tuple(name for name in names if name not in known))

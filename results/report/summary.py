@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from ..bounds import with_bounds
-from ..curves import problems
-from ..estimates import flag_of
-from ..findings import Page, findings_of
-from ..harmless import escape_markdown
+from ..comparison.findings import TableFindings, findings_of
+from ..escaping import escape_markdown
+from ..intervals import flag_of, with_bounds
 from ..quantities import Quantity, flags, quantities
 from ..record import Record
-from ..table import ResultTable
+from ..table.curves import comparable_parts
+from ..table.result_table import ResultTable
 from ..text import filled, markdown_table, short
 from ..values import number, rows_of, text
 from .answer import NOTHING, answer
@@ -17,7 +16,7 @@ from .answer import NOTHING, answer
 _BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
 
 
-def summary(table: ResultTable, page: Page | None = None) -> str:
+def summary(table: ResultTable, page: TableFindings | None = None) -> str:
     """The Markdown text.
 
     Args:
@@ -26,8 +25,8 @@ def summary(table: ResultTable, page: Page | None = None) -> str:
     """
     parts, page = ["# Sampler benchmark", ""], page or findings_of(table.frame)
     told = [quantity for quantity in quantities() if quantity.short]
-    for title, rows in problems(table.frame):
-        found = answer(page.problems[title], rows)
+    for title, rows in comparable_parts(table.frame):
+        found = answer(page.by_title[title], rows)
         parts += [f"## {escape_markdown(title)}", ""]
         parts += [f"- {escape_markdown(sentence)}" for sentence in (found.sentences if found else (NOTHING,))]
         lines = [

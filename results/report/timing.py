@@ -11,7 +11,8 @@ from statistics import median
 import pandas as pd
 
 from ..record import Record
-from ..store import TIMING, RunDir
+from ..run_directory.places import TIMING
+from ..run_directory.run_dir import RunDir
 from ..values import number, rows_of, text
 
 REACH = 0.25

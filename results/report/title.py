@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from ..about import counted, extent, heading, listed
-from ..harmless import plain
+from ..escaping import printable
+from ..table.description import counted, extent, heading, listed
 from ..values import empty
 from .provenance import command_of
 
 
 @dataclass(frozen=True)
-class Made:
+class RunFacts:
     """How one run was made.
 
     Attributes:
@@ -36,7 +36,7 @@ class Title:
 
     heading: str
     facts: tuple[str, ...]
-    runs: tuple[Made, ...]
+    runs: tuple[RunFacts, ...]
 
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
@@ -46,20 +46,20 @@ def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]])
         frame: all rows.
         runs: name and ``run.json`` of each run, which may be empty.
     """
-    suites = listed([plain(str(name)) for name in frame["suite"].dropna().unique()] or [""])
+    suites = listed([printable(str(name)) for name in frame["suite"].dropna().unique()] or [""])
     facts = (*extent(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
-        made = _made("", frame, runs[0][1])
-        return Title(heading(frame), (*facts, *made.facts), (Made("", (), made.command),))
+        made = _run_facts("", frame, runs[0][1])
+        return Title(heading(frame), (*facts, *made.facts), (RunFacts("", (), made.command),))
     names = frame.get("run", pd.Series(dtype="string"))
-    parts = tuple(_made(name, frame.loc[names == name], record) for name, record in runs)
+    parts = tuple(_run_facts(name, frame.loc[names == name], record) for name, record in runs)
     return Title(f"{counted(len(runs))} runs: {heading(frame)}", facts, parts)
 
 
-def _made(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> Made:
+def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
     provenance = _mapping(record.get("provenance"))
     facts = (_where(provenance, frame), _when(provenance.get("started")))
-    return Made(name, tuple(fact for fact in facts if fact), plain(command_of(record)))
+    return RunFacts(name, tuple(fact for fact in facts if fact), printable(command_of(record)))
 
 
 def _where(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
@@ -67,10 +67,10 @@ def _where(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
     device, machine = _mapping(provenance.get("device")), _mapping(provenance.get("machine"))
     kind = str(device.get("type") or "")
     if not kind:
-        return listed([plain(str(name)) for name in dict.fromkeys(frame["device"]) if not empty(name)] or [""])
+        return listed([printable(str(name)) for name in dict.fromkeys(frame["device"]) if not empty(name)] or [""])
     cores = machine.get("cores_allowed") or machine.get("cores")
     words = [{"cpu": "CPU", "cuda": "GPU"}.get(kind, kind), *([f"{cores} cores"] if kind == "cpu" and cores else [])]
-    return plain(f"{device.get('name') or kind} ({', '.join(words)})")
+    return printable(f"{device.get('name') or kind} ({', '.join(words)})")
 
 
 def _when(started: object) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from samplerbench.benchmarks.cli.apart import print_errors
-from samplerbench.results.table import ResultTable
+from samplerbench.results.table.result_table import ResultTable
 
 ROW = {"model": "m", "sampler": "euler", "budget": 5, "nfe": 5.0, "fd_conv": 1.0, "end": "zero", "status": "ok"}
 MEASURED = {"estimator": "e", "fid_proxy_converged": 0.5, "fid_proxy_converged_se": 0.1}

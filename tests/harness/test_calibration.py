@@ -17,7 +17,7 @@ from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import kid
 from samplerbench.benchmarks.scoring.scale import ESTIMATOR
 from samplerbench.benchmarks.suite import load_suite
-from samplerbench.results.files import read_npz, write_npz
+from samplerbench.results.run_directory.files import read_npz, write_npz
 
 
 def quick(log, **changes):

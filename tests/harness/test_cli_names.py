@@ -69,8 +69,8 @@ def test_a_model_of_a_file_keeps_its_name_everywhere(samplerbench, model):
 
 
 def test_titles_and_rows_of_results_are_not_emoji_either():
-    from samplerbench.results.table import ResultTable
-    from samplerbench.results.terminal import print_table
+    from samplerbench.results.table.result_table import ResultTable
+    from samplerbench.results.terminal.ranking import print_table
 
     rows = [{"model": "m.py:factory:", "sampler": "a:smile:b", "budget": 5, "nfe": 5.0, "fid_proxy": 1.0, "status": "ok"}]
     print_table(ResultTable.of(rows), target := Console(file=io.StringIO(), width=80))

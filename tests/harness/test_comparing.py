@@ -14,9 +14,9 @@ from samplerbench.benchmarks.cli import app, main
 from samplerbench.benchmarks.cli.comparing import share
 from samplerbench.benchmarks.listing import list_samplers
 from samplerbench.benchmarks.metrics.frechet import FrechetReference, estimate
-from samplerbench.results.entries import Entry
+from samplerbench.results.comparison.entries import Entry
 from samplerbench.results.quantities import find
-from samplerbench.results.store import RunDir
+from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.samplers.citations import references
 from samplerbench.samplers.schedules import SCHEDULES
 

@@ -14,9 +14,9 @@ from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
-from samplerbench.results.bending import bending, bending_in
-from samplerbench.results.report import write_report
-from samplerbench.results.store import RunDir
+from samplerbench.results.report.build import write_report
+from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.terminal.path_curvature import curvature_lines, curvature_lines_of_runs
 from samplerbench.samplers import karras
 from samplerbench.samplers.noise import SampleNoise
 
@@ -153,10 +153,10 @@ def test_a_report_reads_it_from_the_first_run_that_knows_the_model(tmp_path):
     run(tmp_path / "r")
     (tmp_path / "old").mkdir()
     homes = [tmp_path / "old", tmp_path / "r" / "table.csv"]
-    assert bending_in(homes, "gmm-2d") == bending(RunDir.open(tmp_path / "r").run()["path_curvature"]["gmm-2d"])
-    assert bending_in(homes, "gaussian") == ()
+    assert curvature_lines_of_runs(homes, "gmm-2d") == curvature_lines(RunDir.open(tmp_path / "r").run()["path_curvature"]["gmm-2d"])
+    assert curvature_lines_of_runs(homes, "gaussian") == ()
     page = write_report(tmp_path / "r", tmp_path / "page.html").read_text(encoding="utf-8")
-    assert f"On the {bending_in(homes, 'gmm-2d')[0]}" in page
+    assert f"On the {curvature_lines_of_runs(homes, 'gmm-2d')[0]}" in page
 
 
 def test_stochastic_samplers_alone_ask_for_none(tmp_path):
@@ -174,11 +174,11 @@ def test_paths_that_are_not_finite_have_no_summary(tmp_path):
 
 def test_what_is_said_of_it():
     model = make_model("gmm-2d")
-    lines = bending(summary(measured(model, torch.arange(4), 0, torch.float64, 4, 1.0, 64)))
+    lines = curvature_lines(summary(measured(model, torch.arange(4), 0, torch.float64, 4, 1.0, 64)))
     assert len(lines) == 3
     assert all(len(line) <= 80 for line in lines)
-    assert bending(None) == ()
+    assert curvature_lines(None) == ()
     alone = summary(measured(model, torch.arange(1), 0, torch.float64, 4, 1.0, 64))
     assert alone["curvature_se"] is None
-    assert "±" not in bending(alone)[0]
-    assert bending({**alone, "profile": [0.0] * 16}) == ("paths: straight",)
+    assert "±" not in curvature_lines(alone)[0]
+    assert curvature_lines({**alone, "profile": [0.0] * 16}) == ("paths: straight",)

@@ -22,8 +22,8 @@ from samplerbench.benchmarks.suite import Until, check_suite, load_suite
 from samplerbench.models import make_model
 from samplerbench.models.cards.card import CONVERGED, REFERENCE, WEIGHTS, Card
 from samplerbench.models.reference import Identity, Reference, Statistics
-from samplerbench.results.compare import compare
-from samplerbench.results.table import load
+from samplerbench.results.comparison.compare import compare
+from samplerbench.results.table.result_table import load
 
 SUITE = {
     "name": "small", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [9], "samples": 400, "converged_samples": 200,

@@ -6,8 +6,9 @@ import pytest
 from test_resume import run, small
 
 from samplerbench.benchmarks.suite import Suite
-from samplerbench.results import sealed
-from samplerbench.results.store import INFLUENCE, QUALITY, RunDir
+from samplerbench.results.run_directory import sealed
+from samplerbench.results.run_directory.places import INFLUENCE, QUALITY
+from samplerbench.results.run_directory.run_dir import RunDir
 
 DAMAGES = {
     "bit": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],

@@ -15,8 +15,8 @@ from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.results.columns import names
-from samplerbench.results.files import read_npz
-from samplerbench.results.headline import headline
+from samplerbench.results.comparison.headline import headline
+from samplerbench.results.run_directory.files import read_npz
 
 SUITE = {
     "name": "columns",

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite
-from samplerbench.results.store import RunDir
+from samplerbench.results.run_directory.run_dir import RunDir
 
 SUITE = """
 models = ["gmm-2d"]

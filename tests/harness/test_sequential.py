@@ -15,7 +15,7 @@ from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.sequential import FILE, Sequential
 from samplerbench.benchmarks.spending import level_at
 from samplerbench.benchmarks.suite import Until, check_suite
-from samplerbench.results.entries import Entry
+from samplerbench.results.comparison.entries import Entry
 
 SUITE = {
     "models": ["gmm-2d"], "samplers": ["euler", "heun", "ddpm", "dpmpp_2m"], "nfe": [5, 9], "samples": 128, "reference_samples": 8,

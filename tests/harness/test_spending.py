@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from samplerbench.benchmarks.spending import decision, level_at
-from samplerbench.results.verdict import LEVEL, Evidence
+from samplerbench.results.comparison.significance import LEVEL, Evidence
 
 LOOKS, ROWS, RUNS = 8, 4, 3000
 

@@ -15,9 +15,9 @@ from samplerbench import samplers
 from samplerbench.benchmarks.executing import Worker
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.suite import check_suite
-from samplerbench.results import files
-from samplerbench.results.files import read_json
-from samplerbench.results.table import load
+from samplerbench.results.run_directory import files
+from samplerbench.results.run_directory.files import read_json
+from samplerbench.results.table.result_table import load
 
 DEADLY = Path(__file__).with_name("deadly.py")
 PLAIN = """

@@ -9,8 +9,8 @@ from samplerbench import samplers
 from samplerbench.benchmarks import groups, runner
 from samplerbench.benchmarks.runner import Runner, pick_device
 from samplerbench.benchmarks.suite import check_suite, load_suite
-from samplerbench.results.files import read_json
-from samplerbench.results.table import load
+from samplerbench.results.run_directory.files import read_json
+from samplerbench.results.table.result_table import load
 
 SUITE = {
     "name": "rig", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [3], "samples": 8, "reference_samples": 2, "keep": 0,

@@ -19,10 +19,10 @@ from samplerbench.benchmarks.suite import check_suite
 from samplerbench.benchmarks.tuning.command import loading
 from samplerbench.benchmarks.tuning.file import read_tuned, write_tuned
 from samplerbench.models import make_model
-from samplerbench.results.curves import with_curves
-from samplerbench.results.entries import read_source
-from samplerbench.results.pairing import match
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.comparison.entries import read_source
+from samplerbench.results.comparison.pairing import match_cells
+from samplerbench.results.table.curves import with_curves
+from samplerbench.results.table.result_table import ResultTable, load
 from samplerbench.samplers import make
 from samplerbench.samplers.peers import set_peers_path
 
@@ -268,7 +268,7 @@ def test_runs_at_other_levels_are_not_the_same_cells(home):
     for name, held in (("one", entry), ("same", entry), ("two", retuned(entry))):
         write_tuned(home / "levels.json", [held])
         assert invoke(f"{RUN} --sampler euler --schedule tuned(file='levels.json') --out {name}").exit_code == 0
-    pairs = {other: match(*(read_source(home / name).entries for name in ("one", other))).pairs for other in ("same", "two")}
+    pairs = {other: match_cells(*(read_source(home / name).entries for name in ("one", other))).pairs for other in ("same", "two")}
     assert (len(pairs["same"]), len(pairs["two"])) == (1, 0)
 
 

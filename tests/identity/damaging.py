@@ -16,10 +16,10 @@ from small_runs import numbers, run, runner
 
 from samplerbench.benchmarks.sequential import Sequential
 from samplerbench.benchmarks.suite import Until
-from samplerbench.results.compare import compare, compare_with
-from samplerbench.results.marks import verdicts_of
-from samplerbench.results.report import write_report
-from samplerbench.results.table import load
+from samplerbench.results.comparison.compare import compare, compare_with
+from samplerbench.results.report.build import write_report
+from samplerbench.results.table.result_table import load
+from samplerbench.results.terminal.ranking import verdicts_of
 
 ASKED = {"samplers": ["euler", "heun"], "nfe": [5], "steps": None, "extractor": "pixels"}
 TIMED = {**ASKED, "timing": {"enabled": True, "seconds": 0.2, "min_rounds": 6, "max_rounds": 6, "half_width": 0.5}}

@@ -7,7 +7,7 @@ is printed as a table.
 import pytest
 from damaging import COMMANDS, HEAD, HOWS, KINDS, intact, line, outcomes
 
-from samplerbench.results.table import load
+from samplerbench.results.table.result_table import load
 
 
 @pytest.fixture(scope="module")

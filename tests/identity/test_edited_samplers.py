@@ -3,8 +3,8 @@
 import pytest
 from small_runs import numbers, run
 
-from samplerbench.results.store import RunDir
-from samplerbench.results.table import load
+from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.table.result_table import load
 from samplerbench.samplers.methods.heun import Heun
 
 PLUGIN = """

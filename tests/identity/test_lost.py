@@ -4,8 +4,8 @@ import pytest
 from small_runs import numbers, run, runner
 
 from samplerbench.benchmarks import runner as runners
-from samplerbench.results.store import RunDir
-from samplerbench.results.table import load
+from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.table.result_table import load
 from samplerbench.samplers.methods.euler import Euler
 
 RUN = ("run", "quick", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "5", "--samples", "64", "--no-timing")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_runs import numbers, run
 
-from samplerbench.results.compare import compare
+from samplerbench.results.comparison.compare import compare
 
 EXTRACTOR = """
 import torch

@@ -6,9 +6,9 @@ import pytest
 import torch
 from small_runs import numbers, row, run
 
-from samplerbench.results.compare import compare
-from samplerbench.results.gate import gate
-from samplerbench.results.store import RunDir
+from samplerbench.results.comparison.compare import compare
+from samplerbench.results.comparison.gate import gate
+from samplerbench.results.run_directory.run_dir import RunDir
 
 FACTORY = """
 import torch

@@ -20,9 +20,9 @@ from samplerbench.benchmarks.scaffold import new_package
 from samplerbench.benchmarks.scoring import versions
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.results import quantities
-from samplerbench.results.files import read_npz
 from samplerbench.results.quantities import ENERGY, Floor, Quantity
 from samplerbench.results.record import Column
+from samplerbench.results.run_directory.files import read_npz
 
 metric_module = importlib.import_module("samplerbench.benchmarks.metrics.metric")
 NAME = "mean_gap"

@@ -11,7 +11,7 @@ from samplerbench.benchmarks.calibration.law import Law
 from samplerbench.benchmarks.calibration.trials import Cell
 from samplerbench.benchmarks.metrics import kid
 from samplerbench.benchmarks.metrics.second_order import Noise, interval
-from samplerbench.results.estimates import Estimate, difference
+from samplerbench.results.comparison.estimates import Estimate, difference
 from samplerbench.results.text import Z95
 
 exact = settings(derandomize=True, deadline=None, max_examples=20)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samplerbench.results.store import RunDir
+from samplerbench.results.run_directory.run_dir import RunDir
 
 ROW = {
     "suite": "quick", "model": "gmm-2d", "params": "{}", "schedule": "karras", "start": "noise", "end": "zero", "sigma_max": 80.0,

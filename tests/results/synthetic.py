@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samplerbench.results.store import RunDir
+from samplerbench.results.run_directory.run_dir import RunDir
 
 HOSTILE_SAMPLER = "</script><img src=x onerror=alert(1)>"
 HOSTILE_MODEL = "evil|<b>model</b>"

@@ -1,9 +1,9 @@
 import pytest
 
-from samplerbench.results.curves import problems
-from samplerbench.results.findings import findings_of
+from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.report.answer import answer
-from samplerbench.results.table import ResultTable
+from samplerbench.results.table.curves import comparable_parts
+from samplerbench.results.table.result_table import ResultTable
 
 
 def row(sampler, value, se=1.0, budget=10, **more):
@@ -13,8 +13,8 @@ def row(sampler, value, se=1.0, budget=10, **more):
 
 def findings(*rows):
     frame = ResultTable.of(rows).frame
-    ((title, part),) = problems(frame)
-    found = answer(findings_of(frame).problems[title], part)
+    ((title, part),) = comparable_parts(frame)
+    found = answer(findings_of(frame).by_title[title], part)
     assert found is not None
     return found
 
@@ -57,11 +57,11 @@ def test_sentences_name_the_winners_the_doubts_and_the_jump():
 
 def test_without_a_fid_the_next_measure_answers_and_without_any_none():
     rows = [row("euler", None, rmse=0.5), row("heun", None, rmse=0.1, rmse_se=0.01)]
-    assert findings(*rows).measure.name == "rmse"
-    assert list(findings_of(ResultTable.of([row("euler", None)]).frame).problems.values()) == [None]
+    assert findings(*rows).quantity.name == "rmse"
+    assert list(findings_of(ResultTable.of([row("euler", None)]).frame).by_title.values()) == [None]
 
 
 def test_different_estimators_are_never_ranked_together():
     rows = [row("euler", 20.0, estimator="a"), row("heun", 1.0, estimator="b"), row("ddim", None, status="failed")]
-    parts = dict(problems(ResultTable.of(rows).frame))
+    parts = dict(comparable_parts(ResultTable.of(rows).frame))
     assert {title: sorted(part["sampler"]) for title, part in parts.items()} == {"m · a": ["ddim", "euler"], "m · b": ["heun"]}

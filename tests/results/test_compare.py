@@ -5,14 +5,14 @@ import pytest
 from rich.console import Console
 from runs import add, make_run
 
-from samplerbench.results.compare import compare, compare_with
-from samplerbench.results.comparison_terminal import print_comparison
-from samplerbench.results.entries import Entry
-from samplerbench.results.estimates import Estimate
-from samplerbench.results.judging import judged
-from samplerbench.results.pairing import Pair
+from samplerbench.results.comparison.compare import compare, compare_with
+from samplerbench.results.comparison.entries import Entry
+from samplerbench.results.comparison.estimates import Estimate
+from samplerbench.results.comparison.pairing import Pair
+from samplerbench.results.comparison.verdicts import judge_lines
 from samplerbench.results.quantities import judged as judged_quantities
-from samplerbench.results.table import load, rebuild
+from samplerbench.results.table.result_table import load, rebuild
+from samplerbench.results.terminal.comparison import print_comparison
 
 N = 400
 
@@ -198,7 +198,7 @@ def test_identical_samplers_are_rarely_called_different():
         return Entry({"seed": seed}, estimates={"fid_proxy": influence})
 
     rng = np.random.default_rng(0)
-    tables = [judged([(Pair(entry(rng, 0), entry(rng, 1)), judged_quantities()[0]) for _ in range(10)], 0.01) for _ in range(100)]
+    tables = [judge_lines([(Pair(entry(rng, 0), entry(rng, 1)), judged_quantities()[0]) for _ in range(10)], 0.01) for _ in range(100)]
     wrong = sum(any(line.verdict in ("better", "worse") for line in lines) for lines in tables)
     assert wrong <= 5 + 3 * (100 * 0.05 * 0.95) ** 0.5
     single = [abs(line.difference) > 1.96 * line.se for lines in tables for line in lines]

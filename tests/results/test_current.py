@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from samplerbench.results import current
-from samplerbench.results.current import is_current
-from samplerbench.results.report import write_report
-from samplerbench.results.store import QUALITY, RunDir
+import samplerbench.results
+from samplerbench.results.report import current
+from samplerbench.results.report.build import write_report
+from samplerbench.results.report.current import is_current
+from samplerbench.results.run_directory.places import QUALITY
+from samplerbench.results.run_directory.run_dir import RunDir
 
 BASELINE = "euler"
 
@@ -70,3 +73,13 @@ def test_other_code_or_libraries_make_another_report(written, monkeypatch):
 
 def test_there_is_no_report_yet(tmp_path):
     assert not is_current(tmp_path, BASELINE)
+
+
+def test_every_module_of_the_package_is_an_ingredient():
+    package = Path(samplerbench.results.__path__[0])
+    code = {path for pattern in current._CODE for path in package.glob(pattern)}
+    folders = [path for path in package.iterdir() if (path / "__init__.py").exists()]
+    modules = {path for folder in folders for path in folder.rglob("*.py")} | {*package.glob("*.py")}
+    assert len(modules) > 50
+    assert modules <= code
+    assert {*(package / "report" / "templates").iterdir()} <= code

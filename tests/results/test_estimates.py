@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.results.estimates import Estimate, difference, estimate_of
+from samplerbench.results.comparison.estimates import Estimate, difference, estimate_of
 from samplerbench.results.quantities import judged
 
 BY_NAME = {quantity.name: quantity for quantity in judged()}

@@ -2,9 +2,14 @@ import numpy as np
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.entries import Entry, Source, read_source
-from samplerbench.results.estimates import Estimate
-from samplerbench.results.fairness import at_schedules, at_tuned, best_schedules, common_schedules
+from samplerbench.results.comparison.entries import Entry, Source, read_source
+from samplerbench.results.comparison.estimates import Estimate
+from samplerbench.results.comparison.fairness import (
+    at_schedules,
+    at_tuned,
+    best_schedules,
+    common_schedules,
+)
 from samplerbench.results.quantities import find
 
 FID = find("fid_proxy")

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from samplerbench.results.figures import draw, ranking, save, timing, work_precision, write_figures
+from samplerbench.results.figures.axes import floor_of
 from samplerbench.results.figures.export import slug
 from samplerbench.results.figures.labels import spread
-from samplerbench.results.figures.quantities import floor_of
 from samplerbench.results.figures.samples import strip
 from samplerbench.results.figures.series import Point, notable, point_of, series_of
 from samplerbench.results.palette import style
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.table.result_table import ResultTable, load
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
 
 
 def test_series_have_all_drawable_rows_in_the_order_of_cost(fashion):
-    from samplerbench.results.curves import problems
+    from samplerbench.results.table.curves import comparable_parts
 
-    ((_, rows),) = problems(fashion.ok.frame)
+    ((_, rows),) = comparable_parts(fashion.ok.frame)
     series = series_of(rows, "rmse", "nfe")
     assert sum(len(one.points) for one in series) == len(fashion.ok)
     assert all([p.x for p in one.points] == sorted(p.x for p in one.points) for one in series)

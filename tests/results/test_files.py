@@ -8,7 +8,14 @@ import time
 import numpy as np
 import pytest
 
-from samplerbench.results.files import PART, read_json, read_npz, write_atomic, write_json, write_npz
+from samplerbench.results.run_directory.files import (
+    PART,
+    read_json,
+    read_npz,
+    write_atomic,
+    write_json,
+    write_npz,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -72,7 +79,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from samplerbench.results.files import write_npz
+from samplerbench.results.run_directory.files import write_npz
 n = 0
 while True:
     n += 1

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.compare import compare_with
-from samplerbench.results.findings import findings_of
-from samplerbench.results.report import write_report
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.comparison.compare import compare_with
+from samplerbench.results.comparison.findings import findings_of
+from samplerbench.results.report.build import write_report
+from samplerbench.results.table.result_table import ResultTable, load
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def path(tmp_path):
 
 def test_shared_latents_tell_apart_what_intervals_do_not(path):
     frame = load(path).frame
-    (paired,), (alone,) = (findings_of(frame, homes).problems.values() for homes in ({"": path}, {}))
+    (paired,), (alone,) = (findings_of(frame, homes).by_title.values() for homes in ({"": path}, {}))
     assert {best.budget: best.standing for best in paired.best} == {5: "inconclusive", 10: "better"}
     assert {best.budget: best.rivals for best in paired.best} == {5: ("euler",), 10: ()}
     assert [best.sure for best in paired.best] == [False, True]
@@ -41,7 +41,7 @@ def a_run(tmp_path, rows):
         quality = {"fd_conv": conv, "fd_conv_se": 0.01, "nfe": float(budget), **more}
         influence = fid + np.random.default_rng(0).normal(size=100) * 1e-3
         add(run, sampler, influence=influence, quality=quality, budget=budget, steps=budget, model="fashion")
-    (found,) = findings_of(load(run.path).frame, {"": run.path}).problems.values()
+    (found,) = findings_of(load(run.path).frame, {"": run.path}).by_title.values()
     return found
 
 
@@ -74,7 +74,7 @@ def test_what_more_work_buys_is_shown_or_open(tmp_path):
         for budget, value in values.items():
             own = np.random.default_rng(budget).normal(size=400)
             add(run, "euler", influence=value + noise * (own - own.mean()), budget=budget, steps=budget)
-        (found,) = findings_of(load(run.path).frame, {"": run.path}).problems.values()
+        (found,) = findings_of(load(run.path).frame, {"": run.path}).by_title.values()
         return found.plateau and (found.plateau.budget, found.plateau.kind)
 
     assert plateau({5: 3.0, 10: 2.0, 20: 1.0}) == (20, "falling")
@@ -96,7 +96,7 @@ def test_the_lowest_of_many_equal_samplers_is_rarely_called_better():
             for n, line in zip((5, 10, 20), values, strict=True)
             for seed, (name, value) in enumerate(zip("abcdefghi", line, strict=True))
         ]  # fmt: skip
-        (found,) = findings_of(ResultTable.of(rows).frame).problems.values()
+        (found,) = findings_of(ResultTable.of(rows).frame).by_title.values()
         wrong += any(len(best.rivals) < best.others for best in found.best)
     assert wrong <= 100 * 0.05 + 3 * (100 * 0.05 * 0.95) ** 0.5
     assert wrong > 0  # and it is a test

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.gate import gate
+from samplerbench.results.comparison.gate import gate
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 TIMES = np.linspace(1.0, 1.02, 12)
@@ -122,7 +122,7 @@ def test_times_of_another_machine_are_refused_unless_left_out(tmp_path):
 
 def test_a_change_without_effect_is_rarely_stopped(tmp_path):
     """300 null gates of 10 cells each, by their p values: the share that is stopped is below the level."""
-    from samplerbench.results.verdict import LEVEL, Evidence, holm
+    from samplerbench.results.comparison.significance import LEVEL, Evidence, holm
 
     rng = np.random.default_rng(0)
     stopped = [min(holm([Evidence(d, 1.0, 0.0).p_beyond for d in rng.normal(size=10)])) <= LEVEL for _ in range(300)]

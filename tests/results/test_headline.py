@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.results.headline import crossing, headline, in_words
-from samplerbench.results.table import ResultTable
+from samplerbench.results.comparison.headline import crossing, headline, in_words
+from samplerbench.results.table.result_table import ResultTable
 from samplerbench.results.text import ends
 
 NFE = [5, 10, 20, 40, 80]

@@ -15,24 +15,21 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from samplerbench.results.bounds import bounds, plus_minus
-from samplerbench.results.compare import compare_with
-from samplerbench.results.curves import problems
-from samplerbench.results.estimates import dominated, flag_of
-from samplerbench.results.findings import findings_of
-from samplerbench.results.headline import headline
-from samplerbench.results.marks import verdicts_of
+from samplerbench.results.comparison.compare import compare_with
+from samplerbench.results.comparison.estimates import dominated
+from samplerbench.results.comparison.findings import findings_of
+from samplerbench.results.comparison.headline import headline
+from samplerbench.results.comparison.significance import SIGNS
+from samplerbench.results.intervals import bounds, flag_of, plus_minus
 from samplerbench.results.quantities import judged
-from samplerbench.results.report import write_report
-from samplerbench.results.report.answer import answer
-from samplerbench.results.report.build import _environment
-from samplerbench.results.report.front import fronts_of
-from samplerbench.results.report.lead import lead
+from samplerbench.results.report.answer import answer, lead
+from samplerbench.results.report.build import _environment, write_report
+from samplerbench.results.report.recommendation import fronts_of
 from samplerbench.results.report.summary import summary
-from samplerbench.results.table import ResultTable, load
-from samplerbench.results.terminal import print_table
+from samplerbench.results.table.curves import comparable_parts
+from samplerbench.results.table.result_table import ResultTable, load
+from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.values import number, rows_of, text
-from samplerbench.results.verdict import SIGNS
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 RUNS = ("quick", "full-exact", "fashion-ranking", "heun-5000", "fairness")
@@ -182,8 +179,8 @@ def check_table(problem, said):
 def rendered(table, page):
     """The answer and the fronts of each problem as the page has them, by title."""
     found = {}
-    for title, rows in problems(table.frame):
-        findings = page.problems[title]
+    for title, rows in comparable_parts(table.frame):
+        findings = page.by_title[title]
         words = answer(findings, rows)
         if findings is None or words is None:
             continue
@@ -209,7 +206,7 @@ def check_page(path, table):
     except ValueError:
         judged = {}
     assert marks == judged
-    parts = dict(problems(table.frame))
+    parts = dict(comparable_parts(table.frame))
     markdown = dict(zip(parts, re.split(r"(?m)^## (?!Rows without)", summary(table, page))[1:], strict=False))
     for title, (findings, first, said) in rendered(table, page).items():
         problem = Problem(path, parts[title], findings.quantity.name)

@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 from synthetic import HOSTILE_MODEL, HOSTILE_SAMPLER, synthetic_run
 
-from samplerbench.results.report import write_report
+from samplerbench.results.report.build import write_report
 from samplerbench.results.report.provenance import command_of, sections_of
-from samplerbench.results.store import RunDir
-from samplerbench.results.table import load
+from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.table.result_table import load
 
 
 class Page(HTMLParser):

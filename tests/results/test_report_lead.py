@@ -5,12 +5,11 @@ import pandas as pd
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.curves import problems
-from samplerbench.results.findings import findings_of
-from samplerbench.results.headline import COLUMNS, headline
-from samplerbench.results.report.answer import answer
-from samplerbench.results.report.lead import lead
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.comparison.findings import findings_of
+from samplerbench.results.comparison.headline import COLUMNS, headline
+from samplerbench.results.report.answer import answer, lead
+from samplerbench.results.table.curves import comparable_parts
+from samplerbench.results.table.result_table import ResultTable, load
 
 NOBODY = pd.DataFrame(columns=list(COLUMNS)).astype({"nfe_to_floor": float})
 
@@ -25,8 +24,8 @@ def said(*rows, crossings=NOBODY):
 
 
 def led(frame, crossings):
-    (title, part), *_ = problems(frame)
-    found = findings_of(frame).problems[title]
+    (title, part), *_ = comparable_parts(frame)
+    found = findings_of(frame).by_title[title]
     words = answer(found, part)
     assert found is not None
     assert words is not None

@@ -6,20 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.results.curves import problems
-from samplerbench.results.findings import findings_of
-from samplerbench.results.report.front import fronts_of
-from samplerbench.results.report.grids import grids_of
+from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.report.listing import listing_of
-from samplerbench.results.report.pictures import common_box, mosaic, scatter, sheet
-from samplerbench.results.report.plots import plot_of
-from samplerbench.results.report.png import png
-from samplerbench.results.report.strips import evolutions_of
-from samplerbench.results.report.style import looks
+from samplerbench.results.report.pictures.drawing import common_box, mosaic, png, scatter, side_by_side
+from samplerbench.results.report.pictures.sample_grids import grids_of
+from samplerbench.results.report.pictures.trajectories import trajectory_strips_of
+from samplerbench.results.report.plots import curve_styles, plot_of
+from samplerbench.results.report.recommendation import fronts_of
 from samplerbench.results.report.summary import summary
 from samplerbench.results.report.timing import sizes_of, timing_of
-from samplerbench.results.store import RunDir
-from samplerbench.results.table import ResultTable, load
+from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.table.curves import comparable_parts
+from samplerbench.results.table.result_table import ResultTable, load
 
 
 def row(sampler="euler", **columns):
@@ -27,12 +25,12 @@ def row(sampler="euler", **columns):
 
 
 def part(*rows):
-    ((_, frame),) = problems(ResultTable.of(rows).frame)
+    ((_, frame),) = comparable_parts(ResultTable.of(rows).frame)
     return frame
 
 
 def judged(*rows):
-    (found,) = findings_of(ResultTable.of(rows).frame).problems.values()
+    (found,) = findings_of(ResultTable.of(rows).frame).by_title.values()
     return found
 
 
@@ -47,10 +45,10 @@ def test_png_is_read_back_by_another_library(height, width, channels, seed):
 
 def test_mosaic_keeps_every_pixel_in_its_place():
     images = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 5), dtype=np.uint8)
-    sheet = mosaic(images, most=6)
-    assert sheet.shape == (2 * 5 - 1, 3 * 6 - 1, 4)
-    np.testing.assert_array_equal(sheet[5:9, 6:11, :3], images[4].transpose(1, 2, 0))
-    assert (sheet[4, :, 3] == 0).all()  # the gap is transparent
+    side_by_side = mosaic(images, most=6)
+    assert side_by_side.shape == (2 * 5 - 1, 3 * 6 - 1, 4)
+    np.testing.assert_array_equal(side_by_side[5:9, 6:11, :3], images[4].transpose(1, 2, 0))
+    assert (side_by_side[4, :, 3] == 0).all()  # the gap is transparent
     assert mosaic(images[:, :1]).shape[-1] == 2
 
 
@@ -79,27 +77,28 @@ def test_the_window_is_not_moved_by_a_cloud_that_exploded():
 
 def test_pictures_lie_side_by_side():
     pictures = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 2, 2, 1)
-    whole = sheet(pictures, 2, gap=1)[..., 0]
+    whole = side_by_side(pictures, 2, gap=1)[..., 0]
     np.testing.assert_array_equal(whole, [[0, 1, 0, 4, 5], [2, 3, 0, 6, 7], [0] * 5, [8, 9, 0, 0, 0], [10, 11, 0, 0, 0]])
 
 
 def test_trajectories_are_shown_where_most_samplers_have_one_and_fit_the_room(run):
     frame = load(run.path).frame
     files = {index: run.evolution(cell) for index, cell in frame["cell"].items()}
-    parts = [(title, rows, files) for title, rows in problems(frame)]
-    found = evolutions_of(parts)
+    parts = [(title, rows, files) for title, rows in comparable_parts(frame)]
+    found = trajectory_strips_of(parts)
     assert [each.budget for each in found if each] == [10, 10, 10]
     assert [each.points for each in found if each] == [False, False, True]
     assert found[1] is not None
     assert found[1].strips[0].levels == ("80", "22", "6.1", "1.7", "0.47", "0.13", "0.036", "0.01", "end")
     room = sum(len(strip.image) for each in found if each for strip in each.strips) // 3
-    tight = evolutions_of(parts, room=room)
+    tight = trajectory_strips_of(parts, room=room)
     assert 0 < sum(len(strip.image) for each in tight if each for strip in each.strips) <= room
 
 
 def test_fewer_images_are_shown_where_room_is_short(run):
     parts = [
-        (title, rows, {index: run.samples(cell) for index, cell in rows["cell"].items()}) for title, rows in problems(load(run.path).frame)
+        (title, rows, {index: run.samples(cell) for index, cell in rows["cell"].items()})
+        for title, rows in comparable_parts(load(run.path).frame)
     ]
     wide, tight = grids_of(parts), grids_of(parts, room=100_000)
     assert [grid.shown for grid in wide if grid and not grid.points] == [9, 9]
@@ -110,7 +109,7 @@ def test_fewer_images_are_shown_where_room_is_short(run):
 def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
     rows = [row(budget=n, nfe=float(n), fid_proxy=value, fid_proxy_se=0.1) for n, value in ((1, 2.0), (5, -0.1), (10, -1.0))]
     frame = part(*rows)
-    plot = plot_of("m", frame, looks([("euler", "euler")]))
+    plot = plot_of("m", frame, curve_styles([("euler", "euler")]))
     assert plot is not None
     points = plot["curves"][0]["y"]["fid_proxy"]
     assert points["y"] == [2.0, pytest.approx(-0.1 + 0.196, abs=1e-4), None]
@@ -121,7 +120,7 @@ def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
 def test_a_flag_is_at_the_values_that_it_belongs_to():
     values = {"fid_proxy": 1.0, "fid_proxy_se": 0.1, "fd_conv": 2.0, "fd_conv_se": 0.1, "rmse": 0.1}
     apart = part(row(**values, fid_flag="", fd_conv_flag="too few"), row("heun", **values, fid_flag="few", fd_conv_flag="few; too few"))
-    plot = plot_of("m", apart, looks([("euler", "euler"), ("heun", "heun")]))
+    plot = plot_of("m", apart, curve_styles([("euler", "euler"), ("heun", "heun")]))
     assert plot is not None
     found = {curve["name"]: {name: points["flagged"] for name, points in curve["y"].items()} for curve in plot["curves"]}
     assert found["euler"] == {"fid_proxy": [False], "fd_conv": [True], "rmse": [False]}
@@ -135,7 +134,7 @@ def test_a_flag_is_at_the_values_that_it_belongs_to():
 
 def test_the_floor_belongs_to_the_plug_in_value_alone():
     frame = part(row(fid_proxy=1.0, fid_proxy_se=0.1, fid_proxy_raw=1.5, fid_proxy_floor=0.4))
-    plot = plot_of("m", frame, looks([("euler", "euler")]))
+    plot = plot_of("m", frame, curve_styles([("euler", "euler")]))
     assert plot is not None
     assert {item["name"]: item["floor"] for item in plot["measures"]} == {"fid_proxy": None, "fid_proxy_raw": 0.4}
 
@@ -143,8 +142,8 @@ def test_the_floor_belongs_to_the_plug_in_value_alone():
 def test_a_curve_looks_the_same_everywhere_and_unlike_the_others():
     names = ["euler", "euler_maruyama", "ddim", "dpm_solver_2", "dpm_solver_2m", "dpmpp_2m", "dpmpp_3m", "my_solver", "heun"]
     curves = [*((name, name) for name in names), ("euler · karras", "euler"), ("euler · edm", "euler")]
-    found = looks(curves)
-    assert found == looks(reversed(curves))
+    found = curve_styles(curves)
+    assert found == curve_styles(reversed(curves))
     assert len(set(found.values())) == len(curves)
     assert found["euler"].family == found["euler · karras"].family == found["ddim"].family != found["euler_maruyama"].family
 

@@ -12,7 +12,7 @@ import pytest
 from synthetic import HOSTILE_SAMPLER, synthetic_run
 
 import samplerbench.results as results
-from samplerbench.results.table import ResultTable
+from samplerbench.results.table.result_table import ResultTable
 
 DOCS = Path(__file__).parents[2] / "docs" / "results-api.md"
 CHECK = """
@@ -23,7 +23,7 @@ table = results.load(sys.argv[1])
 table.wide("rmse"), table.best_per_budget(), table.pareto(), table._repr_html_(), table.to_latex()
 from samplerbench.results.figures import write_figures
 write_figures(sys.argv[1], sys.argv[2], formats=["svg"], metrics=["rmse"], models=["m"], kinds=["work-precision"])
-from samplerbench.results.report import write_report
+from samplerbench.results.report.build import write_report
 write_report(sys.argv[1], sys.argv[2])
 """
 

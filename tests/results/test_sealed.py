@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.results import sealed
-from samplerbench.results.sealed import Damaged, Unsealed
+from samplerbench.results.run_directory import sealed
+from samplerbench.results.run_directory.sealed import Damaged, Unsealed
 
 PLACE = "parts/heun-1/quality.json"
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from synthetic import BUDGETS, HOSTILE_MODEL, MODELS, ORDERS, synthetic_run
 
 from samplerbench.results.columns import columns, names
-from samplerbench.results.harmless import escape_markdown
-from samplerbench.results.store import RunDir
-from samplerbench.results.table import ResultTable, load, rebuild
+from samplerbench.results.escaping import escape_markdown
+from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.table.result_table import ResultTable, load, rebuild
 from samplerbench.results.text import markdown_table, short
 
 

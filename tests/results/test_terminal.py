@@ -11,10 +11,9 @@ from synthetic import synthetic_run
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.results.marks import verdicts_of
-from samplerbench.results.spark import ends_of, spark
-from samplerbench.results.table import ResultTable, load
-from samplerbench.results.terminal import print_table
+from samplerbench.results.table.result_table import ResultTable, load
+from samplerbench.results.terminal.ranking import print_table, verdicts_of
+from samplerbench.results.terminal.sparkline import positive_range, sparkline
 from samplerbench.results.text import short
 
 
@@ -70,10 +69,10 @@ def test_names_are_not_markup():
 
 def test_spark_lines_are_on_the_logarithmic_scale_of_their_model(run):
     values = [10.0**-n for n in range(8)]
-    assert spark(values, ends_of(values)) == "█▇▆▅▄▃▂▁"
-    assert spark([None, -1.0, 0.0, 1e9, float("inf")], (1.0, 10.0)) == " ▁▁██"
-    assert spark([3.0, 3.0], ends_of([3.0, 3.0])) == "▁▁"
-    assert ends_of([None, -1.0]) == (1.0, 1.0)
+    assert sparkline(values, positive_range(values)) == "█▇▆▅▄▃▂▁"
+    assert sparkline([None, -1.0, 0.0, 1e9, float("inf")], (1.0, 10.0)) == " ▁▁██"
+    assert sparkline([3.0, 3.0], positive_range([3.0, 3.0])) == "▁▁"
+    assert positive_range([None, -1.0]) == (1.0, 1.0)
     line = next(line for line in printed(load(run.path)) if line.strip().startswith("heun"))
     assert line.split()[1] == "█▆▄▁"
 

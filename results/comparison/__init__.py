@@ -1,0 +1,1 @@
+"""Comparisons: which rows, what their difference is, and what may be concluded of it."""

@@ -1,0 +1,184 @@
+"""Comparisons: two runs cell by cell, or the samplers of a run with one of them, with intervals and a verdict per line."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from ..quantities import Quantity, judged
+from ..record import Record
+from ..table.result_table import ResultTable
+from ..values import text
+from .entries import Source, measured, read_source
+from .estimates import default_quantity
+from .pairing import Matches, Pair, against, check_estimators, check_sources, match_cells
+from .significance import LEVEL
+from .verdicts import MARGIN, SIDES, Line, judge_lines
+
+SHOWN_UNMATCHED = 5
+"""Rows without a partner that a note names; of more, their number is told."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        baseline, candidate: names of the two sides.
+        lines: one per pair of rows and metric.
+        unmatched: rows without a partner, in words.
+        others: metrics that both sides have but that were not asked for.
+    """
+
+    baseline: str
+    candidate: str
+    lines: tuple[Line, ...]
+    unmatched: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The lines as a table; what is known of tuned rows has columns of its own, if there are any."""
+        names = [field.name for field in fields(Line) if field.name not in SIDES]
+        rows = [line.flat for line in self.lines]
+        return pd.DataFrame(rows, columns=list(dict.fromkeys([*names, *(name for row in rows for name in row)])))
+
+
+def compare(baseline: Path | str, candidate: Path | str, *, metrics: Sequence[str] = (), margin: float = MARGIN) -> Comparison:
+    """Compare two runs cell by cell.
+
+    Args:
+        baseline: run directory or table.
+        candidate: likewise.
+        metrics: columns to compare by; empty for each model's default (:func:`.estimates.default_quantity`), ("all",) for all.
+        margin: share of the baseline's value, >= 0, that does not matter.
+
+    Raises:
+        ValueError: the two were not measured alike, share no cell, or lack a metric.
+    """
+    a, b = read_source(baseline), read_source(candidate)
+    return compared(a, b, paired_cells(a, b), metrics, margin)
+
+
+def compare_with(run: Path | str | ResultTable, sampler: str, *, metrics: Sequence[str] = (), margin: float = MARGIN) -> Comparison:
+    """Compare the rows of a run with those of one of its samplers, at the same model, budget, start, end and schedule.
+
+    Args:
+        run: run directory, table file, or a table, whose rows are compared as independent.
+        sampler: the baseline: registry name, or a curve's name in the report.
+        metrics: as in :func:`compare`.
+        margin: as in :func:`compare`.
+
+    Raises:
+        ValueError: no row is that sampler's, or the run lacks a metric.
+    """
+    source = read_source(run)
+    return compared(source, source, against(source.entries, sampler), metrics, margin, baseline=sampler)
+
+
+def matched_cells(a: Source, b: Source) -> Matches:
+    """The finished cells of two runs, matched; there may be no pair.
+
+    Raises:
+        ValueError: the two were not measured alike.
+    """
+    check_sources(a, b)
+    matches = match_cells(a.entries, b.entries)
+    for pair in matches.pairs:
+        check_estimators(*pair)
+    return matches
+
+
+def paired_cells(a: Source, b: Source) -> Matches:
+    """The cells that two runs share.
+
+    Raises:
+        ValueError: there is none, or the two were not measured alike.
+    """
+    matches = matched_cells(a, b)
+    if not matches.pairs:
+        raise no_shared_cell(a, b)
+    return matches
+
+
+def no_shared_cell(a: Source, b: Source) -> ValueError:
+    """What to say where two runs have no cell in common."""
+    return ValueError(f"{a} and {b} share no finished cell; compare runs of one suite, or the samplers of a run with --baseline SAMPLER")
+
+
+def compared(a: Source, b: Source, matches: Matches, metrics: Sequence[str], margin: float, *, baseline: str = "") -> Comparison:
+    """The comparison of matched rows; see :func:`compare`.
+
+    Raises:
+        ValueError: an unknown metric, or one that the rows do not have; a margin below 0.
+    """
+    if not margin >= 0:
+        raise ValueError(f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more")
+    there = measured((a, b), judged())
+    chosen = choose(metrics, there)
+    each = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
+    asked = each if metrics else by_default_quantity(matches.pairs, there)
+    lines, used = judge_lines(asked, margin), {quantity.name for _, quantity in asked}
+    return Comparison(baseline or str(a), str(b), tuple(lines), _unmatched(matches), tuple(q.name for q in there if q.name not in used))
+
+
+def by_default_quantity(pairs: Sequence[Pair], there: Sequence[Quantity] | None = None) -> list[tuple[Pair, Quantity]]:
+    """Each pair with the quantity that the rows of its model are judged by unless somebody asks for another."""
+    rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for pair in pairs:
+        rows[pair.key] += [entry.record for entry in pair]
+    by = {key: default_quantity(records, there) for key, records in rows.items()}
+    return [(pair, quantity) for pair in pairs if (quantity := by[pair.key])]
+
+
+def choose(metrics: Sequence[str], there: Sequence[Quantity]) -> list[Quantity]:
+    """The quantities that were asked for.
+
+    Raises:
+        ValueError: one of them is not there, or nothing is.
+    """
+    names = [q.name for q in there]
+    if not there:
+        raise ValueError("there is nothing to compare: no metric has values on both sides")
+    for name in metrics:
+        if name not in (*names, "all"):
+            raise ValueError(f"metric {name!r} has no values to compare; choose from {', '.join(names)}, or all")
+    return list(there) if "all" in metrics else [q for q in there if q.name in (metrics or names[:1])]
+
+
+def row_name(row: Record) -> str:
+    """A row in words: model, curve and budget."""
+    budget = text(row, "slot") or text(row, "steps")
+    return f"{text(row, 'model')}: {text(row, 'curve')}" + (f" at {budget}" if budget else "")
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What is to be known about a comparison, a sentence each."""
+    lines, count = comparison.lines, len(comparison.unmatched)
+    counts = Counter(line.verdict for line in lines)
+    found = [f"{len(lines)} comparisons: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + "."]
+    found += [
+        "Δ is candidate less baseline, with its own 95 % interval. "
+        f"At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower is better."
+    ]
+    found += [f"No verdict on {n}: {reason}." for reason, n in Counter(line.reason for line in lines if line.reason).items()]
+    found += [f"No time on {n}: {reason}." for reason, n in Counter(line.time_reason for line in lines if line.time_reason).items()]
+    alone = sum(line.paired == 0 for line in lines)
+    if alone:
+        found.append(f"{alone} unpaired (*): other latents, or no influence values; their intervals are wider than paired ones.")
+    if count:
+        more = f" and {count - SHOWN_UNMATCHED} more" if count > SHOWN_UNMATCHED else ""
+        found.append(f"Not compared: {'; '.join(comparison.unmatched[:SHOWN_UNMATCHED])}{more}.")
+    if comparison.others:
+        found.append(f"Also measured: {', '.join(comparison.others)} (--metric NAME, or --metric all).")
+    return found
+
+
+def _unmatched(matches: Matches) -> tuple[str, ...]:
+    sides = (("baseline", matches.only_baseline), ("candidate", matches.only_candidate))
+    return tuple(f"{row_name(entry.record)} (only in the {side})" for side, entries in sides for entry in entries)

@@ -1,0 +1,247 @@
+"""What a table says of each problem, as objects: the lowest row at each budget, how it stands, and from where on more work buys nothing.
+
+Each claim is the judge's (:mod:`.verdicts`): the report, its Markdown and the terminal only put it into words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from ..quantities import Quantity
+from ..record import Record
+from ..table.curves import comparable_parts
+from ..values import number, rows_of, text
+from .compare import by_default_quantity
+from .entries import Entry, entry_of
+from .estimates import default_quantity, dominated
+from .pairing import against
+from .significance import Verdict
+from .verdicts import Judgement, Line, Panel, corrected_together, judge, judge_lines
+
+BASELINE = "euler"
+"""The baseline where none is asked for: everybody has it."""
+
+
+def baseline_title(baseline: str) -> str:
+    """A baseline as sentences name it."""
+    return "Euler" if baseline == BASELINE else baseline
+
+
+Standing = Verdict | Literal["the same", "itself", "alone"]
+"""A verdict against the baseline; or the two coincide, the row is the baseline's own, or there is no baseline to compare it with."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The row with the lowest value at one budget, which need not be better than any other.
+
+    Attributes:
+        budget: network evaluations per sample that were allowed.
+        row: the row.
+        against: the baseline as sentences name it.
+        baseline: its row that it is compared with; None if there is none.
+        standing: how it stands to that.
+        rivals: other curves at this budget that it is not shown to be better than.
+        others: how many other curves there are.
+        refusal: why nothing can be said of it and any other row; "" where something can.
+        flagged: whether an interval of it or of the baseline is flagged as unreliable.
+    """
+
+    budget: int
+    row: Record
+    against: str
+    baseline: Record | None
+    standing: Standing
+    rivals: tuple[str, ...]
+    others: int
+    refusal: str
+    flagged: bool
+
+    @property
+    def curve(self) -> str:
+        """Name of its curve."""
+        return text(self.row, "curve")
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is shown to be better than every other row at its budget, of which there is one at least."""
+        return self.others > 0 and not self.rivals
+
+    @property
+    def verdict(self) -> str:
+        """How it stands to the baseline, in words."""
+        words: dict[Standing, str] = {
+            "better": f"better than {self.against}",
+            "worse": f"worse than {self.against}",
+            "equivalent": f"equivalent to {self.against}",
+            "inconclusive": "inconclusive",
+            "no verdict": "no verdict",
+            "the same": f"same as {self.against}",
+            "itself": f"{self.against} itself",
+            "alone": f"no {self.against} to compare with",
+        }
+        return words[self.standing]
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """What more work buys.
+
+    Attributes:
+        budget: evaluations.
+        kind: "none", no lowest row beyond ``budget`` is lower than the one there, shown within the margin; "open", none is shown to be
+            lower, nor that none is; "falling", the lowest is shown to fall up to ``budget``, the most that were tried.
+    """
+
+    budget: int
+    kind: Literal["none", "open", "falling"]
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What can be said of one problem.
+
+    Attributes:
+        panel: its rows by their index in the table, and the quantity that they are judged by.
+        best: the lowest at each budget.
+        plateau: None where nothing can be said.
+        dominated: whether it is judged by ``fd_conv`` because the model's own error dominates its distances to the data.
+    """
+
+    panel: Panel
+    best: tuple[Best, ...]
+    plateau: Plateau | None
+    dominated: bool
+
+    @property
+    def quantity(self) -> Quantity:
+        """What the rows are judged by."""
+        return self.panel.quantity
+
+
+@dataclass(frozen=True, eq=False)
+class TableFindings:
+    """The findings by the titles of the problems, None where nothing was measured; and each row's line against the baseline."""
+
+    by_title: Mapping[str, Findings | None]
+    lines: Mapping[int, Line]
+
+
+def findings_of(frame: pd.DataFrame, homes: Mapping[str, Path] | None = None, baseline: str = BASELINE) -> TableFindings:
+    """What can be said of the rows of a table; all claims hold together.
+
+    Args:
+        frame: of a :class:`..table.result_table.ResultTable`.
+        homes: path of each run by its name in the column ``run``, or of the only one as "", where influence values are read.
+        baseline: sampler or curve that rows are held against.
+    """
+    parts = {title: _entries(rows, homes or {}) for title, rows in comparable_parts(frame)}
+    entries = {index: entry for part in parts.values() for index, entry in part.items()}
+    lines = lines_against(entries, baseline)
+    found: dict[str, Findings | None] = dict.fromkeys(parts)
+    panels = {title: panel for title, part in parts.items() if (panel := _panel(part))}
+    for title, panel in zip(panels, corrected_together(panels.values()), strict=True):
+        found[title] = _findings(panel, lines, baseline)
+    return TableFindings(found, {index: line for index, (_, line) in lines.items()})
+
+
+Lines = Mapping[int, tuple[Judgement, Line]]
+
+
+def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE) -> Lines:
+    """The judgement and the line of each row that can be compared with the baseline, by its index: those of ``compare --baseline``."""
+    index = {id(entry): place for place, entry in entries.items()}
+    if not any(baseline in (text(entry.record, "sampler"), text(entry.record, "curve")) for entry in entries.values()):
+        return {}
+    asked = by_default_quantity(against(list(entries.values()), baseline).pairs)
+    both = [(found, pair, quantity) for pair, quantity in asked if (found := judge(pair, quantity))]
+    lines = judge_lines([(pair, quantity) for _, pair, quantity in both])
+    return {index[id(pair.candidate)]: (found, line) for (found, pair, _), line in zip(both, lines, strict=True)}
+
+
+def _entries(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
+    done = rows.loc[rows["status"] == "ok"]
+    return {int(index): entry_of(row, homes) for index, row in zip(done.index, rows_of(done), strict=True)}
+
+
+def _panel(entries: Mapping[int, Entry]) -> Panel | None:
+    """The rows that have a value of their default quantity; None if there is nothing, or no budget to compare them at."""
+    quantity = default_quantity(entry.record for entry in entries.values())
+    if quantity is None:
+        return None
+    there = {index: entry for index, entry in entries.items() if entry.estimate(quantity) is not None}
+    return Panel(there, quantity, 0, 0) if any(number(entry.record, "slot") is not None for entry in there.values()) else None
+
+
+def _findings(panel: Panel, lines: Lines, baseline: str) -> Findings:
+    slots: dict[int, list[int]] = {}
+    for index, entry in panel.entries.items():
+        if (slot := number(entry.record, "slot")) is not None:
+            slots.setdefault(int(slot), []).append(index)
+    leaders = {slot: min(slots[slot], key=lambda index: _rank(panel.entries[index], panel.quantity, baseline)) for slot in sorted(slots)}
+    best = tuple(_best(panel, slot, first, slots[slot], lines.get(first), baseline) for slot, first in leaders.items())
+    spoken_of = panel.quantity.name == "fd_conv" and any(dominated(entry.record) for entry in panel.entries.values())
+    return Findings(panel, best, _plateau(panel, leaders), spoken_of)
+
+
+def _rank(entry: Entry, quantity: Quantity, baseline: str) -> tuple[float, bool]:
+    """Sort key: the value, and the baseline before what equals it."""
+    return number(entry.record, quantity.name) or 0.0, not _is(entry, baseline)
+
+
+def _is(entry: Entry, baseline: str) -> bool:
+    """Whether a row is the baseline's, which is named by its sampler or its curve."""
+    return baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
+
+
+def _best(panel: Panel, slot: int, first: int, there: Iterable[int], found: tuple[Judgement, Line] | None, baseline: str) -> Best:
+    row, quantity = panel.entries[first].record, panel.quantity
+    others = [index for index in there if panel.entries[index].record["curve"] != row["curve"]]
+    rivals, reasons = [], []
+    against = found and found[0].pair.baseline
+    for index in others:
+        entry = panel.entries[index]
+        beaten = found is not None and entry is against and found[1].verdict == "better"
+        if not beaten and panel.verdict(index, first) != "worse":
+            rivals.append(text(entry.record, "curve"))
+        reasons.append(judgement.reason if (judgement := panel.judgement(index, first)) else "")
+    record = row if _is(panel.entries[first], baseline) else against and against.record
+    flags = [quantity.flag and text(each, quantity.flag) for each in (row, record) if each is not None]
+    return Best(
+        budget=slot,
+        row=row,
+        against=baseline_title(baseline),
+        baseline=record,
+        standing=_standing(panel, first, others, found, baseline),
+        rivals=tuple(dict.fromkeys(rivals)),
+        others=len({panel.entries[index].record["curve"] for index in others}),
+        refusal=reasons[0] if reasons and all(reasons) else "",
+        flagged=any(flags),
+    )
+
+
+def _standing(panel: Panel, first: int, others: Iterable[int], found: tuple[Judgement, Line] | None, baseline: str) -> Standing:
+    if _is(panel.entries[first], baseline):
+        twin = any((judgement := panel.judgement(index, first)) and judgement.coincide for index in others)
+        return "the same" if twin else "itself"
+    if found is None:
+        return "alone"
+    judgement, line = found
+    return "the same" if judgement.coincide else line.verdict
+
+
+def _plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
+    """The smallest budget beyond which no lowest row is shown to be lower; nothing where the judge refuses any of the comparisons."""
+    budgets = list(leaders)
+    for place, budget in enumerate(budgets[:-1]):
+        later = {panel.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}
+        if "no verdict" in later:
+            return None
+        if "better" not in later:
+            return Plateau(budget, "none" if later <= {"equivalent", "worse"} else "open")
+    return Plateau(budgets[-1], "falling") if len(budgets) > 1 else None

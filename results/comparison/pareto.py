@@ -1,0 +1,139 @@
+r"""The Pareto front of quality against cost: rows that no other row beats in both.
+
+Quality is measured with an error, and so is time. Whether a value is lower is for the judge to say (:class:`.verdicts.Panel`); of two times
+one is *surely* lower if their 95 % intervals do not overlap, of two counts if it is lower. A row is
+
+    off         if some row on the front is shown to have the lower value at no more cost (counts: lower or equal; times: surely lower);
+    on          if no other row can be excluded from it: each is surely dearer, or shown to be worse;
+    uncertain   otherwise, and wherever the judge refuses.
+
+``on_front`` is what the point values alone say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+from ..quantities import find
+from ..record import Record
+from ..table.curves import comparable_parts
+from ..text import ends
+from ..values import number, rows_of
+from .entries import Entry
+from .verdicts import Panel, corrected_together
+
+FrontMembership = Literal["on", "off", "uncertain"]
+
+_MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
+"""Standard error of a normal sample's median times sqrt(n), in interquartile ranges."""
+
+
+class Point(NamedTuple):
+    """A row's place: value and cost, and the ends of the cost's 95 % interval (itself where it is exact)."""
+
+    value: float
+    cost: float
+    low: float
+    high: float
+
+
+class FrontPosition(NamedTuple):
+    """Whether a row is on the front by its point values, and given their errors."""
+
+    on_front: bool
+    front: FrontMembership
+
+
+def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
+    """The rows that have both columns, by model, estimator and cost, with ``on_front`` (flag) and ``front`` (text).
+
+    Args:
+        frame: rows of a table. It has no influence values, so that rows are told apart by their intervals: with caution.
+        metric: column of the quality, lower is better; its standard error is taken from ``METRIC_se`` where there is one.
+        cost: "nfe", exact, or "ms_per_sample", a median time.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    for name in (metric, cost):
+        if name not in frame:
+            raise ValueError(f"the table has no column {name!r}; choose a metric and a cost from {', '.join(map(str, frame.columns))}")
+    parts = [rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable") for _, rows in comparable_parts(frame)]
+    found = [_with_front(rows, panel, cost) for rows, panel in zip(parts, _panels(parts, metric), strict=True)]
+    empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
+    return pd.concat(found, ignore_index=True) if found else empty
+
+
+def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
+    """Where each row of a panel that has a cost stands, by its index."""
+    points = {index: point for index, entry in panel.entries.items() if (point := point_of(entry.record, panel.quantity.name, cost))}
+    leads = [index for index, point in points.items() if not any(dominates(other, point) for other in points.values())]
+    return {index: FrontPosition(index in leads, _front(index, leads, points, panel)) for index in points}
+
+
+def dominates(a: Point, b: Point) -> bool:
+    """Whether ``a`` is at least as good as ``b`` in both by their point values, and better in one."""
+    return a.value <= b.value and a.cost <= b.cost and (a.value < b.value or a.cost < b.cost)
+
+
+def point_of(row: Record, metric: str, cost: str) -> Point | None:
+    """A row's place; None if it has no value or no cost."""
+    value, price = number(row, metric), number(row, cost)
+    if value is None or price is None:
+        return None
+    low, high = (price, price) if cost == "nfe" else _times(row, price)
+    return Point(value, price, low, high)
+
+
+def surely_cheaper(a: Point, b: Point) -> bool:
+    """Whether ``a`` costs less than ``b``, whatever the scatter of the times."""
+    return a.high < b.low
+
+
+def _times(row: Record, median: float) -> tuple[float, float]:
+    """The interval of a median time: its own, else from the scatter of the rounds; anything where it is flagged or unknown."""
+    interval = (number(row, "ms_low"), number(row, "ms_high"))
+    iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
+    if row.get("timing_flag"):
+        return -math.inf, math.inf
+    if interval[0] is not None and interval[1] is not None:
+        return interval[0], interval[1]
+    return ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds)) if iqr is not None and rounds else (-math.inf, math.inf)
+
+
+def _front(index: int, leads: Collection[int], points: dict[int, Point], panel: Panel) -> FrontMembership:
+    point = points[index]
+    no_dearer = [lead for lead in leads if lead != index and _no_dearer(points[lead], point)]
+    if any(points[lead].value < point.value and panel.verdict(lead, index) == "better" for lead in no_dearer):
+        return "off"
+    if index not in leads:
+        return "uncertain"
+    rest = [other for other in points if other != index and not surely_cheaper(point, points[other])]
+    return "on" if all(_harmless(other, index, points, panel) for other in rest) else "uncertain"
+
+
+def _no_dearer(a: Point, b: Point) -> bool:
+    """Whether ``a`` surely costs no more: by count, or by times that are apart."""
+    return a.cost <= b.cost if a.low == a.high and b.low == b.high else surely_cheaper(a, b)
+
+
+def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
+    """Whether another row surely has no lower value; two that coincide at one cost are no threat to each other."""
+    if panel.verdict(other, index) == "worse":
+        return True
+    found = panel.judgement(other, index)
+    return points[other].cost == points[index].cost and found is not None and found.coincide
+
+
+def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
+    quantity = find(metric)
+    return corrected_together(Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts)
+
+
+def _with_front(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:
+    found = list(front_positions(panel, cost).values())
+    return rows.assign(on_front=[place.on_front for place in found], front=pd.array([str(place.front) for place in found], dtype="string"))

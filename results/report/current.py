@@ -1,0 +1,98 @@
+"""Whether a report is the one that would be written now: the page ends in a note with digests of what it was made of, and of itself.
+
+Made of: every file of the run directory that a report reads, this package's own files, the versions of the libraries that draw and write,
+and the baseline. Nothing here depends on the times of files, which a copy or a restored backup changes or keeps as it likes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+BESIDE = ("table.csv", "table.parquet", "table.md", "table.tex")
+"""Files that are written with a page."""
+
+_NOTE = re.compile(rb"<!-- made of ([0-9a-f]{64}), this is ([0-9a-f]{64}) -->\n\Z")
+_LENGTH = len("<!-- made of , this is  -->\n") + 2 * 64
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "jinja2", "markupsafe", "plotly", "pillow")
+_CODE = ("*.py", "*/*.py", "report/*/*.py", "report/templates/*")
+_SHARD = re.compile(r"\d+-\d+\.npz")
+
+
+def ingredients(folder: Path, baseline: str) -> str:
+    """Digest of all that the report of a run directory is made of; shards of samples, which it does not read, are left out."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for pattern in _CODE:
+        for path in sorted(package.glob(pattern)):
+            _add(digest, path.relative_to(package).as_posix(), path)
+    for path in (folder / "run.json", folder / "looks.json", *_below(folder / "parts"), *_below(folder / "samples")):
+        _add(digest, os.path.relpath(path, folder), path)
+    about = {"baseline": baseline, "python": sys.version, "libraries": {name: _version(name) for name in _LIBRARIES}}
+    digest.update(json.dumps(about, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def note(page: str, made_of: str, folder: Path) -> str:
+    """The line that goes behind the text of a page, once the files beside it are there.
+
+    Args:
+        page: the text before it.
+        made_of: :func:`ingredients`.
+        folder: of the page.
+    """
+    return f"<!-- made of {made_of}, this is {_written(page.encode(), folder)} -->\n"
+
+
+def is_current(folder: Path, baseline: str) -> bool:
+    """Whether the report in a run directory, and what is beside it, is what would be written now."""
+    try:
+        data = (folder / "report.html").read_bytes()
+    except OSError:
+        return False
+    found = _NOTE.search(data, max(0, len(data) - _LENGTH))
+    if found is None or found[2].decode() != _written(data[: found.start()], folder):
+        return False
+    return found[1].decode() == ingredients(folder, baseline)
+
+
+def _written(page: bytes, folder: Path) -> str:
+    digest = hashlib.sha256(page)
+    for name in BESIDE:
+        _add(digest, name, folder / name)
+    return digest.hexdigest()
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The files in a folder and in its folders, sorted, but for shards of samples and what is being written."""
+    entries: Iterable[os.DirEntry[str]] = ()
+    if folder.is_dir():
+        with os.scandir(folder) as there:
+            entries = sorted(there, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir():
+            yield from _below(Path(entry.path))
+        elif not entry.name.startswith(".") and not _SHARD.fullmatch(entry.name):
+            yield Path(entry.path)
+
+
+def _add(digest: hashlib._Hash, name: str, path: Path) -> None:
+    """Feed a file's name and content; one that cannot be read counts as missing."""
+    try:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        content = "missing"
+    digest.update(f"{name}\0{content}\0".encode(errors="surrogateescape"))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

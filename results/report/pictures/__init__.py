@@ -1,0 +1,1 @@
+"""The pictures of a report: samples from the same latents, and trajectories."""

@@ -1,0 +1,44 @@
+"""Several runs: each against the first, cell by cell, with verdicts; and what differs in how they were made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..comparison.compare import Comparison, compare, notes
+from ..table.result_table import run_names
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """One comparison, or why there is none.
+
+    Attributes:
+        baseline, candidate: names of the runs.
+        found: the lines; None if the runs cannot be compared.
+        counts: lines by verdict.
+        notes: what is to be known, a sentence each; the reason where there is nothing else.
+    """
+
+    baseline: str
+    candidate: str
+    found: Comparison | None
+    counts: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
+    """Each further run against the first."""
+    first, *others = zip(run_names(sources), sources, strict=True)
+    return [_compared(first, other) for other in others]
+
+
+def _compared(first: tuple[str, Path], second: tuple[str, Path]) -> RunComparison:
+    (baseline, a), (candidate, b) = first, second
+    try:
+        found = compare(a, b, metrics=("all",))
+    except ValueError as error:
+        return RunComparison(baseline, candidate, None, {}, (str(error),))
+    return RunComparison(baseline, candidate, found, dict(Counter(line.verdict for line in found.lines).most_common()), tuple(notes(found)))

@@ -1,0 +1,109 @@
+"""Where everything that a run produces lies.
+
+::
+
+    run.json                     {"suite": resolved suite, "provenance": {"command": …, …}}
+    parts/CELL/cell.json         identity columns of the row, written when the cell is planned
+    parts/CELL/made.json         what the sampler, the model and the extractor of the cell do (:mod:`.fingerprint`)
+    parts/CELL/START-STOP.npz    a finished shard: samples START … STOP - 1
+    parts/CELL/quality.json      measured quality columns, with ``samples``, ``status`` and ``reason``
+    parts/CELL/influence.npz     influence values, for paired comparisons
+    parts/CELL/timing.json       timing columns, and the raw times as lists
+    made/DIGEST.json             what a model or an extractor does, by the digest that ``made_by`` names it with
+    reference/NAME.npz           converged endpoints and the like
+    samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
+    samples/CELL-path.npz        the way of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
+    set-aside/CELL.N/            what another sampler, model or extractor made under this name, with the reason in ``why.json``
+    set-aside/damaged/           files that were not what their names say
+    table.csv table.parquet report.html   rebuilt from the above at any time
+
+Every file above the last two lines is sealed (:mod:`.sealed`): it names its place and what made it, and its content is checked when it is
+read. One that does not hold is reported (logger ``samplerbench``) and taken for missing. Runs from before there were seals can be read,
+with a warning; a run into such a directory sets their parts aside, since nothing proves what made them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from . import sealed
+from .files import PART, read_json
+
+LOCK = ".lock"
+ASIDE = "set-aside"
+LAYOUT = frozenset(
+    {
+        *("run.json", "parts", "made", "reference", "samples", "looks.json", ASIDE),
+        *("table.csv", "table.parquet", "table.md", "table.tex", "timing.csv", "report.html", "figures"),
+        LOCK,
+    }
+)
+"""Names at the top of a run directory."""
+
+SHARD = re.compile(r"(\d{1,18})-(\d{1,18})\.npz")
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
+STRAY = re.compile(rf"\..+\.[0-9a-f]{{12}}{re.escape(PART)}")
+"""Names of shards, of anything in a run directory, and of files that a killed process was writing."""
+
+CELL, MADE, QUALITY, TIMING, INFLUENCE, WHY = "cell.json", "made.json", "quality.json", "timing.json", "influence.npz", "why.json"
+PIN = "influence"
+"""Item of ``quality.json`` with the digest of the influence values behind it."""
+
+
+def part_of(cell: str, name: str) -> str:
+    """The place of a file of one cell, such as ``quality.json``; a place is a path below the run directory, with slashes."""
+    return f"parts/{checked(cell)}/{checked(name)}"
+
+
+def shard_of(cell: str, start: int, stop: int) -> str:
+    """That of the shard with samples ``start`` … ``stop - 1``."""
+    return part_of(cell, f"{start:08d}-{stop:08d}.npz")
+
+
+def pictures_of(cell: str) -> str:
+    """That of a cell's pictures."""
+    return f"samples/{checked(cell)}.npz"
+
+
+def evolution_of(cell: str) -> str:
+    """That of a cell's trajectories."""
+    return f"samples/{checked(cell)}-path.npz"
+
+
+def made_of(digest: str) -> str:
+    """That of what a model or an extractor does."""
+    return f"made/{checked(digest)}.json"
+
+
+def checked(name: str) -> str:
+    """``name``, if it is safe as that of a file.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not SAFE.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a file of a run; use letters, digits and . _ = + -")
+    return name
+
+
+def refuse_link(folder: Path) -> None:
+    """Refuse a folder that is a symbolic link.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if folder.is_symlink():
+        raise ValueError(f"{folder} is a symbolic link, and a run would write through it; remove it or choose another folder with --out")
+
+
+def stranger_in(path: Path) -> str:
+    """What makes a folder something else than a run directory, in words; "" if it is one, or empty."""
+    names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
+    if "run.json" in names:
+        known = read_json(path / "run.json")
+        ours = {LOCK, "parts"} <= names if known is None else sealed.KEY in known or {"suite", "provenance"} <= known.keys()
+        return "" if ours else "its run.json is another program's"
+    made = names == {LOCK} or {LOCK, "parts"} <= names  # killed before run.json was there, or it is gone
+    strangers = sorted(names - LAYOUT if made else names)
+    return f"it holds {strangers[0]!r}" if strangers else ""

@@ -1,0 +1,184 @@
+"""Writing into a run directory: under a lock, atomically, sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from ..record import Record
+from . import sealed
+from .files import PART
+from .places import (
+    ASIDE,
+    CELL,
+    INFLUENCE,
+    LOCK,
+    PIN,
+    QUALITY,
+    STRAY,
+    evolution_of,
+    made_of,
+    part_of,
+    pictures_of,
+    refuse_link,
+    shard_of,
+    stranger_in,
+)
+from .reading import RunReader
+from .sealed import Arrays, Damaged
+
+
+@dataclass(frozen=True)
+class RunWriter(RunReader):
+    """A run directory as it is written. Make one with :meth:`create`."""
+
+    @classmethod
+    def create(cls, path: Path | str) -> Self:
+        """The run directory at ``path``, made if it does not exist.
+
+        Raises:
+            ValueError: ``path`` is a file, cannot be written, or is a folder that holds something else.
+        """
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path} is a file, not a run directory; choose another folder with --out")
+        try:
+            stranger = stranger_in(path) if path.exists() else ""
+            if stranger:
+                raise ValueError(f"{path} is not a run directory ({stranger}); choose an empty or new folder with --out")
+            for name in ("parts", "made", "reference", "samples", ASIDE):
+                if (path / name).is_symlink():
+                    raise ValueError(
+                        f"{path / name} is a symbolic link, which a run would write through; remove it or choose another --out"
+                    )
+            path.mkdir(parents=True, exist_ok=True)
+            (path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
+            (path / "parts").mkdir(exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"cannot write to {path} ({error.strerror}); choose another folder with --out") from error
+        return cls(path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only process that writes here, and clear what a killed one left half-written.
+
+        The kernel drops the lock when its process ends, however it ends.
+
+        Raises:
+            ValueError: another process holds the lock.
+        """
+        import fcntl  # here, because reading a run needs no lock, and must work where there is no fcntl
+
+        with (self.path / LOCK).open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = f"another samplerbench process is running in {self.path}; wait for it to end or choose another --out"
+                raise ValueError(message) from error
+            for pattern in (".*", "parts/*/.*", "made/.*", "reference/.*", "samples/.*"):
+                for stray in self.path.glob(pattern + PART):
+                    if STRAY.fullmatch(stray.name):
+                        stray.unlink(missing_ok=True)
+            with self._cache.exclusive():
+                yield
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        self._cache.pending_run = None
+        self._write("run.json", run)
+        self.__dict__.pop("old", None)
+
+    def announce(self, run: Mapping[str, Any]) -> None:
+        """Write ``run.json`` before anything else is; if only the moment and the command are new, not unless something else is."""
+        if not self._cache.defer(run, self.run()):
+            self.write_run(run)
+
+    def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON part of a planned cell."""
+        self._write(part_of(cell, name), value, self.made_by(cell))
+
+    def write_score(self, cell: str, quality: Mapping[str, Any], influence: Arrays) -> None:
+        """Write the quality columns of a planned cell with the influence values behind them."""
+        pinned = {}
+        if influence:
+            place = part_of(cell, INFLUENCE)
+            self._changes(place)
+            pinned = {PIN: {"sha256": sealed.write_npz(self._inside(place), influence, place, self.made_by(cell))}}
+        self.write(cell, QUALITY, {**quality, **pinned})
+
+    def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
+        """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
+        self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell))
+
+    def write_samples(self, cell: str, arrays: Arrays) -> None:
+        """Write a cell's pictures."""
+        self._write_npz(pictures_of(cell), arrays, self.made_by(cell))
+
+    def write_evolution(self, cell: str, arrays: Arrays) -> None:
+        """Write a cell's trajectories."""
+        self._write_npz(evolution_of(cell), arrays, self.made_by(cell))
+
+    def write_reference(self, name: str, arrays: Arrays) -> None:
+        """Write reference data."""
+        self._write_npz(self._reference(name), arrays)
+
+    def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
+        """Write what a model or an extractor does."""
+        self._write(made_of(digest), record)
+
+    def write_log(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON file at the top, such as ``looks.json``."""
+        self._write(name, value)
+
+    def plan(self, cell: str, record: Record) -> None:
+        """Say that a cell belongs to this run, with the identity columns of its row. A cell already planned alike is left alone."""
+        place, made_by = part_of(cell, CELL), str(record.get("made_by") or "")
+        try:
+            if self._json(place) == record:
+                return
+        except (FileNotFoundError, Damaged):
+            pass
+        self._write(place, record, made_by)
+        self._makers[cell] = made_by
+
+    def delete(self, cell: str, name: str) -> None:
+        """Delete a part of a cell, if it is there."""
+        self._changes(part_of(cell, name))
+        self.part(cell, name).unlink(missing_ok=True)
+
+    def drop_shard(self, cell: str, start: int, stop: int) -> None:
+        """Delete a shard, so that it is sampled again."""
+        self.shard(cell, start, stop).unlink(missing_ok=True)
+
+    @property
+    def changes(self) -> int:
+        """Files written, moved or deleted through this object, counted; what had no use for any left the directory as it was."""
+        return self._cache.changes
+
+    def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
+        self._changes(place)
+        sealed.write_json(self._inside(place), value, place, made_by)
+
+    def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> None:
+        self._changes(place)
+        sealed.write_npz(self._inside(place), arrays, place, made_by)
+
+    def _changes(self, place: str) -> None:
+        """What has to be done before a file is written, moved or deleted."""
+        self._cache.forget(place)
+        if self._cache.pending_run:
+            self.write_run(self._cache.pending_run)
+
+    def _inside(self, place: str) -> Path:
+        """The path of a place, in a folder that is none of somebody else's.
+
+        Raises:
+            ValueError: a folder on the way is a symbolic link.
+        """
+        path = self.path / place
+        for parent in path.parents[: len(Path(place).parts) - 1]:
+            refuse_link(parent)
+        return path

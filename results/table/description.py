@@ -1,0 +1,100 @@
+"""What a table is about, in words: which samplers on which models, how many samples, which budgets, and what it has nothing on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from ..escaping import printable
+from ..text import short
+from ..values import empty, rows_of
+
+WORDS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
+NAMED = 3
+"""Up to so many samplers are called by their names."""
+MOST_MODELS, MOST_BUDGETS = 4, 9
+"""Up to so many are listed; of more, their number or their range is told."""
+
+NO_DATA = (
+    "{model} brings no data to compare with: distances to the data (FID proxy, FD to converged) are missing. "
+    "Give it sample(n, seed), or a Denoiser data(n, seed), or run with --extractor pixels --real FILE.npy."
+)
+
+
+def heading(frame: pd.DataFrame) -> str:
+    """What was asked of what: "Nine samplers on fashion, gmm-2d and gmm-64d"."""
+    samplers, models = ([printable(str(name)) for name in _distinct(frame[column])] for column in ("sampler", "model"))
+    if not samplers or not models:
+        return ", ".join(printable(str(name)) for name in _distinct(frame["suite"])) or "Results"
+    who = listed(samplers) if len(samplers) <= NAMED else f"{counted(len(samplers))} samplers"
+    where = listed([brief(name) for name in models]) if len(models) <= MOST_MODELS else f"{counted(len(models)).lower()} models"
+    return f"{who} on {where}"
+
+
+def extent(frame: pd.DataFrame) -> tuple[str, ...]:
+    """How much was asked: the numbers of samples, and the budgets."""
+    return tuple(filter(None, (_samples(frame), _work(frame))))
+
+
+def without_data(rows: pd.DataFrame) -> str:
+    """Why the rows of one model have no distance to the data: a sentence; "" where they have one, or nothing is finished."""
+    done = rows.loc[rows["status"] == "ok"]
+    if done.empty or not all(done[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")):
+        return ""
+    return NO_DATA.format(model=brief(printable(str(done["model"].iloc[0]))))
+
+
+def brief(model: str) -> str:
+    """A model's name without the folders before its file.
+
+    >>> brief("/home/me/nets/mine.py:factory"), brief("gmm-2d")
+    ('mine.py:factory', 'gmm-2d')
+    """
+    looks_like_a_path = re.fullmatch(r"[^<>|\s]*[/\\][^<>|\s]*", model)
+    return (re.split(r"[/\\]", model.rstrip("/\\"))[-1] or model) if looks_like_a_path else model
+
+
+def counted(number: int) -> str:
+    """A number as the first word of a sentence."""
+    return WORDS[number] if number < len(WORDS) else str(number)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    *head, last = names
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def _samples(frame: pd.DataFrame) -> str:
+    """Samples a row: one number, or each model's where they differ."""
+    sizes: dict[int, list[str]] = {}
+    for row in rows_of(frame.loc[frame["samples"].notna(), ["model", "samples"]].drop_duplicates()):
+        sizes.setdefault(int(str(row["samples"])), []).append(brief(printable(str(row["model"]))))
+    if not sizes:
+        return ""
+    if len(sizes) == 1:
+        return f"{next(iter(sizes)):,} samples a row"
+    if sum(map(len, sizes.values())) > MOST_MODELS:
+        return f"{min(sizes):,} to {max(sizes):,} samples a row"
+    return "samples a row: " + "; ".join(f"{size:,} on {listed(models)}" for size, models in sorted(sizes.items()))
+
+
+def _work(frame: pd.DataFrame) -> str:
+    """The budgets; where nobody asked for one, the numbers of steps."""
+    for column, unit in (("budget", "network evaluation"), ("steps", "step")):
+        asked = sorted({int(value) for value in frame[column].dropna()})
+        if asked:
+            many = len(asked) > MOST_BUDGETS
+            values = f"{asked[0]} to {short(asked[-1])}" if many else listed([short(value) for value in asked])
+            return f"{values} {unit}{'s' if asked != [1] else ''} a sample"
+    return ""
+
+
+def _distinct(values: Iterable[object]) -> list[object]:
+    return list(dict.fromkeys(value for value in values if not empty(value)))

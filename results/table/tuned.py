@@ -1,0 +1,49 @@
+"""Rows at tuned levels: what the tuning cost, and what it is worth where it was not done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..record import Record
+from ..values import number, text
+
+NAME = "tuned"
+"""Registry name of the schedule."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a tuned row shows beside its value.
+
+    Attributes:
+        teacher: network evaluations of the converged endpoints, all training latents together.
+        search: those of the search.
+        latents: training latents, which no row scores.
+        seconds: that both took.
+        gap: train-test gap: (tuned / untuned error on other latents) / (the same on its own) - 1.
+        other: a model that the levels were not tuned on.
+        other_error, other_untuned: the errors there, of the levels and of the best built-in schedule.
+    """
+
+    teacher: int
+    search: int
+    latents: int
+    seconds: float
+    gap: float
+    other: str
+    other_error: float
+    other_untuned: float
+
+
+def is_tuned(row: Record) -> bool:
+    """Whether a row's levels were tuned."""
+    return text(row, "schedule").partition("(")[0] == NAME
+
+
+def tuning_of(row: Record) -> Tuning | None:
+    """What is known of a row's tuning; None for a row that was not tuned, or has one step and so no level to tune."""
+    kinds = {"teacher": int, "search": int, "latents": int, "seconds": float, "gap": float, "other_error": float, "other_untuned": float}
+    found = {name: number(row, f"tuning_{name}") for name in kinds}
+    if not is_tuned(row) or None in found.values():
+        return None
+    return Tuning(other=text(row, "tuning_other"), **{name: kind(found[name]) for name, kind in kinds.items()})

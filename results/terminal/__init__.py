@@ -1,0 +1,1 @@
+"""Tables and comparisons in a terminal."""

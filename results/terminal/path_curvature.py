@@ -1,0 +1,49 @@
+"""How the paths of a model bend, in three lines, from what ``run.json`` keeps of it (``benchmarks.path_curvature``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..run_directory.reading import run_record
+from ..text import Z95, short
+from .sparkline import sparkline
+
+KEY = "path_curvature"
+"""Where ``run.json`` has it, by model."""
+
+
+def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """What is said of the paths of a model.
+
+    Args:
+        found: its entry in ``path_curvature``; None, as in an older ``run.json``, says nothing.
+    """
+    if not found:
+        return ()
+    spread = "" if found["curvature_se"] is None else f" ± {short(Z95 * found['curvature_se'], 2)}"
+    top, (high, *_, low) = max(found["profile"]), found["edges"]
+    if not top > 0:
+        return ("paths: straight",)
+    drawn = sparkline(found["profile"], (top / 100, top))
+    half = " to ".join(short(level, 2) for level in found["half"])
+    return (
+        f"paths: curvature {short(found['curvature'])}{spread} standard deviations, a jump misses {short(found['jump'])};",
+        f"bars: bending from sigma {short(high, 2)} |{drawn}| to {short(low, 1)}, half of it {half};",
+        f"measures of the literature: deviation {short(found['deviation'], 2)}, straightness {short(found['straightness'], 2)}",
+    )
+
+
+def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
+    """The same from the first of several runs that knows the model.
+
+    Args:
+        homes: run directories, or tables beside a ``run.json``.
+        model: as in the table.
+    """
+    for home in homes:
+        about = run_record(home)
+        if lines := curvature_lines((about.get(KEY) or {}).get(model)):
+            return lines
+    return ()

@@ -1,0 +1,217 @@
+"""A ranking in a terminal: who is lowest at each budget, with the verdicts against a baseline.
+
+Readable at 80 columns, without colour and in plain ASCII.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..comparison.compare import compare_with
+from ..comparison.estimates import default_quantity
+from ..comparison.findings import BASELINE
+from ..comparison.significance import SIGNS, Verdict
+from ..escaping import printable as harmless
+from ..intervals import flag_of
+from ..quantities import judged
+from ..record import Record
+from ..table.curves import comparable_parts
+from ..table.result_table import ResultTable
+from ..text import short
+from ..values import number, rows_of, text
+from .sparkline import ASCII, BLOCKS, positive_range, sparkline
+
+RankedCell = tuple[str, str, int]
+"""Model, curve and budget."""
+Marks = Mapping[RankedCell, Verdict]
+
+
+SHORT_STATUS = {
+    "failed": "failed",
+    "diverged": "diverg.",
+    "skipped": "skipped",
+    "missing": "…",
+    "crashed": "crashed",
+    "timed out": "timeout",
+    "damaged": "damaged",
+}
+PLAIN = str.maketrans({"·": ".", "…": "~", "–": "-", "†": "!", "▲": "+", "▼": "-", "≈": "=", **dict(zip(BLOCKS, ASCII, strict=True))})
+"""What stands for the letters here where a terminal has ASCII only."""
+_NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
+"""Letters of names before budgets are left out for them, and at least; of spark-lines; and between columns."""
+_WIDE = 60
+"""Letters across from which on there is room for spark-lines."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The rows of one problem, to be printed.
+
+    Attributes:
+        title: name of the problem.
+        metric: column to rank by.
+        cells: rows by curve and budget; of several the one with the most evaluations.
+        marks: verdicts against a baseline.
+    """
+
+    title: str
+    metric: str
+    cells: Mapping[tuple[str, int], Record]
+    marks: Marks
+
+    @classmethod
+    def of(cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks) -> Ranking:
+        """The ranking of a part of :func:`..table.curves.comparable_parts`."""
+        placed = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
+        return cls(title, metric, {(text(row, "curve"), int(slot)): row for row, slot in placed if slot is not None}, marks)
+
+    @property
+    def slots(self) -> list[int]:
+        """The budgets, ascending."""
+        return sorted({slot for _, slot in self.cells})
+
+    @property
+    def curves(self) -> list[str]:
+        """The curves, by their value at the largest budget, then at the one before, …; a missing value is worst."""
+        return sorted(
+            {curve for curve, _ in self.cells}, key=lambda curve: [float("inf") if v is None else v for v in self.values(curve)[::-1]]
+        )
+
+    def value(self, curve: str, slot: int) -> float | None:
+        """A measured value."""
+        row = self.cells.get((curve, slot), {})
+        return number(row, self.metric) if row.get("status") == "ok" else None
+
+    def values(self, curve: str) -> list[float | None]:
+        """A curve's values, by budget."""
+        return [self.value(curve, slot) for slot in self.slots]
+
+    def cell(self, curve: str, slot: int, best: float | None) -> Text:
+        """A value with its flag, a star if it is the lowest of its column, and the verdict."""
+        row = self.cells.get((curve, slot))
+        if row is None:
+            return Text("·", style="dim")
+        value = self.value(curve, slot)
+        if value is None:
+            return Text(SHORT_STATUS.get(text(row, "status"), "–"), style="dim")
+        flag = "†" if flag_of(row, self.metric) else ""
+        verdict = self.marks.get((text(row, "model"), curve, slot))
+        mark = SIGNS[verdict] if verdict else " " * bool(self.marks)
+        style = ("bold " if value == best else "") + ("green" if verdict == "better" else "")
+        return Text(f"{short(value)}{flag}{'*' if value == best else ' '}{mark}", style=style)
+
+    def table(self, width: int, plain: bool) -> tuple[Table, int]:
+        """The ranking as a table no wider than ``width``, and how many budgets have no column there.
+
+        Numbers and their marks are never cut: budgets are left out until the others fit, and names take as many lines as they need.
+        """
+        best = {slot: min((v for curve in self.curves if (v := self.value(curve, slot)) is not None), default=None) for slot in self.slots}
+        cells = {slot: [_writable(self.cell(curve, slot, best[slot]), plain) for curve in self.curves] for slot in self.slots}
+        widths = {slot: max(len(str(slot)), *(cell.cell_len for cell in found)) for slot, found in cells.items()}
+        names = [_writable(Text(curve), plain) for curve in self.curves]
+        longest = max((name.cell_len for name in names), default=0)
+        strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
+        free = width - len(strips) - 2 * _GAP - 1
+
+        def taken(chosen: Sequence[int]) -> int:
+            return sum(widths[slot] + _GAP for slot in chosen)
+
+        candidates = (_spread(self.slots, room) for room in range(len(self.slots), 1, -1))
+        fitting = (chosen for chosen in candidates if taken(chosen) + min(longest, _NAME) <= free)
+        shown = next(fitting, _spread(self.slots, 2))
+        ends = positive_range(value for curve in self.curves for value in self.values(curve))
+        grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
+        grid.add_column("sampler", width=max(min(longest, free - taken(shown)), _SHORTEST_NAME), overflow="fold")
+        grid.add_column("", width=len(strips), no_wrap=True)
+        for slot in shown:
+            grid.add_column(str(slot), justify="right", no_wrap=True, width=widths[slot])
+        for place, curve in enumerate(self.curves):
+            strip = _writable(Text(sparkline([self.value(curve, slot) for slot in strips], ends)), plain)
+            grid.add_row(names[place], strip, *(cells[slot][place] for slot in shown))
+        return grid, len(self.slots) - len(shown)
+
+
+def print_table(table: ResultTable, console: Console, *, metric: str | None = None, baseline: str = "", marks: Marks | None = None) -> None:
+    """Print a ranking for each model: a line for each sampler with its spark-line, a column for each budget.
+
+    The smallest value of a column has a star. Samplers are ordered by their value at the largest budget. Spark-lines are on the
+    logarithmic scale of their model. Budgets that do not fit the width are left out, evenly, and counted; the first and the last
+    always stay. Where the console has ASCII only, or is a dumb terminal, everything is written in ASCII.
+
+    Args:
+        table: what to print.
+        console: where to.
+        metric: column to rank by, lower is better; None for each model's default
+            (:func:`..comparison.estimates.default_quantity`).
+        baseline: name of the baseline that ``marks`` belong to.
+        marks: verdicts against it (:func:`verdicts_of`).
+    """
+    plain = console.options.ascii_only or console.is_dumb_terminal
+    for title, rows in comparable_parts(table.frame):
+        column = metric or _default_column(rows)
+        ranking, hidden = Ranking.of(title, rows, column, marks or {}).table(console.width, plain)
+        console.print(_writable(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal)
+        console.print(ranking, end="")
+        notes = [f"{column} by NFE budget, lower is better; * lowest, † interval flagged"]
+        notes += ["bars: budgets from left to right, higher is worse"] * (console.width >= _WIDE)
+        notes += [f"against {baseline}: " + ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())] if marks else []
+        notes += [f"budgets not shown: {hidden}"] if hidden else []
+        console.print(_writable(Text("; ".join(notes), style="dim"), plain), end="\n\n")
+    counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
+    if len(counts):
+        console.print(Text("Rows without results: " + ", ".join(f"{count} {status}" for status, count in counts.items()), style="dim"))
+
+
+def _default_column(rows: pd.DataFrame) -> str:
+    """The column of the quantity that a model is judged by unless somebody asks for another."""
+    quantity = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
+    return quantity.name if quantity else "fid_proxy"
+
+
+def _writable(words: Text, plain: bool) -> Text:
+    """``words`` without what a terminal would obey, as the console can write them; what ASCII has nothing for becomes an escape."""
+    said = harmless(words.plain)
+    return Text(said.translate(PLAIN).encode("ascii", "backslashreplace").decode() if plain else said, style=words.style)
+
+
+def _spread(slots: Sequence[int], room: int) -> list[int]:
+    """At most ``room`` of the budgets, evenly spread, with the first and the last; none if not even these fit."""
+    if len(slots) <= room:
+        return list(slots)
+    if room < 2:
+        return []
+    return [slots[round(index * (len(slots) - 1) / (room - 1))] for index in range(room)]
+
+
+def verdicts_of(run: Path | str, metric: str | None = None, baseline: str | None = None) -> tuple[str, Marks]:
+    """The baseline's name and the verdict on each row of a run that can be compared with it (:mod:`..comparison.compare`).
+
+    Without a ``metric`` each model is judged by its default quantity
+    (:func:`..comparison.estimates.default_quantity`). Without a ``baseline`` it is
+    :data:`..comparison.findings.BASELINE`; where that is not in the run, or where ``metric`` has no
+    standard error, there are no verdicts and the name is "".
+
+    Raises:
+        ValueError: a baseline was asked for, and there is nothing to compare with it.
+    """
+    names = [quantity.name for quantity in judged()]
+    if metric is not None and metric not in names:
+        if baseline is None:
+            return "", {}
+        raise ValueError(f"{metric} has no verdicts against {baseline}; choose --metric from {', '.join(names)}")
+    try:
+        lines = compare_with(run, baseline or BASELINE, metrics=[metric] if metric else ()).lines
+    except ValueError:
+        if baseline is not None:
+            raise
+        return "", {}
+    found: Marks = {(line.model, line.sampler, line.budget): line.verdict for line in lines if line.budget is not None}
+    return (baseline or BASELINE) if found else "", found
