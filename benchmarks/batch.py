@@ -12,7 +12,7 @@ from ..models.denoiser import Bound
 from ..samplers import Noise, NoNoise, SampleNoise
 from ..samplers.brownian import BrownianNoise
 from .cell import Cell
-from .executing.executor import Failure
+from .failure import Failure
 from .meter import Meter
 
 

@@ -6,12 +6,11 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from .. import samplers
 from ..results.record import Record
 from ..samplers import Grid, Sampler
-from .schedules import Schedule
 from .spec import canonical, label_of
 from .start import Start
 from .suite import ExecutionName, NoiseName
@@ -21,6 +20,23 @@ SAMPLING_VERSION = 4
 
 _ANSWERS = ("suite", "samples", "batch_size", "origin")
 """Columns that are no part of the question: who asked, how far it was pursued, and which file or version gave the answer."""
+
+
+class GridMaker(Protocol):
+    """What a cell keeps of the schedule that made its grid."""
+
+    @property
+    def label(self) -> str:
+        """As the command line writes it."""
+        ...
+
+    def facts(self, n: int) -> Record:
+        """What the table says about its grid of ``n`` steps."""
+        ...
+
+    def bare(self) -> GridMaker:
+        """The same, without what was searched for it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class Cell:
 
     model: str
     sampler: Sampler
-    schedule: Schedule
+    schedule: GridMaker
     start: Start
     end: str
     noise: NoiseName | None
@@ -79,7 +95,7 @@ class Cell:
 
     @cached_property
     def facts(self) -> Record:
-        """What else the row says of the schedule of a grid (:meth:`.schedules.Schedule.facts`)."""
+        """What else the row says of the schedule of a grid (:meth:`GridMaker.facts`)."""
         return {} if self.steps is None or self.grid is None else self.schedule.facts(self.steps)
 
     def record(self, suite: str) -> Record:

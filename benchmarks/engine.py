@@ -14,9 +14,10 @@ from ..models.denoiser import Bound
 from ..samplers import Denoise, Noise
 from ..samplers.cuda.capture import Backend, Recording, as_levels, capture
 from ..samplers.cuda.graph import CudaGraph
-from .batch import Batch, Failure, begin, noise_of, sample_batch
+from .batch import Batch, begin, noise_of, sample_batch
 from .cell import Cell
 from .execution import captures, executed
+from .failure import Failure
 from .meter import Meter
 
 NewBackend = Callable[[torch.device], Backend]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -105,8 +104,3 @@ class Search:
         if not np.isfinite(cost).all():
             raise ValueError(f"gits: the trajectories of {self.teacher} on model {model.name} are not finite; choose another teacher")
         return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}
-
-
-def default_cache() -> Path:
-    """Where searches are kept between runs: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
-    return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 from contextlib import suppress
@@ -28,6 +29,14 @@ def machine() -> dict[str, Any]:
         "governor": _text(CPUFREQ / "scaling_governor"),
         "python": platform.python_version(),
     }
+
+
+def version() -> str:
+    """Version of the installed package."""
+    try:
+        return importlib.metadata.version("samplerbench")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def conditions() -> dict[str, Any]:

@@ -15,15 +15,14 @@ from ..samplers import Grid, Sampler
 from .budget import cost_of, steps_within
 from .cell import Cell
 from .execution import check_executions, refusal
-from .gits import default_cache
 from .groups import expanded
+from .remember import default_cache
 from .schedules import Schedule, make_schedule
 from .spec import format_spec, parse_spec
 from .start import Start, make_start
 from .suite import ExecutionName, ModelEntry, Suite
-from .tuning.command import remedy
+from .tuning.command import Named, remedy
 from .tuning.schedule import UntunedError
-from .tuning.task import Named
 
 ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma_min, 0)
 

@@ -1,18 +1,22 @@
-"""Where numbers come from: everything about the machine and the software that a reader would ask for, once per run."""
+"""Where numbers come from: the machine, the software and the papers, once per run, since a report has no samplers to ask."""
 
 from __future__ import annotations
 
-import importlib.metadata
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .. import samplers
-from .machine import conditions, device_of, machine
+from .machine import conditions, device_of, machine, version
+
+_ENTRY = re.compile(r"^@\w+\{([^,\s]+),.*?^\}", re.MULTILINE | re.DOTALL)
 
 NOISE = "philox4x32-10, Box-Muller in float64"
 
@@ -41,12 +45,24 @@ def provenance(device: str) -> dict[str, Any]:
     }
 
 
-def version() -> str:
-    """Version of the installed package."""
-    try:
-        return importlib.metadata.version("samplerbench")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
+    """For each sampler's name: ``key``, ``where`` in the paper, ``url``, and ``bibtex``, "" where no entry has the key."""
+    entries = bibliography()
+    return {
+        sampler.name: {
+            "key": sampler.source.key,
+            "where": sampler.source.where,
+            "url": sampler.source.url,
+            "bibtex": entries.get(sampler.source.key, ""),
+        }
+        for sampler in sorted(samplers, key=lambda sampler: sampler.name)
+    }
+
+
+def bibliography() -> dict[str, str]:
+    """The entries of ``samplers/references.bib`` by key, as they stand there."""
+    text = files("samplerbench.samplers").joinpath("references.bib").read_text(encoding="utf-8")
+    return {match[1]: match[0] for match in _ENTRY.finditer(text)}
 
 
 def packages() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Real samples of a model's data, for feature spaces that its card does not know: a file of arrays, or a data set by name."""
+"""Real samples of a model's data, for feature spaces that its card does not know: from a file, a folder of images, or a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..models import Denoiser
 from ..models.cards.datasets import digits, fashion_mnist
-from .image_folder import read_folder
+from .suite_paths import DATA_SETS
 
 HELD_OUT = 6
 """Every sixth sample of a file is held out, as in Fashion-MNIST's 60 000 and 10 000."""
@@ -22,7 +22,9 @@ MODEL_SAMPLES = 10_000
 
 SEED, HELD_OUT_SEED = 3_000_000, 3_000_001
 
-SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = {"fashion-mnist": fashion_mnist, "digits": digits}  # pyright: ignore[reportAssignmentType]
+SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = dict(zip(DATA_SETS, (fashion_mnist, digits), strict=True))  # pyright: ignore[reportAssignmentType]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 class RealData(NamedTuple):
@@ -45,7 +47,7 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
     Args:
         model: whose data it is.
         source: ``.npy`` or ``.npz`` file with an array ``(n, *event)`` in the model's own range (of an ``.npz``, its only array or ``x``);
-            a folder of images (:mod:`.image_folder`);
+            a folder of images (:func:`read_folder`);
             or ``fashion-mnist`` or ``digits``, where those are installed
             (:mod:`samplerbench.models.cards.datasets`); None has the model draw them.
 
@@ -99,3 +101,53 @@ def _fitting(samples: Tensor, model: Denoiser, source: str) -> Tensor:
     if not samples.isfinite().all():
         raise ValueError(f"--real {source} has values that are not finite")
     return samples
+
+
+def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float] | None) -> Tensor:
+    """The images of a folder and of the folders in it, sorted by path, ``(n, *event)`` float32 from ``limits[0]`` for black on.
+
+    Args:
+        folder: with files whose names end in one of :data:`SUFFIXES`; others are left alone.
+        event: (1, h, w) for grey images, or (3, h, w) for RGB; colours become what the model has.
+        limits: range of the model's data.
+
+    Raises:
+        ValueError: the model's samples are no images of a known range, Pillow is missing, or an image cannot be read or has another size.
+    """
+    if len(event) != 3 or event[0] not in (1, 3):
+        raise ValueError(
+            f"--real {folder} is a folder of images, but the model's samples {event} are no grey or RGB images; give a .npy file"
+        )
+    if limits is None:
+        raise ValueError(
+            f"--real {folder} is a folder of images, and the model does not say which range its values have; give it an attribute limits, "
+            "such as limits = (-1.0, 1.0), or give a .npy file"
+        )
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise ValueError(f"--real {folder}: there are no images in this folder; it takes {', '.join(SUFFIXES)}")
+    pixels = np.stack([_read_image(path, event) for path in paths])
+    low, high = limits
+    return torch.from_numpy(pixels.astype(np.float32) / 255 * (high - low) + low)
+
+
+def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
+    """An image as ``event`` of 8-bit numbers.
+
+    Raises:
+        ValueError: it is none, or has another size.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ValueError("--real with a folder of images needs Pillow; pip install pillow, or give a .npy file") from error
+    channels, height, width = event
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            converted = np.asarray(image.convert("L" if channels == 1 else "RGB")) if size == (width, height) else None
+    except Exception as error:  # a file of anything can raise anything
+        raise ValueError(f"--real: {path} cannot be read as an image ({type(error).__name__}: {error})") from error
+    if converted is None:
+        raise ValueError(f"--real: {path} has {size[0]} x {size[1]} pixels, but the model's images have {width} x {height}; resize it")
+    return converted.reshape(height, width, channels).transpose(2, 0, 1)

@@ -11,8 +11,6 @@ from ..models.exact.base import ExactModel
 from .batch import latents
 from .cell import Cell
 from .meter import Teller
-from .path_curvature import MOST
-from .path_curvature import STEPS as CURVATURE_STEPS
 from .suite import Suite
 from .truth import CONVERGED_STEPS, ODE, PATH
 
@@ -46,7 +44,9 @@ def reference_evaluations(suite: Suite, model: Denoiser, reference: Reference | 
     if any(not cell.sampler.stochastic for cell in cells):
         total += endpoints * per_endpoint(model, cells[0])
         if suite.path_curvature:
-            total += min(endpoints, MOST) * model.passes * CURVATURE_STEPS[0]
+            from .path_curvature import MOST, STEPS  # few runs ask for it
+
+            total += min(endpoints, MOST) * model.passes * STEPS[0]
     if any(_follows_path(cell) for cell in cells) and isinstance(model, ExactModel):
         total += endpoints * STAGES * _doubled(PATH.first)
     if reference is not None and reference.converged is None:

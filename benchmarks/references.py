@@ -16,9 +16,9 @@ from ..models.extractors import Samples, make_extractor
 from ..models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ..results.files import read_npz, write_npz
 from .fingerprint import Fingerprint, difference, extractor_fingerprint
-from .gits import default_cache
 from .metrics.moments import FloatArray, Moments
 from .real_data import HELD_OUT_SEED, RealData, real_data
+from .remember import default_cache
 from .sampling import clamp
 
 Made = TypeVar("Made")

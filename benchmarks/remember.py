@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..results.files import read_json, write_json
 from .spec import canonical
+
+
+def default_cache() -> Path:
+    """Where searches are kept between runs: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
+    return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")
 
 
 def remembered(cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -21,18 +21,17 @@ from ..results.table import ResultTable, rebuild
 from . import timing
 from .admission import Admission
 from .cell import Cell
-from .citations import citations
 from .evolution import Seen
 from .executing import Executor, Failure, InProcess
 from .executing.tasks import Pace, Shard, Way
 from .executing.world import Setting, World
 from .identity import UNPROVEN
-from .machine import device_of
+from .machine import device_of, version
 from .pace import SHORTEST_COMPILED, Limits, expected
 from .pictures import how_many
 from .planner import load_models, plan
 from .progress import Reporter
-from .provenance import provenance, version
+from .provenance import citations, provenance
 from .reference_work import reference_evaluations
 from .references import load_references
 from .scoring import Gone, Scorer

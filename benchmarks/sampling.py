@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..models import Denoiser
 from ..models.reference import Extractor
-from .batch import Failure, begin, latents
+from .batch import begin, latents
 from .cell import Cell
 from .chance import unseeded_draws
 from .engine import engine_of
+from .failure import Failure
 from .metrics.moments import Moments
 
 __all__ = ["CONVERGED_IDS", "Arrays", "Failure", "batches", "begin", "clamp", "latents", "sample_shard"]

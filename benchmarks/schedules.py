@@ -80,6 +80,10 @@ class Schedule:
             return self
         return replace(self, searched=SCHEDULES[self.name].make(**dict(self.options)).on(model, cache, device))
 
+    def bare(self) -> Schedule:
+        """This schedule without what was searched for it."""
+        return replace(self, searched=None)
+
     @property
     def needs_sampler(self) -> bool:
         """Whether its levels depend on the sampler too."""

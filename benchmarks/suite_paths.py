@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .real_data import SETS
 from .spec import format_spec, parse_spec, shown
 
 if TYPE_CHECKING:
     from .suite import Suite
+
+DATA_SETS = ("fashion-mnist", "digits")
+"""Real samples that a suite names instead of a file."""
 
 _CODE = re.compile(r"\.py(:|$)")
 _PREFIX = re.compile(r"([a-z0-9][a-z0-9_-]+:)?(.+)", re.DOTALL)
@@ -35,7 +37,7 @@ def beside(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for key in ("extractor", "real"):
         if isinstance(found.get(key), str):
             found[key] = _placed(found[key], folder)
-    if isinstance(real := found.get("real"), str) and real not in SETS and (folder / real).is_dir():  # a folder of images
+    if isinstance(real := found.get("real"), str) and real not in DATA_SETS and (folder / real).is_dir():  # a folder of images
         found["real"] = str(folder / real)
     return found
 

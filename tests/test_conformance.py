@@ -9,7 +9,7 @@ from rich.console import Console
 
 from samplerbench.benchmarks.conformance import check_sampler, print_conformance
 from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes
-from samplerbench.benchmarks.conformance.runs import noise_for
+from samplerbench.benchmarks.conformance.recorder import noise_for
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.samplers import get, karras, load_plugins, make, names
 

@@ -12,8 +12,8 @@ from .console import err, print_json, print_rows, say
 from .options import DEVICES, LARGEST_SEED, DeviceOption, Json, NfeOption, PeersPath, Plugins, StepsOption, checked, integers, load_plugins
 
 if TYPE_CHECKING:
+    from ..tuning.command import Named
     from ..tuning.entry import Tuned
-    from ..tuning.task import Named
 
 COLUMNS = {
     "name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error", "gap": "gap", "elsewhere": "elsewhere", "teacher": "teacher",
@@ -75,7 +75,7 @@ def tune(
 def _named(spec: str, device: str) -> Named:
     from ...models import make_model
     from ..spec import format_spec, parse_spec
-    from ..tuning.task import Named
+    from ..tuning.command import Named
 
     given = parse_spec(spec)
     name = format_spec(given)

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from ...models import make_model
-from ..machine import conditions, device_of, machine
-from ..provenance import version
+from ..machine import conditions, device_of, machine, version
 from .counters import counters
 from .packages import NAME, PURPOSE, Package, packages
 from .steadiness import Steadiness, steadiness

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..failure import Failure
+
 if TYPE_CHECKING:
     from .world import World
 
@@ -17,24 +19,6 @@ Tell = Callable[[int], None]
 
 LONGEST = 500
 """Letters of an exception's message that a reason keeps."""
-
-
-class Failure(Exception):  # noqa: N818 - it becomes the status of a row
-    """A task that cannot be completed: the status and the reason of its row.
-
-    Attributes:
-        status: "failed", "diverged", "skipped"; "crashed" if the process ended, "timed out" if it had to be ended.
-        reason: in plain words, on one line.
-    """
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """Pickled with both parts."""
-        return Failure, (self.status, self.reason)
 
 
 class Task(Protocol):

@@ -41,7 +41,7 @@ class Sent(NamedTuple):
         name, origin = cell.sampler.name, samplers.origin(cell.sampler.name)
         if not origin and ":" not in name and not type(cell.sampler).__module__.startswith(f"{samplers.__name__}."):
             raise pickle.PicklingError(f"sampler {name} was defined in this process only")
-        bare = replace(cell, sampler=None, schedule=replace(cell.schedule, searched=None))
+        bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
         return cls(bare, {"name": name, **cell.params}, origin)
 
     def here(self) -> Cell:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..metrics.memorisation import binomial_interval, distance_ratio, duplicate_share
 from ..metrics.moments import FloatArray, as_rows
-from ..scoring.training import training_set
+from ..scoring.data import training_set
 from .effort import Effort
 from .generating import generate, unlabelled
 from .intervals import Interval

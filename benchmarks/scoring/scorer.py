@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ...models import Denoiser, Reference
 from ...models.exact.base import ExactModel
@@ -16,9 +16,7 @@ from ..doubling import Endpoints
 from ..evolution import Seen, evolution
 from ..meter import Teller
 from ..metrics.metric import Metric, origin
-from ..path_curvature import keep_curvature
 from ..pictures import pictures
-from ..progress import Reporter
 from ..sampling import Arrays
 from ..suite import Suite
 from ..truth import converged_features, endpoints, path_endpoints
@@ -46,6 +44,18 @@ class Gone(Exception):  # noqa: N818 - it says what a shard is
         self.cell = cell
 
 
+class Progress(Protocol):
+    """Told how scoring gets on."""
+
+    def stage(self, text: str) -> None:
+        """What is being done now."""
+        ...
+
+    def evaluations(self, count: float) -> None:
+        """``count`` more evaluations are done."""
+        ...
+
+
 class Scorer:
     """The scoring of one model's cells in one run directory.
 
@@ -60,7 +70,7 @@ class Scorer:
     """
 
     def __init__(
-        self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int, watch: Watch, report: Reporter
+        self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int, watch: Watch, report: Progress
     ) -> None:
         self.run, self.suite, self.model, self.reference, self.endpoint_count = run, suite, model, reference, endpoint_count
         self.watch, self.report = watch, report
@@ -92,6 +102,8 @@ class Scorer:
                 self.run.write(cell.key, QUALITY, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
         if self.suite.path_curvature and endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
+            from ..path_curvature import keep_curvature  # few runs ask for it
+
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 
     def _pending(self, cell: Cell) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from ...models import Denoiser
 from ...samplers import plugin_file
 from ...samplers.peers import peers_path
 from ..budget import cost_of, steps_within
@@ -14,7 +15,13 @@ from ..spec import label_of
 from .entry import Tuned
 from .schedule import UntunedError, untunable
 from .spacing import MOST_STEPS
-from .task import Named
+
+
+class Named(NamedTuple):
+    """A model with its spec."""
+
+    name: str
+    model: Denoiser
 
 
 def remedy(missing: UntunedError, subject: Named, made: Sequence[Any], counts: Sequence[int] | None, budgets: Sequence[int] | None) -> str:

@@ -14,13 +14,6 @@ from .schedule import untunable
 from .spacing import MOST_STEPS
 
 
-class Named(NamedTuple):
-    """A model with its spec."""
-
-    name: str
-    model: Denoiser
-
-
 class Task(NamedTuple):
     """What to tune: a sampler for a number of steps."""
 

@@ -15,11 +15,12 @@ from ... import samplers
 from ...models import Denoiser
 from ...samplers import Grid, Sampler
 from ..schedules import make_schedule
+from .command import Named
 from .entry import Cost, Elsewhere, Score, Scores, Setting, Subject, Tuned, gap_of
 from .file import check_writable, read_tuned, write_tuned
 from .problem import MOST, TEST_IDS, TRAIN_IDS, Problem, pose
 from .search import OBJECTIVES, Found, mean_of, search
-from .task import Named, Task
+from .task import Task
 
 
 @dataclass

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from samplerbench import samplers
-from samplerbench.benchmarks.citations import bibliography, citations
 from samplerbench.benchmarks.evolution import CLOUD, evolution
 from samplerbench.benchmarks.pictures import pictures
 from samplerbench.benchmarks.planner import load_models, plan
+from samplerbench.benchmarks.provenance import bibliography, citations
 from samplerbench.benchmarks.references import load_references
 from samplerbench.benchmarks.suite import Suite
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from samplerbench.benchmarks import cli, execution
-from samplerbench.benchmarks.batch import Failure, begin
+from samplerbench.benchmarks.batch import begin
 from samplerbench.benchmarks.cli import options
 from samplerbench.benchmarks.engine import Engine, engine_of, works
 from samplerbench.benchmarks.execution import Compiled, check_executions, executed, refusal
+from samplerbench.benchmarks.failure import Failure
 from samplerbench.benchmarks.meter import Meter
 from samplerbench.benchmarks.planner import load_models, plan
 from samplerbench.benchmarks.references import load_references

@@ -8,9 +8,8 @@ from rich.console import Console
 from samplerbench.benchmarks.metrics import FrechetReference, dominated, estimate, metrics, population_estimate
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.scoring.context import CellContext
-from samplerbench.benchmarks.scoring.data import Data
+from samplerbench.benchmarks.scoring.data import Data, training_set
 from samplerbench.benchmarks.scoring.scale import Scale
-from samplerbench.benchmarks.scoring.training import training_set
 from samplerbench.benchmarks.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.gits import SEARCH_IDS, default_cache
+from samplerbench.benchmarks.gits import SEARCH_IDS
 from samplerbench.benchmarks.listing import list_schedules
+from samplerbench.benchmarks.remember import default_cache
 from samplerbench.benchmarks.sampling import CONVERGED_IDS, latents
 from samplerbench.benchmarks.schedules import Schedule, make_schedule
 from samplerbench.models import make_model

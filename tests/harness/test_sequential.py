@@ -10,10 +10,9 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.until import asked
-from samplerbench.benchmarks.look import looked_at
+from samplerbench.benchmarks.look import level_at, looked_at
 from samplerbench.benchmarks.runner import Runner
 from samplerbench.benchmarks.sequential import FILE, Sequential
-from samplerbench.benchmarks.spending import level_at
 from samplerbench.benchmarks.suite import Until, check_suite
 from samplerbench.results.entries import Entry
 

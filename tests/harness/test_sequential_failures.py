@@ -5,8 +5,8 @@ from rich.console import Console
 
 from samplerbench.benchmarks.cli.until import print_answer
 from samplerbench.benchmarks.executing import tasks as running
+from samplerbench.benchmarks.failure import Failure
 from samplerbench.benchmarks.runner import Runner
-from samplerbench.benchmarks.sampling import Failure
 from samplerbench.benchmarks.sequential import Sequential
 from samplerbench.benchmarks.suite import Until, check_suite
 

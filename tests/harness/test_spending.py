@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from samplerbench.benchmarks.spending import decision, level_at
+from samplerbench.benchmarks.look import decision, level_at
 from samplerbench.results.verdict import LEVEL, Evidence
 
 LOOKS, ROWS, RUNS = 8, 4, 3000

@@ -9,9 +9,10 @@ from tuners import tuner
 
 from samplerbench.benchmarks.sampling import latents
 from samplerbench.benchmarks.truth import ODE, solve
+from samplerbench.benchmarks.tuning.command import Named
 from samplerbench.benchmarks.tuning.entry import Tuned
 from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, pose
-from samplerbench.benchmarks.tuning.task import Named, Task
+from samplerbench.benchmarks.tuning.task import Task
 from samplerbench.benchmarks.tuning.tuner import Tuner
 from samplerbench.models import make_model
 from samplerbench.models.exact.cloud import PointCloud

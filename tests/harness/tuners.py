@@ -1,6 +1,6 @@
 """Tuners of a few latents, for tests."""
 
-from samplerbench.benchmarks.tuning.task import Named
+from samplerbench.benchmarks.tuning.command import Named
 from samplerbench.benchmarks.tuning.tuner import Tuner
 from samplerbench.models import make_model
 
