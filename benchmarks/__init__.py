@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .chance import unseeded_draws
     from .conformance import Check, Conformance, check_sampler
-    from .schedules import make_schedule
-    from .suite import Suite, load_suite
+    from .planning.schedules import make_schedule
+    from .sampling.chance import unseeded_draws
+    from .suites.suite import Suite, load_suite
 
     __version__: str
 
@@ -23,11 +23,11 @@ __all__ = ["Check", "Conformance", "Suite", "check_sampler", "load_suite", "make
 _HOMES = {
     "Check": "conformance",
     "Conformance": "conformance",
-    "Suite": "suite",
+    "Suite": "suites.suite",
     "check_sampler": "conformance",
-    "load_suite": "suite",
-    "make_schedule": "schedules",
-    "unseeded_draws": "chance",
+    "load_suite": "suites.suite",
+    "make_schedule": "planning.schedules",
+    "unseeded_draws": "sampling.chance",
 }
 
 

@@ -15,6 +15,7 @@ import torch
 
 from samplerbench.models.exact import base
 from samplerbench.models.exact.base import ExactModel
+from samplerbench.samplers import registry
 
 _KNOWN: dict[Any, Any] = {}
 _flow = ExactModel.flow
@@ -59,3 +60,14 @@ def remembered():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ExactModel, "flow", flow)
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registry_as_it_was():
+    """Faulty samplers that tests register are gone when their module ends: other tests look at every registered name."""
+    tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE
+    known = [dict(table) for table in tables]
+    yield
+    for registered, before in zip(tables, known, strict=True):
+        registered.clear()
+        registered.update(before)

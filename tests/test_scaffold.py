@@ -7,8 +7,8 @@ import tomllib
 
 import pytest
 
+from samplerbench.benchmarks.cli.scaffold import new_solver, next_steps
 from samplerbench.benchmarks.conformance import check_sampler
-from samplerbench.benchmarks.scaffold import new_solver, next_steps
 from samplerbench.samplers import load_file, make, registry
 
 

@@ -21,9 +21,9 @@ def calibrate(
     quick: Annotated[bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")] = False,
 ) -> None:
     """Measure coverage, bias and power of the metrics' intervals on features whose true distances are known."""
-    from ..calibration import Calibration
-    from ..calibration.table import write_calibration
-    from ..calibration.verdict import sentences
+    from ..studies.calibration import Calibration
+    from ..studies.calibration.table import write_calibration
+    from ..studies.calibration.verdict import sentences
 
     make = Calibration.quick if quick else Calibration
     run = make(log, replicates=replicates or (40 if quick else 500), progress=lambda line: err.print(line, markup=False))

@@ -27,7 +27,7 @@ def check(
 ) -> None:
     """Check samplers: measured order, evaluations, purity, batch independence, exact moments, ends. Exit code 1 if a check fails."""
     from ..conformance import check_sampler, print_conformance
-    from ..measured import entry_of, label_of, write_measured
+    from ..conformance.measured import entry_of, label_of, write_measured
 
     load_plugins(plugin, peers_path)
     subjects = _subjects(sampler or [], everything)
@@ -61,7 +61,7 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
         ValueError: none was asked for, or some and all, or one does not exist.
     """
     from ... import samplers
-    from ..spec import parse_spec
+    from ..suites.spec import parse_spec
 
     if everything == bool(named):
         raise ValueError("say which samplers to check, such as samplerbench check heun ddim, or give --all, not both")
@@ -75,7 +75,7 @@ def _line(label: str, entry: dict[str, Any]) -> str:
 
 def _print_failures(results: list[Conformance]) -> None:
     """How many passed, and what did not, a sentence each."""
-    from ..measured import label_of
+    from ..conformance.measured import label_of
 
     failed = [result for result in results if not result.passed]
     say(f"{len(results) - len(failed)} of {len(results)} samplers passed")

@@ -15,7 +15,7 @@ from .options import Json
 if TYPE_CHECKING:
     from ...results.checks import GateReport
     from ...results.compare import Comparison
-    from ..fairness import Fair
+    from ..studies.fairness import Fair
 
 Runs = Annotated[list[Path], typer.Argument(help="One or two run directories or tables; of two, the first is the baseline.")]
 BaselineOption = Annotated[str | None, typer.Option("--baseline", help="Sampler of the run that all others are compared with.")]
@@ -95,7 +95,7 @@ def _comparisons(runs: list[Path], baseline: str | None, metrics: list[str], mar
     if fair:
         if len(fair) > 1 or baseline is None or len(runs) != 1:
             raise ValueError("give one run, --baseline SAMPLER, and one of --best-schedule, --author-schedule and --tuned")
-        from ..fairness import compare_fairly
+        from ..studies.fairness import compare_fairly
 
         return [compare_fairly(runs[0], baseline, metrics, margin, fair[0])]
     if baseline is not None:

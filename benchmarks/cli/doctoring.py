@@ -12,7 +12,7 @@ from .console import out, print_json, say
 from .options import Json
 
 if TYPE_CHECKING:
-    from ..doctor import Diagnosis
+    from ..timing.doctor import Diagnosis
 
 COUNTERS = {
     "run_queue": "time that threads wait for a core", "machine_load": "load of all cores", "cuda_events": "CUDA events",
@@ -25,7 +25,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Say what this machine is, what it can measure, and whether its times can be trusted. Exit code 1 if something needed is broken."""
-    from ..doctor import examine
+    from ..timing.doctor import examine
 
     found = examine(seconds)
     if as_json:

@@ -26,10 +26,10 @@ def explain(
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Rows that are measured at a time.")] = os.cpu_count() or 1,
 ) -> None:
     """Measure why sampling takes many steps, and write the page with the answers."""
-    from ..experiments.base import Answer
-    from ..experiments.page import WORDS, write_page
-    from ..experiments.run import Plan
-    from ..experiments.run import explain as measure
+    from ..studies.why_steps.measuring.row import Answer
+    from ..studies.why_steps.page import WORDS, write_page
+    from ..studies.why_steps.run import Plan
+    from ..studies.why_steps.run import explain as measure
 
     def told(number: int, answer: Answer, seconds: float) -> None:
         sentence = re.sub(r"<[^>]*>", " ", answer.verdict.sentence)
@@ -45,7 +45,7 @@ def explain(
 
 def folder_of(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
     """Where a run is kept: one with other models leaves that of the built-in ones alone."""
-    from ..cell import file_name
+    from ..suites.cell import file_name
 
     if not pairs:
         return effort

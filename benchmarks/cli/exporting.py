@@ -20,7 +20,7 @@ def export(
 ) -> None:
     """Print a list of noise levels as diffusers or k-diffusion take it: Python to be pasted, or JSON."""
     from ...samplers.peers import export_sigmas
-    from ..levels import levels_of, read_levels
+    from ..planning.levels import levels_of, read_levels
 
     by_model = steps is not None and model is not None
     if by_model == (sigmas is not None) or (steps is None) != (model is None):

@@ -37,9 +37,9 @@ def run_frontier(
     import torch
 
     from ...samplers.peers.locate import clone
-    from ..frontier import Frontier, from_peers, ours
-    from ..frontier.candidates import default
-    from ..frontier.table import summary, write_frontier
+    from ..studies.frontier import Frontier, from_peers, ours
+    from ..studies.frontier.candidates import default
+    from ..studies.frontier.table import summary, write_frontier
 
     if given := [option for option, value in others.items() if value is not None]:
         raise ValueError(f"run frontier does not take {given[0]}; it takes --out, --model, --nfe, --samples, --seed and --peers-path")

@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ..executing import Executor, InProcess, Worker
+from ..running.executing import Executor, InProcess, Worker
 from .console import err
 
 Isolation = Annotated[

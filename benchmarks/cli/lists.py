@@ -42,7 +42,7 @@ def list_command(
 
 
 def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:
-    from ..listing import KINDS, list_profiles, list_translations
+    from .listing import KINDS, list_profiles, list_translations
 
     if kind not in KINDS:
         close = difflib.get_close_matches(kind, KINDS, n=1)

@@ -10,7 +10,7 @@ import typer
 from .console import err
 
 if TYPE_CHECKING:
-    from ..suite import Suite
+    from ..suites.suite import Suite
 
 DEVICES = ("auto", "cpu", "cuda")
 STARTS = ("noise", "mean", "gaussian")
@@ -57,7 +57,7 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     """
     if text is None:
         return None
-    from ..suite import LARGEST
+    from ..suites.suite import LARGEST
 
     try:
         numbers = tuple(int(part) for part in text.split(","))
@@ -118,8 +118,8 @@ def selected(
     Raises:
         ValueError: no such suite, a value that makes no sense, or a suite that would run code unasked.
     """
-    from ..suite import load_suite
-    from ..suite_paths import refuse_code
+    from ..suites.paths import refuse_code
+    from ..suites.suite import load_suite
 
     if steps is not None and nfe is not None:
         raise ValueError("give --steps or --nfe, not both")

@@ -45,7 +45,7 @@ from .results import print_ranking, write
 from .troubles import say_troubles
 
 if TYPE_CHECKING:
-    from ..suite import Suite
+    from ..suites.suite import Suite
 
 
 def run(
@@ -68,9 +68,9 @@ def run(
     if suite != frontier.NAME and isolating.looks_new(suite, out_dir):
         executor.start()  # its imports take as long as ours, at the same time
 
-    from ..execution import check_executions
-    from ..runner import Runner, default_out, pick_device
-    from ..sequential import Sequential
+    from ..running.runner import Runner, default_out, pick_device
+    from ..running.sequential import Sequential
+    from ..sampling.execution import check_executions
 
     load_plugins(plugin, peers_path)
     if suite == frontier.NAME:
@@ -122,13 +122,13 @@ def plan(
     path_curvature: isolating.PathCurvature = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show what would run, how many network evaluations it takes, and how long that is here."""
-    from ..execution import check_executions
-    from ..forecast import forecast
-    from ..pace import expected
-    from ..planner import load_models
-    from ..planner import plan as plan_suite
-    from ..references import load_references
-    from ..runner import default_out, pick_device
+    from ..planning.planner import load_models
+    from ..planning.planner import plan as plan_suite
+    from ..running.executing.pace import expected
+    from ..running.forecast import forecast
+    from ..running.runner import default_out, pick_device
+    from ..sampling.execution import check_executions
+    from ..scoring.references import load_references
 
     load_plugins(plugin, peers_path)
     resolved = _resolved(

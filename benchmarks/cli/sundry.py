@@ -16,7 +16,7 @@ def new_solver(
     folder: Annotated[Path, typer.Option("--out", help="Where to make the package.")] = Path(),
 ) -> None:
     """Write a plugin package with one working sampler and its test."""
-    from .. import scaffold
+    from . import scaffold
 
     load_plugins(None)
     path = scaffold.new_solver(name, folder)

@@ -12,8 +12,8 @@ from .console import err, print_json, print_rows, say
 from .options import DEVICES, LARGEST_SEED, DeviceOption, Json, NfeOption, PeersPath, Plugins, StepsOption, checked, integers, load_plugins
 
 if TYPE_CHECKING:
-    from ..tuning.command import Named
-    from ..tuning.entry import Tuned
+    from ..planning.remedy import Named
+    from ..planning.tuned.entry import Tuned
 
 COLUMNS = {
     "name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error", "gap": "gap", "elsewhere": "elsewhere", "teacher": "teacher",
@@ -37,12 +37,12 @@ def tune(
 ) -> None:  # fmt: skip
     """Tune the noise levels of deterministic samplers on a model: nearest to the converged endpoints, on latents that no run scores."""
     from ... import samplers
-    from ..runner import pick_device
-    from ..spec import parse_spec
-    from ..tuning.command import loading
-    from ..tuning.problem import RESOLVED
-    from ..tuning.task import tasks_of
-    from ..tuning.tuner import Tuner
+    from ..planning.remedy import loading
+    from ..running.runner import pick_device
+    from ..studies.tuning.problem import RESOLVED
+    from ..studies.tuning.task import tasks_of
+    from ..studies.tuning.tuner import Tuner
+    from ..suites.spec import parse_spec
 
     load_plugins(plugin, peers_path)
     where = pick_device(checked(device, "--device", DEVICES))
@@ -74,8 +74,8 @@ def tune(
 
 def _named(spec: str, device: str) -> Named:
     from ...models import make_model
-    from ..spec import format_spec, parse_spec
-    from ..tuning.command import Named
+    from ..planning.remedy import Named
+    from ..suites.spec import format_spec, parse_spec
 
     given = parse_spec(spec)
     name = format_spec(given)

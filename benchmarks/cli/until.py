@@ -11,8 +11,8 @@ from .comparing import share
 from .console import out, print_rows, say
 
 if TYPE_CHECKING:
-    from ..sequential import Sequential
-    from ..suite import Suite, Until
+    from ..running.sequential import Sequential
+    from ..suites.suite import Suite, Until
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""
@@ -33,7 +33,7 @@ def asked(
     Raises:
         ValueError: an option that says how to stop, where nothing says when; or a value that makes no sense.
     """
-    from ..spec import parse_spec
+    from ..suites.spec import parse_spec
 
     given: dict[str, Any] = {
         "target_se": target_se, "baseline": baseline, "metric": metric, "max_samples": most,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, Sampler, Source, StepNoise, integrate, karras, uniform_lambda
-from ..chance import unseeded_draws
+from ..sampling.chance import unseeded_draws
 from .check import Check, guarded
 from .problems import Rational
 from .recorder import Recorder, noise_for, same

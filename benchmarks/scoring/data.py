@@ -17,8 +17,8 @@ from ...models.denoiser import Wrapper
 from ...models.exact.base import ExactModel
 from ...models.exact.haar import haar
 from ...models.exact.wavelet import Wavelet, mixtures
+from ..metrics.estimators.moments import FloatArray
 from ..metrics.memorisation import memorised_threshold
-from ..metrics.moments import FloatArray
 
 Value = TypeVar("Value")
 

@@ -11,19 +11,19 @@ from ...models.exact.base import ExactModel
 from ...results.bending import KEY as CURVATURE
 from ...results.record import Record
 from ...results.store import INFLUENCE, QUALITY, RunDir, log
-from ..cell import Cell
-from ..doubling import Endpoints
-from ..evolution import Seen, evolution
-from ..meter import Teller
 from ..metrics.metric import Metric, origin
-from ..pictures import pictures
-from ..sampling import Arrays
-from ..suite import Suite
-from ..truth import converged_features, endpoints, path_endpoints
+from ..sampling.meter import Teller
+from ..sampling.shard import Arrays
+from ..sampling.snapshots import pictures
+from ..sampling.trajectories import Seen, evolution
+from ..suites.cell import Cell
+from ..suites.suite import Suite
 from .context import CellContext
 from .data import Data
 from .scale import Scale
 from .shards import clamped, count_columns, kept
+from .solutions.doubling import Endpoints
+from .solutions.endpoints import converged_features, endpoints, path_endpoints
 from .versions import METRICS, asked_metrics, kept_numbers, measured_versions, versions_of
 
 Truth = Callable[..., Endpoints]
@@ -102,7 +102,7 @@ class Scorer:
                 self.run.write(cell.key, QUALITY, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
         if self.suite.path_curvature and endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
-            from ..path_curvature import keep_curvature  # few runs ask for it
+            from .path_curvature.kept import keep_curvature  # few runs ask for it
 
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 

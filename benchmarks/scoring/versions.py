@@ -16,7 +16,7 @@ from ...results.fingerprint import hash_of
 from ...results.record import Record
 from ...results.text import choices
 from ..metrics.metric import Metric, metrics, origin
-from ..sampling import Arrays
+from ..sampling.shard import Arrays
 
 METRICS = "metrics"
 

@@ -19,16 +19,16 @@ import torch
 
 from ...models import Denoiser
 from ...results.record import Record
-from ..batch import begin
-from ..cell import Cell
-from ..engine import works
-from ..meter import Meter
-from ..suite import Timing
+from ..sampling.batch import begin
+from ..sampling.engine import works
+from ..sampling.meter import Meter
+from ..suites.cell import Cell
+from ..suites.suite import Timing
 from .clock import Clock, Reading, warm_up
+from .disturbances import Witness
 from .energy import joules_per_call
 from .gpu import Gpu
 from .watch import Watch
-from .witness import Witness
 
 NETWORK_CALLS = 8
 WARM_UP_SHARE = 0.25

@@ -9,7 +9,7 @@ from ...results.record import Record
 from ...results.store import CELL as IDENTITY
 from ...results.store import RunDir
 from ...results.text import csv_lines
-from ..suite import Timing
+from ..suites.suite import Timing
 
 CELL = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
 TIMES = (

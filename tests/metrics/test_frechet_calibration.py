@@ -19,8 +19,8 @@ from samplerbench.benchmarks.metrics import (
     paired_difference,
     population_estimate,
 )
-from samplerbench.benchmarks.metrics.expansion import measure
-from samplerbench.benchmarks.metrics.second_order import interval, together
+from samplerbench.benchmarks.metrics.estimators.expansion import measure
+from samplerbench.benchmarks.metrics.estimators.second_order import interval, together
 from samplerbench.models import make_model
 
 POOL, D, REPLICATES = 20_000, 16, 200

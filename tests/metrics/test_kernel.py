@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.calibration.law import Law
-from samplerbench.benchmarks.calibration.trials import Cell
 from samplerbench.benchmarks.metrics import kid
-from samplerbench.benchmarks.metrics.second_order import Noise, interval
+from samplerbench.benchmarks.metrics.estimators.second_order import Noise, interval
+from samplerbench.benchmarks.studies.calibration.law import Law
+from samplerbench.benchmarks.studies.calibration.trials import Cell
 from samplerbench.results.estimates import Estimate, difference
 from samplerbench.results.text import Z95
 

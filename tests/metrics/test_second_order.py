@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from samplerbench.benchmarks.metrics.second_order import LIMIT, Noise, interval, noise, rise, together
+from samplerbench.benchmarks.metrics.estimators.second_order import LIMIT, Noise, interval, noise, rise, together
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
 NONE = Noise(0.0, 0.0, 0.0)
