@@ -1,6 +1,6 @@
 """Sampling until the question is decided: looks at N, 2 N, 4 N, … samples, where only rows that are still open are extended.
 
-A row is closed when its difference to the baseline is shown to be real or within the margin (:mod:`.look`), when its standard error is
+A row is closed when its difference to the baseline is shown to be real or within the margin (:mod:`.interim`), when its standard error is
 as small as asked, or when it fails. One that may not be extended further is *undecided*. What the looks found is kept in ``looks.json`` of
 the run directory, so that a run that was killed goes on where it was, and one that ``max_samples`` stopped can be given more.
 """

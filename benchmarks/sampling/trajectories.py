@@ -37,7 +37,7 @@ def evolution(model: Denoiser, reference: Reference | None, cell: Cell, watch: C
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n, *event)``, all as
-        :func:`.pictures.shown`. Nothing where there is nothing to show, where a sample depends on its batch, and where the run fails: a
+        :func:`.snapshots.shown`. Nothing where there is nothing to show, where a sample depends on its batch, and where the run fails: a
         picture is not worth a row.
     """
     count = min(how_many(model, IMAGES), CLOUD)

@@ -65,7 +65,7 @@ class Scorer:
         model: on the device.
         reference: its truth; None for none.
         endpoint_count: how many samples are compared with their converged endpoints.
-        watch: runs the first samples of a cell and looks on, for a picture (:func:`.evolution.watched`).
+        watch: runs the first samples of a cell and looks on, for a picture (:func:`..sampling.trajectories.watched`).
         report: told what is being done, and the evaluations that references take.
     """
 

@@ -134,7 +134,7 @@ class Cell:
         """Name of the cell's folder: readable, and a hash of everything that was asked for.
 
         The number of samples is not among it: a larger one extends the cell. Nor is the batch size, unless the sampler couples a batch.
-        What the names stand for, the code and the files behind them, is pinned apart (:mod:`.identity`): one question has one folder,
+        What the names stand for, the code and the files behind them, is pinned by :mod:`..running.identity`: one question has one folder,
         whatever answered it.
         """
         what = {k: v for k, v in self.record("").items() if k not in (*_ANSWERS, *self._implied)}

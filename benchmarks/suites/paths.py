@@ -21,7 +21,7 @@ _PREFIX = re.compile(r"([a-z0-9][a-z0-9_-]+:)?(.+)", re.DOTALL)
 _FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?)$)|^inception:")
 
 
-def beside(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """A suite's table, with the files of its models, schedules, extractor and real samples looked for beside its own file.
 
     Args:

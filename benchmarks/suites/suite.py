@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ...results import quantities
 from .messages import COMMAND_LINE, sentence
-from .paths import beside
+from .paths import with_placed_files
 from .spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
 
 Spec = str | dict[str, Any]
@@ -271,7 +271,7 @@ def load_suite(name: str) -> Suite:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits, and of thousands of brackets
         raise ValueError(f"{path.name} is not valid TOML: {error}") from error
-    return check_suite({"name": path.stem, **(data if name in known else beside(data, path.parent))}, path.name)
+    return check_suite({"name": path.stem, **(data if name in known else with_placed_files(data, path.parent))}, path.name)
 
 
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:

@@ -18,7 +18,7 @@ APART, APART_MS = 0.05, 0.1
 
 
 @dataclass
-class Witness:
+class Disturbances:
     """What was seen during the blocks of one cell.
 
     Attributes:

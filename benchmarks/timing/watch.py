@@ -12,7 +12,7 @@ from ..sampling.engine import Works
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .clock import Reading
-from .disturbances import Witness
+from .disturbances import Disturbances
 from .statistics import FEWEST, median_interval, settled
 
 
@@ -34,7 +34,7 @@ class Watch:
 
     cell: Cell
     batch: int
-    witness: Witness
+    witness: Disturbances
     total: list[Reading] = field(default_factory=list)
     network: list[float] = field(default_factory=list)
     works: Works | None = None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from samplerbench.benchmarks.cli.apart import print_errors
+from samplerbench.benchmarks.cli.results import print_errors
 from samplerbench.results.table import ResultTable
 
 ROW = {"model": "m", "sampler": "euler", "budget": 5, "nfe": 5.0, "fd_conv": 1.0, "end": "zero", "status": "ok"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import samplerbench.results
-from samplerbench.benchmarks.cli.examples import EXAMPLES
+from samplerbench.benchmarks.cli.usage import EXAMPLES
 
 COMMANDS = sorted(EXAMPLES)
 HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "plotly", "pyarrow")  # pydantic comes with newer versions of typer
@@ -117,7 +117,8 @@ def test_examples_have_options_that_exist(samplerbench, command):
             ["figures", REFERENCE, "--metric", "fid_prox"],
             "error: there is no metric 'fid_prox': it is no column of the table; did you mean fid_proxy",
         ),
-        (["run", "frontier", "--seed", str(2**63)], "error: --seed: give a number"),
+        (["frontier", "--seed", str(2**63)], "error: --seed: give a number"),
+        (["run", "frontier", "--nfe", "5"], "error: the frontier is no suite but a command of its own; write samplerbench frontier"),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from samplerbench import samplers
 from samplerbench.benchmarks.cli import app, main
-from samplerbench.benchmarks.cli.comparing import share
+from samplerbench.benchmarks.cli.compare import share
 from samplerbench.benchmarks.cli.listing import list_samplers
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
 from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, usage_of

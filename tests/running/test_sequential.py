@@ -9,7 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.until import asked
+from samplerbench.benchmarks.cli.run import asked
 from samplerbench.benchmarks.running.interim import level_at, looked_at
 from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.running.sequential import FILE, Sequential

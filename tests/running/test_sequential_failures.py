@@ -3,11 +3,11 @@
 import pytest
 from rich.console import Console
 
-from samplerbench.benchmarks.cli.until import print_answer
+from samplerbench.benchmarks.cli.run import print_answer
 from samplerbench.benchmarks.running.executing import tasks as running
 from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.running.sequential import Sequential
-from samplerbench.benchmarks.sampling.shard.failure import Failure
+from samplerbench.benchmarks.sampling.failure import Failure
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 
 SUITE = {

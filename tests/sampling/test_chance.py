@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.sampling.shard.chance import unseeded_draws
+from samplerbench.benchmarks.sampling.chance import unseeded_draws
 from samplerbench.samplers import SampleNoise
 
 

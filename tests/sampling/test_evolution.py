@@ -5,8 +5,8 @@ import torch
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.provenance import bibliography, citations
-from samplerbench.benchmarks.sampling.shard.snapshots import pictures
-from samplerbench.benchmarks.sampling.shard.trajectories import CLOUD, evolution
+from samplerbench.benchmarks.sampling.snapshots import pictures
+from samplerbench.benchmarks.sampling.trajectories import CLOUD, evolution
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import Suite
 
@@ -44,7 +44,7 @@ def test_predictions_are_the_denoiser_s_at_the_states_shown(found):
 
 def test_the_end_is_what_the_sampler_gives_and_nothing_is_disturbed(found):
     model, cell, arrays = found
-    from samplerbench.benchmarks.sampling.shard.batch import begin
+    from samplerbench.benchmarks.sampling.batch import begin
 
     ids = torch.arange(CLOUD)
     x, noise = begin(model, cell, ids)

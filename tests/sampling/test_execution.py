@@ -10,13 +10,13 @@ import torch
 from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli import options
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.sampling.shard import execution
-from samplerbench.benchmarks.sampling.shard.batch import begin
-from samplerbench.benchmarks.sampling.shard.engine import Engine, engine_of, works
-from samplerbench.benchmarks.sampling.shard.execution import Compiled, check_executions, executed, refusal
-from samplerbench.benchmarks.sampling.shard.failure import Failure
-from samplerbench.benchmarks.sampling.shard.meter import Meter
-from samplerbench.benchmarks.sampling.shard.shard import batches, sample_shard
+from samplerbench.benchmarks.sampling import execution
+from samplerbench.benchmarks.sampling.batch import begin
+from samplerbench.benchmarks.sampling.engine import Engine, engine_of, works
+from samplerbench.benchmarks.sampling.execution import Compiled, check_executions, executed, refusal
+from samplerbench.benchmarks.sampling.failure import Failure
+from samplerbench.benchmarks.sampling.meter import Meter
+from samplerbench.benchmarks.sampling.shard import batches, sample_shard
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from samplerbench.benchmarks.sampling.shard.meter import Meter
+from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, karras, make
 

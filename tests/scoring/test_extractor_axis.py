@@ -14,7 +14,7 @@ from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning.planner import load_models
 from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.running.sequential import Sequential
-from samplerbench.benchmarks.sampling.shard.snapshots import display_range
+from samplerbench.benchmarks.sampling.snapshots import display_range
 from samplerbench.benchmarks.scoring.real_data import HELD_OUT, HELD_OUT_SEED, MODEL_SAMPLES, SEED, real_data
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.studies.fairness import compare_fairly

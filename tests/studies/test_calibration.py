@@ -14,7 +14,7 @@ from samplerbench.benchmarks.studies.calibration.families import FAMILIES, recti
 from samplerbench.benchmarks.studies.calibration.law import Law, Map
 from samplerbench.benchmarks.studies.calibration.problem import LEVELS, MARGIN, Problem
 from samplerbench.benchmarks.studies.calibration.table import write_calibration
-from samplerbench.benchmarks.studies.calibration.trials import Cell
+from samplerbench.benchmarks.studies.calibration.trials import Case
 from samplerbench.benchmarks.studies.calibration.verdict import misses, sentences
 from samplerbench.benchmarks.suites.suite import load_suite
 from samplerbench.results.files import read_npz, write_npz
@@ -129,8 +129,8 @@ def test_one_row_for_each_cell_and_level(run):
 def test_a_second_run_draws_nothing_and_more_replicates_extend_the_first(run, monkeypatch):
     log, rows = run
     drawn = []
-    replicates = Cell.replicates
-    monkeypatch.setattr(Cell, "replicates", lambda self, numbers: drawn.append(numbers) or replicates(self, numbers))
+    replicates = Case.replicates
+    monkeypatch.setattr(Case, "replicates", lambda self, numbers: drawn.append(numbers) or replicates(self, numbers))
     assert quick(log)() == rows
     assert drawn == []
     more = quick(log, replicates=15)()
@@ -151,7 +151,7 @@ def test_replicates_of_another_estimator_or_of_none_are_drawn_anew(run, tmp_path
 
 
 def test_each_metric_names_its_own_estimator():
-    fd, population, kernel = (Cell(metric, "gaussian", 4, 40).identity for metric in ("fd", "fd_conv", "kid"))
+    fd, population, kernel = (Case(metric, "gaussian", 4, 40).identity for metric in ("fd", "fd_conv", "kid"))
     assert ESTIMATOR in fd
     assert f"{ESTIMATOR}; 2000 reference samples" in population
     assert KERNEL in kernel
@@ -228,7 +228,7 @@ def test_a_network_s_features_are_a_family_whose_moments_are_those_of_its_pool()
     i = np.arange(32)
     np.testing.assert_allclose(third[i, i, i], law.third[i, i, i], atol=0.6)
     assert "-axes32-" in population.source
-    assert population.source in Cell("fd", "network", 32, 480).identity
+    assert population.source in Case("fd", "network", 32, 480).identity
 
 
 def test_the_space_of_the_default_suite_is_calibrated_at_its_size(tmp_path):

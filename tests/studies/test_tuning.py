@@ -16,7 +16,7 @@ from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning import gits
 from samplerbench.benchmarks.planning.tuned.file import read_tuned
 from samplerbench.benchmarks.planning.tuned.spacing import LEAST, Spacing
-from samplerbench.benchmarks.sampling.shard.shard import CONVERGED_IDS, latents
+from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS, latents
 from samplerbench.benchmarks.studies.tuning.problem import LOST, MOST, TEST_IDS, TRAIN_IDS, pose
 from samplerbench.benchmarks.studies.tuning.search import OBJECTIVES, Found, built_in, mean_of, search
 from samplerbench.benchmarks.studies.tuning.task import Task, tasks_of

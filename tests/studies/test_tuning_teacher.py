@@ -9,7 +9,7 @@ from tuners import tuner
 
 from samplerbench.benchmarks.planning.remedy import Named
 from samplerbench.benchmarks.planning.tuned.entry import Tuned
-from samplerbench.benchmarks.sampling.shard.shard import latents
+from samplerbench.benchmarks.sampling.shard import latents
 from samplerbench.benchmarks.scoring.solutions.endpoints import ODE, solve
 from samplerbench.benchmarks.studies.tuning.problem import RESOLVED, TRAIN_IDS, pose
 from samplerbench.benchmarks.studies.tuning.task import Task

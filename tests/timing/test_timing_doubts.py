@@ -12,7 +12,7 @@ from timing_rig import Network, Working, timed
 
 from samplerbench import samplers
 from samplerbench.benchmarks.timing import Clock, Reading, load
-from samplerbench.benchmarks.timing.disturbances import Witness
+from samplerbench.benchmarks.timing.disturbances import Disturbances
 from samplerbench.benchmarks.timing.gpu import Gpu, GpuState, gpu_doubts
 from samplerbench.benchmarks.timing.load import Load, cpu_doubts
 from samplerbench.models import make_model
@@ -179,7 +179,7 @@ def test_a_gpu_is_timed_by_events_and_by_the_wall_clock_between_two_synchronisat
 
 
 def test_the_peak_of_the_memory_is_the_largest_of_all_blocks(monkeypatch):
-    cuda, witness = FakeCuda(monkeypatch), Witness(gpu=Gpu(Driver(), None))
+    cuda, witness = FakeCuda(monkeypatch), Disturbances(gpu=Gpu(Driver(), None))
     for _ in range(3):
         with witness.block("cuda"):
             pass
@@ -205,7 +205,7 @@ def test_nvml_is_asked_for_the_device_that_torch_uses(monkeypatch, uuid):
 
 
 def test_events_and_wall_clock_that_differ_are_told():
-    witness = Witness()
+    witness = Disturbances()
     assert witness.doubts([Reading(100.0, 103.0)] * 3) == ""
     assert witness.doubts([Reading(100.0, 150.0)] * 3) == "wall clock +50% against CUDA events"
     assert witness.doubts([Reading(0.10, 0.15)] * 3) == ""  # what it costs to launch and to synchronise

@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike
 
 from .expansion import FrechetReference, Side, check_dimensions, measure, resolved
 from .moments import FloatArray, Moments, as_rows
-from .second_order import interval, together
+from .second_order import interval, sum_of_noise
 
 SEED = 0
 """Of the halves."""
@@ -195,7 +195,7 @@ def _both(rows_a: FloatArray, rows_b: FloatArray, with_noise: bool = False) -> t
 def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
     """From the plug-in value, the bias of both orders, and the samples' side, then the reference's if that has noise too."""
     value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
-    low, high = interval(value, se, together([side.noise for side in sides if side.noise]), EXCESS)
+    low, high = interval(value, se, sum_of_noise([side.noise for side in sides if side.noise]), EXCESS)
     flag = "; ".join(dict.fromkeys(flag for side in sides for flag in side.flags))
     influence, reference_influence = (*(side.influence for side in sides), None)[:2]
     assert influence is not None

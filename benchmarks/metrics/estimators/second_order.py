@@ -105,7 +105,7 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
     return left_over(h.sum(axis=1), float(np.vdot(h, h)))
 
 
-def together(sides: Sequence[Noise]) -> Noise:
+def sum_of_noise(sides: Sequence[Noise]) -> Noise:
     """The noise of a distance between independent sides. E IF IF h is not negative, but its estimate may be: it counts as 0 then."""
     unit = max(side.unit for side in sides)
     third = sum(side.third * (side.unit / unit) ** 3 for side in sides)
@@ -129,11 +129,11 @@ def interval(value: float, se: float, noise: Noise, excess: float = 1.0, z: floa
     sigma = math.sqrt(se**2 - excess * noise.second * min(max(beside, 0.0), 1.0))
     skew = noise.third * (2 * z**2 + 1) / 6 + noise.cross * (z**2 + 1) / 2
     shift = min(max(skew * (noise.unit / sigma) ** 3, -LIMIT), LIMIT) if sigma > 0 else 0.0
-    down, up = rise(-shift, z) if shift < 0 else 0.0, rise(shift, z) if shift > 0 else 0.0
+    down, up = end_shift(-shift, z) if shift < 0 else 0.0, end_shift(shift, z) if shift > 0 else 0.0
     return max(value - (z + down) * sigma, 0.0), max(value + (z + up) * sigma, 0.0)
 
 
-def rise(shift: float, z: float = Z95) -> float:
+def end_shift(shift: float, z: float = Z95) -> float:
     """How far an end at ``z`` moves outwards, in standard errors >= 0, for both tails to hold what they should under a shift >= 0."""
     tail = 2 * NORMAL.cdf(-z) - NORMAL.cdf(-z - shift)
     return max(shift - z - NORMAL.inv_cdf(tail), 0.0)

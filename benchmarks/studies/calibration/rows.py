@@ -12,13 +12,13 @@ from ....results.text import Z95
 from ....results.verdict import LEVEL, Evidence, claim, verdicts
 from ...metrics.estimators.moments import FloatArray
 from .problem import LEVELS
-from .trials import Arrays, Cell
+from .trials import Arrays, Case
 
 TABLE = 10
 """Lines of a table whose verdicts are corrected together."""
 
 
-def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
+def rows(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
     """One row for each level.
 
     Columns: ``bias_left`` is the mean error of the values as a share of the plug-in bias (FD only), ``bias_noise`` its standard error;
@@ -34,7 +34,7 @@ def rows(cell: Cell, arrays: Arrays) -> list[dict[str, Any]]:
     return [{**who, "level": level, **_of_level(cell, at[i], i)} for i, level in enumerate(LEVELS)]
 
 
-def _of_level(cell: Cell, arrays: Arrays, i: int) -> dict[str, Any]:
+def _of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
     a, b = (side.kid if cell.metric == "kid" else side.fd for side in cell.problem.pairs[i])
     value, se, gap, error = (arrays[name] for name in ("value", "se", "difference", "difference_se"))
     unpaired = value.var(ddof=1) + arrays["value_b"].var(ddof=1)

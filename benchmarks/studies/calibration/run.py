@@ -13,7 +13,7 @@ import numpy as np
 from ....results.files import read_npz, write_npz
 from .families import FAMILIES
 from .rows import rows
-from .trials import Arrays, Cell, Metric
+from .trials import Arrays, Case, Metric
 
 LIMIT = 2000
 """Most samples of the distances between two sets of samples: the time of the kernel distance grows with their square."""
@@ -58,11 +58,11 @@ class Calibration:
         return cls(log, **small | changes)
 
     @property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[Case]:
         """All cells, those of a metric together."""
         every = (*product(self.families, self.dimensions, self.samples), *self.more)
         metrics: tuple[Metric, ...] = get_args(Metric)
-        cells = [Cell(metric, *rest) for metric, rest in product(metrics, every)]
+        cells = [Case(metric, *rest) for metric, rest in product(metrics, every)]
         return [cell for cell in cells if cell.metric == "fd" or (cell.n <= LIMIT and (cell.enough or cell.metric == "kid"))]
 
     def __call__(self) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ class Calibration:
         found = {cell: self._arrays(cell) for cell in sorted(self.cells, key=lambda cell: cell.cost)}
         return [row for cell in self.cells for row in rows(cell, found[cell])]
 
-    def _arrays(self, cell: Cell) -> Arrays:
+    def _arrays(self, cell: Case) -> Arrays:
         path = self.log / f"{cell.name}.npz"
         stored = read_npz(path) or {}
         known = str(stored.pop("identity", "")) == cell.identity  # a file without one is of a version that nobody can tell

@@ -33,7 +33,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Cell:
+class Case:
     """What is replicated.
 
     Attributes:

@@ -66,7 +66,7 @@ class Problem:
     def settle(self, sampler: Sampler, *grids: Grid) -> bool:
         """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance on the grids.
 
-        Where rounding or the most steps of the reference solver (:data:`.truth.ODE`) come first, ``resolution`` says where that was.
+        Where rounding or the most steps of the reference solver come first, ``resolution`` says where that was.
 
         Returns:
             Whether the endpoints are others now.

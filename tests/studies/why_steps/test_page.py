@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.explaining import folder_of
+from samplerbench.benchmarks.cli.studies import folder_of
 from samplerbench.benchmarks.studies.why_steps import page, run, store
 from samplerbench.benchmarks.studies.why_steps.figures import charting
 from samplerbench.benchmarks.studies.why_steps.figures.drawing import THEME, figure, panels

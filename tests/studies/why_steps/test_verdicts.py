@@ -8,7 +8,7 @@ from invented import INVENTED
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.explaining import TAKES
+from samplerbench.benchmarks.cli.studies import TAKES
 from samplerbench.benchmarks.studies.why_steps import page, verdicts
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.rows import rows

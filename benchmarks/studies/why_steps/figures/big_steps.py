@@ -15,7 +15,7 @@ from ..measuring.big_steps import HIGH, LOW, Losses, levels
 from ..measuring.row import Figure
 from ..statistics.intervals import Interval
 from ..statistics.single_steps import Transition
-from .charting import apart, beside, curve, step_axis
+from .charting import curve, label_curve, separate_labels, step_axis
 from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, SOFT, figure, panels, styled
 
 SHOWN = (1, 4, 16, 64)
@@ -112,7 +112,7 @@ def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None
     for axes in (left, right):
         axes.set_yscale("log")
         axes.grid(axis="y")
-    apart(left, names)
+    separate_labels(left, names)
     step_axis(left, counts, "steps from σ = 80 to 0.05", 8)
     step_axis(right, counts, "steps, before the last one to σ = 0")
     caption = (
@@ -132,7 +132,7 @@ def single_steps(single: Mapping[str, Sequence[Transition]]) -> Figure:
         for what, colour, marker in (("total", BLUE, "o"), ("shape", ORANGE, "s")):
             ends = [Interval(*(max(end, 1e-3) for end in getattr(step, what))) for step in steps]
             curve(ax, ratios, ends, colour, "", marker)
-            beside(ax, ratios[-1], ends[-1].value, "all" if what == "total" else "shape", colour)
+            label_curve(ax, ratios[-1], ends[-1].value, "all" if what == "total" else "shape", colour)
         step_axis(ax, ratios, "ratio of the step’s levels", 1.8)
         ax.set_yscale("log")
         ax.set_ylim(1e-3, 1e3)

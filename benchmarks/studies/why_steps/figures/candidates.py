@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..measuring.row import Figure
 from ..measuring.shrinking import Measured, Paths
-from .charting import apart, beside, level
+from .charting import label_curve, level, separate_labels
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
 
 SINGLE = 12
@@ -33,14 +33,16 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     names = []
     for (name, rows), colour in zip(found.information.items(), (BLUE, ORANGE, GREEN), strict=False):
         right.plot(shown, [max(row.value, 1e-3) for row in rows], color=colour, marker="o", markersize=3.5)
-        names.append(beside(right, shown[-1], rows[-1].value, name, colour, -9 if name == "digits-cloud" else 0))  # below the dashed line
+        names.append(
+            label_curve(right, shown[-1], rows[-1].value, name, colour, -9 if name == "digits-cloud" else 0)
+        )  # below the dashed line
     level(right, found.points.most, "log N", 0.02)
     right.set_title("What is known")
     right.set_ylabel("information about the image (nats)")
     for axes, room in ((left, 1.0), (middle, 1.0), (right, 60.0)):
         _noise_axis(axes, shown, room)
     right.set_ylim(1e-3, 1e4)
-    apart(right, names)
+    separate_labels(right, names)
     first, last = found.points.number(0).value, found.points.number(-1).value
     return figure(
         canvas,

@@ -51,15 +51,15 @@ def curve(
     y = [one.value for one in values]
     axes.plot(x, y, color=colour, marker=marker, ls=style)
     axes.fill_between(x, [one.low for one in values], [one.high for one in values], color=colour, alpha=0.18, lw=0)
-    return beside(axes, x[-1], y[-1], name, colour, nudge)
+    return label_curve(axes, x[-1], y[-1], name, colour, nudge)
 
 
-def beside(axes: Axes, x: float, y: float, name: str, colour: str = INK, nudge: float = 0.0) -> Annotation:
+def label_curve(axes: Axes, x: float, y: float, name: str, colour: str = INK, nudge: float = 0.0) -> Annotation:
     """A name right of a point."""
     return axes.annotate(name, (x, y), (6, nudge), textcoords="offset points", color=colour, va="center", fontsize=8.5)
 
 
-def apart(axes: Axes, names: Sequence[Annotation], gap: float = 11) -> None:
+def separate_labels(axes: Axes, names: Sequence[Annotation], gap: float = 11) -> None:
     """Move names that stand beside their points up or down, until they are ``gap`` points apart and none lies on another.
 
     Call it when scale and limits of the axes are set.

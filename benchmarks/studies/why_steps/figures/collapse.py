@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 from ....metrics.memorisation import LEVEL
 from ..measuring.row import Figure
 from ..statistics.intervals import Interval
-from .charting import apart, curve, level, step_axis
+from .charting import curve, level, separate_labels, step_axis
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, figure, panels, styled
 
 COLOURS = {"gmm-2d": BLUE, "fashion": ORANGE, "digits": GREEN, "digits-cloud": PURPLE}
@@ -26,7 +26,7 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
         step_axis(one, counts, "steps", room=6)
         names = [curve(one, counts, line, COLOURS[name], name, MARKERS[name], NUDGES.get((title, name), 0)) for name, line in lines.items()]
         one.set(title=title, ylim=(-0.05, 1.12))
-        apart(one, names)
+        separate_labels(one, names)
         one.tick_params(labelleft=True)  # a panel may be seen alone
     axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u202f%"))
     axes[0].set_ylabel("share")

@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from ..measuring.guiding import SCALES, Measured
 from ..measuring.row import Figure
-from .charting import apart, beside
+from .charting import label_curve, separate_labels
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
 
 LOOKS = {1.0: (BLUE, "o"), 2.0: (GREEN, "^"), 4.0: (ORANGE, "s")}
@@ -39,13 +39,13 @@ def draw(found: Measured) -> Figure:
             values = [one[place] for one in runs.values()]
             trade.plot(SCALES, [one.value for one in values], line, color=colour, marker="os"[place])
             trade.fill_between(SCALES, [one.low for one in values], [one.high for one in values], color=colour, alpha=0.15, lw=0)
-            names.append(beside(trade, SCALES[-1], values[-1].value, f"{what},\n{name}", colour))
+            names.append(label_curve(trade, SCALES[-1], values[-1].value, f"{what},\n{name}", colour))
     trade.set_xscale("log")
     trade.set_xlim(0.9, 22)
     _plain(trade, SCALES)
     trade.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u202f%"))
     trade.set(title="The price", xlabel="guidance scale", ylabel="share", ylim=(0.5, 1.12))
-    apart(trade, names, 24)
+    separate_labels(trade, names, 24)
     return figure(canvas, ALT, CAPTION)
 
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..measuring.row import Figure
 from ..statistics.intervals import Interval
-from .charting import apart, beside, curve
+from .charting import curve, label_curve, separate_labels
 from .drawing import BLUE, ORANGE, SOFT, figure, panels, styled
 
 LOOKS = {"exact": (BLUE, "o"), "network": (ORANGE, "s")}
@@ -24,13 +24,13 @@ def draw(levels: Sequence[float], radii: Mapping[str, Sequence[Interval]]) -> Fi
     axes.set_xscale("log")
     names = [curve(axes, levels, radii[name], colour, name, marker) for name, (colour, marker) in LOOKS.items()]
     axes.axhline(EVEN, color=SOFT, lw=0.9, ls=(0, (5, 3)))
-    beside(axes, levels[0], EVEN + 0.5, "the whole image alike", SOFT)
+    label_curve(axes, levels[0], EVEN + 0.5, "the whole image alike", SOFT)
     axes.xaxis.set_major_locator(FixedLocator(list(levels)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set(xlabel="noise level σ (the data range from −1 to 1)", ylabel="receptive radius (pixels)", ylim=(0, EVEN + 1.4))
     axes.set_xlim(levels[0] / 1.2, levels[-1] * 2.2)
-    apart(axes, names)
+    separate_labels(axes, names)
     axes.set_title("How far the centre pixel looks")
     ends = "; ".join(f"{name} from {line[0].value:.1f} to {line[-1].value:.1f} pixels" for name, line in radii.items())
     return figure(canvas, f"The receptive radius from σ = {levels[0]:g} to {levels[-1]:g}: {ends}.", CAPTION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..measuring.no_noise import Measured
 from ..measuring.row import Figure
-from .charting import apart, beside, curve, level, step_axis
+from .charting import curve, label_curve, level, separate_labels, step_axis
 from .drawing import BLUE, GREEN, ORANGE, RED, figure, panels, styled
 
 QUIET = {"euler": (BLUE, "o"), "dpmpp_2m": (GREEN, "^"), "dpm_solver_3m": (ORANGE, "D")}
@@ -29,9 +29,9 @@ def draw(found: Measured) -> Figure:
     names = []
     for order, (name, (colour, marker)) in enumerate(QUIET.items(), 1):
         ends.plot(fine, errors[name], color=colour, marker=marker)
-        names.append(beside(ends, fine[-1], errors[name][-1], f"{name}, order {order}", colour))
+        names.append(label_curve(ends, fine[-1], errors[name][-1], f"{name}, order {order}", colour))
     ends.set(title="Error without noise", ylabel="median distance to the exact end (s.d.)", yscale="log")
-    apart(ends, names)
+    separate_labels(ends, names)
     return figure(canvas, ALT, CAPTION)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..measuring.one_jump import SHOWN, Found, Measured
 from ..measuring.row import Figure
 from ..statistics.intervals import Interval
-from .charting import apart, beside, curve, level, step_axis
+from .charting import curve, label_curve, level, separate_labels, step_axis
 from .drawing import BLUE, GREEN, ORANGE, SOFT, figure, panels, styled
 
 COLOURS, MARKERS = (ORANGE, BLUE, GREEN), ("o", "s", "^")
@@ -68,7 +68,7 @@ def _shares(axes: Axes, found: Found, what: str, name: str) -> None:
         names.append(curve(axes, [row.steps for row in rows], percent, colour, model, marker))
     _steps(axes, found)
     axes.set_ylim(-4, 118)
-    apart(axes, names)
+    separate_labels(axes, names)
     axes.set_ylabel(name)
 
 
@@ -142,7 +142,7 @@ def quality(found: Found) -> Figure:
         if len(rows[0].spectrum):
             for row, dash in ((rows[0], ":"), (rows[-1], "-")):
                 right.plot(range(1, len(row.spectrum) + 1), row.spectrum, color=colour, ls=dash)
-            names.append(beside(right, len(rows[0].spectrum), rows[0].spectrum[-1], model, colour))
+            names.append(label_curve(right, len(rows[0].spectrum), rows[0].spectrum[-1], model, colour))
     _steps(left, found)
     left.set_yscale("log")
     left.set_ylim(LEAST, 2)
@@ -150,7 +150,7 @@ def quality(found: Found) -> Figure:
     left.set_ylabel("Fréchet distance to converged samples,\nover that of one step")
     step_axis(right, (1, 2, 5, 10), "spatial frequency (cycles an image)", 6)
     right.set_yscale("log")
-    apart(right, names)
+    separate_labels(right, names)
     right.set_ylabel("power, over the data’s")
     right.grid(axis="y")
     level(right, 1.0, "the data", 0.02)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..measuring.one_step import CLOCKS
 from ..measuring.row import Figure
 from ..statistics.intervals import Interval
-from .charting import beside, curve, level, step_axis
+from .charting import curve, label_curve, level, step_axis
 from .drawing import BLUE, ORANGE, figure, panels, styled
 
 LOOKS = {CLOCKS[0]: (BLUE, "o"), CLOCKS[1]: (ORANGE, "s")}
@@ -24,7 +24,7 @@ def draw(counts: Sequence[int], distances: Mapping[str, Sequence[Interval]], err
         curve(images, counts, distances[clock], colour, clock, marker, 19 - 11 * place)
         values = [max(error, ROUNDING) for error in errors[clock]]
         gaussian.plot(counts, values, color=colour, marker=marker)
-        beside(gaussian, counts[-1], values[-1], clock, colour)
+        label_curve(gaussian, counts[-1], values[-1], clock, colour)
     level(images, 0, "the data")
     images.set(title="Images (fashion-mppca)", ylabel="Fréchet distance to the data (features²)")
     gaussian.set(title="An isotropic Gaussian", ylabel="error of the end point (s.d. of the data)", yscale="log")

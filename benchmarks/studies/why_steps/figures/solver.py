@@ -9,7 +9,7 @@ from matplotlib.text import Annotation
 
 from ..measuring.row import Figure
 from ..measuring.solver import Line
-from .charting import apart, beside
+from .charting import label_curve, separate_labels
 from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, YELLOW, figure, panels, styled
 
 LOOKS = {
@@ -29,14 +29,14 @@ def draw(lines: Sequence[Line]) -> Figure:
         counts.loglog(line.evaluations, line.errors, color=colour, marker=marker)
         clock.loglog(milliseconds, line.errors, color=colour, marker=marker)
         name = f"{line.name}: {line.slope.value:.2f}"
-        names[counts].append(beside(counts, line.evaluations[-1], line.errors[-1], name, colour, NUDGES.get(line.name, 0)))
-        names[clock].append(beside(clock, milliseconds[-1], line.errors[-1], line.name, colour, NUDGES.get(line.name, 0)))
+        names[counts].append(label_curve(counts, line.evaluations[-1], line.errors[-1], name, colour, NUDGES.get(line.name, 0)))
+        names[clock].append(label_curve(clock, milliseconds[-1], line.errors[-1], line.name, colour, NUDGES.get(line.name, 0)))
     for axes, room in ((counts, 12), (clock, 10)):
         low, high = axes.get_xlim()
         axes.set_xlim(low, high * room)
         axes.grid(axis="y")
         axes.tick_params(labelleft=True)  # a panel may be seen alone
-        apart(axes, names[axes])
+        separate_labels(axes, names[axes])
     counts.set(title="Error and measured order", xlabel="network evaluations a sample", ylabel="median error of a dimension (data units)")
     clock.set(title="Error and time", xlabel="milliseconds a sample, one core")
     return figure(canvas, ALT + ", ".join(f"{line.slope.value:.1f} ({line.name})" for line in lines), CAPTION)

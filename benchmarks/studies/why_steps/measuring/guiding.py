@@ -14,7 +14,7 @@ from .....samplers import integrate, make
 from .....samplers.base import GridSampler
 from ....metrics.memorisation import binomial_interval
 from ....sampling.batch import latents
-from ..statistics.deciding import Course, Run, ahead, convinced, decision, middle, undecided
+from ..statistics.deciding import Course, Run, ahead, class_course, decision, middle, undecided
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
 from .generating import BATCH, exact_model, grid_of
@@ -61,7 +61,7 @@ def measure(effort: Effort) -> Measured:
     """An exact model and a network at three guidance scales, from the same latents."""
     exact = exact_model(effort, "fashion-mppca")
     runs = {name: followed(effort.model(name), effort.samples(SAMPLES[name], BATCH), steps) for name, steps in STEPS.items()}
-    courses = {scale: convinced(exact, run) for scale, run in runs["fashion-mppca"].items()}
+    courses = {scale: class_course(exact, run) for scale, run in runs["fashion-mppca"].items()}
     decided = {scale: decision(course.own, runs["fashion-mppca"][scale]) for scale, course in courses.items()}
     plain, guided = decided[SCALES[0]], decided[SCALES[-1]]
     outcomes = {

@@ -49,7 +49,7 @@ class Course(NamedTuple):
     left: FloatArray
 
 
-def convinced(model: ExactModel, run: Run) -> Course:
+def class_course(model: ExactModel, run: Run) -> Course:
     """What an exact model makes of the states on the way."""
     found = [class_probabilities(model, x, sigma) for x, sigma in zip(run.states, run.levels, strict=True)]
     own = torch.stack([probability[torch.arange(len(run.labels)), run.labels] for probability in found])

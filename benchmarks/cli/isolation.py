@@ -12,35 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 
 from ..running.executing import Executor, InProcess, Worker
 from .console import err
-
-Isolation = Annotated[
-    bool,
-    typer.Option(
-        "--isolation/--no-isolation", envvar="SAMPLERBENCH_ISOLATION", show_envvar=False,
-        help="Run samplers in a process of their own, which may crash or hang.",
-    ),
-]  # fmt: skip
-TimeLimit = Annotated[
-    float | None,
-    typer.Option("--time-limit", min=0, help="Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts)."),
-]
-MemoryLimit = Annotated[
-    float | None, typer.Option("--memory-limit", min=0, help="GiB that the samplers' process may hold, 0 for no limit (default: 80 %).")
-]
-Retry = Annotated[bool, typer.Option("--retry", help="Run cells again that failed, crashed or timed out.")]
-ReferenceSamples = Annotated[
-    int | None, typer.Option("--reference-samples", help="Samples compared with their converged endpoints (rmse); fewer are quicker.")
-]
-ConvergedSamples = Annotated[
-    int | None, typer.Option("--converged-samples", help="Converged samples for fd_conv, where the model's card has none.")
-]
-PathCurvature = Annotated[bool, typer.Option("--path-curvature", help="Measure how the paths of each model bend, too.")]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
