@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import plan, run
-    from .cell import Cell
-    from .chance import unseeded_draws
     from .conformance import Check, Conformance, check_sampler
-    from .schedules import make_schedule
-    from .suite import Suite, load_suite
+    from .planning.schedules import make_schedule
+    from .sampling.chance import unseeded_draws
+    from .suites.cell import Cell
+    from .suites.suite import Suite, load_suite
 
     __version__: str
 
@@ -44,13 +44,13 @@ _HOMES = {
     "Cell": "cell",
     "Check": "conformance",
     "Conformance": "conformance",
-    "Suite": "suite",
+    "Suite": "suites.suite",
     "check_sampler": "conformance",
-    "load_suite": "suite",
-    "make_schedule": "schedules",
+    "load_suite": "suites.suite",
+    "make_schedule": "planning.schedules",
     "plan": "api",
     "run": "api",
-    "unseeded_draws": "chance",
+    "unseeded_draws": "sampling.chance",
 }
 
 

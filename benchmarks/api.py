@@ -17,15 +17,15 @@ from rich.console import Console
 from .. import samplers
 from ..results.run_directory.reading import log
 from ..results.table.result_table import ResultTable
-from .cell import Cell
-from .execution import check_executions
-from .planner import load_models
-from .planner import plan as plan_suite
-from .references import load_references
-from .runner import Runner, default_out, pick_device
-from .sequential import Sequential
-from .suite import Suite, check_suite, load_suite
-from .suite_paths import code_of
+from .planning.planner import load_models
+from .planning.planner import plan as plan_suite
+from .running.runner import Runner, default_out, pick_device
+from .running.sequential import Sequential
+from .sampling.execution import check_executions
+from .scoring.references import load_references
+from .suites.cell import Cell
+from .suites.paths import code_of
+from .suites.suite import Suite, check_suite, load_suite
 
 Asked = Suite | Mapping[str, Any] | Path | str
 """A suite, or how one is asked for."""

@@ -109,8 +109,8 @@ class Denoiser(ABC):
         """Mean ``(d,)`` and covariance ``(d, d)`` of the data over flattened samples, float64, or None where nobody knows them.
 
         Where :meth:`draw_labels` draws classes, they may be means ``(classes, d)`` and the covariance about them. A run may begin from
-        them (``benchmarks.start``), for which the rough shape of the data is enough. By default they are those of the reference, if its
-        features are the samples themselves.
+        them (``benchmarks.suites.start``), for which the rough shape of the data is enough. By default they are those of the reference,
+        if its features are the samples themselves.
         """
         reference = self.reference()
         return None if reference is None else reference.moments

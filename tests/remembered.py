@@ -1,24 +1,21 @@
-"""What many small runs of one process compute again: endpoints of exact models, and the list of the installed packages.
+"""What many small runs of one process compute again: endpoints of exact models.
 
 An exact flow takes half a second, most of such a run, and is a function of its arguments alone; tests/models computes it without this.
 Nothing is looked up by a name or an identity that could be wrong: the key is all that the flow reads, bit by bit, and the functions that
 it calls, so that a model with one other weight, or whose denoiser a test replaces, is another one.
 """
 
-import functools
-import importlib.metadata
 import inspect
 import io
 import pickle
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from samplerbench.benchmarks import provenance
 from samplerbench.models.exact import base
 from samplerbench.models.exact.base import ExactModel
+from samplerbench.samplers import registry
 
 _KNOWN: dict[Any, Any] = {}
 _flow = ExactModel.flow
@@ -57,16 +54,20 @@ def _bits(value):
     return file.getvalue()
 
 
-@functools.cache
-def _installed():
-    return [SimpleNamespace(name=each.name, version=each.version) for each in importlib.metadata.distributions()]
-
-
 @pytest.fixture(scope="module", autouse=True)
 def remembered():
-    """Within a file of tests, both are computed once a process."""
-    metadata = SimpleNamespace(**vars(importlib.metadata) | {"distributions": _installed})
+    """Within a file of tests, they are computed once a process."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ExactModel, "flow", flow)
-        patched.setattr(provenance, "importlib", SimpleNamespace(metadata=metadata))
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registry_as_it_was():
+    """Faulty samplers that tests register are gone when their module ends: other tests look at every registered name."""
+    tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE
+    known = [dict(table) for table in tables]
+    yield
+    for registered, before in zip(tables, known, strict=True):
+        registered.clear()
+        registered.update(before)

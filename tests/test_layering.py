@@ -1,7 +1,8 @@
-"""Which package may import which, read from the source: no import is executed."""
+"""Which package, and which floor of ``benchmarks``, may import which, read from the source: no import is executed."""
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,136 @@ def test_siblings_are_imported_relatively(package):
 )
 def test_the_reader_of_imports(folder, statement, name):
     assert list(imported(ROOT / folder / "x.py", statement)) == [name]
+
+
+FLOORS = {
+    "metrics": 0,
+    "suites": 1,
+    "sampling": 2,
+    "fingerprint": 2,
+    "planning": 3,
+    "scoring": 4,
+    "timing": 4,
+    "running": 5,
+    "conformance": 5,
+    "studies": 6,
+    "cli": 7,
+}
+"""The floors of ``benchmarks``: a folder imports from its own and from lower ones."""
+
+MOST = 14
+"""Entries of a folder; ``__init__.py`` and ``py.typed`` are in every one and not counted."""
+
+CROWDED = {"benchmarks/suites", "samplers/methods", "samplers", "results", "results/report"}
+"""Folders that have more."""
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, Path]]:
+    """The modules of the project that a module imports: the line, and the file (the ``__init__.py`` of a package)."""
+    yield from imports_in(path, path.read_text(encoding="utf-8"))
+
+
+def imports_in(path: Path, text: str) -> Iterator[tuple[int, Path]]:
+    """:func:`imports_of` a module with this text."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            place = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for alias in node.names:
+                places = (place / f"{alias.name}.py", place / alias.name / "__init__.py", place.with_suffix(".py"), place / "__init__.py")
+                found = next((file for file in places if file.exists()), None)
+                if found is not None:
+                    yield node.lineno, found
+
+
+def floor_of(path: Path) -> int:
+    """The floor of a module of ``benchmarks``; what is in no folder, its Python API, is above all."""
+    return FLOORS.get(path.relative_to(ROOT / "benchmarks").parts[0], max(FLOORS.values()) + 1)
+
+
+def upward(path: Path, text: str) -> Iterator[str]:
+    """The lines of a module that import from a floor above its own, or of a study from elsewhere than a study or the command line."""
+    house = ROOT / "benchmarks"
+    for line, target in imports_in(path, text):
+        if target.is_relative_to(house) and floor_of(target) > floor_of(path):
+            here, there = path.relative_to(house), target.relative_to(house)
+            yield f"{here}:{line} (floor {floor_of(path)}) imports {there} (floor {floor_of(target)})"
+
+
+def test_nothing_imports_a_floor_above_its_own():
+    """``pytest -s`` prints the table."""
+    folders = [path.name for path in (ROOT / "benchmarks").iterdir() if (path / "__init__.py").exists() and path.name != "perf"]
+    assert set(folders) == set(FLOORS)
+    for name, floor in FLOORS.items():
+        print(f"{floor}  {name:<12} {len(entries(ROOT / 'benchmarks' / name)):>2} entries, {len(sources(f'benchmarks/{name}')):>2} modules")
+    broken = [line for path in sources("benchmarks") for line in upward(path, path.read_text(encoding="utf-8"))]
+    assert not broken, "\n".join(broken)
+
+
+def test_only_the_command_line_imports_studies():
+    studies = ROOT / "benchmarks" / "studies"
+    others = [path for path in sources("benchmarks") if not path.is_relative_to(studies) and floor_of(path) != FLOORS["cli"]]
+    broken = [f"{path.relative_to(ROOT)}:{line}" for path in others for line, to in imports_of(path) if to.is_relative_to(studies)]
+    assert not broken, ", ".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("file", "statement", "broken"),
+    [
+        (
+            "scoring/x.py",
+            "from ..running.runner import Runner",
+            ["scoring/x.py:1 (floor 4) imports running/runner.py (floor 5)"],
+        ),
+        (
+            "scoring/x.py",
+            "def f():\n    from .. import cli",
+            ["scoring/x.py:2 (floor 4) imports cli/__init__.py (floor 7)"],
+        ),
+        ("running/x.py", "from ..scoring.scorer import Scorer", []),
+        ("running/executing/x.py", "from ..runner import Runner", []),
+    ],
+)
+def test_a_line_that_breaks_the_floors_is_named(file, statement, broken):
+    assert list(upward(ROOT / "benchmarks" / file, statement)) == broken
+
+
+def entries(folder: Path) -> list[str]:
+    """What a reader sees in a folder."""
+    beside = {"__init__.py", "py.typed", "__pycache__"}
+    return [path.name for path in folder.iterdir() if path.name not in beside and not path.name.startswith(".")]
+
+
+def folders(package: str) -> list[Path]:
+    """A package and the packages in it."""
+    return sorted(path.parent for path in (ROOT / package).rglob("__init__.py") if "templates" not in path.parts)
+
+
+@pytest.mark.parametrize("package", sorted(PROJECT))
+def test_no_folder_is_crowded(package):
+    crowded = {str(path.relative_to(ROOT)): len(entries(path)) for path in folders(package) if len(entries(path)) > MOST}
+    assert not set(crowded) - CROWDED, crowded
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Folders that import each other in a circle; none if there are none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_folders_of_benchmarks_do_not_import_in_circles():
+    graph: dict[str, set[str]] = {}
+    for path in sources("benchmarks"):
+        here = str(path.parent.relative_to(ROOT))
+        graph.setdefault(here, set()).update(str(target.parent.relative_to(ROOT)) for _, target in imports_of(path))
+        graph[here].discard(here)
+    inner = {folder: {to for to in reached if to.startswith("benchmarks/")} for folder, reached in graph.items()}
+    assert len(inner) > len(FLOORS)
+    assert not circle(inner), " imports ".join(circle(inner))
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from samplerbench.benchmarks.cli.scaffold import new_package, next_steps
 from samplerbench.benchmarks.conformance import check_sampler
-from samplerbench.benchmarks.scaffold import new_package, next_steps
 from samplerbench.samplers import load_file, make, registry
 
 KINDS = ("solver", "metric")

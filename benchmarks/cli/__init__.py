@@ -13,21 +13,15 @@ from typing import Annotated
 
 import typer
 
-from .calibrating import calibrate
-from .checking import check
-from .comparing import compare, gate
+from .compare import compare, gate
 from .console import Warnings, say
-from .doctoring import doctor
-from .examples import epilog
-from .explaining import explain
-from .exporting import export
-from .figures import figures
-from .lists import list_command
-from .results import report, show, status
-from .running import plan, run
-from .sundry import cite, new_metric, new_solver
-from .tuning import tune
-from .usage import run_app
+from .doctor import doctor
+from .plugins import cite, new_metric, new_solver
+from .results import figures, report, show, status
+from .run import plan, run
+from .samplers import check, export, list_command
+from .studies import calibrate, explain, frontier, tune
+from .usage import epilog, run_app
 
 __all__ = ["app", "main"]
 
@@ -50,7 +44,7 @@ def _start(context: typer.Context, version: Annotated[bool, typer.Option("--vers
 
 for _name, _command in {
     "run": run, "plan": plan, "status": status, "report": report, "show": show, "figures": figures, "compare": compare, "gate": gate,
-    "tune": tune, "list": list_command, "check": check, "calibrate": calibrate,
+    "tune": tune, "frontier": frontier, "list": list_command, "check": check, "calibrate": calibrate,
     "new-solver": new_solver, "new-metric": new_metric, "export": export, "cite": cite,
     "doctor": doctor, "explain": explain,
 }.items():  # fmt: skip

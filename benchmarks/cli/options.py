@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from .console import err
 
 if TYPE_CHECKING:
-    from ..suite import Suite
+    from ..suites.suite import Suite
 
 DEVICES = ("auto", "cpu", "cuda")
 STARTS = ("noise", "mean", "gaussian")
@@ -47,6 +51,103 @@ ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, max=4096,
 TimingOption = Annotated[bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")]
 TrustOption = Annotated[bool, typer.Option("--trust-suite", help="Run the Python files that the suite's TOML file names.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+UntilDecidedOption = Annotated[bool, typer.Option("--until-decided", help="Extend rows until their difference to a baseline is decided.")]
+UntilBaselineOption = Annotated[str | None, typer.Option("--baseline", help="Sampler to compare with (default: the suite's first).")]
+UntilMetricOption = Annotated[str | None, typer.Option("--metric", help="Column it is about (default: fd_conv).")]
+UntilMarginOption = Annotated[
+    str | None, typer.Option("--margin", help="Difference that does not matter, as a share of the baseline (1%).")
+]
+TargetSeOption = Annotated[float | None, typer.Option("--target-se", help="Extend rows until their standard error is this small.")]
+MaxSamplesOption = Annotated[int | None, typer.Option("--max-samples", help="Samples per row at most (default: 16 times the first).")]
+IsolationOption = Annotated[
+    bool,
+    typer.Option(
+        "--isolation/--no-isolation", envvar="SAMPLERBENCH_ISOLATION", show_envvar=False,
+        help="Run samplers in a process of their own, which may crash or hang.",
+    ),
+]  # fmt: skip
+TimeLimitOption = Annotated[
+    float | None,
+    typer.Option("--time-limit", min=0, help="Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts)."),
+]
+MemoryLimitOption = Annotated[
+    float | None, typer.Option("--memory-limit", min=0, help="GiB that the samplers' process may hold, 0 for no limit (default: 80 %).")
+]
+RetryOption = Annotated[bool, typer.Option("--retry", help="Run cells again that failed, crashed or timed out.")]
+ReferenceSamplesOption = Annotated[
+    int | None, typer.Option("--reference-samples", help="Samples compared with their converged endpoints (rmse); fewer are quicker.")
+]
+ConvergedSamplesOption = Annotated[
+    int | None, typer.Option("--converged-samples", help="Converged samples for fd_conv, where the model's card has none.")
+]
+PathCurvatureOption = Annotated[bool, typer.Option("--path-curvature", help="Measure how the paths of each model bend, too.")]
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """What ``run`` and ``plan`` replace in a suite, in the order of their help: each field is an option of both (:func:`taking`)."""
+
+    out_dir: OutOption = None
+    model: ModelOption = None
+    sampler: SamplerOption = None
+    schedule: ScheduleOption = None
+    steps: StepsOption = None
+    nfe: NfeOption = None
+    start: StartOption = None
+    noise: NoiseOption = None
+    samples: SamplesOption = None
+    seed: SeedOption = None
+    batch_size: BatchOption = None
+    device: DeviceOption = "auto"
+    dtype: DtypeOption = None
+    threads: ThreadsOption = None
+    timing: TimingOption = True
+    extractor: ExtractorOption = None
+    real: RealOption = None
+    compiled: CompileOption = False
+    cuda_graph: CudaGraphOption = False
+    plugin: Plugins = None
+    peers_path: PeersPath = None
+    trust_suite: TrustOption = False
+    until_decided: UntilDecidedOption = False
+    target_se: TargetSeOption = None
+    baseline: UntilBaselineOption = None
+    metric: UntilMetricOption = None
+    margin: UntilMarginOption = None
+    max_samples: MaxSamplesOption = None
+    reference_samples: ReferenceSamplesOption = None
+    converged_samples: ConvergedSamplesOption = None
+    path_curvature: PathCurvatureOption = False
+
+
+def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command with every field of a dataclass as an option of its own, in place of its parameter ``options``.
+
+    Args:
+        options: its fields are annotated as options are, and have defaults.
+    """
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        signature, hints = inspect.signature(command, eval_str=True), get_type_hints(options, include_extras=True)
+        shared = [
+            inspect.Parameter(field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=field.default, annotation=hints[field.name])
+            for field in fields(options)
+        ]
+        names = {parameter.name for parameter in shared}
+
+        @wraps(command)
+        def called(**given: Any) -> None:
+            of_options = {name: given.pop(name) for name in names & set(given)}
+            command(options=options(**of_options), **given)
+
+        own = list(signature.parameters.values())
+        place = next(k for k, parameter in enumerate(own) if parameter.name == "options")
+        parameters = [*own[:place], *shared, *own[place + 1 :]]
+        called.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": None}
+        return called
+
+    return decorated
 
 
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:
@@ -57,7 +158,7 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     """
     if text is None:
         return None
-    from ..suite import LARGEST
+    from ..suites.suite import LARGEST
 
     try:
         numbers = tuple(int(part) for part in text.split(","))
@@ -118,8 +219,8 @@ def selected(
     Raises:
         ValueError: no such suite, a value that makes no sense, or a suite that would run code unasked.
     """
-    from ..suite import load_suite
-    from ..suite_paths import refuse_code
+    from ..suites.paths import refuse_code
+    from ..suites.suite import load_suite
 
     if steps is not None and nfe is not None:
         raise ValueError("give --steps or --nfe, not both")

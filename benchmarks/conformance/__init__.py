@@ -15,19 +15,16 @@ from typing import Any
 import torch
 
 from ...samplers import Sampler, karras, make, non_default
-from .batch import check_batch
-from .check import Check, Conformance, guarded, raised
+from .check import Check, Conformance, guarded, print_conformance, raised
 from .consistency import check_algebra, check_finite, check_to_zero, check_translation, check_twin
 from .counts import check_nfe
 from .diagnosis import diagnose
 from .moments import check_moments
-from .order import check_order
+from .order import check_order, check_tolerance
 from .problems import AnisotropicGaussian
-from .purity import check_purity
-from .runs import noise_for
+from .purity import check_batch, check_purity
+from .recorder import noise_for
 from .strong import check_strong
-from .table import print_conformance
-from .tolerance import check_tolerance
 
 __all__ = ["Check", "Conformance", "check_sampler", "print_conformance"]
 

@@ -10,7 +10,7 @@ import torch
 from ...samplers import Grid, LinearMultistep, Multistep, Sampler, StartRow, karras, make, non_default
 from .check import Check, raised
 from .problems import GRIDS, AnisotropicGaussian
-from .runs import noise_for
+from .recorder import noise_for
 
 RANGE = (0.02, 80.0)
 CLOSE = 1e-12

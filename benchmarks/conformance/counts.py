@@ -9,8 +9,7 @@ import torch
 from ...samplers import Grid, GridSampler, Sampler, karras
 from .check import Check
 from .problems import Rational
-from .recorder import Log, Recorder
-from .runs import noise_for
+from .recorder import Log, Recorder, noise_for
 
 STEPS = (1, 2, 3, 10)
 BATCH = 2

@@ -1,4 +1,4 @@
-"""Orders of convergence, from exact start values, on two problems and two grids.
+"""Orders of convergence, from exact start values, on two problems and two grids; and what an adaptive sampler makes of its tolerance.
 
 A sampler's own start-up caps the order that can be seen: one first-order step among N leaves a global error of second order,
 whatever the method is. So the state is set to the exact flow after each of the first ``history`` steps, while the memos come from
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,13 +18,18 @@ from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from .check import Check
-from .problems import GRIDS, Problem, ThreeModes, problems, uneven
+from .problems import GRIDS, INTERIOR, Problem, ThreeModes, problems, uneven
 
 STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
 """Errors below this are rounding and the truth's own, and no slope is read from them."""
 WINDOW = 4
 MARGIN = 0.25
+TOLERANCES = (1e-1, 1e-3, 1e-5)
+WORTH = 100
+"""A tolerance bounds an estimate of the error of a step, not the error at the end; within this factor it still says something."""
+ROWS = slice(0, 4)
+"""Points from which an adaptive sampler starts."""
 SHIPPED, UNEVEN = "order as shipped", "order, uneven steps"
 
 
@@ -181,3 +186,24 @@ def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
 def _span(slopes: dict[str, float]) -> str:
     low, high = min(slopes.values()), max(slopes.values())
     return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+
+
+def check_tolerance(sampler: Sampler) -> list[Check]:
+    """The smallest tolerance gives the smallest error on both problems, below 100 times the tolerance.
+
+    (Between loose tolerances the error need not fall: the first step can be all there is.)
+    """
+    names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
+    if not names:
+        return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]
+    grid = Grid(INTERIOR[::-1])
+    errors: dict[str, list[float]] = {}
+    for problem in problems():
+        truth = problem.truth(grid.sigma[-1])[ROWS]
+        stricter = [replace(sampler, **dict.fromkeys(names, tolerance)) for tolerance in TOLERANCES]
+        errors[problem.name] = [rms(one.sample(problem, problem.start[ROWS].clone(), grid, NoNoise()), truth) for one in stricter]
+    falls = all(found[-1] < min(found[:-1]) for found in errors.values())
+    worth = all(found[-1] < WORTH * TOLERANCES[-1] for found in errors.values())
+    detail = "; ".join(f"{name} {', '.join(f'{e:.0e}' for e in found)}" for name, found in errors.items())
+    asked = ", ".join(f"{tolerance:.0e}" for tolerance in TOLERANCES)
+    return [Check("tolerance", falls and worth, f"errors at {asked}: {detail}", {"tolerance": TOLERANCES, **errors})]

@@ -1,4 +1,4 @@
-"""Nothing is kept, nothing is modified, nothing is drawn from elsewhere."""
+"""Nothing is kept, nothing is modified, nothing is drawn from elsewhere, and a sample does not depend on its batch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, Sampler, Source, StepNoise, integrate, karras, uniform_lambda
-from ..chance import unseeded_draws
+from ..sampling.chance import unseeded_draws
 from .check import Check, guarded
 from .problems import Rational
-from .recorder import Recorder
-from .runs import noise_for, same
+from .recorder import Recorder, noise_for, same
 
 GRID = karras(5, 0.02, 10.0)
 OTHER = uniform_lambda(7, 0.05, 20.0)
+BATCH_GRID = karras(6, 0.02, 10.0)
+BATCH = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # shuffled, with gaps
 
 
 def check_purity(sampler: Sampler) -> list[Check]:
@@ -143,3 +144,19 @@ class WatchMemos(GridSampler):
         if self.history:
             self.seen.append((memo, copy.deepcopy(memo)))
         return x, memo
+
+
+def check_batch(sampler: Sampler) -> list[Check]:
+    """Each of seven samples alone, bit for bit what it is in the batch; measured only where the sampler says that it couples them."""
+    together = _samples(sampler, BATCH)
+    alone = torch.cat([_samples(sampler, one) for one in BATCH.split(1)])
+    equal, moved = same(together, alone), float((together - alone).abs().max())
+    detail = "bit-identical alone and in a batch of 7" if equal else f"a sample alone differs by {moved:.1e}"
+    if sampler.batch_coupled:
+        return [Check("batch independence", True, f"{detail} (declared batch_coupled)", {"moved": moved}, asserted=False)]
+    return [Check("batch independence", equal, detail, {"moved": moved})]
+
+
+def _samples(sampler: Sampler, ids: Tensor) -> Tensor:
+    noise, latents = noise_for(sampler, ids, (5,))
+    return sampler.sample(Rational(), latents * BATCH_GRID.sigma[0], BATCH_GRID, noise)

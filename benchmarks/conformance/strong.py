@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ...samplers import Sampler
 from ...samplers.brownian import BrownianNoise
-from ..pathwise import path_limit
+from ..scoring.solutions.path_limit import path_limit
 from .check import Check
 from .order import MARGIN, rms, slope
 from .problems import GRIDS, INTERIOR, problems
-from .runs import SEED
+from .recorder import SEED
 
 PATHS = 512
 STEPS = (16, 32, 64, 128)

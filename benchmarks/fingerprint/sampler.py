@@ -13,8 +13,8 @@ from ...models.loaders.local_code import code_of
 from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import Grid, GridSampler, Sampler
 from ...samplers.loop import planned
-from ..cell import Cell
-from ..start import Start
+from ..suites.cell import Cell
+from ..suites.start import Start
 from . import problem
 from .numbers import Flattened, of_plan, of_rows
 

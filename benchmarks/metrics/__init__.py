@@ -7,21 +7,13 @@ from .coefficients import coefficient_distances
 from .coverage import ModeCoverage, against_counts, against_proportions, mode_counts
 from .endpoint import EndpointError, endpoint_error, flip_fraction
 from .energy import energy_distance
-from .fd_infinity import fd_infinity
+from .estimators.fd_infinity import fd_infinity
+from .estimators.frechet import FrechetEstimate, FrechetReference, estimate, floor, frechet_distance, paired_difference, population_estimate
+from .estimators.moments import Moments
 from .fid import dominated
-from .frechet import (
-    FrechetEstimate,
-    FrechetReference,
-    estimate,
-    floor,
-    frechet_distance,
-    paired_difference,
-    population_estimate,
-)
 from .kernel import KernelEstimate, kid
 from .memorisation import Memorisation, duplicate_share, memorisation, memorised_threshold
 from .metric import Context, Measured, Metric, metric, metrics
-from .moments import Moments
 from .precision_recall import PrecisionRecall, precision_recall
 from .sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
 

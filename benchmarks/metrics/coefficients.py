@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...models.exact.quantile import log_quantile
 from ...results.quantities import COEFFICIENTS
+from .estimators.moments import FloatArray, as_rows
 from .metric import Context, Measured, metric
-from .moments import FloatArray, as_rows
 
 
 def coefficient_distances(x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:

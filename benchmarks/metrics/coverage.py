@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities import LABELS, MODES
+from .estimators.moments import FloatArray
 from .metric import Context, Measured, metric
-from .moments import FloatArray
 
 FEWEST = 5.0
 """Expected count of a cell of the test (Cochran 1954, doi:10.2307/3001616); rarer modes are pooled until they reach it."""

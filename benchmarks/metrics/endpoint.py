@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities import ENDPOINTS, STRONG
+from .estimators.moments import FloatArray, as_rows
 from .metric import Context, Measured, metric
-from .moments import FloatArray, as_rows
 
 
 @dataclass(frozen=True, eq=False)

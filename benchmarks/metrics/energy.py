@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities import ENERGY
-from .gram import Kernel
+from .estimators.gram import Kernel
+from .estimators.moments import FloatArray, as_rows
 from .kernel import SMALLEST, KernelEstimate, discrepancy
 from .metric import Context, Measured, metric
-from .moments import FloatArray, as_rows
 
 MOST = 5_000
 """Samples of a side that the metric compares; the first are taken."""

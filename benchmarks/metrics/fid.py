@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...results.quantities import FRECHET
-from .fd_infinity import PARTS, fd_infinity
-from .frechet import FrechetEstimate, FrechetReference, estimate, floor, population_estimate
+from .estimators.fd_infinity import PARTS, fd_infinity
+from .estimators.frechet import FrechetEstimate, FrechetReference, estimate, floor, population_estimate
 from .metric import Context, Measured, metric
 
 

@@ -35,10 +35,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities import KID
-from .gram import BLOCK, CUBIC, Kernel, across, diagonal, form, within
+from .estimators.gram import BLOCK, CUBIC, Kernel, across, diagonal, form, within
+from .estimators.moments import FloatArray
+from .estimators.second_order import Noise, interval
 from .metric import Context, Measured, metric
-from .moments import FloatArray
-from .second_order import Noise, interval
 
 ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
 """To be raised with every change that moves a value or an error: replicates of another one are not reused."""

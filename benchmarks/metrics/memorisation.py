@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities import DUPLICATES, MEMORISED
+from .estimators.moments import FloatArray, as_rows
+from .estimators.neighbours import nearest
 from .metric import Context, Measured, metric
-from .moments import FloatArray, as_rows
-from .neighbours import nearest
 
 LEVEL = 0.01
 CONFIDENCE = 0.95

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...results import quantities as known
 from ...results.quantities import Quantity
-from .moments import FloatArray, Moments
+from .estimators.moments import FloatArray, Moments
 
 Value = TypeVar("Value")
 

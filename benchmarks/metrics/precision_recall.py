@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities import MANIFOLDS
+from .estimators.moments import as_rows
+from .estimators.neighbours import BLOCK, nearest, square_distances
 from .metric import Context, Measured, metric
-from .moments import as_rows
-from .neighbours import BLOCK, nearest, square_distances
 
 MANIFOLD = 3
 """Neighbours of precision and recall, as their authors chose."""

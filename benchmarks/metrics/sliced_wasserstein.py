@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities import SWD
+from .estimators.moments import FloatArray, as_rows
 from .metric import Context, Measured, metric
-from .moments import FloatArray, as_rows
 
 PROJECTIONS = 128
 SEED = 0

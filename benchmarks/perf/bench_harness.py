@@ -8,9 +8,9 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from samplerbench.benchmarks.planner import load_models, plan
-from samplerbench.benchmarks.references import load_references
-from samplerbench.benchmarks.suite import load_suite
+from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.suites.suite import load_suite
 from samplerbench.results.table.result_table import ResultTable
 from samplerbench.samplers import SampleNoise, karras
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from samplerbench.benchmarks.executing import Call, Executor, InProcess, Worker
-from samplerbench.benchmarks.executing.tasks import Shard
-from samplerbench.benchmarks.executing.world import Setting, World
-from samplerbench.benchmarks.planner import load_models, plan
-from samplerbench.benchmarks.references import load_references
-from samplerbench.benchmarks.suite import load_suite
+from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.running.executing import Call, Executor, InProcess, Worker
+from samplerbench.benchmarks.running.executing.tasks import Shard
+from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.suites.suite import load_suite
 
 SAMPLES = 512
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.reference import Reference
-from ..doubling import Endpoints
+from ..metrics.estimators.moments import FloatArray, Moments
 from ..metrics.metric import Context, Need
-from ..metrics.moments import FloatArray, Moments
-from ..sampling import Arrays
+from ..sampling.shard import Arrays
 from . import shards as parts
 from .data import Data
 from .scale import Scale
+from .solutions.doubling import Endpoints
 
 Value = TypeVar("Value")
 

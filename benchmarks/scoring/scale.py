@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ...models.reference import Reference
+from ..metrics.estimators.moments import FloatArray
 from ..metrics.kernel import MOST
-from ..metrics.moments import FloatArray
 from ..metrics.precision_recall import DENSITY, MANIFOLD
 from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
 from ..metrics.sliced_wasserstein import PROJECTIONS, SEED

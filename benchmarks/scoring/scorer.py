@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ...models import Denoiser, Reference
 from ...models.exact.base import ExactModel
@@ -13,21 +13,19 @@ from ...results.run_directory.places import INFLUENCE, QUALITY
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.terminal.path_curvature import KEY as CURVATURE
-from ..cell import Cell
-from ..doubling import Endpoints
-from ..evolution import Seen, evolution
-from ..meter import Teller
 from ..metrics.metric import Metric, origin
-from ..path_curvature import keep_curvature
-from ..pictures import pictures
-from ..progress import Reporter
-from ..sampling import Arrays
-from ..suite import Suite
-from ..truth import converged_features, endpoints, path_endpoints
+from ..sampling.meter import Teller
+from ..sampling.shard import Arrays
+from ..sampling.snapshots import pictures
+from ..sampling.trajectories import Seen, evolution
+from ..suites.cell import Cell
+from ..suites.suite import Suite
 from .context import CellContext
 from .data import Data
 from .scale import Scale
 from .shards import clamped, count_columns, kept
+from .solutions.doubling import Endpoints
+from .solutions.endpoints import converged_features, endpoints, path_endpoints
 from .versions import METRICS, asked_metrics, checked, kept_numbers, measured_versions, versions_of
 
 Truth = Callable[..., Endpoints]
@@ -48,6 +46,18 @@ class Gone(Exception):  # noqa: N818 - it says what a shard is
         self.cell = cell
 
 
+class Progress(Protocol):
+    """Told how scoring gets on."""
+
+    def stage(self, text: str) -> None:
+        """What is being done now."""
+        ...
+
+    def evaluations(self, count: float) -> None:
+        """``count`` more evaluations are done."""
+        ...
+
+
 class Scorer:
     """The scoring of one model's cells in one run directory.
 
@@ -57,12 +67,12 @@ class Scorer:
         model: on the device.
         reference: its truth; None for none.
         endpoint_count: how many samples are compared with their converged endpoints.
-        watch: runs the first samples of a cell and looks on, for a picture (:func:`.evolution.watched`).
+        watch: runs the first samples of a cell and looks on, for a picture (:func:`..sampling.trajectories.watched`).
         report: told what is being done, and the evaluations that references take.
     """
 
     def __init__(
-        self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int, watch: Watch, report: Reporter
+        self, run: RunDir, suite: Suite, model: Denoiser, reference: Reference | None, endpoint_count: int, watch: Watch, report: Progress
     ) -> None:
         self.run, self.suite, self.model, self.reference, self.endpoint_count = run, suite, model, reference, endpoint_count
         self.watch, self.report = watch, report
@@ -94,6 +104,8 @@ class Scorer:
                 self.run.write(cell.key, QUALITY, {**stamp, "status": "failed", "reason": f"scoring: {' '.join(str(error).split())}"})
         if self.suite.path_curvature and endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
+            from .path_curvature.kept import keep_curvature  # few runs ask for it
+
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 
     def _pending(self, cell: Cell) -> bool:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...models import Denoiser
 from ...models.reference import Identity, Reference
 from ...results.record import Record
-from ..metrics.moments import FloatArray, Moments
-from ..sampling import Arrays
+from ..metrics.estimators.moments import FloatArray, Moments
+from ..sampling.shard import Arrays
 
 
 def features_of(shards: Sequence[Arrays], samples: int) -> FloatArray:

@@ -21,7 +21,7 @@ from ...results.run_directory.fingerprint import hash_of
 from ...results.table.dtypes import misfit
 from ...results.text import choices
 from ..metrics.metric import Measured, Metric, metrics, origin
-from ..sampling import Arrays
+from ..sampling.shard import Arrays
 
 METRICS = "metrics"
 

@@ -19,16 +19,16 @@ import torch
 
 from ...models import Denoiser
 from ...results.record import Record
-from ..batch import begin
-from ..cell import Cell
-from ..engine import works
-from ..meter import Meter
-from ..suite import Timing
+from ..sampling.batch import begin
+from ..sampling.engine import works
+from ..sampling.meter import Meter
+from ..suites.cell import Cell
+from ..suites.suite import Timing
 from .clock import Clock, Reading, warm_up
+from .disturbances import Disturbances
 from .energy import joules_per_call
 from .gpu import Gpu
 from .watch import Watch
-from .witness import Witness
 
 NETWORK_CALLS = 8
 WARM_UP_SHARE = 0.25
@@ -57,7 +57,7 @@ def time_cells(
         clock: what times a call; by default the device's :class:`Clock`.
     """
     gpu = Gpu.of_torch() if device.startswith("cuda") else None
-    watches = [Watch(cell, batch_size or cell.batch_size, Witness(gpu)) for cell in cells]
+    watches = [Watch(cell, batch_size or cell.batch_size, Disturbances(gpu)) for cell in cells]
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
     _Pass(model, watches, options, device, progress, done, clock or Clock(device), warm_up_ms).run()
 

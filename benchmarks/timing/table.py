@@ -9,7 +9,7 @@ from ...results.run_directory.files import write_text
 from ...results.run_directory.places import CELL as IDENTITY
 from ...results.run_directory.run_dir import RunDir
 from ...results.text import csv_lines
-from ..suite import Timing
+from ..suites.suite import Timing
 
 CELL = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
 TIMES = (

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...results.record import Record
-from ..cell import Cell
-from ..engine import Works
-from ..suite import Timing
+from ..sampling.engine import Works
+from ..suites.cell import Cell
+from ..suites.suite import Timing
 from .clock import Reading
+from .disturbances import Disturbances
 from .statistics import FEWEST, median_interval, settled
-from .witness import Witness
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Watch:
 
     cell: Cell
     batch: int
-    witness: Witness
+    witness: Disturbances
     total: list[Reading] = field(default_factory=list)
     network: list[float] = field(default_factory=list)
     works: Works | None = None

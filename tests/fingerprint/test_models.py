@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from samplerbench.benchmarks.fingerprint import Fingerprint, difference, model_fingerprint
-from samplerbench.benchmarks.truth import tag_of
+from samplerbench.benchmarks.scoring.solutions.endpoints import tag_of
 from samplerbench.models import make_model, model_names
 
 FACTORY = """

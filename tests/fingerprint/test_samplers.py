@@ -12,8 +12,8 @@ import torch
 from samplerbench import samplers
 from samplerbench.benchmarks.fingerprint import Fingerprint, difference, sampler_fingerprint
 from samplerbench.benchmarks.fingerprint.sampler import Parts, fingerprint_of
-from samplerbench.benchmarks.planner import load_models, plan
-from samplerbench.benchmarks.suite import load_suite
+from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.suites.suite import load_suite
 from samplerbench.samplers import Grid, karras, loop, registry
 from samplerbench.samplers.methods.heun import Heun
 from samplerbench.samplers.schedules import SCHEDULES

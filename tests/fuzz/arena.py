@@ -28,8 +28,9 @@ LONGEST = 3000
 """Letters of a sentence: room for two paths."""
 
 WORK = (
-    "runner.Runner.__init__", "forecast.forecast", "pace.expected", "tuning.tuner.Tuner.__call__", "conformance.check_sampler",
-    "calibration.Calibration.__call__", "experiments.run.explain", "doctor.examine", "frontier.Frontier.__call__",
+    "running.runner.Runner.__init__", "running.forecast.forecast", "running.executing.pace.expected",
+    "studies.tuning.tuner.Tuner.__call__", "conformance.check_sampler", "studies.calibration.Calibration.__call__",
+    "studies.why_steps.run.explain", "timing.doctor.examine", "studies.frontier.Frontier.__call__",
 )  # fmt: skip
 """Where a command that was understood would begin to compute, in ``benchmarks``."""
 

@@ -6,7 +6,7 @@ import pytest
 from arena import Arena, sealed, small_run, warned
 
 from samplerbench import samplers
-from samplerbench.benchmarks.suite import Timing
+from samplerbench.benchmarks.suites.suite import Timing
 from samplerbench.benchmarks.timing.table import write_timings
 from samplerbench.models import CardError, load_card
 from samplerbench.results.table.result_table import load

@@ -12,7 +12,7 @@ from samplerbench.benchmarks.cli import app
 
 CASES = {
     "run": 120, "plan": 60, "show": 50, "compare": 50, "gate": 40, "status": 30, "report": 10, "figures": 12, "list": 30, "check": 30,
-    "export": 59, "new-solver": 20, "new-metric": 10, "tune": 49, "cite": 10, "calibrate": 10, "doctor": 5, "explain": 5,
+    "frontier": 10, "export": 54, "new-solver": 20, "new-metric": 10, "tune": 44, "cite": 10, "calibrate": 10, "doctor": 5, "explain": 5,
 }  # fmt: skip
 """How many command lines of each command."""
 

@@ -13,11 +13,11 @@ from PIL import Image
 
 from samplerbench import samplers
 from samplerbench.benchmarks.cli.usage import _refuse
-from samplerbench.benchmarks.real_data import real_data
-from samplerbench.benchmarks.schedules import make_schedule
-from samplerbench.benchmarks.spec import format_spec, parse_spec
-from samplerbench.benchmarks.suite import Suite, built_in, load_suite
-from samplerbench.benchmarks.suite_paths import refuse_code
+from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks.scoring.real_data import real_data
+from samplerbench.benchmarks.suites.paths import refuse_code
+from samplerbench.benchmarks.suites.spec import format_spec, parse_spec
+from samplerbench.benchmarks.suites.suite import Suite, built_in, load_suite
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.card import CARDS, _toml
 

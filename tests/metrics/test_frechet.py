@@ -15,7 +15,7 @@ from samplerbench.benchmarks.metrics import (
     paired_difference,
     population_estimate,
 )
-from samplerbench.benchmarks.metrics.expansion import measure
+from samplerbench.benchmarks.metrics.estimators.expansion import measure
 
 exact = settings(derandomize=True, deadline=None, max_examples=20)
 

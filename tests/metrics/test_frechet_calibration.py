@@ -19,8 +19,8 @@ from samplerbench.benchmarks.metrics import (
     paired_difference,
     population_estimate,
 )
-from samplerbench.benchmarks.metrics.expansion import measure
-from samplerbench.benchmarks.metrics.second_order import interval, together
+from samplerbench.benchmarks.metrics.estimators.expansion import measure
+from samplerbench.benchmarks.metrics.estimators.second_order import interval, sum_of_noise
 from samplerbench.models import make_model
 
 POOL, D, REPLICATES = 20_000, 16, 200
@@ -207,7 +207,7 @@ def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_co
         both = population_estimate(x, y)
         a, b = Moments.of(x), Moments.of(y)
         sides = [measure(FrechetReference.of(q), r, p, with_noise=True).noise for p, q, r in ((a, b, x), (b, a, y))]
-        noise = together([side for side in sides if side])
+        noise = sum_of_noise([side for side in sides if side])
         assert (both.low, both.high) == pytest.approx(interval(both.value, both.se, noise, 8 / 9), rel=1e-9)
         two.append((both.value, both.se, noise.second))
     for values, errors, seconds in (np.array(one).T, np.array(two).T):

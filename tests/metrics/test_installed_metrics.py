@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from samplerbench.benchmarks.cli.scaffold import new_package
 from samplerbench.benchmarks.metrics import Measured, metric, metrics
-from samplerbench.benchmarks.runner import Runner
-from samplerbench.benchmarks.scaffold import new_package
+from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.scoring import versions
-from samplerbench.benchmarks.suite import check_suite
+from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results import quantities
 from samplerbench.results.quantities import ENERGY, Floor, Quantity
 from samplerbench.results.record import Column

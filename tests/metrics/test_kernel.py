@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.calibration.law import Law
-from samplerbench.benchmarks.calibration.trials import Cell
 from samplerbench.benchmarks.metrics import kid
-from samplerbench.benchmarks.metrics.second_order import Noise, interval
+from samplerbench.benchmarks.metrics.estimators.second_order import Noise, interval
+from samplerbench.benchmarks.studies.calibration.law import Law
+from samplerbench.benchmarks.studies.calibration.trials import Case
 from samplerbench.results.comparison.estimates import Estimate, difference
 from samplerbench.results.text import Z95
 
@@ -143,7 +143,7 @@ def test_more_pairs_than_are_asked_for_change_the_skewness_little(monkeypatch):
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_the_interval_covers_where_the_error_grows_with_the_value(level):
     """The mixture in 16 dimensions, whose noise is skewed: value ± 1.96 se covers 87 % of the truths far from 0."""
-    cell = Cell("kid", "mixture", 16, 500)
+    cell = Case("kid", "mixture", 16, 500)
     true = cell.problem.pairs[level][0].kid
     found = cell.replicates(range(1000, 1120))
     inside = (found["low"][:, level] <= true) & (true <= found["high"][:, level])

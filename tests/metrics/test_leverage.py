@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.metrics.leverage import _beyond, excess
+from samplerbench.benchmarks.metrics.estimators.leverage import _beyond, excess
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from samplerbench.benchmarks.metrics import precision_recall
-from samplerbench.benchmarks.metrics.neighbours import nearest
+from samplerbench.benchmarks.metrics.estimators.neighbours import nearest
 
 exact = settings(derandomize=True, deadline=None, max_examples=25)
 

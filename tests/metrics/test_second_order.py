@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from samplerbench.benchmarks.metrics.second_order import LIMIT, Noise, interval, noise, rise, together
+from samplerbench.benchmarks.metrics.estimators.second_order import LIMIT, Noise, end_shift, interval, noise, sum_of_noise
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
 NONE = Noise(0.0, 0.0, 0.0)
@@ -69,25 +69,25 @@ def test_what_is_counted_twice_is_taken_out_only_beside_a_first_order() -> None:
 
 @given(st.floats(0, 4), st.floats(1, 3))
 def test_the_rise_gives_both_tails_together_what_they_should_have(shift: float, z: float) -> None:
-    up = rise(shift, z)
+    up = end_shift(shift, z)
     assert norm.cdf(-z - up + shift) + norm.cdf(-z - shift) == pytest.approx(2 * norm.cdf(-z), rel=1e-7)
 
 
 def test_the_rise_is_small_for_small_shifts() -> None:
-    assert rise(0.0) == pytest.approx(0, abs=1e-12)
-    assert rise(0.01) == pytest.approx(1.96 * 0.01**2, rel=0.02)
-    assert rise(3.0) == pytest.approx(3.0 - (1.96 - 1.645), abs=1e-3)
+    assert end_shift(0.0) == pytest.approx(0, abs=1e-12)
+    assert end_shift(0.01) == pytest.approx(1.96 * 0.01**2, rel=0.02)
+    assert end_shift(3.0) == pytest.approx(3.0 - (1.96 - 1.645), abs=1e-3)
 
 
 def test_skewness_moves_one_end_alone_and_not_for_ever() -> None:
     plain, some, more, limit = (interval(10.0, 1.0, Noise(0.0, third, 0.0)) for third in (0.0, 0.3, 0.5, 9.0))
     assert plain[0] == some[0] == limit[0]
     assert plain[1] < some[1] < more[1] < limit[1]
-    assert limit[1] == pytest.approx(plain[1] + rise(LIMIT))
+    assert limit[1] == pytest.approx(plain[1] + end_shift(LIMIT))
     other = interval(10.0, 1.0, Noise(0.0, -0.5, 0.0))
     assert other[1] == plain[1]
     assert plain[0] - other[0] == pytest.approx(more[1] - plain[1])
-    assert interval(10.0, 1.0, Noise(0.0, -9.0, 0.0))[0] == pytest.approx(plain[0] - rise(LIMIT))
+    assert interval(10.0, 1.0, Noise(0.0, -9.0, 0.0))[0] == pytest.approx(plain[0] - end_shift(LIMIT))
     assert interval(10.0, 1.0, Noise(0.0, 0.0, 0.3))[1] > plain[1]
 
 
@@ -104,9 +104,9 @@ def test_units_do_not_matter(value: float, se: float, second: float, third: floa
 def test_two_sides_of_one_shape_have_the_noise_of_one_of_twice_the_covariance() -> None:
     """tr (2 C)² = 4 tr C², and likewise delta' (2 C)² delta; third moments of independent sides add."""
     one = Noise(2.0, 0.5, 0.25)
-    assert together([one]) == pytest.approx(one)
-    assert together([one, one]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
-    assert together([one, NONE]) == pytest.approx(one)
+    assert sum_of_noise([one]) == pytest.approx(one)
+    assert sum_of_noise([one, one]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
+    assert sum_of_noise([one, NONE]) == pytest.approx(one)
     halved = Noise(2.0, 0.5 * 8, 0.25 * 8, 0.5)  # the same noise in other units
-    assert together([one, halved]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
-    assert together([Noise(1.0, 0.0, -1.0), NONE]).cross == 0
+    assert sum_of_noise([one, halved]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
+    assert sum_of_noise([Noise(1.0, 0.0, -1.0), NONE]).cross == 0

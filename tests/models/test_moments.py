@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.start import make_start, moments_of
+from samplerbench.benchmarks.suites.start import make_start, moments_of
 from samplerbench.models import Denoiser, Identity, Reference, load_card, make_model
 from samplerbench.models.build.reference import add_moments
 from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError, write_card, write_tensors

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.metrics import FrechetReference, estimate, frechet_distance
-from samplerbench.benchmarks.metrics.moments import Moments
-from samplerbench.benchmarks.references import load_references
+from samplerbench.benchmarks.metrics.estimators.moments import Moments
+from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import load_card, make_model
 from samplerbench.models.build.reference import add_axes
 from samplerbench.models.cards.card import AXES, WEIGHTS, CardError

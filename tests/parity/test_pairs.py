@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.benchmarks.spec import parse_spec
+from samplerbench.benchmarks.suites.spec import parse_spec
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
 from samplerbench.samplers.peers.pairs import NEAR, PAIRS, Pair
 

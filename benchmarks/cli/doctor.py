@@ -1,0 +1,91 @@
+"""``doctor``: the machine, what it can measure, and whether to believe its clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .console import out, print_json, say
+from .options import Json
+
+if TYPE_CHECKING:
+    from ..timing.doctor import Diagnosis
+
+COUNTERS = {
+    "run_queue": "time that threads wait for a core", "machine_load": "load of all cores", "cuda_events": "CUDA events",
+    "nvml": "state of the GPU (NVML)", "gpu_energy": "energy of the GPU",
+}  # fmt: skip
+
+
+def doctor(
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=600, help="How long the reference work is timed.")] = 1.5,
+    as_json: Json = False,
+) -> None:
+    """Say what this machine is, what it can measure, and whether its times can be trusted. Exit code 1 if something needed is broken."""
+    from ..timing.doctor import examine
+
+    found = examine(seconds)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _print(found)
+    if found.broken:
+        raise typer.Exit(1)
+
+
+def _print(found: Diagnosis) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in _lines(found):
+        table.add_row(name, text.replace("[", "\\["))
+    out.print(table)
+    for device, steady in found.steadiness.items():
+        say(f"\n{device}: {steady.verdict}")
+    for sentence in found.broken:
+        say(f"broken: {sentence}")
+
+
+def _lines(found: Diagnosis) -> Iterable[tuple[str, str]]:
+    machine, counters = found.machine, found.counters
+    yield "samplerbench", f"{found.version}, Python {machine['python']}"
+    yield "system", machine["system"]
+    yield "processor", machine["cpu"]
+    yield "cores", _cores(found)
+    yield "memory", "unknown" if machine["memory_mb"] is None else f"{machine['memory_mb'] / 1024:.1f} GiB"
+    yield "load", ", ".join(map(str, found.conditions["load_average"] or ["unknown"])) + " (over 1, 5 and 15 minutes)"
+    yield "governor", machine["governor"] or "not readable"
+    yield "GPU", _gpu(found.device)
+    yield "clock", f"perf_counter, steps of {counters['perf_counter_ns']} ns"
+    yield "counters", ", ".join(text for key, text in COUNTERS.items() if counters[key]) or "none"
+    yield "not here", ", ".join(text for key, text in COUNTERS.items() if not counters[key]) or "nothing"
+    yield "RAPL", f"energy of the processor: {counters['rapl']}"
+    for device, s in found.steadiness.items():
+        yield (
+            f"work ({device})",
+            f"{s.ms:.3g} ms, spread {s.spread:.1%}, median within {s.half_width:.1%}, slowest {s.slowest:.1f} times, {s.runs} runs",
+        )
+    yield "packages", ", ".join(f"{p.name} {p.version}" for p in found.packages if not p.extra and p.version)
+    for extra, missing in found.extras.items():
+        purpose = found.as_dict()["extras"][extra]["for"]
+        yield f"extra {extra}", f"{'missing ' + ', '.join(missing) if missing else 'complete'}: {purpose}"
+
+
+def _cores(found: Diagnosis) -> str:
+    machine = found.machine
+    parts = [f"{machine['cores']}"]
+    if machine["cores_allowed"] not in (None, machine["cores"]):
+        parts.append(f"{machine['cores_allowed']} allowed")
+    if machine["cpu_limit"] is not None:
+        parts.append(f"limited to {machine['cpu_limit']:g} cores' worth of time")
+    return ", ".join([*parts, f"torch uses {found.threads} thread{'s' * (found.threads != 1)}"])
+
+
+def _gpu(device: dict[str, Any]) -> str:
+    if device["type"] == "cpu":
+        return "none that torch sees"
+    memory, driver, power = device["memory"] / 2**30, device["driver"], device["power_limit_w"]
+    return f"{device['name']}, {memory:.0f} GiB" + (f", driver {driver}" if driver else "") + (f", at most {power:.0f} W" if power else "")

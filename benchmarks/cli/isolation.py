@@ -1,0 +1,104 @@
+"""``run``: where its samplers run, what they may take, and how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from ..running.executing import Executor, InProcess, Worker
+from .console import err
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedError(KeyboardInterrupt):
+    """The user, or the system, asked the run to stop.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def executor(isolation: bool, time_limit: float | None, memory_limit: float | None) -> Executor:
+    """Where samplers run.
+
+    Raises:
+        ValueError: a limit without a process to be limited.
+    """
+    if isolation:
+        return Worker(None if memory_limit is None else int(memory_limit * 2**30))
+    for option, value in {"--time-limit": time_limit, "--memory-limit": memory_limit}.items():
+        if value:
+            raise ValueError(f"{option} is kept by ending the samplers' process, and --no-isolation has none; leave one of them out")
+    return InProcess()
+
+
+def looks_new(suite: str, folder: Path | None) -> bool:
+    """Whether a run probably has cells to sample: nothing of its name was run before into where it goes."""
+    if folder is not None:
+        return not (folder / "run.json").exists()
+    return not any(Path("results", "runs").glob(f"{Path(suite).stem}-*/run.json"))
+
+
+@contextmanager
+def stoppable(folder: Path, where: Executor) -> Iterator[None]:
+    """Within, SIGINT and SIGTERM stop the run in good order and say how to go on; a second one ends it at once.
+
+    Args:
+        folder: run directory.
+        where: ended with the run.
+
+    Raises:
+        typer.Exit: it was stopped; the exit code is 128 and the number of the signal.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        for each in SIGNALS:
+            signal.signal(each, stop_at_once)
+        raise StoppedError(number)
+
+    def stop_at_once(number: int, _frame: FrameType | None) -> NoReturn:
+        with suppress(Exception):
+            where.close()
+        if sys.stderr.isatty():
+            sys.stderr.write("\x1b[?25h")  # the bar hid the cursor
+            sys.stderr.flush()
+        os._exit(128 + number)
+
+    handled = SIGNALS if threading.current_thread() is threading.main_thread() else ()
+    before = {each: signal.signal(each, stop) for each in handled}
+    try:
+        yield
+    except StoppedError as stopped:
+        command = shlex.join(["samplerbench", *sys.argv[1:]])
+        err.print(f"stopped by {signal.Signals(stopped.number).name}{_done(folder)}; go on with: {command}", markup=False, soft_wrap=True)
+        raise typer.Exit(128 + stopped.number) from None
+    finally:
+        where.close()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _done(folder: Path) -> str:
+    """How far a run came, from its table; nothing where there is none yet."""
+    from ...results.table.result_table import load
+
+    with suppress(ValueError, OSError):
+        counts = Counter(load(folder).frame["status"])
+        return f" with {counts['ok']} of {counts.total()} cells complete, and what is done is kept"
+    return " before anything was sampled"

@@ -1,0 +1,160 @@
+"""What there is: samplers, schedules, models, metrics, suites and peers, as rows of plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from ... import samplers
+from ...models import make_model, model_names
+from ...models.loaders import LOADERS
+from ...results.columns import columns
+from ...samplers import Grid, karras
+from ...samplers.schedules import SCHEDULES
+from ..conformance.measured import nfe_per_step, shipped
+from ..planning.authors import usage_of
+from ..planning.schedules import options_of
+from ..suites.suite import built_in, load_suite
+
+Row = dict[str, Any]
+
+LONGEST_PROFILE = 1000
+"""Steps whose orders are listed."""
+
+
+def list_samplers() -> list[Row]:
+    """Every registered sampler: what it declares, the orders that ``check`` measured, its author's schedules."""
+    rows = []
+    found = shipped()
+    for name in samplers.names():
+        sampler, usage = samplers.make(name), usage_of(name)
+        rows.append(
+            {
+                "name": name,
+                "order": sampler.order,
+                **{key: found.get(name, {}).get(key) for key in ("measured", "weak", "strong")},
+                "nfe_per_step": nfe_per_step(sampler),
+                "kind": "stochastic" if sampler.stochastic else "deterministic",
+                "control": "tolerance" if sampler.adaptive else "steps",
+                "batch_coupled": sampler.batch_coupled,
+                "same_as": sampler.same_as,
+                "options": {f.name: f.default for f in fields(sampler)},
+                "summary": (type(sampler).__doc__ or "").strip().splitlines()[0],
+                "source": f"{sampler.source.key} {sampler.source.where}",
+                "url": sampler.source.url,
+                "deviations": list(sampler.source.deviations),
+                "author_schedules": list(usage.schedules) if usage else [],
+                "author_schedules_source": f"{usage.key} {usage.where}" if usage else None,
+                "origin": samplers.origin(name) or "built in",
+            }
+        )
+    return rows
+
+
+def list_profiles(steps: int) -> list[Row]:
+    """The order of each step on a ``karras`` grid of so many steps to 0; None for a sampler that has none or makes its own steps.
+
+    Raises:
+        ValueError: fewer than one step, or more than anybody reads.
+    """
+    if not 1 <= steps <= LONGEST_PROFILE:
+        raise ValueError(f"--profile {steps}: give a number of steps >= 1 and <= {LONGEST_PROFILE}, such as --profile 10")
+    grid = karras(steps, 0.002, 80.0)
+    return [{"name": name, "profile": _profile(samplers.make(name), grid)} for name in samplers.names()]
+
+
+def _profile(sampler: Any, grid: Grid) -> str | None:
+    if hasattr(sampler, "profile"):
+        return " ".join(map(str, sampler.profile(grid)))
+    if sampler.order is None or sampler.adaptive:
+        return None
+    return " ".join(map(str, [sampler.order] * (len(grid) - 1) + [1]))
+
+
+def list_translations(library: str) -> list[Row]:
+    """A library's names with ours (:func:`samplerbench.samplers.peers.translate`).
+
+    Raises:
+        ValueError: unknown library.
+    """
+    from ...samplers.peers import translate
+
+    return translate(library)
+
+
+def list_peers() -> list[Row]:
+    """Other libraries' samplers that can run here."""
+    from ...samplers.peers import available
+
+    return [{"name": name} for name in available()]
+
+
+def list_schedules() -> list[Row]:
+    """Every schedule with its options and source."""
+    return [
+        {
+            "name": name,
+            "options": options_of(name),
+            "same_as": entry.same_as,
+            "needs_model": entry.needs_model,
+            "summary": entry.summary,
+            "source": f"{entry.source.key}: {entry.source.where}",
+            "url": entry.source.url,
+            "deviations": list(entry.source.deviations),
+        }
+        for name, entry in SCHEDULES.items()
+    ]
+
+
+def list_models() -> list[Row]:
+    """Every built-in model, one with an error of known size, as any can have, and the schemes of installed packages.
+
+    What a scheme loads is known when something is loaded, so its row has a name and an origin only; nothing is imported for it.
+    """
+    rows = []
+    for name in (*model_names(), "perturbed:gmm-2d"):
+        model = make_model(name)
+        reference = model.reference()
+        rows.append(
+            {
+                "name": name,
+                "event": list(model.event),
+                "classes": model.classes,
+                "sigma_min": model.sigma_min,
+                "sigma_max": model.sigma_max,
+                "features": reference.extractor.identity if reference else None,
+                "identity": model.identity,
+                "origin": "built in",
+            }
+        )
+    unknown = dict.fromkeys(rows[0])
+    return rows + [unknown | {"name": f"{scheme}:…", "origin": origin} for scheme, origin in LOADERS.installed().items()]
+
+
+def list_metrics() -> list[Row]:
+    """The measured columns of the table: its numbers and flags, less the ends of the grid, which are asked for."""
+    asked = ("sigma_min", "sigma_max")
+    return [{"name": c.name, "meaning": c.meaning} for c in columns() if c.kind in ("number", "flag") and c.name not in asked]
+
+
+def list_suites() -> list[Row]:
+    """The built-in suites."""
+    rows = []
+    for name in built_in():
+        suite = load_suite(name)
+        models = [m.name if isinstance(m.name, str) else m.name["name"] for m in suite.models]
+        rows.append(
+            {"name": name, "models": models, "samplers": len(suite.samplers), "samples": suite.samples, "description": suite.description}
+        )
+    return rows
+
+
+KINDS: dict[str, Callable[[], list[Row]]] = {
+    "samplers": list_samplers,
+    "schedules": list_schedules,
+    "models": list_models,
+    "metrics": list_metrics,
+    "suites": list_suites,
+    "peers": list_peers,
+}

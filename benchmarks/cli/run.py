@@ -1,0 +1,248 @@
+"""``run`` and ``plan``: a suite, with what the command line replaces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.table import Table
+
+from . import isolation as isolating
+from .compare import share
+from .console import duration, err, out, print_json, print_rows, say
+from .options import (
+    DEVICES,
+    IsolationOption,
+    Json,
+    MemoryLimitOption,
+    RetryOption,
+    SuiteName,
+    SuiteOptions,
+    TimeLimitOption,
+    checked,
+    execution,
+    load_plugins,
+    selected,
+    taking,
+)
+from .results import print_ranking, write
+
+if TYPE_CHECKING:
+    from ...results.table.result_table import ResultTable
+    from ..running.sequential import Sequential
+    from ..suites.suite import Suite, Until
+
+WITHOUT = ("undecided", "futile", "not compared", "failed")
+"""Verdicts that decide nothing; their reasons are printed."""
+_MOST_REASONS = 6
+_MOST_NAMES = 3
+
+
+@taking(SuiteOptions)
+def run(
+    suite: SuiteName, options: SuiteOptions, isolation: IsolationOption = True, time_limit: TimeLimitOption = None,
+    memory_limit: MemoryLimitOption = None, retry: RetryOption = False,
+) -> None:  # fmt: skip
+    """Run a suite: only what is missing in the run directory; then write its table and report."""
+    _refuse_frontier(suite)
+    executor = isolating.executor(isolation, time_limit, memory_limit)
+    if isolating.looks_new(suite, options.out_dir):
+        executor.start()  # its imports take as long as ours, at the same time
+
+    from ..running.runner import Runner, default_out, pick_device
+    from ..running.sequential import Sequential
+    from ..sampling.execution import check_executions
+
+    load_plugins(options.plugin, options.peers_path)
+    resolved = _resolved(suite, options)
+    folder = options.out_dir or default_out(resolved)
+    where = pick_device(checked(options.device, "--device", DEVICES), resolved)
+    check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
+    with isolating.stoppable(folder, executor):
+        runner = Runner(resolved, folder, device=where, console=err, executor=executor, time_limit=time_limit, retry=retry)
+        looks = Sequential(runner, resolved.until) if resolved.until else None
+        table = looks() if looks else runner()
+    print_ranking(table)
+    if looks:
+        print_answer(looks)
+    code = say_troubles(table, {cell.key for cell in runner.cells}, folder)
+    write([folder], None, anew=False)
+    if code:
+        raise typer.Exit(code)
+
+
+@taking(SuiteOptions)
+def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
+    """Show what would run, how many network evaluations it takes, and how long that is here."""
+    _refuse_frontier(suite)
+
+    from ..planning.planner import load_models
+    from ..planning.planner import plan as plan_suite
+    from ..running.executing.pace import expected
+    from ..running.forecast import forecast
+    from ..running.runner import default_out, pick_device
+    from ..sampling.execution import check_executions
+    from ..scoring.references import load_references
+
+    load_plugins(options.plugin, options.peers_path)
+    resolved = _resolved(suite, options)
+    where = pick_device(checked(options.device, "--device", DEVICES), resolved)
+    check_executions(resolved.execution, where)
+    models = {name: m.to(where) if where != "cpu" else m for name, m in load_models(resolved).items()}
+    references = load_references(models, resolved.extractors, resolved.real)
+    cells = plan_suite(resolved, models, references, where)
+    if as_json:
+        rows = [{"name": c.key, **c.record(resolved.name), "skip": c.skip, "expected": expected(models[c.model], c)} for c in cells]
+        return print_json(rows)
+    rows = forecast(resolved, models, references, cells, where)
+    columns = ("model", "cells", "evaluations", "sampling", "references", "scoring")
+    table = Table(*columns, title=f"{resolved.name}: {len(cells)} cells", title_justify="left")
+    for row in rows:
+        note = f" ({row.adaptive} adaptive, guessed)" if row.adaptive else ""
+        times = (duration(seconds) for seconds in (row.seconds, row.references, row.scoring))
+        table.add_row(row.model, f"{row.cells}{note}", f"{row.evaluations:,.0f}", *times)
+    out.print(table)
+    if done := _done(options.out_dir or default_out(resolved), {cell.key for cell in cells}):
+        out.print(done, markup=False)
+    sampling, made, scoring = (sum(part) for part in zip(*((row.seconds, row.references, row.scoring) for row in rows), strict=True))
+    pace = f", and timing about {duration(resolved.timing.seconds)} a model" if resolved.timing.enabled else ""
+    say(f"Sampling takes about {duration(sampling)} here, references {duration(made)} and scoring {duration(scoring)}{pace}.")
+    if made > sampling:
+        say("Fewer --reference-samples and --converged-samples make the references quicker, and rmse and fd_conv less sure.")
+    if doubts := dict.fromkeys(doubt for row in rows for doubt in row.doubts):
+        say(f"This machine is busy, so that all of it may take less than that: {'; '.join(doubts)}.")
+    return None
+
+
+def _refuse_frontier(suite: str) -> None:
+    """The frontier was once asked for as if it were a suite.
+
+    Raises:
+        ValueError: it is asked for so.
+    """
+    if suite == "frontier":
+        raise ValueError("the frontier is no suite but a command of its own; write samplerbench frontier (its --help has the options)")
+
+
+def _resolved(suite: str, options: SuiteOptions) -> Suite:
+    """The suite that ``run`` and ``plan`` are asked for, with torch's threads set."""
+    import torch
+
+    chosen = selected(
+        suite, models=options.model, samplers=options.sampler, schedules=options.schedule, steps=options.steps, nfe=options.nfe,
+        start=options.start, noise=options.noise, samples=options.samples, seed=options.seed, batch_size=options.batch_size,
+        dtype=options.dtype, execution=execution(options.compiled, options.cuda_graph), extractor=options.extractor, real=options.real,
+        reference_samples=options.reference_samples, converged_samples=options.converged_samples,
+        path_curvature=options.path_curvature or None, trust=options.trust_suite,
+    )  # fmt: skip
+    resolved = asked(
+        chosen, decided=options.until_decided, target_se=options.target_se, baseline=options.baseline, metric=options.metric,
+        margin=options.margin, most=options.max_samples,
+    )  # fmt: skip
+    if not options.timing:
+        resolved = resolved.replaced(timing={**resolved.timing.model_dump(), "enabled": False})
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return resolved
+
+
+def _done(folder: Path, cells: set[str]) -> str:
+    """How much of a plan its run directory has already; nothing if there is none."""
+    from ...results.table.result_table import load
+
+    if not (folder / "parts").is_dir():
+        return ""
+    count = sum(row["cell"] in cells for row in load(folder).ok.frame.to_dict(orient="records"))
+    return f"{count} of these cells have results in {folder}; run goes on from there."
+
+
+def asked(
+    suite: Suite, *, decided: bool, target_se: float | None, baseline: str | None, metric: str | None, margin: str | None, most: int | None
+) -> Suite:
+    """The suite with the question of the command line; what is not given stays as the suite has it.
+
+    Raises:
+        ValueError: an option that says how to stop, where nothing says when; or a value that makes no sense.
+    """
+    from ..suites.spec import parse_spec
+
+    given: dict[str, Any] = {
+        "target_se": target_se, "baseline": baseline, "metric": metric, "max_samples": most,
+        "margin": None if margin is None else share(margin, "--margin"),
+    }  # fmt: skip
+    given = {key: value for key, value in given.items() if value is not None}
+    known = {} if suite.until is None else suite.until.model_dump()
+    if given and not (decided or target_se is not None or known):
+        raise ValueError(f"--{next(iter(given)).replace('_', '-')} says how to extend rows; give --until-decided or --target-se with it")
+    if decided and not (baseline or known.get("baseline")):
+        given["baseline"] = parse_spec(suite.samplers[0])["name"]
+    return suite.replaced(until={**known, **given}) if given else suite
+
+
+def print_answer(run: Sequential) -> None:
+    """Print each row with its verdict, and what the verdicts can bear."""
+    from ...results.comparison.significance import LEVEL
+
+    rows = [{**row, "interval": _interval(row), "name": row["curve"]} for row in run.rows]
+    print_rows(rows, _columns(run.until))
+    counts = Counter(row["verdict"] for row in rows)
+    say(f"{run.looks} looks at {run.until.column}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + ".")
+    for reason, n in Counter(row["reason"] for row in rows if row["reason"] and row["verdict"] in WITHOUT).items():
+        say(f"{n} without a decision: {reason}.")
+    if run.until.baseline is not None:
+        say(
+            f"Against {run.until.baseline}, lower is better; verdicts hold together at {LEVEL:.0%}, over rows and looks. Δ is as last seen."
+        )
+    out.print()
+
+
+def _columns(until: Until) -> dict[str, str]:
+    shown = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
+    return shown | ({} if until.baseline is None else {"interval": "Δ [95 %]"}) | {"verdict": "verdict"}
+
+
+def _interval(row: dict[str, Any]) -> str:
+    """``Δ [low, high]`` with two digits."""
+    from ...results.text import short
+
+    if row.get("low") is None:
+        return ""
+    return f"{short(row['difference'], 2)} [{short(row['low'], 2)}, {short(row['high'], 2)}]"
+
+
+def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
+    """Print how many of the run's cells are not ok, and why, a line for each reason.
+
+    Args:
+        table: of the run directory, which may hold cells of other runs too.
+        cells: keys of the cells that were asked for.
+        folder: the run directory.
+
+    Returns:
+        The exit code: 1 if there are cells and none of them is ok, else 0.
+    """
+    rows = [row for row in table.frame.astype(object).to_dict(orient="records") if row["cell"] in cells]
+    bad = [row for row in rows if row["status"] != "ok"]
+    if not bad:
+        return 0
+    kinds = ", ".join(f"{n} {status}" for status, n in Counter(row["status"] for row in bad).items())
+    say(f"{len(bad)} of {len(rows)} cells are not ok ({kinds}); samplerbench status {folder} says why.")
+    reasons: dict[str, list[str]] = {}
+    for row in bad:
+        reason = row["reason"] if isinstance(row["reason"], str) else "no reason is on record"
+        reasons.setdefault(f"{row['status']}: {reason}", []).append(f"{row['model']} {row['sampler']}")
+    ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
+    for reason, names in ordered[:_MOST_REASONS]:
+        say(f"  {len(names)} {reason} ({_few(names)})")
+    if len(ordered) > _MOST_REASONS:
+        say(f"  … and {len(ordered) - _MOST_REASONS} other reasons")
+    return int(len(bad) == len(rows))
+
+
+def _few(names: list[str]) -> str:
+    """The first of some names, each once."""
+    once = list(dict.fromkeys(names))
+    return ", ".join(once[:_MOST_NAMES]) + (f" and {len(once) - _MOST_NAMES} more" if len(once) > _MOST_NAMES else "")

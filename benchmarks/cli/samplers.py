@@ -1,0 +1,162 @@
+"""``list``, ``check`` and ``export``: what there is, whether a sampler keeps its promises, and noise levels as others take them."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import cell_text, err, out, print_json, print_rows, say
+from .options import Json, PeersPath, Plugins, load_plugins
+
+if TYPE_CHECKING:
+    from ..conformance import Conformance
+
+LINE = "{name:<30} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step:>9}  {passed}"
+HEADINGS = {"name": "sampler", "nfe_per_step": "per step", "passed": ""} | {k: k for k in ("order", "measured", "weak", "strong")}
+SAMPLER_COLUMNS = {
+    "name": "name", "order": "order", "measured": "measured", "nfe_per_step": "per step", "kind": "kind", "source": "source",
+    "same_as": "same as",
+}  # fmt: skip
+HIDDEN = {"url", "deviations", "options", "identity", "origin", "source"}
+SOURCE_WIDTH = 30
+"""Characters of a source in text; ``--json`` has all of it. With it, the table of samplers takes 120."""
+
+
+def check(
+    sampler: Annotated[list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Check every registered sampler.")] = False,
+    write: Annotated[Path | None, typer.Option("--write", help="Write what was measured to this JSON file.")] = None,
+    plugin: Plugins = None,
+    peers_path: PeersPath = None,
+    as_json: Json = False,
+) -> None:
+    """Check samplers: measured order, evaluations, purity, batch independence, exact moments, ends. Exit code 1 if a check fails."""
+    from ..conformance import check_sampler, print_conformance
+    from ..conformance.measured import entry_of, label_of, write_measured
+
+    load_plugins(plugin, peers_path)
+    subjects = _subjects(sampler or [], everything)
+    if write is not None and not write.absolute().parent.is_dir():
+        raise ValueError(f"--write {write}: there is no folder {write.parent}; make it first")
+    several = len(subjects) > 1 or everything
+    if several and not as_json:
+        say(LINE.format(**HEADINGS))
+    results: list[Conformance] = []
+    for subject in subjects:
+        results.append(check_sampler(subject))
+        if several and not as_json:
+            say(_line(label_of(results[-1]), entry_of(results[-1])))
+    if write is not None:
+        write_measured(write, {label_of(result): entry_of(result) for result in results})
+        err.print(f"Wrote {write}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json([result.as_dict() for result in results] if several else results[0].as_dict())
+    elif several:
+        _print_failures(results)
+    else:
+        print_conformance(results[0], out)
+    if not all(result.passed for result in results):
+        raise typer.Exit(1)
+
+
+def _subjects(named: list[str], everything: bool) -> list[Any]:
+    """The samplers to check, all of them made before the first is checked.
+
+    Raises:
+        ValueError: none was asked for, or some and all, or one does not exist.
+    """
+    from ... import samplers
+    from ..suites.spec import parse_spec
+
+    if everything == bool(named):
+        raise ValueError("say which samplers to check, such as samplerbench check heun ddim, or give --all, not both")
+    return [samplers.make(parse_spec(spec)) for spec in (samplers.names() if everything else named)]
+
+
+def _line(label: str, entry: dict[str, Any]) -> str:
+    texts = {key: cell_text(value) for key, value in entry.items()}
+    return LINE.format(**{**texts, "name": label, "passed": "pass" if entry["passed"] else "FAIL"})
+
+
+def _print_failures(results: list[Conformance]) -> None:
+    """How many passed, and what did not, a sentence each."""
+    from ..conformance.measured import label_of
+
+    failed = [result for result in results if not result.passed]
+    say(f"{len(results) - len(failed)} of {len(results)} samplers passed")
+    for result in failed:
+        for failure in result.failures:
+            say(f"{label_of(result)}: {failure.name}: {failure.detail}")
+        for sentence in result.why:
+            say(f"{label_of(result)}: why: {sentence}")
+
+
+def list_command(
+    kind: Annotated[str, typer.Argument(help="samplers, schedules, models, metrics, suites or peers.")],
+    profile: Annotated[int | None, typer.Option("--profile", help="Samplers: the order of each step on this many steps.")] = None,
+    translate: Annotated[str | None, typer.Option("--translate", help="Samplers: what a library's names are called here.")] = None,
+    plugin: Plugins = None,
+    peers_path: PeersPath = None,
+    as_json: Json = False,
+) -> None:
+    """List what there is. Samplers: declared order, measured order, evaluations per step, source."""
+    load_plugins(plugin, peers_path)
+    rows = _rows(kind, profile, translate)
+    if as_json:
+        return print_json(rows)
+    if not rows:
+        return out.print(f"There are no {kind} here.", markup=False)
+    if kind == "samplers" and "order" in rows[0]:
+        return print_rows([_short(row) for row in rows], SAMPLER_COLUMNS)
+    hidden = HIDDEN - {"source"} | {"needs_model"} if kind == "schedules" else HIDDEN
+    return print_rows(rows, {key: key for key in rows[0] if key not in hidden})
+
+
+def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:
+    from .listing import KINDS, list_profiles, list_translations
+
+    if kind not in KINDS:
+        close = difflib.get_close_matches(kind, KINDS, n=1)
+        raise ValueError(f"cannot list {kind!r}; " + (f"did you mean {close[0]}?" if close else f"choose one of {', '.join(KINDS)}"))
+    if kind != "samplers" and (profile is not None or translate is not None):
+        raise ValueError(f"--profile and --translate go with list samplers, not with list {kind}")
+    if profile is not None and translate is not None:
+        raise ValueError("give --profile or --translate, not both")
+    if profile is not None:
+        return list_profiles(profile)
+    return KINDS[kind]() if translate is None else list_translations(translate)
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """A sampler's row with a source that fits, and the weak order for the one of a stochastic sampler."""
+    measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
+    return {**row, "measured": measured, "source": textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …")}
+
+
+def export(
+    sigmas: Annotated[str | None, typer.Argument(help="Levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")] = None,
+    to: Annotated[str, typer.Option("--to", help="diffusers or k-diffusion.")] = "k-diffusion",
+    schedule: Annotated[str, typer.Option("--schedule", help="With --steps and --model: the schedule.")] = "karras",
+    steps: Annotated[int | None, typer.Option("--steps", help="Number of steps on the model's range.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The model whose range it is.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a list of noise levels as diffusers or k-diffusion take it: Python to be pasted, or JSON."""
+    from ...samplers.peers import export_sigmas
+    from ..planning.levels import levels_of, read_levels
+
+    by_model = steps is not None and model is not None
+    if by_model == (sigmas is not None) or (steps is None) != (model is None):
+        raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
+    levels = levels_of(schedule, steps, model) if steps is not None and model is not None else read_levels(sigmas or "")
+    found = export_sigmas(to, levels)
+    if as_json:
+        return print_json(found)
+    if found["notes"]:
+        say(f"# {found['notes']}")
+    say(f"sigmas = {found['sigmas']}")
+    return say(found["call"])

@@ -1,0 +1,109 @@
+"""A new plugin package with a working sampler or metric in it, to be changed into one's own."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Literal
+
+from ...results.columns import names as column_names
+from ...samplers import names as sampler_names
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SUFFIX = ".tmpl"
+
+Kind = Literal["solver", "metric"]
+
+
+@dataclass(frozen=True)
+class _Package:
+    """What is special about a kind of package; the rest is in its templates.
+
+    Attributes:
+        taken: what each name that is taken is the name of.
+        steps: the commands that take the package to a result, with ``{name}`` and ``{package}``.
+    """
+
+    taken: tuple[tuple[str, Callable[[], Collection[str]]], ...]
+    steps: tuple[str, ...]
+
+
+def _metric_names() -> Collection[str]:
+    from ..metrics.metric import metrics
+
+    return metrics()
+
+
+_PACKAGES: dict[Kind, _Package] = {
+    "solver": _Package(
+        taken=(("sampler", sampler_names),),
+        steps=(
+            "pip install -e {package}",
+            "samplerbench check {name}",
+            "samplerbench run quick --sampler {name}",
+        ),
+    ),
+    "metric": _Package(
+        taken=(("metric", _metric_names), ("column", column_names)),
+        steps=(
+            "pip install -e {package}",
+            "pytest {package}",
+            "samplerbench list metrics",
+            "samplerbench run smoke --no-timing --out {name}-run",
+            "samplerbench show {name}-run --metric {name}",
+        ),
+    ),
+}
+
+
+def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
+    """Write a plugin package ``folder/name`` with its entry point, one working file, its test and a README.
+
+    Args:
+        kind: "solver" or "metric".
+        name: of the sampler or metric and of the package: a lower-case Python identifier that is
+            not taken.
+        folder: where the package's folder goes; made if it does not exist.
+
+    Returns:
+        The package's folder.
+
+    Raises:
+        ValueError: the name is not usable, or the folder already exists.
+    """
+    plain = name.isascii() and name.isidentifier() and name == name.lower()
+    if not plain or keyword.iskeyword(name) or name.startswith("_"):
+        wants = f"a {kind} needs a lower-case Python name such as my_{kind}"
+        raise ValueError(f"{wants}, got {name!r}; use a-z, 0-9 and _")
+    for what, taken in _PACKAGES[kind].taken:
+        if name in taken():
+            raise ValueError(f"a {what} called {name!r} already exists; choose another name")
+    if importlib.util.find_spec(name) is not None:
+        there = f"a Python module called {name!r} is already installed"
+        raise ValueError(f"{there}; choose another name")
+    target = Path(folder) / name
+    if target.exists():
+        raise ValueError(f"{target} already exists; choose another name or folder")
+    values = {
+        "name": name,
+        "upper": name.upper(),
+        "cls": "".join(part.capitalize() for part in name.split("_")),
+        "words": name.replace("_", " ").strip().capitalize(),
+    }
+    templates = _TEMPLATES / kind
+    for source in sorted(templates.rglob(f"*{_SUFFIX}")):
+        inside = str(source.relative_to(templates)).replace("__name__", name).removesuffix(_SUFFIX)
+        path = target / inside
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = Template(source.read_text(encoding="utf-8")).substitute(values)
+        path.write_text(text, encoding="utf-8")
+    return target
+
+
+def next_steps(kind: Kind, name: str, package: Path) -> list[str]:
+    """The commands that take a new package to a result, in order."""
+    return [step.format(name=name, package=package) for step in _PACKAGES[kind].steps]

@@ -1,0 +1,235 @@
+"""``calibrate``, ``explain``, ``frontier`` and ``tune``: studies beside the benchmark."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import err, out, print_json, print_rows, say
+from .options import (
+    DEVICES,
+    LARGEST_SEED,
+    MOST,
+    DeviceOption,
+    Json,
+    NfeOption,
+    OutOption,
+    PeersPath,
+    Plugins,
+    StepsOption,
+    checked,
+    integers,
+    load_plugins,
+)
+
+if TYPE_CHECKING:
+    from ..planning.remedy import Named
+    from ..planning.tuned.entry import Tuned
+
+CALIBRATION_LOG = Path("results") / "runs" / "calibration"
+EXPLAIN_HOME = Path("results") / "runs" / "explain"
+TAKES = "A full run takes about 11 minutes on two free cores, a fast one less than 2."
+"""Said here, in README.md and in docs/why-steps.md, in the same words."""
+FRONTIER_HOME = Path("results") / "runs" / "frontier"
+FRONTIER_COLUMNS = {
+    "model": "model", "budget": "NFE", "side": "side", "sampler": "sampler", "schedule": "schedule", "median": "median error",
+    "flip_fraction": "flipped", "ratio_to_ours": "ratio to ours",
+}  # fmt: skip
+LIBRARIES = ("diffusers", "azula", "k_diffusion")
+CLONES = ("diff-sampler", "UniPC", "dpm-solver")
+TUNE_COLUMNS = {
+    "name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error", "gap": "gap", "elsewhere": "elsewhere", "teacher": "teacher",
+    "seconds": "s",
+}  # fmt: skip
+OTHERS = ("fashion-mppca", "gmm-64d")
+"""Where grids are scored that were tuned elsewhere: the first that they were not tuned on."""
+
+
+def calibrate(
+    folder: Annotated[Path, typer.Option("--out", help="Where the tables go.")] = CALIBRATION_LOG,
+    log: Annotated[Path, typer.Option("--log", help="Where replicates are kept; a run goes on from what is there.")] = CALIBRATION_LOG,
+    replicates: Annotated[
+        int | None, typer.Option("--replicates", min=10, max=1_000_000, help="Of each cell; 500, or 40 with --quick.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")] = False,
+) -> None:
+    """Measure coverage, bias and power of the metrics' intervals on features whose true distances are known."""
+    from ..studies.calibration import Calibration
+    from ..studies.calibration.table import write_calibration
+    from ..studies.calibration.verdict import sentences
+
+    make = Calibration.quick if quick else Calibration
+    run = make(log, replicates=replicates or (40 if quick else 500), progress=lambda line: err.print(line, markup=False))
+    rows = run()
+    for sentence in sentences(rows):
+        say(sentence)
+    say(f"Table: {write_calibration(rows, folder)}")
+
+
+def explain(
+    rows: Annotated[str | None, typer.Option("--rows", help="Rows to measure, such as 1,3; all by default.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help=f"Fewer samples and steps. {TAKES}")] = False,
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Where measurements are kept, and the page goes (in fast/ or full/).")
+    ] = EXPLAIN_HOME,
+    replace: Annotated[list[str] | None, typer.Option("--replace", help="NAME=OTHER: measure model OTHER in place of NAME.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Rows that are measured at a time.")] = os.cpu_count() or 1,
+) -> None:
+    """Measure why sampling takes many steps, and write the page with the answers."""
+    from ..studies.why_steps.measuring.row import Answer
+    from ..studies.why_steps.page import WORDS, write_page
+    from ..studies.why_steps.run import Plan
+    from ..studies.why_steps.run import explain as measure
+
+    def told(number: int, answer: Answer, seconds: float) -> None:
+        sentence = re.sub(r"<[^>]*>", " ", answer.verdict.sentence)
+        say(f"Row {number}: claim {WORDS[answer.verdict.kind][1]} ({seconds:.0f} s). {' '.join(sentence.split())}")
+
+    effort = "fast" if fast else "full"
+    pairs = tuple(_pair(text) for text in replace or ())
+    folder = out_dir / folder_of(effort, pairs)
+    plan = Plan(effort, folder, pairs)
+    answers = measure(plan, integers(rows, "--rows"), jobs, told)
+    say(f"Page: {write_page(folder / 'why-steps.html', answers, plan.effort())}")
+
+
+def folder_of(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    """Where a run is kept: one with other models leaves that of the built-in ones alone."""
+    from ..suites.cell import file_name
+
+    if not pairs:
+        return effort
+    words = "-".join([effort, *(f"{name}-as-{other}" for name, other in sorted(pairs))])
+    return file_name(words, hashlib.sha256(repr(sorted(pairs)).encode()).hexdigest()[:8])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """NAME=OTHER.
+
+    Raises:
+        ValueError: anything else.
+    """
+    name, sign, other = text.partition("=")
+    if not (name and sign and other):
+        raise ValueError(f"--replace {text!r}: give NAME=OTHER, such as --replace fashion-mppca=gaussian")
+    return name, other
+
+
+def frontier(
+    out_dir: OutOption = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Exact model, in place of all four (repeatable).")] = None,
+    nfe: Annotated[str | None, typer.Option("--nfe", help="Budgets of evaluations, in place of 5,8,10,15,20,30.")] = None,
+    samples: Annotated[int | None, typer.Option("--samples", min=2, max=MOST, help="Latents, half of which choose.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of the latents.")] = None,
+    plugin: Plugins = None,
+    peers_path: PeersPath = None,
+) -> None:
+    """Find the best of this library and of the peers at each budget, beside the default; what was measured is kept."""
+    import torch
+
+    from ...samplers.peers.locate import clone
+    from ..studies.frontier import Frontier, from_peers, ours
+    from ..studies.frontier.candidates import default
+    from ..studies.frontier.table import summary, write_frontier
+
+    chosen = {"models": model, "budgets": integers(nfe, "--nfe"), "samples": samples, "seed": seed}
+    load_plugins(plugin, peers_path)
+    study = Frontier(
+        out_dir or FRONTIER_HOME,
+        progress=lambda stage: err.print(stage, markup=False),
+        **{key: value for key, value in chosen.items() if value},  # type: ignore[arg-type]
+    )
+    absent = [library for library in LIBRARIES if find_spec(library) is None]
+    if absent:
+        say(f"Peers are left out, since {', '.join(absent)} cannot be imported; pip install 'samplerbench[peers]' brings them.")
+    not_cloned = [repository for repository in CLONES if clone(repository) is None]
+    if not_cloned and not absent:
+        say(f"Peers that only run from clones are left out: --peers-path names no folder with {', '.join(not_cloned)}.")
+    torch.set_num_threads(1)  # small tensors only lose by being shared among threads
+    rows = study([*ours(), *([] if absent else from_peers(clones=not not_cloned)), *default()])
+    print_rows([row for row in rows if row["criterion"] == "median"], FRONTIER_COLUMNS)
+    for sentence in summary(rows):
+        say(sentence)
+    say(f"Table: {write_frontier(rows, study.out)}")
+    out.print()
+
+
+def tune(
+    model: Annotated[str, typer.Option("--model", help="Model to tune on.")],
+    sampler: Annotated[list[str], typer.Option("--sampler", help="Sampler to tune, e.g. euler or 'ddim(eta=0.0)' (repeatable).")],
+    nfe: NfeOption = None, steps: StepsOption = None,
+    file: Annotated[Path, typer.Option("--out", help="JSON file of grids; what it holds is not tuned again.")] = Path("tuned.json"),
+    latents: Annotated[int, typer.Option("--latents", help="Latents to tune on.")] = 256,
+    test_latents: Annotated[int, typer.Option("--test-latents", help="Other latents, for the train-test gap.")] = 256,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Root seed of the latents.")] = 0,
+    objective: Annotated[str, typer.Option("--objective", help="Which mean of the distances: mean, rms or geometric.")] = "mean",
+    holdout_model: Annotated[str | None, typer.Option("--holdout-model", help="Model to score the grids on, too.")] = None,
+    device: DeviceOption = "auto", plugin: Plugins = None, peers_path: PeersPath = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Tune the noise levels of deterministic samplers on a model: nearest to the converged endpoints, on latents that no run scores."""
+    from ... import samplers
+    from ..planning.remedy import loading
+    from ..running.runner import pick_device
+    from ..studies.tuning.problem import RESOLVED
+    from ..studies.tuning.task import tasks_of
+    from ..studies.tuning.tuner import Tuner
+    from ..suites.spec import parse_spec
+
+    load_plugins(plugin, peers_path)
+    where = pick_device(checked(device, "--device", DEVICES))
+    subject = _named(model, where)
+    if (steps is None) == (nfe is None):
+        raise ValueError("give --steps or --nfe, one of them")
+    made = [samplers.make(parse_spec(spec)) for spec in sampler]
+    tasks = tasks_of(made, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"))
+    other = _named(holdout_model or next(name for name in OTHERS if name != subject.name), where)
+    tuner = Tuner(
+        file, subject, other, latents, test_latents, seed, objective, where, progress=lambda stage: err.print(stage, markup=False)
+    )  # fmt: skip
+    found = tuner(tasks)
+    if as_json:
+        return print_json([{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in found])
+    print_rows([_row(entry) for entry in found], TUNE_COLUMNS)
+    say(
+        f"Errors are {objective} distances to converged endpoints, untuned → tuned, on {test_latents} latents that nothing was tuned on; "
+        f"elsewhere is {other.name}. The gap is (tuned / untuned error) / (the same on the latents that were tuned on) - 1. "
+        "The teacher is how far endpoints moved when its steps were last doubled, beside the smallest rms error that they measure."
+    )
+    if coarse := dict.fromkeys(entry.subject.sampler for entry in found if entry.unresolved > RESOLVED):
+        say(f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: rounding, or the most steps, came first.")
+    axes = [("--model", model), *(("--sampler", one) for one in sampler), ("--steps", steps), ("--nfe", nfe)]
+    words = [word for name, value in axes if value is not None for word in (name, value)]
+    command = shlex.join(["samplerbench", "run", "quick", *words, *loading(made), "--schedule", f"tuned(file='{file}')"])
+    return say(f"{file} has the grids: {command}")
+
+
+def _named(spec: str, device: str) -> Named:
+    from ...models import make_model
+    from ..planning.remedy import Named
+    from ..suites.spec import format_spec, parse_spec
+
+    given = parse_spec(spec)
+    name = format_spec(given)
+    found = make_model(given.pop("name"), **given)
+    return Named(name, found.to(device) if device != "cpu" else found)
+
+
+def _row(entry: Tuned) -> dict[str, Any]:
+    """An entry for people: errors as ``untuned → tuned``."""
+    scores = {"test": entry.test, "elsewhere": entry.elsewhere.scores}
+    return {
+        "name": entry.subject.sampler,
+        "nfe": entry.nfe,
+        "schedule": entry.schedule,
+        **{key: f"{found.untuned.error:.3g} → {found.tuned.error:.3g}" for key, found in scores.items()},
+        "gap": f"{entry.gap:+.0%}",
+        "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",
+        "seconds": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
+    }

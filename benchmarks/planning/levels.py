@@ -1,0 +1,57 @@
+"""Lists of noise levels as the command line writes them."""
+
+from __future__ import annotations
+
+from ...models import make_model
+from ...samplers import Grid
+from ..suites.spec import parse_spec, shown
+from ..suites.suite import LARGEST
+from .schedules import make_schedule
+
+FORM = "write levels that fall, such as 80,5,0.5,0, or SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
+
+
+def read_levels(text: str) -> tuple[float, ...]:
+    """Levels from a list or from a schedule with its range.
+
+    >>> read_levels("80,1,0")
+    (80.0, 1.0, 0.0)
+    >>> read_levels("uniform_lambda:2:1:100")
+    (100.0, 1.0, 0.0)
+
+    Raises:
+        ValueError: neither, or levels that do not fall.
+    """
+    schedule, *given = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
+    try:
+        numbers = tuple(float(part) for part in given)
+        if schedule is not None and not (schedule and len(numbers) == 3 and numbers[0].is_integer()):
+            raise ValueError("a schedule needs a whole number of steps and two levels")
+    except ValueError as error:
+        raise ValueError(f"cannot read the levels {shown(text)}; {FORM}") from error
+    if schedule is None:
+        return Grid(numbers).sigma
+    steps, low, high = numbers
+    return make_schedule(schedule)(_steps(steps), low, high).sigma
+
+
+def _steps(number: float) -> int:
+    """A number of steps that a list can have.
+
+    Raises:
+        ValueError: it is larger.
+    """
+    if number > LARGEST:
+        raise ValueError(f"{number:.12g} steps are too many for a list of levels; give at most {LARGEST:,}")
+    return int(number)
+
+
+def levels_of(schedule: str, steps: int, model: str) -> tuple[float, ...]:
+    """The levels of a schedule on a model's range, to 0.
+
+    Raises:
+        ValueError: unknown schedule or model, or a number of steps below 1 or beyond any list.
+    """
+    spec = parse_spec(model)
+    subject = make_model(spec.pop("name"), **spec)
+    return make_schedule(schedule).for_model(subject)(_steps(steps), subject.sigma_min, subject.sigma_max).sigma

@@ -1,0 +1,178 @@
+"""From a suite to cells: which grids a budget buys, in an order that a reader expects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from itertools import product
+from typing import Any, NamedTuple
+
+from ... import samplers
+from ...models import Denoiser, Reference, make_model
+from ...results.record import Record
+from ...samplers import Grid, Sampler
+from ..sampling.execution import check_executions, refusal
+from ..suites.cell import Cell
+from ..suites.groups import expanded
+from ..suites.spec import format_spec, parse_spec
+from ..suites.start import Start, make_start
+from ..suites.suite import ExecutionName, ModelEntry, Suite
+from .budget import cost_of, steps_within
+from .cache import default_cache
+from .remedy import Named, remedy
+from .schedules import Schedule, make_schedule
+from .tuned.schedule import UntunedError
+
+ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma_min, 0)
+
+
+def load_models(suite: Suite) -> dict[str, Denoiser]:
+    """The models of a suite by spec, in order.
+
+    Raises:
+        ValueError: unknown model or option.
+    """
+    loaded = {}
+    for entry in suite.models:
+        spec = parse_spec(entry.name)
+        options = {key: value for key, value in spec.items() if key != "name"}
+        loaded[format_spec(spec)] = make_model(spec["name"], **options)
+    return loaded
+
+
+def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], device: str = "cpu") -> list[Cell]:
+    """All cells of a suite, models outermost and budgets innermost, each once.
+
+    An adaptive sampler uses only the ends of a grid, so it is planned for one schedule. A schedule that is searched for a model is
+    searched here, unless it is in the cache. Where some schedules have levels for certain samplers only, the
+    other samplers run on the others.
+
+    Raises:
+        ValueError: unknown sampler, schedule or option, or an execution that this machine does not have.
+    """
+    check_executions(suite.execution, device)
+    configured = [configured_sampler for spec in expanded(suite.samplers) for configured_sampler in _configured(spec, suite.tolerances)]
+    schedules = [make_schedule(spec) for spec in suite.schedules]
+    cells: list[Cell] = []
+    for entry, (name, model) in zip(suite.models, models.items(), strict=True):
+        starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
+        try:
+            own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
+            for start, sampler, execution in product(starts, configured, suite.execution):
+                suited = [schedule for schedule in own if schedule.suits(sampler)] or own
+                for schedule, end in product(suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end):
+                    subject = Subject(name, model, references[name], device, _fitting(start, schedule), execution)
+                    cells += _cells(suite, entry, subject, sampler, schedule.for_sampler(sampler), end)
+        except UntunedError as missing:
+            what_to_do = remedy(missing, Named(name, model), configured, *_sizes(suite, entry))
+            raise ValueError(f"{missing.what}; {what_to_do}") from missing
+    return list({cell.key: cell for cell in cells}.values())
+
+
+def planned_before(
+    record: Record, space: str | None, suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], device: str
+) -> list[Cell]:
+    """The cells that a suite would have to ask for to get a row again; none where that cannot be told here.
+
+    Args:
+        record: identity columns of the row.
+        space: its feature space (:attr:`.Cell.space`); None for that of the present run.
+        suite: of the present run, for everything that a row does not say.
+        models: of the present run, among them the row's.
+        references: theirs.
+        device: "cpu" or "cuda".
+    """
+    name = str(record["model"])
+    budget = {"nfe": (record["budget"],)} if record.get("budget") else {"steps": (record.get("steps") or 1,)}
+    axes = {"start": (record["start"],), "end": (record["end"],), "execution": (record.get("execution") or "eager",)}
+    axes |= {axis: record[axis] for axis in ("samples", "seed", "batch_size", "dtype")}
+    axes |= {"sigma_start": record.get("sigma_start")} if record["start"] == "gaussian" else {}
+    try:
+        sampler = {"name": record["sampler"], **json.loads(str(record["params"]))}
+        schedules = suite.schedules if record["schedule"] == "own" else (record["schedule"],)
+        asked = suite.replaced(models=[name], samplers=(sampler,), schedules=schedules, noise=record.get("noise"), **budget, **axes)
+        cells = plan(asked, {name: models[name]}, references, device)
+        return cells if space is None else [replace(cell, space=space) for cell in cells]
+    except (ValueError, KeyError, TypeError):  # a sampler that is not loaded now, or a schedule of a file that is gone
+        return []
+
+
+def _sizes(suite: Suite, entry: ModelEntry) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Numbers of steps, or budgets, that are asked of a model."""
+    own = entry.steps is not None or entry.nfe is not None
+    return (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
+
+
+def _configured(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
+    """The sampler; one per tolerance if it is adaptive and the spec leaves its tolerance open."""
+    given = parse_spec(spec)
+    sampler = samplers.make(given)
+    open_tolerance = {"rtol", "atol"} <= {f.name for f in fields(sampler)} - set(given)
+    if sampler.adaptive and open_tolerance:
+        yield from (samplers.make({**given, "rtol": tol, "atol": tol}) for tol in tolerances)
+    else:
+        yield sampler
+
+
+def _fitting(start: Start, schedule: Schedule) -> Start:
+    """The start, with a reason to skip it where the schedule has no grid from its level."""
+    if start.sigma == start.sigma_max or not schedule.needs_model:
+        return start
+    reason = f"schedule {schedule.label} was searched from sigma_max on, not from where start {start.name} ends"
+    return replace(start, sigma=start.sigma_max, skip=reason)
+
+
+class Subject(NamedTuple):
+    """A model as a suite names it, its reference, where it runs, how its runs begin, and how they are executed."""
+
+    name: str
+    model: Denoiser
+    reference: Reference | None
+    device: str
+    start: Start
+    execution: ExecutionName
+
+
+def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Sampler, schedule: Schedule, end: str) -> Iterator[Cell]:
+    model, reference, start = subject.model, subject.reference, subject.start
+    counts, budgets = _sizes(suite, entry)
+    sizes: list[tuple[int | None, int | None]]
+    if sampler.adaptive:
+        sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
+    elif budgets is not None:
+        cost = cost_of(model, sampler, schedule, end, start.sigma)
+        sizes = [(steps_within(budget, cost), budget) for budget in budgets]
+    else:
+        sizes = [(count, None) for count in counts or ()]
+    for n, budget in sizes:
+        grid = schedule(n, model.sigma_min, start.sigma, to_zero=end == "zero") if n and not start.skip else None
+        yield Cell(
+            model=subject.name,
+            sampler=sampler,
+            schedule=schedule,
+            start=start,
+            end=end,
+            noise=suite.noise if sampler.stochastic else None,
+            grid=grid,
+            steps=None if sampler.adaptive else n,
+            budget=budget,
+            samples=entry.samples or suite.samples,
+            seed=suite.seed,
+            batch_size=entry.batch_size or suite.batch_size,
+            dtype=suite.dtype or str(model.dtype).removeprefix("torch."),
+            sigma_min=model.sigma_min,
+            sigma_max=model.sigma_max,
+            identity=(model.identity, reference.extractor.identity if reference else ""),
+            device=subject.device,
+            skip=start.skip or _skip(subject, sampler, grid, budget),
+            execution=subject.execution,
+            space=suite.extractors[subject.name] if suite.real is None else f"{suite.extractors[subject.name]} {suite.real}",
+        )
+
+
+def _skip(subject: Subject, sampler: Sampler, grid: Grid | None, budget: int | None) -> str:
+    """Why there is nothing to run; "" if there is."""
+    if grid is None:
+        return f"one step of {sampler.name} costs more than the budget of {budget}"
+    return refusal(subject.execution, sampler, subject.model, grid)

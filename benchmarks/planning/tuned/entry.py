@@ -1,0 +1,174 @@
+"""What tuning found for a model, a sampler and a number of steps: the levels, their scores, and what they cost."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import pairwise
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+
+from ...suites.spec import canonical
+from ...suites.suite import Strict
+
+FORMAT: Literal[2] = 2
+"""Raised when an entry means something else."""
+
+
+class Score(Strict):
+    """Distances to the converged endpoints of some latents, per dimension, in data units.
+
+    Attributes:
+        error: the mean of them that is the objective.
+        rms, median: of the same distances; ``rms`` is the table's ``rmse``.
+    """
+
+    error: float
+    rms: float
+    median: float
+
+
+class Scores(Strict):
+    """The same latents on the best built-in schedule, and on the tuned levels.
+
+    Attributes:
+        untuned, tuned: the two.
+        resolution: how far the endpoints moved when the teacher's steps were last doubled (RMS per dimension, data units); 0 where they are
+            exact.
+    """
+
+    untuned: Score
+    tuned: Score
+    resolution: float
+
+    @property
+    def unresolved(self) -> float:
+        """The resolution as a share of the smaller root mean square."""
+        return self.resolution / min(self.untuned.rms, self.tuned.rms) if self.resolution else 0.0
+
+    @property
+    def ratio(self) -> float:
+        """The tuned error over the untuned one."""
+        return self.tuned.error / self.untuned.error
+
+
+def gap_of(train: Scores, test: Scores) -> float:
+    """The train-test gap: by how much more of the untuned error is left on other latents than on those that were tuned on, relatively."""
+    return test.ratio / train.ratio - 1
+
+
+class Elsewhere(Strict):
+    """The levels on a model that they were not tuned on, at the same relative positions in log sigma, and the built-in schedule there."""
+
+    model: str
+    identity: str
+    levels: tuple[float, ...]
+    latents: int
+    scores: Scores
+
+
+class Cost(Strict):
+    """Network evaluations, counted, and seconds."""
+
+    evaluations: int
+    per_latent: float
+    seconds: float
+
+
+class Setting(Strict):
+    """How an entry was tuned: entries of other settings are tuned again."""
+
+    format: Literal[2] = FORMAT
+    seed: int
+    latents: int
+    test_latents: int
+    objective: Literal["mean", "rms", "geometric"]
+    elsewhere: str
+
+
+class Subject(Strict):
+    """What an entry is for.
+
+    Attributes:
+        model: its spec.
+        identity: what pins the model's numbers.
+        sampler: with its options, as the command line writes it.
+        origin: what pins a plugin's sampler; "" for a built-in one.
+        steps: of the grid.
+    """
+
+    model: str
+    identity: str
+    sigma_min: float
+    sigma_max: float
+    sampler: str
+    origin: str
+    steps: int
+
+
+class Tuned(Strict):
+    """One entry.
+
+    Attributes:
+        subject: what it is for.
+        setting: how it was tuned.
+        levels: from sigma_max to 0.
+        nfe: evaluations per sample on them, counted.
+        schedule: the built-in schedule that was best on the training latents: what "untuned" means.
+        train: on the latents that were tuned on.
+        test: on others.
+        gap: the train-test gap (:func:`gap_of`).
+        teacher: all endpoints of the training latents so far, coarser solutions included; entries of one command share them. 0 evaluations
+            for a closed form.
+        search: everything else that was evaluated on the training latents.
+        elsewhere: the score on another model.
+    """
+
+    subject: Subject
+    setting: Setting
+    levels: tuple[float, ...]
+    nfe: int
+    schedule: str
+    train: Scores
+    test: Scores
+    gap: float
+    teacher: Cost
+    search: Cost
+    elsewhere: Elsewhere
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> Self:
+        falling = all(cur > nxt for cur, nxt in pairwise(self.levels))
+        if len(self.levels) != self.subject.steps + 1 or self.levels[0] != self.subject.sigma_max or self.levels[-1] != 0 or not falling:
+            raise ValueError(
+                f"levels of {self.subject.sampler} must fall from {self.subject.sigma_max:g} to 0 in {self.subject.steps} steps"
+            )
+        return self
+
+    @property
+    def unresolved(self) -> float:
+        """The largest share of a root mean square error that its endpoints may be off by (:attr:`Scores.unresolved`)."""
+        return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
+
+    @property
+    def digest(self) -> str:
+        """The first eight hexadecimal digits of the SHA-256 of its levels: all of it that samples depend on, beside what it is for."""
+        return hashlib.sha256(canonical(self.levels).encode()).hexdigest()[:8]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The columns of a row at these levels."""
+        scores = self.elsewhere.scores
+        return {
+            "tuning_digest": self.digest,
+            "tuning_teacher": self.teacher.evaluations,
+            "tuning_search": self.search.evaluations,
+            "tuning_objective": self.setting.objective,
+            "tuning_latents": self.setting.latents,
+            "tuning_seed": self.setting.seed,
+            "tuning_seconds": self.teacher.seconds + self.search.seconds,
+            "tuning_gap": self.gap,
+            "tuning_other": self.elsewhere.model,
+            "tuning_other_error": scores.tuned.error,
+            "tuning_other_untuned": scores.untuned.error,
+        }

@@ -1,0 +1,150 @@
+"""The schedule ``tuned``: the grids of a file that ``samplerbench tune`` wrote, for each model, sampler and number of steps its own."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .... import samplers
+from ....models import Denoiser
+from ....samplers import Grid, Sampler, Source
+from ....samplers.schedules import schedule
+from ...suites.spec import label_of
+from .entry import Tuned
+from .file import read_tuned
+from .spacing import MOST_STEPS
+
+FILE = "tuned.json"
+"""Where ``samplerbench tune`` writes unless told otherwise."""
+
+
+@schedule(
+    Source(
+        "tong2025ld3",
+        "section 3",
+        "https://arxiv.org/abs/2405.15506v4",
+        (
+            "Levels are softmax gaps in log sigma; slopes come from finite differences, not from backpropagation.",
+            "The distance is that to the converged endpoint of the same latent, never moved, and no perceptual network measures it.",
+            "The time at which the network is evaluated is that of its step: no second set of times is learnt.",
+        ),
+    ),
+    needs_model=True,
+    needs_sampler=True,
+)
+def tuned(*, file: str = FILE) -> TunedFile:
+    """The levels that ``samplerbench tune`` found for the model, the sampler and the number of steps.
+
+    Args:
+        file: what it wrote.
+    """
+    return TunedFile(file)
+
+
+class UntunedError(ValueError):
+    """Levels that a file does not hold.
+
+    Attributes:
+        what: is missing, in words.
+        file: where it should be.
+        entries: what is there.
+    """
+
+    def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
+        super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
+        self.what, self.file, self.entries = what, file, entries
+
+
+@dataclass(frozen=True)
+class TunedFile:
+    """A file of tuned grids (see :func:`tuned`)."""
+
+    file: str
+
+    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
+        """What it holds for a model; nothing is searched here.
+
+        Raises:
+            ValueError: there is no such file, or it holds something else.
+        """
+        return TunedOnModel(self.file, model.name, model.identity, _read(self.file))
+
+
+@dataclass(frozen=True)
+class TunedOnModel:
+    """The entries of a file, and the model that they are asked for."""
+
+    file: str
+    model: str
+    identity: str
+    entries: tuple[Tuned, ...]
+
+    def of(self, sampler: Sampler) -> TunedGrids:
+        """The grids for a sampler.
+
+        Raises:
+            ValueError: no sampler of this kind can be tuned.
+        """
+        label, origin = label_of(sampler), samplers.origin(sampler.name)
+        if reason := untunable(sampler):
+            raise ValueError(f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule")
+        wanted = (self.identity, label, origin)
+        fitting = [e for e in self.entries if (e.subject.identity, e.subject.sampler, e.subject.origin) == wanted]
+        return TunedGrids(self, label, {entry.subject.steps: entry for entry in fitting})
+
+
+@dataclass(frozen=True)
+class TunedGrids:
+    """The grids for one sampler on one model, by number of steps."""
+
+    source: TunedOnModel
+    sampler: str
+    entries: dict[int, Tuned]
+
+    def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
+        """The grid of ``n`` steps; the one step of n = 1 is the jump, which has nothing to tune.
+
+        Raises:
+            ValueError: the file has none, or it was tuned on another range or to another end.
+        """
+        if not to_zero:
+            raise ValueError(f"the grids of {self.source.file} were tuned to end at 0; run them with end zero")
+        if n == 1:
+            return Grid((sigma_max, 0.0))
+        subject = self._entry(n).subject
+        if (subject.sigma_min, subject.sigma_max) != (sigma_min, sigma_max):
+            raise ValueError(
+                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; run it without that start"
+            )
+        return Grid(self._entry(n).levels)
+
+    def facts(self, n: int) -> dict[str, Any]:
+        """The columns of a row at the grid of ``n`` steps."""
+        return self._entry(n).facts if n > 1 else {}
+
+    def _entry(self, n: int) -> Tuned:
+        if n > MOST_STEPS:
+            raise ValueError(f"{n} steps of {self.sampler} are too many to tune; give at most {MOST_STEPS}, or another schedule")
+        if n not in self.entries:
+            file, model, entries = self.source.file, self.source.model, self.source.entries
+            raise UntunedError(f"{file} has no grid of {n} steps for {self.sampler} on {model} as it is here", file, entries)
+        return self.entries[n]
+
+
+def untunable(sampler: Sampler) -> str:
+    """Why a sampler has no levels to tune; "" if it has."""
+    reasons = {
+        "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
+        "makes its own steps": sampler.adaptive or sampler.batch_coupled,
+        "has levels of its own": sampler.own_grid,
+    }
+    return next((words for words, true in reasons.items() if true), "")
+
+
+def _read(file: str) -> tuple[Tuned, ...]:
+    try:
+        return read_tuned(Path(file))
+    except OSError as error:
+        raise UntunedError(f"schedule tuned: cannot read {file} ({error.strerror})", file) from error

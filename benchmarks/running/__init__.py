@@ -1,0 +1,1 @@
+"""Runs a suite into a run directory: executors, interim looks, progress and provenance."""

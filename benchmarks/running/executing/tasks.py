@@ -1,0 +1,160 @@
+"""What a run does with the code of samplers and models: a shard of a cell, the way of a few samples, the pace of a network."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from .... import samplers
+from ....models.reference import Extractor
+from ...fingerprint import Fingerprint, sampler_fingerprint
+from ...sampling.shard import Arrays, sample_shard
+from ...sampling.trajectories import Seen, watched
+from ...suites.cell import Cell
+from .executor import Tell
+from .pace import evaluations_per_second
+from .world import World
+
+
+class Sent(NamedTuple):
+    """A cell as another process is sent it: with the sampler by name and options, for its class may be known by name only.
+
+    Attributes:
+        cell: without the sampler, and without what its schedule was searched with.
+        spec: of the sampler.
+        origin: where the sampler's class comes from (:func:`samplerbench.samplers.origin`).
+    """
+
+    cell: Cell
+    spec: dict[str, Any]
+    origin: str
+
+    @classmethod
+    def of(cls, cell: Cell) -> Sent:
+        """A cell, to be sent.
+
+        Raises:
+            PicklingError: only this process knows the sampler, whose class was made in a notebook or a script.
+        """
+        name, origin = cell.sampler.name, samplers.origin(cell.sampler.name)
+        if not origin and ":" not in name and not type(cell.sampler).__module__.startswith(f"{samplers.__name__}."):
+            raise pickle.PicklingError(f"sampler {name} was defined in this process only")
+        bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
+        return cls(bare, {"name": name, **cell.params}, origin)
+
+    def here(self) -> Cell:
+        """The cell in this process.
+
+        Raises:
+            ValueError: the sampler is not here, or not the same.
+        """
+        sampler = samplers.make(self.spec)
+        if samplers.origin(sampler.name) != self.origin:
+            raise ValueError(f"the file of sampler {sampler.name} changed while the run was going on; run the same command again")
+        return replace(self.cell, sampler=sampler)
+
+
+@dataclass(frozen=True)
+class OfCell:
+    """A task about one cell.
+
+    Attributes:
+        cell: whose samples; its identities pin the model and the extractor.
+    """
+
+    cell: Cell
+
+    def prepare(self, world: World) -> None:
+        """Load the model.
+
+        Raises:
+            ValueError: it cannot be loaded, or it is another one than the run planned with.
+        """
+        model, extractor = world.subject(self.cell.model)
+        here = (model.identity, extractor.identity if extractor else "")
+        if here != self.cell.identity:
+            raise ValueError(f"the files of model {self.cell.model} changed while the run was going on; run the same command again")
+
+    def __reduce__(self) -> tuple[Callable[..., OfCell], tuple[Any, ...]]:
+        """Pickled with the sampler by its name."""
+        _, *others = vars(self).values()
+        return _received, (type(self), Sent.of(self.cell), *others)
+
+
+def _received(kind: type[OfCell], sent: Sent, *others: Any) -> OfCell:
+    return kind(sent.here(), *others)
+
+
+class Scored(NamedTuple):
+    """What features are made with: the extractor, and the range that values are clamped to first, or None."""
+
+    extractor: Extractor
+    clamp: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Shard(OfCell):
+    """Samples ``start`` … ``stop - 1`` of a cell, as :func:`.sample_shard` reduces them.
+
+    Attributes:
+        start, stop: sample numbers.
+        keep: samples below this number are kept as pictures.
+        endpoints: samples below this number are kept whole.
+        clamp: the data's range before features are taken, or None.
+    """
+
+    start: int
+    stop: int
+    keep: int
+    endpoints: int
+    clamp: tuple[float, float] | None
+
+    def __call__(self, world: World, tell: Tell) -> Arrays:
+        """The arrays of the shard."""
+        model, extractor = world.subject(self.cell.model)
+        scored = None if extractor is None else Scored(extractor, self.clamp)
+        return sample_shard(model, scored, self.cell, self.start, self.stop, self.cell.device, self.keep, self.endpoints, tell)
+
+
+@dataclass(frozen=True)
+class Look(OfCell):
+    """What a cell's sampler does on the cell's grid, without the model."""
+
+    def prepare(self, world: World) -> None:
+        """Nothing is needed."""
+
+    def __call__(self, world: World, tell: Tell) -> Fingerprint:  # noqa: ARG002
+        """Its fingerprint."""
+        return sampler_fingerprint(self.cell)
+
+
+@dataclass(frozen=True)
+class Way(OfCell):
+    """The way of the first samples of a cell, for a picture.
+
+    Attributes:
+        count: how many samples.
+    """
+
+    count: int
+
+    def __call__(self, world: World, tell: Tell) -> Seen:  # noqa: ARG002
+        """What the sampler asked and was told, and the end."""
+        return watched(world.subject(self.cell.model).model, self.cell, self.count)
+
+
+@dataclass(frozen=True)
+class Pace(OfCell):
+    """Evaluations per second of a cell's model at its batch size.
+
+    Attributes:
+        seconds: how long to measure, about.
+    """
+
+    seconds: float
+
+    def __call__(self, world: World, tell: Tell) -> float:  # noqa: ARG002
+        """The rate."""
+        return evaluations_per_second(world.subject(self.cell.model).model, self.cell.batch_size, self.cell.device, seconds=self.seconds)

@@ -1,0 +1,91 @@
+"""What the operating system knows of a process: the memory that it holds, where it is in its code, and how it ended, in plain words."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sysconfig
+from contextlib import suppress
+from pathlib import Path
+
+MEMORY_SHARE = 0.8
+"""Of the machine's or the container's memory: what a worker may hold unless told otherwise."""
+
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
+_PLAIN = {
+    "SIGSEGV": "segmentation fault", "SIGBUS": "bus error", "SIGABRT": "it aborted", "SIGFPE": "arithmetic error",
+    "SIGILL": "illegal instruction",
+}  # fmt: skip
+_PACKAGES = [Path(__file__).parents[3] / name for name in ("benchmarks", "models", "results", "samplers")]
+
+
+def memory_limit() -> int:
+    """Bytes that a worker may hold unless told otherwise: :data:`MEMORY_SHARE` of what the machine or its container has."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _CGROUP_LIMITS:
+        with suppress(OSError, ValueError):  # "max" is no number: no limit
+            whole = min(whole, int(path.read_text(encoding="ascii")))
+    return int(MEMORY_SHARE * whole)
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 where the system does not say."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def offer_to_the_killer() -> None:
+    """Ask the kernel to end this process first when memory runs out, rather than the one that keeps the results."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def gibibytes(count: int) -> str:
+    """``1.5 GiB``."""
+    return f"{count / 2**30:.3g} GiB"
+
+
+def how_it_ended(code: int) -> str:
+    """What an exit code says, as the end of a sentence that begins with the process.
+
+    >>> how_it_ended(-11)
+    'ended with signal 11 (segmentation fault)'
+    >>> how_it_ended(3)
+    'ended itself with exit code 3, before it had a result (os._exit or the like)'
+    """
+    if code >= 0:
+        return f"ended itself with exit code {code}, before it had a result (os._exit or the like)"
+    if code == -signal.SIGKILL:
+        return "was killed (signal 9), perhaps because the machine ran out of memory"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        return f"ended with signal {-code}"
+    return f"ended with signal {-code} ({_PLAIN.get(name, name)})"
+
+
+def place_in(traces: str) -> str:
+    """Where a process was, from what ``faulthandler`` wrote of it: ``, in step (mine.py, line 12)``; "" where nothing tells.
+
+    The innermost frame that is neither of Python, of an installed package nor of this library, else the innermost of all.
+    """
+    frames = [match.groupdict() for match in _FRAME.finditer(_main_thread(traces))]
+    own = [frame for frame in frames if not _foreign(frame["file"])]
+    if not frames:
+        return ""
+    frame = (own or frames)[0]
+    return f", in {frame['name']} ({Path(frame['file']).name}, line {frame['line']})"
+
+
+def _main_thread(traces: str) -> str:
+    """The last dump of the thread that runs tasks: the one that came from the child's main function."""
+    threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
+    return next((thread for thread in reversed(threads) if " in serve\n" in thread), "")
+
+
+def _foreign(file: str) -> bool:
+    inside = [*(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")), *_PACKAGES]
+    return file.startswith("<") or any(Path(file).is_relative_to(folder) for folder in inside)

@@ -1,0 +1,99 @@
+"""The models of a process, and what another process must be told to make the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from .... import samplers
+from ....models import Denoiser, Reference, make_model
+from ....models.reference import Extractor
+from ....samplers.peers import peers_path, set_peers_path
+from ...scoring.references import CARD, extractor_of
+from ...suites.spec import parse_spec
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a process is told before its first task.
+
+    Attributes:
+        extractors: the feature space of each model, by its spec; others have their own.
+        device: "cpu" or "cuda".
+        threads: torch threads.
+        plugins: files with samplers of the user's, beside the installed ones.
+        peers: folder with clones of peers, or None.
+    """
+
+    extractors: tuple[tuple[str, str], ...]
+    device: str
+    threads: int
+    plugins: tuple[Path, ...]
+    peers: Path | None
+
+    @classmethod
+    def here(cls, extractors: Mapping[str, str], device: str) -> Setting:
+        """As this process is set."""
+        return cls(tuple(extractors.items()), device, torch.get_num_threads(), samplers.plugin_files(), peers_path())
+
+    def apply(self) -> None:
+        """Set this process likewise. An installed plugin that is broken was reported where the run began.
+
+        Raises:
+            PluginError: a file is gone or broken.
+        """
+        torch.set_num_threads(self.threads)
+        torch.set_grad_enabled(False)
+        samplers.load_plugins()
+        for file in self.plugins:
+            samplers.load_file(file)
+        set_peers_path(self.peers)
+
+
+class Subject(NamedTuple):
+    """A model on its device, and what gives the features of its samples; None for a model without a reference."""
+
+    model: Denoiser
+    extractor: Extractor | None
+
+
+class World:
+    """Models by name: those of a run, or made when they are asked for; of these the latest is kept.
+
+    Args:
+        setting: how this process is set.
+        models: the run's, on the device.
+        references: theirs.
+    """
+
+    def __init__(
+        self, setting: Setting, models: Mapping[str, Denoiser] | None = None, references: Mapping[str, Reference | None] | None = None
+    ) -> None:
+        self.setting = setting
+        extractors = {name: reference.extractor if reference else None for name, reference in (references or {}).items()}
+        self.models, self.references = dict(models or {}), dict(references or {})
+        self._known = {name: Subject(model, extractors.get(name)) for name, model in (models or {}).items()}
+        self._latest: tuple[str, Subject] | None = None
+
+    def subject(self, name: str) -> Subject:
+        """A model by its spec.
+
+        Raises:
+            ValueError: it cannot be made.
+        """
+        if name in self._known:
+            return self._known[name]
+        if self._latest is None or self._latest[0] != name:
+            self._latest = None  # before the next is loaded, so that memory never holds two
+            self._latest = name, self._made(name)
+        return self._latest[1]
+
+    def _made(self, name: str) -> Subject:
+        options = parse_spec(name)
+        model = make_model(options.pop("name"), **options)
+        model = model.to(self.setting.device) if self.setting.device != "cpu" else model
+        return Subject(model, extractor_of(name, model, dict(self.setting.extractors).get(name, CARD)))

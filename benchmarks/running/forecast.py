@@ -1,0 +1,101 @@
+"""What a suite would cost here: evaluations counted from the plan, seconds from short measurements of each network and of scoring."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ...models import Denoiser, Reference
+from ..scoring.context import CellContext
+from ..scoring.cost import reference_evaluations
+from ..scoring.data import Data
+from ..scoring.scale import Scale
+from ..scoring.versions import asked_metrics
+from ..suites.cell import Cell
+from ..suites.suite import Suite
+from ..timing.load import Load, cpu_doubts
+from .executing.pace import evaluations_per_second, expected
+
+TRIED = 256
+"""Samples of which a score is taken to see how long that takes."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One model's share of a suite.
+
+    Attributes:
+        model: its name.
+        cells: how many run.
+        adaptive: how many of them are guessed.
+        evaluations: network passes times samples, of sampling.
+        seconds: of network time here, for sampling.
+        references: seconds here until converged endpoints and samples are made.
+        scoring: seconds here until all cells are scored.
+        doubts: why the seconds are not to be trusted, such as other processes on the machine.
+    """
+
+    model: str
+    cells: int
+    adaptive: int
+    evaluations: float
+    seconds: float
+    references: float
+    scoring: float
+    doubts: tuple[str, ...]
+
+
+@torch.no_grad()
+def forecast(
+    suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], cells: Sequence[Cell], device: str
+) -> list[Forecast]:
+    """The cost of sampling, references and scoring, per model; timing comes on top."""
+    out = []
+    for name, model in models.items():
+        own = [cell for cell in cells if cell.model == name and not cell.skip]
+        evaluations = sum(expected(model, cell) * cell.samples for cell in own)
+        before = Load.of_this_moment()
+        rate = evaluations_per_second(model, own[0].batch_size, device) if own else float("inf")
+        doubts = cpu_doubts(Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads())
+        until_scored = reference_evaluations(suite, model, references[name], own, endpoints_asked(suite, name, list(models)))
+        adaptive = sum(cell.sampler.adaptive for cell in own)
+        scoring = scoring_seconds(model, references[name], own, suite.metrics)
+        out.append(Forecast(name, len(own), adaptive, evaluations, evaluations / rate, until_scored / rate, scoring, tuple(doubts)))
+    return out
+
+
+def endpoints_asked(suite: Suite, name: str, names: Sequence[str]) -> int:
+    """How many samples of a model are compared with their converged endpoints."""
+    entry = suite.models[names.index(name)]
+    return min(entry.samples or suite.samples, entry.reference_samples or suite.reference_samples)
+
+
+def scoring_seconds(model: Denoiser, reference: Reference | None, cells: Sequence[Cell], names: Sequence[str] | None) -> float:
+    """Seconds that it takes to score these cells, from one score of a few invented samples; none without a reference.
+
+    Args:
+        model: the cells'.
+        reference: its truth.
+        cells: of one model.
+        names: of the metrics; None for all.
+    """
+    if reference is None or not cells:
+        return 0.0
+    samples = max(cell.samples for cell in cells)
+    count = min(samples, TRIED)
+    rng = np.random.default_rng(0)
+    features, converged = (reference.mean + rng.standard_normal((n, len(reference.mean))) for n in (count, TRIED))
+    parts = {"features": features, "sizes": np.array([count]), "endpoint": np.empty((0, *model.event))}
+    context = CellContext([parts], count, Data(model, "cpu"), Scale(reference, converged), None, follows_path=False)
+    wanted = [metric for metric in asked_metrics(names) if metric.needs <= {"features"}]
+    begin = 0.0
+    for _ in range(2):  # what all cells share is made the first time
+        begin = time.perf_counter()
+        for metric in wanted:
+            metric(context)
+    return (time.perf_counter() - begin) * sum(cell.samples / count for cell in cells)

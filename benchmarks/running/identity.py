@@ -1,0 +1,147 @@
+"""Which cells of a run directory the present code would make again: the others are set aside before anything is computed.
+
+A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its model and its extractor, whose
+fingerprints lie in ``made/``. A digest names a record; what is compared are the records (:func:`.fingerprint.difference`), so that a
+directory that another machine made stays valid although the last digits of its numbers are others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ...results.record import Record
+from ...results.run_directory.fingerprint import Fingerprint, difference
+from ...results.run_directory.places import CELL, MADE
+from ...results.run_directory.reading import log
+from ...results.run_directory.run_dir import RunDir
+from ..sampling.shard import SHARD
+from ..suites.cell import Cell
+
+Probe = Callable[[Cell], Fingerprint]
+"""Gives the fingerprint of a cell's sampler."""
+
+UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
+
+
+class Makers(NamedTuple):
+    """What the cells of one model are made by, beside their samplers; the extractor is None where nothing is scored by features."""
+
+    model: Fingerprint
+    extractor: Fingerprint | None
+
+
+class Identity:
+    """Admits cells to a run directory.
+
+    Args:
+        run: the directory, locked.
+        makers: by the name of the model in the suite.
+        probe: see :data:`Probe`; called once a cell.
+    """
+
+    def __init__(self, run: RunDir, makers: Mapping[str, Makers], probe: Probe) -> None:
+        self.run, self.makers, self.probe = run, makers, probe
+        self._known = {digest: _parsed(record) for digest, record in run.made().items()}
+        self._digests = {name: tuple(map(self._digest_of, found)) for name, found in makers.items()}
+
+    def admit(self, cell: Cell, record: Record) -> None:
+        """Plan a cell, so that all its parts are of the present code: one of other code is set aside, one set aside earlier comes back.
+
+        Args:
+            cell: to be planned.
+            record: identity columns of its row.
+        """
+        self.inspect(cell)
+        sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
+        there = self._there(cell.key)
+        stored = (self.run.read(cell.key, MADE) or {}) if there else self._brought_back(cell.key, sampler, cell.model)
+        kept = self._on_record(stored, sampler) or sampler  # those on record, so that their digests stay what they are
+        model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
+        self.run.plan(cell.key, record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"})
+        if not stored:
+            whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
+            made = {"sampler": kept.to_json(), "model": model, "extractor": extractor, "shard": whole, "space": cell.space}
+            self.run.write(cell.key, MADE, made)
+
+    def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
+        """Set a cell of the directory aside if it is of other code, and say so.
+
+        Args:
+            cell: to be looked at.
+            extractor: whether the present extractor is that of the cell's feature space, so that the two are compared.
+        """
+        if not self._there(cell.key):
+            return
+        why = self._fault(self.run.read(cell.key, MADE) or {}, self.probe(cell), cell.model, extractor=extractor)
+        if why:
+            self.run.set_aside(cell.key, why)
+            log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
+
+    def inspect_model(self, key: str, name: str) -> None:
+        """Set a cell of the directory aside if it is of another model, whatever else made it: a row that cannot be planned again here.
+
+        Args:
+            key: of the cell.
+            name: of its model, one of the present ones.
+        """
+        was = self._known.get(str((self.run.read(key, MADE) or {}).get("model") or ""))
+        if was is not None and (found := difference(was, self.makers[name].model)):
+            why = f"the model is another one: {found}"
+            self.run.set_aside(key, why)
+            log.warning("%s is set aside: %s.", key, why)
+
+    def digests(self, name: str) -> tuple[str, str]:
+        """The digests of a model's record and of its extractor's, which is "" where there is none."""
+        model, extractor = self._digests[name]
+        return model, extractor
+
+    def _there(self, key: str) -> bool:
+        """Whether there is a cell; one that was planned and never begun is none."""
+        return any(path.name != CELL for path in self.run.part(key, CELL).parent.glob("[!.]*"))
+
+    def _fault(self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True) -> str:
+        """Why a cell is not one that the present code would make; "" if it is."""
+        before = self._on_record(stored, sampler)
+        if before is None:
+            return "its made.json is damaged or missing, so that nothing says what made it"
+        if before is not sampler and (found := difference(before, sampler)):
+            return f"the sampler is another one: {found}"
+        for kind, now in zip(("model", "extractor")[: 1 + extractor], self.makers[name], strict=False):
+            was = self._known.get(str(stored.get(kind) or ""))
+            if (was is None) != (now is None):
+                return f"the {kind} is another one, or nothing says which it was"
+            if was is not None and now is not None and (found := difference(was, now)):
+                return f"the {kind} is another one: {found}"
+        return ""
+
+    def _on_record(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
+        """The fingerprint of a cell's sampler in its ``made.json``: ``now`` itself where that is what is written there, as it mostly is."""
+        return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
+
+    def _brought_back(self, key: str, sampler: Fingerprint, name: str) -> dict[str, Any]:
+        """The ``made.json`` of a cell that was set aside and comes back, since it is what would be made now; empty if there is none."""
+        for folder, record in self.run.made_aside(key):
+            if not self._fault(record, sampler, name):
+                self.run.restore(key, folder)
+                log.warning("%s is back: it was set aside when other code was there, and is what the present code makes.", key)
+                return record
+        return {}
+
+    def _digest_of(self, found: Fingerprint | None) -> str:
+        """The digest of the record that a fingerprint equals; of a new one where there is none."""
+        if found is None:
+            return ""
+        for digest, record in self._known.items():
+            if record is not None and record.kind == found.kind and not difference(record, found):
+                return digest
+        self.run.write_made(found.digest, found.to_json())
+        self._known[found.digest] = found
+        return found.digest
+
+
+def _parsed(record: object) -> Fingerprint | None:
+    try:
+        return Fingerprint.from_json(record)
+    except ValueError:
+        return None

@@ -1,0 +1,63 @@
+"""One batch of a cell: its latents, its noise, and an eager run that is counted and checked."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...models import Denoiser
+from ...models.denoiser import Bound
+from ...samplers import Noise, NoNoise, SampleNoise
+from ...samplers.brownian import BrownianNoise
+from ..suites.cell import Cell
+from .failure import Failure
+from .meter import Meter
+
+
+class Batch(NamedTuple):
+    """Samples with their counts."""
+
+    x: Tensor
+    nfe: float
+    depth: int
+
+
+def latents(model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype) -> tuple[Tensor, SampleNoise]:
+    """The states at sigma_max of these samples, and their noise: the same for every sampler."""
+    noise = SampleNoise(seed, ids, model.event, dtype)
+    return model.sigma_max * noise.initial(), noise
+
+
+def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
+    """The states at the first level of the cell's grid, and what its sampler draws noise from."""
+    x, _ = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
+    return cell.start(x, model.draw_labels(ids, cell.seed)), noise_of(model, cell, ids)
+
+
+def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
+    """What the cell's sampler draws noise from: a function of ``ids``, on their device."""
+    dtype = getattr(torch, cell.dtype)
+    if cell.noise == "brownian":
+        return BrownianNoise(cell.seed, ids, model.event, cell.sigma_max, cell.sigma_min, dtype)
+    return NoNoise() if cell.noise is None else SampleNoise(cell.seed, ids, model.event, dtype)
+
+
+def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:
+    """Sample ``ids`` with the cell's sampler. ``model`` is metered by ``meter`` and bound in ``bound``.
+
+    Raises:
+        Failure: the counted evaluations differ from what the sampler says, or the result has the wrong shape or dtype.
+    """
+    assert cell.grid is not None
+    x, noise = begin(model, cell, ids)
+    meter.reset()
+    out = cell.sampler.sample(bound, x, cell.grid, noise)
+    if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
+        got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
+        raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
+    nfe, says = meter.rows / len(ids), cell.sampler.nfe(cell.grid)
+    if says is not None and nfe != says * model.passes:
+        raise Failure("failed", f"counted {nfe:g} evaluations per sample, but nfe() says {says * model.passes}")
+    return Batch(out, nfe, meter.calls)

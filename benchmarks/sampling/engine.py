@@ -1,0 +1,125 @@
+"""Runs the batches of a cell as the cell is executed: for quality, counted; for timing, as bare calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...models import Denoiser
+from ...models.denoiser import Bound
+from ...samplers import Denoise, Noise
+from ...samplers.cuda.capture import Backend, Recording, as_levels, capture
+from ...samplers.cuda.graph import CudaGraph
+from ..suites.cell import Cell
+from .batch import Batch, begin, noise_of, sample_batch
+from .execution import captures, executed
+from .failure import Failure
+from .meter import Meter
+
+NewBackend = Callable[[torch.device], Backend]
+
+LEVEL = 1.0
+"""Where the bare network is evaluated for timing."""
+
+
+class Works(NamedTuple):
+    """What a timing pass calls, all data in place.
+
+    Attributes:
+        sample: the sampler on a batch.
+        network: one evaluation of the bare network on the same batch, executed likewise.
+    """
+
+    sample: Callable[[], object]
+    network: Callable[[], object]
+
+
+class Engine:
+    """Runs batches of a cell, counted.
+
+    No Python runs in a replay, so nothing can be counted there. A cell that is replayed makes one eager pass, over its first batch, which
+    is counted and checked; its counts are those of every batch, since what is recorded makes the same evaluations every time.
+
+    Args:
+        model: on the cell's device.
+        cell: what to run.
+        backend: makes what records a run; by default a CUDA graph.
+    """
+
+    def __init__(self, model: Denoiser, cell: Cell, backend: NewBackend = CudaGraph) -> None:
+        self._plain, self._cell, self._backend, self._meter = executed(model, cell.execution), cell, backend, Meter()
+        self._metered = self._meter.attach(self._plain)
+        self._counted: Batch | None = None
+        self._run: Recording | None = None
+
+    def bind(self, ids: Tensor) -> Bound:
+        """The denoiser of a batch, counted."""
+        return self._metered.bind(ids, self._cell.seed)
+
+    def __call__(self, bound: Bound, ids: Tensor) -> Batch:
+        """The samples ``ids``, with their counts.
+
+        Raises:
+            Failure: see :func:`sample_batch`; or the run cannot be recorded.
+        """
+        if not captures(self._cell.execution):
+            return sample_batch(self._metered, self._meter, bound, self._cell, ids)
+        if self._run is None or self._counted is None:
+            self._counted = sample_batch(self._metered, self._meter, bound, self._cell, ids)
+            self._run = _record(self._plain, self._cell, bound, ids, self._backend)
+        x, _ = begin(self._plain, self._cell, ids)
+        return self._counted._replace(x=self._run(x, *_context(bound, ids)))
+
+
+def engine_of(model: Denoiser, cell: Cell) -> Engine:
+    """An engine of the cell; while the same cell is run, the same one where it records, so that one recording serves all parts."""
+    return _recording_engine(model, cell) if captures(cell.execution) else Engine(model, cell)
+
+
+@lru_cache(maxsize=1)
+def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
+    return Engine(model, cell)
+
+
+def works(model: Denoiser, cell: Cell, ids: Tensor, backend: NewBackend = CudaGraph) -> Works:
+    """The calls to be timed, on one batch. Where runs are replayed both are recorded here, which takes a few runs: make them once a cell.
+
+    Raises:
+        Failure: the run cannot be recorded.
+    """
+    assert cell.grid is not None
+    grid, model = cell.grid, executed(model, cell.execution)
+    bound = model.bind(ids, cell.seed)
+    x, noise = begin(model, cell, ids)
+
+    def network() -> Tensor:
+        return bound(x, LEVEL)
+
+    if not captures(cell.execution):
+        return Works(lambda: cell.sampler.sample(bound, x, grid, noise), network)
+    run = _record(model, cell, bound, ids, backend)
+    single = Recording(bound, (x, as_levels(LEVEL, x)), backend(x.device))
+    return Works(lambda: run(x, *_context(bound, ids)), single.replay)
+
+
+def _record(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor, backend: NewBackend) -> Recording:
+    """Record the cell's run on a batch like ``ids``. Sample numbers and labels are inputs; whatever else is bound is fixed."""
+
+    def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
+        return model.bind(ids, cell.seed, *labels), noise_of(model, cell, ids)
+
+    assert cell.grid is not None
+    x, _ = begin(model, cell, ids)
+    try:
+        return capture(cell.sampler, cell.grid, setting, (x, *_context(bound, ids)), backend(x.device))
+    except ValueError as error:
+        raise Failure("skipped", str(error)) from error
+
+
+def _context(bound: Bound, ids: Tensor) -> tuple[Tensor, ...]:
+    """What differs between batches beside the latents."""
+    return (ids,) if bound.labels is None else (ids, bound.labels)

@@ -1,0 +1,116 @@
+"""How runs reach the device: "eager", "compile" (the network by torch.compile), "cuda-graph" (whole runs replayed), or both.
+
+A sampler is the same mathematics in each, so the modes are compared in the same table, row by row.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...models import Denoiser
+from ...models.denoiser import Wrapper
+from ...samplers import Grid, Sampler
+from ...samplers.cuda.capture import as_levels
+from ...samplers.cuda.capture import refusal as cannot_record
+from ..suites.suite import ExecutionName
+
+
+def compiles(execution: ExecutionName) -> bool:
+    """Whether the network is compiled."""
+    return "compile" in execution.split("+")
+
+
+def captures(execution: ExecutionName) -> bool:
+    """Whether whole runs are replayed."""
+    return "cuda-graph" in execution.split("+")
+
+
+def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
+    """Refuse what this machine does not have. Where something is to be compiled, a trivial program is compiled first.
+
+    Args:
+        executions: what a suite asks for.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ValueError: replays without CUDA, or a compiler that does not work.
+    """
+    if any(map(captures, executions)) and not device.startswith("cuda"):
+        raise ValueError(
+            f"execution cuda-graph (--cuda-graph) needs --device cuda and a GPU, and this run is on {device}; leave it out here"
+        )
+    if any(map(compiles, executions)) and (fault := _compiler_fault(device)):
+        raise ValueError(f"execution compile (--compile) needs a compiler that torch can use, and here it says: {fault}; leave it out here")
+
+
+def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: Grid) -> str:
+    """Why a sampler or a model cannot be executed like this: a sentence, or "" if nothing is known against it."""
+    if execution == "eager":
+        return ""
+    if captures(execution) and not _innermost(model).capturable:
+        return f"model {model.name} says that it cannot be captured (capturable = False)"
+    if sampler.nfe(grid) is None:
+        return f"execution {execution} needs batches of one shape, and sampler {sampler.name} chooses the samples that it evaluates"
+    return cannot_record(sampler, grid) if captures(execution) else ""
+
+
+def executed(model: Denoiser, execution: ExecutionName) -> Denoiser:
+    """The model whose evaluations a cell of this execution makes: compiled once for all cells that follow one another, or itself."""
+    return _compiled(model) if compiles(execution) else model
+
+
+class Compiled(Wrapper):
+    """A network compiled by torch.compile, at its first evaluation of a shape. What is inside is one program: it is counted as a whole.
+
+    Args:
+        inner: the network.
+    """
+
+    def __init__(self, inner: Denoiser) -> None:
+        super().__init__(inner)
+        self._program = torch.compile(inner.denoise, dynamic=False)
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """The inner model's. Levels go in as tensors: a program is specialised to its numbers, and each float would be another one."""
+        return self._program(x, as_levels(sigma, x), labels)
+
+    def rewrapped(self, inner: Denoiser) -> Compiled:
+        """Another model, compiled for itself."""
+        return Compiled(inner)
+
+    def instrumented(self, wrap: Any) -> Denoiser:
+        """Wrap the program: nothing can look into it."""
+        return wrap(self)
+
+
+@lru_cache(maxsize=1)
+def _compiled(model: Denoiser) -> Denoiser:
+    torch.compiler.reset()  # programs of an earlier model count towards torch's limit, beyond which it falls back to eager without a word
+    return model.instrumented(Compiled)
+
+
+def _innermost(model: Denoiser) -> Denoiser:
+    while isinstance(model, Wrapper):
+        model = model.inner
+    return model
+
+
+@cache
+def _compiler_fault(device: str) -> str:
+    """What goes wrong when a trivial program is compiled: the first line; "" if nothing does."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            torch.compile(_trivial)(torch.ones(2, device=device))
+    except Exception as error:
+        return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__).rstrip(".")
+    return ""
+
+
+def _trivial(x: Tensor) -> Tensor:
+    return x + 1

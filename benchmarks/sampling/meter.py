@@ -1,0 +1,72 @@
+"""Counts network evaluations where they happen: at the innermost network, below guidance and every other wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ...models import Denoiser
+from ...models.denoiser import Wrapper
+from ...models.exact.base import ExactModel
+
+
+@dataclass
+class Meter:
+    """Counts of one batch.
+
+    Attributes:
+        rows: evaluations: network passes times samples.
+        calls: sequential calls of the network, whatever the batch.
+    """
+
+    rows: int = 0
+    calls: int = 0
+
+    def add(self, rows: int) -> None:
+        """One more call, on ``rows`` rows."""
+        self.rows += rows
+        self.calls += 1
+
+    def attach(self, model: Denoiser) -> Denoiser:
+        """The same model, counted."""
+        return model.instrumented(lambda network: Metered(network, self))
+
+    def reset(self) -> None:
+        """Start again at zero."""
+        self.rows = self.calls = 0
+
+
+class Metered(Wrapper):
+    """A network whose evaluations are counted. One that hides several passes behind a call says so in ``passes``."""
+
+    def __init__(self, inner: Denoiser, meter: Meter) -> None:
+        super().__init__(inner)
+        self.meter = meter
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Count, then denoise."""
+        self.meter.add(len(x) * self.inner.passes)
+        return self.inner.denoise(x, sigma, labels)
+
+    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """The network's own, counted where an exact model integrates it."""
+        inner = self.inner.observed(self.meter.add) if isinstance(self.inner, ExactModel) else self.inner
+        return inner.endpoint(x, labels)
+
+
+@dataclass
+class Teller(Meter):
+    """A meter that passes on what it counts, for progress.
+
+    Attributes:
+        tell: told the rows of each call.
+    """
+
+    tell: Callable[[int], object] = field(kw_only=True)
+
+    def add(self, rows: int) -> None:
+        """See :meth:`Meter.add`."""
+        super().add(rows)
+        self.tell(rows)

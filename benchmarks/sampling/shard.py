@@ -1,0 +1,140 @@
+"""Runs one shard of one cell: samples [start, stop), batch by batch, counted, checked and reduced to what metrics need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...models import Denoiser
+from ...models.reference import Extractor
+from ..metrics.estimators.moments import Moments
+from ..suites.cell import Cell
+from .batch import begin, latents
+from .chance import unseeded_draws
+from .engine import engine_of
+from .failure import Failure
+
+__all__ = ["CONVERGED_IDS", "Arrays", "Failure", "batches", "begin", "clamp", "latents", "sample_shard"]
+
+Arrays = dict[str, NDArray]
+
+CONVERGED_IDS = 2**31
+"""Sample numbers from here on belong to converged samples: their latents are disjoint from those of every run."""
+
+SHARD = 512
+"""Samples of a whole shard, at least: what a kill can cost. Of features in no more dimensions, shards keep exact moments."""
+
+_FLOAT16_MAX = 6e4
+_LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
+
+
+class Scored(Protocol):
+    """What features are made with: the extractor, and the range that values are clamped to first, or None."""
+
+    @property
+    def extractor(self) -> Extractor: ...
+
+    @property
+    def clamp(self) -> tuple[float, float] | None: ...
+
+
+def sample_shard(
+    model: Denoiser, reference: Scored | None, cell: Cell, start: int, stop: int, device: str, keep: int, endpoints: int,
+    progress: Callable[[int], None],
+) -> Arrays:  # fmt: skip
+    """Samples ``start`` … ``stop - 1`` of a cell.
+
+    Args:
+        model: on ``device``.
+        reference: gives the features; None for a model without any.
+        cell: what to run.
+        start: first sample number.
+        stop: one past the last.
+        device: where the state lives.
+        keep: samples below this number are kept as pictures.
+        endpoints: samples below this number are kept whole, for ``rmse``.
+        progress: told the number of samples after each batch.
+
+    Returns:
+        ``features`` (n, d), their exact ``moments_*`` in float64 where d <= :data:`SHARD`, ``endpoint`` (k, *event), ``picture``;
+        ``sizes``, ``nfe`` and ``clamped`` of the batches, and the largest ``depth``; with labels, ``own_label`` (n,): whether a sample
+        lies in its class.
+
+    Raises:
+        Failure: see :class:`Engine`; or a sample is not finite.
+    """
+    engine = engine_of(model, cell)
+    features, kept, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
+    for ids, first, last in batches(cell, start, stop):
+        ids = ids.to(device)
+        bound = engine.bind(ids)
+        with unseeded_draws() as draws:
+            batch = engine(bound, ids)
+        if draws.sentence and ":" not in cell.sampler.name:  # other libraries' samplers are theirs
+            raise Failure("failed", f"{cell.sampler.name} {draws.sentence}")
+        rows = slice(first - int(ids[0]), last - int(ids[0]))
+        x = batch.x[rows]
+        bad = int((~(x.abs() < _LARGEST)).flatten(1).any(1).sum())
+        if bad:
+            raise Failure("diverged", f"{bad} of {len(x)} samples are not finite (first batch with any: samples {first} on)")
+        nfe.append(batch.nfe)
+        sizes.append(len(x))
+        depth = max(depth, batch.depth)
+        if first < max(keep, endpoints):
+            kept.append(x[: max(keep, endpoints) - first].cpu().numpy())
+        if reference is not None:
+            scored, share = clamp(x, reference.clamp)
+            features.append(reference.extractor(scored))
+            clamped.append(share)
+        labels = bound.labels[rows] if model.classes and bound.labels is not None else None
+        modes = model.mode_of(x) if labels is not None else None
+        if modes is not None:
+            own.append((modes == labels).cpu().numpy())
+        progress(len(x))
+    whole = np.concatenate(kept) if kept else np.empty((0, *model.event))
+    arrays: Arrays = {
+        "nfe": np.array(nfe),
+        "sizes": np.array(sizes),
+        "depth": np.array(depth),
+        "endpoint": whole[: max(0, endpoints - start)],
+        "picture": whole[: max(0, keep - start)].astype(np.float32),
+    }
+    if own:
+        arrays["own_label"] = np.concatenate(own)
+    if features:
+        rows = np.concatenate(features)
+        exact = rows.shape[1] <= SHARD  # moments beside the features, unless they would outweigh them
+        half = exact and bool(np.abs(rows).max() < _FLOAT16_MAX)
+        arrays |= {"features": rows.astype(np.float16 if half else np.float32), "clamped": np.array(clamped)}
+        if exact:
+            arrays |= {f"moments_{name}": value for name, value in Moments.of(rows).as_dict().items()}
+    return arrays
+
+
+def batches(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
+    """Batches that cover samples ``start`` … ``stop - 1``: the sample numbers to run, and which of them count.
+
+    A sampler that couples a batch always runs whole batches of the same members, so that its samples do not depend on how many were
+    asked for, or on interruptions. Programs and recordings are made for one shape, so they run whole batches too.
+    """
+    size = cell.batch_size
+    if cell.sampler.batch_coupled or cell.execution != "eager":
+        for first in range(start // size * size, stop, size):
+            yield torch.arange(first, first + size), max(first, start), min(first + size, stop)
+    else:
+        for first in range(start, stop, size):
+            last = min(first + size, stop)
+            yield torch.arange(first, last), first, last
+
+
+def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]:
+    """Samples inside the data range, and the share of values that were outside."""
+    if limits is None:
+        return x, 0.0
+    inside = x.clamp(*limits)
+    return inside, float((inside != x).double().mean())

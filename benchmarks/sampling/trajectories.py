@@ -1,0 +1,76 @@
+"""The way of a few samples from noise to data, for reports: what a sampler asked the denoiser, and what it was told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...models import Denoiser, Reference
+from ..suites.cell import Cell
+from .batch import begin
+from .snapshots import how_many, shown
+
+PANELS = 8
+"""Evaluations shown, spread evenly over the run; the first and the last are among them."""
+IMAGES = 2
+CLOUD = 256
+
+Arrays = dict[str, NDArray]
+Seen = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
+"""``(sigma, x, d)`` of each evaluation that all samples make together, and the end."""
+
+
+def evolution(model: Denoiser, reference: Reference | None, cell: Cell, watch: Callable[[int], Seen] | None = None) -> Arrays:
+    """The trajectory of a cell's first samples.
+
+    States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise as large as the data, at every level.
+
+    Args:
+        model: on the cell's device.
+        reference: gives the range of values.
+        cell: what to run.
+        watch: runs that many samples (:func:`watched`), perhaps elsewhere; None runs them here.
+
+    Returns:
+        ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n, *event)``, all as
+        :func:`.snapshots.shown`. Nothing where there is nothing to show, where a sample depends on its batch, and where the run fails: a
+        picture is not worth a row.
+    """
+    count = min(how_many(model, IMAGES), CLOUD)
+    if not count or cell.grid is None or cell.sampler.batch_coupled:
+        return {}
+    try:
+        seen, end = watch(count) if watch else watched(model, cell, count)
+    except Exception:
+        return {}
+    if not seen or not np.isfinite(end).all():
+        return {}
+    places = np.unique(np.linspace(0, len(seen) - 1, PANELS).round().astype(int))
+    sigma, x, d = (np.stack([seen[place][part] for place in places]) for part in range(3))
+    scale = float(np.square(end, dtype=np.float64).mean()) ** 0.5 or 1.0
+    level = sigma.reshape(-1, *[1] * (x.ndim - 1))
+    arrays = {"x": x * scale / np.sqrt(scale**2 + level**2), "d": d, "end": end}
+    return {"sigma": sigma} | {name: shown(model, reference, values) for name, values in arrays.items()}
+
+
+@torch.no_grad()
+def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
+    """Run the first ``count`` samples of a cell and look on."""
+    assert cell.grid is not None
+    ids = torch.arange(count, device=cell.device)
+    bound = model.bind(ids, cell.seed)
+    x, noise = begin(model, cell, ids)
+    seen: list[tuple[NDArray, NDArray, NDArray]] = []
+
+    def looking_on(x: Tensor, sigma: float | Tensor) -> Tensor:
+        d = bound(x, sigma)
+        levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
+        if len(x) == len(ids) and len(levels) == 1:
+            seen.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
+        return d
+
+    return seen, cell.sampler.sample(looking_on, x, cell.grid, noise).cpu().numpy()

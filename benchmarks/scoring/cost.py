@@ -1,0 +1,77 @@
+"""What references will take before anything can be scored: evaluations for converged endpoints, converged samples and paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ...models import Denoiser, Reference
+from ...models.exact.base import ExactModel
+from ..sampling.batch import latents
+from ..sampling.meter import Teller
+from ..suites.cell import Cell
+from ..suites.suite import Suite
+from .solutions.endpoints import CONVERGED_STEPS, ODE, PATH
+
+EXACT_FLOW = 1000
+"""Evaluations that an exact model's endpoint is expected to take where it has no closed form; measured are 500 to 1000."""
+
+DOUBLINGS = 3
+"""Solutions, each on twice the steps of the last, after which a reference is expected to be converged."""
+
+STAGES = 2
+"""Evaluations of a step of the pathwise limit."""
+
+
+class _EvaluatedError(Exception):
+    """An endpoint takes evaluations."""
+
+
+def reference_evaluations(suite: Suite, model: Denoiser, reference: Reference | None, cells: Sequence[Cell], endpoints: int) -> float:
+    """Evaluations that are expected before the cells of one model can be scored, if nothing of it is there yet.
+
+    Args:
+        suite: what was asked for.
+        model: on its device.
+        reference: its truth; None for none.
+        cells: of the model.
+        endpoints: samples that are compared with their converged endpoints.
+    """
+    if not cells:
+        return 0.0
+    total = 0.0
+    if any(not cell.sampler.stochastic for cell in cells):
+        total += endpoints * per_endpoint(model, cells[0])
+        if suite.path_curvature:
+            from .path_curvature.kept import MOST, STEPS  # few runs ask for it
+
+            total += min(endpoints, MOST) * model.passes * STEPS[0]
+    if any(_follows_path(cell) for cell in cells) and isinstance(model, ExactModel):
+        total += endpoints * STAGES * _doubled(PATH.first)
+    if reference is not None and reference.converged is None:
+        total += suite.converged_samples * CONVERGED_STEPS * model.passes
+    return total
+
+
+def per_endpoint(model: Denoiser, cell: Cell) -> float:
+    """Evaluations that one converged endpoint is expected to take: none in closed form, else found out by asking for one."""
+
+    def stop(_rows: int) -> None:
+        raise _EvaluatedError
+
+    ids = torch.zeros(1, dtype=torch.int64, device=cell.device)
+    x = latents(model, ids, cell.seed, getattr(torch, cell.dtype))[0]
+    try:
+        found = Teller(tell=stop).attach(model).endpoint(x, model.draw_labels(ids, cell.seed))
+    except _EvaluatedError:
+        return EXACT_FLOW
+    return 0.0 if found is not None else model.passes * _doubled(ODE.first)
+
+
+def _doubled(first: int) -> float:
+    return float(sum(first << k for k in range(DOUBLINGS)))
+
+
+def _follows_path(cell: Cell) -> bool:
+    return cell.noise == "brownian" and getattr(cell.sampler, "strong_order", None) is not None

@@ -1,0 +1,177 @@
+"""What the samples of each model are scored against: the model's own reference, or one in the feature space that a suite names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ...models import Denoiser, Reference
+from ...models.extractors import Samples, make_extractor
+from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
+from ...results.run_directory.files import read_npz, write_npz
+from ..fingerprint import Fingerprint, difference, extractor_fingerprint
+from ..metrics.estimators.moments import FloatArray, Moments
+from ..planning.cache import default_cache
+from ..sampling.shard import clamp
+from .real_data import HELD_OUT_SEED, RealData, real_data
+
+Made = TypeVar("Made")
+
+MADE_BY = "made_by"
+"""The array of cached features that holds the record of what made them: what the extractor does beside what its files say."""
+
+CARD = "card"
+"""The extractor that leaves each model its own."""
+PIXELS = "pixels"
+"""The samples themselves: what a model that draws its data and knows no features is compared in."""
+LARGEST_OWN = 4096
+"""Values of a sample up to which that is done unasked: the covariance of more takes gigabytes."""
+
+
+def load_references(
+    models: Mapping[str, Denoiser], extractor: str | Mapping[str, str] = CARD, real: str | None = None, cache: Path | None = None
+) -> dict[str, Reference | None]:
+    """What the samples of each model are scored against; made once, since it can cost tens of thousands of samples.
+
+    Args:
+        models: by name.
+        extractor: feature space, of all models or by name; ``card`` leaves each model its own, or the samples themselves where it draws its
+            data and has none; others are those of :func:`.make_extractor`.
+        real: where real samples come from in another feature space (:func:`.real_data`).
+        cache: folder where features of real samples are kept; None for the default one.
+
+    Raises:
+        ValueError: a user's model cannot give its samples or moments, or there is no such extractor, or nothing to compare with.
+    """
+    references = {}
+    for name, model in models.items():
+        own = _tried(name, model.reference)
+        spec = extractor if isinstance(extractor, str) else extractor[name]
+        space = _space(name, model, own, spec)
+        chosen = own if space == CARD else _rescored(model, own, space, real, cache or default_cache())
+        references[name] = None if chosen is None else _tried(name, chosen.loaded)  # now, not at the end of a run
+    return references
+
+
+def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
+    """What gives the features that :func:`load_references` compares a model's samples in, without what they are compared with.
+
+    Raises:
+        ValueError: as there.
+    """
+    own = _tried(name, model.reference)
+    space = _space(name, model, own, spec)
+    if space == CARD:
+        return own and own.extractor
+    made = make_extractor(space, Samples(model.event, model.limits, own))
+    return made.extractor if isinstance(made, Reference) else made
+
+
+def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
+    """The feature space of a model: the samples themselves, where it draws its data, and not too large ones, and knows no features."""
+    if spec != CARD or own is not None or math.prod(model.event) > LARGEST_OWN:
+        return spec
+    return spec if _tried(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
+
+
+def _tried(name: str, make: Callable[[], Made]) -> Made:
+    try:
+        return make()
+    except Exception as error:  # of a user's model
+        raise ValueError(f"model {name}: its reference cannot be made ({type(error).__name__}: {error})") from error
+
+
+def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | None, cache: Path) -> Reference:
+    """The reference of a model in another feature space."""
+    limits = model.limits
+    try:
+        extractor = make_extractor(spec, Samples(model.event, limits, own))
+    except ValueError as error:
+        raise ValueError(f"--extractor on model {model.name}: {error}") from error
+    if isinstance(extractor, Reference):
+        return extractor
+    if real is None and isinstance(extractor, Identity):
+        exact = own if own is not None and isinstance(own.extractor, Identity) else _of_moments(model, own, extractor)
+        if exact is not None:
+            return exact
+    data = real_data(model, real)
+    if real is not None:
+        _check_range(data, limits, real)
+    return _measured(extractor, data, limits, cache)
+
+
+def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
+    """Refuse images in another range than the model's, which clamping would make black and white.
+
+    Raises:
+        ValueError: more than :data:`.MOST_OUTSIDE` of the values lie outside, or all of them in one half, as those in [0, 1] of [-1, 1].
+    """
+    outside = clamp(data.reference, limits)[1]
+    if limits is not None and outside > MOST_OUTSIDE:
+        raise ValueError(
+            f"{outside:.0%} of the values of --real {source} are outside the data's range [{limits[0]:g}, {limits[1]:g}]; scale them to it"
+        )
+    if limits is not None:
+        (low, high), smallest, largest = limits, float(data.reference.min()), float(data.reference.max())
+        if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
+            raise ValueError(
+                f"the values of --real {source} are all in [{smallest:g}, {largest:g}], one half of the data's range [{low:g}, {high:g}]; "
+                "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
+            )
+
+
+def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:
+    """A reference in pixels from the moments that a model knows of its data; None if it knows none.
+
+    A model that draws its data has held-out samples too, and no range: its moments are those of values that were never clamped.
+    """
+    moments = model.moments()
+    if moments is None or own is None:
+        return None
+    means, within = np.atleast_2d(moments[0]), moments[1]
+    if len(means) > 1 and model.class_weights is None:
+        return None
+    weights = np.ones(1) if len(means) == 1 else np.asarray(model.class_weights, float)
+    weights /= weights.sum()
+    mean = weights @ means
+    cov = within + (means - mean).T @ ((means - mean) * weights[:, None])
+    identity = f"moments-{hashlib.sha256(mean.tobytes() + cov.tobytes()).hexdigest()[:16]}"
+    drawn = model.data(1, HELD_OUT_SEED) is not None
+
+    def held_out(n: int) -> FloatArray:
+        samples = model.data(n, HELD_OUT_SEED) if drawn else None
+        return np.empty((0, extractor.dim)) if samples is None else extractor(samples)
+
+    statistics = Statistics(mean, cov, held_out)
+    return Reference(extractor, None if drawn else own.n, identity, lambda: statistics, clamp=None if drawn else own.clamp)
+
+
+def _measured(extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path) -> Reference:
+    """The moments of real samples' features, and the features of held-out ones, from the cache if this extractor made what is there."""
+    digest = hashlib.sha256()
+    for part in real[:2]:
+        digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
+    data = f"{real.name}-{digest.hexdigest()[:16]}"
+    path = cache / f"features-{hashlib.sha256(f'{data} {extractor.identity} {limits}'.encode()).hexdigest()[:16]}.npz"
+    now = extractor_fingerprint(extractor, tuple(real.reference.shape[1:]), limits)
+    stored = read_npz(path)
+    if stored is None or _made_by_another(stored, now):
+        moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
+        stored = {"mean": moments.mean, "cov": moments.cov, "held_out": extractor(clamp(real.held_out, limits)[0])}
+        write_npz(path, stored | {MADE_BY: np.array(json.dumps(now.to_json()))})
+    statistics = Statistics(stored["mean"], stored["cov"], lambda n: stored["held_out"][:n])
+    return Reference(extractor, len(real.reference), f"{data}-{extractor.identity}", lambda: statistics, clamp=limits)
+
+
+def _made_by_another(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
+    """Whether cached features cannot be shown to be those of an extractor that does what the present one does."""
+    try:
+        return difference(Fingerprint.from_json(json.loads(str(stored[MADE_BY]))), now) != ""
+    except (KeyError, ValueError):
+        return True

@@ -1,0 +1,34 @@
+"""Converged samples for a model's card: ``python -m samplerbench.benchmarks.scoring.solutions.converge fashion --out OUT``.
+
+``python -m samplerbench.models.build.reference fashion --converged converged.safetensors`` then puts their features into the card, so that
+``fd_conv`` needs no converged samples of its own in every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from ....models import make_model
+from .endpoints import CONVERGED_STEPS, SOLVER, converged_samples
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    model = make_model(args.model).to(args.device) if args.device != "cpu" else make_model(args.model)
+    x = converged_samples(model, args.samples, 0, model.dtype, args.batch_size, args.device)
+    save_file({"samples": x.float().cpu().contiguous()}, args.out)
+    print(f"wrote {args.samples} samples of {args.model} ({SOLVER}, {CONVERGED_STEPS} karras steps to 0) to {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The pathwise limit of the reverse SDE: where a sample ends when infinitely many steps see its Brownian path.
+
+In y = x / sigma^2 and tau = 1 / sigma^2 the SDE is dy = d dtau + dW (``samplers.brownian``): additive noise of constant size, for which
+SRA1 of Rössler 2010 (doi:10.1137/09076636X, section 5) is a method of strong order 1.5:
+
+    y <- y + h (f_1 + 2 f_2) / 3 + W_nxt - W_cur,    f_1 = d(x, cur),    f_2 = d at tau + 3 h / 4 and y + 3 h f_1 / 4 + 3 J / (2 h),
+
+with J the integral of W - W_cur over the step. The path is known everywhere, so J is a trapezoidal sum over finer levels: no evaluation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ....samplers import Denoise
+from ....samplers.brownian.tree import BrownianTree
+
+SUBDIVISION = 4
+"""log2 of the pieces of a step over which J is summed: a 16th of what the increment alone leaves open of J stays open."""
+PIECES = 1 << SUBDIVISION
+BLOCK = 1 << 23
+"""Numbers of a path that are made at once (64 MiB)."""
+
+
+def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int) -> Tensor:
+    """States at ``tree.sigma_floor``, by 2^log2_steps steps evenly spaced in log sigma.
+
+    Args:
+        denoise: bound to the samples of ``tree``.
+        tree: their paths.
+        x: ``(batch, *event)``, states at ``tree.sigma_max``; not modified.
+        log2_steps: of the number of steps, at most ``DEPTH - SUBDIVISION``.
+
+    Returns:
+        ``(batch, *event)`` float64.
+    """
+    fine = log2_steps + SUBDIVISION
+    coarse = next(c for c in range(fine + 1) if c == log2_steps or x.numel() << (fine - c) <= BLOCK)
+    y = x.double() / tree.sigma_max**2
+    for k in range(1 << coarse):
+        levels, path = tree.levels(k, coarse, fine), tree.block(k, coarse, fine)
+        for i in range(0, len(levels) - 1, PIECES):
+            y = _step(denoise, y, levels[i : i + PIECES + 1], path[i : i + PIECES + 1])
+    return y * tree.sigma_floor**2
+
+
+def _step(denoise: Denoise, y: Tensor, levels: list[float], path: Tensor) -> Tensor:
+    """One step of SRA1 over ``levels``, at which the path is ``path``."""
+    path = path - path[0]
+    clock = torch.tensor(levels, dtype=torch.float64, device=y.device) ** -2
+    area = torch.trapezoid(path, clock, dim=0)
+    start, h = float(clock[0]), float(clock[-1] - clock[0])
+    first = denoise(y / start, start**-0.5)
+    inner = start + 0.75 * h
+    second = denoise((y + 0.75 * h * first + 1.5 / h * area) / inner, inner**-0.5)
+    return y + h / 3 * (first + 2 * second) + path[-1]

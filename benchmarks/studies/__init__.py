@@ -1,0 +1,1 @@
+"""Investigations beside the benchmark: no run imports them, only the command line does."""

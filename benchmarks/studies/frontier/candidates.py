@@ -1,0 +1,129 @@
+"""What takes part: every deterministic fixed-grid sampler with its options, and the peers' own code, on the same schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from itertools import product
+from typing import Any, Literal
+
+from .... import samplers
+from ....samplers.peers import available
+from ...planning.schedules import Schedule, make_schedule
+from ...suites.spec import label_of
+
+Side = Literal["ours", "peers", "auto"]
+
+SCHEDULES = (
+    "karras(rho=4.0)",
+    "karras",
+    "karras(rho=15.0)",
+    "uniform_lambda",
+    "uniform_time",
+    "uniform_time(power=2.0)",
+)
+
+OPTIONS: dict[str, tuple[Any, ...]] = {
+    "analytic_first": (False, True),
+    "deferred": (False, True),
+    "through_zero": (False, True),
+    "prediction": ("data", "noise"),
+    "variant": ("bh1", "bh2"),
+}
+"""Options whose values are tried, wherever a sampler has them."""
+
+EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
+"""Adapters of other libraries, what equals another sampler to a tolerance, and the default, which has a side of its own."""
+
+PEERS: tuple[dict[str, Any], ...] = (
+    *({"name": "azula:zABSampler", "max_order": k} for k in (2, 3, 4)),
+    *({"name": "azula:vABSampler", "max_order": k} for k in (2, 3, 4)),
+    *({"name": "azula:zEABSampler", "max_order": k} for k in (2, 3, 4)),
+    *({"name": "azula:xEABSampler", "max_order": k} for k in (2, 3, 4)),
+    {"name": "k-diffusion:sample_lms"},
+    {"name": "k-diffusion:sample_dpmpp_2m"},
+    {"name": "k-diffusion:sample_heun"},
+    {"name": "k-diffusion:sample_dpm_2"},
+    *({"name": "diffusers:UniPCMultistepScheduler", "solver_order": k, "solver_type": b} for k in (2, 3) for b in ("bh1", "bh2")),
+    *({"name": "diffusers:DPMSolverMultistepScheduler", "solver_order": k} for k in (2, 3)),
+    *({"name": "diffusers:DEISMultistepScheduler", "solver_order": k} for k in (2, 3)),
+)
+"""The multistep methods that lead the peers' tables, and their usual defaults, by the names of the peers extra."""
+
+CLONES: tuple[dict[str, Any], ...] = (
+    *({"name": "diff-sampler:ipndm_sampler", "max_order": k, "afs": afs} for k in (2, 3, 4) for afs in (False, True)),
+    *({"name": "diff-sampler:dpm_pp_sampler", "max_order": k, "afs": afs} for k in (2, 3) for afs in (False, True)),
+    *({"name": "diff-sampler:deis_sampler", "max_order": k, "deis_mode": mode} for k in (2, 3, 4) for mode in ("tab", "rhoab")),
+    *({"name": "diff-sampler:unipc_sampler", "max_order": k, "variant": variant} for k in (2, 3) for variant in ("bh1", "bh2")),
+    *({"name": "UniPC:multistep", "max_order": k, "variant": variant} for k in (2, 3) for variant in ("bh1", "bh2")),
+    *({"name": "dpm-solver:multistep", "max_order": k} for k in (2, 3)),
+)
+"""Peers that only run from a clone (--peers-path), and only from one that holds their file."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration.
+
+    Attributes:
+        side: whose it is.
+        sampler: configured.
+        spec: the sampler as the command line writes it.
+        schedule: of its grids.
+    """
+
+    side: Side
+    sampler: Any
+    spec: str
+    schedule: Schedule
+
+    @property
+    def label(self) -> str:
+        """Sampler and schedule."""
+        return f"{self.spec} on {self.schedule.label}"
+
+
+def ours(names: Iterable[str] | None = None) -> list[Candidate]:
+    """Every deterministic sampler on a fixed grid that is no adapter and no alias, with all combinations of the options it has."""
+    chosen = samplers.names() if names is None else names
+    return on_schedules("ours", [spec for name in chosen if takes_part(name) for spec in variants(name)])
+
+
+def takes_part(name: str) -> bool:
+    """Whether a registered sampler is one of this library's own methods for the probability-flow ODE, under its first name."""
+    sampler = samplers.make(name)
+    own = not samplers.origin(name) and not name.startswith(EXCLUDED)
+    return own and not (sampler.adaptive or sampler.stochastic or sampler.batch_coupled or sampler.same_as)
+
+
+def variants(name: str) -> list[dict[str, Any]]:
+    """The sampler's options that are tried, in all combinations that it takes."""
+    keys = sorted({f.name for f in fields(samplers.get(name))} & set(OPTIONS))
+    specs = [{"name": name, **dict(zip(keys, values, strict=True))} for values in product(*(OPTIONS[key] for key in keys))]
+    return [spec for spec in specs if _accepted(spec)]
+
+
+def _accepted(spec: Mapping[str, Any]) -> bool:
+    """Whether the sampler takes these options together."""
+    try:
+        samplers.make(spec)
+    except ValueError:
+        return False
+    return True
+
+
+def from_peers(*, clones: bool) -> list[Candidate]:
+    """The peers' configurations; with ``clones``, those that are found in --peers-path too."""
+    found = set(available()) if clones else set()
+    return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)])
+
+
+def default() -> list[Candidate]:
+    """The one default."""
+    return on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
+
+
+def on_schedules(side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES) -> list[Candidate]:
+    """Each sampler on each schedule."""
+    made = [make_schedule(schedule) for schedule in schedules]
+    return [Candidate(side, sampler, label_of(sampler), schedule) for sampler in map(samplers.make, specs) for schedule in made]

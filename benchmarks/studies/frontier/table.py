@@ -1,0 +1,128 @@
+"""Rows of the frontier's table, and the table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....results.run_directory.files import write_text
+from ....results.text import csv_field, markdown_table, short
+from .candidates import Candidate
+from .measure import Errors
+
+CRITERIA = ("median", "rms")
+RESAMPLES = 400
+
+
+def row(
+    model: str, budget: int, side: str, criterion: str, candidate: Candidate, nfe: int, errors: Errors, best: Errors | None
+) -> dict[str, Any]:  # fmt: skip
+    """One winner: its errors on the scoring half, and the ratio to the best of this library, with a paired 95 % interval.
+
+    That best, the default included, was chosen on the other half too.
+    """
+    ratio, low, high = compare(errors, best, criterion) if best is not None else (None, None, None)
+    return {
+        "model": model,
+        "budget": budget,
+        "criterion": criterion,
+        "side": side,
+        "sampler": candidate.spec,
+        "schedule": "its own" if candidate.side == "auto" else candidate.schedule.label,
+        "nfe": nfe,
+        "median": errors.median,
+        "rms": errors.rms,
+        "flip_fraction": errors.flip_fraction,
+        "ratio_to_ours": ratio,
+        "ratio_low": low,
+        "ratio_high": high,
+        "samples": len(errors.distance),
+    }
+
+
+def compare(errors: Errors, other: Errors, criterion: str) -> tuple[float, float, float]:
+    """The ratio errors / other in the criterion, with the 95 % interval of a bootstrap over the samples that both share."""
+    rng = np.random.default_rng(0)
+    n = len(errors.distance)
+
+    def value(e: Errors, which: np.ndarray | slice) -> float:
+        distance, kept = e.distance[which], ~e.flipped[which]
+        return float(np.median(distance)) if criterion == "median" else float(np.sqrt(np.mean(np.square(distance[kept]))))
+
+    draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
+    ratios = [value(errors, which) / value(other, which) for which in draws]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return value(errors, slice(None)) / value(other, slice(None)), float(low), float(high)
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the table shows, a sentence each: the peers against this library, and the default against everything else."""
+    lines = []
+    for criterion in CRITERIA:
+        ratios = {(r["model"], r["budget"]): r["ratio_to_ours"] for r in rows if r["criterion"] == criterion and r["side"] == "peers"}
+        if ratios:
+            model, budget = min(ratios, key=lambda key: ratios[key])
+            lines.append(
+                f"{criterion}: the best peer's error is {_mean(ratios):.2f} times that of the best of samplerbench (geometric mean), "
+                f"at least {ratios[model, budget]:.2f} times ({model}, {budget} evaluations)."
+            )
+    ratios = _default_to_best([r for r in rows if r["criterion"] == "median"])
+    if ratios:
+        model, budget = max(ratios, key=lambda key: ratios[key])
+        lines.append(
+            f"auto: {_mean(ratios):.2f} times the best median of all other configurations (geometric mean), at most "
+            f"{ratios[model, budget]:.2f} times ({model}, {budget} evaluations)."
+        )
+    return lines
+
+
+def _mean(ratios: Mapping[Any, float]) -> float:
+    """The geometric mean."""
+    return float(np.exp(np.mean(np.log(list(ratios.values())))))
+
+
+def _default_to_best(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], float]:
+    """The default's median over the best median of all other configurations, for each model and budget."""
+    medians: dict[tuple[str, int], dict[str, float]] = {}
+    for row in rows:
+        medians.setdefault((row["model"], row["budget"]), {})[row["side"]] = row["median"]
+    return {
+        key: found["auto"] / min(value for side, value in found.items() if side != "auto")
+        for key, found in medians.items()
+        if "auto" in found and len(found) > 1
+    }
+
+
+def write_frontier(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+    """Write all rows as ``frontier.csv`` and the table for people as ``frontier.md``.
+
+    Returns:
+        The path of the latter.
+    """
+    header = list(rows[0]) if rows else []
+    lines = [",".join(csv_field(row[key]) for key in header) for row in rows]
+    write_text(folder / "frontier.csv", "\n".join([",".join(header), *lines, ""]))
+    parts = [*(f"- {sentence}" for sentence in summary(rows)), ""]
+    for criterion in CRITERIA:
+        parts += [f"## By {criterion} error", "", _markdown([row for row in rows if row["criterion"] == criterion], criterion)]
+    write_text(folder / "frontier.md", "\n".join(parts))
+    return folder / "frontier.md"
+
+
+def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
+    columns = ("model", "NFE", "side", "sampler", "schedule", f"{criterion} error", "flipped", "ratio to ours (95 %)")
+    return markdown_table(
+        columns,
+        [
+            (
+                *(row[key] for key in ("model", "budget", "side", "sampler", "schedule")),
+                short(row[criterion]),
+                f"{row['flip_fraction']:.1%}",
+                f"{short(row['ratio_to_ours'])} [{short(row['ratio_low'])}, {short(row['ratio_high'])}]",
+            )
+            for row in rows
+        ],
+    )

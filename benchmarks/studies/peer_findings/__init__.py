@@ -1,0 +1,1 @@
+"""Measures what docs/findings.md says of other libraries."""

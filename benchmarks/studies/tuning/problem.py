@@ -1,0 +1,119 @@
+"""Latents that no run scores, their converged endpoints, and how far from these a sampler ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....models import Denoiser
+from ....samplers import Grid, NoNoise, Sampler
+from ...planning.gits import SEARCH_IDS
+from ...sampling.batch import latents
+from ...sampling.meter import Meter
+from ...scoring.solutions.endpoints import ODE
+from .teacher import BATCH, Teacher
+
+MOST = 2**28
+"""Latents of a set, at most."""
+
+TRAIN_IDS = SEARCH_IDS + MOST
+"""Sample numbers from here on are tuned on: they lie between those of schedule searches and those of converged samples."""
+
+TEST_IDS = TRAIN_IDS + MOST
+"""Sample numbers from here on measure the gap between latents that were tuned on and others."""
+
+RESOLVED = 0.01
+"""Endpoints are converged when doubling the teacher's steps moves them by this share of the error that is measured, or less."""
+
+LOST = 1e6
+"""The distance of a sample that is not finite, or further away."""
+
+
+@dataclass(eq=False)
+class Problem:
+    """Latents of a model, and how far from their converged endpoints a sampler takes them.
+
+    Attributes:
+        model: counted by ``meter``.
+        meter: counts evaluations, but for the teacher's, from here on.
+        ids: ``(n,)`` the latents' numbers, on the model's device.
+        seed: of the latents.
+        teacher: knows the endpoints.
+        steps: of the teacher's solution that counts; says nothing where the endpoints are exact.
+    """
+
+    model: Denoiser
+    meter: Meter
+    ids: Tensor
+    seed: int
+    teacher: Teacher
+    steps: int
+
+    @property
+    def endpoints(self) -> Tensor:
+        """``(n, *event)``."""
+        return self.teacher.endpoints(self.steps)
+
+    @property
+    def resolution(self) -> float:
+        """How far the endpoints moved when the teacher's steps were last doubled: RMS per dimension, in data units; 0 for exact ones."""
+        return self.teacher.moved(self.steps)
+
+    def settle(self, sampler: Sampler, *grids: Grid) -> bool:
+        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance on the grids.
+
+        Where rounding or the most steps of the reference solver come first, ``resolution`` says where that was.
+
+        Returns:
+            Whether the endpoints are others now.
+        """
+        if self.resolution <= self.teacher.rounding:
+            return False
+        before, samples = self.steps, [self.sample(sampler, grid) for grid in grids]
+        while self.resolution > max(RESOLVED * min(map(self._rms, samples)), self.teacher.rounding) and self.steps < ODE.last:
+            self.steps *= 2
+        return self.steps != before
+
+    def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
+        """``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), in data units, at most :data:`LOST`."""
+        return self._distances(self.sample(sampler, grid))
+
+    @torch.no_grad()
+    def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
+        """What the sampler makes of the latents."""
+        return torch.cat([self._sample(sampler, grid, ids) for ids in self.ids.split(BATCH)])
+
+    def nfe(self, sampler: Sampler, grid: Grid) -> int:
+        """Evaluations per sample, counted."""
+        before = self.meter.rows
+        self.sample(sampler, grid)
+        return round((self.meter.rows - before) / len(self.ids))
+
+    def _sample(self, sampler: Sampler, grid: Grid, ids: Tensor) -> Tensor:
+        x = latents(self.model, ids, self.seed, self.model.dtype)[0]
+        return sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())
+
+    def _distances(self, samples: Tensor) -> NDArray[np.float64]:
+        squares = (samples - self.endpoints).double().square().flatten(1).mean(1)
+        return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)
+
+    def _rms(self, samples: Tensor) -> float:
+        return float(np.sqrt(np.square(self._distances(samples)).mean()))
+
+
+def pose(model: Denoiser, first: int, count: int, seed: int, device: str = "cpu") -> Problem:
+    """The problem of ``count`` latents from number ``first`` on.
+
+    Args:
+        model: on ``device``.
+        first: such as :data:`TRAIN_IDS`.
+        count: at most :data:`MOST`.
+        seed: of the latents.
+        device: "cpu" or "cuda".
+    """
+    meter, ids = Meter(), torch.arange(first, first + count, device=device)
+    return Problem(meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first)

@@ -1,0 +1,60 @@
+"""What is tuned: a sampler for a number of steps, on a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ....models import Denoiser
+from ....samplers import Sampler
+from ...planning.budget import cost_of, steps_within
+from ...planning.schedules import make_schedule
+from ...planning.tuned.schedule import untunable
+from ...planning.tuned.spacing import MOST_STEPS
+from ...suites.spec import label_of
+
+
+class Task(NamedTuple):
+    """What to tune: a sampler for a number of steps."""
+
+    sampler: Sampler
+    steps: int
+
+    @property
+    def label(self) -> str:
+        """The sampler as the command line writes it."""
+        return label_of(self.sampler)
+
+
+def check(task: Task) -> None:
+    """Refuse what has no levels to tune.
+
+    Raises:
+        ValueError: the sampler is stochastic, adaptive, or has levels of its own, or the one step is the jump.
+    """
+    if reason := untunable(task.sampler):
+        raise ValueError(f"sampler {task.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, such as heun")
+    if task.steps > MOST_STEPS:
+        raise ValueError(f"{task.steps} steps of {task.label} are too many to tune; give at most {MOST_STEPS}")
+    if task.steps < 2:
+        raise ValueError(f"one step of {task.label} has no level to tune; give more")
+
+
+def tasks_of(made: Sequence[Any], model: Denoiser, steps: Sequence[int] | None, budgets: Sequence[int] | None) -> list[Task]:
+    """Each sampler for each number of steps, or for the most steps that each budget of evaluations buys; each once.
+
+    Raises:
+        ValueError: what is no task (:func:`check`), or a budget that buys no step.
+    """
+    karras = make_schedule("karras")
+    found: dict[Task, None] = {}
+    for sampler in made:
+        for size in steps or budgets or ():
+            fits = sampler.adaptive or steps is not None  # an adaptive sampler is refused below, with the reason
+            count = size if fits else steps_within(size, cost_of(model, sampler, karras, "zero"))
+            if count is None:
+                raise ValueError(f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget")
+            task = Task(sampler, count)
+            check(task)
+            found[task] = None
+    return list(found)

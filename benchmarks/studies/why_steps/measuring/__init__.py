@@ -1,0 +1,1 @@
+"""What the rows of the answer measure, and what a row is."""

@@ -1,0 +1,1 @@
+"""Intervals, spreads and decisions that several rows need."""

@@ -1,0 +1,88 @@
+"""When a class is decided, on the way to a sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .....models.analysis.candidates import class_probabilities, effective_number
+from .....models.analysis.estimate import FloatArray
+from .....models.exact.base import ExactModel
+from .intervals import Interval, bootstrap
+
+EVEN = 0.5
+"""A class is decided from the level on at which its probability stays above this."""
+
+
+class Run(NamedTuple):
+    """Samples under one guidance scale.
+
+    Attributes:
+        levels: of the grid but for the last, 0.
+        states: ``(levels, n, *event)``.
+        end: ``(n, *event)`` the samples.
+        labels: ``(n,)`` what was asked for.
+        own: ``(n,)`` whether a sample lies in its class.
+    """
+
+    levels: Sequence[float]
+    states: Tensor
+    end: Tensor
+    labels: Tensor
+    own: Tensor
+
+
+class Course(NamedTuple):
+    """What the exact model makes of the states on the way, ``(levels, n)`` each.
+
+    Attributes:
+        own: probability of the class that was asked for.
+        left: effective number of classes.
+    """
+
+    own: FloatArray
+    left: FloatArray
+
+
+def class_course(model: ExactModel, run: Run) -> Course:
+    """What an exact model makes of the states on the way."""
+    found = [class_probabilities(model, x, sigma) for x, sigma in zip(run.states, run.levels, strict=True)]
+    own = torch.stack([probability[torch.arange(len(run.labels)), run.labels] for probability in found])
+    left = torch.stack([effective_number(probability) for probability in found])
+    return Course(own.numpy(), left.numpy())
+
+
+def decision(own: FloatArray, run: Run) -> FloatArray:
+    """The level from which on a sample's class stays likelier than not, ``(n,)``; NaN where it never does."""
+    sure = (own[::-1] > EVEN).cumprod(0).sum(0)  # how many of the last levels are sure without a break
+    levels = np.array([*run.levels, math.nan])
+    return levels[np.where(sure > 0, len(run.levels) - sure, len(run.levels))]
+
+
+def middle(decided: FloatArray) -> Interval:
+    """Geometric mean level of decision, over the samples that are decided; NaN if fewer than half are."""
+    return bootstrap(lambda rows: mean_level(decided[rows]), len(decided))
+
+
+def mean_level(decided: FloatArray) -> float:
+    """See :func:`middle`."""
+    known = decided[np.isfinite(decided)]
+    return float(np.exp(np.log(known).mean())) if 2 * len(known) > len(decided) else math.nan
+
+
+def ahead(plain: FloatArray, guided: FloatArray) -> Interval:
+    """Geometric mean ratio of the levels of decision, over the latents that are decided in both runs; NaN if fewer than half are.
+
+    Means of either run alone would be of different latents: those that only guidance decides would pass for the effect of guidance.
+    """
+    return middle(guided / plain)
+
+
+def undecided(plain: FloatArray, guided: FloatArray) -> float:
+    """Share of the latents that :func:`ahead` leaves out."""
+    return 1 - float(np.isfinite(guided / plain).mean())

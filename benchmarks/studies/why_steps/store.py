@@ -1,0 +1,98 @@
+"""Measurements on disk: one file a row, so that an interrupted run goes on where it was, and an edited figure is only drawn anew."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from ....results.run_directory.files import read_npz, write_npz
+from .measuring.effort import Effort
+from .measuring.row import Answer, Row
+from .packing import packed, unpacked
+
+HERE = Path(__file__).parent
+PACKAGE = HERE.parents[2]
+SHARED = ("planning/schedules", "sampling/batch", "sampling/shard", "scoring/data")
+"""Modules of the benchmark that rows use, besides its metrics."""
+MEASURES = (
+    "samplers/**/*.py",
+    "models/**/*.py",
+    "models/cards/*/card.toml",
+    "benchmarks/metrics/**/*.py",
+    *(f"benchmarks/{name}.py" for name in SHARED),
+)
+"""What every measurement depends on; a card holds the checksums of its weights and of its reference, which are compared on reading."""
+KEY = "key"
+"""Name of the array that says what the others depend on."""
+
+
+def answered(row: Row[Any], effort: Effort) -> Answer:
+    """The row's answer, told of what ``effort.out`` holds, or measured if the same code has not measured it there for the same effort."""
+    known = recall(row, effort)
+    if known is not None:
+        return known
+    key = _key(row, effort)  # before measuring: the code may be edited meanwhile
+    found = row.measure(effort)
+    if effort.out is not None:
+        write_npz(_path(row, effort.out), {KEY: np.array(key), **packed(found)})
+    return row.tell(found)
+
+
+def recall(row: Row[Any], effort: Effort) -> Answer | None:
+    """What is told of the measurement in ``effort.out``, or None; a damaged file, or one of other code or effort, counts as none."""
+    stored = read_npz(_path(row, effort.out)) if effort.out is not None else None
+    if stored is None or str(stored.get(KEY)) != _key(row, effort):
+        return None
+    return row.tell(unpacked(get_type_hints(row.measure)["return"], stored))
+
+
+def _path(row: Row[Any], out: Path) -> Path:
+    return out / f"row-{row.number}.npz"
+
+
+def _key(row: Row[Any], effort: Effort) -> str:
+    """All that a measurement depends on, but for other packages and the shell around the row, which the version stands for."""
+    models = {name: model.identity for name, model in sorted(effort.models.items())}
+    code = _digest(measuring_files(row))
+    what = {"row": row.number, "effort": effort.name, "models": models, "code": code, "measures": _digest(_measures())}
+    return json.dumps(what | {"version": version("samplerbench")})
+
+
+def measuring_files(row: Row[Any]) -> list[Path]:
+    """The file of the row's ``measure``, and those that it imports of this study, and so on."""
+    module = row.measure.__module__.removeprefix(f"{__package__}.")
+    found: set[Path] = set()
+    waiting = [HERE.joinpath(*module.split(".")).with_suffix(".py")]
+    while waiting:
+        one = waiting.pop()
+        if one not in found and one.exists():
+            found.add(one)
+            waiting += _imported(one)
+    return sorted(found)
+
+
+def _imported(file: Path) -> Iterator[Path]:
+    """The modules of this study that a file imports."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        place = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+        for path in (place.with_suffix(".py"), *(place / f"{alias.name}.py" for alias in node.names)):
+            if path.is_relative_to(HERE):
+                yield path
+
+
+def _measures() -> list[Path]:
+    """What numbers come from besides a row's own code: samplers, built-in models with the checksums of their files, metrics."""
+    return sorted(path for pattern in MEASURES for path in PACKAGE.glob(pattern))
+
+
+def _digest(files: Iterable[Path]) -> str:
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()

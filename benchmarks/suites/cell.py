@@ -1,0 +1,154 @@
+"""A cell: one row of the table to be, and the name of the folder that holds what is computed for it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from ... import samplers
+from ...results.record import Record
+from ...samplers import Grid, Sampler
+from .spec import canonical, label_of
+from .start import Start
+from .suite import ExecutionName, NoiseName
+
+SAMPLING_VERSION = 4
+"""Raised when the noise, or what a shard keeps, changes: what neither a sampler nor a model does by itself."""
+
+_ANSWERS = ("suite", "samples", "batch_size", "origin")
+"""Columns that are no part of the question: who asked, how far it was pursued, and which file or version gave the answer."""
+
+
+class GridMaker(Protocol):
+    """What a cell keeps of the schedule that made its grid."""
+
+    @property
+    def label(self) -> str:
+        """As the command line writes it."""
+        ...
+
+    def facts(self, n: int) -> Record:
+        """What the table says about its grid of ``n`` steps."""
+        ...
+
+    def bare(self) -> GridMaker:
+        """The same, without what was searched for it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table to be: a model, a sampler on a grid, and how many samples.
+
+    Attributes:
+        model: the model's spec.
+        sampler: the configured sampler.
+        schedule: what made the grid.
+        start: makes the first state from a latent.
+        end: "zero" or "sigma_min".
+        noise: "white" or "brownian"; None for a deterministic sampler.
+        grid: the noise levels; None if the budget buys no step, with the reason in ``skip``.
+        steps: intervals; None for an adaptive sampler.
+        budget: evaluations per sample that were allowed; None if steps were asked for.
+        samples, seed, batch_size, dtype: as in the suite.
+        sigma_min, sigma_max: the model's range.
+        identity: what pins the model's numbers, and the extractor's.
+        device: "cpu" or "cuda".
+        skip: why there is nothing to run; "" if there is.
+        execution: how runs reach the device.
+        space: the feature space as the suite names it.
+    """
+
+    model: str
+    sampler: Sampler
+    schedule: GridMaker
+    start: Start
+    end: str
+    noise: NoiseName | None
+    grid: Grid | None
+    steps: int | None
+    budget: int | None
+    samples: int
+    seed: int
+    batch_size: int
+    dtype: str
+    sigma_min: float
+    sigma_max: float
+    identity: tuple[str, str]
+    device: str
+    skip: str = ""
+    execution: ExecutionName = "eager"
+    space: str = "card"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The sampler's non-default fields."""
+        return samplers.non_default(self.sampler)
+
+    @property
+    def label(self) -> str:
+        """The sampler as the command line writes it."""
+        return label_of(self.sampler)
+
+    @cached_property
+    def facts(self) -> Record:
+        """What else the row says of the schedule of a grid (:meth:`GridMaker.facts`)."""
+        return {} if self.steps is None or self.grid is None else self.schedule.facts(self.steps)
+
+    def record(self, suite: str) -> Record:
+        """The identity columns of the row."""
+        return {
+            "suite": suite,
+            "model": self.model,
+            "sampler": self.sampler.name,
+            "params": canonical(self.params),
+            "origin": samplers.origin(self.sampler.name) or None,
+            "schedule": "own" if self.sampler.own_grid else self.schedule.label,
+            "start": self.start.name,
+            "sigma_start": None if self.start.skip else self.start.sigma,
+            "end": self.end,
+            "noise": self.noise,
+            "sigma_max": self.sigma_max,
+            "sigma_min": self.sigma_min,
+            "steps": self.steps,
+            "budget": self.budget,
+            "samples": self.samples,
+            "seed": self.seed,
+            "dtype": self.dtype,
+            "device": self.device,
+            "batch_size": self.batch_size,
+            "execution": self.execution,
+        }
+
+    @property
+    def _implied(self) -> list[str]:
+        """Columns that say nothing about the samples, because the others or the default do."""
+        unless = {"sigma_start": self.start.name == "gaussian", "noise": self.noise == "brownian", "execution": self.execution != "eager"}
+        return [column for column, says_something in unless.items() if not says_something]
+
+    @cached_property
+    def key(self) -> str:
+        """Name of the cell's folder: readable, and a hash of everything that was asked for.
+
+        The number of samples is not among it: a larger one extends the cell. Nor is the batch size, unless the sampler couples a batch.
+        What the names stand for, the code and the files behind them, is pinned by :mod:`..running.identity`: one question has one folder,
+        whatever answered it.
+        """
+        what = {k: v for k, v in self.record("").items() if k not in (*_ANSWERS, *self._implied)}
+        what |= {"version": SAMPLING_VERSION} | ({} if self.space == "card" else {"space": self.space})
+        if tuned := self.facts.get("tuning_digest"):
+            what["levels"] = tuned
+        if self.sampler.batch_coupled:
+            what["batch_size"] = self.batch_size
+        digest = hashlib.sha256(canonical(what).encode()).hexdigest()[:10]
+        size = f"nfe{self.budget}" if self.budget is not None else f"n{self.steps}" if self.steps is not None else "adaptive"
+        return file_name(f"{self.model}.{self.sampler.name}.{size}", digest)
+
+
+def file_name(text: str, digest: str) -> str:
+    """A readable and safe name for a file: what can be kept of ``text``, and a digest."""
+    readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-._+")[-80:].lstrip("-._+")
+    return f"{readable or 'x'}-{digest}"

@@ -1,0 +1,283 @@
+"""A suite: which models, samplers, schedules and budgets to run, and how. TOML on disk, checked when it is read."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ...results import quantities
+from .messages import COMMAND_LINE, sentence
+from .paths import with_placed_files
+from .spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
+
+Spec = str | dict[str, Any]
+LARGEST = 1_000_000
+"""Steps or evaluations of a run: grids are lists."""
+
+MOST_SAMPLES = 1_000_000_000
+"""Samples of a cell or a batch; larger numbers are slips."""
+
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Several = Annotated[int, Field(ge=2, le=MOST_SAMPLES)]
+BatchSize = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
+StartName = Literal["noise", "mean", "gaussian"]
+NoiseName = Literal["white", "brownian"]
+ExecutionName = Literal["eager", "compile", "cuda-graph", "compile+cuda-graph"]
+
+
+class Strict(BaseModel):
+    """A table in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _several(value: Any) -> Any:
+    """One number stands for a list of one."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+class Timing(Strict):
+    """The timing pass.
+
+    Attributes:
+        enabled: whether there is one.
+        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's. The first is the one
+            of the result table; all of them are in ``timing.csv``.
+        seconds: most wall time to spend on it, per model and batch size.
+        min_rounds, max_rounds: how often each cell is timed.
+        half_width: a cell is settled when the 95 % interval of its median is within this of the median, relative to it.
+        energy_seconds: length of the window in which a cell's energy is measured, on a GPU with NVML; 0 for no such measurement.
+    """
+
+    enabled: bool = True
+    batch_size: Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_SAMPLES)], ...], BeforeValidator(_several), Field(min_length=1)] = (0,)
+    seconds: float = Field(default=60.0, gt=0)
+    min_rounds: Count = 6
+    max_rounds: Count = 30
+    half_width: float = Field(default=0.01, gt=0)
+    energy_seconds: float = Field(default=0.0, ge=0)
+
+
+class Until(Strict):
+    """Sampling on until the question is decided (``benchmarks.running.sequential``).
+
+    Attributes:
+        baseline: registry name of the sampler that each row is compared with, at the same model, budget, start, end and schedule; None
+            asks for no comparison.
+        metric: column that is compared, and whose standard error is meant; None for fd_conv where there is a baseline, else fid_proxy.
+        margin: share of the baseline's value that does not matter.
+        target_se: standard error at which a row is precise enough, decided or not; None for none.
+        max_samples: no row gets more; None for 16 times what it starts with.
+    """
+
+    baseline: str | None = None
+    metric: str | None = None
+    margin: float = Field(default=0.01, ge=0)
+    target_se: float | None = Field(default=None, gt=0)
+    max_samples: Several | None = None
+
+    @model_validator(mode="after")
+    def _something_asked(self) -> Self:
+        if self.baseline is None and self.target_se is None:
+            raise ValueError("until needs a baseline to compare with, or a target_se")
+        return self
+
+    @model_validator(mode="after")
+    def _judged_by_all_samples(self) -> Self:
+        grow = [quantity.name for quantity in quantities.judged() if quantity.grows]
+        if self.metric is not None and self.metric not in grow:
+            raise ValueError(f"until.metric: more samples make {' and '.join(grow)} more certain; choose one of them, not {self.metric!r}")
+        return self
+
+    @property
+    def column(self) -> str:
+        """The column that the question is about."""
+        return self.metric or ("fid_proxy" if self.baseline is None else "fd_conv")
+
+
+class ModelEntry(Strict):
+    """A model of a suite, with what differs from the suite for it."""
+
+    name: Spec
+    samples: Several | None = None
+    steps: tuple[Count, ...] | None = None
+    nfe: tuple[Count, ...] | None = None
+    batch_size: BatchSize | None = None
+    reference_samples: Several | None = None
+    extractor: str | None = None
+
+
+class Suite(Strict):
+    """What to run.
+
+    Attributes:
+        name: of the suite; part of the default run directory.
+        version: results of different versions are not compared.
+        models, samplers, schedules: the axes, as specs.
+        steps, nfe: budgets, exactly one of them: numbers of steps, or evaluations per sample (the largest grid that fits is taken).
+        tolerances: rtol = atol of adaptive samplers that do not set their own, one row each.
+        samples: samples per cell.
+        seed: root seed.
+        end: where grids end.
+        start: how runs begin (``benchmarks.suites.start``).
+        sigma_start: the level down to which start "gaussian" goes without an evaluation; None leaves it to the data's spread.
+        noise: what stochastic samplers get: independent numbers, or the increments of one Brownian path per sample.
+        execution: how runs reach the device (``benchmarks.sampling.execution``).
+        device: "cuda" for a suite that makes no sense without a GPU: it runs elsewhere only if that is asked for.
+        batch_size: samples per batch.
+        dtype: dtype of the state; None leaves it to the model.
+        reference_samples: how many samples are compared with their converged endpoints.
+        keep: how many images are kept as pictures; of a model in two dimensions, 512 points unless it is 0.
+        converged_samples: how many converged samples fd_conv is computed against, where the model's card has none.
+        extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own, ``card:32`` for 32 axes of it, or
+            one of :func:`samplerbench.models.extractors.make_extractor`.
+        real: where real samples come from in another feature space (``benchmarks.scoring.real_data``); None has the model draw them.
+        metrics: names of the metrics that are measured (``samplerbench list metrics``); None for all.
+        path_curvature: whether to measure how the paths of each model bend (``benchmarks.scoring.path_curvature.kept``).
+        until: when to stop extending rows; None leaves each at ``samples``.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    version: Count = 1
+    description: str = ""
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
+    samplers: tuple[Spec, ...] = Field(min_length=1)
+    schedules: tuple[Spec, ...] = Field(default=("karras",), min_length=1)
+    steps: tuple[Count, ...] | None = None
+    nfe: tuple[Count, ...] | None = None
+    tolerances: tuple[Annotated[float, Field(gt=0)], ...] = (1e-2, 1e-3, 1e-4)
+    samples: Several = 1000
+    seed: int = Field(default=0, ge=0, lt=LARGEST_NUMBER)
+    end: tuple[Literal["zero", "sigma_min"], ...] = Field(default=("zero",), min_length=1)
+    start: tuple[StartName, ...] = Field(default=("noise",), min_length=1)
+    sigma_start: float | None = Field(default=None, gt=0)
+    noise: NoiseName = "white"
+    execution: tuple[ExecutionName, ...] = Field(default=("eager",), min_length=1)
+    device: Literal["any", "cuda"] = "any"
+    batch_size: BatchSize = 128
+    dtype: Literal["float32", "float64"] | None = None
+    reference_samples: Several = 64
+    keep: int = Field(default=8, ge=0, le=LARGEST)
+    converged_samples: Several = 1000
+    timing: Timing = Timing()
+    extractor: str = "card"
+    real: str | None = None
+    metrics: tuple[str, ...] | None = None
+    path_curvature: bool = False
+    until: Until | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_as_entries(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and isinstance(data.get("models"), list | tuple):
+            entries = [{"name": m} if isinstance(m, str) else m for m in data["models"]]
+            return {**data, "models": entries}
+        return data
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        for scope in (self, *self.models):
+            if scope.steps is not None and scope.nfe is not None:
+                raise ValueError("give steps or nfe, not both")
+            if scope.steps == () or scope.nfe == ():
+                raise ValueError("steps and nfe need at least one number")
+        if self.steps is None and self.nfe is None:
+            raise ValueError("give steps (numbers of steps) or nfe (evaluations per sample)")
+        return self
+
+    @model_validator(mode="after")
+    def _real_for_another_extractor(self) -> Self:
+        if self.real is not None and self.extractor.partition(":")[0] == "card":
+            raise ValueError("real samples are for another feature space: give an extractor too, such as pixels")
+        return self
+
+    @model_validator(mode="after")
+    def _each_model_once(self) -> Self:
+        specs = [parse_spec(entry.name) for entry in self.models]
+        for i, spec in enumerate(specs):
+            if spec in specs[:i]:
+                raise ValueError(f"model {format_spec(spec)!r} is listed twice; list it once, or tell the two apart by an option")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits of what the samples are; when to stop is not among it, so that a run can be continued to a decision.
+
+        Keys that came later do not count at their defaults: runs from before keep their folders.
+        """
+        young = {
+            name
+            for name in ("extractor", "real", "metrics", "path_curvature")
+            if getattr(self, name) == type(self).model_fields[name].default
+        }
+        data = self.model_dump(mode="json", exclude={"until", *young})
+        data["models"] = [{k: v for k, v in entry.items() if k != "extractor" or v is not None} for entry in data["models"]]
+        return hashlib.sha256(canonical(data).encode()).hexdigest()[:8]
+
+    @property
+    def extractors(self) -> dict[str, str]:
+        """The feature space of each model, by its spec."""
+        return extractors_of(self.model_dump())
+
+    def replaced(self, **axes: Any) -> Suite:
+        """This suite with some axes replaced. What single models, or a list of timed batch sizes, say about the same goes with it."""
+        given = {key: value for key, value in axes.items() if value is not None}
+        data = self.model_dump()
+        if "models" in given:
+            own = {canonical(parse_spec(m["name"])): m for m in data["models"]}
+            given["models"] = [own.get(canonical(parse_spec(name)), {"name": name}) for name in given["models"]]
+        data |= given
+        if {"steps", "nfe"} & set(given):
+            data |= {key: given.get(key) for key in ("steps", "nfe")}
+        if "batch_size" in given and len(self.timing.batch_size) > 1:
+            data["timing"]["batch_size"] = (0,)
+        cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(given) else set()
+        cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(given)
+        data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
+        return check_suite(data, COMMAND_LINE)
+
+
+def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
+    """The feature space of each model of a suite as it is stored, by the model's spec."""
+    default = suite.get("extractor", "card")
+    return {format_spec(parse_spec(entry["name"])): entry.get("extractor") or default for entry in suite.get("models", ())}
+
+
+def built_in() -> dict[str, Path]:
+    """Built-in suites: name to TOML file."""
+    folder = Path(__file__).parent
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_suite(name: str) -> Suite:
+    """A built-in suite by name, or the suite of a TOML file.
+
+    Raises:
+        ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message names it.
+    """
+    known = built_in()
+    path = known.get(name, Path(name))
+    if not path.is_file():
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"built-in suites: {', '.join(known)}; or give the path of a TOML file"
+        raise ValueError(f"unknown suite {name!r}; {hint}")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits, and of thousands of brackets
+        raise ValueError(f"{path.name} is not valid TOML: {error}") from error
+    return check_suite({"name": path.stem, **(data if name in known else with_placed_files(data, path.parent))}, path.name)
+
+
+def check_suite(data: Mapping[str, Any], where: str) -> Suite:
+    """Validate a suite; the first mistake becomes one sentence."""
+    try:
+        return Suite.model_validate(data)
+    except ValidationError as error:
+        known = {**Suite.model_fields, **ModelEntry.model_fields, **Timing.model_fields, **Until.model_fields}
+        raise ValueError(sentence(error, where, known)) from error

@@ -1,0 +1,106 @@
+"""The examination as a whole."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from ....models import make_model
+from ..machine import conditions, device_of, machine, version
+from .counters import counters
+from .packages import NAME, PURPOSE, Package, packages
+from .steadiness import Steadiness, steadiness
+
+SHIPPED = ("fashion", "digits")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        version: of samplerbench.
+        machine, conditions, device, counters: facts by name.
+        threads: that torch uses.
+        packages: requirements and what is installed.
+        steadiness: of each device's reference work, by device.
+        broken: what does not work and has to, a sentence each.
+    """
+
+    version: str
+    machine: dict[str, Any]
+    conditions: dict[str, Any]
+    device: dict[str, Any]
+    counters: dict[str, Any]
+    threads: int
+    packages: list[Package]
+    steadiness: dict[str, Steadiness]
+    broken: list[str]
+
+    @property
+    def extras(self) -> dict[str, list[str]]:
+        """What of each extra is missing, by extra."""
+        return {extra: [p.name for p in self.packages if p.extra == extra and not p.fits] for extra in _extras(self.packages)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            **{name: getattr(self, name) for name in ("version", "machine", "conditions", "device", "threads", "counters")},
+            "steadiness": {name: {**asdict(found), "verdict": found.verdict} for name, found in self.steadiness.items()},
+            "packages": {p.name: {"version": p.version, "needs": p.needs, "extra": p.extra, "fits": p.fits} for p in self.packages},
+            "extras": {extra: {"for": PURPOSE.get(extra, ""), "missing": missing} for extra, missing in self.extras.items()},
+            "broken": self.broken,
+        }
+
+
+def examine(seconds: float = 1.5) -> Diagnosis:
+    """Examine this machine.
+
+    Args:
+        seconds: how long each device's reference work is timed.
+    """
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    required = packages()
+    return Diagnosis(
+        version=version(),
+        machine=machine(),
+        conditions=conditions(),
+        device=device_of(devices[-1]),
+        counters=counters(),
+        threads=torch.get_num_threads(),
+        packages=required,
+        steadiness={device: steadiness(device, seconds) for device in devices},
+        broken=[*_missing(required), *_silent_models()],
+    )
+
+
+def _extras(required: list[Package]) -> list[str]:
+    return list(dict.fromkeys(package.extra for package in required if package.extra))
+
+
+def _missing(required: list[Package]) -> list[str]:
+    """What everyone needs and is not here."""
+    if not required:
+        return [f"{NAME} is not installed: pip install -e . in its folder"]
+    return [
+        f"{p.name} {p.version or 'is missing'}; {NAME} needs {p.name}{p.needs}: pip install '{p.name}{p.needs}'"
+        for p in required
+        if not p.extra and not p.fits
+    ]
+
+
+def _silent_models() -> list[str]:
+    """Shipped networks that cannot be loaded, or give something that is not finite."""
+    broken = []
+    for name in SHIPPED:
+        try:
+            model = make_model(name)
+            x = torch.full((1, *model.event), 0.5)
+            if not math.isfinite(float(model.bind(torch.zeros(1, dtype=torch.int64), 0)(x, 1.0).sum())):
+                broken.append(f"model {name} gives numbers that are not finite")
+        except Exception as error:
+            broken.append(f"model {name} cannot be loaded: {' '.join(str(error).split())}")
+    return broken

@@ -1,0 +1,85 @@
+"""Facts about the machine: read from the operating system and from torch, never changed. What cannot be read is None."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .gpu import Gpu
+
+CGROUP, CGROUP_1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu")
+CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+
+
+def machine() -> dict[str, Any]:
+    """What stays the same while the process runs: system, processor, cores, limits of the container, memory."""
+    return {
+        "system": platform.platform(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "cpu_limit": cpu_limit(),
+        "memory_mb": _memory_mb(),
+        "governor": _text(CPUFREQ / "scaling_governor"),
+        "python": platform.python_version(),
+    }
+
+
+def version() -> str:
+    """Version of the installed package."""
+    try:
+        return importlib.metadata.version("samplerbench")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def conditions() -> dict[str, Any]:
+    """What changes: the load averages over 1, 5 and 15 minutes."""
+    with suppress(OSError, AttributeError):
+        return {"load_average": [round(load, 2) for load in os.getloadavg()]}
+    return {"load_average": None}
+
+
+def device_of(device: str) -> dict[str, Any]:
+    """The device that samples are computed on: a GPU with its memory in bytes, driver and power limit, or the processor."""
+    if not device.startswith("cuda"):
+        return {"type": "cpu", "name": cpu_name()}
+    properties, gpu = torch.cuda.get_device_properties(0), Gpu.of_torch()
+    about = gpu.about() if gpu else {"driver": None, "power_limit_w": None}
+    return {"type": "cuda", "name": properties.name, "memory": properties.total_memory, "cuda": torch.version.cuda, **about}
+
+
+def cpu_name() -> str:
+    """The processor's model name."""
+    for line in (_text(Path("/proc/cpuinfo")) or "").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_limit() -> float | None:
+    """Cores' worth of time that the cgroup allows (version 2, then 1); None without a limit."""
+    quota, _, period = (_text(CGROUP / "cpu.max") or "").partition(" ")
+    if not quota:
+        quota, period = _text(CGROUP_1 / "cpu.cfs_quota_us") or "", _text(CGROUP_1 / "cpu.cfs_period_us") or ""
+    with suppress(ValueError):
+        return int(quota) / int(period) if int(quota) > 0 else None
+    return None
+
+
+def _memory_mb() -> int | None:
+    with suppress(ValueError, OSError, AttributeError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    return None
+
+
+def _text(path: Path) -> str | None:
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8").strip()
+    return None

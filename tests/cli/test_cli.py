@@ -1,0 +1,308 @@
+"""The command line: exit codes, and one clear sentence for every mistake."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from samplerbench.benchmarks.cli import console
+from samplerbench.models.cards import card
+from samplerbench.samplers import registry
+
+PLUGINS = Path(__file__).parents[1] / "running" / "plugins.py"
+QUICK = ["--samples", "32", "--no-timing"]
+
+
+def refused(result, sentence):
+    code, _, err = result
+    assert code == 2
+    assert sentence in " ".join(err.split())
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_wrong_sampler_name_is_refused_with_a_suggestion(samplerbench):
+    refused(samplerbench("run", "smoke", "--sampler", "hein"), "unknown sampler 'hein'; did you mean heun")
+
+
+def test_a_wrong_model_name_is_refused_with_a_suggestion(samplerbench):
+    refused(samplerbench("run", "smoke", "--model", "fashon"), "fashion")
+
+
+def test_a_typo_in_a_suite_is_refused_with_a_suggestion(samplerbench, tmp_path):
+    (tmp_path / "mine.toml").write_text('models = ["gmm-2d"]\nsmaplers = ["euler"]\nnfe = [5]\n')
+    refused(samplerbench("run", "mine.toml"), "mine.toml: unknown key 'smaplers'; did you mean 'samplers'?")
+
+
+@pytest.mark.parametrize("text", ["0", "5,0", "-1", "ten", "", "5,,6", "1.5"])
+def test_bad_budgets_are_refused(samplerbench, text):
+    refused(samplerbench("run", "smoke", "--nfe", text), "give whole numbers >= 1, separated by commas, such as --nfe 5,10,20")
+
+
+def test_a_budget_beyond_any_grid_is_refused(samplerbench):
+    refused(samplerbench("run", "smoke", "--nfe", "1000000000000"), "give numbers up to 1,000,000")
+
+
+def test_steps_and_nfe_together_are_refused(samplerbench):
+    refused(samplerbench("run", "smoke", "--nfe", "5", "--steps", "5"), "give --steps or --nfe, not both")
+
+
+def test_an_out_that_is_a_file_is_refused(samplerbench, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    refused(samplerbench("run", "smoke", "--model", "gmm-2d", "--out", tmp_path / "taken"), "taken is a file")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
+def test_an_unwritable_out_is_refused(samplerbench):
+    refused(samplerbench("run", "smoke", "--model", "gmm-2d", "--out", "/proc/self/run"), "choose another folder with --out")
+
+
+def test_a_plugin_that_raises_at_import_is_refused(samplerbench, tmp_path):
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
+    sentence = "plugin file broken.py failed at import: ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    refused(samplerbench("run", "smoke", "--plugin", "broken.py"), sentence)
+
+
+def test_an_option_out_of_range_is_refused(samplerbench):
+    refused(samplerbench("run", "smoke", "--sampler", "ddim(eta=2)"), "eta must be in [0, 1], got 2.0")
+
+
+def test_cuda_without_a_gpu_is_refused(samplerbench, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(samplerbench("run", "smoke", "--device", "cuda"), "torch sees no CUDA device here")
+
+
+def test_weights_with_one_byte_changed_are_refused(samplerbench, tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copytree(card.CARDS, tmp_path / "cards")
+    weights = tmp_path / "cards" / "digits" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    monkeypatch.setattr(card, "CARDS", tmp_path / "cards")
+    monkeypatch.setattr(card.load_card, "__defaults__", (tmp_path / "cards",))
+    refused(samplerbench("run", "smoke", "--model", "digits"), "weights.safetensors does not match its card")
+
+
+def test_a_folder_that_is_no_run_is_refused(samplerbench, tmp_path):
+    for command in ("status", "report", "show"):
+        refused(samplerbench(command, tmp_path), "is not a run directory")
+
+
+def test_a_faulty_sampler_is_a_row_and_the_run_exits_with_0(samplerbench, tmp_path):
+    args = ["--model", "gmm-2d", "--sampler", "exploder", "--sampler", "euler", "--nfe", "3", "--plugin", PLUGINS, *QUICK]
+    code, out, _ = samplerbench("run", "smoke", "--out", "faulty", *args)
+    assert code == 0
+    assert "1 of 2 cells are not ok (1 diverged)" in out
+    assert (tmp_path / "faulty" / "report.html").stat().st_size > 0
+    code, out, _ = samplerbench("status", "faulty")
+    assert code == 0
+    assert "diverged: gmm-2d exploder" in out
+    code, out, _ = samplerbench("status", "faulty", "--json")
+    assert sorted(row["status"] for row in json.loads(out)) == ["diverged", "ok"]
+
+
+def test_run_then_report_then_show(samplerbench, tmp_path):
+    code, out, _ = samplerbench("run", "smoke", "--model", "gmm-2d", "--out", "mine", *QUICK)
+    assert code == 0
+    assert "Report: mine/report.html" in out
+    assert {"run.json", "table.csv", "table.parquet", "report.html"} <= set(os.listdir(tmp_path / "mine"))
+    assert samplerbench("show", "mine")[0] == 0
+    assert samplerbench("report", "mine", "--out", "page.html")[0] == 0
+    assert (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("kind", ["samplers", "schedules", "models", "metrics", "suites", "peers"])
+def test_every_listing_has_text_and_json(samplerbench, kind):
+    code, out, _ = samplerbench("list", kind, "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert all(row["name"] for row in rows)
+    code, out, _ = samplerbench("list", kind)
+    assert code == 0
+    assert rows[0]["name"] in out if rows else "There are no" in out
+
+
+def test_list_of_something_else_is_refused(samplerbench):
+    refused(samplerbench("list", "sampler"), "did you mean samplers?")
+
+
+def test_plan_counts_evaluations(samplerbench):
+    args = ["--model", "gmm-2d", "--sampler", "heun", "--steps", "18", "--samples", "100"]
+    code, out, _ = samplerbench("plan", "smoke", *args, "--json")
+    assert code == 0
+    assert [row["expected"] for row in json.loads(out)] == [35]
+    code, out, _ = samplerbench("plan", "smoke", *args)
+    assert code == 0
+    assert "3,500" in out
+
+
+def test_check_exits_with_1_when_a_check_fails(samplerbench):
+    code, out, _ = samplerbench("check", "liar", "--plugin", PLUGINS, "--json")
+    assert code == 1
+    assert not json.loads(out)["passed"]
+
+
+def test_check_of_several_is_a_line_each_and_the_failures(samplerbench):
+    code, out, _ = samplerbench("check", "heun", "liar", "ddim(eta=0.5)", "--plugin", PLUGINS)
+    lines = out.splitlines()
+    assert code == 1
+    assert lines[0].split() == ["sampler", "order", "measured", "weak", "strong", "per", "step"]
+    assert [line.split()[0] for line in lines[1:4]] == ["heun", "liar", "ddim(eta=0.5)"]
+    assert [line.split()[-1] for line in lines[1:4]] == ["pass", "FAIL", "pass"]
+    assert lines[4] == "2 of 3 samplers passed"
+    assert all(line.startswith("liar: ") for line in lines[5:])
+    assert len(lines) > 5
+
+
+def test_check_of_several_as_json_is_a_list(samplerbench):
+    code, out, _ = samplerbench("check", "euler", "heun", "--json")
+    assert code == 0
+    assert [(row["name"], row["passed"]) for row in json.loads(out)] == [("euler", True), ("heun", True)]
+
+
+def test_check_of_all_checks_every_name(samplerbench, monkeypatch):
+    from samplerbench import samplers
+
+    monkeypatch.setattr(samplers, "names", lambda: ["euler", "heun"])
+    code, out, _ = samplerbench("check", "--all")
+    assert code == 0
+    assert out.splitlines()[-1] == "2 of 2 samplers passed"
+
+
+def test_check_writes_what_it_measured(samplerbench, tmp_path):
+    code, _, err = samplerbench("check", "heun", "--write", "orders.json")
+    assert code == 0
+    assert "Wrote orders.json" in err
+    assert json.loads((tmp_path / "orders.json").read_text())["heun"]["order"] == 2
+    refused(samplerbench("check", "heun", "--write", "none/orders.json"), "there is no folder none; make it first")
+
+
+@pytest.mark.parametrize("args", [[], ["heun", "--all"]])
+def test_check_of_nothing_or_of_both_is_refused(samplerbench, args):
+    refused(samplerbench("check", *args), "say which samplers to check")
+
+
+def test_check_of_an_unknown_sampler_checks_none(samplerbench):
+    refused(samplerbench("check", "euler", "hein"), "unknown sampler 'hein'; did you mean heun")
+
+
+def test_samplers_are_listed_within_120_columns(samplerbench, monkeypatch):
+    built_in = {name: cls for name, cls in registry._REGISTRY.items() if cls.__module__.startswith("samplerbench.samplers.methods")}
+    monkeypatch.setattr(registry, "_REGISTRY", built_in)  # names of plugins may be longer
+    monkeypatch.setattr(console.out, "_width", 120)
+    code, out, _ = samplerbench("list", "samplers")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].split() == ["name", "order", "measured", "per", "step", "kind", "source", "same", "as"]
+    assert len(lines) == 1 + len(json.loads(samplerbench("list", "samplers", "--json")[1]))
+    assert max(map(len, lines)) <= 120
+
+
+def test_profiles_have_an_order_for_each_step(samplerbench):
+    code, out, _ = samplerbench("list", "samplers", "--profile", 10, "--json")
+    profiles = {row["name"]: row["profile"] for row in json.loads(out)}
+    assert code == 0
+    assert profiles["dpm_solver_3m"] == "1 2 3 3 3 3 3 3 3 1"
+    assert profiles["heun"] == "2 2 2 2 2 2 2 2 2 1"
+    assert profiles["scipy_rk45"] is None
+    assert "1 2 3 3 3 3 3 3 3 1" in samplerbench("list", "samplers", "--profile", 10)[1]
+
+
+def test_names_of_a_library_are_translated(samplerbench):
+    code, out, _ = samplerbench("list", "samplers", "--translate", "k-diffusion", "--json")
+    assert code == 0
+    assert "dpmpp_2m" in {row["ours"].partition("(")[0] for row in json.loads(out)}
+    assert "DPM2 a" in samplerbench("list", "samplers", "--translate", "k-diffusion")[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["suites", "--profile", "3"], "--profile and --translate go with list samplers, not with list suites"),
+        (["samplers", "--profile", "0"], "--profile 0: give a number of steps >= 1"),
+        (["samplers", "--profile", "3", "--translate", "diffusers"], "give --profile or --translate, not both"),
+        (["samplers", "--translate", "pytorch"], "cannot translate 'pytorch'; choose"),
+        (["samplers", "--peers-path", "nowhere"], "peers path nowhere is not a folder"),
+    ],
+)
+def test_listings_that_make_no_sense_are_refused(samplerbench, args, sentence):
+    refused(samplerbench("list", *args), sentence)
+
+
+def planned(samplerbench, *args):
+    code, out, _ = samplerbench("plan", "smoke", "--model", "gmm-2d", "--sampler", "ddpm", "--steps", "5", "--json", *args)
+    assert code == 0
+    return json.loads(out)
+
+
+def test_start_and_noise_replace_the_suite_s(samplerbench):
+    assert {(row["start"], row["noise"]) for row in planned(samplerbench)} == {("noise", "white")}
+    assert {row["start"] for row in planned(samplerbench, "--start", "mean", "--start", "gaussian")} == {"mean", "gaussian"}
+    assert {row["noise"] for row in planned(samplerbench, "--noise", "brownian")} == {"brownian"}
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--start", "nose"], "--start 'nose': choose one of noise, mean, gaussian"),
+        (["--noise", "pink"], "--noise 'pink': choose one of white, brownian"),
+        (["--peers-path", "nowhere"], "peers path nowhere is not a folder"),
+    ],
+)
+def test_a_wrong_start_noise_or_peers_path_is_refused(samplerbench, command, args, sentence):
+    refused(samplerbench(command, "smoke", *args), sentence)
+
+
+def test_exported_levels_are_python(samplerbench):
+    code, out, _ = samplerbench("export", "80,1,0", "--to", "diffusers")
+    values: dict = {}
+    exec("\n".join(line for line in out.splitlines() if line.startswith("sigmas")), values)
+    assert code == 0
+    assert values["sigmas"] == [80.0, 1.0, 0.0]
+    assert "set_timesteps(sigmas=sigmas)" in out
+
+
+def test_a_schedule_on_a_model_is_exported(samplerbench):
+    from samplerbench.samplers import karras
+
+    code, out, _ = samplerbench("export", "--schedule", "karras(rho=5)", "--steps", 30, "--model", "gmm-2d", "--json")
+    assert code == 0
+    assert tuple(json.loads(out)["sigmas"]) == karras(30, 0.002, 80.0, rho=5.0).sigma
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["--steps", "3"], ["--model", "gmm-2d"], ["1,0", "--steps", "3", "--model", "gmm-2d"], ["1,0", "--steps", "3"]]
+)
+def test_an_export_needs_levels_one_way(samplerbench, args):
+    refused(samplerbench("export", *args), "give a list of levels, or both --steps and --model")
+
+
+def test_an_export_to_something_else_is_refused(samplerbench):
+    refused(samplerbench("export", "1,0", "--to", "torch"), "cannot export to 'torch'; choose diffusers or k-diffusion")
+
+
+def test_cite_prints_bibtex(samplerbench):
+    code, out, _ = samplerbench("cite", "heun", "edm_stochastic", "dpmpp_2m")
+    assert code == 0
+    assert out.count("@") == 2
+
+
+@pytest.mark.parametrize("kind", ["samplers", "schedules", "models", "metrics", "suites"])
+def test_listings_are_readable_at_80_columns(samplerbench, monkeypatch, kind):
+    rows = json.loads(samplerbench("list", kind, "--json")[1])
+    monkeypatch.setattr(console.out, "_width", 80)
+    lines = samplerbench("list", kind)[1].splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    starts = {line.split()[0] for line in lines if not line.startswith(" ")}
+    assert {row["name"] for row in rows} <= starts  # a name is never broken
+    if kind == "samplers":
+        heun = next(line for line in lines if line.startswith("heun "))
+        assert "deterministic" in heun
+        assert lines[lines.index(heun) + 1].startswith("    source ")

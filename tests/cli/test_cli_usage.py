@@ -1,0 +1,150 @@
+"""The command line itself: help, version, and wrong usage in one sentence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import samplerbench.results
+from samplerbench.benchmarks.cli.usage import EXAMPLES
+
+COMMANDS = sorted(EXAMPLES)
+HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "plotly", "pyarrow")  # pydantic comes with newer versions of typer
+IMPORTS = """
+import sys
+from samplerbench.benchmarks.cli import main
+sys.argv = ["samplerbench", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print("IMPORTED", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def refused(result, sentence):
+    code, _, err = result
+    assert code == 2
+    assert sentence in err
+    assert len(err.strip().splitlines()) == 1
+
+
+REFERENCE = str(Path(samplerbench.results.__file__).parent / "reference" / "quick")
+
+
+@pytest.mark.parametrize("args", [["--version"], ["-h"], *([name, "--help"] for name in COMMANDS if name)], ids=" ".join)
+def test_help_and_version_import_nothing_that_is_slow(args):
+    ran = subprocess.run([sys.executable, "-c", IMPORTS, *args], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    imported = ran.stdout.rpartition("IMPORTED")[2].split()
+    assert "typer" in imported
+    assert not set(HEAVY) & set(imported)
+
+
+def test_show_does_not_import_torch(tmp_path):
+    ran = subprocess.run([sys.executable, "-c", IMPORTS, "show", REFERENCE], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "dpmpp_2m" in ran.stdout
+    assert not {"torch", "scipy", "matplotlib", "plotly"} & set(ran.stdout.rpartition("IMPORTED")[2].split())
+
+
+def test_a_factory_that_exits_is_a_sentence(samplerbench, tmp_path):
+    (tmp_path / "quits.py").write_text("import sys\n\ndef factory():\n    sys.exit(0)\n")
+    refused(
+        samplerbench("run", "smoke", "--model", "quits.py:factory"), "error: quits.py:factory: factory() called sys.exit(0); let it return"
+    )
+
+
+def test_the_version_is_that_of_the_package(samplerbench):
+    from importlib.metadata import version
+
+    assert samplerbench("--version") == (0, f"samplerbench {version('samplerbench')}\n", "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_both_helps_with_examples_on_lines_of_their_own(samplerbench, command):
+    args = [command] if command else []
+    long, short = samplerbench(*args, "--help"), samplerbench(*args, "-h")
+    assert long == short
+    code, out, _ = long
+    assert code == 0
+    for example in EXAMPLES[command]:
+        assert f"    samplerbench {example}\n" in out
+
+
+def test_without_a_command_there_is_the_help(samplerbench):
+    code, out, _ = samplerbench()
+    assert code == 0
+    assert "Usage: samplerbench" in out
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name])
+def test_examples_have_options_that_exist(samplerbench, command):
+    text = samplerbench(command, "--help")[1]
+    usage, _, examples = text.partition("Examples:")
+    for word in examples.split():
+        if word.startswith("--"):
+            assert f"{word} " in usage or f"{word}\n" in usage
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["rnu"], "error: no such command 'rnu'"),
+        (["run"], "error: SUITE is missing; samplerbench run --help says what there is"),
+        (["tune", "--sampler", "heun"], "error: --model is missing"),
+        (["run", "smoke", "--smples", "3"], "error: there is no option --smples; did you mean"),
+        (["run", "smoke", "--samples", "x"], "error: --samples: give a whole number"),
+        (["run", "smoke", "--target-se", "x"], "error: --target-se: give a number"),
+        (["run", "smoke", "--threads", "0"], "error: --threads: give a number"),
+        (["run", "smoke", "--samples"], "requires an argument"),
+        (["show", "a", "b"], "extra argument"),
+        (["export", "karras:1000000000:0.1:1"], "error: 1000000000 steps are too many for a list of levels; give at most 1,000,000"),
+        (["export", "karras:1e29:0.1:1"], "error: 1e+29 steps are too many"),
+        (["export", "--steps", "1000000000", "--model", "gmm-2d"], "error: 1000000000 steps are too many"),
+        (["run", "smoke", "--seed", str(2**63)], "error: --seed: give a number"),
+        (["run", "smoke", "--samples", "1" + "0" * 30], "error: --samples: give a number"),
+        (["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--seed", str(2**63)], "error: --seed: give a number"),
+        (["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--latents", "1" + "0" * 30], "error: --latents 1"),
+        (["list", "samplers", "--profile", "1" + "0" * 30], "error: --profile "),
+        (["new-solver", "é"], "such as my_solver, got 'é'; use a-z, 0-9 and _"),
+        (["new-metric", "é"], "such as my_metric, got 'é'; use a-z, 0-9 and _"),
+        (
+            ["figures", REFERENCE, "--metric", "zzzz"],
+            "error: there is no metric 'zzzz': it is no column of the table; choose from fid_proxy",
+        ),
+        (
+            ["figures", REFERENCE, "--metric", "fid_prox"],
+            "error: there is no metric 'fid_prox': it is no column of the table; did you mean fid_proxy",
+        ),
+        (["frontier", "--seed", str(2**63)], "error: --seed: give a number"),
+        (["run", "frontier", "--nfe", "5"], "error: the frontier is no suite but a command of its own; write samplerbench frontier"),
+    ],
+    ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_one_sentence_with_the_thing_and_the_remedy(samplerbench, args, sentence):
+    refused(samplerbench(*args), sentence)
+
+
+def test_an_unforeseen_error_is_not_taken_for_the_user_s(samplerbench, monkeypatch):
+    from samplerbench.benchmarks.timing import doctor
+
+    def broken(_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(doctor, "examine", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        samplerbench("doctor")
+
+
+def test_ctrl_c_is_no_traceback(samplerbench, monkeypatch):
+    from samplerbench.benchmarks.timing import doctor
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "examine", interrupted)
+    code, _, err = samplerbench("doctor")
+    assert code == 130
+    assert "Traceback" not in err

@@ -1,0 +1,132 @@
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from samplerbench import samplers
+from samplerbench.benchmarks.cli import app, main
+from samplerbench.benchmarks.cli.compare import share
+from samplerbench.benchmarks.cli.listing import list_samplers
+from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
+from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, usage_of
+from samplerbench.benchmarks.studies import fairness
+from samplerbench.results.comparison.entries import Entry
+from samplerbench.results.quantities import find
+from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.samplers.citations import references
+from samplerbench.samplers.schedules import SCHEDULES
+
+sys.path.append(str(Path(__file__).parents[1] / "results"))
+from runs import add, make_run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    z = np.random.default_rng(0).normal(size=100)
+    for run, shift in ((a, 0.0), (b, 0.5)):
+        add(run, "euler", influence=3 + shift + z)
+        add(run, "heun", influence=2 + z)
+    return a.path, b.path
+
+
+def invoke(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args], env={**os.environ, "COLUMNS": "80"})
+
+
+def test_compare_prints_json_and_writes_csv(runs, tmp_path):
+    done = invoke("compare", *runs, "--json", "--csv", tmp_path / "lines.csv")
+    assert done.exit_code == 0
+    assert {line["name"]: line["verdict"] for line in json.loads(done.stdout)} == {"euler": "worse", "heun": "equivalent"}
+    header, *lines = (tmp_path / "lines.csv").read_text().splitlines()
+    assert header.startswith("model,sampler,budget")
+    assert len(lines) == 2
+
+
+def test_compare_within_a_run_names_its_baseline(runs):
+    done = invoke("compare", runs[0], "--baseline", "euler")
+    assert "gmm-2d · fid_proxy against euler" in done.stdout
+    assert "better" in done.stdout
+
+
+def test_gate_exits_with_1_on_a_regression_and_says_which(runs):
+    assert invoke("gate", runs[0], runs[0]).exit_code == 0
+    done = invoke("gate", *runs)
+    assert done.exit_code == 1
+    assert "regression: gmm-2d: euler at 10: fid_proxy 3" in done.stdout
+    assert invoke("gate", *runs, "--quality-margin", "30%").exit_code == 0
+    assert json.loads(invoke("gate", *runs, "--json").stdout)["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("compare", "A"), "give two runs to compare"),
+        (("compare", "A", "B", "--margin", "lots"), "give a share of 0 or more"),
+        (("compare", "A", "--best-schedule"), "give one run, --baseline SAMPLER"),
+        (("compare", "A", "--baseline", "euler", "--best-schedule"), "on gmm-2d share karras only"),
+        (("compare", "A", "--baseline", "euler", "--author-schedule", "--metric", "kid"), "'kid' has no values"),
+        (("gate", "A", "nowhere"), "nowhere"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(runs, monkeypatch, capsys, args, sentence):
+    names = {"A": str(runs[0]), "B": str(runs[1])}
+    monkeypatch.setattr(sys, "argv", ["samplerbench", *(names.get(arg, arg) for arg in args)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "value"), [("1%", 0.01), ("0.05", 0.05), ("0", 0.0), ("2.5%", 0.025)])
+def test_shares_are_read_as_people_write_them(text, value):
+    assert share(text, "--margin") == pytest.approx(value)
+
+
+@pytest.mark.parametrize("usage", USAGES, ids=lambda usage: usage.samplers[0])
+def test_authors_samplers_schedules_and_sources_exist(usage):
+    assert set(usage.samplers) <= set(samplers.names())
+    assert set(usage.schedules) <= set(SCHEDULES)
+    assert usage.key in references()
+    assert usage.where
+
+
+def test_no_sampler_has_two_entries_and_the_listing_has_them_all():
+    assert len(AUTHORS) == sum(len(usage.samplers) for usage in USAGES)
+    listed = {row["name"]: row for row in list_samplers()}
+    assert {name: tuple(row["author_schedules"]) for name, row in listed.items() if row["author_schedules"]} == dict(AUTHORS)
+    assert all((row["author_schedules_source"] is None) == (name not in AUTHORS) for name, row in listed.items())
+
+
+def test_equal_samplers_of_one_author_have_equal_schedules():
+    for name, schedules in AUTHORS.items():
+        twin, usage = samplers.get(name).same_as, usage_of(name)
+        if twin in AUTHORS and usage.key == usage_of(twin).key:
+            assert AUTHORS[twin] == schedules
+
+
+def test_halves_are_those_of_the_stored_features_and_disjoint(tmp_path):
+    run, x = RunDir.create(tmp_path / "run"), np.random.default_rng(0).normal(size=(60, 2))
+    for start, stop in ((0, 40), (40, 70)):
+        run.write_shard("cell", start, stop, {"features": np.concatenate([x, 1e3 * x])[start:stop]})
+    reference = FrechetReference(np.zeros(2), np.eye(2))
+    entry = Entry({"model": "m", "cell": "cell", "samples": 60})
+    first, second, flag = fairness.frechet_halves(entry, run, {"m": reference})
+    assert first.value == estimate(reference, x[:30]).value
+    assert second.value == estimate(reference, x[30:]).value
+    assert np.array_equal(second.influence, estimate(reference, x[30:]).influence)
+    assert flag == estimate(reference, x[30:]).flag
+
+
+def test_halves_of_distances_are_root_mean_squares_with_their_errors(tmp_path):
+    e = np.arange(1.0, 9.0)
+    run = RunDir.create(tmp_path)
+    run.write_score("c", {}, {"distance": e})
+    quantity = find("rmse")
+    first, second, _ = fairness.distance_halves(Entry({}, run.part("c", "quality.json").parent), quantity)
+    assert first.value == pytest.approx(np.sqrt(np.mean(e[:4] ** 2)))
+    assert second.se == pytest.approx((e[4:] ** 2).std(ddof=1) / (2 * second.value * 2))

@@ -1,0 +1,79 @@
+"""Every registered sampler, installed plugins included, passes the suite that its authors are given."""
+
+import json
+from io import StringIO
+
+import pytest
+import torch
+from rich.console import Console
+
+from samplerbench.benchmarks.conformance import check_sampler, print_conformance
+from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes
+from samplerbench.benchmarks.conformance.recorder import noise_for
+from samplerbench.models.exact.mixture import GaussianMixture
+from samplerbench.samplers import get, karras, load_plugins, make, names
+
+FAILURES = load_plugins()
+
+
+def test_installed_plugins_load() -> None:
+    assert FAILURES == {}
+
+
+@pytest.mark.parametrize("name", names())
+def test_sampler_conforms(name: str) -> None:
+    result = check_sampler(name)
+    assert result.passed, "; ".join(f"{check.name}: {check.detail}" for check in result.failures)
+
+
+def test_options_are_checked_too() -> None:
+    result = check_sampler({"name": "ddim", "eta": 0.5})
+    assert result.passed
+    assert result.params == {"eta": 0.5}
+    assert "moments" in {check.name for check in result.checks}
+
+
+def test_no_two_names_are_one_method_unless_they_say_so() -> None:
+    """On a nonlinear problem, at 10 steps."""
+    problem, grid = ThreeModes(), karras(10, 0.02, 20.0)
+    seen: dict[str, torch.Tensor] = {}
+    for name in names():
+        noise, latents = noise_for(make(name), torch.arange(8), (2,))
+        seen[name] = make(name).sample(problem, latents * grid.sigma[0], grid, noise)
+    for a in names():
+        for b in names():
+            if a < b:
+                related = (get(a).same_as or a) == (get(b).same_as or b)
+                close = float((seen[a] - seen[b]).abs().max()) < 1e-12
+                assert close == related, f"{a} and {b}: declared {'the same' if related else 'different'}"
+
+
+def test_the_mixture_and_its_flow_agree_with_the_exact_model() -> None:
+    problem = ThreeModes()
+    none = torch.zeros(3, 2, 0, dtype=torch.float64)
+    model = GaussianMixture("three", (2,), problem.weights, problem.means, none, problem.variances.sqrt())
+    for sigma in (INTERIOR[0], 0.7, INTERIOR[1]):
+        torch.testing.assert_close(problem(problem.start, sigma), model.denoise(problem.start, sigma), rtol=0, atol=1e-13)
+    few = problem.start[:3]
+    torch.testing.assert_close(problem.truth(INTERIOR[0])[:3], model.flow(few, INTERIOR[1], INTERIOR[0]), rtol=0, atol=3e-11)
+
+
+def test_uneven_steps_expose_weights_that_ignore_the_step_ratio() -> None:
+    found = {
+        name: next(c for c in check_sampler(name, fast=True).checks if c.name == "order, uneven steps") for name in ("dpmpp_2m", "ipndm_2")
+    }
+    assert found["dpmpp_2m"].data["slope"] == pytest.approx(2, abs=0.25)
+    assert found["ipndm_2"].data["slope"] == pytest.approx(1, abs=0.25)
+
+
+def test_result_is_plain_data_and_prints() -> None:
+    result = check_sampler("euler", fast=True)
+    data = json.loads(json.dumps(result.as_dict(), allow_nan=False))
+    order = next(check for check in data["checks"] if check["name"] == "order")
+    pair = order["data"]["gaussian/uniform_lambda"]
+    assert data["name"] == "euler"
+    assert len(pair["N"]) == len(pair["error"])
+    out = StringIO()
+    print_conformance(result, Console(file=out, width=140))
+    assert "passed" in out.getvalue()
+    assert "N=768" in out.getvalue()

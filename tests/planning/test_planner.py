@@ -1,0 +1,71 @@
+"""What a budget buys, and what pins a cell."""
+
+import pytest
+
+from samplerbench import samplers
+from samplerbench.benchmarks.planning.budget import cost_of, steps_within
+from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
+from samplerbench.samplers import Grid
+
+BASE = {"name": "t", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [1, 9, 10], "samples": 10}
+
+
+def cells_of(**change):
+    suite = check_suite({**BASE, **change}, "t")
+    models = load_models(suite)
+    return plan(suite, models, load_references(models))
+
+
+@pytest.mark.parametrize("name", [n for n in samplers.names() if samplers.make(n).nfe(Grid((1.0, 0.0))) is not None])
+@pytest.mark.parametrize("end", ["zero", "sigma_min"])
+def test_a_budget_buys_the_largest_grid_that_fits(name, end):
+    model, sampler, karras = make_model("gmm-2d"), samplers.make(name), make_schedule("karras")
+
+    def cost(n):
+        return sampler.nfe(karras(n, model.sigma_min, model.sigma_max, to_zero=end == "zero"))
+
+    for budget in range(1, 30):
+        n = steps_within(budget, cost_of(model, sampler, karras, end))
+        assert cost((n or 0) + 1) > budget
+        assert n is None or cost(n) <= budget
+
+
+def test_guidance_halves_what_a_budget_buys():
+    karras = make_schedule("karras")
+    cost = cost_of(make_model("digits", guidance=2.0), samplers.make("euler"), karras, "zero")
+    assert steps_within(10, cost) == 5
+    assert steps_within(1, cost) is None
+
+
+def test_a_budget_below_one_step_is_a_skipped_cell_with_a_reason():
+    (cell,) = cells_of(models=["digits"], samplers=["heun"], nfe=[1], end=["sigma_min"])
+    assert cell.grid is None
+    assert cell.skip == "one step of heun costs more than the budget of 1"
+
+
+def test_keys_are_unique_and_depend_on_what_the_samples_depend_on():
+    cells = cells_of()
+    assert len({cell.key for cell in cells}) == len(cells) == 6
+    assert [c.key for c in cells] == [c.key for c in cells_of(samples=99, batch_size=3)]
+    for change in ({"seed": 1}, {"schedules": ["karras(rho=5)"]}, {"dtype": "float32"}, {"end": ["sigma_min"]}):
+        assert not {c.key for c in cells} & {c.key for c in cells_of(**change)}
+
+
+def test_a_batch_coupled_sampler_is_pinned_to_its_batch():
+    one, other = (cells_of(samplers=["scipy_rk45"], tolerances=[1e-2], batch_size=b) for b in (4, 8))
+    assert one[0].key != other[0].key
+
+
+def test_adaptive_samplers_get_a_row_per_tolerance_and_no_steps():
+    cells = cells_of(samplers=["torchdiffeq_dopri5", "torchdiffeq_bosh3(rtol=1e-5, atol=1e-5)"], tolerances=[1e-2, 1e-3])
+    assert [c.params for c in cells] == [{"rtol": 1e-2, "atol": 1e-2}, {}, {"rtol": 1e-5, "atol": 1e-5}]
+    assert all(c.steps is None for c in cells)
+
+
+def test_budget_one_is_the_jump_for_every_deterministic_sampler():
+    for cell in cells_of(nfe=[1]):
+        assert cell.grid.sigma == (80.0, 0.0)

@@ -1,0 +1,47 @@
+"""Small runs of real suites, and their quality columns to the last bit."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from samplerbench.benchmarks.running.runner import Runner
+from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.results.columns import columns
+
+SUITE = {
+    "name": "small",
+    "models": ["gmm-2d"],
+    "samplers": ["euler"],
+    "steps": [5],
+    "samples": 128,
+    "batch_size": 64,
+    "reference_samples": 16,
+    "converged_samples": 64,
+    "timing": {"enabled": False},
+}
+
+FOREIGN = ("suite", "model", "params", "origin", "made_by", "cell", "estimator", "schedule", "start", "end", "noise", "device", "dtype")
+"""Columns of text that say what a row is, and where it lies, rather than what was measured."""
+
+
+def runner(out, **changes):
+    return Runner(check_suite({**SUITE, **changes}, "test"), Path(out), device="cpu", console=Console(quiet=True))
+
+
+def run(out, **changes):
+    """The table of a run."""
+    return runner(out, **changes)().frame
+
+
+def numbers(frame, *, but=()):
+    """What was measured, row by row, to the last bit."""
+    names = [name for name, _, _ in columns() if name in frame and name not in (*FOREIGN, *but)]
+    return frame[names].to_csv(index=False, float_format="%.17g").splitlines()
+
+
+def row(frame, **equal):
+    """The only row with these values."""
+    for name, value in equal.items():
+        frame = frame[frame[name] == value]
+    (found,) = frame.to_dict("records")
+    return found

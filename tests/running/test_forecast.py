@@ -1,0 +1,97 @@
+"""What a run is said to take before it begins, and what it says while it works."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.running import forecast as forecasting
+from samplerbench.benchmarks.running import progress
+from samplerbench.benchmarks.running.forecast import forecast
+from samplerbench.benchmarks.running.progress import Reporter
+from samplerbench.benchmarks.running.runner import Runner
+from samplerbench.benchmarks.scoring.cost import EXACT_FLOW, per_endpoint, reference_evaluations
+from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.benchmarks.timing.load import Load
+
+SUITE = {
+    "name": "t", "models": ["gmm-2d"], "samplers": ["euler"], "nfe": [5], "samples": 64, "reference_samples": 8, "converged_samples": 100,
+    "keep": 0, "timing": {"enabled": False},
+}  # fmt: skip
+
+
+def planned(**change):
+    suite = check_suite({**SUITE, **change}, "test")
+    models = load_models(suite)
+    references = load_references(models)
+    return suite, models, references, plan(suite, models, references)
+
+
+def evaluations(**change):
+    suite, models, references, cells = planned(**change)
+    (name,) = models
+    return reference_evaluations(suite, models[name], references[name], cells, suite.reference_samples)
+
+
+def test_references_are_counted_as_the_suite_asks_for_them():
+    assert evaluations() == 8 * EXACT_FLOW + 100 * 64
+    assert evaluations(reference_samples=16, converged_samples=50) == 16 * EXACT_FLOW + 50 * 64
+    assert evaluations(path_curvature=True) == evaluations() + 8 * 64
+    assert evaluations(samplers=["ddpm"]) == 100 * 64, "nobody asks for the endpoints of stochastic samplers"
+    assert evaluations(samplers=["sa_solver"], noise="brownian") >= 100 * 64
+    assert evaluations(models=["gaussian"]) == 100 * 64, "its endpoints are a formula"
+
+
+def test_a_network_doubles_its_steps():
+    _, models, _, cells = planned(models=["random-unet-32"], samplers=["euler"])
+    assert per_endpoint(models["random-unet-32"], cells[0]) == 64 + 128 + 256
+
+
+def test_a_forecast_has_all_that_a_run_does_and_notices_a_busy_machine(monkeypatch):
+    (row,) = forecast(*planned(), "cpu")
+    assert (row.cells, row.evaluations) == (1, 5 * 64)
+    assert row.references / row.seconds == pytest.approx(evaluations() / (5 * 64))
+    assert row.scoring > 0
+    moments = iter([Load(), Load(wall=1.0, cpu=0.3, waited=0.7, busy=2.0)])
+    monkeypatch.setattr(forecasting.Load, "of_this_moment", lambda: next(moments))
+    (row,) = forecast(*planned(), "cpu")
+    assert row.doubts[0] == "waited for a core 70% of the time"
+
+
+def test_without_a_terminal_a_line_says_what_takes_so_long(monkeypatch):
+    monkeypatch.setattr(progress, "PERIOD", 0.05)
+    out = io.StringIO()
+    with Reporter(Console(file=out), 3, 100.0) as report, report.part("fashion: converged endpoints of 64 samples", 50.0):
+        time.sleep(0.5)
+    lines = out.getvalue().splitlines()
+    assert len(lines) >= 2
+    assert lines[0] == "0:00 fashion: converged endpoints of 64 samples (0/3 cells)"
+
+
+def test_a_part_fills_the_bar_by_its_forecast_whatever_it_takes():
+    with Reporter(Console(quiet=True), 2, 100.0) as report:
+        for done, expected in ((80.0, 60.0), (10.0, 40.0)):
+            with report.part("a", expected):
+                report.evaluations(done)
+    (task,) = report._bar.tasks
+    assert task.completed == 100.0
+
+
+def test_a_run_says_at_each_moment_what_it_does(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(Reporter, "stage", lambda self, text: said.append(text))
+    Runner(check_suite({**SUITE, "path_curvature": True}, "test"), tmp_path, device="cpu", console=Console(quiet=True))()
+    assert said == [
+        "gmm-2d: euler", "gmm-2d: scoring", "gmm-2d: converged endpoints of 8 samples", "gmm-2d: 100 converged samples",
+        "gmm-2d: scoring 1/1, euler", "gmm-2d: curvature of paths",
+    ]  # fmt: skip
+
+
+def test_references_move_the_bar(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(Reporter, "evaluations", lambda self, count: told.append(count))
+    Runner(check_suite(SUITE, "test"), tmp_path, device="cpu", console=Console(quiet=True))()
+    assert sum(told) > 5 * 64 + 100 * 64

@@ -1,0 +1,176 @@
+"""The check before the first cell: all built-in models pass, and each kind of wrong model is refused in one sentence."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from samplerbench.benchmarks.running.model_check import check_model
+from samplerbench.benchmarks.scoring.solutions.endpoints import converged_samples
+from samplerbench.models import make_model, model_names
+from samplerbench.models.adapters import NativeDenoiser
+from samplerbench.models.loaders.python_file import FileModel
+from samplerbench.models.process import VPLinear
+
+STD = 0.5
+
+
+class Right:
+    """The exact denoiser of N(0, STD²) in eight dimensions."""
+
+    event, sigma_min, sigma_max = (8,), 0.002, 80.0
+
+    def __call__(self, x, sigma):
+        s = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1)
+        return x * STD**2 / (STD**2 + s**2)
+
+    def sample(self, n, seed):
+        return STD * torch.from_numpy(np.random.default_rng(seed).standard_normal((n, 8)))
+
+
+class Dropout(Right):
+    def __call__(self, x, sigma):
+        return nn.functional.dropout(super().__call__(x, sigma), 0.1, training=True)
+
+
+class Normalised(Right):
+    """Batch normalisation in train mode."""
+
+    def __init__(self):
+        self.norm = nn.BatchNorm1d(8)
+
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma) + 0.1 * self.norm(x)
+
+
+class Coupled(Right):
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma) - 0.01 * x.mean(0)
+
+
+class Broken(Right):
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma) / (1.0 if sigma > 0.01 else 0.0)
+
+
+class Writes(Right):
+    def __call__(self, x, sigma):
+        return super().__call__(x.mul_(1.0001), sigma)
+
+
+class Raises(Right):
+    def __call__(self, x, sigma):
+        raise RuntimeError("out of\nluck")
+
+
+class Halves(Right):
+    """Told twice the level, it would be right."""
+
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma / 2)
+
+
+class Squares(Right):
+    """Takes the variance for the level."""
+
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma**2)
+
+
+class Constant(Right):
+    """Told a thousand times the level, it sees nothing."""
+
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma * 1000)
+
+
+class Noise(Right):
+    """Returns the noise where the clean sample is asked for."""
+
+    def __call__(self, x, sigma):
+        return (x - super().__call__(x, sigma)) / sigma
+
+
+class OtherData(Right):
+    """Trained on data of another scale."""
+
+    def sample(self, n, seed):
+        return super().sample(n, seed) + 20.0
+
+
+WRONG = {
+    Dropout: "gives the same input other outputs .* eval mode",
+    Normalised: "another output in another batch",
+    Coupled: "another output in another batch",
+    Broken: "NaN or infinity for 4 of 4 samples at sigma 0.002",
+    Writes: "writes into its input",
+    Raises: r"fails on 4 samples at sigma 80 \(RuntimeError: out of luck\)",
+    Halves: "better when it is told a wrong level|does not denoise",
+    Squares: "does not denoise|wrong level",
+    Constant: "does not denoise: .* multiple of the noisy sample",
+    Noise: "does not denoise",
+    OtherData: "does not denoise",
+}
+
+
+def file_model(cls):
+    return FileModel(cls(), "m.py:factory", "m")
+
+
+def test_a_right_model_passes():
+    check_model(file_model(Right))
+
+
+@pytest.mark.parametrize("cls", WRONG, ids=lambda cls: cls.__name__)
+def test_a_wrong_model_is_refused_in_one_sentence(cls):
+    with pytest.raises(ValueError, match=WRONG[cls]) as refused:
+        check_model(file_model(cls))
+    assert str(refused.value).startswith("model m.py:factory")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("factor", "passes"), [(1.0, True), (1 / 999, False)])
+def test_a_network_of_times_up_to_999_that_is_handed_times_up_to_1(factor, passes):
+    process = VPLinear()
+
+    def network(x, t, labels):
+        time = (t * 999 * factor / 999).double().numpy()
+        level = process.level(time) if np.ndim(process.level(time)) else np.full(len(x), process.level(float(time[0])))
+        s = torch.as_tensor(level, dtype=x.dtype).reshape(-1, 1)
+        return s * torch.sqrt(1 + s**2) * x / (STD**2 + s**2)  # E[z | x_t] of data N(0, STD²)
+
+    class Adapted(NativeDenoiser):
+        def data(self, n, seed):
+            return Right().sample(n, seed)
+
+    model = Adapted(network, process, "eps", name="adapted", event=(8,), identity="adapted")
+    if passes:
+        check_model(model)
+    else:
+        with pytest.raises(ValueError, match=r"does not denoise.*t in \[0, 1\]"):
+            check_model(model)
+
+
+def test_data_may_be_handed_in():
+    model = make_model("fashion")
+    with pytest.raises(ValueError, match="does not denoise"):
+        check_model(
+            model, data=torch.full((16, *model.event), 3.0) + torch.randn(16, *model.event, generator=torch.Generator().manual_seed(0))
+        )
+
+
+def test_a_trained_network_passes_on_what_it_makes():
+    """Where the classifier says which class a sample is of."""
+    model = make_model("fashion")
+    check_model(model, data=converged_samples(model, 16, 0, torch.float32, 16, "cpu").clamp(-1, 1))
+
+
+@pytest.mark.parametrize("name", [n for n in model_names() if not n.startswith("random")] + ["perturbed:gmm-2d", "perturbed:gmm-64d"])
+def test_built_in_models_pass(name):
+    model = make_model(name)
+    check_model(model, model.reference())
+
+
+def test_guided_models_and_untrained_networks_pass():
+    check_model(make_model("digits", guidance=4.0))
+    check_model(make_model("random-unet-32", width=16))

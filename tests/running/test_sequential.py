@@ -1,0 +1,200 @@
+"""Rows are extended until they are decided, no further, and a run that stopped goes on where it was."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.cli.run import asked
+from samplerbench.benchmarks.running.interim import level_at, looked_at
+from samplerbench.benchmarks.running.runner import Runner
+from samplerbench.benchmarks.running.sequential import FILE, Sequential
+from samplerbench.benchmarks.suites.suite import Until, check_suite
+from samplerbench.results.comparison.entries import Entry
+
+SUITE = {
+    "models": ["gmm-2d"], "samplers": ["euler", "heun", "ddpm", "dpmpp_2m"], "nfe": [5, 9], "samples": 128, "reference_samples": 8,
+    "converged_samples": 512, "keep": 0, "timing": {"enabled": False},
+}  # fmt: skip
+UNTIL = Until(baseline="euler", metric="fid_proxy", max_samples=1024)
+
+
+def sequential(out, until=UNTIL, **suite):
+    return Sequential(Runner(check_suite({"name": "t", **SUITE, **suite}, "t"), out, device="cpu", console=Console(quiet=True)), until)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    run = sequential(out)
+    return out, run, run()
+
+
+def test_decided_rows_stop_and_open_ones_get_the_most(finished):
+    _, run, table = finished
+    verdicts = {(row["curve"], row["budget"]): row for row in run.rows}
+    assert len(verdicts) == 6  # all but the baseline's
+    assert verdicts["heun", 5]["verdict"] == "worse"
+    assert verdicts["heun", 5]["samples"] == 128
+    assert verdicts["heun", 5]["look"] == 1
+    for row in run.rows:
+        assert row["samples"] == 128 * 2 ** (row["look"] - 1)
+        if row["verdict"] == "undecided":
+            assert row["samples"] == 1024
+    assert {row["samples"] for row in run.rows} - {128}  # some needed more
+    samples = {(row.sampler, row.budget): row.samples for row in table.frame.itertuples()}
+    assert {key: samples[key] for key in verdicts} == {key: row["samples"] for key, row in verdicts.items()}
+    for budget in (5, 9):  # the baseline has what the last open row needed
+        assert samples["euler", budget] == max(n for (_, at), n in samples.items() if at == budget)
+
+
+def test_a_finished_run_has_nothing_left_to_do(finished):
+    out, run, table = finished
+    before = {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
+    again = sequential(out)
+    assert again().csv() == table.csv()
+    assert again.rows == run.rows
+    still = {row["curve"] for row in run.rows if row["verdict"] == "undecided"}
+    assert {row["curve"] for row in again._looked(9, set(again.first)).values()} == still  # a decision is never made again
+    assert before == {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
+
+
+def test_more_samples_go_on_from_there_and_end_as_if_asked_at_once(finished, tmp_path):
+    out, *_ = finished
+    stopped = sequential(tmp_path / "a", UNTIL.model_copy(update={"max_samples": 256}))
+    stopped()
+    assert max(row["samples"] for row in stopped.rows) == 256
+    resumed = sequential(tmp_path / "a")
+    assert resumed.looks == 2
+    resumed()
+    assert json.loads((tmp_path / "a" / FILE).read_text()) == json.loads((out / FILE).read_text())
+
+
+def test_a_kill_between_looks_loses_no_decision(finished, tmp_path, monkeypatch):
+    out, *_ = finished
+    killed = sequential(tmp_path / "a")
+    run, left = killed._run, iter(range(2))
+
+    def dies_at_the_third(samples, *, time):
+        next(left)
+        return run(samples, time=time)
+
+    monkeypatch.setattr(killed, "_run", dies_at_the_third)
+    with pytest.raises(StopIteration):
+        killed()
+    assert sequential(tmp_path / "a").looks == 2
+    sequential(tmp_path / "a")()
+    assert json.loads((tmp_path / "a" / FILE).read_text()) == json.loads((out / FILE).read_text())
+
+
+def test_another_question_starts_over(finished):
+    out, *_ = finished
+    assert sequential(out).looks > 0
+    assert sequential(out, UNTIL.model_copy(update={"margin": 0.05})).looks == 0
+    assert sequential(out, samplers=["euler", "heun"]).looks == 0
+
+
+def test_a_standard_error_that_is_small_enough_closes_a_row(tmp_path):
+    run = sequential(tmp_path / "a", Until(target_se=0.05, max_samples=512), samplers=["euler", "heun"], nfe=[5])
+    table = run().frame.set_index("sampler")
+    rows = {row["curve"]: row for row in run.rows}
+    assert set(rows) == {"euler", "heun"}
+    assert rows["euler"]["verdict"] == "precise"
+    assert table.loc["euler", "fid_proxy_se"] <= 0.05
+    assert rows["heun"]["verdict"] == "undecided"  # its samples lie far out
+    assert rows["heun"]["samples"] == 512
+    assert table.loc["heun", "fid_proxy_se"] > 0.05
+
+
+def entry(sampler, influence, reference=None, **row):
+    arrays = {"influence": influence} if reference is None else {"fd_conv": influence, "fd_conv_reference": reference}
+    name = "fid_proxy" if reference is None else "fd_conv"
+    record = {
+        "cell": sampler, "model": "m", "sampler": sampler, "curve": sampler, "schedule": "karras", "slot": 5, "seed": 0,
+        "samples": len(influence),
+        name: float(influence.mean()), f"{name}_se": 0.1, **row,
+    }  # fmt: skip
+    made = Entry(record)
+    made.__dict__["arrays"] = arrays
+    return made
+
+
+def test_a_row_is_open_where_looks_spend_its_level():
+    z, w = np.random.default_rng(0).normal(size=(2, 1000))
+    shifted = z + (w - w.mean()) / w.std(ddof=1) + 2.5 / 1000**0.5  # a difference of 2.5 standard errors
+    until = UNTIL.model_copy(update={"baseline": "a"})
+    rows = [looked_at([entry("a", z), entry("b", shifted)], until, level)["b"] for level in (0.05, level_at(1, 2), level_at(5, 100))]
+    assert [row["verdict"] for row in rows] == ["worse", "worse", "undecided"]
+
+
+def test_a_flagged_row_is_never_decided():
+    z = np.random.default_rng(0).normal(size=100)
+    rows = [entry("a", z), entry("b", z + 5, fid_flag="too few")]
+    found = looked_at(rows, UNTIL.model_copy(update={"baseline": "a"}), 0.05)["b"]
+    assert (found["verdict"], found["reason"]) == ("undecided", "flagged: too few")
+    assert looked_at(rows, Until(target_se=1.0), 0.05)["b"]["verdict"] == "undecided"
+    conv = [entry("a", z, z), entry("b", z + 5, z, fid_flag="", fd_conv_flag="too few converged")]
+    assert looked_at(conv, Until(baseline="a"), 0.05)["b"]["reason"] == "flagged: too few converged"
+    assert looked_at(rows, Until(target_se=1.0), 0.05)["a"]["verdict"] == "precise"
+
+
+@pytest.mark.parametrize(("references", "verdict"), [(50, "futile"), (5000, "undecided")])
+def test_rows_that_the_converged_samples_limit_are_not_extended(references, verdict):
+    rng = np.random.default_rng(0)
+    z, r = rng.normal(size=1000), rng.normal(size=(2, references))
+    a, b = entry("a", z - z.mean(), r[0]), entry("b", z - z.mean() + 0.001, r[1])
+    found = looked_at([a, b], Until(baseline="a"), 0.05)["b"]
+    assert found["verdict"] == verdict
+    assert ("raise converged_samples" in found["reason"]) == (verdict == "futile")
+
+
+def test_mistakes_are_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match="baseline 'ipndm' is not run; choose one of ddpm, dpmpp_2m, euler, heun"):
+        sequential(tmp_path, Until(baseline="ipndm"))
+    with pytest.raises(ValueError, match="--max-samples 64 is less than gmm-2d starts with"):
+        sequential(tmp_path, Until(baseline="euler", max_samples=64))
+    with pytest.raises(ValueError, match="until needs a baseline to compare with, or a target_se"):
+        check_suite({"name": "t", **SUITE, "until": {"margin": 0.1}}, "t.toml")
+    with pytest.raises(ValueError, match="did you mean 'max_samples'"):
+        check_suite({"name": "t", **SUITE, "until": {"max_sample": 10, "target_se": 1}}, "t.toml")
+
+
+def test_the_command_line_fills_in_what_the_suite_leaves_open():
+    suite = check_suite({"name": "t", **SUITE}, "t")
+    nothing = dict.fromkeys(("target_se", "baseline", "metric", "margin", "most"))
+    assert asked(suite, decided=False, **nothing) is suite
+    plain = asked(suite, decided=True, **nothing)
+    assert plain.until == Until(baseline="euler")
+    assert plain.until.column == "fd_conv"
+    assert plain.digest == suite.digest  # one directory: a run can be continued to a decision
+    assert asked(suite, decided=False, **(nothing | {"target_se": 0.1})).until.column == "fid_proxy"
+    assert asked(plain, decided=False, **(nothing | {"margin": "2%", "most": 500})).until == Until(
+        baseline="euler", margin=0.02, max_samples=500
+    )
+    with pytest.raises(ValueError, match="--margin says how to extend rows; give --until-decided"):
+        asked(suite, decided=False, **(nothing | {"margin": "2%"}))
+
+
+def test_the_command_prints_verdicts_and_samples(tmp_path):
+    args = ["run", "smoke", "--model", "gmm-2d", "--sampler", "euler", "--sampler", "heun", "--nfe", "5", "--no-timing", "--until-decided"]
+    done = CliRunner().invoke(app, [*args, "--out", str(tmp_path / "run")], env={**os.environ, "COLUMNS": "80"})
+    line = next(line for line in done.stdout.splitlines() if line.startswith("heun") and "worse" in line)
+    assert line.split()[:4] == ["heun", "gmm-2d", "5", "128"]
+    assert "1 looks at fd_conv: 1 worse." in done.stdout
+
+
+def test_show_prints_the_errors_apart_and_the_evaluations_to_the_floor(finished):
+    out, *_ = finished
+    done = CliRunner().invoke(app, ["show", str(out), "--errors", "--to-floor"], env={**os.environ, "COLUMNS": "80"})
+    assert done.exit_code == 0
+    assert "gmm-2d: evaluations until fd_conv is within" in done.stdout
+    assert "gmm-2d: the model's own error, fid_proxy of converged samples, is" in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("euler")]
+    assert [line[1] for line in lines[1:]] == ["5", "9"]
+    assert all(float(line[2]) == pytest.approx(0.0027) for line in lines[1:])  # the start's error
+    assert "±" in lines[2][6]
+    assert "The model's error dominates the lead in a ranking by fid_proxy" in done.stdout

@@ -1,0 +1,179 @@
+"""A run that is stopped, whose disk is full, or that is asked to try again: what is kept, what is said, and what is computed again."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from samplerbench import samplers
+from samplerbench.benchmarks.running.executing import Worker
+from samplerbench.benchmarks.running.runner import Runner
+from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.results import files
+from samplerbench.results.run_directory.files import read_json
+from samplerbench.results.table.result_table import load
+
+DEADLY = Path(__file__).with_name("deadly.py")
+PLAIN = """
+from dataclasses import dataclass
+from samplerbench.samplers import LinearMultistep, LinearRow, Source
+
+@dataclass(frozen=True, kw_only=True)
+class Plain(LinearMultistep):
+    name = "plain"
+    source = Source("test", "nowhere", "https://example.org")
+    order = 1
+
+    def plan(self, grid):
+        return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
+"""
+SUITE = {
+    "name": "small",
+    "models": ["gmm-2d"],
+    "samplers": ["euler"],
+    "steps": [3],
+    "samples": 64,
+    "reference_samples": 8,
+    "converged_samples": 64,
+    "timing": {"enabled": False},
+}
+
+
+def run(out, executor=None, retry=False, **change):
+    suite = check_suite({**SUITE, **change}, "test")
+    return Runner(suite, out, device="cpu", console=Console(quiet=True), executor=executor, retry=retry)().frame
+
+
+def hanging(tmp_path, *options):
+    """A run whose second cell never ends, started as a user does, once the first is there."""
+    command = [sys.executable, "-m", "samplerbench.benchmarks", "run", "smoke", "--model", "gmm-2d", "--sampler", "euler", "--sampler"]
+    command += [
+        "hangs",
+        "--steps",
+        "3",
+        "--samples",
+        "64",
+        "--plugin",
+        str(DEADLY),
+        "--no-timing",
+        "--out",
+        str(tmp_path / "out"),
+        *options,
+    ]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "out").glob("parts/*euler*/*.npz")):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "options"), [(signal.SIGINT, ["--isolation"]), (signal.SIGTERM, ["--no-isolation"])])
+def test_a_signal_stops_in_good_order_and_says_how_to_go_on(tmp_path, number, options):
+    process = hanging(tmp_path, *options)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    last = said.strip().splitlines()[-1]
+    assert last.startswith(
+        f"stopped by {number.name} with 0 of 2 cells complete, and what is done is kept; go on with: samplerbench run smoke"
+    )
+    assert last.endswith(" ".join(options))
+    assert len(load(tmp_path / "out")) == 2
+    assert (tmp_path / "out" / "table.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_worker_behind(tmp_path):
+    process = hanging(tmp_path, "--isolation")
+    workers = children(process.pid)
+    assert len(workers) == 1
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def children(pid):
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+def test_a_full_disk_is_one_sentence_with_the_file_and_a_remedy_and_keeps_the_table(tmp_path, monkeypatch):
+    sync, synced = os.fsync, []
+
+    def full(descriptor):
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        if "00000000-00000064.npz" in name:
+            synced.append(name)
+            if len(synced) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(ValueError, match=r"the disk is full: \S+00000064.npz could not be written; free some space and run the same"):
+        run(tmp_path / "out", samplers=["euler", "heun"])
+    assert load(tmp_path / "out").frame["status"].tolist() == ["missing", "missing"]
+    monkeypatch.undo()
+    assert run(tmp_path / "out", samplers=["euler", "heun"])["status"].tolist() == ["ok", "ok"]
+
+
+def test_a_failed_cell_is_tried_again_only_with_retry(tmp_path, monkeypatch):
+    from samplerbench.benchmarks.running.executing import tasks
+
+    sample, calls = tasks.sample_shard, []
+
+    def failing(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise MemoryError("no more")
+        return sample(*args)
+
+    monkeypatch.setattr(tasks, "sample_shard", failing)
+    first = run(tmp_path / "out")
+    assert (first["status"][0], first["reason"][0]) == ("failed", "MemoryError: no more")
+    assert run(tmp_path / "out")["status"][0] == "failed"
+    assert len(calls) == 1
+    assert run(tmp_path / "out", retry=True)["status"][0] == "ok"
+    run(tmp_path / "out", retry=True)
+    assert len(calls) == 2, "retry computed again what was there"
+
+
+@pytest.mark.slow
+def test_a_plugin_that_changes_under_a_run_is_refused_and_one_that_only_this_process_knows_runs_here(tmp_path):
+    plugin = tmp_path / "plain.py"
+    plugin.write_text(PLAIN)
+    samplers.load_file(plugin)
+    worker = Worker()
+    run(tmp_path / "out", worker, samplers=["plain"])  # the worker ends with the run
+    plugin.write_text(PLAIN.replace("a=nxt / cur", "a=nxt / cur + 1"))
+    with pytest.raises(ValueError, match="the file of sampler plain changed while the run was going on; run the same command again"):
+        run(tmp_path / "other", worker, samplers=["plain"])
+
+    namespace: dict = {"__name__": "notebook"}
+    sys.modules["notebook"] = type(sys)("notebook")
+    try:
+        exec(PLAIN.replace('"plain"', '"homemade"'), namespace)
+        samplers.register(namespace["Plain"])
+        assert run(tmp_path / "third", worker, samplers=["homemade"])["status"].tolist() == ["ok"]
+    finally:
+        del sys.modules["notebook"]
+        worker.close()
+
+
+def test_the_reason_of_a_failure_is_kept_with_the_cell(tmp_path):
+    samplers.load_file(DEADLY)
+    frame = run(tmp_path / "out", samplers=["raises", "sys_exits"])
+    assert frame["reason"].tolist() == ["ZeroDivisionError: a step went wrong", "it called sys.exit('enough')"]
+    kept = [read_json(path) for path in sorted((tmp_path / "out" / "parts").glob("*/quality.json"))]
+    assert [one["status"] for one in kept] == ["failed", "failed"]

@@ -1,0 +1,123 @@
+"""The accuracy frontier: chosen on one half, scored on the other, resumable, and honest about what does not run."""
+
+import json
+
+import numpy as np
+import pytest
+
+from samplerbench.benchmarks.studies.frontier import Frontier, ours
+from samplerbench.benchmarks.studies.frontier.candidates import default, takes_part
+from samplerbench.benchmarks.studies.frontier.measure import Errors, Problem
+from samplerbench.benchmarks.studies.frontier.table import compare, summary
+from samplerbench.samplers import make, names
+
+NAMES = ("euler", "zab_2", "heun")
+
+
+def frontier(out, **changes):
+    return Frontier(out, **{"models": ("gmm-2d",), "budgets": (5, 6), "samples": 40, "screen": 8, "progress": lambda _: None} | changes)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("frontier")
+    return out, frontier(out)([*ours(NAMES), *default()])
+
+
+def test_one_row_for_each_budget_criterion_and_side(run):
+    rows = run[1]
+    assert sorted((r["budget"], r["criterion"], r["side"]) for r in rows) == sorted(
+        (b, c, s) for b in (5, 6) for c in ("median", "rms") for s in ("ours", "auto")
+    )
+    assert all(r["nfe"] <= r["budget"] and r["samples"] == 20 for r in rows)
+    assert min(r["ratio_to_ours"] for r in rows if r["criterion"] == "median") == 1
+    assert any("auto" in sentence for sentence in summary(rows))
+
+
+def test_winners_are_chosen_on_the_first_half_and_scored_on_the_second(tmp_path, monkeypatch):
+    asked = []
+    errors = Problem.errors
+
+    def watch(self, candidate, budget, start, stop):
+        asked.append((candidate.label, start, stop))
+        return errors(self, candidate, budget, start, stop)
+
+    monkeypatch.setattr(Problem, "errors", watch)
+    rows = frontier(tmp_path, budgets=(5,))(ours(NAMES))
+    spans = {(start, stop) for _, start, stop in asked}
+    assert spans == {(0, 8), (0, 20), (20, 40)}
+    scored = {label for label, *span in asked if span == [20, 40]}
+    assert scored == {f"{r['sampler']} on {r['schedule']}" for r in rows}
+
+
+def test_a_second_run_measures_nothing_and_gives_the_same_rows(run, monkeypatch):
+    out, rows = run
+    monkeypatch.setattr(Problem, "errors", lambda *_: pytest.fail("measured again"))
+    assert frontier(out)([*ours(NAMES), *default()]) == rows
+
+
+def test_a_line_that_a_kill_cut_short_is_measured_again(tmp_path):
+    first = frontier(tmp_path, budgets=(5,))
+    rows = first(ours(NAMES))
+    log = tmp_path / "measured-0.jsonl"
+    log.write_text(log.read_text()[:-10])
+    again = frontier(tmp_path, budgets=(5,))
+    assert again(ours(NAMES)) == rows
+    assert again.known == first.known
+
+
+def test_the_hopeless_are_left_out_at_larger_budgets(tmp_path):
+    made = frontier(tmp_path, budgets=(5, 8, 10))
+    candidates = ours(("euler", "zab_2"))[:2]
+    for budget, values in ((5, (1.0, 9.0)), (8, (1.0, 9.0))):
+        for candidate, value in zip(candidates, values, strict=True):
+            made.known[made._key("gmm-2d", candidate, budget, made.screen)] = [value, value]
+    assert made._hopeful("gmm-2d", candidates, 10) == [0]
+    assert made._hopeful("gmm-2d", candidates, 8) == [0, 1]
+
+
+def test_ours_are_own_deterministic_fixed_grid_methods_without_aliases():
+    chosen = [name for name in names() if takes_part(name)]
+    assert {"euler", "heun", "zab_3", "unipc_3"} <= set(chosen)
+    assert not {"ddim", "ddpm", "auto", "scipy_rk45", "torchdiffeq_rk4"} & set(chosen)
+    assert all(not make(name).stochastic for name in chosen)
+
+
+def test_a_sampler_that_fails_on_the_grid_is_no_winner(tmp_path):
+    candidates = ours(("euler", "zab_2"))
+    broken = type(candidates[0])("ours", Broken(), "broken", candidates[0].schedule)
+    rows = frontier(tmp_path, budgets=(5,))([broken, *candidates])
+    assert all(r["sampler"] != "broken" for r in rows)
+
+
+class Broken:
+    name, stochastic = "broken", False
+
+    def nfe(self, grid):
+        return len(grid)
+
+    def sample(self, denoise, x, grid, noise):
+        raise RuntimeError("no")
+
+
+def test_comparison_is_paired_and_leaves_flipped_samples_out_of_the_rms():
+    distance = np.linspace(0.1, 1.0, 50)
+    kept = Errors(distance, np.zeros(50, bool))
+    flipped = Errors(np.where(np.arange(50) == 0, 1e6, 2 * distance), np.arange(50) == 0)
+    ratio, low, high = compare(flipped, kept, "median")
+    assert ratio == pytest.approx(2, rel=0.05)
+    assert high - low < 0.5
+    assert flipped.rms < 3
+    assert flipped.flip_fraction == 0.02
+
+
+def test_too_few_samples_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="give more samples"):
+        frontier(tmp_path, samples=10, screen=8)
+
+
+def test_the_log_is_plain_json(run):
+    for line in (run[0] / "measured-0.jsonl").read_text().splitlines():
+        key, values = json.loads(line)
+        assert len(json.loads(key)) == 5
+        assert len(values) == 2

@@ -1,0 +1,88 @@
+"""The page in a real browser, all rows told from invented measurements: no sideways scrolling, and accessible in light and dark."""
+
+import pytest
+from invented import INVENTED
+
+from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
+from samplerbench.benchmarks.studies.why_steps.page import write_page
+from samplerbench.benchmarks.studies.why_steps.rows import rows
+
+SIDEWAYS = """() => [...document.querySelectorAll("*")]
+    .filter(part => part.scrollWidth > part.clientWidth + 1)
+    .filter(part => part === document.documentElement || ["auto", "scroll"].includes(getComputedStyle(part).overflowX))
+    .map(part => `${part.tagName} of ${part.closest("section")?.id}: ${part.scrollWidth} in ${part.clientWidth}`)"""
+OUTSIDE = """() => [...document.querySelectorAll(".picture svg, .numbers td, .finding, figcaption, pre")]
+    .filter(part => part.getBoundingClientRect().width && part.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .map(part => `${part.tagName} of ${part.closest("section")?.id}`)"""
+
+AXE = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+    "resultTypes": ["violations"],  # thousands of elements that pass would take longest to hand over
+}
+
+
+@pytest.fixture(scope="module")
+def answers():
+    return {number: row.tell(INVENTED[number]()) for number, row in rows().items()}
+
+
+@pytest.fixture(scope="module")
+def path(answers, tmp_path_factory):
+    return write_page(tmp_path_factory.mktemp("page") / "why-steps.html", answers, Effort("full"))
+
+
+@pytest.fixture
+def show(browser, path):
+    """Opens the page in a window so wide, with all details unfolded."""
+    contexts = []
+
+    def open_page(width, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(path.as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def test_every_row_has_its_say(answers):
+    assert set(answers) == set(INVENTED)
+    for number, answer in answers.items():
+        assert answer.verdict.kind != "inconclusive", f"row {number}: {answer.verdict.sentence}"
+        assert "nan" not in answer.verdict.sentence
+        assert not answer.table.empty
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+def test_nothing_scrolls_sideways_or_is_cut_off(show, width):
+    page = show(width)
+    assert page.evaluate(SIDEWAYS) == []
+    assert page.evaluate(OUTSIDE) == []
+
+
+def test_on_a_phone_panels_are_below_each_other_and_tables_are_cards(show):
+    page = show(390)
+    assert not page.locator(".picture:has(.part) > .whole").first.bounding_box()["width"]
+    assert page.locator(".picture .part").first.is_visible()
+    cell = page.locator("table.wide td:not(.key)").first
+    assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == f'"{cell.get_attribute("data-name")}"'
+    assert not show(1440).locator(".picture .part").first.is_visible()
+
+
+def test_letters_of_figures_can_be_read_on_a_phone(show):
+    """Figures are drawn at 12.5 CSS pixels a line of text, and no part is shown at less than seven tenths of that."""
+    widths = "parts => parts.map(part => part.getBoundingClientRect().width / parseFloat(part.style.getPropertyValue('--w')))"
+    shown = [scale for scale in show(390).locator(".picture svg").evaluate_all(widths) if scale]
+    assert min(shown) > 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
+def test_the_page_is_accessible(show, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: accessibility is not tested").Axe()
+    found = axe.run(show(width, scheme), options=AXE)
+    assert found.violations_count == 0, found.generate_report()
