@@ -5,7 +5,7 @@ A table of m rows is looked at with N, 2 N, 4 N, … samples, until each row is 
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
 
 so that the number of looks need not be known beforehand (alpha spending: Lan and DeMets 1983), and each row an m-th of it: a row is decided
-at look k by the tests of :class:`~samplerbench.results.verdict.Evidence` at the level t = alpha_k / m.
+at look k by the tests of :class:`~samplerbench.results.comparison.significance.Evidence` at the level t = alpha_k / m.
 
 Claim: whatever rows and looks have in common, the chance of any false decision in the table, at any look, is at most alpha.
 

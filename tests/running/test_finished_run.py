@@ -6,7 +6,7 @@ import pytest
 from test_resume import run, small
 
 from samplerbench.benchmarks.suites.suite import Suite
-from samplerbench.results import sealed
+from samplerbench.results.run_directory import sealed
 from samplerbench.results.run_directory.places import INFLUENCE, QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 

@@ -15,7 +15,7 @@ from samplerbench import samplers
 from samplerbench.benchmarks.running.executing import Worker
 from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.results import files
+from samplerbench.results.run_directory import files
 from samplerbench.results.run_directory.files import read_json
 from samplerbench.results.table.result_table import load
 
