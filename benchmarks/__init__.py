@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cell": "cell",
+    "Cell": "suites.cell",
     "Check": "conformance",
     "Conformance": "conformance",
     "Suite": "suites.suite",
