@@ -12,7 +12,7 @@ from samplerbench.benchmarks.cli import app
 
 CASES = {
     "run": 120, "plan": 60, "show": 50, "compare": 50, "gate": 40, "status": 30, "report": 10, "figures": 30, "list": 30, "check": 30,
-    "frontier": 10, "export": 50, "new-solver": 30, "tune": 40, "cite": 10, "calibrate": 10, "doctor": 5, "explain": 5,
+    "frontier": 10, "export": 40, "new-solver": 30, "tune": 40, "cite": 10, "calibrate": 10, "doctor": 5, "explain": 5,
 }  # fmt: skip
 """How many command lines of each command."""
 

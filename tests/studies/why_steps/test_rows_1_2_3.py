@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.metrics import precision_recall
-from samplerbench.benchmarks.studies.why_steps.figures.staircase import staircase
+from samplerbench.benchmarks.studies.why_steps.figures.big_steps import staircase
 from samplerbench.benchmarks.studies.why_steps.measuring import big_steps, one_jump, shrinking
 from samplerbench.benchmarks.studies.why_steps.measuring.big_steps import Losses
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
