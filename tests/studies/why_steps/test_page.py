@@ -215,8 +215,8 @@ def test_names_are_moved_apart_and_stay_in_their_axes():
     _, (axes,) = panels(1, 300)
     axes.set_yscale("log")
     axes.set_ylim(1, 1e3)
-    names = [charting.beside(axes, 1, y, str(y)) for y in (2.0, 2.0, 2.1, 900.0)]
-    charting.apart(axes, names)
+    names = [charting.label_curve(axes, 1, y, str(y)) for y in (2.0, 2.0, 2.1, 900.0)]
+    charting.separate_labels(axes, names)
     scale = 72 / axes.figure.dpi
     places = [axes.transData.transform(name.xy)[1] * scale + name.xyann[1] for name in names]
     assert all(upper - lower > 10.9 for lower, upper in pairwise(places))
