@@ -1,6 +1,6 @@
 r"""The errors of a sample apart, which one distance to the data mixes: start, discretisation, end, distribution, and the model's own.
 
-* **start**: samples begin at sigma_max z, not at x0 + sigma_max z. Known in closed form for Gaussian data (``benchmarks.start_error``).
+* **start**: samples begin at sigma_max z, not at x0 + sigma_max z. Known in closed form for Gaussian data (``benchmarks.scoring.start_error``).
 * **discretisation**: ``rmse`` to the converged endpoint of the same latent, with its median, the share of samples that ended elsewhere, and
   the measured order between a budget and the one before on the curve, p = log(r_1 / r_2) / log(n_2 / n_1). By the delta method its standard
   error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), as of independent values: shared latents make it smaller.

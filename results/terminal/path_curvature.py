@@ -1,4 +1,4 @@
-"""How the paths of a model bend, in three lines, from what ``run.json`` keeps of it (``benchmarks.path_curvature``)."""
+"""How the paths of a model bend, in three lines, from what ``run.json`` keeps of it (``benchmarks.scoring.path_curvature``)."""
 
 from __future__ import annotations
 
