@@ -8,10 +8,16 @@ from pathlib import PurePosixPath
 PACKAGES = ("samplers", "models", "benchmarks", "results")
 NOT_SHIPPED = ("results/reference/", "results/runs/", "models/build/")
 
-tracked = subprocess.run(["git", "ls-files", *PACKAGES], capture_output=True, text=True, check=True).stdout.splitlines()
+tracked = subprocess.run(
+    ["git", "ls-files", *PACKAGES], capture_output=True, text=True, check=True
+).stdout.splitlines()
 expected = {path for path in tracked if not path.startswith(NOT_SHIPPED)}
 with zipfile.ZipFile(sys.argv[1]) as wheel:
-    shipped = {str(PurePosixPath(n).relative_to("samplerbench")) for n in wheel.namelist() if n.startswith("samplerbench/")}
+    shipped = {
+        str(PurePosixPath(n).relative_to("samplerbench"))
+        for n in wheel.namelist()
+        if n.startswith("samplerbench/")
+    }
 missing, extra = sorted(expected - shipped), sorted(shipped - expected)
 if missing or extra:
     sys.exit(f"missing in the wheel: {missing}\nnot in the tree: {extra}")

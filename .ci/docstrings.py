@@ -1,4 +1,6 @@
-"""Docstrings as Markdown for the site's API reference: doctests become code, references to names become code type."""
+"""Docstrings as Markdown for the site's API reference: doctests become code, references to
+names become code type.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ DOCTEST = re.compile(r"^( *)>>> .*(?:\n(?=[^\n]*\S).*)*", re.MULTILINE)
 """Lines from a prompt to the next empty line, at the depth of the prompt."""
 
 BOUND = re.compile(r"(?<=: )>(?==? )")
-"""The sign of a range that begins a description, as in ``rho: > 0``; at its beginning it would quote."""
+"""The sign of a range that begins a description, as in ``rho: > 0``.
+
+At its beginning it would quote.
+"""
 
 
 class Docstrings(griffe.Extension):

@@ -1,4 +1,5 @@
-"""Print pip constraints that hold every requirement of pyproject.toml at the lowest version it declares.
+"""Print pip constraints that hold every requirement of pyproject.toml at the lowest version it
+declares.
 
     python .ci/lowest.py > constraints.txt && pip install -c constraints.txt -e '.[dev]'
 

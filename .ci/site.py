@@ -1,8 +1,10 @@
-"""Hooks of the site: the decisions, files outside docs/ that pages link to, and packages for the API reference.
+"""Hooks of the site: the decisions, files outside docs/ that pages link to, and packages for the
+API reference.
 
-A page links to a file by its path in the repository, as ``../README.md`` or ``../samplers/loop.py``,
-which is right on any forge. On the site such a file becomes a page of its own under ``repository/``, so
-that the site is whole without a forge. What is not there is left as it is, and fails the strict build.
+A page links to a file by its path in the repository, as ``../README.md`` or
+``../samplers/loop.py``, which is right on any forge. On the site such a file becomes a page of its
+own under ``repository/``, so that the site is whole without a forge. What is not there is left as
+it is, and fails the strict build.
 """
 
 from __future__ import annotations
@@ -20,7 +22,14 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)")
 """The path of a Markdown link or image, without its anchor."""
 NAMED = re.compile(r"\[([\w/.-]+\.md)\]\(\1(?=[)#])")
 """A link whose text is the file that it leads to, as ``[timing.md](timing.md)``."""
-FENCES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".yaml": "yaml", ".sh": "sh", ".json": "json"}
+FENCES = {
+    ".py": "python",
+    ".toml": "toml",
+    ".yml": "yaml",
+    ".yaml": "yaml",
+    ".sh": "sh",
+    ".json": "json",
+}
 
 
 def on_startup(**_: Any) -> None:
@@ -41,7 +50,9 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add a page for each file outside docs/ that a page of the site links to, or that such a page links to."""
+    """Add a page for each file outside docs/ that a page of the site links to, or that such a
+    page links to.
+    """
     pages = [ROOT / "docs" / file.src_uri for file in files.documentation_pages()]
     seen: set[str] = set()
     while pages:
@@ -67,13 +78,18 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def heading(here: str, link: str) -> str:
-    """What a page calls itself that the page at ``here`` links to; the link where it is not there."""
+    """What a page calls itself that the page at ``here`` links to.
+
+    The link where it is not there.
+    """
     page = ROOT / posixpath.dirname(here) / link
     return title(page) if page.is_file() else link
 
 
 def rewritten(link: str, here: str, page: str) -> str:
-    """Where a link of the page at ``here`` (in the repository) leads on the site, seen from ``page``."""
+    """Where a link of the page at ``here`` (in the repository) leads on the site, seen from
+    ``page``.
+    """
     path = posixpath.normpath(posixpath.join(posixpath.dirname(here), link))
     if not (ROOT / path).is_file():
         return link

@@ -43,11 +43,12 @@ def plan(suite: Asked, *, device: Device = "auto") -> list[Cell]:
         device: where it would run; "auto" takes a CUDA GPU if there is one.
 
     Returns:
-        One cell for each row of the table to be, models outermost and budgets innermost. A cell that
-        no budget pays for says so in ``skip``.
+        One cell for each row of the table to be, models outermost and budgets innermost. A cell
+        that no budget pays for says so in ``skip``.
 
     Raises:
-        ValueError: something is asked for that does not exist or makes no sense; the sentence names it.
+        ValueError: something is asked for that does not exist or makes no sense; the sentence names
+            it.
 
     >>> suite = {"models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [5, 10]}
     >>> [(cell.label, cell.budget, cell.steps) for cell in plan(suite, device="cpu")]
@@ -71,25 +72,27 @@ def run(
 ) -> ResultTable:
     """Run a suite into a folder: only what is missing there.
 
-    Samplers, models and metrics that were defined in this session can be used, since everything runs
-    in this process. So nothing outlives a sampler that ends it, and no time or memory limit is
+    Samplers, models and metrics that were defined in this session can be used, since everything
+    runs in this process. So nothing outlives a sampler that ends it, and no time or memory limit is
     kept; for foreign code there is the command line, ``samplerbench run``.
 
     Args:
-        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until`` is
-            sampled until its question is decided.
+        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until``
+            is sampled until its question is decided.
         out: run directory, made if it does not exist; None for one under ``results/runs`` with the
             name of the suite. A second run into it computes what it lacks, and nothing else.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        progress: whether to tell on stderr what is being done, with a bar in a terminal or notebook.
+        progress: whether to tell on stderr what is being done, with a bar in a terminal or
+            notebook.
         retry: whether cells are run again that failed before.
 
     Returns:
-        The table of the folder, a row for each cell. A cell that fails is a row too, which says why.
+        The table of the folder, a row for each cell. A cell that fails is a row too, which says
+        why.
 
     Raises:
-        ValueError: something is asked for that does not exist or makes no sense, or the folder holds
-            something else; the sentence names it.
+        ValueError: something is asked for that does not exist or makes no sense, or the folder
+            holds something else; the sentence names it.
 
     >>> from tempfile import TemporaryDirectory
     >>> suite = {"models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [10], "samples": 64}

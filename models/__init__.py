@@ -1,4 +1,6 @@
-"""Models that samplers are benchmarked on: exact ones with a known answer, and pretrained score networks."""
+"""Models that samplers are benchmarked on: exact ones with a known answer, and pretrained score
+networks.
+"""
 
 from .cards.card import Card, CardError, card_names, load_card
 from .denoiser import Bound, Denoiser, Wrapper

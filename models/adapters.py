@@ -1,11 +1,14 @@
-"""Adapters from a network's prediction (eps, v, x0, flow, score) at its native time to a denoiser E[x0 | x].
+"""Adapters from a network's prediction (eps, v, x0, flow, score) at its native time to a denoiser
+E[x0 | x].
 
-A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of several things. A sampler sees
-x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d = E[x0 | x]. Every prediction p is linear in x0 and z, so
+A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of
+several things. A sampler sees x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d =
+E[x0 | x]. Every prediction p is linear in x0 and z, so
 
     d = a x + b p
 
-with a and b that depend on the level alone. Nothing outside this file needs to know about prediction types.
+with a and b that depend on the level alone. Nothing outside this file needs to know about
+prediction types.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ class Network(Protocol):
     """What is adapted: any callable, such as an ``nn.Module``."""
 
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None, /) -> Tensor:
-        """Predict from ``x_t`` ``(batch, *event)``, native times ``t`` ``(batch,)`` and ``labels`` ``(batch,)`` int64 in [0, classes].
+        """Predict from ``x_t`` ``(batch, *event)``, native times ``t`` ``(batch,)`` and ``labels``
+        ``(batch,)`` int64 in [0, classes].
 
         The label ``classes`` means "no label". A model without classes gets None.
         """
@@ -47,18 +51,26 @@ def _eps(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _v(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The rotated pair p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512, section 4), with z = (x - x0) / level."""
+    """The rotated pair p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512, section
+    4), with z = (x - x0) / level.
+    """
     total = 1 + level**2
     return 1 / total, -level / (alpha * total)
 
 
 def _flow(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:  # noqa: ARG001
-    """The velocity p = z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003): x = (1 + level) x0 + level p."""
+    """The velocity p = z - x0 of the straight path (Liu et al.
+
+    2023, arXiv:2209.03003): x = (1 + level) x0 + level p.
+    """
     return 1 / (1 + level), -level / (1 + level)
 
 
 def _score(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456): Tweedie's formula."""
+    """The score p = grad log p_t(x_t) = -z / sigma_t (Song et al.
+
+    2021, arXiv:2011.13456): Tweedie's formula.
+    """
     return np.ones_like(level), alpha * level**2
 
 
@@ -70,24 +82,28 @@ _WEIGHTS: dict[str, Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatAr
 class NativeDenoiser(Denoiser):
     """A network in its own coordinates, as a Denoiser.
 
-    The state keeps its own dtype: x_t is formed in it and cast to the network's for the call only, so a float64 state around a
-    float32 network loses nothing but the network's own rounding. An ``nn.Module`` is put in evaluation mode and frozen, so that a run
-    builds no graph of its parameters.
+    The state keeps its own dtype: x_t is formed in it and cast to the network's for the call only,
+    so a float64 state around a float32 network loses nothing but the network's own rounding. An
+    ``nn.Module`` is put in evaluation mode and frozen, so that a run builds no graph of its
+    parameters.
 
     Args:
         network: see :class:`Network`.
         process: the process that it was trained on.
-        prediction: what it predicts: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t x0; ``flow`` = z - x0; ``score``
-            = grad log p_t(x_t).
+        prediction: what it predicts: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t x0;
+            ``flow`` = z - x0; ``score`` = grad log p_t(x_t).
         name, event, classes, identity: as in :class:`Denoiser`.
-        times: native times that the network knows, for one trained on a discrete set or up to t = 1: it is called at the nearest
-            of them. The level of d = a x + b p stays exact. None: every time.
+        times: native times that the network knows, for one trained on a discrete set or up to t =
+            1: it is called at the nearest of them. The level of d = a x + b p stays exact. None:
+            every time.
         network_dtype: dtype of its inputs.
         dtype: dtype of the state unless a run says otherwise; by default the network's.
-        sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and ``t_max``.
+        sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and
+            ``t_max``.
         limits: range of the values of the data, as in :class:`Denoiser`.
-        class_weights: how often each of the ``classes`` occurs in the data, in proportion. Every sample is then drawn a label; without
-            them all samples go by the label ``classes``, "no label", which the network must know.
+        class_weights: how often each of the ``classes`` occurs in the data, in proportion. Every
+            sample is then drawn a label; without them all samples go by the label ``classes``, "no
+            label", which the network must know.
 
     Raises:
         ValueError: unknown prediction, or not one weight a class.
@@ -96,15 +112,33 @@ class NativeDenoiser(Denoiser):
     capturable = False  # the process's native times are computed on the host
 
     def __init__(
-        self, network: Network, process: Process, prediction: Prediction, *, name: str, event: tuple[int, ...], identity: str,
-        classes: int = 0, times: FloatArray | None = None, network_dtype: torch.dtype = torch.float32,
-        dtype: torch.dtype | None = None, sigma_min: float | None = None, sigma_max: float | None = None,
-        limits: tuple[float, float] | None = None, class_weights: Sequence[float] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        network: Network,
+        process: Process,
+        prediction: Prediction,
+        *,
+        name: str,
+        event: tuple[int, ...],
+        identity: str,
+        classes: int = 0,
+        times: FloatArray | None = None,
+        network_dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
+        sigma_min: float | None = None,
+        sigma_max: float | None = None,
+        limits: tuple[float, float] | None = None,
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
         if class_weights is not None and len(class_weights) != classes:
-            raise ValueError(f"model {name}: {len(class_weights)} class_weights for {classes} classes; give one for each")
+            raise ValueError(
+                f"model {name}: {len(class_weights)} class_weights for "
+                f"{classes} classes; give one for each"
+            )
         if prediction not in _WEIGHTS:
-            raise ValueError(f"model {name}: unknown prediction {prediction!r}; choose one of {', '.join(_WEIGHTS)}")
+            raise ValueError(
+                f"model {name}: unknown prediction {prediction!r}; choose "
+                f"one of {', '.join(_WEIGHTS)}"
+            )
         if isinstance(network, nn.Module):
             network.eval().requires_grad_(False)
         self.network, self.process, self.prediction = network, process, prediction
@@ -117,16 +151,27 @@ class NativeDenoiser(Denoiser):
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Labels with the frequencies of ``class_weights``, each a function of (seed, id) alone; None without them."""
+        """Labels with the frequencies of ``class_weights``, each a function of (seed, id) alone.
+
+        None without them.
+        """
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`: scale to native coordinates, call the network, solve its prediction for the clean image."""
-        level = sigma.detach().double().cpu().numpy() if isinstance(sigma, Tensor) else np.array([sigma], dtype=np.float64)
+        """See :meth:`Denoiser.denoise`: scale to native coordinates, call the network, solve
+        its prediction for the clean image.
+        """
+        level = (
+            sigma.detach().double().cpu().numpy()
+            if isinstance(sigma, Tensor)
+            else np.array([sigma], dtype=np.float64)
+        )
         time = self.process.t_of(level)
         alpha = self.process.alpha(time)
         a, b = _WEIGHTS[self.prediction](level, alpha)
-        scale, keep, weigh = (column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b))
+        scale, keep, weigh = (
+            column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b)
+        )
         t = torch.from_numpy(self._known(time)).to(x.device, self.network_dtype).expand(len(x))
         prediction = self.network((x * scale).to(self.network_dtype), t, self._labels(labels, x))
         return keep * x + weigh * prediction.to(x.dtype)
@@ -145,7 +190,9 @@ class NativeDenoiser(Denoiser):
         return labels
 
     def to(self, device: torch.device | str) -> NativeDenoiser:
-        """This model with a copy of its network on ``device``: a module, what a function holds, or whatever has a ``to`` of its own."""
+        """This model with a copy of its network on ``device``: a module, what a function holds,
+        or whatever has a ``to`` of its own.
+        """
         twin = copy.copy(self)
         twin.network = moved(self.network, device)
         return twin

@@ -1,6 +1,8 @@
-"""The Denoiser: the interface of every model, bound to a batch of samples before a sampler calls it.
+"""The Denoiser: the interface of every model, bound to a batch of samples before a sampler calls
+it.
 
-Everything is in canonical coordinates: x = x0 + sigma z with z ~ N(0, I), and ``denoise(x, sigma)`` estimates E[x0 | x].
+Everything is in canonical coordinates: x = x0 + sigma z with z ~ N(0, I), and ``denoise(x, sigma)``
+estimates E[x0 | x].
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
     from .loaders.reading import Read
     from .reference import Moments, Reference
 
-_GOLDEN, _MIX1, _MIX2 = 0x9E3779B97F4A7C15 - 2**64, 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
+_GOLDEN, _MIX1, _MIX2 = (
+    0x9E3779B97F4A7C15 - 2**64,
+    0xBF58476D1CE4E5B9 - 2**64,
+    0x94D049BB133111EB - 2**64,
+)
 
 
 class Denoiser(ABC):
@@ -28,15 +34,21 @@ class Denoiser(ABC):
         name: what the tables call it.
         event: shape of one sample, such as ``(1, 28, 28)``.
         sigma_min, sigma_max: the noise levels that it knows; a run starts at ``sigma_max``.
-        classes: number of classes; 0 for a model without class labels. Only where it is positive are labels class numbers, which
-            :meth:`mode_of` can be compared with; elsewhere they are whatever the model needs to know about a sample.
-        class_weights: how often each class occurs in the data, in proportion; None where nobody knows.
-        limits: range of the values of the data, which samples are clamped to before their features are taken; None where there is none.
+        classes: number of classes; 0 for a model without class labels. Only where it is positive
+            are labels class numbers, which :meth:`mode_of` can be compared with; elsewhere they are
+            whatever the model needs to know about a sample.
+        class_weights: how often each class occurs in the data, in proportion; None where nobody
+            knows.
+        limits: range of the values of the data, which samples are clamped to before their features
+            are taken; None where there is none.
         passes: network evaluations that one call costs a sample (2 under classifier-free guidance).
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
-        capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the device, and its shapes depend on no value.
-        identity: what pins the numbers it gives: name and version or hash. Results with different identities do not mix.
-        read: the user's files that it is made of; None for a model that comes with this package, or that was made in Python.
+        capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the
+            device, and its shapes depend on no value.
+        identity: what pins the numbers it gives: name and version or hash. Results with different
+            identities do not mix.
+        read: the user's files that it is made of; None for a model that comes with this package, or
+            that was made in Python.
     """
 
     name: str
@@ -59,7 +71,8 @@ class Denoiser(ABC):
         Args:
             x: ``(batch, *event)``, any floating dtype; never modified.
             sigma: noise level > 0, one for all rows or a tensor ``(batch,)``.
-            labels: ``(batch,)`` int64 in [0, classes]; the value ``classes`` means "no label" for its row, and None means it for all.
+            labels: ``(batch,)`` int64 in [0, classes]; the value ``classes`` means "no label" for
+                its row, and None means it for all.
 
         Returns:
             A new tensor of ``x``'s shape, dtype and device.
@@ -71,56 +84,76 @@ class Denoiser(ABC):
         Args:
             ids: ``(batch,)`` int64 sample numbers.
             seed: root seed; with the id it decides whatever is drawn per sample (such as a label).
-            labels: ``(batch,)`` labels to condition on; None lets the model decide (:meth:`draw_labels`).
+            labels: ``(batch,)`` labels to condition on; None lets the model decide
+                (:meth:`draw_labels`).
         """
         return Bound(self, self.draw_labels(ids, seed) if labels is None else labels)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Labels of unconditional sampling, one row a sample; None (the default) for a model that has an unconditional score of its own.
+        """Labels of unconditional sampling, one row a sample.
 
-        They are ``(batch,)`` class numbers where ``classes`` > 0, else any tensor ``(batch, …)`` of what the model needs to know.
+        None (the default) for a model that has an unconditional score of its own.
+
+        They are ``(batch,)`` class numbers where ``classes`` > 0, else any tensor ``(batch, …)`` of
+        what the model needs to know.
         """
         return None
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """This model with its innermost network replaced by ``wrap(network)``: how evaluations are counted below guidance."""
+        """This model with its innermost network replaced by ``wrap(network)``: how evaluations
+        are counted below guidance.
+        """
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
         """A copy of this model with its tensors on ``device``; this one stays where and as it is.
 
-        So it is for every kind of model, also where ``device`` is the one that it is on: the copy is another object, which may
-        share what nothing writes to. (``nn.Module.to`` moves in place; this does not.)
+        So it is for every kind of model, also where ``device`` is the one that it is on: the copy
+        is another object, which may share what nothing writes to. (``nn.Module.to`` moves in place;
+        this does not.)
 
         Raises:
             ValueError: it cannot move, as a model that does not override this.
         """
-        raise ValueError(f"model {self.name} cannot move to {device}: it has no to(device); add one, or use --device cpu")
+        raise ValueError(
+            f"model {self.name} cannot move to {device}: it has no "
+            "to(device); add one, or use --device cpu"
+        )
 
     def reference(self) -> Reference | None:
-        """What its samples are compared with (features, moments, held-out data), or None if there is nothing to compare with."""
+        """What its samples are compared with (features, moments, held-out data), or None if
+        there is nothing to compare with.
+        """
         return None
 
     def data(self, n: int, seed: int) -> Tensor | None:  # noqa: ARG002
-        """``n`` samples of the data ``(n, *event)``, a function of ``seed``, or None (the default) where only a file could give them."""
+        """``n`` samples of the data ``(n, *event)``, a function of ``seed``, or None (the
+        default) where only a file could give them.
+        """
         return None
 
     def moments(self) -> Moments | None:
-        """Mean ``(d,)`` and covariance ``(d, d)`` of the data over flattened samples, float64, or None where nobody knows them.
+        """Mean ``(d,)`` and covariance ``(d, d)`` of the data over flattened samples, float64, or
+        None where nobody knows them.
 
-        Where :meth:`draw_labels` draws classes, they may be means ``(classes, d)`` and the covariance about them. A run may begin from
-        them (``benchmarks.suites.start``), for which the rough shape of the data is enough. By default they are those of the reference,
-        if its features are the samples themselves.
+        Where :meth:`draw_labels` draws classes, they may be means ``(classes, d)`` and the
+        covariance about them. A run may begin from them (``benchmarks.suites.start``), for which
+        the rough shape of the data is enough. By default they are those of the reference, if its
+        features are the samples themselves.
         """
         reference = self.reference()
         return None if reference is None else reference.moments
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
-        """Exact probability-flow endpoint at sigma = 0 of states ``x`` at ``sigma_max``, or None where only a solver can tell."""
+        """Exact probability-flow endpoint at sigma = 0 of states ``x`` at ``sigma_max``, or
+        None where only a solver can tell.
+        """
         return None
 
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Which mode or class each clean sample lies in, ``(batch,)`` int64, or None if the model has no such notion."""
+        """Which mode or class each clean sample lies in, ``(batch,)`` int64, or None if the
+        model has no such notion.
+        """
         return None
 
 
@@ -151,7 +184,12 @@ class Wrapper(Denoiser):
         self.name, self.event, self.identity = inner.name, inner.event, inner.identity
         self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
         self.classes, self.class_weights = inner.classes, inner.class_weights
-        self.limits, self.passes, self.dtype, self.read = inner.limits, inner.passes, inner.dtype, inner.read
+        self.limits, self.passes, self.dtype, self.read = (
+            inner.limits,
+            inner.passes,
+            inner.dtype,
+            inner.read,
+        )
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """The inner model's."""
@@ -197,14 +235,19 @@ class Wrapper(Denoiser):
 
 
 def per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """One level for each row of ``x``: ``(batch,)``, of this dtype, on its device. A number is filled in there, which waits for nothing."""
+    """One level for each row of ``x``: ``(batch,)``, of this dtype, on its device.
+
+    A number is filled in there, which waits for nothing.
+    """
     if isinstance(sigma, Tensor):
         return sigma.to(x.device, dtype).expand(len(x))
     return torch.full((len(x),), sigma, dtype=dtype, device=x.device)
 
 
 def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
-    """``sigma`` so that it broadcasts against ``x``: a float as it is, ``(batch,)`` as ``(batch, 1, …)`` in ``x``'s dtype."""
+    """``sigma`` so that it broadcasts against ``x``: a float as it is, ``(batch,)`` as
+    ``(batch, 1, …)`` in ``x``'s dtype.
+    """
     if isinstance(sigma, Tensor):
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     return sigma
@@ -222,17 +265,23 @@ def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
         ``(batch,)`` int64 labels on the device of ``ids``.
     """
     edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
-    return torch.searchsorted(edges, _uniform(ids, seed) * edges[-1], right=True).clamp_(max=len(weights) - 1)
+    return torch.searchsorted(edges, _uniform(ids, seed) * edges[-1], right=True).clamp_(
+        max=len(weights) - 1
+    )
 
 
 def _uniform(ids: Tensor, seed: int) -> Tensor:
-    """Float64 in [0, 1) from the mixing function of SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195), nested: seed, id."""
+    """Float64 in [0, 1) from the mixing function of SplitMix64 (Steele et al.
+
+    2014, doi:10.1145/2660193.2660195), nested: seed, id.
+    """
     key = _mix(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
     return ((_mix(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
 
 
 def _mix(z: Tensor) -> Tensor:
-    # int64 products wrap modulo 2^64 as the unsigned originals do; the masks make the right shifts unsigned too.
+    # int64 products wrap modulo 2^64 as the unsigned originals do; the masks make the right shifts
+    # unsigned too.
     z = (z ^ ((z >> 30) & (2**34 - 1))) * _MIX1
     z = (z ^ ((z >> 27) & (2**37 - 1))) * _MIX2
     return z ^ ((z >> 31) & (2**33 - 1))

@@ -1,4 +1,6 @@
-"""Classifier-free and classifier guidance, as a Denoiser around a Denoiser that counts every network pass."""
+"""Classifier-free and classifier guidance, as a Denoiser around a Denoiser that counts every
+network pass.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from .wrappers import Altered
 
 
 class _Guided(Altered):
-    """What both kinds share: the inner model must have classes, and a sample without a label gets one."""
+    """What both kinds share: the inner model must have classes, and a sample without a label
+    gets one.
+    """
 
     def __init__(self, inner: Denoiser, kind: str, scale: float) -> None:
         if not inner.classes:
@@ -21,7 +25,11 @@ class _Guided(Altered):
         self.scale = scale
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """The inner model's; uniform over the classes where it would go unlabelled, since guidance needs something to guide to."""
+        """The inner model's.
+
+        Uniform over the classes where it would go unlabelled, since guidance needs something to
+        guide to.
+        """
         labels = self.inner.draw_labels(ids, seed)
         return labels_for(ids, seed, [1.0] * self.classes) if labels is None else labels
 
@@ -34,8 +42,9 @@ class ClassifierFree(_Guided):
 
         d = d_free + scale (d_label - d_free)
 
-    ``scale`` 1 is the conditional model and 0 the unconditional one (the paper's w is scale - 1). Both passes are one inner call on
-    twice the rows: two evaluations a sample at a sequential depth of one.
+    ``scale`` 1 is the conditional model and 0 the unconditional one (the paper's w is scale - 1).
+    Both passes are one inner call on twice the rows: two evaluations a sample at a sequential depth
+    of one.
 
     Args:
         inner: a model with classes.
@@ -53,24 +62,28 @@ class ClassifierFree(_Guided):
         """Guided estimate; rows without a label get the unconditional one."""
         none = self._unlabelled(x)
         twice = torch.cat([sigma, sigma]) if isinstance(sigma, Tensor) else sigma
-        both = self.inner.denoise(torch.cat([x, x]), twice, torch.cat([none if labels is None else labels, none]))
+        both = self.inner.denoise(
+            torch.cat([x, x]), twice, torch.cat([none if labels is None else labels, none])
+        )
         label, free = both.chunk(2)
         return torch.lerp(free, label, self.scale)
 
 
 class ClassifierGuidance(_Guided):
-    """Classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4) in canonical coordinates.
+    """Classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4) in canonical
+    coordinates.
 
         d = d_free + scale sigma² grad_x log p(label | x, sigma)
 
-    which is Tweedie's formula for the score of p(x) p(label | x)^scale. Evaluations of the classifier are not network evaluations
-    of the score model and are not counted as such.
+    which is Tweedie's formula for the score of p(x) p(label | x)^scale. Evaluations of the
+    classifier are not network evaluations of the score model and are not counted as such.
 
     Args:
         inner: a model with classes; it is called without labels.
-        log_prob: differentiable ``log_prob(x, sigma, labels)`` = log p(label | x at sigma), ``(batch,)``; row k may depend on the
-            arguments' row k only.
-        classifier: the classifier's name, and its version or hash; part of the model's name and identity.
+        log_prob: differentiable ``log_prob(x, sigma, labels)`` = log p(label | x at sigma),
+            ``(batch,)``; row k may depend on the arguments' row k only.
+        classifier: the classifier's name, and its version or hash; part of the model's name and
+            identity.
         scale: guidance scale.
 
     Raises:
@@ -78,7 +91,11 @@ class ClassifierGuidance(_Guided):
     """
 
     def __init__(
-        self, inner: Denoiser, log_prob: Callable[[Tensor, float | Tensor, Tensor], Tensor], classifier: str, scale: float = 1.0
+        self,
+        inner: Denoiser,
+        log_prob: Callable[[Tensor, float | Tensor, Tensor], Tensor],
+        classifier: str,
+        scale: float = 1.0,
     ) -> None:
         super().__init__(inner, classifier, scale)
         self.log_prob = log_prob
@@ -94,7 +111,8 @@ class ClassifierGuidance(_Guided):
         return torch.where(labelled, guided, d)
 
     def _gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
-        # A sampler may run in inference mode: autograd takes no tensor that was made there, only a copy made outside.
+        # A sampler may run in inference mode: autograd takes no tensor that was made there, only a
+        # copy made outside.
         with torch.inference_mode(False), torch.enable_grad():
             leaf = x.detach().clone().requires_grad_()
             level = sigma.clone() if isinstance(sigma, Tensor) else sigma

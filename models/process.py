@@ -1,9 +1,12 @@
-"""Noising processes x_t = alpha(t) x0 + sigma(t) z in their native time: VP, cosine, VE, rectified flow.
+"""Noising processes x_t = alpha(t) x0 + sigma(t) z in their native time: VP, cosine, VE, rectified
+flow.
 
-Samplers never see one: they work in canonical coordinates x = x_t / alpha(t), with the noise level sigma(t) / alpha(t). A process
-is needed to call a network in the coordinates it was trained in (:mod:`.adapters`), and to place a grid evenly in native time.
+Samplers never see one: they work in canonical coordinates x = x_t / alpha(t), with the noise level
+sigma(t) / alpha(t). A process is needed to call a network in the coordinates it was trained in
+(:mod:`.adapters`), and to place a grid evenly in native time.
 
-Formulas are written so that neither end cancels: relative accuracy holds down to t = 0 and up to levels of 1e4 and more.
+Formulas are written so that neither end cancels: relative accuracy holds down to t = 0 and up to
+levels of 1e4 and more.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ Real = TypeVar("Real", float, FloatArray)
 
 @dataclass(frozen=True, kw_only=True)
 class Process(ABC):
-    """A Gaussian process x_t = alpha(t) x0 + sigma(t) z; ``sigma(t) / alpha(t)`` is strictly increasing in t.
+    """A Gaussian process x_t = alpha(t) x0 + sigma(t) z.
+
+    ``sigma(t) / alpha(t)`` is strictly increasing in t.
 
     Every method takes a Python float or a float64 array and answers with the same kind.
 
@@ -35,7 +40,10 @@ class Process(ABC):
 
     def __post_init__(self) -> None:
         if not 0 <= self.t_min < self.t_max:
-            raise ValueError(f"{type(self).__name__}: need 0 <= t_min < t_max, got t_min={self.t_min}, t_max={self.t_max}")
+            raise ValueError(
+                f"{type(self).__name__}: need 0 <= t_min < t_max, got "
+                f"t_min={self.t_min}, t_max={self.t_max}"
+            )
 
     def alpha(self, t: Real) -> Real:
         """Scale of the data at native time ``t``."""
@@ -52,7 +60,9 @@ class Process(ABC):
             return _like(t, np.divide(self._sigma(time), self._alpha(time)))
 
     def t_of(self, level: Real) -> Real:
-        """Native time at which sigma / alpha equals ``level`` (finite, >= 0): the exact inverse of :meth:`level`."""
+        """Native time at which sigma / alpha equals ``level`` (finite, >= 0): the exact inverse
+        of :meth:`level`.
+        """
         return _like(level, self._t_of(np.asarray(level, dtype=np.float64)))
 
     @abstractmethod
@@ -66,13 +76,17 @@ class Process(ABC):
 
 
 def _like(given: Real, value: FloatArray) -> Real:
-    """``value`` as a Python float if ``given`` was one (what depends only on a grid must not promote dtypes), else as a new array."""
+    """``value`` as a Python float if ``given`` was one (what depends only on a grid must not
+    promote dtypes), else as a new array.
+    """
     return cast(Real, value.copy() if isinstance(given, np.ndarray) else float(value))
 
 
 @dataclass(frozen=True, kw_only=True)
 class VE(Process):
-    """Variance exploding: alpha = 1, sigma = t. Canonical coordinates themselves (Karras et al. 2022, arXiv:2206.00364, Table 1).
+    """Variance exploding: alpha = 1, sigma = t.
+
+    Canonical coordinates themselves (Karras et al. 2022, arXiv:2206.00364, Table 1).
 
     >>> VE().t_of(3.0)
     3.0
@@ -93,13 +107,16 @@ class VE(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class VPLinear(Process):
-    """Variance preserving with a linear rate (Song et al. 2021, score_sde, arXiv:2011.13456, eq. 11 and appendix C).
+    """Variance preserving with a linear rate (Song et al.
+
+    2021, score_sde, arXiv:2011.13456, eq. 11 and appendix C).
 
     The rate is beta(t) = beta_min + beta_d t; with B(t) = ∫ beta = beta_d t² / 2 + beta_min t,
 
         alpha = exp(-B / 2),   sigma = sqrt(1 - exp(-B)),   level² = exp(B) - 1.
 
-    The inverse takes B = log(1 + level²) and the positive root t of the quadratic, in the form without cancellation.
+    The inverse takes B = log(1 + level²) and the positive root t of the quadratic, in the form
+    without cancellation.
 
     >>> VPLinear().alpha(0.0), VPLinear().sigma(0.0)
     (1.0, 0.0)
@@ -117,7 +134,10 @@ class VPLinear(Process):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.beta_d >= 0 and self.beta_min > 0):
-            raise ValueError(f"VPLinear: need beta_d >= 0 and beta_min > 0, got beta_d={self.beta_d}, beta_min={self.beta_min}")
+            raise ValueError(
+                "VPLinear: need beta_d >= 0 and beta_min > 0, got "
+                f"beta_d={self.beta_d}, beta_min={self.beta_min}"
+            )
 
     def _integral(self, t: FloatArray) -> FloatArray:
         return t * (self.beta_min + 0.5 * self.beta_d * t)
@@ -130,19 +150,24 @@ class VPLinear(Process):
 
     def _t_of(self, level: FloatArray) -> FloatArray:
         integral = np.log1p(level**2)
-        return 2 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2 * self.beta_d * integral))
+        return (
+            2 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2 * self.beta_d * integral))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Process):
-    """Variance preserving along a cosine (Nichol & Dhariwal 2021, iDDPM, arXiv:2102.09672, eq. 17), in continuous time.
+    """Variance preserving along a cosine (Nichol & Dhariwal 2021, iDDPM, arXiv:2102.09672, eq.
+
+    17), in continuous time.
 
     With the angle phi(t) = (t + s) / (1 + s) · pi / 2, which runs from phi0 = phi(0) to pi / 2,
 
         alpha = cos(phi) / cos(phi0),   sigma² = 1 - alpha² = sin(phi - phi0) sin(phi + phi0) / cos²(phi0).
 
-    The inverse follows from tan²(phi) - tan²(phi0) = level² / cos²(phi0) and the tangent of a difference.
-    alpha(1) = 0, so ``t_max`` lies before 1: 0.9946, a level of 119, is the start that DPM-Solver (arXiv:2206.00927) uses.
+    The inverse follows from tan²(phi) - tan²(phi0) = level² / cos²(phi0) and the tangent of a
+    difference. alpha(1) = 0, so ``t_max`` lies before 1: 0.9946, a level of 119, is the start that
+    DPM-Solver (arXiv:2206.00927) uses.
 
     >>> Cosine().sigma(0.0)
     0.0
@@ -158,14 +183,18 @@ class Cosine(Process):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.s > 0 and self.t_max < 1):
-            raise ValueError(f"Cosine: need s > 0 and t_max < 1 (the level is infinite at 1), got s={self.s}, t_max={self.t_max}")
+            raise ValueError(
+                "Cosine: need s > 0 and t_max < 1 (the level is infinite at "
+                f"1), got s={self.s}, t_max={self.t_max}"
+            )
 
     @property
     def _rate(self) -> float:
         return 0.5 * math.pi / (1 + self.s)
 
     def _alpha(self, t: FloatArray) -> FloatArray:
-        # cos(phi) = sin(pi/2 - phi), and pi/2 - phi = rate (1 - t) has no rounding of its own near t = 1.
+        # cos(phi) = sin(pi/2 - phi), and pi/2 - phi = rate (1 - t) has no rounding of its own near
+        # t = 1.
         return np.sin(self._rate * (1 - t)) / math.cos(self._rate * self.s)
 
     def _sigma(self, t: FloatArray) -> FloatArray:
@@ -183,9 +212,10 @@ class Cosine(Process):
 class RectifiedFlow(Process):
     """The straight path x_t = (1 - t) x0 + t z: alpha = 1 - t, sigma = t, level = t / (1 - t).
 
-    Rectified flow (Liu et al. 2023, arXiv:2209.03003) and the conditional optimal-transport path of flow matching (Lipman et al. 2023,
-    arXiv:2210.02747, section 4.1), with noise at t = 1 as in diffusion; both papers run time the other way.
-    The level is infinite at t = 1, so ``t_max`` is where it reaches 1e4.
+    Rectified flow (Liu et al. 2023, arXiv:2209.03003) and the conditional optimal-transport path of
+    flow matching (Lipman et al. 2023, arXiv:2210.02747, section 4.1), with noise at t = 1 as in
+    diffusion; both papers run time the other way. The level is infinite at t = 1, so ``t_max`` is
+    where it reaches 1e4.
 
     >>> RectifiedFlow().t_of(1.0)
     0.5
@@ -197,7 +227,10 @@ class RectifiedFlow(Process):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.t_max >= 1:
-            raise ValueError(f"RectifiedFlow: need t_max < 1 (the level is infinite at 1), got t_max={self.t_max}")
+            raise ValueError(
+                "RectifiedFlow: need t_max < 1 (the level is infinite at "
+                f"1), got t_max={self.t_max}"
+            )
 
     def _alpha(self, t: FloatArray) -> FloatArray:
         return 1 - t

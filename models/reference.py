@@ -1,4 +1,6 @@
-"""What samples are compared with: a feature space, the data's moments in it, held-out and converged samples."""
+"""What samples are compared with: a feature space, the data's moments in it, held-out and
+converged samples.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,20 @@ Moments = tuple[FloatArray, FloatArray]
 
 
 MOST_OUTSIDE = 1e-3
-"""Share of the values of real samples that may lie outside the range of the data; with more, the range or the samples are wrong."""
+"""Share of the values of real samples that may lie outside the range of the data.
+
+With more, the range or the samples are wrong.
+"""
 
 
 class Extractor(Protocol):
     """Maps samples to the feature space of the Fréchet distance."""
 
     identity: str
-    """Name, preprocessing and content hash; a number is comparable only with numbers of the same identity."""
+    """Name, preprocessing and content hash.
+
+    A number is comparable only with numbers of the same identity.
+    """
     dim: int
     """Number of features."""
 
@@ -51,9 +59,11 @@ class Statistics(NamedTuple):
     Attributes:
         mean: ``(d,)`` float64 and
         cov: ``(d, d)`` float64, the moments of the reference set (or of the exact distribution).
-        held_out: ``held_out(n)`` gives features ``(min(n, available), d)`` of real or exact samples that are not in the reference set:
-            fewer than ``n`` rows where there are fewer, and none, ``(0, d)``, where the moments are all that is known of the truth.
-        converged: ``(m, d)`` features of converged samples of the *same model*, from latents that no run uses; None: to be computed.
+        held_out: ``held_out(n)`` gives features ``(min(n, available), d)`` of real or exact samples
+            that are not in the reference set: fewer than ``n`` rows where there are fewer, and
+            none, ``(0, d)``, where the moments are all that is known of the truth.
+        converged: ``(m, d)`` features of converged samples of the *same model*, from latents that
+            no run uses; None: to be computed.
     """
 
     mean: FloatArray
@@ -64,7 +74,9 @@ class Statistics(NamedTuple):
 
 @dataclass(frozen=True)
 class Reference:
-    """The truth about a model's data, in the feature space of ``extractor``; its numbers are made when they are first asked for.
+    """The truth about a model's data, in the feature space of ``extractor``.
+
+    Its numbers are made when they are first asked for.
 
     Attributes:
         extractor: maps samples to features.

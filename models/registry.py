@@ -1,4 +1,6 @@
-"""Models by name: ``make_model("fashion")``, ``make_model("fashion", guidance=2)``, ``make_model("file.py:factory")``."""
+"""Models by name: ``make_model("fashion")``, ``make_model("fashion", guidance=2)``,
+``make_model("file.py:factory")``.
+"""
 
 from __future__ import annotations
 
@@ -37,18 +39,19 @@ def make_model(spec: str, **params: Any) -> Denoiser:
     """The model that ``spec`` names.
 
     Args:
-        spec: a built-in name (:func:`model_names`); ``path/to/file.py:factory`` for a model of your own
-            (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for one that a loader makes, of this package,
-            such as ``perturbed:NAME``, or of an installed one (:mod:`samplerbench.models.loaders`).
-        **params: ``guidance`` is the scale of classifier-free guidance, for models with classes; the rest goes to the
-            model's factory, or to its loader.
+        spec: a built-in name (:func:`model_names`); ``path/to/file.py:factory`` for a model of your
+            own (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for one that a
+            loader makes, of this package, such as ``perturbed:NAME``, or of an installed one
+            (:mod:`samplerbench.models.loaders`).
+        **params: ``guidance`` is the scale of classifier-free guidance, for models with classes;
+            the rest goes to the model's factory, or to its loader.
 
     Returns:
         The model on the CPU.
 
     Raises:
-        ValueError: no such model, a parameter that it does not take, or guidance of a model without classes; or a loader of an
-            installed package that is broken.
+        ValueError: no such model, a parameter that it does not take, or guidance of a model without
+            classes; or a loader of an installed package that is broken.
         CardError: (a ValueError) a file of the model is missing or damaged.
     """
     guidance = params.pop("guidance", None)
@@ -80,7 +83,8 @@ def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
         return adopted(made, scheme.called(rest), identity)
     with reading() as seen:
         model = scheme.load(rest, **params)
-    if model.read is None and seen.paths:  # a checkpoint, by the names that its files have in its folder
+    # a checkpoint, by the names that its files have in its folder
+    if model.read is None and seen.paths:
         model.read = Read(Path(rest), seen.paths)
     return model
 

@@ -10,11 +10,13 @@ from .reference import Reference
 
 
 class Altered(Wrapper):
-    """A wrapper whose denoiser is not the inner model's: neither the inner endpoint nor its converged samples are its own.
+    """A wrapper whose denoiser is not the inner model's: neither the inner endpoint nor its
+    converged samples are its own.
 
     Args:
         inner: the model to wrap.
-        what: the alteration in a word, such as ``guidance=2``; it becomes part of the name and of the identity.
+        what: the alteration in a word, such as ``guidance=2``; it becomes part of the name and of
+            the identity.
     """
 
     def __init__(self, inner: Denoiser, what: str) -> None:
@@ -55,9 +57,12 @@ class Clipped(Altered):
 
 
 class DynamicThresholding(Altered):
-    """Imagen's dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3), for data in [-1, 1].
+    """Imagen's dynamic thresholding (Saharia et al.
 
-    With s the given quantile of the magnitudes of d in one sample, but at least 1: clamp d to [-s, s] and divide it by s.
+    2022, arXiv:2205.11487, section 2.3), for data in [-1, 1].
+
+    With s the given quantile of the magnitudes of d in one sample, but at least 1: clamp d to [-s,
+    s] and divide it by s.
 
     Args:
         inner: the model to wrap.

@@ -1,4 +1,6 @@
-"""All columns of the result table, in order: what a row is, what was measured, how it came about."""
+"""All columns of the result table, in order: what a row is, what was measured, how it came
+about.
+"""
 
 from __future__ import annotations
 

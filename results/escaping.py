@@ -1,6 +1,8 @@
-"""Texts that come from files, made harmless where they are shown: in a terminal, in Markdown and in a spreadsheet.
+"""Texts that come from files, made harmless where they are shown: in a terminal, in Markdown and in
+a spreadsheet.
 
-It needs nothing but the standard library, so that the command line can use it before anything slow is imported.
+It needs nothing but the standard library, so that the command line can use it before anything slow
+is imported.
 """
 
 from __future__ import annotations
@@ -9,14 +11,19 @@ import re
 
 ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours and the cursor
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, links and other strings, up to their end
+    # titles, links and other strings, up to their end
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )
 """What a terminal obeys (ECMA-48)."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Other letters that nobody sees: control characters but for tabs and line ends, and those that turn the direction of writing."""
+"""Other letters that nobody sees: control characters but for tabs and line ends, and those that
+turn the direction of writing.
+"""
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""How a text begins that a spreadsheet would calculate, behind any number of the apostrophes that keep it from that."""
+"""How a text begins that a spreadsheet would calculate, behind any number of the apostrophes
+that keep it from that.
+"""
 
 
 def printable(words: str) -> str:
@@ -30,11 +37,14 @@ def printable(words: str) -> str:
 
 def escape_markdown(words: str) -> str:
     """``words`` as they read, on one line, in any Markdown that has backslash escapes."""
-    return re.sub(r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(printable(words).split()))
+    return re.sub(
+        r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(printable(words).split())
+    )
 
 
 def csv_text(words: str) -> str:
-    """The text of a field that :func:`.text.csv_field` wrote: without the apostrophe that kept it from being a formula.
+    """The text of a field that :func:`.text.csv_field` wrote: without the apostrophe that kept it
+    from being a formula.
 
     >>> csv_text("'=1+1"), csv_text("''=1+1"), csv_text("'tis")
     ('=1+1', "'=1+1", "'tis")

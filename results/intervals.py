@@ -1,4 +1,6 @@
-"""The 95 % interval of a value in a row, from columns of its own or the standard error, and whether it is to be trusted."""
+"""The 95 % interval of a value in a row, from columns of its own or the standard error, and
+whether it is to be trusted.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def with_bounds(row: Record, name: str) -> str:
 
 
 def plus_minus(row: Record, name: str) -> str:
-    """``value ± half of the interval``, or ``value [low, high]`` where that is not symmetric; the value alone where it is not known."""
+    """``value ± half of the interval``, or ``value [low, high]`` where that is not symmetric.
+
+    The value alone where it is not known.
+    """
     value, se = number(row, name), number(row, f"{name}_se")
     if value is None or se is None or bounds(row, name) != ends(value, se):
         return with_bounds(row, name)

@@ -1,8 +1,10 @@
-"""One look for each sampler in every figure: a colour for its family, a symbol for its method, a dash for its order.
+"""One look for each sampler in every figure: a colour for its family, a symbol for its method, a
+dash for its order.
 
-A pure function of the sampler's name and origin, so that a sampler looks the same in every plot of every report. A sampler of the
-reader's own, a plugin, is what the figure was made for: it has the most vivid colour, and is drawn thicker and on top of the others.
-The colours stay apart for readers with protanopia, deuteranopia and tritanopia (at least 0.07 in OKLab) and from the page (contrast at
+A pure function of the sampler's name and origin, so that a sampler looks the same in every plot of
+every report. A sampler of the reader's own, a plugin, is what the figure was made for: it has the
+most vivid colour, and is drawn thicker and on top of the others. The colours stay apart for readers
+with protanopia, deuteranopia and tritanopia (at least 0.07 in OKLab) and from the page (contrast at
 least 3 on white, 4.5 on the dark page); symbols and dashes carry what colour alone must not.
 """
 
@@ -35,7 +37,8 @@ class Style(NamedTuple):
         family: name of its family.
         colour, dark: as in :class:`Family`.
         symbol: Plotly's name of the marker; ``-open`` for a variant of a method.
-        dash: Plotly's name of the line: solid for order 2 and where the name gives none, dotted for order 1.
+        dash: Plotly's name of the line: solid for order 2 and where the name gives none, dotted for
+            order 1.
         own: whether it is the reader's own, to be drawn thicker and on top.
     """
 
@@ -59,19 +62,60 @@ FAMILIES = (
         "Heun, Runge–Kutta",
         "#b07c10",
         "#f0c03f",
-        ("heun", "dpm", "deis_rrk", "stork", "torchdiffeq_heun", "torchdiffeq_midpoint", "torchdiffeq_rk", "paradigms"),
+        (
+            "heun",
+            "dpm",
+            "deis_rrk",
+            "stork",
+            "torchdiffeq_heun",
+            "torchdiffeq_midpoint",
+            "torchdiffeq_rk",
+            "paradigms",
+        ),
     ),
-    Family("DPM-Solver", "#259ed5", "#a4dbff", ("dpm_solver_m", "dpm_solver", "dpm_solver_fast", "zeab", "reab")),
-    Family("DPM-Solver++", "#074ca2", "#2c94dd", ("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp")),
+    Family(
+        "DPM-Solver",
+        "#259ed5",
+        "#a4dbff",
+        ("dpm_solver_m", "dpm_solver", "dpm_solver_fast", "zeab", "reab"),
+    ),
+    Family(
+        "DPM-Solver++",
+        "#074ca2",
+        "#2c94dd",
+        ("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp"),
+    ),
     Family("UniPC", "#8b3eca", "#b69cff", ("unipc",)),
-    Family("Adams–Bashforth", "#0a795c", "#4dcb8e", ("ipndm", "deis_tab", "deis_rhoab", "lms", "plms", "pndm", "zab", "vab", "deis")),
+    Family(
+        "Adams–Bashforth",
+        "#0a795c",
+        "#4dcb8e",
+        ("ipndm", "deis_tab", "deis_rhoab", "lms", "plms", "pndm", "zab", "vab", "deis"),
+    ),
     Family(
         "Stochastic",
         "#c83126",
         "#fe7b3d",
         (
-            *("ddpm", "euler_ancestral", "euler_churn", "euler_maruyama", "edm_stochastic", "dpm_ancestral", "dpmpp_m_sde"),
-            *("dpmpp_sde", "dpmpp_s_ancestral", "er_sde", "seeds", "sa_solver", "restart", "reverse_diffusion", "predictor_corrector"),
+            *(
+                "ddpm",
+                "euler_ancestral",
+                "euler_churn",
+                "euler_maruyama",
+                "edm_stochastic",
+                "dpm_ancestral",
+                "dpmpp_m_sde",
+            ),
+            *(
+                "dpmpp_sde",
+                "dpmpp_s_ancestral",
+                "er_sde",
+                "seeds",
+                "sa_solver",
+                "restart",
+                "reverse_diffusion",
+                "predictor_corrector",
+            ),
         ),
     ),
     Family("Adaptive", "#842c3f", "#bb627e", ("rk", "dpm_solver_adaptive", "scipy", "torchdiffeq")),
@@ -80,11 +124,25 @@ FAMILIES = (
 )
 """Families in the order of legends."""
 
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "cross", "hexagon", "triangle-down")
+SYMBOLS = (
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "x",
+    "star",
+    "pentagon",
+    "cross",
+    "hexagon",
+    "triangle-down",
+)
 """Plotly's names; a method's symbol is that of its place in the family."""
 
 DASHES = {"": "solid", "1": "dot", "2": "solid", "3": "dash", "4": "dashdot", "5": "longdash"}
-"""The first digit of a name, mostly its order, and Plotly's name of the line; all others are ``longdashdot``."""
+"""The first digit of a name, mostly its order, and Plotly's name of the line.
+
+All others are ``longdashdot``.
+"""
 
 VARIANT = re.compile(r"_published$")
 
@@ -93,17 +151,26 @@ def style(sampler: str, origin: str = "") -> Style:
     """The look of a sampler.
 
     Args:
-        sampler: registry name (``dpmpp_2m``), or that of another library's (``diffusers:UniPCMultistepScheduler``).
-        origin: where a sampler that is not built in comes from, as in the table; a plugin may have a name like a built-in one's.
-            Where it is not known, a name of no family is taken for a plugin's.
+        sampler: registry name (``dpmpp_2m``), or that of another library's
+            (``diffusers:UniPCMultistepScheduler``).
+        origin: where a sampler that is not built in comes from, as in the table; a plugin may have
+            a name like a built-in one's. Where it is not known, a name of no family is taken for a
+            plugin's.
 
     >>> style("dpmpp_3m")
-    Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)
+    Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash',
+    own=False)
     """
     kin, place = _place(sampler, origin)
     digit = re.search(r"\d", sampler)
-    dash = DASHES.get(digit[0] if digit else "", "longdashdot") if kin.methods else tuple(DASHES.values())[_hash(sampler) % len(DASHES)]
-    symbol = SYMBOLS[place % len(SYMBOLS)] + ("-open" if VARIANT.search(sampler) or place >= len(SYMBOLS) else "")
+    dash = (
+        DASHES.get(digit[0] if digit else "", "longdashdot")
+        if kin.methods
+        else tuple(DASHES.values())[_hash(sampler) % len(DASHES)]
+    )
+    symbol = SYMBOLS[place % len(SYMBOLS)] + (
+        "-open" if VARIANT.search(sampler) or place >= len(SYMBOLS) else ""
+    )
     return Style(kin.name, kin.colour, kin.dark, symbol, dash, kin is OWN)
 
 
@@ -113,9 +180,17 @@ def family(sampler: str, origin: str = "") -> str:
 
 
 def _place(sampler: str, origin: str) -> tuple[Family, int]:
-    """The family with the longest beginning of the name, and where in it; names of no family get a place by a hash."""
+    """The family with the longest beginning of the name, and where in it.
+
+    Names of no family get a place by a hash.
+    """
     stem = _stem(sampler)
-    known = [(len(method), kin, place) for kin in FAMILIES for place, method in enumerate(kin.methods) if _begins(stem, method)]
+    known = [
+        (len(method), kin, place)
+        for kin in FAMILIES
+        for place, method in enumerate(kin.methods)
+        if _begins(stem, method)
+    ]
     if origin or not known:
         return (OTHERS if ":" in sampler else OWN), _hash(sampler) % len(SYMBOLS)
     _, kin, place = max(known, key=lambda match: match[0])

@@ -1,9 +1,10 @@
-"""The quantities that metrics measure: each with all that tables, plots, verdicts and help say of it.
+"""The quantities that metrics measure: each with all that tables, plots, verdicts and help say of
+it.
 
-A metric (``benchmarks.metrics``) computes numbers; what they are called, which columns hold them, how
-their errors are given and what may be claimed from them is said here, once. Nothing else keeps a list
-of metrics. Those that are built in are below; a plugin brings its own with its metric
-(entry points ``samplerbench.metrics``), which is asked for them when a table is read.
+A metric (``benchmarks.metrics``) computes numbers; what they are called, which columns hold them,
+how their errors are given and what may be claimed from them is said here, once. Nothing else keeps
+a list of metrics. Those that are built in are below; a plugin brings its own with its metric (entry
+points ``samplerbench.metrics``), which is asked for them when a table is read.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ ENTRY_POINTS = "samplerbench.metrics"
 
 To = Literal["data", "converged samples", "reference solution", "path limit", ""]
 """What a distance is measured to: the data (the model's own error is then part of it), converged
-samples of the same model, the end of each sample's own ODE trajectory or Brownian path, or nothing."""
+samples of the same model, the end of each sample's own ODE trajectory or Brownian path, or nothing.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +59,15 @@ class Quantity:
         brief: what it is, in the few words that a newcomer needs.
         kind: of its values.
         to: see :data:`To`.
-        error: what is known of its error: nothing, a standard error in ``NAME_se``, ends of its 95 %
-            interval in ``NAME_low`` and ``NAME_high``, or both ("interval"), where the interval is
-            not the value ± 1.96 standard errors.
+        error: what is known of its error: nothing, a standard error in ``NAME_se``, ends of its 95
+            % interval in ``NAME_low`` and ``NAME_high``, or both ("interval"), where the interval
+            is not the value ± 1.96 standard errors.
         flag: column that says why the interval is not to be trusted; "" if there is none.
         floor: see :class:`Floor`.
         resolution: column that says how small a value can be told from 0; "" if there is none.
-        influence: array of ``influence.npz`` with one value per sample, the first-order contribution
-            of each; it makes the quantity one that verdicts can be about. "" if there is none.
+        influence: array of ``influence.npz`` with one value per sample, the first-order
+            contribution of each; it makes the quantity one that verdicts can be about. "" if there
+            is none.
         reference_influence: that of each reference sample, where the reference is a sample too.
         root: whether ``influence`` holds distances, of which the value is the root mean square.
         power: a method of order p lowers it with the (p times this) power of the steps once it is
@@ -120,7 +123,9 @@ class Quantity:
 
     @property
     def grows(self) -> bool:
-        """Whether more samples make it more certain: not where only some have a reference solution."""
+        """Whether more samples make it more certain: not where only some have a reference
+        solution.
+        """
         return bool(self.influence) and self.to in ("data", "converged samples")
 
     @property
@@ -132,21 +137,27 @@ class Quantity:
         if self.error in ("ends", "interval"):
             skewed = ", which is not symmetric" if self.error == "interval" else ""
             low = Column(f"{self.name}_low", "number", f"lower end of its 95 % interval{skewed}")
-            columns += [low, Column(f"{self.name}_high", "number", "upper end of its 95 % interval")]
+            columns += [
+                low,
+                Column(f"{self.name}_high", "number", "upper end of its 95 % interval"),
+            ]
         return (*columns, *self.beside)
 
 
 FRECHET = (
     Quantity(
         name="fid_proxy",
-        meaning="Fréchet distance to the reference in the features that estimator names, bias removed",
+        meaning="Fréchet distance to the reference in the features that estimator names, "
+        "bias removed",
         title="FID proxy",
         axis="FID proxy (bias removed)",
         short="FID proxy",
         note="Fréchet distance to the reference in the features that the estimator names, sampling "
-        "bias removed, with 95 % intervals. A value that is not positive has no place on this axis: "
+        "bias removed, with 95 % intervals. A value that is not positive has no place on "
+        "this axis: "
         "the triangle marks the upper end of its interval.",
-        brief="how far a sampler's samples, as a set, are from real data, in the manner of the Fréchet inception distance (FID)",
+        brief="how far a sampler's samples, as a set, are from real data, in the manner "
+        "of the Fréchet inception distance (FID)",
         to="data",
         error="interval",
         flag="fid_flag",
@@ -161,9 +172,11 @@ FRECHET = (
         title="FID proxy, plug-in",
         axis="FID proxy (plug-in)",
         short="FID proxy, plug-in",
-        note="The same distance without bias correction, so it can be held against the dashed floor: "
+        note="The same distance without bias correction, so it can be held against the "
+        "dashed floor: "
         "what as many held-out real (or exact) samples get.",
-        brief="how far a sampler's samples, as a set, are from real data, before the bias of a finite number of samples is removed",
+        brief="how far a sampler's samples, as a set, are from real data, before the "
+        "bias of a finite number of samples is removed",
         to="data",
         floor=Floor(column="fid_proxy_floor", meaning="as many held-out samples", perfect=True),
         listed=True,
@@ -171,7 +184,8 @@ FRECHET = (
             Column(
                 "fid_proxy_floor",
                 "number",
-                "plug-in Fréchet distance of as many held-out real or exact samples; compare with raw",
+                "plug-in Fréchet distance of as many held-out real or exact samples; "
+                "compare with raw",
             ),
             Column(
                 "fid_proxy_floor_se",
@@ -187,12 +201,15 @@ FRECHET = (
     ),
     Quantity(
         name="fd_conv",
-        meaning="Fréchet distance to converged samples of the same model from disjoint latents, both sides' bias removed",
+        meaning="Fréchet distance to converged samples of the same model from disjoint "
+        "latents, both sides' bias removed",
         title="FD to converged",
         axis="Fréchet distance to converged samples",
         short="FD to converged",
-        note="Fréchet distance to converged samples of the same model: the sampler's own error, without the model's. 95 % intervals.",
-        brief="how far a sampler's samples, as a set, are from those of the same model after very many steps: its own error alone",
+        note="Fréchet distance to converged samples of the same model: the sampler's own "
+        "error, without the model's. 95 % intervals.",
+        brief="how far a sampler's samples, as a set, are from those of the same model "
+        "after very many steps: its own error alone",
         to="converged samples",
         error="interval",
         flag="fd_conv_flag",
@@ -250,9 +267,11 @@ ENERGY = Quantity(
     meaning="energy distance to as many held-out samples, unbiased, in the units of the features",
     title="Energy distance",
     axis="Energy distance",
-    note="Energy distance to as many held-out samples, without bias: twice the mean distance between "
+    note="Energy distance to as many held-out samples, without bias: twice the mean "
+    "distance between "
     "the two sets less those within them. 95 % intervals.",
-    brief="how far a sampler's samples, as a set, are from real data, by distances within and between",
+    brief="how far a sampler's samples, as a set, are from real data, by distances "
+    "within and between",
     to="data",
     error="interval",
     influence="energy",
@@ -265,7 +284,8 @@ SWD = Quantity(
     meaning="mean squared Wasserstein distance of projections to as many held-out samples, plug-in",
     title="Sliced W₂²",
     axis="Sliced Wasserstein distance²",
-    note="Mean squared Wasserstein distance of projections to as many held-out samples; the dashed floor is what two held-out sets get.",
+    note="Mean squared Wasserstein distance of projections to as many held-out samples; "
+    "the dashed floor is what two held-out sets get.",
     brief="how far a sampler's samples, as a set, are from real data, in random directions",
     to="data",
     error="se",
@@ -295,7 +315,8 @@ MANIFOLDS = (
     ),
     Quantity(
         name="density",
-        meaning="mean number of held-out samples' neighbourhoods around a sample, over what real samples get",
+        meaning="mean number of held-out samples' neighbourhoods around a sample, over "
+        "what real samples get",
         lower=False,
     ),
     Quantity(
@@ -310,12 +331,17 @@ MODES = Quantity(
     meaning="fraction of the data's modes or classes that the samples visit",
     lower=False,
     listed=True,
-    beside=(Column("mode_p", "number", "p value of the test that they visit them as often as the data do"),),
+    beside=(
+        Column(
+            "mode_p", "number", "p value of the test that they visit them as often as the data do"
+        ),
+    ),
 )
 
 MEMORISED = Quantity(
     name="memorised",
-    meaning="fraction of samples nearer to a training example than 99 % of held-out data are; 0.01 is none",
+    meaning="fraction of samples nearer to a training example than 99 % of held-out data "
+    "are; 0.01 is none",
     error="ends",
 )
 
@@ -326,21 +352,26 @@ DUPLICATES = Quantity(
 
 COEFFICIENTS = Quantity(
     name="w2_coefficients",
-    meaning="RMS Wasserstein distance of coefficients to their exact distributions, in standard deviations",
+    meaning="RMS Wasserstein distance of coefficients to their exact distributions, in "
+    "standard deviations",
     to="data",
-    beside=(Column("w2_coefficients_floor", "number", "the same distance of as many exact samples"),),
+    beside=(
+        Column("w2_coefficients_floor", "number", "the same distance of as many exact samples"),
+    ),
 )
 
 ENDPOINTS = (
     Quantity(
         name="rmse",
-        meaning="root mean square distance per dimension to the converged ODE endpoint from the same latent",
+        meaning="root mean square distance per dimension to the converged ODE endpoint "
+        "from the same latent",
         title="RMSE to the ODE",
         axis="RMSE to the converged ODE endpoint",
         short="RMSE to ODE",
         note="Root mean square distance per dimension to the converged ODE endpoint from the same "
         "latent; deterministic samplers only. 95 % intervals.",
-        brief="how far a sample lands from where its own noise leads in very many steps: the sampler's error alone",
+        brief="how far a sample lands from where its own noise leads in very many steps: "
+        "the sampler's error alone",
         to="reference solution",
         error="se",
         floor=Floor(column="rmse_resolution", meaning="resolution of the endpoints"),
@@ -360,18 +391,21 @@ ENDPOINTS = (
             Column(
                 "rmse_samples",
                 "integer",
-                "number of samples compared with converged endpoints: the first, as far as they were kept whole",
+                "number of samples compared with converged endpoints: the first, as far "
+                "as they were kept whole",
             ),
             Column(
                 "rmse_resolution",
                 "number",
-                "how far off the converged endpoints themselves may be (RMS); 0 where they are exact",
+                "how far off the converged endpoints themselves may be (RMS); 0 where "
+                "they are exact",
             ),
         ),
     ),
     Quantity(
         name="flip_fraction",
-        meaning="fraction of samples that ended in another mode or class than the converged endpoint",
+        meaning="fraction of samples that ended in another mode or class than the "
+        "converged endpoint",
         to="reference solution",
         listed=True,
     ),
@@ -379,11 +413,14 @@ ENDPOINTS = (
 
 STRONG = Quantity(
     name="strong_error",
-    meaning="root mean square distance per dimension to the pathwise limit of the reverse SDE, for brownian noise",
+    meaning="root mean square distance per dimension to the pathwise limit of the "
+    "reverse SDE, for brownian noise",
     title="Strong error",
     axis="RMSE to the pathwise limit",
-    note="Root mean square distance per dimension to the limit of the reverse SDE on the same Brownian path. 95 % intervals.",
-    brief="how far a sample lands from where its own noise leads in very many steps: the sampler's error alone",
+    note="Root mean square distance per dimension to the limit of the reverse SDE on the "
+    "same Brownian path. 95 % intervals.",
+    brief="how far a sample lands from where its own noise leads in very many steps: the "
+    "sampler's error alone",
     to="path limit",
     error="se",
     floor=Floor(column="strong_resolution", meaning="resolution of the limits"),
@@ -403,7 +440,8 @@ STRONG = Quantity(
 
 LABELS = Quantity(
     name="label_agreement",
-    meaning="fraction of conditional samples that the extractor puts in the class they were asked for",
+    meaning="fraction of conditional samples that the extractor puts in the class they "
+    "were asked for",
     lower=False,
     listed=True,
 )
@@ -435,7 +473,9 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
         ValueError: a column or an array of influence values is another's already, or a quantity
             speaks of a column that is nobody's.
     """
-    rest = [q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())]
+    rest = [
+        q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())
+    ]
     taken = {name: "a built-in metric" for q in rest for name in _names_of(q)}
     for other, own in _OWNED.items():
         if other != metric:
@@ -444,9 +484,13 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
     for quantity in measured:
         for name in _names_of(quantity):
             if not (name.isascii() and name.isidentifier()):
-                raise ValueError(f"metric {metric} has a column {name!r}; name it with a-z, 0-9 and _")
+                raise ValueError(
+                    f"metric {metric} has a column {name!r}; name it with a-z, 0-9 and _"
+                )
             if name in taken:
-                clash = f"metric {metric} wants the column or array {name!r}, which {taken[name]} has"
+                clash = (
+                    f"metric {metric} wants the column or array {name!r}, which {taken[name]} has"
+                )
                 raise ValueError(f"{clash}; give it another name")
         taken |= dict.fromkeys(_names_of(quantity), f"another quantity of metric {metric}")
     for quantity in measured:
@@ -459,7 +503,9 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
 
 
 def _names_of(quantity: Quantity) -> set[str]:
-    """Its columns, and the arrays of its influence values, which may be called as its own column."""
+    """Its columns, and the arrays of its influence values, which may be called as its own
+    column.
+    """
     arrays = {quantity.influence, quantity.reference_influence} - {""}
     return arrays | {column.name for column in quantity.columns}
 
@@ -482,7 +528,10 @@ class Installed(NamedTuple):
 
 @cache
 def installed() -> tuple[Installed, ...]:
-    """The metrics of installed packages, loaded once a process; loading one makes its quantities known."""
+    """The metrics of installed packages, loaded once a process.
+
+    Loading one makes its quantities known.
+    """
     points = importlib.metadata.entry_points(group=ENTRY_POINTS)
     return tuple(_loaded(point) for point in sorted(points, key=lambda point: point.name))
 
@@ -495,7 +544,11 @@ def _loaded(point: importlib.metadata.EntryPoint) -> Installed:
         fault = f"cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
         return Installed(point.name, package, None, fault)
     is_one = isinstance(getattr(found, "quantities", None), tuple) and callable(found)
-    fault = "" if is_one else f"({point.value}) is not decorated with samplerbench.benchmarks.metrics.metric"
+    fault = (
+        ""
+        if is_one
+        else (f"({point.value}) is not decorated with samplerbench.benchmarks.metrics.metric")
+    )
     return Installed(point.name, package, found, fault)
 
 
@@ -504,7 +557,9 @@ def _warn_of_broken() -> None:
     """Say once which metrics of installed packages are left out, and why."""
     for each in installed():
         if each.fault:
-            log.warning("The metric %s of %s is left out: it %s.", each.name, each.package, each.fault)
+            log.warning(
+                "The metric %s of %s is left out: it %s.", each.name, each.package, each.fault
+            )
 
 
 def find(name: str) -> Quantity:
@@ -538,4 +593,6 @@ def named(known: Sequence[Quantity], name: str) -> Quantity:
         if quantity.name == name:
             return quantity
     there = ", ".join(quantity.name for quantity in known)
-    raise ValueError(f"there is no {name!r} here; choose from {there or 'nothing: none is measured'}")
+    raise ValueError(
+        f"there is no {name!r} here; choose from {there or 'nothing: none is measured'}"
+    )

@@ -1,4 +1,5 @@
-"""One row of the result table: the columns that say what it is and how it came about, and what each means.
+"""One row of the result table: the columns that say what it is and how it came about, and what each
+means.
 
 Between the two stand the measured ones (:mod:`.quantities`); :mod:`.columns` puts them together.
 """
@@ -23,16 +24,28 @@ ROW: tuple[Column, ...] = (
     Column("model", "text", "model sampled from"),
     Column("sampler", "text", "registry name of the sampler"),
     Column("params", "text", "canonical JSON of the sampler's non-default fields"),
-    Column("origin", "text", "where a sampler that is not built in comes from: package or file, with a digest (empty: built in)"),
+    Column(
+        "origin",
+        "text",
+        "where a sampler that is not built in comes from: package "
+        "or file, with a digest (empty: built in)",
+    ),
     Column("schedule", "text", "schedule of the noise levels, with its non-default parameters"),
     Column("start", "text", "how the initial state is made: noise, mean or gaussian"),
     Column("sigma_start", "number", "noise level of the initial state, where the grid begins"),
     Column("end", "text", "where the grid ends: zero or sigma_min"),
-    Column("noise", "text", "noise of a stochastic sampler: white, or brownian (one path per sample, whatever the steps)"),
+    Column(
+        "noise",
+        "text",
+        "noise of a stochastic sampler: white, or brownian (one path "
+        "per sample, whatever the steps)",
+    ),
     Column("sigma_max", "number", "largest noise level of the model, where the latents lie"),
     Column("sigma_min", "number", "last positive noise level of the schedule"),
     Column("steps", "integer", "intervals of the grid; empty for adaptive methods"),
-    Column("budget", "integer", "evaluations per sample that were allowed, if a budget was asked for"),
+    Column(
+        "budget", "integer", "evaluations per sample that were allowed, if a budget was asked for"
+    ),
     Column("nfe", "number", "network evaluations per sample, counted at the model below guidance"),
     Column("depth", "integer", "sequential network calls, the largest over the batches"),
     Column("samples", "integer", "number of samples"),
@@ -41,40 +54,106 @@ ROW: tuple[Column, ...] = (
 """What a row is: asked for, or counted."""
 
 AROUND: tuple[Column, ...] = (
-    Column("clamped", "number", "fraction of values outside the data range, clamped before the extractor"),
+    Column(
+        "clamped",
+        "number",
+        "fraction of values outside the data range, clamped before the extractor",
+    ),
     Column("ms_per_sample", "number", "median wall time per sample, milliseconds"),
     Column("ms_low", "number", "lower end of its 95 % interval; empty below six calls"),
     Column("ms_high", "number", "upper end of its 95 % interval"),
     Column("ms_iqr", "number", "interquartile range of the wall time per sample, milliseconds"),
-    Column("wall_ms_per_sample", "number", "the same median by the wall clock, where ms_per_sample is from CUDA events"),
+    Column(
+        "wall_ms_per_sample",
+        "number",
+        "the same median by the wall clock, where ms_per_sample is from CUDA events",
+    ),
     Column(
         "model_ms_per_sample",
         "number",
         "wall time of the bare network for the same evaluations, milliseconds per sample",
     ),
     Column("overhead", "number", "(total - model) / model"),
-    Column("peak_memory_mb", "number", "most memory that torch held on the GPU during a call, MiB; empty on a CPU"),
-    Column("joules_per_sample", "number", "energy of the whole GPU per sample, J, where it is counted"),
-    Column("timing_converged", "flag", "whether the interval of the median reached the asked half-width"),
+    Column(
+        "peak_memory_mb",
+        "number",
+        "most memory that torch held on the GPU during a call, MiB; empty on a CPU",
+    ),
+    Column(
+        "joules_per_sample", "number", "energy of the whole GPU per sample, J, where it is counted"
+    ),
+    Column(
+        "timing_converged",
+        "flag",
+        "whether the interval of the median reached the asked half-width",
+    ),
     Column("timing_flag", "text", "why the times are not to be trusted (empty: they are)"),
     Column("device", "text", "device of the timing and sampling"),
     Column("dtype", "text", "dtype of the state"),
     Column("batch_size", "integer", "samples per batch"),
-    Column("execution", "text", "how runs reach the device: eager, compile, cuda-graph or compile+cuda-graph (empty: eager)"),
+    Column(
+        "execution",
+        "text",
+        "how runs reach the device: eager, compile, cuda-graph "
+        "or compile+cuda-graph (empty: eager)",
+    ),
     Column("estimator", "text", "identity of metric, extractor, preprocessing and reference"),
-    Column("tuning_digest", "text", "tuned schedule: digest of its levels, which tells apart what a file held at different times"),
-    Column("tuning_teacher", "integer", "tuned schedule: network evaluations of its converged endpoints, all training latents together"),
-    Column("tuning_search", "integer", "tuned schedule: network evaluations of its search, all training latents together"),
-    Column("tuning_objective", "text", "tuned schedule: which mean of the distances was made small"),
+    Column(
+        "tuning_digest",
+        "text",
+        "tuned schedule: digest of its levels, which tells "
+        "apart what a file held at different times",
+    ),
+    Column(
+        "tuning_teacher",
+        "integer",
+        "tuned schedule: network evaluations of its "
+        "converged endpoints, all training latents "
+        "together",
+    ),
+    Column(
+        "tuning_search",
+        "integer",
+        "tuned schedule: network evaluations of its search, all training latents together",
+    ),
+    Column(
+        "tuning_objective", "text", "tuned schedule: which mean of the distances was made small"
+    ),
     Column("tuning_seed", "integer", "tuned schedule: root seed of its latents"),
-    Column("tuning_latents", "integer", "tuned schedule: latents that it was tuned on, none of which any row scores"),
+    Column(
+        "tuning_latents",
+        "integer",
+        "tuned schedule: latents that it was tuned on, none of which any row scores",
+    ),
     Column("tuning_seconds", "number", "tuned schedule: seconds that both took"),
-    Column("tuning_gap", "number", "tuned schedule: train-test gap, (tuned / untuned error on other latents) / (the same on its own) - 1"),
+    Column(
+        "tuning_gap",
+        "number",
+        "tuned schedule: train-test gap, (tuned / untuned "
+        "error on other latents) / (the same on its own) - 1",
+    ),
     Column("tuning_other", "text", "tuned schedule: another model, which it was not tuned on"),
-    Column("tuning_other_error", "number", "tuned schedule: its error there, carried over in relative position in log sigma"),
-    Column("tuning_other_untuned", "number", "tuned schedule: the error of the best built-in schedule there"),
-    Column("made_by", "text", "digests of what sampler, model and extractor do: rows that the present code would not make are set aside"),
-    Column("status", "text", "ok, failed, diverged, crashed (its process ended), timed out, skipped, missing or damaged"),
+    Column(
+        "tuning_other_error",
+        "number",
+        "tuned schedule: its error there, carried over in relative position in log sigma",
+    ),
+    Column(
+        "tuning_other_untuned",
+        "number",
+        "tuned schedule: the error of the best built-in schedule there",
+    ),
+    Column(
+        "made_by",
+        "text",
+        "digests of what sampler, model and extractor do: rows "
+        "that the present code would not make are set aside",
+    ),
+    Column(
+        "status",
+        "text",
+        "ok, failed, diverged, crashed (its process ended), timed out, skipped, missing or damaged",
+    ),
     Column("reason", "text", "why, if not ok"),
 )
 

@@ -15,7 +15,9 @@ Z95 = 1.959963984540054
 
 
 def short(value: float | None, digits: int = 3) -> str:
-    """A number to ``digits`` significant digits, without needless zeros or exponents; "–" if it is empty.
+    """A number to ``digits`` significant digits, without needless zeros or exponents.
+
+    "–" if it is empty.
 
     >>> [short(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
     ['0.0123', '1.5', '12346', '2e-7', '–']
@@ -27,7 +29,9 @@ def short(value: float | None, digits: int = 3) -> str:
         return f"{value:g}"
     if 10 ** (digits - 1) <= abs(value) < 1e6:
         return f"{value:.0f}"
-    return re.sub(r"e([+-])0*(\d)", lambda match: f"e{match[1].strip('+')}{match[2]}", f"{value:.{digits}g}")
+    return re.sub(
+        r"e([+-])0*(\d)", lambda match: f"e{match[1].strip('+')}{match[2]}", f"{value:.{digits}g}"
+    )
 
 
 def ends(value: float, se: float) -> tuple[float, float]:
@@ -41,7 +45,9 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     >>> interval(2, 1.5, 4), interval(2, None, None), interval(None, None, None)
     ('2 [1.5, 4]', '2', '–')
     """
-    return short(value) + (f" [{short(low)}, {short(high)}]" if low is not None and high is not None else "")
+    return short(value) + (
+        f" [{short(low)}, {short(high)}]" if low is not None and high is not None else ""
+    )
 
 
 def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
@@ -50,31 +56,55 @@ def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str
 
 
 def csv_field(value: object) -> str:
-    r"""A value in CSV (RFC 4180): all digits of a number, nothing for what is empty. Unlike pandas' writer it quotes a lone ``\r`` too.
+    r"""A value in CSV (RFC 4180): all digits of a number, nothing for what is empty.
 
-    A text that a spreadsheet would take for a formula has an apostrophe before it; :func:`.escaping.csv_text` takes
-    that away.
+    Unlike pandas' writer it quotes a lone ``\r`` too.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it;
+    :func:`.escaping.csv_text` takes that away.
     """
-    words = "" if empty(value) else f"'{value}" if isinstance(value, str) and FORMULA.match(value) else str(value)
+    words = (
+        ""
+        if empty(value)
+        else f"'{value}"
+        if isinstance(value, str) and FORMULA.match(value)
+        else str(value)
+    )
     return '"' + words.replace('"', '""') + '"' if re.search(r'[",\r\n]', words) else words
 
 
 def choices(given: str, known: Iterable[str], *, most: int = 12) -> str:
-    """What to give instead of an unknown name: the names like it, and all there are, or the first of many."""
+    """What to give instead of an unknown name: the names like it, and all there are, or the
+    first of many.
+    """
     names = list(known)
     close = difflib.get_close_matches(given, names, n=3)
-    rest = f"{', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}"
+    rest = (
+        f"{', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}"
+    )
     return (f"did you mean {' or '.join(close)}? " if close else "") + f"choose from {rest}"
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A GitHub-style Markdown table. Cells are escaped: a name cannot add a column, a row, markup or HTML."""
-    cells = [[escape_markdown("" if empty(cell) else str(cell)) for cell in row] for row in (header, *rows)]
+    """A GitHub-style Markdown table.
+
+    Cells are escaped: a name cannot add a column, a row, markup or HTML.
+    """
+    cells = [
+        [escape_markdown("" if empty(cell) else str(cell)) for cell in row]
+        for row in (header, *rows)
+    ]
     lines = [f"| {' | '.join(line)} |" for line in cells]
     return "\n".join([lines[0], "|" + " --- |" * len(header), *lines[1:], ""])
 
 
-def filled(header: Sequence[str], rows: Sequence[Sequence[object]]) -> tuple[list[str], list[list[object]]]:
+def filled(
+    header: Sequence[str], rows: Sequence[Sequence[object]]
+) -> tuple[list[str], list[list[object]]]:
     """A table without the columns that say nothing in any row: "–", "" or what is empty."""
-    kept = [place for place in range(len(header)) if any(not empty(row[place]) and row[place] not in ("", "–") for row in rows)]
+    kept = [
+        place
+        for place in range(len(header))
+        if any(not empty(row[place]) and row[place] not in ("", "–") for row in rows)
+    ]
     return [header[place] for place in kept], [[row[place] for place in kept] for row in rows]

@@ -15,7 +15,8 @@ def empty(value: object) -> bool:
 def rows_of(frame: pd.DataFrame) -> list[Record]:
     """The rows as dictionaries of plain Python values, with None for what is empty."""
     names = [str(name) for name in frame.columns]
-    values = frame.to_numpy(dtype=object, na_value=None).tolist()  # at once: column by column takes several times as long
+    # at once: column by column takes several times as long
+    values = frame.to_numpy(dtype=object, na_value=None).tolist()
     return [dict(zip(names, row, strict=True)) for row in values]
 
 

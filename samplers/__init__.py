@@ -18,7 +18,19 @@ from .families.startup import StartRow, Startup
 from .grid import Grid
 from .loop import integrate
 from .noise import NoNoise, SampleNoise
-from .registry import PluginError, get, load_file, load_plugins, make, names, origin, plugin_file, plugin_files, register, register_family
+from .registry import (
+    PluginError,
+    get,
+    load_file,
+    load_plugins,
+    make,
+    names,
+    origin,
+    plugin_file,
+    plugin_files,
+    register,
+    register_family,
+)
 from .schedules import karras, uniform_lambda, uniform_time
 from .types import Denoise, Noise, Source, StepNoise
 

@@ -16,6 +16,12 @@ def references() -> dict[str, str]:
 
 
 def bibtex(keys: Iterable[str]) -> str:
-    """The entries of ``keys``, each once, in order; a key of a plugin that has no entry here becomes a comment."""
+    """The entries of ``keys``, each once, in order.
+
+    A key of a plugin that has no entry here becomes a comment.
+    """
     known = references()
-    return "\n\n".join(known.get(key, f"% {key}: see the plugin's own documentation") for key in dict.fromkeys(keys))
+    return "\n\n".join(
+        known.get(key, f"% {key}: see the plugin's own documentation")
+        for key in dict.fromkeys(keys)
+    )

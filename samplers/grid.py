@@ -1,4 +1,8 @@
-"""Grids of noise levels. Python floats throughout: a grid never touches a device. The schedules that make one are in :mod:`.schedules`."""
+"""Grids of noise levels.
+
+Python floats throughout: a grid never touches a device. The schedules that make one are in
+:mod:`.schedules`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,8 @@ class Grid:
         sigma: the levels (noise-to-signal standard deviation ratio, dimensionless).
 
     Raises:
-        ValueError: fewer than two levels, a level that is not finite, negative or not below the one before.
+        ValueError: fewer than two levels, a level that is not finite, negative or not below the one
+            before.
 
     >>> Grid((80.0, 1.0, 0.0)).steps
     2
@@ -31,7 +36,10 @@ class Grid:
         if len(levels) < 2:
             raise ValueError(f"a grid needs at least two noise levels, got {levels}")
         if not all(math.isfinite(s) for s in levels):
-            raise ValueError(f"noise levels must be finite, got {levels}; start a process without signal at sigma = 1e4")
+            raise ValueError(
+                f"noise levels must be finite, got {levels}; start a process "
+                "without signal at sigma = 1e4"
+            )
         if levels[-1] < 0 or any(nxt >= cur for cur, nxt in pairwise(levels)):
             raise ValueError(f"noise levels must fall strictly and stay >= 0, got {levels}")
 
@@ -70,10 +78,18 @@ def as_grid(levels: Any) -> Grid:
     """
     if isinstance(levels, Grid):
         return levels
-    values = levels.tolist() if hasattr(levels, "tolist") else levels  # a tensor, from its device at once
-    if not isinstance(values, list | tuple) or not all(isinstance(value, int | float) for value in values):
-        shape = f"a tensor of shape {tuple(levels.shape)}" if hasattr(levels, "shape") else repr(levels)
-        raise ValueError(f"a grid is a Grid, or a list or tensor of falling noise levels such as [80.0, 1.0, 0.0]; got {shape}")
+    # a tensor, from its device at once
+    values = levels.tolist() if hasattr(levels, "tolist") else levels
+    if not isinstance(values, list | tuple) or not all(
+        isinstance(value, int | float) for value in values
+    ):
+        shape = (
+            f"a tensor of shape {tuple(levels.shape)}" if hasattr(levels, "shape") else repr(levels)
+        )
+        raise ValueError(
+            "a grid is a Grid, or a list or tensor of falling noise levels "
+            f"such as [80.0, 1.0, 0.0]; got {shape}"
+        )
     return Grid(tuple(values))
 
 
@@ -86,18 +102,24 @@ def check_range(n: int, sigma_min: float, sigma_max: float) -> None:
     if n < 1:
         raise ValueError(f"a grid needs at least 1 step, got {n}")
     if not 0 < sigma_min < sigma_max:
-        raise ValueError(f"need 0 < sigma_min < sigma_max, got sigma_min={sigma_min} and sigma_max={sigma_max}")
+        raise ValueError(
+            f"need 0 < sigma_min < sigma_max, got sigma_min={sigma_min} and sigma_max={sigma_max}"
+        )
 
 
-def spaced(n: int, sigma_min: float, sigma_max: float, to_zero: bool, at: Callable[[float], float]) -> Grid:
+def spaced(
+    n: int, sigma_min: float, sigma_max: float, to_zero: bool, at: Callable[[float], float]
+) -> Grid:
     """``n`` steps down from ``sigma_max`` along a curve: the end rules that most schedules share.
 
     Args:
         n: number of steps.
         sigma_min: last positive level.
         sigma_max: first level.
-        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range. ``n = 1`` is (sigma_max, 0).
-        at: the level at u in (0, 1), falling; u = 0 is ``sigma_max`` and u = 1 ``sigma_min``, both taken exactly.
+        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range. ``n
+            = 1`` is (sigma_max, 0).
+        at: the level at u in (0, 1), falling; u = 0 is ``sigma_max`` and u = 1 ``sigma_min``, both
+            taken exactly.
 
     Raises:
         ValueError: no step, or not 0 < ``sigma_min`` < ``sigma_max``.

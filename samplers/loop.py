@@ -18,13 +18,22 @@ OnStep = Callable[[int, float, Tensor], None]
 
 
 @torch.no_grad()
-def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise, *, on_step: OnStep | None = None) -> Tensor:
+def integrate(
+    sampler: GridSampler,
+    denoise: Denoise,
+    x: Tensor,
+    grid: Grid,
+    noise: Noise,
+    *,
+    on_step: OnStep | None = None,
+) -> Tensor:
     """Run a grid sampler over its plan, without gradients.
 
     Args:
         sampler: gives the plan and the step.
         denoise: bound denoiser.
-        x: ``(batch, *event)`` states at ``grid.sigma[0]``; cloned once, so the caller's tensor is not modified.
+        x: ``(batch, *event)`` states at ``grid.sigma[0]``; cloned once, so the caller's tensor is
+            not modified.
         grid: noise levels.
         noise: asked once per step.
         on_step: called after step i with (i, level reached, a copy of the state).
@@ -38,11 +47,14 @@ def integrate(sampler: GridSampler, denoise: Denoise, x: Tensor, grid: Grid, noi
     """
     plan = planned(sampler, grid)
     if len(plan) != len(grid):
-        raise ValueError(f"{sampler.name}: plan() gave {len(plan)} rows for a grid of {len(grid)} steps")
+        raise ValueError(
+            f"{sampler.name}: plan() gave {len(plan)} rows for a grid of {len(grid)} steps"
+        )
     x, past = x.clone(), ()
     for i, (row, (cur, nxt)) in enumerate(zip(plan, grid.intervals(), strict=True)):
         done = sampler.step(x, row, past, denoise, noise.at(i, cur, nxt))
-        if not isinstance(done, tuple) or len(done) != 2:  # two rows of a tensor would unpack without a word
+        # two rows of a tensor would unpack without a word
+        if not isinstance(done, tuple) or len(done) != 2:
             raise TypeError(_no_step(sampler, done))
         x, memo = done
         past = (memo, *past)[: sampler.history]
@@ -61,7 +73,10 @@ def _no_step(sampler: GridSampler, done: object) -> str:
     code = getattr(type(sampler).step, "__code__", None)
     where = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
     what = f"{len(done)} things" if isinstance(done, tuple) else f"a {type(done).__name__}"
-    return f"{sampler.name}: step(){where} returned {what}; it returns the next state and a memo: return x, None"
+    return (
+        f"{sampler.name}: step(){where} returned {what}; it returns the next state and "
+        "a memo: return x, None"
+    )
 
 
 @lru_cache(maxsize=256)

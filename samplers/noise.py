@@ -1,7 +1,8 @@
-"""Counter-based noise: what sample i gets in step k depends on (seed, i, k, draw) and on nothing else.
+"""Counter-based noise: what sample i gets in step k depends on (seed, i, k, draw) and on nothing
+else.
 
-A sample therefore does not change with its batch, its worker or the number of other samples, and every sampler starts sample i
-from the same latent, so that comparisons are paired.
+A sample therefore does not change with its batch, its worker or the number of other samples, and
+every sampler starts sample i from the same latent, so that comparisons are paired.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _MASK = 0xFFFFFFFF
 _INITIAL = 0  # counter word of the initial latent; step k uses k + 1
 
 
-def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def philox(
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Philox4x32-10 of Salmon et al. 2011 (doi:10.1145/2063384.2063405).
 
     Args:
@@ -34,9 +37,15 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int) -> tuple[T
     c0, c1, c2, c3 = counter
     k0, k1 = seed & _MASK, (seed >> 32) & _MASK
     for _ in range(10):
-        # int64 products wrap modulo 2^64, which is what the low and (after the mask) the high word need.
+        # int64 products wrap modulo 2^64, which is what the low and (after the mask) the high word
+        # need.
         p0, p1 = c0 * _M0, c2 * _M1
-        c0, c1, c2, c3 = ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK, ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK
+        c0, c1, c2, c3 = (
+            ((p1 >> 32) & _MASK) ^ c1 ^ k0,
+            p1 & _MASK,
+            ((p0 >> 32) & _MASK) ^ c3 ^ k1,
+            p0 & _MASK,
+        )
         k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
     return c0, c1, c2, c3
 
@@ -69,7 +78,8 @@ class SampleNoise:
 
     Attributes:
         seed: root seed, 0 <= seed < 2^64.
-        ids: ``(batch,)`` int64 sample numbers in [0, 2^32), on the device where the noise is wanted.
+        ids: ``(batch,)`` int64 sample numbers in [0, 2^32), on the device where the noise is
+            wanted.
         event: shape of one sample.
         dtype: dtype of the tensors returned (the normals are computed in float64 and then cast).
     """
@@ -93,14 +103,17 @@ class SampleNoise:
 
     def _draw(self, word: int, draw: int) -> Tensor:
         count = math.prod(self.event)
-        return normal(self.seed, self.ids, word, draw, count).reshape(-1, *self.event).to(self.dtype)
+        return (
+            normal(self.seed, self.ids, word, draw, count).reshape(-1, *self.event).to(self.dtype)
+        )
 
 
 class NoNoise:
     """No noise: drawing from it raises.
 
     Args:
-        sampler: the one that it is for, which the message depends on; :meth:`~samplerbench.samplers.Declared.sample` fills it in.
+        sampler: the one that it is for, which the message depends on;
+            :meth:`~samplerbench.samplers.Declared.sample` fills it in.
     """
 
     def __init__(self, sampler: Any = None) -> None:
@@ -112,10 +125,13 @@ class NoNoise:
         def refuse(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:  # noqa: ARG001
             if self._sampler is not None and self._sampler.stochastic:
                 raise ValueError(
-                    f"sampler {self._sampler.name!r} draws noise; pass noise=SampleNoise(seed, ids, event, dtype), "
+                    f"sampler {self._sampler.name!r} draws noise; pass "
+                    "noise=SampleNoise(seed, ids, event, dtype), "
                     "such as SampleNoise(0, torch.arange(len(x)), x.shape[1:], x.dtype)"
                 )
             whose = "a sampler" if self._sampler is None else f"sampler {self._sampler.name!r}"
-            raise RuntimeError(f"step {step} of {whose} that declares stochastic = False asked for noise")
+            raise RuntimeError(
+                f"step {step} of {whose} that declares stochastic = False asked for noise"
+            )
 
         return refuse

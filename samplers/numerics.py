@@ -1,8 +1,9 @@
 """Numerical tools that several methods share: on floats, for plans, and on tensors, for steps.
 
-On floats: the functions :func:`phi` of exponential integrators, the weights of a polynomial through a method's history
-(:func:`monomial_weights`), and Gauss-Legendre quadrature (:func:`integral`). On tensors: weighted sums in few passes
-(:func:`blend`), and numbers for each row of a batch by itself (:func:`levels`, :func:`column`, :func:`row_rms`).
+On floats: the functions :func:`phi` of exponential integrators, the weights of a polynomial through
+a method's history (:func:`monomial_weights`), and Gauss-Legendre quadrature (:func:`integral`). On
+tensors: weighted sums in few passes (:func:`blend`), and numbers for each row of a batch by itself
+(:func:`levels`, :func:`column`, :func:`row_rms`).
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from torch import Tensor
 
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(12))
 PANEL = 1.0
-"""Longest panel, in the units of the variable: 12 points integrate what is analytic within 1.5 of it to rounding."""
+"""Longest panel, in the units of the variable: 12 points integrate what is analytic within 1.5
+of it to rounding.
+"""
 SUM_TO_ONE = 1e-13
 CANCELS = 0.25
 
 
 def phi(k: int, h: float) -> float:
-    """phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, with phi_0 = e^h: Hochbruck & Ostermann 2010.
+    """phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, with phi_0 = e^h: Hochbruck & Ostermann
+    2010.
 
-    The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits as h -> 0; below |h| = 1 the Taylor series sum_j h^j / (j+k)! is
-    used, which is accurate to rounding there.
+    The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits as h -> 0; below |h| = 1 the
+    Taylor series sum_j h^j / (j+k)! is used, which is accurate to rounding there.
     """
     if k == 0:
         return math.exp(h)
@@ -39,11 +43,13 @@ def phi(k: int, h: float) -> float:
 
 
 def monomial_weights(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-    """Weights w_j with sum_j w_j f(t_j) = L[p], where p interpolates f at the nodes and L[t^k / k!] = moments[k].
+    """Weights w_j with sum_j w_j f(t_j) = L[p], where p interpolates f at the nodes and L[t^k / k!]
+    = moments[k].
 
     Args:
         nodes: distinct t_j.
-        moments: what the linear functional L (an integral over the step) gives for t^k / k!, k = 0 … len(nodes) - 1.
+        moments: what the linear functional L (an integral over the step) gives for t^k / k!, k = 0
+            … len(nodes) - 1.
 
     Returns:
         One weight per node; exact for polynomials of degree < len(nodes).
@@ -57,11 +63,18 @@ def integral(f: Callable[[float], float], lo: float, hi: float) -> float:
     panels = max(1, math.ceil(abs(hi - lo) / PANEL))
     half = (hi - lo) / panels / 2
     middles = (lo + half * (2 * k + 1) for k in range(panels))
-    return half * math.fsum(w * f(middle + half * t) for middle in middles for t, w in zip(_NODES, _WEIGHTS, strict=True))
+    return half * math.fsum(
+        w * f(middle + half * t)
+        for middle in middles
+        for t, w in zip(_NODES, _WEIGHTS, strict=True)
+    )
 
 
-def blend(x: Tensor, a: float, b: Sequence[float], terms: Sequence[Tensor], out: Tensor | None) -> Tensor:
-    """The sum a x + sum_j b_j terms_j, with at least one term, into ``out`` (``x`` or another tensor) or, if None, into a new tensor.
+def blend(
+    x: Tensor, a: float, b: Sequence[float], terms: Sequence[Tensor], out: Tensor | None
+) -> Tensor:
+    """The sum a x + sum_j b_j terms_j, with at least one term, into ``out`` (``x`` or another
+    tensor) or, if None, into a new tensor.
 
     With a = 0, x is not read, so that a non-finite x does not spread.
     """
@@ -72,25 +85,34 @@ def blend(x: Tensor, a: float, b: Sequence[float], terms: Sequence[Tensor], out:
         for before, after, term in zip(sums, sums[1:], terms, strict=False):
             y = out = torch.lerp(term, y, before / after, out=out)
     else:
-        y, done = torch.add(x if a == 1 else torch.mul(x, a, out=out), terms[0], alpha=b[0], out=out), 1
+        y, done = (
+            torch.add(x if a == 1 else torch.mul(x, a, out=out), terms[0], alpha=b[0], out=out),
+            1,
+        )
     for weight, term in zip(b[done:], terms[done:], strict=False):
         y = y.add_(term, alpha=weight)
     return y
 
 
 def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
-    """S_j = a + b_0 + … + b_{j-1}, if a chain of interpolations gives the sum, each a single pass; () if not.
+    """S_j = a + b_0 + … + b_{j-1}, if a chain of interpolations gives the sum, each a single pass;
+    () if not.
 
-    y_j = terms_j + (S_j / S_{j+1}) (y_{j-1} - terms_j) with y_{-1} = x carries S_{j+1} y_j = a x + b_0 terms_0 + … + b_j terms_j along, and
-    ends at the sum if all weights sum to 1. Where a partial sum comes near 0 that would cancel.
+    y_j = terms_j + (S_j / S_{j+1}) (y_{j-1} - terms_j) with y_{-1} = x carries S_{j+1} y_j = a x +
+    b_0 terms_0 + … + b_j terms_j along, and ends at the sum if all weights sum to 1. Where a
+    partial sum comes near 0 that would cancel.
     """
     sums = tuple(accumulate(b, initial=a))
     return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
 
 
 def levels(levels: list[float], x: Tensor) -> Tensor:
-    """``(rows,)``, for a denoiser: float64 whatever the state is, except where the device has none."""
-    return torch.tensor(levels, dtype=torch.float32 if x.device.type == "mps" else torch.float64, device=x.device)
+    """``(rows,)``, for a denoiser: float64 whatever the state is, except where the device has
+    none.
+    """
+    return torch.tensor(
+        levels, dtype=torch.float32 if x.device.type == "mps" else torch.float64, device=x.device
+    )
 
 
 def column(values: list[float] | Tensor, x: Tensor) -> Tensor:
@@ -99,16 +121,21 @@ def column(values: list[float] | Tensor, x: Tensor) -> Tensor:
 
 
 def row_rms(v: Tensor) -> list[float]:
-    """Root mean square of each row of ``v`` ``(rows, *event)``, on the host, for decisions: it waits for the device."""
+    """Root mean square of each row of ``v`` ``(rows, *event)``, on the host, for decisions: it
+    waits for the device.
+    """
     n = v[0].numel() if len(v) else 1
-    return [math.sqrt(total / n) if math.isfinite(total) else total for total in sums_of_squares(v).tolist()]
+    return [
+        math.sqrt(total / n) if math.isfinite(total) else total
+        for total in sums_of_squares(v).tolist()
+    ]
 
 
 def sums_of_squares(v: Tensor) -> Tensor:
     """Of each row of ``v`` ``(rows, *event)``: ``(rows,)`` float64; NaN or inf if it has one.
 
-    Summed by folding the row in halves, elementwise: a library's reduction may choose its order by the number of rows, and then the
-    last bit of a sample's error would depend on its batch.
+    Summed by folding the row in halves, elementwise: a library's reduction may choose its order by
+    the number of rows, and then the last bit of a sample's error would depend on its batch.
     """
     squares = v.flatten(1).double().square()
     while (width := squares.shape[1]) > 1:

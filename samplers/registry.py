@@ -32,51 +32,81 @@ def register(cls: Any) -> Any:
     """Class decorator: make a sampler known under its ``name``.
 
     Raises:
-        PluginError: it is not a sampler (a frozen dataclass with all that :class:`~.base.Sampler` lists), or another class has the name.
+        PluginError: it is not a sampler (a frozen dataclass with all that :class:`~.base.Sampler`
+            lists), or another class has the name.
     """
     if lack := _lack(cls):
         raise PluginError(f"{getattr(cls, '__qualname__', repr(cls))} is not a sampler: {lack}")
     name = cls.name
-    params = vars(cls).get("__dataclass_params__")  # its own: a subclass inherits the flag, and may write to self all the same
+    # its own: a subclass inherits the flag, and may write to self all the same
+    params = vars(cls).get("__dataclass_params__")
     if params is None or not params.frozen:
-        raise PluginError(f"sampler {name!r} must be a frozen dataclass: decorate it with @dataclass(frozen=True, kw_only=True)")
+        raise PluginError(
+            f"sampler {name!r} must be a frozen dataclass: decorate it with "
+            "@dataclass(frozen=True, kw_only=True)"
+        )
     known = _REGISTRY.get(name)
     if known is not None and known is not cls:
         raise PluginError(
-            f"two samplers are called {name!r}: {known.__module__}.{known.__qualname__} and {cls.__module__}.{cls.__qualname__}"
+            f"two samplers are called {name!r}: {known.__module__}.{known.__qualname__} "
+            f"and {cls.__module__}.{cls.__qualname__}"
         )
     _REGISTRY[name] = cls
     return cls
 
 
 def register_family(base: type, name: str, **declared: object) -> None:
-    """Register a subclass of ``base`` that differs only in class attributes: one member of a family of methods.
+    """Register a subclass of ``base`` that differs only in class attributes: one member of a family
+    of methods.
 
-    The class lives in the module of ``base`` under the name in CamelCase, so that it can be pickled.
+    The class lives in the module of ``base`` under the name in CamelCase, so that it can be
+    pickled.
     """
     module = sys.modules[base.__module__]
     title = "".join(part.capitalize() for part in name.split("_"))
     body = {"name": name, "__module__": base.__module__, "__doc__": base.__doc__, **declared}
-    setattr(module, title, register(dataclass(frozen=True, kw_only=True)(type(title, (base,), body))))
+    setattr(
+        module, title, register(dataclass(frozen=True, kw_only=True)(type(title, (base,), body)))
+    )
 
 
 def _lack(cls: object) -> str:
-    """The first thing that the harness reads from a sampler and that the class does not have, with the remedy; "" if it has all."""
+    """The first thing that the harness reads from a sampler and that the class does not have,
+    with the remedy; "" if it has all.
+    """
     if not inspect.isclass(cls):
         return "register a class, a frozen dataclass that inherits samplers.Declared"
     if not isinstance(getattr(cls, "name", None), str):
         return "it needs a class attribute 'name', its registry name as text"
     if not isinstance(getattr(cls, "source", None), Source):
-        return "it needs a class attribute 'source', a samplers.Source that says where its formulas come from"
+        return (
+            "it needs a class attribute 'source', a samplers.Source that says where "
+            "its formulas come from"
+        )
     for method in ("sample", "nfe"):
         written = getattr(cls, method, None)
         if not callable(written) or written is getattr(Sampler, method):
             return f"it needs a method {method!r} (docs/adding-a-sampler.md has the contract)"
-    if getattr(cls, "sample", None) is Declared.sample and getattr(cls, "solve", None) is Declared.solve:
+    if (
+        getattr(cls, "sample", None) is Declared.sample
+        and getattr(cls, "solve", None) is Declared.solve
+    ):
         return "it needs a method 'solve' (docs/adding-a-sampler.md has the contract)"
-    for declaration in ("order", "stochastic", "adaptive", "batch_coupled", "same_as", "translates", "own_grid", "strong_order"):
+    for declaration in (
+        "order",
+        "stochastic",
+        "adaptive",
+        "batch_coupled",
+        "same_as",
+        "translates",
+        "own_grid",
+        "strong_order",
+    ):
         if not hasattr(cls, declaration):
-            return f"it does not declare {declaration!r}; inherit samplers.Declared, which has the defaults"
+            return (
+                f"it does not declare {declaration!r}; inherit samplers.Declared, "
+                "which has the defaults"
+            )
     return ""
 
 
@@ -99,19 +129,25 @@ def get(name: str) -> Any:
         return cls
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "samplerbench list samplers shows what there is"
+        hint = (
+            f"did you mean {' or '.join(close)}?"
+            if close
+            else "samplerbench list samplers shows what there is"
+        )
         raise ValueError(f"unknown sampler {name!r}; {hint}")
     return _REGISTRY[name]
 
 
 def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
-    """A sampler from its name and options, which may be keywords, part of the text, or those of a mapping with ``name``.
+    """A sampler from its name and options, which may be keywords, part of the text, or those of a
+    mapping with ``name``.
 
     >>> make("ddim(eta=0.5)") == make("ddim", eta=0.5) == make({"name": "ddim", "eta": 0.5})
     True
 
     Raises:
-        ValueError: unknown name, unknown field, an option given twice, or a value of the wrong type or out of range.
+        ValueError: unknown name, unknown field, an option given twice, or a value of the wrong type
+            or out of range.
     """
     given = _read(spec)
     if twice := sorted(given.keys() & options.keys()):
@@ -153,12 +189,18 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
 
 
 def origin(name: str) -> str:
-    """Where a plugin sampler comes from (distribution and version, or file and hash); "" for a built-in one."""
+    """Where a plugin sampler comes from (distribution and version, or file and hash).
+
+    "" for a built-in one.
+    """
     return _ORIGIN.get(name, "")
 
 
 def plugin_file(name: str) -> Path | None:
-    """The user's file that a sampler was loaded from, as it was given to :func:`load_file`; None for any other sampler."""
+    """The user's file that a sampler was loaded from, as it was given to :func:`load_file`.
+
+    None for any other sampler.
+    """
     return _PLUGIN_FILE.get(name)
 
 
@@ -171,7 +213,8 @@ def load_plugins() -> dict[str, str]:
     """Load every installed plugin (entry-point group ``samplerbench.samplers``).
 
     Returns:
-        The plugins that could not be loaded: entry point to one sentence. One broken plugin does not disturb the others.
+        The plugins that could not be loaded: entry point to one sentence. One broken plugin does
+            not disturb the others.
     """
     failures = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
@@ -182,8 +225,13 @@ def load_plugins() -> dict[str, str]:
             _ORIGIN[register(cls).name] = source
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a script calls sys.exit at import; pytest's outcomes are no Exceptions either
-            failures[point.name] = f"plugin {point.name!r} ({point.value}) failed to load: {type(error).__name__}: {error}"
+        except (
+            BaseException
+        ) as error:  # a script calls sys.exit at import; pytest's outcomes are no Exceptions either
+            failures[point.name] = (
+                f"plugin {point.name!r} ({point.value}) failed to "
+                f"load: {type(error).__name__}: {error}"
+            )
     return failures
 
 
@@ -203,10 +251,16 @@ def load_file(path: str | Path) -> list[str]:
     found: list[Any] = [
         cls
         for cls in vars(module).values()
-        if inspect.isclass(cls) and cls.__module__ == module.__name__ and "name" in vars(cls) and not inspect.isabstract(cls)
+        if inspect.isclass(cls)
+        and cls.__module__ == module.__name__
+        and "name" in vars(cls)
+        and not inspect.isabstract(cls)
     ]
     if not found:
-        raise PluginError(f"plugin file {path} defines no sampler: a class with 'name' and 'sample' (see docs/adding-a-sampler.md)")
+        raise PluginError(
+            f"plugin file {path} defines no sampler: a class with 'name' "
+            "and 'sample' (see docs/adding-a-sampler.md)"
+        )
     for cls in found:
         register(cls)
         _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = f"{path.name} sha256:{_digest(str(path))}", path
@@ -230,14 +284,23 @@ def _import(path: Path) -> ModuleType:
         raise
     except BaseException as error:  # a script calls sys.exit
         del sys.modules[name]
-        raise PluginError(f"plugin file {path} failed at import: {type(error).__name__}: {error}") from error
+        raise PluginError(
+            f"plugin file {path} failed at import: {type(error).__name__}: {error}"
+        ) from error
     return module
 
 
 def _file(cls: Any) -> str | None:
-    """The file of the module that defines a class, compiled or not; None for a class made without one."""
+    """The file of the module that defines a class, compiled or not.
+
+    None for a class made without one.
+    """
     return getattr(sys.modules.get(getattr(cls, "__module__", "")), "__file__", None)
 
 
 def _digest(file: str | None) -> str:
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file and Path(file).is_file() else "unknown"
+    return (
+        hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+        if file and Path(file).is_file()
+        else "unknown"
+    )

@@ -1,4 +1,6 @@
-"""Names with options, as the command line and suites write them: ``ddim(eta=0.5)``, ``karras(rho=5)``, ``fashion(guidance=2)``."""
+"""Names with options, as the command line and suites write them: ``ddim(eta=0.5)``,
+``karras(rho=5)``, ``fashion(guidance=2)``.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +24,28 @@ LARGEST_NUMBER = 2**63
 
 
 def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A spec as a mapping with ``name`` and its options. It takes time in proportion to the text, whose length is limited.
+    """A spec as a mapping with ``name`` and its options.
+
+    It takes time in proportion to the text, whose length is limited.
 
     >>> parse_spec("ddim(eta=0.5)")
     {'name': 'ddim', 'eta': 0.5}
 
     Args:
-        text: ``NAME`` or ``NAME(key=value, …)`` with literal values: numbers, texts, True, False, None, and lists and tables of them; a
-            mapping with a ``name`` passes through.
+        text: ``NAME`` or ``NAME(key=value, …)`` with literal values: numbers, texts, True, False,
+            None, and lists and tables of them; a mapping with a ``name`` passes through.
 
     Raises:
-        ValueError: not of that form, or a number that is not finite or beyond :data:`LARGEST_NUMBER`.
+        ValueError: not of that form, or a number that is not finite or beyond
+            :data:`LARGEST_NUMBER`.
     """
     if isinstance(text, Mapping):
         if not isinstance(text.get("name"), str):
-            raise ValueError(f"a table of options needs a text 'name', got {shown(dict(text))}; write it as {{name = \"ddim\", eta = 0.5}}")
+            raise ValueError(
+                "a table of options needs a text 'name', got "
+                f'{shown(dict(text))}; write it as {{name = "ddim", eta = '
+                f"0.5}}"
+            )
         spec = dict(text)
     else:
         spec = _read(text)
@@ -56,13 +65,23 @@ def _read(text: str) -> dict[str, Any]:
     name = name.rstrip()
     whole = not bracket or rest.endswith(")")
     if len(stripped) > LONGEST or not name.isprintable() or not name or ")" in name or not whole:
-        why = f" ({len(stripped):,} characters; {LONGEST:,} is the most)" if len(stripped) > LONGEST else ""
-        raise ValueError(f"cannot read {shown(text)}{why}; write a name, or a name with options such as ddim(eta=0.5)")
+        why = (
+            f" ({len(stripped):,} characters; {LONGEST:,} is the most)"
+            if len(stripped) > LONGEST
+            else ""
+        )
+        raise ValueError(
+            f"cannot read {shown(text)}{why}; write a name, or a name with "
+            "options such as ddim(eta=0.5)"
+        )
     try:
         return {"name": name, **_options(rest[:-1])}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         why = f" ({error})" if isinstance(error, _OptionsError) else ""
-        message = f"cannot read the options of {shown(text)}{why}; write them as NAME(key=value), such as ddim(eta=0.5)"
+        message = (
+            f"cannot read the options of {shown(text)}{why}; write them as "
+            "NAME(key=value), such as ddim(eta=0.5)"
+        )
         raise ValueError(message) from error
 
 
@@ -74,7 +93,8 @@ def _options(words: str) -> dict[str, Any]:
     """Options in brackets.
 
     Raises:
-        _OptionsError: they are not ``key=value`` with literal values; others of the errors that :mod:`ast` has, where they are no Python.
+        _OptionsError: they are not ``key=value`` with literal values; others of the errors that
+            :mod:`ast` has, where they are no Python.
     """
     depth = most = 0
     for letter in words:
@@ -91,22 +111,33 @@ def _options(words: str) -> dict[str, Any]:
         raise _OptionsError("options need names")
     names = [str(keyword.arg) for keyword in call.keywords]
     if twice := next((name for name in names if names.count(name) > 1 or name == "name"), None):
-        raise _OptionsError("no option is called name" if twice == "name" else f"{twice} is given twice")
-    return {name: ast.literal_eval(keyword.value) for name, keyword in zip(names, call.keywords, strict=True)}
+        raise _OptionsError(
+            "no option is called name" if twice == "name" else f"{twice} is given twice"
+        )
+    return {
+        name: ast.literal_eval(keyword.value)
+        for name, keyword in zip(names, call.keywords, strict=True)
+    }
 
 
 def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
     """Refuse what no option can be.
 
     Raises:
-        ValueError: a number that is not finite or too large, a value that JSON does not have, or one that is nested too deeply.
+        ValueError: a number that is not finite or too large, a value that JSON does not have, or
+            one that is nested too deeply.
     """
     if depth > DEEPEST:
-        raise ValueError(f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat")
+        raise ValueError(
+            f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat"
+        )
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"option {key!r} of {where} is {value}; give a finite number")
     if isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
-        raise ValueError(f"option {key!r} of {where} is beyond the whole numbers that fit, which are below 2^63; give a smaller one")
+        raise ValueError(
+            f"option {key!r} of {where} is beyond the whole numbers that "
+            "fit, which are below 2^63; give a smaller one"
+        )
     if isinstance(value, Mapping):
         for inner, item in value.items():
             _check_value(f"{key}.{inner}", item, where, depth + 1)
@@ -114,7 +145,10 @@ def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
         for item in value:
             _check_value(key, item, where, depth + 1)
     elif not isinstance(value, str | int | float | None):
-        raise ValueError(f"option {key!r} of {where} is {shown(value)}; give a number, a text, True, False, None, or a list of them")
+        raise ValueError(
+            f"option {key!r} of {where} is {shown(value)}; give a number, a "
+            "text, True, False, None, or a list of them"
+        )
 
 
 def shown(value: object, most: int = 80) -> str:

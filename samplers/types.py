@@ -1,4 +1,6 @@
-"""The three things that a sampler is handed or declares: a denoiser, noise, and where its formulas come from."""
+"""The three things that a sampler is handed or declares: a denoiser, noise, and where its
+formulas come from.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,16 @@ class Denoise(Protocol):
         ...
 
     def take(self, rows: Tensor, /) -> Self:
-        """The same samples' subset or repeats, by an int64 index tensor (per-sample step control, parallel-in-time)."""
+        """The same samples' subset or repeats, by an int64 index tensor (per-sample step
+        control, parallel-in-time).
+        """
         ...
 
 
 @dataclass(frozen=True)
 class RowByRow:
-    """A function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike, so that a subset is the function again.
+    """A function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike, so that a subset
+    is the function again.
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
@@ -51,13 +56,17 @@ class RowByRow:
 class StepNoise(Protocol):
     """The noise of one step."""
 
-    def __call__(self, draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
+    def __call__(
+        self, draw: int = 0, *, cur: float | None = None, nxt: float | None = None
+    ) -> Tensor:
         """A standard normal tensor ``(batch, *event)``; the same arguments give the same tensor.
 
         Args:
             draw: which of this step's tensors; different numbers give independent ones.
-            cur: where the part of the step begins that this noise drives, for a stage that covers less than the whole.
-            nxt: where that part ends. White noise ignores both; a Brownian source answers with its normalised increment between them.
+            cur: where the part of the step begins that this noise drives, for a stage that covers
+                less than the whole.
+            nxt: where that part ends. White noise ignores both; a Brownian source answers with its
+                normalised increment between them.
         """
         ...
 

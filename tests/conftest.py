@@ -1,5 +1,7 @@
-"""One torch thread, as in workers, commands that run samplers in this process, the same drawn examples every time,
-a browser, and the command line."""
+"""One torch thread, as in workers, commands that run samplers in this process, the same drawn
+examples every time,
+a browser, and the command line.
+"""
 
 import functools
 import os
@@ -12,18 +14,29 @@ import typer.main
 from hypothesis import settings
 
 torch.set_num_threads(1)
-typer.main.get_command = functools.cache(typer.main.get_command)  # else all commands are built anew at every call of one
-os.fsync = os.fstat  # no test cuts the power, and a disk takes milliseconds; test_stopping sees that it is called
-os.environ.setdefault("SAMPLERBENCH_ISOLATION", "0")  # of commands that tests call here; those about the worker ask for it
+# else all commands are built anew at every call of one
+typer.main.get_command = functools.cache(typer.main.get_command)
+# no test cuts the power, and a disk takes milliseconds; test_stopping sees that it is called
+os.fsync = os.fstat
+# of commands that tests call here; those about the worker ask for it
+os.environ.setdefault("SAMPLERBENCH_ISOLATION", "0")
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=25, database=None)
 settings.load_profile("same")
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium through Playwright; tests that ask for it are skipped where either is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pages are not tested in a browser")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    """Debian's Chromium through Playwright.
+
+    Tests that ask for it are skipped where either is missing.
+    """
+    playwright = pytest.importorskip(
+        "playwright.sync_api",
+        reason="playwright is not installed: pages are not tested in a browser",
+    )
+    chromium = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if chromium is None:
         pytest.skip("no chromium found: pages are not tested in a browser")
     with playwright.sync_playwright() as library:
@@ -40,7 +53,8 @@ def samplerbench(monkeypatch, capsys, tmp_path):
     from samplerbench.benchmarks.cli import console
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(console.out, "_width", 200)  # COLUMNS may be set where pytest's workers start
+    # COLUMNS may be set where pytest's workers start
+    monkeypatch.setattr(console.out, "_width", 200)
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["samplerbench", *map(str, args)])

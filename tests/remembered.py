@@ -1,8 +1,9 @@
 """What many small runs of one process compute again: endpoints of exact models.
 
-An exact flow takes half a second, most of such a run, and is a function of its arguments alone; tests/models computes it without this.
-Nothing is looked up by a name or an identity that could be wrong: the key is all that the flow reads, bit by bit, and the functions that
-it calls, so that a model with one other weight, or whose denoiser a test replaces, is another one.
+An exact flow takes half a second, most of such a run, and is a function of its arguments alone;
+tests/models computes it without this. Nothing is looked up by a name or an identity that could be
+wrong: the key is all that the flow reads, bit by bit, and the functions that it calls, so that a
+model with one other weight, or whose denoiser a test replaces, is another one.
 """
 
 import inspect
@@ -24,14 +25,19 @@ _flow = ExactModel.flow
 def flow(self, x, sigma_from, sigma_to, labels=None):
     """:meth:`ExactModel.flow`; the evaluations of the first time are told each time."""
     own = {name: value for name, value in vars(self).items() if name != "_seen"}
-    functions = tuple(f for kind in type(self).__mro__ for f in vars(kind).values() if inspect.isfunction(f))
+    functions = tuple(
+        f for kind in type(self).__mro__ for f in vars(kind).values() if inspect.isfunction(f)
+    )
     try:
         key = (type(self), functions, base.flow_rows, _bits((own, x, sigma_from, sigma_to, labels)))
     except (pickle.PicklingError, AttributeError, TypeError):  # an object of a test's own
         return _flow(self, x, sigma_from, sigma_to, labels)
     if key not in _KNOWN:
         rows: list[int] = []
-        _KNOWN[key] = _flow(self.observed(rows.append), x, sigma_from, sigma_to, labels).clone(), rows
+        _KNOWN[key] = (
+            _flow(self.observed(rows.append), x, sigma_from, sigma_to, labels).clone(),
+            rows,
+        )
     found, rows = _KNOWN[key]
     for count in rows if self._seen is not None else ():
         self._seen(count)
@@ -64,7 +70,9 @@ def remembered():
 
 @pytest.fixture(autouse=True, scope="module")
 def registry_as_it_was():
-    """Faulty samplers that tests register are gone when their module ends: other tests look at every registered name."""
+    """Faulty samplers that tests register are gone when their module ends: other tests look at
+    every registered name.
+    """
     tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE
     known = [dict(table) for table in tables]
     yield

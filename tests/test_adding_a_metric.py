@@ -41,13 +41,21 @@ class OfSamples:
 def test_its_metric_is_unbiased_with_the_error_that_it_says(guide, shift):
     rng = np.random.default_rng(0)
     found = [guide["offset"](OfSamples(rng.standard_normal((80, 3)) + shift)) for _ in range(400)]
-    values, errors = (np.array([one.columns[name] for one in found]) for name in ("offset", "offset_se"))
+    values, errors = (
+        np.array([one.columns[name] for one in found]) for name in ("offset", "offset_se")
+    )
     assert stats.ttest_1samp(values, 3 * shift**2).pvalue > 1e-3
     assert 0.85 < np.sqrt(np.mean(errors**2)) / values.std(ddof=1) < 1.15
 
 
 def test_its_metric_is_in_the_table_and_in_verdicts(guide, tmp_path):
-    suite = {"models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [9], "samples": 64, "reference_samples": 8}
+    suite = {
+        "models": ["gmm-2d"],
+        "samplers": ["euler", "heun"],
+        "nfe": [9],
+        "samples": 64,
+        "reference_samples": 8,
+    }
     suite |= {"converged_samples": 64, "timing": {"enabled": False}}
     table = run(suite, tmp_path / "run", device="cpu")
     assert table.frame[["offset", "offset_se"]].notna().all().all()

@@ -15,7 +15,9 @@ GUIDE = Path(__file__).parents[1] / "docs" / "adding-a-sampler.md"
 @pytest.fixture(scope="module")
 def guide():
     """A module made of all Python snippets of the guide, in order."""
-    snippets = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    snippets = re.findall(
+        r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     module = ModuleType("adding_a_sampler")
     sys.modules[module.__name__] = module
     exec("\n".join(snippets), module.__dict__)
@@ -23,7 +25,13 @@ def guide():
     del sys.modules[module.__name__]
 
 
-PITFALLS = {"Cache": "nfe", "Noise": "repeatable", "InPlace": "arguments untouched", "Count": "nfe", "Digits": "plan"}
+PITFALLS = {
+    "Cache": "nfe",
+    "Noise": "repeatable",
+    "InPlace": "arguments untouched",
+    "Count": "nfe",
+    "Digits": "plan",
+}
 
 
 def test_the_list_of_pitfalls_is_the_guides(guide):
@@ -43,4 +51,11 @@ def test_a_pitfall_is_caught_and_its_remedy_passes(guide, pitfall, check):
 def test_the_complete_examples_pass(guide):
     assert check_sampler(guide.Midpoint(), fast=True).passed
     assert check_sampler(guide.InSigma(), fast=True).passed
-    assert len(re.search(r"^@dataclass.*?^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)[0].splitlines()) < 25
+    assert (
+        len(
+            re.search(r"^@dataclass.*?^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)[
+                0
+            ].splitlines()
+        )
+        < 25
+    )

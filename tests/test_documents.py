@@ -20,7 +20,12 @@ EXAMPLES = {"ci.toml", "row_NN_slug.py", "ten-evaluations.toml", "results/report
 ELSEWHERE = {"generate.py"}
 """Files of other projects."""
 FOLDERS = ("samplers", "models", "benchmarks", "results", "tests", "docs", ".ci", ".github")
-FILES = {str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()}
+FILES = {
+    str(path.relative_to(ROOT))
+    for folder in FOLDERS
+    for path in (ROOT / folder).rglob("*")
+    if path.is_file()
+}
 FILES |= {path.name for path in ROOT.iterdir()}
 
 
@@ -45,7 +50,9 @@ def test_files_that_a_page_names_exist(page):
 
 def test_the_reader_of_names_finds_them():
     guide = named(DOCS / "adding-a-sampler.md")
-    assert {"euler.py", "samplers/families/adams.py", "tests/samplers/test_identities.py"} <= set(guide)
+    assert {"euler.py", "samplers/families/adams.py", "tests/samplers/test_identities.py"} <= set(
+        guide
+    )
 
 
 def links(page: str) -> set[str]:
@@ -116,7 +123,9 @@ def test_the_panel_of_the_guide_says_what_it_should(monkeypatch):
     row = {"model": "m", "steps": 5, "status": "ok", "sampler": "euler"}
     shares = [{"budget": 5, "mode_coverage": 0.1}, {"budget": 9, "mode_coverage": 0.5}]
     heun = {**row, "sampler": "<b>heun</b>", "budget": 9, "mode_coverage": 0.25}
-    ((_, rows),) = comparable_parts(ResultTable.of([*({**row, **share} for share in shares), heun]).frame)
+    ((_, rows),) = comparable_parts(
+        ResultTable.of([*({**row, **share} for share in shares), heun]).frame
+    )
     panel = modes.modes_of(rows)
     assert panel.budget == 9
     assert [share for _, share in panel.shares] == [0.25, 0.5]

@@ -1,4 +1,6 @@
-"""Which package, and which floor of ``benchmarks``, may import which, read from the source: no import is executed."""
+"""Which package, and which floor of ``benchmarks``, may import which, read from the source: no
+import is executed.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -35,8 +37,16 @@ def imported(path: Path, text: str) -> Iterator[str]:
 
 
 def sources(package: str) -> list[Path]:
-    """The modules of a package; templates are no modules, and benchmarks of the library import it by its installed names, as tests do."""
-    return [path for path in sorted((ROOT / package).rglob("*.py")) if not {"templates", "perf"} & set(path.parts)]
+    """The modules of a package.
+
+    Templates are no modules, and benchmarks of the library import it by its installed names, as
+    tests do.
+    """
+    return [
+        path
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if not {"templates", "perf"} & set(path.parts)
+    ]
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
@@ -49,11 +59,15 @@ def test_packages_import_in_one_direction(package):
 
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_siblings_are_imported_relatively(package):
-    """An absolute import of the project inside it breaks editors and type checkers, which see the folders."""
+    """An absolute import of the project inside it breaks editors and type checkers, which see
+    the folders.
+    """
     for path in sources(package):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.level == 0:
-                assert (node.module or "").split(".")[0] not in {"samplerbench", *PROJECT}, path.relative_to(ROOT)
+                assert (node.module or "").split(".")[0] not in {"samplerbench", *PROJECT}, (
+                    path.relative_to(ROOT)
+                )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +110,9 @@ CROWDED = {"benchmarks/suites", "samplers/methods", "samplers", "results", "resu
 
 
 def imports_of(path: Path) -> Iterator[tuple[int, Path]]:
-    """The modules of the project that a module imports: the line, and the file (the ``__init__.py`` of a package)."""
+    """The modules of the project that a module imports: the line, and the file (the
+    ``__init__.py`` of a package).
+    """
     yield from imports_in(path, path.read_text(encoding="utf-8"))
 
 
@@ -106,40 +122,72 @@ def imports_in(path: Path, text: str) -> Iterator[tuple[int, Path]]:
         if isinstance(node, ast.ImportFrom) and node.level:
             place = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
             for alias in node.names:
-                places = (place / f"{alias.name}.py", place / alias.name / "__init__.py", place.with_suffix(".py"), place / "__init__.py")
+                places = (
+                    place / f"{alias.name}.py",
+                    place / alias.name / "__init__.py",
+                    place.with_suffix(".py"),
+                    place / "__init__.py",
+                )
                 found = next((file for file in places if file.exists()), None)
                 if found is not None:
                     yield node.lineno, found
 
 
 def floor_of(path: Path) -> int:
-    """The floor of a module of ``benchmarks``; what is in no folder, its Python API, is above all."""
+    """The floor of a module of ``benchmarks``.
+
+    What is in no folder, its Python API, is above all.
+    """
     return FLOORS.get(path.relative_to(ROOT / "benchmarks").parts[0], max(FLOORS.values()) + 1)
 
 
 def upward(path: Path, text: str) -> Iterator[str]:
-    """The lines of a module that import from a floor above its own, or of a study from elsewhere than a study or the command line."""
+    """The lines of a module that import from a floor above its own, or of a study from
+    elsewhere than a study or the command line.
+    """
     house = ROOT / "benchmarks"
     for line, target in imports_in(path, text):
         if target.is_relative_to(house) and floor_of(target) > floor_of(path):
             here, there = path.relative_to(house), target.relative_to(house)
-            yield f"{here}:{line} (floor {floor_of(path)}) imports {there} (floor {floor_of(target)})"
+            yield (
+                f"{here}:{line} (floor {floor_of(path)}) imports {there} (floor {floor_of(target)})"
+            )
 
 
 def test_nothing_imports_a_floor_above_its_own():
     """``pytest -s`` prints the table."""
-    folders = [path.name for path in (ROOT / "benchmarks").iterdir() if (path / "__init__.py").exists() and path.name != "perf"]
+    folders = [
+        path.name
+        for path in (ROOT / "benchmarks").iterdir()
+        if (path / "__init__.py").exists() and path.name != "perf"
+    ]
     assert set(folders) == set(FLOORS)
     for name, floor in FLOORS.items():
-        print(f"{floor}  {name:<12} {len(entries(ROOT / 'benchmarks' / name)):>2} entries, {len(sources(f'benchmarks/{name}')):>2} modules")
-    broken = [line for path in sources("benchmarks") for line in upward(path, path.read_text(encoding="utf-8"))]
+        print(
+            f"{floor}  {name:<12} {len(entries(ROOT / 'benchmarks' / name)):>2} "
+            f"entries, {len(sources(f'benchmarks/{name}')):>2} modules"
+        )
+    broken = [
+        line
+        for path in sources("benchmarks")
+        for line in upward(path, path.read_text(encoding="utf-8"))
+    ]
     assert not broken, "\n".join(broken)
 
 
 def test_only_the_command_line_imports_studies():
     studies = ROOT / "benchmarks" / "studies"
-    others = [path for path in sources("benchmarks") if not path.is_relative_to(studies) and floor_of(path) != FLOORS["cli"]]
-    broken = [f"{path.relative_to(ROOT)}:{line}" for path in others for line, to in imports_of(path) if to.is_relative_to(studies)]
+    others = [
+        path
+        for path in sources("benchmarks")
+        if not path.is_relative_to(studies) and floor_of(path) != FLOORS["cli"]
+    ]
+    broken = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in others
+        for line, to in imports_of(path)
+        if to.is_relative_to(studies)
+    ]
     assert not broken, ", ".join(broken)
 
 
@@ -167,17 +215,29 @@ def test_a_line_that_breaks_the_floors_is_named(file, statement, broken):
 def entries(folder: Path) -> list[str]:
     """What a reader sees in a folder."""
     beside = {"__init__.py", "py.typed", "__pycache__"}
-    return [path.name for path in folder.iterdir() if path.name not in beside and not path.name.startswith(".")]
+    return [
+        path.name
+        for path in folder.iterdir()
+        if path.name not in beside and not path.name.startswith(".")
+    ]
 
 
 def folders(package: str) -> list[Path]:
     """A package and the packages in it."""
-    return sorted(path.parent for path in (ROOT / package).rglob("__init__.py") if "templates" not in path.parts)
+    return sorted(
+        path.parent
+        for path in (ROOT / package).rglob("__init__.py")
+        if "templates" not in path.parts
+    )
 
 
 @pytest.mark.parametrize("package", sorted(PROJECT))
 def test_no_folder_is_crowded(package):
-    crowded = {str(path.relative_to(ROOT)): len(entries(path)) for path in folders(package) if len(entries(path)) > MOST}
+    crowded = {
+        str(path.relative_to(ROOT)): len(entries(path))
+        for path in folders(package)
+        if len(entries(path)) > MOST
+    }
     assert not set(crowded) - CROWDED, crowded
 
 
@@ -194,9 +254,14 @@ def test_folders_of_benchmarks_do_not_import_in_circles():
     graph: dict[str, set[str]] = {}
     for path in sources("benchmarks"):
         here = str(path.parent.relative_to(ROOT))
-        graph.setdefault(here, set()).update(str(target.parent.relative_to(ROOT)) for _, target in imports_of(path))
+        graph.setdefault(here, set()).update(
+            str(target.parent.relative_to(ROOT)) for _, target in imports_of(path)
+        )
         graph[here].discard(here)
-    inner = {folder: {to for to in reached if to.startswith("benchmarks/")} for folder, reached in graph.items()}
+    inner = {
+        folder: {to for to in reached if to.startswith("benchmarks/")}
+        for folder, reached in graph.items()
+    }
     assert len(inner) > len(FLOORS)
     assert not circle(inner), " imports ".join(circle(inner))
 

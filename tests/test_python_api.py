@@ -1,4 +1,6 @@
-"""The page on use without the command line is true, and the packages offer what it uses at little cost."""
+"""The page on use without the command line is true, and the packages offer what it uses at
+little cost.
+"""
 
 import doctest
 import importlib.metadata
@@ -19,7 +21,11 @@ PAGE = Path(__file__).parents[1] / "docs" / "python-api.md"
 
 def test_the_page_is_true(monkeypatch):
     monkeypatch.chdir(PAGE.parents[1])
-    failed, tried = doctest.testfile(str(PAGE), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    failed, tried = doctest.testfile(
+        str(PAGE),
+        module_relative=False,
+        optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS,
+    )
     assert tried > 20
     assert not failed
 
@@ -39,18 +45,30 @@ def test_what_the_harness_offers_is_there(name):
 
 def test_importing_the_harness_is_light():
     code = (
-        "import sys, samplerbench.benchmarks; print([m for m in ('torch', 'pydantic', 'pandas', 'importlib.metadata') if m in sys.modules])"
+        "import sys, samplerbench.benchmarks; print([m for m in ('torch', 'pydantic', "
+        "'pandas', 'importlib.metadata') if m in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-S", "-c", f"import site; site.main()\n{code}"], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-S", "-c", f"import site; site.main()\n{code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "torch" not in found.stdout
     assert "pydantic" not in found.stdout
     assert "pandas" not in found.stdout
 
 
 SUITE = {
-    "name": "mine", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [1, 9], "samples": 32,
-    "reference_samples": 8, "converged_samples": 32, "timing": {"enabled": False},
-}  # fmt: skip
+    "name": "mine",
+    "models": ["gmm-2d"],
+    "samplers": ["euler", "heun"],
+    "nfe": [1, 9],
+    "samples": 32,
+    "reference_samples": 8,
+    "converged_samples": 32,
+    "timing": {"enabled": False},
+}
 
 
 @pytest.fixture
@@ -58,7 +76,9 @@ def here(tmp_path, monkeypatch):
     """A folder with the suite in a file."""
     monkeypatch.chdir(tmp_path)
     text = 'models = ["gmm-2d"]\nsamplers = ["euler", "heun"]\nnfe = [1, 9]\nsamples = 32\n'
-    (tmp_path / "mine.toml").write_text(f"{text}reference_samples = 8\nconverged_samples = 32\ntiming.enabled = false\n")
+    (tmp_path / "mine.toml").write_text(
+        f"{text}reference_samples = 8\nconverged_samples = 32\ntiming.enabled = false\n"
+    )
     return tmp_path
 
 
@@ -73,16 +93,26 @@ def test_a_suite_is_asked_for_in_four_ways(here):
 
 def test_what_is_planned_is_what_runs(here, capfd):
     cells = plan(SUITE, device="cpu")
-    assert [cell.skip[:20] for cell in cells if cell.skip] == ["one step of heun cos"] * bool(cells[2].skip)
+    assert [cell.skip[:20] for cell in cells if cell.skip] == ["one step of heun cos"] * bool(
+        cells[2].skip
+    )
     table = run(SUITE, "out", device="cpu")
-    assert sorted(row["cell"] for row in table.frame.to_dict("records")) == sorted(cell.key for cell in cells)
+    assert sorted(row["cell"] for row in table.frame.to_dict("records")) == sorted(
+        cell.key for cell in cells
+    )
     assert capfd.readouterr() == ("", ""), "there is no console"
-    made = {path: path.stat().st_mtime_ns for path in (here / "out" / "parts").rglob("*") if path.is_file()}
+    made = {
+        path: path.stat().st_mtime_ns
+        for path in (here / "out" / "parts").rglob("*")
+        if path.is_file()
+    }
     again = run(SUITE, Path("out"), device="cpu", progress=True)
     assert again.frame.equals(table.frame)
     assert {path: path.stat().st_mtime_ns for path in made} == made
     assert run(SUITE, device="cpu").frame["rmse"].equals(table.frame["rmse"])
-    assert [path.name for path in (here / "results" / "runs").iterdir()] == [f"mine-{Suite(**SUITE).digest}"]
+    assert [path.name for path in (here / "results" / "runs").iterdir()] == [
+        f"mine-{Suite(**SUITE).digest}"
+    ]
 
 
 def test_a_question_is_sampled_until_it_is_decided(here):
@@ -122,12 +152,12 @@ def test_a_metric_and_a_sampler_of_this_session_run(here, monkeypatch):
     [
         ({"suite": "smoek"}, "unknown suite 'smoek'; did you mean smoke?"),
         ({"suite": 3}, "a suite is a name, a path, a dictionary or a Suite, not a int"),
-        ({"suite": SUITE | {"samplrs": ["heun"]}}, "the suite: unknown key 'samplrs'; did you mean 'samplers'?"),
+        ({"suite": SUITE | {"samplrs": ["heun"]}}, "the suite: unknown key 'samplrs'; did you mean " "'samplers'?"),
         ({"suite": SUITE | {"samplers": ["huen"]}}, "unknown sampler 'huen'; did you mean heun?"),
         ({"suite": SUITE | {"metrics": ["kdi"]}}, "unknown metric 'kdi'; did you mean kid?"),
-        ({"suite": SUITE, "device": "tpu"}, "there is no device 'tpu'; choose one of auto, cpu, cuda"),
+        ({"suite": SUITE, "device": "tpu"}, "there is no device 'tpu'; choose one of auto, " "cpu, cuda"),
         ({"suite": SUITE, "out": "mine.toml"}, "mine.toml is a file, not a run directory"),
-        ({"suite": "code.toml"}, "code.toml names the Python file code.py:make, which would run; look at it, and pass load_suite("),
+        ({"suite": "code.toml"}, "code.toml names the Python file code.py:make, which " "would run; look at it, and pass load_suite("),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value[:30],
 )  # fmt: skip

@@ -97,7 +97,10 @@ def test_what_is_written_is_tidy(tmp_path, kind):
     package = new_package(kind, f"my_{kind}", tmp_path)
     ruff, common = [sys.executable, "-m", "ruff"], ["--isolated", "--no-cache", "--line-length=100"]
     lint = RULES["lint"]
-    rules = [f"--select={','.join(lint['select'])}", f"--ignore={','.join([*lint['ignore'], 'D103'])}"]
+    rules = [
+        f"--select={','.join(lint['select'])}",
+        f"--ignore={','.join([*lint['ignore'], 'D103'])}",
+    ]
     rules += ["--config", f"lint.pydocstyle.convention='{lint['pydocstyle']['convention']}'"]
     for command in (["check", *rules], ["format", "--check"]):
         words = [*ruff, *command, *common, "."]
@@ -108,8 +111,8 @@ def test_what_is_written_is_tidy(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "name", "sentence"),
     [
-        ("solver", "my-solver", "a solver needs a lower-case Python name such as my_solver, got 'my-solver'"),
-        ("metric", "my-metric", "a metric needs a lower-case Python name such as my_metric, got 'my-metric'"),
+        ("solver", "my-solver", "a solver needs a lower-case Python name such as " "my_solver, got 'my-solver'"),
+        ("metric", "my-metric", "a metric needs a lower-case Python name such as " "my_metric, got 'my-metric'"),
         ("solver", "1st", "a solver needs a lower-case Python name"),
         ("solver", "", "a solver needs a lower-case Python name"),
         ("metric", "class", "a metric needs a lower-case Python name"),

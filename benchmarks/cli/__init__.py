@@ -1,7 +1,7 @@
 """The command line. Exit codes: 0 done, 1 a check failed, 2 bad usage or input.
 
-A command is a function in one of the modules here. What is slow to import, torch and pandas above all, is imported in the functions, so
-that help and completion are quick.
+A command is a function in one of the modules here. What is slow to import, torch and pandas above
+all, is imported in the functions, so that help and completion are quick.
 """
 
 from __future__ import annotations
@@ -27,11 +27,16 @@ __all__ = ["app", "main"]
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
-app = typer.Typer(name="samplerbench", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    name="samplerbench", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 @app.callback(invoke_without_command=True, context_settings=_HELP, epilog=epilog(""))
-def _start(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     """Benchmark diffusion samplers: quality and cost against the number of steps."""
     if version:
         from importlib.metadata import version as installed
@@ -43,16 +48,33 @@ def _start(context: typer.Context, version: Annotated[bool, typer.Option("--vers
 
 
 for _name, _command in {
-    "run": run, "plan": plan, "status": status, "report": report, "show": show, "figures": figures, "compare": compare, "gate": gate,
-    "tune": tune, "frontier": frontier, "list": list_command, "check": check, "calibrate": calibrate,
-    "new-solver": new_solver, "new-metric": new_metric, "export": export, "cite": cite,
-    "doctor": doctor, "explain": explain,
-}.items():  # fmt: skip
+    "run": run,
+    "plan": plan,
+    "status": status,
+    "report": report,
+    "show": show,
+    "figures": figures,
+    "compare": compare,
+    "gate": gate,
+    "tune": tune,
+    "frontier": frontier,
+    "list": list_command,
+    "check": check,
+    "calibrate": calibrate,
+    "new-solver": new_solver,
+    "new-metric": new_metric,
+    "export": export,
+    "cite": cite,
+    "doctor": doctor,
+    "explain": explain,
+}.items():
     app.command(_name, epilog=epilog(_name))(_command)
 
 
 def main() -> None:
     """Entry point."""
-    gc.set_threshold(200_000)  # importing torch makes a million objects that stay, and a collection walks them all: a tenth of the start
+    # importing torch makes a million objects that stay, and a collection walks them all: a tenth of
+    # the start
+    gc.set_threshold(200_000)
     logging.getLogger("samplerbench").addHandler(Warnings())
     sys.exit(run_app(app))

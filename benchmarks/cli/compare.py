@@ -1,4 +1,6 @@
-"""``compare`` and ``gate``: which differences between runs, or between the samplers of one, are real."""
+"""``compare`` and ``gate``: which differences between runs, or between the samplers of one, are
+real.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +19,74 @@ if TYPE_CHECKING:
     from ...results.comparison.gate import GateReport
     from ..studies.fairness import Fair
 
-Runs = Annotated[list[Path], typer.Argument(help="One or two run directories or tables; of two, the first is the baseline.")]
-BaselineOption = Annotated[str | None, typer.Option("--baseline", help="Sampler of the run that all others are compared with.")]
-MetricOption = Annotated[list[str] | None, typer.Option("--metric", help="Column to compare by (repeatable), or all.")]
-MarginOption = Annotated[str, typer.Option("--margin", help="What does not matter, as a share of the baseline.")]
-CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the lines to this CSV file too.")]
-BestOption = Annotated[bool, typer.Option("--best-schedule", help="Each sampler at its best of the schedules that all have.")]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(help="One or two run directories or tables; of two, the first is the baseline."),
+]
+BaselineOption = Annotated[
+    str | None,
+    typer.Option("--baseline", help="Sampler of the run that all others are compared with."),
+]
+MetricOption = Annotated[
+    list[str] | None, typer.Option("--metric", help="Column to compare by (repeatable), or all.")
+]
+MarginOption = Annotated[
+    str, typer.Option("--margin", help="What does not matter, as a share of the baseline.")
+]
+CsvOption = Annotated[
+    Path | None, typer.Option("--csv", help="Write the lines to this CSV file too.")
+]
+BestOption = Annotated[
+    bool,
+    typer.Option(
+        "--best-schedule", help="Each sampler at its best of the schedules that all have."
+    ),
+]
 TunedOption = Annotated[bool, typer.Option("--tuned", help="Each sampler at its tuned schedule.")]
-AuthorOption = Annotated[bool, typer.Option("--author-schedule", help="Each sampler at the schedule of its paper.")]
-QualityMargin = Annotated[str, typer.Option("--quality-margin", help="By how much a metric may rise.")]
-TimeMargin = Annotated[str, typer.Option("--time-margin", help="By how much the median time may rise.")]
+AuthorOption = Annotated[
+    bool, typer.Option("--author-schedule", help="Each sampler at the schedule of its paper.")
+]
+QualityMargin = Annotated[
+    str, typer.Option("--quality-margin", help="By how much a metric may rise.")
+]
+TimeMargin = Annotated[
+    str, typer.Option("--time-margin", help="By how much the median time may rise.")
+]
 NoTime = Annotated[bool, typer.Option("--no-time", help="Leave times alone.")]
 
 
 def compare(
-    runs: Runs, baseline: BaselineOption = None, metric: MetricOption = None, margin: MarginOption = "1%",
-    best_schedule: BestOption = False, author_schedule: AuthorOption = False, tuned: TunedOption = False, csv: CsvOption = None,
+    runs: Runs,
+    baseline: BaselineOption = None,
+    metric: MetricOption = None,
+    margin: MarginOption = "1%",
+    best_schedule: BestOption = False,
+    author_schedule: AuthorOption = False,
+    tuned: TunedOption = False,
+    csv: CsvOption = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
-    """Compare two runs cell by cell, or the samplers of a run with one of them: intervals and a verdict per line."""
+) -> None:
+    """Compare two runs cell by cell, or the samplers of a run with one of them: intervals and a
+    verdict per line.
+    """
     asked: dict[Fair, bool] = {"best": best_schedule, "author": author_schedule, "tuned": tuned}
-    found = _comparisons(runs, baseline, metric or [], share(margin, "--margin"), [fair for fair, wanted in asked.items() if wanted])
+    found = _comparisons(
+        runs,
+        baseline,
+        metric or [],
+        share(margin, "--margin"),
+        [fair for fair, wanted in asked.items() if wanted],
+    )
     if csv is not None:
         _write_csv(found, csv)
     if as_json:
-        return print_json([{"name": line.sampler, **asdict(line)} for comparison in found for line in comparison.lines])
+        return print_json(
+            [
+                {"name": line.sampler, **asdict(line)}
+                for comparison in found
+                for line in comparison.lines
+            ]
+        )
     from ...results.terminal.comparison import print_comparison
 
     for comparison in found:
@@ -52,16 +97,30 @@ def compare(
 def gate(
     baseline: Annotated[Path, typer.Argument(help="Run that is taken as good.")],
     candidate: Annotated[Path, typer.Argument(help="Run to check.")],
-    quality_margin: QualityMargin = "1%", time_margin: TimeMargin = "5%", no_time: NoTime = False, metric: MetricOption = None,
+    quality_margin: QualityMargin = "1%",
+    time_margin: TimeMargin = "5%",
+    no_time: NoTime = False,
+    metric: MetricOption = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Exit 1 if a run is worse than the baseline by more than a margin, in quality or in time."""
     from ...results.comparison.gate import gate as check
 
-    quality, time = share(quality_margin, "--quality-margin"), None if no_time else share(time_margin, "--time-margin")
-    report = check(baseline, candidate, quality_margin=quality, time_margin=time, metrics=metric or ("all",))
+    quality, time = (
+        share(quality_margin, "--quality-margin"),
+        None if no_time else share(time_margin, "--time-margin"),
+    )
+    report = check(
+        baseline, candidate, quality_margin=quality, time_margin=time, metrics=metric or ("all",)
+    )
     if as_json:
-        print_json({"name": "gate", "passed": report.passed, "checks": [{"name": item.row, **asdict(item)} for item in report.checks]})
+        print_json(
+            {
+                "name": "gate",
+                "passed": report.passed,
+                "checks": [{"name": item.row, **asdict(item)} for item in report.checks],
+            }
+        )
     else:
         _print_gate(report)
     if not report.passed:
@@ -83,7 +142,9 @@ def share(text: str, option: str) -> float:
     return value
 
 
-def _comparisons(runs: list[Path], baseline: str | None, metrics: list[str], margin: float, fair: list[Fair]) -> list[Comparison]:
+def _comparisons(
+    runs: list[Path], baseline: str | None, metrics: list[str], margin: float, fair: list[Fair]
+) -> list[Comparison]:
     """What the command line asks for.
 
     Raises:
@@ -94,14 +155,20 @@ def _comparisons(runs: list[Path], baseline: str | None, metrics: list[str], mar
 
     if fair:
         if len(fair) > 1 or baseline is None or len(runs) != 1:
-            raise ValueError("give one run, --baseline SAMPLER, and one of --best-schedule, --author-schedule and --tuned")
+            raise ValueError(
+                "give one run, --baseline SAMPLER, and one of "
+                "--best-schedule, --author-schedule and --tuned"
+            )
         from ..studies.fairness import compare_fairly
 
         return [compare_fairly(runs[0], baseline, metrics, margin, fair[0])]
     if baseline is not None:
         return [compare_with(run, baseline, metrics=metrics, margin=margin) for run in runs]
     if len(runs) != 2:
-        raise ValueError(f"give two runs to compare, or --baseline SAMPLER to compare within one; there are {len(runs)}")
+        raise ValueError(
+            "give two runs to compare, or --baseline SAMPLER to compare "
+            f"within one; there are {len(runs)}"
+        )
     return [cells(*runs, metrics=metrics, margin=margin)]
 
 
@@ -121,5 +188,8 @@ def _print_gate(report: GateReport) -> None:
     counts = Counter(check.outcome for check in report.checks)
     unsure = Counter(check.what for check in report.having("inconclusive"))
     where = f" ({', '.join(f'{n} {what}' for what, n in unsure.items())})" if unsure else ""
-    summary = f"{counts['passed']} passed, {counts['regression']} regressions, {counts['inconclusive']} inconclusive{where}"
+    summary = (
+        f"{counts['passed']} passed, {counts['regression']} regressions, "
+        f"{counts['inconclusive']} inconclusive{where}"
+    )
     say(f"{'passed' if report.passed else 'FAILED'}: {len(report.checks)} checks, {summary}")

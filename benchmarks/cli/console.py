@@ -18,17 +18,23 @@ from rich.text import Text
 from ...results.escaping import printable
 
 WIDE = 1000
-"""Letters across where nobody looks at a screen: what goes into a pipe or a file is neither cut nor wrapped."""
+"""Letters across where nobody looks at a screen: what goes into a pipe or a file is neither cut
+nor wrapped.
+"""
 
 
 _PROSE, _WRAPPED = 34, 24
-"""Letters from which on a column is prose, which may be wrapped, and how many it then has at least."""
+"""Letters from which on a column is prose, which may be wrapped, and how many it then has at
+least.
+"""
 
 
 class Safe(Console):
-    """A console whose texts no terminal obeys: names and reasons come from files, and may hold anything.
+    """A console whose texts no terminal obeys: names and reasons come from files, and may hold
+    anything.
 
-    Names are printed as they are: without emoji for ``:factory:``, and without colours that nobody asked for.
+    Names are printed as they are: without emoji for ``:factory:``, and without colours that nobody
+    asked for.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -36,7 +42,9 @@ class Safe(Console):
         if not self.is_terminal and not os.environ.get("COLUMNS") and "width" not in options:
             self.width = WIDE
 
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
         """Rich's rendering, with every text that is not rich's own control made plain."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
@@ -73,12 +81,17 @@ def print_json(value: object) -> None:
 def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
     """Print one row a line: ``columns`` maps the keys that are shown to their headings.
 
-    Nothing is cut and no number or name is broken. Where the console is too narrow, long texts are wrapped in their columns; where that
-    does not do, the last columns go to a second line under each row, with their headings.
+    Nothing is cut and no number or name is broken. Where the console is too narrow, long texts are
+    wrapped in their columns; where that does not do, the last columns go to a second line under
+    each row, with their headings.
     """
     texts = [[cell_text(row[key]) for key in columns] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(list(columns.values()), *texts, strict=True)]
-    wrapped = [_WRAPPED if place and width > _PROSE else width for place, width in enumerate(widths)]
+    widths = [
+        max(map(cell_len, column)) for column in zip(list(columns.values()), *texts, strict=True)
+    ]
+    wrapped = [
+        _WRAPPED if place and width > _PROSE else width for place, width in enumerate(widths)
+    ]
     if sum(wrapped) + 2 * (len(columns) - 1) <= out.width:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
         for place, heading in enumerate(columns.values()):
@@ -86,17 +99,25 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
         for cells in texts:
             table.add_row(*map(Text, cells))
         return out.print(table)
-    kept = next((n for n in range(len(columns), 1, -1) if sum(widths[:n]) + 2 * (n - 1) <= out.width), 1)
+    kept = next(
+        (n for n in range(len(columns), 1, -1) if sum(widths[:n]) + 2 * (n - 1) <= out.width), 1
+    )
     say(_line(columns.values(), widths[:kept]))
     for cells in texts:
         say(_line(cells, widths[:kept]))
-        if rest := "; ".join(f"{name} {cell}" for name, cell in zip(list(columns.values())[kept:], cells[kept:], strict=True) if cell):
+        if rest := "; ".join(
+            f"{name} {cell}"
+            for name, cell in zip(list(columns.values())[kept:], cells[kept:], strict=True)
+            if cell
+        ):
             out.print(Padding(Text(rest, style="dim"), (0, 0, 0, 4)))
     return None
 
 
 def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
-    return "  ".join(set_cell_size(cell, width) for cell, width in zip(cells, widths, strict=False)).rstrip()
+    return "  ".join(
+        set_cell_size(cell, width) for cell, width in zip(cells, widths, strict=False)
+    ).rstrip()
 
 
 def cell_text(value: Any) -> str:

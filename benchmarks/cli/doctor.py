@@ -15,16 +15,25 @@ if TYPE_CHECKING:
     from ..timing.doctor import Diagnosis
 
 COUNTERS = {
-    "run_queue": "time that threads wait for a core", "machine_load": "load of all cores", "cuda_events": "CUDA events",
-    "nvml": "state of the GPU (NVML)", "gpu_energy": "energy of the GPU",
-}  # fmt: skip
+    "run_queue": "time that threads wait for a core",
+    "machine_load": "load of all cores",
+    "cuda_events": "CUDA events",
+    "nvml": "state of the GPU (NVML)",
+    "gpu_energy": "energy of the GPU",
+}
 
 
 def doctor(
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=600, help="How long the reference work is timed.")] = 1.5,
+    seconds: Annotated[
+        float,
+        typer.Option("--seconds", min=0.1, max=600, help="How long the reference work is timed."),
+    ] = 1.5,
     as_json: Json = False,
 ) -> None:
-    """Say what this machine is, what it can measure, and whether its times can be trusted. Exit code 1 if something needed is broken."""
+    """Say what this machine is, what it can measure, and whether its times can be trusted.
+
+    Exit code 1 if something needed is broken.
+    """
     from ..timing.doctor import examine
 
     found = examine(seconds)
@@ -55,23 +64,40 @@ def _lines(found: Diagnosis) -> Iterable[tuple[str, str]]:
     yield "system", machine["system"]
     yield "processor", machine["cpu"]
     yield "cores", _cores(found)
-    yield "memory", "unknown" if machine["memory_mb"] is None else f"{machine['memory_mb'] / 1024:.1f} GiB"
-    yield "load", ", ".join(map(str, found.conditions["load_average"] or ["unknown"])) + " (over 1, 5 and 15 minutes)"
+    yield (
+        "memory",
+        "unknown" if machine["memory_mb"] is None else f"{machine['memory_mb'] / 1024:.1f} GiB",
+    )
+    yield (
+        "load",
+        ", ".join(map(str, found.conditions["load_average"] or ["unknown"]))
+        + " (over 1, 5 and 15 minutes)",
+    )
     yield "governor", machine["governor"] or "not readable"
     yield "GPU", _gpu(found.device)
     yield "clock", f"perf_counter, steps of {counters['perf_counter_ns']} ns"
     yield "counters", ", ".join(text for key, text in COUNTERS.items() if counters[key]) or "none"
-    yield "not here", ", ".join(text for key, text in COUNTERS.items() if not counters[key]) or "nothing"
+    yield (
+        "not here",
+        ", ".join(text for key, text in COUNTERS.items() if not counters[key]) or "nothing",
+    )
     yield "RAPL", f"energy of the processor: {counters['rapl']}"
     for device, s in found.steadiness.items():
         yield (
             f"work ({device})",
-            f"{s.ms:.3g} ms, spread {s.spread:.1%}, median within {s.half_width:.1%}, slowest {s.slowest:.1f} times, {s.runs} runs",
+            f"{s.ms:.3g} ms, spread {s.spread:.1%}, median within {s.half_width:.1%}, "
+            f"slowest {s.slowest:.1f} times, {s.runs} runs",
         )
-    yield "packages", ", ".join(f"{p.name} {p.version}" for p in found.packages if not p.extra and p.version)
+    yield (
+        "packages",
+        ", ".join(f"{p.name} {p.version}" for p in found.packages if not p.extra and p.version),
+    )
     for extra, missing in found.extras.items():
         purpose = found.as_dict()["extras"][extra]["for"]
-        yield f"extra {extra}", f"{'missing ' + ', '.join(missing) if missing else 'complete'}: {purpose}"
+        yield (
+            f"extra {extra}",
+            (f"{'missing ' + ', '.join(missing) if missing else 'complete'}: {purpose}"),
+        )
 
 
 def _cores(found: Diagnosis) -> str:
@@ -88,4 +114,8 @@ def _gpu(device: dict[str, Any]) -> str:
     if device["type"] == "cpu":
         return "none that torch sees"
     memory, driver, power = device["memory"] / 2**30, device["driver"], device["power_limit_w"]
-    return f"{device['name']}, {memory:.0f} GiB" + (f", driver {driver}" if driver else "") + (f", at most {power:.0f} W" if power else "")
+    return (
+        f"{device['name']}, {memory:.0f} GiB"
+        + (f", driver {driver}" if driver else "")
+        + (f", at most {power:.0f} W" if power else "")
+    )

@@ -44,12 +44,17 @@ def executor(isolation: bool, time_limit: float | None, memory_limit: float | No
         return Worker(None if memory_limit is None else int(memory_limit * 2**30))
     for option, value in {"--time-limit": time_limit, "--memory-limit": memory_limit}.items():
         if value:
-            raise ValueError(f"{option} is kept by ending the samplers' process, and --no-isolation has none; leave one of them out")
+            raise ValueError(
+                f"{option} is kept by ending the samplers' process, and "
+                "--no-isolation has none; leave one of them out"
+            )
     return InProcess()
 
 
 def looks_new(suite: str, folder: Path | None) -> bool:
-    """Whether a run probably has cells to sample: nothing of its name was run before into where it goes."""
+    """Whether a run probably has cells to sample: nothing of its name was run before into where
+    it goes.
+    """
     if folder is not None:
         return not (folder / "run.json").exists()
     return not any(Path("results", "runs").glob(f"{Path(suite).stem}-*/run.json"))
@@ -57,7 +62,9 @@ def looks_new(suite: str, folder: Path | None) -> bool:
 
 @contextmanager
 def stoppable(folder: Path, where: Executor) -> Iterator[None]:
-    """Within, SIGINT and SIGTERM stop the run in good order and say how to go on; a second one ends it at once.
+    """Within, SIGINT and SIGTERM stop the run in good order and say how to go on.
+
+    A second one ends it at once.
 
     Args:
         folder: run directory.
@@ -86,7 +93,12 @@ def stoppable(folder: Path, where: Executor) -> Iterator[None]:
         yield
     except StoppedError as stopped:
         command = shlex.join(["samplerbench", *sys.argv[1:]])
-        err.print(f"stopped by {signal.Signals(stopped.number).name}{_done(folder)}; go on with: {command}", markup=False, soft_wrap=True)
+        err.print(
+            f"stopped by {signal.Signals(stopped.number).name}{_done(folder)}; go "
+            f"on with: {command}",
+            markup=False,
+            soft_wrap=True,
+        )
         raise typer.Exit(128 + stopped.number) from None
     finally:
         where.close()

@@ -1,4 +1,6 @@
-"""What there is: samplers, schedules, models, metrics, suites and peers, as rows of plain values."""
+"""What there is: samplers, schedules, models, metrics, suites and peers, as rows of plain
+values.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ LONGEST_PROFILE = 1000
 
 
 def list_samplers() -> list[Row]:
-    """Every registered sampler: what it declares, the orders that ``check`` measured, its author's schedules."""
+    """Every registered sampler: what it declares, the orders that ``check`` measured, its
+    author's schedules.
+    """
     rows = []
     found = shipped()
     for name in samplers.names():
@@ -53,15 +57,22 @@ def list_samplers() -> list[Row]:
 
 
 def list_profiles(steps: int) -> list[Row]:
-    """The order of each step on a ``karras`` grid of so many steps to 0; None for a sampler that has none or makes its own steps.
+    """The order of each step on a ``karras`` grid of so many steps to 0.
+
+    None for a sampler that has none or makes its own steps.
 
     Raises:
         ValueError: fewer than one step, or more than anybody reads.
     """
     if not 1 <= steps <= LONGEST_PROFILE:
-        raise ValueError(f"--profile {steps}: give a number of steps >= 1 and <= {LONGEST_PROFILE}, such as --profile 10")
+        raise ValueError(
+            f"--profile {steps}: give a number of steps >= 1 and <= "
+            f"{LONGEST_PROFILE}, such as --profile 10"
+        )
     grid = karras(steps, 0.002, 80.0)
-    return [{"name": name, "profile": _profile(samplers.make(name), grid)} for name in samplers.names()]
+    return [
+        {"name": name, "profile": _profile(samplers.make(name), grid)} for name in samplers.names()
+    ]
 
 
 def _profile(sampler: Any, grid: Grid) -> str | None:
@@ -108,9 +119,11 @@ def list_schedules() -> list[Row]:
 
 
 def list_models() -> list[Row]:
-    """Every built-in model, one with an error of known size, as any can have, and the schemes of installed packages.
+    """Every built-in model, one with an error of known size, as any can have, and the schemes of
+    installed packages.
 
-    What a scheme loads is known when something is loaded, so its row has a name and an origin only; nothing is imported for it.
+    What a scheme loads is known when something is loaded, so its row has a name and an origin only;
+    nothing is imported for it.
     """
     rows = []
     for name in (*model_names(), "perturbed:gmm-2d"):
@@ -129,13 +142,22 @@ def list_models() -> list[Row]:
             }
         )
     unknown = dict.fromkeys(rows[0])
-    return rows + [unknown | {"name": f"{scheme}:…", "origin": origin} for scheme, origin in LOADERS.installed().items()]
+    return rows + [
+        unknown | {"name": f"{scheme}:…", "origin": origin}
+        for scheme, origin in LOADERS.installed().items()
+    ]
 
 
 def list_metrics() -> list[Row]:
-    """The measured columns of the table: its numbers and flags, less the ends of the grid, which are asked for."""
+    """The measured columns of the table: its numbers and flags, less the ends of the grid,
+    which are asked for.
+    """
     asked = ("sigma_min", "sigma_max")
-    return [{"name": c.name, "meaning": c.meaning} for c in columns() if c.kind in ("number", "flag") and c.name not in asked]
+    return [
+        {"name": c.name, "meaning": c.meaning}
+        for c in columns()
+        if c.kind in ("number", "flag") and c.name not in asked
+    ]
 
 
 def list_suites() -> list[Row]:
@@ -145,7 +167,13 @@ def list_suites() -> list[Row]:
         suite = load_suite(name)
         models = [m.name if isinstance(m.name, str) else m.name["name"] for m in suite.models]
         rows.append(
-            {"name": name, "models": models, "samplers": len(suite.samplers), "samples": suite.samples, "description": suite.description}
+            {
+                "name": name,
+                "models": models,
+                "samplers": len(suite.samplers),
+                "samples": suite.samples,
+                "description": suite.description,
+            }
         )
     return rows
 

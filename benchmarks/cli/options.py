@@ -23,42 +23,119 @@ MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
 """Tables have no room for larger ones."""
 
-Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with samplers of your own (repeatable).")]
-PeersPath = Annotated[Path | None, typer.Option("--peers-path", help="Folder with clones of peers that pip cannot install.")]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="Python file with samplers of your own (repeatable)."),
+]
+PeersPath = Annotated[
+    Path | None,
+    typer.Option("--peers-path", help="Folder with clones of peers that pip cannot install."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-SuiteName = Annotated[str, typer.Argument(help="Built-in suite (samplerbench list suites) or path of a TOML file.")]
-ModelOption = Annotated[list[str] | None, typer.Option("--model", help="Replace the suite's models (repeatable).")]
-SamplerOption = Annotated[list[str] | None, typer.Option("--sampler", help="Replace the samplers, e.g. heun or 'ddim(eta=0.5)'.")]
-ScheduleOption = Annotated[list[str] | None, typer.Option("--schedule", help="Replace the schedules, e.g. 'karras(rho=5)'.")]
+SuiteName = Annotated[
+    str, typer.Argument(help="Built-in suite (samplerbench list suites) or path of a TOML file.")
+]
+ModelOption = Annotated[
+    list[str] | None, typer.Option("--model", help="Replace the suite's models (repeatable).")
+]
+SamplerOption = Annotated[
+    list[str] | None,
+    typer.Option("--sampler", help="Replace the samplers, e.g. heun or 'ddim(eta=0.5)'."),
+]
+ScheduleOption = Annotated[
+    list[str] | None,
+    typer.Option("--schedule", help="Replace the schedules, e.g. 'karras(rho=5)'."),
+]
 StepsOption = Annotated[str | None, typer.Option("--steps", help="Numbers of steps, e.g. 5,10,20.")]
-NfeOption = Annotated[str | None, typer.Option("--nfe", help="Budgets of evaluations per sample; the largest grid that fits is run.")]
-StartOption = Annotated[list[str] | None, typer.Option("--start", help=f"How runs begin: {', '.join(STARTS)} (repeatable).")]
-NoiseOption = Annotated[str | None, typer.Option("--noise", help=f"Noise of stochastic samplers: {' or '.join(NOISES)}.")]
-SamplesOption = Annotated[int | None, typer.Option("--samples", min=2, max=MOST, help="Samples per cell.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Root seed.")]
-BatchOption = Annotated[int | None, typer.Option("--batch-size", min=1, max=MOST, help="Samples per batch.")]
-DtypeOption = Annotated[str | None, typer.Option("--dtype", help="dtype of the state: float32 or float64.")]
-CompileOption = Annotated[bool, typer.Option("--compile", help="Run the network through torch.compile.")]
-CudaGraphOption = Annotated[bool, typer.Option("--cuda-graph", help="Replay whole runs as CUDA graphs (--compile too: compiled ones).")]
+NfeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--nfe", help="Budgets of evaluations per sample; the largest grid that fits is run."
+    ),
+]
+StartOption = Annotated[
+    list[str] | None,
+    typer.Option("--start", help=f"How runs begin: {', '.join(STARTS)} (repeatable)."),
+]
+NoiseOption = Annotated[
+    str | None,
+    typer.Option("--noise", help=f"Noise of stochastic samplers: {' or '.join(NOISES)}."),
+]
+SamplesOption = Annotated[
+    int | None, typer.Option("--samples", min=2, max=MOST, help="Samples per cell.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Root seed.")
+]
+BatchOption = Annotated[
+    int | None, typer.Option("--batch-size", min=1, max=MOST, help="Samples per batch.")
+]
+DtypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="dtype of the state: float32 or float64.")
+]
+CompileOption = Annotated[
+    bool, typer.Option("--compile", help="Run the network through torch.compile.")
+]
+CudaGraphOption = Annotated[
+    bool,
+    typer.Option(
+        "--cuda-graph", help="Replay whole runs as CUDA graphs (--compile too: compiled ones)."
+    ),
+]
 ExtractorOption = Annotated[
-    str | None, typer.Option("--extractor", help="Feature space: card, card:32, pixels, inception:WEIGHTS or file.py:factory.")
+    str | None,
+    typer.Option(
+        "--extractor",
+        help="Feature space: card, card:32, pixels, inception:WEIGHTS or file.py:factory.",
+    ),
 ]
 RealOption = Annotated[
-    str | None, typer.Option("--real", help="Real samples for --extractor: .npy, .npz, a folder of images, fashion-mnist, digits.")
+    str | None,
+    typer.Option(
+        "--real",
+        help="Real samples for --extractor: .npy, .npz, a folder of images, fashion-mnist, digits.",
+    ),
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run directory.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, max=4096, help="torch threads (default: torch's own choice).")]
-TimingOption = Annotated[bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")]
-TrustOption = Annotated[bool, typer.Option("--trust-suite", help="Run the Python files that the suite's TOML file names.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-UntilDecidedOption = Annotated[bool, typer.Option("--until-decided", help="Extend rows until their difference to a baseline is decided.")]
-UntilBaselineOption = Annotated[str | None, typer.Option("--baseline", help="Sampler to compare with (default: the suite's first).")]
-UntilMetricOption = Annotated[str | None, typer.Option("--metric", help="Column it is about (default: fd_conv).")]
-UntilMarginOption = Annotated[
-    str | None, typer.Option("--margin", help="Difference that does not matter, as a share of the baseline (1%).")
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=4096, help="torch threads (default: torch's own choice)."),
 ]
-TargetSeOption = Annotated[float | None, typer.Option("--target-se", help="Extend rows until their standard error is this small.")]
-MaxSamplesOption = Annotated[int | None, typer.Option("--max-samples", help="Samples per row at most (default: 16 times the first).")]
+TimingOption = Annotated[
+    bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust-suite", help="Run the Python files that the suite's TOML file names."),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+UntilDecidedOption = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided", help="Extend rows until their difference to a baseline is decided."
+    ),
+]
+UntilBaselineOption = Annotated[
+    str | None,
+    typer.Option("--baseline", help="Sampler to compare with (default: the suite's first)."),
+]
+UntilMetricOption = Annotated[
+    str | None, typer.Option("--metric", help="Column it is about (default: fd_conv).")
+]
+UntilMarginOption = Annotated[
+    str | None,
+    typer.Option(
+        "--margin", help="Difference that does not matter, as a share of the baseline (1%)."
+    ),
+]
+TargetSeOption = Annotated[
+    float | None,
+    typer.Option("--target-se", help="Extend rows until their standard error is this small."),
+]
+MaxSamplesOption = Annotated[
+    int | None,
+    typer.Option("--max-samples", help="Samples per row at most (default: 16 times the first)."),
+]
 IsolationOption = Annotated[
     bool,
     typer.Option(
@@ -68,24 +145,47 @@ IsolationOption = Annotated[
 ]  # fmt: skip
 TimeLimitOption = Annotated[
     float | None,
-    typer.Option("--time-limit", min=0, help="Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts)."),
+    typer.Option(
+        "--time-limit",
+        min=0,
+        help="Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts).",
+    ),
 ]
 MemoryLimitOption = Annotated[
-    float | None, typer.Option("--memory-limit", min=0, help="GiB that the samplers' process may hold, 0 for no limit (default: 80 %).")
+    float | None,
+    typer.Option(
+        "--memory-limit",
+        min=0,
+        help="GiB that the samplers' process may hold, 0 for no limit (default: 80 %).",
+    ),
 ]
-RetryOption = Annotated[bool, typer.Option("--retry", help="Run cells again that failed, crashed or timed out.")]
+RetryOption = Annotated[
+    bool, typer.Option("--retry", help="Run cells again that failed, crashed or timed out.")
+]
 ReferenceSamplesOption = Annotated[
-    int | None, typer.Option("--reference-samples", help="Samples compared with their converged endpoints (rmse); fewer are quicker.")
+    int | None,
+    typer.Option(
+        "--reference-samples",
+        help="Samples compared with their converged endpoints (rmse); fewer are quicker.",
+    ),
 ]
 ConvergedSamplesOption = Annotated[
-    int | None, typer.Option("--converged-samples", help="Converged samples for fd_conv, where the model's card has none.")
+    int | None,
+    typer.Option(
+        "--converged-samples",
+        help="Converged samples for fd_conv, where the model's card has none.",
+    ),
 ]
-PathCurvatureOption = Annotated[bool, typer.Option("--path-curvature", help="Measure how the paths of each model bend, too.")]
+PathCurvatureOption = Annotated[
+    bool, typer.Option("--path-curvature", help="Measure how the paths of each model bend, too.")
+]
 
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """What ``run`` and ``plan`` replace in a suite, in the order of their help: each field is an option of both (:func:`taking`)."""
+    """What ``run`` and ``plan`` replace in a suite, in the order of their help: each field is
+    an option of both (:func:`taking`).
+    """
 
     out_dir: OutOption = None
     model: ModelOption = None
@@ -121,16 +221,25 @@ class SuiteOptions:
 
 
 def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command with every field of a dataclass as an option of its own, in place of its parameter ``options``.
+    """A command with every field of a dataclass as an option of its own, in place of its parameter
+    ``options``.
 
     Args:
         options: its fields are annotated as options are, and have defaults.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        signature, hints = inspect.signature(command, eval_str=True), get_type_hints(options, include_extras=True)
+        signature, hints = (
+            inspect.signature(command, eval_str=True),
+            get_type_hints(options, include_extras=True),
+        )
         shared = [
-            inspect.Parameter(field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=field.default, annotation=hints[field.name])
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=field.default,
+                annotation=hints[field.name],
+            )
             for field in fields(options)
         ]
         names = {parameter.name for parameter in shared}
@@ -144,7 +253,9 @@ def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]
         place = next(k for k, parameter in enumerate(own) if parameter.name == "options")
         parameters = [*own[:place], *shared, *own[place + 1 :]]
         called.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
-        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": None}
+        called.__annotations__ = {
+            parameter.name: parameter.annotation for parameter in parameters
+        } | {"return": None}
         return called
 
     return decorated
@@ -167,7 +278,10 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     if max(numbers) > LARGEST:
         raise ValueError(f"{option} {text!r}: give numbers up to {LARGEST:,}")
     if min(numbers) < 1:
-        raise ValueError(f"{option} {text!r}: give whole numbers >= 1, separated by commas, such as {option} 5,10,20")
+        raise ValueError(
+            f"{option} {text!r}: give whole numbers >= 1, separated by "
+            f"commas, such as {option} 5,10,20"
+        )
     return numbers
 
 
@@ -183,7 +297,10 @@ def checked(value: str, option: str, allowed: tuple[str, ...]) -> str:
 
 
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
-    """Installed plugins, then the user's files. A broken installed plugin is reported and left out; a broken file is an error."""
+    """Installed plugins, then the user's files.
+
+    A broken installed plugin is reported and left out; a broken file is an error.
+    """
     from ... import samplers
 
     for sentence in samplers.load_plugins().values():
@@ -197,15 +314,27 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
 
 
 def execution(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
-    """The axis that --compile and --cuda-graph set: one mode, with both if both are given; None leaves the suite's."""
+    """The axis that --compile and --cuda-graph set: one mode, with both if both are given.
+
+    None leaves the suite's.
+    """
     modes = ["compile"] * compiled + ["cuda-graph"] * replayed
     return ("+".join(modes),) if modes else None
 
 
 def selected(
-    suite: str, *, steps: str | None, nfe: str | None, start: list[str] | None, noise: str | None, trust: bool = False, **axes: Any
+    suite: str,
+    *,
+    steps: str | None,
+    nfe: str | None,
+    start: list[str] | None,
+    noise: str | None,
+    trust: bool = False,
+    **axes: Any,
 ) -> Suite:
-    """The suite with the axes that the command line replaces; None or an empty list leaves one as it is.
+    """The suite with the axes that the command line replaces.
+
+    None or an empty list leaves one as it is.
 
     Args:
         suite: name or path.
@@ -217,7 +346,8 @@ def selected(
         **axes: the others.
 
     Raises:
-        ValueError: no such suite, a value that makes no sense, or a suite that would run code unasked.
+        ValueError: no such suite, a value that makes no sense, or a suite that would run code
+            unasked.
     """
     from ..suites.paths import refuse_code
     from ..suites.suite import load_suite

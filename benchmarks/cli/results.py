@@ -1,4 +1,6 @@
-"""``status``, ``report``, ``show`` and ``figures``: what is in a run directory, readable at 80 columns."""
+"""``status``, ``report``, ``show`` and ``figures``: what is in a run directory, readable at 80
+columns.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,27 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 FigureRun = Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")]
 FigureOut = Annotated[Path | None, typer.Option("--out", help="Where they go (RUN/figures).")]
-Formats = Annotated[str, typer.Option("--format", help="svg, png and pdf, or some of them, separated by commas.")]
-Kinds = Annotated[str | None, typer.Option("--kind", help="work-precision, pareto, ranking, timing, samples: some, by commas.")]
-FigureMetrics = Annotated[list[str] | None, typer.Option("--metric", help="Column to draw (repeatable).")]
-ModelNames = Annotated[list[str] | None, typer.Option("--model", help="Draw this model only (repeatable).")]
-SamplerNames = Annotated[list[str] | None, typer.Option("--sampler", help="Draw this sampler only (repeatable).")]
-WidthName = Annotated[str, typer.Option("--width", help="single (85 mm) or double (175 mm) column.")]
+Formats = Annotated[
+    str, typer.Option("--format", help="svg, png and pdf, or some of them, separated by commas.")
+]
+Kinds = Annotated[
+    str | None,
+    typer.Option(
+        "--kind", help="work-precision, pareto, ranking, timing, samples: some, by commas."
+    ),
+]
+FigureMetrics = Annotated[
+    list[str] | None, typer.Option("--metric", help="Column to draw (repeatable).")
+]
+ModelNames = Annotated[
+    list[str] | None, typer.Option("--model", help="Draw this model only (repeatable).")
+]
+SamplerNames = Annotated[
+    list[str] | None, typer.Option("--sampler", help="Draw this sampler only (repeatable).")
+]
+WidthName = Annotated[
+    str, typer.Option("--width", help="single (85 mm) or double (175 mm) column.")
+]
 
 
 def status(folder: Folder, as_json: Json = False) -> None:
@@ -36,15 +53,33 @@ def status(folder: Folder, as_json: Json = False) -> None:
     records = load(folder).frame.to_dict(orient="records")
     aside = RunDir(folder).aside()
     if as_json:
-        rows = [{"name": row.get("cell") or row["sampler"], **{k: None if v is pd.NA else v for k, v in row.items()}} for row in records]
-        return print_json(rows + [{"name": cell.cell, **cell.record, "status": "set aside", "reason": cell.why} for cell in aside])
+        rows = [
+            {
+                "name": row.get("cell") or row["sampler"],
+                **{k: None if v is pd.NA else v for k, v in row.items()},
+            }
+            for row in records
+        ]
+        return print_json(
+            rows
+            + [
+                {"name": cell.cell, **cell.record, "status": "set aside", "reason": cell.why}
+                for cell in aside
+            ]
+        )
     counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
-    out.print(f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False)
+    out.print(
+        f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False
+    )
     for row in records:
         if row["status"] not in ("ok", "missing"):
-            out.print("  {status}: {model} {sampler} steps={steps}: {reason}".format(**row), markup=False)
+            out.print(
+                "  {status}: {model} {sampler} steps={steps}: {reason}".format(**row), markup=False
+            )
     for cell in aside:
-        model, sampler, steps = (cell.record.get(name, "?") for name in ("model", "sampler", "steps"))
+        model, sampler, steps = (
+            cell.record.get(name, "?") for name in ("model", "sampler", "steps")
+        )
         say(f"  set aside: {model} {sampler} steps={steps}: {cell.why}")
     return None
 
@@ -52,7 +87,9 @@ def status(folder: Folder, as_json: Json = False) -> None:
 def report(
     folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
     to: Annotated[Path | None, typer.Option("--out", help="Path of the HTML file.")] = None,
-    baseline: Annotated[str | None, typer.Option("--baseline", help="Sampler that all are judged against (euler).")] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Sampler that all are judged against (euler).")
+    ] = None,
 ) -> None:
     """Write the report: one HTML file that needs no network, and the table as CSV and Markdown."""
     write(folders, to, baseline)
@@ -60,10 +97,23 @@ def report(
 
 def show(
     folder: Folder,
-    metric: Annotated[str | None, typer.Option("--metric", help="Column to rank by, lower is better.")] = None,
-    baseline: Annotated[str | None, typer.Option("--baseline", help="Sampler that verdict marks are against (euler).")] = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Print the errors apart instead: start, steps, end, model.")] = False,
-    to_floor: Annotated[bool, typer.Option("--to-floor", help="Print the evaluations until fd_conv reaches the floor instead.")] = False,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="Column to rank by, lower is better.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="Sampler that verdict marks are against (euler)."),
+    ] = None,
+    errors: Annotated[
+        bool,
+        typer.Option("--errors", help="Print the errors apart instead: start, steps, end, model."),
+    ] = False,
+    to_floor: Annotated[
+        bool,
+        typer.Option(
+            "--to-floor", help="Print the evaluations until fd_conv reaches the floor instead."
+        ),
+    ] = False,
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
     from ...results.run_directory.reading import run_record
@@ -80,12 +130,18 @@ def show(
             print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
         return
     if metric is not None and metric not in ranked(table):
-        raise ValueError(f"there is nothing to rank by {metric!r} in {folder}; choose --metric from {', '.join(ranked(table))}")
+        raise ValueError(
+            f"there is nothing to rank by {metric!r} in {folder}; choose "
+            f"--metric from {', '.join(ranked(table))}"
+        )
     print_ranking(table, metric, *verdicts_of(folder, metric, baseline))
 
 
-def write(folders: list[Path], to: Path | None, baseline: str | None = None, *, anew: bool = True) -> None:
-    """Write the report of ``folders`` to the file ``to``, or into the only folder, against ``baseline`` or the usual one.
+def write(
+    folders: list[Path], to: Path | None, baseline: str | None = None, *, anew: bool = True
+) -> None:
+    """Write the report of ``folders`` to the file ``to``, or into the only folder, against
+    ``baseline`` or the usual one.
 
     Args:
         folders: run directories.
@@ -111,7 +167,9 @@ def write(folders: list[Path], to: Path | None, baseline: str | None = None, *, 
     say(f"Report: {write_report(folders, to or folders[0], **asked)}")
 
 
-def print_ranking(table: Any, metric: str | None = None, baseline: str = "", marks: Any = None) -> None:
+def print_ranking(
+    table: Any, metric: str | None = None, baseline: str = "", marks: Any = None
+) -> None:
     """Print the ranking by ``metric``, or each model by its default quantity."""
     from ...results.table.curves import comparable_parts
     from ...results.table.description import without_data
@@ -124,27 +182,59 @@ def print_ranking(table: Any, metric: str | None = None, baseline: str = "", mar
 
 
 def ranked(table: Any) -> list[str]:
-    """The columns that have a standard error and a value, and what else is smaller where it is better."""
+    """The columns that have a standard error and a value, and what else is smaller where it is
+    better.
+    """
     names = table.frame.columns
-    measured = [name.removesuffix("_se") for name in names if name.endswith("_se") and not name.endswith(("_floor_se", "_converged_se"))]
-    others = ["fid_proxy_raw", "fd_inf", "rmse_median", "flip_fraction", "ms_per_sample", "joules_per_sample", "overhead"]
-    return [name for name in dict.fromkeys([*measured, *others]) if name in names and table.frame[name].notna().any()]
+    measured = [
+        name.removesuffix("_se")
+        for name in names
+        if name.endswith("_se") and not name.endswith(("_floor_se", "_converged_se"))
+    ]
+    others = [
+        "fid_proxy_raw",
+        "fd_inf",
+        "rmse_median",
+        "flip_fraction",
+        "ms_per_sample",
+        "joules_per_sample",
+        "overhead",
+    ]
+    return [
+        name
+        for name in dict.fromkeys([*measured, *others])
+        if name in names and table.frame[name].notna().any()
+    ]
 
 
 def figures(
-    run: FigureRun, out: FigureOut = None, formats: Formats = "svg,png,pdf", kind: Kinds = None, metric: FigureMetrics = None,
-    model: ModelNames = None, sampler: SamplerNames = None, width: WidthName = "single",
-) -> None:  # fmt: skip
-    """Write the figures of a run: work-precision plots, Pareto fronts, rankings, times and samples."""
+    run: FigureRun,
+    out: FigureOut = None,
+    formats: Formats = "svg,png,pdf",
+    kind: Kinds = None,
+    metric: FigureMetrics = None,
+    model: ModelNames = None,
+    sampler: SamplerNames = None,
+    width: WidthName = "single",
+) -> None:
+    """Write the figures of a run: work-precision plots, Pareto fronts, rankings, times and
+    samples.
+    """
     from ...results.figures import KINDS, write_figures
 
     if width not in ("single", "double"):
         raise ValueError(f"--width {width!r}: choose single or double")
     kinds = KINDS if kind is None else _listed(kind)
     paths = write_figures(
-        run, out or run / "figures", formats=_listed(formats), kinds=kinds, metrics=metric or (), models=model or (),
-        samplers=sampler or (), width=width,
-    )  # fmt: skip
+        run,
+        out or run / "figures",
+        formats=_listed(formats),
+        kinds=kinds,
+        metrics=metric or (),
+        models=model or (),
+        samplers=sampler or (),
+        width=width,
+    )
     for path in paths:
         say(f"Figure: {path}")
 
@@ -154,23 +244,37 @@ def _listed(words: str) -> list[str]:
 
 
 def print_headline(table: ResultTable) -> None:
-    """Print how many evaluations each curve takes until ``fd_conv`` reaches the floor, a block for each model and estimator."""
+    """Print how many evaluations each curve takes until ``fd_conv`` reaches the floor, a block
+    for each model and estimator.
+    """
     from ...results.comparison.headline import headline
     from ...results.text import short
     from ...results.values import rows_of
 
     for _, lines in headline(table).groupby(["model", "estimator"], sort=False):
         first = lines.iloc[0]
-        say(f"{first['model']}: evaluations until fd_conv is within {short(first['tolerance'])}, the floor of {first['samples']} samples")
-        rows = [{**row, "name": row["curve"], "shown": f"{row['shown']}{'†' if row['flag'] else ''}"} for row in rows_of(lines)]
+        say(
+            f"{first['model']}: evaluations until fd_conv is within "
+            f"{short(first['tolerance'])}, the floor of {first['samples']} samples"
+        )
+        rows = [
+            {**row, "name": row["curve"], "shown": f"{row['shown']}{'†' if row['flag'] else ''}"}
+            for row in rows_of(lines)
+        ]
         print_rows(rows, {"name": "sampler", "shown": "NFE to floor [95 %]", "verdict": "verdict"})
-        say("Verdicts are against the first, over all pairs of samplers." + (" † interval flagged.\n" if any(lines["flag"]) else "\n"))
+        say(
+            "Verdicts are against the first, over all pairs of samplers."
+            + (" † interval flagged.\n" if any(lines["flag"]) else "\n")
+        )
 
 
 def print_errors(
-    table: ResultTable, starts: Mapping[str, Mapping[str, float]], paths: Mapping[str, Mapping[str, Any]] | None = None
+    table: ResultTable,
+    starts: Mapping[str, Mapping[str, float]],
+    paths: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Print each error of each row in a column of its own, how the paths bend, and from where on the model's own error rules a ranking.
+    """Print each error of each row in a column of its own, how the paths bend, and from where on
+    the model's own error rules a ranking.
 
     Args:
         table: results.
@@ -182,20 +286,43 @@ def print_errors(
     from ...results.values import rows_of
 
     whole = dominated_from(table)
-    for _, lines in error_decomposition(table, starts).groupby(["model", "estimator"], sort=False, dropna=False):
+    for _, lines in error_decomposition(table, starts).groupby(
+        ["model", "estimator"], sort=False, dropna=False
+    ):
         rows = rows_of(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]
         say(f"{model}{_model_error(rows[0])}")
         for line in curvature_lines((paths or {}).get(str(model))):
             say(line)
-        print_rows([_cells(row) for row in rows], {
-            "curve": "sampler", "nfe": "NFE", "start": "start", "rmse": "rmse", "median": "median", "flips": "flips", "order": "order",
-            "end": "end", "fd_conv": "fd_conv",
-        })  # fmt: skip
-        mine = whole.loc[(whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")]
-        say(_ruled(mine, measured=any(row["fid_proxy_converged"] is not None for row in rows)) + "\n")
-    say("start: what the start leaves, for Gaussian data; end: bound of what a grid to sigma_min leaves; order from the budget")
-    say("before, ± 1.96 standard errors; × after fd_conv: a ranking by fid_proxy is dominated by the model's error there.")
+        print_rows(
+            [_cells(row) for row in rows],
+            {
+                "curve": "sampler",
+                "nfe": "NFE",
+                "start": "start",
+                "rmse": "rmse",
+                "median": "median",
+                "flips": "flips",
+                "order": "order",
+                "end": "end",
+                "fd_conv": "fd_conv",
+            },
+        )
+        mine = whole.loc[
+            (whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")
+        ]
+        say(
+            _ruled(mine, measured=any(row["fid_proxy_converged"] is not None for row in rows))
+            + "\n"
+        )
+    say(
+        "start: what the start leaves, for Gaussian data; end: bound of what a grid to "
+        "sigma_min leaves; order from the budget"
+    )
+    say(
+        "before, ± 1.96 standard errors; × after fd_conv: a ranking by fid_proxy is "
+        "dominated by the model's error there."
+    )
 
 
 def _model_error(row: dict[str, Any]) -> str:
@@ -203,30 +330,52 @@ def _model_error(row: dict[str, Any]) -> str:
 
     if row["fid_proxy_converged"] is None:
         return ""
-    return f": the model's own error, fid_proxy of converged samples, is {with_bounds(row, 'fid_proxy_converged')}"
+    return (
+        ": the model's own error, fid_proxy of converged samples, is "
+        f"{with_bounds(row, 'fid_proxy_converged')}"
+    )
 
 
 def _ruled(whole: Any, *, measured: bool) -> str:
-    """From where on the model's error rules; nothing where it was not measured, as without a reference or in an older table."""
+    """From where on the model's error rules.
+
+    Nothing where it was not measured, as without a reference or in an older table.
+    """
     from ...results.text import short
 
     if not len(whole):
-        return "The converged samples are too few to say where the model's error dominates." if measured else ""
+        return (
+            "The converged samples are too few to say where the model's error dominates."
+            if measured
+            else ""
+        )
     at = whole["dominated_from"].iloc[0]
     where = "at none of these budgets" if at != at else f"from {short(at)} evaluations on"
     return f"The model's error dominates the lead in a ranking by fid_proxy {where}."
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """What is printed of a row of :func:`~samplerbench.results.table.error_decomposition.error_decomposition`."""
+    """What is printed of a row of
+    :func:`~samplerbench.results.table.error_decomposition.error_decomposition`.
+    """
     from ...results.text import short
 
     def shown(name: str, digits: int = 2) -> str:
         return "" if row[name] is None else short(row[name], digits)
 
-    order = "" if row["order"] is None else f"{row['order']:.1f}±{(row['order_high'] - row['order']):.1f}"
+    order = (
+        ""
+        if row["order"] is None
+        else f"{row['order']:.1f}±{(row['order_high'] - row['order']):.1f}"
+    )
     return {
-        "curve": row["curve"], "nfe": shown("nfe", 3), "start": shown("start_error"), "rmse": shown("rmse"), "median": shown("rmse_median"),
-        "flips": shown("flip_fraction"), "order": order, "end": shown("end_bound"),
+        "curve": row["curve"],
+        "nfe": shown("nfe", 3),
+        "start": shown("start_error"),
+        "rmse": shown("rmse"),
+        "median": shown("rmse_median"),
+        "flips": shown("flip_fraction"),
+        "order": order,
+        "end": shown("end_bound"),
         "fd_conv": shown("fd_conv") + ("×" if row["dominated"] is True else ""),
-    }  # fmt: skip
+    }

@@ -43,9 +43,13 @@ _MOST_NAMES = 3
 
 @taking(SuiteOptions)
 def run(
-    suite: SuiteName, options: SuiteOptions, isolation: IsolationOption = True, time_limit: TimeLimitOption = None,
-    memory_limit: MemoryLimitOption = None, retry: RetryOption = False,
-) -> None:  # fmt: skip
+    suite: SuiteName,
+    options: SuiteOptions,
+    isolation: IsolationOption = True,
+    time_limit: TimeLimitOption = None,
+    memory_limit: MemoryLimitOption = None,
+    retry: RetryOption = False,
+) -> None:
     """Run a suite: only what is missing in the run directory; then write its table and report."""
     _refuse_frontier(suite)
     executor = isolating.executor(isolation, time_limit, memory_limit)
@@ -62,7 +66,15 @@ def run(
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
     with isolating.stoppable(folder, executor):
-        runner = Runner(resolved, folder, device=where, console=err, executor=executor, time_limit=time_limit, retry=retry)
+        runner = Runner(
+            resolved,
+            folder,
+            device=where,
+            console=err,
+            executor=executor,
+            time_limit=time_limit,
+            retry=retry,
+        )
         looks = Sequential(runner, resolved.until) if resolved.until else None
         table = looks() if looks else runner()
     print_ranking(table)
@@ -91,11 +103,21 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     resolved = _resolved(suite, options)
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
-    models = {name: m.to(where) if where != "cpu" else m for name, m in load_models(resolved).items()}
+    models = {
+        name: m.to(where) if where != "cpu" else m for name, m in load_models(resolved).items()
+    }
     references = load_references(models, resolved.extractors, resolved.real)
     cells = plan_suite(resolved, models, references, where)
     if as_json:
-        rows = [{"name": c.key, **c.record(resolved.name), "skip": c.skip, "expected": expected(models[c.model], c)} for c in cells]
+        rows = [
+            {
+                "name": c.key,
+                **c.record(resolved.name),
+                "skip": c.skip,
+                "expected": expected(models[c.model], c),
+            }
+            for c in cells
+        ]
         return print_json(rows)
     rows = forecast(resolved, models, references, cells, where)
     columns = ("model", "cells", "evaluations", "sampling", "references", "scoring")
@@ -107,13 +129,28 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     out.print(table)
     if done := _done(options.out_dir or default_out(resolved), {cell.key for cell in cells}):
         out.print(done, markup=False)
-    sampling, made, scoring = (sum(part) for part in zip(*((row.seconds, row.references, row.scoring) for row in rows), strict=True))
-    pace = f", and timing about {duration(resolved.timing.seconds)} a model" if resolved.timing.enabled else ""
-    say(f"Sampling takes about {duration(sampling)} here, references {duration(made)} and scoring {duration(scoring)}{pace}.")
+    sampling, made, scoring = (
+        sum(part)
+        for part in zip(*((row.seconds, row.references, row.scoring) for row in rows), strict=True)
+    )
+    pace = (
+        f", and timing about {duration(resolved.timing.seconds)} a model"
+        if resolved.timing.enabled
+        else ""
+    )
+    say(
+        f"Sampling takes about {duration(sampling)} here, references {duration(made)} and "
+        f"scoring {duration(scoring)}{pace}."
+    )
     if made > sampling:
-        say("Fewer --reference-samples and --converged-samples make the references quicker, and rmse and fd_conv less sure.")
+        say(
+            "Fewer --reference-samples and --converged-samples make the references "
+            "quicker, and rmse and fd_conv less sure."
+        )
     if doubts := dict.fromkeys(doubt for row in rows for doubt in row.doubts):
-        say(f"This machine is busy, so that all of it may take less than that: {'; '.join(doubts)}.")
+        say(
+            f"This machine is busy, so that all of it may take less than that: {'; '.join(doubts)}."
+        )
     return None
 
 
@@ -124,7 +161,10 @@ def _refuse_frontier(suite: str) -> None:
         ValueError: it is asked for so.
     """
     if suite == "frontier":
-        raise ValueError("the frontier is no suite but a command of its own; write samplerbench frontier (its --help has the options)")
+        raise ValueError(
+            "the frontier is no suite but a command of its own; write "
+            "samplerbench frontier (its --help has the options)"
+        )
 
 
 def _resolved(suite: str, options: SuiteOptions) -> Suite:
@@ -132,16 +172,35 @@ def _resolved(suite: str, options: SuiteOptions) -> Suite:
     import torch
 
     chosen = selected(
-        suite, models=options.model, samplers=options.sampler, schedules=options.schedule, steps=options.steps, nfe=options.nfe,
-        start=options.start, noise=options.noise, samples=options.samples, seed=options.seed, batch_size=options.batch_size,
-        dtype=options.dtype, execution=execution(options.compiled, options.cuda_graph), extractor=options.extractor, real=options.real,
-        reference_samples=options.reference_samples, converged_samples=options.converged_samples,
-        path_curvature=options.path_curvature or None, trust=options.trust_suite,
-    )  # fmt: skip
+        suite,
+        models=options.model,
+        samplers=options.sampler,
+        schedules=options.schedule,
+        steps=options.steps,
+        nfe=options.nfe,
+        start=options.start,
+        noise=options.noise,
+        samples=options.samples,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        dtype=options.dtype,
+        execution=execution(options.compiled, options.cuda_graph),
+        extractor=options.extractor,
+        real=options.real,
+        reference_samples=options.reference_samples,
+        converged_samples=options.converged_samples,
+        path_curvature=options.path_curvature or None,
+        trust=options.trust_suite,
+    )
     resolved = asked(
-        chosen, decided=options.until_decided, target_se=options.target_se, baseline=options.baseline, metric=options.metric,
-        margin=options.margin, most=options.max_samples,
-    )  # fmt: skip
+        chosen,
+        decided=options.until_decided,
+        target_se=options.target_se,
+        baseline=options.baseline,
+        metric=options.metric,
+        margin=options.margin,
+        most=options.max_samples,
+    )
     if not options.timing:
         resolved = resolved.replaced(timing={**resolved.timing.model_dump(), "enabled": False})
     if options.threads is not None:
@@ -160,12 +219,20 @@ def _done(folder: Path, cells: set[str]) -> str:
 
 
 def asked(
-    suite: Suite, *, decided: bool, target_se: float | None, baseline: str | None, metric: str | None, margin: str | None, most: int | None
+    suite: Suite,
+    *,
+    decided: bool,
+    target_se: float | None,
+    baseline: str | None,
+    metric: str | None,
+    margin: str | None,
+    most: int | None,
 ) -> Suite:
     """The suite with the question of the command line; what is not given stays as the suite has it.
 
     Raises:
-        ValueError: an option that says how to stop, where nothing says when; or a value that makes no sense.
+        ValueError: an option that says how to stop, where nothing says when; or a value that makes
+            no sense.
     """
     from ..suites.spec import parse_spec
 
@@ -176,7 +243,10 @@ def asked(
     given = {key: value for key, value in given.items() if value is not None}
     known = {} if suite.until is None else suite.until.model_dump()
     if given and not (decided or target_se is not None or known):
-        raise ValueError(f"--{next(iter(given)).replace('_', '-')} says how to extend rows; give --until-decided or --target-se with it")
+        raise ValueError(
+            f"--{next(iter(given)).replace('_', '-')} says how to extend "
+            "rows; give --until-decided or --target-se with it"
+        )
     if decided and not (baseline or known.get("baseline")):
         given["baseline"] = parse_spec(suite.samplers[0])["name"]
     return suite.replaced(until={**known, **given}) if given else suite
@@ -189,19 +259,30 @@ def print_answer(run: Sequential) -> None:
     rows = [{**row, "interval": _interval(row), "name": row["curve"]} for row in run.rows]
     print_rows(rows, _columns(run.until))
     counts = Counter(row["verdict"] for row in rows)
-    say(f"{run.looks} looks at {run.until.column}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + ".")
-    for reason, n in Counter(row["reason"] for row in rows if row["reason"] and row["verdict"] in WITHOUT).items():
+    say(
+        f"{run.looks} looks at {run.until.column}: "
+        + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        + "."
+    )
+    for reason, n in Counter(
+        row["reason"] for row in rows if row["reason"] and row["verdict"] in WITHOUT
+    ).items():
         say(f"{n} without a decision: {reason}.")
     if run.until.baseline is not None:
         say(
-            f"Against {run.until.baseline}, lower is better; verdicts hold together at {LEVEL:.0%}, over rows and looks. Δ is as last seen."
+            f"Against {run.until.baseline}, lower is better; verdicts hold together at "
+            f"{LEVEL:.0%}, over rows and looks. Δ is as last seen."
         )
     out.print()
 
 
 def _columns(until: Until) -> dict[str, str]:
     shown = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
-    return shown | ({} if until.baseline is None else {"interval": "Δ [95 %]"}) | {"verdict": "verdict"}
+    return (
+        shown
+        | ({} if until.baseline is None else {"interval": "Δ [95 %]"})
+        | {"verdict": "verdict"}
+    )
 
 
 def _interval(row: dict[str, Any]) -> str:
@@ -224,16 +305,25 @@ def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> in
     Returns:
         The exit code: 1 if there are cells and none of them is ok, else 0.
     """
-    rows = [row for row in table.frame.astype(object).to_dict(orient="records") if row["cell"] in cells]
+    rows = [
+        row for row in table.frame.astype(object).to_dict(orient="records") if row["cell"] in cells
+    ]
     bad = [row for row in rows if row["status"] != "ok"]
     if not bad:
         return 0
-    kinds = ", ".join(f"{n} {status}" for status, n in Counter(row["status"] for row in bad).items())
-    say(f"{len(bad)} of {len(rows)} cells are not ok ({kinds}); samplerbench status {folder} says why.")
+    kinds = ", ".join(
+        f"{n} {status}" for status, n in Counter(row["status"] for row in bad).items()
+    )
+    say(
+        f"{len(bad)} of {len(rows)} cells are not ok ({kinds}); samplerbench status "
+        f"{folder} says why."
+    )
     reasons: dict[str, list[str]] = {}
     for row in bad:
         reason = row["reason"] if isinstance(row["reason"], str) else "no reason is on record"
-        reasons.setdefault(f"{row['status']}: {reason}", []).append(f"{row['model']} {row['sampler']}")
+        reasons.setdefault(f"{row['status']}: {reason}", []).append(
+            f"{row['model']} {row['sampler']}"
+        )
     ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
     for reason, names in ordered[:_MOST_REASONS]:
         say(f"  {len(names)} {reason} ({_few(names)})")
@@ -245,4 +335,6 @@ def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> in
 def _few(names: list[str]) -> str:
     """The first of some names, each once."""
     once = list(dict.fromkeys(names))
-    return ", ".join(once[:_MOST_NAMES]) + (f" and {len(once) - _MOST_NAMES} more" if len(once) > _MOST_NAMES else "")
+    return ", ".join(once[:_MOST_NAMES]) + (
+        f" and {len(once) - _MOST_NAMES} more" if len(once) > _MOST_NAMES else ""
+    )

@@ -1,4 +1,6 @@
-"""``list``, ``check`` and ``export``: what there is, whether a sampler keeps its promises, and noise levels as others take them."""
+"""``list``, ``check`` and ``export``: what there is, whether a sampler keeps its promises, and
+noise levels as others take them.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +18,43 @@ if TYPE_CHECKING:
     from ..conformance import Conformance
 
 LINE = "{name:<30} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step:>9}  {passed}"
-HEADINGS = {"name": "sampler", "nfe_per_step": "per step", "passed": ""} | {k: k for k in ("order", "measured", "weak", "strong")}
+HEADINGS = {"name": "sampler", "nfe_per_step": "per step", "passed": ""} | {
+    k: k for k in ("order", "measured", "weak", "strong")
+}
 SAMPLER_COLUMNS = {
-    "name": "name", "order": "order", "measured": "measured", "nfe_per_step": "per step", "kind": "kind", "source": "source",
+    "name": "name",
+    "order": "order",
+    "measured": "measured",
+    "nfe_per_step": "per step",
+    "kind": "kind",
+    "source": "source",
     "same_as": "same as",
-}  # fmt: skip
+}
 HIDDEN = {"url", "deviations", "options", "identity", "origin", "source"}
 SOURCE_WIDTH = 30
-"""Characters of a source in text; ``--json`` has all of it. With it, the table of samplers takes 120."""
+"""Characters of a source in text; ``--json`` has all of it.
+
+With it, the table of samplers takes 120.
+"""
 
 
 def check(
-    sampler: Annotated[list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Check every registered sampler.")] = False,
-    write: Annotated[Path | None, typer.Option("--write", help="Write what was measured to this JSON file.")] = None,
+    sampler: Annotated[
+        list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Check every registered sampler.")
+    ] = False,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Write what was measured to this JSON file.")
+    ] = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """Check samplers: measured order, evaluations, purity, batch independence, exact moments, ends. Exit code 1 if a check fails."""
+    """Check samplers: measured order, evaluations, purity, batch independence, exact moments,
+    ends. Exit code 1 if a check fails.
+    """
     from ..conformance import check_sampler, print_conformance
     from ..conformance.measured import entry_of, label_of, write_measured
 
@@ -73,7 +93,10 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
     from ..suites.spec import parse_spec
 
     if everything == bool(named):
-        raise ValueError("say which samplers to check, such as samplerbench check heun ddim, or give --all, not both")
+        raise ValueError(
+            "say which samplers to check, such as samplerbench check heun "
+            "ddim, or give --all, not both"
+        )
     return [samplers.make(parse_spec(spec)) for spec in (samplers.names() if everything else named)]
 
 
@@ -96,14 +119,25 @@ def _print_failures(results: list[Conformance]) -> None:
 
 
 def list_command(
-    kind: Annotated[str, typer.Argument(help="samplers, schedules, models, metrics, suites or peers.")],
-    profile: Annotated[int | None, typer.Option("--profile", help="Samplers: the order of each step on this many steps.")] = None,
-    translate: Annotated[str | None, typer.Option("--translate", help="Samplers: what a library's names are called here.")] = None,
+    kind: Annotated[
+        str, typer.Argument(help="samplers, schedules, models, metrics, suites or peers.")
+    ],
+    profile: Annotated[
+        int | None,
+        typer.Option("--profile", help="Samplers: the order of each step on this many steps."),
+    ] = None,
+    translate: Annotated[
+        str | None,
+        typer.Option("--translate", help="Samplers: what a library's names are called here."),
+    ] = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """List what there is. Samplers: declared order, measured order, evaluations per step, source."""
+    """List what there is.
+
+    Samplers: declared order, measured order, evaluations per step, source.
+    """
     load_plugins(plugin, peers_path)
     rows = _rows(kind, profile, translate)
     if as_json:
@@ -121,7 +155,10 @@ def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[st
 
     if kind not in KINDS:
         close = difflib.get_close_matches(kind, KINDS, n=1)
-        raise ValueError(f"cannot list {kind!r}; " + (f"did you mean {close[0]}?" if close else f"choose one of {', '.join(KINDS)}"))
+        raise ValueError(
+            f"cannot list {kind!r}; "
+            + (f"did you mean {close[0]}?" if close else f"choose one of {', '.join(KINDS)}")
+        )
     if kind != "samplers" and (profile is not None or translate is not None):
         raise ValueError(f"--profile and --translate go with list samplers, not with list {kind}")
     if profile is not None and translate is not None:
@@ -132,27 +169,47 @@ def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[st
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """A sampler's row with a source that fits, and the weak order for the one of a stochastic sampler."""
+    """A sampler's row with a source that fits, and the weak order for the one of a stochastic
+    sampler.
+    """
     measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
-    return {**row, "measured": measured, "source": textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …")}
+    return {
+        **row,
+        "measured": measured,
+        "source": textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …"),
+    }
 
 
 def export(
-    sigmas: Annotated[str | None, typer.Argument(help="Levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")] = None,
+    sigmas: Annotated[
+        str | None, typer.Argument(help="Levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")
+    ] = None,
     to: Annotated[str, typer.Option("--to", help="diffusers or k-diffusion.")] = "k-diffusion",
-    schedule: Annotated[str, typer.Option("--schedule", help="With --steps and --model: the schedule.")] = "karras",
-    steps: Annotated[int | None, typer.Option("--steps", help="Number of steps on the model's range.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="The model whose range it is.")] = None,
+    schedule: Annotated[
+        str, typer.Option("--schedule", help="With --steps and --model: the schedule.")
+    ] = "karras",
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Number of steps on the model's range.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The model whose range it is.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print a list of noise levels as diffusers or k-diffusion take it: Python to be pasted, or JSON."""
+    """Print a list of noise levels as diffusers or k-diffusion take it: Python to be pasted, or
+    JSON.
+    """
     from ...samplers.peers import export_sigmas
     from ..planning.levels import levels_of, read_levels
 
     by_model = steps is not None and model is not None
     if by_model == (sigmas is not None) or (steps is None) != (model is None):
         raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
-    levels = levels_of(schedule, steps, model) if steps is not None and model is not None else read_levels(sigmas or "")
+    levels = (
+        levels_of(schedule, steps, model)
+        if steps is not None and model is not None
+        else read_levels(sigmas or "")
+    )
     found = export_sigmas(to, levels)
     if as_json:
         return print_json(found)

@@ -61,7 +61,8 @@ _PACKAGES: dict[Kind, _Package] = {
 
 
 def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
-    """Write a plugin package ``folder/name`` with its entry point, one working file, its test and a README.
+    """Write a plugin package ``folder/name`` with its entry point, one working file, its test and a
+    README.
 
     Args:
         kind: "solver" or "metric".

@@ -39,34 +39,60 @@ TAKES = "A full run takes about 11 minutes on two free cores, a fast one less th
 """Said here, in README.md and in docs/why-steps.md, in the same words."""
 FRONTIER_HOME = Path("results") / "runs" / "frontier"
 FRONTIER_COLUMNS = {
-    "model": "model", "budget": "NFE", "side": "side", "sampler": "sampler", "schedule": "schedule", "median": "median error",
-    "flip_fraction": "flipped", "ratio_to_ours": "ratio to ours",
-}  # fmt: skip
+    "model": "model",
+    "budget": "NFE",
+    "side": "side",
+    "sampler": "sampler",
+    "schedule": "schedule",
+    "median": "median error",
+    "flip_fraction": "flipped",
+    "ratio_to_ours": "ratio to ours",
+}
 LIBRARIES = ("diffusers", "azula", "k_diffusion")
 CLONES = ("diff-sampler", "UniPC", "dpm-solver")
 TUNE_COLUMNS = {
-    "name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error", "gap": "gap", "elsewhere": "elsewhere", "teacher": "teacher",
+    "name": "sampler",
+    "nfe": "NFE",
+    "schedule": "untuned",
+    "test": "error",
+    "gap": "gap",
+    "elsewhere": "elsewhere",
+    "teacher": "teacher",
     "seconds": "s",
-}  # fmt: skip
+}
 OTHERS = ("fashion-mppca", "gmm-64d")
 """Where grids are scored that were tuned elsewhere: the first that they were not tuned on."""
 
 
 def calibrate(
     folder: Annotated[Path, typer.Option("--out", help="Where the tables go.")] = CALIBRATION_LOG,
-    log: Annotated[Path, typer.Option("--log", help="Where replicates are kept; a run goes on from what is there.")] = CALIBRATION_LOG,
+    log: Annotated[
+        Path,
+        typer.Option("--log", help="Where replicates are kept; a run goes on from what is there."),
+    ] = CALIBRATION_LOG,
     replicates: Annotated[
-        int | None, typer.Option("--replicates", min=10, max=1_000_000, help="Of each cell; 500, or 40 with --quick.")
+        int | None,
+        typer.Option(
+            "--replicates", min=10, max=1_000_000, help="Of each cell; 500, or 40 with --quick."
+        ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")
+    ] = False,
 ) -> None:
-    """Measure coverage, bias and power of the metrics' intervals on features whose true distances are known."""
+    """Measure coverage, bias and power of the metrics' intervals on features whose true
+    distances are known.
+    """
     from ..studies.calibration import Calibration
     from ..studies.calibration.table import write_calibration
     from ..studies.calibration.verdict import sentences
 
     make = Calibration.quick if quick else Calibration
-    run = make(log, replicates=replicates or (40 if quick else 500), progress=lambda line: err.print(line, markup=False))
+    run = make(
+        log,
+        replicates=replicates or (40 if quick else 500),
+        progress=lambda line: err.print(line, markup=False),
+    )
     rows = run()
     for sentence in sentences(rows):
         say(sentence)
@@ -74,13 +100,23 @@ def calibrate(
 
 
 def explain(
-    rows: Annotated[str | None, typer.Option("--rows", help="Rows to measure, such as 1,3; all by default.")] = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", help="Rows to measure, such as 1,3; all by default.")
+    ] = None,
     fast: Annotated[bool, typer.Option("--fast", help=f"Fewer samples and steps. {TAKES}")] = False,
     out_dir: Annotated[
-        Path, typer.Option("--out", help="Where measurements are kept, and the page goes (in fast/ or full/).")
+        Path,
+        typer.Option(
+            "--out", help="Where measurements are kept, and the page goes (in fast/ or full/)."
+        ),
     ] = EXPLAIN_HOME,
-    replace: Annotated[list[str] | None, typer.Option("--replace", help="NAME=OTHER: measure model OTHER in place of NAME.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Rows that are measured at a time.")] = os.cpu_count() or 1,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option("--replace", help="NAME=OTHER: measure model OTHER in place of NAME."),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Rows that are measured at a time.")
+    ] = os.cpu_count() or 1,
 ) -> None:
     """Measure why sampling takes many steps, and write the page with the answers."""
     from ..studies.why_steps.measuring.row import Answer
@@ -90,7 +126,9 @@ def explain(
 
     def told(number: int, answer: Answer, seconds: float) -> None:
         sentence = re.sub(r"<[^>]*>", " ", answer.verdict.sentence)
-        say(f"Row {number}: claim {WORDS[answer.verdict.kind][1]} ({seconds:.0f} s). {' '.join(sentence.split())}")
+        say(
+            f"Row {number}: claim {WORDS[answer.verdict.kind][1]} ({seconds:.0f} s). {' '.join(sentence.split())}"
+        )
 
     effort = "fast" if fast else "full"
     pairs = tuple(_pair(text) for text in replace or ())
@@ -118,20 +156,36 @@ def _pair(text: str) -> tuple[str, str]:
     """
     name, sign, other = text.partition("=")
     if not (name and sign and other):
-        raise ValueError(f"--replace {text!r}: give NAME=OTHER, such as --replace fashion-mppca=gaussian")
+        raise ValueError(
+            f"--replace {text!r}: give NAME=OTHER, such as --replace fashion-mppca=gaussian"
+        )
     return name, other
 
 
 def frontier(
     out_dir: OutOption = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="Exact model, in place of all four (repeatable).")] = None,
-    nfe: Annotated[str | None, typer.Option("--nfe", help="Budgets of evaluations, in place of 5,8,10,15,20,30.")] = None,
-    samples: Annotated[int | None, typer.Option("--samples", min=2, max=MOST, help="Latents, half of which choose.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of the latents.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Exact model, in place of all four (repeatable)."),
+    ] = None,
+    nfe: Annotated[
+        str | None,
+        typer.Option("--nfe", help="Budgets of evaluations, in place of 5,8,10,15,20,30."),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=2, max=MOST, help="Latents, half of which choose."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of the latents.")
+    ] = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
 ) -> None:
-    """Find the best of this library and of the peers at each budget, beside the default; what was measured is kept."""
+    """Find the best of this library and of the peers at each budget, beside the default.
+
+    What was measured is kept.
+    """
     import torch
 
     from ...samplers.peers.locate import clone
@@ -148,10 +202,16 @@ def frontier(
     )
     absent = [library for library in LIBRARIES if find_spec(library) is None]
     if absent:
-        say(f"Peers are left out, since {', '.join(absent)} cannot be imported; pip install 'samplerbench[peers]' brings them.")
+        say(
+            f"Peers are left out, since {', '.join(absent)} cannot be imported; pip "
+            "install 'samplerbench[peers]' brings them."
+        )
     not_cloned = [repository for repository in CLONES if clone(repository) is None]
     if not_cloned and not absent:
-        say(f"Peers that only run from clones are left out: --peers-path names no folder with {', '.join(not_cloned)}.")
+        say(
+            "Peers that only run from clones are left out: --peers-path names no folder "
+            f"with {', '.join(not_cloned)}."
+        )
     torch.set_num_threads(1)  # small tensors only lose by being shared among threads
     rows = study([*ours(), *([] if absent else from_peers(clones=not not_cloned)), *default()])
     print_rows([row for row in rows if row["criterion"] == "median"], FRONTIER_COLUMNS)
@@ -163,17 +223,39 @@ def frontier(
 
 def tune(
     model: Annotated[str, typer.Option("--model", help="Model to tune on.")],
-    sampler: Annotated[list[str], typer.Option("--sampler", help="Sampler to tune, e.g. euler or 'ddim(eta=0.0)' (repeatable).")],
-    nfe: NfeOption = None, steps: StepsOption = None,
-    file: Annotated[Path, typer.Option("--out", help="JSON file of grids; what it holds is not tuned again.")] = Path("tuned.json"),
+    sampler: Annotated[
+        list[str],
+        typer.Option(
+            "--sampler", help="Sampler to tune, e.g. euler or 'ddim(eta=0.0)' (repeatable)."
+        ),
+    ],
+    nfe: NfeOption = None,
+    steps: StepsOption = None,
+    file: Annotated[
+        Path, typer.Option("--out", help="JSON file of grids; what it holds is not tuned again.")
+    ] = Path("tuned.json"),
     latents: Annotated[int, typer.Option("--latents", help="Latents to tune on.")] = 256,
-    test_latents: Annotated[int, typer.Option("--test-latents", help="Other latents, for the train-test gap.")] = 256,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Root seed of the latents.")] = 0,
-    objective: Annotated[str, typer.Option("--objective", help="Which mean of the distances: mean, rms or geometric.")] = "mean",
-    holdout_model: Annotated[str | None, typer.Option("--holdout-model", help="Model to score the grids on, too.")] = None,
-    device: DeviceOption = "auto", plugin: Plugins = None, peers_path: PeersPath = None, as_json: Json = False,
-) -> None:  # fmt: skip
-    """Tune the noise levels of deterministic samplers on a model: nearest to the converged endpoints, on latents that no run scores."""
+    test_latents: Annotated[
+        int, typer.Option("--test-latents", help="Other latents, for the train-test gap.")
+    ] = 256,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Root seed of the latents.")
+    ] = 0,
+    objective: Annotated[
+        str,
+        typer.Option("--objective", help="Which mean of the distances: mean, rms or geometric."),
+    ] = "mean",
+    holdout_model: Annotated[
+        str | None, typer.Option("--holdout-model", help="Model to score the grids on, too.")
+    ] = None,
+    device: DeviceOption = "auto",
+    plugin: Plugins = None,
+    peers_path: PeersPath = None,
+    as_json: Json = False,
+) -> None:
+    """Tune the noise levels of deterministic samplers on a model: nearest to the converged
+    endpoints, on latents that no run scores.
+    """
     from ... import samplers
     from ..planning.remedy import loading
     from ..running.runner import pick_device
@@ -191,22 +273,55 @@ def tune(
     tasks = tasks_of(made, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"))
     other = _named(holdout_model or next(name for name in OTHERS if name != subject.name), where)
     tuner = Tuner(
-        file, subject, other, latents, test_latents, seed, objective, where, progress=lambda stage: err.print(stage, markup=False)
-    )  # fmt: skip
+        file,
+        subject,
+        other,
+        latents,
+        test_latents,
+        seed,
+        objective,
+        where,
+        progress=lambda stage: err.print(stage, markup=False),
+    )
     found = tuner(tasks)
     if as_json:
-        return print_json([{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in found])
+        return print_json(
+            [{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in found]
+        )
     print_rows([_row(entry) for entry in found], TUNE_COLUMNS)
     say(
-        f"Errors are {objective} distances to converged endpoints, untuned → tuned, on {test_latents} latents that nothing was tuned on; "
-        f"elsewhere is {other.name}. The gap is (tuned / untuned error) / (the same on the latents that were tuned on) - 1. "
-        "The teacher is how far endpoints moved when its steps were last doubled, beside the smallest rms error that they measure."
+        f"Errors are {objective} distances to converged endpoints, untuned → tuned, on "
+        f"{test_latents} latents that nothing was tuned on; "
+        f"elsewhere is {other.name}. The gap is (tuned / untuned error) / (the same on "
+        "the latents that were tuned on) - 1. "
+        "The teacher is how far endpoints moved when its steps were last doubled, beside "
+        "the smallest rms error that they measure."
     )
-    if coarse := dict.fromkeys(entry.subject.sampler for entry in found if entry.unresolved > RESOLVED):
-        say(f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: rounding, or the most steps, came first.")
-    axes = [("--model", model), *(("--sampler", one) for one in sampler), ("--steps", steps), ("--nfe", nfe)]
+    if coarse := dict.fromkeys(
+        entry.subject.sampler for entry in found if entry.unresolved > RESOLVED
+    ):
+        say(
+            f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: "
+            "rounding, or the most steps, came first."
+        )
+    axes = [
+        ("--model", model),
+        *(("--sampler", one) for one in sampler),
+        ("--steps", steps),
+        ("--nfe", nfe),
+    ]
     words = [word for name, value in axes if value is not None for word in (name, value)]
-    command = shlex.join(["samplerbench", "run", "quick", *words, *loading(made), "--schedule", f"tuned(file='{file}')"])
+    command = shlex.join(
+        [
+            "samplerbench",
+            "run",
+            "quick",
+            *words,
+            *loading(made),
+            "--schedule",
+            f"tuned(file='{file}')",
+        ]
+    )
     return say(f"{file} has the grids: {command}")
 
 
@@ -228,7 +343,10 @@ def _row(entry: Tuned) -> dict[str, Any]:
         "name": entry.subject.sampler,
         "nfe": entry.nfe,
         "schedule": entry.schedule,
-        **{key: f"{found.untuned.error:.3g} → {found.tuned.error:.3g}" for key, found in scores.items()},
+        **{
+            key: f"{found.untuned.error:.3g} → {found.tuned.error:.3g}"
+            for key, found in scores.items()
+        },
         "gap": f"{entry.gap:+.0%}",
         "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",
         "seconds": f"{entry.teacher.seconds + entry.search.seconds:.0f}",

@@ -1,4 +1,7 @@
-"""Examples in ``--help``; wrong usage in one sentence, and exit codes: 0 done, 1 a check failed, 2 bad usage or input."""
+"""Examples in ``--help``.
+
+Wrong usage in one sentence, and exit codes: 0 done, 1 a check failed, 2 bad usage or input.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,25 @@ def run_app(app: Typer) -> int:
     """Run the command line.
 
     Returns:
-        The exit code. Whatever is the user's to mend is one sentence on the standard error and code 2, never a traceback (unless
-        SAMPLERBENCH_TRACEBACK is set).
+        The exit code. Whatever is the user's to mend is one sentence on the standard error and code
+        2, never a traceback (unless SAMPLERBENCH_TRACEBACK is set).
     """
     try:
         code = app(standalone_mode=False, prog_name="samplerbench")
     except (ValueError, OSError) as error:
         if os.environ.get("SAMPLERBENCH_TRACEBACK"):
             raise
-        return _refuse(f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error))
+        return _refuse(
+            f"{error.strerror}: {error.filename}"
+            if isinstance(error, OSError) and error.filename
+            else str(error)
+        )
     except (Abort, KeyboardInterrupt):
         return KILLED
     except Exception as error:
-        if not hasattr(error, "format_message"):  # typer's own have it, whichever library typer takes them from
+        if not hasattr(
+            error, "format_message"
+        ):  # typer's own have it, whichever library typer takes them from
             raise
         return _refuse(_sentence(error))
     return code if isinstance(code, int) else 0
@@ -53,14 +62,18 @@ def _sentence(error: Any) -> str:
     command = context.command_path if context is not None else "samplerbench"
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
         close = " or ".join(error.possibilities or ())
-        found = f"there is no option {error.option_name}" + (f"; did you mean {close}?" if close else ";")
+        found = f"there is no option {error.option_name}" + (
+            f"; did you mean {close}?" if close else ";"
+        )
     elif hasattr(error, "param_type"):
         found = f"{_param(error)} is missing;"
     elif getattr(error, "param", None) is not None:
         found = f"{_param(error)}: {_plainly(error.message)};"
     else:
         message = error.format_message()
-        found = message[:1].lower() + message[1:].rstrip(".") + ("" if message.endswith("?") else ";")
+        found = (
+            message[:1].lower() + message[1:].rstrip(".") + ("" if message.endswith("?") else ";")
+        )
     return f"{found} {command} --help says what there is"
 
 
@@ -86,13 +99,22 @@ def _param(error: Any) -> str:
     param = error.param
     if param is None:
         return "an argument"
-    return param.opts[0] if param.param_type_name == "option" else (param.metavar or str(param.name)).upper()
+    return (
+        param.opts[0]
+        if param.param_type_name == "option"
+        else (param.metavar or str(param.name)).upper()
+    )
 
 
 _SB = "samplerbench"
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "": ("run quick", "run quick --plugin my_solver.py --sampler my_solver", "list samplers", "show results/runs/quick-*"),
+    "": (
+        "run quick",
+        "run quick --plugin my_solver.py --sampler my_solver",
+        "list samplers",
+        "show results/runs/quick-*",
+    ),
     "run": (
         "run quick",
         "run quick --model fashion --sampler heun --sampler 'ddim(eta=0.5)' --nfe 5,10,20",
@@ -102,11 +124,27 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "plan": ("plan full", "plan quick --model fashion --nfe 5,10 --json"),
     "status": ("status results/runs/mine", "status results/runs/mine --json"),
-    "report": ("report results/runs/mine", "report results/runs/mine results/runs/theirs --out both.html"),
-    "show": ("show results/runs/mine", "show results/runs/mine --metric rmse --baseline heun", "show results/runs/mine --errors"),
-    "figures": ("figures results/runs/mine", "figures results/runs/mine --kind pareto --format pdf --width double"),
-    "compare": ("compare results/runs/before results/runs/after", "compare results/runs/mine --baseline heun --margin 2%"),
-    "gate": ("gate results/runs/before results/runs/after", "gate results/runs/before results/runs/after --no-time --quality-margin 2%"),
+    "report": (
+        "report results/runs/mine",
+        "report results/runs/mine results/runs/theirs --out both.html",
+    ),
+    "show": (
+        "show results/runs/mine",
+        "show results/runs/mine --metric rmse --baseline heun",
+        "show results/runs/mine --errors",
+    ),
+    "figures": (
+        "figures results/runs/mine",
+        "figures results/runs/mine --kind pareto --format pdf --width double",
+    ),
+    "compare": (
+        "compare results/runs/before results/runs/after",
+        "compare results/runs/mine --baseline heun --margin 2%",
+    ),
+    "gate": (
+        "gate results/runs/before results/runs/after",
+        "gate results/runs/before results/runs/after --no-time --quality-margin 2%",
+    ),
     "tune": ("tune --model fashion --sampler euler --sampler heun --nfe 5,10 --out tuned.json",),
     "frontier": ("frontier", "frontier --model gmm-2d --nfe 5,10 --out results/runs/mine"),
     "list": ("list samplers", "list samplers --profile 10", "list suites", "list metrics --json"),
@@ -114,7 +152,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "calibrate": ("calibrate --quick",),
     "new-solver": ("new-solver my_solver", "new-solver my_solver --out packages"),
     "new-metric": ("new-metric my_metric", "new-metric my_metric --out packages"),
-    "export": ("export 'karras(rho=7):10:0.002:80' --to diffusers", "export --schedule uniform_lambda --steps 20 --model fashion"),
+    "export": (
+        "export 'karras(rho=7):10:0.002:80' --to diffusers",
+        "export --schedule uniform_lambda --steps 20 --model fashion",
+    ),
     "cite": ("cite heun dpmpp_2m",),
     "doctor": ("doctor", "doctor --json"),
     "explain": ("explain --fast", "explain --rows 1,3"),

@@ -1,4 +1,5 @@
-"""The conformance suite: what every sampler must do, built in or plugged in, checked in about a second.
+"""The conformance suite: what every sampler must do, built in or plugged in, checked in about a
+second.
 
 >>> from samplerbench.benchmarks.conformance import check_sampler
 >>> check_sampler("euler", fast=True).passed
@@ -30,10 +31,12 @@ __all__ = ["Check", "Conformance", "check_sampler", "print_conformance"]
 
 
 def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = False) -> Conformance:
-    """Check one sampler: order, evaluations, levels, finiteness, algebra, purity, batch independence, moments.
+    """Check one sampler: order, evaluations, levels, finiteness, algebra, purity, batch
+    independence, moments.
 
     Args:
-        sampler: a sampler, or what :func:`~samplerbench.samplers.make` takes: its registry name, or a table with ``name`` and options.
+        sampler: a sampler, or what :func:`~samplerbench.samplers.make` takes: its registry name, or
+            a table with ``name`` and options.
         fast: orders on two of the four pairs of problem and grid.
 
     Returns:
@@ -45,13 +48,18 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
     subject: Any = make(sampler) if isinstance(sampler, (str, Mapping)) else sampler
     began = time.perf_counter()
     with _one_thread():
-        checks = _runs(subject) or [check for name, run in _plan(subject, fast) for check in guarded(name, run)]
+        checks = _runs(subject) or [
+            check for name, run in _plan(subject, fast) for check in guarded(name, run)
+        ]
     why = diagnose(subject, checks)
-    return Conformance(subject.name, non_default(subject), subject.order, checks, time.perf_counter() - began, why)
+    return Conformance(
+        subject.name, non_default(subject), subject.order, checks, time.perf_counter() - began, why
+    )
 
 
 def _runs(sampler: Sampler) -> list[Check]:
-    """One failed check for a sampler that cannot take three steps, neither to 0 nor to sigma_min; else none.
+    """One failed check for a sampler that cannot take three steps, neither to 0 nor to sigma_min;
+    else none.
 
     All other checks would say the same in the same words.
     """
@@ -68,7 +76,9 @@ def _runs(sampler: Sampler) -> list[Check]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Tensors of thirty numbers only lose by being shared among threads, on a busy machine a hundredfold."""
+    """Tensors of thirty numbers only lose by being shared among threads, on a busy machine a
+    hundredfold.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -80,7 +90,9 @@ def _one_thread() -> Iterator[None]:
 def _plan(sampler: Sampler, fast: bool) -> list[tuple[str, Callable[[], list[Check]]]]:
     """The checks that apply."""
     if sampler.adaptive:
-        accuracy: list[tuple[str, Callable[[], list[Check]]]] = [("tolerance", lambda: check_tolerance(sampler))]
+        accuracy: list[tuple[str, Callable[[], list[Check]]]] = [
+            ("tolerance", lambda: check_tolerance(sampler))
+        ]
     elif sampler.stochastic:
         accuracy = [
             ("moments", lambda: check_moments(sampler)),
@@ -88,7 +100,10 @@ def _plan(sampler: Sampler, fast: bool) -> list[tuple[str, Callable[[], list[Che
             ("translation", lambda: check_translation(sampler)),
         ]
     else:
-        accuracy = [("order", lambda: check_order(sampler, fast=fast)), ("translation", lambda: check_translation(sampler))]
+        accuracy = [
+            ("order", lambda: check_order(sampler, fast=fast)),
+            ("translation", lambda: check_translation(sampler)),
+        ]
     return [
         *accuracy,
         ("same as", lambda: check_twin(sampler)),

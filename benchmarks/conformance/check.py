@@ -1,4 +1,6 @@
-"""What a conformance run reports, also in a terminal: named checks, each with its verdict, a sentence and its numbers."""
+"""What a conformance run reports, also in a terminal: named checks, each with its verdict, a
+sentence and its numbers.
+"""
 
 from __future__ import annotations
 
@@ -74,12 +76,18 @@ class Conformance:
         return [check for check in self.checks if not check.passed]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: the fields, ``passed`` and ``name`` (the sampler's, as in every listing); None for what is not finite."""
+        """Plain data for JSON: the fields, ``passed`` and ``name`` (the sampler's, as in every
+        listing); None for what is not finite.
+        """
         return {"name": self.sampler, "passed": self.passed, **_plain(asdict(self))}
 
 
 def guarded(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
-    """The checks of ``run``; an exception is a failed check with the reason, so that one broken part does not hide the others."""
+    """The checks of ``run``.
+
+    An exception is a failed check with the reason, so that one broken part does not hide the
+    others.
+    """
     try:
         return list(run())
     except Exception as error:
@@ -88,14 +96,22 @@ def guarded(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
 
 def raised(error: BaseException) -> str:
     """An exception in a sentence, with the line of the sampler that it comes from."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_the_samplers(Path(frame.filename))]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if _is_the_samplers(Path(frame.filename))
+    ]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"raised {type(error).__name__}: {str(error).partition(chr(10))[0]}{where}"
 
 
 def _is_the_samplers(file: Path) -> bool:
-    """Whether code is of the sampler that is checked: not of the suite, the loop, or an installed library."""
-    machinery = file.parent == _OURS or (file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py"))
+    """Whether code is of the sampler that is checked: not of the suite, the loop, or an
+    installed library.
+    """
+    machinery = file.parent == _OURS or (
+        file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py")
+    )
     return not machinery and "site-packages" not in file.parts and not file.name.startswith("<")
 
 
@@ -109,7 +125,9 @@ def _plain(value: Any) -> Any:
 
 
 def print_conformance(result: Conformance, console: Console) -> None:
-    """Print one line a check, what the failures have in common, and errors against N where an order was measured."""
+    """Print one line a check, what the failures have in common, and errors against N where an
+    order was measured.
+    """
     params = "".join(f" {key}={value}" for key, value in result.params.items())
     table = Table(title=f"{result.sampler}{params}", title_justify="left", box=None, pad_edge=False)
     for heading in ("check", "", "found"):
@@ -119,7 +137,11 @@ def print_conformance(result: Conformance, console: Console) -> None:
     console.print(table)
     for sentence in result.why:
         console.print(f"[bold]{'note' if result.passed else 'why'}[/]: {escape(sentence)}")
-    verdict = "[green]passed[/]" if result.passed else f"[bold red]{len(result.failures)} of {len(result.checks)} checks failed[/]"
+    verdict = (
+        "[green]passed[/]"
+        if result.passed
+        else (f"[bold red]{len(result.failures)} of {len(result.checks)} checks failed[/]")
+    )
     console.print(f"{escape(result.sampler)}: {verdict} in {result.seconds:.1f} s")
     for check in result.checks:
         if check.name == "order" and check.data:
@@ -129,12 +151,16 @@ def print_conformance(result: Conformance, console: Console) -> None:
 def _errors(data: dict[str, dict[str, list[float]]]) -> Table:
     """Global errors of a check of the order, a row per pair and a column per N."""
     steps = max((entry["N"] for entry in data.values()), key=len)
-    table = Table(title="RMS error from exact start values", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title="RMS error from exact start values", title_justify="left", box=None, pad_edge=False
+    )
     table.add_column("problem / grid")
     for n in steps:
         table.add_column(f"N={n}", justify="right")
     table.add_column("slope", justify="right")
     for pair, entry in data.items():
-        errors = [f"{error:.1e}" for error in entry["error"]] + [""] * (len(steps) - len(entry["error"]))
+        errors = [f"{error:.1e}" for error in entry["error"]] + [""] * (
+            len(steps) - len(entry["error"])
+        )
         table.add_row(pair, *errors, f"{entry['slope']:.2f}")
     return table

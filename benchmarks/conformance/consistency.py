@@ -1,4 +1,6 @@
-"""Finite results of the right kind on the shortest grids, and the algebra that every consistent method obeys."""
+"""Finite results of the right kind on the shortest grids, and the algebra that every consistent
+method obeys.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,16 @@ from typing import Any
 
 import torch
 
-from ...samplers import Grid, LinearMultistep, Multistep, Sampler, StartRow, karras, make, non_default
+from ...samplers import (
+    Grid,
+    LinearMultistep,
+    Multistep,
+    Sampler,
+    StartRow,
+    karras,
+    make,
+    non_default,
+)
 from .check import Check, raised
 from .problems import GRIDS, AnisotropicGaussian
 from .recorder import noise_for
@@ -17,18 +28,35 @@ CLOSE = 1e-12
 
 
 def check_finite(sampler: Sampler) -> list[Check]:
-    """1, 2 and 3 steps, to 0 and to sigma_min, in float32 and float64: finite, and shape, dtype and device kept."""
+    """1, 2 and 3 steps, to 0 and to sigma_min, in float32 and float64: finite, and shape, dtype
+    and device kept.
+    """
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
     failed: list[dict[str, Any]] = []
     for dtype in (torch.float32, torch.float64):
-        for grid in (karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps):
+        for grid in (
+            karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps
+        ):
             name = str(dtype).removeprefix("torch.")
             if reason := _ends_badly(sampler, grid, dtype):
                 where = f"{len(grid)} steps to {grid.sigma[-1]:g} in {name}"
-                failed.append({"steps": len(grid), "to_zero": grid.to_zero, "dtype": name, "reason": f"{where}: {reason}"})
+                failed.append(
+                    {
+                        "steps": len(grid),
+                        "to_zero": grid.to_zero,
+                        "dtype": name,
+                        "reason": f"{where}: {reason}",
+                    }
+                )
     if failed:
         return [Check("finite", False, failed[0]["reason"], {"failed": failed})]
-    return [Check("finite", True, f"{', '.join(str(n) for n in steps)} steps, to 0 and to sigma_min, float32 and float64")]
+    return [
+        Check(
+            "finite",
+            True,
+            f"{', '.join(str(n) for n in steps)} steps, to 0 and to sigma_min, float32 and float64",
+        )
+    ]
 
 
 def _ends_badly(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
@@ -45,12 +73,23 @@ def _ends_badly(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
 
 
 def check_to_zero(sampler: Sampler) -> list[Check]:
-    """Where all data are one point, the end at sigma = 0 is that point, whatever the method: the last step is x <- d."""
+    """Where all data are one point, the end at sigma = 0 is that point, whatever the method:
+    the last step is x <- d.
+    """
     grid, datum = karras(6, *RANGE), torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     noise, latents = noise_for(sampler, torch.arange(4), (3,))
-    end = sampler.sample(lambda x, _: datum.expand_as(x).clone(), datum + latents * grid.sigma[0], grid, noise)
+    end = sampler.sample(
+        lambda x, _: datum.expand_as(x).clone(), datum + latents * grid.sigma[0], grid, noise
+    )
     error = float((end - datum).abs().max())
-    return [Check("to zero", error < 1e-9, f"one datum, and the end at sigma = 0 is it, to {error:.0e}", {"error": error})]
+    return [
+        Check(
+            "to zero",
+            error < 1e-9,
+            f"one datum, and the end at sigma = 0 is it, to {error:.0e}",
+            {"error": error},
+        )
+    ]
 
 
 def _kind(x: torch.Tensor) -> str:
@@ -58,53 +97,105 @@ def _kind(x: torch.Tensor) -> str:
 
 
 def check_translation(sampler: Sampler) -> list[Check]:
-    """Data moved by a constant vector give samples moved by it: weights that sum to 1, whatever the sampler is made of."""
+    """Data moved by a constant vector give samples moved by it: weights that sum to 1, whatever
+    the sampler is made of.
+    """
     if not sampler.translates:
         return []
     grid, shift = karras(6, *RANGE), 5.0
     ends = []
     for moved in (0.0, shift):
         noise, latents = noise_for(sampler, torch.arange(4), (3,))
-        ends.append(sampler.sample(AnisotropicGaussian(moved), latents * grid.sigma[0] + moved, grid, noise))
+        ends.append(
+            sampler.sample(AnisotropicGaussian(moved), latents * grid.sigma[0] + moved, grid, noise)
+        )
     error = float((ends[1] - shift - ends[0]).abs().max())
-    return [Check("translation", error < 1e-10, f"moved data, moved samples: to {error:.0e}", {"error": error})]
+    return [
+        Check(
+            "translation",
+            error < 1e-10,
+            f"moved data, moved samples: to {error:.0e}",
+            {"error": error},
+        )
+    ]
 
 
 def check_algebra(sampler: Sampler) -> list[Check]:
-    """The rows of a :class:`LinearMultistep` or :class:`Multistep`: a + sum_j b_j (p + q)_{i-j} = 1, and no more memory than declared.
+    """The rows of a :class:`LinearMultistep` or :class:`Multistep`: a + sum_j b_j (p + q)_{i-j} =
+    1, and no more memory than declared.
 
-    (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x. So must every stage of a single step.)
+    (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x. So
+    must every stage of a single step.)
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return []
     worst, wrong = 0.0, []
-    grids = {name: grid(10) for name, grid in GRIDS.items()} | {f"karras of {n} steps to 0": karras(n, *RANGE) for n in (1, 2, 3, 10)}
+    grids = {name: grid(10) for name, grid in GRIDS.items()} | {
+        f"karras of {n} steps to 0": karras(n, *RANGE) for n in (1, 2, 3, 10)
+    }
     for name, grid in grids.items():
         rows = sampler.plan(grid)
         for i, row in enumerate(rows):
             if isinstance(row, StartRow):
-                worst = max(worst, *(abs(part.a + math.fsum(part.b) - 1) for part in (*row.stages.stages, row.stages)))
+                worst = max(
+                    worst,
+                    *(
+                        abs(part.a + math.fsum(part.b) - 1)
+                        for part in (*row.stages.stages, row.stages)
+                    ),
+                )
                 continue
             if len(row.b) > min(i, sampler.history) + 1:
-                return [Check("algebra", False, f"row {i} reads {len(row.b) - 1} memos of earlier steps, of {min(i, sampler.history)}")]
+                return [
+                    Check(
+                        "algebra",
+                        False,
+                        f"row {i} reads {len(row.b) - 1} memos of earlier "
+                        f"steps, of {min(i, sampler.history)}",
+                    )
+                ]
             if row.sigma != grid.sigma[i]:
                 return [
-                    Check("algebra", False, f"row {i} evaluates at sigma = {row.sigma:.4g}, and its step begins at {grid.sigma[i]:.4g}")
+                    Check(
+                        "algebra",
+                        False,
+                        f"row {i} evaluates at sigma = {row.sigma:.4g}, "
+                        f"and its step begins at {grid.sigma[i]:.4g}",
+                    )
                 ]
             total = _total(rows, i)
             worst = max(worst, abs(total - 1))
             if not abs(total - 1) < CLOSE:
                 wrong.append(
-                    {"grid": name, "row": i, "sum": total, "memos": len(row.b) - 1, "last": i == len(rows) - 1, "to_zero": grid.to_zero}
+                    {
+                        "grid": name,
+                        "row": i,
+                        "sum": total,
+                        "memos": len(row.b) - 1,
+                        "last": i == len(rows) - 1,
+                        "to_zero": grid.to_zero,
+                    }
                 )
     if wrong:
-        first = f"row {wrong[0]['row']} on {wrong[0]['grid']}: a + sum_j b_j (p + q)_(i-j) is {wrong[0]['sum']:.10g}, and must be 1"
+        first = (
+            f"row {wrong[0]['row']} on {wrong[0]['grid']}: a + sum_j b_j (p + "
+            f"q)_(i-j) is {wrong[0]['sum']:.10g}, and must be 1"
+        )
         return [Check("algebra", False, first, {"error": worst, "wrong": wrong})]
-    return [Check("algebra", worst < CLOSE, f"weights of every step sum to 1 within {worst:.0e}", {"error": worst})]
+    return [
+        Check(
+            "algebra",
+            worst < CLOSE,
+            f"weights of every step sum to 1 within {worst:.0e}",
+            {"error": worst},
+        )
+    ]
 
 
 def _total(rows: list[Any], i: int) -> float:
-    return rows[i].a + math.fsum(b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(rows[i].b))
+    return rows[i].a + math.fsum(
+        b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(rows[i].b)
+    )
 
 
 def check_twin(sampler: Sampler) -> list[Check]:
@@ -113,6 +204,13 @@ def check_twin(sampler: Sampler) -> list[Check]:
         return []
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)
     noise, latents = noise_for(sampler, torch.arange(4), (3,))
-    mine, other = (s.sample(problem, latents * grid.sigma[0], grid, noise) for s in (sampler, make(sampler.same_as)))
+    mine, other = (
+        s.sample(problem, latents * grid.sigma[0], grid, noise)
+        for s in (sampler, make(sampler.same_as))
+    )
     error = float((mine - other).abs().max())
-    return [Check("same as", error < 1e-12, f"equals {sampler.same_as} to {error:.0e}", {"error": error})]
+    return [
+        Check(
+            "same as", error < 1e-12, f"equals {sampler.same_as} to {error:.0e}", {"error": error}
+        )
+    ]

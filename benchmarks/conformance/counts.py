@@ -22,22 +22,42 @@ def grids() -> list[Grid]:
 
 
 def check_nfe(sampler: Sampler) -> list[Check]:
-    """Rows and calls against ``nfe``; levels positive, and within the grid (a stochastic sampler may go up to sqrt(2) of its first)."""
+    """Rows and calls against ``nfe``.
+
+    Levels positive, and within the grid (a stochastic sampler may go up to sqrt(2) of its first).
+    """
     data, wrong, levels = [], [], []
     for grid in grids():
         log = _run(sampler, grid)
         declared, counted = sampler.nfe(grid), log.rows / BATCH
-        data.append({"steps": len(grid), "to_zero": grid.to_zero, "declared": declared, "counted": counted, "calls": log.calls})
+        data.append(
+            {
+                "steps": len(grid),
+                "to_zero": grid.to_zero,
+                "declared": declared,
+                "counted": counted,
+                "calls": log.calls,
+            }
+        )
         sequential = isinstance(sampler, GridSampler) and log.calls != declared
         if declared is not None and (counted != declared or sequential):
             end = "0" if grid.to_zero else "sigma_min"
-            wrong.append(f"{len(grid)} steps to {end}: declared {declared}, counted {counted:g} in {log.calls} calls")
+            wrong.append(
+                f"{len(grid)} steps to {end}: declared {declared}, counted "
+                f"{counted:g} in {log.calls} calls"
+            )
         top = grid.sigma[0] * (2**0.5 if sampler.stochastic else 1)
         bottom = grid.sigma[-2] if grid.to_zero else grid.sigma[-1]
         levels += [s for s in log.levels if not bottom * (1 - 1e-9) <= s <= top * (1 + 1e-9)]
     return [
         Check("nfe", not wrong, wrong[0] if wrong else _summary(data), {"grids": data}),
-        Check("levels", not levels, f"asked for sigma = {levels[0]:.4g}, outside the grid" if levels else "all within the grid"),
+        Check(
+            "levels",
+            not levels,
+            f"asked for sigma = {levels[0]:.4g}, outside the grid"
+            if levels
+            else "all within the grid",
+        ),
     ]
 
 

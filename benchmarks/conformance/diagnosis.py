@@ -1,7 +1,9 @@
-"""What the pattern of failures says: where a method is right and where it is wrong tells more than that it is wrong.
+"""What the pattern of failures says: where a method is right and where it is wrong tells more than
+that it is wrong.
 
-Each rule reads the numbers of the checks and answers with one sentence or none. They are hypotheses for the author of a sampler, who finds
-the numbers beside them; none of them decides whether a sampler passes.
+Each rule reads the numbers of the checks and answers with one sentence or none. They are hypotheses
+for the author of a sampler, who finds the numbers beside them; none of them decides whether a
+sampler passes.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ AGREE = 0.35
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
-    """Why a sampler fails, or converges less well than it could: a sentence for each pattern that is there."""
+    """Why a sampler fails, or converges less well than it could: a sentence for each pattern
+    that is there.
+    """
     found = {check.name: check for check in checks}
     return [sentence for rule in RULES if (sentence := rule(sampler, found))]
 
@@ -34,14 +38,23 @@ def _ratio(sampler: Sampler, found: Found) -> str:
     if wrong_on_karras and not low & even and len(slopes) > 2:
         right = _about(slopes[key] for key in even)
         return (
-            f"right on uniform_lambda (order {right}), wrong on karras ({_about(slopes[key] for key in low)}): "
+            f"right on uniform_lambda (order {right}), wrong on karras "
+            f"({_about(slopes[key] for key in low)}): "
             "the weights ignore the ratio of neighbouring steps, or use it wrongly"
         )
     uneven = found.get(UNEVEN)
-    if not low and uneven and uneven.data and sampler.order is not None and uneven.data["slope"] < sampler.order - 2 * MARGIN:
+    if (
+        not low
+        and uneven
+        and uneven.data
+        and sampler.order is not None
+        and uneven.data["slope"] < sampler.order - 2 * MARGIN
+    ):
         return (
-            f"of order {_about(slopes.values())} on smooth schedules and of order {uneven.data['slope']:.2f} where steps alternate "
-            "in length: the weights ignore the ratio of neighbouring steps, which smooth schedules forgive"
+            f"of order {_about(slopes.values())} on smooth schedules and of order "
+            f"{uneven.data['slope']:.2f} where steps alternate "
+            "in length: the weights ignore the ratio of neighbouring steps, which smooth "
+            "schedules forgive"
         )
     return ""
 
@@ -50,9 +63,12 @@ def _nonlinear(sampler: Sampler, found: Found) -> str:
     """Right on the Gaussian, wrong on the mixture."""
     slopes, low = _slopes(found), _low(sampler, found)
     if len(slopes) > 2 and low and low == {key for key in slopes if key[0] == ThreeModes.name}:
-        linear = _about(slope for key, slope in slopes.items() if key[0] == AnisotropicGaussian.name)
+        linear = _about(
+            slope for key, slope in slopes.items() if key[0] == AnisotropicGaussian.name
+        )
         return (
-            f"right where the denoiser is linear in x (order {linear}), wrong where it is not ({_about(slopes[key] for key in low)}): "
+            f"right where the denoiser is linear in x (order {linear}), wrong where it is "
+            f"not ({_about(slopes[key] for key in low)}): "
             "errors cancel on a Gaussian, and the order that counts is the other one"
         )
     return ""
@@ -67,7 +83,10 @@ def _everywhere(sampler: Sampler, found: Found) -> str:
     values = list(slopes.values())
     least, most = min(values), max(values)
     if most < 0.5:
-        return "the error does not fall with the number of steps: not even to first order is a step one of dx/dlam = d - x"
+        return (
+            "the error does not fall with the number of steps: not even to first "
+            "order is a step one of dx/dlam = d - x"
+        )
     if not most - least <= AGREE:  # nor where a slope is not a number
         return ""
     whole = round(mean(values))
@@ -75,8 +94,8 @@ def _everywhere(sampler: Sampler, found: Found) -> str:
         return f"of order {whole} everywhere: declare order = {whole}"
     if whole < sampler.order:
         return (
-            f"of order {whole} everywhere: a weight is wrong in the terms of order {whole + 1}, or order = {whole} is the truth"
-            + _carried(sampler, found)
+            f"of order {whole} everywhere: a weight is wrong in the terms of order {whole + 1}, "
+            f"or order = {whole} is the truth" + _carried(sampler, found)
         )
     return ""
 
@@ -84,10 +103,16 @@ def _everywhere(sampler: Sampler, found: Found) -> str:
 def _carried(sampler: Sampler, found: Found) -> str:
     """A single step is right, and a run is not."""
     local = found.get("local order")
-    if local is None or not local.passed or not local.asserted or not getattr(sampler, "history", 0):
+    if (
+        local is None
+        or not local.passed
+        or not local.asserted
+        or not getattr(sampler, "history", 0)
+    ):
         return ""
     return (
-        "; one step after exact states has the order that it should, so look at what is handed on: the memo, and how old memos are weighed"
+        "; one step after exact states has the order that it should, so look at what is "
+        "handed on: the memo, and how old memos are weighed"
     )
 
 
@@ -97,7 +122,8 @@ def _start(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     if order is None or shipped is None or not order.passed or shipped.passed:
         return ""
     return (
-        "right from exact start values, wrong after its own start: the first steps, which have fewer memos, are wrong "
+        "right from exact start values, wrong after its own start: the first steps, "
+        "which have fewer memos, are wrong "
         "(a first step of Euler's method would leave order 2)"
     )
 
@@ -107,9 +133,17 @@ def _zero(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     finite, point = found.get("finite"), found.get("to zero")
     failed = finite.data.get("failed", []) if finite and not finite.passed else []
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
-    no_datum = point is not None and not point.passed and (order := found.get("order")) is not None and order.passed
+    no_datum = (
+        point is not None
+        and not point.passed
+        and (order := found.get("order")) is not None
+        and order.passed
+    )
     if only_zero or no_datum:
-        return "right to sigma_min, wrong to 0: log(cur / nxt) is infinite in the last step, which is one evaluation, x <- d"
+        return (
+            "right to sigma_min, wrong to 0: log(cur / nxt) is infinite in the last "
+            "step, which is one evaluation, x <- d"
+        )
     return ""
 
 
@@ -121,10 +155,14 @@ def _short(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
         return ""
     if {entry["dtype"] for entry in failed} == {"float32"}:
         return (
-            "right in float64, wrong in float32: a tensor is made without the dtype of the state, or a number leaves the range of float32"
+            "right in float64, wrong in float32: a tensor is made without the dtype of "
+            "the state, or a number leaves the range of float32"
         )
     if max(entry["steps"] for entry in failed) < 3:
-        return "wrong only on the shortest grids: a step reads the one before it, which the first does not have"
+        return (
+            "wrong only on the shortest grids: a step reads the one before it, which "
+            "the first does not have"
+        )
     return ""
 
 
@@ -136,7 +174,8 @@ def _rows(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
         return ""
     if all(entry["memos"] > 0 for entry in wrong):
         return (
-            "rows without memos of earlier steps sum to 1 and those with them do not: the weights of differences between memos must cancel"
+            "rows without memos of earlier steps sum to 1 and those with them do not: "
+            "the weights of differences between memos must cancel"
         )
     if all(entry["last"] and entry["to_zero"] for entry in wrong):
         return "only the step to 0 has weights that do not sum to 1; there it is a = 0 and b = (1,)"
@@ -155,7 +194,8 @@ def _noise(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     if max(ratios) < 1 or min(ratios) > 1:
         amount = "little" if mean(ratios) < 1 else "much"
         return (
-            f"the mean is right and the samples have {mean(ratios):.2f} of the variance that they should: "
+            f"the mean is right and the samples have {mean(ratios):.2f} of the variance "
+            "that they should: "
             f"too {amount} noise is added for what a step takes away (c, or s_noise)"
         )
     return ""
@@ -177,7 +217,11 @@ RULES: tuple[Callable[[Any, Found], str], ...] = (
 def _slopes(found: Found) -> dict[tuple[str, str], float]:
     """(problem, grid) to the slope from exact start values."""
     check = found.get("order")
-    return {} if check is None else {tuple(key.split("/")): entry["slope"] for key, entry in check.data.items()}  # type: ignore[misc]
+    return (
+        {}
+        if check is None
+        else {tuple(key.split("/")): entry["slope"] for key, entry in check.data.items()}
+    )  # type: ignore[misc]
 
 
 def _low(sampler: Sampler, found: Found) -> set[tuple[str, str]]:

@@ -1,4 +1,6 @@
-"""What ``check`` measured of each sampler, in short: a file that the package ships, and that listings show beside what is declared."""
+"""What ``check`` measured of each sampler, in short: a file that the package ships, and that
+listings show beside what is declared.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from . import Conformance
 
 SHIPPED = Path(__file__).with_name("measured.json")
 FEW, MANY = 3, 10
-"""Numbers of steps between which evaluations per step are counted; both are among those that ``check`` runs."""
+"""Numbers of steps between which evaluations per step are counted.
+
+Both are among those that ``check`` runs.
+"""
 
 Entry = dict[str, Any]
 
@@ -29,25 +34,36 @@ def entry_of(result: Conformance) -> Entry:
     """A conformance run in short.
 
     Returns:
-        ``order`` (declared), ``measured`` (where one is declared: its range over problems and grids, as text), ``weak`` and ``strong``
-        (orders of a stochastic sampler), ``nfe_per_step`` (counted between 3 and 10 steps), ``passed``; None for what there is not.
+        ``order`` (declared), ``measured`` (where one is declared: its range over problems and
+            grids, as text), ``weak`` and ``strong``
+        (orders of a stochastic sampler), ``nfe_per_step`` (counted between 3 and 10 steps),
+        ``passed``; None for what there is not.
     """
     data = {check.name: check.data for check in result.checks}
     slopes = [pair["slope"] for pair in data.get("order", {}).values()]
     weak = data.get("weak order", {}).get("weak_order")
-    counted = {grid["steps"]: grid["counted"] for grid in data.get("nfe", {}).get("grids", ()) if grid["to_zero"]}
+    counted = {
+        grid["steps"]: grid["counted"]
+        for grid in data.get("nfe", {}).get("grids", ())
+        if grid["to_zero"]
+    }
     return {
         "order": result.order,
         "measured": span(slopes) if slopes and result.order is not None else None,
         "weak": rounded(min(weak)) if weak else None,
         "strong": rounded(data.get("strong order", {}).get("strong_order")),
-        "nfe_per_step": per_step(counted[FEW], counted[MANY]) if counted and data["nfe"]["grids"][0]["declared"] is not None else None,
+        "nfe_per_step": per_step(counted[FEW], counted[MANY])
+        if counted and data["nfe"]["grids"][0]["declared"] is not None
+        else None,
         "passed": result.passed,
     }
 
 
 def span(slopes: Sequence[float]) -> str:
-    """The smallest and the largest of some orders, such as ``2.97 to 3.01``; one number where they agree."""
+    """The smallest and the largest of some orders, such as ``2.97 to 3.01``.
+
+    One number where they agree.
+    """
     return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(slopes), max(slopes))))
 
 
@@ -57,8 +73,13 @@ def rounded(order: float | None) -> float | None:
 
 
 def nfe_per_step(sampler: Sampler) -> float | None:
-    """Evaluations that one more step costs, as declared; None for a sampler whose cost only counting can tell."""
-    few, many = (None if sampler.adaptive else sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY))
+    """Evaluations that one more step costs, as declared.
+
+    None for a sampler whose cost only counting can tell.
+    """
+    few, many = (
+        None if sampler.adaptive else sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY)
+    )
     return None if few is None or many is None else per_step(few, many)
 
 

@@ -1,8 +1,9 @@
 """Exact moments of what a stochastic sampler draws on a Gaussian, without drawing anything.
 
-With a denoiser that is affine in x, the sample is affine in the latent and in every noise tensor that the sampler asks for:
-y = y_0 + sum_k R_k z_k. A batch whose rows have one unit impulse each, in one coordinate of one z_k, gives y_0 and the columns of all R_k
-in one run; the mean is y_0 and the covariance is sum_k R_k R_k^T, exactly.
+With a denoiser that is affine in x, the sample is affine in the latent and in every noise tensor
+that the sampler asks for: y = y_0 + sum_k R_k z_k. A batch whose rows have one unit impulse each,
+in one coordinate of one z_k, gives y_0 and the columns of all R_k in one run; the mean is y_0 and
+the covariance is sum_k R_k R_k^T, exactly.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Moments:
     Attributes:
         mean: ``(d,)``.
         cov: ``(d, d)``.
-        affine: largest violation of superposition; not rounding if the sampler is not affine in its noise.
+        affine: largest violation of superposition; not rounding if the sampler is not affine in its
+            noise.
     """
 
     mean: Tensor
@@ -66,7 +68,9 @@ class Moments:
 def exact_moments(sampler: Sampler, problem: AnisotropicGaussian, grid: Grid) -> Moments:
     """Moments at the end of ``grid`` from a start that is exactly distributed as the noisy data."""
     d = len(problem.mean)
-    root = torch.linalg.cholesky(problem.covariance + grid.sigma[0] ** 2 * torch.eye(d, dtype=torch.float64))
+    root = torch.linalg.cholesky(
+        problem.covariance + grid.sigma[0] ** 2 * torch.eye(d, dtype=torch.float64)
+    )
     probe = ImpulseNoise(lambda _: torch.zeros(1, d, dtype=torch.float64))
     sampler.sample(problem, problem.mean[None].clone(), grid, probe)
     place = {key: 1 + d * (k + 1) for k, key in enumerate(probe.asked)}
@@ -74,19 +78,31 @@ def exact_moments(sampler: Sampler, problem: AnisotropicGaussian, grid: Grid) ->
     mixed = torch.from_numpy(np.random.default_rng(1).standard_normal(rows - 1))
 
     def impulse(first: int) -> Tensor:
-        """Zero, then a unit in each coordinate from row ``first`` on; the last row is a random combination of all impulses."""
+        """Zero, then a unit in each coordinate from row ``first`` on.
+
+        The last row is a random combination of all impulses.
+        """
         z = torch.zeros(rows + 1, d, dtype=torch.float64)
         z[first : first + d] = torch.eye(d, dtype=torch.float64)
         z[-1] = mixed[first - 1 : first - 1 + d]
         return z
 
-    y = sampler.sample(problem, problem.mean + impulse(1) @ root.T, grid, ImpulseNoise(lambda key: impulse(place[key])))
+    y = sampler.sample(
+        problem,
+        problem.mean + impulse(1) @ root.T,
+        grid,
+        ImpulseNoise(lambda key: impulse(place[key])),
+    )
     responses = y[1:-1] - y[0]
-    return Moments(y[0], responses.T @ responses, float((y[-1] - y[0] - mixed @ responses).abs().max()))
+    return Moments(
+        y[0], responses.T @ responses, float((y[-1] - y[0] - mixed @ responses).abs().max())
+    )
 
 
 def check_moments(sampler: Sampler) -> list[Check]:
-    """Errors of the exact mean and covariance (relative to the largest variance) against N, and their weak order if one is declared."""
+    """Errors of the exact mean and covariance (relative to the largest variance) against N, and
+    their weak order if one is declared.
+    """
     problem = AnisotropicGaussian()
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
     scale = float(truth.diagonal().max())
@@ -96,18 +112,38 @@ def check_moments(sampler: Sampler) -> list[Check]:
         bent = max(moments.affine for moments in found)
         if bent > 1e-9:
             return [
-                Check("moments", True, f"not affine in its noise (superposition fails by {bent:.0e}): no exact moments", asserted=False)
+                Check(
+                    "moments",
+                    True,
+                    "not affine in its noise (superposition fails by "
+                    f"{bent:.0e}): no exact moments",
+                    asserted=False,
+                )
             ]
         cov = [float((moments.cov - truth).abs().max()) / scale for moments in found]
         mean = [float((moments.mean - problem.mean).abs().max()) for moments in found]
         variance = float(found[-1].cov.trace() / truth.trace())
-        data[name] = {"N": STEPS, "cov_error": cov, "mean_error": mean, "weak_order": slope(list(STEPS), cov), "variance": variance}
-    mean, cov = (max(entry[key][-1] for entry in data.values()) for key in ("mean_error", "cov_error"))
+        data[name] = {
+            "N": STEPS,
+            "cov_error": cov,
+            "mean_error": mean,
+            "weak_order": slope(list(STEPS), cov),
+            "variance": variance,
+        }
+    mean, cov = (
+        max(entry[key][-1] for entry in data.values()) for key in ("mean_error", "cov_error")
+    )
     orders = [entry["weak_order"] for entry in data.values()]
     close = cov < CLOSE and mean < CLOSE
     enough = sampler.order is None or min(orders) > sampler.order - MARGIN
     return [
-        Check("moments", close, f"at {STEPS[-1]} steps the exact covariance is off by {cov:.1e}, the mean by {mean:.1e}", data),
+        Check(
+            "moments",
+            close,
+            f"at {STEPS[-1]} steps the exact covariance is off by "
+            f"{cov:.1e}, the mean by {mean:.1e}",
+            data,
+        ),
         Check(
             "weak order",
             enough,

@@ -1,9 +1,13 @@
-"""Orders of convergence, from exact start values, on two problems and two grids; and what an adaptive sampler makes of its tolerance.
+"""Orders of convergence, from exact start values, on two problems and two grids.
 
-A sampler's own start-up caps the order that can be seen: one first-order step among N leaves a global error of second order,
-whatever the method is. So the state is set to the exact flow after each of the first ``history`` steps, while the memos come from
-the steps themselves. One problem or one grid is not enough either: errors cancel. On a Gaussian they may even cancel for good (the
-midpoint rule in sigma is of third order on every Gaussian: docs/findings.md), so the linear problem bounds a slope from below only.
+And what an adaptive sampler makes of its tolerance.
+
+A sampler's own start-up caps the order that can be seen: one first-order step among N leaves a
+global error of second order, whatever the method is. So the state is set to the exact flow after
+each of the first ``history`` steps, while the memos come from the steps themselves. One problem or
+one grid is not enough either: errors cancel. On a Gaussian they may even cancel for good (the
+midpoint rule in sigma is of third order on every Gaussian: docs/findings.md), so the linear problem
+bounds a slope from below only.
 """
 
 from __future__ import annotations
@@ -27,7 +31,10 @@ WINDOW = 4
 MARGIN = 0.25
 TOLERANCES = (1e-1, 1e-3, 1e-5)
 WORTH = 100
-"""A tolerance bounds an estimate of the error of a step, not the error at the end; within this factor it still says something."""
+"""A tolerance bounds an estimate of the error of a step, not the error at the end.
+
+Within this factor it still says something.
+"""
 ROWS = slice(0, 4)
 """Points from which an adaptive sampler starts."""
 SHIPPED, UNEVEN = "order as shipped", "order, uneven steps"
@@ -40,7 +47,8 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExactStart(GridSampler):
-    """A grid sampler whose state is set to the exact flow after each step that lacks its full history.
+    """A grid sampler whose state is set to the exact flow after each step that lacks its full
+    history.
 
     Attributes:
         inner: the sampler.
@@ -59,19 +67,26 @@ class ExactStart(GridSampler):
 
     def plan(self, grid: Grid) -> list[_Row]:
         """The inner rows, the first ``history`` of them with the state that belongs after them."""
-        exact = [self.problem.truth(s) if i < self.history else None for i, s in enumerate(grid.sigma[1:])]
+        exact = [
+            self.problem.truth(s) if i < self.history else None
+            for i, s in enumerate(grid.sigma[1:])
+        ]
         return [_Row(row, x) for row, x in zip(self.inner.plan(grid), exact, strict=True)]
 
-    def step(self, x: Tensor, row: _Row, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Any]:
+    def step(
+        self, x: Tensor, row: _Row, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, Any]:
         """The inner step."""
         x, memo = self.inner.step(x, row.inner, past, denoise, noise)
         return (x if row.exact is None else row.exact.clone()), memo
 
 
 def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
-    """Global and local slopes against the declared order, and the slopes with the sampler's own start-up and on uneven steps.
+    """Global and local slopes against the declared order, and the slopes with the sampler's own
+    start-up and on uneven steps.
 
-    One first-order step caps a start-up at second order, so no more is demanded there; on uneven steps, that the error falls at all.
+    One first-order step caps a start-up at second order, so no more is demanded there; on uneven
+    steps, that the error falls at all.
 
     Args:
         sampler: deterministic, not adaptive.
@@ -81,37 +96,59 @@ def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
     if fast:
         pairs = [pairs[0], pairs[3]]
-    table = {f"{problem.name}/{grid}": _measure(sampler, problem, GRIDS[grid]) for problem, grid in pairs}
+    table = {
+        f"{problem.name}/{grid}": _measure(sampler, problem, GRIDS[grid]) for problem, grid in pairs
+    }
     slopes = {key: entry["slope"] for key, entry in table.items()}
     local = {key: entry["local_slope"] for key, entry in table.items()}
     shipped = {key: entry["as_shipped_slope"] for key, entry in table.items()}
     gaussian = _measure(sampler, problems()[0], uneven)
     order = sampler.order
-    right = order is None or all(_fits(slope, order, exactly=key.startswith(ThreeModes.name)) for key, slope in slopes.items())
-    measurable = order is not None and not sampler.own_grid  # its first step depends on how many there are
+    right = order is None or all(
+        _fits(slope, order, exactly=key.startswith(ThreeModes.name))
+        for key, slope in slopes.items()
+    )
+    # its first step depends on how many there are
+    measurable = order is not None and not sampler.own_grid
     least = order + 1 if order is not None and measurable else -math.inf
     enough = all(slope > least - MARGIN for slope in local.values())
     declared = "none declared" if order is None else f"declared {order}"
     capped = -math.inf if order is None else min(order, 2) - MARGIN
     return [
         Check("order", right, f"{_span(slopes)}, {declared}", table, asserted=order is not None),
-        Check("local order", enough, _span(local) + (f", at least {least} expected" if measurable else ""), local, asserted=measurable),
         Check(
-            SHIPPED, all(slope > capped for slope in shipped.values()),
-            f"{_span(shipped)} with its own start-up" + ("" if order is None else f", at least {min(order, 2)} expected"),
-            shipped, asserted=order is not None,
+            "local order",
+            enough,
+            _span(local) + (f", at least {least} expected" if measurable else ""),
+            local,
+            asserted=measurable,
         ),
         Check(
-            UNEVEN, order is None or gaussian["slope"] > 1 - MARGIN,
-            f"{gaussian['slope']:.2f} on steps that alternate as 1 to 2" + _at_least_one(order, gaussian["slope"]),
-            gaussian, asserted=order is not None and not gaussian["slope"] > 1 - MARGIN,
+            SHIPPED,
+            all(slope > capped for slope in shipped.values()),
+            f"{_span(shipped)} with its own start-up"
+            + ("" if order is None else f", at least {min(order, 2)} expected"),
+            shipped,
+            asserted=order is not None,
         ),
-    ]  # fmt: skip
+        Check(
+            UNEVEN,
+            order is None or gaussian["slope"] > 1 - MARGIN,
+            f"{gaussian['slope']:.2f} on steps that alternate as 1 to 2"
+            + _at_least_one(order, gaussian["slope"]),
+            gaussian,
+            asserted=order is not None and not gaussian["slope"] > 1 - MARGIN,
+        ),
+    ]
 
 
 def _at_least_one(order: int | None, slope: float) -> str:
     """What is wrong with a method that has an order on smooth schedules and none on others."""
-    return "" if order is None or slope > 1 - MARGIN else ": the error does not fall as it must for any method"
+    return (
+        ""
+        if order is None or slope > 1 - MARGIN
+        else (": the error does not fall as it must for any method")
+    )
 
 
 def _fits(slope: float, order: int, *, exactly: bool) -> bool:
@@ -133,7 +170,11 @@ def _measure(sampler: Sampler, problem: Problem, schedule: Callable[[int], Grid]
     for n in STEPS:
         grid = schedule(n)
         error, local = _errors(sampler, problem, grid)
-        shipped = error if not getattr(sampler, "history", 0) else rms(_run(sampler, problem, grid), problem.truth(grid.sigma[-1]))
+        shipped = (
+            error
+            if not getattr(sampler, "history", 0)
+            else rms(_run(sampler, problem, grid), problem.truth(grid.sigma[-1]))
+        )
         for key, value in zip(errors, (error, local, shipped), strict=True):
             errors[key].append(value)
         if not max(error, shipped) > FLOOR:
@@ -152,7 +193,9 @@ def _errors(sampler: Sampler, problem: Problem, grid: Grid) -> tuple[float, floa
     """Error at the end, and that of the first step with its full history."""
     if not isinstance(sampler, GridSampler):
         first = _run(sampler, problem, Grid(grid.sigma[:2]))
-        return rms(_run(sampler, problem, grid), problem.truth(grid.sigma[-1])), rms(first, problem.truth(grid.sigma[1]))
+        return rms(_run(sampler, problem, grid), problem.truth(grid.sigma[-1])), rms(
+            first, problem.truth(grid.sigma[1])
+        )
     local = math.nan
 
     def watch(i: int, level: float, x: Tensor) -> None:
@@ -175,8 +218,14 @@ def rms(x: Tensor, truth: Tensor) -> float:
 
 
 def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
-    """Minus the least-squares slope of log error against log N, over the last four N whose error is above the floor; NaN if below two."""
-    points = [(math.log(n), -math.log(e)) for n, e in zip(steps, errors, strict=True) if FLOOR < e < math.inf][-WINDOW:]
+    """Minus the least-squares slope of log error against log N, over the last four N whose
+    error is above the floor; NaN if below two.
+    """
+    points = [
+        (math.log(n), -math.log(e))
+        for n, e in zip(steps, errors, strict=True)
+        if FLOOR < e < math.inf
+    ][-WINDOW:]
     if len(points) < 2:
         return math.nan
     n, e = np.array(points).T
@@ -189,7 +238,8 @@ def _span(slopes: dict[str, float]) -> str:
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """The smallest tolerance gives the smallest error on both problems, below 100 times the tolerance.
+    """The smallest tolerance gives the smallest error on both problems, below 100 times the
+    tolerance.
 
     (Between loose tolerances the error need not fall: the first step can be all there is.)
     """
@@ -201,9 +251,21 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
     for problem in problems():
         truth = problem.truth(grid.sigma[-1])[ROWS]
         stricter = [replace(sampler, **dict.fromkeys(names, tolerance)) for tolerance in TOLERANCES]
-        errors[problem.name] = [rms(one.sample(problem, problem.start[ROWS].clone(), grid, NoNoise()), truth) for one in stricter]
+        errors[problem.name] = [
+            rms(one.sample(problem, problem.start[ROWS].clone(), grid, NoNoise()), truth)
+            for one in stricter
+        ]
     falls = all(found[-1] < min(found[:-1]) for found in errors.values())
     worth = all(found[-1] < WORTH * TOLERANCES[-1] for found in errors.values())
-    detail = "; ".join(f"{name} {', '.join(f'{e:.0e}' for e in found)}" for name, found in errors.items())
+    detail = "; ".join(
+        f"{name} {', '.join(f'{e:.0e}' for e in found)}" for name, found in errors.items()
+    )
     asked = ", ".join(f"{tolerance:.0e}" for tolerance in TOLERANCES)
-    return [Check("tolerance", falls and worth, f"errors at {asked}: {detail}", {"tolerance": TOLERANCES, **errors})]
+    return [
+        Check(
+            "tolerance",
+            falls and worth,
+            f"errors at {asked}: {detail}",
+            {"tolerance": TOLERANCES, **errors},
+        )
+    ]

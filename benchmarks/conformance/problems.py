@@ -1,7 +1,9 @@
-"""Two problems with exact flows on which orders are measured, and an elementwise denoiser on which bits are compared.
+"""Two problems with exact flows on which orders are measured, and an elementwise denoiser on which
+bits are compared.
 
-All are float64 and smooth on the interior levels, so that a method is in its asymptotic regime from a few dozen steps on. They are
-written for a handful of points: a check evaluates them some ten thousand times a second.
+All are float64 and smooth on the interior levels, so that a method is in its asymptotic regime from
+a few dozen steps on. They are written for a handful of points: a check evaluates them some ten
+thousand times a second.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from torch import Tensor
 from ...samplers import Grid, karras, uniform_lambda
 
 INTERIOR = (0.15, 3.0)
-"""Levels between which orders are measured: away from 0, where every method drops to first order."""
+"""Levels between which orders are measured: away from 0, where every method drops to first
+order.
+"""
 POINTS = 10
 GRIDS: dict[str, Callable[[int], Grid]] = {
     "uniform_lambda": lambda n: uniform_lambda(n, *INTERIOR, to_zero=False),
@@ -31,8 +35,8 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 def uneven(n: int) -> Grid:
     """Levels whose steps in lam alternate in length as 1 to 2, for even ``n``.
 
-    On a smooth schedule neighbouring steps become equal as n grows, which forgives a multistep method weights that ignore or misuse
-    their ratio; here it stays.
+    On a smooth schedule neighbouring steps become equal as n grows, which forgives a multistep
+    method weights that ignore or misuse their ratio; here it stays.
     """
     low, high = INTERIOR
     lengths = [1.0 + i % 2 for i in range(n)]
@@ -45,7 +49,8 @@ def _real(*values: object) -> Tensor:
 
 
 class Problem(ABC):
-    """A denoiser that is a function of each row alone, with its exact probability flow from fixed points at the highest level.
+    """A denoiser that is a function of each row alone, with its exact probability flow from fixed
+    points at the highest level.
 
     Attributes:
         name: for the report.
@@ -81,7 +86,10 @@ class Problem(ABC):
         return self
 
     def truth(self, sigma: float) -> Tensor:
-        """The flow of ``start`` at level ``sigma`` within the interior, to about 1e-12; cached, not to be modified."""
+        """The flow of ``start`` at level ``sigma`` within the interior, to about 1e-12.
+
+        Cached, not to be modified.
+        """
         self.prepare([sigma])
         return self._known[sigma]
 
@@ -93,7 +101,10 @@ class Problem(ABC):
 
 
 class AnisotropicGaussian(Problem):
-    """x0 ~ N(m, Q diag(v) Q^T) in three dimensions; its flow is m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)]."""
+    """x0 ~ N(m, Q diag(v) Q^T) in three dimensions.
+
+    Its flow is m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)].
+    """
 
     name = "gaussian"
 
@@ -105,12 +116,18 @@ class AnisotropicGaussian(Problem):
         self.covariance = self.basis @ self.variances.diag() @ self.basis
         noise = torch.from_numpy(np.random.default_rng(3).standard_normal((POINTS, 3)))
         self._gain = lru_cache(1 << 14)(self._gain_at)
-        super().__init__(self.mean + noise * (self.variances + INTERIOR[1] ** 2).sqrt() @ self.basis)
+        super().__init__(
+            self.mean + noise * (self.variances + INTERIOR[1] ** 2).sqrt() @ self.basis
+        )
 
     def at(self, x: Tensor, sigma: float) -> Tensor:
         """Shrink towards the mean along the principal axes."""
         gain, offset = self._gain(sigma)
-        return torch.addmm(offset, x, gain.to(x.dtype)) if x.dtype == offset.dtype else (x.double() @ gain + offset).to(x.dtype)
+        return (
+            torch.addmm(offset, x, gain.to(x.dtype))
+            if x.dtype == offset.dtype
+            else (x.double() @ gain + offset).to(x.dtype)
+        )
 
     def _gain_at(self, sigma: float) -> tuple[Tensor, Tensor]:
         gain = self.basis * (self.variances / (self.variances + sigma**2)) @ self.basis
@@ -120,11 +137,16 @@ class AnisotropicGaussian(Problem):
         """The closed form of the class."""
         first = self.variances + INTERIOR[1] ** 2
         coords = (self.start - self.mean) @ self.basis
-        return [self.mean + coords * ((self.variances + sigma**2) / first).sqrt() @ self.basis for sigma in levels]
+        return [
+            self.mean + coords * ((self.variances + sigma**2) / first).sqrt() @ self.basis
+            for sigma in levels
+        ]
 
 
 class ThreeModes(Problem):
-    """x0 ~ sum_k w_k N(mu_k, v_k I) in two dimensions: nonlinear, with the flow by DOP853 at a tolerance near rounding."""
+    """x0 ~ sum_k w_k N(mu_k, v_k I) in two dimensions: nonlinear, with the flow by DOP853 at a
+    tolerance near rounding.
+    """
 
     name = "mixture"
     weights, variances = _real(0.5, 0.3, 0.2), _real(0.25, 0.16, 0.36)
@@ -136,22 +158,35 @@ class ThreeModes(Problem):
         noise = torch.from_numpy(rng.standard_normal((POINTS, 2)))
         self._norms = self.means.square().sum(1)
         self._parts = lru_cache(1 << 14)(self._parts_at)
-        super().__init__(self.means[modes] + noise * (self.variances[modes, None] + INTERIOR[1] ** 2).sqrt())
+        super().__init__(
+            self.means[modes] + noise * (self.variances[modes, None] + INTERIOR[1] ** 2).sqrt()
+        )
 
     def at(self, x: Tensor, sigma: float) -> Tensor:
         """sum_k p_k [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
         constant, linear, quadratic, gain, pull = self._parts(sigma)
         state = x.double()
-        logits = torch.addmm(constant, state, linear) + state.square().sum(1, keepdim=True) * quadratic
+        logits = (
+            torch.addmm(constant, state, linear) + state.square().sum(1, keepdim=True) * quadratic
+        )
         chosen = logits.softmax(1)
         return torch.addcmul(chosen @ pull, chosen @ gain, state).to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
-        """log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and what pulls towards the means."""
+        """log(w_k N(x.
+
+        mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and what pulls towards the means.
+        """
         total = self.variances + sigma**2
         constant = self.weights.log() - total.log() - self._norms / (2 * total)
         gain = (self.variances / total)[:, None]
-        return constant, (self.means / total[:, None]).T.contiguous(), -0.5 / total, gain, (1 - gain) * self.means
+        return (
+            constant,
+            (self.means / total[:, None]).T.contiguous(),
+            -0.5 / total,
+            gain,
+            (1 - gain) * self.means,
+        )
 
     def flow(self, levels: list[float]) -> list[Tensor]:
         """One pass of DOP853 in lam, read off at the levels."""
@@ -163,8 +198,18 @@ class ThreeModes(Problem):
 
         lams = [-math.log(s) for s in levels]
         span = (-math.log(INTERIOR[1]), lams[-1])
-        # The small steps are for the interpolant that gives the levels between them; its order is lower than the method's.
-        path = solve_ivp(slope, span, self.start.numpy().ravel(), method="DOP853", rtol=1e-13, atol=1e-14, t_eval=lams, max_step=0.05)
+        # The small steps are for the interpolant that gives the levels between them; its order is
+        # lower than the method's.
+        path = solve_ivp(
+            slope,
+            span,
+            self.start.numpy().ravel(),
+            method="DOP853",
+            rtol=1e-13,
+            atol=1e-14,
+            t_eval=lams,
+            max_step=0.05,
+        )
         return [torch.from_numpy(y.copy()).reshape(-1, 2) for y in path.y.T]
 
 
@@ -176,16 +221,22 @@ def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
 
 @dataclass(frozen=True)
 class Rational:
-    """A smooth elementwise denoiser of + - * / only, (x + k x / (1 + x^2)) / (1 + sigma^2): the same bits wherever an element lies.
+    """A smooth elementwise denoiser of + - * / only, (x + k x / (1 + x^2)) / (1 + sigma^2): the
+    same bits wherever an element lies.
 
-    (Vectorised transcendental functions and matrix products may round differently at other positions and sizes.)
+    (Vectorised transcendental functions and matrix products may round differently at other
+    positions and sizes.)
     """
 
     pull: float = 0.5
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Denoise ``x`` ``(batch, *event)``."""
-        level = sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1)) if isinstance(sigma, Tensor) else sigma
+        level = (
+            sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+            if isinstance(sigma, Tensor)
+            else sigma
+        )
         return (x + self.pull * x / (1 + x * x)) / (1 + level * level)
 
     def take(self, rows: Tensor) -> Rational:  # noqa: ARG002

@@ -1,4 +1,6 @@
-"""Nothing is kept, nothing is modified, nothing is drawn from elsewhere, and a sample does not depend on its batch."""
+"""Nothing is kept, nothing is modified, nothing is drawn from elsewhere, and a sample does not
+depend on its batch.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ...samplers import Denoise, Grid, GridSampler, Sampler, Source, StepNoise, integrate, karras, uniform_lambda
+from ...samplers import (
+    Denoise,
+    Grid,
+    GridSampler,
+    Sampler,
+    Source,
+    StepNoise,
+    integrate,
+    karras,
+    uniform_lambda,
+)
 from ..sampling.chance import unseeded_draws
 from .check import Check, guarded
 from .problems import Rational
@@ -24,11 +36,21 @@ BATCH = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # shuffled, with gaps
 
 
 def check_purity(sampler: Sampler) -> list[Check]:
-    """One check per promise: no state between calls, arguments left alone, no global generator, a pure plan, a value object."""
-    promises: dict[str, Callable[[Any], Check]] = {"repeatable": _repeatable, "arguments untouched": _untouched, "value object": _value}
+    """One check per promise: no state between calls, arguments left alone, no global generator,
+    a pure plan, a value object.
+    """
+    promises: dict[str, Callable[[Any], Check]] = {
+        "repeatable": _repeatable,
+        "arguments untouched": _untouched,
+        "value object": _value,
+    }
     if isinstance(sampler, GridSampler):
         promises["plan"] = _plan
-    return [check for name, promise in promises.items() for check in guarded(name, lambda promise=promise: [promise(sampler)])]
+    return [
+        check
+        for name, promise in promises.items()
+        for check in guarded(name, lambda promise=promise: [promise(sampler)])
+    ]
 
 
 def _sample(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
@@ -44,13 +66,24 @@ def _repeatable(sampler: Sampler) -> Check:
         again = _sample(sampler, GRID)
     if draws.sentence:
         return Check("repeatable", False, draws.sentence)
-    if changed := sorted(key for key in kept | _kept(sampler) if kept.get(key) != _kept(sampler).get(key)):
+    if changed := sorted(
+        key for key in kept | _kept(sampler) if kept.get(key) != _kept(sampler).get(key)
+    ):
         return Check(
-            "repeatable", False, f"a run changes self.{changed[0]}; what is remembered from step to step is the memo's, and no more"
+            "repeatable",
+            False,
+            f"a run changes self.{changed[0]}; what is remembered "
+            "from step to step is the memo's, and no more",
         )
     if not same(first, again):
-        return Check("repeatable", False, "the same call gives another result after a run on other samples and another grid")
-    return Check("repeatable", True, "a run in between changes nothing; global random generators untouched")
+        return Check(
+            "repeatable",
+            False,
+            "the same call gives another result after a run on other samples and another grid",
+        )
+    return Check(
+        "repeatable", True, "a run in between changes nothing; global random generators untouched"
+    )
 
 
 def _kept(sampler: Sampler) -> dict[str, str]:
@@ -67,32 +100,55 @@ def _untouched(sampler: Sampler) -> Check:
     if isinstance(sampler, GridSampler):
         watched = WatchMemos(inner=sampler)
         integrate(watched, Rational(), before, GRID, noise)
-        found["memos of earlier steps"] = not all(_unchanged(memo, kept) for memo, kept in watched.seen)
+        found["memos of earlier steps"] = not all(
+            _unchanged(memo, kept) for memo, kept in watched.seen
+        )
     names = [name for name, bad in found.items() if bad]
-    return Check("arguments untouched", not names, f"modifies {' and '.join(names)}" if names else "latents, denoised images, memos")
+    return Check(
+        "arguments untouched",
+        not names,
+        f"modifies {' and '.join(names)}" if names else "latents, denoised images, memos",
+    )
 
 
 def _value(sampler: Any) -> Check:
-    if not getattr(type(sampler), "__dataclass_params__", None) or not type(sampler).__dataclass_params__.frozen:
+    if (
+        not getattr(type(sampler), "__dataclass_params__", None)
+        or not type(sampler).__dataclass_params__.frozen
+    ):
         return Check("value object", False, "not a frozen dataclass")
     if "__dataclass_params__" not in vars(type(sampler)):
         return Check(
-            "value object", False,
-            f"class {type(sampler).__name__} inherits from a frozen dataclass and is none itself, so that it may write to self; "
+            "value object",
+            False,
+            f"class {type(sampler).__name__} inherits from a frozen dataclass and is none "
+            "itself, so that it may write to self; "
             "decorate it too: @dataclass(frozen=True, kw_only=True)",
-        )  # fmt: skip
+        )
     hash(sampler)
     equal = pickle.loads(pickle.dumps(sampler)) == sampler
-    return Check("value object", equal, "frozen, hashable, pickled and back" if equal else "another object after pickling")
+    return Check(
+        "value object",
+        equal,
+        "frozen, hashable, pickled and back" if equal else "another object after pickling",
+    )
 
 
 def _plan(sampler: GridSampler) -> Check:
     plan = sampler.plan(GRID)
     if list(plan) != list(sampler.plan(GRID)):
         return Check("plan", False, "plan() of the same grid is another plan the second time")
-    odd = {type(leaf).__name__ for leaf in _leaves(plan) if type(leaf) not in (float, int, bool, str, type(None))}
+    odd = {
+        type(leaf).__name__
+        for leaf in _leaves(plan)
+        if type(leaf) not in (float, int, bool, str, type(None))
+    }
     return Check(
-        "plan", not odd, f"rows hold {', '.join(sorted(odd))}; only Python numbers belong there" if odd else "pure; Python floats only"
+        "plan",
+        not odd,
+        f"rows hold {', '.join(sorted(odd))}; only Python numbers belong there"
+        if odd
+        else "pure; Python floats only",
     )
 
 
@@ -138,7 +194,9 @@ class WatchMemos(GridSampler):
         """The inner plan."""
         return self.inner.plan(grid)
 
-    def step(self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Any]:
+    def step(
+        self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, Any]:
         """The inner step."""
         x, memo = self.inner.step(x, row, past, denoise, noise)
         if self.history:
@@ -147,13 +205,28 @@ class WatchMemos(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Each of seven samples alone, bit for bit what it is in the batch; measured only where the sampler says that it couples them."""
+    """Each of seven samples alone, bit for bit what it is in the batch.
+
+    Measured only where the sampler says that it couples them.
+    """
     together = _samples(sampler, BATCH)
     alone = torch.cat([_samples(sampler, one) for one in BATCH.split(1)])
     equal, moved = same(together, alone), float((together - alone).abs().max())
-    detail = "bit-identical alone and in a batch of 7" if equal else f"a sample alone differs by {moved:.1e}"
+    detail = (
+        "bit-identical alone and in a batch of 7"
+        if equal
+        else f"a sample alone differs by {moved:.1e}"
+    )
     if sampler.batch_coupled:
-        return [Check("batch independence", True, f"{detail} (declared batch_coupled)", {"moved": moved}, asserted=False)]
+        return [
+            Check(
+                "batch independence",
+                True,
+                f"{detail} (declared batch_coupled)",
+                {"moved": moved},
+                asserted=False,
+            )
+        ]
     return [Check("batch independence", equal, detail, {"moved": moved})]
 
 

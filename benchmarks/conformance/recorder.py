@@ -1,4 +1,6 @@
-"""How the checks run a sampler: latents and noise by sample number, and a denoiser that writes down all that it is asked."""
+"""How the checks run a sampler: latents and noise by sample number, and a denoiser that writes
+down all that it is asked.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,20 @@ from ...samplers import Denoise, Noise, NoNoise, SampleNoise, Sampler
 SEED = 2024
 
 
-def noise_for(sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64) -> tuple[Noise, Tensor]:
-    """The noise of samples ``ids`` (one that refuses if the sampler declares none) and their standard normal latents."""
+def noise_for(
+    sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
+) -> tuple[Noise, Tensor]:
+    """The noise of samples ``ids`` (one that refuses if the sampler declares none) and their
+    standard normal latents.
+    """
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are equal bit for bit, where NaN equals NaN: what is not finite is another check's business."""
+    """Whether two tensors are equal bit for bit, where NaN equals NaN: what is not finite is
+    another check's business.
+    """
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
@@ -47,7 +55,9 @@ class Log:
 
 @dataclass(frozen=True)
 class Recorder:
-    """Wraps a denoiser; implements :class:`~samplerbench.samplers.types.Denoise`. Subsets share the log.
+    """Wraps a denoiser; implements :class:`~samplerbench.samplers.types.Denoise`.
+
+    Subsets share the log.
 
     Attributes:
         inner: the denoiser.
@@ -63,7 +73,9 @@ class Recorder:
         """The inner denoiser's answer."""
         self.log.calls += 1
         self.log.rows += len(x)
-        self.log.levels += sigma.tolist() if isinstance(sigma, Tensor) and sigma.ndim else [float(sigma)]
+        self.log.levels += (
+            sigma.tolist() if isinstance(sigma, Tensor) and sigma.ndim else [float(sigma)]
+        )
         answer = self.inner(x, sigma)
         if self.keep:
             self.log.answers.append((answer, answer.clone()))

@@ -1,7 +1,8 @@
 """Strong order: how fast a stochastic sampler comes to the path that its Brownian motion leads to.
 
-On the mixture, since on a Gaussian errors may cancel, and on a uniform grid in lam, on which the tree has the noise of every N at hand.
-The root mean square over paths has heavy tails (a path near a watershed may go the other way), so slopes scatter by about 0.1.
+On the mixture, since on a Gaussian errors may cancel, and on a uniform grid in lam, on which the
+tree has the noise of every N at hand. The root mean square over paths has heavy tails (a path near
+a watershed may go the other way), so slopes scatter by about 0.1.
 """
 
 from __future__ import annotations
@@ -29,20 +30,37 @@ LOG2_LIMIT_STEPS = 8
 def check_strong(sampler: Sampler) -> list[Check]:
     """The slope of the pathwise error against N, on both sides of the declared strong order.
 
-    The truth is the limit of the reverse SDE. A sampler that declares no order may follow another SDE, so how far it moves from N to 2 N
-    steps is measured too, and neither is judged.
+    The truth is the limit of the reverse SDE. A sampler that declares no order may follow another
+    SDE, so how far it moves from N to 2 N steps is measured too, and neither is judged.
     """
     declared = getattr(sampler, "strong_order", None)
     ends = [_end(sampler, n) for n in STEPS]
     errors = [rms(end, _limit()) for end in ends]
     found = slope(STEPS, errors)
-    data: dict[str, Any] = {"N": STEPS, "error": errors, "to_reverse_sde": found, "strong_order": found}
+    data: dict[str, Any] = {
+        "N": STEPS,
+        "error": errors,
+        "to_reverse_sde": found,
+        "strong_order": found,
+    }
     if declared is not None:
-        return [Check("strong order", abs(found - declared) < MARGIN, f"{found:.2f}, declared {declared:g}", data)]
-    moves = [rms(end, finer) for end, finer in zip(ends, [*ends[1:], _end(sampler, 2 * STEPS[-1])], strict=True)]
+        return [
+            Check(
+                "strong order",
+                abs(found - declared) < MARGIN,
+                f"{found:.2f}, declared {declared:g}",
+                data,
+            )
+        ]
+    moves = [
+        rms(end, finer)
+        for end, finer in zip(ends, [*ends[1:], _end(sampler, 2 * STEPS[-1])], strict=True)
+    ]
     own = slope(STEPS, moves)
     data |= {"own_limit": moves, "strong_order": own}
-    detail = f"{own:.2f} towards its own limit, {found:.2f} towards the reverse SDE's, none declared"
+    detail = (
+        f"{own:.2f} towards its own limit, {found:.2f} towards the reverse SDE's, none declared"
+    )
     return [Check("strong order", True, detail, data, asserted=False)]
 
 
@@ -52,7 +70,9 @@ def _noise() -> BrownianNoise:
 
 def _end(sampler: Sampler, n: int) -> Tensor:
     noise = _noise()
-    return sampler.sample(problems()[1], INTERIOR[1] * noise.initial(), GRIDS["uniform_lambda"](n), noise)
+    return sampler.sample(
+        problems()[1], INTERIOR[1] * noise.initial(), GRIDS["uniform_lambda"](n), noise
+    )
 
 
 @cache

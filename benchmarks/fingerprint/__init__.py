@@ -1,8 +1,18 @@
-"""What numbers are made of, pinned by what it does: fingerprints of samplers, models and extractors."""
+"""What numbers are made of, pinned by what it does: fingerprints of samplers, models and
+extractors.
+"""
 
 from ...results.run_directory.fingerprint import Fingerprint, Numbers, difference
 from .extractor import extractor_fingerprint
 from .model import model_fingerprint
 from .sampler import origin_of, sampler_fingerprint
 
-__all__ = ["Fingerprint", "Numbers", "difference", "extractor_fingerprint", "model_fingerprint", "origin_of", "sampler_fingerprint"]
+__all__ = [
+    "Fingerprint",
+    "Numbers",
+    "difference",
+    "extractor_fingerprint",
+    "model_fingerprint",
+    "origin_of",
+    "sampler_fingerprint",
+]

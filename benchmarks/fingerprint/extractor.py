@@ -1,4 +1,6 @@
-"""What a feature extractor does: all its features of some fixed noise, beside the hashes of the files that it is made of."""
+"""What a feature extractor does: all its features of some fixed noise, beside the hashes of the
+files that it is made of.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,13 @@ PROBES, SEED = 4, 0
 
 
 def extractor_fingerprint(
-    extractor: Extractor, event: tuple[int, ...], limits: tuple[float, float] | None, device: str = "cpu"
+    extractor: Extractor,
+    event: tuple[int, ...],
+    limits: tuple[float, float] | None,
+    device: str = "cpu",
 ) -> Fingerprint:
-    """The fingerprint of an extractor: what it makes of :data:`PROBES` samples of noise, white and smooth.
+    """The fingerprint of an extractor: what it makes of :data:`PROBES` samples of noise, white and
+    smooth.
 
     Args:
         extractor: maps samples ``(n, *event)`` to features ``(n, dim)``.
@@ -40,12 +46,17 @@ def extractor_fingerprint(
         features = extractor(probes(event, limits).to(device))
     exact = files_of(getattr(extractor, "read", None), seen.paths) | exact
     return Fingerprint(
-        "extractor", placeless(extractor.identity), exact, {"features of fixed noise": of_rows(features, torch.float32, device)}
+        "extractor",
+        placeless(extractor.identity),
+        exact,
+        {"features of fixed noise": of_rows(features, torch.float32, device)},
     )
 
 
 def probes(event: tuple[int, ...], limits: tuple[float, float] | None) -> torch.Tensor:
-    """``(PROBES, *event)`` float32 noise within the range: rows of white noise, then rows of its running means, which are smoother."""
+    """``(PROBES, *event)`` float32 noise within the range: rows of white noise, then rows of
+    its running means, which are smoother.
+    """
     low, high = limits or (-1.0, 1.0)
     noise = SampleNoise(SEED, torch.arange(PROBES), event, torch.float64).initial()
     flat = noise.flatten(1)

@@ -1,4 +1,6 @@
-"""From tensors and plans to short lists of numbers: a few entries at fixed places, and projections that see all the others."""
+"""From tensors and plans to short lists of numbers: a few entries at fixed places, and
+projections that see all the others.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,15 @@ from ...results.run_directory.fingerprint import Numbers, hash_of
 from ...samplers.noise import normal
 
 ENTRIES, PROJECTIONS = 16, 4
-"""Of a list that is longer than both together: as many entries, evenly spread, and as many weighted sums of all entries."""
+"""Of a list that is longer than both together: as many entries, evenly spread, and as many
+weighted sums of all entries.
+"""
 
 LONG_PLAN = 4000
-"""Numbers of a plan that are kept as they are; of a longer one, the entries and projections of as many blocks as make up this size."""
+"""Numbers of a plan that are kept as they are.
+
+Of a longer one, the entries and projections of as many blocks as make up this size.
+"""
 
 _SMALL = 1e-6  # weights below this are compared by their differences, larger ones by their ratios
 
@@ -28,14 +35,16 @@ _SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
 
 
 def of_plan(numbers: list[float]) -> Numbers:
-    """Coefficients: Python floats, whose last digits depend on the machine's exp, log and linear solver, and lose some to cancellation.
+    """Coefficients: Python floats, whose last digits depend on the machine's exp, log and linear
+    solver, and lose some to cancellation.
 
     Args:
         numbers: all of them, in order.
     """
     if len(numbers) <= LONG_PLAN:
         return Numbers(tuple(numbers), *_PLAN)
-    ratios = np.arcsinh(np.array(numbers) / _SMALL)  # so that levels of 80 do not hide weights of a hundredth in the sums
+    # so that levels of 80 do not hide weights of a hundredth in the sums
+    ratios = np.arcsinh(np.array(numbers) / _SMALL)
     blocks = np.array_split(ratios, LONG_PLAN // (ENTRIES + PROJECTIONS))
     return Numbers(tuple(x for block in blocks for x in reduced(block)), *_PLAN)
 
@@ -48,13 +57,19 @@ def of_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu"
         dtype: what it computes in, which says how far rounding may carry them.
         device: where it ran.
     """
-    flat = rows.detach().to("cpu", torch.float64).numpy() if isinstance(rows, Tensor) else np.asarray(rows, np.float64)
+    flat = (
+        rows.detach().to("cpu", torch.float64).numpy()
+        if isinstance(rows, Tensor)
+        else np.asarray(rows, np.float64)
+    )
     flat = flat.reshape(len(flat), -1)
     return Numbers(tuple(x for row in flat for x in reduced(row)), *tolerance_of(dtype, device))
 
 
 def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
-    """Relative and absolute tolerance of what is computed in ``dtype``: some thousand roundings, or those of a GPU's tensor cores."""
+    """Relative and absolute tolerance of what is computed in ``dtype``: some thousand
+    roundings, or those of a GPU's tensor cores.
+    """
     if dtype == torch.float64:
         return _STATE
     if dtype == torch.float32:
@@ -63,25 +78,32 @@ def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]
 
 
 def reduced(row: NDArray[np.float64]) -> list[float]:
-    """A row of numbers itself, if it is short; else :data:`ENTRIES` of them and :data:`PROJECTIONS` weighted sums of all.
+    """A row of numbers itself, if it is short.
 
-    The sums have unit weights in the mean, so that none outgrows the entries: a change of one entry in a thousand moves each by some 3 %
-    of it.
+    Else :data:`ENTRIES` of them and :data:`PROJECTIONS` weighted sums of all.
+
+    The sums have unit weights in the mean, so that none outgrows the entries: a change of one entry
+    in a thousand moves each by some 3 % of it.
     """
     if len(row) <= ENTRIES + PROJECTIONS:
         return [float(x) for x in row]
     places = np.linspace(0, len(row) - 1, ENTRIES).round().astype(int)
-    return [float(x) for x in row[places]] + [float(weights @ row) for weights in _weights(len(row))]
+    return [float(x) for x in row[places]] + [
+        float(weights @ row) for weights in _weights(len(row))
+    ]
 
 
 @lru_cache(maxsize=64)
 def _weights(count: int) -> NDArray[np.float64]:
-    """``(PROJECTIONS, count)`` fixed weights of square sum 1 in the mean, the same on every machine."""
+    """``(PROJECTIONS, count)`` fixed weights of square sum 1 in the mean, the same on every
+    machine.
+    """
     return normal(0, torch.arange(PROJECTIONS), 0, 0, count).numpy() / np.sqrt(count)
 
 
 class Flattened:
-    """Floats of nested tuples, records and arrays in order, and a text of everything that is no float.
+    """Floats of nested tuples, records and arrays in order, and a text of everything that is no
+    float.
 
     What is neither number, text nor a container of such is named by its class only.
 
@@ -107,7 +129,11 @@ class Flattened:
             self._layout.append(repr(value.item() if isinstance(value, np.generic) else value))
         elif isinstance(value, Tensor | np.ndarray):
             self._layout.append(f"array {tuple(value.shape)}")
-            self.numbers += np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, np.float64).ravel().tolist()
+            self.numbers += (
+                np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, np.float64)
+                .ravel()
+                .tolist()
+            )
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             self._all(getattr(value, f.name) for f in dataclasses.fields(value))
         elif isinstance(value, Mapping):

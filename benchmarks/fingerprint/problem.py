@@ -1,4 +1,6 @@
-"""The tiny problem on which samplers show what they do: three points in the plane, a mixture of two Gaussians, fixed noise."""
+"""The tiny problem on which samplers show what they do: three points in the plane, a mixture of
+two Gaussians, fixed noise.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,16 @@ _KEPT = 20_000  # tensors of noise, of six numbers each
 
 
 class Tiny:
-    """The exact denoiser of two Gaussians with one covariance, of unlike weights and widths, away from the origin; float64.
+    """The exact denoiser of two Gaussians with one covariance, of unlike weights and widths, away
+    from the origin; float64.
 
-    With the standard deviations a of the coordinates, the centre c, the means c ± m and v = a² + sigma²,
+    With the standard deviations a of the coordinates, the centre c, the means c ± m and v = a² +
+    sigma²,
 
         d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
 
-    It implements :class:`~samplerbench.samplers.types.Denoise`; every row is a function of that row alone.
+    It implements :class:`~samplerbench.samplers.types.Denoise`; every row is a function of that row
+    alone.
 
     Args:
         scale: the data's, in the middle of the noise levels, so that most steps see both Gaussians.
@@ -33,15 +38,23 @@ class Tiny:
     def __init__(self, scale: float) -> None:
         self._square, self._centre, self._apart = (
             torch.tensor(values, dtype=torch.float64) * unit
-            for values, unit in (((0.09, 0.49), scale**2), ((0.4, -0.3), scale), ((1.1, 0.5), scale))
+            for values, unit in (
+                ((0.09, 0.49), scale**2),
+                ((0.4, -0.3), scale),
+                ((1.1, 0.5), scale),
+            )
         )
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """E[x0 | x] of ``x`` ``(n, 2)`` at ``sigma``, one level or ``(n,)``."""
-        level = sigma.to(torch.float64).reshape(-1, 1) if isinstance(sigma, Tensor) else float(sigma)
+        level = (
+            sigma.to(torch.float64).reshape(-1, 1) if isinstance(sigma, Tensor) else float(sigma)
+        )
         rows = x.to(torch.float64)
         total = self._square + level * level
-        side = ((rows - self._centre) * (self._apart / total)).sum(1, keepdim=True).add_(0.2).tanh_()
+        side = (
+            ((rows - self._centre) * (self._apart / total)).sum(1, keepdim=True).add_(0.2).tanh_()
+        )
         return torch.lerp(self._centre + self._apart * side, rows, self._square / total).to(x.dtype)
 
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
@@ -50,7 +63,8 @@ class Tiny:
 
 
 class Kept:
-    """A source of noise whose tensors are drawn once a process: white noise does not depend on the grid, so all cells share it.
+    """A source of noise whose tensors are drawn once a process: white noise does not depend on the
+    grid, so all cells share it.
 
     Args:
         source: draws what is asked for the first time.

@@ -1,4 +1,6 @@
-"""What a configured sampler does on its own grid: its levels, its coefficients, and what it makes of three points."""
+"""What a configured sampler does on its own grid: its levels, its coefficients, and what it
+makes of three points.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,9 @@ _START_ROWS = 2
 def sampler_fingerprint(cell: Cell) -> Fingerprint:
     """The fingerprint of a cell's sampler, grid, noise and start.
 
-    A built-in sampler is pinned by what it does alone, so that a new version of this package that changes nothing leaves its numbers
-    valid; one of the user's, or of another library, by its files or version too.
+    A built-in sampler is pinned by what it does alone, so that a new version of this package that
+    changes nothing leaves its numbers valid; one of the user's, or of another library, by its files
+    or version too.
 
     Args:
         cell: one with a grid.
@@ -62,7 +65,9 @@ class Parts:
 
 
 def fingerprint_of(parts: Parts, name: str, start: Start | None = None) -> Fingerprint:
-    """The fingerprint of a sampler on a grid, under a name, with what makes its first states where that is not noise alone."""
+    """The fingerprint of a sampler on a grid, under a name, with what makes its first states
+    where that is not noise alone.
+    """
     sampler, grid = parts.sampler, parts.grid
     size = f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
@@ -83,7 +88,9 @@ def _points(parts: Parts) -> Numbers:
     noise = problem.noise_of(parts.noise, parts.sigma_max, parts.sigma_min)
     denoise = problem.Tiny(problem.scale_of(parts.sigma_max, parts.sigma_min))
     with torch.no_grad():
-        x = parts.sampler.sample(denoise, parts.grid.sigma[0] * problem.latents(), parts.grid, noise)
+        x = parts.sampler.sample(
+            denoise, parts.grid.sigma[0] * problem.latents(), parts.grid, noise
+        )
     return of_rows(x, torch.float32 if ":" in parts.sampler.name else torch.float64)
 
 
@@ -91,8 +98,13 @@ def _first_states(start: Start) -> Numbers:
     """What the start makes of two latents."""
     assert start.means is not None
     ids = torch.arange(_START_ROWS)
-    latents = samplers.SampleNoise(problem.SEED, ids, tuple(start.means.shape[1:]), torch.float64).initial()
-    x = start((start.sigma_max * latents).to(start.means.device), (ids % len(start.means)).to(start.means.device))
+    latents = samplers.SampleNoise(
+        problem.SEED, ids, tuple(start.means.shape[1:]), torch.float64
+    ).initial()
+    x = start(
+        (start.sigma_max * latents).to(start.means.device),
+        (ids % len(start.means)).to(start.means.device),
+    )
     return of_rows(x, torch.float64)
 
 
@@ -102,5 +114,7 @@ def origin_of(sampler: Sampler) -> dict[str, Fact]:
     if not origin:
         return {}
     module = None if ":" in sampler.name else sys.modules.get(type(sampler).__module__)
-    files: dict[str, Fact] = {FILE + name: digest for name, digest in code_of(module).items()} if module else {}
+    files: dict[str, Fact] = (
+        {FILE + name: digest for name, digest in code_of(module).items()} if module else {}
+    )
     return files | {"origin": origin}

@@ -8,7 +8,15 @@ from .coverage import ModeCoverage, against_counts, against_proportions, mode_co
 from .endpoint import EndpointError, endpoint_error, flip_fraction
 from .energy import energy_distance
 from .estimators.fd_infinity import fd_infinity
-from .estimators.frechet import FrechetEstimate, FrechetReference, estimate, floor, frechet_distance, paired_difference, population_estimate
+from .estimators.frechet import (
+    FrechetEstimate,
+    FrechetReference,
+    estimate,
+    floor,
+    frechet_distance,
+    paired_difference,
+    population_estimate,
+)
 from .estimators.moments import Moments
 from .fid import dominated
 from .kernel import KernelEstimate, kid

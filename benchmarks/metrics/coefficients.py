@@ -1,15 +1,18 @@
-r"""Distance of every coefficient's distribution to its exact one, a mixture of Gaussians on the line.
+r"""Distance of every coefficient's distribution to its exact one, a mixture of Gaussians on the
+line.
 
 For sorted values x_(1) <= … <= x_(n) and an exact distribution with quantile function Q,
 
     W_2² = sum_i ∫_{(i-1)/n}^{i/n} (x_(i) - Q(u))² du = mean x² - 2 sum_i x_(i) q_i + E X²,      q_i = ∫_{(i-1)/n}^{i/n} Q(u) du,
 
-without an error of discretisation: for a mixture with weights w_k, means m_k and standard deviations s_k, and z = (Q(i/n) - m_k) / s_k,
+without an error of discretisation: for a mixture with weights w_k, means m_k and standard
+deviations s_k, and z = (Q(i/n) - m_k) / s_k,
 
     ∫_0^{i/n} Q(u) du = sum_k w_k [m_k Phi(z) - s_k phi(z)].
 
-A distance of one-dimensional distributions needs no pairing of samples, so that stochastic samplers have one as deterministic ones do,
-and n samples suffice in any number of dimensions; what it cannot see is dependence between coefficients.
+A distance of one-dimensional distributions needs no pairing of samples, so that stochastic samplers
+have one as deterministic ones do, and n samples suffice in any number of dimensions; what it cannot
+see is dependence between coefficients.
 """
 
 from __future__ import annotations
@@ -23,8 +26,11 @@ from .estimators.moments import FloatArray, as_rows
 from .metric import Context, Measured, metric
 
 
-def coefficient_distances(x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
-    """Squared 2-Wasserstein distance of each column to its mixture, in units of the mixture's variance.
+def coefficient_distances(
+    x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray
+) -> FloatArray:
+    """Squared 2-Wasserstein distance of each column to its mixture, in units of the mixture's
+    variance.
 
     Args:
         x: ``(n, d)`` coefficients of n >= 1 samples.
@@ -39,8 +45,13 @@ def coefficient_distances(x: ArrayLike, weights: FloatArray, means: FloatArray, 
         ValueError: shapes do not fit, there is no sample, or a value is not finite.
     """
     rows = as_rows(x)
-    if len(rows) == 0 or any(part.shape != (len(weights), rows.shape[1]) for part in (weights, means, stds)):
-        raise ValueError(f"coefficients {rows.shape} need at least one sample, and mixtures (K, {rows.shape[1]}), not {weights.shape}")
+    if len(rows) == 0 or any(
+        part.shape != (len(weights), rows.shape[1]) for part in (weights, means, stds)
+    ):
+        raise ValueError(
+            f"coefficients {rows.shape} need at least one sample, and "
+            f"mixtures (K, {rows.shape[1]}), not {weights.shape}"
+        )
     ordered = np.sort(rows, axis=0)
     # Most coefficients share one of a few mixtures: each is solved once.
     kinds, kind = np.unique(np.concatenate([weights, means, stds]), axis=1, return_inverse=True)
@@ -56,7 +67,9 @@ def coefficient_distances(x: ArrayLike, weights: FloatArray, means: FloatArray, 
 
 
 def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
-    """Mean of the quantile function over each of n equal cells of probability, ``(n, d)``; ascending.
+    """Mean of the quantile function over each of n equal cells of probability, ``(n, d)``.
+
+    Ascending.
 
     Args:
         n: number of cells, >= 1.

@@ -1,4 +1,6 @@
-"""Which modes or classes samples visit, and whether as often as they should: counts, missing modes, and a chi-squared test."""
+"""Which modes or classes samples visit, and whether as often as they should: counts, missing
+modes, and a chi-squared test.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from .estimators.moments import FloatArray
 from .metric import Context, Measured, metric
 
 FEWEST = 5.0
-"""Expected count of a cell of the test (Cochran 1954, doi:10.2307/3001616); rarer modes are pooled until they reach it."""
+"""Expected count of a cell of the test (Cochran 1954, doi:10.2307/3001616).
+
+Rarer modes are pooled until they reach it.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +30,8 @@ class ModeCoverage:
         covered: share of the modes that should be visited that are, in [0, 1].
         statistic: Pearson's chi-squared of the pooled counts.
         freedom: its degrees of freedom; 0 where pooling left one cell, and nothing to test.
-        p: probability of a statistic as large if the proportions are right; 1 with 0 degrees of freedom.
+        p: probability of a statistic as large if the proportions are right; 1 with 0 degrees of
+            freedom.
     """
 
     counts: NDArray[np.int64]
@@ -53,10 +59,12 @@ def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCovera
 
     Args:
         counts: ``(K,)`` samples in each mode, at least one sample.
-        proportions: ``(K,)`` >= 0, normalised here. A mode of proportion 0 that has samples is a p value of 0.
+        proportions: ``(K,)`` >= 0, normalised here. A mode of proportion 0 that has samples is a p
+            value of 0.
 
     Raises:
-        ValueError: shapes differ, there is no sample, or proportions are not >= 0 with a positive sum.
+        ValueError: shapes differ, there is no sample, or proportions are not >= 0 with a positive
+            sum.
     """
     seen, p = _pair(counts, proportions)
     expected = p / p.sum() * seen.sum()
@@ -68,7 +76,8 @@ def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCovera
 
 
 def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCoverage:
-    """Counts against those of a reference *sample*: the test of homogeneity of a 2 × K table, which knows that both are random.
+    """Counts against those of a reference *sample*: the test of homogeneity of a 2 × K table, which
+    knows that both are random.
 
     Args:
         counts: ``(K,)`` samples in each mode.
@@ -88,14 +97,22 @@ def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCovera
 def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
     a, b = np.asarray(counts, np.float64), np.asarray(other, np.float64)
     if a.ndim != 1 or a.shape != b.shape:
-        raise ValueError(f"counts {a.shape} and what they are held against {b.shape} must be vectors of one length")
+        raise ValueError(
+            f"counts {a.shape} and what they are held against {b.shape} must "
+            "be vectors of one length"
+        )
     if not (a.sum() > 0 and b.sum() > 0 and a.min() >= 0 and b.min() >= 0):
-        raise ValueError("the modes of no samples cannot be tested: pass at least one sample, and proportions >= 0")
+        raise ValueError(
+            "the modes of no samples cannot be tested: pass at least one "
+            "sample, and proportions >= 0"
+        )
     return a, b
 
 
 def _pooled(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """``values`` summed over cells: modes from the rarest on, as many to a cell as give it an expected count of FEWEST."""
+    """``values`` summed over cells: modes from the rarest on, as many to a cell as give it an
+    expected count of FEWEST.
+    """
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
     for place, mode in enumerate(order):
@@ -113,10 +130,14 @@ def _pearson(observed: FloatArray, expected: FloatArray) -> float:
     return float((np.square(observed - expected)[known] / expected[known]).sum())
 
 
-def _coverage(seen: FloatArray, wanted: NDArray[np.bool_], statistic: float, freedom: int) -> ModeCoverage:
+def _coverage(
+    seen: FloatArray, wanted: NDArray[np.bool_], statistic: float, freedom: int
+) -> ModeCoverage:
     missing = tuple(np.flatnonzero(wanted & (seen == 0)).tolist())
     covered = 1 - len(missing) / int(wanted.sum())
-    return ModeCoverage(seen.astype(np.int64), missing, covered, statistic, freedom, _tail(statistic, freedom))
+    return ModeCoverage(
+        seen.astype(np.int64), missing, covered, statistic, freedom, _tail(statistic, freedom)
+    )
 
 
 def _tail(statistic: float, freedom: int) -> float:

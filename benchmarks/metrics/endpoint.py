@@ -1,4 +1,6 @@
-"""Distance to the converged endpoint from the same latent: the discretisation error of a deterministic sampler."""
+"""Distance to the converged endpoint from the same latent: the discretisation error of a
+deterministic sampler.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,14 @@ from .metric import Context, Measured, metric
 
 @dataclass(frozen=True, eq=False)
 class EndpointError:
-    """Per-dimension distances e_i = ||x_i - r_i|| / sqrt(d), in the units of the data, and their summaries.
+    """Per-dimension distances e_i = ||x_i - r_i|| / sqrt(d), in the units of the data, and their
+    summaries.
 
     Attributes:
         rmse: sqrt(mean e_i²).
         rmse_se: its standard error; NaN for one sample, 0 where every sample is exact.
-        rmse_median: median of e_i. Far below ``rmse`` where a few samples went to another mode and dominate the mean.
+        rmse_median: median of e_i. Far below ``rmse`` where a few samples went to another mode and
+            dominate the mean.
         per_sample: ``(n,)`` the e_i, in the order of the samples.
     """
 
@@ -32,18 +36,21 @@ class EndpointError:
 def endpoint_error(x: ArrayLike, reference: ArrayLike) -> EndpointError:
     """Measure how far samples ended from the converged solution.
 
-    The standard error is the delta method's: with q = mean e², d sqrt(q) = dq / (2 sqrt(q)), so SE = sd(e²) / (2 rmse sqrt(n)).
+    The standard error is the delta method's: with q = mean e², d sqrt(q) = dq / (2 sqrt(q)), so SE
+    = sd(e²) / (2 rmse sqrt(n)).
 
     Args:
         x: ``(n, *event)`` samples, n >= 1.
         reference: ``(n, *event)`` converged endpoints of the same latents, in the same order.
 
     Raises:
-        ValueError: shapes differ, there is no sample, or a value is not finite (a diverged sample has no distance).
+        ValueError: shapes differ, there is no sample, or a value is not finite (a diverged sample
+            has no distance).
     """
     if np.shape(x) != np.shape(reference):
         raise ValueError(
-            f"samples {np.shape(x)} and endpoints {np.shape(reference)} differ in shape: pass the endpoints of the same latents"
+            f"samples {np.shape(x)} and endpoints {np.shape(reference)} differ in shape: "
+            "pass the endpoints of the same latents"
         )
     difference = as_rows(x) - as_rows(reference)
     n = len(difference)
@@ -57,14 +64,17 @@ def endpoint_error(x: ArrayLike, reference: ArrayLike) -> EndpointError:
     return EndpointError(rmse, se, float(np.median(distances)), distances)
 
 
-def flip_fraction(modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None) -> float:
-    """Fraction of samples, in [0, 1], that ended in another mode or class than their converged endpoint.
+def flip_fraction(
+    modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
+) -> float:
+    """Fraction of samples, in [0, 1], that ended in another mode or class than their converged
+    endpoint.
 
     Args:
         modes: ``(n,)`` integer modes of the samples, n >= 1.
         reference_modes: ``(n,)`` those of the endpoints from the same latents.
-        finite: ``(n,)`` whether each sample is finite; one that is not ended in no mode, and counts as flipped whatever its label says.
-            None: all are.
+        finite: ``(n,)`` whether each sample is finite; one that is not ended in no mode, and counts
+            as flipped whatever its label says. None: all are.
 
     Raises:
         ValueError: shapes differ, or there is no sample.
@@ -72,7 +82,10 @@ def flip_fraction(modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLik
     a, b = np.asarray(modes), np.asarray(reference_modes)
     flipped = np.zeros(a.shape, bool) if finite is None else ~np.asarray(finite, bool)
     if a.ndim != 1 or a.shape != b.shape or a.shape != flipped.shape or a.size == 0:
-        raise ValueError(f"modes {a.shape}, reference modes {b.shape} and finite {flipped.shape} must be vectors of one length > 0")
+        raise ValueError(
+            f"modes {a.shape}, reference modes {b.shape} and finite "
+            f"{flipped.shape} must be vectors of one length > 0"
+        )
     return float((flipped | (a != b)).mean())
 
 

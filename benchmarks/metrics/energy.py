@@ -2,8 +2,8 @@ r"""Energy distance: how far two sets are apart by the distances within and betw
 
     D = 2 E|X - Y| - E|X - X'| - E|Y - Y'|  >= 0,  0 for equal distributions only
 
-(Székely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018, eq. 2.1), with the Euclidean norm of features.
-It is the squared maximum mean discrepancy of the kernel -|x - y| (Sejdinovic et al. 2013,
+(Székely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018, eq. 2.1), with the Euclidean norm of
+features. It is the squared maximum mean discrepancy of the kernel -|x - y| (Sejdinovic et al. 2013,
 arXiv:1207.6076, theorem 22), so the U-statistic, its error and its interval are those of
 :mod:`.kernel`: unbiased, with no choice of a kernel width and no moments beyond the first.
 """
@@ -48,9 +48,11 @@ def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> Kerne
     x, y = as_rows(features), as_rows(reference_features)
     if x.shape[1] != y.shape[1] or min(len(x), len(y)) < SMALLEST:
         raise ValueError(
-            f"sets {x.shape} and {y.shape} have no energy distance: pass at least {SMALLEST} samples of each, by one extractor"
+            f"sets {x.shape} and {y.shape} have no energy distance: pass at least "
+            f"{SMALLEST} samples of each, by one extractor"
         )
-    centre = y.mean(axis=0)  # distances stay as they are, and squares of large numbers do not cancel
+    # distances stay as they are, and squares of large numbers do not cancel
+    centre = y.mean(axis=0)
     return discrepancy(x - centre, y - centre, MINUS_DISTANCE)
 
 

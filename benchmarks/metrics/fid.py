@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from ...results.quantities import FRECHET
 from .estimators.fd_infinity import PARTS, fd_infinity
-from .estimators.frechet import FrechetEstimate, FrechetReference, estimate, floor, population_estimate
+from .estimators.frechet import (
+    FrechetEstimate,
+    FrechetReference,
+    estimate,
+    floor,
+    population_estimate,
+)
 from .metric import Context, Measured, metric
 
 
@@ -64,9 +70,9 @@ def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bo
     """Whether the model's own error is the larger part of a distance to the data.
 
     With e the sampler's error, ``to_converged``, and m the model's, the distance to the data is
-    m + e and a cross term of at most 2 sqrt(m e), of either sign: where e < m that term can outweigh
-    e, so that a sampler may look better for being further from the solution. A model that is not
-    measurably wrong dominates nothing; None where the converged samples are too few to tell.
+    m + e and a cross term of at most 2 sqrt(m e), of either sign: where e < m that term can
+    outweigh e, so that a sampler may look better for being further from the solution. A model that
+    is not measurably wrong dominates nothing; None where the converged samples are too few to tell.
     """
     if model_error.flag:
         return None

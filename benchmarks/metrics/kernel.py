@@ -1,26 +1,32 @@
-r"""Kernel distance (KID): the squared maximum mean discrepancy of features, unbiased, with its analytic standard error.
+r"""Kernel distance (KID): the squared maximum mean discrepancy of features, unbiased, with its
+analytic standard error.
 
-With k(x, y) = (x·y / d + 1)³ (Bińkowski et al. 2018, arXiv:1801.01401), samples x_1 … x_n and reference samples y_1 … y_m,
+With k(x, y) = (x·y / d + 1)³ (Bińkowski et al. 2018, arXiv:1801.01401), samples x_1 … x_n and
+reference samples y_1 … y_m,
 
     KID = mean_{i≠j} k(x_i, x_j) + mean_{i≠j} k(y_i, y_j) - 2 mean_ij k(x_i, y_j),
 
 the U-statistic on all samples: no random subsets, whose spread is no standard error.
 
-**Variance.** Hoeffding's decomposition of the three means has uncorrelated terms. With a(x) = E k(x, X) - E k(x, Y), b(y) = E k(y, Y) -
-E k(y, X), and V the variance of what is left of a kernel matrix when the means of its rows and columns are taken out,
+**Variance.** Hoeffding's decomposition of the three means has uncorrelated terms. With a(x) = E
+k(x, X) - E k(x, Y), b(y) = E k(y, Y) - E k(y, X), and V the variance of what is left of a kernel
+matrix when the means of its rows and columns are taken out,
 
     Var = 4 Var a / n + 4 Var b / m + 2 V_xx / (n (n-1)) + 2 V_yy / (m (m-1)) + 4 V_xy / (n m).
 
-The second-order terms are all that there is where both distributions are equal. Each V has an unbiased estimate that is never negative
-(U-centring, Székely and Rizzo 2014, section 3): with row sums r and total T of a kernel matrix without its diagonal,
+The second-order terms are all that there is where both distributions are equal. Each V has an
+unbiased estimate that is never negative (U-centring, Székely and Rizzo 2014, section 3): with row
+sums r and total T of a kernel matrix without its diagonal,
 
     V_xx = [sum k² - 2/(n-2) sum r² + T² / ((n-1)(n-2))] / (n (n-3)),
 
-and likewise for the cross matrix. A variance of estimated row means, s_a², counts the noise of the means too, which is taken off:
-Var a = s_a² - V_xx (n-2) / (n-1)² - V_xy / m (cf. Sutherland and Deka 2019, arXiv:1906.02104; here for unequal sizes).
+and likewise for the cross matrix. A variance of estimated row means, s_a², counts the noise of the
+means too, which is taken off: Var a = s_a² - V_xx (n-2) / (n-1)² - V_xy / m (cf. Sutherland and
+Deka 2019, arXiv:1906.02104; here for unequal sizes).
 
-**Interval.** That of :mod:`.second_order`, which starts from the variance of the influences, 2 (a(x) - its mean) and 2 (b(y) - its mean),
-at the samples' own means: it counts the second order twice. With u and v the influences, E IF IF h is there
+**Interval.** That of :mod:`.second_order`, which starts from the variance of the influences, 2
+(a(x) - its mean) and 2 (b(y) - its mean), at the samples' own means: it counts the second order
+twice. With u and v the influences, E IF IF h is there
 
     2 E u(x) u(x') k(x, x') / n² + 2 E v(y) v(y') k(y, y') / m² - 4 E u(x) v(y) k(x, y) / (n m),
 
@@ -41,7 +47,9 @@ from .estimators.second_order import Noise, interval
 from .metric import Context, Measured, metric
 
 ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
-"""To be raised with every change that moves a value or an error: replicates of another one are not reused."""
+"""To be raised with every change that moves a value or an error: replicates of another one are
+not reused.
+"""
 
 SMALLEST = 4
 """Fewest samples of a side: V takes out the means of rows, of columns and of everything."""
@@ -50,7 +58,9 @@ PAIRS = 2000
 """Samples of a side whose pairs say how skewed the noise is."""
 
 LARGEST = 1e24
-"""Largest magnitude of a feature: its kernel values go as the sixth power and their squares are summed, and float64 ends at 1.8e308."""
+"""Largest magnitude of a feature: its kernel values go as the sixth power and their squares are
+summed, and float64 ends at 1.8e308.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +70,11 @@ class KernelEstimate:
     Attributes:
         value: unbiased; scatters around 0, so may be negative, where the distributions are equal.
         se: its standard error, first and second order; both sides are samples.
-        low, high: ends of its 95 % interval, >= 0: not ``value`` ± 1.96 ``se``, which covers too rarely where the noise is skewed.
-        influence: ``(n,)`` influence of each sample, mean 0, in the order of the samples. Its first-order variance alone,
-            sd² / n, is twice ``se²`` where the distributions are equal, and ``se²`` far from there.
+        low, high: ends of its 95 % interval, >= 0: not ``value`` ± 1.96 ``se``, which covers too
+            rarely where the noise is skewed.
+        influence: ``(n,)`` influence of each sample, mean 0, in the order of the samples. Its
+            first-order variance alone, sd² / n, is twice ``se²`` where the distributions are equal,
+            and ``se²`` far from there.
         reference_influence: ``(m,)`` that of each reference sample.
     """
 
@@ -78,12 +90,14 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     """Kernel distance between the distributions behind two independent sets.
 
     Args:
-        features: ``(n, d)`` of the generated samples, n >= 4, any real dtype; not copied as a whole.
+        features: ``(n, d)`` of the generated samples, n >= 4, any real dtype; not copied as a
+            whole.
         reference_features: ``(m, d)`` of samples of the truth, m >= 4.
         block: rows of a tile, >= 1. Changes memory and rounding only.
 
     Raises:
-        ValueError: a side has fewer than four samples, dimensions differ, or a value is not finite or beyond ``LARGEST``.
+        ValueError: a side has fewer than four samples, dimensions differ, or a value is not finite
+            or beyond ``LARGEST``.
     """
     x, y = np.asarray(features), np.asarray(reference_features)
     _check(x, y)
@@ -91,12 +105,14 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
 
 
 def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> KernelEstimate:
-    """The squared maximum mean discrepancy of two sets by any kernel, with what is known of its error.
+    """The squared maximum mean discrepancy of two sets by any kernel, with what is known of its
+    error.
 
     Args:
         x: ``(n, d)``, n >= 4, finite.
         y: ``(m, d)``, m >= 4, finite.
-        kernel: symmetric; conditionally positive definite, so that the discrepancy is 0 for equal distributions only.
+        kernel: symmetric; conditionally positive definite, so that the discrepancy is 0 for equal
+            distributions only.
         block: as in :func:`kid`.
     """
     n, m = len(x), len(y)
@@ -105,10 +121,15 @@ def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> K
     cross_x, cross_y, v_xy = across(x, y, block, kernel)
     value = mean_x + mean_y - 2 * float(cross_x.mean())
     half_x, half_y = rows_x - cross_x, rows_y - cross_y
-    noisy = 4 * (half_x.var(ddof=1) / n + half_y.var(ddof=1) / m)  # counts the noise of the means too
-    noise = sum(4 * (v * (size - 2) / (size - 1) ** 2 + v_xy / other) / size for v, size, other in ((v_x, n, m), (v_y, m, n)))
+    # counts the noise of the means too
+    noisy = 4 * (half_x.var(ddof=1) / n + half_y.var(ddof=1) / m)
+    noise = sum(
+        4 * (v * (size - 2) / (size - 1) ** 2 + v_xy / other) / size
+        for v, size, other in ((v_x, n, m), (v_y, m, n))
+    )
     second = 2 * v_x / (n * (n - 1)) + 2 * v_y / (m * (m - 1)) + 4 * v_xy / (n * m)
-    # The true first order is a variance: an estimate below 0 says that it is small, not that the error is.
+    # The true first order is a variance: an estimate below 0 says that it is small, not that the
+    # error is.
     first = max(noisy - noise, 0.0)
     se = float(np.sqrt(second + first))
     u, v = _influence(half_x), _influence(half_y)
@@ -128,9 +149,15 @@ def _noise(second: float, unit: float, one: Side, other: Side, kernel: Kernel, b
     (x, u), (y, v) = one, other
     n, m, u, v = len(x), len(y), u / unit, v / unit
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
-    (x, u), (y, v) = ((rows[some], weights[some]) for rows, weights, some in ((x, u, _some(n)), (y, v, _some(m))))
+    (x, u), (y, v) = (
+        (rows[some], weights[some]) for rows, weights, some in ((x, u, _some(n)), (y, v, _some(m)))
+    )
     between = form(x, u, y, v, block, kernel) / (len(u) * len(v))
-    cross = 2 * _pairs(x, u, kernel, block) / n**2 + 2 * _pairs(y, v, kernel, block) / m**2 - 4 * between / (n * m)
+    cross = (
+        2 * _pairs(x, u, kernel, block) / n**2
+        + 2 * _pairs(y, v, kernel, block) / m**2
+        - 4 * between / (n * m)
+    )
     return Noise(second, third, cross / unit, unit)
 
 
@@ -140,16 +167,27 @@ def _some(n: int) -> NDArray[np.int_]:
 
 def _pairs(x: NDArray, u: FloatArray, kernel: Kernel, block: int) -> float:
     """Mean of u_i u_j k(x_i, x_j) over i ≠ j."""
-    return (form(x, u, x, u, block, kernel) - float(u**2 @ diagonal(x, block, kernel))) / (len(u) * (len(u) - 1))
+    return (form(x, u, x, u, block, kernel) - float(u**2 @ diagonal(x, block, kernel))) / (
+        len(u) * (len(u) - 1)
+    )
 
 
 def _check(x: NDArray, y: NDArray) -> None:
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"features {x.shape} and reference features {y.shape} must be (n, d) and (m, d): use one extractor")
+        raise ValueError(
+            f"features {x.shape} and reference features {y.shape} must be "
+            "(n, d) and (m, d): use one extractor"
+        )
     if min(len(x), len(y)) < SMALLEST:
-        raise ValueError(f"the kernel distance of {len(x)} and {len(y)} samples has no error: pass at least {SMALLEST} of each")
+        raise ValueError(
+            f"the kernel distance of {len(x)} and {len(y)} samples has no "
+            f"error: pass at least {SMALLEST} of each"
+        )
     if not all(-LARGEST <= side.min() <= side.max() <= LARGEST for side in (x, y)):  # NaN fails too
-        raise ValueError(f"features that are not finite, or beyond {LARGEST:g}, have no kernel: mark their samples as diverged")
+        raise ValueError(
+            f"features that are not finite, or beyond {LARGEST:g}, have no "
+            "kernel: mark their samples as diverged"
+        )
 
 
 def _influence(half: FloatArray) -> FloatArray:

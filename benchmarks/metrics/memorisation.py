@@ -1,13 +1,14 @@
 r"""Memorisation: whether samples lie closer to a training example than fresh data would.
 
-For a sample, r = d_1 / d_2 is its distance to the nearest training example over that to the second nearest; r < 1/3 is the usual sign of
-memorisation (Gu et al. 2023, arXiv:2310.02664, section 2). The threshold here is no constant but a quantile of r over data that the model
-has not seen, so that it means the same on digits as on photographs:
+For a sample, r = d_1 / d_2 is its distance to the nearest training example over that to the second
+nearest; r < 1/3 is the usual sign of memorisation (Gu et al. 2023, arXiv:2310.02664, section 2).
+The threshold here is no constant but a quantile of r over data that the model has not seen, so that
+it means the same on digits as on photographs:
 
     memorised = share of samples with r below the held-out data's 1 % quantile,
 
-below which fresh data fall by chance only: 1 % is what generalisation looks like. Without held-out data, every training example is held out
-from the others in turn.
+below which fresh data fall by chance only: 1 % is what generalisation looks like. Without held-out
+data, every training example is held out from the others in turn.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Memorisation:
     """How many samples are near-copies of training examples.
 
     Attributes:
-        share: of the samples whose ratio is below the threshold, in [0, 1]; compare with the ``level`` of the threshold.
+        share: of the samples whose ratio is below the threshold, in [0, 1]; compare with the
+            ``level`` of the threshold.
         low, high: its exact binomial interval (Clopper and Pearson 1934).
         threshold: quantile of the held-out data's ratios.
         ratio: ``(n,)`` d_1 / d_2 of each sample, in [0, 1].
@@ -45,7 +47,9 @@ class Memorisation:
 
 
 def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> FloatArray:
-    """d_1 / d_2 of each sample, ``(n,)`` in [0, 1]; 0 for an exact copy, even of an example that is there twice.
+    """d_1 / d_2 of each sample, ``(n,)`` in [0, 1].
+
+    0 for an exact copy, even of an example that is there twice.
 
     Args:
         x: ``(n, ...)`` samples.
@@ -57,20 +61,30 @@ def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> 
     """
     rows, examples = as_rows(x), as_rows(training)
     if rows.shape[1] != examples.shape[1]:
-        raise ValueError(f"samples of {rows.shape[1]} values cannot be compared with examples of {examples.shape[1]}")
+        raise ValueError(
+            f"samples of {rows.shape[1]} values cannot be compared with "
+            f"examples of {examples.shape[1]}"
+        )
     first, second = nearest(rows, examples, 2, same=same).T
     return np.sqrt(np.divide(first, second, out=np.zeros_like(first), where=first > 0))
 
 
-def memorised_threshold(training: ArrayLike, held_out: ArrayLike | None = None, level: float = LEVEL) -> float:
+def memorised_threshold(
+    training: ArrayLike, held_out: ArrayLike | None = None, level: float = LEVEL
+) -> float:
     """The ``level`` quantile of the ratio over data that are no training examples.
 
     Args:
         training: ``(m, ...)`` examples.
-        held_out: ``(k, ...)`` data of the same kind that the model was not trained on; None: the examples themselves, one at a time.
+        held_out: ``(k, ...)`` data of the same kind that the model was not trained on; None: the
+            examples themselves, one at a time.
         level: in (0, 1).
     """
-    fresh = distance_ratio(training, training, same=True) if held_out is None else distance_ratio(held_out, training)
+    fresh = (
+        distance_ratio(training, training, same=True)
+        if held_out is None
+        else distance_ratio(held_out, training)
+    )
     return float(np.quantile(fresh, level))
 
 
@@ -107,7 +121,9 @@ def duplicate_share(samples: ArrayLike) -> float:
 
 
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Clopper and Pearson's interval of a probability after ``hits`` successes in ``n`` >= 1 trials: covers at least ``confidence``."""
+    """Clopper and Pearson's interval of a probability after ``hits`` successes in ``n`` >= 1
+    trials: covers at least ``confidence``.
+    """
     from scipy.special import betaincinv  # here: a finished run has no use for it
 
     tail = (1 - confidence) / 2

@@ -57,7 +57,10 @@ class Solution(Protocol):
 
 
 class Context(Protocol):
-    """One cell's samples and what they are compared with. An attribute is there if its need is met."""
+    """One cell's samples and what they are compared with.
+
+    An attribute is there if its need is met.
+    """
 
     @property
     def count(self) -> int:
@@ -76,7 +79,10 @@ class Context(Protocol):
 
     @property
     def reference(self) -> Any:
-        """Real or exact features: ``mean`` ``(d,)``, ``cov`` ``(d, d)``, ``n``. Need: "features"."""
+        """Real or exact features: ``mean`` ``(d,)``, ``cov`` ``(d, d)``, ``n``.
+
+        Need: "features".
+        """
         ...
 
     @property
@@ -85,12 +91,18 @@ class Context(Protocol):
         ...
 
     def held_out(self, n: int) -> FloatArray:
-        """The first ``n`` real or exact features outside the reference, or all. Need: "features"."""
+        """The first ``n`` real or exact features outside the reference, or all.
+
+        Need: "features".
+        """
         ...
 
     @property
     def known(self) -> NDArray:
-        """As many samples ``(k, *event)`` as are known, perhaps in half precision. Need: "samples"."""
+        """As many samples ``(k, *event)`` as are known, perhaps in half precision.
+
+        Need: "samples".
+        """
         ...
 
     @property
@@ -179,11 +191,17 @@ class Metric:
         found = self.measure(context)
         if not isinstance(found, Measured):
             got = type(found).__name__
-            raise ValueError(f"metric {self.name} gives a {got}; let it return Measured(columns, influence)")
+            raise ValueError(
+                f"metric {self.name} gives a {got}; let it return Measured(columns, influence)"
+            )
         columns = {column.name for quantity in self.quantities for column in quantity.columns}
-        arrays = {name for q in self.quantities for name in (q.influence, q.reference_influence) if name}
+        arrays = {
+            name for q in self.quantities for name in (q.influence, q.reference_influence) if name
+        }
         if strange := sorted((set(found.columns) - columns) | (set(found.influence) - arrays)):
-            raise ValueError(f"metric {self.name} gives {strange[0]!r}, which is none of its columns")
+            raise ValueError(
+                f"metric {self.name} gives {strange[0]!r}, which is none of its columns"
+            )
         return found
 
 
@@ -222,11 +240,15 @@ def register(found: Metric) -> None:
     if not found.name.isidentifier():
         raise ValueError(f"a metric needs a name of letters, digits and _, got {found.name!r}")
     if unknown := sorted(found.needs - set(get_args(Need))):
-        raise ValueError(f"metric {found.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}")
+        raise ValueError(
+            f"metric {found.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}"
+        )
     before = _METRICS.get(found.name)
     if before is not None and _place(before) != _place(found):
         places = f"{_place(before)} and {_place(found)}"
-        raise ValueError(f"two metrics are called {found.name!r}: {places}; rename or uninstall one")
+        raise ValueError(
+            f"two metrics are called {found.name!r}: {places}; rename or uninstall one"
+        )
     known.register(found.name, found.quantities)
     _METRICS[found.name] = found
 

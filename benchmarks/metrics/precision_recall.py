@@ -1,16 +1,21 @@
-r"""Precision and recall, density and coverage: how faithful samples are, and how diverse, as two things.
+r"""Precision and recall, density and coverage: how faithful samples are, and how diverse, as two
+things.
 
-Around every real sample y_i lies a ball that reaches its k-th nearest real neighbour; the balls together are the real manifold, and
-likewise for generated samples. With R the real balls and G the generated ones,
+Around every real sample y_i lies a ball that reaches its k-th nearest real neighbour; the balls
+together are the real manifold, and likewise for generated samples. With R the real balls and G the
+generated ones,
 
     precision = share of generated samples in some ball of R,   recall = share of real samples in some ball of G,          k = 3
-                                                                  (Kynkäänniemi et al. 2019, arXiv:1904.06991, eqs. 1 and 2)
+                                                                  (Kynkäänniemi et al. 2019,
+                                                                  arXiv:1904.06991, eqs. 1 and 2)
     density   = (mean number of balls of R around a generated sample) / k,
     coverage  = share of balls of R that hold a generated sample,                                                        k = 5
-                                                                  (Naeem et al. 2020, arXiv:2002.09797, eqs. 5 and 6)
+                                                                  (Naeem et al. 2020,
+                                                                  arXiv:2002.09797, eqs. 5 and 6)
 
-All depend on the numbers of samples: the radii shrink as they grow. Compare values of equal numbers only. Two sets of the same
-distribution get no 1 but, for coverage, 1 - (m-1)…(m-k) / ((n+m-1)…(n+m-k)), which tends to 1 - 2^-k for n = m; density gets 1.
+All depend on the numbers of samples: the radii shrink as they grow. Compare values of equal numbers
+only. Two sets of the same distribution get no 1 but, for coverage, 1 - (m-1)…(m-k) /
+((n+m-1)…(n+m-k)), which tends to 1 - 2^-k for n = m; density gets 1.
 """
 
 from __future__ import annotations
@@ -32,7 +37,9 @@ DENSITY = 5
 
 
 class PrecisionRecall(NamedTuple):
-    """Four shares: all in [0, 1], except density, which may exceed 1 where samples crowd into dense regions."""
+    """Four shares: all in [0, 1], except density, which may exceed 1 where samples crowd into
+    dense regions.
+    """
 
     precision: float
     recall: float
@@ -40,7 +47,9 @@ class PrecisionRecall(NamedTuple):
     coverage: float
 
 
-def precision_recall(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) -> PrecisionRecall:
+def precision_recall(
+    features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK
+) -> PrecisionRecall:
     """Compare generated samples with real ones.
 
     Args:
@@ -53,7 +62,10 @@ def precision_recall(features: ArrayLike, reference_features: ArrayLike, block: 
     """
     x, y = as_rows(features), as_rows(reference_features)
     if x.shape[1] != y.shape[1]:
-        raise ValueError(f"features of {x.shape[1]} dimensions cannot be compared with {y.shape[1]}: use one extractor")
+        raise ValueError(
+            f"features of {x.shape[1]} dimensions cannot be compared with "
+            f"{y.shape[1]}: use one extractor"
+        )
     if len(x) <= MANIFOLD or len(y) <= DENSITY:
         need = f"more than {MANIFOLD} samples and more than {DENSITY} real ones"
         raise ValueError(f"precision and recall need {need}, not {len(x)} and {len(y)}: pass more")
@@ -68,7 +80,9 @@ def precision_recall(features: ArrayLike, reference_features: ArrayLike, block: 
         covered |= inside.any(axis=0)
         precise += int((square <= near).any(axis=1).sum())
         recalled |= (square <= reach[rows, None]).any(axis=0)
-    return PrecisionRecall(precise / len(x), float(recalled.mean()), balls / (DENSITY * len(x)), float(covered.mean()))
+    return PrecisionRecall(
+        precise / len(x), float(recalled.mean()), balls / (DENSITY * len(x)), float(covered.mean())
+    )
 
 
 MOST = 5_000

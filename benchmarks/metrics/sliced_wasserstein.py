@@ -1,17 +1,22 @@
-r"""Sliced Wasserstein distance: the mean over directions of the squared 2-Wasserstein distance of projections.
+r"""Sliced Wasserstein distance: the mean over directions of the squared 2-Wasserstein distance of
+projections.
 
     SWD = mean_l ∫_0^1 (F_l^{-1}(u) - G_l^{-1}(u))² du                    (Bonneel et al. 2015, doi:10.1007/s10851-014-0506-3)
 
-with F_l and G_l the distributions of features and reference features along the unit vector w_l. On the line optimal transport matches
-quantiles: sorting solves it, and sets of n and m points are compared on the n + m - 1 intervals on which both quantile functions are
-constant, exactly. The directions are fixed (a seed), so that the distance is one number and not a random one: a part of the metric.
+with F_l and G_l the distributions of features and reference features along the unit vector w_l. On
+the line optimal transport matches quantiles: sorting solves it, and sets of n and m points are
+compared on the n + m - 1 intervals on which both quantile functions are constant, exactly. The
+directions are fixed (a seed), so that the distance is one number and not a random one: a part of
+the metric.
 
-**Error.** The influence function of W_2² is its Kantorovich potential, phi'(x) = 2 (x - T(x)) with T = G^{-1} F (Santambrogio 2015,
-section 7.2.2), less its mean. Between two neighbours x_(i) and x_(i+1) the map T is constant, G^{-1}(i / n), so that
+**Error.** The influence function of W_2² is its Kantorovich potential, phi'(x) = 2 (x - T(x)) with
+T = G^{-1} F (Santambrogio 2015, section 7.2.2), less its mean. Between two neighbours x_(i) and
+x_(i+1) the map T is constant, G^{-1}(i / n), so that
 
     phi(x_(i+1)) - phi(x_(i)) = x_(i+1)² - x_(i)² - 2 G^{-1}(i / n) (x_(i+1) - x_(i)).
 
-The value is a plug-in, biased upwards by O(1/n) + O(1/m): compare it with the value between two real sets of the same sizes.
+The value is a plug-in, biased upwards by O(1/n) + O(1/m): compare it with the value between two
+real sets of the same sizes.
 """
 
 from __future__ import annotations
@@ -47,7 +52,10 @@ class SlicedWasserstein:
 
 
 def sliced_wasserstein(
-    features: ArrayLike, reference_features: ArrayLike, projections: int = PROJECTIONS, seed: int = SEED
+    features: ArrayLike,
+    reference_features: ArrayLike,
+    projections: int = PROJECTIONS,
+    seed: int = SEED,
 ) -> SlicedWasserstein:
     """Distance between two sets of features.
 
@@ -62,9 +70,15 @@ def sliced_wasserstein(
     """
     x, y = as_rows(features), as_rows(reference_features)
     if x.shape[1] != y.shape[1]:
-        raise ValueError(f"features of {x.shape[1]} dimensions cannot be compared with {y.shape[1]}: use one extractor")
+        raise ValueError(
+            f"features of {x.shape[1]} dimensions cannot be compared with "
+            f"{y.shape[1]}: use one extractor"
+        )
     if min(len(x), len(y)) < 2:
-        raise ValueError(f"the sliced distance of {len(x)} and {len(y)} samples has no error: pass at least two of each")
+        raise ValueError(
+            f"the sliced distance of {len(x)} and {len(y)} samples has no "
+            "error: pass at least two of each"
+        )
     along = directions(x.shape[1], projections, seed)
     px, py = x @ along, y @ along
     order_x, order_y = px.argsort(axis=0), py.argsort(axis=0)
@@ -81,20 +95,26 @@ def directions(d: int, projections: int = PROJECTIONS, seed: int = SEED) -> Floa
 
 
 def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Squared 2-Wasserstein distances ``(l,)`` of columns that are sorted: ``(n, l)`` and ``(m, l)``."""
+    """Squared 2-Wasserstein distances ``(l,)`` of columns that are sorted: ``(n, l)`` and ``(m,
+    l)``.
+    """
     of_x, of_y, width = _intervals(len(x), len(y))
     return width @ np.square(x[of_x] - y[of_y])
 
 
 def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Where both quantile functions are constant: the order statistic of each set, and the length; in whole multiples of 1 / (n m)."""
+    """Where both quantile functions are constant: the order statistic of each set, and the
+    length; in whole multiples of 1 / (n m).
+    """
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     start = edges[:-1]
     return start // m, start // n, np.diff(edges) / (n * m)
 
 
 def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatArray:
-    """Potentials of the sorted columns ``x`` against ``y``, centred, mean over columns, in the samples' own order: ``(n,)``."""
+    """Potentials of the sorted columns ``x`` against ``y``, centred, mean over columns, in the
+    samples' own order: ``(n,)``.
+    """
     n, m = len(x), len(y)
     at = np.arange(1, n) * m
     target = (y[(at - 1) // n] + y[at // n]) / 2  # the middle of G's jump, where i / n falls on one

@@ -1,4 +1,6 @@
-"""What a command costs before it does anything, and what it takes to look at a finished run: CPU time of whole processes."""
+"""What a command costs before it does anything, and what it takes to look at a finished run:
+CPU time of whole processes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 BARE = {"--help": 0.4, "--version": 0.4, "run --help": 0.4}
 FINISHED = {"rerun": 3.0, "show": 1.5}
-"""Seconds of CPU that each may take on a machine with nothing else to do; the tables say what it took."""
+"""Seconds of CPU that each may take on a machine with nothing else to do.
+
+The tables say what it took.
+"""
 
 SUITE = """
 models = ["gmm-2d", "gaussian"]
@@ -28,12 +33,16 @@ CELLS = 308
 
 
 def cpu_of(args: list[str]) -> float:
-    """CPU seconds, user and system, of a process that runs the command line, and of its children."""
+    """CPU seconds, user and system, of a process that runs the command line, and of its
+    children.
+    """
     before = os.times()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([sys.executable, "-m", "samplerbench.benchmarks", *args], check=True, **quiet)
     after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
 
 
 def check(benchmark: BenchmarkFixture, args: list[str], most: float) -> None:
@@ -63,5 +72,7 @@ def test_command(benchmark: BenchmarkFixture, command: str) -> None:
 
 
 @pytest.mark.parametrize("command", FINISHED)
-def test_finished_run(benchmark: BenchmarkFixture, finished: dict[str, list[str]], command: str) -> None:
+def test_finished_run(
+    benchmark: BenchmarkFixture, finished: dict[str, list[str]], command: str
+) -> None:
     check(benchmark, finished[command], FINISHED[command])

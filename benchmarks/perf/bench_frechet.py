@@ -1,4 +1,6 @@
-"""Time of the Fréchet distance: the eigenproblem, the estimate with its error, and the accumulation of moments."""
+"""Time of the Fréchet distance: the eigenproblem, the estimate with its error, and the
+accumulation of moments.
+"""
 
 from time import perf_counter
 
@@ -7,7 +9,13 @@ import pytest
 import scipy.linalg
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate, frechet_distance, population_estimate
+from samplerbench.benchmarks.metrics import (
+    FrechetReference,
+    Moments,
+    estimate,
+    frechet_distance,
+    population_estimate,
+)
 
 N = 10_000
 
@@ -36,14 +44,19 @@ def test_frechet_distance(benchmark: BenchmarkFixture, d: int) -> None:
 
 
 def test_faster_than_scipys_matrix_root(benchmark: BenchmarkFixture) -> None:
-    """At the 2048 features of Inception, the reference factorised once: at least 6 times, and the same number to 1e-8."""
+    """At the 2048 features of Inception, the reference factorised once: at least 6 times, and
+    the same number to 1e-8.
+    """
     ref, samples = reference(2048), moments(2048)
     value = benchmark.pedantic(frechet_distance, args=(ref, samples), rounds=3)
     start = perf_counter()
     root = scipy.linalg.sqrtm(ref.cov @ samples.cov)
     times = (perf_counter() - start) / benchmark.stats.stats.median
     benchmark.extra_info["times faster"] = times
-    assert value == pytest.approx(ref.distance(samples.mean, float(np.trace(samples.cov)), float(np.trace(root).real)), rel=1e-8)
+    assert value == pytest.approx(
+        ref.distance(samples.mean, float(np.trace(samples.cov)), float(np.trace(root).real)),
+        rel=1e-8,
+    )
     assert times >= 6
 
 

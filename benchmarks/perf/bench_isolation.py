@@ -33,7 +33,14 @@ def test_shard(benchmark: BenchmarkFixture, executor: Executor, model: str) -> N
     references = load_references(models)
     (cell,) = plan(suite, models, references)
     reference = references[cell.model]
-    task = Shard(cell, 0, SAMPLES, suite.keep, suite.reference_samples, reference.clamp if reference else None)
+    task = Shard(
+        cell,
+        0,
+        SAMPLES,
+        suite.keep,
+        suite.reference_samples,
+        reference.clamp if reference else None,
+    )
     world = World(Setting.here(suite.extractors, "cpu"), models, references)
     benchmark.pedantic(executor.run, args=(task, world), rounds=3, warmup_rounds=1)
 

@@ -1,7 +1,9 @@
-"""What the samplers themselves cost beside the peers': whole calls of 50 steps with a denoiser that costs nothing.
+"""What the samplers themselves cost beside the peers': whole calls of 50 steps with a denoiser that
+costs nothing.
 
-Every group has ``axpy2``, 50 times two fused passes over the state in place; ``samplerbench.results.perf`` prints all others as multiples
-of it. Peers run natively, without this library's adapters; those that are not installed are left out.
+Every group has ``axpy2``, 50 times two fused passes over the state in place;
+``samplerbench.results.perf`` prints all others as multiples of it. Peers run natively, without this
+library's adapters; those that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -21,9 +23,20 @@ from samplerbench.samplers import Grid, NoNoise, karras
 STEPS, EVENT = 50, (3, 32, 32)
 GRID = karras(STEPS, 0.002, 80.0)
 OURS = (
-    "euler", "dpmpp_2m", "dpmpp_3m", "xeab_4", "unipc_2", "unipc_3", "zab_2", "zab_3", "ipndm", "vab_4", "dpm_solver_2m", "deis_tab_3",
+    "euler",
+    "dpmpp_2m",
+    "dpmpp_3m",
+    "xeab_4",
+    "unipc_2",
+    "unipc_3",
+    "zab_2",
+    "zab_3",
+    "ipndm",
+    "vab_4",
+    "dpm_solver_2m",
+    "deis_tab_3",
     "heun",
-)  # fmt: skip
+)
 Whole = Callable[[Tensor, Tensor], object]
 """Samples from the state, with a denoiser that always returns the second tensor."""
 
@@ -80,7 +93,10 @@ _DIFFUSERS = (
 )
 PEERS: dict[str, tuple[str, Callable[[], Whole]]] = {
     **{f"k-diffusion {f}": ("k_diffusion", partial(k_diffusion, f)) for f in _K_DIFFUSION},
-    **{" ".join(["diffusers", f, *map(str, o.values())]): ("diffusers", partial(diffusers, f, **o)) for f, o in _DIFFUSERS},
+    **{
+        " ".join(["diffusers", f, *map(str, o.values())]): ("diffusers", partial(diffusers, f, **o))
+        for f, o in _DIFFUSERS
+    },
     "azula EulerSampler": ("azula", partial(azula, "EulerSampler")),
     "azula xEABSampler 3": ("azula", partial(azula, "xEABSampler", order=3)),
 }
@@ -96,7 +112,13 @@ def measure(benchmark, whole: Whole, state: Tensor) -> None:
     d = torch.randn_like(state)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        benchmark.pedantic(whole, args=(state, d), rounds=15, iterations=3 if len(state) > 1 else 20, warmup_rounds=2)
+        benchmark.pedantic(
+            whole,
+            args=(state, d),
+            rounds=15,
+            iterations=3 if len(state) > 1 else 20,
+            warmup_rounds=2,
+        )
 
 
 def test_axpy2(benchmark, state: Tensor) -> None:

@@ -1,6 +1,8 @@
-"""What samplers cost beside the network: a step, and a whole call, with a denoiser that costs next to nothing.
+"""What samplers cost beside the network: a step, and a whole call, with a denoiser that costs next
+to nothing.
 
-The yardstick is ``axpy2``: two fused passes over the state in place, less than which no first-order method can do.
+The yardstick is ``axpy2``: two fused passes over the state in place, less than which no first-order
+method can do.
 """
 
 from __future__ import annotations
@@ -13,7 +15,11 @@ from samplerbench import samplers
 from samplerbench.samplers import NoNoise, SampleNoise, karras
 
 EVENT, BATCH, STEPS = (3, 32, 32), 64, 50
-FIXED = [name for name in samplers.names() if not samplers.make(name).adaptive and not name.startswith("torchdiffeq")]
+FIXED = [
+    name
+    for name in samplers.names()
+    if not samplers.make(name).adaptive and not name.startswith("torchdiffeq")
+]
 
 
 class Free:
@@ -44,7 +50,11 @@ def test_axpy2(benchmark, state: Tensor) -> None:
 def test_step(benchmark, state: Tensor, name: str) -> None:
     benchmark.group = "step"
     sampler, denoise = samplers.make(name), Free(torch.zeros_like(state))
-    noise = SampleNoise(0, torch.arange(BATCH), EVENT).at(0, 1.0, 0.5) if sampler.stochastic else NoNoise().at(0, 1.0, 0.5)
+    noise = (
+        SampleNoise(0, torch.arange(BATCH), EVENT).at(0, 1.0, 0.5)
+        if sampler.stochastic
+        else NoNoise().at(0, 1.0, 0.5)
+    )
     row = sampler.plan(karras(STEPS, 0.002, 80.0))[STEPS // 2]
     past = tuple(torch.zeros_like(state) for _ in range(sampler.history))
     benchmark(lambda: sampler.step(state, row, past, denoise, noise))
@@ -53,9 +63,15 @@ def test_step(benchmark, state: Tensor, name: str) -> None:
 @pytest.mark.parametrize("name", FIXED)
 def test_sample(benchmark, state: Tensor, name: str) -> None:
     benchmark.group = f"sample, {STEPS} steps"
-    sampler, denoise, grid = samplers.make(name), Free(torch.zeros_like(state)), karras(STEPS, 0.002, 80.0)
+    sampler, denoise, grid = (
+        samplers.make(name),
+        Free(torch.zeros_like(state)),
+        karras(STEPS, 0.002, 80.0),
+    )
     noise = SampleNoise(0, torch.arange(BATCH), EVENT) if sampler.stochastic else NoNoise()
-    benchmark.pedantic(lambda: sampler.sample(denoise, state, grid, noise), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(
+        lambda: sampler.sample(denoise, state, grid, noise), rounds=5, warmup_rounds=1
+    )
 
 
 @pytest.mark.parametrize("name", ["euler", "heun", "dpmpp_2m", "ipndm"])

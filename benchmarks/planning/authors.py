@@ -1,7 +1,9 @@
-"""The schedules that authors used with their own samplers, where their paper, or their code, says so in general, not for one data set.
+"""The schedules that authors used with their own samplers, where their paper, or their code, says
+so in general, not for one data set.
 
-Where a text knows two, for continuous and trained times, for coarse and fine images, or for two processes, both are here. A sampler that is
-not here has no schedule of its author's: a comparison at authors' schedules leaves it out rather than giving it one.
+Where a text knows two, for continuous and trained times, for coarse and fine images, or for two
+processes, both are here. A sampler that is not here has no schedule of its author's: a comparison
+at authors' schedules leaves it out rather than giving it one.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Samplers, the registered schedules that their authors used, and where that is said: a key of ``references.bib`` and a place."""
+    """Samplers, the registered schedules that their authors used, and where that is said: a key
+    of ``references.bib`` and a place.
+    """
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]
@@ -19,43 +23,113 @@ class Usage(NamedTuple):
     where: str
 
 
-_README = "authors' code, README.md: uniform in logSNR for low resolutions, uniform in time for high ones"
-_SNR = "authors' code, example/score_sde_pytorch/sample.sh (uniform in logSNR) and example/stable-diffusion, uni_pc/sampler.py (in time)"
+_README = (
+    "authors' code, README.md: uniform in logSNR for low resolutions, uniform in time for high ones"
+)
+_SNR = (
+    "authors' code, example/score_sde_pytorch/sample.sh (uniform in logSNR) and "
+    "example/stable-diffusion, uni_pc/sampler.py (in time)"
+)
 _STEPS = "authors' code, th_deis/sampler.py, get_sampler_ipndm: uniform in time"
-_SDE = "authors' code, sampling.py: uniform in t, of which log(sigma) is a linear function in sde_lib.VESDE"
-_STORK = "authors' code, STORKScheduler.py: uniform in time for noise prediction, shifted for flow matching"
+_SDE = (
+    "authors' code, sampling.py: uniform in t, of which log(sigma) is a linear "
+    "function in sde_lib.VESDE"
+)
+_STORK = (
+    "authors' code, STORKScheduler.py: uniform in time for noise prediction, "
+    "shifted for flow matching"
+)
 
 USAGES: tuple[Usage, ...] = (
-    Usage(("euler", "euler_churn", "heun", "edm_stochastic"), ("karras",), "karras2022edm", "eq. (5)"),
-    Usage(("dpm_solver_1", "dpm_solver_2", "dpm_solver_3", "dpm_solver_fast"), ("uniform_lambda",), "lu2022dpmsolver", "section 3.3"),
     Usage(
-        ("dpm_solver_2m", "dpm_solver_3m", "dpm_solver_3m_published", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m", "dpmpp_3m_published", "dpmpp_3s"),
-        ("uniform_lambda", "uniform_time"), "lu2022dpmpp", _README,
+        ("euler", "euler_churn", "heun", "edm_stochastic"), ("karras",), "karras2022edm", "eq. (5)"
     ),
-    Usage(("unipc_1", "unipc_2", "unipc_3"), ("uniform_lambda", "uniform_time"), "zhao2023unipc", _SNR),
-    Usage(("ddim",), ("uniform_time", "discrete_leading"), "song2021ddim", "appendix D.2, linear; the quadratic one was for CIFAR-10"),
+    Usage(
+        ("dpm_solver_1", "dpm_solver_2", "dpm_solver_3", "dpm_solver_fast"),
+        ("uniform_lambda",),
+        "lu2022dpmsolver",
+        "section 3.3",
+    ),
+    Usage(
+        (
+            "dpm_solver_2m",
+            "dpm_solver_3m",
+            "dpm_solver_3m_published",
+            "dpmpp_2m",
+            "dpmpp_2s",
+            "dpmpp_3m",
+            "dpmpp_3m_published",
+            "dpmpp_3s",
+        ),
+        ("uniform_lambda", "uniform_time"),
+        "lu2022dpmpp",
+        _README,
+    ),
+    Usage(
+        ("unipc_1", "unipc_2", "unipc_3"), ("uniform_lambda", "uniform_time"), "zhao2023unipc", _SNR
+    ),
+    Usage(
+        ("ddim",),
+        ("uniform_time", "discrete_leading"),
+        "song2021ddim",
+        "appendix D.2, linear; the quadratic one was for CIFAR-10",
+    ),
     Usage(("ddpm",), ("uniform_time",), "ho2020ddpm", "Alg. 2: every trained time"),
-    Usage(("pndm",), ("uniform_time", "discrete_leading"), "liu2022pndm", "authors' code, runner/runner.py: the linear steps of DDIM"),
-    Usage(("deis_tab_2", "deis_tab_3", "deis_tab_4"), ("quadratic_time",), "zhang2023deis", "authors' code, README.md: phase t, order 2"),
+    Usage(
+        ("pndm",),
+        ("uniform_time", "discrete_leading"),
+        "liu2022pndm",
+        "authors' code, runner/runner.py: the linear steps of DDIM",
+    ),
+    Usage(
+        ("deis_tab_2", "deis_tab_3", "deis_tab_4"),
+        ("quadratic_time",),
+        "zhang2023deis",
+        "authors' code, README.md: phase t, order 2",
+    ),
     Usage(("ipndm", "ipndm_1", "ipndm_2", "ipndm_3"), ("uniform_time",), "zhang2023deis", _STEPS),
-    Usage(("euler_maruyama", "reverse_diffusion", "predictor_corrector"), ("uniform_time", "uniform_lambda"), "song2021sde", _SDE),
+    Usage(
+        ("euler_maruyama", "reverse_diffusion", "predictor_corrector"),
+        ("uniform_time", "uniform_lambda"),
+        "song2021sde",
+        _SDE,
+    ),
     Usage(("lms",), ("karras",), "crowson2022kdiffusion", "sample.py"),
     Usage(("dpmpp_2m_sde",), ("karras",), "crowson2022kdiffusion", "train.py, with eta = 0"),
     Usage(("dpmpp_2s_ancestral",), ("karras",), "crowson2022kdiffusion", "sample_clip_guided.py"),
-    Usage(("restart",), ("karras",), "xu2023restart", "authors' code, benchmarks/generate_restart.py"),
     Usage(
-        ("er_sde_1", "er_sde_2", "er_sde_3", "er_sde_3_published"), ("karras",), "cui2025ersde", "authors' code, examples/edm/generate.py",
+        ("restart",), ("karras",), "xu2023restart", "authors' code, benchmarks/generate_restart.py"
     ),
-    Usage(("seeds_1", "seeds_2", "seeds_3"), ("karras",), "gonzalez2023seeds", "authors' code, generate.py: discretization edm by default"),
-    Usage(("sa_solver",), ("uniform_time",), "xue2023sasolver", "authors' code, sa_solver.py: skip_type time by default"),
+    Usage(
+        ("er_sde_1", "er_sde_2", "er_sde_3", "er_sde_3_published"),
+        ("karras",),
+        "cui2025ersde",
+        "authors' code, examples/edm/generate.py",
+    ),
+    Usage(
+        ("seeds_1", "seeds_2", "seeds_3"),
+        ("karras",),
+        "gonzalez2023seeds",
+        "authors' code, generate.py: discretization edm by default",
+    ),
+    Usage(
+        ("sa_solver",),
+        ("uniform_time",),
+        "xue2023sasolver",
+        "authors' code, sa_solver.py: skip_type time by default",
+    ),
     Usage(("stork_2", "stork_4"), ("uniform_time", "flow_shift"), "tan2025stork", _STORK),
     Usage(
         ("vab_1", "vab_2", "vab_3", "vab_4", "reab_1", "reab_2", "reab_3", "reab_4"),
-        ("uniform_time",), "rozet2025azula", "azula/sample.py, Sampler.timesteps",
+        ("uniform_time",),
+        "rozet2025azula",
+        "azula/sample.py, Sampler.timesteps",
     ),
-)  # fmt: skip
+)
 
-AUTHORS: Mapping[str, tuple[str, ...]] = {sampler: usage.schedules for usage in USAGES for sampler in usage.samplers}
+AUTHORS: Mapping[str, tuple[str, ...]] = {
+    sampler: usage.schedules for usage in USAGES for sampler in usage.samplers
+}
 """Sampler to names of schedules."""
 
 

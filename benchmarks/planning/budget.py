@@ -11,18 +11,30 @@ from ...samplers import Sampler
 from .schedules import Schedule
 
 
-def cost_of(model: Denoiser, sampler: Sampler, schedule: Schedule, end: str, sigma_start: float | None = None) -> Callable[[int], int]:
-    """A function that gives the evaluations per sample of a number of steps from ``sigma_start`` (or sigma_max); it remembers them.
+def cost_of(
+    model: Denoiser,
+    sampler: Sampler,
+    schedule: Schedule,
+    end: str,
+    sigma_start: float | None = None,
+) -> Callable[[int], int]:
+    """A function that gives the evaluations per sample of a number of steps from ``sigma_start``
+    (or sigma_max); it remembers them.
 
     It raises ValueError where the sampler cannot say.
     """
 
     @cache
     def cost(n: int) -> int:
-        says = sampler.nfe(schedule.sketch(n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"))
+        says = sampler.nfe(
+            schedule.sketch(
+                n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"
+            )
+        )
         if says is None:
             raise ValueError(
-                f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), so give --steps; or, if it ignores the "
+                f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), "
+                "so give --steps; or, if it ignores the "
                 "steps, let it declare adaptive = True"
             )
         return model.passes * says
@@ -31,5 +43,9 @@ def cost_of(model: Denoiser, sampler: Sampler, schedule: Schedule, end: str, sig
 
 
 def steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """The largest number of steps whose evaluations (:func:`cost_of`) fit in a budget; None if not even one step does."""
-    return bisect_right(range(1, budget + 2), budget, key=cost) or None  # an analytic first step costs nothing
+    """The largest number of steps whose evaluations (:func:`cost_of`) fit in a budget.
+
+    None if not even one step does.
+    """
+    # an analytic first step costs nothing
+    return bisect_right(range(1, budget + 2), budget, key=cost) or None

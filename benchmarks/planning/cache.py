@@ -17,7 +17,9 @@ def default_cache() -> Path:
     return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")
 
 
-def remembered(cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def remembered(
+    cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
     """What ``measure`` gives, from ``cache`` if it is there under this key.
 
     Args:
@@ -26,7 +28,10 @@ def remembered(cache: Path | None, name: str, key: Mapping[str, Any], measure: C
         key: everything that the result depends on, as JSON values.
         measure: gives JSON values under other names than ``key``.
     """
-    path = cache and cache / f"{name}-{hashlib.sha256(canonical(dict(key)).encode()).hexdigest()[:16]}.json"
+    path = (
+        cache
+        and cache / f"{name}-{hashlib.sha256(canonical(dict(key)).encode()).hexdigest()[:16]}.json"
+    )
     stored = read_json(path) if path else None
     if not isinstance(stored, dict) or stored.get("key") != key:
         stored = {"key": dict(key), **measure()}

@@ -18,7 +18,9 @@ from ..sampling.meter import Meter
 from .cache import remembered
 
 SEARCH_IDS = 2**30
-"""Sample numbers from here on belong to schedule searches: no scored or converged sample has them."""
+"""Sample numbers from here on belong to schedule searches: no scored or converged sample has
+them.
+"""
 
 _SEED = 0
 _VERSION = 1  # raised when the same options would give other costs
@@ -30,24 +32,33 @@ _VERSION = 1  # raised when the same options would give other costs
         "Alg. 1 and section 4",
         "https://arxiv.org/abs/2405.11326v1",
         (
-            "A jump costs the Euclidean distance of an Euler step from the teacher's state; the authors' code prefers deviations.",
-            "Trajectories start from latents with fixed numbers, which no scored sample uses; the authors' code draws random ones.",
-            "To 0, the last step goes from sigma_min to 0 and is not searched; nor is an analytical first step.",
+            "A jump costs the Euclidean distance of an Euler step from the teacher's "
+            "state; the authors' code prefers deviations.",
+            "Trajectories start from latents with fixed numbers, which no scored sample "
+            "uses; the authors' code draws random ones.",
+            "To 0, the last step goes from sigma_min to 0 and is not searched; nor is an "
+            "analytical first step.",
         ),
     ),
     needs_model=True,
 )
-def gits(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, weight: float = 1.15) -> Search:
-    """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
+def gits(
+    *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, weight: float = 1.15
+) -> Search:
+    """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own
+    trajectories.
 
     Args:
         teacher: the deterministic sampler on a fixed grid that gives the trajectories.
-        teacher_steps: its steps from sigma_max to sigma_min, >= 2; the search can use at most as many.
+        teacher_steps: its steps from sigma_max to sigma_min, >= 2; the search can use at most as
+            many.
         latents: how many trajectories, >= 1.
-        weight: > 0; a jump counts ``weight`` times more than the one before. The authors' coefficient.
+        weight: > 0; a jump counts ``weight`` times more than the one before. The authors'
+            coefficient.
 
     Raises:
-        ValueError: an option out of range, or a teacher that is unknown, stochastic, or not on a fixed grid.
+        ValueError: an option out of range, or a teacher that is unknown, stochastic, or not on a
+            fixed grid.
     """
     return Search(teacher=teacher, teacher_steps=teacher_steps, latents=latents, weight=weight)
 
@@ -64,32 +75,47 @@ class Search:
     def __post_init__(self) -> None:
         if self.teacher_steps < 2 or self.latents < 1 or not self.weight > 0:
             raise ValueError(
-                f"gits needs teacher_steps >= 2, latents >= 1 and weight > 0, got {self.teacher_steps}, {self.latents} and {self.weight}"
+                "gits needs teacher_steps >= 2, latents >= 1 and weight > 0, got "
+                f"{self.teacher_steps}, {self.latents} and {self.weight}"
             )
         solver = make(self.teacher)
         if not isinstance(solver, GridSampler) or solver.stochastic:
-            raise ValueError(f"gits: teacher {self.teacher!r} must be a deterministic sampler on a fixed grid, such as ipndm")
+            raise ValueError(
+                f"gits: teacher {self.teacher!r} must be a deterministic "
+                "sampler on a fixed grid, such as ipndm"
+            )
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
         """The costs of a model, from the cache if they are there.
 
         Args:
             model: on ``device``.
-            cache: folder of one JSON file per model and options, which also counts what the search cost; None keeps nothing.
+            cache: folder of one JSON file per model and options, which also counts what the search
+                cost; None keeps nothing.
             device: "cpu" or "cuda".
 
         Raises:
             ValueError: the teacher's trajectories are not finite.
         """
-        key = {k: v for k, v in asdict(self).items() if k != "weight"}  # the costs do not depend on it
-        key |= {"model": model.name, "identity": model.identity, "sigma_min": model.sigma_min, "sigma_max": model.sigma_max}
+        # the costs do not depend on it
+        key = {k: v for k, v in asdict(self).items() if k != "weight"}
+        key |= {
+            "model": model.name,
+            "identity": model.identity,
+            "sigma_min": model.sigma_min,
+            "sigma_max": model.sigma_max,
+        }
         key |= {"dtype": str(model.dtype), "seed": _SEED, "version": _VERSION}
         stored = remembered(cache, "gits", key, lambda: self._measure(model, device))
-        return Searched(tuple(stored["levels"]), np.array(stored["cost"]), self.weight, stored["evaluations"])
+        return Searched(
+            tuple(stored["levels"]), np.array(stored["cost"]), self.weight, stored["evaluations"]
+        )
 
     @torch.no_grad()
     def _measure(self, model: Denoiser, device: str) -> dict[str, Any]:
-        """The fine grid, the cost of every jump on it, and the evaluations that this took, all latents together."""
+        """The fine grid, the cost of every jump on it, and the evaluations that this took, all
+        latents together.
+        """
         grid = karras(self.teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
         ids = torch.arange(SEARCH_IDS, SEARCH_IDS + self.latents, device=device)
         meter = Meter()
@@ -98,9 +124,22 @@ class Search:
         states: list[Tensor] = [x]
         teacher = make(self.teacher)
         assert isinstance(teacher, GridSampler)  # as __post_init__ has seen to
-        integrate(teacher, bound, x, grid, NoNoise(), on_step=lambda _i, _level, state: states.append(state))
-        slopes = [(state - bound(state, level)) / level for state, level in zip(states[:-1], grid.sigma, strict=False)]
+        integrate(
+            teacher,
+            bound,
+            x,
+            grid,
+            NoNoise(),
+            on_step=lambda _i, _level, state: states.append(state),
+        )
+        slopes = [
+            (state - bound(state, level)) / level
+            for state, level in zip(states[:-1], grid.sigma, strict=False)
+        ]
         cost = euler_costs(states, slopes, grid.sigma)
         if not np.isfinite(cost).all():
-            raise ValueError(f"gits: the trajectories of {self.teacher} on model {model.name} are not finite; choose another teacher")
+            raise ValueError(
+                f"gits: the trajectories of {self.teacher} on model "
+                f"{model.name} are not finite; choose another teacher"
+            )
         return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}

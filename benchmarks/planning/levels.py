@@ -8,7 +8,10 @@ from ..suites.spec import parse_spec, shown
 from ..suites.suite import LARGEST
 from .schedules import make_schedule
 
-FORM = "write levels that fall, such as 80,5,0.5,0, or SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
+FORM = (
+    "write levels that fall, such as 80,5,0.5,0, or "
+    "SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
+)
 
 
 def read_levels(text: str) -> tuple[float, ...]:
@@ -25,7 +28,9 @@ def read_levels(text: str) -> tuple[float, ...]:
     schedule, *given = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
     try:
         numbers = tuple(float(part) for part in given)
-        if schedule is not None and not (schedule and len(numbers) == 3 and numbers[0].is_integer()):
+        if schedule is not None and not (
+            schedule and len(numbers) == 3 and numbers[0].is_integer()
+        ):
             raise ValueError("a schedule needs a whole number of steps and two levels")
     except ValueError as error:
         raise ValueError(f"cannot read the levels {shown(text)}; {FORM}") from error
@@ -42,7 +47,9 @@ def _steps(number: float) -> int:
         ValueError: it is larger.
     """
     if number > LARGEST:
-        raise ValueError(f"{number:.12g} steps are too many for a list of levels; give at most {LARGEST:,}")
+        raise ValueError(
+            f"{number:.12g} steps are too many for a list of levels; give at most {LARGEST:,}"
+        )
     return int(number)
 
 
@@ -54,4 +61,8 @@ def levels_of(schedule: str, steps: int, model: str) -> tuple[float, ...]:
     """
     spec = parse_spec(model)
     subject = make_model(spec.pop("name"), **spec)
-    return make_schedule(schedule).for_model(subject)(_steps(steps), subject.sigma_min, subject.sigma_max).sigma
+    return (
+        make_schedule(schedule)
+        .for_model(subject)(_steps(steps), subject.sigma_min, subject.sigma_max)
+        .sigma
+    )

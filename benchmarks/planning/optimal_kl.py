@@ -33,20 +33,25 @@ _VERSION = 1  # raised when the same options would give other levels
         "theorem 1 (I-MMSE)",
         "https://arxiv.org/abs/cs/0412108v1",
         (
-            "The paper has the identity between information and MMSE; the divergence of a grid follows from it and Girsanov's theorem.",
-            "On a network the denoising loss on its own samples stands in for the MMSE, which includes the error of the network.",
-            "To 0, the last step goes from sigma_min to 0 and is not searched: its divergence is infinite.",
+            "The paper has the identity between information and MMSE; the divergence of "
+            "a grid follows from it and Girsanov's theorem.",
+            "On a network the denoising loss on its own samples stands in for the MMSE, "
+            "which includes the error of the network.",
+            "To 0, the last step goes from sigma_min to 0 and is not searched: its "
+            "divergence is infinite.",
         ),
     ),
     needs_model=True,
 )
 def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -> Search:
-    """The levels that minimise the path divergence of ddpm, 1/2 sum int [mmse(gamma_i) - mmse(gamma)] dgamma, by dynamic programming.
+    """The levels that minimise the path divergence of ddpm, 1/2 sum int [mmse(gamma_i) -
+    mmse(gamma)] dgamma, by dynamic programming.
 
     Args:
         fine_steps: geometric steps from sigma_max to the end, between which it chooses, >= 2.
         samples: over which the MMSE curve is averaged, >= 2.
-        end: lowest level that counts; below it there is one step, to sigma_min. 0, the default, counts all.
+        end: lowest level that counts; below it there is one step, to sigma_min. 0, the default,
+            counts all.
 
     Raises:
         ValueError: an option out of range.
@@ -65,7 +70,8 @@ class Search:
     def __post_init__(self) -> None:
         if self.fine_steps < 2 or self.samples < 2 or not self.end >= 0:
             raise ValueError(
-                f"optimal_kl needs fine_steps >= 2, samples >= 2 and end >= 0, got {self.fine_steps}, {self.samples} and {self.end}"
+                "optimal_kl needs fine_steps >= 2, samples >= 2 and end >= 0, got "
+                f"{self.fine_steps}, {self.samples} and {self.end}"
             )
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
@@ -77,17 +83,33 @@ class Search:
             device: "cpu" or "cuda".
 
         Raises:
-            ValueError: the end is not below the model's sigma_max, or its denoising loss is not finite.
+            ValueError: the end is not below the model's sigma_max, or its denoising loss is not
+                finite.
         """
         if self.end >= model.sigma_max:
-            raise ValueError(f"optimal_kl: end={self.end:g} must lie below sigma_max = {model.sigma_max:g} of model {model.name}")
-        key = {"model": model.name, "identity": model.identity, "sigma_min": model.sigma_min, "sigma_max": model.sigma_max}
-        key |= {"dtype": str(model.dtype), "samples": self.samples, "seed": _SEED, "version": _VERSION}
+            raise ValueError(
+                f"optimal_kl: end={self.end:g} must lie below sigma_max = "
+                f"{model.sigma_max:g} of model {model.name}"
+            )
+        key = {
+            "model": model.name,
+            "identity": model.identity,
+            "sigma_min": model.sigma_min,
+            "sigma_max": model.sigma_max,
+        }
+        key |= {
+            "dtype": str(model.dtype),
+            "samples": self.samples,
+            "seed": _SEED,
+            "version": _VERSION,
+        }
         stored = remembered(cache, "mmse", key, lambda: _measure(model, self.samples, device))
         curve = Curve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
         return self._search(curve, model.sigma_min, model.sigma_max, stored["evaluations"])
 
-    def _search(self, curve: Curve, sigma_min: float, sigma_max: float, evaluations: int) -> Searched:
+    def _search(
+        self, curve: Curve, sigma_min: float, sigma_max: float, evaluations: int
+    ) -> Searched:
         stop = max(self.end, sigma_min)
         below = (sigma_min,) if stop > sigma_min else ()
         gamma = gammas(stop, sigma_max, self.fine_steps + 1 - len(below))
@@ -104,23 +126,34 @@ class Search:
 
 @torch.no_grad()
 def _measure(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """The MMSE curve at ``_NODES`` levels, and the evaluations that it took, all samples together."""
+    """The MMSE curve at ``_NODES`` levels, and the evaluations that it took, all samples
+    together.
+    """
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES
     else:
         curve, evaluations = _loss_on_own_samples(model, gamma, samples, device)
     if not np.isfinite(curve.draws).all():
-        raise ValueError(f"optimal_kl: the denoising loss of model {model.name} is not finite; choose another schedule")
+        raise ValueError(
+            f"optimal_kl: the denoising loss of model {model.name} is not "
+            "finite; choose another schedule"
+        )
     return {"gamma": gamma.tolist(), "mmse": curve.mean().tolist(), "evaluations": evaluations}
 
 
-def _loss_on_own_samples(model: Denoiser, gamma: np.ndarray, samples: int, device: str) -> tuple[Curve, int]:
-    """The denoising loss on what the model itself generates: no data are needed, and the curve is of the model's own distribution."""
+def _loss_on_own_samples(
+    model: Denoiser, gamma: np.ndarray, samples: int, device: str
+) -> tuple[Curve, int]:
+    """The denoising loss on what the model itself generates: no data are needed, and the curve
+    is of the model's own distribution.
+    """
     ids = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device)
     meter = Meter()
     metered = meter.attach(model)
     bound = metered.bind(ids, _SEED)
     x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
-    x0 = make(_TEACHER).sample(bound, x, karras(_TEACHER_STEPS, model.sigma_min, model.sigma_max), NoNoise())
+    x0 = make(_TEACHER).sample(
+        bound, x, karras(_TEACHER_STEPS, model.sigma_min, model.sigma_max), NoNoise()
+    )
     return denoising_loss(metered, x0, gamma, seed=_SEED, labels=bound.labels), meter.rows

@@ -41,18 +41,28 @@ def load_models(suite: Suite) -> dict[str, Denoiser]:
     return loaded
 
 
-def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], device: str = "cpu") -> list[Cell]:
+def plan(
+    suite: Suite,
+    models: Mapping[str, Denoiser],
+    references: Mapping[str, Reference | None],
+    device: str = "cpu",
+) -> list[Cell]:
     """All cells of a suite, models outermost and budgets innermost, each once.
 
-    An adaptive sampler uses only the ends of a grid, so it is planned for one schedule. A schedule that is searched for a model is
-    searched here, unless it is in the cache. Where some schedules have levels for certain samplers only, the
-    other samplers run on the others.
+    An adaptive sampler uses only the ends of a grid, so it is planned for one schedule. A schedule
+    that is searched for a model is searched here, unless it is in the cache. Where some schedules
+    have levels for certain samplers only, the other samplers run on the others.
 
     Raises:
-        ValueError: unknown sampler, schedule or option, or an execution that this machine does not have.
+        ValueError: unknown sampler, schedule or option, or an execution that this machine does not
+            have.
     """
     check_executions(suite.execution, device)
-    configured = [configured_sampler for spec in expanded(suite.samplers) for configured_sampler in _configured(spec, suite.tolerances)]
+    configured = [
+        configured_sampler
+        for spec in expanded(suite.samplers)
+        for configured_sampler in _configured(spec, suite.tolerances)
+    ]
     schedules = [make_schedule(spec) for spec in suite.schedules]
     cells: list[Cell] = []
     for entry, (name, model) in zip(suite.models, models.items(), strict=True):
@@ -61,9 +71,15 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
             own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
             for start, sampler, execution in product(starts, configured, suite.execution):
                 suited = [schedule for schedule in own if schedule.suits(sampler)] or own
-                for schedule, end in product(suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end):
-                    subject = Subject(name, model, references[name], device, _fitting(start, schedule), execution)
-                    cells += _cells(suite, entry, subject, sampler, schedule.for_sampler(sampler), end)
+                for schedule, end in product(
+                    suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end
+                ):
+                    subject = Subject(
+                        name, model, references[name], device, _fitting(start, schedule), execution
+                    )
+                    cells += _cells(
+                        suite, entry, subject, sampler, schedule.for_sampler(sampler), end
+                    )
         except UntunedError as missing:
             what_to_do = remedy(missing, Named(name, model), configured, *_sizes(suite, entry))
             raise ValueError(f"{missing.what}; {what_to_do}") from missing
@@ -71,9 +87,16 @@ def plan(suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, 
 
 
 def planned_before(
-    record: Record, space: str | None, suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], device: str
+    record: Record,
+    space: str | None,
+    suite: Suite,
+    models: Mapping[str, Denoiser],
+    references: Mapping[str, Reference | None],
+    device: str,
 ) -> list[Cell]:
-    """The cells that a suite would have to ask for to get a row again; none where that cannot be told here.
+    """The cells that a suite would have to ask for to get a row again.
+
+    None where that cannot be told here.
 
     Args:
         record: identity columns of the row.
@@ -84,21 +107,42 @@ def planned_before(
         device: "cpu" or "cuda".
     """
     name = str(record["model"])
-    budget = {"nfe": (record["budget"],)} if record.get("budget") else {"steps": (record.get("steps") or 1,)}
-    axes = {"start": (record["start"],), "end": (record["end"],), "execution": (record.get("execution") or "eager",)}
+    budget = (
+        {"nfe": (record["budget"],)}
+        if record.get("budget")
+        else {"steps": (record.get("steps") or 1,)}
+    )
+    axes = {
+        "start": (record["start"],),
+        "end": (record["end"],),
+        "execution": (record.get("execution") or "eager",),
+    }
     axes |= {axis: record[axis] for axis in ("samples", "seed", "batch_size", "dtype")}
     axes |= {"sigma_start": record.get("sigma_start")} if record["start"] == "gaussian" else {}
     try:
         sampler = {"name": record["sampler"], **json.loads(str(record["params"]))}
         schedules = suite.schedules if record["schedule"] == "own" else (record["schedule"],)
-        asked = suite.replaced(models=[name], samplers=(sampler,), schedules=schedules, noise=record.get("noise"), **budget, **axes)
+        asked = suite.replaced(
+            models=[name],
+            samplers=(sampler,),
+            schedules=schedules,
+            noise=record.get("noise"),
+            **budget,
+            **axes,
+        )
         cells = plan(asked, {name: models[name]}, references, device)
         return cells if space is None else [replace(cell, space=space) for cell in cells]
-    except (ValueError, KeyError, TypeError):  # a sampler that is not loaded now, or a schedule of a file that is gone
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # a sampler that is not loaded now, or a schedule of a file that is gone
         return []
 
 
-def _sizes(suite: Suite, entry: ModelEntry) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+def _sizes(
+    suite: Suite, entry: ModelEntry
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """Numbers of steps, or budgets, that are asked of a model."""
     own = entry.steps is not None or entry.nfe is not None
     return (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
@@ -119,12 +163,17 @@ def _fitting(start: Start, schedule: Schedule) -> Start:
     """The start, with a reason to skip it where the schedule has no grid from its level."""
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start
-    reason = f"schedule {schedule.label} was searched from sigma_max on, not from where start {start.name} ends"
+    reason = (
+        f"schedule {schedule.label} was searched from sigma_max on, not from where "
+        f"start {start.name} ends"
+    )
     return replace(start, sigma=start.sigma_max, skip=reason)
 
 
 class Subject(NamedTuple):
-    """A model as a suite names it, its reference, where it runs, how its runs begin, and how they are executed."""
+    """A model as a suite names it, its reference, where it runs, how its runs begin, and how
+    they are executed.
+    """
 
     name: str
     model: Denoiser
@@ -134,7 +183,14 @@ class Subject(NamedTuple):
     execution: ExecutionName
 
 
-def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Sampler, schedule: Schedule, end: str) -> Iterator[Cell]:
+def _cells(
+    suite: Suite,
+    entry: ModelEntry,
+    subject: Subject,
+    sampler: Sampler,
+    schedule: Schedule,
+    end: str,
+) -> Iterator[Cell]:
     model, reference, start = subject.model, subject.reference, subject.start
     counts, budgets = _sizes(suite, entry)
     sizes: list[tuple[int | None, int | None]]
@@ -146,7 +202,11 @@ def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Sampler, 
     else:
         sizes = [(count, None) for count in counts or ()]
     for n, budget in sizes:
-        grid = schedule(n, model.sigma_min, start.sigma, to_zero=end == "zero") if n and not start.skip else None
+        grid = (
+            schedule(n, model.sigma_min, start.sigma, to_zero=end == "zero")
+            if n and not start.skip
+            else None
+        )
         yield Cell(
             model=subject.name,
             sampler=sampler,
@@ -167,7 +227,9 @@ def _cells(suite: Suite, entry: ModelEntry, subject: Subject, sampler: Sampler, 
             device=subject.device,
             skip=start.skip or _skip(subject, sampler, grid, budget),
             execution=subject.execution,
-            space=suite.extractors[subject.name] if suite.real is None else f"{suite.extractors[subject.name]} {suite.real}",
+            space=suite.extractors[subject.name]
+            if suite.real is None
+            else f"{suite.extractors[subject.name]} {suite.real}",
         )
 
 

@@ -24,10 +24,19 @@ class Named(NamedTuple):
     model: Denoiser
 
 
-def remedy(missing: UntunedError, subject: Named, made: Sequence[Any], counts: Sequence[int] | None, budgets: Sequence[int] | None) -> str:
-    """What to do: tune all that was asked for on a model, in the way in which the file was; what the file has is not tuned again.
+def remedy(
+    missing: UntunedError,
+    subject: Named,
+    made: Sequence[Any],
+    counts: Sequence[int] | None,
+    budgets: Sequence[int] | None,
+) -> str:
+    """What to do: tune all that was asked for on a model, in the way in which the file was.
 
-    Where a budget gives some samplers levels to tune and others none, there is a command for each such group.
+    What the file has is not tuned again.
+
+    Where a budget gives some samplers levels to tune and others none, there is a command for each
+    such group.
 
     Args:
         missing: with the file and its entries.
@@ -46,29 +55,48 @@ def remedy(missing: UntunedError, subject: Named, made: Sequence[Any], counts: S
             groups.setdefault(fitting, {})[label_of(sampler)] = sampler
     commands = []
     for fitting, samplers in groups.items():
-        axes = [("--model", subject.name), *(("--sampler", label) for label in samplers), (flag, ",".join(map(str, fitting)))]
+        axes = [
+            ("--model", subject.name),
+            *(("--sampler", label) for label in samplers),
+            (flag, ",".join(map(str, fitting))),
+        ]
         axes += [*_way(missing.entries, subject), ("--out", missing.file)]
         words = [word for axis in axes for word in axis]
-        commands.append(shlex.join(["samplerbench", "tune", *words, *loading(list(samplers.values()))]))
+        commands.append(
+            shlex.join(["samplerbench", "tune", *words, *loading(list(samplers.values()))])
+        )
     if not commands:
-        return f"nothing that is asked of {subject.name} has levels to tune, so run it on another schedule"
+        return (
+            f"nothing that is asked of {subject.name} has levels to tune, so run it on "
+            "another schedule"
+        )
     return f"make it with: {' && '.join(commands)}"
 
 
 def loading(made: Sequence[Any]) -> list[str]:
-    """The options that make samplers known which are not built in: users' files, and the folder with clones of peers."""
+    """The options that make samplers known which are not built in: users' files, and the folder
+    with clones of peers.
+    """
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
     clones = peers_path() if any(":" in one.name for one in made) else None
-    return [word for file in files for word in ("--plugin", file)] + ([] if clones is None else ["--peers-path", str(clones)])
+    return [word for file in files for word in ("--plugin", file)] + (
+        [] if clones is None else ["--peers-path", str(clones)]
+    )
 
 
 def _way(entries: Sequence[Tuned], subject: Named) -> list[tuple[str, str]]:
-    """How the last entry of the model was tuned, or else the last of all: rows that were tuned in different ways are not compared."""
+    """How the last entry of the model was tuned, or else the last of all: rows that were tuned
+    in different ways are not compared.
+    """
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []
     last = (own or entries)[-1]
     setting = last.setting
-    numbers = (("--latents", setting.latents), ("--test-latents", setting.test_latents), ("--seed", setting.seed))
+    numbers = (
+        ("--latents", setting.latents),
+        ("--test-latents", setting.test_latents),
+        ("--seed", setting.seed),
+    )
     way = [("--objective", setting.objective), *((flag, str(number)) for flag, number in numbers)]
     return [*way, ("--holdout-model", last.elsewhere.model)] if own else way

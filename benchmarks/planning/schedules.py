@@ -20,7 +20,8 @@ from .tuned import schedule as tuned
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
 """Values of an option ``process``; the first is the default."""
 
-# Ranges on which a schedule is tried when it is made, with enough steps for levels between the ends.
+# Ranges on which a schedule is tried when it is made, with enough steps for levels between the
+# ends.
 _TRIALS = ((0.01, 1.0), (0.002, 80.0))
 _TRIAL_STEPS = 8
 
@@ -32,8 +33,8 @@ class Schedule:
     Attributes:
         name: registry name.
         options: those that are not at their default.
-        searched: what :meth:`for_model` found, for a schedule that needs a model; what :meth:`for_sampler` made of it, for one that needs
-            a sampler too.
+        searched: what :meth:`for_model` found, for a schedule that needs a model; what
+            :meth:`for_sampler` made of it, for one that needs a sampler too.
     """
 
     name: str
@@ -44,19 +45,30 @@ class Schedule:
         """The grid of ``n`` steps.
 
         Raises:
-            ValueError: the levels do not make a grid, the options take them out of the range of floats, or the model is missing.
+            ValueError: the levels do not make a grid, the options take them out of the range of
+                floats, or the model is missing.
         """
         if self.needs_model and self.searched is None:
-            raise ValueError(f"schedule {self.label!r} depends on the model; call its for_model(model) first")
+            raise ValueError(
+                f"schedule {self.label!r} depends on the model; call its for_model(model) first"
+            )
         if self.needs_sampler and hasattr(self.searched, "of"):
-            raise ValueError(f"schedule {self.label!r} depends on the sampler; call its for_sampler(sampler) first")
+            raise ValueError(
+                f"schedule {self.label!r} depends on the sampler; call its "
+                "for_sampler(sampler) first"
+            )
         try:
             if self.searched is not None:
                 return self.searched(n, sigma_min, sigma_max, to_zero=to_zero)
-            return SCHEDULES[self.name].make(n, sigma_min, sigma_max, to_zero=to_zero, **_resolved(self.name, self.options))
+            return SCHEDULES[self.name].make(
+                n, sigma_min, sigma_max, to_zero=to_zero, **_resolved(self.name, self.options)
+            )
         except ArithmeticError as error:
             ends = f"between sigma = {sigma_min:g} and {sigma_max:g}"
-            raise ValueError(f"schedule {self.label!r} has no levels {ends} ({type(error).__name__}); choose milder options") from error
+            raise ValueError(
+                f"schedule {self.label!r} has no levels {ends} "
+                f"({type(error).__name__}); choose milder options"
+            ) from error
 
     @property
     def label(self) -> str:
@@ -68,7 +80,9 @@ class Schedule:
         """Whether its levels depend on the model."""
         return SCHEDULES[self.name].needs_model
 
-    def for_model(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Schedule:
+    def for_model(
+        self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
+    ) -> Schedule:
         """This schedule on a model: itself, unless it needs one.
 
         Args:
@@ -78,7 +92,9 @@ class Schedule:
         """
         if not self.needs_model:
             return self
-        return replace(self, searched=SCHEDULES[self.name].make(**dict(self.options)).on(model, cache, device))
+        return replace(
+            self, searched=SCHEDULES[self.name].make(**dict(self.options)).on(model, cache, device)
+        )
 
     def bare(self) -> Schedule:
         """This schedule without what was searched for it."""
@@ -95,19 +111,29 @@ class Schedule:
         Raises:
             ValueError: it has nothing for the sampler.
         """
-        return replace(self, searched=self.searched.of(sampler)) if self.needs_sampler and self.searched is not None else self
+        return (
+            replace(self, searched=self.searched.of(sampler))
+            if self.needs_sampler and self.searched is not None
+            else self
+        )
 
     def suits(self, sampler: Sampler) -> bool:
-        """Whether it can have levels for such a sampler: one that needs a sampler has none for what cannot be tuned."""
+        """Whether it can have levels for such a sampler: one that needs a sampler has none for
+        what cannot be tuned.
+        """
         return not self.needs_sampler or not tuned.untunable(sampler)
 
     def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """A grid of ``n`` steps to count evaluations on: its own, or another one where its own are there for some numbers of steps only."""
+        """A grid of ``n`` steps to count evaluations on: its own, or another one where its own
+        are there for some numbers of steps only.
+        """
         make = karras if self.needs_sampler else self
         return make(n, sigma_min, sigma_max, to_zero=to_zero)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """What the table says about its grid of ``n`` steps: what it cost, and what it is worth elsewhere; nothing for a formula."""
+        """What the table says about its grid of ``n`` steps: what it cost, and what it is worth
+        elsewhere; nothing for a formula.
+        """
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
@@ -133,9 +159,14 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
     known = options_of(name)
     for key, value in given.items():
         if key not in known:
-            raise ValueError(f"schedule {name!r} has no option {key!r}; its options: {', '.join(known) or 'none'}")
+            raise ValueError(
+                f"schedule {name!r} has no option {key!r}; its options: {', '.join(known) or 'none'}"
+            )
         if not _fits(value, known[key]):
-            raise ValueError(f"schedule {name!r}: option {key!r} must be a {type(known[key]).__name__}, got {value!r}")
+            raise ValueError(
+                f"schedule {name!r}: option {key!r} must be a "
+                f"{type(known[key]).__name__}, got {value!r}"
+            )
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in given.items() if v != known[k])))
     if schedule.needs_model:
         SCHEDULES[name].make(**given)
@@ -151,7 +182,9 @@ def _resolved(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]
     if "process" in resolved:
         process = resolved["process"]
         if process not in PROCESSES:
-            raise ValueError(f"{name}: unknown process {process!r}; choose one of {', '.join(PROCESSES)}")
+            raise ValueError(
+                f"{name}: unknown process {process!r}; choose one of {', '.join(PROCESSES)}"
+            )
         resolved["process"] = PROCESSES[process]()
     return resolved
 

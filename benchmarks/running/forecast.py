@@ -1,4 +1,6 @@
-"""What a suite would cost here: evaluations counted from the plan, seconds from short measurements of each network and of scoring."""
+"""What a suite would cost here: evaluations counted from the plan, seconds from short
+measurements of each network and of scoring.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,11 @@ class Forecast:
 
 @torch.no_grad()
 def forecast(
-    suite: Suite, models: Mapping[str, Denoiser], references: Mapping[str, Reference | None], cells: Sequence[Cell], device: str
+    suite: Suite,
+    models: Mapping[str, Denoiser],
+    references: Mapping[str, Reference | None],
+    cells: Sequence[Cell],
+    device: str,
 ) -> list[Forecast]:
     """The cost of sampling, references and scoring, per model; timing comes on top."""
     out = []
@@ -61,11 +67,26 @@ def forecast(
         evaluations = sum(expected(model, cell) * cell.samples for cell in own)
         before = Load.of_this_moment()
         rate = evaluations_per_second(model, own[0].batch_size, device) if own else float("inf")
-        doubts = cpu_doubts(Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads())
-        until_scored = reference_evaluations(suite, model, references[name], own, endpoints_asked(suite, name, list(models)))
+        doubts = cpu_doubts(
+            Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads()
+        )
+        until_scored = reference_evaluations(
+            suite, model, references[name], own, endpoints_asked(suite, name, list(models))
+        )
         adaptive = sum(cell.sampler.adaptive for cell in own)
         scoring = scoring_seconds(model, references[name], own, suite.metrics)
-        out.append(Forecast(name, len(own), adaptive, evaluations, evaluations / rate, until_scored / rate, scoring, tuple(doubts)))
+        out.append(
+            Forecast(
+                name,
+                len(own),
+                adaptive,
+                evaluations,
+                evaluations / rate,
+                until_scored / rate,
+                scoring,
+                tuple(doubts),
+            )
+        )
     return out
 
 
@@ -75,8 +96,12 @@ def endpoints_asked(suite: Suite, name: str, names: Sequence[str]) -> int:
     return min(entry.samples or suite.samples, entry.reference_samples or suite.reference_samples)
 
 
-def scoring_seconds(model: Denoiser, reference: Reference | None, cells: Sequence[Cell], names: Sequence[str] | None) -> float:
-    """Seconds that it takes to score these cells, from one score of a few invented samples; none without a reference.
+def scoring_seconds(
+    model: Denoiser, reference: Reference | None, cells: Sequence[Cell], names: Sequence[str] | None
+) -> float:
+    """Seconds that it takes to score these cells, from one score of a few invented samples.
+
+    None without a reference.
 
     Args:
         model: the cells'.
@@ -89,9 +114,17 @@ def scoring_seconds(model: Denoiser, reference: Reference | None, cells: Sequenc
     samples = max(cell.samples for cell in cells)
     count = min(samples, TRIED)
     rng = np.random.default_rng(0)
-    features, converged = (reference.mean + rng.standard_normal((n, len(reference.mean))) for n in (count, TRIED))
-    parts = {"features": features, "sizes": np.array([count]), "endpoint": np.empty((0, *model.event))}
-    context = CellContext([parts], count, Data(model, "cpu"), Scale(reference, converged), None, follows_path=False)
+    features, converged = (
+        reference.mean + rng.standard_normal((n, len(reference.mean))) for n in (count, TRIED)
+    )
+    parts = {
+        "features": features,
+        "sizes": np.array([count]),
+        "endpoint": np.empty((0, *model.event)),
+    }
+    context = CellContext(
+        [parts], count, Data(model, "cpu"), Scale(reference, converged), None, follows_path=False
+    )
     wanted = [metric for metric in asked_metrics(names) if metric.needs <= {"features"}]
     begin = 0.0
     for _ in range(2):  # what all cells share is made the first time

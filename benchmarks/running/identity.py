@@ -1,8 +1,10 @@
-"""Which cells of a run directory the present code would make again: the others are set aside before anything is computed.
+"""Which cells of a run directory the present code would make again: the others are set aside before
+anything is computed.
 
-A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its model and its extractor, whose
-fingerprints lie in ``made/``. A digest names a record; what is compared are the records (:func:`.fingerprint.difference`), so that a
-directory that another machine made stays valid although the last digits of its numbers are others.
+A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its
+model and its extractor, whose fingerprints lie in ``made/``. A digest names a record; what is
+compared are the records (:func:`.fingerprint.difference`), so that a directory that another machine
+made stays valid although the last digits of its numbers are others.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class Makers(NamedTuple):
-    """What the cells of one model are made by, beside their samplers; the extractor is None where nothing is scored by features."""
+    """What the cells of one model are made by, beside their samplers.
+
+    The extractor is None where nothing is scored by features.
+    """
 
     model: Fingerprint
     extractor: Fingerprint | None
@@ -46,7 +51,8 @@ class Identity:
         self._digests = {name: tuple(map(self._digest_of, found)) for name, found in makers.items()}
 
     def admit(self, cell: Cell, record: Record) -> None:
-        """Plan a cell, so that all its parts are of the present code: one of other code is set aside, one set aside earlier comes back.
+        """Plan a cell, so that all its parts are of the present code: one of other code is set
+        aside, one set aside earlier comes back.
 
         Args:
             cell: to be planned.
@@ -55,13 +61,27 @@ class Identity:
         self.inspect(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
         there = self._there(cell.key)
-        stored = (self.run.read(cell.key, MADE) or {}) if there else self._brought_back(cell.key, sampler, cell.model)
-        kept = self._on_record(stored, sampler) or sampler  # those on record, so that their digests stay what they are
+        stored = (
+            (self.run.read(cell.key, MADE) or {})
+            if there
+            else self._brought_back(cell.key, sampler, cell.model)
+        )
+        # those on record, so that their digests stay what they are
+        kept = self._on_record(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
-        self.run.plan(cell.key, record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"})
+        self.run.plan(
+            cell.key,
+            record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"},
+        )
         if not stored:
             whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
-            made = {"sampler": kept.to_json(), "model": model, "extractor": extractor, "shard": whole, "space": cell.space}
+            made = {
+                "sampler": kept.to_json(),
+                "model": model,
+                "extractor": extractor,
+                "shard": whole,
+                "space": cell.space,
+            }
             self.run.write(cell.key, MADE, made)
 
     def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
@@ -69,17 +89,21 @@ class Identity:
 
         Args:
             cell: to be looked at.
-            extractor: whether the present extractor is that of the cell's feature space, so that the two are compared.
+            extractor: whether the present extractor is that of the cell's feature space, so that
+                the two are compared.
         """
         if not self._there(cell.key):
             return
-        why = self._fault(self.run.read(cell.key, MADE) or {}, self.probe(cell), cell.model, extractor=extractor)
+        why = self._fault(
+            self.run.read(cell.key, MADE) or {}, self.probe(cell), cell.model, extractor=extractor
+        )
         if why:
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
     def inspect_model(self, key: str, name: str) -> None:
-        """Set a cell of the directory aside if it is of another model, whatever else made it: a row that cannot be planned again here.
+        """Set a cell of the directory aside if it is of another model, whatever else made it: a row
+        that cannot be planned again here.
 
         Args:
             key: of the cell.
@@ -92,7 +116,9 @@ class Identity:
             log.warning("%s is set aside: %s.", key, why)
 
     def digests(self, name: str) -> tuple[str, str]:
-        """The digests of a model's record and of its extractor's, which is "" where there is none."""
+        """The digests of a model's record and of its extractor's, which is "" where there is
+        none.
+        """
         model, extractor = self._digests[name]
         return model, extractor
 
@@ -100,14 +126,18 @@ class Identity:
         """Whether there is a cell; one that was planned and never begun is none."""
         return any(path.name != CELL for path in self.run.part(key, CELL).parent.glob("[!.]*"))
 
-    def _fault(self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True) -> str:
+    def _fault(
+        self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
+    ) -> str:
         """Why a cell is not one that the present code would make; "" if it is."""
         before = self._on_record(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
         if before is not sampler and (found := difference(before, sampler)):
             return f"the sampler is another one: {found}"
-        for kind, now in zip(("model", "extractor")[: 1 + extractor], self.makers[name], strict=False):
+        for kind, now in zip(
+            ("model", "extractor")[: 1 + extractor], self.makers[name], strict=False
+        ):
             was = self._known.get(str(stored.get(kind) or ""))
             if (was is None) != (now is None):
                 return f"the {kind} is another one, or nothing says which it was"
@@ -116,15 +146,23 @@ class Identity:
         return ""
 
     def _on_record(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
-        """The fingerprint of a cell's sampler in its ``made.json``: ``now`` itself where that is what is written there, as it mostly is."""
+        """The fingerprint of a cell's sampler in its ``made.json``: ``now`` itself where that
+        is what is written there, as it mostly is.
+        """
         return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
 
     def _brought_back(self, key: str, sampler: Fingerprint, name: str) -> dict[str, Any]:
-        """The ``made.json`` of a cell that was set aside and comes back, since it is what would be made now; empty if there is none."""
+        """The ``made.json`` of a cell that was set aside and comes back, since it is what would
+        be made now; empty if there is none.
+        """
         for folder, record in self.run.made_aside(key):
             if not self._fault(record, sampler, name):
                 self.run.restore(key, folder)
-                log.warning("%s is back: it was set aside when other code was there, and is what the present code makes.", key)
+                log.warning(
+                    "%s is back: it was set aside when other code was there, and "
+                    "is what the present code makes.",
+                    key,
+                )
                 return record
         return {}
 

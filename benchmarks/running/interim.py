@@ -1,22 +1,28 @@
-r"""Interim looks at a run that is extended until it is decided: what is known of each row, and whether that closes it.
+r"""Interim looks at a run that is extended until it is decided: what is known of each row, and
+whether that closes it.
 
-A table of m rows is looked at with N, 2 N, 4 N, … samples, until each row is decided. Look k may spend
+A table of m rows is looked at with N, 2 N, 4 N, … samples, until each row is decided. Look k may
+spend
 
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
 
-so that the number of looks need not be known beforehand (alpha spending: Lan and DeMets 1983), and each row an m-th of it: a row is decided
-at look k by the tests of :class:`~samplerbench.results.comparison.significance.Evidence` at the level t = alpha_k / m.
+so that the number of looks need not be known beforehand (alpha spending: Lan and DeMets 1983), and
+each row an m-th of it: a row is decided at look k by the tests of
+:class:`~samplerbench.results.comparison.significance.Evidence` at the level t = alpha_k / m.
 
-Claim: whatever rows and looks have in common, the chance of any false decision in the table, at any look, is at most alpha.
+Claim: whatever rows and looks have in common, the chance of any false decision in the table, at any
+look, is at most alpha.
 
-Proof. A decision is false if it says "better" where d >= 0, "worse" where d <= 0, or "equivalent" where |d| >= margin. At level t its
-chance is at most t for each d. If d = 0, it is a two-sided test that fails. If 0 < |d| < margin, only the sign can be wrong: t / 2.
-Let d >= margin and mu = margin / se. "Equivalent" has a chance of at most t - Phi(z - 2 mu) with Phi(-z) = t, and a wrong sign one of at
-most Phi(-z' - mu) with Phi(-z') = t / 2: together no more than t if mu <= z + z', and beyond that no more than
-t + Phi(-2 z' - z) < (1 + 3e-7) t. The sum over rows and looks is alpha. □
+Proof. A decision is false if it says "better" where d >= 0, "worse" where d <= 0, or "equivalent"
+where |d| >= margin. At level t its chance is at most t for each d. If d = 0, it is a two-sided test
+that fails. If 0 < |d| < margin, only the sign can be wrong: t / 2. Let d >= margin and mu = margin
+/ se. "Equivalent" has a chance of at most t - Phi(z - 2 mu) with Phi(-z) = t, and a wrong sign one
+of at most Phi(-z' - mu) with Phi(-z') = t / 2: together no more than t if mu <= z + z', and beyond
+that no more than t + Phi(-2 z' - z) < (1 + 3e-7) t. The sum over rows and looks is alpha. □
 
-The sums are Bonferroni's and suppose nothing; looks share samples, so the true rate is lower. Holm's step-down would not do here: a
-row that is rightly called worse can still be called equivalent wrongly, so deciding it does not leave fewer false claims to guard against.
+The sums are Bonferroni's and suppose nothing; looks share samples, so the true rate is lower.
+Holm's step-down would not do here: a row that is rightly called worse can still be called
+equivalent wrongly, so deciding it does not leave fewer false claims to guard against.
 """
 
 from __future__ import annotations
@@ -38,18 +44,25 @@ from ..suites.suite import Until
 UNDECIDED = "undecided"
 
 FUTILE = 0.8
-"""Share of the variance that the reference's own samples make from which more samples of a row no longer help."""
+"""Share of the variance that the reference's own samples make from which more samples of a row
+no longer help.
+"""
 
 Row = dict[str, Any]
-"""A row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the numbers behind the verdict.
+"""A row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the
+numbers behind the verdict.
 
-``verdict`` is that of a comparison, "precise" (its standard error is as small as asked), "futile" (more samples would not
-decide it), "not compared", "failed" (its samples are no more, and neither are numbers of earlier looks) or "undecided".
+``verdict`` is that of a comparison, "precise" (its standard error is as small as asked), "futile"
+(more samples would not decide it), "not compared", "failed" (its samples are no more, and neither
+are numbers of earlier looks) or "undecided".
 """
 
 
 def level_at(look: int, rows: int, level: float = LEVEL) -> float:
-    """The level at which one of ``rows`` rows is tested at look 1, 2, …; over all rows and looks they sum to ``level``."""
+    """The level at which one of ``rows`` rows is tested at look 1, 2, ….
+
+    Over all rows and looks they sum to ``level``.
+    """
     return 6 / math.pi**2 * level / look**2 / rows
 
 
@@ -59,7 +72,10 @@ def decision(evidence: Evidence, level: float) -> Verdict:
 
 
 def looked_at(entries: Sequence[Entry], until: Until, level: float) -> dict[str, Row]:
-    """The rows by cell, each judged by itself at a level; those of the baseline only where a precision is asked for."""
+    """The rows by cell, each judged by itself at a level.
+
+    Those of the baseline only where a precision is asked for.
+    """
     pairs = {cell_of(pair.candidate): pair for pair in _pairs(entries, until)}
     rows = {}
     for entry in entries:
@@ -72,9 +88,14 @@ def looked_at(entries: Sequence[Entry], until: Until, level: float) -> dict[str,
 
 
 def failed_at(failed: Sequence[Record], until: Until) -> dict[str, Row]:
-    """The rows without results by cell, closed as "failed": what an earlier look found of them is of samples that are not theirs now."""
+    """The rows without results by cell, closed as "failed": what an earlier look found of them
+    is of samples that are not theirs now.
+    """
     asked = [row for row in failed if in_question(row, until)]
-    return {text(row, "cell"): _row(row) | {"verdict": "failed", "reason": _failure(row)} for row in asked}
+    return {
+        text(row, "cell"): _row(row) | {"verdict": "failed", "reason": _failure(row)}
+        for row in asked
+    }
 
 
 def in_question(row: Record, until: Until) -> bool:
@@ -93,7 +114,12 @@ def cell_of(entry: Entry) -> str:
 
 def _row(row: Record) -> Row:
     budget = number(row, "slot") or number(row, "steps")
-    return {"model": text(row, "model"), "curve": text(row, "curve"), "budget": budget and int(budget), "samples": row["samples"]}
+    return {
+        "model": text(row, "model"),
+        "curve": text(row, "curve"),
+        "budget": budget and int(budget),
+        "samples": row["samples"],
+    }
 
 
 def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
@@ -107,35 +133,59 @@ def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
 def _compared(pair: Pair | None, until: Until, level: float) -> Row:
     found = judge(pair, find(until.column), until.margin) if pair else None
     if pair is None or found is None:
-        reason = f"no row of {until.baseline} to compare with by {until.column}" if until.baseline else ""
+        reason = (
+            f"no row of {until.baseline} to compare with by {until.column}"
+            if until.baseline
+            else ""
+        )
         return {"verdict": "not compared", "reason": reason}
     gap, reason = found.gap, found.reason
     verdict = decision(found.evidence, level) if found.evidence else "inconclusive"
     if verdict == "inconclusive":
         verdict, reason = _open(found)
     low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
-    numbers = {"difference": gap.value, "se": gap.se, "low": low, "high": high, "margin": found.margin}
+    numbers = {
+        "difference": gap.value,
+        "se": gap.se,
+        "low": low,
+        "high": high,
+        "margin": found.margin,
+    }
     return {"against": cell_of(pair.baseline), **numbers, "verdict": verdict, "reason": reason}
 
 
 def _open(found: Judgement) -> tuple[str, str]:
     """Whether more samples could decide a row, and why they could not."""
     a, b, gap = found.baseline, found.candidate, found.gap
-    if a.reference is None or b.reference is None or b.influence is None or not gap.paired or not gap.se:
+    if (
+        a.reference is None
+        or b.reference is None
+        or b.influence is None
+        or not gap.paired
+        or not gap.se
+    ):
         return UNDECIDED, found.reason
     fixed = float((b.reference - a.reference).var(ddof=1)) / len(b.reference)
     if len(b.reference) < len(b.influence) and fixed > FUTILE * gap.se**2:
-        return "futile", f"{len(b.reference)} reference samples limit it: raise converged_samples, or compare by another metric"
+        return "futile", (
+            f"{len(b.reference)} reference samples limit it: raise "
+            "converged_samples, or compare by another metric"
+        )
     return UNDECIDED, found.reason
 
 
 def _precise(entry: Entry, until: Until) -> Row:
-    """Whether a row's own standard error is as small as asked; one that cannot be trusted never is."""
+    """Whether a row's own standard error is as small as asked.
+
+    One that cannot be trusted never is.
+    """
     quantity = find(until.column)
     estimate = entry.estimate(quantity)
     if until.target_se is None or estimate is None or estimate.se is None:
         return {}
     flag = text(entry.record, quantity.flag)
     reached = not flag and estimate.se <= until.target_se
-    reason = f"standard error of {quantity.name} {estimate.se:.2g}" + (f"; flagged: {flag}" if flag else "")
+    reason = f"standard error of {quantity.name} {estimate.se:.2g}" + (
+        f"; flagged: {flag}" if flag else ""
+    )
     return {"verdict": "precise" if reached else UNDECIDED, "reason": reason}

@@ -1,9 +1,10 @@
 """Is a model fit to be measured? A wrong one gives a ranking of samplers that looks like any other.
 
-Looked at before the first cell, at the cost of a few evaluations: whether outputs are finite at both ends of the levels, the same for the
-same input, and those of each row alone; and, where there are data, whether it denoises: the squared error of E[x0 | x] rises with sigma,
-stays below those of a constant and of a multiple of the noisy sample, and is no smaller when the model is told another level than the one
-that the noise has.
+Looked at before the first cell, at the cost of a few evaluations: whether outputs are finite at
+both ends of the levels, the same for the same input, and those of each row alone; and, where there
+are data, whether it denoises: the squared error of E[x0 | x] rises with sigma, stays below those of
+a constant and of a multiple of the noisy sample, and is no smaller when the model is told another
+level than the one that the noise has.
 """
 
 from __future__ import annotations
@@ -30,26 +31,40 @@ WRONG = 2.0
 SPREADS = (4.0, 1.5, 0.6, 0.2, 0.05)
 
 SLACK, OFF = 1.2, 0.01
-"""What chance and training explain: a ratio of two errors (half of that on the same samples), and a share of the data's variance."""
+"""What chance and training explain: a ratio of two errors (half of that on the same samples),
+and a share of the data's variance.
+"""
 
 POOR, ROUGH = 2.0, 0.05
-"""The same beside the best multiple of the noisy sample, which a network need not come near at the smallest levels."""
+"""The same beside the best multiple of the noisy sample, which a network need not come near at
+the smallest levels.
+"""
 
-_PROCESS = "its levels, its prediction or the times that its network is told (such as t in [0, 1] for one trained on 0 … 999) are not right"
+_PROCESS = (
+    "its levels, its prediction or the times that its network is told (such as t "
+    "in [0, 1] for one trained on 0 … 999) are not right"
+)
 
 
 @torch.no_grad()
 def check_model(
-    model: Denoiser, reference: Reference | None = None, *, data: Tensor | None = None, denoising: bool = True, device: str = "cpu"
+    model: Denoiser,
+    reference: Reference | None = None,
+    *,
+    data: Tensor | None = None,
+    denoising: bool = True,
+    device: str = "cpu",
 ) -> None:
     """Refuse a model that cannot be what its user means.
 
     Args:
         model: eager, on ``device``.
         reference: of the model; its held-out samples are data, if its features are the samples.
-        data: ``(n, *event)`` samples of the truth; None takes the model's own or the reference's. Without any, and for models that are no
-            posterior means (under guidance, clipping and the like), the error is not looked at.
-        denoising: whether to look at the error: not needed for models that come with this package, whose tests do.
+        data: ``(n, *event)`` samples of the truth; None takes the model's own or the reference's.
+            Without any, and for models that are no posterior means (under guidance, clipping and
+            the like), the error is not looked at.
+        denoising: whether to look at the error: not needed for models that come with this package,
+            whose tests do.
         device: "cpu" or "cuda".
 
     Raises:
@@ -65,14 +80,19 @@ def check_model(
         allowed = 10 * max(rtol, atol) * float(d.abs().max())
         if (off := _distance(_called(model, x.clone(), sigma, ids), d)) > allowed:
             raise ValueError(
-                f"model {model.name} gives the same input other outputs (by up to {off:.2g} at sigma {sigma:.3g}); "
+                f"model {model.name} gives the same input other outputs (by up to "
+                f"{off:.2g} at sigma {sigma:.3g}); "
                 "put its network in eval mode, which turns dropout off, and seed what it draws"
             )
         half = ROWS // 2
-        if (off := _distance(_called(model, x[:half].clone(), sigma, ids[:half]), d[:half])) > allowed:
+        if (
+            off := _distance(_called(model, x[:half].clone(), sigma, ids[:half]), d[:half])
+        ) > allowed:
             raise ValueError(
-                f"model {model.name} gives a sample another output in another batch (by up to {off:.2g} at sigma {sigma:.3g}); a row must "
-                "depend on itself alone: put batch normalisation in eval mode, and take no mean or maximum over the batch"
+                f"model {model.name} gives a sample another output in another batch (by "
+                f"up to {off:.2g} at sigma {sigma:.3g}); a row must "
+                "depend on itself alone: put batch normalisation in eval mode, and take "
+                "no mean or maximum over the batch"
             )
     if denoising and not _altered(model):
         found = _data(model, reference, device) if data is None else data.to(device)
@@ -86,21 +106,28 @@ def _called(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
         d = model.bind(ids, SEED)(x, sigma)
     except Exception as error:
         what = " ".join(str(error).split())[:200]
-        raise ValueError(f"model {model.name} fails on {len(x)} samples at sigma {sigma:.3g} ({type(error).__name__}: {what})") from error
+        raise ValueError(
+            f"model {model.name} fails on {len(x)} samples at sigma "
+            f"{sigma:.3g} ({type(error).__name__}: {what})"
+        ) from error
     if not torch.equal(before, x):
-        raise ValueError(f"model {model.name} writes into its input at sigma {sigma:.3g}; let it work on a copy")
+        raise ValueError(
+            f"model {model.name} writes into its input at sigma {sigma:.3g}; let it work on a copy"
+        )
     return d
 
 
 def _check_output(model: Denoiser, d: Tensor, x: Tensor, sigma: float) -> None:
     if d.shape != x.shape:
         raise ValueError(
-            f"model {model.name} returned {tuple(d.shape)} for a batch {tuple(x.shape)}; it must return a tensor of that shape"
+            f"model {model.name} returned {tuple(d.shape)} for a batch {tuple(x.shape)}; "
+            "it must return a tensor of that shape"
         )
     bad = int((~d.isfinite()).flatten(1).any(1).sum())
     if bad:
         raise ValueError(
-            f"model {model.name} gives NaN or infinity for {bad} of {len(d)} samples at sigma {sigma:.3g}; "
+            f"model {model.name} gives NaN or infinity for {bad} of {len(d)} samples at "
+            f"sigma {sigma:.3g}; "
             "mend it there, or give it a narrower range of levels (sigma_min, sigma_max)"
         )
 
@@ -129,7 +156,9 @@ def _data(model: Denoiser, reference: Reference | None, device: str) -> Tensor |
 
 
 class Errors(NamedTuple):
-    """Mean squared errors a number at one level, when the model is told that level, a smaller and a larger one."""
+    """Mean squared errors a number at one level, when the model is told that level, a smaller
+    and a larger one.
+    """
 
     sigma: float
     told: float
@@ -147,45 +176,63 @@ def _check_denoising(model: Denoiser, x0: Tensor) -> None:
         if labels is None:  # what is drawn for a sample cannot be told from the data
             return
     variance = float((x0 - x0.mean(0)).double().square().mean())
-    errors = [_errors(model, x0, ids, labels, sigma) for sigma in _levels(model, math.sqrt(variance))]
+    errors = [
+        _errors(model, x0, ids, labels, sigma) for sigma in _levels(model, math.sqrt(variance))
+    ]
     for at in errors:
         if at.told > (SLACK + OFF) * variance:
             raise ValueError(
-                f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean squared error on the data is {at.told:.3g}, and a "
-                f"constant has {variance:.3g}, their variance; {_PROCESS}, or the data are not what it was trained on"
+                f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean "
+                f"squared error on the data is {at.told:.3g}, and a "
+                f"constant has {variance:.3g}, their variance; {_PROCESS}, or the data "
+                "are not what it was trained on"
             )
-        multiple = variance * at.sigma**2 / (variance + at.sigma**2)  # of E[x0] + a (x - E[x0]), a = variance / (variance + sigma^2)
+        # of E[x0] + a (x - E[x0]), a = variance / (variance + sigma^2)
+        multiple = variance * at.sigma**2 / (variance + at.sigma**2)
         if at.told > POOR * multiple + ROUGH * variance:
             raise ValueError(
-                f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean squared error on the data is {at.told:.3g}, and a "
-                f"multiple of the noisy sample has {multiple:.3g}; {_PROCESS}, or the data are not what it was trained on"
+                f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean "
+                f"squared error on the data is {at.told:.3g}, and a "
+                f"multiple of the noisy sample has {multiple:.3g}; {_PROCESS}, or the "
+                "data are not what it was trained on"
             )
         wrong, other = min((at.less, at.sigma / WRONG), (at.more, at.sigma * WRONG))
         if at.told > (1 + (SLACK - 1) / 2) * wrong + OFF * variance:
             raise ValueError(
-                f"model {model.name} denoises better when it is told a wrong level (mean squared error {wrong:.3g} for {other:.3g}, "
+                f"model {model.name} denoises better when it is told a wrong level (mean "
+                f"squared error {wrong:.3g} for {other:.3g}, "
                 f"{at.told:.3g} for the right one, {at.sigma:.3g}); {_PROCESS}"
             )
     for high, low in pairwise(errors):
         if low.told > SLACK * high.told + OFF * variance:
             raise ValueError(
-                f"model {model.name} denoises worse where there is less noise (mean squared error {low.told:.3g} at sigma {low.sigma:.3g}, "
+                f"model {model.name} denoises worse where there is less noise (mean "
+                f"squared error {low.told:.3g} at sigma {low.sigma:.3g}, "
                 f"{high.told:.3g} at {high.sigma:.3g}); {_PROCESS}"
             )
 
 
 def _levels(model: Denoiser, std: float) -> list[float]:
     """The ends, and levels about the data's standard deviation, where errors say most; falling."""
-    inner = {std * spreads for spreads in SPREADS if model.sigma_min < std * spreads < model.sigma_max}
+    inner = {
+        std * spreads for spreads in SPREADS if model.sigma_min < std * spreads < model.sigma_max
+    }
     return sorted({model.sigma_max, model.sigma_min, *inner}, reverse=True)
 
 
-def _errors(model: Denoiser, x0: Tensor, ids: Tensor, labels: Tensor | None, sigma: float) -> Errors:
+def _errors(
+    model: Denoiser, x0: Tensor, ids: Tensor, labels: Tensor | None, sigma: float
+) -> Errors:
     bound = model.bind(ids, SEED, labels)
     x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
 
     def error(told: float) -> float:
-        return float((bound(x, min(max(told, model.sigma_min), model.sigma_max)) - x0).double().square().mean())
+        return float(
+            (bound(x, min(max(told, model.sigma_min), model.sigma_max)) - x0)
+            .double()
+            .square()
+            .mean()
+        )
 
     if sigma in (model.sigma_min, model.sigma_max):  # nothing is told beyond the ends
         return Errors(sigma, error(sigma), math.inf, math.inf)

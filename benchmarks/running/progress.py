@@ -19,8 +19,8 @@ PERIOD = 30.0
 class Reporter:
     """A progress bar in a terminal; elsewhere a line every half minute, whatever takes so long.
 
-    The bar counts expected network evaluations, the only unit in which cells and references are comparable; beside it stand cells and
-    samples per second.
+    The bar counts expected network evaluations, the only unit in which cells and references are
+    comparable; beside it stand cells and samples per second.
 
     Args:
         console: where to.
@@ -35,11 +35,19 @@ class Reporter:
         self._begin = time.monotonic()
         self._text, self._stopped = "starting", threading.Event()
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False), console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
         self._task = self._bar.add_task("starting", total=max(evaluations, 1e-9), note="")
-        self._lines = None if console.is_terminal else threading.Thread(target=self._say_lines, daemon=True)
+        self._lines = (
+            None if console.is_terminal else threading.Thread(target=self._say_lines, daemon=True)
+        )
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -47,7 +55,12 @@ class Reporter:
             self._lines.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._bar.stop()
         self._stopped.set()
         if self._lines:
@@ -55,7 +68,8 @@ class Reporter:
 
     @contextmanager
     def part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
-        """A part of the work, which fills the bar by what it is expected to take, whatever it takes.
+        """A part of the work, which fills the bar by what it is expected to take, whatever it
+        takes.
 
         Args:
             text: what is being done.
@@ -78,7 +92,10 @@ class Reporter:
         self.evaluations(evaluations)
 
     def evaluations(self, count: float) -> None:
-        """``count`` more evaluations are done; those beyond the estimate of a part do not move the bar."""
+        """``count`` more evaluations are done.
+
+        Those beyond the estimate of a part do not move the bar.
+        """
         count = min(count, self._within)
         self._within -= count
         self._reached += count
@@ -96,4 +113,8 @@ class Reporter:
     def _say_lines(self) -> None:
         while not self._stopped.wait(PERIOD):
             minutes, seconds = divmod(int(time.monotonic() - self._begin), 60)
-            self._console.print(f"{minutes}:{seconds:02d} {self._text} ({self._done}/{self._cells} cells)", markup=False, soft_wrap=True)
+            self._console.print(
+                f"{minutes}:{seconds:02d} {self._text} ({self._done}/{self._cells} cells)",
+                markup=False,
+                soft_wrap=True,
+            )

@@ -1,4 +1,6 @@
-"""Where numbers come from: the machine, the software and the papers, once per run, since a report has no samplers to ask."""
+"""Where numbers come from: the machine, the software and the papers, once per run, since a
+report has no samplers to ask.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,18 @@ def provenance(device: str) -> dict[str, Any]:
         "command": ["samplerbench", *sys.argv[1:]],
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "noise": NOISE,
-        "plugins": {name: samplers.origin(name) for name in samplers.names() if samplers.origin(name)},
+        "plugins": {
+            name: samplers.origin(name) for name in samplers.names() if samplers.origin(name)
+        },
         "machine": machine(),
         "conditions": conditions(),
         "torch": {
             "version": torch.__version__,
             "threads": torch.get_num_threads(),
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
-            "cudnn": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
+            "cudnn": torch.backends.cudnn.version()
+            if torch.backends.cudnn.is_available()
+            else None,
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
         },
@@ -46,7 +52,9 @@ def provenance(device: str) -> dict[str, Any]:
 
 
 def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
-    """For each sampler's name: ``key``, ``where`` in the paper, ``url``, and ``bibtex``, "" where no entry has the key."""
+    """For each sampler's name: ``key``, ``where`` in the paper, ``url``, and ``bibtex``, ""
+    where no entry has the key.
+    """
     entries = bibliography()
     return {
         sampler.name: {
@@ -66,9 +74,12 @@ def bibliography() -> dict[str, str]:
 
 
 def packages() -> dict[str, str]:
-    """Versions of the installed distributions by name, from the names of their folders: to read the metadata of all takes 0.1 s."""
+    """Versions of the installed distributions by name, from the names of their folders: to read
+    the metadata of all takes 0.1 s.
+    """
     found = {}
-    for place in reversed([Path(entry or ".") for entry in sys.path]):  # the first that has a name is the one that is imported
+    # the first that has a name is the one that is imported
+    for place in reversed([Path(entry or ".") for entry in sys.path]):
         for folder in place.glob("*.dist-info") if place.is_dir() else ():
             name, _, version = folder.stem.partition("-")
             found[name] = version
@@ -76,16 +87,23 @@ def packages() -> dict[str, str]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout that the code runs from; None for an installed wheel."""
+    """Commit and dirty flag of the checkout that the code runs from.
+
+    None for an installed wheel.
+    """
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None
-    commit, status = (_run(folder, *args) for args in (("rev-parse", "HEAD"), ("status", "--porcelain")))
+    commit, status = (
+        _run(folder, *args) for args in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+    )
     return {"commit": commit, "dirty": bool(status)} if commit else None
 
 
 def _run(folder: Path, *args: str) -> str | None:
     try:
-        return subprocess.run(["git", *args], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", *args], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,8 +1,11 @@
-"""Sampling until the question is decided: looks at N, 2 N, 4 N, … samples, where only rows that are still open are extended.
+"""Sampling until the question is decided: looks at N, 2 N, 4 N, … samples, where only rows that are
+still open are extended.
 
-A row is closed when its difference to the baseline is shown to be real or within the margin (:mod:`.interim`), when its standard error is
-as small as asked, or when it fails. One that may not be extended further is *undecided*. What the looks found is kept in ``looks.json`` of
-the run directory, so that a run that was killed goes on where it was, and one that ``max_samples`` stopped can be given more.
+A row is closed when its difference to the baseline is shown to be real or within the margin
+(:mod:`.interim`), when its standard error is as small as asked, or when it fails. One that may not
+be extended further is *undecided*. What the looks found is kept in ``looks.json`` of the run
+directory, so that a run that was killed goes on where it was, and one that ``max_samples`` stopped
+can be given more.
 """
 
 from __future__ import annotations
@@ -30,16 +33,25 @@ class Sequential:
         until: the question.
 
     Raises:
-        ValueError: the baseline is not among the samplers, or a row starts with more samples than any may have.
+        ValueError: the baseline is not among the samplers, or a row starts with more samples than
+            any may have.
     """
 
     def __init__(self, runner: Runner, until: Until) -> None:
         self.runner, self.until = runner, until
         self.first = {cell.key: cell for cell in runner.cells if not cell.skip}
         _check(until, list(self.first.values()))
-        question = {**until.model_dump(exclude={"max_samples"}), "first": {key: cell.samples for key, cell in self.first.items()}}
-        if runner.suite.real is not None:  # cells are the same whatever real samples they are compared with
-            question["against"] = {name: reference.identity for name, reference in runner.references.items() if reference}
+        question = {
+            **until.model_dump(exclude={"max_samples"}),
+            "first": {key: cell.samples for key, cell in self.first.items()},
+        }
+        # cells are the same whatever real samples they are compared with
+        if runner.suite.real is not None:
+            question["against"] = {
+                name: reference.identity
+                for name, reference in runner.references.items()
+                if reference
+            }
         known = runner.run.read_log(FILE)
         self._empty: dict[str, Any] = {"question": question, "look": 0, "samples": {}, "rows": {}}
         self._log = known if known.get("question") == question else self._empty
@@ -54,7 +66,11 @@ class Sequential:
             look = self._log["look"] + 1
             samples = self._log["samples"] | {key: self._samples_at(key, look) for key in extended}
             self._run(samples, time=False)
-            self._log |= {"look": look, "samples": samples, "rows": self._log["rows"] | self._looked(look, extended)}
+            self._log |= {
+                "look": look,
+                "samples": samples,
+                "rows": self._log["rows"] | self._looked(look, extended),
+            }
             self.runner.run.write_log(FILE, self._log)
         return self._run(self._log["samples"], time=True)
 
@@ -69,11 +85,17 @@ class Sequential:
         return self._log["look"]
 
     def _to_extend(self) -> set[str]:
-        """The cells that the next look extends: all at first, then the open ones that may have more, and what they are compared with."""
+        """The cells that the next look extends: all at first, then the open ones that may have
+        more, and what they are compared with.
+        """
         if not self._log["look"]:
             return set(self.first)
         look, rows = self._log["look"] + 1, self._log["rows"]
-        still = {key for key, row in rows.items() if row["verdict"] == UNDECIDED and self._samples_at(key, look) <= self._most(key)}
+        still = {
+            key
+            for key, row in rows.items()
+            if row["verdict"] == UNDECIDED and self._samples_at(key, look) <= self._most(key)
+        }
         return still | {rows[key]["against"] for key in still if "against" in rows[key]}
 
     def _samples_at(self, key: str, look: int) -> int:
@@ -84,7 +106,9 @@ class Sequential:
 
     def _run(self, samples: dict[str, int], *, time: bool) -> ResultTable:
         """Run each cell with as many samples as it has or is to have."""
-        self.runner.cells = [replace(cell, samples=samples.get(cell.key, cell.samples)) for cell in self.runner.cells]
+        self.runner.cells = [
+            replace(cell, samples=samples.get(cell.key, cell.samples)) for cell in self.runner.cells
+        ]
         return self.runner(time=time)
 
     def _looked(self, look: int, extended: set[str]) -> dict[str, Row]:
@@ -92,9 +116,13 @@ class Sequential:
         tests = sum(cell.sampler.name != self.until.baseline for cell in self.first.values())
         source = read_source(self.runner.run.path)
         entries = [entry for entry in source.entries if cell_of(entry) in self.first]
-        found = failed_at(source.failed, self.until) | looked_at(entries, self.until, level_at(look, max(tests, 1)))
+        found = failed_at(source.failed, self.until) | looked_at(
+            entries, self.until, level_at(look, max(tests, 1))
+        )
         closed = {key for key, row in self._log["rows"].items() if row["verdict"] != UNDECIDED}
-        return {key: {**row, "look": look} for key, row in found.items() if key in extended - closed}
+        return {
+            key: {**row, "look": look} for key, row in found.items() if key in extended - closed
+        }
 
 
 def _check(until: Until, cells: list[Cell]) -> None:
@@ -106,9 +134,14 @@ def _check(until: Until, cells: list[Cell]) -> None:
     there = sorted({cell.sampler.name for cell in cells})
     if until.baseline is not None and until.baseline not in there:
         raise ValueError(
-            f"the baseline {until.baseline!r} is not run; choose one of {', '.join(there) or 'no samplers'}, or add it with --sampler"
+            f"the baseline {until.baseline!r} is not run; choose one of {', '.join(there) or 'no samplers'}, "
+            ""
+            "or add it with --sampler"
         )
     most = until.max_samples
     large = next((cell for cell in cells if most is not None and cell.samples > most), None)
     if large is not None:
-        raise ValueError(f"--max-samples {most} is less than {large.model} starts with ({large.samples}); raise it, or lower --samples")
+        raise ValueError(
+            f"--max-samples {most} is less than {large.model} starts with "
+            f"({large.samples}); raise it, or lower --samples"
+        )

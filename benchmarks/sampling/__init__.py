@@ -1,1 +1,3 @@
-"""From a cell to samples: batches, counted evaluations, execution modes, shards, trajectories and snapshots."""
+"""From a cell to samples: batches, counted evaluations, execution modes, shards, trajectories
+and snapshots.
+"""

@@ -24,7 +24,9 @@ class Batch(NamedTuple):
     depth: int
 
 
-def latents(model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype) -> tuple[Tensor, SampleNoise]:
+def latents(
+    model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype
+) -> tuple[Tensor, SampleNoise]:
     """The states at sigma_max of these samples, and their noise: the same for every sampler."""
     noise = SampleNoise(seed, ids, model.event, dtype)
     return model.sigma_max * noise.initial(), noise
@@ -45,10 +47,13 @@ def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
 
 
 def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:
-    """Sample ``ids`` with the cell's sampler. ``model`` is metered by ``meter`` and bound in ``bound``.
+    """Sample ``ids`` with the cell's sampler.
+
+    ``model`` is metered by ``meter`` and bound in ``bound``.
 
     Raises:
-        Failure: the counted evaluations differ from what the sampler says, or the result has the wrong shape or dtype.
+        Failure: the counted evaluations differ from what the sampler says, or the result has the
+            wrong shape or dtype.
     """
     assert cell.grid is not None
     x, noise = begin(model, cell, ids)
@@ -59,5 +64,8 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
     nfe, says = meter.rows / len(ids), cell.sampler.nfe(cell.grid)
     if says is not None and nfe != says * model.passes:
-        raise Failure("failed", f"counted {nfe:g} evaluations per sample, but nfe() says {says * model.passes}")
+        raise Failure(
+            "failed",
+            f"counted {nfe:g} evaluations per sample, but nfe() says {says * model.passes}",
+        )
     return Batch(out, nfe, meter.calls)

@@ -1,4 +1,6 @@
-"""Whether code draws from a generator that everybody shares: such a draw depends on what ran before, and no seed of ours reaches it."""
+"""Whether code draws from a generator that everybody shares: such a draw depends on what ran
+before, and no seed of ours reaches it.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,15 @@ class Draws:
 
     @property
     def sources(self) -> list[str]:
-        """The generators that have moved since, in words; those of devices that came into use meanwhile are not known."""
-        return [name for name, state in _states().items() if name in self._before and state != self._before[name]]
+        """The generators that have moved since, in words.
+
+        Those of devices that came into use meanwhile are not known.
+        """
+        return [
+            name
+            for name, state in _states().items()
+            if name in self._before and state != self._before[name]
+        ]
 
     @property
     def sentence(self) -> str:
@@ -39,7 +48,8 @@ def unseeded_draws() -> Iterator[Draws]:
     >>> draws.sentence
     "draws from torch's global generator; use the noise that it is handed, noise()"
 
-    Nothing is restored: a program whose results do not depend on these generators does not mind, and another may be using them.
+    Nothing is restored: a program whose results do not depend on these generators does not mind,
+    and another may be using them.
     """
     yield Draws()
 
@@ -54,5 +64,7 @@ def _states() -> dict[str, bytes]:
     states = {name: state() for name, state in read.items()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         for device in range(torch.cuda.device_count()):
-            states[f"torch's global generator of cuda:{device}"] = torch.cuda.get_rng_state(device).numpy().tobytes()
+            states[f"torch's global generator of cuda:{device}"] = (
+                torch.cuda.get_rng_state(device).numpy().tobytes()
+            )
     return states

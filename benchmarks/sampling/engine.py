@@ -1,4 +1,7 @@
-"""Runs the batches of a cell as the cell is executed: for quality, counted; for timing, as bare calls."""
+"""Runs the batches of a cell as the cell is executed: for quality, counted.
+
+For timing, as bare calls.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,9 @@ class Works(NamedTuple):
 class Engine:
     """Runs batches of a cell, counted.
 
-    No Python runs in a replay, so nothing can be counted there. A cell that is replayed makes one eager pass, over its first batch, which
-    is counted and checked; its counts are those of every batch, since what is recorded makes the same evaluations every time.
+    No Python runs in a replay, so nothing can be counted there. A cell that is replayed makes one
+    eager pass, over its first batch, which is counted and checked; its counts are those of every
+    batch, since what is recorded makes the same evaluations every time.
 
     Args:
         model: on the cell's device.
@@ -51,7 +55,12 @@ class Engine:
     """
 
     def __init__(self, model: Denoiser, cell: Cell, backend: NewBackend = CudaGraph) -> None:
-        self._plain, self._cell, self._backend, self._meter = executed(model, cell.execution), cell, backend, Meter()
+        self._plain, self._cell, self._backend, self._meter = (
+            executed(model, cell.execution),
+            cell,
+            backend,
+            Meter(),
+        )
         self._metered = self._meter.attach(self._plain)
         self._counted: Batch | None = None
         self._run: Recording | None = None
@@ -76,7 +85,11 @@ class Engine:
 
 
 def engine_of(model: Denoiser, cell: Cell) -> Engine:
-    """An engine of the cell; while the same cell is run, the same one where it records, so that one recording serves all parts."""
+    """An engine of the cell.
+
+    While the same cell is run, the same one where it records, so that one recording serves all
+    parts.
+    """
     return _recording_engine(model, cell) if captures(cell.execution) else Engine(model, cell)
 
 
@@ -86,7 +99,9 @@ def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
 
 
 def works(model: Denoiser, cell: Cell, ids: Tensor, backend: NewBackend = CudaGraph) -> Works:
-    """The calls to be timed, on one batch. Where runs are replayed both are recorded here, which takes a few runs: make them once a cell.
+    """The calls to be timed, on one batch.
+
+    Where runs are replayed both are recorded here, which takes a few runs: make them once a cell.
 
     Raises:
         Failure: the run cannot be recorded.
@@ -106,8 +121,13 @@ def works(model: Denoiser, cell: Cell, ids: Tensor, backend: NewBackend = CudaGr
     return Works(lambda: run(x, *_context(bound, ids)), single.replay)
 
 
-def _record(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor, backend: NewBackend) -> Recording:
-    """Record the cell's run on a batch like ``ids``. Sample numbers and labels are inputs; whatever else is bound is fixed."""
+def _record(
+    model: Denoiser, cell: Cell, bound: Bound, ids: Tensor, backend: NewBackend
+) -> Recording:
+    """Record the cell's run on a batch like ``ids``.
+
+    Sample numbers and labels are inputs; whatever else is bound is fixed.
+    """
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
         return model.bind(ids, cell.seed, *labels), noise_of(model, cell, ids)
@@ -115,7 +135,9 @@ def _record(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor, backend: New
     assert cell.grid is not None
     x, _ = begin(model, cell, ids)
     try:
-        return capture(cell.sampler, cell.grid, setting, (x, *_context(bound, ids)), backend(x.device))
+        return capture(
+            cell.sampler, cell.grid, setting, (x, *_context(bound, ids)), backend(x.device)
+        )
     except ValueError as error:
         raise Failure("skipped", str(error)) from error
 

@@ -1,4 +1,5 @@
-"""How runs reach the device: "eager", "compile" (the network by torch.compile), "cuda-graph" (whole runs replayed), or both.
+"""How runs reach the device: "eager", "compile" (the network by torch.compile), "cuda-graph" (whole
+runs replayed), or both.
 
 A sampler is the same mathematics in each, so the modes are compared in the same table, row by row.
 """
@@ -32,7 +33,9 @@ def captures(execution: ExecutionName) -> bool:
 
 
 def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
-    """Refuse what this machine does not have. Where something is to be compiled, a trivial program is compiled first.
+    """Refuse what this machine does not have.
+
+    Where something is to be compiled, a trivial program is compiled first.
 
     Args:
         executions: what a suite asks for.
@@ -43,30 +46,43 @@ def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
     """
     if any(map(captures, executions)) and not device.startswith("cuda"):
         raise ValueError(
-            f"execution cuda-graph (--cuda-graph) needs --device cuda and a GPU, and this run is on {device}; leave it out here"
+            "execution cuda-graph (--cuda-graph) needs --device cuda and a GPU, and this "
+            f"run is on {device}; leave it out here"
         )
     if any(map(compiles, executions)) and (fault := _compiler_fault(device)):
-        raise ValueError(f"execution compile (--compile) needs a compiler that torch can use, and here it says: {fault}; leave it out here")
+        raise ValueError(
+            "execution compile (--compile) needs a compiler that torch can "
+            f"use, and here it says: {fault}; leave it out here"
+        )
 
 
 def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: Grid) -> str:
-    """Why a sampler or a model cannot be executed like this: a sentence, or "" if nothing is known against it."""
+    """Why a sampler or a model cannot be executed like this: a sentence, or "" if nothing is
+    known against it.
+    """
     if execution == "eager":
         return ""
     if captures(execution) and not _innermost(model).capturable:
         return f"model {model.name} says that it cannot be captured (capturable = False)"
     if sampler.nfe(grid) is None:
-        return f"execution {execution} needs batches of one shape, and sampler {sampler.name} chooses the samples that it evaluates"
+        return (
+            f"execution {execution} needs batches of one shape, and sampler "
+            f"{sampler.name} chooses the samples that it evaluates"
+        )
     return cannot_record(sampler, grid) if captures(execution) else ""
 
 
 def executed(model: Denoiser, execution: ExecutionName) -> Denoiser:
-    """The model whose evaluations a cell of this execution makes: compiled once for all cells that follow one another, or itself."""
+    """The model whose evaluations a cell of this execution makes: compiled once for all cells
+    that follow one another, or itself.
+    """
     return _compiled(model) if compiles(execution) else model
 
 
 class Compiled(Wrapper):
-    """A network compiled by torch.compile, at its first evaluation of a shape. What is inside is one program: it is counted as a whole.
+    """A network compiled by torch.compile, at its first evaluation of a shape.
+
+    What is inside is one program: it is counted as a whole.
 
     Args:
         inner: the network.
@@ -77,7 +93,11 @@ class Compiled(Wrapper):
         self._program = torch.compile(inner.denoise, dynamic=False)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """The inner model's. Levels go in as tensors: a program is specialised to its numbers, and each float would be another one."""
+        """The inner model's.
+
+        Levels go in as tensors: a program is specialised to its numbers, and each float would be
+        another one.
+        """
         return self._program(x, as_levels(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
@@ -91,7 +111,9 @@ class Compiled(Wrapper):
 
 @lru_cache(maxsize=1)
 def _compiled(model: Denoiser) -> Denoiser:
-    torch.compiler.reset()  # programs of an earlier model count towards torch's limit, beyond which it falls back to eager without a word
+    # programs of an earlier model count towards torch's limit, beyond which it falls back to eager
+    # without a word
+    torch.compiler.reset()
     return model.instrumented(Compiled)
 
 
@@ -108,7 +130,9 @@ def _compiler_fault(device: str) -> str:
         with warnings.catch_warnings(action="ignore"):
             torch.compile(_trivial)(torch.ones(2, device=device))
     except Exception as error:
-        return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__).rstrip(".")
+        return next(
+            (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+        ).rstrip(".")
     return ""
 
 

@@ -1,4 +1,7 @@
-"""What becomes of work that cannot be completed: its row says why. What is imported here is quick to import."""
+"""What becomes of work that cannot be completed: its row says why.
+
+What is imported here is quick to import.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
     """A task that cannot be completed: the status and the reason of its row.
 
     Attributes:
-        status: "failed", "diverged", "skipped"; "crashed" if the process ended, "timed out" if it had to be ended.
+        status: "failed", "diverged", "skipped"; "crashed" if the process ended, "timed out" if it
+            had to be ended.
         reason: in plain words, on one line.
     """
 

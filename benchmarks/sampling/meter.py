@@ -1,4 +1,6 @@
-"""Counts network evaluations where they happen: at the innermost network, below guidance and every other wrapper."""
+"""Counts network evaluations where they happen: at the innermost network, below guidance and
+every other wrapper.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ class Meter:
 
 
 class Metered(Wrapper):
-    """A network whose evaluations are counted. One that hides several passes behind a call says so in ``passes``."""
+    """A network whose evaluations are counted.
+
+    One that hides several passes behind a call says so in ``passes``.
+    """
 
     def __init__(self, inner: Denoiser, meter: Meter) -> None:
         super().__init__(inner)
@@ -52,7 +57,11 @@ class Metered(Wrapper):
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """The network's own, counted where an exact model integrates it."""
-        inner = self.inner.observed(self.meter.add) if isinstance(self.inner, ExactModel) else self.inner
+        inner = (
+            self.inner.observed(self.meter.add)
+            if isinstance(self.inner, ExactModel)
+            else self.inner
+        )
         return inner.endpoint(x, labels)
 
 

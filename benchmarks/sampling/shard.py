@@ -1,4 +1,6 @@
-"""Runs one shard of one cell: samples [start, stop), batch by batch, counted, checked and reduced to what metrics need."""
+"""Runs one shard of one cell: samples [start, stop), batch by batch, counted, checked and
+reduced to what metrics need.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,38 @@ from .chance import unseeded_draws
 from .engine import engine_of
 from .failure import Failure
 
-__all__ = ["CONVERGED_IDS", "Arrays", "Failure", "batches", "begin", "clamp", "latents", "sample_shard"]
+__all__ = [
+    "CONVERGED_IDS",
+    "Arrays",
+    "Failure",
+    "batches",
+    "begin",
+    "clamp",
+    "latents",
+    "sample_shard",
+]
 
 Arrays = dict[str, NDArray]
 
 CONVERGED_IDS = 2**31
-"""Sample numbers from here on belong to converged samples: their latents are disjoint from those of every run."""
+"""Sample numbers from here on belong to converged samples: their latents are disjoint from
+those of every run.
+"""
 
 SHARD = 512
-"""Samples of a whole shard, at least: what a kill can cost. Of features in no more dimensions, shards keep exact moments."""
+"""Samples of a whole shard, at least: what a kill can cost.
+
+Of features in no more dimensions, shards keep exact moments.
+"""
 
 _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
 
 
 class Scored(Protocol):
-    """What features are made with: the extractor, and the range that values are clamped to first, or None."""
+    """What features are made with: the extractor, and the range that values are clamped to
+    first, or None.
+    """
 
     @property
     def extractor(self) -> Extractor: ...
@@ -44,9 +62,16 @@ class Scored(Protocol):
 
 
 def sample_shard(
-    model: Denoiser, reference: Scored | None, cell: Cell, start: int, stop: int, device: str, keep: int, endpoints: int,
+    model: Denoiser,
+    reference: Scored | None,
+    cell: Cell,
+    start: int,
+    stop: int,
+    device: str,
+    keep: int,
+    endpoints: int,
     progress: Callable[[int], None],
-) -> Arrays:  # fmt: skip
+) -> Arrays:
     """Samples ``start`` … ``stop - 1`` of a cell.
 
     Args:
@@ -61,9 +86,10 @@ def sample_shard(
         progress: told the number of samples after each batch.
 
     Returns:
-        ``features`` (n, d), their exact ``moments_*`` in float64 where d <= :data:`SHARD`, ``endpoint`` (k, *event), ``picture``;
-        ``sizes``, ``nfe`` and ``clamped`` of the batches, and the largest ``depth``; with labels, ``own_label`` (n,): whether a sample
-        lies in its class.
+        ``features`` (n, d), their exact ``moments_*`` in float64 where d <= :data:`SHARD`,
+        ``endpoint`` (k, *event), ``picture``; ``sizes``, ``nfe`` and ``clamped`` of the batches,
+        and the largest ``depth``; with labels, ``own_label`` (n,): whether a sample lies in its
+        class.
 
     Raises:
         Failure: see :class:`Engine`; or a sample is not finite.
@@ -81,7 +107,11 @@ def sample_shard(
         x = batch.x[rows]
         bad = int((~(x.abs() < _LARGEST)).flatten(1).any(1).sum())
         if bad:
-            raise Failure("diverged", f"{bad} of {len(x)} samples are not finite (first batch with any: samples {first} on)")
+            raise Failure(
+                "diverged",
+                f"{bad} of {len(x)} samples are not finite (first "
+                f"batch with any: samples {first} on)",
+            )
         nfe.append(batch.nfe)
         sizes.append(len(x))
         depth = max(depth, batch.depth)
@@ -108,19 +138,27 @@ def sample_shard(
         arrays["own_label"] = np.concatenate(own)
     if features:
         rows = np.concatenate(features)
-        exact = rows.shape[1] <= SHARD  # moments beside the features, unless they would outweigh them
+        # moments beside the features, unless they would outweigh them
+        exact = rows.shape[1] <= SHARD
         half = exact and bool(np.abs(rows).max() < _FLOAT16_MAX)
-        arrays |= {"features": rows.astype(np.float16 if half else np.float32), "clamped": np.array(clamped)}
+        arrays |= {
+            "features": rows.astype(np.float16 if half else np.float32),
+            "clamped": np.array(clamped),
+        }
         if exact:
-            arrays |= {f"moments_{name}": value for name, value in Moments.of(rows).as_dict().items()}
+            arrays |= {
+                f"moments_{name}": value for name, value in Moments.of(rows).as_dict().items()
+            }
     return arrays
 
 
 def batches(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Batches that cover samples ``start`` … ``stop - 1``: the sample numbers to run, and which of them count.
+    """Batches that cover samples ``start`` … ``stop - 1``: the sample numbers to run, and which of
+    them count.
 
-    A sampler that couples a batch always runs whole batches of the same members, so that its samples do not depend on how many were
-    asked for, or on interruptions. Programs and recordings are made for one shape, so they run whole batches too.
+    A sampler that couples a batch always runs whole batches of the same members, so that its
+    samples do not depend on how many were asked for, or on interruptions. Programs and recordings
+    are made for one shape, so they run whole batches too.
     """
     size = cell.batch_size
     if cell.sampler.batch_coupled or cell.execution != "eager":

@@ -13,20 +13,25 @@ POINTS = 512
 
 
 def how_many(model: Denoiser, images: int) -> int:
-    """Samples kept for pictures: ``images`` of an image model, a cloud of points in two dimensions, none otherwise."""
+    """Samples kept for pictures: ``images`` of an image model, a cloud of points in two
+    dimensions, none otherwise.
+    """
     if len(model.event) == 3:
         return images
     return POINTS if math.prod(model.event) == 2 and images else 0
 
 
-def pictures(model: Denoiser, reference: Reference | None, x: NDArray, converged: NDArray | None = None) -> dict[str, NDArray]:
+def pictures(
+    model: Denoiser, reference: Reference | None, x: NDArray, converged: NDArray | None = None
+) -> dict[str, NDArray]:
     """Samples as a report shows them.
 
     Args:
         model: gives the shape of a sample.
         reference: gives the range of values.
         x: samples ``(k, *event)``.
-        converged: ``(m, *event)`` where the same latents lead in the limit, sample by sample; None where nothing is known of it.
+        converged: ``(m, *event)`` where the same latents lead in the limit, sample by sample; None
+            where nothing is known of it.
 
     Returns:
         ``images`` in uint8 or ``points`` as they are, and ``converged`` (at most k) likewise.
@@ -38,7 +43,9 @@ def pictures(model: Denoiser, reference: Reference | None, x: NDArray, converged
 
 
 def shown(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
-    """Values ``(..., *event)`` as a report shows them: images in uint8, anything else in one dimension in float32."""
+    """Values ``(..., *event)`` as a report shows them: images in uint8, anything else in one
+    dimension in float32.
+    """
     if len(model.event) != 3:
         return x.reshape(*x.shape[: x.ndim - len(model.event)], -1).astype(np.float32)
     low, high = display_range(reference)
@@ -46,7 +53,9 @@ def shown(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Values shown as black and white: the card's data range, else three standard deviations about the mean, else -1 and 1."""
+    """Values shown as black and white: the card's data range, else three standard deviations
+    about the mean, else -1 and 1.
+    """
     if reference is None:
         return -1.0, 1.0
     if reference.clamp is not None:

@@ -1,4 +1,6 @@
-"""The way of a few samples from noise to data, for reports: what a sampler asked the denoiser, and what it was told."""
+"""The way of a few samples from noise to data, for reports: what a sampler asked the denoiser,
+and what it was told.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,16 @@ Seen = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
 """``(sigma, x, d)`` of each evaluation that all samples make together, and the end."""
 
 
-def evolution(model: Denoiser, reference: Reference | None, cell: Cell, watch: Callable[[int], Seen] | None = None) -> Arrays:
+def evolution(
+    model: Denoiser,
+    reference: Reference | None,
+    cell: Cell,
+    watch: Callable[[int], Seen] | None = None,
+) -> Arrays:
     """The trajectory of a cell's first samples.
 
-    States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise as large as the data, at every level.
+    States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise as
+    large as the data, at every level.
 
     Args:
         model: on the cell's device.
@@ -36,9 +44,9 @@ def evolution(model: Denoiser, reference: Reference | None, cell: Cell, watch: C
         watch: runs that many samples (:func:`watched`), perhaps elsewhere; None runs them here.
 
     Returns:
-        ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n, *event)``, all as
-        :func:`.snapshots.shown`. Nothing where there is nothing to show, where a sample depends on its batch, and where the run fails: a
-        picture is not worth a row.
+        ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n,
+        *event)``, all as :func:`.snapshots.shown`. Nothing where there is nothing to show, where a
+        sample depends on its batch, and where the run fails: a picture is not worth a row.
     """
     count = min(how_many(model, IMAGES), CLOUD)
     if not count or cell.grid is None or cell.sampler.batch_coupled:
@@ -54,7 +62,9 @@ def evolution(model: Denoiser, reference: Reference | None, cell: Cell, watch: C
     scale = float(np.square(end, dtype=np.float64).mean()) ** 0.5 or 1.0
     level = sigma.reshape(-1, *[1] * (x.ndim - 1))
     arrays = {"x": x * scale / np.sqrt(scale**2 + level**2), "d": d, "end": end}
-    return {"sigma": sigma} | {name: shown(model, reference, values) for name, values in arrays.items()}
+    return {"sigma": sigma} | {
+        name: shown(model, reference, values) for name, values in arrays.items()
+    }
 
 
 @torch.no_grad()

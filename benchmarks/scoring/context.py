@@ -1,4 +1,6 @@
-"""What a metric sees of one cell (:class:`..metrics.metric.Context`), read from its shards when asked for."""
+"""What a metric sees of one cell (:class:`..metrics.metric.Context`), read from its shards when
+asked for.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What references will take before anything can be scored: evaluations for converged endpoints, converged samples and paths."""
+"""What references will take before anything can be scored: evaluations for converged endpoints,
+converged samples and paths.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,15 @@ from ..suites.suite import Suite
 from .solutions.endpoints import CONVERGED_STEPS, ODE, PATH
 
 EXACT_FLOW = 1000
-"""Evaluations that an exact model's endpoint is expected to take where it has no closed form; measured are 500 to 1000."""
+"""Evaluations that an exact model's endpoint is expected to take where it has no closed form.
+
+Measured are 500 to 1000.
+"""
 
 DOUBLINGS = 3
-"""Solutions, each on twice the steps of the last, after which a reference is expected to be converged."""
+"""Solutions, each on twice the steps of the last, after which a reference is expected to be
+converged.
+"""
 
 STAGES = 2
 """Evaluations of a step of the pathwise limit."""
@@ -28,8 +35,15 @@ class _EvaluatedError(Exception):
     """An endpoint takes evaluations."""
 
 
-def reference_evaluations(suite: Suite, model: Denoiser, reference: Reference | None, cells: Sequence[Cell], endpoints: int) -> float:
-    """Evaluations that are expected before the cells of one model can be scored, if nothing of it is there yet.
+def reference_evaluations(
+    suite: Suite,
+    model: Denoiser,
+    reference: Reference | None,
+    cells: Sequence[Cell],
+    endpoints: int,
+) -> float:
+    """Evaluations that are expected before the cells of one model can be scored, if nothing of it
+    is there yet.
 
     Args:
         suite: what was asked for.
@@ -55,7 +69,9 @@ def reference_evaluations(suite: Suite, model: Denoiser, reference: Reference | 
 
 
 def per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Evaluations that one converged endpoint is expected to take: none in closed form, else found out by asking for one."""
+    """Evaluations that one converged endpoint is expected to take: none in closed form, else
+    found out by asking for one.
+    """
 
     def stop(_rows: int) -> None:
         raise _EvaluatedError

@@ -1,4 +1,6 @@
-"""What is known about the data of a model beyond features: its modes, its training set, the distributions of its coefficients."""
+"""What is known about the data of a model beyond features: its modes, its training set, the
+distributions of its coefficients.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _CARDS = {"digits-cloud": "digits-cloud", "digits": "digits-cloud", "fashion-kde
 
 
 class TrainingSet:
-    """Training examples ``(m, d)``, and data of the same kind ``(k, d)`` that the model has not seen, or None."""
+    """Training examples ``(m, d)``, and data of the same kind ``(k, d)`` that the model has not
+    seen, or None.
+    """
 
     def __init__(self, examples: NDArray[np.float64], held_out: NDArray[np.float64] | None) -> None:
         self.examples, self.held_out = examples, held_out
@@ -41,8 +45,9 @@ class TrainingSet:
 def training_set(model: Denoiser) -> TrainingSet | None:
     """The training set of a built-in model, guided or not; None where it is not shipped.
 
-    ``digits`` was trained on seven of every nine images (``models.cards.datasets.digits``), and the other two are held out.
-    The clouds hold all the images that there are, so each is held out from the others in turn.
+    ``digits`` was trained on seven of every nine images (``models.cards.datasets.digits``), and the
+    other two are held out. The clouds hold all the images that there are, so each is held out from
+    the others in turn.
     """
     name = model.name.partition("(")[0]
     card = load_card(_CARDS[name]) if name in _CARDS else None
@@ -86,11 +91,15 @@ class Data:
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means and standard deviations ``(2, d)`` of the coefficients of a ``wavelet``."""
+        """Weights, means and standard deviations ``(2, d)`` of the coefficients of a
+        ``wavelet``.
+        """
         if not isinstance(self.exact, Wavelet):
             return None
         channels, side, _ = self.exact.event
-        weights, means, stds = (np.tile(values.reshape(2, -1), (1, channels)) for values in mixtures(side))
+        weights, means, stds = (
+            np.tile(values.reshape(2, -1), (1, channels)) for values in mixtures(side)
+        )
         return weights, means, stds
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:

@@ -1,4 +1,6 @@
-"""What the samples of each model are scored against: the model's own reference, or one in the feature space that a suite names."""
+"""What the samples of each model are scored against: the model's own reference, or one in the
+feature space that a suite names.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from .real_data import HELD_OUT_SEED, RealData, real_data
 Made = TypeVar("Made")
 
 MADE_BY = "made_by"
-"""The array of cached features that holds the record of what made them: what the extractor does beside what its files say."""
+"""The array of cached features that holds the record of what made them: what the extractor does
+beside what its files say.
+"""
 
 CARD = "card"
 """The extractor that leaves each model its own."""
@@ -35,32 +39,43 @@ LARGEST_OWN = 4096
 
 
 def load_references(
-    models: Mapping[str, Denoiser], extractor: str | Mapping[str, str] = CARD, real: str | None = None, cache: Path | None = None
+    models: Mapping[str, Denoiser],
+    extractor: str | Mapping[str, str] = CARD,
+    real: str | None = None,
+    cache: Path | None = None,
 ) -> dict[str, Reference | None]:
-    """What the samples of each model are scored against; made once, since it can cost tens of thousands of samples.
+    """What the samples of each model are scored against.
+
+    Made once, since it can cost tens of thousands of samples.
 
     Args:
         models: by name.
-        extractor: feature space, of all models or by name; ``card`` leaves each model its own, or the samples themselves where it draws its
-            data and has none; others are those of :func:`.make_extractor`.
+        extractor: feature space, of all models or by name; ``card`` leaves each model its own, or
+            the samples themselves where it draws its data and has none; others are those of
+            :func:`.make_extractor`.
         real: where real samples come from in another feature space (:func:`.real_data`).
         cache: folder where features of real samples are kept; None for the default one.
 
     Raises:
-        ValueError: a user's model cannot give its samples or moments, or there is no such extractor, or nothing to compare with.
+        ValueError: a user's model cannot give its samples or moments, or there is no such
+            extractor, or nothing to compare with.
     """
     references = {}
     for name, model in models.items():
         own = _tried(name, model.reference)
         spec = extractor if isinstance(extractor, str) else extractor[name]
         space = _space(name, model, own, spec)
-        chosen = own if space == CARD else _rescored(model, own, space, real, cache or default_cache())
-        references[name] = None if chosen is None else _tried(name, chosen.loaded)  # now, not at the end of a run
+        chosen = (
+            own if space == CARD else _rescored(model, own, space, real, cache or default_cache())
+        )
+        # now, not at the end of a run
+        references[name] = None if chosen is None else _tried(name, chosen.loaded)
     return references
 
 
 def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """What gives the features that :func:`load_references` compares a model's samples in, without what they are compared with.
+    """What gives the features that :func:`load_references` compares a model's samples in, without
+    what they are compared with.
 
     Raises:
         ValueError: as there.
@@ -74,7 +89,9 @@ def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
 
 
 def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """The feature space of a model: the samples themselves, where it draws its data, and not too large ones, and knows no features."""
+    """The feature space of a model: the samples themselves, where it draws its data, and not
+    too large ones, and knows no features.
+    """
     if spec != CARD or own is not None or math.prod(model.event) > LARGEST_OWN:
         return spec
     return spec if _tried(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
@@ -84,10 +101,14 @@ def _tried(name: str, make: Callable[[], Made]) -> Made:
     try:
         return make()
     except Exception as error:  # of a user's model
-        raise ValueError(f"model {name}: its reference cannot be made ({type(error).__name__}: {error})") from error
+        raise ValueError(
+            f"model {name}: its reference cannot be made ({type(error).__name__}: {error})"
+        ) from error
 
 
-def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | None, cache: Path) -> Reference:
+def _rescored(
+    model: Denoiser, own: Reference | None, spec: str, real: str | None, cache: Path
+) -> Reference:
     """The reference of a model in another feature space."""
     limits = model.limits
     try:
@@ -97,7 +118,11 @@ def _rescored(model: Denoiser, own: Reference | None, spec: str, real: str | Non
     if isinstance(extractor, Reference):
         return extractor
     if real is None and isinstance(extractor, Identity):
-        exact = own if own is not None and isinstance(own.extractor, Identity) else _of_moments(model, own, extractor)
+        exact = (
+            own
+            if own is not None and isinstance(own.extractor, Identity)
+            else _of_moments(model, own, extractor)
+        )
         if exact is not None:
             return exact
     data = real_data(model, real)
@@ -110,18 +135,25 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
     """Refuse images in another range than the model's, which clamping would make black and white.
 
     Raises:
-        ValueError: more than :data:`.MOST_OUTSIDE` of the values lie outside, or all of them in one half, as those in [0, 1] of [-1, 1].
+        ValueError: more than :data:`.MOST_OUTSIDE` of the values lie outside, or all of them in one
+            half, as those in [0, 1] of [-1, 1].
     """
     outside = clamp(data.reference, limits)[1]
     if limits is not None and outside > MOST_OUTSIDE:
         raise ValueError(
-            f"{outside:.0%} of the values of --real {source} are outside the data's range [{limits[0]:g}, {limits[1]:g}]; scale them to it"
+            f"{outside:.0%} of the values of --real {source} are outside the data's range "
+            f"[{limits[0]:g}, {limits[1]:g}]; scale them to it"
         )
     if limits is not None:
-        (low, high), smallest, largest = limits, float(data.reference.min()), float(data.reference.max())
+        (low, high), smallest, largest = (
+            limits,
+            float(data.reference.min()),
+            float(data.reference.max()),
+        )
         if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
             raise ValueError(
-                f"the values of --real {source} are all in [{smallest:g}, {largest:g}], one half of the data's range [{low:g}, {high:g}]; "
+                f"the values of --real {source} are all in [{smallest:g}, {largest:g}], "
+                f"one half of the data's range [{low:g}, {high:g}]; "
                 "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
             )
 
@@ -129,7 +161,8 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:
     """A reference in pixels from the moments that a model knows of its data; None if it knows none.
 
-    A model that draws its data has held-out samples too, and no range: its moments are those of values that were never clamped.
+    A model that draws its data has held-out samples too, and no range: its moments are those of
+    values that were never clamped.
     """
     moments = model.moments()
     if moments is None or own is None:
@@ -149,28 +182,53 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
         return np.empty((0, extractor.dim)) if samples is None else extractor(samples)
 
     statistics = Statistics(mean, cov, held_out)
-    return Reference(extractor, None if drawn else own.n, identity, lambda: statistics, clamp=None if drawn else own.clamp)
+    return Reference(
+        extractor,
+        None if drawn else own.n,
+        identity,
+        lambda: statistics,
+        clamp=None if drawn else own.clamp,
+    )
 
 
-def _measured(extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path) -> Reference:
-    """The moments of real samples' features, and the features of held-out ones, from the cache if this extractor made what is there."""
+def _measured(
+    extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
+) -> Reference:
+    """The moments of real samples' features, and the features of held-out ones, from the cache
+    if this extractor made what is there.
+    """
     digest = hashlib.sha256()
     for part in real[:2]:
         digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
     data = f"{real.name}-{digest.hexdigest()[:16]}"
-    path = cache / f"features-{hashlib.sha256(f'{data} {extractor.identity} {limits}'.encode()).hexdigest()[:16]}.npz"
+    path = (
+        cache
+        / f"features-{hashlib.sha256(f'{data} {extractor.identity} {limits}'.encode()).hexdigest()[:16]}.npz"
+    )
     now = extractor_fingerprint(extractor, tuple(real.reference.shape[1:]), limits)
     stored = read_npz(path)
     if stored is None or _made_by_another(stored, now):
         moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
-        stored = {"mean": moments.mean, "cov": moments.cov, "held_out": extractor(clamp(real.held_out, limits)[0])}
+        stored = {
+            "mean": moments.mean,
+            "cov": moments.cov,
+            "held_out": extractor(clamp(real.held_out, limits)[0]),
+        }
         write_npz(path, stored | {MADE_BY: np.array(json.dumps(now.to_json()))})
     statistics = Statistics(stored["mean"], stored["cov"], lambda n: stored["held_out"][:n])
-    return Reference(extractor, len(real.reference), f"{data}-{extractor.identity}", lambda: statistics, clamp=limits)
+    return Reference(
+        extractor,
+        len(real.reference),
+        f"{data}-{extractor.identity}",
+        lambda: statistics,
+        clamp=limits,
+    )
 
 
 def _made_by_another(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
-    """Whether cached features cannot be shown to be those of an extractor that does what the present one does."""
+    """Whether cached features cannot be shown to be those of an extractor that does what the
+    present one does.
+    """
     try:
         return difference(Fingerprint.from_json(json.loads(str(stored[MADE_BY]))), now) != ""
     except (KeyError, ValueError):

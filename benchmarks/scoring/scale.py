@@ -39,9 +39,12 @@ class Scale:
     def identity(self) -> str:
         """What numbers must share to be comparable."""
         sets = (
-            f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up to {MOST}, "
+            f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up "
+            f"to {MOST}, "
             f"precision, recall({MANIFOLD}), density, coverage({DENSITY}) up to {MOST_NEIGHBOURS}"
         )
         extractor = self.reference.extractor.identity
         reference = f"reference {self.reference.identity}"
-        return "; ".join((ESTIMATOR, extractor, reference, f"{len(self.converged)} converged", sets))
+        return "; ".join(
+            (ESTIMATOR, extractor, reference, f"{len(self.converged)} converged", sets)
+        )

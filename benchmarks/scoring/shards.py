@@ -28,11 +28,17 @@ def moments_of(shards: Sequence[Arrays], features: FloatArray) -> Moments:
 
 def _moments(shard: Arrays) -> Moments:
     prefix = "moments_"
-    return Moments.from_dict({key.removeprefix(prefix): value for key, value in shard.items() if key.startswith(prefix)})
+    return Moments.from_dict(
+        {key.removeprefix(prefix): value for key, value in shard.items() if key.startswith(prefix)}
+    )
 
 
-def known_samples(model: Denoiser, reference: Reference | None, shards: Sequence[Arrays], samples: int) -> NDArray:
-    """As many samples ``(n, *event)`` as there are: all of them where the features are the samples themselves, else those kept whole."""
+def known_samples(
+    model: Denoiser, reference: Reference | None, shards: Sequence[Arrays], samples: int
+) -> NDArray:
+    """As many samples ``(n, *event)`` as there are: all of them where the features are the
+    samples themselves, else those kept whole.
+    """
     if reference is not None and isinstance(reference.extractor, Identity):
         return features_of(shards, samples).reshape(-1, *model.event)
     return kept(shards)[:samples]
@@ -41,10 +47,13 @@ def known_samples(model: Denoiser, reference: Reference | None, shards: Sequence
 def kept(shards: Sequence[Arrays], name: str = "endpoint") -> NDArray:
     """Samples 0 … k - 1 as they were kept whole, or as a ``picture``.
 
-    A shard keeps what was asked for when it was sampled. Where more is asked for later, later shards keep samples whose predecessors are
-    gone; they end at the gap, because a row of the result must be the sample of that number.
+    A shard keeps what was asked for when it was sampled. Where more is asked for later, later
+    shards keep samples whose predecessors are gone; they end at the gap, because a row of the
+    result must be the sample of that number.
     """
-    ends = [place for place, shard in enumerate(shards, 1) if len(shard[name]) < shard["sizes"].sum()]
+    ends = [
+        place for place, shard in enumerate(shards, 1) if len(shard[name]) < shard["sizes"].sum()
+    ]
     return np.concatenate([shard[name] for shard in shards[: min(ends, default=None)]])
 
 

@@ -1,8 +1,10 @@
-r"""What a start from noise alone costs: the error of the samples that no number of steps takes away.
+r"""What a start from noise alone costs: the error of the samples that no number of steps takes
+away.
 
-At sigma_max = S the noisy data are x0 + S z, and a run begins at S z. For Gaussian data with mean m_k and variance c_k along their
-principal axes the probability flow maps x(S) to m_k + g_k (x_k - m_k) with g_k = sqrt(c_k / (c_k + S²)), so that samples have the mean
-(1 - g_k) m_k and the deviation g_k S. Their Wasserstein distance to the data, per dimension, is
+At sigma_max = S the noisy data are x0 + S z, and a run begins at S z. For Gaussian data with mean
+m_k and variance c_k along their principal axes the probability flow maps x(S) to m_k + g_k (x_k -
+m_k) with g_k = sqrt(c_k / (c_k + S²)), so that samples have the mean (1 - g_k) m_k and the
+deviation g_k S. Their Wasserstein distance to the data, per dimension, is
 
     sqrt(1/D sum_k g_k² [m_k² + (sqrt(c_k + S²) - S)²]).
 
@@ -20,11 +22,16 @@ from ...models import Denoiser
 from ..suites.start import moments_of
 
 LARGEST = 1024
-"""Dimensions up to which a second's work on the covariance is spent on this at the beginning of a run."""
+"""Dimensions up to which a second's work on the covariance is spent on this at the beginning of
+a run.
+"""
 
 
 def start_errors(model: Denoiser) -> dict[str, float]:
-    """The error of each start of a model, were its data Gaussian; empty where nobody knows their mean and covariance."""
+    """The error of each start of a model, were its data Gaussian.
+
+    Empty where nobody knows their mean and covariance.
+    """
     moments = moments_of(model) if math.prod(model.event) <= LARGEST else None
     if moments is None:
         return {}

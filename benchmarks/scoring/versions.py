@@ -26,8 +26,10 @@ from ..sampling.shard import Arrays
 METRICS = "metrics"
 
 _ONE_VERSION = ("quality_version", 8)
-"""What stood in the place of versions by metric, and its last value: all metrics of that time have it
-for their first version."""
+"""What stood in the place of versions by metric, and its last value: all metrics of that time have
+it
+for their first version.
+"""
 
 
 def asked_metrics(names: Sequence[str] | None) -> list[Metric]:
@@ -80,7 +82,9 @@ def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
 def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tuple[Record, Arrays]:
     """The columns and influence values of a metric that are there already."""
     columns = [column.name for quantity in metric.quantities for column in quantity.columns]
-    names = {name for q in metric.quantities for name in (q.influence, q.reference_influence) if name}
+    names = {
+        name for q in metric.quantities for name in (q.influence, q.reference_influence) if name
+    }
     record = {name: done[name] for name in columns if name in done}
     return record, {name: arrays[name] for name in names & arrays.keys()}
 
@@ -91,7 +95,9 @@ def checked(metric: Metric, found: Measured) -> tuple[Record, Arrays]:
     Raises:
         ValueError: a value is not of its column's kind, or influence values are no finite numbers.
     """
-    kinds: dict[str, Kind] = {column.name: column.kind for q in metric.quantities for column in q.columns}
+    kinds: dict[str, Kind] = {
+        column.name: column.kind for q in metric.quantities for column in q.columns
+    }
     columns: Record = {name: jsonable(value) for name, value in found.columns.items()}
     if wrong := next(filter(None, (misfit(columns[n], kinds[n], n) for n in columns)), ""):
         raise ValueError(wrong)

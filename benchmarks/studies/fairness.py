@@ -1,4 +1,6 @@
-"""Fair comparisons of the samplers of a run: each at its best of the same schedules, at its author's, or at one tuned for it."""
+"""Fair comparisons of the samplers of a run: each at its best of the same schedules, at its
+author's, or at one tuned for it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,13 @@ from ...models import Denoiser, Reference, make_model
 from ...results.comparison.compare import Comparison, choose, compared
 from ...results.comparison.entries import Entry, Source, measured, read_source
 from ...results.comparison.estimates import Estimate, estimate_of
-from ...results.comparison.fairness import Halves, at_schedules, at_tuned, best_schedules, common_schedules
+from ...results.comparison.fairness import (
+    Halves,
+    at_schedules,
+    at_tuned,
+    best_schedules,
+    common_schedules,
+)
 from ...results.comparison.pairing import against
 from ...results.quantities import Quantity, judged
 from ...results.run_directory.run_dir import RunDir
@@ -34,42 +42,67 @@ Fair = Literal["best", "author", "tuned"]
 """Which schedule each sampler is compared at."""
 
 
-def compare_fairly(run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair) -> Comparison:
+def compare_fairly(
+    run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
+) -> Comparison:
     """Compare the samplers of a run with one of them, whatever schedule each is at.
 
     Args:
         run: run directory over several schedules.
         baseline: registry name of a sampler.
-        metrics: at most one of :data:`HALVED` for ``best``, else as in :func:`samplerbench.results.comparison.compare.compare`.
+        metrics: at most one of :data:`HALVED` for ``best``, else as in
+            :func:`samplerbench.results.comparison.compare.compare`.
         margin: share of the baseline's value that does not matter.
-        fair: "best": each sampler at its best of the schedules that all have, chosen on one half of the samples and measured on the other;
-            "author": each at the schedule of its author, where :data:`.authors.AUTHORS` knows one; "tuned": each at levels that were tuned
-            for it, on other latents than these.
+        fair: "best": each sampler at its best of the schedules that all have, chosen on one half of
+            the samples and measured on the other; "author": each at the schedule of its author,
+            where :data:`.authors.AUTHORS` knows one; "tuned": each at levels that were tuned for
+            it, on other latents than these.
 
     Raises:
-        ValueError: the run has no choice of schedules, or no tuned ones; a metric cannot be halved; or nothing is left to compare.
+        ValueError: the run has no choice of schedules, or no tuned ones; a metric cannot be halved;
+            or nothing is left to compare.
     """
     source = read_source(run)
     if fair == "best":
         quantity, schedules = _choice(source, metrics), common_schedules(source)
-        entries, metrics = best_schedules(source, schedules, quantity, _halves(run, source, quantity)), (quantity.name,)
+        entries, metrics = (
+            best_schedules(source, schedules, quantity, _halves(run, source, quantity)),
+            (quantity.name,),
+        )
     elif fair == "tuned":
         entries = at_tuned(source)
     else:
         entries = at_schedules(source.entries, AUTHORS)
         if not entries:
-            raise ValueError(f"{source} has no sampler at its author's schedule; run it with --schedule karras --schedule uniform_lambda")
-    found = compared(source, source, against(entries, baseline, any_schedule=True), metrics, margin, baseline=baseline)
+            raise ValueError(
+                f"{source} has no sampler at its author's schedule; run it "
+                "with --schedule karras --schedule uniform_lambda"
+            )
+    found = compared(
+        source,
+        source,
+        against(entries, baseline, any_schedule=True),
+        metrics,
+        margin,
+        baseline=baseline,
+    )
     if not found.lines:
-        raise ValueError(f"{source} has nothing to compare with {baseline} in this way; run another sampler at the same budget")
+        raise ValueError(
+            f"{source} has nothing to compare with {baseline} in this way; "
+            "run another sampler at the same budget"
+        )
     return found
 
 
 def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
     """The metric to choose schedules by."""
-    chosen = choose(metrics, measured([source], [quantity for quantity in judged() if quantity.name in HALVED]))
+    chosen = choose(
+        metrics, measured([source], [quantity for quantity in judged() if quantity.name in HALVED])
+    )
     if len(chosen) > 1:
-        raise ValueError(f"schedules are chosen by one metric: give --metric {' or --metric '.join(q.name for q in chosen)}")
+        raise ValueError(
+            f"schedules are chosen by one metric: give --metric {' or --metric '.join(q.name for q in chosen)}"
+        )
     return chosen[0]
 
 
@@ -80,31 +113,54 @@ def _halves(run: Path, source: Source, quantity: Quantity) -> Halves:
     return partial(frechet_halves, run=RunDir.open(run), references=_references(source))
 
 
-def frechet_halves(entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]) -> tuple[Estimate, Estimate, str]:
-    """Fréchet distances to the reference of the first and of the second half of a cell's stored features."""
+def frechet_halves(
+    entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
+) -> tuple[Estimate, Estimate, str]:
+    """Fréchet distances to the reference of the first and of the second half of a cell's stored
+    features.
+    """
     fixed = references[text(entry.record, "model")]
     first, second = (estimate(fixed, half) for half in _cut(_features(entry, run)))
-    return Estimate(first.value, first.se), Estimate(second.value, second.se, second.influence), second.flag
+    return (
+        Estimate(first.value, first.se),
+        Estimate(second.value, second.se, second.influence),
+        second.flag,
+    )
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Root mean square distances to the converged endpoints in the first and in the second half of a cell's."""
+    """Root mean square distances to the converged endpoints in the first and in the second half
+    of a cell's.
+    """
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
-        raise ValueError(f"cell {text(entry.record, 'cell')} keeps no distances of single samples; run the suite again to have it scored")
-    first, second = (_root_mean_square(half.astype(np.float64), quantity) for half in _cut(distances))
+        raise ValueError(
+            f"cell {text(entry.record, 'cell')} keeps no distances of single "
+            "samples; run the suite again to have it scored"
+        )
+    first, second = (
+        _root_mean_square(half.astype(np.float64), quantity) for half in _cut(distances)
+    )
     return first, second, ""
 
 
 def _root_mean_square(distances: NDArray[np.float64], quantity: Quantity) -> Estimate:
-    found = estimate_of({quantity.name: math.sqrt(np.square(distances).mean())}, {quantity.influence: distances}, quantity)
+    found = estimate_of(
+        {quantity.name: math.sqrt(np.square(distances).mean())},
+        {quantity.influence: distances},
+        quantity,
+    )
     assert found is not None
     assert found.influence is not None
-    return Estimate(found.value, float(found.influence.std(ddof=1)) / math.sqrt(len(distances)), found.influence)
+    return Estimate(
+        found.value, float(found.influence.std(ddof=1)) / math.sqrt(len(distances)), found.influence
+    )
 
 
 def _cut(samples: NDArray) -> tuple[NDArray, NDArray]:
-    """The first and the second half: disjoint latents, and whole batches of a sampler that couples them."""
+    """The first and the second half: disjoint latents, and whole batches of a sampler that
+    couples them.
+    """
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
@@ -115,7 +171,10 @@ def _features(entry: Entry, run: RunDir) -> NDArray:
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
     shards = [run.read_shard(cell, *span) or {} for span in run.ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
-        raise ValueError(f"cell {cell} has no features stored, so that it cannot be halved; run the suite again, or use --metric rmse")
+        raise ValueError(
+            f"cell {cell} has no features stored, so that it cannot be "
+            "halved; run the suite again, or use --metric rmse"
+        )
     return np.concatenate([shard["features"] for shard in shards])[:samples]
 
 
@@ -125,15 +184,24 @@ def _references(source: Source) -> dict[str, FrechetReference]:
     Raises:
         ValueError: a model is another than the one that was run.
     """
-    names = {text(entry.record, "model") for entry in source.entries if number(entry.record, "fid_proxy") is not None}
+    names = {
+        text(entry.record, "model")
+        for entry in source.entries
+        if number(entry.record, "fid_proxy") is not None
+    }
     models = {name: _model(name) for name in sorted(names)}
     known = source.run.get("models") or {}
     for name, model in models.items():
         if known.get(name, model.identity) != model.identity:
-            raise ValueError(f"model {name} is {model.identity} here, but {known[name]} was run; run the suite again with this model")
+            raise ValueError(
+                f"model {name} is {model.identity} here, but {known[name]} "
+                "was run; run the suite again with this model"
+            )
     suite = source.run.get("suite") or {}
     default = str(suite.get("extractor", CARD))  # of models that an earlier run into the folder had
-    found = load_references(models, dict.fromkeys(models, default) | extractors_of(suite), suite.get("real"))
+    found = load_references(
+        models, dict.fromkeys(models, default) | extractors_of(suite), suite.get("real")
+    )
     for entry in source.entries:
         reference = found.get(text(entry.record, "model"))
         if reference is not None and number(entry.record, "fid_proxy") is not None:
@@ -142,7 +210,8 @@ def _references(source: Source) -> dict[str, FrechetReference]:
 
 
 def _check(entry: Entry, reference: Reference) -> None:
-    """Refuse to score stored features against a reference of another feature space, or of other data.
+    """Refuse to score stored features against a reference of another feature space, or of other
+    data.
 
     Raises:
         ValueError: the row was scored against something else.
@@ -151,7 +220,8 @@ def _check(entry: Entry, reference: Reference) -> None:
     for part in (reference.extractor.identity, f"reference {reference.identity}"):
         if part not in parts:
             raise ValueError(
-                f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than {part} here; "
+                f"{text(entry.record, 'curve')} was scored in another feature space, or "
+                f"against other data, than {part} here; "
                 "run the suite again in a folder of its own"
             )
 

@@ -1,4 +1,6 @@
-"""A cell: one row of the table to be, and the name of the folder that holds what is computed for it."""
+"""A cell: one row of the table to be, and the name of the folder that holds what is computed
+for it.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,14 @@ from .start import Start
 from .suite import ExecutionName, NoiseName
 
 SAMPLING_VERSION = 4
-"""Raised when the noise, or what a shard keeps, changes: what neither a sampler nor a model does by itself."""
+"""Raised when the noise, or what a shard keeps, changes: what neither a sampler nor a model
+does by itself.
+"""
 
 _ANSWERS = ("suite", "samples", "batch_size", "origin")
-"""Columns that are no part of the question: who asked, how far it was pursued, and which file or version gave the answer."""
+"""Columns that are no part of the question: who asked, how far it was pursued, and which file
+or version gave the answer.
+"""
 
 
 class GridMaker(Protocol):
@@ -126,25 +132,38 @@ class Cell:
     @property
     def _implied(self) -> list[str]:
         """Columns that say nothing about the samples, because the others or the default do."""
-        unless = {"sigma_start": self.start.name == "gaussian", "noise": self.noise == "brownian", "execution": self.execution != "eager"}
+        unless = {
+            "sigma_start": self.start.name == "gaussian",
+            "noise": self.noise == "brownian",
+            "execution": self.execution != "eager",
+        }
         return [column for column, says_something in unless.items() if not says_something]
 
     @cached_property
     def key(self) -> str:
         """Name of the cell's folder: readable, and a hash of everything that was asked for.
 
-        The number of samples is not among it: a larger one extends the cell. Nor is the batch size, unless the sampler couples a batch.
-        What the names stand for, the code and the files behind them, is pinned by :mod:`..running.identity`: one question has one folder,
-        whatever answered it.
+        The number of samples is not among it: a larger one extends the cell. Nor is the batch size,
+        unless the sampler couples a batch. What the names stand for, the code and the files behind
+        them, is pinned by :mod:`..running.identity`: one question has one folder, whatever answered
+        it.
         """
         what = {k: v for k, v in self.record("").items() if k not in (*_ANSWERS, *self._implied)}
-        what |= {"version": SAMPLING_VERSION} | ({} if self.space == "card" else {"space": self.space})
+        what |= {"version": SAMPLING_VERSION} | (
+            {} if self.space == "card" else {"space": self.space}
+        )
         if tuned := self.facts.get("tuning_digest"):
             what["levels"] = tuned
         if self.sampler.batch_coupled:
             what["batch_size"] = self.batch_size
         digest = hashlib.sha256(canonical(what).encode()).hexdigest()[:10]
-        size = f"nfe{self.budget}" if self.budget is not None else f"n{self.steps}" if self.steps is not None else "adaptive"
+        size = (
+            f"nfe{self.budget}"
+            if self.budget is not None
+            else f"n{self.steps}"
+            if self.steps is not None
+            else "adaptive"
+        )
         return file_name(f"{self.model}.{self.sampler.name}.{size}", digest)
 
 

@@ -18,9 +18,13 @@ def expanded(specs: Iterable[Spec]) -> list[Spec]:
 
 
 def fixed_grid() -> list[str]:
-    """Registered samplers whose cost a grid decides, each computation once: without names that are ``same_as`` another, sorted."""
+    """Registered samplers whose cost a grid decides, each computation once: without names that
+    are ``same_as`` another, sorted.
+    """
     return [
         name
         for name in sorted(samplers.names())
-        if not (cls := samplers.get(name)).adaptive and not cls.same_as and samplers.make(name).nfe(_GRID) is not None
+        if not (cls := samplers.get(name)).adaptive
+        and not cls.same_as
+        and samplers.make(name).nfe(_GRID) is not None
     ]

@@ -1,4 +1,6 @@
-"""What is wrong with a suite, in one plain sentence: its reader's words are those of a library that the user has not heard of."""
+"""What is wrong with a suite, in one plain sentence: its reader's words are those of a library
+that the user has not heard of.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,25 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than_equal": lambda ctx: f"give a number <= {ctx['le']:,}",
     "less_than": lambda ctx: f"give a number < {ctx['lt']:,}",
     "finite_number": lambda _: "give a finite number",
-    "too_short": lambda ctx: "give at least one" if ctx["min_length"] == 1 else f"give at least {ctx['min_length']}",
+    "too_short": lambda ctx: (
+        "give at least one" if ctx["min_length"] == 1 else f"give at least {ctx['min_length']}"
+    ),
     "too_long": lambda ctx: f"give at most {ctx['max_length']:,}",
     "literal_error": lambda ctx: f"choose {ctx['expected']}",
-    "string_pattern_mismatch": lambda _: "use letters, digits, '.', '_' and '-', and begin with a letter or digit",
+    "string_pattern_mismatch": lambda _: (
+        "use letters, digits, '.', '_' and '-', and begin with a letter or digit"
+    ),
     "value_error": lambda ctx: str(ctx["error"]),
 }
 _KINDS = {
-    "int_": "give a whole number", "float_": "give a number", "bool_": "give true or false", "string_": "give a text",
-    "tuple_": "give a list", "model_": "give a table", "dict_": "give a text or a table with a name",
-}  # fmt: skip
+    "int_": "give a whole number",
+    "float_": "give a number",
+    "bool_": "give true or false",
+    "string_": "give a text",
+    "tuple_": "give a list",
+    "model_": "give a table",
+    "dict_": "give a text or a table with a name",
+}
 """Beginnings of the names of errors about types."""
 
 
@@ -44,11 +55,14 @@ def sentence(error: ValidationError, where: str, known: Iterable[str]) -> str:
         known: all keys that there are, for suggestions.
     """
     errors = error.errors()
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])  # a typo in a key explains the key that is missing
+    # a typo in a key explains the key that is missing
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     place = _place(first["loc"])
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        return f"{where}: unknown key {place!r}" + (f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys")
+        return f"{where}: unknown key {place!r}" + (
+            f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys"
+        )
     words = _remedy(first["type"], first.get("ctx", {}))
     if first["type"] == "value_error":
         return f"{where}: {words}"
@@ -61,15 +75,27 @@ def sentence(error: ValidationError, where: str, known: Iterable[str]) -> str:
 def _remedy(kind: str, ctx: Mapping[str, Any]) -> str:
     if kind in _WORDS:
         return _WORDS[kind](ctx)
-    return next((words for begin, words in _KINDS.items() if kind.startswith(begin)), "give another value")
+    return next(
+        (words for begin, words in _KINDS.items() if kind.startswith(begin)), "give another value"
+    )
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """``models.0.samples``: keys and numbers of entries, without the names of types that alternatives have."""
-    return ".".join(str(part) for part in loc if isinstance(part, int) or ("[" not in part and part != "str"))
+    """``models.0.samples``: keys and numbers of entries, without the names of types that
+    alternatives have.
+    """
+    return ".".join(
+        str(part) for part in loc if isinstance(part, int) or ("[" not in part and part != "str")
+    )
 
 
 def _option(loc: tuple[int | str, ...]) -> str:
-    """The option that a place stands for: what is said last, as ``--max-samples`` of ``until.max_samples``."""
-    name = [part for part in loc if isinstance(part, str) and "[" not in part and part not in ("str", "name")][-1]
+    """The option that a place stands for: what is said last, as ``--max-samples`` of
+    ``until.max_samples``.
+    """
+    name = [
+        part
+        for part in loc
+        if isinstance(part, str) and "[" not in part and part not in ("str", "name")
+    ][-1]
     return f"--{_OPTIONS.get(name, name).replace('_', '-')}"

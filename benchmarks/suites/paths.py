@@ -22,11 +22,14 @@ _FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?)$)|^inception:")
 
 
 def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A suite's table, with the files of its models, schedules, extractor and real samples looked for beside its own file.
+    """A suite's table, with the files of its models, schedules, extractor and real samples looked
+    for beside its own file.
 
     Args:
-        data: what the TOML file says; what is no such file, or not of the right form, stays as it is.
-        folder: where the TOML file is. Of a file in the working directory nothing changes, and no digest.
+        data: what the TOML file says; what is no such file, or not of the right form, stays as it
+            is.
+        folder: where the TOML file is. Of a file in the working directory nothing changes, and no
+            digest.
     """
     found = dict(data)
     if folder.resolve() == Path.cwd():
@@ -37,7 +40,12 @@ def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for key in ("extractor", "real"):
         if isinstance(found.get(key), str):
             found[key] = _placed(found[key], folder)
-    if isinstance(real := found.get("real"), str) and real not in DATA_SETS and (folder / real).is_dir():  # a folder of images
+    # a folder of images
+    if (
+        isinstance(real := found.get("real"), str)
+        and real not in DATA_SETS
+        and (folder / real).is_dir()
+    ):
         found["real"] = str(folder / real)
     return found
 
@@ -56,7 +64,13 @@ def _entry(entry: Any, folder: Path) -> Any:
 
 def _moved(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     def moved(value: Any) -> Any:
-        return _moved(value, folder) if isinstance(value, Mapping) else _placed(value, folder) if isinstance(value, str) else value
+        return (
+            _moved(value, folder)
+            if isinstance(value, Mapping)
+            else _placed(value, folder)
+            if isinstance(value, str)
+            else value
+        )
 
     return {key: moved(value) for key, value in table.items()}
 
@@ -70,7 +84,10 @@ def _placed(text: str, folder: Path) -> str:
 
 def code_of(suite: Suite) -> Iterator[tuple[str, str]]:
     """What a suite names that is a Python file: the key, and the text."""
-    texts = [*(("models", text) for entry in suite.models for text in _texts(entry.name)), ("extractor", suite.extractor)]
+    texts = [
+        *(("models", text) for entry in suite.models for text in _texts(entry.name)),
+        ("extractor", suite.extractor),
+    ]
     yield from ((key, text) for key, text in texts if _CODE.search(text))
 
 
@@ -101,6 +118,7 @@ def refuse_code(suite: Suite, where: str, replaced: Collection[str]) -> None:
     named = next((text for key, text in code_of(suite) if key not in replaced), None)
     if named is not None:
         raise ValueError(
-            f"{where} names the Python file {shown(named, 300)}, which would run; look at it, and add --trust-suite, or name it "
+            f"{where} names the Python file {shown(named, 300)}, which would run; look at "
+            "it, and add --trust-suite, or name it "
             "yourself with --model or --extractor"
         )

@@ -1,12 +1,14 @@
-"""How a run begins: from noise alone, from noise about the data's mean, or down a Gaussian's probability flow, which costs no evaluation.
+"""How a run begins: from noise alone, from noise about the data's mean, or down a Gaussian's
+probability flow, which costs no evaluation.
 
-Far above the spread of the data, a denoiser sees little of them but mean and covariance. For x0 ~ N(mean, sum_k c_k u_k u_k^T) the flow
-from level S to level s has a closed form,
+Far above the spread of the data, a denoiser sees little of them but mean and covariance. For x0 ~
+N(mean, sum_k c_k u_k u_k^T) the flow from level S to level s has a closed form,
 
     x(s) = mean + sum_k sqrt((c_k + s^2) / (c_k + S^2)) u_k u_k^T (x(S) - mean),
 
-and replaces the first steps of any sampler (Wang and Vastola 2024, arXiv:2412.09726, where it is called analytical teleportation). A
-network that is told the class of each sample follows that class's data: it has a mean for each, and the covariance about them.
+and replaces the first steps of any sampler (Wang and Vastola 2024, arXiv:2412.09726, where it is
+called analytical teleportation). A network that is told the class of each sample follows that
+class's data: it has a mean for each, and the covariance about them.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ from ...models.reference import Moments
 from .suite import StartName
 
 SPREADS = 3.0
-"""The Gaussian flow ends at this many standard deviations of the data along their first principal axis.
+"""The Gaussian flow ends at this many standard deviations of the data along their first principal
+axis.
 
-Of 20, 10, 5, 3, 2 and 1.5, on five exact models with ipndm and dpmpp_2m at 5, 10 and 20 evaluations: rmse falls to 0.57 of what it is
-without a start on geometric average, and rises by 6 % at most. At 1.5 the Gaussian's own error dominates.
+Of 20, 10, 5, 3, 2 and 1.5, on five exact models with ipndm and dpmpp_2m at 5, 10 and 20
+evaluations: rmse falls to 0.57 of what it is without a start on geometric average, and rises by 6 %
+at most. At 1.5 the Gaussian's own error dominates.
 """
 LARGEST = 4096
 """Dimensions of the largest covariance that is diagonalised."""
@@ -41,7 +45,8 @@ class Start:
         name: "noise", "mean" or "gaussian".
         sigma_max: where the latents lie.
         sigma: where the states lie, and grids begin.
-        means: ``(1, *event)``, or ``(classes, *event)`` for a model that is told the class of each sample; of "mean" and "gaussian".
+        means: ``(1, *event)``, or ``(classes, *event)`` for a model that is told the class of each
+            sample; of "mean" and "gaussian".
         gaussian: with the first mean and the data's covariance, of start "gaussian".
         skip: why the model has no such start (then ``sigma`` is sigma_max); "" if it has.
     """
@@ -54,7 +59,9 @@ class Start:
     skip: str = ""
 
     def __call__(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """States at ``sigma`` from ``x`` ``(batch, *event)`` at ``sigma_max``; bit-identical in any batch.
+        """States at ``sigma`` from ``x`` ``(batch, *event)`` at ``sigma_max``.
+
+        Bit-identical in any batch.
 
         Args:
             x: not modified.
@@ -67,7 +74,10 @@ class Start:
         if self.gaussian is None:
             return x + mean
         shift = mean - means[:1]
-        return self.gaussian.flow((x - shift).flatten(1), self.sigma_max, self.sigma).reshape(x.shape) + shift
+        return (
+            self.gaussian.flow((x - shift).flatten(1), self.sigma_max, self.sigma).reshape(x.shape)
+            + shift
+        )
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
@@ -76,7 +86,8 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
     Args:
         name: "noise", "mean" or "gaussian".
         model: a denoiser.
-        level: where the Gaussian flow ends; None takes :data:`SPREADS` standard deviations, or sigma_max if that is less.
+        level: where the Gaussian flow ends; None takes :data:`SPREADS` standard deviations, or
+            sigma_max if that is less.
         device: where the states live.
     """
     top = model.sigma_max
@@ -84,19 +95,36 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
         return Start(name, top, top)
     moments = moments_of(model)
     if moments is None:
-        return Start(name, top, top, skip=f"start {name} needs the data's mean and covariance, which model {model.name} does not know")
+        return Start(
+            name,
+            top,
+            top,
+            skip=f"start {name} needs the data's mean and "
+            f"covariance, which model {model.name} does not "
+            "know",
+        )
     means, cov = torch.from_numpy(moments[0]).reshape(-1, *model.event), moments[1]
     if name == "mean":
         return Start(name, top, top, means)
     variances, basis = np.linalg.eigh(cov)
     sigma = min(SPREADS * float(variances[-1]) ** 0.5, top) if level is None else level
     if not model.sigma_min < sigma <= top:
-        reason = f"the start level {sigma:g} is not within the levels of model {model.name}, {model.sigma_min:g} to {top:g}"
+        reason = (
+            f"the start level {sigma:g} is not within the levels of model "
+            f"{model.name}, {model.sigma_min:g} to {top:g}"
+        )
         return Start(name, top, top, skip=reason)
-    gaussian = Gaussian("start", means[0].flatten(), torch.from_numpy(basis), torch.from_numpy(variances.clip(min=0)))
+    gaussian = Gaussian(
+        "start",
+        means[0].flatten(),
+        torch.from_numpy(basis),
+        torch.from_numpy(variances.clip(min=0)),
+    )
     return Start(name, top, sigma, means, gaussian.to(device))
 
 
 def moments_of(model: Denoiser) -> Moments | None:
-    """Mean or means and covariance of a model's data, or None where nobody knows them or they are too large to diagonalise."""
+    """Mean or means and covariance of a model's data, or None where nobody knows them or they
+    are too large to diagonalise.
+    """
     return model.moments() if math.prod(model.event) <= LARGEST else None

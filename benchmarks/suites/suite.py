@@ -1,4 +1,7 @@
-"""A suite: which models, samplers, schedules and budgets to run, and how. TOML on disk, checked when it is read."""
+"""A suite: which models, samplers, schedules and budgets to run, and how.
+
+TOML on disk, checked when it is read.
+"""
 
 from __future__ import annotations
 
@@ -47,16 +50,23 @@ class Timing(Strict):
 
     Attributes:
         enabled: whether there is one.
-        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's. The first is the one
-            of the result table; all of them are in ``timing.csv``.
+        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0
+            takes the suite's. The first is the one of the result table; all of them are in
+            ``timing.csv``.
         seconds: most wall time to spend on it, per model and batch size.
         min_rounds, max_rounds: how often each cell is timed.
-        half_width: a cell is settled when the 95 % interval of its median is within this of the median, relative to it.
-        energy_seconds: length of the window in which a cell's energy is measured, on a GPU with NVML; 0 for no such measurement.
+        half_width: a cell is settled when the 95 % interval of its median is within this of the
+            median, relative to it.
+        energy_seconds: length of the window in which a cell's energy is measured, on a GPU with
+            NVML; 0 for no such measurement.
     """
 
     enabled: bool = True
-    batch_size: Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_SAMPLES)], ...], BeforeValidator(_several), Field(min_length=1)] = (0,)
+    batch_size: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=MOST_SAMPLES)], ...],
+        BeforeValidator(_several),
+        Field(min_length=1),
+    ] = (0,)
     seconds: float = Field(default=60.0, gt=0)
     min_rounds: Count = 6
     max_rounds: Count = 30
@@ -68,9 +78,10 @@ class Until(Strict):
     """Sampling on until the question is decided (``benchmarks.running.sequential``).
 
     Attributes:
-        baseline: registry name of the sampler that each row is compared with, at the same model, budget, start, end and schedule; None
-            asks for no comparison.
-        metric: column that is compared, and whose standard error is meant; None for fd_conv where there is a baseline, else fid_proxy.
+        baseline: registry name of the sampler that each row is compared with, at the same model,
+            budget, start, end and schedule; None asks for no comparison.
+        metric: column that is compared, and whose standard error is meant; None for fd_conv where
+            there is a baseline, else fid_proxy.
         margin: share of the baseline's value that does not matter.
         target_se: standard error at which a row is precise enough, decided or not; None for none.
         max_samples: no row gets more; None for 16 times what it starts with.
@@ -92,7 +103,10 @@ class Until(Strict):
     def _judged_by_all_samples(self) -> Self:
         grow = [quantity.name for quantity in quantities.judged() if quantity.grows]
         if self.metric is not None and self.metric not in grow:
-            raise ValueError(f"until.metric: more samples make {' and '.join(grow)} more certain; choose one of them, not {self.metric!r}")
+            raise ValueError(
+                f"until.metric: more samples make {' and '.join(grow)} more "
+                f"certain; choose one of them, not {self.metric!r}"
+            )
         return self
 
     @property
@@ -120,26 +134,36 @@ class Suite(Strict):
         name: of the suite; part of the default run directory.
         version: results of different versions are not compared.
         models, samplers, schedules: the axes, as specs.
-        steps, nfe: budgets, exactly one of them: numbers of steps, or evaluations per sample (the largest grid that fits is taken).
+        steps, nfe: budgets, exactly one of them: numbers of steps, or evaluations per sample (the
+            largest grid that fits is taken).
         tolerances: rtol = atol of adaptive samplers that do not set their own, one row each.
         samples: samples per cell.
         seed: root seed.
         end: where grids end.
         start: how runs begin (``benchmarks.suites.start``).
-        sigma_start: the level down to which start "gaussian" goes without an evaluation; None leaves it to the data's spread.
-        noise: what stochastic samplers get: independent numbers, or the increments of one Brownian path per sample.
+        sigma_start: the level down to which start "gaussian" goes without an evaluation; None
+            leaves it to the data's spread.
+        noise: what stochastic samplers get: independent numbers, or the increments of one Brownian
+            path per sample.
         execution: how runs reach the device (``benchmarks.sampling.execution``).
-        device: "cuda" for a suite that makes no sense without a GPU: it runs elsewhere only if that is asked for.
+        device: "cuda" for a suite that makes no sense without a GPU: it runs elsewhere only if that
+            is asked for.
         batch_size: samples per batch.
         dtype: dtype of the state; None leaves it to the model.
         reference_samples: how many samples are compared with their converged endpoints.
-        keep: how many images are kept as pictures; of a model in two dimensions, 512 points unless it is 0.
-        converged_samples: how many converged samples fd_conv is computed against, where the model's card has none.
-        extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own, ``card:32`` for 32 axes of it, or
-            one of :func:`samplerbench.models.extractors.make_extractor`.
-        real: where real samples come from in another feature space (``benchmarks.scoring.real_data``); None has the model draw them.
-        metrics: names of the metrics that are measured (``samplerbench list metrics``); None for all.
-        path_curvature: whether to measure how the paths of each model bend (``benchmarks.scoring.path_curvature.kept``).
+        keep: how many images are kept as pictures; of a model in two dimensions, 512 points unless
+            it is 0.
+        converged_samples: how many converged samples fd_conv is computed against, where the model's
+            card has none.
+        extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own,
+            ``card:32`` for 32 axes of it, or one of
+            :func:`samplerbench.models.extractors.make_extractor`.
+        real: where real samples come from in another feature space
+            (``benchmarks.scoring.real_data``); None has the model draw them.
+        metrics: names of the metrics that are measured (``samplerbench list metrics``); None for
+            all.
+        path_curvature: whether to measure how the paths of each model bend
+            (``benchmarks.scoring.path_curvature.kept``).
         until: when to stop extending rows; None leaves each at ``samples``.
     """
 
@@ -194,7 +218,9 @@ class Suite(Strict):
     @model_validator(mode="after")
     def _real_for_another_extractor(self) -> Self:
         if self.real is not None and self.extractor.partition(":")[0] == "card":
-            raise ValueError("real samples are for another feature space: give an extractor too, such as pixels")
+            raise ValueError(
+                "real samples are for another feature space: give an extractor too, such as pixels"
+            )
         return self
 
     @model_validator(mode="after")
@@ -202,12 +228,17 @@ class Suite(Strict):
         specs = [parse_spec(entry.name) for entry in self.models]
         for i, spec in enumerate(specs):
             if spec in specs[:i]:
-                raise ValueError(f"model {format_spec(spec)!r} is listed twice; list it once, or tell the two apart by an option")
+                raise ValueError(
+                    f"model {format_spec(spec)!r} is listed twice; list it "
+                    "once, or tell the two apart by an option"
+                )
         return self
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits of what the samples are; when to stop is not among it, so that a run can be continued to a decision.
+        """Eight hexadecimal digits of what the samples are.
+
+        When to stop is not among it, so that a run can be continued to a decision.
 
         Keys that came later do not count at their defaults: runs from before keep their folders.
         """
@@ -217,7 +248,10 @@ class Suite(Strict):
             if getattr(self, name) == type(self).model_fields[name].default
         }
         data = self.model_dump(mode="json", exclude={"until", *young})
-        data["models"] = [{k: v for k, v in entry.items() if k != "extractor" or v is not None} for entry in data["models"]]
+        data["models"] = [
+            {k: v for k, v in entry.items() if k != "extractor" or v is not None}
+            for entry in data["models"]
+        ]
         return hashlib.sha256(canonical(data).encode()).hexdigest()[:8]
 
     @property
@@ -226,12 +260,17 @@ class Suite(Strict):
         return extractors_of(self.model_dump())
 
     def replaced(self, **axes: Any) -> Suite:
-        """This suite with some axes replaced. What single models, or a list of timed batch sizes, say about the same goes with it."""
+        """This suite with some axes replaced.
+
+        What single models, or a list of timed batch sizes, say about the same goes with it.
+        """
         given = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
         if "models" in given:
             own = {canonical(parse_spec(m["name"])): m for m in data["models"]}
-            given["models"] = [own.get(canonical(parse_spec(name)), {"name": name}) for name in given["models"]]
+            given["models"] = [
+                own.get(canonical(parse_spec(name)), {"name": name}) for name in given["models"]
+            ]
         data |= given
         if {"steps", "nfe"} & set(given):
             data |= {key: given.get(key) for key in ("steps", "nfe")}
@@ -246,7 +285,10 @@ class Suite(Strict):
 def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
     """The feature space of each model of a suite as it is stored, by the model's spec."""
     default = suite.get("extractor", "card")
-    return {format_spec(parse_spec(entry["name"])): entry.get("extractor") or default for entry in suite.get("models", ())}
+    return {
+        format_spec(parse_spec(entry["name"])): entry.get("extractor") or default
+        for entry in suite.get("models", ())
+    }
 
 
 def built_in() -> dict[str, Path]:
@@ -259,19 +301,30 @@ def load_suite(name: str) -> Suite:
     """A built-in suite by name, or the suite of a TOML file.
 
     Raises:
-        ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message names it.
+        ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message
+            names it.
     """
     known = built_in()
     path = known.get(name, Path(name))
     if not path.is_file():
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"built-in suites: {', '.join(known)}; or give the path of a TOML file"
+        hint = (
+            f"did you mean {close[0]}?"
+            if close
+            else (f"built-in suites: {', '.join(known)}; or give the path of a TOML file")
+        )
         raise ValueError(f"unknown suite {name!r}; {hint}")
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits, and of thousands of brackets
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also of numbers with thousands of digits, and of thousands of brackets
         raise ValueError(f"{path.name} is not valid TOML: {error}") from error
-    return check_suite({"name": path.stem, **(data if name in known else with_placed_files(data, path.parent))}, path.name)
+    return check_suite(
+        {"name": path.stem, **(data if name in known else with_placed_files(data, path.parent))},
+        path.name,
+    )
 
 
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:
@@ -279,5 +332,10 @@ def check_suite(data: Mapping[str, Any], where: str) -> Suite:
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
-        known = {**Suite.model_fields, **ModelEntry.model_fields, **Timing.model_fields, **Until.model_fields}
+        known = {
+            **Suite.model_fields,
+            **ModelEntry.model_fields,
+            **Timing.model_fields,
+            **Until.model_fields,
+        }
         raise ValueError(sentence(error, where, known)) from error

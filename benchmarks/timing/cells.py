@@ -1,11 +1,13 @@
-"""The timing pass over the cells of one model: rounds over all cells in random order, so that drift of the machine hits all alike.
+"""The timing pass over the cells of one model: rounds over all cells in random order, so that drift
+of the machine hits all alike.
 
-A round times each cell's whole ``sample(batch)`` and, beside it, the bare network on the same batch and dtype, so that
+A round times each cell's whole ``sample(batch)`` and, beside it, the bare network on the same batch
+and dtype, so that
 
     overhead = (total - evaluations * network) / (evaluations * network)
 
-compares medians of times that were taken side by side in every round. Rounds go on until the 95 % interval of every median is
-narrow, or the time is spent.
+compares medians of times that were taken side by side in every round. Rounds go on until the 95 %
+interval of every median is narrow, or the time is spent.
 """
 
 from __future__ import annotations
@@ -40,9 +42,16 @@ Stopwatch = Callable[[Callable[[], object]], Reading]
 
 
 def time_cells(
-    model: Denoiser, cells: Sequence[Cell], options: Timing, device: str, *, batch_size: int = 0, progress: Progress, done: Done,
+    model: Denoiser,
+    cells: Sequence[Cell],
+    options: Timing,
+    device: str,
+    *,
+    batch_size: int = 0,
+    progress: Progress,
+    done: Done,
     clock: Stopwatch | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Time the cells of one model.
 
     Args:
@@ -52,8 +61,8 @@ def time_cells(
         device: "cpu" or "cuda".
         batch_size: samples per timed batch; 0 takes each cell's own.
         progress: told the share of the pass that is done, and what is being timed.
-        done: given the key and the timing columns of a cell as soon as it is settled, or when the time is spent. A cell that cannot be
-            timed gets a ``timing_reason`` and no times.
+        done: given the key and the timing columns of a cell as soon as it is settled, or when the
+            time is spent. A cell that cannot be timed gets a ``timing_reason`` and no times.
         clock: what times a call; by default the device's :class:`Clock`.
     """
     gpu = Gpu.of_torch() if device.startswith("cuda") else None
@@ -77,12 +86,17 @@ class _Pass:
     begun: float = field(default_factory=time.perf_counter)
 
     def run(self) -> None:
-        """Rounds until nothing is open or the time is spent; what is open then is concluded as it is."""
+        """Rounds until nothing is open or the time is spent.
+
+        What is open then is concluded as it is.
+        """
         order, rounds = random.Random(0), 0
         while self.watches and not self._spent(rounds):
             order.shuffle(self.watches)
             for watch in list(self.watches):
-                share = max(self._seconds() / self.options.seconds, rounds / self.options.max_rounds)
+                share = max(
+                    self._seconds() / self.options.seconds, rounds / self.options.max_rounds
+                )
                 self.progress(min(1.0, share), watch.cell.label)
                 self._attempt(watch)
             rounds += 1
@@ -96,7 +110,10 @@ class _Pass:
         """Whether another round is too many, or would go beyond the time."""
         if rounds >= self.options.max_rounds:
             return True
-        return rounds >= self.options.min_rounds and self._seconds() * (1 + 1 / rounds) > self.options.seconds
+        return (
+            rounds >= self.options.min_rounds
+            and self._seconds() * (1 + 1 / rounds) > self.options.seconds
+        )
 
     def _attempt(self, watch: Watch) -> None:
         """One more time of a cell, and its end if that is enough or it fails."""
@@ -112,7 +129,10 @@ class _Pass:
             self._conclude(watch)
 
     def _measure(self, watch: Watch) -> None:
-        """One time of the whole sampler, one of its share of the bare network; before the first, count and warm up."""
+        """One time of the whole sampler, one of its share of the bare network.
+
+        Before the first, count and warm up.
+        """
         if watch.works is None:
             ids = torch.arange(watch.batch, device=self.device)
             watch.evaluations = _count(self.model, watch.cell, ids)
@@ -131,7 +151,9 @@ class _Pass:
             return
         gpu, before = watch.witness.gpu, time.perf_counter()
         if gpu is not None and self.options.energy_seconds:
-            watch.joules = joules_per_call(watch.works.sample, gpu.joules, torch.cuda.synchronize, self.options.energy_seconds)
+            watch.joules = joules_per_call(
+                watch.works.sample, gpu.joules, torch.cuda.synchronize, self.options.energy_seconds
+            )
             self.begun += time.perf_counter() - before  # windows come on top of the time for rounds
         watch.works = None  # frees what the cell holds on the device
         self.done(watch.cell.key, watch.columns(self.options, self.device))

@@ -18,8 +18,10 @@ class Reading(NamedTuple):
     """One time of one call.
 
     Attributes:
-        ms: milliseconds on the device: between CUDA events on a GPU, of the monotonic clock on a CPU.
-        wall_ms: milliseconds of the monotonic clock until the device is idle again; equal to ``ms`` on a CPU.
+        ms: milliseconds on the device: between CUDA events on a GPU, of the monotonic clock on a
+            CPU.
+        wall_ms: milliseconds of the monotonic clock until the device is idle again; equal to ``ms``
+            on a CPU.
     """
 
     ms: float
@@ -53,7 +55,9 @@ class Clock:
         return Reading(start.elapsed_time(stop), (time.perf_counter_ns() - begin) / 1e6)
 
 
-def warm_up(work: Callable[[], object], clock: Callable[[Callable[[], object]], Reading], most_ms: float) -> bool:
+def warm_up(
+    work: Callable[[], object], clock: Callable[[Callable[[], object]], Reading], most_ms: float
+) -> bool:
     """Repeat a call until two consecutive medians of three agree within 2 %.
 
     Args:

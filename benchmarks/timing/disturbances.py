@@ -1,4 +1,6 @@
-"""Watches a machine while a cell is timed, block by block, and says at last whether the times are to be believed."""
+"""Watches a machine while a cell is timed, block by block, and says at last whether the times
+are to be believed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from .gpu import Gpu, GpuState, gpu_doubts
 from .load import Load, cpu_doubts
 
 APART, APART_MS = 0.05, 0.1
-"""CUDA events and the wall clock may differ by this share of the time, or this many milliseconds: launching and synchronising cost some."""
+"""CUDA events and the wall clock may differ by this share of the time, or this many
+milliseconds: launching and synchronising cost some.
+"""
 
 
 @dataclass
@@ -49,11 +53,15 @@ class Disturbances:
 
     def doubts(self, readings: list[Reading]) -> str:
         """Why the times are not to be trusted, in a few words; "" if they are."""
-        found = cpu_doubts(self.load, os.cpu_count() or 1, torch.get_num_threads()) + gpu_doubts(self.states)
+        found = cpu_doubts(self.load, os.cpu_count() or 1, torch.get_num_threads()) + gpu_doubts(
+            self.states
+        )
         return "; ".join(found + _apart(readings))
 
     def observed(self) -> dict[str, object]:
-        """What was seen, for the raw record: seconds of the load, and the range of each number of the GPU."""
+        """What was seen, for the raw record: seconds of the load, and the range of each number
+        of the GPU.
+        """
         ranges: dict[str, object] = {}
         for name in GpuState._fields:
             values = [value for state in self.states if (value := getattr(state, name)) is not None]
@@ -67,4 +75,6 @@ def _apart(readings: list[Reading]) -> list[str]:
     ms, wall = sum(r.ms for r in readings), sum(r.wall_ms for r in readings)
     if abs(wall - ms) <= max(APART * wall, APART_MS * len(readings)):
         return []
-    return [f"wall clock {wall / ms - 1:+.0%} against CUDA events" if ms else "CUDA events saw nothing"]
+    return [
+        f"wall clock {wall / ms - 1:+.0%} against CUDA events" if ms else "CUDA events saw nothing"
+    ]

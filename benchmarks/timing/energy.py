@@ -1,4 +1,6 @@
-"""Energy of a sample: a counter read before and after a window of seconds, in which nothing but the sampler runs."""
+"""Energy of a sample: a counter read before and after a window of seconds, in which nothing but
+the sampler runs.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,20 @@ from collections.abc import Callable
 
 
 def joules_per_call(
-    work: Callable[[], object], joules: Callable[[], float | None], finish: Callable[[], object], seconds: float,
+    work: Callable[[], object],
+    joules: Callable[[], float | None],
+    finish: Callable[[], object],
+    seconds: float,
     clock: Callable[[], float] = time.perf_counter,
-) -> float | None:  # fmt: skip
+) -> float | None:
     """Energy of one call, of the whole device: its idle power is in it.
 
     Args:
         work: the call; repeated for at least ``seconds``.
         joules: the energy counter, J; None where there is none.
         finish: returns when the device has done what it was given.
-        seconds: length of the window; the counter moves every few hundredths of a second, so a second is the least that makes sense.
+        seconds: length of the window; the counter moves every few hundredths of a second, so a
+            second is the least that makes sense.
         clock: seconds.
 
     Returns:

@@ -1,7 +1,8 @@
-"""What NVML says of the GPU that is timed: clocks, temperature, throttling, other processes, energy. It changes nothing.
+"""What NVML says of the GPU that is timed: clocks, temperature, throttling, other processes,
+energy. It changes nothing.
 
-NVML is the library behind nvidia-smi; its Python binding is the optional package nvidia-ml-py. What a card or a driver does not
-offer is None.
+NVML is the library behind nvidia-smi; its Python binding is the optional package nvidia-ml-py. What
+a card or a driver does not offer is None.
 """
 
 from __future__ import annotations
@@ -18,9 +19,15 @@ import torch
 T = TypeVar("T")
 
 REASONS = {
-    0x04: "power cap", 0x08: "hardware slowdown", 0x20: "heat (driver)", 0x40: "heat (hardware)", 0x80: "power brake",
-}  # fmt: skip
-"""Bits of the clocks' event reasons (nvml.h, nvmlClocksEventReason) that mean less than full speed; an idle GPU or set clocks do not."""
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "heat (driver)",
+    0x40: "heat (hardware)",
+    0x80: "power brake",
+}
+"""Bits of the clocks' event reasons (nvml.h, nvmlClocksEventReason) that mean less than full
+speed; an idle GPU or set clocks do not.
+"""
 STEADY = 0.05
 """How much the SM clock may move, relative, while one cell is timed."""
 
@@ -57,7 +64,10 @@ class Gpu:
 
     @classmethod
     def of_torch(cls) -> Gpu | None:
-        """The current device of torch; None without a GPU, without nvidia-ml-py, or without a driver that answers."""
+        """The current device of torch.
+
+        None without a GPU, without nvidia-ml-py, or without a driver that answers.
+        """
         if not torch.cuda.is_available():
             return None
         try:
@@ -65,7 +75,9 @@ class Gpu:
             nvml.nvmlInit()
             uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
             return cls(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}"))
-        except Exception:  # NVML has an exception class a sentence; whatever it is, there are no counters
+        except (
+            Exception
+        ):  # NVML has an exception class a sentence; whatever it is, there are no counters
             return None
 
     def state(self) -> GpuState:
@@ -76,11 +88,18 @@ class Gpu:
             _asked(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
             _asked(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
             _asked(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
-            _asked(lambda: _others([process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)])),
+            _asked(
+                lambda: _others(
+                    [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
+                )
+            ),
         )
 
     def joules(self) -> float | None:
-        """Energy since the driver was loaded, J; the counter moves every few hundredths of a second."""
+        """Energy since the driver was loaded, J.
+
+        The counter moves every few hundredths of a second.
+        """
         return _asked(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
 
     def about(self) -> dict[str, Any]:
@@ -88,12 +107,17 @@ class Gpu:
         driver = _asked(self.nvml.nvmlSystemGetDriverVersion)
         return {
             "driver": driver.decode() if isinstance(driver, bytes) else driver,
-            "power_limit_w": _asked(lambda: self.nvml.nvmlDeviceGetEnforcedPowerLimit(self.handle) / 1e3),
+            "power_limit_w": _asked(
+                lambda: self.nvml.nvmlDeviceGetEnforcedPowerLimit(self.handle) / 1e3
+            ),
         }
 
 
 def gpu_doubts(states: list[GpuState]) -> list[str]:
-    """Why times that were taken while a GPU went through these states are not to be trusted; empty if they are."""
+    """Why times that were taken while a GPU went through these states are not to be trusted.
+
+    Empty if they are.
+    """
     bits = 0
     for state in states:
         bits |= state.reasons or 0
@@ -106,8 +130,15 @@ def gpu_doubts(states: list[GpuState]) -> list[str]:
 
 
 def _others(pids: list[int]) -> int:
-    """How many processes are not this one. In a container this process may go by a number of the host: then one of them is."""
-    return max(0, len(pids) - 1) if os.getpid() not in pids else sum(pid != os.getpid() for pid in pids)
+    """How many processes are not this one.
+
+    In a container this process may go by a number of the host: then one of them is.
+    """
+    return (
+        max(0, len(pids) - 1)
+        if os.getpid() not in pids
+        else sum(pid != os.getpid() for pid in pids)
+    )
 
 
 def _asked(question: Callable[[], T]) -> T | None:

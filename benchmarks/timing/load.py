@@ -1,7 +1,9 @@
-"""What else the machine did while something was timed: counters of the kernel, and what is wrong with them.
+"""What else the machine did while something was timed: counters of the kernel, and what is wrong
+with them.
 
-Three views, since each is missing somewhere: the time that this process's own threads were ready to run and had no core (schedstat; on
-any Linux, in containers too), the busy time of the whole machine (/proc/stat), and the limits of the container (cgroup).
+Three views, since each is missing somewhere: the time that this process's own threads were ready to
+run and had no core (schedstat; on any Linux, in containers too), the busy time of the whole machine
+(/proc/stat), and the limits of the container (cgroup).
 """
 
 from __future__ import annotations
@@ -17,18 +19,22 @@ CGROUP_STAT = ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat")
 CONTENT = 0.02
 """Shares of time below this are left alone: a kernel always has something to do."""
 OTHERS = 0.10
-"""Share of the machine that other processes may take: they slow caches, memory and turbo clocks before they take a core."""
+"""Share of the machine that other processes may take: they slow caches, memory and turbo clocks
+before they take a core.
+"""
 SHORT = 0.2
 """Seconds below which ticks of 10 ms say nothing about the machine."""
 
 
 class Load(NamedTuple):
-    """Counters at one moment, or their growth over an interval: only differences and sums of differences mean anything.
+    """Counters at one moment, or their growth over an interval: only differences and sums of
+    differences mean anything.
 
     Attributes:
         wall: seconds of the monotonic clock.
         cpu: seconds of processor time of this process, all threads.
-        waited: seconds that its threads were ready and had no core; None where the kernel does not say.
+        waited: seconds that its threads were ready and had no core; None where the kernel does not
+            say.
         busy: seconds of processor time of the whole machine, over all cores; None where unknown.
         stolen: seconds that a hypervisor took from all cores; None where unknown.
         throttled: how often the cgroup's limit stopped the process.
@@ -48,12 +54,22 @@ class Load(NamedTuple):
         return cls(time.perf_counter(), time.process_time(), _waited(), busy, stolen, _throttled())
 
     def since(self, earlier: Load) -> Load:
-        """The growth from ``earlier`` to here; a counter that fell, as when a thread ended, has not grown."""
-        return Load(*(None if a is None or b is None else max(type(a)(0), a - b) for a, b in zip(self, earlier, strict=True)))  # type: ignore[arg-type]
+        """The growth from ``earlier`` to here.
+
+        A counter that fell, as when a thread ended, has not grown.
+        """
+        return Load(
+            *(  # type: ignore[arg-type]
+                None if a is None or b is None else max(type(a)(0), a - b)
+                for a, b in zip(self, earlier, strict=True)
+            )
+        )
 
     def and_(self, other: Load) -> Load:
         """The growth over both of two intervals."""
-        return Load(*(None if a is None or b is None else a + b for a, b in zip(self, other, strict=True)))  # type: ignore[arg-type]
+        return Load(
+            *(None if a is None or b is None else a + b for a, b in zip(self, other, strict=True))  # type: ignore[arg-type]
+        )
 
 
 def cpu_doubts(load: Load, cores: int, threads: int) -> list[str]:
@@ -74,14 +90,18 @@ def cpu_doubts(load: Load, cores: int, threads: int) -> list[str]:
         if others > OTHERS * cores * load.wall:
             doubts.append(f"other processes kept {others / load.wall:.1f} of {cores} cores busy")
         if (load.stolen or 0.0) > CONTENT / 2 * cores * load.wall:
-            doubts.append(f"the hypervisor took {(load.stolen or 0.0) / (cores * load.wall):.0%} of the cores")
+            doubts.append(
+                f"the hypervisor took {(load.stolen or 0.0) / (cores * load.wall):.0%} of the cores"
+            )
     if load.throttled:
         doubts.append(f"the container's CPU limit stopped it {load.throttled} times")
     return doubts
 
 
 def _waited() -> float | None:
-    """Run-queue delay of all threads of this process: the second number of schedstat, in nanoseconds."""
+    """Run-queue delay of all threads of this process: the second number of schedstat, in
+    nanoseconds.
+    """
     total, known = 0, False
     for path in Path("/proc/self/task").glob("*/schedstat"):
         with suppress(OSError, ValueError, IndexError):  # a thread may end in between
@@ -90,7 +110,9 @@ def _waited() -> float | None:
 
 
 def _machine() -> tuple[float | None, float | None]:
-    """Busy and stolen seconds over all cores: the first line of /proc/stat, in ticks (user nice system idle iowait irq softirq steal)."""
+    """Busy and stolen seconds over all cores: the first line of /proc/stat, in ticks (user nice
+    system idle iowait irq softirq steal).
+    """
     try:
         with open("/proc/stat", encoding="ascii") as file:
             user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])

@@ -1,4 +1,7 @@
-"""Facts about the machine: read from the operating system and from torch, never changed. What cannot be read is None."""
+"""Facts about the machine: read from the operating system and from torch, never changed.
+
+What cannot be read is None.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
 def machine() -> dict[str, Any]:
-    """What stays the same while the process runs: system, processor, cores, limits of the container, memory."""
+    """What stays the same while the process runs: system, processor, cores, limits of the
+    container, memory.
+    """
     return {
         "system": platform.platform(),
         "cpu": cpu_name(),
@@ -47,12 +52,20 @@ def conditions() -> dict[str, Any]:
 
 
 def device_of(device: str) -> dict[str, Any]:
-    """The device that samples are computed on: a GPU with its memory in bytes, driver and power limit, or the processor."""
+    """The device that samples are computed on: a GPU with its memory in bytes, driver and power
+    limit, or the processor.
+    """
     if not device.startswith("cuda"):
         return {"type": "cpu", "name": cpu_name()}
     properties, gpu = torch.cuda.get_device_properties(0), Gpu.of_torch()
     about = gpu.about() if gpu else {"driver": None, "power_limit_w": None}
-    return {"type": "cuda", "name": properties.name, "memory": properties.total_memory, "cuda": torch.version.cuda, **about}
+    return {
+        "type": "cuda",
+        "name": properties.name,
+        "memory": properties.total_memory,
+        "cuda": torch.version.cuda,
+        **about,
+    }
 
 
 def cpu_name() -> str:
@@ -67,7 +80,10 @@ def cpu_limit() -> float | None:
     """Cores' worth of time that the cgroup allows (version 2, then 1); None without a limit."""
     quota, _, period = (_text(CGROUP / "cpu.max") or "").partition(" ")
     if not quota:
-        quota, period = _text(CGROUP_1 / "cpu.cfs_quota_us") or "", _text(CGROUP_1 / "cpu.cfs_period_us") or ""
+        quota, period = (
+            _text(CGROUP_1 / "cpu.cfs_quota_us") or "",
+            _text(CGROUP_1 / "cpu.cfs_period_us") or "",
+        )
     with suppress(ValueError):
         return int(quota) / int(period) if int(quota) > 0 else None
     return None

@@ -9,14 +9,18 @@ from math import comb
 
 LEVEL = 0.95
 FEWEST = 6
-"""Fewer times than this have no 95 % interval: the range of five covers the median in 94 % of cases."""
+"""Fewer times than this have no 95 % interval: the range of five covers the median in 94 % of
+cases.
+"""
 
 
 def median_interval(times: Sequence[float]) -> tuple[float, float]:
-    """The narrowest symmetric pair of order statistics that covers the median with probability >= 95 %, whatever the distribution.
+    """The narrowest symmetric pair of order statistics that covers the median with probability >=
+    95 %, whatever the distribution.
 
-    Independent times lie below their median like tosses of a coin, so [t_(k+1), t_(n-k)] misses it with probability 2 P(B <= k), B being
-    binomial (n, 1/2) (David and Nagaraja, Order Statistics, section 7.1). The whole range below ``FEWEST`` times, which covers less.
+    Independent times lie below their median like tosses of a coin, so [t_(k+1), t_(n-k)] misses it
+    with probability 2 P(B <= k), B being binomial (n, 1/2) (David and Nagaraja, Order Statistics,
+    section 7.1). The whole range below ``FEWEST`` times, which covers less.
 
     Args:
         times: at least one, in any unit and order.
@@ -30,7 +34,8 @@ def median_interval(times: Sequence[float]) -> tuple[float, float]:
 
 @lru_cache(maxsize=4096)
 def left_out(n: int) -> int:
-    """How many of ``n`` times lie outside the 95 % interval on either side: the largest k with 2 P(B <= k) <= 5 %; -1 if there is none.
+    """How many of ``n`` times lie outside the 95 % interval on either side: the largest k with 2
+    P(B <= k) <= 5 %; -1 if there is none.
 
     >>> [left_out(n) for n in (5, 6, 8, 9, 30)]
     [-1, 0, 0, 1, 9]

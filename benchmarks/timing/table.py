@@ -1,4 +1,7 @@
-"""``timing.csv``: one line per cell and batch size, for suites that time several. The result table has the first size only."""
+"""``timing.csv``: one line per cell and batch size, for suites that time several.
+
+The result table has the first size only.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,32 @@ from ..suites.suite import Timing
 
 CELL = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
 TIMES = (
-    "timing_batch_size", "timing_execution", "timing_device", "timing_device_name", "timing_threads", "ms_per_sample", "ms_low", "ms_high",
-    "ms_iqr", "wall_ms_per_sample", "model_ms_per_sample", "overhead", "peak_memory_mb", "joules_per_sample", "timing_rounds",
-    "timing_converged", "timing_flag", "timing_reason",
-)  # fmt: skip
+    "timing_batch_size",
+    "timing_execution",
+    "timing_device",
+    "timing_device_name",
+    "timing_threads",
+    "ms_per_sample",
+    "ms_low",
+    "ms_high",
+    "ms_iqr",
+    "wall_ms_per_sample",
+    "model_ms_per_sample",
+    "overhead",
+    "peak_memory_mb",
+    "joules_per_sample",
+    "timing_rounds",
+    "timing_converged",
+    "timing_flag",
+    "timing_reason",
+)
 
 
 def timing_file(size: int, options: Timing) -> str:
-    """Name of the part with a cell's times at one batch size; the first size has the name that the result table reads."""
+    """Name of the part with a cell's times at one batch size.
+
+    The first size has the name that the result table reads.
+    """
     return "timing.json" if size == options.batch_size[0] else f"timing-{size}.json"
 
 
@@ -35,8 +56,13 @@ def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
     if not options.enabled or len(options.batch_size) == 1:
         return
     columns = CELL + TIMES
-    rows = (_row(run, cell, timing_file(size, options)) for cell in cells for size in options.batch_size)
-    write_text(run.path / "timing.csv", csv_lines(columns, ([row.get(column) for column in columns] for row in rows if row)))
+    rows = (
+        _row(run, cell, timing_file(size, options)) for cell in cells for size in options.batch_size
+    )
+    write_text(
+        run.path / "timing.csv",
+        csv_lines(columns, ([row.get(column) for column in columns] for row in rows if row)),
+    )
 
 
 def _row(run: RunDir, cell: str, file: str) -> Record:

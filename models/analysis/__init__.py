@@ -1,1 +1,3 @@
-"""Quantities of a model and its data: MMSE curves, mutual information, posterior covariances, path divergences."""
+"""Quantities of a model and its data: MMSE curves, mutual information, posterior covariances,
+path divergences.
+"""

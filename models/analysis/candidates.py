@@ -1,4 +1,6 @@
-"""Discrete posteriors of exact models: which clean samples and classes are still possible at a noise level."""
+"""Discrete posteriors of exact models: which clean samples and classes are still possible at a
+noise level.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,11 @@ from ..exact.kde import KernelDensity
 from ..exact.mixture import GaussianMixture
 
 
-def responsibilities(model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """p(k | x): probabilities of the components of a mixture, or of the points of a cloud, given a noisy state.
+def responsibilities(
+    model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+) -> Tensor:
+    """p(k | x): probabilities of the components of a mixture, or of the points of a cloud, given a
+    noisy state.
 
     Args:
         model: a Gaussian mixture, a point cloud or a kernel density.
@@ -34,16 +39,24 @@ def responsibilities(model: ExactModel, x: Tensor, sigma: float | Tensor, labels
         return model._cloud.responsibilities(x, model._level(level)[0], labels)
     if isinstance(model, GaussianMixture | PointCloud):
         return model.responsibilities(x, sigma, labels)
-    raise ValueError(f"model {model.name} has no components to choose from; take a mixture or a point cloud")
+    raise ValueError(
+        f"model {model.name} has no components to choose from; take a mixture or a point cloud"
+    )
 
 
 def effective_number(probabilities: Tensor) -> Tensor:
-    """exp(H) of the distributions in the rows ``(batch, K)``, H being their entropy in nats: ``(batch,)`` in [1, K]."""
+    """exp(H) of the distributions in the rows ``(batch, K)``, H being their entropy in nats:
+    ``(batch,)`` in [1, K].
+    """
     return torch.special.entr(probabilities).sum(1).exp()
 
 
-def effective_candidates(model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """How many components or points are still possible: :func:`effective_number` of :func:`responsibilities`, ``(batch,)``."""
+def effective_candidates(
+    model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+) -> Tensor:
+    """How many components or points are still possible: :func:`effective_number` of
+    :func:`responsibilities`, ``(batch,)``.
+    """
     return effective_number(responsibilities(model, x, sigma, labels))
 
 
@@ -76,13 +89,17 @@ def classes_along(model: ExactModel, states: Sequence[Tensor], levels: Sequence[
     Returns:
         ``(len(levels), batch, classes)`` float64.
     """
-    return torch.stack([class_probabilities(model, x, level) for x, level in zip(states, levels, strict=True)])
+    return torch.stack(
+        [class_probabilities(model, x, level) for x, level in zip(states, levels, strict=True)]
+    )
 
 
 def class_log_prob(model: ExactModel) -> Callable[[Tensor, float | Tensor, Tensor], Tensor]:
-    """The exact classifier log p(label | x, sigma), differentiable in x: what ``models.guidance.ClassifierGuidance`` takes.
+    """The exact classifier log p(label | x, sigma), differentiable in x: what
+    ``models.guidance.ClassifierGuidance`` takes.
 
-    With it, classifier guidance is classifier-free guidance, by Bayes' rule: sigma² grad log p(c | x) = d_c - d.
+    With it, classifier guidance is classifier-free guidance, by Bayes' rule: sigma² grad log p(c |
+    x) = d_c - d.
 
     Args:
         model: an exact model with classes and a density.
@@ -106,14 +123,22 @@ def class_prior(model: ExactModel) -> Tensor:
         ValueError: the model has no classes.
     """
     classes = _classes_of(model)
-    weights = model._weights if isinstance(model, GaussianMixture) else torch.full((len(classes),), 1 / len(classes), dtype=torch.float64)
+    weights = (
+        model._weights
+        if isinstance(model, GaussianMixture)
+        else torch.full((len(classes),), 1 / len(classes), dtype=torch.float64)
+    )
     return weights.new_zeros(model.classes).index_add_(0, classes, weights)
 
 
 def _classes_of(model: ExactModel) -> Tensor:
     """Class of each component or point, ``(K,)``."""
     inner = model._cloud if isinstance(model, KernelDensity) else model
-    classes = getattr(inner, "component_class" if isinstance(inner, GaussianMixture) else "labels", None)
+    classes = getattr(
+        inner, "component_class" if isinstance(inner, GaussianMixture) else "labels", None
+    )
     if classes is None:
-        raise ValueError(f"model {model.name} has no classes; take one that has, such as fashion-mppca")
+        raise ValueError(
+            f"model {model.name} has no classes; take one that has, such as fashion-mppca"
+        )
     return classes

@@ -17,7 +17,8 @@ class Estimate(NamedTuple):
     Attributes:
         value: the mean.
         error: its standard error.
-        bound: how far the value may be off besides, by quadrature or by a tail that was bounded; 0 if the draws are unbiased.
+        bound: how far the value may be off besides, by quadrature or by a tail that was bounded; 0
+            if the draws are unbiased.
     """
 
     value: float

@@ -1,9 +1,12 @@
-"""Mutual information I(x0; x_sigma) of the clean and the noisy sample in nats, by the I-MMSE relation.
+"""Mutual information I(x0.
+
+x_sigma) of the clean and the noisy sample in nats, by the I-MMSE relation.
 
     I(x0; x_sigma) = 1/2 int_0^{1 / sigma²} mmse(gamma) dgamma
 
-(Guo, Shamai and Verdú, IEEE Trans. Inf. Theory 51:1261, 2005, theorem 1). It tends to log N on a cloud of N equally likely
-points and grows without bound on a density; the differential entropy of x0 given x would diverge on the cloud.
+(Guo, Shamai and Verdú, IEEE Trans. Inf. Theory 51:1261, 2005, theorem 1). It tends to log N on a
+cloud of N equally likely points and grows without bound on a density; the differential entropy of
+x0 given x would diverge on the cloud.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ MOST_NODES = 1025
 def information(curve: Curve, sigma: float, variances: FloatArray) -> Estimate:
     """I(x0; x_sigma) from a tabulated curve.
 
-    The part below the first node gamma_0 lies between 1/2 gamma_0 mmse(gamma_0), as mmse falls, and 1/2 sum_j log(1 + gamma_0 v_j), as a
-    Gaussian of the same covariance has more; the middle is taken.
+    The part below the first node gamma_0 lies between 1/2 gamma_0 mmse(gamma_0), as mmse falls, and
+    1/2 sum_j log(1 + gamma_0 v_j), as a Gaussian of the same covariance has more; the middle is
+    taken.
 
     Args:
         curve: whose nodes reach 1 / sigma².
@@ -40,7 +44,10 @@ def information(curve: Curve, sigma: float, variances: FloatArray) -> Estimate:
     start, stop = float(curve.gamma[0]), 1 / sigma**2
     draws = 0.5 * curve.integral(start, stop)
     coarse = 0.5 * curve.halved().integral(start, stop)
-    low, high = 0.5 * start * curve.value(start).value, 0.5 * float(np.log1p(start * variances).sum())
+    low, high = (
+        0.5 * start * curve.value(start).value,
+        0.5 * float(np.log1p(start * variances).sum()),
+    )
     bound = abs(float((draws - coarse).mean())) + abs(high - low) / 2
     return estimate(draws + (low + high) / 2, bound)
 
@@ -74,7 +81,10 @@ def exact_information(
             return result, curve
         nodes = 2 * nodes - 1
         if nodes > MOST_NODES:
-            raise ArithmeticError(f"the information of {model.name} is uncertain by {result.bound:.1e} nats; raise the tolerance")
+            raise ArithmeticError(
+                f"the information of {model.name} is uncertain by "
+                f"{result.bound:.1e} nats; raise the tolerance"
+            )
         curve = _refined(curve, model, samples, seed)
 
 

@@ -1,4 +1,6 @@
-"""The receptive field of a denoiser: how far a pixel of the denoised image looks, at every noise level."""
+"""The receptive field of a denoiser: how far a pixel of the denoised image looks, at every
+noise level.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,11 @@ from .tweedie import transposed_product
 
 
 def sensitivity(
-    model: Denoiser, x: Tensor, sigma: float | Tensor, pixel: tuple[int, int] | None = None, labels: Tensor | None = None
+    model: Denoiser,
+    x: Tensor,
+    sigma: float | Tensor,
+    pixel: tuple[int, int] | None = None,
+    labels: Tensor | None = None,
 ) -> Tensor:
     """dd_i / dx_j for one pixel i of the denoised image, all its channels added, and every input j.
 
@@ -40,7 +46,8 @@ def receptive_radius(rows: Tensor, pixel: tuple[int, int] | None = None) -> Tens
 
         radius² = sum_j J_ij² |r_j - r_i|² / sum_j J_ij²
 
-    Energies are added over the batch and the channels before the division, so that samples on which the pixel depends little count little.
+    Energies are added over the batch and the channels before the division, so that samples on which
+    the pixel depends little count little.
 
     Args:
         rows: ``(batch, C, H, W)`` from :func:`sensitivity`.
@@ -55,7 +62,10 @@ def receptive_radius(rows: Tensor, pixel: tuple[int, int] | None = None) -> Tens
     row, col = _place(rows, pixel)
     energy = rows.double().square().sum((0, 1))
     if not float(energy.sum()) > 0:
-        raise ValueError("the pixel does not depend on the input at this level, so it has no receptive field; take another level")
+        raise ValueError(
+            "the pixel does not depend on the input at this level, so it "
+            "has no receptive field; take another level"
+        )
     down = torch.arange(energy.shape[0], device=rows.device, dtype=torch.float64) - row
     right = torch.arange(energy.shape[1], device=rows.device, dtype=torch.float64) - col
     square = down.square()[:, None] + right.square()
@@ -64,7 +74,10 @@ def receptive_radius(rows: Tensor, pixel: tuple[int, int] | None = None) -> Tens
 
 def _place(x: Tensor, pixel: tuple[int, int] | None) -> tuple[int, int]:
     if x.ndim != 4:
-        raise ValueError(f"locality needs images (batch, channels, height, width), got a tensor of shape {tuple(x.shape)}")
+        raise ValueError(
+            "locality needs images (batch, channels, height, width), got a "
+            f"tensor of shape {tuple(x.shape)}"
+        )
     height, width = x.shape[2:]
     row, col = (height // 2, width // 2) if pixel is None else pixel
     if not (0 <= row < height and 0 <= col < width):

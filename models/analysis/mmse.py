@@ -24,20 +24,31 @@ Spread = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def tabulate(spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]) -> Curve:
-    """The curve of any ``spread``, at x = x0 + z / sqrt(gamma) for the given clean samples and noise ``(n, *event)``."""
+    """The curve of any ``spread``, at x = x0 + z / sqrt(gamma) for the given clean samples and
+    noise ``(n, *event)``.
+    """
     with torch.no_grad():
-        columns = [spread(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy() for g in gamma]
+        columns = [
+            spread(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy()
+            for g in gamma
+        ]
     return Curve(np.asarray(gamma, dtype=np.float64), np.stack(columns, 1))
 
 
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
-    """Standard normal noise like ``x0``, a function of ``seed`` and ``stream`` >= 0; the first rows do not depend on their number."""
+    """Standard normal noise like ``x0``, a function of ``seed`` and ``stream`` >= 0.
+
+    The first rows do not depend on their number.
+    """
     rng = np.random.default_rng((seed, 2, stream))
     return torch.from_numpy(rng.standard_normal(tuple(x0.shape))).to(x0)
 
 
-def exact_mmse(model: ExactModel, gamma: FloatArray | Sequence[float], samples: int, seed: int = 0) -> Curve:
-    """The curve of an exact model, by its posterior trace: less noisy than squared errors, and with the same mean.
+def exact_mmse(
+    model: ExactModel, gamma: FloatArray | Sequence[float], samples: int, seed: int = 0
+) -> Curve:
+    """The curve of an exact model, by its posterior trace: less noisy than squared errors, and with
+    the same mean.
 
     Args:
         model: its ``sample`` gives the clean samples.
@@ -46,15 +57,23 @@ def exact_mmse(model: ExactModel, gamma: FloatArray | Sequence[float], samples: 
         seed: >= 0.
     """
     x0 = model.sample(samples, seed)
-    return tabulate(lambda _x0, x, sigma: posterior_trace(model, x, sigma), x0, normal_like(x0, seed), gamma)
+    return tabulate(
+        lambda _x0, x, sigma: posterior_trace(model, x, sigma), x0, normal_like(x0, seed), gamma
+    )
 
 
 def denoising_loss(
-    model: Denoiser, x0: Tensor, gamma: FloatArray | Sequence[float], *, seed: int = 0, labels: Tensor | None = None
+    model: Denoiser,
+    x0: Tensor,
+    gamma: FloatArray | Sequence[float],
+    *,
+    seed: int = 0,
+    labels: Tensor | None = None,
 ) -> Curve:
     """Mean squared error E |x0 - d|² of any denoiser on given clean samples.
 
-    It is the mmse plus E |d - E[x0 | x]|², the squared error of the network itself: an upper bound, up to sampling noise.
+    It is the mmse plus E |d - E[x0 | x]|², the squared error of the network itself: an upper bound,
+    up to sampling noise.
 
     Args:
         model: any denoiser.
@@ -71,7 +90,8 @@ def denoising_loss(
 
 
 def gaussian_mmse(variances: FloatArray, gamma: FloatArray | float) -> FloatArray:
-    """sum_j v_j / (1 + gamma v_j): the mmse of a Gaussian with these variances in its principal directions ``(d,)``.
+    """sum_j v_j / (1 + gamma v_j): the mmse of a Gaussian with these variances in its principal
+    directions ``(d,)``.
 
     No distribution with the same covariance has a larger one.
     """

@@ -1,7 +1,9 @@
-"""The MMSE curve: how badly clean samples can be guessed at each signal-to-noise ratio gamma = 1 / sigma².
+"""The MMSE curve: how badly clean samples can be guessed at each signal-to-noise ratio gamma = 1 /
+sigma².
 
-mmse(gamma) = E |x0 - E[x0 | x]|² = E tr Cov[x0 | x] at x = x0 + z / sqrt(gamma). It falls in gamma, from the total variance of the
-data to 0. Each sample has a curve of its own, so that whatever is linear in the curve, such as an integral, has an honest standard error.
+mmse(gamma) = E |x0 - E[x0 | x]|² = E tr Cov[x0 | x] at x = x0 + z / sqrt(gamma). It falls in gamma,
+from the total variance of the data to 0. Each sample has a curve of its own, so that whatever is
+linear in the curve, such as an integral, has an honest standard error.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ class Curve:
         if len(self.gamma) < 2 or not (np.diff(self.gamma) > 0).all() or not self.gamma[0] > 0:
             raise ValueError("an MMSE curve needs at least two nodes gamma > 0, rising")
         if self.draws.ndim != 2 or self.draws.shape[1] != len(self.gamma):
-            raise ValueError(f"an MMSE curve of {len(self.gamma)} nodes needs draws (samples, {len(self.gamma)}), not {self.draws.shape}")
+            raise ValueError(
+                f"an MMSE curve of {len(self.gamma)} nodes needs draws "
+                f"(samples, {len(self.gamma)}), not {self.draws.shape}"
+            )
 
     def at(self, gamma: FloatArray | float) -> FloatArray:
         """Each sample's curve at ``gamma`` (a number or ``(m,)``): ``(n,)`` or ``(n, m)``.
@@ -46,7 +51,10 @@ class Curve:
         return self._spline(self._place(gamma)).T / gamma
 
     def integral(self, start: float, stop: FloatArray | float) -> FloatArray:
-        """Each sample's integral of mmse dgamma from ``start`` to ``stop``; shapes and errors as in :meth:`at`."""
+        """Each sample's integral of mmse dgamma from ``start`` to ``stop``.
+
+        Shapes and errors as in :meth:`at`.
+        """
         return (self._primitive(self._place(stop)) - self._primitive(self._place(start))).T
 
     def value(self, gamma: float) -> Estimate:
@@ -54,24 +62,32 @@ class Curve:
         return estimate(self.at(gamma))
 
     def mean(self) -> FloatArray:
-        """The curve at its nodes, ``(M,)``, with the rises that sampling noise leaves taken out: the true one falls."""
+        """The curve at its nodes, ``(M,)``, with the rises that sampling noise leaves taken
+        out: the true one falls.
+        """
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> Curve:
-        """The same from every other node, and the last: what it differs by bounds the error of the interpolation.
+        """The same from every other node, and the last: what it differs by bounds the error of the
+        interpolation.
 
         Raises:
             ValueError: fewer than three nodes.
         """
         if len(self.gamma) < 3:
-            raise ValueError("an MMSE curve of two nodes does not show how well it is interpolated; give it more")
+            raise ValueError(
+                "an MMSE curve of two nodes does not show how well it is interpolated; give it more"
+            )
         keep = sorted({*range(0, len(self.gamma), 2), len(self.gamma) - 1})
         return Curve(self.gamma[keep], self.draws[:, keep])
 
     def _place(self, gamma: FloatArray | float) -> FloatArray:
         low, high = self.gamma[0] * (1 - 1e-9), self.gamma[-1] * (1 + 1e-9)
         if not (np.all(gamma >= low) and np.all(gamma <= high)):
-            raise ValueError(f"the MMSE curve spans gamma = {self.gamma[0]:g} to {self.gamma[-1]:g}; tabulate it over the levels in use")
+            raise ValueError(
+                f"the MMSE curve spans gamma = {self.gamma[0]:g} to "
+                f"{self.gamma[-1]:g}; tabulate it over the levels in use"
+            )
         return np.log(np.clip(gamma, self.gamma[0], self.gamma[-1]))
 
     @cached_property
@@ -87,11 +103,14 @@ class Curve:
 
 
 def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
-    """``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², evenly in the logarithm.
+    """``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², evenly in the
+    logarithm.
 
     Raises:
         ValueError: not 0 < ``sigma_min`` < ``sigma_max``.
     """
     if not 0 < sigma_min < sigma_max:
-        raise ValueError(f"need 0 < sigma_min < sigma_max, got sigma_min={sigma_min} and sigma_max={sigma_max}")
+        raise ValueError(
+            f"need 0 < sigma_min < sigma_max, got sigma_min={sigma_min} and sigma_max={sigma_max}"
+        )
     return np.exp(np.linspace(-2 * math.log(sigma_max), -2 * math.log(sigma_min), nodes))

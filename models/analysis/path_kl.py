@@ -1,31 +1,40 @@
-r"""The Kullback-Leibler divergence between the paths of ancestral sampling and those of the true reverse process.
+r"""The Kullback-Leibler divergence between the paths of ancestral sampling and those of the true
+reverse process.
 
-Let gamma = 1 / sigma² and y = x / sigma² = gamma x. The noisy states of one clean sample are observations of it through a growing channel,
-y_gamma = gamma x0 + W_gamma with a Brownian motion W, and by Lévy's innovations theorem the true process is also
+Let gamma = 1 / sigma² and y = x / sigma² = gamma x. The noisy states of one clean sample are
+observations of it through a growing channel, y_gamma = gamma x0 + W_gamma with a Brownian motion W,
+and by Lévy's innovations theorem the true process is also
 
     dy = d(y, gamma) dgamma + dB,      d = E[x0 | y],
 
-with another Brownian motion B. Freezing d over a step gives y_nxt = y + (gamma_nxt - gamma) d + sqrt(gamma_nxt - gamma) z; that is
+with another Brownian motion B. Freezing d over a step gives y_nxt = y + (gamma_nxt - gamma) d +
+sqrt(gamma_nxt - gamma) z; that is
 
     x_nxt = (nxt / cur)² x + (1 - (nxt / cur)²) d + nxt sqrt(1 - (nxt / cur)²) z,
 
-the sampler ``ddpm``, and ``ddim`` with eta = 1: DDPM with the posterior variance of its eq. (7), or Euler-Maruyama on y in the clock
-gamma. Girsanov's theorem gives the divergence of the frozen process Q from the true one P, started alike:
+the sampler ``ddpm``, and ``ddim`` with eta = 1: DDPM with the posterior variance of its eq. (7), or
+Euler-Maruyama on y in the clock gamma. Girsanov's theorem gives the divergence of the frozen
+process Q from the true one P, started alike:
 
     KL(P || Q) = 1/2 sum_i int_{gamma_i}^{gamma_{i+1}} E |d_gamma - d_{gamma_i}|² dgamma.
 
-d is a martingale in gamma under P (a conditional expectation given ever more), hence E |d_gamma - d_i|² = mmse(gamma_i) - mmse(gamma) and
+d is a martingale in gamma under P (a conditional expectation given ever more), hence E |d_gamma -
+d_i|² = mmse(gamma_i) - mmse(gamma) and
 
     KL(P || Q) = 1/2 sum_i int_{gamma_i}^{gamma_{i+1}} [mmse(gamma_i) - mmse(gamma)] dgamma:
 
-a staircase of left end points minus the curve. The area under the curve is the information about x0 that the levels gain, by I-MMSE (Guo,
-Shamai and Verdú, IEEE Trans. Inf. Theory 51:1261, 2005, theorem 1); the divergence is what the stairs have above it. Given the states
-at the grid's levels, the paths between them are Brownian bridges under P (whatever x0 is) and under Q; so the divergence of the chain of
-states is the same number, and it bounds that of the last state (data processing). Limits:
+a staircase of left end points minus the curve. The area under the curve is the information about x0
+that the levels gain, by I-MMSE (Guo, Shamai and Verdú, IEEE Trans. Inf. Theory 51:1261, 2005,
+theorem 1); the divergence is what the stairs have above it. Given the states at the grid's levels,
+the paths between them are Brownian bridges under P (whatever x0 is) and under Q; so the divergence
+of the chain of states is the same number, and it bounds that of the last state (data processing).
+Limits:
 
-* The last level is > 0: a step to 0 adds no noise and would make the divergence infinite. Such a step is left out.
+* The last level is > 0: a step to 0 adds no noise and would make the divergence infinite. Such a
+  step is left out.
 * Both start from p_sigma_max. A start from N(0, sigma_max² I) adds at most :func:`start_bound`.
-* Other noise levels (eta), other variances and the probability flow are other processes, for which this number is not the divergence.
+* Other noise levels (eta), other variances and the probability flow are other processes, for which
+  this number is not the divergence.
 """
 
 from __future__ import annotations
@@ -47,7 +56,8 @@ NODES_PER_NAT = 3
 
 
 def step_kl(curve: Curve, levels: Sequence[float]) -> FloatArray:
-    """Each sample's part of the divergence in each step, ``(n, N)`` nats for N steps between positive levels.
+    """Each sample's part of the divergence in each step, ``(n, N)`` nats for N steps between
+    positive levels.
 
     Args:
         curve: spans the levels.
@@ -58,17 +68,25 @@ def step_kl(curve: Curve, levels: Sequence[float]) -> FloatArray:
     """
     gamma = _gammas(levels)
     stairs = curve.at(gamma[:-1]) * np.diff(gamma)
-    return 0.5 * np.stack([stairs[:, i] - curve.integral(a, b) for i, (a, b) in enumerate(pairwise(gamma))], 1)
+    return 0.5 * np.stack(
+        [stairs[:, i] - curve.integral(a, b) for i, (a, b) in enumerate(pairwise(gamma))], 1
+    )
 
 
 def path_kl(curve: Curve, levels: Sequence[float]) -> Estimate:
-    """KL(P || Q) in nats of the module's docstring, with a bound for the interpolation; arguments as in :func:`step_kl`."""
+    """KL(P || Q) in nats of the module's docstring, with a bound for the interpolation.
+
+    Arguments as in :func:`step_kl`.
+    """
     draws, coarse = (step_kl(c, levels).sum(1) for c in (curve, curve.halved()))
     return estimate(draws, abs(float((draws - coarse).mean())))
 
 
-def girsanov_kl(model: ExactModel, levels: Sequence[float], samples: int, seed: int = 0) -> Estimate:
-    """The same by simulating true paths and integrating |d_gamma - d_i|² along them: no MMSE, no martingale, the check of :func:`path_kl`.
+def girsanov_kl(
+    model: ExactModel, levels: Sequence[float], samples: int, seed: int = 0
+) -> Estimate:
+    """The same by simulating true paths and integrating |d_gamma - d_i|² along them: no MMSE, no
+    martingale, the check of :func:`path_kl`.
 
     Args:
         model: an exact model.
@@ -93,7 +111,8 @@ def girsanov_kl(model: ExactModel, levels: Sequence[float], samples: int, seed: 
 
 
 def start_bound(second_moment: float, sigma_max: float) -> float:
-    """Upper bound E |x0|² / (2 sigma_max²), in nats, of KL(p_sigma_max || N(0, sigma_max² I)): the divergence is convex.
+    """Upper bound E |x0|² / (2 sigma_max²), in nats, of KL(p_sigma_max || N(0, sigma_max² I)): the
+    divergence is convex.
 
     Args:
         second_moment: E |x0|² of the data.
@@ -105,7 +124,9 @@ def start_bound(second_moment: float, sigma_max: float) -> float:
 def _gammas(levels: Sequence[float]) -> FloatArray:
     positive = [level for level in levels if level > 0]
     if len(positive) < 2:
-        raise ValueError("a path divergence needs a step between two positive levels; a step to 0 has none")
+        raise ValueError(
+            "a path divergence needs a step between two positive levels; a step to 0 has none"
+        )
     if any(nxt >= cur for cur, nxt in pairwise(positive)):
         raise ValueError(f"noise levels must fall strictly, got {tuple(levels)}")
     return np.array([level**-2.0 for level in positive])

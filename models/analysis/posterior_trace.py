@@ -1,6 +1,7 @@
 """The trace of the posterior covariance of exact models, without its d × d matrix.
 
-``ExactModel.posterior`` has the whole covariance, for small d; :mod:`samplerbench.models.analysis.tweedie` its products with vectors.
+``ExactModel.posterior`` has the whole covariance, for small d;
+:mod:`samplerbench.models.analysis.tweedie` its products with vectors.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from ..exact.wavelet import Wavelet
 
 
 @singledispatch
-def posterior_trace(model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
+def posterior_trace(
+    model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+) -> Tensor:
     """E[|x0 - d|² | x] = tr Cov[x0 | x]: by how much x0 is still open, in squared data units.
 
     Args:
-        model: an exact model; for one without a shorter way here, the diagonal of its ``posterior`` is added up.
+        model: an exact model; for one without a shorter way here, the diagonal of its ``posterior``
+            is added up.
         x: states ``(batch, *event)``.
         sigma: level > 0, one or ``(batch,)``.
         labels: ``(batch,)`` classes to condition on, or None.
@@ -34,17 +38,24 @@ def posterior_trace(model: ExactModel, x: Tensor, sigma: float | Tensor, labels:
         ValueError: labels for a model that has only its unconditional ``posterior``.
     """
     if labels is not None:
-        raise ValueError(f"model {model.name} knows its posterior covariance without labels only; leave them out")
+        raise ValueError(
+            f"model {model.name} knows its posterior covariance without labels only; leave them out"
+        )
     return model.posterior(x, sigma)[1].diagonal(dim1=1, dim2=2).sum(1)
 
 
 @posterior_trace.register
-def _(model: GaussianMixture, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """E[|x0|² | x] - |d|² about the mixture's mean, which is also where the components' means m_k are expanded.
+def _(
+    model: GaussianMixture, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+) -> Tensor:
+    """E[|x0|² | x] - |d|² about the mixture's mean, which is also where the components' means m_k
+    are expanded.
 
-    m_k = g_k u + (1 - g_k) mu_k + U_k gain c with u = x - mean and c = U_k^T u - U_k^T mu_k, so that
+    m_k = g_k u + (1 - g_k) mu_k + U_k gain c with u = x - mean and c = U_k^T u - U_k^T mu_k, so
+    that
 
-        |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
+        |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k + sum_j gain_j c_j [gain_j
+        c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
     """
     basis, offsets, norms = model._basis, model._offsets, model._norms
 
@@ -56,7 +67,12 @@ def _(model: GaussianMixture, x: Tensor, sigma: float | Tensor, labels: Tensor |
         across = product(u, basis.T).reshape(*keep.shape, -1)[:, :, -1]
         along = gain * parts.coords
         bent = (along * (along + 2 * (keep[:, :, None] * parts.coords + offsets))).sum(2)
-        size = keep.square() * u.square().sum(1, keepdim=True) + (1 - keep).square() * norms + 2 * keep * (1 - keep) * across + bent
+        size = (
+            keep.square() * u.square().sum(1, keepdim=True)
+            + (1 - keep).square() * norms
+            + 2 * keep * (1 - keep) * across
+            + bent
+        )
         within = parts.square * (gain.sum(2) + model.dim * keep)
         d = model.denoise_rows(x, sigma, labels) - model._centre
         return (chosen * (size + within)).sum(1) - d.square().sum(1)
@@ -66,7 +82,10 @@ def _(model: GaussianMixture, x: Tensor, sigma: float | Tensor, labels: Tensor |
 
 @posterior_trace.register
 def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Moments about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|². Both vanish where one point is left."""
+    """Moments about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
+
+    Both vanish where one point is left.
+    """
 
     def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         chosen = model._log_joint(x, sigma, labels).softmax(1)
@@ -78,7 +97,9 @@ def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None
 
 
 @posterior_trace.register
-def _(model: KernelDensity, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
+def _(
+    model: KernelDensity, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+) -> Tensor:
     """Law of total variance: given the point, the variance is g sigma² in each direction."""
     square = per_row(sigma, x).square()
     level, keep = model._level(square.sqrt())

@@ -1,15 +1,18 @@
-"""Fit ``fashion-mppca``: ``python -m samplerbench.models.build.fit_mppca --out models/cards/fashion-mppca``.
+"""Fit ``fashion-mppca``: ``python -m samplerbench.models.build.fit_mppca --out
+models/cards/fashion-mppca``.
 
-A mixture of probabilistic PCA for each class of Fashion-MNIST, by expectation maximisation (Tipping and Bishop, 1999, Neural Computation
-11:443, appendix C), each M step in closed form: with responsibilities p_nk, component k has the weighted mean mu_k and covariance C_k,
-and, with the r largest eigenpairs (l_j, u_j) of S_k = (n_k C_k + b C) / (n_k + b),
+A mixture of probabilistic PCA for each class of Fashion-MNIST, by expectation maximisation (Tipping
+and Bishop, 1999, Neural Computation 11:443, appendix C), each M step in closed form: with
+responsibilities p_nk, component k has the weighted mean mu_k and covariance C_k, and, with the r
+largest eigenpairs (l_j, u_j) of S_k = (n_k C_k + b C) / (n_k + b),
 
     s_k^2 = (tr S_k - sum_j l_j) / (d - r),        W_k = [u_j sqrt(l_j - s_k^2)]_j.
 
-n_k = sum_n p_nk, C is the covariance of the class, and b the weight of a conjugate (inverse Wishart) prior around it: without it,
-components of a few images become spikes on a subspace through those images. A class's mixture starts from k-means, started by
-k-means++. A few minutes on one thread. The last bits depend on the linear algebra library, so the model is what is stored, not what the
-script would give elsewhere.
+n_k = sum_n p_nk, C is the covariance of the class, and b the weight of a conjugate (inverse
+Wishart) prior around it: without it, components of a few images become spikes on a subspace through
+those images. A class's mixture starts from k-means, started by k-means++. A few minutes on one
+thread. The last bits depend on the linear algebra library, so the model is what is stored, not what
+the script would give elsewhere.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ class Recipe:
         iterations: of expectation maximisation; the log-likelihood has levelled off by then.
         lloyd: iterations of k-means before it.
         prior: weight of the class's covariance in each component's, in images (b above).
-        noise_floor: least standard deviation s_k, four grey levels of 255: many corner pixels never vary.
+        noise_floor: least standard deviation s_k, four grey levels of 255: many corner pixels never
+            vary.
         prune: responsibilities below this count as 0, which saves most of the work.
         seed: of k-means++.
     """
@@ -68,7 +72,9 @@ class Component(NamedTuple):
     noise: float
 
 
-def fit_class(x: Array, recipe: Recipe, rng: np.random.Generator) -> tuple[list[Component], list[float]]:
+def fit_class(
+    x: Array, recipe: Recipe, rng: np.random.Generator
+) -> tuple[list[Component], list[float]]:
     """Fit one class.
 
     Args:
@@ -77,7 +83,8 @@ def fit_class(x: Array, recipe: Recipe, rng: np.random.Generator) -> tuple[list[
         rng: for the initial centres.
 
     Returns:
-        The components, and the mean log-likelihood (nats per image) before each M step but the first.
+        The components, and the mean log-likelihood (nats per image) before each M step but the
+        first.
     """
     member = nearest(x, centres(x, recipe, rng))
     weights = np.eye(recipe.components)[member]
@@ -92,17 +99,25 @@ def fit_class(x: Array, recipe: Recipe, rng: np.random.Generator) -> tuple[list[
     return components, history
 
 
-def maximised(x: Array, weights: NDArray[np.float64], whole: Array, recipe: Recipe) -> list[Component]:
-    """The M step, given responsibilities ``weights`` ``(n, K)`` and the class's covariance ``whole`` ``(d, d)``."""
+def maximised(
+    x: Array, weights: NDArray[np.float64], whole: Array, recipe: Recipe
+) -> list[Component]:
+    """The M step, given responsibilities ``weights`` ``(n, K)`` and the class's covariance
+    ``whole`` ``(d, d)``.
+    """
     components = []
     for p in weights.T:
         rows = p > recipe.prune
         total = p[rows].sum()
         mean = (p[rows] / total).astype(np.float32) @ x[rows]
-        scaled = (x[rows] - mean) * np.sqrt(p[rows] / (total + recipe.prior)).astype(np.float32)[:, None]
+        scaled = (x[rows] - mean) * np.sqrt(p[rows] / (total + recipe.prior)).astype(np.float32)[
+            :, None
+        ]
         cov = scaled.T @ scaled + whole * np.float32(recipe.prior / (total + recipe.prior))
         d, trace = len(cov), float(np.trace(cov, dtype=np.float64))
-        values, vectors = eigh(cov, subset_by_index=[d - recipe.rank, d - 1], overwrite_a=True, check_finite=False)
+        values, vectors = eigh(
+            cov, subset_by_index=[d - recipe.rank, d - 1], overwrite_a=True, check_finite=False
+        )
         variance = max((trace - float(values.sum())) / (d - recipe.rank), recipe.noise_floor**2)
         factor = vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1] - variance, 0))
         components.append(Component(float(p.mean()), mean, factor, variance**0.5))
@@ -110,7 +125,11 @@ def maximised(x: Array, weights: NDArray[np.float64], whole: Array, recipe: Reci
 
 
 def log_joint(x: Array, component: Component) -> NDArray[np.float64]:
-    """Values of log w_k + log N(x; mu_k, W_k W_k^T + s_k^2 I), ``(n,)``; the columns of W_k are orthogonal, so W_k^T W_k is diagonal."""
+    """Values of log w_k + log N(x.
+
+    mu_k, W_k W_k^T + s_k^2 I), ``(n,)``; the columns of W_k are orthogonal, so W_k^T W_k is
+    diagonal.
+    """
     strength = np.square(component.factor, dtype=np.float64).sum(0)
     noise = component.noise**2
     c = x - component.mean
@@ -122,15 +141,24 @@ def log_joint(x: Array, component: Component) -> NDArray[np.float64]:
 
 
 def centres(x: Array, recipe: Recipe, rng: np.random.Generator) -> Array:
-    """K-means: centres drawn one by one with probability proportional to the squared distance to the nearest, then Lloyd's iterations."""
+    """K-means: centres drawn one by one with probability proportional to the squared distance
+    to the nearest, then Lloyd's iterations.
+    """
     chosen = x[rng.integers(len(x), size=1)]
     while len(chosen) < recipe.components:
         distance = squared_distances(x, chosen).min(1)
-        chosen = np.concatenate([chosen, x[rng.choice(len(x), size=1, p=distance / distance.sum())]])
+        chosen = np.concatenate(
+            [chosen, x[rng.choice(len(x), size=1, p=distance / distance.sum())]]
+        )
     for _ in range(recipe.lloyd):
         member = nearest(x, chosen)
         clusters = [x[member == k] for k in range(len(chosen))]
-        chosen = np.stack([x[rng.integers(len(x))] if len(cluster) == 0 else cluster.mean(0) for cluster in clusters])
+        chosen = np.stack(
+            [
+                x[rng.integers(len(x))] if len(cluster) == 0 else cluster.mean(0)
+                for cluster in clusters
+            ]
+        )
     return chosen
 
 
@@ -146,16 +174,24 @@ def squared_distances(x: Array, chosen: Array) -> NDArray[np.float64]:
 
 
 def fit(images: Tensor, labels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
-    """Fit every class; the tensors that :class:`~samplerbench.models.exact.mppca.MPPCA` is made of, at the precision they are stored in."""
+    """Fit every class.
+
+    The tensors that :class:`~samplerbench.models.exact.mppca.MPPCA` is made of, at the precision
+    they are stored in.
+    """
     x, y = images.reshape(len(images), -1).numpy(), labels.numpy()
     fitted: list[Component] = []
     for label in range(int(y.max()) + 1):
         rows = x[y == label]
         components, history = fit_class(rows, recipe, np.random.default_rng((recipe.seed, label)))
-        fitted += [component._replace(weight=component.weight * len(rows) / len(x)) for component in components]
+        fitted += [
+            component._replace(weight=component.weight * len(rows) / len(x))
+            for component in components
+        ]
         noise = [component.noise for component in components]
         print(
-            f"class {label}: {history[0]:.1f} to {history[-2]:.2f}, {history[-1]:.2f} nats; noise {min(noise):.3f} to {max(noise):.3f}; "
+            f"class {label}: {history[0]:.1f} to {history[-2]:.2f}, {history[-1]:.2f} "
+            f"nats; noise {min(noise):.3f} to {max(noise):.3f}; "
             f"least weight {min(component.weight for component in components):.3f}",
             flush=True,
         )
@@ -169,20 +205,30 @@ def fit(images: Tensor, labels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
 
 
 def publish(tensors: dict[str, Tensor], recipe: Recipe, folder: Path) -> Card:
-    """Write the weights and the card, with what the test images say about the fit; returns the card."""
+    """Write the weights and the card, with what the test images say about the fit.
+
+    Returns the card.
+    """
     model = MPPCA(folder.name, (1, 28, 28), tensors)
     images, labels = fashion_mnist("test")
     factors = tensors["factors"].shape
     return release(
         Card(
             name=folder.name,
-            title="mixture of probabilistic PCA fitted to Fashion-MNIST: an image model whose score is exact",
+            title="mixture of probabilistic PCA fitted to Fashion-MNIST: an image model "
+            "whose score is exact",
             licence="MIT",
             event=model.event,
             data=PROVENANCE["fashion_mnist"] | {"split": "train"},
-            architecture={"class": "MPPCA", "components": factors[0], "rank": factors[2], "classes": model.classes},
+            architecture={
+                "class": "MPPCA",
+                "components": factors[0],
+                "rank": factors[2],
+                "classes": model.classes,
+            },
             training={
-                "script": f"python -m samplerbench.models.build.fit_mppca --out models/cards/{folder.name}",
+                "script": "python -m samplerbench.models.build.fit_mppca --out "
+                f"models/cards/{folder.name}",
                 **asdict(recipe),
                 "held_out_nats": round(model.log_density(images, 0.0, labels).mean().item(), 2),
                 "held_out_class_accuracy": (model.mode_of(images) == labels).double().mean().item(),
@@ -198,8 +244,15 @@ def publish(tensors: dict[str, Tensor], recipe: Recipe, folder: Path) -> Card:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the card; its last part is the card's name")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder of the card; its last part is the card's name",
+    )
     folder: Path = parser.parse_args().out.resolve()
     torch.set_num_threads(1)
     recipe = Recipe()

@@ -25,10 +25,12 @@ def make_digits_cloud(root: Path = CARDS) -> Card:
     return write_card(
         Card(
             name="digits-cloud",
-            title="the 1 797 digits of scikit-learn as a distribution: the exact denoiser of a model that memorised them",
+            title="the 1 797 digits of scikit-learn as a distribution: the exact "
+            "denoiser of a model that memorised them",
             licence="CC-BY-4.0",
             event=tuple(images.shape[1:]),
-            data=PROVENANCE["digits"] | {"levels": LEVELS, "class_counts": labels.bincount().tolist()},
+            data=PROVENANCE["digits"]
+            | {"levels": LEVELS, "class_counts": labels.bincount().tolist()},
             architecture={"class": "PointCloud", "points": len(images)},
             training={"script": "python -m samplerbench.models.build.make_digits_cloud"},
             sigma_min=0.002,

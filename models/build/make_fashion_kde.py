@@ -18,7 +18,9 @@ PER_CLASS = 250
 
 
 def make_fashion_kde(root: Path = CARDS) -> Card:
-    """Store the first 250 training images of each class as grey levels in uint8, with their labels; returns the card."""
+    """Store the first 250 training images of each class as grey levels in uint8, with their
+    labels; returns the card.
+    """
     images, labels = fashion_mnist("train")
     chosen = first_of_each(labels, PER_CLASS)
     images, labels = images[chosen], labels[chosen]
@@ -29,12 +31,17 @@ def make_fashion_kde(root: Path = CARDS) -> Card:
     return write_card(
         Card(
             name="fashion-kde",
-            title="kernel density estimate on images of Fashion-MNIST: from memorised points to a smooth density by the kernel's width",
+            title="kernel density estimate on images of Fashion-MNIST: from memorised "
+            "points to a smooth density by the kernel's width",
             licence="MIT",
             event=tuple(images.shape[1:]),
-            data=PROVENANCE["fashion_mnist"] | {"split": "train", "levels": LEVELS, "class_counts": labels.bincount().tolist()},
+            data=PROVENANCE["fashion_mnist"]
+            | {"split": "train", "levels": LEVELS, "class_counts": labels.bincount().tolist()},
             architecture={"class": "KernelDensity", "points": len(images)},
-            training={"script": "python -m samplerbench.models.build.make_fashion_kde", "per_class": PER_CLASS},
+            training={
+                "script": "python -m samplerbench.models.build.make_fashion_kde",
+                "per_class": PER_CLASS,
+            },
             sigma_min=0.002,
             sigma_max=80.0,
             folder=folder,
@@ -43,7 +50,9 @@ def make_fashion_kde(root: Path = CARDS) -> Card:
 
 
 def first_of_each(labels: Tensor, count: int) -> Tensor:
-    """Places of the first ``count`` entries of each class, in order, ``(classes * count,)`` int64."""
+    """Places of the first ``count`` entries of each class, in order, ``(classes * count,)``
+    int64.
+    """
     return torch.cat([(labels == k).nonzero()[:count, 0] for k in labels.unique()]).sort().values
 
 

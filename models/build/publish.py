@@ -1,8 +1,11 @@
-"""Turn a training run into a card: ``python -m samplerbench.models.build.publish fashion --run runs/fashion``.
+"""Turn a training run into a card: ``python -m samplerbench.models.build.publish fashion --run
+runs/fashion``.
 
-Reads ``checkpoint.pt`` of the run (its averaged weights, at any step, also while the run goes on), measures the loss on held-out data,
-and writes ``weights.safetensors`` and ``card.toml``. A reference and moments that the card has are kept, because they do not depend on
-the weights; converged samples and the axes of an extractor's features do, so they are dropped when the weights change.
+Reads ``checkpoint.pt`` of the run (its averaged weights, at any step, also while the run goes on),
+measures the loss on held-out data, and writes ``weights.safetensors`` and ``card.toml``. A
+reference and moments that the card has are kept, because they do not depend on the weights;
+converged samples and the axes of an extractor's features do, so they are dropped when the weights
+change.
 """
 
 from __future__ import annotations
@@ -17,7 +20,17 @@ import torch
 from torch import Tensor
 
 from ..cards import datasets
-from ..cards.card import AXES, CARDS, CONVERGED, WEIGHTS, Card, CardError, load_card, write_card, write_tensors
+from ..cards.card import (
+    AXES,
+    CARDS,
+    CONVERGED,
+    WEIGHTS,
+    Card,
+    CardError,
+    load_card,
+    write_card,
+    write_tensors,
+)
 from ..nets.classifier import Classifier
 from ..nets.edm import EDMPrecond, edm_loss
 from . import train, train_extractor
@@ -35,7 +48,11 @@ def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
     net.load_state_dict(state["ema"])
     images, labels = getattr(datasets, recipe.dataset)("train")
     held_out, held_out_labels = getattr(datasets, recipe.dataset)("test")
-    training = {key: value for key, value in asdict(recipe).items() if key not in {"dataset", "net", "sigma_data", "steps"}}
+    training = {
+        key: value
+        for key, value in asdict(recipe).items()
+        if key not in {"dataset", "net", "sigma_data", "steps"}
+    }
     training |= {
         "script": f"python -m samplerbench.models.build.train {name}",
         "steps": state["step"],
@@ -45,11 +62,14 @@ def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
     return release(
         Card(
             name=name,
-            title=f"class-conditional score network trained on {datasets.PROVENANCE[recipe.dataset]['name']}",
+            title="class-conditional score network trained on "
+            f"{datasets.PROVENANCE[recipe.dataset]['name']}",
             licence="MIT",
             event=tuple(images.shape[1:]),
-            data=datasets.PROVENANCE[recipe.dataset] | {"split": "train", "class_counts": labels.bincount().tolist()},
-            architecture=architecture(net, "EDMPrecond(UNet)", recipe.net) | {"sigma_data": recipe.sigma_data},
+            data=datasets.PROVENANCE[recipe.dataset]
+            | {"split": "train", "class_counts": labels.bincount().tolist()},
+            architecture=architecture(net, "EDMPrecond(UNet)", recipe.net)
+            | {"sigma_data": recipe.sigma_data},
             training=training,
             extractor=EXTRACTORS[name],
             sigma_min=SIGMA_RANGE[0],
@@ -61,13 +81,22 @@ def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
 
 
 def publish_extractor(run: Path, root: Path = CARDS) -> Card:
-    """Publish the classifier of :mod:`train_extractor`; returns its card, with accuracy and spread of the features on the test set."""
+    """Publish the classifier of :mod:`train_extractor`.
+
+    Returns its card, with accuracy and spread of the features on the test set.
+    """
     state = checkpoint(run)
     recipe = train_extractor.Recipe(**state.get("recipe", {}))
     prefix = "classifier."
-    weights = {key.removeprefix(prefix): value for key, value in state["model"].items() if key.startswith(prefix)}
+    weights = {
+        key.removeprefix(prefix): value
+        for key, value in state["model"].items()
+        if key.startswith(prefix)
+    }
     net = train_extractor.Trainee().classifier
-    training: dict[str, Any] = {key: value for key, value in asdict(recipe).items() if key != "steps"} | {
+    training: dict[str, Any] = {
+        key: value for key, value in asdict(recipe).items() if key != "steps"
+    } | {
         "script": "python -m samplerbench.models.build.train_extractor",
         "steps": state["step"],
         "images_seen": state["step"] * recipe.batch,
@@ -77,11 +106,14 @@ def publish_extractor(run: Path, root: Path = CARDS) -> Card:
     return release(
         Card(
             name=EXTRACTOR,
-            title="classifier of Fashion-MNIST; its last hidden layer is the feature space of fid_proxy",
+            title="classifier of Fashion-MNIST; its last hidden layer is the feature "
+            "space of fid_proxy",
             licence="MIT",
             event=(1, 28, 28),
             data=datasets.PROVENANCE["fashion_mnist"] | {"split": "train"},
-            architecture=architecture(net, "Classifier", {"channels": [32, 64], "features": 128, "classes": 10}),
+            architecture=architecture(
+                net, "Classifier", {"channels": [32, 64], "features": 128, "classes": 10}
+            ),
             training=training | quality(net.eval()),
             folder=root / EXTRACTOR,
         ),
@@ -91,7 +123,9 @@ def publish_extractor(run: Path, root: Path = CARDS) -> Card:
 
 @torch.inference_mode()
 def quality(net: Classifier) -> dict[str, float]:
-    """Accuracy, smallest and largest standard deviation of a feature, and condition number of their covariance, on the test set."""
+    """Accuracy, smallest and largest standard deviation of a feature, and condition number of
+    their covariance, on the test set.
+    """
     images, labels = datasets.fashion_mnist("test")
     features = torch.cat([net.features(part) for part in images.split(250)])
     predicted = net.classify(features).argmax(dim=1)
@@ -106,17 +140,31 @@ def quality(net: Classifier) -> dict[str, float]:
 
 @torch.inference_mode()
 def held_out_loss(net: EDMPrecond, images: Tensor, labels: Tensor, recipe: train.Recipe) -> float:
-    """The training loss (EDM eq. 8) on held-out images, in float32, over up to 10 000 of them with seeded noise."""
+    """The training loss (EDM eq.
+
+    8) on held-out images, in float32, over up to 10 000 of them with seeded noise.
+    """
     generator = torch.Generator().manual_seed(0)
     parts = []
     for x0, y in zip(images.split(250), labels.split(250), strict=True):
-        parts.append(len(x0) * edm_loss(net, x0, y, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator).item())
+        parts.append(
+            len(x0)
+            * edm_loss(
+                net, x0, y, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator
+            ).item()
+        )
     return sum(parts) / len(images)
 
 
-def architecture(net: torch.nn.Module, called: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+def architecture(
+    net: torch.nn.Module, called: str, arguments: Mapping[str, object]
+) -> dict[str, Any]:
     """The card's section on a network."""
-    return {"class": called, "parameters": sum(p.numel() for p in net.parameters()), "net": dict(arguments)}
+    return {
+        "class": called,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "net": dict(arguments),
+    }
 
 
 def checkpoint(run: Path) -> dict[str, Any]:
@@ -130,7 +178,9 @@ def checkpoint(run: Path) -> dict[str, Any]:
 def release(card: Card, weights: Mapping[str, Tensor]) -> Card:
     """Write the weights and the card, keeping what still holds of a card that was there before."""
     card.folder.mkdir(parents=True, exist_ok=True)
-    before = load_card(card.name, card.folder.parent) if (card.folder / "card.toml").is_file() else None
+    before = (
+        load_card(card.name, card.folder.parent) if (card.folder / "card.toml").is_file() else None
+    )
     write_tensors(card.folder / WEIGHTS, weights)
     if before is None:
         return write_card(card)
@@ -138,7 +188,10 @@ def release(card: Card, weights: Mapping[str, Tensor]) -> Card:
     stale = {CONVERGED, AXES} & set(after.files) if after.identity != before.identity else set()
     for file in sorted(stale):
         (card.folder / file).unlink()
-        print(f"{file} belonged to other weights and is gone; make it anew (see models.build.reference)")
+        print(
+            f"{file} belonged to other weights and is gone; make it anew (see "
+            "models.build.reference)"
+        )
     return write_card(after) if stale else after
 
 
@@ -146,9 +199,15 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=[*sorted(train.RECIPES), EXTRACTOR])
-    parser.add_argument("--run", type=Path, required=True, help="folder that the training script wrote to")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder that the training script wrote to"
+    )
     args = parser.parse_args()
-    card = publish_extractor(args.run) if args.name == EXTRACTOR else publish_network(args.name, args.run)
+    card = (
+        publish_extractor(args.run)
+        if args.name == EXTRACTOR
+        else publish_network(args.name, args.run)
+    )
     print(f"wrote {card.folder} ({card.identity}): {dict(card.training)}")
 
 

@@ -1,8 +1,10 @@
-"""Train a shipped score network: ``python -m samplerbench.models.build.train fashion --out runs/fashion``.
+"""Train a shipped score network: ``python -m samplerbench.models.build.train fashion --out
+runs/fashion``.
 
-Everything random in step k is a function of (seed, k), so a run that was stopped and resumed equals one that was not. The learning
-rate warms up, stays, and falls linearly to 0 over the last ``--decay`` steps, so that a run can be lengthened (or cut short) while
-it is in its flat part, by resuming with another ``--steps``.
+Everything random in step k is a function of (seed, k), so a run that was stopped and resumed equals
+one that was not. The learning rate warms up, stays, and falls linearly to 0 over the last
+``--decay`` steps, so that a run can be lengthened (or cut short) while it is in its flat part, by
+resuming with another ``--steps``.
 """
 
 from __future__ import annotations
@@ -43,12 +45,25 @@ class Recipe:
 
 
 RECIPES = {
-    "fashion": Recipe("fashion_mnist", {"channels": (48, 96), "embedding": 192, "patch": 2}, sigma_data=0.7, p_mean=-0.9, p_std=1.2),
-    "digits": Recipe(
-        "digits", {"channels": (16, 24), "embedding": 64, "patch": 1, "group": 8}, sigma_data=0.75, p_mean=-0.9, p_std=1.2,
-        steps=8_000, decay=3_000, lr=3e-3, ema=0.999,
+    "fashion": Recipe(
+        "fashion_mnist",
+        {"channels": (48, 96), "embedding": 192, "patch": 2},
+        sigma_data=0.7,
+        p_mean=-0.9,
+        p_std=1.2,
     ),
-}  # fmt: skip
+    "digits": Recipe(
+        "digits",
+        {"channels": (16, 24), "embedding": 64, "patch": 1, "group": 8},
+        sigma_data=0.75,
+        p_mean=-0.9,
+        p_std=1.2,
+        steps=8_000,
+        decay=3_000,
+        lr=3e-3,
+        ema=0.999,
+    ),
+}
 
 
 def build(recipe: Recipe) -> EDMPrecond:
@@ -59,18 +74,26 @@ def build(recipe: Recipe) -> EDMPrecond:
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Warm-up, plateau, linear decay to 0."""
-    return recipe.lr * min(1.0, (step + 1) / recipe.warmup, max(0.0, (recipe.steps - step) / recipe.decay))
+    return recipe.lr * min(
+        1.0, (step + 1) / recipe.warmup, max(0.0, (recipe.steps - step) / recipe.decay)
+    )
 
 
 def epoch_rows(n: int, batch: int, seed: int, step: int) -> Tensor:
-    """Which of ``n`` images make up the mini-batch of a step, ``(batch,)`` int64: a new permutation each epoch."""
+    """Which of ``n`` images make up the mini-batch of a step, ``(batch,)`` int64: a new
+    permutation each epoch.
+    """
     epoch, k = divmod(step, n // batch)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
     return order[k * batch : (k + 1) * batch]
 
 
-def batch_of(recipe: Recipe, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, torch.Generator]:
-    """The mini-batch of a step (a new permutation each epoch), its labels with dropout, and the generator of its noise."""
+def batch_of(
+    recipe: Recipe, images: Tensor, labels: Tensor, step: int
+) -> tuple[Tensor, Tensor, torch.Generator]:
+    """The mini-batch of a step (a new permutation each epoch), its labels with dropout, and the
+    generator of its noise.
+    """
     rows = epoch_rows(len(images), recipe.batch, recipe.seed, step)
     generator = torch.Generator().manual_seed((recipe.seed << 32) + step)
     drop = torch.rand(recipe.batch, generator=generator) < recipe.label_dropout
@@ -112,7 +135,9 @@ def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> EDMPreco
             group["lr"] = learning_rate(recipe, step)
         x0, y, generator = batch_of(recipe, images, labels, step)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = edm_loss(model, x0, y, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator)
+            loss = edm_loss(
+                model, x0, y, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator
+            )
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -130,7 +155,9 @@ def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> EDMPreco
                 recipe=asdict(recipe),
             )
             rate = (done - start) * recipe.batch / (time.perf_counter() - tick)
-            print(f"step {done}/{recipe.steps}  loss {running:.4f}  {rate:.0f} images/s", flush=True)
+            print(
+                f"step {done}/{recipe.steps}  loss {running:.4f}  {rate:.0f} images/s", flush=True
+            )
     return ema.eval()
 
 
@@ -140,7 +167,9 @@ def main() -> None:
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--steps", type=int, help="total number of steps")
-    parser.add_argument("--decay", type=int, help="steps of the final linear decay of the learning rate")
+    parser.add_argument(
+        "--decay", type=int, help="steps of the final linear decay of the learning rate"
+    )
     args = parser.parse_args()
     given = {key: value for key in ("steps", "decay") if (value := getattr(args, key)) is not None}
     recipe = Recipe(**{**asdict(RECIPES[args.recipe]), **given})

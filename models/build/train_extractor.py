@@ -1,10 +1,13 @@
-"""Train the feature extractor of the Fréchet distance: ``python -m samplerbench.models.build.train_extractor --out runs/extractor``.
+"""Train the feature extractor of the Fréchet distance: ``python -m
+samplerbench.models.build.train_extractor --out runs/extractor``.
 
-A classifier alone is free to forget everything but the class, and then a Fréchet distance in its features only sees class
-proportions. So the features also have to tell, through a linear layer that is thrown away afterwards, the mean and the contrast of
-each 4 × 4 patch: shapes and textures, which is where samplers differ.
+A classifier alone is free to forget everything but the class, and then a Fréchet distance in its
+features only sees class proportions. So the features also have to tell, through a linear layer that
+is thrown away afterwards, the mean and the contrast of each 4 × 4 patch: shapes and textures, which
+is where samplers differ.
 
-Everything random in step k is a function of (seed, k), so a run that was stopped and resumed equals one that was not.
+Everything random in step k is a function of (seed, k), so a run that was stopped and resumed equals
+one that was not.
 """
 
 from __future__ import annotations
@@ -48,14 +51,26 @@ class Trainee(nn.Module):
         self.appearance = nn.Linear(128, 98)
 
     def loss(self, x: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-        """Cross-entropy of the class plus the weighted squared error of the appearance; a scalar."""
+        """Cross-entropy of the class plus the weighted squared error of the appearance.
+
+        A scalar.
+        """
         features = self.classifier.features(x)
-        classes = F.cross_entropy(self.classifier.classify(features).float(), labels, label_smoothing=recipe.label_smoothing)
-        return classes + recipe.appearance * F.mse_loss(self.appearance(features).float(), appearance(x))
+        classes = F.cross_entropy(
+            self.classifier.classify(features).float(),
+            labels,
+            label_smoothing=recipe.label_smoothing,
+        )
+        return classes + recipe.appearance * F.mse_loss(
+            self.appearance(features).float(), appearance(x)
+        )
 
 
 def appearance(x: Tensor) -> Tensor:
-    """Mean and contrast (standard deviation) of each 4 × 4 patch, ``(batch, 98)``; x is ``(batch, 1, 28, 28)``."""
+    """Mean and contrast (standard deviation) of each 4 × 4 patch, ``(batch, 98)``.
+
+    X is ``(batch, 1, 28, 28)``.
+    """
     mean = F.avg_pool2d(x, 4)
     variance = F.avg_pool2d(x.square(), 4) - mean.square()
     return torch.cat([mean, variance.clamp(min=1e-4).sqrt()], dim=1).flatten(1)
@@ -73,7 +88,9 @@ def shifted(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Linear warm-up, then half a cosine down to 0."""
     rest = (step - recipe.warmup) / (recipe.steps - recipe.warmup)
-    return recipe.lr * min((step + 1) / recipe.warmup, 0.5 + 0.5 * math.cos(math.pi * max(0.0, rest)))
+    return recipe.lr * min(
+        (step + 1) / recipe.warmup, 0.5 + 0.5 * math.cos(math.pi * max(0.0, rest))
+    )
 
 
 def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> Classifier:
@@ -83,7 +100,9 @@ def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> Classifi
     torch.manual_seed(recipe.seed)
     model = Trainee()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
     path, start = out / "checkpoint.pt", 0
     if path.exists():
         state = torch.load(path, weights_only=True)
@@ -95,7 +114,9 @@ def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> Classifi
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         rows = epoch_rows(len(images), recipe.batch, recipe.seed, step)
-        x = shifted(images[rows], recipe.shift, torch.Generator().manual_seed((recipe.seed << 32) + step))
+        x = shifted(
+            images[rows], recipe.shift, torch.Generator().manual_seed((recipe.seed << 32) + step)
+        )
         with torch.autocast("cpu", torch.bfloat16):
             loss = model.loss(x, labels[rows], recipe)
         optimizer.zero_grad()
@@ -103,9 +124,18 @@ def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> Classifi
         optimizer.step()
         done = step + 1
         if done % checkpoint_every == 0 or done == recipe.steps:
-            save(path, model=model.state_dict(), optimizer=optimizer.state_dict(), step=done, recipe=asdict(recipe))
+            save(
+                path,
+                model=model.state_dict(),
+                optimizer=optimizer.state_dict(),
+                step=done,
+                recipe=asdict(recipe),
+            )
             rate = (done - start) * recipe.batch / (time.perf_counter() - tick)
-            print(f"step {done}/{recipe.steps}  loss {loss.item():.4f}  {rate:.0f} images/s", flush=True)
+            print(
+                f"step {done}/{recipe.steps}  loss {loss.item():.4f}  {rate:.0f} images/s",
+                flush=True,
+            )
     return model.classifier.eval()
 
 

@@ -1,7 +1,8 @@
 """Model cards: what a shipped model is, where it comes from, and the SHA-256 of its files.
 
-A card is a folder ``cards/NAME`` with ``card.toml`` and the files that it names. Tensors are safetensors (no pickles), and a file's
-SHA-256 is compared with the card whenever the file is read: a number from other weights would look just as good.
+A card is a folder ``cards/NAME`` with ``card.toml`` and the files that it names. Tensors are
+safetensors (no pickles), and a file's SHA-256 is compared with the card whenever the file is read:
+a number from other weights would look just as good.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from torch import Tensor
 from .check import check_card
 
 CARDS = Path(__file__).parent
-WEIGHTS, REFERENCE, CONVERGED = "weights.safetensors", "reference.safetensors", "converged.safetensors"
+WEIGHTS, REFERENCE, CONVERGED = (
+    "weights.safetensors",
+    "reference.safetensors",
+    "converged.safetensors",
+)
 MOMENTS, AXES = "moments.safetensors", "axes.safetensors"
 
 Table = Mapping[str, Any]
@@ -52,8 +57,10 @@ class Card:
         data: name, source, licence, preprocessing, ``range`` and, with classes, ``class_counts``.
         architecture: class and arguments of the network.
         training: recipe, steps, images seen, loss; whatever reproduces the weights.
-        reference: what ``reference.safetensors`` was computed from: extractor identity and sizes. Empty if there is no reference.
-        moments: what ``moments.safetensors`` was computed from, and how. Empty if there is no such file.
+        reference: what ``reference.safetensors`` was computed from: extractor identity and sizes.
+            Empty if there is no reference.
+        moments: what ``moments.safetensors`` was computed from, and how. Empty if there is no such
+            file.
         extractor: name of the card of its feature extractor; empty for features = pixels.
         sigma_min: smallest and
         sigma_max: largest noise level that it was trained for; 0 for a card that is no score model.
@@ -90,20 +97,27 @@ class Card:
         remedy = "reinstall samplerbench or restore the file"
         entry = self.files.get(file)
         if entry is None:
-            raise CardError(f"{self.name}: the card has no file {file}; it has {', '.join(self.files) or 'none'}")
+            raise CardError(
+                f"{self.name}: the card has no file {file}; it has {', '.join(self.files) or 'none'}"
+            )
         path = self.folder / file
         if not path.is_file():
             raise CardError(f"{self.name}: {file} is missing from {self.folder}; {remedy}")
         content = path.read_bytes()
         if len(content) != entry.bytes:
-            raise CardError(f"{self.name}: {file} has {len(content)} bytes, not the {entry.bytes} of its card; {remedy}")
+            raise CardError(
+                f"{self.name}: {file} has {len(content)} bytes, not the "
+                f"{entry.bytes} of its card; {remedy}"
+            )
         if (found := hashlib.sha256(content).hexdigest()) != entry.sha256:
             short = f"sha256 {found[:12]}…, expected {entry.sha256[:12]}…"
             raise CardError(f"{self.name}: {file} does not match its card ({short}); {remedy}")
         try:
             return safetensors.torch.load(content)
         except SafetensorError as error:
-            raise CardError(f"{self.name}: {file} is not a safetensors file ({error}); {remedy}") from error
+            raise CardError(
+                f"{self.name}: {file} is not a safetensors file ({error}); {remedy}"
+            ) from error
 
 
 def card_names(root: Path = CARDS) -> list[str]:
@@ -115,29 +129,40 @@ def load_card(name: str, root: Path = CARDS) -> Card:
     """Read ``root/name/card.toml``; files are read and verified when they are used.
 
     Raises:
-        CardError: there is no such card, it cannot be read, or a value in it cannot be (:mod:`.check`).
+        CardError: there is no such card, it cannot be read, or a value in it cannot be
+            (:mod:`.check`).
     """
     folder = root / name
     path = folder / "card.toml"
     if not path.is_file():
-        raise CardError(f"there is no card {name!r} in {root}; the cards are: {', '.join(card_names(root)) or 'none'}")
+        raise CardError(
+            f"there is no card {name!r} in {root}; the cards are: {', '.join(card_names(root)) or 'none'}"
+        )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         check_card(table, name)
         files = {file: FileEntry(**entry) for file, entry in table.pop("files").items()}
         return Card(**{**table, "event": tuple(table["event"]), "files": files, "folder": folder})
     except (ValueError, TypeError, RecursionError) as error:
-        message = f"{name}: card.toml cannot be read ({type(error).__name__}: {error}); reinstall samplerbench or restore the file"
+        message = (
+            f"{name}: card.toml cannot be read ({type(error).__name__}: {error}); "
+            "reinstall samplerbench or restore the file"
+        )
         raise CardError(message) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file with the permissions of any other new file (``safetensors.save_file`` makes it its owner's alone)."""
-    path.write_bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    """Write a safetensors file with the permissions of any other new file
+    (``safetensors.save_file`` makes it its owner's alone).
+    """
+    path.write_bytes(
+        safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    )
 
 
 def write_card(card: Card) -> Card:
-    """Write ``card.toml`` into the card's folder, with hash and size of every safetensors file that lies there now.
+    """Write ``card.toml`` into the card's folder, with hash and size of every safetensors file that
+    lies there now.
 
     Returns:
         The card as it was written.
@@ -146,14 +171,20 @@ def write_card(card: Card) -> Card:
     for path in sorted(card.folder.glob("*.safetensors")):
         content = path.read_bytes()
         files[path.name] = FileEntry(hashlib.sha256(content).hexdigest(), len(content))
-    fields = {**vars(card), "files": {name: vars(entry) for name, entry in files.items()}, "folder": None}
+    fields = {
+        **vars(card),
+        "files": {name: vars(entry) for name, entry in files.items()},
+        "folder": None,
+    }
     given = {key: value for key, value in fields.items() if value}
     (card.folder / "card.toml").write_text(_toml(given), encoding="utf-8")
     return load_card(card.name, card.folder.parent)
 
 
 def _toml(table: Mapping[str, object], prefix: str = "") -> str:
-    """TOML of scalars, lists of scalars and nested tables, since the standard library only reads it."""
+    """TOML of scalars, lists of scalars and nested tables, since the standard library only
+    reads it.
+    """
     lines, tables = [], []
     for key, value in table.items():
         quoted = key if key.replace("_", "").isalnum() else json.dumps(key)

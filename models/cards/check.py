@@ -39,29 +39,69 @@ _RANGE: Rule = (
     lambda value: _many(_number)(value) and len(value) == 2 and -1e6 < value[0] < value[1] < 1e6,
     "two numbers, the lower one first",
 )
-_FILE: Rule = (lambda value: isinstance(value, str) and _NAME.fullmatch(value) is not None, "a name of letters, digits, '.', '_' and '-'")
-_HASH: Rule = (lambda value: isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None, "64 hexadecimal digits")
+_FILE: Rule = (
+    lambda value: isinstance(value, str) and _NAME.fullmatch(value) is not None,
+    "a name of letters, digits, '.', '_' and '-'",
+)
+_HASH: Rule = (
+    lambda value: isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None,
+    "64 hexadecimal digits",
+)
 
 _RULES: dict[str, Rule] = {
-    "name": _FILE, "title": _TEXT, "licence": _TEXT, "event": _COUNTS, "extractor": _FILE, "sigma_min": _LEVEL, "sigma_max": _LEVEL,
-    "data": _TABLE, "data.name": _TEXT, "data.source": _TEXT, "data.licence": _TEXT, "data.preprocessing": _TEXT, "data.split": _TEXT,
-    "data.range": _RANGE, "data.levels": _COUNT, "data.class_counts": _COUNTS,
-    "architecture": _TABLE, "architecture.class": _TEXT, "architecture.parameters": _COUNT, "architecture.sigma_data": _POSITIVE,
-    "architecture.points": _COUNT, "architecture.components": _COUNT, "architecture.rank": _COUNT, "architecture.classes": _COUNT,
-    "architecture.net": _TABLE, "architecture.net.channels": _COUNTS, "architecture.net.embedding": _COUNT,
-    "architecture.net.patch": _COUNT, "architecture.net.group": _COUNT, "architecture.net.features": _COUNT,
+    "name": _FILE,
+    "title": _TEXT,
+    "licence": _TEXT,
+    "event": _COUNTS,
+    "extractor": _FILE,
+    "sigma_min": _LEVEL,
+    "sigma_max": _LEVEL,
+    "data": _TABLE,
+    "data.name": _TEXT,
+    "data.source": _TEXT,
+    "data.licence": _TEXT,
+    "data.preprocessing": _TEXT,
+    "data.split": _TEXT,
+    "data.range": _RANGE,
+    "data.levels": _COUNT,
+    "data.class_counts": _COUNTS,
+    "architecture": _TABLE,
+    "architecture.class": _TEXT,
+    "architecture.parameters": _COUNT,
+    "architecture.sigma_data": _POSITIVE,
+    "architecture.points": _COUNT,
+    "architecture.components": _COUNT,
+    "architecture.rank": _COUNT,
+    "architecture.classes": _COUNT,
+    "architecture.net": _TABLE,
+    "architecture.net.channels": _COUNTS,
+    "architecture.net.embedding": _COUNT,
+    "architecture.net.patch": _COUNT,
+    "architecture.net.group": _COUNT,
+    "architecture.net.features": _COUNT,
     "architecture.net.classes": _COUNT,
-    "training": _TABLE, "training.script": _TEXT, "training.steps": _COUNT, "training.images_seen": _COUNT,
-    "reference": _TABLE, "reference.extractor": _TEXT, "reference.set": _TEXT, "reference.n": _COUNT,
-    "moments": _TABLE, "moments.set": _TEXT, "moments.n": _COUNT, "moments.script": _TEXT,
+    "training": _TABLE,
+    "training.script": _TEXT,
+    "training.steps": _COUNT,
+    "training.images_seen": _COUNT,
+    "reference": _TABLE,
+    "reference.extractor": _TEXT,
+    "reference.set": _TEXT,
+    "reference.n": _COUNT,
+    "moments": _TABLE,
+    "moments.set": _TEXT,
+    "moments.n": _COUNT,
+    "moments.script": _TEXT,
     "files": _TABLE,
-}  # fmt: skip
+}
 
 _NEEDED = ("name", "title", "licence", "event", "files")
 
 
 def check_card(table: Mapping[str, Any], folder: str) -> None:
-    """Check what ``card.toml`` says; keys without a rule are for readers, and need only be values that a card can have.
+    """Check what ``card.toml`` says.
+
+    Keys without a rule are for readers, and need only be values that a card can have.
 
     Args:
         table: the whole of it.
@@ -78,19 +118,29 @@ def check_card(table: Mapping[str, Any], folder: str) -> None:
         raise ValueError(f"name is {table['name']!r}, but the folder is {folder!r}")
     low, high = table.get("sigma_min", 0.0), table.get("sigma_max", 0.0)
     if not (low == high == 0 or 0 < low < high):
-        raise ValueError(f"sigma_min {low} and sigma_max {high} must satisfy 0 < sigma_min < sigma_max")
+        raise ValueError(
+            f"sigma_min {low} and sigma_max {high} must satisfy 0 < sigma_min < sigma_max"
+        )
     for name, entry in table["files"].items():
-        if not _FILE[0](name) or not isinstance(entry, Mapping) or set(entry) != {"sha256", "bytes"}:
+        if (
+            not _FILE[0](name)
+            or not isinstance(entry, Mapping)
+            or set(entry) != {"sha256", "bytes"}
+        ):
             raise ValueError(f"files: {name!r} must be {_FILE[1]}, with its sha256 and bytes")
         for key, (right, must) in (("sha256", _HASH), ("bytes", _COUNT)):
             if not right(entry[key]):
-                raise ValueError(f"files: {key} of {name} is {str(entry[key])[:80]!r}; it must be {must}")
+                raise ValueError(
+                    f"files: {key} of {name} is {str(entry[key])[:80]!r}; it must be {must}"
+                )
 
 
 def _check(table: Mapping[str, Any], prefix: str) -> None:
     for key, value in table.items():
         place = f"{prefix}{key}"
-        right, must = _RULES.get(place, (_plain, "text, a flag, a finite number, or a list or table of them"))
+        right, must = _RULES.get(
+            place, (_plain, "text, a flag, a finite number, or a list or table of them")
+        )
         if not right(value):
             raise ValueError(f"{place} is {str(value)[:80]!r}; it must be {must}")
         if isinstance(value, Mapping) and place != "files":

@@ -1,4 +1,6 @@
-"""The data sets of the shipped models, Fashion-MNIST and scikit-learn's digits, as tensors in [-1, 1]."""
+"""The data sets of the shipped models, Fashion-MNIST and scikit-learn's digits, as tensors in
+[-1, 1].
+"""
 
 from __future__ import annotations
 
@@ -14,26 +16,32 @@ from torch import Tensor
 PROVENANCE: dict[str, dict[str, object]] = {
     "fashion_mnist": {
         "name": "fashion-mnist",
-        "source": "Zalando Research, Fashion-MNIST (arXiv:1708.07747), Debian package dataset-fashion-mnist",
+        "source": "Zalando Research, Fashion-MNIST (arXiv:1708.07747), Debian package "
+        "dataset-fashion-mnist",
         "licence": "MIT",
         "preprocessing": "grey levels 0 to 255 divided by 127.5, minus 1",
         "range": [-1.0, 1.0],
     },
     "digits": {
         "name": "digits",
-        "source": "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI; as in scikit-learn's load_digits",
+        "source": "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, "
+        "UCI; as in scikit-learn's load_digits",
         "licence": "CC-BY-4.0",
         "preprocessing": "grey levels 0 to 16 divided by 8, minus 1",
         "range": [-1.0, 1.0],
     },
 }
-"""What a card says about its data; ``range`` is what samples are clamped to before they are scored."""
+"""What a card says about its data.
+
+``range`` is what samples are clamped to before they are scored.
+"""
 
 FASHION_DIR = Path(os.environ.get("SAMPLERBENCH_FASHION", "/usr/share/datasets/fashion-mnist"))
 
 
 def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-    """Fashion-MNIST (Zalando, MIT licence) from the IDX files of Debian's package ``dataset-fashion-mnist``.
+    """Fashion-MNIST (Zalando, MIT licence) from the IDX files of Debian's package
+    ``dataset-fashion-mnist``.
 
     Args:
         split: "train" (60 000 images) or "test" (10 000).
@@ -42,30 +50,38 @@ def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
         Images ``(n, 1, 28, 28)`` float32 in [-1, 1] and labels ``(n,)`` int64 in [0, 9].
 
     Raises:
-        FileNotFoundError: the files are not in ``$SAMPLERBENCH_FASHION`` (default /usr/share/datasets/fashion-mnist).
+        FileNotFoundError: the files are not in ``$SAMPLERBENCH_FASHION`` (default
+            /usr/share/datasets/fashion-mnist).
     """
     prefix = "train" if split == "train" else "t10k"
     images = _idx(FASHION_DIR / f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 1, 28, 28)
     labels = _idx(FASHION_DIR / f"{prefix}-labels-idx1-ubyte.gz", header=8)
-    return torch.from_numpy(images.astype(np.float32) / 127.5 - 1), torch.from_numpy(labels.astype(np.int64))
+    return torch.from_numpy(images.astype(np.float32) / 127.5 - 1), torch.from_numpy(
+        labels.astype(np.int64)
+    )
 
 
 def _idx(path: Path, *, header: int) -> np.ndarray:
     if not path.is_file():
-        message = f"{path} not found; install Debian's dataset-fashion-mnist, or set SAMPLERBENCH_FASHION to the folder of its files"
+        message = (
+            f"{path} not found; install Debian's dataset-fashion-mnist, or set "
+            "SAMPLERBENCH_FASHION to the folder of its files"
+        )
         raise FileNotFoundError(message)
     return np.frombuffer(gzip.decompress(path.read_bytes()), dtype=np.uint8, offset=header)
 
 
 def digits(split: Literal["all", "train", "test"] = "all") -> tuple[Tensor, Tensor]:
-    """The 1 797 handwritten digits of scikit-learn (UCI ML repository, CC BY 4.0), which need scikit-learn installed.
+    """The 1 797 handwritten digits of scikit-learn (UCI ML repository, CC BY 4.0), which need
+    scikit-learn installed.
 
     Args:
-        split: "all", or "train" (1 399 images) and "test" (398), which are ours: images 7 and 8 of every nine are the test images, so
-            that both have all writers.
+        split: "all", or "train" (1 399 images) and "test" (398), which are ours: images 7 and 8 of
+            every nine are the test images, so that both have all writers.
 
     Returns:
-        Images ``(n, 1, 8, 8)`` float32 in [-1, 1] (17 grey levels) and labels ``(n,)`` int64 in [0, 9].
+        Images ``(n, 1, 8, 8)`` float32 in [-1, 1] (17 grey levels) and labels ``(n,)`` int64 in [0,
+        9].
     """
     from sklearn import datasets
 

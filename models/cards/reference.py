@@ -17,7 +17,9 @@ def extractor_of(card: Card) -> Extractor:
 
 
 def clamped_features(card: Card, samples: Tensor) -> FloatArray:
-    """Features ``(n, d)`` of samples ``(n, *event)`` after clamping them to the range of the card's data."""
+    """Features ``(n, d)`` of samples ``(n, *event)`` after clamping them to the range of the
+    card's data.
+    """
     low, high = value_range(card)
     return extractor_of(card)(samples.clamp(low, high))
 
@@ -29,33 +31,46 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """What samples of a card's model are compared with, or None for a card without a reference. Its files are read when they are needed.
+    """What samples of a card's model are compared with, or None for a card without a reference.
+
+    Its files are read when they are needed.
 
     Args:
         card: the model's card.
-        draw: ``draw(n)`` gives held-out samples ``(n, *event)`` of a model that can draw its own exactly, from a stream that the
-            reference set did not come from; by default, the held-out data in the card.
+        draw: ``draw(n)`` gives held-out samples ``(n, *event)`` of a model that can draw its own
+            exactly, from a stream that the reference set did not come from; by default, the
+            held-out data in the card.
 
     Raises:
-        CardError: the reference was computed with another extractor than the card's present one; and, when it is needed, a file that does
-            not match the card.
+        CardError: the reference was computed with another extractor than the card's present one;
+            and, when it is needed, a file that does not match the card.
     """
     if not card.reference:
         return None
     extractor = extractor_of(card)
     if card.reference["extractor"] != extractor.identity:
         raise CardError(
-            f"{card.name}: {REFERENCE} holds features of {card.reference['extractor']}, but the extractor is now {extractor.identity}; "
-            f"run python -m samplerbench.models.build.reference {card.name} in a checkout of samplerbench"
+            f"{card.name}: {REFERENCE} holds features of {card.reference['extractor']}, "
+            f"but the extractor is now {extractor.identity}; "
+            f"run python -m samplerbench.models.build.reference {card.name} in a checkout "
+            "of samplerbench"
         )
 
     def statistics() -> Statistics:
         tensors = card.tensors(REFERENCE)
 
         def held_out(n: int) -> FloatArray:
-            return tensors["held_out"][:n].double().numpy() if draw is None else clamped_features(card, draw(n))
+            return (
+                tensors["held_out"][:n].double().numpy()
+                if draw is None
+                else clamped_features(card, draw(n))
+            )
 
-        converged = card.tensors(CONVERGED)["features"].double().numpy() if CONVERGED in card.files else None
+        converged = (
+            card.tensors(CONVERGED)["features"].double().numpy()
+            if CONVERGED in card.files
+            else None
+        )
         return Statistics(tensors["mean"].numpy(), tensors["cov"].numpy(), held_out, converged)
 
     return Reference(

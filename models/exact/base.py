@@ -1,8 +1,10 @@
-"""Exact models: the denoiser, density, samples, moments and probability-flow map are all known, so that truth needs no network.
+"""Exact models: the denoiser, density, samples, moments and probability-flow map are all known, so
+that truth needs no network.
 
-A matrix product of another shape may add in another order, so a plain batched formula gives a sample other last bits in another
-batch. Exact models therefore evaluate in chunks of :data:`CHUNK` rows, padded, whatever the batch, and multiply by :func:`product`: a
-sample's result is bit-identical in every batch, at every position.
+A matrix product of another shape may add in another order, so a plain batched formula gives a
+sample other last bits in another batch. Exact models therefore evaluate in chunks of :data:`CHUNK`
+rows, padded, whatever the batch, and multiply by :func:`product`: a sample's result is
+bit-identical in every batch, at every position.
 """
 
 from __future__ import annotations
@@ -23,24 +25,32 @@ from ..reference import Identity, Reference, Statistics
 from .flow import flow_rows
 
 CHUNK = 96
-"""Rows of every evaluation: a multiple of the 4, 6, 8, 12, 16 or 24 that matrix kernels take at a time, and of every vector width, so that
-none falls into a remainder loop."""
+"""Rows of every evaluation: a multiple of the 4, 6, 8, 12, 16 or 24 that matrix kernels take at a
+time, and of every vector width, so that
+none falls into a remainder loop.
+"""
 
 FloatArray = NDArray[np.float64]
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class ExactModel(Denoiser):
-    """A :class:`Denoiser` with exact truth. Subclasses work on ``(CHUNK, d)`` float64 rows and never see the event's shape.
+    """A :class:`Denoiser` with exact truth.
 
-    A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`fingerprint`) and ``scale``, and writes
-    :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`, :meth:`moments` and :meth:`posterior`; where the probability flow has a
-    closed form, :meth:`flow` too. In the ``*_rows`` methods row k of the result may depend, to its last bit, on row k of the arguments
-    only: elementwise operations and reductions of a row are like that, and matrix products by :func:`product`.
+    Subclasses work on ``(CHUNK, d)`` float64 rows and never see the event's shape.
+
+    A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`fingerprint`) and
+    ``scale``, and writes :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
+    :meth:`moments` and :meth:`posterior`; where the probability flow has a closed form,
+    :meth:`flow` too. In the ``*_rows`` methods row k of the result may depend, to its last bit, on
+    row k of the arguments only: elementwise operations and reductions of a row are like that, and
+    matrix products by :func:`product`.
 
     Attributes:
-        scale: the smallest standard deviation of the density in any direction; below it, x(sigma) is a smooth function of sigma^2.
-        tolerance: error that :meth:`flow` allows itself a step, relative to ``|x| + sqrt(sigma^2 + scale^2)``.
+        scale: the smallest standard deviation of the density in any direction; below it, x(sigma)
+            is a smooth function of sigma^2.
+        tolerance: error that :meth:`flow` allows itself a step, relative to ``|x| + sqrt(sigma^2 +
+            scale^2)``.
     """
 
     dtype = torch.float64
@@ -55,7 +65,9 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """E[x0 | x] of rows ``x`` ``(CHUNK, d)``, ``sigma`` ``(CHUNK,)`` > 0, ``labels`` ``(CHUNK,)`` or None; returns ``(CHUNK, d)``."""
+        """E[x0 | x] of rows ``x`` ``(CHUNK, d)``, ``sigma`` ``(CHUNK,)`` > 0, ``labels``
+        ``(CHUNK,)`` or None; returns ``(CHUNK, d)``.
+        """
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -71,30 +83,42 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x`` ``(batch, *event)`` at ``sigma``, float64."""
+        """Mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x`` ``(batch,
+        *event)`` at ``sigma``, float64.
+        """
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """See :meth:`Denoiser.denoise`; computed in float64, returned in ``x``'s dtype."""
         return self.chunked(self.denoise_rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
     def log_density(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-        """Log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64. ``sigma`` may be 0 where the data have a density."""
+        """Log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64.
+
+        ``sigma`` may be 0 where the data have a density.
+        """
         return self.chunked(self.log_density_rows, x, sigma, labels)
 
     def sample(self, n: int, seed: int) -> Tensor:
         """``n`` exact samples of the data, ``(n, *event)`` float64: a function of ``seed`` >= 0."""
-        return torch.from_numpy(self.draw(n, np.random.default_rng((seed, 0)))).reshape(n, *self.event)
+        return torch.from_numpy(self.draw(n, np.random.default_rng((seed, 0)))).reshape(
+            n, *self.event
+        )
 
     def data(self, n: int, seed: int) -> Tensor:
         """See :meth:`Denoiser.data`."""
         return self.sample(n, seed)
 
     def held_out(self, n: int) -> Tensor:
-        """``n`` exact samples ``(n, *event)`` float64, always the same, from a stream that :meth:`sample` never draws from."""
+        """``n`` exact samples ``(n, *event)`` float64, always the same, from a stream that
+        :meth:`sample` never draws from.
+        """
         return torch.from_numpy(self.draw(n, np.random.default_rng((0, 1)))).reshape(n, *self.event)
 
-    def flow(self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None) -> Tensor:
-        """The probability-flow map of dx/dsigma = (x - d) / sigma, to about 10 times ``tolerance``; bit-identical in any batch.
+    def flow(
+        self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
+    ) -> Tensor:
+        """The probability-flow map of dx/dsigma = (x - d) / sigma, to about 10 times ``tolerance``;
+        bit-identical in any batch.
 
         Args:
             x: ``(batch, *event)``, the states at ``sigma_from``.
@@ -111,20 +135,28 @@ class ExactModel(Denoiser):
         rows = x.reshape(len(x), self.dim).double()
 
         def denoise(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
-            return self._evaluated(rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]).reshape(rows.shape)
+            return self._evaluated(
+                rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]
+            ).reshape(rows.shape)
 
-        return flow_rows(denoise, rows, sigma_from, sigma_to, self.scale, self.tolerance).reshape(x.shape).to(x.dtype)
+        return (
+            flow_rows(denoise, rows, sigma_from, sigma_to, self.scale, self.tolerance)
+            .reshape(x.shape)
+            .to(x.dtype)
+        )
 
     def land(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """The end of the flow from a small ``sigma`` to 0.
 
-        A smooth density has x(sigma) = x(0) + c sigma^2 + O(sigma^4), so d = x - sigma x' = x(0) - c sigma^2 + O(sigma^4), and
-        (x + d) / 2 is x(0) to fourth order. (A relative error of (sigma / scale)^4 / 8 on a Gaussian.)
+        A smooth density has x(sigma) = x(0) + c sigma^2 + O(sigma^4), so d = x - sigma x' = x(0) -
+        c sigma^2 + O(sigma^4), and (x + d) / 2 is x(0) to fourth order. (A relative error of (sigma
+        / scale)^4 / 8 on a Gaussian.)
         """
         return (x + self._evaluated(x, sigma, labels)) / 2
 
     def observed(self, seen: Callable[[int], object]) -> Self:
-        """This model, with ``seen`` told the number of rows of every evaluation that :meth:`flow` makes: what exact endpoints cost.
+        """This model, with ``seen`` told the number of rows of every evaluation that :meth:`flow`
+        makes: what exact endpoints cost.
 
         A flow in closed form makes none.
         """
@@ -145,7 +177,12 @@ class ExactModel(Denoiser):
     def reference(self) -> Reference | None:
         """Exact moments of the samples themselves, with :meth:`held_out`."""
         features = Identity(self.event)
-        return Reference(features, None, self.identity, lambda: Statistics(*self.moments(), lambda n: features(self.held_out(n))))
+        return Reference(
+            features,
+            None,
+            self.identity,
+            lambda: Statistics(*self.moments(), lambda n: features(self.held_out(n))),
+        )
 
     def to(self, device: torch.device | str) -> Self:
         """A copy of this model with its tensors on ``device``."""
@@ -155,25 +192,48 @@ class ExactModel(Denoiser):
                 setattr(twin, key, value.to(device))
         return twin
 
-    def chunked(self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Evaluate ``rows`` in chunks of :data:`CHUNK`; the last is filled up with copies of its first row.
+    def chunked(
+        self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """Evaluate ``rows`` in chunks of :data:`CHUNK`.
+
+        The last is filled up with copies of its first row.
 
         Raises:
-            ValueError: ``x`` has another event shape than the model, or a label is not one of its classes (looked at on the CPU only, where
-                that waits for nothing).
+            ValueError: ``x`` has another event shape than the model, or a label is not one of its
+                classes (looked at on the CPU only, where that waits for nothing).
         """
         n = len(x)
         if tuple(x.shape[1:]) != self.event:
-            raise ValueError(f"model {self.name} expects samples of shape {self.event}, not {tuple(x.shape[1:])}")
-        if labels is not None and labels.device.type == "cpu" and bool(((labels < 0) | (labels > self.classes)).any()):
-            raise ValueError(f"model {self.name} has {self.classes} classes; labels must lie in [0, {self.classes}], the last for no label")
+            raise ValueError(
+                f"model {self.name} expects samples of shape {self.event}, not {tuple(x.shape[1:])}"
+            )
+        if (
+            labels is not None
+            and labels.device.type == "cpu"
+            and bool(((labels < 0) | (labels > self.classes)).any())
+        ):
+            raise ValueError(
+                f"model {self.name} has {self.classes} classes; labels must "
+                f"lie in [0, {self.classes}], the last for no label"
+            )
         flat = x.reshape(n, self.dim).double()
         level = per_row(sigma, x)
         parts = []
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)
-            parts.append(rows(filled(flat[part]), filled(level[part]), None if labels is None else filled(labels[part])))
-        return torch.cat(parts)[:n] if parts else rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
+            parts.append(
+                rows(
+                    filled(flat[part]),
+                    filled(level[part]),
+                    None if labels is None else filled(labels[part]),
+                )
+            )
+        return (
+            torch.cat(parts)[:n]
+            if parts
+            else rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
+        )
 
 
 def filled(rows: Tensor) -> Tensor:
@@ -184,16 +244,21 @@ def filled(rows: Tensor) -> Tensor:
 
 
 def product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """``rows @ matrix``, ``(CHUNK, k)`` by ``(k, m)``, whose bits for a row do not depend on where it stands.
+    """``rows @ matrix``, ``(CHUNK, k)`` by ``(k, m)``, whose bits for a row do not depend on where
+    it stands.
 
-    The rows lie along the fastest axis, so each is one lane of the kernel's vectors, and :data:`CHUNK` leaves no remainder. In the plain
-    product a row's bits depended on the alignment of its first number (m = 5: odd rows), and with 64 rows also on the remainder.
+    The rows lie along the fastest axis, so each is one lane of the kernel's vectors, and
+    :data:`CHUNK` leaves no remainder. In the plain product a row's bits depended on the alignment
+    of its first number (m = 5: odd rows), and with 64 rows also on the remainder.
     """
     return (matrix.T @ rows.T.contiguous()).T.contiguous()
 
 
 def fingerprint(name: str, version: int, *parameters: Tensor) -> str:
-    """What identifies an exact model: its name, version, and a hash of its parameters, e.g. ``gmm-2d-v1-1f0c…``."""
+    """What identifies an exact model: its name, version, and a hash of its parameters, e.g.
+
+    ``gmm-2d-v1-1f0c…``.
+    """
     digest = hashlib.sha256()
     for tensor in parameters:
         digest.update(repr(tuple(tensor.shape)).encode())

@@ -1,4 +1,6 @@
-"""The empirical distribution of a set of points: the denoiser of a model that memorised its training data."""
+"""The empirical distribution of a set of points: the denoiser of a model that memorised its
+training data.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +19,41 @@ class PointCloud(ExactModel):
 
         d(x, sigma) = sum_j p(j | x) y_j,     p(j | x) ∝ exp(-|x - y_j|^2 / (2 sigma^2))
 
-    With |x - y|^2 expanded as |x|^2 - 2 x·y + |y|^2, all distances are one matrix product, but the rounding of |y|^2 is divided by
-    sigma^2. So they are expanded about a point c next to x instead, the nearest:
+    With |x - y|^2 expanded as |x|^2 - 2 x·y + |y|^2, all distances are one matrix product, but the
+    rounding of |y|^2 is divided by sigma^2. So they are expanded about a point c next to x instead,
+    the nearest:
 
         |x - y_j|^2 = |x - c|^2 - 2 (x - c)·(y_j - c) + |c - y_j|^2.
 
-    The last term is computed from differences, once, and the others are as small as sigma. On 8 × 8 digits d is then off by at most
-    1e-14 at every level, as it is by sums of squared differences at 50 times the cost; the first expansion loses 7e-13 at sigma = 0.05,
-    which the slope (x - d) / sigma multiplies by 20.
+    The last term is computed from differences, once, and the others are as small as sigma. On 8 × 8
+    digits d is then off by at most 1e-14 at every level, as it is by sums of squared differences at
+    50 times the cost; the first expansion loses 7e-13 at sigma = 0.05, which the slope (x - d) /
+    sigma multiplies by 20.
 
     A model with classes restricts itself to the points of a given label.
 
     Args:
         name: what the tables call it.
         points: ``(N, *event)``, distinct.
-        labels: ``(N,)`` int64 classes of the points, every class from 0 up having at least one; None for a model without labels.
+        labels: ``(N,)`` int64 classes of the points, every class from 0 up having at least one;
+            None for a model without labels.
         version: raised when the points change.
-        apart: ``(N, N)`` squared distances between the points, where a better way to them is known than the sums of squared differences.
+        apart: ``(N, N)`` squared distances between the points, where a better way to them is known
+            than the sums of squared differences.
     """
 
-    tolerance = 1e-8  # An endpoint is one of N points: an error matters only where it decides between two.
+    # An endpoint is one of N points: an error matters only where it decides between two.
+    tolerance = 1e-8
 
-    def __init__(self, name: str, points: Tensor, labels: Tensor | None = None, *, version: int = 1, apart: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        points: Tensor,
+        labels: Tensor | None = None,
+        *,
+        version: int = 1,
+        apart: Tensor | None = None,
+    ) -> None:
         self.name, self.event = name, tuple(points.shape[1:])
         self.labels, self.classes = labels, 0 if labels is None else int(labels.max()) + 1
         self.identity = fingerprint(name, version, points, *(() if labels is None else (labels,)))
@@ -46,7 +61,8 @@ class PointCloud(ExactModel):
         self._norms = self._points.square().sum(1)
         self._apart = square_distances(self._points) if apart is None else apart
         self._log_prior = _log_prior(len(points), labels, self.classes)
-        # The density has no width of its own. Below a fraction of the smallest gap between points, every flow line leads straight to one.
+        # The density has no width of its own. Below a fraction of the smallest gap between points,
+        # every flow line leads straight to one.
         gaps = self._apart + torch.diag(torch.full((len(points),), math.inf, dtype=torch.float64))
         self.scale = float(gaps.min().sqrt()) / 8
 
@@ -68,7 +84,9 @@ class PointCloud(ExactModel):
         points = self._points.cpu().numpy()
         return points.mean(0), np.cov(points, rowvar=False, bias=True)
 
-    def responsibilities(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
+    def responsibilities(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
         """p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` > 0, ``(batch, N)`` float64."""
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -100,7 +118,10 @@ class PointCloud(ExactModel):
         return self.chunked(rows, x, sigma, labels)
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """The exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for points of other classes."""
+        """The exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``.
+
+        -inf for points of other classes.
+        """
         prior = self._log_prior[-1] if labels is None else self._log_prior[labels]
         near = (product(x, self._points.T) - 0.5 * self._norms).argmax(1)
         centre = self._points[near]
@@ -111,7 +132,9 @@ class PointCloud(ExactModel):
 
 
 def square_distances(points: Tensor) -> Tensor:
-    """Sums of squared differences of points ``(N, d)``, ``(N, N)``: accurate where the points are close, and slow."""
+    """Sums of squared differences of points ``(N, d)``, ``(N, N)``: accurate where the points
+    are close, and slow.
+    """
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
@@ -124,7 +147,8 @@ def _log_prior(count: int, labels: Tensor | None, classes: int) -> Tensor:
 
 
 def digits_cloud() -> PointCloud:
-    """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8, whose pixels lie in the model's card.
+    """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8, whose pixels lie in
+    the model's card.
 
     Raises:
         CardError: the pixels do not match the card.
@@ -133,7 +157,9 @@ def digits_cloud() -> PointCloud:
 
 
 def cloud_of(card: Card) -> PointCloud:
-    """The point cloud of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels`` is the highest, and ``labels``."""
+    """The point cloud of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which
+    ``levels`` is the highest, and ``labels``.
+    """
     tensors = card.tensors()
     low, high = card.data["range"]
     points = low + tensors["pixels"].double() * ((high - low) / card.data["levels"])

@@ -1,17 +1,20 @@
-"""Integration of an exact model's probability-flow ODE to near rounding error, with step control per sample.
+"""Integration of an exact model's probability-flow ODE to near rounding error, with step control
+per sample.
 
-A solver that treats the batch as one system controls the mean error: one sample near a boundary between modes hides among a hundred
-easy ones, and every sample depends on its companions. Here each sample has its own time and step. The arithmetic between two
-evaluations is elementwise, and no transcendental function is vectorised (whose remainder loops may round differently), so a sample's
+A solver that treats the batch as one system controls the mean error: one sample near a boundary
+between modes hides among a hundred easy ones, and every sample depends on its companions. Here each
+sample has its own time and step. The arithmetic between two evaluations is elementwise, and no
+transcendental function is vectorised (whose remainder loops may round differently), so a sample's
 result is bit-identical in any batch.
 
-Coordinates. With ``s`` the scale of the data, ``sigma = s sinh t`` and ``r = sqrt(sigma^2 + s^2) = s cosh t``, the state ``y = x / r``
-follows, because ``dsigma/dt = r`` and ``dr/dt = sigma``,
+Coordinates. With ``s`` the scale of the data, ``sigma = s sinh t`` and ``r = sqrt(sigma^2 + s^2) =
+s cosh t``, the state ``y = x / r`` follows, because ``dsigma/dt = r`` and ``dr/dt = sigma``,
 
     dy/dt = (x - d) / sigma - x sigma / r^2 = (x s^2 / r^2 - d) / sigma.
 
-``y`` is of order 1 at every level, so an error in it counts alike at all of them, and the right-hand side vanishes for data
-N(0, s^2 I). ``t`` is like log sigma above ``s`` and like sigma below, where x(sigma) has nothing more to resolve: fewer steps.
+``y`` is of order 1 at every level, so an error in it counts alike at all of them, and the
+right-hand side vanishes for data N(0, s^2 I). ``t`` is like log sigma above ``s`` and like sigma
+below, where x(sigma) has nothing more to resolve: fewer steps.
 """
 
 from __future__ import annotations
@@ -27,12 +30,19 @@ SMALLEST_STEP = 1e-9
 
 
 def flow_rows(
-    denoise: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, sigma_from: float, sigma_to: float, scale: float, tolerance: float
+    denoise: Callable[[Tensor, Tensor, Tensor], Tensor],
+    x: Tensor,
+    sigma_from: float,
+    sigma_to: float,
+    scale: float,
+    tolerance: float,
 ) -> Tensor:
-    """Carry the rows of ``x`` along dx/dsigma = (x - d) / sigma by DOP853 (Hairer, Nørsett and Wanner, II.10).
+    """Carry the rows of ``x`` along dx/dsigma = (x - d) / sigma by DOP853 (Hairer, Nørsett and
+    Wanner, II.10).
 
     Args:
-        denoise: ``denoise(x, sigma, which)`` gives the denoised rows; ``sigma`` ``(m,)``, and row k is row ``which[k]`` of the batch.
+        denoise: ``denoise(x, sigma, which)`` gives the denoised rows; ``sigma`` ``(m,)``, and row k
+            is row ``which[k]`` of the batch.
         x: ``(batch, d)`` float64, the states at ``sigma_from``.
         sigma_from: level > 0.
         sigma_to: level > 0.
@@ -43,7 +53,8 @@ def flow_rows(
         ``(batch, d)`` states at ``sigma_to``.
 
     Raises:
-        ArithmeticError: the error stays large however small the step (a state that is not finite, or a wrong denoiser).
+        ArithmeticError: the error stays large however small the step (a state that is not finite,
+            or a wrong denoiser).
     """
     from scipy.integrate import DOP853  # here: a finished run has no use for it
 
@@ -71,7 +82,11 @@ def flow_rows(
         stages.append(slope_of(t_new, y_new))
         error = step_error(stages, h, tolerance * (1 + torch.maximum(y.abs(), y_new.abs())))
         good = error < 1
-        y, slope, t = torch.where(good[:, None], y_new, y), torch.where(good[:, None], stages[-1], slope), torch.where(good, t_new, t)
+        y, slope, t = (
+            torch.where(good[:, None], y_new, y),
+            torch.where(good[:, None], stages[-1], slope),
+            torch.where(good, t_new, t),
+        )
         out[which] = y
         h = h * each(step_factor, error)
         left = ~(good & last)
@@ -91,16 +106,22 @@ def combined(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
 
 
 def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
-    """DOP853's error of each row in units of ``allowed``, in the maximum norm: a fifth-order estimate damped by a third-order one."""
+    """DOP853's error of each row in units of ``allowed``, in the maximum norm: a fifth-order
+    estimate damped by a third-order one.
+    """
     from scipy.integrate import DOP853
 
-    fifth, third = ((combined(weights, stages).abs() / allowed).amax(1) for weights in (DOP853.E5, DOP853.E3))
+    fifth, third = (
+        (combined(weights, stages).abs() / allowed).amax(1) for weights in (DOP853.E5, DOP853.E3)
+    )
     norm = torch.sqrt(fifth * fifth + 0.01 * third * third)
     return h.abs() * fifth * (fifth / norm.clamp(min=1e-300))
 
 
 def step_factor(error: float) -> float:
-    """By how much the step grows after an error: an eighth-order method's, within [0.2, 5], with a margin of 0.9."""
+    """By how much the step grows after an error: an eighth-order method's, within [0.2, 5],
+    with a margin of 0.9.
+    """
     if not error < math.inf:
         return 0.2
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))
@@ -108,4 +129,6 @@ def step_factor(error: float) -> float:
 
 def each(function: Callable[[float], float], values: Tensor) -> Tensor:
     """``function`` of each number of a 1-D tensor, one by one: the same bits wherever it stands."""
-    return torch.tensor([function(value) for value in values.tolist()], dtype=values.dtype, device=values.device)
+    return torch.tensor(
+        [function(value) for value in values.tolist()], dtype=values.dtype, device=values.device
+    )

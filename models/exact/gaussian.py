@@ -27,7 +27,9 @@ class Gaussian(ExactModel):
         version: raised when the parameters change.
     """
 
-    def __init__(self, name: str, mean: Tensor, basis: Tensor, variances: Tensor, *, version: int = 1) -> None:
+    def __init__(
+        self, name: str, mean: Tensor, basis: Tensor, variances: Tensor, *, version: int = 1
+    ) -> None:
         self.name = name
         self.event = (len(mean),)
         self.identity = fingerprint(name, version, mean, basis, variances)
@@ -46,12 +48,16 @@ class Gaussian(ExactModel):
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """By its principal coordinates: mean + Q [sqrt(v) z]."""
-        mean, basis, std = (t.cpu().numpy() for t in (self._mean, self._basis, self._variances.sqrt()))
+        mean, basis, std = (
+            t.cpu().numpy() for t in (self._mean, self._basis, self._variances.sqrt())
+        )
         return mean + (rng.standard_normal((n, self.dim)) * std) @ basis.T
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """The parameters."""
-        return self._mean.cpu().numpy(), (self._basis * self._variances @ self._basis.T).cpu().numpy()
+        return self._mean.cpu().numpy(), (
+            self._basis * self._variances @ self._basis.T
+        ).cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, whatever ``x`` is."""
@@ -60,11 +66,18 @@ class Gaussian(ExactModel):
         variances = self._variances * square / (self._variances + square)
         return mean, (self._basis * variances[:, None]) @ self._basis.T
 
-    def flow(self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None) -> Tensor:
+    def flow(
+        self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
+    ) -> Tensor:
         """The closed form of the class, to rounding error."""
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            return self._scaled(x, ((self._variances + sigma_to**2) / (self._variances + sigma.square()[:, None])).sqrt())
+            return self._scaled(
+                x,
+                (
+                    (self._variances + sigma_to**2) / (self._variances + sigma.square()[:, None])
+                ).sqrt(),
+            )
 
         return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
 

@@ -1,4 +1,6 @@
-"""Kernel density estimates: a cloud of points with a Gaussian around each, from memorised points to a smooth density by one number."""
+"""Kernel density estimates: a cloud of points with a Gaussian around each, from memorised
+points to a smooth density by one number.
+"""
 
 from __future__ import annotations
 
@@ -23,25 +25,37 @@ from .cloud import PointCloud
 class KernelDensity(ExactModel):
     """x0 = y + width z, where y is one of N points and z is standard normal.
 
-    The data at noise level sigma are the bare points at s = sqrt(sigma^2 + width^2), so that everything follows from the cloud's d_c:
+    The data at noise level sigma are the bare points at s = sqrt(sigma^2 + width^2), so that
+    everything follows from the cloud's d_c:
 
         d(x, sigma) = g x + (1 - g) d_c(x, s),     g = width^2 / s^2.
 
-    Then x - d = (sigma / s)^2 (x - d_c), and with ds / dsigma = sigma / s the probability flow is the cloud's own, dx/ds = (x - d_c) / s,
-    from sqrt(sigma_max^2 + width^2) down to ``width`` instead of 0.
+    Then x - d = (sigma / s)^2 (x - d_c), and with ds / dsigma = sigma / s the probability flow is
+    the cloud's own, dx/ds = (x - d_c) / s, from sqrt(sigma_max^2 + width^2) down to ``width``
+    instead of 0.
 
     Args:
         cloud: the points. ``tolerance`` of its flow is taken over.
         width: standard deviation of the kernel, in the units of the data, > 0.
-        reference: makes the reference in a feature space; without it, or if it gives None, the samples themselves are compared.
+        reference: makes the reference in a feature space; without it, or if it gives None, the
+            samples themselves are compared.
 
     Raises:
         ValueError: the width is not positive and finite.
     """
 
-    def __init__(self, cloud: PointCloud, width: float, *, reference: Callable[[], Reference | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        cloud: PointCloud,
+        width: float,
+        *,
+        reference: Callable[[], Reference | None] = lambda: None,
+    ) -> None:
         if not (isinstance(width, int | float) and 0 < width < math.inf):
-            raise ValueError(f"model {cloud.name}: width must be a positive number, got {width!r}; digits-cloud has bare points")
+            raise ValueError(
+                f"model {cloud.name}: width must be a positive number, got "
+                f"{width!r}; digits-cloud has bare points"
+            )
         self.name, self.event, self.classes = cloud.name, cloud.event, cloud.classes
         self.width, self.scale, self.tolerance = float(width), float(width), cloud.tolerance
         self.identity = f"{cloud.identity}(width={self.width:.15g})"
@@ -60,7 +74,9 @@ class KernelDensity(ExactModel):
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """A point and noise around it. The first m of n samples do not depend on n."""
         for_point, for_noise = rng.spawn(2)
-        return self._cloud.draw(n, for_point) + self.width * for_noise.standard_normal((n, self.dim))
+        return self._cloud.draw(n, for_point) + self.width * for_noise.standard_normal(
+            (n, self.dim)
+        )
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """The points', with width^2 more variance in every direction."""
@@ -68,24 +84,34 @@ class KernelDensity(ExactModel):
         return mean, cov + self.width**2 * np.eye(self.dim)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Law of total covariance: given y, x0 has mean g x + (1 - g) y and covariance g sigma^2 I."""
+        """Law of total covariance: given y, x0 has mean g x + (1 - g) y and covariance g
+        sigma^2 I.
+        """
         square = per_row(sigma, x).square()
         level, keep = self._level(square.sqrt())
         centre, cov = self._cloud.posterior(x, level)
         eye = torch.eye(self.dim, dtype=torch.float64, device=x.device)
         mean = keep * x.flatten(1).double() + (1 - keep) * centre
-        return mean, (1 - keep[..., None]).square() * cov + (keep[:, 0] * square)[:, None, None] * eye
+        return mean, (1 - keep[..., None]).square() * cov + (keep[:, 0] * square)[
+            :, None, None
+        ] * eye
 
-    def flow(self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None) -> Tensor:
+    def flow(
+        self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
+    ) -> Tensor:
         """See :meth:`ExactModel.flow`: the cloud's flow between the levels s."""
-        return self._cloud.flow(x, math.hypot(sigma_from, self.width), math.hypot(sigma_to, self.width), labels)
+        return self._cloud.flow(
+            x, math.hypot(sigma_from, self.width), math.hypot(sigma_to, self.width), labels
+        )
 
     def reference(self) -> Reference | None:
         """The one that was given, or exact moments of the samples themselves."""
         return self._reference() or super().reference()
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Class of the nearest point (of a model with classes) or its number, ``(batch,)`` int64."""
+        """Class of the nearest point (of a model with classes) or its number, ``(batch,)``
+        int64.
+        """
         nearest = self._cloud.mode_of(x)
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
@@ -108,10 +134,12 @@ class KernelDensity(ExactModel):
 
 
 def fashion_kde(width: float = 0.1) -> KernelDensity:
-    """``fashion-kde``: 2 500 training images of Fashion-MNIST, 28 × 28, ten classes, with a Gaussian of ``width`` around each.
+    """``fashion-kde``: 2 500 training images of Fashion-MNIST, 28 × 28, ten classes, with a
+    Gaussian of ``width`` around each.
 
-    Its samples are scored against what those of ``fashion`` are scored against: real images, in the same features. Held-out images are
-    likeliest at a width of 0.3, where the noise is plain to see; below 0.008, a grey level, samples are copies.
+    Its samples are scored against what those of ``fashion`` are scored against: real images, in the
+    same features. Held-out images are likeliest at a width of 0.3, where the noise is plain to see;
+    below 0.008, a grey level, samples are copies.
 
     Raises:
         CardError: the pixels do not match the card.
@@ -130,9 +158,11 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
 
 
 def image_cloud(card: Card) -> PointCloud:
-    """The points of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels`` is the highest, and ``labels``.
+    """The points of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels``
+    is the highest, and ``labels``.
 
-    Squared distances between grey levels are whole numbers below 2^53, which a matrix product gives without an error.
+    Squared distances between grey levels are whole numbers below 2^53, which a matrix product gives
+    without an error.
     """
     tensors = card.tensors()
     low, high = card.data["range"]

@@ -1,4 +1,6 @@
-"""Mixtures of Gaussians whose covariances are low rank plus isotropic, at a cost of O(K d r) an evaluation."""
+"""Mixtures of Gaussians whose covariances are low rank plus isotropic, at a cost of O(K d r) an
+evaluation.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,18 @@ class Parts(NamedTuple):
 class GaussianMixture(ExactModel):
     """x0 ~ sum_k w_k N(mu_k, W_k W_k^T + s_k^2 I).
 
-    Let U_k be the left singular vectors of W_k, v_k = (singular values)^2 + s_k^2 and c = x - mu_k. Then Sigma_k has variance v_kj
-    along column j of U_k and s_k^2 in every other direction, which gives (Woodbury's identity, already diagonalised)
+    Let U_k be the left singular vectors of W_k, v_k = (singular values)^2 + s_k^2 and c = x - mu_k.
+    Then Sigma_k has variance v_kj along column j of U_k and s_k^2 in every other direction, which
+    gives (Woodbury's identity, already diagonalised)
 
-        log N(x; mu_k, Sigma_k + sigma^2 I) = -1/2 [ sum_j (U_k^T c)_j^2 / (v_kj + sigma^2) + (|c|^2 - |U_k^T c|^2) / (s_k^2 + sigma^2)
-                                              + sum_j log(v_kj + sigma^2) + (d - r) log(s_k^2 + sigma^2) + d log 2 pi ]
+        log N(x; mu_k, Sigma_k + sigma^2 I) = -1/2 [ sum_j (U_k^T c)_j^2 / (v_kj + sigma^2) + (|c|^2
+        - |U_k^T c|^2) / (s_k^2 + sigma^2)
+                                              + sum_j log(v_kj + sigma^2) + (d - r) log(s_k^2 +
+                                              sigma^2) + d log 2 pi ]
         E[x0 | x, k] = g_k x + (1 - g_k) mu_k + U_k [ (v_k / (v_k + sigma^2) - g_k) U_k^T c ],        g_k = s_k^2 / (s_k^2 + sigma^2)
 
-    and d = sum_k p(k | x) E[x0 | x, k]. All projections of a chunk are one matrix product, and the sum over k is another.
+    and d = sum_k p(k | x) E[x0 | x, k]. All projections of a chunk are one matrix product, and the
+    sum over k is another.
 
     Args:
         name: what the tables call it.
@@ -40,8 +46,9 @@ class GaussianMixture(ExactModel):
         means: ``(K, d)``.
         factors: ``(K, d, r)``, the W_k; r may be anything from 0 to d.
         noise: ``(K,)`` standard deviations s_k > 0.
-        component_class: ``(K,)`` int64 class of each component, every class from 0 up having at least one; None for a model without
-            labels. Given a label, the model is the mixture of that class's components alone; label ``classes`` means no label.
+        component_class: ``(K,)`` int64 class of each component, every class from 0 up having at
+            least one; None for a model without labels. Given a label, the model is the mixture of
+            that class's components alone; label ``classes`` means no label.
         version: raised when the parameters change.
     """
 
@@ -66,16 +73,20 @@ class GaussianMixture(ExactModel):
         weights, means, noise = (t.double() for t in (weights, means, noise))
         vectors, singular, _ = torch.linalg.svd(factors.double(), full_matrices=False)
         self._rank = factors.shape[2]
-        self._factors = factors.double()  # of equal singular values, the vectors depend on the number of threads: nothing is drawn by them
+        # of equal singular values, the vectors depend on the number of threads: nothing is drawn by
+        # them
+        self._factors = factors.double()
         self._weights = weights / weights.sum()
         self._log_weights = self._per_condition().log()
         self._floor = noise.square()
         self._variances = singular.square() + self._floor[:, None]
-        # Coordinates relative to the mean of the mixture: |c|^2 is a difference of large numbers far from the origin.
+        # Coordinates relative to the mean of the mixture: |c|^2 is a difference of large numbers
+        # far from the origin.
         self._centre = self._weights @ means
         means = means - self._centre
         self._norms = means.square().sum(1)
-        self._basis = torch.cat([vectors.transpose(1, 2), means[:, None]], 1).reshape(-1, self.dim)  # (K (r + 1), d)
+        # (K (r + 1), d)
+        self._basis = torch.cat([vectors.transpose(1, 2), means[:, None]], 1).reshape(-1, self.dim)
         self._offsets = (vectors.transpose(1, 2) @ means[:, :, None])[:, :, 0]
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -92,8 +103,12 @@ class GaussianMixture(ExactModel):
         """Log-sum-exp of the components' joint log-densities."""
         return self._parts(x, sigma, labels).log_joint.logsumexp(1)
 
-    def responsibilities(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-        """p(k | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, K)`` float64."""
+    def responsibilities(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """p(k | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, K)``
+        float64.
+        """
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._parts(x, sigma, labels).log_joint.softmax(1)
@@ -101,35 +116,62 @@ class GaussianMixture(ExactModel):
         return self.chunked(rows, x, sigma, labels)
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """The class (of a model with classes) or else the component that is likeliest for the clean sample, ``(batch,)`` int64."""
+        """The class (of a model with classes) or else the component that is likeliest for the
+        clean sample, ``(batch,)`` int64.
+        """
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)
-        return chosen.new_zeros(len(x), self.classes).index_add_(1, self.component_class, chosen).argmax(1)
+        return (
+            chosen.new_zeros(len(x), self.classes)
+            .index_add_(1, self.component_class, chosen)
+            .argmax(1)
+        )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """A component by its weight, then mu + W z + s z'. But for rounding, the first m of n samples do not depend on n."""
+        """A component by its weight, then mu + W z + s z'.
+
+        But for rounding, the first m of n samples do not depend on n.
+        """
         for_component, for_position = rng.spawn(2)
-        weights, floor, factors, basis = (t.cpu().numpy() for t in (self._weights, self._floor, self._factors, self._basis))
-        component = np.minimum(np.searchsorted(weights.cumsum(), for_component.random(n), side="right"), len(weights) - 1)
+        weights, floor, factors, basis = (
+            t.cpu().numpy() for t in (self._weights, self._floor, self._factors, self._basis)
+        )
+        component = np.minimum(
+            np.searchsorted(weights.cumsum(), for_component.random(n), side="right"),
+            len(weights) - 1,
+        )
         normal = for_position.standard_normal((n, self._rank + self.dim))
         means = basis.reshape(len(weights), self._rank + 1, self.dim)[:, -1]
         x = np.empty((n, self.dim))
         for k in np.unique(component):
             rows = component == k
-            x[rows] = normal[rows, : self._rank] @ factors[k].T + means[k] + np.sqrt(floor[k]) * normal[rows, self._rank :]
+            x[rows] = (
+                normal[rows, : self._rank] @ factors[k].T
+                + means[k]
+                + np.sqrt(floor[k]) * normal[rows, self._rank :]
+            )
         return x + self._centre.cpu().numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """The law of total covariance: sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
-        spread = torch.cat([self._variances - self._floor[:, None], torch.ones_like(self._floor[:, None])], 1)
+        spread = torch.cat(
+            [self._variances - self._floor[:, None], torch.ones_like(self._floor[:, None])], 1
+        )
         weighted = (self._weights[:, None] * spread).reshape(-1, 1) * self._basis
-        cov = self._basis.T @ weighted + (self._weights @ self._floor) * torch.eye(self.dim, dtype=torch.float64, device=self._basis.device)
+        cov = self._basis.T @ weighted + (self._weights @ self._floor) * torch.eye(
+            self.dim, dtype=torch.float64, device=self._basis.device
+        )
         return self._centre.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Law of total covariance over the components' posteriors, whose covariances are sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}."""
-        chosen, mean = self.responsibilities(x, sigma), self.chunked(self.denoise_rows, x, sigma, None)
+        """Law of total covariance over the components' posteriors, whose covariances are
+        sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}.
+        """
+        chosen, mean = (
+            self.responsibilities(x, sigma),
+            self.chunked(self.denoise_rows, x, sigma, None),
+        )
         level = per_row(sigma, x)
         flat = x.reshape(len(x), -1).double() - self._centre
         basis = self._basis.reshape(-1, self._rank + 1, self.dim)
@@ -137,12 +179,20 @@ class GaussianMixture(ExactModel):
         square = level.square()[:, None]
         keep, gain = self._gains(square)
         coords = torch.einsum("kjd,nd->nkj", vectors, flat) - self._offsets
-        centres = keep[:, :, None] * flat[:, None] + (1 - keep)[:, :, None] * means + torch.einsum("nkj,kjd->nkd", gain * coords, vectors)
+        centres = (
+            keep[:, :, None] * flat[:, None]
+            + (1 - keep)[:, :, None] * means
+            + torch.einsum("nkj,kjd->nkd", gain * coords, vectors)
+        )
         apart = centres + self._centre - mean[:, None]
-        along = torch.einsum("nkj,kjd,kje->nde", chosen[:, :, None] * gain * square[:, :, None], vectors, vectors)
+        along = torch.einsum(
+            "nkj,kjd,kje->nde", chosen[:, :, None] * gain * square[:, :, None], vectors, vectors
+        )
         between = torch.einsum("nk,nkd,nke->nde", chosen, apart, apart)
         isotropic = (chosen * keep).sum(1, keepdim=True) * square
-        return mean, along + between + isotropic[:, :, None] * torch.eye(self.dim, dtype=torch.float64, device=x.device)
+        return mean, along + between + isotropic[:, :, None] * torch.eye(
+            self.dim, dtype=torch.float64, device=x.device
+        )
 
     def _parts(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Parts:
         """Projections and joint log-densities of ``(n, d)`` rows."""
@@ -151,14 +201,25 @@ class GaussianMixture(ExactModel):
         coords = products[:, :, :-1] - self._offsets
         square = sigma.square()[:, None]
         across, along = self._floor + square, self._variances + square[:, :, None]
-        rest = x.square().sum(1, keepdim=True) - 2 * products[:, :, -1] + self._norms - coords.square().sum(2)
+        rest = (
+            x.square().sum(1, keepdim=True)
+            - 2 * products[:, :, -1]
+            + self._norms
+            - coords.square().sum(2)
+        )
         quadratic = (coords.square() / along).sum(2) + rest.clamp(min=0) / across
-        volume = along.log().sum(2) + (self.dim - self._rank) * across.log() + self.dim * math.log(2 * math.pi)
+        volume = (
+            along.log().sum(2)
+            + (self.dim - self._rank) * across.log()
+            + self.dim * math.log(2 * math.pi)
+        )
         prior = self._log_weights[-1] if labels is None else self._log_weights[labels]
         return Parts(coords, square, prior - 0.5 * (quadratic + volume))
 
     def _gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        """g_k ``(n, K)`` and v / (v + sigma^2) - g_k ``(n, K, r)``, the latter without cancellation."""
+        """g_k ``(n, K)`` and v / (v + sigma^2) - g_k ``(n, K, r)``, the latter without
+        cancellation.
+        """
         across, along = self._floor + square, self._variances + square[:, :, None]
         above = self._variances - self._floor[:, None]
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])

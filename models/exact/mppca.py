@@ -1,4 +1,6 @@
-"""Mixtures of probabilistic PCA as image models: a realistic spectrum, with exact scores, classes and guidance."""
+"""Mixtures of probabilistic PCA as image models: a realistic spectrum, with exact scores,
+classes and guidance.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,17 @@ from .mixture import GaussianMixture
 
 
 class MPPCA(GaussianMixture):
-    """A mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999): its stored tensors, upcast to float64.
+    """A mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999): its
+    stored tensors, upcast to float64.
 
     Args:
         name: what the tables call it.
         event: shape of a sample, of d numbers.
-        tensors: ``weights`` ``(K,)``, ``means`` ``(K, d)``, ``factors`` ``(K, d, r)``, ``noise`` ``(K,)`` (standard deviations) and
-            ``component_class`` ``(K,)`` int64, as ``models.build.fit_mppca`` stores them; other keys are ignored.
-        reference: makes the reference in the feature space of the model's card; without it, or if it gives None, the samples themselves
-            are compared.
+        tensors: ``weights`` ``(K,)``, ``means`` ``(K, d)``, ``factors`` ``(K, d, r)``, ``noise``
+            ``(K,)`` (standard deviations) and ``component_class`` ``(K,)`` int64, as
+            ``models.build.fit_mppca`` stores them; other keys are ignored.
+        reference: makes the reference in the feature space of the model's card; without it, or if
+            it gives None, the samples themselves are compared.
         version: raised when the tensors change.
 
     Raises:
@@ -41,7 +45,10 @@ class MPPCA(GaussianMixture):
         version: int = 1,
     ) -> None:
         if missing := {"weights", "means", "factors", "noise", "component_class"} - set(tensors):
-            raise ValueError(f"model {name} lacks the tensors {', '.join(sorted(missing))}; fit it again with models.build.fit_mppca")
+            raise ValueError(
+                f"model {name} lacks the tensors {', '.join(sorted(missing))}; "
+                "fit it again with models.build.fit_mppca"
+            )
         super().__init__(
             name,
             event,
@@ -60,7 +67,10 @@ class MPPCA(GaussianMixture):
 
 
 def fashion_mppca() -> MPPCA:
-    """``fashion-mppca``: fitted to Fashion-MNIST by ``models.build.fit_mppca``; 28 × 28, ten classes of ten components each."""
+    """``fashion-mppca``: fitted to Fashion-MNIST by ``models.build.fit_mppca``.
+
+    28 × 28, ten classes of ten components each.
+    """
     card = load_card("fashion-mppca")
 
     @cache

@@ -1,6 +1,7 @@
 """A model with an error of known size: exact denoiser plus a fixed smooth random field.
 
-With it, "a coarse solver beats the converged ODE" is an experiment: the data, the exact flow and the wrong flow are all known.
+With it, "a coarse solver beats the converged ODE" is an experiment: the data, the exact flow and
+the wrong flow are all known.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from .flow import flow_rows
 from .random_field import RandomField
 
 NEAR = 1e-6
-"""Where the flow lands, in units of the scale: d is x(0) to second order in sigma there, and no better, as the error is of first order."""
+"""Where the flow lands, in units of the scale: d is x(0) to second order in sigma there, and no
+better, as the error is of first order.
+"""
 
 
 class Perturbed(Altered):
@@ -27,27 +30,34 @@ class Perturbed(Altered):
 
         d' = d + delta g(sigma) f(x, sigma),     g = sigma spread / sqrt(sigma^2 + spread^2)
 
-    g is the posterior standard deviation of data N(m, spread^2 I), and the scale of a network's output in EDM's preconditioning (c_out
-    in Karras et al. 2022, arXiv:2206.00364, Table 1), so delta is the root mean square error of the raw output. As sigma falls to 0,
-    d' tends to x while the error of eps = (x - d') / sigma stays delta. Samples are scored against the inner model's data.
+    g is the posterior standard deviation of data N(m, spread^2 I), and the scale of a network's
+    output in EDM's preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table 1), so
+    delta is the root mean square error of the raw output. As sigma falls to 0, d' tends to x while
+    the error of eps = (x - d') / sigma stays delta. Samples are scored against the inner model's
+    data.
 
     Args:
         inner: the model to perturb.
         delta: size of the error, >= 0; 0 is the inner model.
         spread: standard deviation of the data per dimension, > 0.
-        length: correlation length of the error, in units of the noisy data's standard deviation, > 0.
+        length: correlation length of the error, in units of the noisy data's standard deviation, >
+            0.
         seed: which error, >= 0.
 
     Raises:
         ValueError: a number out of range.
     """
 
-    def __init__(self, inner: Denoiser, delta: float, spread: float, *, length: float = 0.5, seed: int = 0) -> None:
+    def __init__(
+        self, inner: Denoiser, delta: float, spread: float, *, length: float = 0.5, seed: int = 0
+    ) -> None:
         _check("delta", delta, "a number >= 0", _number(delta) and 0 <= delta < math.inf)
         _check("spread", spread, "a number > 0", _number(spread) and 0 < spread < math.inf)
         _check("length", length, "a number > 0", _number(length) and 0 < length < math.inf)
         _check("seed", seed, "a whole number >= 0", isinstance(seed, int) and seed >= 0)
-        super().__init__(inner, f"delta={delta:.15g},spread={spread:.15g},length={length:.15g},seed={seed}")
+        super().__init__(
+            inner, f"delta={delta:.15g},spread={spread:.15g},length={length:.15g},seed={seed}"
+        )
         self.name, self.identity = f"perturbed:{inner.name}", f"perturbed:{self.identity}"
         self.delta = delta
         self._field = RandomField(math.prod(inner.event), spread, length, seed)
@@ -64,15 +74,27 @@ class Perturbed(Altered):
         return (size[:, None] * self._field(x.flatten(1).double(), level)).reshape(x.shape)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """The end of its own probability flow around an exact model, to about 1e-10; None around another, where a solver must tell."""
+        """The end of its own probability flow around an exact model, to about 1e-10.
+
+        None around another, where a solver must tell.
+        """
         if not isinstance(self.inner, ExactModel):
             return None
 
         def denoise(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
-            return self.denoise(rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]).reshape(rows.shape)
+            return self.denoise(
+                rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]
+            ).reshape(rows.shape)
 
         scale = self.inner.scale
-        rows = flow_rows(denoise, x.flatten(1).double(), self.sigma_max, NEAR * scale, scale, self.inner.tolerance)
+        rows = flow_rows(
+            denoise,
+            x.flatten(1).double(),
+            self.sigma_max,
+            NEAR * scale,
+            scale,
+            self.inner.tolerance,
+        )
         return self.denoise(rows.reshape(x.shape), NEAR * scale, labels).to(x.dtype)
 
     def to(self, device: torch.device | str) -> Self:

@@ -1,4 +1,8 @@
-"""The synthetic problems. Their parameters are dyadic or decimal numbers, not results of a linear algebra library: the same everywhere."""
+"""The synthetic problems.
+
+Their parameters are dyadic or decimal numbers, not results of a linear algebra library: the same
+everywhere.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,21 @@ from .mixture import GaussianMixture
 
 
 def gaussian() -> Gaussian:
-    """``gaussian``: 16 dimensions, mean up to 1, variances over two decades (1 to 0.01), densely rotated."""
+    """``gaussian``: 16 dimensions, mean up to 1, variances over two decades (1 to 0.01),
+    densely rotated.
+    """
     d = 16
     mean = torch.tensor([(-1) ** i * (i + 1) / d for i in range(d)], dtype=torch.float64)
-    variances = torch.tensor([round(10 ** (-2 * i / (d - 1)), 6) for i in range(d)], dtype=torch.float64)
+    variances = torch.tensor(
+        [round(10 ** (-2 * i / (d - 1)), 6) for i in range(d)], dtype=torch.float64
+    )
     return Gaussian("gaussian", mean, rotation(d, np.random.default_rng(16)), variances)
 
 
 def gmm_2d() -> GaussianMixture:
-    """``gmm-2d``: seven modes in about [-2, 2]^2, of unequal weight and elongated in different directions; for pictures and intuition."""
+    """``gmm-2d``: seven modes in about [-2, 2]^2, of unequal weight and elongated in different
+    directions; for pictures and intuition.
+    """
     modes = torch.tensor(
         [  # weight, mean, long axis (standard deviation along it), standard deviation across
             (0.24, -1.3, 1.1, 0.30, 0.20, 0.08),
@@ -37,10 +47,11 @@ def gmm_2d() -> GaussianMixture:
 
 
 def gmm_64d() -> GaussianMixture:
-    """``gmm-64d``: nine components in 64 dimensions, each with four strong directions (standard deviations 1 to 1/8) over a thin rest.
+    """``gmm-64d``: nine components in 64 dimensions, each with four strong directions (standard
+    deviations 1 to 1/8) over a thin rest.
 
-    The means of six are about 7 apart, the standard deviation of the strongest direction being 1; the means of the other three are 1 away
-    from one of these each, so that the pairs overlap.
+    The means of six are about 7 apart, the standard deviation of the strongest direction being 1;
+    the means of the other three are 1 away from one of these each, so that the pairs overlap.
     """
     d, rank = 64, 4
     rng = np.random.default_rng(64)
@@ -54,7 +65,8 @@ def gmm_64d() -> GaussianMixture:
 
 
 def rotation(d: int, rng: np.random.Generator) -> Tensor:
-    """A dense orthogonal ``(d, d)`` matrix, d a power of two: the product of three reflections I - 2 v v^T / d at sign vectors v.
+    """A dense orthogonal ``(d, d)`` matrix, d a power of two: the product of three reflections I -
+    2 v v^T / d at sign vectors v.
 
     Its entries are multiples of (2 / d)^3, so it is exact in floating point.
     """

@@ -1,4 +1,6 @@
-"""The probability flow of one-dimensional Gaussian mixtures solved as monotone transport of quantiles."""
+"""The probability flow of one-dimensional Gaussian mixtures solved as monotone transport of
+quantiles.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,19 @@ from .base import FloatArray
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 EPS = float(np.finfo(np.float64).eps)
 MAX_STEPS = 200
-"""Far above the worst case: every second step at least halves, and 60 halvings take a bracket to the spacing of floats."""
+"""Far above the worst case: every second step at least halves, and 60 halvings take a bracket
+to the spacing of floats.
+"""
 
 
-def transport(x: FloatArray, weights: FloatArray, means: FloatArray, source: FloatArray, target: FloatArray) -> FloatArray:
-    """G^{-1}(F(x)), where F and G are the distribution functions of mixtures with the same weights and means.
+def transport(
+    x: FloatArray, weights: FloatArray, means: FloatArray, source: FloatArray, target: FloatArray
+) -> FloatArray:
+    """G^{-1}(F(x)), where F and G are the distribution functions of mixtures with the same weights
+    and means.
 
-    The smaller tail is matched, and its logarithm, so that no digit is lost however far out x lies: where F(x) > 1/2, the problem
-    is reflected.
+    The smaller tail is matched, and its logarithm, so that no digit is lost however far out x lies:
+    where F(x) > 1/2, the problem is reflected.
 
     Args:
         x: ``(n, d)`` points of d independent problems.
@@ -39,21 +46,30 @@ def transport(x: FloatArray, weights: FloatArray, means: FloatArray, source: Flo
     below = log_cdf(x, log_weights, means[:, None], source[:, None])
     above = log_cdf(-x, log_weights, -means[:, None], source[:, None])
     sign = np.where(below <= above, 1.0, -1.0)
-    return sign * log_quantile(np.minimum(below, above), log_weights, sign * means[:, None], target[:, None])
+    return sign * log_quantile(
+        np.minimum(below, above), log_weights, sign * means[:, None], target[:, None]
+    )
 
 
-def log_cdf(x: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
-    """Logarithm of the distribution function of a mixture, its components along the first axis of the parameters."""
+def log_cdf(
+    x: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
+) -> FloatArray:
+    """Logarithm of the distribution function of a mixture, its components along the first axis
+    of the parameters.
+    """
     from scipy.special import log_ndtr  # here: a finished run has no use for it
 
     return np.logaddexp.reduce(log_weights + log_ndtr((x - means) / stds), axis=0)
 
 
-def log_quantile(level: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
+def log_quantile(
+    level: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
+) -> FloatArray:
     """The y at which :func:`log_cdf` equals ``level`` <= log(1/2): Newton's method in a bracket.
 
-    The quantile of a mixture lies between those of its components. A Newton step that leaves the bracket, or is not smaller than half
-    the step before last, is replaced by a bisection (Brent's safeguard), so that convergence does not hang on the starting point.
+    The quantile of a mixture lies between those of its components. A Newton step that leaves the
+    bracket, or is not smaller than half the step before last, is replaced by a bisection (Brent's
+    safeguard), so that convergence does not hang on the starting point.
     """
     from scipy.special import ndtri_exp  # here: a finished run has no use for it
 
@@ -65,15 +81,19 @@ def log_quantile(level: FloatArray, log_weights: FloatArray, means: FloatArray, 
     done = np.zeros(level.shape, dtype=bool)
     for _ in range(MAX_STEPS):
         value = log_cdf(y, log_weights, means, stds)
-        log_density = np.logaddexp.reduce(log_weights - np.log(stds) - 0.5 * ((y - means) / stds) ** 2 - HALF_LOG_2PI, axis=0)
+        log_density = np.logaddexp.reduce(
+            log_weights - np.log(stds) - 0.5 * ((y - means) / stds) ** 2 - HALF_LOG_2PI, axis=0
+        )
         low, high = np.where(value < level, y, low), np.where(value > level, y, high)
-        # In the gap between two modes the density may vanish altogether: a huge step then means a bisection.
+        # In the gap between two modes the density may vanish altogether: a huge step then means a
+        # bisection.
         step = (level - value) * np.exp(np.minimum(value - log_density, 500))
         newton = y + step
         safe = (low <= newton) & (newton <= high) & (np.abs(step) < 0.5 * before_last)
         proposal = np.where(safe, newton, 0.5 * (low + high))
         before_last, last = last, np.abs(proposal - y)
-        # What has converged stays: every element follows its own path, whatever its companions need.
+        # What has converged stays: every element follows its own path, whatever its companions
+        # need.
         done |= np.abs(value - level) <= 2 * EPS * np.abs(level)
         y = np.where(done, y, proposal)
         done |= last <= EPS * (np.abs(y) + stds.min(0))

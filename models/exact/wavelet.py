@@ -1,4 +1,6 @@
-"""Images of any size whose probability flow has a closed form: independent mixtures, one a Haar coefficient."""
+"""Images of any size whose probability flow has a closed form: independent mixtures, one a Haar
+coefficient.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,14 @@ SPREAD = 0.25
 """Mean square of a pixel: standard deviation about 1/2, so that most pixels lie in [-1, 1]."""
 WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
-"""A detail is narrow or wide, RATIO apart, with these probabilities: kurtosis 10, like the details of photographs."""
+"""A detail is narrow or wide, RATIO apart, with these probabilities: kurtosis 10, like the
+details of photographs.
+"""
 BALANCE = (0.6, 0.4)
-"""Probabilities of the two modes of the mean brightness; every other bimodal coefficient is even."""
+"""Probabilities of the two modes of the mean brightness.
+
+Every other bimodal coefficient is even.
+"""
 SEPARATION = 4.0
 """Distance of a mode from 0 over its standard deviation."""
 LARGEST = 4096
@@ -29,16 +36,18 @@ LARGEST = 4096
 class Wavelet(ExactModel):
     r"""Images whose orthonormal Haar coefficients are independent mixtures of two Gaussians.
 
-    The mean square of a coefficient falls as 4^-octave, which makes the power spectrum of the images fall as 1/f^2. The four
-    coarsest coefficients of a channel have two separated modes; the others are zero-mean scale mixtures, narrow or wide.
+    The mean square of a coefficient falls as 4^-octave, which makes the power spectrum of the
+    images fall as 1/f^2. The four coarsest coefficients of a channel have two separated modes; the
+    others are zero-mean scale mixtures, narrow or wide.
 
-    The transform of white noise is white noise, so everything decouples: with c one coefficient of x, w_k, m_k, s_k its mixture and
-    v_k = s_k^2 + sigma^2,
+    The transform of white noise is white noise, so everything decouples: with c one coefficient of
+    x, w_k, m_k, s_k its mixture and v_k = s_k^2 + sigma^2,
 
         E[c0 | c] = sum_k p(k | c) [m_k + s_k^2 / v_k (c - m_k)],     p(k | c) ∝ w_k N(c; m_k, v_k),
 
-    and the probability flow of one coefficient is a monotone map of the line that carries its distribution along. There is only one:
-    F_b^{-1}(F_a(c)), with F_sigma the distribution function of the noisy coefficient. Truth without a solver, in any dimension.
+    and the probability flow of one coefficient is a monotone map of the line that carries its
+    distribution along. There is only one: F_b^{-1}(F_a(c)), with F_sigma the distribution function
+    of the noisy coefficient. Truth without a solver, in any dimension.
 
     Args:
         channels: C >= 1.
@@ -50,14 +59,23 @@ class Wavelet(ExactModel):
 
     def __init__(self, channels: int = 1, side: int = 32) -> None:
         if channels < 1 or side < 2 or side & (side - 1):
-            raise ValueError(f"wavelet needs channels >= 1 and a side that is a power of two >= 2, got {channels} and {side}")
-        self.name = "wavelet" if (channels, side) == (1, 32) else f"wavelet(channels={channels}, side={side})"
+            raise ValueError(
+                "wavelet needs channels >= 1 and a side that is a power of "
+                f"two >= 2, got {channels} and {side}"
+            )
+        self.name = (
+            "wavelet"
+            if (channels, side) == (1, 32)
+            else f"wavelet(channels={channels}, side={side})"
+        )
         self.event = (channels, side, side)
         weights, means, stds = mixtures(side)
         shape = (2, channels * side * side)
-        # (component, coefficient): sums over components are sums of two rows, and nothing depends on the batch.
+        # (component, coefficient): sums over components are sums of two rows, and nothing depends
+        # on the batch.
         self._weights, self._means, self._stds = (
-            torch.from_numpy(values).expand(channels, 2, side, side).transpose(0, 1).reshape(shape) for values in (weights, means, stds)
+            torch.from_numpy(values).expand(channels, 2, side, side).transpose(0, 1).reshape(shape)
+            for values in (weights, means, stds)
         )
         self.scale = float(self._stds.min())
         self.identity = fingerprint(self.name, 1, self._weights, self._means, self._stds)
@@ -72,22 +90,34 @@ class Wavelet(ExactModel):
         return torch.logsumexp(self._log_joint(self._forward(x), sigma), 0).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Component and position of each coefficient, then back to pixels. The first m of n samples do not depend on n."""
+        """Component and position of each coefficient, then back to pixels.
+
+        The first m of n samples do not depend on n.
+        """
         for_component, for_position = rng.spawn(2)
-        weights, means, stds = (values.cpu().numpy() for values in (self._weights, self._means, self._stds))
+        weights, means, stds = (
+            values.cpu().numpy() for values in (self._weights, self._means, self._stds)
+        )
         second = for_component.random((n, self.dim)) >= weights[0]
         coefficients = np.where(second, means[1], means[0])
-        coefficients += np.where(second, stds[1], stds[0]) * for_position.standard_normal((n, self.dim))
+        coefficients += np.where(second, stds[1], stds[0]) * for_position.standard_normal(
+            (n, self.dim)
+        )
         return self._inverse(torch.from_numpy(coefficients)).numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Moments of the coefficients, carried to pixels; the covariance is dense, d² numbers."""
         mean = (self._weights * self._means).sum(0)
         variance = (self._weights * (self._stds.square() + (self._means - mean).square())).sum(0)
-        return self._inverse(mean[None])[0].cpu().numpy(), self._pixel_covariance(variance[None])[0].cpu().numpy()
+        return self._inverse(mean[None])[0].cpu().numpy(), self._pixel_covariance(variance[None])[
+            0
+        ].cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Law of total variance for every coefficient, carried to pixels; the covariance is dense, d² numbers a sample."""
+        """Law of total variance for every coefficient, carried to pixels.
+
+        The covariance is dense, d² numbers a sample.
+        """
 
         def variances(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return self._posterior_coefficients(self._forward(x), sigma)[1]
@@ -95,9 +125,13 @@ class Wavelet(ExactModel):
         mean = self.chunked(self.denoise_rows, x, sigma, None)
         return mean, self._pixel_covariance(self.chunked(variances, x, sigma, None))
 
-    def flow(self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None) -> Tensor:
+    def flow(
+        self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
+    ) -> Tensor:
         """The closed form of the class, to rounding error (see :func:`~.quantile.transport`)."""
-        weights, means, stds = (values.cpu().numpy() for values in (self._weights, self._means, self._stds))
+        weights, means, stds = (
+            values.cpu().numpy() for values in (self._weights, self._means, self._stds)
+        )
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
@@ -107,11 +141,15 @@ class Wavelet(ExactModel):
         return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
 
     def reference(self) -> Reference | None:
-        """Exact moments, as long as a dense covariance is reasonable: None above :data:`LARGEST` dimensions."""
+        """Exact moments, as long as a dense covariance is reasonable: None above
+        :data:`LARGEST` dimensions.
+        """
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Signs of the coarsest four coefficients, from the first channel on, as the bits of an integer; of at most 15 channels."""
+        """Signs of the coarsest four coefficients, from the first channel on, as the bits of an
+        integer; of at most 15 channels.
+        """
         coarse = haar(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
@@ -125,7 +163,9 @@ class Wavelet(ExactModel):
         """The logarithms of w_k N(c; m_k, v_k) at coefficients ``(n, d)``: ``(2, n, d)``."""
         v = self._stds.square()[:, None] + sigma.square()[:, None]
         offset = c - self._means[:, None]
-        return self._weights.log()[:, None] - 0.5 * (offset.square() / v + v.log() + math.log(2 * math.pi))
+        return self._weights.log()[:, None] - 0.5 * (
+            offset.square() / v + v.log() + math.log(2 * math.pi)
+        )
 
     def _posterior_coefficients(self, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
@@ -138,9 +178,15 @@ class Wavelet(ExactModel):
         return mean, (chosen * (within + (centre - mean).square())).sum(0)
 
     def _pixel_covariance(self, variances: Tensor) -> Tensor:
-        """W^T diag(v) W ``(n, d, d)`` of coefficient variances ``(n, d)``: the inverse transform of the rows, then of the columns."""
-        half = self._inverse(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(-1, self.dim, self.dim)
-        return self._inverse(half.transpose(1, 2).reshape(-1, self.dim)).reshape(-1, self.dim, self.dim)
+        """W^T diag(v) W ``(n, d, d)`` of coefficient variances ``(n, d)``: the inverse
+        transform of the rows, then of the columns.
+        """
+        half = self._inverse(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
+            -1, self.dim, self.dim
+        )
+        return self._inverse(half.transpose(1, 2).reshape(-1, self.dim)).reshape(
+            -1, self.dim, self.dim
+        )
 
 
 def wavelet(channels: int = 1, side: int = 32) -> Wavelet:
@@ -149,11 +195,13 @@ def wavelet(channels: int = 1, side: int = 32) -> Wavelet:
 
 
 def mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Weights, means and standard deviations ``(2, side, side)`` of the two components of every coefficient of a channel.
+    """Weights, means and standard deviations ``(2, side, side)`` of the two components of every
+    coefficient of a channel.
 
-    A bimodal coefficient has the same mean square as a detail of its octave would have. There are 4 coefficients in octave 0 and
-    3 · 4^j in octave j, so each octave after the first adds 3 times the mean square of one in octave 0, and pixels get
-    ``SPREAD`` if that is SPREAD n^2 / (4 + 3 (octaves - 1)).
+    A bimodal coefficient has the same mean square as a detail of its octave would have. There are 4
+    coefficients in octave 0 and 3 · 4^j in octave j, so each octave after the first adds 3 times
+    the mean square of one in octave 0, and pixels get ``SPREAD`` if that is SPREAD n^2 / (4 + 3
+    (octaves - 1)).
     """
     octave = octaves(side)
     size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave

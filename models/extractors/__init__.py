@@ -48,17 +48,18 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     """The extractor that ``spec`` names, for samples of one model.
 
     Args:
-        spec: ``pixels``; ``card`` for what the model's card names; ``card:32`` for 32 axes of it; ``inception:WEIGHTS`` for
-            the 2048 features of the FID; ``path/to/file.py:factory`` for one of your own; or ``scheme:rest`` of an installed
-            package.
+        spec: ``pixels``; ``card`` for what the model's card names; ``card:32`` for 32 axes of it;
+            ``inception:WEIGHTS`` for the 2048 features of the FID; ``path/to/file.py:factory`` for
+            one of your own; or ``scheme:rest`` of an installed package.
         samples: what it is for.
 
     Returns:
-        The extractor; or a whole reference, with one inside, where the scheme knows what samples are compared with in it.
+        The extractor; or a whole reference, with one inside, where the scheme knows what samples
+        are compared with in it.
 
     Raises:
-        ValueError: no such extractor or file, or one that makes no features of such samples; or an installed package's that is
-            broken.
+        ValueError: no such extractor or file, or one that makes no features of such samples; or an
+            installed package's that is broken.
     """
     if spec in EXTRACTORS:
         scheme, rest = EXTRACTORS.find(spec)
@@ -66,12 +67,17 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         scheme, rest = EXTRACTORS.get("python_file"), spec
     else:
         there = ", ".join(EXTRACTORS.usages())
-        raise ValueError(f"unknown extractor {spec!r}; {EXTRACTORS.near(spec)}The extractors are: {there}")
+        raise ValueError(
+            f"unknown extractor {spec!r}; {EXTRACTORS.near(spec)}The extractors are: {there}"
+        )
     if not scheme.origin:
         return scheme.load(rest, samples)
     made = scheme.made(rest, samples)
     if isinstance(made.value, Reference):
-        raise ValueError(f"{spec}: {scheme.origin} returned a reference; it must return a callable from samples to features")
+        raise ValueError(
+            f"{spec}: {scheme.origin} returned a reference; it must return a "
+            "callable from samples to features"
+        )
     from .python_file import CheckedExtractor
 
     origin = scheme.origin.replace(" ", "-")

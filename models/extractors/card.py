@@ -1,10 +1,12 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
 The latter is a space for runs of hundreds of samples instead of thousands.
-Intervals of the Fréchet distance need some 15 samples a feature. The axes are those of the reference set's covariance, widest first, each
-in standard deviations of the reference set: in plain coordinates the noise of the few widest axes drowns what samplers do wrong on the
-others, and a difference needs some four times as many samples to be seen (docs/decisions/0018-projected-features.md). They are fixed, a
-file of the extractor's card, since an eigenbasis that is computed anew differs between machines where eigenvalues are close.
+Intervals of the Fréchet distance need some 15 samples a feature. The axes are those of the
+reference set's covariance, widest first, each in standard deviations of the reference set: in plain
+coordinates the noise of the few widest axes drowns what samplers do wrong on the others, and a
+difference needs some four times as many samples to be seen
+(docs/decisions/0018-projected-features.md). They are fixed, a file of the extractor's card, since
+an eigenbasis that is computed anew differs between machines where eigenvalues are close.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ from .classifier import FashionExtractor
 
 @extractor("card", usage="card or card:N")
 def load(count: str, samples: Samples) -> Reference:
-    """The model's own reference, in the first ``count`` axes of its features, or in all of them where that is "".
+    """The model's own reference, in the first ``count`` axes of its features, or in all of them
+    where that is "".
 
     Raises:
-        ValueError: ``count`` is no number, or the model has no reference, or no axes are known for its features.
+        ValueError: ``count`` is no number, or the model has no reference, or no axes are known for
+            its features.
     """
     own = samples.reference
     if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
@@ -58,7 +62,8 @@ class Projected:
 
 
 def projected(reference: Reference, count: int) -> Reference:
-    """A reference in the first ``count`` axes of its features: moments, held-out and converged features are projected, none is made anew.
+    """A reference in the first ``count`` axes of its features: moments, held-out and converged
+    features are projected, none is made anew.
 
     Args:
         reference: of a card.
@@ -72,7 +77,9 @@ def projected(reference: Reference, count: int) -> Reference:
     if inner.dim <= count:
         return reference
     if not isinstance(inner, FashionExtractor):
-        raise ValueError(f"no axes are known for the {inner.dim} features {inner.identity}; use --extractor card")
+        raise ValueError(
+            f"no axes are known for the {inner.dim} features {inner.identity}; use --extractor card"
+        )
     axes, digest = inner.axes
     extractor = Projected(inner, axes[:, :count], digest)
     on = extractor.axes
@@ -80,19 +87,33 @@ def projected(reference: Reference, count: int) -> Reference:
     def statistics() -> Statistics:
         whole = reference.statistics
         converged = None if whole.converged is None else whole.converged @ on
-        return Statistics(whole.mean @ on, on.T @ whole.cov @ on, lambda n: whole.held_out(n) @ on, converged)
+        return Statistics(
+            whole.mean @ on, on.T @ whole.cov @ on, lambda n: whole.held_out(n) @ on, converged
+        )
 
-    return replace(reference, extractor=extractor, identity=f"{reference.identity}-axes{count}-{digest}", make=statistics)
+    return replace(
+        reference,
+        extractor=extractor,
+        identity=f"{reference.identity}-axes{count}-{digest}",
+        make=statistics,
+    )
 
 
 def principal_axes(cov: FloatArray) -> Tensor:
-    """Projections ``(d, d)`` float32 that whiten a covariance, as columns, widest first; the largest entry of each is positive.
+    """Projections ``(d, d)`` float32 that whiten a covariance, as columns, widest first.
+
+    The largest entry of each is positive.
 
     Raises:
         ValueError: the covariance is singular.
     """
     variances, vectors = np.linalg.eigh(cov)
     if variances[0] <= 1e-9 * variances[-1]:
-        raise ValueError("the features vary in fewer directions than they are: no axes can be in units of their standard deviation")
+        raise ValueError(
+            "the features vary in fewer directions than they are: no axes "
+            "can be in units of their standard deviation"
+        )
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
-    return torch.from_numpy((vectors * np.sign(largest) / np.sqrt(variances))[:, ::-1].astype(np.float32))
+    return torch.from_numpy(
+        (vectors * np.sign(largest) / np.sqrt(variances))[:, ::-1].astype(np.float32)
+    )

@@ -1,4 +1,6 @@
-"""Features of a Fashion-MNIST classifier's last hidden layer, in which Fréchet distances are taken."""
+"""Features of a Fashion-MNIST classifier's last hidden layer, in which Fréchet distances are
+taken.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,18 @@ from ..nets.classifier import Classifier
 from ..reference import FloatArray
 
 CHUNK = 96
-"""Images of every evaluation. It never changes, so an image's features do not depend on how many others are asked for."""
+"""Images of every evaluation.
+
+It never changes, so an image's features do not depend on how many others are asked for.
+"""
 
 
 class FashionExtractor:
     """The shipped Fashion-MNIST classifier as an :class:`~samplerbench.models.Extractor`.
 
-    Images go in as they are: no resizing and no quantisation. Nothing is clamped here either; the reference says to which range
-    samples are clamped, and whoever does it counts. The network runs where the images are, on a copy that is made once a device.
+    Images go in as they are: no resizing and no quantisation. Nothing is clamped here either; the
+    reference says to which range samples are clamped, and whoever does it counts. The network runs
+    where the images are, on a copy that is made once a device.
 
     Args:
         card: the card ``fashion-features``; other weights are another identity.
@@ -40,7 +46,8 @@ class FashionExtractor:
         self.identity = f"{card.identity}-float32-range[-1,1]"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1], any floating dtype, on any device.
+        """Features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1], any floating
+        dtype, on any device.
 
         Raises:
             ValueError: ``x`` has another shape.
@@ -49,7 +56,8 @@ class FashionExtractor:
 
     @cached_property
     def axes(self) -> tuple[FloatArray, str]:
-        """Principal axes ``(dim, dim)`` of the features of real images, as columns, widest first, that whiten them; and what pins them.
+        """Principal axes ``(dim, dim)`` of the features of real images, as columns, widest first,
+        that whiten them; and what pins them.
 
         Raises:
             CardError: the card has no axes, or their file is another.
@@ -70,11 +78,15 @@ class FashionExtractor:
     @torch.no_grad()
     def _features(self, x: Tensor) -> Tensor:
         if x.shape[1:] != (1, 28, 28):
-            raise ValueError(f"the extractor {self.identity} expects images (n, 1, 28, 28), not {tuple(x.shape)}")
+            raise ValueError(
+                f"the extractor {self.identity} expects images (n, 1, 28, 28), not {tuple(x.shape)}"
+            )
         net, parts = self._on(x.device), []
         for start in range(0, len(x), CHUNK):
             part = x[start : start + CHUNK].to(torch.float32)
-            full = F.pad(part, (0, 0) * 3 + (0, CHUNK - len(part))).contiguous(memory_format=torch.channels_last)
+            full = F.pad(part, (0, 0) * 3 + (0, CHUNK - len(part))).contiguous(
+                memory_format=torch.channels_last
+            )
             parts.append(net.features(full)[: len(part)])
         return torch.cat(parts) if parts else torch.empty(0, self.dim, device=x.device)
 

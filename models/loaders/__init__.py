@@ -1,4 +1,5 @@
-"""Where models come from: a table of loaders by scheme, for checkpoints, files of the user's and installed packages.
+"""Where models come from: a table of loaders by scheme, for checkpoints, files of the user's and
+installed packages.
 
 ``load(rest, **options) -> Denoiser`` gets what stands behind the colon of ``scheme:rest``. To add
 a scheme, write one file in this folder, called like the scheme, that imports what is heavy inside

@@ -1,4 +1,6 @@
-"""The source files that a user's module is made of: its own, and the local modules that it imports."""
+"""The source files that a user's module is made of: its own, and the local modules that it
+imports.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +16,32 @@ from .user_files import file_hash, is_users, module_file, named_hashes
 
 
 def code_of(module: ModuleType, own: str | None = None) -> dict[str, str]:
-    """SHA-256 of each file of a module's own code, by its path from the folder of the module, or of its package.
+    """SHA-256 of each file of a module's own code, by its path from the folder of the module, or of
+    its package.
 
-    Modules of the package that the module belongs to count wherever they are installed; those of ``own``, where it is given.
+    Modules of the package that the module belongs to count wherever they are installed; those of
+    ``own``, where it is given.
     """
     files = modules_of(module, own)
     package = module.__name__.partition(".")[0]
     top = module_file(package) or module_file(module.__name__)
     folder = Path(top or ".").parent
-    return named_hashes(files, folder.parent if "." in module.__name__ and top and os.path.basename(top) == "__init__.py" else folder)
+    return named_hashes(
+        files,
+        folder.parent
+        if "." in module.__name__ and top and os.path.basename(top) == "__init__.py"
+        else folder,
+    )
 
 
 def modules_of(module: ModuleType, package: str | None = None) -> list[str]:
-    """Files of a module and of all loaded modules of the user's that it imports, by what the sources say, in functions too.
+    """Files of a module and of all loaded modules of the user's that it imports, by what the
+    sources say, in functions too.
 
     Args:
         module: where to begin.
-        package: first name of modules that count wherever they are installed; None for that of a module inside a package.
+        package: first name of modules that count wherever they are installed; None for that of a
+            module inside a package.
     """
     if package is None:
         package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
@@ -53,7 +64,9 @@ def _package_of(name: str) -> str:
 
 
 def imported_names(file: str, package: str) -> list[str]:
-    """Every module that a source file may import: all prefixes of dotted names, and what ``from`` takes, which may be a module."""
+    """Every module that a source file may import: all prefixes of dotted names, and what
+    ``from`` takes, which may be a module.
+    """
     stamp = file_hash(file)
     return list(_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
 
@@ -74,7 +87,11 @@ def _named(node: ast.AST, package: str) -> Iterator[str]:
     elif isinstance(node, ast.ImportFrom):
         parts = package.split(".") if package else []
         base = (
-            ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])]) if node.level else node.module or ""
+            ".".join(
+                [*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])]
+            )
+            if node.level
+            else node.module or ""
         )
         yield from _prefixes(base)
         yield from (f"{base}.{alias.name}" for alias in node.names)

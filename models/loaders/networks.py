@@ -1,4 +1,6 @@
-"""Finding, and copying to a device, the ``nn.Module`` inside an object or function that a user hands over."""
+"""Finding, and copying to a device, the ``nn.Module`` inside an object or function that a user
+hands over.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ _DEPTH = 4
 def networks_in(holder: Any, depth: int = _DEPTH) -> Iterator[nn.Module]:
     """The ``nn.Module`` that ``holder`` is, or those that it holds.
 
-    They are held as attributes, entries of lists or dictionaries, variables of a closure, defaults or globals of a function, or arguments
-    of a ``functools.partial``.
+    They are held as attributes, entries of lists or dictionaries, variables of a closure, defaults
+    or globals of a function, or arguments of a ``functools.partial``.
     """
     seen: set[int] = set()
     todo = [(holder, depth)]
@@ -44,8 +46,14 @@ def _held(value: Any) -> Iterator[Any]:
         for cell in getattr(value, "__closure__", None) or ():
             yield from _content(cell)
         yield from getattr(value, "__defaults__", None) or ()
-        yield from (value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__)
-    elif not isinstance(value, type) and type(value).__module__ not in ("builtins", "torch", "numpy"):
+        yield from (
+            value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__
+        )
+    elif not isinstance(value, type) and type(value).__module__ not in (
+        "builtins",
+        "torch",
+        "numpy",
+    ):
         yield from getattr(value, "__dict__", {}).values()
 
 
@@ -57,21 +65,35 @@ def _content(cell: Any) -> Iterator[Any]:
 
 
 def parameter_dtype(holder: Any) -> torch.dtype | None:
-    """The floating dtype of the first parameter of the networks that ``holder`` is or holds; None without any."""
-    parameters = (parameter for network in networks_in(holder) for parameter in network.parameters())
-    return next((parameter.dtype for parameter in parameters if parameter.is_floating_point()), None)
+    """The floating dtype of the first parameter of the networks that ``holder`` is or holds.
+
+    None without any.
+    """
+    parameters = (
+        parameter for network in networks_in(holder) for parameter in network.parameters()
+    )
+    return next(
+        (parameter.dtype for parameter in parameters if parameter.is_floating_point()), None
+    )
 
 
 def moved(holder: Any, device: torch.device | str) -> Any:
-    """A copy of ``holder`` with its networks on ``device``; ``holder`` itself stays where and as it is.
+    """A copy of ``holder`` with its networks on ``device``.
 
-    Weights go straight into the copy, so that they are never on the old device twice. Where the copy has a ``to`` of its own, that
-    moves what else there is. Something that cannot be copied, but has a ``to`` of its own, is left to that.
+    ``holder`` itself stays where and as it is.
+
+    Weights go straight into the copy, so that they are never on the old device twice. Where the
+    copy has a ``to`` of its own, that moves what else there is. Something that cannot be copied,
+    but has a ``to`` of its own, is left to that.
 
     Raises:
         Exception: whatever copying it raises.
     """
-    memo = {id(old): _on(old, device) for network in networks_in(holder) for old in (*network.parameters(), *network.buffers())}
+    memo = {
+        id(old): _on(old, device)
+        for network in networks_in(holder)
+        for old in (*network.parameters(), *network.buffers())
+    }
     try:
         twin = _copied(holder, memo)
     except Exception:  # it holds a lock, a stream, ...
@@ -92,7 +114,9 @@ def _on(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
-    """A deep copy, which the networks in functions are copied for too; functions are what ``deepcopy`` leaves as they are.
+    """A deep copy, which the networks in functions are copied for too.
+
+    Functions are what ``deepcopy`` leaves as they are.
 
     Args:
         value: what is copied, if it holds a network or has a ``to``; else it is shared.
@@ -102,7 +126,9 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
         return value
     if isinstance(value, functools.partial):
         parts = [_copied(part, memo) for part in (value.func, *value.args)]
-        return functools.partial(*parts, **{key: _copied(part, memo) for key, part in value.keywords.items()})
+        return functools.partial(
+            *parts, **{key: _copied(part, memo) for key, part in value.keywords.items()}
+        )
     if isinstance(value, FunctionType):
         return _copied_function(value, memo)
     twin = copy.deepcopy(value, memo)
@@ -114,12 +140,27 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copied_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
-    """The same code with copies of the networks that its closure, its defaults or its globals hold."""
+    """The same code with copies of the networks that its closure, its defaults or its globals
+    hold.
+    """
     space = function.__globals__
     used = {name: space[name] for name in function.__code__.co_names if name in space}
     copies = {name: twin for name, old in used.items() if (twin := _copied(old, memo)) is not old}
-    closure = tuple(CellType(*(_copied(part, memo) for part in _content(cell))) for cell in function.__closure__ or ())
-    defaults = None if function.__defaults__ is None else tuple(_copied(part, memo) for part in function.__defaults__)
-    twin = FunctionType(function.__code__, {**space, **copies} if copies else space, function.__name__, defaults, closure or None)
+    closure = tuple(
+        CellType(*(_copied(part, memo) for part in _content(cell)))
+        for cell in function.__closure__ or ()
+    )
+    defaults = (
+        None
+        if function.__defaults__ is None
+        else tuple(_copied(part, memo) for part in function.__defaults__)
+    )
+    twin = FunctionType(
+        function.__code__,
+        {**space, **copies} if copies else space,
+        function.__name__,
+        defaults,
+        closure or None,
+    )
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin

@@ -1,4 +1,6 @@
-"""``perturbed:MODEL``: any model with an error of known size added (:mod:`samplerbench.models.exact.perturbed`)."""
+"""``perturbed:MODEL``: any model with an error of known size added
+(:mod:`samplerbench.models.exact.perturbed`).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def load(
     spread: float | None = None,
     **options: Any,
 ) -> Perturbed:
-    """The model that ``rest`` or else ``model`` names, :data:`EXAMPLE` if neither does, with an error of known size.
+    """The model that ``rest`` or else ``model`` names, :data:`EXAMPLE` if neither does, with an
+    error of known size.
 
     Args:
         rest: a model's name, what stands behind ``perturbed:``.
@@ -38,14 +41,17 @@ def load(
         **options: the model's own.
 
     Raises:
-        ValueError: the model is named twice, or there is none of this name, or an option that neither takes, or a model of
-            one's own without ``spread``.
+        ValueError: the model is named twice, or there is none of this name, or an option that
+            neither takes, or a model of one's own without ``spread``.
     """
     from ..exact.perturbed import Perturbed
     from ..registry import make_model
 
     if rest and model is not None:
-        raise ValueError(f"'perturbed:{rest}' names its model; leave out model={model!r}, or write perturbed(model=…)")
+        raise ValueError(
+            f"'perturbed:{rest}' names its model; leave out model={model!r}, "
+            "or write perturbed(model=…)"
+        )
     if model is not None and not isinstance(model, str):
         raise ValueError(f"perturbed: model must be a model's name, got {model!r}")
     try:
@@ -53,8 +59,12 @@ def load(
     except ValueError as error:
         if not options:
             raise
-        raise ValueError(f"perturbed: {error} (perturbed itself takes model, delta, length, seed and spread)") from error
-    return Perturbed(inner, delta, _spread_of(inner) if spread is None else spread, length=length, seed=seed)
+        raise ValueError(
+            f"perturbed: {error} (perturbed itself takes model, delta, length, seed and spread)"
+        ) from error
+    return Perturbed(
+        inner, delta, _spread_of(inner) if spread is None else spread, length=length, seed=seed
+    )
 
 
 def _spread_of(model: Denoiser) -> float:
@@ -65,4 +75,7 @@ def _spread_of(model: Denoiser) -> float:
         return math.sqrt(float(np.mean(np.diag(model.moments()[1]))))
     if isinstance(model, NetworkDenoiser):
         return float(model.card.architecture["sigma_data"])
-    raise ValueError(f"perturbed: the data of model {model.name} have no known standard deviation per dimension; give it as spread=1.0")
+    raise ValueError(
+        f"perturbed: the data of model {model.name} have no known standard "
+        "deviation per dimension; give it as spread=1.0"
+    )

@@ -1,22 +1,27 @@
 """``file.py:factory``: a model of the user's own.
 
-The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x = x0 + sigma z], with the attributes
+The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x = x0 + sigma z],
+with the attributes
 
 * ``event``: shape of one sample; ``sigma_min`` < ``sigma_max``: the noise levels that it knows;
-* optionally ``dtype``: of the state, ``torch.float32`` if absent; ``passes``: evaluations hidden in one call, such as 2 for guidance
-  inside;
-* optionally ``bind(ids, seed)``: the callable for these samples, where something (a label, a prompt) is drawn per sample;
-* optionally ``sample(n, seed)``: ``(n, *event)`` samples of the truth, and ``moments()``: its exact mean ``(d,)`` and covariance
-  ``(d, d)`` over flattened samples: what the model's samples are compared with;
-* optionally ``network_dtype``: what its network computes in, which ``x`` and a tensor of levels are cast to; that of its parameters, where
-  they are found, if absent;
-* optionally ``limits``: two numbers, the range of the values of the data, which samples are clamped to before their features are taken
-  (``--extractor inception:WEIGHTS`` needs it);
-* optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the same model on another device.
+* optionally ``dtype``: of the state, ``torch.float32`` if absent; ``passes``: evaluations hidden in
+  one call, such as 2 for guidance inside;
+* optionally ``bind(ids, seed)``: the callable for these samples, where something (a label, a
+  prompt) is drawn per sample;
+* optionally ``sample(n, seed)``: ``(n, *event)`` samples of the truth, and ``moments()``: its exact
+  mean ``(d,)`` and covariance ``(d, d)`` over flattened samples: what the model's samples are
+  compared with;
+* optionally ``network_dtype``: what its network computes in, which ``x`` and a tensor of levels are
+  cast to; that of its parameters, where they are found, if absent;
+* optionally ``limits``: two numbers, the range of the values of the data, which samples are clamped
+  to before their features are taken (``--extractor inception:WEIGHTS`` needs it);
+* optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the
+  same model on another device.
 
-``x`` is ``(batch, *event)``; ``sigma`` is a float or ``(batch,)``; the result is like ``x``. Row k may depend on row k only.
-All of it is called without gradients, so that an ``nn.Module`` can be returned as it is; call its ``eval()`` in the factory.
-A factory may also return a :class:`~samplerbench.models.Denoiser`, such as one of :mod:`samplerbench.models.adapters`.
+``x`` is ``(batch, *event)``; ``sigma`` is a float or ``(batch,)``; the result is like ``x``. Row k
+may depend on row k only. All of it is called without gradients, so that an ``nn.Module`` can be
+returned as it is; call its ``eval()`` in the factory. A factory may also return a
+:class:`~samplerbench.models.Denoiser`, such as one of :mod:`samplerbench.models.adapters`.
 """
 
 from __future__ import annotations
@@ -50,10 +55,13 @@ _WHAT = {
 
 @loader("python_file", usage="file.py:factory")
 def load(spec: str, **params: Any) -> Denoiser:
-    """The model that the factory ``path/to/file.py:factory`` returns; its identity has the hash of every file it is made of.
+    """The model that the factory ``path/to/file.py:factory`` returns.
+
+    Its identity has the hash of every file it is made of.
 
     Raises:
-        ValueError: no such file or factory, or the file raises when it is imported, or the factory when it is called.
+        ValueError: no such file or factory, or the file raises when it is imported, or the factory
+            when it is called.
     """
     source = source_function(spec, "model")
     made = source.call(**params)
@@ -61,7 +69,8 @@ def load(spec: str, **params: Any) -> Denoiser:
 
 
 def adopted(made: Made, name: str, identity: str) -> Denoiser:
-    """What a user's factory, or an installed package's loader, returned, as a Denoiser that knows the files it is made of.
+    """What a user's factory, or an installed package's loader, returned, as a Denoiser that knows
+    the files it is made of.
 
     Raises:
         ValueError: it is no model.
@@ -73,7 +82,9 @@ def adopted(made: Made, name: str, identity: str) -> Denoiser:
 
 
 class Renamed(Wrapper):
-    """A Denoiser that somebody else's code returned, under the name of its spec, with the hashes of its files in its identity."""
+    """A Denoiser that somebody else's code returned, under the name of its spec, with the
+    hashes of its files in its identity.
+    """
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
@@ -94,7 +105,8 @@ class Renamed(Wrapper):
 class FileModel(Denoiser):
     """What a user's factory returned, as a Denoiser.
 
-    It has no classes (``classes`` is 0) even where it has ``bind``: the labels are then rows of (id, seed), which no mode equals.
+    It has no classes (``classes`` is 0) even where it has ``bind``: the labels are then rows of
+    (id, seed), which no mode equals.
 
     Args:
         model: the callable.
@@ -109,10 +121,18 @@ class FileModel(Denoiser):
         for attribute, what in _WHAT.items():
             if not hasattr(model, attribute):
                 raise ValueError(f"{name}: the model has no attribute {attribute}, {what}")
-        if not isinstance(model.event, tuple | list) or not all(isinstance(side, int) and side > 0 for side in model.event):
-            raise ValueError(f"{name}: event is {model.event!r}; it must be a tuple of positive integers, such as (1, 28, 28)")
+        if not isinstance(model.event, tuple | list) or not all(
+            isinstance(side, int) and side > 0 for side in model.event
+        ):
+            raise ValueError(
+                f"{name}: event is {model.event!r}; it must be a tuple of "
+                "positive integers, such as (1, 28, 28)"
+            )
         if not 0 < model.sigma_min < model.sigma_max:
-            raise ValueError(f"{name}: sigma_min {model.sigma_min} and sigma_max {model.sigma_max} must satisfy 0 < sigma_min < sigma_max")
+            raise ValueError(
+                f"{name}: sigma_min {model.sigma_min} and sigma_max "
+                f"{model.sigma_max} must satisfy 0 < sigma_min < sigma_max"
+            )
         self.dtype = getattr(model, "dtype", torch.float32)
         if not isinstance(self.dtype, torch.dtype):
             raise ValueError(f"{name}: dtype is {self.dtype!r}; it must be a torch dtype")
@@ -120,17 +140,29 @@ class FileModel(Denoiser):
         self.sigma_min, self.sigma_max = float(model.sigma_min), float(model.sigma_max)
         self.passes = getattr(model, "passes", 1)
         if not isinstance(self.passes, int) or self.passes < 1:
-            raise ValueError(f"{name}: passes is {self.passes!r}; it must be a whole number of evaluations, at least 1")
+            raise ValueError(
+                f"{name}: passes is {self.passes!r}; it must be a whole "
+                "number of evaluations, at least 1"
+            )
         self.limits = _limits(name, model)
         self._model: Any = model
         self.network_dtype = getattr(model, "network_dtype", None) or parameter_dtype(model)
         self._latest: tuple[Tensor, Call] | None = None
         if not callable(model):
-            raise ValueError(f"{name} returned {type(model).__name__}, which is not callable; it must return a model(x, sigma) -> d")
+            raise ValueError(
+                f"{name} returned {type(model).__name__}, which is not "
+                "callable; it must return a model(x, sigma) -> d"
+            )
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Where the model has ``bind``: what it needs to know, ``(batch, 2)`` rows of (id, seed), which go wherever labels would go."""
-        return torch.stack([ids, torch.full_like(ids, seed)], dim=1) if hasattr(self._model, "bind") else None
+        """Where the model has ``bind``: what it needs to know, ``(batch, 2)`` rows of (id,
+        seed), which go wherever labels would go.
+        """
+        return (
+            torch.stack([ids, torch.full_like(ids, seed)], dim=1)
+            if hasattr(self._model, "bind")
+            else None
+        )
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -147,7 +179,10 @@ class FileModel(Denoiser):
         d = self._bound(labels)(seen, level)
         if not isinstance(d, Tensor) or d.shape != x.shape:
             found = tuple(d.shape) if isinstance(d, Tensor) else type(d).__name__
-            raise ValueError(f"{self.name}: the model returned {found} for a batch {tuple(x.shape)}; it must return a tensor of that shape")
+            raise ValueError(
+                f"{self.name}: the model returned {found} for a batch "
+                f"{tuple(x.shape)}; it must return a tensor of that shape"
+            )
         return d.clone() if d is x else d.detach().to(x.dtype)
 
     def _bound(self, labels: Tensor | None) -> Call:
@@ -171,7 +206,10 @@ class FileModel(Denoiser):
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 
     def reference(self) -> Reference | None:
-        """Exact moments where the model has them, else those of 50 000 of its samples; None where it has neither."""
+        """Exact moments where the model has them, else those of 50 000 of its samples.
+
+        None where it has neither.
+        """
         return self._reference
 
     @cached_property
@@ -179,7 +217,13 @@ class FileModel(Denoiser):
         exact = hasattr(self._model, "moments")
         if not exact and not hasattr(self._model, "sample"):
             return None
-        return Reference(Identity(self.event), None if exact else REFERENCE_SAMPLES, self.identity, self._statistics, self.limits)
+        return Reference(
+            Identity(self.event),
+            None if exact else REFERENCE_SAMPLES,
+            self.identity,
+            self._statistics,
+            self.limits,
+        )
 
     def _statistics(self) -> Statistics:
         extractor = Identity(self.event)
@@ -187,14 +231,22 @@ class FileModel(Denoiser):
             mean, cov = (_array(moment) for moment in self._model.moments())
         else:
             features = extractor(self._samples(REFERENCE_SAMPLES, REFERENCE_SEED))
-            mean, cov = features.mean(axis=0), np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
+            mean, cov = (
+                features.mean(axis=0),
+                np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim),
+            )
         if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
             raise ValueError(
-                f"{self.name}: moments() gave shapes {mean.shape} and {cov.shape}; for event {self.event} they must be (d,) and (d, d)"
+                f"{self.name}: moments() gave shapes {mean.shape} and {cov.shape}; for "
+                f"event {self.event} they must be (d,) and (d, d)"
             )
 
         def held_out(n: int) -> FloatArray:
-            return extractor(self._samples(n, HELD_OUT_SEED)) if hasattr(self._model, "sample") else np.empty((0, extractor.dim))
+            return (
+                extractor(self._samples(n, HELD_OUT_SEED))
+                if hasattr(self._model, "sample")
+                else np.empty((0, extractor.dim))
+            )
 
         return Statistics(mean, cov, held_out)
 
@@ -205,11 +257,19 @@ class FileModel(Denoiser):
     def _samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         if samples.shape != (n, *self.event):
-            raise ValueError(f"{self.name}: sample({n}, seed) has shape {tuple(samples.shape)}, not {(n, *self.event)}")
-        outside = 0.0 if self.limits is None else float((samples.clamp(*self.limits) != samples).double().mean())
+            raise ValueError(
+                f"{self.name}: sample({n}, seed) has shape "
+                f"{tuple(samples.shape)}, not {(n, *self.event)}"
+            )
+        outside = (
+            0.0
+            if self.limits is None
+            else float((samples.clamp(*self.limits) != samples).double().mean())
+        )
         if outside > MOST_OUTSIDE:
             raise ValueError(
-                f"{self.name}: {outside:.1%} of the values of sample({n}, seed) are outside limits {self.limits}; correct one of them"
+                f"{self.name}: {outside:.1%} of the values of sample({n}, seed) are "
+                f"outside limits {self.limits}; correct one of them"
             )
         return samples
 
@@ -224,11 +284,20 @@ def _limits(name: str, model: Any) -> tuple[float, float] | None:
     limits = getattr(model, "limits", None)
     if limits is None:
         return None
-    numbers = isinstance(limits, tuple | list) and len(limits) == 2 and all(isinstance(end, int | float) for end in limits)
+    numbers = (
+        isinstance(limits, tuple | list)
+        and len(limits) == 2
+        and all(isinstance(end, int | float) for end in limits)
+    )
     if not numbers or not -math.inf < limits[0] < limits[1] < math.inf:
-        raise ValueError(f"{name}: limits is {limits!r}; it must be two numbers, the lower one first, such as (-1.0, 1.0), or None")
+        raise ValueError(
+            f"{name}: limits is {limits!r}; it must be two numbers, the "
+            "lower one first, such as (-1.0, 1.0), or None"
+        )
     return float(limits[0]), float(limits[1])
 
 
 def _array(moment: Any) -> FloatArray:
-    return np.asarray(moment.detach().cpu() if isinstance(moment, Tensor) else moment, dtype=np.float64)
+    return np.asarray(
+        moment.detach().cpu() if isinstance(moment, Tensor) else moment, dtype=np.float64
+    )

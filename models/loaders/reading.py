@@ -1,7 +1,8 @@
 """Recording which of the user's files are opened, such as weights, while a model is made or called.
 
-Python reports every file that it opens to an audit hook; that sees ``open``, ``np.load``, ``np.memmap``, ``torch.load``, ``pathlib`` and
-imports. Readers that open files outside Python (safetensors, ``torch.jit``, memory-mapped storages) are wrapped for the time being.
+Python reports every file that it opens to an audit hook; that sees ``open``, ``np.load``,
+``np.memmap``, ``torch.load``, ``pathlib`` and imports. Readers that open files outside Python
+(safetensors, ``torch.jit``, memory-mapped storages) are wrapped for the time being.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ from .user_files import is_users, named_hashes, source_of
 
 _WRITES = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _READERS = (
-    ("safetensors", "safe_open"), ("torch", "from_file"), ("torch.jit", "load"), ("torch.UntypedStorage", "from_file"),
-    ("h5py.File", "__init__"), ("onnxruntime.InferenceSession", "__init__"),
-)  # fmt: skip
+    ("safetensors", "safe_open"),
+    ("torch", "from_file"),
+    ("torch.jit", "load"),
+    ("torch.UntypedStorage", "from_file"),
+    ("h5py.File", "__init__"),
+    ("onnxruntime.InferenceSession", "__init__"),
+)
 """Module, or class of a module, and the name in it."""
 
 _lock = threading.RLock()
@@ -49,7 +54,9 @@ class Read:
 
     @cached_property
     def hashes(self) -> Mapping[str, str]:
-        """SHA-256 of each file, as it was when they were first asked for, by names that say nothing of this machine."""
+        """SHA-256 of each file, as it was when they were first asked for, by names that say
+        nothing of this machine.
+        """
         return named_hashes(self.paths, self.folder)
 
     def __or__(self, more: frozenset[str]) -> Read:
@@ -66,7 +73,9 @@ class Reading:
 
     @property
     def paths(self) -> frozenset[str]:
-        """Absolute paths of the files of the user's among them, sources in place of what was compiled from them."""
+        """Absolute paths of the files of the user's among them, sources in place of what was
+        compiled from them.
+        """
         return frozenset(path for path in map(source_of, tuple(self.opened)) if is_users(path))
 
 
@@ -74,7 +83,9 @@ class Reading:
 def reading() -> Iterator[Reading]:
     """A context that sees which files are read in it."""
     global _hooked
-    now = Reading(frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()})
+    now = Reading(
+        frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
+    )
     with _lock:
         if not _hooked:  # it cannot be taken away again; while nobody reads, it does nothing
             sys.addaudithook(_hook)
@@ -107,7 +118,9 @@ def _note(path: Any) -> None:
 
 
 def _wrap_readers() -> None:
-    """Have readers that open files outside Python note them, under every name by which a loaded module knows them."""
+    """Have readers that open files outside Python note them, under every name by which a loaded
+    module knows them.
+    """
     importlib.import_module("safetensors.torch")
     for place, name in _READERS:
         holder = _loaded(place)
@@ -115,7 +128,11 @@ def _wrap_readers() -> None:
         if holder is None or reader is None:
             continue
         noting = _noting(reader)
-        holders = [m for m in tuple(sys.modules.values()) if isinstance(m, ModuleType) and vars(m).get(name) is reader]
+        holders = [
+            m
+            for m in tuple(sys.modules.values())
+            if isinstance(m, ModuleType) and vars(m).get(name) is reader
+        ]
         for each in holders if isinstance(holder, ModuleType) else [holder]:
             _wrapped.enter_context(mock.patch.object(each, name, noting))
 
@@ -123,11 +140,16 @@ def _wrap_readers() -> None:
 def _loaded(place: str) -> Any:
     """The module, or the class of a module, of this name; None where it is not loaded."""
     module, _, name = place.rpartition(".")
-    return sys.modules.get(place) or (getattr(sys.modules[module], name, None) if module in sys.modules else None)
+    return sys.modules.get(place) or (
+        getattr(sys.modules[module], name, None) if module in sys.modules else None
+    )
 
 
 def _noting(reader: Callable[..., Any]) -> Callable[..., Any]:
-    """The reader, which notes every argument that could be a file; what is none is left out at the end."""
+    """The reader, which notes every argument that could be a file.
+
+    What is none is left out at the end.
+    """
 
     @functools.wraps(reader)
     def noting(*args: Any, **options: Any) -> Any:

@@ -1,4 +1,5 @@
-"""A table of loaders by scheme: what stands before the colon of ``perturbed:gmm-2d`` decides who reads the rest.
+"""A table of loaders by scheme: what stands before the colon of ``perturbed:gmm-2d`` decides who
+reads the rest.
 
 A scheme is a function in a file of its own, which is imported when the scheme is asked for, or an
 entry point of an installed package, of which the same holds. There are two such tables: of models
@@ -69,7 +70,9 @@ class Scheme:
         return Made(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
-        """What pins what it made: the spec without a folder, the distribution and its version, the files."""
+        """What pins what it made: the spec without a folder, the distribution and its version,
+        the files.
+        """
         return f"{self.called(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def called(self, rest: str) -> str:
@@ -98,7 +101,10 @@ class Scheme:
 
 
 def _is_data(path: str, root: Path) -> bool:
-    """Whether a file is data of a package. Its modules are found otherwise: one is opened once a process."""
+    """Whether a file is data of a package.
+
+    Its modules are found otherwise: one is opened once a process.
+    """
     inside = os.path.realpath(path).startswith(os.path.realpath(root) + os.sep)
     return inside and not path.endswith((".py", ".pyc", ".pyo")) and os.path.isfile(path)
 
@@ -118,7 +124,9 @@ class Schemes:
         self._loaded: dict[tuple[str, str, str], Scheme] = {}
 
     def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
-        """Function decorator: this loads ``name:…``. For files of this package; others have an entry point.
+        """Function decorator: this loads ``name:…``.
+
+        For files of this package; others have an entry point.
 
         Args:
             name: the scheme, and the name of the file with "-" for "_".
@@ -171,18 +179,25 @@ class Schemes:
         return self._import(points[0])
 
     def installed(self) -> dict[str, str]:
-        """The schemes of installed packages, each with its distribution and version; imports nothing."""
+        """The schemes of installed packages, each with its distribution and version.
+
+        Imports nothing.
+        """
         return {point.name: origin_of(point) for point in self._points()}
 
     def usages(self) -> list[str]:
-        """How each scheme is written: those of this package, then those of others with their origin."""
+        """How each scheme is written: those of this package, then those of others with their
+        origin.
+        """
         for info in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             importlib.import_module(f"{self._package}.{info.name}")
         own = sorted(scheme.usage for scheme in self._known.values())
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def near(self, spec: str, others: Collection[str] = ()) -> str:
-        """``did you mean …? `` with the scheme, or other name, that is most like that of ``spec``; "" if none is."""
+        """``did you mean …? `` with the scheme, or other name, that is most like that of
+        ``spec``; "" if none is.
+        """
         self.usages()
         name = spec.partition(":")[0]
         found = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)
@@ -199,7 +214,9 @@ class Schemes:
         return [point for point in points if name is None or point.name == name]
 
     def _two(self, name: str, origins: list[str]) -> ValueError:
-        return ValueError(f"two {self._kind} schemes are called {name!r}: {' and '.join(origins)}; uninstall one")
+        return ValueError(
+            f"two {self._kind} schemes are called {name!r}: {' and '.join(origins)}; uninstall one"
+        )
 
     def _import(self, point: EntryPoint) -> Scheme:
         origin = origin_of(point)
@@ -224,8 +241,11 @@ def origin_of(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
-def check_options(what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> None:
-    """Refuse options that a loader or factory does not take, in a sentence that lists those that it does.
+def check_options(
+    what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    """Refuse options that a loader or factory does not take, in a sentence that lists those that it
+    does.
 
     Raises:
         ValueError: it cannot be called so.

@@ -1,4 +1,6 @@
-"""Calling a function of a user's file, ``file.py:function``, and recording the files that its result depends on."""
+"""Calling a function of a user's file, ``file.py:function``, and recording the files that its
+result depends on.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,10 @@ class Made(NamedTuple):
 
     Attributes:
         value: itself.
-        read: the files of the user's that it is made of: the function's, all that it imports, all that were read.
-        digest: 16 hexadecimal digits of their hashes; of the function's own file, if there is no other.
+        read: the files of the user's that it is made of: the function's, all that it imports, all
+            that were read.
+        digest: 16 hexadecimal digits of their hashes; of the function's own file, if there is no
+            other.
     """
 
     value: Any
@@ -67,15 +71,23 @@ class SourceFunction:
             try:
                 value = self.function(**params)
             except SystemExit as error:
-                raise ValueError(f"{self.spec}: {name}() called sys.exit({error.code!r}); let it return a value or raise") from error
+                raise ValueError(
+                    f"{self.spec}: {name}() called sys.exit({error.code!r}); "
+                    "let it return a value or raise"
+                ) from error
             except Exception as error:
-                raise ValueError(f"{self.spec}: {name}() raised {type(error).__name__}: {error}") from error
+                raise ValueError(
+                    f"{self.spec}: {name}() raised {type(error).__name__}: {error}"
+                ) from error
             read = self.read | seen.paths | frozenset(modules_of(self.module))
         return Made(value, read, digest_of(read))
 
 
 def digest_of(read: Read) -> str:
-    """16 hexadecimal digits of the names and hashes of files; of the hash alone, if there is one file."""
+    """16 hexadecimal digits of the names and hashes of files.
+
+    Of the hash alone, if there is one file.
+    """
     hashes = list(read.hashes.values())
     if len(hashes) == 1:
         return hashes[0][:16]
@@ -83,8 +95,13 @@ def digest_of(read: Read) -> str:
 
 
 def options_text(params: dict[str, Any]) -> str:
-    """Options as a part of an identity: "" without any. A path to something is named by its last part; its content counts by itself."""
-    placed = {key: short_path(value) if isinstance(value, str) else value for key, value in params.items()}
+    """Options as a part of an identity: "" without any.
+
+    A path to something is named by its last part; its content counts by itself.
+    """
+    placed = {
+        key: short_path(value) if isinstance(value, str) else value for key, value in params.items()
+    }
     return json.dumps(placed, sort_keys=True, default=repr) if params else ""
 
 
@@ -95,7 +112,9 @@ def short_path(text: str) -> str:
 
 
 def source_function(spec: str, makes: str) -> SourceFunction:
-    """The function that ``path/to/file.py:function`` names. The file is run anew each time, and so are the modules beside it.
+    """The function that ``path/to/file.py:function`` names.
+
+    The file is run anew each time, and so are the modules beside it.
 
     Args:
         spec: path and name.
@@ -107,7 +126,9 @@ def source_function(spec: str, makes: str) -> SourceFunction:
     path_text, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     path = Path(path_text)
     if not name:
-        raise ValueError(f"{spec} does not say which function makes the {makes}; write {spec}:FACTORY")
+        raise ValueError(
+            f"{spec} does not say which function makes the {makes}; write {spec}:FACTORY"
+        )
     if not path.is_file():
         raise ValueError(f"{spec}: there is no file {path}")
     folder = Path(os.path.abspath(path)).parent
@@ -132,23 +153,32 @@ def _imported(path: Path, makes: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise ValueError(f"{path} raised {type(error).__name__} when it was imported: {error}") from error
+        raise ValueError(
+            f"{path} raised {type(error).__name__} when it was imported: {error}"
+        ) from error
     return module
 
 
 @contextlib.contextmanager
 def beside(folder: Path) -> Iterator[None]:
-    """A context in which modules in ``folder`` can be imported, and are read from there anew, as they are now.
+    """A context in which modules in ``folder`` can be imported, and are read from there anew, as
+    they are now.
 
-    Two models may have helpers of one name in two folders, and a helper may have been edited since it was last imported. What another
-    program in this process has imported under such a name is put back.
+    Two models may have helpers of one name in two folders, and a helper may have been edited since
+    it was last imported. What another program in this process has imported under such a name is put
+    back.
     """
     with _importing:
         names = _importable(folder)
-        aside = {name: sys.modules[name] for name in tuple(sys.modules) if name.partition(".")[0] in names and _replaceable(name)}
+        aside = {
+            name: sys.modules[name]
+            for name in tuple(sys.modules)
+            if name.partition(".")[0] in names and _replaceable(name)
+        }
         for name in aside:
             del sys.modules[name]
-        writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a second edit within a second would go unnoticed
+        # a second edit within a second would go unnoticed
+        writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()
         try:
@@ -161,7 +191,11 @@ def beside(folder: Path) -> Iterator[None]:
 
 def _put_back(folder: Path, names: set[str], aside: dict[str, ModuleType]) -> None:
     here = str(folder) + os.sep
-    _fresh.update(m for name, m in sys.modules.items() if name.partition(".")[0] in names and (module_file(name) or "").startswith(here))
+    _fresh.update(
+        m
+        for name, m in sys.modules.items()
+        if name.partition(".")[0] in names and (module_file(name) or "").startswith(here)
+    )
     for name, module in aside.items():
         foreign = module not in _fresh and not str(getattr(module, "__file__", "")).startswith(here)
         if foreign or name not in sys.modules:
@@ -172,15 +206,23 @@ def _importable(folder: Path) -> set[str]:
     """First names of what can be imported from a folder."""
     try:
         return {
-            entry.stem if entry.suffix == ".py" else entry.name for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()
+            entry.stem if entry.suffix == ".py" else entry.name
+            for entry in folder.iterdir()
+            if entry.suffix == ".py" or entry.is_dir()
         }
     except OSError:
         return set()
 
 
 def _replaceable(name: str) -> bool:
-    """Whether a loaded module is one of the user's files, or a folder of such that is no package."""
+    """Whether a loaded module is one of the user's files, or a folder of such that is no
+    package.
+    """
     module, file = sys.modules[name], module_file(name)
-    if name == "__main__" or name.partition(".")[0] == __name__.partition(".")[0] or not isinstance(module, ModuleType):
+    if (
+        name == "__main__"
+        or name.partition(".")[0] == __name__.partition(".")[0]
+        or not isinstance(module, ModuleType)
+    ):
         return False
     return is_users(file) if file else hasattr(module, "__path__")

@@ -1,4 +1,6 @@
-"""Telling a user's files from installed ones, and hashing them under names that hold on any machine."""
+"""Telling a user's files from installed ones, and hashing them under names that hold on any
+machine.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _CACHES = ("torchinductor_", "torch_compile_debug", ".triton", "__pycache__")
 _LIBRARIES = tuple(
     os.path.realpath(folder) + os.sep
-    for folder in {*(sysconfig.get_path(key) for key in ("stdlib", "platstdlib")), os.path.dirname(os.__file__)}
+    for folder in {
+        *(sysconfig.get_path(key) for key in ("stdlib", "platstdlib")),
+        os.path.dirname(os.__file__),
+    }
     if folder
 )
 _CHUNK = 1 << 20
@@ -45,7 +50,9 @@ def source_of(path: str) -> str:
 
 
 def is_users(path: str) -> bool:
-    """Whether a path is a regular file that belongs neither to Python, nor to an installed package or this one, nor to the system."""
+    """Whether a path is a regular file that belongs neither to Python, nor to an installed
+    package or this one, nor to the system.
+    """
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
@@ -56,8 +63,16 @@ def is_users(path: str) -> bool:
 
 
 def _own(path: Path) -> bool:
-    """Whether a file is of this package, wherever it is installed; a user's folder may lie in a checkout of it."""
-    return path.is_relative_to(_PACKAGE) and path.relative_to(_PACKAGE).parts[0] in ("samplers", "models", "benchmarks", "results")
+    """Whether a file is of this package, wherever it is installed.
+
+    A user's folder may lie in a checkout of it.
+    """
+    return path.is_relative_to(_PACKAGE) and path.relative_to(_PACKAGE).parts[0] in (
+        "samplers",
+        "models",
+        "benchmarks",
+        "results",
+    )
 
 
 def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
@@ -65,8 +80,9 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
 
     Args:
         paths: of files; those that are gone, or cannot be read, are left out.
-        folder: files below it are named by their path from there, others by their last part alone; of several with one name and other
-            contents, the second is called ``NAME#2`` and so on, in the order of their hashes.
+        folder: files below it are named by their path from there, others by their last part alone;
+            of several with one name and other contents, the second is called ``NAME#2`` and so on,
+            in the order of their hashes.
     """
     found: dict[str, set[str]] = {}
     root = os.path.realpath(folder)
@@ -76,12 +92,21 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
             continue
         place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         inside = place.startswith(root + os.sep)
-        found.setdefault(Path(os.path.relpath(place, root)).as_posix() if inside else os.path.basename(path), set()).add(digest)
-    return {name if i == 0 else f"{name}#{i + 1}": digest for name in sorted(found) for i, digest in enumerate(sorted(found[name]))}
+        found.setdefault(
+            Path(os.path.relpath(place, root)).as_posix() if inside else os.path.basename(path),
+            set(),
+        ).add(digest)
+    return {
+        name if i == 0 else f"{name}#{i + 1}": digest
+        for name in sorted(found)
+        for i, digest in enumerate(sorted(found[name]))
+    }
 
 
 def file_hash(path: str) -> str | None:
-    """Hexadecimal SHA-256 of a file, read in pieces, once a process for the same size, time and inode; None if it cannot be read."""
+    """Hexadecimal SHA-256 of a file, read in pieces, once a process for the same size, time and
+    inode; None if it cannot be read.
+    """
     try:
         stat = os.stat(path)
         return _hashed(os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)

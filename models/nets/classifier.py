@@ -26,9 +26,11 @@ class Residual(nn.Module):
 class Classifier(nn.Module):
     """28 × 28 images to class logits, through ``features`` numbers that are made to be compared.
 
-    Each feature is a learnt weighted mean over the positions of its own map, so it knows what is in the image and roughly where. The
-    features are batch-normalised without scale or shift, with no non-linearity after it: each has unit variance on the training
-    data, so none can be dead and none can outweigh the others in a Fréchet distance, and their distribution stays close to Gaussian.
+    Each feature is a learnt weighted mean over the positions of its own map, so it knows what is in
+    the image and roughly where. The features are batch-normalised without scale or shift, with no
+    non-linearity after it: each has unit variance on the training data, so none can be dead and
+    none can outweigh the others in a Fréchet distance, and their distribution stays close to
+    Gaussian.
 
     Args:
         channels: width at 14 × 14 and at 7 × 7.
@@ -36,7 +38,9 @@ class Classifier(nn.Module):
         classes: number of classes.
     """
 
-    def __init__(self, channels: tuple[int, int] = (32, 64), features: int = 128, classes: int = 10) -> None:
+    def __init__(
+        self, channels: tuple[int, int] = (32, 64), features: int = 128, classes: int = 10
+    ) -> None:
         super().__init__()
         fine, coarse = channels
         self.stem = nn.Conv2d(4, fine, 3, padding=1, bias=False)

@@ -1,4 +1,6 @@
-"""EDM preconditioning: the network sees unit variance at every noise level and its errors are scaled back evenly."""
+"""EDM preconditioning: the network sees unit variance at every noise level and its errors are
+scaled back evenly.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from torch import Tensor, nn
 
 
 class EDMPrecond(nn.Module):
-    """D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Karras et al. 2022 (arXiv:2206.00364), eq. (7), Table 1.
+    """D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Karras et al.
+
+    2022 (arXiv:2206.00364), eq. (7), Table 1.
 
     Args:
         net: the raw network F(x, c_noise, labels).
@@ -28,8 +32,9 @@ class EDMPrecond(nn.Module):
             labels: ``(batch,)`` int64.
 
         Returns:
-            The estimate of E[x0 | x], shape and dtype of ``x``. F runs in the dtype of its weights (and under autocast), the rest in
-            ``x``'s, so that the error of F is scaled down with c_out at small sigma.
+            The estimate of E[x0 | x], shape and dtype of ``x``. F runs in the dtype of its weights
+            (and under autocast), the rest in ``x``'s, so that the error of F is scaled down with
+            c_out at small sigma.
         """
         s = sigma[:, None, None, None]
         total = (s**2 + self.sigma_data**2).sqrt()
@@ -38,10 +43,21 @@ class EDMPrecond(nn.Module):
         return (self.sigma_data / total) ** 2 * x + (s * self.sigma_data / total) * out.to(x.dtype)
 
 
-def edm_loss(model: EDMPrecond, x0: Tensor, labels: Tensor, *, p_mean: float, p_std: float, generator: torch.Generator) -> Tensor:
-    """EDM's training loss, eq. (8): weighted squared denoising error at ln(sigma) ~ N(p_mean, p_std²); a scalar.
+def edm_loss(
+    model: EDMPrecond,
+    x0: Tensor,
+    labels: Tensor,
+    *,
+    p_mean: float,
+    p_std: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """EDM's training loss, eq.
 
-    The levels are stratified over the batch, which keeps the density and cuts the variance of the gradient.
+    (8): weighted squared denoising error at ln(sigma) ~ N(p_mean, p_std²); a scalar.
+
+    The levels are stratified over the batch, which keeps the density and cuts the variance of the
+    gradient.
     """
     n = len(x0)
     u = (torch.rand(n, generator=generator) + torch.arange(n)) / n

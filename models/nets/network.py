@@ -21,10 +21,11 @@ from .unet import UNet
 class NetworkDenoiser(Denoiser):
     """A class-conditional EDM network from its card.
 
-    The network runs in float32; scaling and skip connection use the state's dtype, so a float64 state keeps its digits at small sigma.
-    Label ``classes`` is the null label, which training put in for a tenth of the images: the network's unconditional estimate, and
-    what guidance extrapolates from. Unconditional *sampling* is better served by drawing a label a sample (:meth:`draw_labels`),
-    because the classes make up the data.
+    The network runs in float32; scaling and skip connection use the state's dtype, so a float64
+    state keeps its digits at small sigma. Label ``classes`` is the null label, which training put
+    in for a tenth of the images: the network's unconditional estimate, and what guidance
+    extrapolates from. Unconditional *sampling* is better served by drawing a label a sample
+    (:meth:`draw_labels`), because the classes make up the data.
 
     Args:
         card: a card of architecture ``EDMPrecond(UNet)``.
@@ -47,18 +48,29 @@ class NetworkDenoiser(Denoiser):
         self.classes, self.class_weights = len(self._class_counts), self._class_counts
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; labels in [0, ``classes``], where None and ``classes`` mean no label."""
+        """See :meth:`Denoiser.denoise`.
+
+        Labels in [0, ``classes``], where None and ``classes`` mean no label.
+        """
         n = len(x)
         level = per_row(sigma, x, x.dtype)
         labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
-        return self._net(x.contiguous(memory_format=torch.channels_last), level, labels).contiguous()
+        return self._net(
+            x.contiguous(memory_format=torch.channels_last), level, labels
+        ).contiguous()
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor:
-        """Labels with the frequencies of the training data, each a function of (seed, id) alone; ``(batch,)`` int64 on ``ids``'s device."""
+        """Labels with the frequencies of the training data, each a function of (seed, id) alone.
+
+        ``(batch,)`` int64 on ``ids``'s device.
+        """
         return labels_for(ids, seed, self._class_counts)
 
     def to(self, device: torch.device | str) -> NetworkDenoiser:
-        """A copy of this model with its weights on ``device``; the extractor of its reference follows the samples that it is given."""
+        """A copy of this model with its weights on ``device``.
+
+        The extractor of its reference follows the samples that it is given.
+        """
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin
@@ -68,20 +80,32 @@ class NetworkDenoiser(Denoiser):
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
-        """The card's reference: moments of the training images, held-out images, converged samples; see ``models.cards.reference``."""
+        """The card's reference: moments of the training images, held-out images, converged
+        samples; see ``models.cards.reference``.
+        """
         return self._reference
 
     def moments(self) -> Moments | None:
-        """The card's, with a mean for each class; or else those of its reference, where that is in pixels."""
+        """The card's, with a mean for each class.
+
+        Or else those of its reference, where that is in pixels.
+        """
         return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """The class that the card's extractor sees, ``(batch,)`` int64; None for a card without an image extractor.
+        """The class that the card's extractor sees, ``(batch,)`` int64.
 
-        Samples are clamped to the data range first, as they are before their features are taken: the extractor knows nothing outside.
+        None for a card without an image extractor.
+
+        Samples are clamped to the data range first, as they are before their features are taken:
+        the extractor knows nothing outside.
         """
         extractor = extractor_of(self.card)
-        return extractor.predict(x.clamp(*value_range(self.card))) if isinstance(extractor, FashionExtractor) else None
+        return (
+            extractor.predict(x.clamp(*value_range(self.card)))
+            if isinstance(extractor, FashionExtractor)
+            else None
+        )
 
 
 def fashion() -> NetworkDenoiser:

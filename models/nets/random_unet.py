@@ -1,8 +1,10 @@
-"""``random-unet-32`` and ``random-unet-64``: U-Nets of a usual size with random weights, for timing only.
+"""``random-unet-32`` and ``random-unet-64``: U-Nets of a usual size with random weights, for timing
+only.
 
-What a network costs depends on its shape, not on what it knows. These are the shipped architecture on colour images, five times as wide
-and at full resolution, so that a GPU is as busy as with a network that someone would use. There is no reference to compare samples with,
-and quality columns mean nothing here.
+What a network costs depends on its shape, not on what it knows. These are the shipped architecture
+on colour images, five times as wide and at full resolution, so that a GPU is as busy as with a
+network that someone would use. There is no reference to compare samples with, and quality columns
+mean nothing here.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ SIGMA_DATA = 0.5
 class RandomUNet(Denoiser):
     """An EDM-preconditioned U-Net whose weights are a function of a fixed seed. No classes.
 
-    Every weight is drawn, also those that training starts at zero: a GPU takes less power for zeros. With variances of 1 / fan-in,
-    activations keep their size, and so does the denoiser. At width 256 an evaluation at 32 × 32 takes 7 billion multiplications, as many
-    as with the usual networks for CIFAR-10.
+    Every weight is drawn, also those that training starts at zero: a GPU takes less power for
+    zeros. With variances of 1 / fan-in, activations keep their size, and so does the denoiser. At
+    width 256 an evaluation at 32 × 32 takes 7 billion multiplications, as many as with the usual
+    networks for CIFAR-10.
 
     Args:
         side: height and width of the images, divisible by 2.
@@ -50,9 +53,20 @@ class RandomUNet(Denoiser):
     @cached_property
     def _net(self) -> nn.Module:
         """The network, made when it is first used: a listing needs none."""
-        net = UNet(in_channels=3, channels=(self.width, 2 * self.width), embedding=4 * self.width, patch=1, labels=0)
+        net = UNet(
+            in_channels=3,
+            channels=(self.width, 2 * self.width),
+            embedding=4 * self.width,
+            patch=1,
+            labels=0,
+        )
         randomise(net, torch.Generator().manual_seed(SEED))
-        return EDMPrecond(net, SIGMA_DATA).to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        return (
+            EDMPrecond(net, SIGMA_DATA)
+            .to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            .eval()
+            .requires_grad_(False)
+        )
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """See :meth:`Denoiser.denoise`; labels say nothing to it."""
@@ -69,10 +83,14 @@ class RandomUNet(Denoiser):
 
 @torch.no_grad()
 def randomise(net: nn.Module, generator: torch.Generator) -> None:
-    """Draw all weights of two or more dimensions from N(0, 1 / f), f numbers an output, in place; set biases to 0, leave scales at 1."""
+    """Draw all weights of two or more dimensions from N(0, 1 / f), f numbers an output, in
+    place; set biases to 0, leave scales at 1.
+    """
     for name, parameter in net.named_parameters():
         if parameter.ndim > 1:
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5)
+            parameter.copy_(
+                torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5
+            )
         elif name.endswith("bias"):
             parameter.zero_()
 

@@ -1,4 +1,6 @@
-"""A small class-conditional U-Net, fast on a CPU: space-to-depth first, attention at the coarsest level only."""
+"""A small class-conditional U-Net, fast on a CPU: space-to-depth first, attention at the
+coarsest level only.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ from torch.nn import functional as F
 
 
 class FourierFeatures(nn.Module):
-    """Fixed sines and cosines of the noise conditioning c_noise = ln(sigma) / 4, shape ``(batch,)`` to ``(batch, 2 n)``.
+    """Fixed sines and cosines of the noise conditioning c_noise = ln(sigma) / 4, shape ``(batch,)``
+    to ``(batch, 2 n)``.
 
-    The highest frequency is kept low: a denoiser that wiggles in sigma has no clean convergence order.
+    The highest frequency is kept low: a denoiser that wiggles in sigma has no clean convergence
+    order.
     """
 
     frequencies: Tensor
@@ -29,9 +33,14 @@ class FourierFeatures(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two 3 × 3 convolutions; the embedding scales and shifts the second normalisation. Starts as the identity."""
+    """Two 3 × 3 convolutions; the embedding scales and shifts the second normalisation.
 
-    def __init__(self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16) -> None:
+    Starts as the identity.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16
+    ) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(max(1, c_in // group), c_in)
         self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
@@ -66,7 +75,12 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, channels, h, w)`` to the same shape."""
         n, c, h, w = x.shape
-        q, k, v = self.qkv(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, h * w).transpose(3, 4).unbind(1)
+        q, k, v = (
+            self.qkv(self.norm(x))
+            .reshape(n, 3, self.heads, c // self.heads, h * w)
+            .transpose(3, 4)
+            .unbind(1)
+        )
         mixed = F.scaled_dot_product_attention(q, k, v)
         return x + self.out(mixed.transpose(2, 3).reshape(n, c, h, w))
 
@@ -79,14 +93,20 @@ class UNet(nn.Module):
         channels: width of the fine and of the coarse level.
         embedding: width of the noise and label embedding.
         patch: space-to-depth factor applied first (1: none). It is what makes the network fast.
-        labels: number of classes; label ``labels`` means "no label" (used for label dropout and guidance).
+        labels: number of classes; label ``labels`` means "no label" (used for label dropout and
+            guidance).
         group: channels per normalisation group.
     """
 
     def __init__(
-        self, in_channels: int = 1, channels: tuple[int, int] = (48, 96), embedding: int = 192, patch: int = 2, labels: int = 10,
+        self,
+        in_channels: int = 1,
+        channels: tuple[int, int] = (48, 96),
+        embedding: int = 192,
+        patch: int = 2,
+        labels: int = 10,
         group: int = 16,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         fine, coarse = channels
         folded = in_channels * patch**2

@@ -1,4 +1,6 @@
-"""Comparisons: two runs cell by cell, or the samplers of a run with one of them, with intervals and a verdict per line."""
+"""Comparisons: two runs cell by cell, or the samplers of a run with one of them, with intervals
+and a verdict per line.
+"""
 
 from __future__ import annotations
 
@@ -43,19 +45,31 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The lines as a table; what is known of tuned rows has columns of its own, if there are any."""
+        """The lines as a table.
+
+        What is known of tuned rows has columns of its own, if there are any.
+        """
         names = [field.name for field in fields(Line) if field.name not in SIDES]
         rows = [line.flat for line in self.lines]
-        return pd.DataFrame(rows, columns=list(dict.fromkeys([*names, *(name for row in rows for name in row)])))
+        return pd.DataFrame(
+            rows, columns=list(dict.fromkeys([*names, *(name for row in rows for name in row)]))
+        )
 
 
-def compare(baseline: Path | str, candidate: Path | str, *, metrics: Sequence[str] = (), margin: float = MARGIN) -> Comparison:
+def compare(
+    baseline: Path | str,
+    candidate: Path | str,
+    *,
+    metrics: Sequence[str] = (),
+    margin: float = MARGIN,
+) -> Comparison:
     """Compare two runs cell by cell.
 
     Args:
         baseline: run directory or table.
         candidate: likewise.
-        metrics: columns to compare by; empty for each model's default (:func:`.estimates.default_quantity`), ("all",) for all.
+        metrics: columns to compare by; empty for each model's default
+            (:func:`.estimates.default_quantity`), ("all",) for all.
         margin: share of the baseline's value, >= 0, that does not matter.
 
     Raises:
@@ -65,8 +79,15 @@ def compare(baseline: Path | str, candidate: Path | str, *, metrics: Sequence[st
     return compared(a, b, paired_cells(a, b), metrics, margin)
 
 
-def compare_with(run: Path | str | ResultTable, sampler: str, *, metrics: Sequence[str] = (), margin: float = MARGIN) -> Comparison:
-    """Compare the rows of a run with those of one of its samplers, at the same model, budget, start, end and schedule.
+def compare_with(
+    run: Path | str | ResultTable,
+    sampler: str,
+    *,
+    metrics: Sequence[str] = (),
+    margin: float = MARGIN,
+) -> Comparison:
+    """Compare the rows of a run with those of one of its samplers, at the same model, budget,
+    start, end and schedule.
 
     Args:
         run: run directory, table file, or a table, whose rows are compared as independent.
@@ -78,7 +99,9 @@ def compare_with(run: Path | str | ResultTable, sampler: str, *, metrics: Sequen
         ValueError: no row is that sampler's, or the run lacks a metric.
     """
     source = read_source(run)
-    return compared(source, source, against(source.entries, sampler), metrics, margin, baseline=sampler)
+    return compared(
+        source, source, against(source.entries, sampler), metrics, margin, baseline=sampler
+    )
 
 
 def matched_cells(a: Source, b: Source) -> Matches:
@@ -108,27 +131,50 @@ def paired_cells(a: Source, b: Source) -> Matches:
 
 def no_shared_cell(a: Source, b: Source) -> ValueError:
     """What to say where two runs have no cell in common."""
-    return ValueError(f"{a} and {b} share no finished cell; compare runs of one suite, or the samplers of a run with --baseline SAMPLER")
+    return ValueError(
+        f"{a} and {b} share no finished cell; compare runs of one suite, or "
+        "the samplers of a run with --baseline SAMPLER"
+    )
 
 
-def compared(a: Source, b: Source, matches: Matches, metrics: Sequence[str], margin: float, *, baseline: str = "") -> Comparison:
+def compared(
+    a: Source,
+    b: Source,
+    matches: Matches,
+    metrics: Sequence[str],
+    margin: float,
+    *,
+    baseline: str = "",
+) -> Comparison:
     """The comparison of matched rows; see :func:`compare`.
 
     Raises:
         ValueError: an unknown metric, or one that the rows do not have; a margin below 0.
     """
     if not margin >= 0:
-        raise ValueError(f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more")
+        raise ValueError(
+            f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
+        )
     there = measured((a, b), judged())
     chosen = choose(metrics, there)
     each = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
     asked = each if metrics else by_default_quantity(matches.pairs, there)
     lines, used = judge_lines(asked, margin), {quantity.name for _, quantity in asked}
-    return Comparison(baseline or str(a), str(b), tuple(lines), _unmatched(matches), tuple(q.name for q in there if q.name not in used))
+    return Comparison(
+        baseline or str(a),
+        str(b),
+        tuple(lines),
+        _unmatched(matches),
+        tuple(q.name for q in there if q.name not in used),
+    )
 
 
-def by_default_quantity(pairs: Sequence[Pair], there: Sequence[Quantity] | None = None) -> list[tuple[Pair, Quantity]]:
-    """Each pair with the quantity that the rows of its model are judged by unless somebody asks for another."""
+def by_default_quantity(
+    pairs: Sequence[Pair], there: Sequence[Quantity] | None = None
+) -> list[tuple[Pair, Quantity]]:
+    """Each pair with the quantity that the rows of its model are judged by unless somebody asks
+    for another.
+    """
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]
@@ -147,8 +193,12 @@ def choose(metrics: Sequence[str], there: Sequence[Quantity]) -> list[Quantity]:
         raise ValueError("there is nothing to compare: no metric has values on both sides")
     for name in metrics:
         if name not in (*names, "all"):
-            raise ValueError(f"metric {name!r} has no values to compare; choose from {', '.join(names)}, or all")
-    return list(there) if "all" in metrics else [q for q in there if q.name in (metrics or names[:1])]
+            raise ValueError(
+                f"metric {name!r} has no values to compare; choose from {', '.join(names)}, or all"
+            )
+    return (
+        list(there) if "all" in metrics else [q for q in there if q.name in (metrics or names[:1])]
+    )
 
 
 def row_name(row: Record) -> str:
@@ -161,24 +211,44 @@ def notes(comparison: Comparison) -> list[str]:
     """What is to be known about a comparison, a sentence each."""
     lines, count = comparison.lines, len(comparison.unmatched)
     counts = Counter(line.verdict for line in lines)
-    found = [f"{len(lines)} comparisons: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) + "."]
+    found = [
+        f"{len(lines)} comparisons: "
+        + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        + "."
+    ]
     found += [
         "Δ is candidate less baseline, with its own 95 % interval. "
-        f"At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower is better."
+        f"At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower "
+        "is better."
     ]
-    found += [f"No verdict on {n}: {reason}." for reason, n in Counter(line.reason for line in lines if line.reason).items()]
-    found += [f"No time on {n}: {reason}." for reason, n in Counter(line.time_reason for line in lines if line.time_reason).items()]
+    found += [
+        f"No verdict on {n}: {reason}."
+        for reason, n in Counter(line.reason for line in lines if line.reason).items()
+    ]
+    found += [
+        f"No time on {n}: {reason}."
+        for reason, n in Counter(line.time_reason for line in lines if line.time_reason).items()
+    ]
     alone = sum(line.paired == 0 for line in lines)
     if alone:
-        found.append(f"{alone} unpaired (*): other latents, or no influence values; their intervals are wider than paired ones.")
+        found.append(
+            f"{alone} unpaired (*): other latents, or no influence values; their "
+            "intervals are wider than paired ones."
+        )
     if count:
         more = f" and {count - SHOWN_UNMATCHED} more" if count > SHOWN_UNMATCHED else ""
         found.append(f"Not compared: {'; '.join(comparison.unmatched[:SHOWN_UNMATCHED])}{more}.")
     if comparison.others:
-        found.append(f"Also measured: {', '.join(comparison.others)} (--metric NAME, or --metric all).")
+        found.append(
+            f"Also measured: {', '.join(comparison.others)} (--metric NAME, or --metric all)."
+        )
     return found
 
 
 def _unmatched(matches: Matches) -> tuple[str, ...]:
     sides = (("baseline", matches.only_baseline), ("candidate", matches.only_candidate))
-    return tuple(f"{row_name(entry.record)} (only in the {side})" for side, entries in sides for entry in entries)
+    return tuple(
+        f"{row_name(entry.record)} (only in the {side})"
+        for side, entries in sides
+        for entry in entries
+    )

@@ -1,4 +1,6 @@
-"""Runs as comparisons read them: each finished row with the influence values and the raw times that lie behind it."""
+"""Runs as comparisons read them: each finished row with the influence values and the raw times
+that lie behind it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class Entry:
         record: the row, with ``curve`` and ``slot`` (:mod:`..table.curves`).
         folder: where its parts lie; None for a row of a table alone.
         conditions: what its run adds to the conditions of its times.
-        estimates: values by quantity that stand in for the row's own (those of some of its samples, say).
+        estimates: values by quantity that stand in for the row's own (those of some of its samples,
+            say).
     """
 
     record: Record
@@ -63,15 +66,21 @@ class Entry:
 
 
 def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
-    """A row of several runs together as an entry, given the path of each ``run``, or of the only one as ""."""
+    """A row of several runs together as an entry, given the path of each ``run``, or of the
+    only one as "".
+    """
     home = homes.get(text(row, "run"))
     parts = home is not None and (home / "parts").is_dir() and row.get("cell") is not None
-    return Entry(row, RunDir(home).part(text(row, "cell"), "cell.json").parent if parts and home else None)
+    return Entry(
+        row, RunDir(home).part(text(row, "cell"), "cell.json").parent if parts and home else None
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A run, or a table alone: its name, its ``run.json``, the rows with results, and those without."""
+    """A run, or a table alone: its name, its ``run.json``, the rows with results, and those
+    without.
+    """
 
     name: str
     run: Mapping[str, Any]
@@ -84,9 +93,12 @@ class Source:
 
 
 def read_source(path: Path | str | ResultTable) -> Source:
-    """The source at a run directory, a folder with a ``table.csv``, or a table; beside a table, ``run.json`` is read too.
+    """The source at a run directory, a folder with a ``table.csv``, or a table.
 
-    A table in memory has only its rows: nothing is known of the samples behind them, which are taken for independent.
+    Beside a table, ``run.json`` is read too.
+
+    A table in memory has only its rows: nothing is known of the samples behind them, which are
+    taken for independent.
 
     Raises:
         ValueError: ``path`` is none of these.
@@ -103,7 +115,11 @@ def read_source(path: Path | str | ResultTable) -> Source:
     conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
     home = RunDir.open(path) if (path / "parts").is_dir() else None
     if home and not run:
-        log.warning("%s has no run.json that can be read, so that nothing says which models and suite its rows are of.", path)
+        log.warning(
+            "%s has no run.json that can be read, so that nothing says which "
+            "models and suite its rows are of.",
+            path,
+        )
     entries, failed = [], []
     for row in rows_of(frame):
         if row["status"] == "ok":
@@ -121,4 +137,11 @@ def _home(folder: Path) -> RunDir:
 
 def measured(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
     """Those quantities that every source has a value of."""
-    return [q for q in quantities if all(any(entry.record.get(q.name) is not None for entry in source.entries) for source in sources)]
+    return [
+        q
+        for q in quantities
+        if all(
+            any(entry.record.get(q.name) is not None for entry in source.entries)
+            for source in sources
+        )
+    ]

@@ -1,7 +1,9 @@
-"""Solver and schedule apart: each sampler at its best of the same schedules, at the one that its author used, or at one tuned for it.
+"""Solver and schedule apart: each sampler at its best of the same schedules, at the one that its
+author used, or at one tuned for it.
 
-Published tables couple a solver with a schedule. Of K schedules the best is chosen on one half of the samples and measured on the other,
-whose latents are disjoint: the smallest of K noisy numbers is too small (the winner's curse), its re-measurement is not.
+Published tables couple a solver with a schedule. Of K schedules the best is chosen on one half of
+the samples and measured on the other, whose latents are disjoint: the smallest of K noisy numbers
+is too small (the winner's curse), its re-measurement is not.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "ex
 """Columns that are equal where only the schedule differs, on one model."""
 
 Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
-"""The estimates on the half to choose by and on the half to report, and why the second's error is not to be trusted ("": it is)."""
+"""The estimates on the half to choose by and on the half to report, and why the second's error
+is not to be trusted ("": it is).
+"""
 
 
 def common_schedules(source: Source) -> dict[str, list[str]]:
-    """For each model the schedules that were planned for every sampler that takes one: K of them, none of them tuned.
+    """For each model the schedules that were planned for every sampler that takes one: K of them,
+    none of them tuned.
 
     Raises:
         ValueError: some model has fewer than two.
@@ -34,19 +39,34 @@ def common_schedules(source: Source) -> dict[str, list[str]]:
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
         if _takes_schedule(row) and not is_tuned(row):
-            planned[text(row, "model")][text(row, "sampler"), text(row, "params")].add(text(row, "schedule"))
-    shared = {model: sorted(set.intersection(*solvers.values())) for model, solvers in planned.items()}
+            planned[text(row, "model")][text(row, "sampler"), text(row, "params")].add(
+                text(row, "schedule")
+            )
+    shared = {
+        model: sorted(set.intersection(*solvers.values())) for model, solvers in planned.items()
+    }
     poor = next((model for model, schedules in shared.items() if len(schedules) < 2), None)
     if poor is not None or not shared:
-        has = "have no schedule" if poor is None else f"on {poor} share {shared[poor][0] if shared[poor] else 'no schedule'} only"
-        raise ValueError(f"the samplers of {source} {has}; run the suite with --schedule A --schedule B to choose among some")
+        has = (
+            "have no schedule"
+            if poor is None
+            else (f"on {poor} share {shared[poor][0] if shared[poor] else 'no schedule'} only")
+        )
+        raise ValueError(
+            f"the samplers of {source} {has}; run the suite with --schedule "
+            "A --schedule B to choose among some"
+        )
     return shared
 
 
-def best_schedules(source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves) -> list[Entry]:
-    """One entry per model, solver and budget: its best of the common schedules, with the value of the half that did not choose.
+def best_schedules(
+    source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
+) -> list[Entry]:
+    """One entry per model, solver and budget: its best of the common schedules, with the value of
+    the half that did not choose.
 
-    Samplers with levels of their own, and adaptive ones, have nothing to choose, and are measured on the same half.
+    Samplers with levels of their own, and adaptive ones, have nothing to choose, and are measured
+    on the same half.
 
     Args:
         source: a run over several schedules.
@@ -58,41 +78,71 @@ def best_schedules(source: Source, schedules: Mapping[str, Collection[str]], qua
     for entry in source.entries:
         row = entry.record
         measured = row.get(quantity.name) is not None and row.get("slot") is not None
-        if measured and (not _takes_schedule(row) or row["schedule"] in schedules.get(text(row, "model"), ())):
+        if measured and (
+            not _takes_schedule(row) or row["schedule"] in schedules.get(text(row, "model"), ())
+        ):
             groups[(text(row, "model"), *(text(row, name) for name in SOLVER))].append(entry)
     chosen = []
     for entries in groups.values():
         scored = [(entry, *halves(entry)) for entry in entries]
-        entry, _, reported, flag = min(scored, key=lambda item: item[1].value if math.isfinite(item[1].value) else math.inf)
-        chosen.append(replace(entry, record=_flagged(entry.record, quantity, flag), estimates={quantity.name: reported}))
+        entry, _, reported, flag = min(
+            scored, key=lambda item: item[1].value if math.isfinite(item[1].value) else math.inf
+        )
+        chosen.append(
+            replace(
+                entry,
+                record=_flagged(entry.record, quantity, flag),
+                estimates={quantity.name: reported},
+            )
+        )
     return chosen
 
 
 def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]]) -> list[Entry]:
-    """The entries of the samplers named, at one of the schedules named for each; a schedule's options are left open."""
-    return [entry for entry in entries if text(entry.record, "schedule").partition("(")[0] in names.get(text(entry.record, "sampler"), ())]
+    """The entries of the samplers named, at one of the schedules named for each.
+
+    A schedule's options are left open.
+    """
+    return [
+        entry
+        for entry in entries
+        if text(entry.record, "schedule").partition("(")[0]
+        in names.get(text(entry.record, "sampler"), ())
+    ]
 
 
 def at_tuned(source: Source) -> list[Entry]:
     """The entries at tuned levels.
 
     Raises:
-        ValueError: there is none, or a table of them would not be fair: a sampler has several, or they were tuned with another
-            objective, number of latents or seed.
+        ValueError: there is none, or a table of them would not be fair: a sampler has several, or
+            they were tuned with another objective, number of latents or seed.
     """
     found = [entry for entry in source.entries if is_tuned(entry.record)]
     if not found:
-        raise ValueError(f"{source} has no row at a tuned schedule; make one with samplerbench tune, and run it with --schedule tuned")
+        raise ValueError(
+            f"{source} has no row at a tuned schedule; make one with "
+            "samplerbench tune, and run it with --schedule tuned"
+        )
     seen: dict[tuple[str, ...], tuple[str, ...]] = {}
     ways: dict[str, tuple[str, ...]] = {}
     for row in (entry.record for entry in found):
-        model, who = text(row, "model"), tuple(text(row, name) for name in ("model", *SOLVER, "steps"))
+        model, who = (
+            text(row, "model"),
+            tuple(text(row, name) for name in ("model", *SOLVER, "steps")),
+        )
         levels = text(row, "schedule"), text(row, "tuning_digest")
         if seen.setdefault(who, levels) != levels:
-            raise ValueError(f"{source} has {text(row, 'sampler')} at several tuned schedules; run one in a folder of its own")
+            raise ValueError(
+                f"{source} has {text(row, 'sampler')} at several tuned "
+                "schedules; run one in a folder of its own"
+            )
         way = tuple(text(row, f"tuning_{name}") for name in ("objective", "latents", "seed"))
         if any(way) and ways.setdefault(model, way) != way:
-            raise ValueError(f"{source} has samplers on {model} that were tuned in different ways; tune them all by one command")
+            raise ValueError(
+                f"{source} has samplers on {model} that were tuned in "
+                "different ways; tune them all by one command"
+            )
     return found
 
 

@@ -1,6 +1,8 @@
-"""What a table says of each problem, as objects: the lowest row at each budget, how it stands, and from where on more work buys nothing.
+"""What a table says of each problem, as objects: the lowest row at each budget, how it stands, and
+from where on more work buys nothing.
 
-Each claim is the judge's (:mod:`.verdicts`): the report, its Markdown and the terminal only put it into words.
+Each claim is the judge's (:mod:`.verdicts`): the report, its Markdown and the terminal only put it
+into words.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ def baseline_title(baseline: str) -> str:
 
 
 Standing = Verdict | Literal["the same", "itself", "alone"]
-"""A verdict against the baseline; or the two coincide, the row is the baseline's own, or there is no baseline to compare it with."""
+"""A verdict against the baseline.
+
+Or the two coincide, the row is the baseline's own, or there is no baseline to compare it with.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,9 @@ class Best:
 
     @property
     def sure(self) -> bool:
-        """Whether it is shown to be better than every other row at its budget, of which there is one at least."""
+        """Whether it is shown to be better than every other row at its budget, of which there
+        is one at least.
+        """
         return self.others > 0 and not self.rivals
 
     @property
@@ -94,8 +101,9 @@ class Plateau:
 
     Attributes:
         budget: evaluations.
-        kind: "none", no lowest row beyond ``budget`` is lower than the one there, shown within the margin; "open", none is shown to be
-            lower, nor that none is; "falling", the lowest is shown to fall up to ``budget``, the most that were tried.
+        kind: "none", no lowest row beyond ``budget`` is lower than the one there, shown within the
+            margin; "open", none is shown to be lower, nor that none is; "falling", the lowest is
+            shown to fall up to ``budget``, the most that were tried.
     """
 
     budget: int
@@ -110,7 +118,8 @@ class Findings:
         panel: its rows by their index in the table, and the quantity that they are judged by.
         best: the lowest at each budget.
         plateau: None where nothing can be said.
-        dominated: whether it is judged by ``fd_conv`` because the model's own error dominates its distances to the data.
+        dominated: whether it is judged by ``fd_conv`` because the model's own error dominates its
+            distances to the data.
     """
 
     panel: Panel
@@ -126,18 +135,24 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """The findings by the titles of the problems, None where nothing was measured; and each row's line against the baseline."""
+    """The findings by the titles of the problems, None where nothing was measured.
+
+    And each row's line against the baseline.
+    """
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
 
 
-def findings_of(frame: pd.DataFrame, homes: Mapping[str, Path] | None = None, baseline: str = BASELINE) -> TableFindings:
+def findings_of(
+    frame: pd.DataFrame, homes: Mapping[str, Path] | None = None, baseline: str = BASELINE
+) -> TableFindings:
     """What can be said of the rows of a table; all claims hold together.
 
     Args:
         frame: of a :class:`..table.result_table.ResultTable`.
-        homes: path of each run by its name in the column ``run``, or of the only one as "", where influence values are read.
+        homes: path of each run by its name in the column ``run``, or of the only one as "", where
+            influence values are read.
         baseline: sampler or curve that rows are held against.
     """
     parts = {title: _entries(rows, homes or {}) for title, rows in comparable_parts(frame)}
@@ -154,28 +169,48 @@ Lines = Mapping[int, tuple[Judgement, Line]]
 
 
 def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE) -> Lines:
-    """The judgement and the line of each row that can be compared with the baseline, by its index: those of ``compare --baseline``."""
+    """The judgement and the line of each row that can be compared with the baseline, by its
+    index: those of ``compare --baseline``.
+    """
     index = {id(entry): place for place, entry in entries.items()}
-    if not any(baseline in (text(entry.record, "sampler"), text(entry.record, "curve")) for entry in entries.values()):
+    if not any(
+        baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
+        for entry in entries.values()
+    ):
         return {}
     asked = by_default_quantity(against(list(entries.values()), baseline).pairs)
     both = [(found, pair, quantity) for pair, quantity in asked if (found := judge(pair, quantity))]
     lines = judge_lines([(pair, quantity) for _, pair, quantity in both])
-    return {index[id(pair.candidate)]: (found, line) for (found, pair, _), line in zip(both, lines, strict=True)}
+    return {
+        index[id(pair.candidate)]: (found, line)
+        for (found, pair, _), line in zip(both, lines, strict=True)
+    }
 
 
 def _entries(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
     done = rows.loc[rows["status"] == "ok"]
-    return {int(index): entry_of(row, homes) for index, row in zip(done.index, rows_of(done), strict=True)}
+    return {
+        int(index): entry_of(row, homes)
+        for index, row in zip(done.index, rows_of(done), strict=True)
+    }
 
 
 def _panel(entries: Mapping[int, Entry]) -> Panel | None:
-    """The rows that have a value of their default quantity; None if there is nothing, or no budget to compare them at."""
+    """The rows that have a value of their default quantity.
+
+    None if there is nothing, or no budget to compare them at.
+    """
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
-    there = {index: entry for index, entry in entries.items() if entry.estimate(quantity) is not None}
-    return Panel(there, quantity, 0, 0) if any(number(entry.record, "slot") is not None for entry in there.values()) else None
+    there = {
+        index: entry for index, entry in entries.items() if entry.estimate(quantity) is not None
+    }
+    return (
+        Panel(there, quantity, 0, 0)
+        if any(number(entry.record, "slot") is not None for entry in there.values())
+        else None
+    )
 
 
 def _findings(panel: Panel, lines: Lines, baseline: str) -> Findings:
@@ -183,9 +218,19 @@ def _findings(panel: Panel, lines: Lines, baseline: str) -> Findings:
     for index, entry in panel.entries.items():
         if (slot := number(entry.record, "slot")) is not None:
             slots.setdefault(int(slot), []).append(index)
-    leaders = {slot: min(slots[slot], key=lambda index: _rank(panel.entries[index], panel.quantity, baseline)) for slot in sorted(slots)}
-    best = tuple(_best(panel, slot, first, slots[slot], lines.get(first), baseline) for slot, first in leaders.items())
-    spoken_of = panel.quantity.name == "fd_conv" and any(dominated(entry.record) for entry in panel.entries.values())
+    leaders = {
+        slot: min(
+            slots[slot], key=lambda index: _rank(panel.entries[index], panel.quantity, baseline)
+        )
+        for slot in sorted(slots)
+    }
+    best = tuple(
+        _best(panel, slot, first, slots[slot], lines.get(first), baseline)
+        for slot, first in leaders.items()
+    )
+    spoken_of = panel.quantity.name == "fd_conv" and any(
+        dominated(entry.record) for entry in panel.entries.values()
+    )
     return Findings(panel, best, _plateau(panel, leaders), spoken_of)
 
 
@@ -199,7 +244,14 @@ def _is(entry: Entry, baseline: str) -> bool:
     return baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
 
 
-def _best(panel: Panel, slot: int, first: int, there: Iterable[int], found: tuple[Judgement, Line] | None, baseline: str) -> Best:
+def _best(
+    panel: Panel,
+    slot: int,
+    first: int,
+    there: Iterable[int],
+    found: tuple[Judgement, Line] | None,
+    baseline: str,
+) -> Best:
     row, quantity = panel.entries[first].record, panel.quantity
     others = [index for index in there if panel.entries[index].record["curve"] != row["curve"]]
     rivals, reasons = [], []
@@ -211,7 +263,9 @@ def _best(panel: Panel, slot: int, first: int, there: Iterable[int], found: tupl
             rivals.append(text(entry.record, "curve"))
         reasons.append(judgement.reason if (judgement := panel.judgement(index, first)) else "")
     record = row if _is(panel.entries[first], baseline) else against and against.record
-    flags = [quantity.flag and text(each, quantity.flag) for each in (row, record) if each is not None]
+    flags = [
+        quantity.flag and text(each, quantity.flag) for each in (row, record) if each is not None
+    ]
     return Best(
         budget=slot,
         row=row,
@@ -225,9 +279,17 @@ def _best(panel: Panel, slot: int, first: int, there: Iterable[int], found: tupl
     )
 
 
-def _standing(panel: Panel, first: int, others: Iterable[int], found: tuple[Judgement, Line] | None, baseline: str) -> Standing:
+def _standing(
+    panel: Panel,
+    first: int,
+    others: Iterable[int],
+    found: tuple[Judgement, Line] | None,
+    baseline: str,
+) -> Standing:
     if _is(panel.entries[first], baseline):
-        twin = any((judgement := panel.judgement(index, first)) and judgement.coincide for index in others)
+        twin = any(
+            (judgement := panel.judgement(index, first)) and judgement.coincide for index in others
+        )
         return "the same" if twin else "itself"
     if found is None:
         return "alone"
@@ -236,7 +298,10 @@ def _standing(panel: Panel, first: int, others: Iterable[int], found: tuple[Judg
 
 
 def _plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
-    """The smallest budget beyond which no lowest row is shown to be lower; nothing where the judge refuses any of the comparisons."""
+    """The smallest budget beyond which no lowest row is shown to be lower.
+
+    Nothing where the judge refuses any of the comparisons.
+    """
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {panel.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

@@ -1,9 +1,10 @@
-"""A gate for continuous integration: is the candidate worse than the baseline by more than a margin?
+"""A gate for continuous integration: is the candidate worse than the baseline by more than a
+margin?
 
-In quality, and in time. Both questions are one-sided tests of "worse by the margin at most", corrected by
-Holm over all lines of the gate, so that a change without effect is stopped in one run out of twenty at
-most. A line passes if "worse by the margin or more" can be rejected instead; else it is inconclusive,
-which stops nothing and is counted.
+In quality, and in time. Both questions are one-sided tests of "worse by the margin at most",
+corrected by Holm over all lines of the gate, so that a change without effect is stopped in one run
+out of twenty at most. A line passes if "worse by the margin or more" can be rejected instead; else
+it is inconclusive, which stops nothing and is counted.
 """
 
 from __future__ import annotations
@@ -61,9 +62,13 @@ class GateReport:
 
 
 def gate(
-    baseline: Path | str, candidate: Path | str, *, quality_margin: float = 0.01, time_margin: float | None = 0.05,
+    baseline: Path | str,
+    candidate: Path | str,
+    *,
+    quality_margin: float = 0.01,
+    time_margin: float | None = 0.05,
     metrics: Sequence[str] = ("all",),
-) -> GateReport:  # fmt: skip
+) -> GateReport:
     """Check that a run is no worse than a baseline run.
 
     Args:
@@ -71,10 +76,12 @@ def gate(
         candidate: likewise.
         quality_margin: share of the baseline's value, >= 0, by which a metric may rise.
         time_margin: share by which the median time may rise, >= 0; None leaves times alone.
-        metrics: columns to check; ("all",) for those that both runs have, which may be none where times are checked.
+        metrics: columns to check; ("all",) for those that both runs have, which may be none where
+            times are checked.
 
     Raises:
-        ValueError: the runs were not measured alike, share no cell, have nothing to compare, or times from different machines or settings.
+        ValueError: the runs were not measured alike, share no cell, have nothing to compare, or
+            times from different machines or settings.
     """
     a, b = read_source(baseline), read_source(candidate)
     matches = matched_cells(a, b)
@@ -82,11 +89,22 @@ def gate(
     if not matches.pairs:
         if all(check.outcome != "regression" for check in without):
             raise no_shared_cell(a, b)
-        return GateReport(tuple(without))  # before metrics are chosen: a candidate that finished nothing has none
-    times = [] if time_margin is None else [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
+        # before metrics are chosen: a candidate that finished nothing has none
+        return GateReport(tuple(without))
+    times = (
+        []
+        if time_margin is None
+        else [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
+    )
     there = measured((a, b), judged())
-    quantities = [] if times and not there and tuple(metrics) == ("all",) else choose(metrics, there)
-    drafts = [draft for q, pair in product(quantities, matches.pairs) if (draft := _quality(pair, q, quality_margin))]
+    quantities = (
+        [] if times and not there and tuple(metrics) == ("all",) else choose(metrics, there)
+    )
+    drafts = [
+        draft
+        for q, pair in product(quantities, matches.pairs)
+        if (draft := _quality(pair, q, quality_margin))
+    ]
     return GateReport((*_concluded([*drafts, *times]), *without))
 
 
@@ -118,21 +136,36 @@ def _time(pair: Pair, share: float) -> _Draft | None:
     """
     if not (pair.baseline.timing and pair.candidate.timing):
         return None
-    ratio, name = time_ratio(pair.baseline.timing, pair.candidate.timing), row_name(pair.candidate.record)
+    ratio, name = (
+        time_ratio(pair.baseline.timing, pair.candidate.timing),
+        row_name(pair.candidate.record),
+    )
     margin = math.log1p(share)
-    if pair.baseline.timing == pair.candidate.timing:  # a run against itself: the same times, not times that are as long
+    # a run against itself: the same times, not times that are as long
+    if pair.baseline.timing == pair.candidate.timing:
         return _Draft(name, "time", "the same times", Evidence(0.0, 0.0, margin))
     if isinstance(ratio, NoRatio):
         if ratio.mismatch:
-            raise ValueError(f"the times of {name} cannot be compared: {ratio.reason}; time both runs alike, or give --no-time")
+            raise ValueError(
+                f"the times of {name} cannot be compared: {ratio.reason}; "
+                "time both runs alike, or give --no-time"
+            )
         return _Draft(name, "time", ratio.reason, None)
     low, high = ratio.ends
-    return _Draft(name, "time", f"× {short(ratio.value)} [{short(low)}, {short(high)}]", Evidence(ratio.log, ratio.se, margin))
+    return _Draft(
+        name,
+        "time",
+        f"× {short(ratio.value)} [{short(low)}, {short(high)}]",
+        Evidence(ratio.log, ratio.se, margin),
+    )
 
 
 def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
     tested = [draft.evidence for draft in drafts if draft.evidence is not None]
-    beyond, within = iter(holm([e.p_beyond for e in tested])), iter(holm([e.p_within for e in tested]))
+    beyond, within = (
+        iter(holm([e.p_beyond for e in tested])),
+        iter(holm([e.p_within for e in tested])),
+    )
     checks = []
     for draft in drafts:
         outcome: Outcome = "inconclusive"
@@ -144,14 +177,23 @@ def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
 
 
 def unfinished_cells(matches: Matches, candidate: Source) -> list[Check]:
-    """Cells that the baseline finished and the candidate did not: failed and crashed ones are regressions, absent ones say nothing."""
+    """Cells that the baseline finished and the candidate did not: failed and crashed ones are
+    regressions, absent ones say nothing.
+    """
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failure(pair) for pair in without.pairs]
-    return failures + [Check(row_name(entry.record), "status", "inconclusive", "not in the candidate") for entry in without.only_baseline]
+    return failures + [
+        Check(row_name(entry.record), "status", "inconclusive", "not in the candidate")
+        for entry in without.only_baseline
+    ]
 
 
 def _failure(pair: Pair) -> Check:
     row = pair.candidate.record
     reason = f": {row['reason']}" if row.get("reason") else ""
-    outcome: Outcome = "regression" if row["status"] in ("failed", "diverged", "crashed", "timed out") else "inconclusive"
+    outcome: Outcome = (
+        "regression"
+        if row["status"] in ("failed", "diverged", "crashed", "timed out")
+        else "inconclusive"
+    )
     return Check(row_name(pair.baseline.record), "status", outcome, f"ok → {row['status']}{reason}")

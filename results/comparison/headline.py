@@ -1,18 +1,23 @@
-r"""The headline of a sampler on a model: how many evaluations until its distance to converged samples reaches the floor.
+r"""The headline of a sampler on a model: how many evaluations until its distance to converged
+samples reaches the floor.
 
-The curve is ``fd_conv`` against the counted ``nfe``: the sampler's own error, without the model's. The tolerance is the model's
-``fid_proxy_floor``, what as many perfect samples get as a plug-in distance: from there on the sampler does less to a distance of that many
-samples than their number does. (It is a scale here, not a null hypothesis: ``fd_conv`` has no bias, and "not distinguishable from 0" would
-name the number of samples rather than the sampler.) All curves of a model get one tolerance, that of its row with the fewest samples.
+The curve is ``fd_conv`` against the counted ``nfe``: the sampler's own error, without the model's.
+The tolerance is the model's ``fid_proxy_floor``, what as many perfect samples get as a plug-in
+distance: from there on the sampler does less to a distance of that many samples than their number
+does. (It is a scale here, not a null hypothesis: ``fd_conv`` has no bias, and "not distinguishable
+from 0" would name the number of samples rather than the sampler.) All curves of a model get one
+tolerance, that of its row with the fewest samples.
 
-With budgets n_1 < n_2 < … and values f_1, f_2, …, let n_k be the smallest budget from which on all values are within the tolerance t.
-The crossing between n_{k-1} and n_k is interpolated on logarithms, where a method of fixed order is a straight line:
+With budgets n_1 < n_2 < … and values f_1, f_2, …, let n_k be the smallest budget from which on all
+values are within the tolerance t. The crossing between n_{k-1} and n_k is interpolated on
+logarithms, where a method of fixed order is a straight line:
 
     log n = log n_{k-1} + (log n_k - log n_{k-1}) (log f_{k-1} - log t) / (log f_{k-1} - log f_k).
 
-A crossing T(f) rises with every f_i. Its interval is that between the crossings of the curves of lower and of upper ends of the values'
-own intervals: what a parametric bootstrap gives if all errors of a curve move together, as those from shared latents and shared converged
-samples nearly do. To first order it is at least as wide as for any other dependence, by the triangle inequality.
+A crossing T(f) rises with every f_i. Its interval is that between the crossings of the curves of
+lower and of upper ends of the values' own intervals: what a parametric bootstrap gives if all
+errors of a curve move together, as those from shared latents and shared converged samples nearly
+do. To first order it is at least as wide as for any other dependence, by the triangle inequality.
 """
 
 from __future__ import annotations
@@ -31,16 +36,34 @@ from ..values import number, rows_of, text
 from .significance import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1
-"""Values below this share of the tolerance count as it when logarithms are taken: debiased values may be negative."""
+"""Values below this share of the tolerance count as it when logarithms are taken: debiased
+values may be negative.
+"""
 
 COLUMNS = (
-    *("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples", "smallest", "largest", "flag", "estimator"),
+    *(
+        "model",
+        "curve",
+        "nfe_to_floor",
+        "low",
+        "high",
+        "shown",
+        "tolerance",
+        "samples",
+        "smallest",
+        "largest",
+        "flag",
+        "estimator",
+    ),
     "verdict",
 )
 
 
 class Crossing(NamedTuple):
-    """Evaluations until a curve is within a tolerance, with a 95 % interval; inf where it is not, 0 < n <= smallest where it always is."""
+    """Evaluations until a curve is within a tolerance, with a 95 % interval.
+
+    Inf where it is not, 0 < n <= smallest where it always is.
+    """
 
     value: float
     low: float
@@ -48,26 +71,34 @@ class Crossing(NamedTuple):
 
 
 def headline(table: ResultTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
-    """One row per model and curve: ``nfe_to_floor`` with the ends ``low`` and ``high`` of its 95 % interval, in evaluations per sample.
+    """One row per model and curve: ``nfe_to_floor`` with the ends ``low`` and ``high`` of its 95 %
+    interval, in evaluations per sample.
 
     Args:
         table: results; rows without results, ``fd_conv`` or a floor are left out.
-        samples: carry the floor to this many samples, as 1 / N, so that runs of different lengths share a tolerance; by default it
-            is that of the model's row with the fewest samples.
+        samples: carry the floor to this many samples, as 1 / N, so that runs of different lengths
+            share a tolerance; by default it is that of the model's row with the fewest samples.
 
     Returns:
-        Columns: ``model``, ``curve``, ``nfe_to_floor`` (inf: more than ``largest``; equal to ``smallest``: that or fewer), ``low``,
-        ``high``, ``shown`` (the three in words), ``tolerance`` and the ``samples`` that it belongs to, ``smallest`` and ``largest``
-        counted nfe of the curve, ``flag`` (why the interval is not to be trusted), ``estimator``, and ``verdict``: whether the curve
-        needs more evaluations than the first of its model ("worse"), or that is not shown ("inconclusive", "no verdict"; "" for the first
-        itself). The fewest evaluations come first within a model.
+        Columns: ``model``, ``curve``, ``nfe_to_floor`` (inf: more than ``largest``; equal to
+            ``smallest``: that or fewer), ``low``,
+        ``high``, ``shown`` (the three in words), ``tolerance`` and the ``samples`` that it belongs
+        to, ``smallest`` and ``largest`` counted nfe of the curve, ``flag`` (why the interval is not
+        to be trusted), ``estimator``, and ``verdict``: whether the curve needs more evaluations
+        than the first of its model ("worse"), or that is not shown ("inconclusive", "no verdict";
+        "" for the first itself). The fewest evaluations come first within a model.
     """
     frame = table.frame if isinstance(table, ResultTable) else table
     found = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
-def crossing(nfe: Sequence[float], values: Sequence[float], ends: Sequence[tuple[float, float]], tolerance: float) -> Crossing:
+def crossing(
+    nfe: Sequence[float],
+    values: Sequence[float],
+    ends: Sequence[tuple[float, float]],
+    tolerance: float,
+) -> Crossing:
     """Where a curve comes, and stays, within a tolerance.
 
     Args:
@@ -87,7 +118,10 @@ def _crossing(nfe: Sequence[float], values: Sequence[float], tolerance: float) -
     last = above[-1]
     if last == len(nfe) - 1:
         return math.inf
-    rise, reach = (math.log(values[last] / max(end, NEGLIGIBLE * tolerance)) for end in (tolerance, values[last + 1]))
+    rise, reach = (
+        math.log(values[last] / max(end, NEGLIGIBLE * tolerance))
+        for end in (tolerance, values[last + 1])
+    )
     return float(nfe[last]) * (nfe[last + 1] / nfe[last]) ** (rise / reach)
 
 
@@ -95,14 +129,26 @@ def in_words(found: Crossing, smallest: float, largest: float) -> str:
     """``12 [10, 15]``, with ``≤`` and ``>`` where an end lies outside what was measured."""
 
     def one(value: float) -> str:
-        return f"> {short(largest)}" if value == math.inf else f"≤ {short(smallest)}" if value <= smallest else short(value)
+        return (
+            f"> {short(largest)}"
+            if value == math.inf
+            else f"≤ {short(smallest)}"
+            if value <= smallest
+            else short(value)
+        )
 
-    return f"{one(found.value)} [{one(found.low)}, {one(found.high)}]" if found.low != found.high else one(found.value)
+    return (
+        f"{one(found.value)} [{one(found.low)}, {one(found.high)}]"
+        if found.low != found.high
+        else one(found.value)
+    )
 
 
 def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
     """The lines of one model and estimator, best first."""
-    done = rows.loc[rows["status"] == "ok"].dropna(subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"])
+    done = rows.loc[rows["status"] == "ok"].dropna(
+        subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
+    )
     done = done.loc[done["nfe"] > 0].sort_values("nfe", kind="stable")
     if not len(done):
         return []
@@ -119,20 +165,26 @@ def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...
         found = crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
         flag = next((words for row in rows_of(points) if (words := flag_of(row, "fd_conv"))), "")
         scale = in_words(found, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
-        lines.append((text(fewest, "model"), str(curve), *found, *scale, flag, text(fewest, "estimator")))
+        lines.append(
+            (text(fewest, "model"), str(curve), *found, *scale, flag, text(fewest, "estimator"))
+        )
     ordered = sorted(lines, key=lambda line: line[2:5])
     return [(*line, verdict) for line, verdict in zip(ordered, _verdicts(ordered), strict=True)]
 
 
 def _verdicts(lines: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Which curves are shown to need more evaluations than the first, whoever that turned out to be: at the level of all their pairs."""
+    """Which curves are shown to need more evaluations than the first, whoever that turned out
+    to be: at the level of all their pairs.
+    """
     first, *others = lines
     level = LEVEL / max(math.comb(len(lines), 2), 1)
     return ["", *(claim(_evidence(first, other), level) for other in others)]
 
 
 def _evidence(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
-    """The difference of two crossings on logarithms, from their intervals alone; nothing where a curve is flagged or both ends are open.
+    """The difference of two crossings on logarithms, from their intervals alone.
+
+    Nothing where a curve is flagged or both ends are open.
 
     A crossing beyond the largest budget counts as there, which makes its curve no worse than it is.
     """

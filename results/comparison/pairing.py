@@ -1,4 +1,5 @@
-"""Which row is compared with which: the same cell of two runs, or each row of a run with a baseline's.
+"""Which row is compared with which: the same cell of two runs, or each row of a run with a
+baseline's.
 
 A comparison of what was not measured alike is refused, with the part that differs.
 """
@@ -14,11 +15,26 @@ from ..run_directory.fingerprint import Fingerprint, difference
 from ..values import text
 from .entries import Entry, Source
 
-WHAT = ("model", "sampler", "params", "schedule", "start", "end", "sigma_max", "sigma_min", "steps", "budget", "dtype", "tuning_digest")
+WHAT = (
+    "model",
+    "sampler",
+    "params",
+    "schedule",
+    "start",
+    "end",
+    "sigma_max",
+    "sigma_min",
+    "steps",
+    "budget",
+    "dtype",
+    "tuning_digest",
+)
 """Columns that say what a row is, beside the noise and the level that it starts at."""
 
 HOW = ("seed", "device", "execution")
-"""Columns that say how it was run: equal ones are matched first, and a single one on each side is matched with whatever is there."""
+"""Columns that say how it was run: equal ones are matched first, and a single one on each side
+is matched with whatever is there.
+"""
 
 SETTING = ("model", "estimator", "slot", "start", "end", "sigma_max", "dtype")
 """Columns in which a row and its baseline sampler agree."""
@@ -32,7 +48,10 @@ class Pair(NamedTuple):
 
     @property
     def same_latents(self) -> bool | None:
-        """Whether sample i of both starts from the same latent; None where a row doesn't know its seed."""
+        """Whether sample i of both starts from the same latent.
+
+        None where a row doesn't know its seed.
+        """
         seeds = [entry.record.get("seed") for entry in self]
         return None if None in seeds else seeds[0] == seeds[1]
 
@@ -63,7 +82,8 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 
 
 def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False) -> Matches:
-    """Each row with the row of ``sampler`` in the same setting: budget, start, end, estimator and schedule.
+    """Each row with the row of ``sampler`` in the same setting: budget, start, end, estimator and
+    schedule.
 
     Args:
         entries: rows of one run.
@@ -73,24 +93,43 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
     Raises:
         ValueError: no row is that sampler's.
     """
-    baselines = [entry for entry in entries if sampler in (text(entry.record, "sampler"), text(entry.record, "curve"))]
+    baselines = [
+        entry
+        for entry in entries
+        if sampler in (text(entry.record, "sampler"), text(entry.record, "curve"))
+    ]
     if not baselines:
         there = ", ".join(sorted({text(entry.record, "sampler") for entry in entries})) or "none"
-        raise ValueError(f"no finished row is of sampler {sampler!r}; choose the baseline from those there: {there}")
+        raise ValueError(
+            f"no finished row is of sampler {sampler!r}; choose the baseline "
+            f"from those there: {there}"
+        )
     found = Matches([], [], [])
     for entry in entries:
         if any(entry is baseline for baseline in baselines):
             continue
-        fitting = [baseline for baseline in baselines if _comparable(baseline.record, entry.record, any_schedule)]
+        fitting = [
+            baseline
+            for baseline in baselines
+            if _comparable(baseline.record, entry.record, any_schedule)
+        ]
         if fitting:
-            found.pairs.append(Pair(min(fitting, key=lambda baseline: _distance(baseline.record, entry.record)), entry))
+            found.pairs.append(
+                Pair(
+                    min(fitting, key=lambda baseline: _distance(baseline.record, entry.record)),
+                    entry,
+                )
+            )
         else:
             found.only_candidate.append(entry)
     return found
 
 
 def cell_identity(row: Record) -> tuple[str, ...]:
-    """What a row is, as text; what says nothing about its samples is left out, so that older tables match."""
+    """What a row is, as text.
+
+    What says nothing about its samples is left out, so that older tables match.
+    """
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
     return (*(text(row, name) for name in WHAT), sigma_start, noise)
@@ -118,13 +157,23 @@ def _how(row: Record) -> tuple[str, ...]:
 def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
     if row.get("slot") is None or any(text(baseline, name) != text(row, name) for name in SETTING):
         return False
-    return any_schedule or "own" in (row["schedule"], baseline["schedule"]) or baseline["schedule"] == row["schedule"]
+    return (
+        any_schedule
+        or "own" in (row["schedule"], baseline["schedule"])
+        or baseline["schedule"] == row["schedule"]
+    )
 
 
 def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Sort key: the same run first, then shared latents, then run alike, then default parameters, then the same schedule."""
+    """Sort key: the same run first, then shared latents, then run alike, then default
+    parameters, then the same schedule.
+    """
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
-    equal += [_how(baseline) == _how(row), text(baseline, "params") in ("", "{}"), text(baseline, "schedule") == text(row, "schedule")]
+    equal += [
+        _how(baseline) == _how(row),
+        text(baseline, "params") in ("", "{}"),
+        text(baseline, "schedule") == text(row, "schedule"),
+    ]
     return tuple(not each for each in equal)
 
 
@@ -138,14 +187,17 @@ def check_sources(a: Source, b: Source) -> None:
     names, versions = ([suite.get(key) for suite in suites] for key in ("name", "version"))
     if names[0] == names[1] and versions[0] != versions[1]:
         raise ValueError(
-            f"{a} and {b} cannot be compared: suite {names[0]} has version {versions[0]} in the first and {versions[1]} in the second; "
+            f"{a} and {b} cannot be compared: suite {names[0]} has version {versions[0]} "
+            f"in the first and {versions[1]} in the second; "
             "run both with one version"
         )
     first, second = (source.run.get("models") or {} for source in (a, b))
     known = [source.run.get("fingerprints") or {} for source in (a, b)]
     for name in sorted(first.keys() & second.keys()):
         if found := _other_model(name, first[name], second[name], *known):
-            raise ValueError(f"{a} and {b} cannot be compared: model {name} {found}; run both with one model")
+            raise ValueError(
+                f"{a} and {b} cannot be compared: model {name} {found}; run both with one model"
+            )
 
 
 def _other_model(name: str, first: Any, second: Any, known_first: Any, known_second: Any) -> str:
@@ -154,7 +206,9 @@ def _other_model(name: str, first: Any, second: Any, known_first: Any, known_sec
     What they do decides, where both runs know it, and their identities otherwise.
     """
     try:
-        found = difference(Fingerprint.from_json(known_first[name]), Fingerprint.from_json(known_second[name]))
+        found = difference(
+            Fingerprint.from_json(known_first[name]), Fingerprint.from_json(known_second[name])
+        )
     except (KeyError, TypeError, ValueError):
         return "" if first == second else f"is {first} in the first and {second} in the second"
     return found and f"is not the same in both: {found}"
@@ -168,12 +222,22 @@ def check_estimators(a: Entry, b: Entry) -> None:
     """
     first, second = (text(entry.record, "estimator") for entry in (a, b))
     if first != second:
-        raise ValueError(f"model {text(a.record, 'model')} cannot be compared: {_difference(first, second)}; measure both runs alike")
+        raise ValueError(
+            f"model {text(a.record, 'model')} cannot be compared: "
+            f"{_difference(first, second)}; measure both runs alike"
+        )
 
 
 def _difference(first: str, second: str) -> str:
     """The first part in which two estimators differ, in words."""
     parts = [estimator.split("; ") for estimator in (first, second)]
     length = max(map(len, parts))
-    one, other = next(pair for pair in zip(*(part + [""] * (length - len(part)) for part in parts), strict=True) if pair[0] != pair[1])
-    return f"its estimator has {one or 'nothing'!r} in the first run and {other or 'nothing'!r} in the second"
+    one, other = next(
+        pair
+        for pair in zip(*(part + [""] * (length - len(part)) for part in parts), strict=True)
+        if pair[0] != pair[1]
+    )
+    return (
+        f"its estimator has {one or 'nothing'!r} in the first run and {other or 'nothing'!r} "
+        "in the second"
+    )

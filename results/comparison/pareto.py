@@ -1,7 +1,8 @@
 r"""The Pareto front of quality against cost: rows that no other row beats in both.
 
-Quality is measured with an error, and so is time. Whether a value is lower is for the judge to say (:class:`.verdicts.Panel`); of two times
-one is *surely* lower if their 95 % intervals do not overlap, of two counts if it is lower. A row is
+Quality is measured with an error, and so is time. Whether a value is lower is for the judge to say
+(:class:`.verdicts.Panel`); of two times one is *surely* lower if their 95 % intervals do not
+overlap, of two counts if it is lower. A row is
 
     off         if some row on the front is shown to have the lower value at no more cost (counts: lower or equal; times: surely lower);
     on          if no other row can be excluded from it: each is surely dearer, or shown to be worse;
@@ -33,7 +34,9 @@ _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
 
 
 class Point(NamedTuple):
-    """A row's place: value and cost, and the ends of the cost's 95 % interval (itself where it is exact)."""
+    """A row's place: value and cost, and the ends of the cost's 95 % interval (itself where it
+    is exact).
+    """
 
     value: float
     cost: float
@@ -49,11 +52,14 @@ class FrontPosition(NamedTuple):
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """The rows that have both columns, by model, estimator and cost, with ``on_front`` (flag) and ``front`` (text).
+    """The rows that have both columns, by model, estimator and cost, with ``on_front`` (flag) and
+    ``front`` (text).
 
     Args:
-        frame: rows of a table. It has no influence values, so that rows are told apart by their intervals: with caution.
-        metric: column of the quality, lower is better; its standard error is taken from ``METRIC_se`` where there is one.
+        frame: rows of a table. It has no influence values, so that rows are told apart by their
+            intervals: with caution.
+        metric: column of the quality, lower is better; its standard error is taken from
+            ``METRIC_se`` where there is one.
         cost: "nfe", exact, or "ms_per_sample", a median time.
 
     Raises:
@@ -61,22 +67,44 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     """
     for name in (metric, cost):
         if name not in frame:
-            raise ValueError(f"the table has no column {name!r}; choose a metric and a cost from {', '.join(map(str, frame.columns))}")
-    parts = [rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable") for _, rows in comparable_parts(frame)]
-    found = [_with_front(rows, panel, cost) for rows, panel in zip(parts, _panels(parts, metric), strict=True)]
+            raise ValueError(
+                f"the table has no column {name!r}; choose a metric and a "
+                f"cost from {', '.join(map(str, frame.columns))}"
+            )
+    parts = [
+        rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable")
+        for _, rows in comparable_parts(frame)
+    ]
+    found = [
+        _with_front(rows, panel, cost)
+        for rows, panel in zip(parts, _panels(parts, metric), strict=True)
+    ]
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
     return pd.concat(found, ignore_index=True) if found else empty
 
 
 def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
     """Where each row of a panel that has a cost stands, by its index."""
-    points = {index: point for index, entry in panel.entries.items() if (point := point_of(entry.record, panel.quantity.name, cost))}
-    leads = [index for index, point in points.items() if not any(dominates(other, point) for other in points.values())]
-    return {index: FrontPosition(index in leads, _front(index, leads, points, panel)) for index in points}
+    points = {
+        index: point
+        for index, entry in panel.entries.items()
+        if (point := point_of(entry.record, panel.quantity.name, cost))
+    }
+    leads = [
+        index
+        for index, point in points.items()
+        if not any(dominates(other, point) for other in points.values())
+    ]
+    return {
+        index: FrontPosition(index in leads, _front(index, leads, points, panel))
+        for index in points
+    }
 
 
 def dominates(a: Point, b: Point) -> bool:
-    """Whether ``a`` is at least as good as ``b`` in both by their point values, and better in one."""
+    """Whether ``a`` is at least as good as ``b`` in both by their point values, and better in
+    one.
+    """
     return a.value <= b.value and a.cost <= b.cost and (a.value < b.value or a.cost < b.cost)
 
 
@@ -95,24 +123,38 @@ def surely_cheaper(a: Point, b: Point) -> bool:
 
 
 def _times(row: Record, median: float) -> tuple[float, float]:
-    """The interval of a median time: its own, else from the scatter of the rounds; anything where it is flagged or unknown."""
+    """The interval of a median time: its own, else from the scatter of the rounds.
+
+    Anything where it is flagged or unknown.
+    """
     interval = (number(row, "ms_low"), number(row, "ms_high"))
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
     if row.get("timing_flag"):
         return -math.inf, math.inf
     if interval[0] is not None and interval[1] is not None:
         return interval[0], interval[1]
-    return ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds)) if iqr is not None and rounds else (-math.inf, math.inf)
+    return (
+        ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
+        if iqr is not None and rounds
+        else (-math.inf, math.inf)
+    )
 
 
-def _front(index: int, leads: Collection[int], points: dict[int, Point], panel: Panel) -> FrontMembership:
+def _front(
+    index: int, leads: Collection[int], points: dict[int, Point], panel: Panel
+) -> FrontMembership:
     point = points[index]
     no_dearer = [lead for lead in leads if lead != index and _no_dearer(points[lead], point)]
-    if any(points[lead].value < point.value and panel.verdict(lead, index) == "better" for lead in no_dearer):
+    if any(
+        points[lead].value < point.value and panel.verdict(lead, index) == "better"
+        for lead in no_dearer
+    ):
         return "off"
     if index not in leads:
         return "uncertain"
-    rest = [other for other in points if other != index and not surely_cheaper(point, points[other])]
+    rest = [
+        other for other in points if other != index and not surely_cheaper(point, points[other])
+    ]
     return "on" if all(_harmless(other, index, points, panel) for other in rest) else "uncertain"
 
 
@@ -122,7 +164,10 @@ def _no_dearer(a: Point, b: Point) -> bool:
 
 
 def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
-    """Whether another row surely has no lower value; two that coincide at one cost are no threat to each other."""
+    """Whether another row surely has no lower value.
+
+    Two that coincide at one cost are no threat to each other.
+    """
     if panel.verdict(other, index) == "worse":
         return True
     found = panel.judgement(other, index)
@@ -131,9 +176,14 @@ def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) ->
 
 def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
     quantity = find(metric)
-    return corrected_together(Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts)
+    return corrected_together(
+        Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts
+    )
 
 
 def _with_front(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:
     found = list(front_positions(panel, cost).values())
-    return rows.assign(on_front=[place.on_front for place in found], front=pd.array([str(place.front) for place in found], dtype="string"))
+    return rows.assign(
+        on_front=[place.on_front for place in found],
+        front=pd.array([str(place.front) for place in found], dtype="string"),
+    )

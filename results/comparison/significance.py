@@ -5,9 +5,9 @@ Two tests a line, each on the normal distribution of d / se, where d > 0 is wors
     difference     H0: d = 0             p = 2 Phi(-|d| / se)
     equivalence    H0: |d| >= margin     p = Phi(-(margin - |d|) / se)          (two one-sided tests: Schuirmann 1987)
 
-and each family corrected over the table by Holm's step-down method (Holm 1979), which keeps the chance of any false claim of its kind at
-the level, whatever the lines have in common: of any false "better" or "worse", and of any false "equivalent". The chance of either is at
-most twice that.
+and each family corrected over the table by Holm's step-down method (Holm 1979), which keeps the
+chance of any false claim of its kind at the level, whatever the lines have in common: of any false
+"better" or "worse", and of any false "equivalent". The chance of either is at most twice that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ LEVEL = 0.05
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "no verdict"]
 
-SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "equivalent": "≈", "inconclusive": "?", "no verdict": "–"}
+SIGNS: dict[Verdict, str] = {
+    "better": "▲",
+    "worse": "▼",
+    "equivalent": "≈",
+    "inconclusive": "?",
+    "no verdict": "–",
+}
 """The sign of each verdict, on a page and in a terminal alike."""
 
 
@@ -59,12 +65,16 @@ class Evidence:
 
     @property
     def p_beyond(self) -> float:
-        """One-sided p value of being worse by the margin at most: small where the candidate is worse by more."""
+        """One-sided p value of being worse by the margin at most: small where the candidate is
+        worse by more.
+        """
         return upper_tail(self.difference - self.margin, self.se)
 
     @property
     def p_within(self) -> float:
-        """One-sided p value of being worse by the margin or more: small where the candidate is at least nearly as good."""
+        """One-sided p value of being worse by the margin or more: small where the candidate is
+        at least nearly as good.
+        """
         return 0.0 if self.identical else upper_tail(self.margin - self.difference, self.se)
 
 
@@ -76,10 +86,11 @@ def upper_tail(excess: float, se: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values, in the same order: reject where one is at most the level, and the family-wise error is at most that.
+    """Holm's adjusted p values, in the same order: reject where one is at most the level, and the
+    family-wise error is at most that.
 
-    The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1. NaN counts as 1: it shows
-    nothing, and cannot be sorted.
+    The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1. NaN counts as 1:
+    it shows nothing, and cannot be sorted.
     """
     raw = [1.0 if math.isnan(p) else p for p in p_values]
     adjusted, running = [0.0] * len(raw), 0.0
@@ -90,30 +101,49 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdicts(evidence: Sequence[Evidence | None], level: float = LEVEL) -> list[Verdict]:
-    """The verdict of each line of a table; a line without evidence gets "no verdict" and does not count as a test.
+    """The verdict of each line of a table.
 
-    A difference that is real but shown to be within the margin is "equivalent": the margin says what does not matter.
+    A line without evidence gets "no verdict" and does not count as a test.
+
+    A difference that is real but shown to be within the margin is "equivalent": the margin says
+    what does not matter.
     """
     tested = [item for item in evidence if item is not None]
-    different, equivalent = (holm([getattr(item, p) for item in tested]) for p in ("p_difference", "p_equivalence"))
+    different, equivalent = (
+        holm([getattr(item, p) for item in tested]) for p in ("p_difference", "p_equivalence")
+    )
     adjusted = iter(zip(different, equivalent, strict=True))
-    return ["no verdict" if item is None else verdict_at(item.difference, *next(adjusted), level) for item in evidence]
+    return [
+        "no verdict" if item is None else verdict_at(item.difference, *next(adjusted), level)
+        for item in evidence
+    ]
 
 
 def claim(evidence: Evidence | None, level: float) -> Verdict:
-    """The verdict of a pair by itself at a level, as :func:`verdicts` gives it; what lies within the margin is never called different.
+    """The verdict of a pair by itself at a level, as :func:`verdicts` gives it.
 
-    The last matters where ``level`` is stricter than a table's: a difference that is shown here, and shown to be within the margin there,
-    would have two verdicts.
+    What lies within the margin is never called different.
+
+    The last matters where ``level`` is stricter than a table's: a difference that is shown here,
+    and shown to be within the margin there, would have two verdicts.
     """
     if evidence is None:
         return "no verdict"
     found = verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
-    return "inconclusive" if found in ("better", "worse") and abs(evidence.difference) <= evidence.margin else found
+    return (
+        "inconclusive"
+        if found in ("better", "worse") and abs(evidence.difference) <= evidence.margin
+        else found
+    )
 
 
-def verdict_at(difference: float, p_difference: float, p_equivalence: float, level: float) -> Verdict:
-    """The verdict of one line from its p values, corrected or not; within the margin is "equivalent" even where it is not zero."""
+def verdict_at(
+    difference: float, p_difference: float, p_equivalence: float, level: float
+) -> Verdict:
+    """The verdict of one line from its p values, corrected or not.
+
+    Within the margin is "equivalent" even where it is not zero.
+    """
     if p_equivalence <= level:
         return "equivalent"
     if p_difference <= level:

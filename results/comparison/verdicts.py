@@ -1,12 +1,15 @@
-"""The judge: from two rows to what can be said of their difference, and from many pairs to verdicts that hold together.
+"""The judge: from two rows to what can be said of their difference, and from many pairs to verdicts
+that hold together.
 
-Whoever says that one row is better than another asks here: ``compare``, ``gate``, ``run --until-decided``, the marks of the terminal, and
-the sentences, tables and recommendations of the report. A judgement knows the difference with its error, the margin that does not matter,
-and the reason against a verdict, if there is one. Two corrections make many of them hold together:
+Whoever says that one row is better than another asks here: ``compare``, ``gate``, ``run
+--until-decided``, the marks of the terminal, and the sentences, tables and recommendations of the
+report. A judgement knows the difference with its error, the margin that does not matter, and the
+reason against a verdict, if there is one. Two corrections make many of them hold together:
 
 * :func:`judge_lines`: the lines of a table, each row against its baseline (Holm);
-* :class:`Panel`: any rows of a page against any others, so that whoever comes out lowest may be compared with all (Bonferroni over all
-  pairs). Its claims are fewer: where it calls a row better, the table of :func:`judge_lines` does too.
+* :class:`Panel`: any rows of a page against any others, so that whoever comes out lowest may be
+  compared with all (Bonferroni over all pairs). Its claims are fewer: where it calls a row better,
+  the table of :func:`judge_lines` does too.
 """
 
 from __future__ import annotations
@@ -31,18 +34,23 @@ MARGIN = 0.01
 """Differences below this share of the baseline do not matter, unless the reader says otherwise."""
 
 FLOOR_ERRORS = 10
-"""The margin is a share of this many standard errors of the floor at least: near perfection, a share of nothing is nothing."""
+"""The margin is a share of this many standard errors of the floor at least: near perfection, a
+share of nothing is nothing.
+"""
 
 
 COINCIDE = 1e-5
-"""Relative difference of values that is rounding: in one step, every method's last step to 0 is the same."""
+"""Relative difference of values that is rounding: in one step, every method's last step to 0 is
+the same.
+"""
 
 SIDES = ("tuning", "baseline_tuning")
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What can be said of two rows by one quantity, before it is known how many others are judged with them.
+    """What can be said of two rows by one quantity, before it is known how many others are judged
+    with them.
 
     Attributes:
         pair: the rows.
@@ -64,7 +72,11 @@ class Judgement:
     @property
     def evidence(self) -> Evidence | None:
         """What a verdict may rest on; None where there is a reason against one."""
-        return None if self.reason or self.gap.se is None else Evidence(self.gap.value, self.gap.se, self.margin)
+        return (
+            None
+            if self.reason or self.gap.se is None
+            else Evidence(self.gap.value, self.gap.se, self.margin)
+        )
 
     @property
     def coincide(self) -> bool:
@@ -75,7 +87,8 @@ class Judgement:
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
     """What can be said of two rows by a quantity; None if one of them has no value.
 
-    Identical numbers differ by nothing, for certain, whatever is known of their errors: a run against itself is equivalent to itself.
+    Identical numbers differ by nothing, for certain, whatever is known of their errors: a run
+    against itself is equivalent to itself.
 
     Args:
         pair: the rows.
@@ -87,25 +100,47 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
         return None
     margin = _margin(pair, quantity, a, share)
     if identical(pair, quantity):
-        return Judgement(pair, quantity, a, b, Difference(0.0, 0.0, int(number(pair.candidate.record, "samples") or 0)), margin, "")
+        return Judgement(
+            pair,
+            quantity,
+            a,
+            b,
+            Difference(0.0, 0.0, int(number(pair.candidate.record, "samples") or 0)),
+            margin,
+            "",
+        )
     gap = difference(a, b, same_latents=pair.same_latents)
     return Judgement(pair, quantity, a, b, gap, margin, _refusal(pair, quantity, gap))
 
 
 def identical(pair: Pair, quantity: Quantity) -> bool:
-    """Whether two rows are the same numbers: of each sample where those were kept, else in all that was measured, of one seed."""
+    """Whether two rows are the same numbers: of each sample where those were kept, else in all
+    that was measured, of one seed.
+    """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None or not a.same(b):
         return False
     first, second = (entry.record for entry in pair)
     kept = a.influence is not None and b.influence is not None
-    return kept or all(first.get(name) == second.get(name) for name in ("seed", *_measured(first, second)))
+    return kept or all(
+        first.get(name) == second.get(name) for name in ("seed", *_measured(first, second))
+    )
 
 
 def _measured(first: Record, second: Record) -> list[str]:
     """Columns that are equal, all digits of them, where two rows of tables are the same samples."""
-    panelled = (name for quantity in quantities() if quantity.note for name in (quantity.name, quantity.se))
-    return ["nfe", "samples", *(name for name in panelled if first.get(name) is not None and second.get(name) is not None)]
+    panelled = (
+        name for quantity in quantities() if quantity.note for name in (quantity.name, quantity.se)
+    )
+    return [
+        "nfe",
+        "samples",
+        *(
+            name
+            for name in panelled
+            if first.get(name) is not None and second.get(name) is not None
+        ),
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +150,8 @@ class Panel:
     Attributes:
         entries: the rows, by their place in a table.
         quantity: what they are judged by.
-        within_budget, across_budgets: how many pairs of rows are judged together at one budget, and at different ones.
+        within_budget, across_budgets: how many pairs of rows are judged together at one budget, and
+            at different ones.
     """
 
     entries: dict[int, Entry]
@@ -133,10 +169,13 @@ class Panel:
         """Of two rows by their places."""
         found = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
         back = found and _margin(found.pair, self.quantity, found.candidate, MARGIN)
-        return found and replace(found, margin=max(found.margin, back or 0.0))  # the same whichever of the two is called the baseline
+        # the same whichever of the two is called the baseline
+        return found and replace(found, margin=max(found.margin, back or 0.0))
 
     def verdict(self, candidate: int, baseline: int) -> Verdict:
-        """Whether one row is better or worse than another, by their places, at the level of all pairs."""
+        """Whether one row is better or worse than another, by their places, at the level of all
+        pairs.
+        """
         found = self.judgement(candidate, baseline)
         slots = [number(self.entries[place].record, "slot") for place in (candidate, baseline)]
         tests = self.within_budget if slots[0] == slots[1] else self.across_budgets
@@ -144,7 +183,9 @@ class Panel:
 
 
 def corrected_together(panels: Iterable[Panel]) -> list[Panel]:
-    """The panels of one page, so that what is said of any rows holds with all that is said of others."""
+    """The panels of one page, so that what is said of any rows holds with all that is said of
+    others.
+    """
     panels = list(panels)
     within = across = 0
     for panel in panels:
@@ -160,12 +201,14 @@ class Line:
 
     Attributes:
         baseline: curve and seed of the baseline's row, as a legend names it.
-        paired: samples from the same latents that the standard error rests on; 0 where the rows were taken as independent.
+        paired: samples from the same latents that the standard error rests on; 0 where the rows
+            were taken as independent.
         low, high: ends of the 95 % interval of ``difference``, for this line by itself.
         verdict: on the whole table, corrected for the number of lines.
         reason: why there is no verdict, or no time.
         time_ratio: candidate's median time over the baseline's, with its 95 % interval.
-        tuning, baseline_tuning: what tuning the schedules of the two rows took; None where they are not tuned.
+        tuning, baseline_tuning: what tuning the schedules of the two rows took; None where they are
+            not tuned.
     """
 
     model: str
@@ -197,18 +240,31 @@ class Line:
         """The values by column; what is known of tuned rows in columns of its own."""
         row = asdict(self)
         nested = {name: row.pop(name) or {} for name in SIDES}
-        return row | {f"{name}_{key}": value for name, found in nested.items() for key, value in found.items()}
+        return row | {
+            f"{name}_{key}": value for name, found in nested.items() for key, value in found.items()
+        }
 
 
 def judge_lines(pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN) -> list[Line]:
-    """A line for each pair of rows that both have the quantity, with verdicts corrected over all of them."""
+    """A line for each pair of rows that both have the quantity, with verdicts corrected over
+    all of them.
+    """
     found = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
-    return [_line(judgement, verdict) for judgement, verdict in zip(found, verdicts([one.evidence for one in found]), strict=True)]
+    return [
+        _line(judgement, verdict)
+        for judgement, verdict in zip(found, verdicts([one.evidence for one in found]), strict=True)
+    ]
 
 
 def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
-    """The largest difference that does not matter: a share of the baseline's value, or of ten times what can be resolved."""
-    resolutions = [number(entry.record, quantity.resolution) or 0.0 for entry in pair] if quantity.resolution else [0.0]
+    """The largest difference that does not matter: a share of the baseline's value, or of ten
+    times what can be resolved.
+    """
+    resolutions = (
+        [number(entry.record, quantity.resolution) or 0.0 for entry in pair]
+        if quantity.resolution
+        else [0.0]
+    )
     return share * max(baseline.value, FLOOR_ERRORS * max(resolutions), 0.0)
 
 
@@ -217,7 +273,9 @@ def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
     rows = [entry.record for entry in pair]
     if quantity.to_data and any(dominated(row) for row in rows):
         return "dominated by the model's own error; see fd_conv"
-    flag = next((text(row, quantity.flag) for row in rows if quantity.flag and text(row, quantity.flag)), "")
+    flag = next(
+        (text(row, quantity.flag) for row in rows if quantity.flag and text(row, quantity.flag)), ""
+    )
     if flag:
         return f"flagged: {flag}"
     return "" if gap.se is not None else "no standard error"
@@ -227,10 +285,29 @@ def _line(found: Judgement, verdict: Verdict) -> Line:
     (pair, gap), row = (found.pair, found.gap), found.pair.candidate.record
     slot, steps = number(row, "slot"), number(row, "steps")
     ratio = time_ratio(pair.baseline.timing, pair.candidate.timing)
-    times = (None, None, None, ratio.reason) if isinstance(ratio, NoRatio) else (ratio.value, *ratio.ends, "")
+    times = (
+        (None, None, None, ratio.reason)
+        if isinstance(ratio, NoRatio)
+        else (ratio.value, *ratio.ends, "")
+    )
     return Line(
-        text(row, "model"), text(row, "curve"), None if slot is None else int(slot), None if steps is None else int(steps),
-        text(row, "schedule"), text(pair.baseline.record, "curve"), found.quantity.name, found.baseline.value, found.candidate.value,
-        gap.value, gap.se, *((None, None) if gap.se is None else ends(gap.value, gap.se)), found.margin, gap.paired, verdict, found.reason,
-        *times, tuning_of(row), tuning_of(pair.baseline.record),
-    )  # fmt: skip
+        text(row, "model"),
+        text(row, "curve"),
+        None if slot is None else int(slot),
+        None if steps is None else int(steps),
+        text(row, "schedule"),
+        text(pair.baseline.record, "curve"),
+        found.quantity.name,
+        found.baseline.value,
+        found.candidate.value,
+        gap.value,
+        gap.se,
+        *((None, None) if gap.se is None else ends(gap.value, gap.se)),
+        found.margin,
+        gap.paired,
+        verdict,
+        found.reason,
+        *times,
+        tuning_of(row),
+        tuning_of(pair.baseline.record),
+    )

@@ -1,11 +1,14 @@
-r"""How much slower: the ratio of two medians of raw wall times, with an interval, if the times may be compared at all.
+r"""How much slower: the ratio of two medians of raw wall times, with an interval, if the times may
+be compared at all.
 
-The interval is Price and Bonett's (2002): with the order statistics x_(c) and x_(n-c+1) of n times, c = (n + 1) / 2 - sqrt(n) rounded and
-at least 1, which enclose the median with the exact binomial probability 1 - 2 P(B <= c - 1), B ~ Bin(n, 1/2),
+The interval is Price and Bonett's (2002): with the order statistics x_(c) and x_(n-c+1) of n times,
+c = (n + 1) / 2 - sqrt(n) rounded and at least 1, which enclose the median with the exact binomial
+probability 1 - 2 P(B <= c - 1), B ~ Bin(n, 1/2),
 
     SE(log median) = (log x_(n-c+1) - log x_(c)) / (2 z),        z = Phi^-1(1 - P(B <= c - 1)),
 
-and log(median_b / median_a) is normal with the two variances added. It knows the scatter within a run, not what differs between two days.
+and log(median_b / median_a) is normal with the two variances added. It knows the scatter within a
+run, not what differs between two days.
 """
 
 from __future__ import annotations
@@ -21,7 +24,13 @@ from ..text import Z95
 FEWEST = 6
 """Fewer times have no usable interval of the median."""
 
-CONDITIONS = ("timing_device", "timing_device_name", "timing_threads", "timing_batch_size", "timing_execution")
+CONDITIONS = (
+    "timing_device",
+    "timing_device_name",
+    "timing_threads",
+    "timing_batch_size",
+    "timing_execution",
+)
 """What must be equal for two times to be compared."""
 
 
@@ -54,7 +63,8 @@ class NoRatio:
 
     Attributes:
         reason: in a phrase.
-        mismatch: whether they were taken under different conditions, so that they must not be compared.
+        mismatch: whether they were taken under different conditions, so that they must not be
+            compared.
     """
 
     reason: str
@@ -62,15 +72,23 @@ class NoRatio:
 
 
 def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Ratio | NoRatio:
-    """The ratio of the times in two ``timing.json``, of batches of one size; or why there is none."""
+    """The ratio of the times in two ``timing.json``, of batches of one size.
+
+    Or why there is none.
+    """
     times = [list(timing.get("raw_total_ms") or ()) for timing in (baseline, candidate)]
     if not all(times):
         return NoRatio("no raw times")
     for name in CONDITIONS:
         a, b = (timing.get(name) for timing in (baseline, candidate))
         if a != b:
-            return NoRatio(f"{name.removeprefix('timing_').replace('_', ' ')} differs: {a} and {b}", mismatch=True)
-    flag = next((timing["timing_flag"] for timing in (baseline, candidate) if timing.get("timing_flag")), "")
+            return NoRatio(
+                f"{name.removeprefix('timing_').replace('_', ' ')} differs: {a} and {b}",
+                mismatch=True,
+            )
+    flag = next(
+        (timing["timing_flag"] for timing in (baseline, candidate) if timing.get("timing_flag")), ""
+    )
     if flag:
         return NoRatio(f"flagged: {flag}")
     if min(map(len, times)) < FEWEST:
@@ -82,9 +100,13 @@ def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Rat
 
 
 def log_median(times: Sequence[float]) -> tuple[float, float]:
-    """Logarithm of the median of positive numbers, at least :data:`FEWEST`, and its standard error."""
+    """Logarithm of the median of positive numbers, at least :data:`FEWEST`, and its standard
+    error.
+    """
     n, ordered = len(times), sorted(times)
     c = max(1, round((n + 1) / 2 - math.sqrt(n)))
     outside = sum(math.comb(n, k) for k in range(c)) / 2**n
     z = NormalDist().inv_cdf(1 - outside)
-    return math.log(median(ordered)), (math.log(ordered[n - c]) - math.log(ordered[c - 1])) / (2 * z)
+    return math.log(median(ordered)), (math.log(ordered[n - c]) - math.log(ordered[c - 1])) / (
+        2 * z
+    )

@@ -1,4 +1,7 @@
-"""Figures for papers and pages, drawn by matplotlib without a display; imported only where one is asked for."""
+"""Figures for papers and pages, drawn by matplotlib without a display.
+
+Imported only where one is asked for.
+"""
 
 from .export import FORMATS, KINDS, Kind, draw, write_figures
 from .front import front

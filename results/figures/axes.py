@@ -1,4 +1,6 @@
-"""Axes: what they are called, their logarithmic scales with plain numbers, and the floor of a metric."""
+"""Axes: what they are called, their logarithmic scales with plain numbers, and the floor of a
+metric.
+"""
 
 from __future__ import annotations
 
@@ -30,20 +32,29 @@ COSTS = ("nfe", "ms_per_sample", "joules_per_sample", "steps")
 
 
 ROOM, NAMES = 0.25, 0.9
-"""Inches that a tick of the horizontal axis needs, and that names at the right will take from the axes."""
+"""Inches that a tick of the horizontal axis needs, and that names at the right will take from
+the axes.
+"""
 
 
 def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Both axes logarithmic, around the data; the horizontal ticks are at ``places`` themselves, as far as they can be read."""
+    """Both axes logarithmic, around the data.
+
+    The horizontal ticks are at ``places`` themselves, as far as they can be read.
+    """
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(*padded(xs[0], xs[-1], 0.03))
     axes.set_ylim(*padded(ys[0], ys[-1], 0.05))
-    axes.xaxis.set_major_locator(FixedLocator(spaced_ticks(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0))))
+    axes.xaxis.set_major_locator(
+        FixedLocator(spaced_ticks(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0)))
+    )
     axes.xaxis.set_minor_locator(NullLocator())
     reach = ys[-1] / ys[0]
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if reach < 50 else (1.0,), numticks=12))
+    axes.yaxis.set_major_locator(
+        LogLocator(subs=(1.0, 2.0, 5.0) if reach < 50 else (1.0,), numticks=12)
+    )
     if reach > 1e4:
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -60,14 +71,16 @@ def padded(low: float, high: float, share: float) -> tuple[float, float]:
 
 def inches(axes: Axes) -> tuple[float, float]:
     """Width and height of the axes in inches, as far as the layout is known."""
-    figure = axes.figure  # no subfigures here; get_figure(root=True) is younger than the matplotlib that is asked for
+    # no subfigures here; get_figure(root=True) is younger than the matplotlib that is asked for
+    figure = axes.figure
     assert isinstance(figure, Figure)
     (wide, tall), box = figure.get_size_inches(), axes.get_position()
     return float(wide) * box.width, float(tall) * box.height
 
 
 def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
-    """Those of the places that are a ``share`` of the whole apart: the first and the last, then what occurs most often, then the later.
+    """Those of the places that are a ``share`` of the whole apart: the first and the last, then
+    what occurs most often, then the later.
 
     >>> spaced_ticks([1, 5, 9, 10, 10, 19, 20, 20, 35])
     [1, 5, 10, 20, 35]
@@ -88,14 +101,25 @@ def floor_line(axes: Axes, level: float, meaning: str) -> None:
     if low < level < high:
         axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
         axes.annotate(
-            meaning, (0, level), (2, 2), xycoords=("axes fraction", "data"), textcoords="offset points", color=SOFT, fontsize=6, va="bottom"
+            meaning,
+            (0, level),
+            (2, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            color=SOFT,
+            fontsize=6,
+            va="bottom",
         )
 
 
 def plottable(frame: pd.DataFrame) -> list[str]:
     """The metrics, lower being better, that have a positive value in a table."""
     named = [quantity.name for quantity in quantities() if quantity.axis and quantity.name in frame]
-    return [name for name in named if any(not empty(value) and float(value) > 0 for value in frame[name])]
+    return [
+        name
+        for name in named
+        if any(not empty(value) and float(value) > 0 for value in frame[name])
+    ]
 
 
 def title_of(column: str) -> str:
@@ -113,5 +137,7 @@ def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
     floor = find(metric).floor
     if floor is None:
         return None
-    values = [value for row in rows if (value := number(row, floor.column)) is not None and value > 0]
+    values = [
+        value for row in rows if (value := number(row, floor.column)) is not None and value > 0
+    ]
     return (floor.factor * median(values), floor.meaning) if values else None

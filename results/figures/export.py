@@ -32,9 +32,16 @@ DEFAULT_METRICS = ("fid_proxy", "fd_conv", "rmse")
 
 
 def write_figures(
-    source: Path | str, out: Path | str, *, formats: Sequence[str] = ("svg", "png", "pdf"), kinds: Sequence[str] = KINDS,
-    metrics: Sequence[str] = (), models: Sequence[str] = (), samplers: Sequence[str] = (), width: Width = "single",
-) -> list[Path]:  # fmt: skip
+    source: Path | str,
+    out: Path | str,
+    *,
+    formats: Sequence[str] = ("svg", "png", "pdf"),
+    kinds: Sequence[str] = KINDS,
+    metrics: Sequence[str] = (),
+    models: Sequence[str] = (),
+    samplers: Sequence[str] = (),
+    width: Width = "single",
+) -> list[Path]:
     """Write the figures of a run, one model a file, named ``MODEL-KIND-METRIC-COST.FORMAT``.
 
     Args:
@@ -60,10 +67,19 @@ def write_figures(
     _check_metrics(metrics, table)
     table = _only(_only(table, "model", models), "sampler", samplers)
     wanted = metrics or [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
-    figures = [(name, figure) for kind in KINDS if kind in kinds for name, figure in _figures(kind, source, table, wanted, width)]
+    figures = [
+        (name, figure)
+        for kind in KINDS
+        if kind in kinds
+        for name, figure in _figures(kind, source, table, wanted, width)
+    ]
     if not figures:
-        raise ValueError(f"{source} has nothing to draw of {', '.join(kinds)}; choose other figures or metrics")
-    return [save(figure, Path(out) / f"{name}.{form}") for name, figure in figures for form in formats]
+        raise ValueError(
+            f"{source} has nothing to draw of {', '.join(kinds)}; choose other figures or metrics"
+        )
+    return [
+        save(figure, Path(out) / f"{name}.{form}") for name, figure in figures for form in formats
+    ]
 
 
 def slug(words: str) -> str:
@@ -71,27 +87,50 @@ def slug(words: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
 
 
-def _figures(kind: str, source: Path | str, table: ResultTable, metrics: Sequence[str], width: Width) -> Iterator[tuple[str, Sheet]]:
+def _figures(
+    kind: str, source: Path | str, table: ResultTable, metrics: Sequence[str], width: Width
+) -> Iterator[tuple[str, Sheet]]:
     """The figures of one kind with the names of their files."""
     if kind == "samples":
-        figures = samples(source, table.ok.frame, width=width) if (Path(source) / "parts").is_dir() else []
+        figures = (
+            samples(source, table.ok.frame, width=width)
+            if (Path(source) / "parts").is_dir()
+            else []
+        )
         yield from ((f"{slug(title)}-samples", figure) for title, figure in figures)
         return
     for title, rows in comparable_parts(table.ok.frame):
         part, name = ResultTable(rows.drop(columns=["curve", "slot"])), f"{slug(title)}-{kind}"
-        if kind == "timing" and len(rows.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"])):
+        if kind == "timing" and len(
+            rows.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"])
+        ):
             yield name, timing(part, width=width)
-        elif kind == "ranking" and len(rows.dropna(subset=["fid_proxy", "rmse", "slot"])["curve"].unique()) > 1:
+        elif (
+            kind == "ranking"
+            and len(rows.dropna(subset=["fid_proxy", "rmse", "slot"])["curve"].unique()) > 1
+        ):
             yield name, ranking(part, width=width)
         elif kind in ("work-precision", "pareto"):
-            pairs = [(metric, cost) for metric in metrics for cost in COSTS if series_of(rows, metric, cost)]
-            yield from ((f"{name}-{metric}-{cost}", draw(part, metric, cost, kind=kind, width=width)) for metric, cost in pairs)
+            pairs = [
+                (metric, cost)
+                for metric in metrics
+                for cost in COSTS
+                if series_of(rows, metric, cost)
+            ]
+            yield from (
+                (f"{name}-{metric}-{cost}", draw(part, metric, cost, kind=kind, width=width))
+                for metric, cost in pairs
+            )
 
 
 def _only(table: ResultTable, column: str, names: Sequence[str]) -> ResultTable:
     """The rows with one of these names in a column; all if there are none."""
     _check(column, names, sorted(set(table.frame[column].dropna())))
-    return ResultTable(table.frame.loc[table.frame[column].isin(names)].reset_index(drop=True)) if names else table
+    return (
+        ResultTable(table.frame.loc[table.frame[column].isin(names)].reset_index(drop=True))
+        if names
+        else table
+    )
 
 
 def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
@@ -101,28 +140,48 @@ def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _check_metrics(given: Sequence[str], table: ResultTable) -> None:
-    """Refuse what is no column of numbers; of the others too, only those that mean something in a figure are proposed."""
-    numeric = [str(name) for name in table.frame.columns if pd.api.types.is_numeric_dtype(table.frame[name])]
+    """Refuse what is no column of numbers.
+
+    Of the others too, only those that mean something in a figure are proposed.
+    """
+    numeric = [
+        str(name)
+        for name in table.frame.columns
+        if pd.api.types.is_numeric_dtype(table.frame[name])
+    ]
     for name in given:
         if name not in numeric:
             known = plottable(table.frame)
             what = "is no column of numbers" if name in table.frame else "is no column of the table"
-            raise ValueError(f"there is no metric {name!r}: it {what}; {choices(name, known) if known else 'none has values here'}")
+            raise ValueError(
+                f"there is no metric {name!r}: it {what}; {choices(name, known) if known else 'none has values here'}"
+            )
 
 
 def _check_place(source: Path, out: Path) -> None:
-    """Refuse a folder that seems to lie in the run directory and is a link to somewhere else: a run may be a stranger's.
+    """Refuse a folder that seems to lie in the run directory and is a link to somewhere else: a run
+    may be a stranger's.
 
     Raises:
         ValueError: it does.
     """
-    if out.absolute().is_relative_to(source.absolute()) and not out.resolve().is_relative_to(source.resolve()):
+    if out.absolute().is_relative_to(source.absolute()) and not out.resolve().is_relative_to(
+        source.resolve()
+    ):
         raise ValueError(
-            f"{out} is a link that leads out of the run directory, to {out.resolve()}; remove it or choose a folder with --out"
+            f"{out} is a link that leads out of the run directory, to {out.resolve()}; "
+            "remove it or choose a folder with --out"
         )
 
 
-def draw(table: ResultTable, metric: str, cost: str, *, kind: Kind = "work-precision", width: Width = "single") -> Sheet:
+def draw(
+    table: ResultTable,
+    metric: str,
+    cost: str,
+    *,
+    kind: Kind = "work-precision",
+    width: Width = "single",
+) -> Sheet:
     """:func:`.work_precision.work_precision` or :func:`.front.front`.
 
     Raises:

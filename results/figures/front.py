@@ -21,15 +21,20 @@ from .sheet import SOFT, Sheet, Width, sheet, styled
 HEIGHT = {"single": 2.5, "double": 3.4}
 PALE = 0.35
 EQUAL = 1e-5
-"""Relative difference of values that counts as none: in one step, for one, all methods are the same."""
+"""Relative difference of values that counts as none: in one step, for one, all methods are the
+same.
+"""
 
 
 @styled
-def front(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single") -> Sheet:
+def front(
+    table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
+) -> Sheet:
     """A panel for each model and estimator: all rows as dots, those on the front joined by steps.
 
-    A filled marker is on the front for certain, an open one by its value only (:mod:`..comparison.pareto`). A sampler's name belongs to
-    its last point on the front; the reader's own samplers are named wherever they lie.
+    A filled marker is on the front for certain, an open one by its value only
+    (:mod:`..comparison.pareto`). A sampler's name belongs to its last point on the front; the
+    reader's own samplers are named wherever they lie.
 
     Args:
         table: what to draw; finished rows only.
@@ -41,9 +46,15 @@ def front(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, w
         ValueError: no row has both columns.
     """
     whole = table.pareto(metric, cost)
-    parts = [(title, rows) for title, rows in comparable_parts(whole) if any(point_of(row, metric, cost) for row in rows_of(rows))]
+    parts = [
+        (title, rows)
+        for title, rows in comparable_parts(whole)
+        if any(point_of(row, metric, cost) for row in rows_of(rows))
+    ]
     if not parts:
-        raise ValueError(f"no finished row has {metric} and {cost} to draw; choose columns that have values")
+        raise ValueError(
+            f"no finished row has {metric} and {cost} to draw; choose columns that have values"
+        )
     figure, panels = sheet(width, HEIGHT[width], len(parts))
     best = [_draw(axes, rows, metric, cost) for axes, (_, rows) in zip(panels, parts, strict=True)]
     for axes, (title, _) in zip(panels, parts, strict=True):
@@ -55,7 +66,10 @@ def front(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, w
 
 
 def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """The rows as dots; returns what is named: curves on the front at their last point there, and the reader's own."""
+    """The rows as dots.
+
+    Returns what is named: curves on the front at their last point there, and the reader's own.
+    """
     placed = [(row, point) for row in rows_of(frame) if (point := point_of(row, metric, cost))]
     logarithmic(axes, [point.x for _, point in placed], [point.y for _, point in placed])
     leads = _leads([(row, point) for row, point in placed if row["on_front"]])
@@ -63,15 +77,28 @@ def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Serie
     for row, point in sorted(placed, key=lambda item: item[1].x):
         look = _look(row)
         bold: dict[str, Any] = {"ms": 5.5, "alpha": 1} if look.own else {"ms": 3, "alpha": PALE}
-        axes.plot([point.x], [point.y], ".", mew=0, color=look.colour, zorder=2 + lift(look), **bold)
+        axes.plot(
+            [point.x], [point.y], ".", mew=0, color=look.colour, zorder=2 + lift(look), **bold
+        )
         if look.own:  # named wherever it lies, at its last point
             last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))
-    axes.step([point.x for _, point in leads], [point.y for _, point in leads], where="post", color=SOFT, lw=0.8, zorder=2.5)
+    axes.step(
+        [point.x for _, point in leads],
+        [point.y for _, point in leads],
+        where="post",
+        color=SOFT,
+        lw=0.8,
+        zorder=2.5,
+    )
     for row, point in leads:
         look = _look(row)
         dot: dict[str, Any] = {**markers(look), "markersize": 7 if look.own else 5}
         if row["front"] != "on":
-            dot |= {"markerfacecolor": "white", "markeredgecolor": look.colour, "markeredgewidth": 0.9}
+            dot |= {
+                "markerfacecolor": "white",
+                "markeredgecolor": look.colour,
+                "markeredgewidth": 0.9,
+            }
         axes.plot([point.x], [point.y], linestyle="", zorder=3 + lift(look), **dot)
         if not look.own:
             last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))

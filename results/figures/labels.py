@@ -17,9 +17,11 @@ GAP, REACH = 0.035, 0.09
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places as near to the wanted ones as keeps them ``gap`` apart, within [low, high] where all fit; their order stays.
+    """Places as near to the wanted ones as keeps them ``gap`` apart, within [low, high] where all
+    fit; their order stays.
 
-    This is isotonic regression (pool adjacent violators) of ``wanted - gap * rank``, moved into the range as a whole.
+    This is isotonic regression (pool adjacent violators) of ``wanted - gap * rank``, moved into the
+    range as a whole.
 
     >>> spread([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
     [0.45, 0.55, 0.9]
@@ -33,22 +35,43 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
             blocks[-2:] = [((a * m + b * n) / (m + n), m + n)]
     last = max(low, high - gap * (len(wanted) - 1))
     flat = [min(max(mean, low), last) for mean, size in blocks for _ in range(size)]
-    places = dict(zip(order, (round(value + gap * rank, 9) for rank, value in enumerate(flat)), strict=True))
+    places = dict(
+        zip(order, (round(value + gap * rank, 9) for rank, value in enumerate(flat)), strict=True)
+    )
     return [places[index] for index in range(len(wanted))]
 
 
 def name_at_the_right(axes: Axes, series: Sequence[Series], size: float = 6.5) -> None:
-    """Write each curve's name right of the axes with its marker, and a fine line from its last point."""
+    """Write each curve's name right of the axes with its marker, and a fine line from its last
+    point.
+    """
     bottom, top = map(math.log, axes.get_ylim())
     left, right = map(math.log, axes.get_xlim())
     height = inches(axes)[1] * 72
     at = [(math.log(one.points[-1].y) - bottom) / (top - bottom) for one in series]
-    start = max(((math.log(one.points[-1].x) - left) / (right - left) for one in series), default=1.0)
+    start = max(
+        ((math.log(one.points[-1].x) - left) / (right - left) for one in series), default=1.0
+    )
     for one, y, place in zip(series, at, spread(at, 1.3 * size / height, 0.0, 1.0), strict=True):
         x = (math.log(one.points[-1].x) - left) / (right - left)
         line, end = max(start, 1.0) + GAP, max(start, 1.0) + REACH
-        axes.plot([x, line - GAP / 2, end], [y, y, place], color=RULE, lw=0.6, zorder=1, transform=axes.transAxes, clip_on=False)
-        axes.plot([end + 0.015], [place], transform=axes.transAxes, clip_on=False, linestyle="", **markers(one.style))
+        axes.plot(
+            [x, line - GAP / 2, end],
+            [y, y, place],
+            color=RULE,
+            lw=0.6,
+            zorder=1,
+            transform=axes.transAxes,
+            clip_on=False,
+        )
+        axes.plot(
+            [end + 0.015],
+            [place],
+            transform=axes.transAxes,
+            clip_on=False,
+            linestyle="",
+            **markers(one.style),
+        )
         axes.annotate(
             one.name,
             (end + 0.015, place),

@@ -50,7 +50,9 @@ def markers(style: Style) -> dict[str, Any]:
 
 def line(style: Style) -> dict[str, Any]:
     """Keywords of ``Axes.plot`` for the line of a curve."""
-    return {"color": style.colour, "linestyle": LINES[style.dash]} | ({"linewidth": THICK} if style.own else {})
+    return {"color": style.colour, "linestyle": LINES[style.dash]} | (
+        {"linewidth": THICK} if style.own else {}
+    )
 
 
 def lift(style: Style) -> float:

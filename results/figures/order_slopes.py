@@ -20,17 +20,22 @@ WIDE, STEEP = 0.22, 0.34
 EDGE = 0.03
 """Of the axes: from the fan to their edge, and to the data."""
 LETTERS = 0.09
-"""Of the axes' height and width: room for the words above the fan, and for the numbers at its ends."""
+"""Of the axes' height and width: room for the words above the fan, and for the numbers at its
+ends.
+"""
 SIZES = (1.0, 0.75, 0.55)
 """How large the fan is: the first for which there is a free place."""
 ALONG = 24
 """Places on a piece of a curve where it is looked for."""
 
 
-def order_slopes(axes: Axes, exponent: int, curves: Iterable[Path], orders: tuple[int, ...] = (1, 2, 3)) -> None:
+def order_slopes(
+    axes: Axes, exponent: int, curves: Iterable[Path], orders: tuple[int, ...] = (1, 2, 3)
+) -> None:
     """What methods of these orders would fall like, were every step a small one.
 
-    The fan lies in the first free corner or edge; where no place is free, the axes grow downwards to make one.
+    The fan lies in the first free corner or edge; where no place is free, the axes grow downwards
+    to make one.
 
     Args:
         axes: logarithmic ones, with their limits set.
@@ -48,7 +53,9 @@ def order_slopes(axes: Axes, exponent: int, curves: Iterable[Path], orders: tupl
     _draw(axes, *found, exponent, orders)
 
 
-def _draw(axes: Axes, u: float, v: float, size: float, exponent: int, orders: tuple[int, ...]) -> None:
+def _draw(
+    axes: Axes, u: float, v: float, size: float, exponent: int, orders: tuple[int, ...]
+) -> None:
     """The fan with the lower left corner of its lines at ``(u, v)``, shares of the axes."""
     (left, right), (bottom, top) = _limits(axes)
     run = _run(axes, exponent * max(orders), size)
@@ -56,20 +63,46 @@ def _draw(axes: Axes, u: float, v: float, size: float, exponent: int, orders: tu
     for order in orders:
         end = (math.exp(x + run), math.exp(y - exponent * order * run))
         axes.plot([math.exp(x), end[0]], [math.exp(y), end[1]], color=RULE, lw=0.9, zorder=0.5)
-        axes.annotate(str(order), end, (2, 0), textcoords="offset points", color=SOFT, fontsize=5.5, va="center")
-    axes.annotate("order", (math.exp(x), math.exp(y)), (0, 3), textcoords="offset points", color=SOFT, fontsize=5.5)
+        axes.annotate(
+            str(order),
+            end,
+            (2, 0),
+            textcoords="offset points",
+            color=SOFT,
+            fontsize=5.5,
+            va="center",
+        )
+    axes.annotate(
+        "order",
+        (math.exp(x), math.exp(y)),
+        (0, 3),
+        textcoords="offset points",
+        color=SOFT,
+        fontsize=5.5,
+    )
 
 
 def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, float, float] | None:
-    """Where the lower left corner of the lines may be, and how large they are: the lower left is tried first, then what is near it."""
+    """Where the lower left corner of the lines may be, and how large they are: the lower left
+    is tried first, then what is near it.
+    """
     (left, right), (bottom, top) = _limits(axes)
-    dots = [dot for path in paths for dot in _along([_share(point, (left, right), (bottom, top)) for point in path])]
+    dots = [
+        dot
+        for path in paths
+        for dot in _along([_share(point, (left, right), (bottom, top)) for point in path])
+    ]
     for size in SIZES:
         run = _run(axes, steepest, size)
         wide, tall = run / (right - left) + LETTERS, steepest * run / (top - bottom) + LETTERS
         across, up = (_places(1 - 2 * EDGE - extent) for extent in (wide, tall))
-        for u, v in sorted(product(across, up), key=lambda place: (min(place[0], 1 - place[0]) + min(place[1], 1 - place[1]), *place)):
-            if not any(_inside(dot, (u - EDGE, v - EDGE, u + wide + EDGE, v + tall + EDGE)) for dot in dots):
+        for u, v in sorted(
+            product(across, up),
+            key=lambda place: (min(place[0], 1 - place[0]) + min(place[1], 1 - place[1]), *place),
+        ):
+            if not any(
+                _inside(dot, (u - EDGE, v - EDGE, u + wide + EDGE, v + tall + EDGE)) for dot in dots
+            ):
                 return u, v, size
     return None
 
@@ -88,16 +121,23 @@ def _along(path: Path) -> Iterable[tuple[float, float]]:
     """The points of a curve, and places on its straight pieces."""
     yield from path
     for (x0, y0), (x1, y1) in pairwise(path):
-        yield from ((x0 + (x1 - x0) * step / ALONG, y0 + (y1 - y0) * step / ALONG) for step in range(1, ALONG))
+        yield from (
+            (x0 + (x1 - x0) * step / ALONG, y0 + (y1 - y0) * step / ALONG)
+            for step in range(1, ALONG)
+        )
 
 
 def _inside(dot: tuple[float, float], box: Box) -> bool:
     return box[0] <= dot[0] <= box[2] and box[1] <= dot[1] <= box[3]
 
 
-def _share(point: tuple[float, float], across: tuple[float, float], up: tuple[float, float]) -> tuple[float, float]:
+def _share(
+    point: tuple[float, float], across: tuple[float, float], up: tuple[float, float]
+) -> tuple[float, float]:
     """A point of the data as shares of logarithmic axes."""
-    return (math.log(point[0]) - across[0]) / (across[1] - across[0]), (math.log(point[1]) - up[0]) / (up[1] - up[0])
+    return (math.log(point[0]) - across[0]) / (across[1] - across[0]), (
+        math.log(point[1]) - up[0]
+    ) / (up[1] - up[0])
 
 
 def _limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:

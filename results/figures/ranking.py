@@ -29,9 +29,15 @@ NEAR = 10
 
 @styled
 def ranking(
-    table: ResultTable, left: str = "fid_proxy", right: str = "rmse", *, budget: int | None = None, width: Width = "single"
+    table: ResultTable,
+    left: str = "fid_proxy",
+    right: str = "rmse",
+    *,
+    budget: int | None = None,
+    width: Width = "single",
 ) -> Sheet:
-    """A panel for each model and estimator: the samplers ranked by two metrics at one budget, joined by lines.
+    """A panel for each model and estimator: the samplers ranked by two metrics at one budget,
+    joined by lines.
 
     ρ is Spearman's correlation of the two rankings.
 
@@ -53,8 +59,13 @@ def ranking(
     ]
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"
-        raise ValueError(f"no model has two samplers with {left} and {right}{where}; choose metrics that have values")
-    figure, panels = sheet(width, HEAD + LINE * (1.4 + max(len(rows) for _, _, rows in parts)), len(parts))
+        raise ValueError(
+            f"no model has two samplers with {left} and {right}{where}; "
+            "choose metrics that have values"
+        )
+    figure, panels = sheet(
+        width, HEAD + LINE * (1.4 + max(len(rows) for _, _, rows in parts)), len(parts)
+    )
     for axes, (title, at, rows) in zip(panels, parts, strict=True):
         _draw(axes, rows, left, right, WIDTHS[width] if len(parts) == 1 else WIDTHS["double"] / 2)
         axes.set_title(f"{title}, {at} evaluations")
@@ -79,17 +90,25 @@ def _at(frame: pd.DataFrame, left: str, right: str, budget: int | None) -> tuple
 
 def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
     """Lines between two columns of texts; ``wide`` is the panel's width in inches."""
-    ranks = [pd.Series([number(row, name) for row in rows], dtype=float).rank(method="first") for name in (left, right)]
+    ranks = [
+        pd.Series([number(row, name) for row in rows], dtype=float).rank(method="first")
+        for name in (left, right)
+    ]
     names = [label(text(row, "curve")) for row in rows]
     a_texts = [f"{name}  {short(number(row, left))}" for name, row in zip(names, rows, strict=True)]
-    b_texts = [short(number(row, right)) + f"  {name}" * (wide > ROOMY) for name, row in zip(names, rows, strict=True)]
+    b_texts = [
+        short(number(row, right)) + f"  {name}" * (wide > ROOMY)
+        for name, row in zip(names, rows, strict=True)
+    ]
     margins = [LETTER * max(map(len, texts)) + 0.15 for texts in (a_texts, b_texts)]
     between = wide - sum(margins)
     axes.set(xlim=(-margins[0] / between, 1 + margins[1] / between), ylim=(len(rows) + 1.2, -0.2))
     axes.set_axis_off()
     for row, a, b, before, behind in zip(rows, *ranks, a_texts, b_texts, strict=True):
         look = style(text(row, "sampler"), text(row, "origin"))
-        axes.plot([0, 1], [a, b], color=look.colour, lw=THICK if look.own else 1, zorder=2 + lift(look))
+        axes.plot(
+            [0, 1], [a, b], color=look.colour, lw=THICK if look.own else 1, zorder=2 + lift(look)
+        )
         axes.plot([0, 1], [a, b], linestyle="", zorder=2 + lift(look), **markers(look))
         _write(axes, (0, a), before, "right")
         _write(axes, (1, b), behind, "left")
@@ -97,7 +116,11 @@ def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) ->
     _write(axes, (0, 0), short_title(left), "right", color=SOFT, weight="bold")
     _write(
         axes,
-        *(((1, 0), short_title(right), "left") if wide > ROOMY else ((axes.get_xlim()[1], 0), short_title(right), "right")),
+        *(
+            ((1, 0), short_title(right), "left")
+            if wide > ROOMY
+            else ((axes.get_xlim()[1], 0), short_title(right), "right")
+        ),
         color=SOFT,
         weight="bold",
     )
@@ -107,4 +130,13 @@ def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) ->
 def _write(axes: Axes, at: tuple[float, float], words: str, side: Any, **look: Any) -> None:
     aside = {"right": -6, "left": 6, "center": 0}[side] if at[0] in (0, 1) else 0
     options: dict[str, Any] = {"va": "center_baseline", "fontsize": 6.5, "color": INK, **look}
-    axes.annotate(words, at, (aside, 0), textcoords="offset points", ha=side, annotation_clip=False, in_layout=False, **options)
+    axes.annotate(
+        words,
+        at,
+        (aside, 0),
+        textcoords="offset points",
+        ha=side,
+        annotation_clip=False,
+        in_layout=False,
+        **options,
+    )

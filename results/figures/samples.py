@@ -1,4 +1,6 @@
-"""Samples from the same latents: a line for each sampler, a column for each budget, the limit at the right."""
+"""Samples from the same latents: a line for each sampler, a column for each budget, the limit
+at the right.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ LETTER = 0.062
 
 
 @styled
-def samples(run: Path | str, rows: pd.DataFrame | None = None, *, width: Width = "double") -> list[tuple[str, Sheet]]:
+def samples(
+    run: Path | str, rows: pd.DataFrame | None = None, *, width: Width = "double"
+) -> list[tuple[str, Sheet]]:
     """A figure for each model of a run that kept pictures.
 
     Args:
@@ -45,21 +49,41 @@ def samples(run: Path | str, rows: pd.DataFrame | None = None, *, width: Width =
         ValueError: ``run`` is not a run directory.
     """
     folder = RunDir.open(run)
-    parts = [(title, _pictures(folder, some)) for title, some in comparable_parts(load(run).ok.frame if rows is None else rows)]
+    parts = [
+        (title, _pictures(folder, some))
+        for title, some in comparable_parts(load(run).ok.frame if rows is None else rows)
+    ]
     return [(title, _figure(title, found, width)) for title, found in parts if found]
 
 
 def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
     """What was kept of each curve and budget."""
-    placed = [(text(row, "curve"), slot, row) for row in rows_of(rows) if (slot := number(row, "slot")) is not None]
-    read = [(curve, int(slot), row, run.read_samples(text(row, "cell"))) for curve, slot, row in placed]
-    return {(curve, slot): (row, arrays) for curve, slot, row, arrays in read if arrays and ("images" in arrays or "points" in arrays)}
+    placed = [
+        (text(row, "curve"), slot, row)
+        for row in rows_of(rows)
+        if (slot := number(row, "slot")) is not None
+    ]
+    read = [
+        (curve, int(slot), row, run.read_samples(text(row, "cell"))) for curve, slot, row in placed
+    ]
+    return {
+        (curve, slot): (row, arrays)
+        for curve, slot, row, arrays in read
+        if arrays and ("images" in arrays or "points" in arrays)
+    }
 
 
 def _figure(title: str, found: Found, width: Width) -> Sheet:
-    curves, slots = list(dict.fromkeys(curve for curve, _ in found)), sorted({slot for _, slot in found})
-    stacks = {place: arrays.get("images", arrays.get("points")) for place, (_, arrays) in found.items()}
-    limit = next((arrays["converged"] for _, arrays in found.values() if "converged" in arrays), None)
+    curves, slots = (
+        list(dict.fromkeys(curve for curve, _ in found)),
+        sorted({slot for _, slot in found}),
+    )
+    stacks = {
+        place: arrays.get("images", arrays.get("points")) for place, (_, arrays) in found.items()
+    }
+    limit = next(
+        (arrays["converged"] for _, arrays in found.values() if "converged" in arrays), None
+    )
     heads = [str(slot) for slot in slots] + ["limit"] * (limit is not None)
     drawing = _Drawing.of([*stacks.values(), limit], ACROSS[width])
     names = LETTER * max(len(label(curve)) for curve in curves) + 0.1
@@ -67,10 +91,18 @@ def _figure(title: str, found: Found, width: Width) -> Sheet:
     figure = blank(width, 0.45 + len(curves) * tile / drawing.across)
     figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
     grid = figure.subplots(len(curves), len(heads), squeeze=False)
-    figure.suptitle(f"{title}: same latents, by evaluations", x=0.01, ha="left", fontsize=8, fontweight="bold")
+    figure.suptitle(
+        f"{title}: same latents, by evaluations", x=0.01, ha="left", fontsize=8, fontweight="bold"
+    )
     for line, curve in zip(grid, curves, strict=True):
-        look = next(style(text(row, "sampler"), text(row, "origin")) for (name, _), (row, _) in found.items() if name == curve)
-        for axes, stack in zip(line, [*(stacks.get((curve, slot)) for slot in slots), limit], strict=False):
+        look = next(
+            style(text(row, "sampler"), text(row, "origin"))
+            for (name, _), (row, _) in found.items()
+            if name == curve
+        )
+        for axes, stack in zip(
+            line, [*(stacks.get((curve, slot)) for slot in slots), limit], strict=False
+        ):
             drawing.tile(axes, stack, look.colour)
         line[0].set_ylabel(label(curve), rotation=0, ha="right", va="center")
     for axes, head in zip(grid[0], heads, strict=True):
@@ -87,7 +119,11 @@ class _Drawing:
 
     @classmethod
     def of(cls, stacks: Sequence[np.ndarray | None], across: int) -> _Drawing:
-        clouds = [np.asarray(stack[:, :2], float) for stack in stacks if stack is not None and stack.ndim == 2]
+        clouds = [
+            np.asarray(stack[:, :2], float)
+            for stack in stacks
+            if stack is not None and stack.ndim == 2
+        ]
         return cls(1 if clouds else across, common_box(clouds))
 
     def tile(self, axes: Axes, stack: np.ndarray | None, colour: str) -> None:
@@ -101,10 +137,19 @@ class _Drawing:
             axes.plot(*stack[:, :2].T, ".", ms=1.3, mew=0, color=colour, rasterized=True)
             axes.set(xlim=(left, right), ylim=(bottom, top))
         else:
-            axes.imshow(strip(stack[: self.across]), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+            axes.imshow(
+                strip(stack[: self.across]),
+                cmap="gray",
+                vmin=0,
+                vmax=255,
+                interpolation="nearest",
+                aspect="auto",
+            )
 
 
 def strip(images: np.ndarray) -> np.ndarray:
-    """Images ``(k, C, H, W)`` side by side: ``(H, k W, 3)`` if C = 3, otherwise the first channel, ``(H, k W)``."""
+    """Images ``(k, C, H, W)`` side by side: ``(H, k W, 3)`` if C = 3, otherwise the first
+    channel, ``(H, k W)``.
+    """
     joined = np.concatenate(list(images), axis=-1)
     return joined.transpose(1, 2, 0) if len(joined) == 3 else joined[0]

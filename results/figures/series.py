@@ -23,7 +23,8 @@ class Point(NamedTuple):
     Attributes:
         x, y: where it is drawn.
         low, high: ends of the 95 % interval; None where it is not known.
-        limit: whether ``y`` is only the upper end of the interval, the value itself not being positive.
+        limit: whether ``y`` is only the upper end of the interval, the value itself not being
+            positive.
     """
 
     x: float
@@ -43,7 +44,8 @@ class Series:
 
 
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """The curves of one problem (a part of :func:`..table.curves.comparable_parts`), the lowest at its end first.
+    """The curves of one problem (a part of :func:`..table.curves.comparable_parts`), the lowest at
+    its end first.
 
     Rows that have no place on logarithmic axes are left out.
     """
@@ -53,7 +55,9 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
         if point := point_of(row, metric, cost):
             points[text(row, "curve")].append(point)
             looks[text(row, "curve")] = style(text(row, "sampler"), text(row, "origin"))
-    found = [Series(label(curve), looks[curve], tuple(sorted(some))) for curve, some in points.items()]
+    found = [
+        Series(label(curve), looks[curve], tuple(sorted(some))) for curve, some in points.items()
+    ]
     return sorted(found, key=lambda one: (one.points[-1].y, one.name))
 
 
@@ -78,7 +82,9 @@ def label(words: str) -> str:
 
 
 def notable(series: list[Series], most: int) -> list[Series]:
-    """At most ``most`` curves to name: the reader's own, those that are best somewhere, the best of each family, the best at the end."""
+    """At most ``most`` curves to name: the reader's own, those that are best somewhere, the
+    best of each family, the best at the end.
+    """
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}
@@ -86,7 +92,10 @@ def notable(series: list[Series], most: int) -> list[Series]:
         for point in one.points:
             lowest[point.x] = min(lowest.get(point.x, (point.y, index)), (point.y, index))
     wins = [index for _, (_, index) in sorted(lowest.items(), reverse=True)]
-    heads = [next(i for i, other in enumerate(series) if other.style.family == one.style.family) for one in series]
+    heads = [
+        next(i for i, other in enumerate(series) if other.style.family == one.style.family)
+        for one in series
+    ]
     own = [index for index, one in enumerate(series) if one.style.own]
     order = dict.fromkeys([*own, *wins, *heads, *range(len(series))])
     return [series[index] for index in sorted(list(order)[:most])]

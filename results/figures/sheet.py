@@ -1,4 +1,6 @@
-"""The page that figures are drawn on: publication sizes, one typography, files whose bytes depend on the data alone."""
+"""The page that figures are drawn on: publication sizes, one typography, files whose bytes
+depend on the data alone.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,14 @@ RC: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "samplerbench",
 }
-DEFAULTS: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
-METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+DEFAULTS: Any = {
+    name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"
+}
+METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+    "png": {"Software": None},
+}
 """Formats, and what is left out of their files so that equal figures are equal bytes."""
 
 P = ParamSpec("P")
@@ -65,14 +73,20 @@ R = TypeVar("R")
 
 
 class Sheet(Figure):
-    """A matplotlib figure that notebooks show by themselves. It belongs to no window and needs no closing."""
+    """A matplotlib figure that notebooks show by themselves.
+
+    It belongs to no window and needs no closing.
+    """
 
     def _repr_png_(self) -> bytes:
         return encoded(self, "png")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """``draw`` under this module's typography; the caller's own settings of matplotlib are neither used nor changed."""
+    """``draw`` under this module's typography.
+
+    The caller's own settings of matplotlib are neither used nor changed.
+    """
 
     @wraps(draw)
     def under(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -112,7 +126,8 @@ def encoded(figure: Figure, form: str) -> bytes:
     """The figure as the bytes of an SVG, PNG or PDF file."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in letters that the font lacks is drawn as boxes
+        # a name in letters that the font lacks is drawn as boxes
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(buffer, format=form, dpi=DPI, metadata=METADATA[form])
     return buffer.getvalue()
 
@@ -125,6 +140,9 @@ def save(figure: Figure, path: Path) -> Path:
     """
     form = path.suffix.removeprefix(".")
     if form not in METADATA:
-        raise ValueError(f"{path.name}: figures are written as {', '.join(METADATA)}; choose one of these suffixes")
+        raise ValueError(
+            f"{path.name}: figures are written as {', '.join(METADATA)}; "
+            "choose one of these suffixes"
+        )
     write_bytes(path, encoded(figure, form))
     return path

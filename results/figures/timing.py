@@ -21,7 +21,8 @@ LINE, HEAD = 0.19, 0.75
 
 @styled
 def timing(table: ResultTable, *, budget: int | None = None, width: Width = "single") -> Sheet:
-    """A panel for each model: milliseconds per sample at one budget, network and overhead apart, the least overhead first.
+    """A panel for each model: milliseconds per sample at one budget, network and overhead apart,
+    the least overhead first.
 
     Args:
         table: what to draw; finished rows that were timed.
@@ -40,12 +41,20 @@ def timing(table: ResultTable, *, budget: int | None = None, width: Width = "sin
     for axes, (title, at, rows) in zip(panels, parts, strict=True):
         _draw(axes, rows)
         axes.set(title=f"{title}, {at} evaluations", xlabel="Milliseconds per sample")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, handlelength=1)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        handlelength=1,
+    )
     return figure
 
 
 def _at(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Record]]:
-    timed = frame.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"]).sort_values("nfe", kind="stable")
+    timed = frame.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"]).sort_values(
+        "nfe", kind="stable"
+    )
     if timed.empty:
         return 0, []
     at = nearest([int(slot) for slot in timed["slot"].unique()]) if budget is None else budget
@@ -65,8 +74,18 @@ def _draw(axes: Axes, rows: list[Record]) -> None:
     axes.barh(places, network, color=NETWORK, height=0.62, label="network")
     axes.barh(places, own, left=network, color=OVERHEAD, height=0.62, label="overhead")
     for place, row, end in zip(places, rows, map(sum, zip(network, own, strict=True)), strict=True):
-        words = f"{short(number(row, 'ms_per_sample'))}, overhead {_percent(row)}" + (" †" if row.get("timing_flag") else "")
-        axes.annotate(words, (end, place), (3, 0), textcoords="offset points", va="center", color=SOFT, fontsize=6)
+        words = f"{short(number(row, 'ms_per_sample'))}, overhead {_percent(row)}" + (
+            " †" if row.get("timing_flag") else ""
+        )
+        axes.annotate(
+            words,
+            (end, place),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            color=SOFT,
+            fontsize=6,
+        )
     axes.set_yticks(places, [label(text(row, "curve")) for row in rows], color=INK)
     axes.set_xlim(0, 2.2 * max(a + b for a, b in zip(network, own, strict=True)))
     axes.invert_yaxis()

@@ -28,12 +28,16 @@ NEAR = 10
 
 
 @styled
-def work_precision(table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single") -> Sheet:
-    """A panel for each model and estimator: ``metric`` against ``cost``, both logarithmic, a curve for each sampler.
+def work_precision(
+    table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
+) -> Sheet:
+    """A panel for each model and estimator: ``metric`` against ``cost``, both logarithmic, a curve
+    for each sampler.
 
-    Bars are 95 % intervals; a downward triangle is the upper end of the interval of a value that is not positive. The dashed line is what
-    the metric cannot see below (:class:`..quantities.Floor`). The fan has the slopes of orders 1, 2 and 3. Of many curves, the best
-    and one of each family are named.
+    Bars are 95 % intervals; a downward triangle is the upper end of the interval of a value that is
+    not positive. The dashed line is what the metric cannot see below (:class:`..quantities.Floor`).
+    The fan has the slopes of orders 1, 2 and 3. Of many curves, the best and one of each family are
+    named.
 
     Args:
         table: what to draw; finished rows only.
@@ -44,9 +48,15 @@ def work_precision(table: ResultTable, metric: str = "fid_proxy", cost: str = "n
     Raises:
         ValueError: no row has both columns.
     """
-    parts = [(title, rows, found) for title, rows in comparable_parts(table.ok.frame) if (found := series_of(rows, metric, cost))]
+    parts = [
+        (title, rows, found)
+        for title, rows in comparable_parts(table.ok.frame)
+        if (found := series_of(rows, metric, cost))
+    ]
     if not parts:
-        raise ValueError(f"no finished row has {metric} and {cost} to draw; choose columns that have values")
+        raise ValueError(
+            f"no finished row has {metric} and {cost} to draw; choose columns that have values"
+        )
     figure, panels = sheet(width, HEIGHT[width], len(parts))
     for axes, (title, rows, series) in zip(panels, parts, strict=True):
         _draw(axes, series, notable(series, NAMED[width]), metric, rows)
@@ -57,14 +67,20 @@ def work_precision(table: ResultTable, metric: str = "fid_proxy", cost: str = "n
     return figure
 
 
-def _draw(axes: Axes, series: list[Series], named: list[Series], metric: str, rows: pd.DataFrame) -> None:
+def _draw(
+    axes: Axes, series: list[Series], named: list[Series], metric: str, rows: pd.DataFrame
+) -> None:
     points = [point for one in series for point in one.points]
     floor = floor_of(metric, rows_of(rows))
     values = [point.y for point in points]
     near = [floor[0]] if floor and floor[0] > min(values) / NEAR else []
     logarithmic(axes, [point.x for point in points], values + near)
     if power := find(metric).power:
-        order_slopes(axes, power, [[(point.x, point.y) for point in one.points] for one in series] + _edge(axes, floor))
+        order_slopes(
+            axes,
+            power,
+            [[(point.x, point.y) for point in one.points] for one in series] + _edge(axes, floor),
+        )
     if floor:
         floor_line(axes, *floor)
     for one in reversed(series):
@@ -72,16 +88,24 @@ def _draw(axes: Axes, series: list[Series], named: list[Series], metric: str, ro
 
 
 def _edge(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
-    """The floor as a curve, and another one above it where its name stands; nothing where it lies outside."""
+    """The floor as a curve, and another one above it where its name stands.
+
+    Nothing where it lies outside.
+    """
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []
     above = floor[0] * (high / low) ** 0.04
-    return [[(left, floor[0]), (right, floor[0])], [(left, above), (math.sqrt(left * right), above)]]
+    return [
+        [(left, floor[0]), (right, floor[0])],
+        [(left, above), (math.sqrt(left * right), above)],
+    ]
 
 
 def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
-    """A curve: its line through all points, bars, and markers, an upper limit having a triangle that points down."""
+    """A curve: its line through all points, bars, and markers, an upper limit having a triangle
+    that points down.
+    """
     xs, ys = [point.x for point in series.points], [point.y for point in series.points]
     if pale:
         thin: dict[str, Any] = {**line(series.style), "linewidth": 0.6}
@@ -92,8 +116,24 @@ def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
     low = axes.get_ylim()[0]
     for x, _, bottom, top, _ in series.points:
         if bottom is not None and top is not None:
-            axes.plot([x, x], [max(bottom, low), top], color=series.style.colour, lw=0.8, alpha=0.6, zorder=2.2 + up)
+            axes.plot(
+                [x, x],
+                [max(bottom, low), top],
+                color=series.style.colour,
+                lw=0.8,
+                alpha=0.6,
+                zorder=2.2 + up,
+            )
     for limit in (False, True):
         some = [(point.x, point.y) for point in series.points if point.limit == limit]
-        down: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": series.style.colour} if limit else {}
-        axes.plot(*zip(*some, strict=True) if some else ([], []), linestyle="", zorder=2.5 + up, **(markers(series.style) | down))
+        down: dict[str, Any] = (
+            {"marker": "v", "markerfacecolor": "white", "markeredgecolor": series.style.colour}
+            if limit
+            else {}
+        )
+        axes.plot(
+            *zip(*some, strict=True) if some else ([], []),
+            linestyle="",
+            zorder=2.5 + up,
+            **(markers(series.style) | down),
+        )

@@ -1,1 +1,3 @@
-"""The report of a run: one HTML page that needs nothing but itself (:func:`.build.write_report`)."""
+"""The report of a run: one HTML page that needs nothing but itself
+(:func:`.build.write_report`).
+"""

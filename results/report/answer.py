@@ -1,4 +1,6 @@
-"""What the findings say, in sentences: the first ones of a report, and those beside its table of best rows."""
+"""What the findings say, in sentences: the first ones of a report, and those beside its table
+of best rows.
+"""
 
 from __future__ import annotations
 
@@ -53,23 +55,41 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
         return None
     quantity = found.quantity
     done = rows_of(rows.loc[rows["status"] == "ok"])
-    sentences = (_lowest(found.best, quantity), _against(found.best), _model(found), _jump(done), _caveat(found.best))
+    sentences = (
+        _lowest(found.best, quantity),
+        _against(found.best),
+        _model(found),
+        _jump(done),
+        _caveat(found.best),
+    )
     return Answer(quantity, tuple(sentence for sentence in sentences if sentence), found.best)
 
 
 def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
     apart = [item for item in best if item.standing != "the same"]
-    runs = [(curve, [item.budget for item in items]) for curve, items in groupby(apart, key=lambda item: item.curve)]
+    runs = [
+        (curve, [item.budget for item in items])
+        for curve, items in groupby(apart, key=lambda item: item.curve)
+    ]
     said = "; ".join(f"{curve} at {_list(budgets)} NFE" for curve, budgets in runs)
     return f"Lowest {quantity.title}: {said}." if said else ""
 
 
 def _against(best: tuple[Best, ...]) -> str:
-    budgets = {standing: [item.budget for item in best if item.standing == standing] for standing in AGAINST}
+    budgets = {
+        standing: [item.budget for item in best if item.standing == standing]
+        for standing in AGAINST
+    }
     if len(budgets["alone"]) == len(best):
         return f"There is no row of {best[0].against} to compare with."
-    there = {phrase: _list(budgets[standing]) for standing, phrase in AGAINST.items() if budgets[standing]}
-    said = [phrase.format(against=best[0].against, budgets=listed) for phrase, listed in there.items()]
+    there = {
+        phrase: _list(budgets[standing])
+        for standing, phrase in AGAINST.items()
+        if budgets[standing]
+    }
+    said = [
+        phrase.format(against=best[0].against, budgets=listed) for phrase, listed in there.items()
+    ]
     return f"The lowest is {'; '.join(said)}."
 
 
@@ -77,7 +97,8 @@ def _model(found: Findings) -> str:
     if not found.dominated:
         return ""
     return (
-        "The model's own error dominates distances to the data in some of these rows, so that they rank no samplers: "
+        "The model's own error dominates distances to the data in some of these rows, so "
+        "that they rank no samplers: "
         "all of this is by the distance to converged samples of the same model."
     )
 
@@ -89,13 +110,24 @@ def _jump(rows: list[Record]) -> str:
     if jump is None:
         return ""
     raw, floor = number(jump, "fid_proxy_raw"), number(jump, "fid_proxy_floor")
-    times = f", {short(raw / floor, 2)} times what perfect samples get" if raw is not None and floor else ""
-    return f"The jump in one step ({text(jump, 'sampler')}) has a plug-in distance of {short(raw)}{times}."
+    times = (
+        f", {short(raw / floor, 2)} times what perfect samples get"
+        if raw is not None and floor
+        else ""
+    )
+    return (
+        f"The jump in one step ({text(jump, 'sampler')}) has a plug-in distance of "
+        f"{short(raw)}{times}."
+    )
 
 
 def _caveat(best: tuple[Best, ...]) -> str:
     flagged = [item.budget for item in best if item.flagged]
-    return f"Intervals flagged † at {_list(flagged)} NFE are not to be trusted; the table says why." if flagged else ""
+    return (
+        f"Intervals flagged † at {_list(flagged)} NFE are not to be trusted; the table says why."
+        if flagged
+        else ""
+    )
 
 
 def _list(budgets: list[int]) -> str:
@@ -109,7 +141,8 @@ def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, .
     Args:
         found: the findings.
         said: the same in words.
-        crossings: lines of :func:`..comparison.headline.headline` on this problem, the fewest evaluations first.
+        crossings: lines of :func:`..comparison.headline.headline` on this problem, the fewest
+            evaluations first.
     """
     told = [best for best in found.best if best.standing != "the same"]
     if not told:
@@ -126,12 +159,18 @@ def _use(best: Best, quantity: Quantity) -> str:
     if not best.others:
         return f"{at} {best.curve} has {value}; no other sampler was run there."
     if best.refusal:
-        return f"{at} there is no verdict: {best.curve} has the lowest value, {value}; but {_because(best.refusal)}."
+        return (
+            f"{at} there is no verdict: {best.curve} has the lowest value, {value}; "
+            f"but {_because(best.refusal)}."
+        )
     against = _against_baseline(best, quantity)
     if best.sure:
         return f"{at} use {best.curve}: {value}{against}."
     others = f"{len(best.rivals)} others" if len(best.rivals) > 1 else "".join(best.rivals)
-    return f"{at} the choice is open: {best.curve} has the lowest value, {value}{against}, but {others} cannot be told apart from it."
+    return (
+        f"{at} the choice is open: {best.curve} has the lowest value, "
+        f"{value}{against}, but {others} cannot be told apart from it."
+    )
 
 
 def _because(refusal: str) -> str:
@@ -159,7 +198,10 @@ def _against_baseline(best: Best, quantity: Quantity) -> str:
 
 def _above_zero(row: Record, quantity: Quantity) -> bool:
     """Whether a ratio to a row's value makes sense: it is positive, and more than its error."""
-    value, se = number(row, quantity.name) or 0.0, (number(row, quantity.se) if quantity.se else None) or 0.0
+    value, se = (
+        number(row, quantity.name) or 0.0,
+        (number(row, quantity.se) if quantity.se else None) or 0.0,
+    )
     return value > 2 * se and value > 0
 
 
@@ -172,11 +214,16 @@ def _plateau(found: Findings, quantity: Quantity) -> str:
         return f"The lowest is still falling at {budget} evaluations, the most that were tried."
     if kind == "none":
         return f"Beyond {budget} evaluations more buys no lower {quantity.title}."
-    return f"Beyond {budget} evaluations nothing is told apart from the lowest there: whether more work helps is open."
+    return (
+        f"Beyond {budget} evaluations nothing is told apart from the lowest there: "
+        "whether more work helps is open."
+    )
 
 
 def _floor(crossings: pd.DataFrame) -> str:
-    """The sampler that needs the fewest evaluations until its own error is below the floor, and which floor that is."""
+    """The sampler that needs the fewest evaluations until its own error is below the floor, and
+    which floor that is.
+    """
     reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
     if not len(reached):
         return ""
@@ -184,6 +231,16 @@ def _floor(crossings: pd.DataFrame) -> str:
     rivals = [str(curve) for curve in others.loc[others["verdict"] != "worse", "curve"]]
     flag = " †" if first["flag"] else ""
     who = "Fewest evaluations" if len(others) and not rivals else "Evaluations"
-    open_ = f"; {rivals[0] if len(rivals) == 1 else f'{len(rivals)} others'} cannot be told apart from it" if rivals else ""
+    open_ = (
+        (
+            f"; {rivals[0] if len(rivals) == 1 else f'{len(rivals)} others'} cannot be "
+            "told apart from it"
+        )
+        if rivals
+        else ""
+    )
     floor = f"{short(first['tolerance'])}, the floor of {first['samples']} samples"
-    return f"{who} until a sampler's own error is below {floor}: {first['curve']}, {first['shown']}{flag}{open_}."
+    return (
+        f"{who} until a sampler's own error is below {floor}: {first['curve']}, "
+        f"{first['shown']}{flag}{open_}."
+    )

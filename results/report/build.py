@@ -1,4 +1,6 @@
-"""One self-contained HTML page for one or several runs, with the same table as CSV, Parquet, Markdown and LaTeX beside it."""
+"""One self-contained HTML page for one or several runs, with the same table as CSV, Parquet,
+Markdown and LaTeX beside it.
+"""
 
 from __future__ import annotations
 
@@ -42,24 +44,31 @@ LONGEST_WHOLE = 20
 """Letters of a name that stays on one line in a heading."""
 
 
-def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str, *, baseline: str = BASELINE) -> Path:
+def write_report(
+    dirs: Path | str | Sequence[Path | str], out: Path | str, *, baseline: str = BASELINE
+) -> Path:
     """Write ``report.html``, ``table.csv``, ``table.parquet``, ``table.md`` and ``table.tex``.
 
     Args:
         dirs: run directories (or tables), finished or not.
-        out: folder to write to, or the path of the page (ending in ``.html``), with the tables beside it.
+        out: folder to write to, or the path of the page (ending in ``.html``), with the tables
+            beside it.
         baseline: sampler, or curve, that the others are judged against.
 
     Returns:
         Path of the page. It needs nothing but itself, and forbids itself the network.
 
     Raises:
-        ValueError: one of ``dirs`` is neither a run directory nor a table, ``out`` cannot be written, or no row is the baseline's.
+        ValueError: one of ``dirs`` is neither a run directory nor a table, ``out`` cannot be
+            written, or no row is the baseline's.
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
-    own = len(sources) == 1 and (sources[0] / "parts").is_dir() and page == sources[0] / "report.html"
-    made_of = ingredients(sources[0], baseline) if own else ""  # before anything is read, so that what changes meanwhile is noticed
+    own = (
+        len(sources) == 1 and (sources[0] / "parts").is_dir() and page == sources[0] / "report.html"
+    )
+    # before anything is read, so that what changes meanwhile is noticed
+    made_of = ingredients(sources[0], baseline) if own else ""
     table = load(sources)
     _check_baseline(baseline, table)
     found = findings_of(table.frame, _homes(sources), baseline)
@@ -69,17 +78,31 @@ def write_report(dirs: Path | str | Sequence[Path | str], out: Path | str, *, ba
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), summary(table, found))
-        metric = next((name for name in ("fid_proxy", "rmse") if not all(map(empty, table.ok.frame[name]))), None)
+        metric = next(
+            (name for name in ("fid_proxy", "rmse") if not all(map(empty, table.ok.frame[name]))),
+            None,
+        )
         if metric:
             write_text(page.with_name("table.tex"), table.to_latex(metric))
         write_text(page, html + (note(html, made_of, page.parent) if own else ""))
     except OSError as error:
-        raise ValueError(f"cannot write the report to {page} ({error.strerror}); choose another folder") from error
+        raise ValueError(
+            f"cannot write the report to {page} ({error.strerror}); choose another folder"
+        ) from error
     return page
 
 
-def render(table: ResultTable, sources: Sequence[Path], csv: str, page: TableFindings, baseline: str = BASELINE) -> str:
-    """The page as text; ``csv`` is that of the table, and ``page`` what can be said of it, against ``baseline``."""
+def render(
+    table: ResultTable,
+    sources: Sequence[Path],
+    csv: str,
+    page: TableFindings,
+    baseline: str = BASELINE,
+) -> str:
+    """The page as text.
+
+    ``csv`` is that of the table, and ``page`` what can be said of it, against ``baseline``.
+    """
     frame, homes = table.frame, _homes(sources)
     rows = rows_of(with_curves(frame))
     look = curve_styles(
@@ -88,13 +111,18 @@ def render(table: ResultTable, sources: Sequence[Path], csv: str, page: TableFin
     )
     parts = comparable_parts(frame)
     grids = grids_of([(title, rows, _files(rows, homes, RunDir.samples)) for title, rows in parts])
-    strips = trajectory_strips_of([(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts])
+    strips = trajectory_strips_of(
+        [(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts]
+    )
     found = [
         model_section(title, rows, page.by_title[title], look, grid, strip, homes)
         for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
     ]
     records = [run_record(path) for path in sources]
-    runs = [provenance_of(name, record) for name, record in zip(run_names(sources), records, strict=True)]
+    runs = [
+        provenance_of(name, record)
+        for name, record in zip(run_names(sources), records, strict=True)
+    ]
     return (
         _environment()
         .get_template("report.html")
@@ -129,7 +157,9 @@ def _check_baseline(name: str, table: ResultTable) -> None:
     frame = with_curves(table.frame)
     there = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
     if name != BASELINE and name not in there:
-        raise ValueError(f"no row is of the baseline {name!r}; {choices(name, sorted(table.frame['sampler'].dropna().unique()))}")
+        raise ValueError(
+            f"no row is of the baseline {name!r}; {choices(name, sorted(table.frame['sampler'].dropna().unique()))}"
+        )
 
 
 @cache
@@ -144,28 +174,48 @@ def packed_plotly() -> str:
 def _environment() -> Environment:
     """Jinja, with every text escaped and every name known."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals.update(number=number, short=short, interval=interval)
-    environment.filters.update(brief=brief, whole=_whole, with_bounds=with_bounds, plus_minus=plus_minus)
-    environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(map(escape, str(name).split("_")))
+    environment.filters.update(
+        brief=brief, whole=_whole, with_bounds=with_bounds, plus_minus=plus_minus
+    )
+    environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(
+        map(escape, str(name).split("_"))
+    )
     return environment
 
 
 def _whole(words: str) -> Markup:
     """A sentence whose names are not broken at their hyphens; long ones are broken anywhere."""
     return Markup(" ").join(
-        Markup('<span class="whole">{}</span>').format(word) if "-" in word and len(word) <= LONGEST_WHOLE else escape(word)
+        Markup('<span class="whole">{}</span>').format(word)
+        if "-" in word and len(word) <= LONGEST_WHOLE
+        else escape(word)
         for word in words.split(" ")
     )
 
 
 def _homes(sources: Sequence[Path]) -> dict[str, Path]:
     """Where the parts of each run lie, by its name in the table; the only one has none there."""
-    return {"": sources[0]} if len(sources) == 1 else dict(zip(run_names(sources), sources, strict=True))
+    return (
+        {"": sources[0]}
+        if len(sources) == 1
+        else dict(zip(run_names(sources), sources, strict=True))
+    )
 
 
-def _files(rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]) -> dict[int, Path]:
+def _files(
+    rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
+) -> dict[int, Path]:
     """Where a file of each row would be."""
     named: list[tuple[Any, dict[str, Any]]] = list(zip(rows.index, rows_of(rows), strict=True))
-    return {index: place(RunDir(homes[text(row, "run")]), text(row, "cell")) for index, row in named if row.get("cell")}
+    return {
+        index: place(RunDir(homes[text(row, "run")]), text(row, "cell"))
+        for index, row in named
+        if row.get("cell")
+    }

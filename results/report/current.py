@@ -1,7 +1,9 @@
-"""Whether a report is the one that would be written now: the page ends in a note with digests of what it was made of, and of itself.
+"""Whether a report is the one that would be written now: the page ends in a note with digests of
+what it was made of, and of itself.
 
-Made of: every file of the run directory that a report reads, this package's own files, the versions of the libraries that draw and write,
-and the baseline. Nothing here depends on the times of files, which a copy or a restored backup changes or keeps as it likes.
+Made of: every file of the run directory that a report reads, this package's own files, the versions
+of the libraries that draw and write, and the baseline. Nothing here depends on the times of files,
+which a copy or a restored backup changes or keeps as it likes.
 """
 
 from __future__ import annotations
@@ -26,15 +28,27 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def ingredients(folder: Path, baseline: str) -> str:
-    """Digest of all that the report of a run directory is made of; shards of samples, which it does not read, are left out."""
+    """Digest of all that the report of a run directory is made of.
+
+    Shards of samples, which it does not read, are left out.
+    """
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     for pattern in _CODE:
         for path in sorted(package.glob(pattern)):
             _add(digest, path.relative_to(package).as_posix(), path)
-    for path in (folder / "run.json", folder / "looks.json", *_below(folder / "parts"), *_below(folder / "samples")):
+    for path in (
+        folder / "run.json",
+        folder / "looks.json",
+        *_below(folder / "parts"),
+        *_below(folder / "samples"),
+    ):
         _add(digest, os.path.relpath(path, folder), path)
-    about = {"baseline": baseline, "python": sys.version, "libraries": {name: _version(name) for name in _LIBRARIES}}
+    about = {
+        "baseline": baseline,
+        "python": sys.version,
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+    }
     digest.update(json.dumps(about, sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -51,7 +65,9 @@ def note(page: str, made_of: str, folder: Path) -> str:
 
 
 def is_current(folder: Path, baseline: str) -> bool:
-    """Whether the report in a run directory, and what is beside it, is what would be written now."""
+    """Whether the report in a run directory, and what is beside it, is what would be written
+    now.
+    """
     try:
         data = (folder / "report.html").read_bytes()
     except OSError:
@@ -70,7 +86,9 @@ def _written(page: bytes, folder: Path) -> str:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The files in a folder and in its folders, sorted, but for shards of samples and what is being written."""
+    """The files in a folder and in its folders, sorted, but for shards of samples and what is
+    being written.
+    """
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():
         with os.scandir(folder) as there:

@@ -1,4 +1,6 @@
-"""The table of all rows: which columns it shows, and what is the same in all rows and so said only once."""
+"""The table of all rows: which columns it shows, and what is the same in all rows and so said
+only once.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +18,59 @@ from ..record import Record
 from ..text import short
 from ..values import empty, number, rows_of, text
 
-MARKS = {"ok": "✓", "failed": "✗", "diverged": "∞", "skipped": "→", "missing": "…", "crashed": "✗", "timed out": "✗"}
+MARKS = {
+    "ok": "✓",
+    "failed": "✗",
+    "diverged": "∞",
+    "skipped": "→",
+    "missing": "…",
+    "crashed": "✗",
+    "timed out": "✗",
+}
 """Status marks, beside the word."""
 
 BEFORE = (
-    *("run", "model", "sampler", "params", "schedule", "start", "end", "noise", "sigma_max", "seed", "dtype", "execution"),
+    *(
+        "run",
+        "model",
+        "sampler",
+        "params",
+        "schedule",
+        "start",
+        "end",
+        "noise",
+        "sigma_max",
+        "seed",
+        "dtype",
+        "execution",
+    ),
     *("budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
-"""Columns of the table beside the measured ones, where they vary; a row shows all its columns when it is opened."""
+"""Columns of the table beside the measured ones, where they vary.
+
+A row shows all its columns when it is opened.
+"""
 
 _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def shown() -> list[str]:
-    """The columns of the table: those of measured quantities with what perfect samples would get."""
+    """The columns of the table: those of measured quantities with what perfect samples would
+    get.
+    """
     listed = [quantity for quantity in quantities() if quantity.listed]
-    floors = {quantity.name: quantity.floor.column for quantity in listed if quantity.floor and quantity.floor.perfect}
-    measured = (name for quantity in listed for name in (quantity.name, floors.get(quantity.name, "")) if name)
+    floors = {
+        quantity.name: quantity.floor.column
+        for quantity in listed
+        if quantity.floor and quantity.floor.perfect
+    }
+    measured = (
+        name
+        for quantity in listed
+        for name in (quantity.name, floors.get(quantity.name, ""))
+        if name
+    )
     return [*BEFORE, *measured, *AFTER]
 
 
@@ -56,7 +93,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class ListedRow:
-    """A row: its cells, status, and why it has no numbers or a flagged one; ``where`` tells it from the other rows of its sampler."""
+    """A row: its cells, status, and why it has no numbers or a flagged one.
+
+    ``where`` tells it from the other rows of its sampler.
+    """
 
     cells: tuple[Cell, ...]
     status: str
@@ -75,7 +115,11 @@ class ListedRow:
 
 @dataclass(frozen=True)
 class Listing:
-    """All rows. ``same`` holds (name, value) of the columns that do not vary; ``metric`` is what verdicts go by, "" if there are none."""
+    """All rows.
+
+    ``same`` holds (name, value) of the columns that do not vary; ``metric`` is what verdicts go by,
+    "" if there are none.
+    """
 
     heads: tuple[Head, ...]
     lines: tuple[ListedRow, ...]
@@ -88,12 +132,19 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
     kinds = {column.name: column for column in columns()}
     same = tuple((name, value) for name in frame.columns if (value := _constant(frame, name)))
     heads = [
-        Head(name, kinds[name].meaning if name in kinds else "the run", str(frame[name].dtype) in ("Int64", "Float64"))
+        Head(
+            name,
+            kinds[name].meaning if name in kinds else "the run",
+            str(frame[name].dtype) in ("Int64", "Float64"),
+        )
         for name in shown()
         if name in frame and not all(map(empty, frame[name])) and name not in dict(same)
     ]
     known = verdicts or {}
-    lines = [_line(row, heads, known.get(int(index))) for index, row in zip(frame.index, rows_of(frame), strict=True)]
+    lines = [
+        _line(row, heads, known.get(int(index)))
+        for index, row in zip(frame.index, rows_of(frame), strict=True)
+    ]
     return Listing(tuple(heads), tuple(lines), same, _metrics(known.values()))
 
 
@@ -103,7 +154,9 @@ def _metrics(verdicts: Iterable[JudgedLine]) -> str:
     names = dict.fromkeys(metric for metric, _ in by)
     if len(names) <= 1:
         return "".join(names)
-    return ", ".join(f"{name} ({', '.join(model for metric, model in by if metric == name)})" for name in names)
+    return ", ".join(
+        f"{name} ({', '.join(model for metric, model in by if metric == name)})" for name in names
+    )
 
 
 def _constant(frame: pd.DataFrame, name: str) -> str:
@@ -113,16 +166,36 @@ def _constant(frame: pd.DataFrame, name: str) -> str:
     varies = len(values) != 1 or len(frame) < 2 or done.isna().to_numpy().any()
     if varies or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
-    return short(float(next(iter(values)))) if str(frame[name].dtype) == "Float64" else str(next(iter(values)))
+    return (
+        short(float(next(iter(values))))
+        if str(frame[name].dtype) == "Float64"
+        else str(next(iter(values)))
+    )
 
 
 def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedRow:
     status = text(row, "status")
-    where = ", ".join(f"{name} {text(row, name)}" for name in ("params", "schedule", "budget", "steps", "seed") if text(row, name))
+    where = ", ".join(
+        f"{name} {text(row, name)}"
+        for name in ("params", "schedule", "budget", "steps", "seed")
+        if text(row, name)
+    )
     cells = tuple(_cell(row, head) for head in heads)
-    why = dict.fromkeys(words for name in flags() for words in flag_of(row, name).split("; ") if words)  # both share those of the samples
+    # both share those of the samples
+    why = dict.fromkeys(
+        words for name in flags() for words in flag_of(row, name).split("; ") if words
+    )
     reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
-    return ListedRow(cells, status, MARKS.get(status, "?"), reason, text(row, "model"), text(row, "sampler"), where, verdict)
+    return ListedRow(
+        cells,
+        status,
+        MARKS.get(status, "?"),
+        reason,
+        text(row, "model"),
+        text(row, "sampler"),
+        where,
+        verdict,
+    )
 
 
 def _cell(row: Record, head: Head) -> Cell:

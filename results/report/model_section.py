@@ -44,9 +44,14 @@ class ModelSection:
 
 
 def model_section(
-    title: str, rows: pd.DataFrame, found: Findings | None, styles: Mapping[str, CurveStyle], grid: SampleGrid | None,
-    trajectories: TrajectoryStrips | None, homes: Homes,
-) -> ModelSection:  # fmt: skip
+    title: str,
+    rows: pd.DataFrame,
+    found: Findings | None,
+    styles: Mapping[str, CurveStyle],
+    grid: SampleGrid | None,
+    trajectories: TrajectoryStrips | None,
+    homes: Homes,
+) -> ModelSection:
     """The parts of one problem.
 
     Args:
@@ -70,7 +75,11 @@ def model_section(
         trajectories,
         curvature_lines_of_runs(homes.values(), text(rows.iloc[0].to_dict(), "model")),
         timing_of(rows, homes),
-        tuple(f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE ({row['status']})" for row in bad),
+        tuple(
+            f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} "
+            f"NFE ({row['status']})"
+            for row in bad
+        ),
         len(rows.loc[rows["status"] == "missing"]),
         without_data(rows),
     )

@@ -24,11 +24,18 @@ VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Endings of Plotly's markers."""
 
 
-WORK = (("steps", "Steps"), ("nfe", "Evaluations"), ("ms_per_sample", "Milliseconds"), ("joules_per_sample", "Joules"))
+WORK = (
+    ("steps", "Steps"),
+    ("nfe", "Evaluations"),
+    ("ms_per_sample", "Milliseconds"),
+    ("joules_per_sample", "Joules"),
+)
 """Columns that can be the horizontal axis, and their titles."""
 
 
-def plot_of(title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]) -> dict[str, Any] | None:
+def plot_of(
+    title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]
+) -> dict[str, Any] | None:
     """The plot of one problem, or None if no row of it has a number to draw.
 
     Args:
@@ -37,20 +44,36 @@ def plot_of(title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]) ->
         styles: of its curves.
 
     Returns:
-        ``{"title", "measures": [{"name", "title", "note", "floor", "power"}], "work": [{"name", "title"}], "curves": […]}``; a curve has
-        its style, the lines ``row`` of its points, ``x[work]`` and, for each quantity, ``{"value", "y", "low", "high", "limit",
-        "flagged"}``: lists with one entry a row and None where there is no value. ``limit`` says that y is not the value,
-        which is not positive, but the upper end of its interval.
+        ``{"title", "measures": [{"name", "title", "note", "floor", "power"}], "work": [{"name",
+        "title"}], "curves": […]}``; a curve has its style, the lines ``row`` of its points,
+        ``x[work]`` and, for each quantity, ``{"value", "y", "low", "high", "limit", "flagged"}``:
+        lists with one entry a row and None where there is no value. ``limit`` says that y is not
+        the value, which is not positive, but the upper end of its interval.
     """
-    done = [row | {"line": index} for index, row in zip(rows.index, rows_of(rows), strict=True) if row["status"] == "ok"]
-    measures = [quantity for quantity in panels() if any((number(row, quantity.name) or 0) > 0 for row in done)]
-    work = [{"name": name, "title": label} for name, label in WORK if any(number(row, name) is not None for row in done)]
+    done = [
+        row | {"line": index}
+        for index, row in zip(rows.index, rows_of(rows), strict=True)
+        if row["status"] == "ok"
+    ]
+    measures = [
+        quantity
+        for quantity in panels()
+        if any((number(row, quantity.name) or 0) > 0 for row in done)
+    ]
+    work = [
+        {"name": name, "title": label}
+        for name, label in WORK
+        if any(number(row, name) is not None for row in done)
+    ]
     if not measures or not work:
         return None
     by_curve: dict[str, list[Record]] = {}
     for row in done:
         by_curve.setdefault(text(row, "curve"), []).append(row)
-    curves = [_curve(name, points, measures, [item["name"] for item in work], styles[name]) for name, points in by_curve.items()]
+    curves = [
+        _curve(name, points, measures, [item["name"] for item in work], styles[name])
+        for name, points in by_curve.items()
+    ]
     return {
         "title": escape(title),
         "measures": [_about(quantity, done) for quantity in measures],
@@ -60,10 +83,18 @@ def plot_of(title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]) ->
 
 
 def _about(quantity: Quantity, rows: list[Record]) -> dict[str, Any]:
-    return {"name": quantity.name, "title": quantity.title, "note": quantity.note, "floor": _floor(quantity, rows), "power": quantity.power}
+    return {
+        "name": quantity.name,
+        "title": quantity.title,
+        "note": quantity.note,
+        "floor": _floor(quantity, rows),
+        "power": quantity.power,
+    }
 
 
-def _curve(name: str, rows: list[Record], measures: list[Quantity], work: list[str], style: CurveStyle) -> dict[str, Any]:
+def _curve(
+    name: str, rows: list[Record], measures: list[Quantity], work: list[str], style: CurveStyle
+) -> dict[str, Any]:
     rows = sorted(rows, key=lambda row: number(row, "nfe") or 0.0)
     return {
         "name": escape(name),
@@ -76,7 +107,9 @@ def _curve(name: str, rows: list[Record], measures: list[Quantity], work: list[s
 
 def _points(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
     values = [number(row, quantity.name) for row in rows]
-    points = [_point(value, bounds(row, quantity.name)) for value, row in zip(values, rows, strict=True)]
+    points = [
+        _point(value, bounds(row, quantity.name)) for value, row in zip(values, rows, strict=True)
+    ]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
     drawn = {"value": values, "y": y, "low": low, "high": high}
     marks = {"limit": limit, "flagged": [bool(flag_of(row, quantity.name)) for row in rows]}
@@ -88,7 +121,9 @@ def _brief(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def _point(value: float | None, interval: tuple[float, float] | None) -> tuple[float | None, float | None, float | None, bool]:
+def _point(
+    value: float | None, interval: tuple[float, float] | None
+) -> tuple[float | None, float | None, float | None, bool]:
     """``(y, low, high, limit)`` of a value on a logarithmic axis."""
     if value is None:
         return None, None, None, False
@@ -121,11 +156,14 @@ class CurveStyle(NamedTuple):
     own: bool = False
 
 
-def curve_styles(curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None) -> dict[str, CurveStyle]:
+def curve_styles(
+    curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None
+) -> dict[str, CurveStyle]:
     """A style for every curve of a report.
 
     Args:
-        curves: pairs (curve, sampler) of all plots together, so that a curve looks the same in each.
+        curves: pairs (curve, sampler) of all plots together, so that a curve looks the same in
+            each.
         origins: where samplers that are not built in come from, by name.
     """
     names = [family.name for family in FAMILIES]
@@ -133,7 +171,11 @@ def curve_styles(curves: Iterable[tuple[str, str]], origins: Mapping[str, str] |
     seen: Counter[str] = Counter()
     for curve, sampler in sorted(set(curves)):
         usual = style(sampler, (origins or {}).get(sampler, ""))
-        symbol = usual.symbol.removesuffix("-open") + VARIANTS[seen[sampler] % len(VARIANTS)] if seen[sampler] else usual.symbol
+        symbol = (
+            usual.symbol.removesuffix("-open") + VARIANTS[seen[sampler] % len(VARIANTS)]
+            if seen[sampler]
+            else usual.symbol
+        )
         result[curve] = CurveStyle(names.index(usual.family), symbol, usual.dash, usual.own)
         seen[sampler] += 1
     return result
@@ -141,4 +183,7 @@ def curve_styles(curves: Iterable[tuple[str, str]], origins: Mapping[str, str] |
 
 def family_css() -> str:
     """The families' colours as CSS variables, for a light page and a dark one."""
-    return "".join(f"--family-{index}:light-dark({family.colour},{family.dark});" for index, family in enumerate(FAMILIES))
+    return "".join(
+        f"--family-{index}:light-dark({family.colour},{family.dark});"
+        for index, family in enumerate(FAMILIES)
+    )

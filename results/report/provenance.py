@@ -1,4 +1,6 @@
-"""Where a run comes from: ``run.json`` flattened for reading, its command, and the sources of its samplers."""
+"""Where a run comes from: ``run.json`` flattened for reading, its command, and the sources of
+its samplers.
+"""
 
 from __future__ import annotations
 
@@ -39,23 +41,44 @@ def provenance_of(name: str, run: Mapping[str, Any]) -> Provenance:
 
 
 def command_of(run: Mapping[str, object]) -> str:
-    """The command line in ``run.json`` (``provenance.command`` or ``command``: a text, or a list of arguments); "" if it has none."""
+    """The command line in ``run.json`` (``provenance.command`` or ``command``: a text, or a
+    list of arguments); "" if it has none.
+    """
     provenance = run.get("provenance")
-    command = (provenance.get("command") if isinstance(provenance, Mapping) else None) or run.get("command") or ""
+    command = (
+        (provenance.get("command") if isinstance(provenance, Mapping) else None)
+        or run.get("command")
+        or ""
+    )
     return shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command)
 
 
 def sections_of(run: Mapping[str, object]) -> list[Section]:
     """A section for every mapping at the top of ``run.json``, and one for what else is there."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
-    nested = [(name, value) for name, value in run.items() if isinstance(value, Mapping) and name not in SHOWN_ELSEWHERE]
+    nested = [
+        (name, value)
+        for name, value in run.items()
+        if isinstance(value, Mapping) and name not in SHOWN_ELSEWHERE
+    ]
     parts = [*([("run", loose)] if loose else []), *nested]
-    return [Section(title, tuple(_flat(value))) for title, value in parts if isinstance(value, Mapping)]
+    return [
+        Section(title, tuple(_flat(value))) for title, value in parts if isinstance(value, Mapping)
+    ]
 
 
 def differences(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
-    """Entries whose values are not the same in all runs: the dotted name, and the value in each ("" where there is none)."""
-    flat = [{f"{section.title}.{key}": value for section in run.sections for key, value in section.entries} for run in runs]
+    """Entries whose values are not the same in all runs: the dotted name, and the value in each
+    ("" where there is none).
+    """
+    flat = [
+        {
+            f"{section.title}.{key}": value
+            for section in run.sections
+            for key, value in section.entries
+        }
+        for run in runs
+    ]
     names = dict.fromkeys(name for entries in flat for name in entries)
     found = [(name, tuple(entries.get(name, "") for entries in flat)) for name in names]
     return [(name, values) for name, values in found if len(set(values)) > 1]
@@ -90,11 +113,17 @@ class Citations:
 
 
 def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> Citations:
-    """The citations of ``samplers`` in the ``citations`` of the runs' ``run.json``: sampler to key, where, url and bibtex."""
+    """The citations of ``samplers`` in the ``citations`` of the runs' ``run.json``: sampler to
+    key, where, url and bibtex.
+    """
     known: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         said = run.get("citations")
-        known |= {str(name): entry for name, entry in said.items() if isinstance(entry, Mapping)} if isinstance(said, Mapping) else {}
+        known |= (
+            {str(name): entry for name, entry in said.items() if isinstance(entry, Mapping)}
+            if isinstance(said, Mapping)
+            else {}
+        )
     names = sorted(set(samplers))
     there = [name for name in names if name in known]
     sources = [(name, *(str(known[name].get(part) or "") for part in PARTS)) for name in there]

@@ -1,4 +1,6 @@
-"""Which sampler to take for each budget: the Pareto front, read as a recommendation where the judge stands behind it."""
+"""Which sampler to take for each budget: the Pareto front, read as a recommendation where the
+judge stands behind it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class Choice:
         budget: the range in words.
         row: the row.
         certain: whether it is on the front within the errors.
-        alike: how many rows of its cost have its value, but for rounding; in one step methods coincide.
+        alike: how many rows of its cost have its value, but for rounding; in one step methods
+            coincide.
         alone: whether no other sampler was run, so that there is nothing to choose.
     """
 
@@ -60,7 +63,8 @@ class Front:
         unit: of work.
         choices: the rows.
         rest: how many rows off it by their values errors could put on it.
-        merged: how many rows of it are left out because a lower one takes a time that is not told apart from theirs.
+        merged: how many rows of it are left out because a lower one takes a time that is not told
+            apart from theirs.
     """
 
     unit: str
@@ -77,14 +81,28 @@ def fronts_of(found: Findings) -> tuple[Front, ...]:
 
 def _front(panel: Panel, unit: str, cost: str, found: dict[int, FrontPosition]) -> Front:
     points = {index: point for index in found if (point := _point(panel, index, cost))}
-    on = sorted((index for index in found if found[index].on_front), key=lambda index: points[index][1::-1])
-    first = [index for index, before in zip(on, [None, *on], strict=False) if before is None or points[index].cost != points[before].cost]
+    on = sorted(
+        (index for index in found if found[index].on_front), key=lambda index: points[index][1::-1]
+    )
+    first = [
+        index
+        for index, before in zip(on, [None, *on], strict=False)
+        if before is None or points[index].cost != points[before].cost
+    ]
     kept = _apart(first, points)
     costs = [points[index].cost for index in kept]
-    ranges = [f"{short(low)} to {short(high)}" for low, high in pairwise(costs)] + [f"{short(cost)} or more" for cost in costs[-1:]]
+    ranges = [f"{short(low)} to {short(high)}" for low, high in pairwise(costs)] + [
+        f"{short(cost)} or more" for cost in costs[-1:]
+    ]
     alone = len({entry.record["curve"] for entry in panel.entries.values()}) == 1
     choices = [
-        Choice(words, panel.entries[index].record, found[index].front == "on", _alike(panel, index, cost), alone)
+        Choice(
+            words,
+            panel.entries[index].record,
+            found[index].front == "on",
+            _alike(panel, index, cost),
+            alone,
+        )
         for words, index in zip(ranges, kept, strict=True)
     ]
     rest = sum(place.front == "uncertain" and not place.on_front for place in found.values())
@@ -96,7 +114,9 @@ def _point(panel: Panel, index: int, cost: str) -> Point | None:
 
 
 def _apart(front: list[int], points: dict[int, Point]) -> list[int]:
-    """The rows whose costs are told apart: of those that are not, the dearest, whose value is the lowest."""
+    """The rows whose costs are told apart: of those that are not, the dearest, whose value is
+    the lowest.
+    """
     kept: list[int] = []
     for index in reversed(front):
         if not kept or surely_cheaper(points[index], points[kept[-1]]):
@@ -107,5 +127,12 @@ def _apart(front: list[int], points: dict[int, Point]) -> list[int]:
 def _alike(panel: Panel, index: int, cost: str) -> int:
     """How many rows of a row's cost coincide with it, itself among them."""
     mine = number(panel.entries[index].record, cost)
-    others = [other for other, entry in panel.entries.items() if other != index and number(entry.record, cost) == mine]
-    return 1 + sum(bool((judgement := panel.judgement(other, index)) and judgement.coincide) for other in others)
+    others = [
+        other
+        for other, entry in panel.entries.items()
+        if other != index and number(entry.record, cost) == mine
+    ]
+    return 1 + sum(
+        bool((judgement := panel.judgement(other, index)) and judgement.coincide)
+        for other in others
+    )

@@ -1,4 +1,7 @@
-"""Several runs: each against the first, cell by cell, with verdicts; and what differs in how they were made."""
+"""Several runs: each against the first, cell by cell, with verdicts.
+
+And what differs in how they were made.
+"""
 
 from __future__ import annotations
 
@@ -41,4 +44,10 @@ def _compared(first: tuple[str, Path], second: tuple[str, Path]) -> RunCompariso
         found = compare(a, b, metrics=("all",))
     except ValueError as error:
         return RunComparison(baseline, candidate, None, {}, (str(error),))
-    return RunComparison(baseline, candidate, found, dict(Counter(line.verdict for line in found.lines).most_common()), tuple(notes(found)))
+    return RunComparison(
+        baseline,
+        candidate,
+        found,
+        dict(Counter(line.verdict for line in found.lines).most_common()),
+        tuple(notes(found)),
+    )

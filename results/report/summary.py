@@ -28,7 +28,10 @@ def summary(table: ResultTable, page: TableFindings | None = None) -> str:
     for title, rows in comparable_parts(table.frame):
         found = answer(page.by_title[title], rows)
         parts += [f"## {escape_markdown(title)}", ""]
-        parts += [f"- {escape_markdown(sentence)}" for sentence in (found.sentences if found else (NOTHING,))]
+        parts += [
+            f"- {escape_markdown(sentence)}"
+            for sentence in (found.sentences if found else (NOTHING,))
+        ]
         lines = [
             (
                 *(text(row, name) for name in ("curve", "slot", "steps")),
@@ -43,7 +46,11 @@ def summary(table: ResultTable, page: TableFindings | None = None) -> str:
     rest = [row for row in rows_of(table.frame) if row["status"] != "ok"]
     if rest:
         names = ("model", "sampler", "params", "budget", "steps", "status", "reason")
-        parts += ["## Rows without results", "", markdown_table(names, [tuple(text(row, name) for name in names) for row in rest])]
+        parts += [
+            "## Rows without results",
+            "",
+            markdown_table(names, [tuple(text(row, name) for name in names) for row in rest]),
+        ]
     said = " and ".join(f"`{column}`" for column in flags().values())
     parts += [f"† the interval is not to be trusted: {said} in table.csv say why.", ""]
     return "\n".join(parts)

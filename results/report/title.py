@@ -67,9 +67,15 @@ def _where(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
     device, machine = _mapping(provenance.get("device")), _mapping(provenance.get("machine"))
     kind = str(device.get("type") or "")
     if not kind:
-        return listed([printable(str(name)) for name in dict.fromkeys(frame["device"]) if not empty(name)] or [""])
+        return listed(
+            [printable(str(name)) for name in dict.fromkeys(frame["device"]) if not empty(name)]
+            or [""]
+        )
     cores = machine.get("cores_allowed") or machine.get("cores")
-    words = [{"cpu": "CPU", "cuda": "GPU"}.get(kind, kind), *([f"{cores} cores"] if kind == "cpu" and cores else [])]
+    words = [
+        {"cpu": "CPU", "cuda": "GPU"}.get(kind, kind),
+        *([f"{cores} cores"] if kind == "cpu" and cores else []),
+    ]
     return printable(f"{device.get('name') or kind} ({', '.join(words)})")
 
 

@@ -1,7 +1,9 @@
-"""Files that are whole or absent: atomic writes, and reads that take a damaged file for a missing one.
+"""Files that are whole or absent: atomic writes, and reads that take a damaged file for a missing
+one.
 
-A write goes to a hidden ``*.part`` file in the same folder, is flushed to the disk and then renamed, so a process killed at any
-moment leaves the old file or the new one under the final name, never half of one.
+A write goes to a hidden ``*.part`` file in the same folder, is flushed to the disk and then
+renamed, so a process killed at any moment leaves the old file or the new one under the final name,
+never half of one.
 """
 
 from __future__ import annotations
@@ -21,10 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNREADABLE = (
-    OSError, ValueError, KeyError, EOFError, AttributeError, MemoryError, zipfile.BadZipFile, zlib.error,
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    AttributeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
     RuntimeError,  # the archive says that it is encrypted, or compressed in a way that nobody knows
-    SyntaxError, tokenize.TokenError,  # headers are parsed as Python text
-)  # fmt: skip
+    SyntaxError,
+    tokenize.TokenError,  # headers are parsed as Python text
+)
 """What reading a damaged archive can raise."""
 
 PART = ".part"
@@ -66,10 +76,12 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as JSON, atomically.
 
-    Floats keep all their digits. JSON knows no infinity: what is not finite becomes null, and the row's ``status`` says why.
-    Numpy scalars and arrays are written as numbers and lists.
+    Floats keep all their digits. JSON knows no infinity: what is not finite becomes null, and the
+    row's ``status`` says why. Numpy scalars and arrays are written as numbers and lists.
     """
-    write_text(path, json.dumps(jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(
+        path, json.dumps(jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    )
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -85,12 +97,17 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays of numbers or text, uncompressed, atomically."""
     pickled = [name for name, array in arrays.items() if np.asanyarray(array).dtype.hasobject]
     if pickled:
-        raise TypeError(f"array {pickled[0]!r} holds Python objects, which only a pickle could store")
+        raise TypeError(
+            f"array {pickled[0]!r} holds Python objects, which only a pickle could store"
+        )
     write_atomic(path, lambda file: np.savez(file, **dict(arrays)))  # pyright: ignore[reportArgumentType]
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
-    """The arrays of an ``.npz`` file, all read and checksummed; None if the file is missing or damaged. Pickles are refused."""
+    """The arrays of an ``.npz`` file, all read and checksummed.
+
+    None if the file is missing or damaged. Pickles are refused.
+    """
     try:
         with path.open("rb") as file:  # np.load(path) leaks the file if it is damaged
             return arrays_in(file)
@@ -99,7 +116,10 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
 
 
 def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """The arrays of an open ``.npz`` file; one of :data:`UNREADABLE` is raised if it is none, or holds a pickle."""
+    """The arrays of an open ``.npz`` file.
+
+    One of :data:`UNREADABLE` is raised if it is none, or holds a pickle.
+    """
     with np.load(file, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 

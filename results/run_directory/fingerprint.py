@@ -1,8 +1,9 @@
 """What something does, as a record that another machine can compare with its own.
 
-Texts, counts and hashes are compared exactly. What was computed in floating point is compared as numbers, within a tolerance that is
-recorded beside them: rounding differs between machines, libraries and numbers of threads, and a hash of rounded numbers would fall
-apart wherever one lies at the edge between two roundings.
+Texts, counts and hashes are compared exactly. What was computed in floating point is compared as
+numbers, within a tolerance that is recorded beside them: rounding differs between machines,
+libraries and numbers of threads, and a hash of rounded numbers would fall apart wherever one lies
+at the edge between two roundings.
 """
 
 from __future__ import annotations
@@ -45,8 +46,12 @@ class Numbers:
         if len(self.numbers) != len(other.numbers):
             return False
         rtol = max(self.rtol, other.rtol)
-        near = max(self.atol, other.atol) * max((abs(x) for x in self.numbers + other.numbers if math.isfinite(x)), default=0.0)
-        return all(_near(a, b, rtol, near) for a, b in zip(self.numbers, other.numbers, strict=True))
+        near = max(self.atol, other.atol) * max(
+            (abs(x) for x in self.numbers + other.numbers if math.isfinite(x)), default=0.0
+        )
+        return all(
+            _near(a, b, rtol, near) for a, b in zip(self.numbers, other.numbers, strict=True)
+        )
 
 
 def _near(a: float, b: float, rtol: float, atol: float) -> bool:
@@ -63,7 +68,8 @@ class Fingerprint:
         kind: "sampler", "model" or "extractor".
         name: what the tables call it.
         exact: facts by name, compared exactly; the hash of a file under :data:`FILE` and its name.
-        values: numbers by name, compared within their tolerance. A name is a noun phrase, such as "output at sigma 80".
+        values: numbers by name, compared within their tolerance. A name is a noun phrase, such as
+            "output at sigma 80".
     """
 
     kind: Kind
@@ -85,7 +91,10 @@ class Fingerprint:
 
     @cached_property
     def _record(self) -> dict[str, Any]:
-        values = {key: {"numbers": [_written(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol} for key, v in self.values.items()}
+        values = {
+            key: {"numbers": [_written(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol}
+            for key, v in self.values.items()
+        }
         return {"kind": self.kind, "name": self.name, "exact": dict(self.exact), "values": values}
 
     @classmethod
@@ -97,15 +106,27 @@ class Fingerprint:
         """
         try:
             kind, name, exact, values = (record[key] for key in ("kind", "name", "exact", "values"))
-            if kind not in get_args(Kind) or not isinstance(name, str) or not all(isinstance(fact, Fact) for fact in exact.values()):
-                raise ValueError(f"its kind, name or facts are of another sort ({kind!r}, {name!r})")
-            return cls(kind, name, dict(exact), {key: _numbers(value) for key, value in values.items()})
+            if (
+                kind not in get_args(Kind)
+                or not isinstance(name, str)
+                or not all(isinstance(fact, Fact) for fact in exact.values())
+            ):
+                raise ValueError(
+                    f"its kind, name or facts are of another sort ({kind!r}, {name!r})"
+                )
+            return cls(
+                kind, name, dict(exact), {key: _numbers(value) for key, value in values.items()}
+            )
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise ValueError(f"this is no record of a fingerprint ({type(error).__name__}: {error})") from error
+            raise ValueError(
+                f"this is no record of a fingerprint ({type(error).__name__}: {error})"
+            ) from error
 
 
 def _written(number: float) -> float | str:
-    """A number as JSON can hold it: finite ones to 15 digits, far below any tolerance, others as words."""
+    """A number as JSON can hold it: finite ones to 15 digits, far below any tolerance, others
+    as words.
+    """
     return float(f"{number:.{_WRITTEN_DIGITS}g}") if math.isfinite(number) else str(number)
 
 
@@ -113,7 +134,10 @@ def _numbers(value: Any) -> Numbers:
     tolerances = tuple(_number(value[key]) for key in ("rtol", "atol"))
     if not all(0 <= tolerance < 1 for tolerance in tolerances):
         raise ValueError(f"a tolerance is not in [0, 1): {tolerances}")
-    return Numbers(tuple(_WORDS[x] if isinstance(x, str) else _number(x) for x in value["numbers"]), *tolerances)
+    return Numbers(
+        tuple(_WORDS[x] if isinstance(x, str) else _number(x) for x in value["numbers"]),
+        *tolerances,
+    )
 
 
 def _number(value: Any) -> float:
@@ -123,7 +147,8 @@ def _number(value: Any) -> float:
 
 
 def difference(before: Fingerprint, now: Fingerprint) -> str:
-    """What differs between two fingerprints, as one plain clause such as "its output at sigma 80 differs"; "" if they are the same.
+    """What differs between two fingerprints, as one plain clause such as "its output at sigma 80
+    differs"; "" if they are the same.
 
     Args:
         before: the one on record.
@@ -162,11 +187,18 @@ def _fact(key: str, before: Mapping[str, Fact], now: Mapping[str, Fact]) -> str:
         return f"{key.removeprefix(FILE)} {'is new' if key not in before else 'is gone' if key not in now else 'changed'}"
     if key in before and key in now and not _hashes(a, b):
         return f"its {key} was {a} and is {b}"
-    return f"its {key} {'is new' if key not in before else 'is gone' if key not in now else 'changed'}"
+    return (
+        f"its {key} {'is new' if key not in before else 'is gone' if key not in now else 'changed'}"
+    )
 
 
 def _hashes(*facts: Fact) -> bool:
-    return all(isinstance(fact, str) and len(fact) >= _HASH_DIGITS and not set(fact) - set("0123456789abcdef") for fact in facts)
+    return all(
+        isinstance(fact, str)
+        and len(fact) >= _HASH_DIGITS
+        and not set(fact) - set("0123456789abcdef")
+        for fact in facts
+    )
 
 
 def hash_of(value: object) -> str:

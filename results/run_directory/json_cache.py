@@ -1,4 +1,6 @@
-"""JSON files of a run directory that were found sound, remembered for as long as no other process writes there."""
+"""JSON files of a run directory that were found sound, remembered for as long as no other
+process writes there.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ Json = dict[str, Any]
 
 
 class JsonCache:
-    """What was read from a run directory under its lock, so that each file is read and checked once, and a file that waits to be written.
+    """What was read from a run directory under its lock, so that each file is read and checked
+    once, and a file that waits to be written.
 
-    Outside of :meth:`exclusive` nothing is remembered: another process may change any file, and a damaged one must be found.
+    Outside of :meth:`exclusive` nothing is remembered: another process may change any file, and a
+    damaged one must be found.
     """
 
     def __init__(self) -> None:
@@ -32,7 +36,9 @@ class JsonCache:
             self._files, self.pending_run = None, None
 
     def read(self, place: str, made_by: str | None, read: Callable[[], Json]) -> Json:
-        """A file's content, as it was read before or as ``read`` gives it now; what ``read`` raises is not remembered.
+        """A file's content, as it was read before or as ``read`` gives it now.
+
+        What ``read`` raises is not remembered.
 
         Args:
             place: of the file in the directory.
@@ -54,18 +60,28 @@ class JsonCache:
 
     def forget_folder(self, place: str) -> None:
         """Remember nothing more of the files in a folder, which is moved, or of a file."""
-        for known in [known for known in self._files or () if known == place or known.startswith(f"{place}/")]:
+        for known in [
+            known for known in self._files or () if known == place or known.startswith(f"{place}/")
+        ]:
             self.forget(known)
 
     def defer(self, run: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-        """Whether a new ``run.json`` says no more than the one that is there, but for the moment and the command, and so can wait.
+        """Whether a new ``run.json`` says no more than the one that is there, but for the moment
+        and the command, and so can wait.
 
-        It is kept as :attr:`pending_run` then, until another file is written: what adds nothing to a directory leaves it as it is.
+        It is kept as :attr:`pending_run` then, until another file is written: what adds nothing to
+        a directory leaves it as it is.
         """
-        self.pending_run = dict(run) if self._files is not None and _timeless(run) == _timeless(known) else None
+        self.pending_run = (
+            dict(run) if self._files is not None and _timeless(run) == _timeless(known) else None
+        )
         return self.pending_run is not None
 
 
 def _timeless(run: Mapping[str, Any]) -> object:
-    made = {name: value for name, value in (run.get("provenance") or {}).items() if name not in ("started", "command", "conditions")}
+    made = {
+        name: value
+        for name, value in (run.get("provenance") or {}).items()
+        if name not in ("started", "command", "conditions")
+    }
     return jsonable({**run, "provenance": made})

@@ -17,9 +17,10 @@
     set-aside/damaged/           files that were not what their names say
     table.csv table.parquet report.html   rebuilt from the above at any time
 
-Every file above the last two lines is sealed (:mod:`.sealed`): it names its place and what made it, and its content is checked when it is
-read. One that does not hold is reported (logger ``samplerbench``) and taken for missing. Runs from before there were seals can be read,
-with a warning; a run into such a directory sets their parts aside, since nothing proves what made them.
+Every file above the last two lines is sealed (:mod:`.sealed`): it names its place and what made it,
+and its content is checked when it is read. One that does not hold is reported (logger
+``samplerbench``) and taken for missing. Runs from before there were seals can be read, with a
+warning; a run into such a directory sets their parts aside, since nothing proves what made them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,15 @@ ASIDE = "set-aside"
 LAYOUT = frozenset(
     {
         *("run.json", "parts", "made", "reference", "samples", "looks.json", ASIDE),
-        *("table.csv", "table.parquet", "table.md", "table.tex", "timing.csv", "report.html", "figures"),
+        *(
+            "table.csv",
+            "table.parquet",
+            "table.md",
+            "table.tex",
+            "timing.csv",
+            "report.html",
+            "figures",
+        ),
         LOCK,
     }
 )
@@ -44,15 +53,27 @@ LAYOUT = frozenset(
 SHARD = re.compile(r"(\d{1,18})-(\d{1,18})\.npz")
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 STRAY = re.compile(rf"\..+\.[0-9a-f]{{12}}{re.escape(PART)}")
-"""Names of shards, of anything in a run directory, and of files that a killed process was writing."""
+"""Names of shards, of anything in a run directory, and of files that a killed process was
+writing.
+"""
 
-CELL, MADE, QUALITY, TIMING, INFLUENCE, WHY = "cell.json", "made.json", "quality.json", "timing.json", "influence.npz", "why.json"
+CELL, MADE, QUALITY, TIMING, INFLUENCE, WHY = (
+    "cell.json",
+    "made.json",
+    "quality.json",
+    "timing.json",
+    "influence.npz",
+    "why.json",
+)
 PIN = "influence"
 """Item of ``quality.json`` with the digest of the influence values behind it."""
 
 
 def part_of(cell: str, name: str) -> str:
-    """The place of a file of one cell, such as ``quality.json``; a place is a path below the run directory, with slashes."""
+    """The place of a file of one cell, such as ``quality.json``.
+
+    A place is a path below the run directory, with slashes.
+    """
     return f"parts/{checked(cell)}/{checked(name)}"
 
 
@@ -94,16 +115,27 @@ def refuse_link(folder: Path) -> None:
         ValueError: it is one.
     """
     if folder.is_symlink():
-        raise ValueError(f"{folder} is a symbolic link, and a run would write through it; remove it or choose another folder with --out")
+        raise ValueError(
+            f"{folder} is a symbolic link, and a run would write through it; "
+            "remove it or choose another folder with --out"
+        )
 
 
 def stranger_in(path: Path) -> str:
-    """What makes a folder something else than a run directory, in words; "" if it is one, or empty."""
+    """What makes a folder something else than a run directory, in words.
+
+    "" if it is one, or empty.
+    """
     names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
     if "run.json" in names:
         known = read_json(path / "run.json")
-        ours = {LOCK, "parts"} <= names if known is None else sealed.KEY in known or {"suite", "provenance"} <= known.keys()
+        ours = (
+            {LOCK, "parts"} <= names
+            if known is None
+            else sealed.KEY in known or {"suite", "provenance"} <= known.keys()
+        )
         return "" if ours else "its run.json is another program's"
-    made = names == {LOCK} or {LOCK, "parts"} <= names  # killed before run.json was there, or it is gone
+    # killed before run.json was there, or it is gone
+    made = names == {LOCK} or {LOCK, "parts"} <= names
     strangers = sorted(names - LAYOUT if made else names)
     return f"it holds {strangers[0]!r}" if strangers else ""

@@ -16,7 +16,20 @@ from typing import Any, Self, TypeVar
 from . import sealed
 from .files import read_json, read_npz
 from .json_cache import JsonCache
-from .places import CELL, INFLUENCE, MADE, PIN, QUALITY, SHARD, checked, evolution_of, made_of, part_of, pictures_of, shard_of
+from .places import (
+    CELL,
+    INFLUENCE,
+    MADE,
+    PIN,
+    QUALITY,
+    SHARD,
+    checked,
+    evolution_of,
+    made_of,
+    part_of,
+    pictures_of,
+    shard_of,
+)
 from .sealed import Arrays, Damaged, Unsealed
 
 log = logging.getLogger("samplerbench")
@@ -26,11 +39,14 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class RunReader:
-    """A run directory as it is read. Make one with :meth:`open`; it reads no more than it is asked for.
+    """A run directory as it is read.
+
+    Make one with :meth:`open`; it reads no more than it is asked for.
 
     Attributes:
         path: the folder.
-        model: digest of the model that reference data are of (:meth:`of_model`); "" where only one is known.
+        model: digest of the model that reference data are of (:meth:`of_model`); "" where only one
+            is known.
         extractor: the same of what makes their features.
     """
 
@@ -49,11 +65,16 @@ class RunReader:
         """
         path = Path(path)
         if not (path / "parts").is_dir():
-            raise ValueError(f"{path} is not a run directory (it has no parts/); give the folder that `samplerbench run` printed")
+            raise ValueError(
+                f"{path} is not a run directory (it has no parts/); give the "
+                "folder that `samplerbench run` printed"
+            )
         return cls(path)
 
     def of_model(self, digest: str, extractor: str = "") -> Self:
-        """The same directory with the reference data of one model and one extractor, which those of no other are taken for."""
+        """The same directory with the reference data of one model and one extractor, which
+        those of no other are taken for.
+        """
         return replace(self, model=digest, extractor=extractor)
 
     def part(self, cell: str, name: str) -> Path:
@@ -81,10 +102,12 @@ class RunReader:
         return sorted(path.parent.name for path in (self.path / "parts").glob(f"*/{CELL}"))
 
     def ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """The shards ``(start, stop)`` that [0, ``samples``) consists of: all of one size but the last.
+        """The shards ``(start, stop)`` that [0, ``samples``) consists of: all of one size but the
+        last.
 
-        They do not depend on how the cell came to have its samples: extended in steps or at once, the same batches are summed in the same
-        order. A shard that an earlier number of samples cut short is kept, and used again when that number is asked for again.
+        They do not depend on how the cell came to have its samples: extended in steps or at once,
+        the same batches are summed in the same order. A shard that an earlier number of samples cut
+        short is kept, and used again when that number is asked for again.
         """
         size = self.shard_size(cell)
         if not size:  # of a run from before
@@ -92,11 +115,20 @@ class RunReader:
         return [(start, min(start + size, samples)) for start in range(0, samples, size)]
 
     def missing(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Those of :meth:`ranges` that no file claims to hold, in order; whether one does hold it is found when it is read."""
-        return [(start, stop) for start, stop in self.ranges(cell, samples) if not self.shard(cell, start, stop).is_file()]
+        """Those of :meth:`ranges` that no file claims to hold, in order.
+
+        Whether one does hold it is found when it is read.
+        """
+        return [
+            (start, stop)
+            for start, stop in self.ranges(cell, samples)
+            if not self.shard(cell, start, stop).is_file()
+        ]
 
     def shard_size(self, cell: str) -> int:
-        """Samples of a whole shard of a cell, which stays what it was when the cell was planned first; 0 where nothing says it."""
+        """Samples of a whole shard of a cell, which stays what it was when the cell was planned
+        first; 0 where nothing says it.
+        """
         size = (self.read(cell, MADE) or {}).get("shard")
         return size if isinstance(size, int) and size > 0 else 0
 
@@ -106,7 +138,11 @@ class RunReader:
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
-        return self._tried(part_of(cell, name), self._json, self.made_by(cell) if name not in (CELL, MADE) else None)
+        return self._tried(
+            part_of(cell, name),
+            self._json,
+            self.made_by(cell) if name not in (CELL, MADE) else None,
+        )
 
     def parsed(self, cell: str, name: str) -> dict[str, Any]:
         """A JSON part of a cell.
@@ -118,13 +154,17 @@ class RunReader:
         return self._json(part_of(cell, name), self.made_by(cell) if name != CELL else None)
 
     def influence(self, cell: str) -> Arrays | None:
-        """The arrays of a cell's ``influence.npz``, which must be the one that was written with its ``quality.json``."""
+        """The arrays of a cell's ``influence.npz``, which must be the one that was written with
+        its ``quality.json``.
+        """
         place, pin = part_of(cell, INFLUENCE), self._pinned(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
-                "%s is missing, so that its row is compared as one that shares no latents with any other. Running the suite into this "
-                "folder again makes it anew.", self.path / place,
-            )  # fmt: skip
+                "%s is missing, so that its row is compared as one that shares no "
+                "latents with any other. Running the suite into this "
+                "folder again makes it anew.",
+                self.path / place,
+            )
         return self._tried(place, self._npz, self.made_by(cell), pin)
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
@@ -145,7 +185,9 @@ class RunReader:
 
     def reference_steps(self, tag: str) -> list[int]:
         """The numbers N for which there are reference data ``TAG-N``, sorted."""
-        stems = (path.name.removesuffix(".npz") for path in self.reference(tag).parent.glob("*.npz"))
+        stems = (
+            path.name.removesuffix(".npz") for path in self.reference(tag).parent.glob("*.npz")
+        )
         ends = (stem.removeprefix(f"{Path(self._reference(tag)).stem}-") for stem in stems)
         return sorted(int(end) for end in ends if end.isdecimal())
 
@@ -170,28 +212,40 @@ class RunReader:
 
     @cached_property
     def old(self) -> bool:
-        """Whether the run was made before there were seals: its files can be read, but nothing proves what they are."""
+        """Whether the run was made before there were seals: its files can be read, but nothing
+        proves what they are.
+        """
         known = read_json(self.path / "run.json")
-        sealed_once = (self.path / "made").is_dir()  # which no earlier version wrote: then it is run.json that is damaged
-        return known is not None and "suite" in known and sealed.KEY not in known and not sealed_once
+        # which no earlier version wrote: then it is run.json that is damaged
+        sealed_once = (self.path / "made").is_dir()
+        return (
+            known is not None and "suite" in known and sealed.KEY not in known and not sealed_once
+        )
 
     def _reference(self, name: str) -> str:
         return f"reference/{checked(f'{self.model}.{name}' if self.model else name)}.npz"
 
     def _listed(self, cell: str) -> list[tuple[int, int]]:
-        matches = (SHARD.fullmatch(path.name) for path in self.part(cell, CELL).parent.glob("*-*.npz"))
+        matches = (
+            SHARD.fullmatch(path.name) for path in self.part(cell, CELL).parent.glob("*-*.npz")
+        )
         return sorted((int(match[1]), int(match[2])) for match in matches if match)
 
     def _json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
         try:
-            return self._cache.read(place, made_by, lambda: sealed.read_json(self.path / place, place, made_by))
+            return self._cache.read(
+                place, made_by, lambda: sealed.read_json(self.path / place, place, made_by)
+            )
         except Unsealed:
             if self.old:
                 return read_json(self.path / place) or {}
             raise
 
     def _pinned(self, cell: str) -> str | None:
-        """The digest of the influence values that belong to the quality columns; None where there are none."""
+        """The digest of the influence values that belong to the quality columns.
+
+        None where there are none.
+        """
         try:
             pin = self.parsed(cell, QUALITY).get(PIN)
         except (FileNotFoundError, Damaged):
@@ -207,7 +261,9 @@ class RunReader:
         return self._unsealed(place)
 
     def _sound(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise what :meth:`_npz` would: a digest that holds says that the arrays are those that were written."""
+        """Raise what :meth:`_npz` would: a digest that holds says that the arrays are those
+        that were written.
+        """
         try:
             sealed.check_npz(self.path / place, place, made_by, sha256)
         except Unsealed:
@@ -228,17 +284,29 @@ class RunReader:
             return None
         except Damaged as fault:
             log.warning(
-                "%s is damaged: %s. It is left out; running the suite into this folder again makes it anew.", self.path / place, fault
+                "%s is damaged: %s. It is left out; running the suite into this folder "
+                "again makes it anew.",
+                self.path / place,
+                fault,
             )
             return None
 
 
 def pictures_at(path: Path) -> Arrays | None:
-    """The pictures or trajectories at a path that :meth:`RunReader.samples` or :meth:`RunReader.evolution` gave; None if there are none."""
+    """The pictures or trajectories at a path that :meth:`RunReader.samples` or
+    :meth:`RunReader.evolution` gave; None if there are none.
+    """
     run, cell = RunReader(path.parent.parent), path.stem
-    return run.read_evolution(cell.removesuffix("-path")) if cell.endswith("-path") else run.read_samples(cell)
+    return (
+        run.read_evolution(cell.removesuffix("-path"))
+        if cell.endswith("-path")
+        else run.read_samples(cell)
+    )
 
 
 def run_record(path: Path) -> dict[str, Any]:
-    """``run.json`` of a run directory, or the one beside a table that is left of a run; empty if there is none, or it is damaged."""
+    """``run.json`` of a run directory, or the one beside a table that is left of a run.
+
+    Empty if there is none, or it is damaged.
+    """
     return RunReader(path if path.is_dir() else path.parent).run()

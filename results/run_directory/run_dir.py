@@ -1,4 +1,6 @@
-"""The run directory as a run uses it: read, written, and cleared of what is damaged or was made by other code."""
+"""The run directory as a run uses it: read, written, and cleared of what is damaged or was made
+by other code.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,20 @@ from typing import Any, NamedTuple
 from ..record import Record
 from . import sealed
 from .files import read_json, write_json
-from .places import ASIDE, CELL, INFLUENCE, MADE, SAFE, SHARD, WHY, checked, evolution_of, part_of, pictures_of, shard_of
+from .places import (
+    ASIDE,
+    CELL,
+    INFLUENCE,
+    MADE,
+    SAFE,
+    SHARD,
+    WHY,
+    checked,
+    evolution_of,
+    part_of,
+    pictures_of,
+    shard_of,
+)
 from .reading import log
 from .sealed import Damaged
 from .writing import RunWriter
@@ -28,18 +43,28 @@ class Aside(NamedTuple):
 
 @dataclass(frozen=True)
 class RunDir(RunWriter):
-    """A run directory. Make one with :meth:`create` (to write) or :meth:`open` (to read); neither reads more than it is asked for.
+    """A run directory.
 
-    What the present code would not make, and what is damaged, is moved to ``set-aside/`` with the reason:
-    nothing is deleted.
+    Make one with :meth:`create` (to write) or :meth:`open` (to read); neither reads more than it is
+    asked for.
+
+    What the present code would not make, and what is damaged, is moved to ``set-aside/`` with the
+    reason: nothing is deleted.
     """
 
     def mend(self, cell: str) -> None:
-        """Set aside the files of a cell, but for its shards, that are not what their names say, so that they are made again; say which."""
+        """Set aside the files of a cell, but for its shards, that are not what their names say,
+        so that they are made again; say which.
+        """
         readers: dict[str, Callable[..., object]] = {}
         home = self.part(cell, CELL).parent
         for name in sorted(os.listdir(home)) if home.is_dir() else ():
-            if name != CELL and name.endswith((".json", ".npz")) and SAFE.fullmatch(name) and not SHARD.fullmatch(name):
+            if (
+                name != CELL
+                and name.endswith((".json", ".npz"))
+                and SAFE.fullmatch(name)
+                and not SHARD.fullmatch(name)
+            ):
                 readers[part_of(cell, name)] = self._sound if name.endswith(".npz") else self._json
         readers |= dict.fromkeys((pictures_of(cell), evolution_of(cell)), self._sound)
         for place, read in readers.items():
@@ -67,7 +92,11 @@ class RunDir(RunWriter):
 
     def made_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
         """Folders of a cell that were set aside, the latest first, each with its ``made.json``."""
-        folders = sorted((self.path / ASIDE).glob(f"{checked(cell)}.*"), key=lambda path: (len(path.name), path.name), reverse=True)
+        folders = sorted(
+            (self.path / ASIDE).glob(f"{checked(cell)}.*"),
+            key=lambda path: (len(path.name), path.name),
+            reverse=True,
+        )
         found = []
         for folder in folders:
             try:
@@ -77,7 +106,10 @@ class RunDir(RunWriter):
         return found
 
     def restore(self, cell: str, folder: str) -> None:
-        """Bring back a cell that was set aside, from one of :meth:`made_aside`; there must be no such cell now."""
+        """Bring back a cell that was set aside, from one of :meth:`made_aside`.
+
+        There must be no such cell now.
+        """
         home = self.part(cell, CELL).parent
         self._changes(part_of(cell, CELL))
         self._cache.forget_folder(home.relative_to(self.path).as_posix())
@@ -100,7 +132,9 @@ class RunDir(RunWriter):
         return found
 
     def set_all_aside(self, why: str) -> int:
-        """Move all cells and references out of the way, as those of a run that nothing is proven of; how many cells there were."""
+        """Move all cells and references out of the way, as those of a run that nothing is
+        proven of; how many cells there were.
+        """
         cells = sorted(path.name for path in (self.path / "parts").iterdir() if path.is_dir())
         for cell in cells:
             self.set_aside(cell, why)
@@ -115,7 +149,9 @@ class RunDir(RunWriter):
             pass
         except Damaged as fault:
             self._move(self.path / place, self.path / ASIDE / "damaged" / place.replace("/", "."))
-            log.warning("%s was damaged: %s. It is set aside, and made again.", self.path / place, fault)
+            log.warning(
+                "%s was damaged: %s. It is set aside, and made again.", self.path / place, fault
+            )
 
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
         """Move a file or a folder, to a name with the next free number unless ``free`` is off."""
@@ -124,4 +160,6 @@ class RunDir(RunWriter):
         self._cache.forget_folder(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))
-        shutil.move(source, next(path for path in numbered if not path.exists()) if free else target)
+        shutil.move(
+            source, next(path for path in numbered if not path.exists()) if free else target
+        )

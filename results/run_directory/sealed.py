@@ -1,10 +1,12 @@
-"""Files that know what they are: each holds the name of its place, who made it, and a digest of all its bytes.
+"""Files that know what they are: each holds the name of its place, who made it, and a digest of all
+its bytes.
 
-A part of a run is believed only where all three hold. A bit that flipped, a file of another cell, one that was edited, and one that other
-code made are found when the file is read, whatever a parser would have made of them.
+A part of a run is believed only where all three hold. A bit that flipped, a file of another cell,
+one that was edited, and one that other code made are found when the file is read, whatever a parser
+would have made of them.
 
-A JSON file is an object whose first item is the seal. An ``.npz`` file is a zip archive with the seal as its comment. In both, ``sha256``
-is the digest of the whole file with 64 zeros in its place.
+A JSON file is an object whose first item is the seal. An ``.npz`` file is a zip archive with the
+seal as its comment. In both, ``sha256`` is the digest of the whole file with 64 zeros in its place.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ class Seal:
 
     Attributes:
         of: its place in the run directory, such as ``parts/CELL/quality.json``.
-        made_by: digest of what the sampler, the model and the extractor do (:mod:`.fingerprint`); "" where that does not matter.
+        made_by: digest of what the sampler, the model and the extractor do (:mod:`.fingerprint`);
+            "" where that does not matter.
         sha256: digest of the file, 64 hexadecimal digits.
     """
 
@@ -74,7 +77,9 @@ def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "")
         The digest.
     """
     content = {KEY: Seal(of, made_by).as_dict(), **value}
-    data = (json.dumps(jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    data = (
+        json.dumps(jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    ).encode()
     digest = hashlib.sha256(data).hexdigest()
     write_bytes(path, data.replace(_EMPTY.encode(), digest.encode(), 1))
     return digest
@@ -107,18 +112,23 @@ def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> str:
-    """Write named arrays of numbers or text with their seal, uncompressed, atomically; arguments and result as :func:`write_json`.
+    """Write named arrays of numbers or text with their seal, uncompressed, atomically.
+
+    Arguments and result as :func:`write_json`.
 
     Raises:
         TypeError: an array holds Python objects.
     """
     pickled = [name for name, array in arrays.items() if np.asanyarray(array).dtype.hasobject]
     if pickled:
-        raise TypeError(f"array {pickled[0]!r} holds Python objects, which only a pickle could store")
+        raise TypeError(
+            f"array {pickled[0]!r} holds Python objects, which only a pickle could store"
+        )
     buffer = io.BytesIO()
     np.savez(buffer, **dict(arrays))  # pyright: ignore[reportArgumentType]
     comment = _MARK + json.dumps(Seal(of, made_by).as_dict()).encode()
-    data = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little") + comment  # an archive ends with its comment's length, here 0
+    # an archive ends with its comment's length, here 0
+    data = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little") + comment
     digest = hashlib.sha256(data).hexdigest()
     start = len(data) - len(comment)
     write_bytes(path, data[:start] + comment.replace(_EMPTY.encode(), digest.encode(), 1))
@@ -126,7 +136,9 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], of: str, made_by: 
 
 
 def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-    """The arrays that :func:`write_npz` wrote; arguments and exceptions as :func:`read_json`. Pickles are refused.
+    """The arrays that :func:`write_npz` wrote; arguments and exceptions as :func:`read_json`.
+
+    Pickles are refused.
 
     ``sha256`` is the digest that the file must have, where another file says so.
     """
@@ -139,7 +151,10 @@ def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None
 
 
 def check_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None = None) -> bytes:
-    """The bytes of the file that :func:`read_npz` reads, which are those that were written; arguments and exceptions as there."""
+    """The bytes of the file that :func:`read_npz` reads, which are those that were written.
+
+    Arguments and exceptions as there.
+    """
     data = _bytes(path)
     start = data.rfind(_MARK, -_LARGEST_COMMENT)
     if start < 0 and not zipfile.is_zipfile(io.BytesIO(data)):
@@ -168,7 +183,11 @@ def _bytes(path: Path) -> bytes:
 
 
 def _seal(value: object) -> Seal:
-    if not isinstance(value, dict) or set(value) != {"of", "made_by", "sha256"} or not all(isinstance(v, str) for v in value.values()):
+    if (
+        not isinstance(value, dict)
+        or set(value) != {"of", "made_by", "sha256"}
+        or not all(isinstance(v, str) for v in value.values())
+    ):
         raise Damaged("its seal is damaged")
     return Seal(**value)
 

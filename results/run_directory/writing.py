@@ -40,25 +40,34 @@ class RunWriter(RunReader):
         """The run directory at ``path``, made if it does not exist.
 
         Raises:
-            ValueError: ``path`` is a file, cannot be written, or is a folder that holds something else.
+            ValueError: ``path`` is a file, cannot be written, or is a folder that holds something
+                else.
         """
         path = Path(path)
         if path.exists() and not path.is_dir():
-            raise ValueError(f"{path} is a file, not a run directory; choose another folder with --out")
+            raise ValueError(
+                f"{path} is a file, not a run directory; choose another folder with --out"
+            )
         try:
             stranger = stranger_in(path) if path.exists() else ""
             if stranger:
-                raise ValueError(f"{path} is not a run directory ({stranger}); choose an empty or new folder with --out")
+                raise ValueError(
+                    f"{path} is not a run directory ({stranger}); choose an "
+                    "empty or new folder with --out"
+                )
             for name in ("parts", "made", "reference", "samples", ASIDE):
                 if (path / name).is_symlink():
                     raise ValueError(
-                        f"{path / name} is a symbolic link, which a run would write through; remove it or choose another --out"
+                        f"{path / name} is a symbolic link, which a run would write "
+                        "through; remove it or choose another --out"
                     )
             path.mkdir(parents=True, exist_ok=True)
             (path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
             (path / "parts").mkdir(exist_ok=True)
         except OSError as error:
-            raise ValueError(f"cannot write to {path} ({error.strerror}); choose another folder with --out") from error
+            raise ValueError(
+                f"cannot write to {path} ({error.strerror}); choose another folder with --out"
+            ) from error
         return cls(path)
 
     @contextmanager
@@ -70,13 +79,17 @@ class RunWriter(RunReader):
         Raises:
             ValueError: another process holds the lock.
         """
-        import fcntl  # here, because reading a run needs no lock, and must work where there is no fcntl
+        # here, because reading a run needs no lock, and must work where there is no fcntl
+        import fcntl
 
         with (self.path / LOCK).open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                message = f"another samplerbench process is running in {self.path}; wait for it to end or choose another --out"
+                message = (
+                    f"another samplerbench process is running in {self.path}; wait "
+                    "for it to end or choose another --out"
+                )
                 raise ValueError(message) from error
             for pattern in (".*", "parts/*/.*", "made/.*", "reference/.*", "samples/.*"):
                 for stray in self.path.glob(pattern + PART):
@@ -92,7 +105,10 @@ class RunWriter(RunReader):
         self.__dict__.pop("old", None)
 
     def announce(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json`` before anything else is; if only the moment and the command are new, not unless something else is."""
+        """Write ``run.json`` before anything else is.
+
+        If only the moment and the command are new, not unless something else is.
+        """
         if not self._cache.defer(run, self.run()):
             self.write_run(run)
 
@@ -106,7 +122,13 @@ class RunWriter(RunReader):
         if influence:
             place = part_of(cell, INFLUENCE)
             self._changes(place)
-            pinned = {PIN: {"sha256": sealed.write_npz(self._inside(place), influence, place, self.made_by(cell))}}
+            pinned = {
+                PIN: {
+                    "sha256": sealed.write_npz(
+                        self._inside(place), influence, place, self.made_by(cell)
+                    )
+                }
+            }
         self.write(cell, QUALITY, {**quality, **pinned})
 
     def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
@@ -134,7 +156,10 @@ class RunWriter(RunReader):
         self._write(name, value)
 
     def plan(self, cell: str, record: Record) -> None:
-        """Say that a cell belongs to this run, with the identity columns of its row. A cell already planned alike is left alone."""
+        """Say that a cell belongs to this run, with the identity columns of its row.
+
+        A cell already planned alike is left alone.
+        """
         place, made_by = part_of(cell, CELL), str(record.get("made_by") or "")
         try:
             if self._json(place) == record:
@@ -155,7 +180,10 @@ class RunWriter(RunReader):
 
     @property
     def changes(self) -> int:
-        """Files written, moved or deleted through this object, counted; what had no use for any left the directory as it was."""
+        """Files written, moved or deleted through this object, counted.
+
+        What had no use for any left the directory as it was.
+        """
         return self._cache.changes
 
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:

@@ -10,32 +10,53 @@ from ..record import Record
 from ..values import empty, number, rows_of, text
 
 TOLERANCES = frozenset({"tol", "rtol", "atol"})
-"""Parameters that take the place of ``steps`` in adaptive methods: they move along a curve rather than start a new one."""
+"""Parameters that take the place of ``steps`` in adaptive methods: they move along a curve
+rather than start a new one.
+"""
 
 TUNED = "tuning_digest"
-"""What tells tuned levels apart. They are others at each number of steps, so that a curve is named after them only where rows meet."""
+"""What tells tuned levels apart.
 
-_DISTINGUISHING = ("schedule", "start", "end", "noise", "sigma_max", "seed", "dtype", "device", "execution", "run")
+They are others at each number of steps, so that a curve is named after them only where rows meet.
+"""
+
+_DISTINGUISHING = (
+    "schedule",
+    "start",
+    "end",
+    "noise",
+    "sigma_max",
+    "seed",
+    "dtype",
+    "device",
+    "execution",
+    "run",
+)
 
 
 def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """``frame`` with two more columns.
 
-    * ``curve`` (text): the sampler, its non-default parameters, and whatever else differs between curves of its model (a
-      schedule is named only where there are two), short enough for a legend.
-    * ``slot`` (integer): the evaluation budget that the row competes in. It is ``budget`` where one was asked for. Otherwise it
-      is the smallest of the model's budgets (or, where nobody asked for one, of its step counts) that ``nfe`` fits in, and
-      empty if there is none.
+    * ``curve`` (text): the sampler, its non-default parameters, and whatever else differs between
+      curves of its model (a schedule is named only where there are two), short enough for a legend.
+    * ``slot`` (integer): the evaluation budget that the row competes in. It is ``budget`` where one
+      was asked for. Otherwise it is the smallest of the model's budgets (or, where nobody asked for
+      one, of its step counts) that ``nfe`` fits in, and empty if there is none.
     """
     pieces = [_labelled(group) for _, group in frame.groupby("model", dropna=False, sort=False)]
-    return pd.concat(pieces).sort_index() if pieces else frame.assign(curve=pd.array([], "string"), slot=pd.array([], "Int64"))
+    return (
+        pd.concat(pieces).sort_index()
+        if pieces
+        else frame.assign(curve=pd.array([], "string"), slot=pd.array([], "Int64"))
+    )
 
 
 def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The parts of a table whose numbers may be compared: a title, and the rows of one model and one estimator.
+    """The parts of a table whose numbers may be compared: a title, and the rows of one model and
+    one estimator.
 
-    A model measured by two estimators makes two parts, with the estimator in the title. Rows without one (failed, missing) go
-    to the model's first part.
+    A model measured by two estimators makes two parts, with the estimator in the title. Rows
+    without one (failed, missing) go to the model's first part.
     """
     parts = []
     for model, rows in with_curves(frame).groupby("model", dropna=False, sort=False):
@@ -43,7 +64,12 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         estimators = list(rows["estimator"].dropna().unique()) or [""]
         groups = rows["estimator"].fillna(estimators[0])
         for estimator in estimators:
-            parts.append((f"{title} · {estimator}" if len(estimators) > 1 else title, rows.loc[groups == estimator]))
+            parts.append(
+                (
+                    f"{title} · {estimator}" if len(estimators) > 1 else title,
+                    rows.loc[groups == estimator],
+                )
+            )
     return parts
 
 
@@ -54,7 +80,9 @@ def budgets_of(frame: pd.DataFrame) -> list[int]:
 
 
 def _labelled(group: pd.DataFrame) -> pd.DataFrame:
-    varying = [name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1]
+    varying = [
+        name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1
+    ]
     varying += [TUNED] * _retuned(group, varying)
     ladder = budgets_of(group)
     rows = rows_of(group)
@@ -65,15 +93,25 @@ def _labelled(group: pd.DataFrame) -> pd.DataFrame:
 
 
 def _retuned(group: pd.DataFrame, varying: list[str]) -> bool:
-    """Whether some place on a curve has rows at several tuned levels: what a file held at different times."""
+    """Whether some place on a curve has rows at several tuned levels: what a file held at
+    different times.
+    """
     if TUNED not in group:
         return False
-    return bool((group.groupby(["sampler", "params", "steps", *varying], dropna=False)[TUNED].nunique() > 1).any())
+    return bool(
+        (
+            group.groupby(["sampler", "params", "steps", *varying], dropna=False)[TUNED].nunique()
+            > 1
+        ).any()
+    )
 
 
 def _label(row: Record, varying: list[str]) -> str:
     parts = [text(row, "sampler"), _parameters(text(row, "params"), adaptive=row["steps"] is None)]
-    parts += [f"{name} {text(row, name)}" if name in ("seed", "sigma_max") else text(row, name) for name in varying]
+    parts += [
+        f"{name} {text(row, name)}" if name in ("seed", "sigma_max") else text(row, name)
+        for name in varying
+    ]
     return " · ".join(part for part in parts if part)
 
 
@@ -84,7 +122,9 @@ def _parameters(params: str, *, adaptive: bool) -> str:
         return params
     if not isinstance(fields, dict):
         return params
-    return ", ".join(f"{name}={value}" for name, value in fields.items() if not (adaptive and name in TOLERANCES))
+    return ", ".join(
+        f"{name}={value}" for name, value in fields.items() if not (adaptive and name in TOLERANCES)
+    )
 
 
 def _slot(row: Record, ladder: list[int]) -> int | None:

@@ -1,4 +1,6 @@
-"""What a table is about, in words: which samplers on which models, how many samples, which budgets, and what it has nothing on."""
+"""What a table is about, in words: which samplers on which models, how many samples, which
+budgets, and what it has nothing on.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +13,48 @@ from ..escaping import printable
 from ..text import short
 from ..values import empty, rows_of
 
-WORDS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
+WORDS = (
+    "No",
+    "One",
+    "Two",
+    "Three",
+    "Four",
+    "Five",
+    "Six",
+    "Seven",
+    "Eight",
+    "Nine",
+    "Ten",
+    "Eleven",
+    "Twelve",
+)
 NAMED = 3
 """Up to so many samplers are called by their names."""
 MOST_MODELS, MOST_BUDGETS = 4, 9
 """Up to so many are listed; of more, their number or their range is told."""
 
 NO_DATA = (
-    "{model} brings no data to compare with: distances to the data (FID proxy, FD to converged) are missing. "
-    "Give it sample(n, seed), or a Denoiser data(n, seed), or run with --extractor pixels --real FILE.npy."
+    "{model} brings no data to compare with: distances to the data (FID proxy, FD to "
+    "converged) are missing. "
+    "Give it sample(n, seed), or a Denoiser data(n, seed), or run with --extractor "
+    "pixels --real FILE.npy."
 )
 
 
 def heading(frame: pd.DataFrame) -> str:
     """What was asked of what: "Nine samplers on fashion, gmm-2d and gmm-64d"."""
-    samplers, models = ([printable(str(name)) for name in _distinct(frame[column])] for column in ("sampler", "model"))
+    samplers, models = (
+        [printable(str(name)) for name in _distinct(frame[column])]
+        for column in ("sampler", "model")
+    )
     if not samplers or not models:
         return ", ".join(printable(str(name)) for name in _distinct(frame["suite"])) or "Results"
     who = listed(samplers) if len(samplers) <= NAMED else f"{counted(len(samplers))} samplers"
-    where = listed([brief(name) for name in models]) if len(models) <= MOST_MODELS else f"{counted(len(models)).lower()} models"
+    where = (
+        listed([brief(name) for name in models])
+        if len(models) <= MOST_MODELS
+        else f"{counted(len(models)).lower()} models"
+    )
     return f"{who} on {where}"
 
 
@@ -39,9 +64,14 @@ def extent(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def without_data(rows: pd.DataFrame) -> str:
-    """Why the rows of one model have no distance to the data: a sentence; "" where they have one, or nothing is finished."""
+    """Why the rows of one model have no distance to the data: a sentence.
+
+    "" where they have one, or nothing is finished.
+    """
     done = rows.loc[rows["status"] == "ok"]
-    if done.empty or not all(done[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")):
+    if done.empty or not all(
+        done[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")
+    ):
         return ""
     return NO_DATA.format(model=brief(printable(str(done["model"].iloc[0]))))
 
@@ -82,7 +112,9 @@ def _samples(frame: pd.DataFrame) -> str:
         return f"{next(iter(sizes)):,} samples a row"
     if sum(map(len, sizes.values())) > MOST_MODELS:
         return f"{min(sizes):,} to {max(sizes):,} samples a row"
-    return "samples a row: " + "; ".join(f"{size:,} on {listed(models)}" for size, models in sorted(sizes.items()))
+    return "samples a row: " + "; ".join(
+        f"{size:,} on {listed(models)}" for size, models in sorted(sizes.items())
+    )
 
 
 def _work(frame: pd.DataFrame) -> str:
@@ -91,7 +123,11 @@ def _work(frame: pd.DataFrame) -> str:
         asked = sorted({int(value) for value in frame[column].dropna()})
         if asked:
             many = len(asked) > MOST_BUDGETS
-            values = f"{asked[0]} to {short(asked[-1])}" if many else listed([short(value) for value in asked])
+            values = (
+                f"{asked[0]} to {short(asked[-1])}"
+                if many
+                else listed([short(value) for value in asked])
+            )
             return f"{values} {unit}{'s' if asked != [1] else ''} a sample"
     return ""
 

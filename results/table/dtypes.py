@@ -1,4 +1,6 @@
-"""Columns of Python values as pandas columns with a fixed type, in which what is empty is ``pd.NA``."""
+"""Columns of Python values as pandas columns with a fixed type, in which what is empty is
+``pd.NA``.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,19 @@ import pandas as pd
 from ..record import Kind
 from ..values import empty
 
-DTYPES: dict[Kind, str] = {"text": "string", "integer": "Int64", "number": "Float64", "flag": "boolean"}
+DTYPES: dict[Kind, str] = {
+    "text": "string",
+    "integer": "Int64",
+    "number": "Float64",
+    "flag": "boolean",
+}
 """The pandas dtype of each kind of column."""
 
 
 def column(values: Iterable[object], kind: Kind | None = None, name: str = "") -> pd.Series:
-    """``values`` (numbers, flags, texts, or texts of these) as a column; None, NaN and the empty string are empty.
+    """``values`` (numbers, flags, texts, or texts of these) as a column.
+
+    None, NaN and the empty string are empty.
 
     Args:
         values: one a row.
@@ -33,14 +42,18 @@ def column(values: Iterable[object], kind: Kind | None = None, name: str = "") -
 
 def misfit(value: object, kind: Kind, name: str) -> str:
     """What is wrong with a value of a file as one of a column, in a clause; "" if nothing is."""
-    if value is None or (type(value) in _PLAIN[kind] and not (isinstance(value, str) and not value.isascii())):
+    if value is None or (
+        type(value) in _PLAIN[kind] and not (isinstance(value, str) and not value.isascii())
+    ):
         return ""
     try:
         if isinstance(value, list | dict):
             raise TypeError(value)
         str(_read(value, kind, name)).encode()
     except (ValueError, TypeError):
-        return f"column {name} holds {repr(value)[:60]}, which is no {kind} that a table has room for"
+        return (
+            f"column {name} holds {repr(value)[:60]}, which is no {kind} that a table has room for"
+        )
     return ""
 
 
@@ -48,7 +61,9 @@ def _read(cell: object, kind: Kind, name: str) -> object:
     try:
         return _READ[kind](cell)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"column {name} holds {repr(cell)[:60]}, which is no {kind} that a table has room for") from error
+        raise ValueError(
+            f"column {name} holds {repr(cell)[:60]}, which is no {kind} that a table has room for"
+        ) from error
 
 
 def _integer(value: object) -> int:
@@ -96,5 +111,10 @@ _READ: dict[Kind, Callable] = {
     "flag": lambda value: value == "True" if isinstance(value, str) else bool(value),
 }
 
-_PLAIN: dict[Kind, tuple[type, ...]] = {"text": (str,), "number": (float,), "integer": (), "flag": (bool,)}
+_PLAIN: dict[Kind, tuple[type, ...]] = {
+    "text": (str,),
+    "number": (float,),
+    "integer": (),
+    "flag": (bool,),
+}
 """The types of nearly all values, which need no further look."""

@@ -1,13 +1,19 @@
-r"""The errors of a sample apart, which one distance to the data mixes: start, discretisation, end, distribution, and the model's own.
+r"""The errors of a sample apart, which one distance to the data mixes: start, discretisation, end,
+distribution, and the model's own.
 
-* **start**: samples begin at sigma_max z, not at x0 + sigma_max z. Known in closed form for Gaussian data (``benchmarks.scoring.start_error``).
-* **discretisation**: ``rmse`` to the converged endpoint of the same latent, with its median, the share of samples that ended elsewhere, and
-  the measured order between a budget and the one before on the curve, p = log(r_1 / r_2) / log(n_2 / n_1). By the delta method its standard
-  error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), as of independent values: shared latents make it smaller.
-* **end**: a grid that ends at sigma_min leaves its last stretch undone. dx/dsigma is the mean of the noise given x, whose root mean square
-  is at most that of the noise, 1 per dimension, so what is left is at most sigma_min (``end_bound``). It is part of ``rmse``.
+* **start**: samples begin at sigma_max z, not at x0 + sigma_max z. Known in closed form for
+  Gaussian data (``benchmarks.scoring.start_error``).
+* **discretisation**: ``rmse`` to the converged endpoint of the same latent, with its median, the
+  share of samples that ended elsewhere, and the measured order between a budget and the one before
+  on the curve, p = log(r_1 / r_2) / log(n_2 / n_1). By the delta method its standard error is
+  hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), as of independent values: shared latents make it
+  smaller.
+* **end**: a grid that ends at sigma_min leaves its last stretch undone. dx/dsigma is the mean of
+  the noise given x, whose root mean square is at most that of the noise, 1 per dimension, so what
+  is left is at most sigma_min (``end_bound``). It is part of ``rmse``.
 * **distribution**: ``fd_conv``, to converged samples of the same model.
-* **model**: ``fid_proxy_converged``, of converged samples to the data: what no sampler can take away.
+* **model**: ``fid_proxy_converged``, of converged samples to the data: what no sampler can take
+  away.
 """
 
 from __future__ import annotations
@@ -24,34 +30,66 @@ from .curves import comparable_parts
 from .result_table import ResultTable
 
 COPIED = (
-    "model", "curve", "slot", "nfe", "samples", "start", "end", "rmse", "rmse_se", "rmse_median", "flip_fraction", "fd_conv", "fd_conv_se",
-    "fd_conv_low", "fd_conv_high", "fid_proxy", "fid_proxy_converged", "fid_proxy_converged_se", "fid_proxy_converged_low",
-    "fid_proxy_converged_high", "dominated", "estimator",
-)  # fmt: skip
+    "model",
+    "curve",
+    "slot",
+    "nfe",
+    "samples",
+    "start",
+    "end",
+    "rmse",
+    "rmse_se",
+    "rmse_median",
+    "flip_fraction",
+    "fd_conv",
+    "fd_conv_se",
+    "fd_conv_low",
+    "fd_conv_high",
+    "fid_proxy",
+    "fid_proxy_converged",
+    "fid_proxy_converged_se",
+    "fid_proxy_converged_low",
+    "fid_proxy_converged_high",
+    "dominated",
+    "estimator",
+)
 DERIVED = ("order", "order_low", "order_high", "end_bound", "start_error")
 
 
-def error_decomposition(table: ResultTable | pd.DataFrame, starts: Mapping[str, Mapping[str, float]] | None = None) -> pd.DataFrame:
+def error_decomposition(
+    table: ResultTable | pd.DataFrame, starts: Mapping[str, Mapping[str, float]] | None = None
+) -> pd.DataFrame:
     """One row per finished row of a table, along its curves: each error in a column of its own.
 
     Args:
         table: results.
-        starts: the start's error by model and name of the start, from ``run.json``; without, its column is empty.
+        starts: the start's error by model and name of the start, from ``run.json``; without, its
+            column is empty.
 
     Returns:
-        Columns of the table (:data:`COPIED`), and ``order`` with the ends ``order_low`` and ``order_high`` of its 95 % interval, from
-        the budget before to this one; ``end_bound`` (0 for grids that end at 0); ``start_error``. Errors of single samples are root
-        mean squares per dimension, in the units of the data.
+        Columns of the table (:data:`COPIED`), and ``order`` with the ends ``order_low`` and
+        ``order_high`` of its 95 % interval, from the budget before to this one; ``end_bound`` (0
+        for grids that end at 0); ``start_error``. Errors of single samples are root mean squares
+        per dimension, in the units of the data.
     """
     frame = table.frame if isinstance(table, ResultTable) else table
     found = []
     for _, rows in comparable_parts(frame):
-        done = rows_of(rows.loc[rows["status"] == "ok"].sort_values(["curve", "nfe"], kind="stable"))
+        done = rows_of(
+            rows.loc[rows["status"] == "ok"].sort_values(["curve", "nfe"], kind="stable")
+        )
         before: Record = {}
         for row in done:
             same = before.get("curve") == row["curve"]
             start = (starts or {}).get(text(row, "model"), {}).get(text(row, "start"))
-            found.append({**_copied(row), **_order(before if same else {}, row), "end_bound": _end(row), "start_error": start})
+            found.append(
+                {
+                    **_copied(row),
+                    **_order(before if same else {}, row),
+                    "end_bound": _end(row),
+                    "start_error": start,
+                }
+            )
             before = row
     return pd.DataFrame(found, columns=[*COPIED, *DERIVED])
 
@@ -60,24 +98,37 @@ def dominated_from(table: ResultTable | pd.DataFrame) -> pd.DataFrame:
     """From which budget on the model's error dominates a ranking by distance to the data.
 
     Returns:
-        One row per model, estimator and curve with the columns ``model``, ``curve``, ``dominated_from`` (counted nfe from which on each
-        row of the curve is dominated; NaN if its last is not) and ``estimator``. The row with an empty curve is the ranking's: the
-        budget from which on the row with the smallest ``fd_conv``, the winner among solvers, is dominated. Who leads by distance to the
-        data is then the model's doing.
+        One row per model, estimator and curve with the columns ``model``, ``curve``,
+        ``dominated_from`` (counted nfe from which on each row of the curve is dominated; NaN if its
+        last is not) and ``estimator``. The row with an empty curve is the ranking's: the budget
+        from which on the row with the smallest ``fd_conv``, the winner among solvers, is dominated.
+        Who leads by distance to the data is then the model's doing.
     """
     frame = table.frame if isinstance(table, ResultTable) else table
     found = []
     for _, rows in comparable_parts(frame):
         done = rows.loc[(rows["status"] == "ok") & rows["dominated"].notna()]
         if len(done):
-            leaders = done.dropna(subset=["slot", "fd_conv"]).sort_values("fd_conv", kind="stable").drop_duplicates("slot")
-            groups = [("", leaders, "slot"), *((str(curve), points, "nfe") for curve, points in done.groupby("curve"))]
+            leaders = (
+                done.dropna(subset=["slot", "fd_conv"])
+                .sort_values("fd_conv", kind="stable")
+                .drop_duplicates("slot")
+            )
+            groups = [
+                ("", leaders, "slot"),
+                *((str(curve), points, "nfe") for curve, points in done.groupby("curve")),
+            ]
             first = rows_of(done.head(1))[0]
-            found += [(text(first, "model"), curve, _from(points, at), text(first, "estimator")) for curve, points, at in groups]
+            found += [
+                (text(first, "model"), curve, _from(points, at), text(first, "estimator"))
+                for curve, points, at in groups
+            ]
     return pd.DataFrame(found, columns=["model", "curve", "dominated_from", "estimator"])
 
 
-def measured_order(nfe: tuple[float, float], error: tuple[float, float], se: tuple[float, float]) -> tuple[float, float]:
+def measured_order(
+    nfe: tuple[float, float], error: tuple[float, float], se: tuple[float, float]
+) -> tuple[float, float]:
     """The order between two budgets, and its standard error.
 
     Args:
@@ -86,7 +137,9 @@ def measured_order(nfe: tuple[float, float], error: tuple[float, float], se: tup
         se: standard errors of these.
     """
     octaves = math.log(nfe[1] / nfe[0])
-    return math.log(error[0] / error[1]) / octaves, math.hypot(se[0] / error[0], se[1] / error[1]) / octaves
+    return math.log(error[0] / error[1]) / octaves, math.hypot(
+        se[0] / error[0], se[1] / error[1]
+    ) / octaves
 
 
 def _copied(row: Record) -> Record:
@@ -94,7 +147,10 @@ def _copied(row: Record) -> Record:
 
 
 def _order(before: Record, row: Record) -> Record:
-    """The measured order between two points of a curve; nothing where either error is not resolved."""
+    """The measured order between two points of a curve.
+
+    Nothing where either error is not resolved.
+    """
     (n0, r0, s0), (n1, r1, s1) = (_resolved(point) for point in (before, row))
     if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # false for NaN too
         return {}
@@ -104,7 +160,10 @@ def _order(before: Record, row: Record) -> Record:
 
 
 def _resolved(row: Record) -> tuple[float, float, float]:
-    """Evaluations, ``rmse`` and its standard error; NaN where there is none, or where the endpoints themselves are not known so well."""
+    """Evaluations, ``rmse`` and its standard error.
+
+    NaN where there is none, or where the endpoints themselves are not known so well.
+    """
     n, error, se = (number(row, name) for name in ("nfe", "rmse", "rmse_se"))
     if n is None or error is None or se is None or error <= (number(row, "rmse_resolution") or 0.0):
         return math.nan, math.nan, math.nan

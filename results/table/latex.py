@@ -1,4 +1,6 @@
-r"""Tables for papers: LaTeX with booktabs, a table for each model, a line for each sampler, a column for each budget."""
+r"""Tables for papers: LaTeX with booktabs, a table for each model, a line for each sampler, a
+column for each budget.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,21 @@ from .curves import comparable_parts
 HEAD = """\
 % Needs \\usepackage{booktabs}. Values with their standard errors.
 % Bold: the smallest of several in a column. Dagger: the interval is not to be trusted."""
-SPECIAL = str.maketrans({
-    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "–": "--", "·": r"$\cdot$", "²": r"$^2$",
-})  # fmt: skip
+SPECIAL = str.maketrans(
+    {
+        **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': r"\textquotedbl{}",
+        "–": "--",
+        "·": r"$\cdot$",
+        "²": r"$^2$",
+    }
+)
 
 
 def escape(words: str) -> str:
@@ -33,40 +45,83 @@ def escape(words: str) -> str:
     return " ".join(words.split()).translate(SPECIAL)
 
 
-def latex(frame: pd.DataFrame, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
+def latex(
+    frame: pd.DataFrame, metric: str = "fid_proxy", budgets: Sequence[int] | None = None
+) -> str:
     """The tables of all models, one below the other.
 
     Samplers are grouped by family (:mod:`..palette`), groups being apart by a small space.
 
     Args:
         frame: rows of a table; finished rows count, others are dashes.
-        metric: column of the values, lower is better; its standard error is taken from ``METRIC_se`` where there is one.
+        metric: column of the values, lower is better; its standard error is taken from
+            ``METRIC_se`` where there is one.
         budgets: columns; all that the model's rows compete in by default.
 
     Raises:
         ValueError: there is no such column.
     """
     if metric not in frame:
-        raise ValueError(f"the table has no column {metric!r}; choose a metric from {', '.join(map(str, frame.columns))}")
-    return "\n".join([HEAD, *(_tabular(title, rows, metric, budgets) for title, rows in comparable_parts(frame))]) + "\n"
+        raise ValueError(
+            f"the table has no column {metric!r}; choose a metric from {', '.join(map(str, frame.columns))}"
+        )
+    return (
+        "\n".join(
+            [
+                HEAD,
+                *(
+                    _tabular(title, rows, metric, budgets)
+                    for title, rows in comparable_parts(frame)
+                ),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _tabular(title: str, rows: pd.DataFrame, metric: str, budgets: Sequence[int] | None) -> str:
-    done = rows.loc[rows["status"] == "ok"].dropna(subset=["slot", metric]).sort_values("nfe", kind="stable")
+    done = (
+        rows.loc[rows["status"] == "ok"]
+        .dropna(subset=["slot", metric])
+        .sort_values("nfe", kind="stable")
+    )
     cells = {(text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_of(done)}
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
-    columns = {slot: [number(row, metric) or 0.0 for (_, at), row in cells.items() if at == slot] for slot in slots}
+    columns = {
+        slot: [number(row, metric) or 0.0 for (_, at), row in cells.items() if at == slot]
+        for slot in slots
+    }
     best = {slot: min(values) if len(values) > 1 else None for slot, values in columns.items()}
     order = [kin.name for kin in FAMILIES]
-    curves = {text(row, "curve"): order.index(family(text(row, "sampler"), text(row, "origin"))) for row in rows_of(done)}
+    curves = {
+        text(row, "curve"): order.index(family(text(row, "sampler"), text(row, "origin")))
+        for row in rows_of(done)
+    }
     body: list[str] = []
     before = None
     for curve, kin in sorted(curves.items(), key=lambda item: (item[1], item[0])):
         body += [r"\addlinespace"] if before not in (None, kin) else []
-        body.append(_line([escape(curve), *(_cell(cells.get((curve, slot)), metric, best[slot]) for slot in slots)]))
+        body.append(
+            _line(
+                [
+                    escape(curve),
+                    *(_cell(cells.get((curve, slot)), metric, best[slot]) for slot in slots),
+                ]
+            )
+        )
         before = kin
-    name = rf"\multicolumn{{{1 + len(slots)}}}{{l}}{{\textbf{{{escape(title)}}}, {escape(metric)} by network evaluations}} \\"
-    top = [rf"\begin{{tabular}}{{l{'r' * len(slots)}}}", r"\toprule", name, r"\midrule", _line(["sampler", *map(str, slots)]), r"\midrule"]
+    name = (
+        rf"\multicolumn{{{1 + len(slots)}}}{{l}}{{\textbf{{{escape(title)}}}, "
+        rf"{escape(metric)} by network evaluations}} \\"
+    )
+    top = [
+        rf"\begin{{tabular}}{{l{'r' * len(slots)}}}",
+        r"\toprule",
+        name,
+        r"\midrule",
+        _line(["sampler", *map(str, slots)]),
+        r"\midrule",
+    ]
     return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -82,7 +137,9 @@ def _cell(row: Record | None, metric: str, best: float | None) -> str:
 
 
 def rounded(value: float, se: float | None) -> tuple[str, str]:
-    """A value to the digits that its standard error leaves it, and that error to two digits; "" where there is none.
+    """A value to the digits that its standard error leaves it, and that error to two digits.
+
+    "" where there is none.
 
     >>> rounded(13.4217, 0.5612), rounded(172.36, 12.9), rounded(0.5, None)
     (('13.42', '0.56'), ('172', '13'), ('0.5', ''))

@@ -1,4 +1,6 @@
-"""The result table: one row per cell, built from the parts of run directories, typed by the columns of :mod:`..columns`."""
+"""The result table: one row per cell, built from the parts of run directories, typed by the
+columns of :mod:`..columns`.
+"""
 
 from __future__ import annotations
 
@@ -66,11 +68,17 @@ class ResultTable:
         columns = {name: column(whole[name], kind, name) for name, kind in known.items()}
         columns |= {name: column(whole[name], name=str(name)) for name in extra}
         sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(columns[name]))]
-        return cls(pd.DataFrame(columns).sort_values(sort_by, kind="stable", na_position="last", ignore_index=True))
+        return cls(
+            pd.DataFrame(columns).sort_values(
+                sort_by, kind="stable", na_position="last", ignore_index=True
+            )
+        )
 
     @classmethod
     def from_csv(cls, path: Path | str) -> ResultTable:
-        """The table that :meth:`to_csv` wrote, exactly. Columns that :mod:`..columns` does not list are typed by what they look like.
+        """The table that :meth:`to_csv` wrote, exactly.
+
+        Columns that :mod:`..columns` does not list are typed by what they look like.
 
         Raises:
             ValueError: the file holds no such table.
@@ -78,7 +86,9 @@ class ResultTable:
 
         def read() -> pd.DataFrame:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-            frame = frame.assign(**{name: frame[name].map(parsed) for name in frame.columns if name not in kinds()})
+            frame = frame.assign(
+                **{name: frame[name].map(parsed) for name in frame.columns if name not in kinds()}
+            )
             return frame.map(lambda value: csv_text(value) if isinstance(value, str) else value)
 
         return cls._of_file(path, read)
@@ -101,9 +111,15 @@ class ResultTable:
             raise
         except Exception as error:  # a file of anything can raise anything
             why = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-            raise ValueError(f"{path} cannot be read as a table ({why}); give a table.csv or table.parquet of a run") from error
+            raise ValueError(
+                f"{path} cannot be read as a table ({why}); give a table.csv "
+                "or table.parquet of a run"
+            ) from error
         if lacking := [name for name in NEEDED if name not in frame]:
-            raise ValueError(f"{path} is no table of results: it has no column {' and no '.join(lacking)}; give the table of a run")
+            raise ValueError(
+                f"{path} is no table of results: it has no column {' and no '.join(lacking)}; "
+                "give the table of a run"
+            )
         try:
             return cls.typed(frame)
         except ValueError as error:
@@ -119,19 +135,24 @@ class ResultTable:
         return self._rows(self._equal("status", "ok"))
 
     def where(self, **equal: object) -> ResultTable:
-        """The rows with these values in these columns, such as ``where(model="fashion", sampler=["heun", "euler"])``.
+        """The rows with these values in these columns, such as ``where(model="fashion",
+        sampler=["heun", "euler"])``.
 
         Args:
-            equal: column to value, or to several in a list, tuple or set; None is a value that is not there.
+            equal: column to value, or to several in a list, tuple or set; None is a value that is
+                not there.
 
         Raises:
-            ValueError: no such column, or a value that no row of this table has; the message names those that are there. (An empty table
-                would be taken for an answer. Where none is one, ask ``table.frame``.)
+            ValueError: no such column, or a value that no row of this table has; the message names
+                those that are there. (An empty table would be taken for an answer. Where none is
+                one, ask ``table.frame``.)
         """
         keep = pd.Series(True, index=self.frame.index)
         for name, value in equal.items():
             if name not in self.frame:
-                raise ValueError(f"the table has no column {name!r}{_near(name, map(str, self.frame.columns))}")
+                raise ValueError(
+                    f"the table has no column {name!r}{_near(name, map(str, self.frame.columns))}"
+                )
             found = pd.Series(False, index=self.frame.index)
             for one in value if isinstance(value, list | tuple | set | frozenset) else [value]:
                 rows = self._equal(name, one)
@@ -144,34 +165,64 @@ class ResultTable:
 
     def _equal(self, name: str, value: object) -> pd.Series:
         column = self.frame[name]
-        return pd.Series(column.isna() if value is None else (column == value).fillna(False), index=self.frame.index, dtype=bool)
+        return pd.Series(
+            column.isna() if value is None else (column == value).fillna(False),
+            index=self.frame.index,
+            dtype=bool,
+        )
 
     def _rows(self, keep: pd.Series) -> ResultTable:
         return ResultTable(self.frame.loc[keep].reset_index(drop=True))
 
     def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
-        """One line per model and curve, one column per budget, ``nfe`` or ``steps``; finished rows only.
+        """One line per model and curve, one column per budget, ``nfe`` or ``steps``.
 
-        ``budget`` is the evaluation budget that a row fits in (:func:`.curves.with_curves`), so adaptive methods and suites with
-        step counts have a place too. Where a curve has several rows in one place, the one with the most evaluations counts.
+        Finished rows only.
+
+        ``budget`` is the evaluation budget that a row fits in (:func:`.curves.with_curves`), so
+        adaptive methods and suites with step counts have a place too. Where a curve has several
+        rows in one place, the one with the most evaluations counts.
         """
-        frame = with_curves(self.ok.frame).rename(columns={"budget": "asked", "slot": "budget"}).sort_values("nfe", kind="stable")
-        frame = frame.dropna(subset=[columns, metric]).drop_duplicates(["model", "curve", columns], keep="last")
-        return frame.pivot(index=["model", "curve"], columns=columns, values=metric).sort_index(axis="columns")
+        frame = (
+            with_curves(self.ok.frame)
+            .rename(columns={"budget": "asked", "slot": "budget"})
+            .sort_values("nfe", kind="stable")
+        )
+        frame = frame.dropna(subset=[columns, metric]).drop_duplicates(
+            ["model", "curve", columns], keep="last"
+        )
+        return frame.pivot(index=["model", "curve"], columns=columns, values=metric).sort_index(
+            axis="columns"
+        )
 
     def pivot(self, index: str | Sequence[str], columns: str, values: str) -> pd.DataFrame:
-        """Finished rows rearranged, as ``DataFrame.pivot``; where several rows meet, the first counts."""
-        return self.ok.frame.pivot_table(index=index, columns=columns, values=values, aggfunc="first")
+        """Finished rows rearranged, as ``DataFrame.pivot``.
+
+        Where several rows meet, the first counts.
+        """
+        return self.ok.frame.pivot_table(
+            index=index, columns=columns, values=values, aggfunc="first"
+        )
 
     def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
-        """For each model and budget the finished row with the smallest ``metric``: all columns, and ``curve`` and ``slot``."""
-        frame = with_curves(self.ok.frame).dropna(subset=["slot", metric]).sort_values(metric, kind="stable")
-        return frame.drop_duplicates(["model", "slot"]).sort_values(["model", "slot"], ignore_index=True)
+        """For each model and budget the finished row with the smallest ``metric``: all columns,
+        and ``curve`` and ``slot``.
+        """
+        frame = (
+            with_curves(self.ok.frame)
+            .dropna(subset=["slot", metric])
+            .sort_values(metric, kind="stable")
+        )
+        return frame.drop_duplicates(["model", "slot"]).sort_values(
+            ["model", "slot"], ignore_index=True
+        )
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
-        """For each model and estimator the finished rows by cost, with ``on_front`` and ``front``: "on", "off" or "uncertain".
+        """For each model and estimator the finished rows by cost, with ``on_front`` and ``front``:
+        "on", "off" or "uncertain".
 
-        See :mod:`..comparison.pareto`. ``cost`` is "nfe" or "ms_per_sample"; lower is better in both columns.
+        See :mod:`..comparison.pareto`. ``cost`` is "nfe" or "ms_per_sample"; lower is better in
+        both columns.
         """
         from ..comparison.pareto import pareto  # whose judge reads tables itself
 
@@ -197,10 +248,19 @@ class ResultTable:
         return markdown_table(chosen, self.frame[chosen].itertuples(index=False))
 
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
-        """LaTeX with booktabs: a table for each model, samplers by budgets, values with standard errors; see :mod:`.latex`."""
+        """LaTeX with booktabs: a table for each model, samplers by budgets, values with
+        standard errors; see :mod:`.latex`.
+        """
         return latex(self.frame, metric, budgets)
 
-    def plot(self, metric: str = "fid_proxy", cost: str = "nfe", *, kind: Kind = "work-precision", width: Width = "single") -> Sheet:
+    def plot(
+        self,
+        metric: str = "fid_proxy",
+        cost: str = "nfe",
+        *,
+        kind: Kind = "work-precision",
+        width: Width = "single",
+    ) -> Sheet:
         """A figure of finished rows, one panel for each model: see :mod:`..figures`.
 
         Args:
@@ -226,15 +286,20 @@ class ResultTable:
 
     def _repr_html_(self) -> str:
         """The columns that are not empty, as notebooks show them."""
-        return str(self.frame[self.filled].to_html(max_rows=20, max_cols=24, show_dimensions=True, na_rep=""))
+        return str(
+            self.frame[self.filled].to_html(
+                max_rows=20, max_cols=24, show_dimensions=True, na_rep=""
+            )
+        )
 
 
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
     """The table of one run or of several.
 
     Args:
-        paths: run directories, finished or not, folders with a ``table.csv``, or ``table.csv`` and ``table.parquet`` files. With
-            several, a column ``run`` says where a row came from. The column ``cell`` names the folder of a row's parts.
+        paths: run directories, finished or not, folders with a ``table.csv``, or ``table.csv`` and
+            ``table.parquet`` files. With several, a column ``run`` says where a row came from. The
+            column ``cell`` names the folder of a row's parts.
 
     Raises:
         ValueError: a path is none of these.
@@ -244,12 +309,20 @@ def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
     if len(frames) == 1:
         return ResultTable(frames[0])  # typed as it was read
     if frames:
-        frames = [frame.assign(run=name) for name, frame in zip(run_names(sources), frames, strict=True)]
-    return ResultTable.typed(pd.concat([frame.astype(object) for frame in frames], ignore_index=True) if frames else pd.DataFrame())
+        frames = [
+            frame.assign(run=name) for name, frame in zip(run_names(sources), frames, strict=True)
+        ]
+    return ResultTable.typed(
+        pd.concat([frame.astype(object) for frame in frames], ignore_index=True)
+        if frames
+        else pd.DataFrame()
+    )
 
 
 def rebuild(source: RunDir | Path | str) -> ResultTable:
-    """Write ``table.csv`` and ``table.parquet`` of a run directory from its parts, and return the table."""
+    """Write ``table.csv`` and ``table.parquet`` of a run directory from its parts, and return
+    the table.
+    """
     run = source if isinstance(source, RunDir) else RunDir.open(source)
     table = ResultTable.of(_rows(run))
     table.to_csv(run.path / "table.csv")
@@ -258,7 +331,9 @@ def rebuild(source: RunDir | Path | str) -> ResultTable:
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
-    """What the column ``run`` calls each of several runs: its last folder, or the whole path where that is not enough."""
+    """What the column ``run`` calls each of several runs: its last folder, or the whole path
+    where that is not enough.
+    """
     short = [path.resolve().name for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
@@ -268,11 +343,16 @@ def _near(word: str, there: Iterable[str]) -> str:
     known = sorted(there)
     if close := difflib.get_close_matches(word, known, n=3):
         return f"; did you mean {' or '.join(close)}?"
-    return f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known[:12])}{', …' if len(known) > 12 else ''}" if known else ""
+    return (
+        f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known[:12])}{', …' if len(known) > 12 else ''}"
+        if known
+        else ""
+    )
 
 
 def _frame(path: Path) -> pd.DataFrame:
-    if not (path / "parts").is_dir() and (path / "table.csv").is_file():  # what is left of a run when its samples are gone
+    # what is left of a run when its samples are gone
+    if not (path / "parts").is_dir() and (path / "table.csv").is_file():
         path = path / "table.csv"
     if path.is_file() and path.suffix == ".csv":
         return ResultTable.from_csv(path).frame
@@ -280,7 +360,10 @@ def _frame(path: Path) -> pd.DataFrame:
         return ResultTable.from_parquet(path).frame
     run = RunDir.open(path)
     if run.old and any((run.path / "parts").iterdir()):
-        log.warning("%s was made before parts of a run were sealed: nothing proves what made its rows.", path)
+        log.warning(
+            "%s was made before parts of a run were sealed: nothing proves what made its rows.",
+            path,
+        )
     return ResultTable.of(_rows(run)).frame
 
 
@@ -291,7 +374,8 @@ def _rows(run: RunDir) -> list[Record]:
 def _row(run: RunDir, cell: str) -> Record | None:
     """A cell's row; None where its identity is not there.
 
-    Measured columns win over planned ones: an extended cell keeps its old numbers until the new ones are there.
+    Measured columns win over planned ones: an extended cell keeps its old numbers until the new
+    ones are there.
     """
     planned = run.read(cell, CELL)
     if planned is None:
@@ -301,19 +385,28 @@ def _row(run: RunDir, cell: str) -> Record | None:
     except FileNotFoundError:
         quality = {}
     except Damaged as fault:
-        quality = {"status": "damaged", "reason": f"quality.json: {fault}; run the suite into this folder again"}
-        log.warning("%s is damaged: %s. Its row has no results; run the suite into this folder again.", run.part(cell, QUALITY), fault)
+        quality = {
+            "status": "damaged",
+            "reason": f"quality.json: {fault}; run the suite into this folder again",
+        }
+        log.warning(
+            "%s is damaged: %s. Its row has no results; run the suite into this folder again.",
+            run.part(cell, QUALITY),
+            fault,
+        )
     timing = run.read(cell, TIMING) or {}
     row: Record = {}
     faults: Record = {}
     known = kinds()
     for file, part in ((TIMING, timing), (CELL, planned), (QUALITY, quality)):
         for name, value in part.items():
-            if name in known and (wrong := misfit(value, known[name], name)):  # only an edited file can hold it
+            # only an edited file can hold it
+            if name in known and (wrong := misfit(value, known[name], name)):
                 remedy = "delete the file and run the suite into this folder again"
                 faults = {"status": "damaged", "reason": f"{file}: {wrong}; {remedy}"}
             elif not isinstance(value, list | dict):
                 row[name] = value
     row |= faults
-    row.setdefault("fd_conv_flag", row.get("fid_flag"))  # as in `typed`, where only some of the cells are scored anew
+    # as in `typed`, where only some of the cells are scored anew
+    row.setdefault("fd_conv_flag", row.get("fid_flag"))
     return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}

@@ -22,7 +22,8 @@ class Tuning:
         seconds: that both took.
         gap: train-test gap: (tuned / untuned error on other latents) / (the same on its own) - 1.
         other: a model that the levels were not tuned on.
-        other_error, other_untuned: the errors there, of the levels and of the best built-in schedule.
+        other_error, other_untuned: the errors there, of the levels and of the best built-in
+            schedule.
     """
 
     teacher: int
@@ -41,9 +42,22 @@ def is_tuned(row: Record) -> bool:
 
 
 def tuning_of(row: Record) -> Tuning | None:
-    """What is known of a row's tuning; None for a row that was not tuned, or has one step and so no level to tune."""
-    kinds = {"teacher": int, "search": int, "latents": int, "seconds": float, "gap": float, "other_error": float, "other_untuned": float}
+    """What is known of a row's tuning.
+
+    None for a row that was not tuned, or has one step and so no level to tune.
+    """
+    kinds = {
+        "teacher": int,
+        "search": int,
+        "latents": int,
+        "seconds": float,
+        "gap": float,
+        "other_error": float,
+        "other_untuned": float,
+    }
     found = {name: number(row, f"tuning_{name}") for name in kinds}
     if not is_tuned(row) or None in found.values():
         return None
-    return Tuning(other=text(row, "tuning_other"), **{name: kind(found[name]) for name, kind in kinds.items()})
+    return Tuning(
+        other=text(row, "tuning_other"), **{name: kind(found[name]) for name, kind in kinds.items()}
+    )

@@ -1,4 +1,5 @@
-"""A comparison in a terminal: a table for each model and metric, and what the tuned rows of it cost.
+"""A comparison in a terminal: a table for each model and metric, and what the tuned rows of it
+cost.
 
 Readable at 80 columns and without colour.
 """
@@ -18,25 +19,43 @@ from ..escaping import printable
 from ..table.tuned import NAME, Tuning
 from ..text import short
 
-_TUNING_HEADINGS = ("sampler", "NFE", "teacher", "search", "s", "gap", "other model, untuned → tuned")
+_TUNING_HEADINGS = (
+    "sampler",
+    "NFE",
+    "teacher",
+    "search",
+    "s",
+    "gap",
+    "other model, untuned → tuned",
+)
 _TUNING_NOTE = (
-    "Teacher and search are network evaluations, all training latents together; no row scores these latents. "
+    "Teacher and search are network evaluations, all training latents together; no row "
+    "scores these latents. "
     "The gap is (tuned / untuned error on other latents) / (the same on the training latents) - 1."
 )
 
 
-STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "cyan", "inconclusive": "", "no verdict": "dim"}
+STYLES = {
+    "better": "bold green",
+    "worse": "bold red",
+    "equivalent": "cyan",
+    "inconclusive": "",
+    "no verdict": "dim",
+}
 _HEADINGS = ("NFE", "value", "Δ [95 %]", "verdict", "time")
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the lines and what is to be known about them: why some have no verdict, what was not matched, what else could be asked.
+    """Print the lines and what is to be known about them: why some have no verdict, what was not
+    matched, what else could be asked.
 
     Args:
         comparison: what to print.
         console: where to.
     """
-    for (model, metric), lines in groupby(comparison.lines, key=lambda line: (line.model, line.metric)):
+    for (model, metric), lines in groupby(
+        comparison.lines, key=lambda line: (line.model, line.metric)
+    ):
         heading = Text(printable(f"{model} · {metric} against {comparison.baseline}"), style="bold")
         console.print(heading, soft_wrap=not console.is_terminal)
         console.print(_table(list(lines)))
@@ -50,11 +69,19 @@ def _table(lines: Sequence[Line]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     cells = [_cells(line) for line in lines]
     table.add_column("sampler", overflow="fold")
-    for place, heading in enumerate(_HEADINGS):  # numbers and verdicts are never cut: names fold instead
+    # numbers and verdicts are never cut: names fold instead
+    for place, heading in enumerate(_HEADINGS):
         width = max(map(len, [heading, *(row[place] for row in cells)]))
-        table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, min_width=width)
+        table.add_column(
+            heading,
+            justify="left" if heading == "verdict" else "right",
+            no_wrap=True,
+            min_width=width,
+        )
     for line, row in zip(lines, cells, strict=True):
-        table.add_row(Text(printable(line.sampler)), *(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        table.add_row(
+            Text(printable(line.sampler)), *(Text(cell, style=STYLES.get(cell, "")) for cell in row)
+        )
     return table
 
 
@@ -74,18 +101,41 @@ def _difference(line: Line) -> str:
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:
-    """Print the tuning of every tuned row of a comparison, baselines included; nothing if there is none."""
+    """Print the tuning of every tuned row of a comparison, baselines included.
+
+    Nothing if there is none.
+    """
     rows = {}
     for line in lines:
         sides = ((line.baseline, line.baseline_tuning), (line.sampler, line.tuning))
-        rows |= {(line.model, sampler, line.budget): tuning for sampler, tuning in sides if tuning is not None}
+        rows |= {
+            (line.model, sampler, line.budget): tuning
+            for sampler, tuning in sides
+            if tuning is not None
+        }
     for model in dict.fromkeys(key[0] for key in rows):
         heading = Text(f"{model} · what the tuning took", style="not italic bold")
-        table = Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        table = Table(
+            title=heading,
+            title_justify="left",
+            box=None,
+            padding=(0, 2, 0, 0),
+            pad_edge=False,
+            header_style="bold",
+        )
         for place, name in enumerate(_TUNING_HEADINGS):
-            table.add_column(name, justify="right" if 0 < place < len(_TUNING_HEADINGS) - 1 else "left", overflow="fold", no_wrap=place > 0)
-        for (_, sampler, budget), tuning in sorted(((k, v) for k, v in rows.items() if k[0] == model), key=lambda item: _order(item[0])):
-            table.add_row(_untitled(sampler), "–" if budget is None else str(budget), *_tuning_cells(tuning))
+            table.add_column(
+                name,
+                justify="right" if 0 < place < len(_TUNING_HEADINGS) - 1 else "left",
+                overflow="fold",
+                no_wrap=place > 0,
+            )
+        for (_, sampler, budget), tuning in sorted(
+            ((k, v) for k, v in rows.items() if k[0] == model), key=lambda item: _order(item[0])
+        ):
+            table.add_row(
+                _untitled(sampler), "–" if budget is None else str(budget), *_tuning_cells(tuning)
+            )
         console.print(table)
         console.print()
     if rows:
@@ -103,4 +153,10 @@ def _order(key: tuple[str, str, int | None]) -> tuple[int, str]:
 
 def _tuning_cells(tuning: Tuning) -> tuple[str, ...]:
     other = f"{tuning.other}: {short(tuning.other_untuned)} → {short(tuning.other_error)}"
-    return f"{tuning.teacher:,}", f"{tuning.search:,}", short(tuning.seconds), f"{tuning.gap:+.0%}", other
+    return (
+        f"{tuning.teacher:,}",
+        f"{tuning.search:,}",
+        short(tuning.seconds),
+        f"{tuning.gap:+.0%}",
+        other,
+    )

@@ -1,4 +1,6 @@
-"""How the paths of a model bend, in three lines, from what ``run.json`` keeps of it (``benchmarks.scoring.path_curvature``)."""
+"""How the paths of a model bend, in three lines, from what ``run.json`` keeps of it
+(``benchmarks.scoring.path_curvature``).
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,12 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     drawn = sparkline(found["profile"], (top / 100, top))
     half = " to ".join(short(level, 2) for level in found["half"])
     return (
-        f"paths: curvature {short(found['curvature'])}{spread} standard deviations, a jump misses {short(found['jump'])};",
-        f"bars: bending from sigma {short(high, 2)} |{drawn}| to {short(low, 1)}, half of it {half};",
-        f"measures of the literature: deviation {short(found['deviation'], 2)}, straightness {short(found['straightness'], 2)}",
+        f"paths: curvature {short(found['curvature'])}{spread} standard deviations, a "
+        f"jump misses {short(found['jump'])};",
+        f"bars: bending from sigma {short(high, 2)} |{drawn}| to {short(low, 1)}, half of "
+        f"it {half};",
+        f"measures of the literature: deviation {short(found['deviation'], 2)}, "
+        f"straightness {short(found['straightness'], 2)}",
     )
 
 

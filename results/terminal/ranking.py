@@ -43,10 +43,24 @@ SHORT_STATUS = {
     "timed out": "timeout",
     "damaged": "damaged",
 }
-PLAIN = str.maketrans({"·": ".", "…": "~", "–": "-", "†": "!", "▲": "+", "▼": "-", "≈": "=", **dict(zip(BLOCKS, ASCII, strict=True))})
+PLAIN = str.maketrans(
+    {
+        "·": ".",
+        "…": "~",
+        "–": "-",
+        "†": "!",
+        "▲": "+",
+        "▼": "-",
+        "≈": "=",
+        **dict(zip(BLOCKS, ASCII, strict=True)),
+    }
+)
 """What stands for the letters here where a terminal has ASCII only."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
-"""Letters of names before budgets are left out for them, and at least; of spark-lines; and between columns."""
+"""Letters of names before budgets are left out for them, and at least.
+
+Of spark-lines; and between columns.
+"""
 _WIDE = 60
 """Letters across from which on there is room for spark-lines."""
 
@@ -71,7 +85,12 @@ class Ranking:
     def of(cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks) -> Ranking:
         """The ranking of a part of :func:`..table.curves.comparable_parts`."""
         placed = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
-        return cls(title, metric, {(text(row, "curve"), int(slot)): row for row, slot in placed if slot is not None}, marks)
+        return cls(
+            title,
+            metric,
+            {(text(row, "curve"), int(slot)): row for row, slot in placed if slot is not None},
+            marks,
+        )
 
     @property
     def slots(self) -> list[int]:
@@ -80,9 +99,13 @@ class Ranking:
 
     @property
     def curves(self) -> list[str]:
-        """The curves, by their value at the largest budget, then at the one before, …; a missing value is worst."""
+        """The curves, by their value at the largest budget, then at the one before, ….
+
+        A missing value is worst.
+        """
         return sorted(
-            {curve for curve, _ in self.cells}, key=lambda curve: [float("inf") if v is None else v for v in self.values(curve)[::-1]]
+            {curve for curve, _ in self.cells},
+            key=lambda curve: [float("inf") if v is None else v for v in self.values(curve)[::-1]],
         )
 
     def value(self, curve: str, slot: int) -> float | None:
@@ -109,13 +132,27 @@ class Ranking:
         return Text(f"{short(value)}{flag}{'*' if value == best else ' '}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """The ranking as a table no wider than ``width``, and how many budgets have no column there.
+        """The ranking as a table no wider than ``width``, and how many budgets have no column
+        there.
 
-        Numbers and their marks are never cut: budgets are left out until the others fit, and names take as many lines as they need.
+        Numbers and their marks are never cut: budgets are left out until the others fit, and names
+        take as many lines as they need.
         """
-        best = {slot: min((v for curve in self.curves if (v := self.value(curve, slot)) is not None), default=None) for slot in self.slots}
-        cells = {slot: [_writable(self.cell(curve, slot, best[slot]), plain) for curve in self.curves] for slot in self.slots}
-        widths = {slot: max(len(str(slot)), *(cell.cell_len for cell in found)) for slot, found in cells.items()}
+        best = {
+            slot: min(
+                (v for curve in self.curves if (v := self.value(curve, slot)) is not None),
+                default=None,
+            )
+            for slot in self.slots
+        }
+        cells = {
+            slot: [_writable(self.cell(curve, slot, best[slot]), plain) for curve in self.curves]
+            for slot in self.slots
+        }
+        widths = {
+            slot: max(len(str(slot)), *(cell.cell_len for cell in found))
+            for slot, found in cells.items()
+        }
         names = [_writable(Text(curve), plain) for curve in self.curves]
         longest = max((name.cell_len for name in names), default=0)
         strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
@@ -129,22 +166,35 @@ class Ranking:
         shown = next(fitting, _spread(self.slots, 2))
         ends = positive_range(value for curve in self.curves for value in self.values(curve))
         grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
-        grid.add_column("sampler", width=max(min(longest, free - taken(shown)), _SHORTEST_NAME), overflow="fold")
+        grid.add_column(
+            "sampler", width=max(min(longest, free - taken(shown)), _SHORTEST_NAME), overflow="fold"
+        )
         grid.add_column("", width=len(strips), no_wrap=True)
         for slot in shown:
             grid.add_column(str(slot), justify="right", no_wrap=True, width=widths[slot])
         for place, curve in enumerate(self.curves):
-            strip = _writable(Text(sparkline([self.value(curve, slot) for slot in strips], ends)), plain)
+            strip = _writable(
+                Text(sparkline([self.value(curve, slot) for slot in strips], ends)), plain
+            )
             grid.add_row(names[place], strip, *(cells[slot][place] for slot in shown))
         return grid, len(self.slots) - len(shown)
 
 
-def print_table(table: ResultTable, console: Console, *, metric: str | None = None, baseline: str = "", marks: Marks | None = None) -> None:
-    """Print a ranking for each model: a line for each sampler with its spark-line, a column for each budget.
+def print_table(
+    table: ResultTable,
+    console: Console,
+    *,
+    metric: str | None = None,
+    baseline: str = "",
+    marks: Marks | None = None,
+) -> None:
+    """Print a ranking for each model: a line for each sampler with its spark-line, a column for
+    each budget.
 
-    The smallest value of a column has a star. Samplers are ordered by their value at the largest budget. Spark-lines are on the
-    logarithmic scale of their model. Budgets that do not fit the width are left out, evenly, and counted; the first and the last
-    always stay. Where the console has ASCII only, or is a dumb terminal, everything is written in ASCII.
+    The smallest value of a column has a star. Samplers are ordered by their value at the largest
+    budget. Spark-lines are on the logarithmic scale of their model. Budgets that do not fit the
+    width are left out, evenly, and counted; the first and the last always stay. Where the console
+    has ASCII only, or is a dumb terminal, everything is written in ASCII.
 
     Args:
         table: what to print.
@@ -158,16 +208,31 @@ def print_table(table: ResultTable, console: Console, *, metric: str | None = No
     for title, rows in comparable_parts(table.frame):
         column = metric or _default_column(rows)
         ranking, hidden = Ranking.of(title, rows, column, marks or {}).table(console.width, plain)
-        console.print(_writable(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal)
+        console.print(
+            _writable(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal
+        )
         console.print(ranking, end="")
         notes = [f"{column} by NFE budget, lower is better; * lowest, † interval flagged"]
         notes += ["bars: budgets from left to right, higher is worse"] * (console.width >= _WIDE)
-        notes += [f"against {baseline}: " + ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())] if marks else []
+        notes += (
+            [
+                f"against {baseline}: "
+                + ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
+            ]
+            if marks
+            else []
+        )
         notes += [f"budgets not shown: {hidden}"] if hidden else []
         console.print(_writable(Text("; ".join(notes), style="dim"), plain), end="\n\n")
     counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
     if len(counts):
-        console.print(Text("Rows without results: " + ", ".join(f"{count} {status}" for status, count in counts.items()), style="dim"))
+        console.print(
+            Text(
+                "Rows without results: "
+                + ", ".join(f"{count} {status}" for status, count in counts.items()),
+                style="dim",
+            )
+        )
 
 
 def _default_column(rows: pd.DataFrame) -> str:
@@ -177,13 +242,22 @@ def _default_column(rows: pd.DataFrame) -> str:
 
 
 def _writable(words: Text, plain: bool) -> Text:
-    """``words`` without what a terminal would obey, as the console can write them; what ASCII has nothing for becomes an escape."""
+    """``words`` without what a terminal would obey, as the console can write them.
+
+    What ASCII has nothing for becomes an escape.
+    """
     said = harmless(words.plain)
-    return Text(said.translate(PLAIN).encode("ascii", "backslashreplace").decode() if plain else said, style=words.style)
+    return Text(
+        said.translate(PLAIN).encode("ascii", "backslashreplace").decode() if plain else said,
+        style=words.style,
+    )
 
 
 def _spread(slots: Sequence[int], room: int) -> list[int]:
-    """At most ``room`` of the budgets, evenly spread, with the first and the last; none if not even these fit."""
+    """At most ``room`` of the budgets, evenly spread, with the first and the last.
+
+    None if not even these fit.
+    """
     if len(slots) <= room:
         return list(slots)
     if room < 2:
@@ -191,8 +265,11 @@ def _spread(slots: Sequence[int], room: int) -> list[int]:
     return [slots[round(index * (len(slots) - 1) / (room - 1))] for index in range(room)]
 
 
-def verdicts_of(run: Path | str, metric: str | None = None, baseline: str | None = None) -> tuple[str, Marks]:
-    """The baseline's name and the verdict on each row of a run that can be compared with it (:mod:`..comparison.compare`).
+def verdicts_of(
+    run: Path | str, metric: str | None = None, baseline: str | None = None
+) -> tuple[str, Marks]:
+    """The baseline's name and the verdict on each row of a run that can be compared with it
+    (:mod:`..comparison.compare`).
 
     Without a ``metric`` each model is judged by its default quantity
     (:func:`..comparison.estimates.default_quantity`). Without a ``baseline`` it is
@@ -206,12 +283,18 @@ def verdicts_of(run: Path | str, metric: str | None = None, baseline: str | None
     if metric is not None and metric not in names:
         if baseline is None:
             return "", {}
-        raise ValueError(f"{metric} has no verdicts against {baseline}; choose --metric from {', '.join(names)}")
+        raise ValueError(
+            f"{metric} has no verdicts against {baseline}; choose --metric from {', '.join(names)}"
+        )
     try:
         lines = compare_with(run, baseline or BASELINE, metrics=[metric] if metric else ()).lines
     except ValueError:
         if baseline is not None:
             raise
         return "", {}
-    found: Marks = {(line.model, line.sampler, line.budget): line.verdict for line in lines if line.budget is not None}
+    found: Marks = {
+        (line.model, line.sampler, line.budget): line.verdict
+        for line in lines
+        if line.budget is not None
+    }
     return (baseline or BASELINE) if found else "", found

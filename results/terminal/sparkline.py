@@ -9,19 +9,24 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII = "_.-=+*%@"
 
 
-def sparkline(values: Sequence[float | None], ends: tuple[float, float], levels: str = BLOCKS) -> str:
+def sparkline(
+    values: Sequence[float | None], ends: tuple[float, float], levels: str = BLOCKS
+) -> str:
     """A letter for each value, its height being the logarithm between those of ``ends``.
 
     Args:
         values: None makes a gap; what is not positive lies at the bottom.
-        ends: least and greatest positive value of all curves that are compared; see :func:`positive_range`.
+        ends: least and greatest positive value of all curves that are compared; see
+            :func:`positive_range`.
         levels: letters from low to high.
 
     >>> sparkline([100.0, 10.0, None, 1.0], (1.0, 100.0))
     '█▅ ▁'
     """
     low, high = map(math.log, ends)
-    return "".join(" " if value is None else levels[_level(value, low, high, len(levels))] for value in values)
+    return "".join(
+        " " if value is None else levels[_level(value, low, high, len(levels))] for value in values
+    )
 
 
 def positive_range(values: Iterable[float | None]) -> tuple[float, float]:

@@ -1,12 +1,14 @@
-"""Noise from one Brownian path per sample: runs with different steps see the same noise, and a stochastic sampler has a pathwise truth.
+"""Noise from one Brownian path per sample: runs with different steps see the same noise, and a
+stochastic sampler has a pathwise truth.
 
 The clock. With tau = 1 / sigma^2 and y = x / sigma^2, the time-reversed noising process
 
     dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw
 
-loses its linear term: dy = d dtau + dW, where W is a standard Brownian motion in tau. (dtau = -2 dsigma / sigma^3, so that
-dx / sigma^2 - 2 x dsigma / sigma^3 leaves -2 d dsigma / sigma^3 = d dtau, and the noise has variance 2 sigma |dsigma| / sigma^4 = dtau.)
-A path that starts at sigma_max from x = sigma_max z has y = z / sigma_max, distributed as W(1 / sigma_max^2): the latent is W there.
+loses its linear term: dy = d dtau + dW, where W is a standard Brownian motion in tau. (dtau = -2
+dsigma / sigma^3, so that dx / sigma^2 - 2 x dsigma / sigma^3 leaves -2 d dsigma / sigma^3 = d dtau,
+and the noise has variance 2 sigma |dsigma| / sigma^4 = dtau.) A path that starts at sigma_max from
+x = sigma_max z has y = z / sigma_max, distributed as W(1 / sigma_max^2): the latent is W there.
 """
 
 from __future__ import annotations
@@ -25,16 +27,22 @@ from .tree import SNAP, BrownianTree
 
 @dataclass(frozen=True)
 class BrownianNoise:
-    """The noise of one batch as increments of its paths; implements :class:`~samplerbench.samplers.types.Noise`.
+    """The noise of one batch as increments of its paths.
 
-    Unnormalised increments over adjacent intervals add up, whatever the grid. A sampler of the reverse SDE that multiplies the increment
-    over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2) has added nxt^2 (W(tau_nxt) - W(tau_cur)) to x: the exact noise, where d is constant.
+    Implements :class:`~samplerbench.samplers.types.Noise`.
+
+    Unnormalised increments over adjacent intervals add up, whatever the grid. A sampler of the
+    reverse SDE that multiplies the increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2) has
+    added nxt^2 (W(tau_nxt) - W(tau_cur)) to x: the exact noise, where d is constant.
 
     Attributes:
-        seed: root seed, 0 <= seed < 2^64; the latents are those of :class:`SampleNoise` with the same seed.
-        ids: ``(batch,)`` int64 sample numbers in [0, 2^32), on the device where the noise is wanted.
+        seed: root seed, 0 <= seed < 2^64; the latents are those of :class:`SampleNoise` with the
+            same seed.
+        ids: ``(batch,)`` int64 sample numbers in [0, 2^32), on the device where the noise is
+            wanted.
         event: shape of one sample.
-        sigma_max, sigma_floor: the levels between which there is a path, sigma_max > sigma_floor > 0.
+        sigma_max, sigma_floor: the levels between which there is a path, sigma_max > sigma_floor >
+            0.
         dtype: dtype of the tensors returned; the path itself is float64.
 
     Raises:
@@ -53,9 +61,11 @@ class BrownianNoise:
         return self._white.initial()
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Noise of step ``step``: the increment over the step for draw 0, or over an explicit interval for any draw.
+        """Noise of step ``step``: the increment over the step for draw 0, or over an explicit
+        interval for any draw.
 
-        Further draws of the step, and intervals that the path does not cover (to 0, or upwards), are answered with white noise.
+        Further draws of the step, and intervals that the path does not cover (to 0, or upwards),
+        are answered with white noise.
         """
         white = self._white.at(step, cur, nxt)
         whole = cur, nxt
@@ -72,7 +82,9 @@ class BrownianNoise:
         return replace(self, ids=self.ids[rows])
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """(W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), a standard normal ``(batch, *event)``; both levels inside the range."""
+        """(W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), a standard normal ``(batch,
+        *event)``; both levels inside the range.
+        """
         before = self.tree.value(cur)
         return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
 

@@ -1,7 +1,9 @@
-"""A virtual Brownian tree: W(1 / sigma^2) of each sample at any level, as a function of (seed, sample, level) and of nothing else.
+"""A virtual Brownian tree: W(1 / sigma^2) of each sample at any level, as a function of (seed,
+sample, level) and of nothing else.
 
-W at the middle, in log tau, of an interval is a Brownian bridge between its ends plus a counter-based normal. Wherever it is asked, a
-value takes :data:`DEPTH` halvings and a last bridge, so it depends on no grid, no batch and no earlier question.
+W at the middle, in log tau, of an interval is a Brownian bridge between its ends plus a
+counter-based normal. Wherever it is asked, a value takes :data:`DEPTH` halvings and a last bridge,
+so it depends on no grid, no batch and no earlier question.
 """
 
 from __future__ import annotations
@@ -17,10 +19,15 @@ from torch import Tensor
 from ..noise import SampleNoise, normal
 
 DEPTH = 14
-"""Halvings of the range of log tau. Two levels in one leaf, a 16384th of it, share a number; each is distributed as it should be."""
+"""Halvings of the range of log tau.
+
+Two levels in one leaf, a 16384th of it, share a number; each is distributed as it should be.
+"""
 SIZE = 1 << DEPTH
 SNAP = 1e-6
-"""A place this close to a node, in leaves, is the node: levels are computed, and rounded, in many ways."""
+"""A place this close to a node, in leaves, is the node: levels are computed, and rounded, in
+many ways.
+"""
 _TREE = 1 << 31  # counter words of draws from here on belong to the tree; those of steps lie below
 
 
@@ -32,8 +39,8 @@ class BrownianTree:
         seed: root seed, 0 <= seed < 2^64.
         ids: ``(batch,)`` int64 sample numbers in [0, 2^32).
         event: shape of one sample.
-        sigma_max, sigma_floor: the levels between which there is a path. W at sigma_max is z / sigma_max, with z the latent of
-            :class:`SampleNoise`.
+        sigma_max, sigma_floor: the levels between which there is a path. W at sigma_max is z /
+            sigma_max, with z the latent of :class:`SampleNoise`.
 
     Raises:
         ValueError: not 0 < sigma_floor < sigma_max < inf.
@@ -44,28 +51,49 @@ class BrownianTree:
     event: tuple[int, ...]
     sigma_max: float
     sigma_floor: float
-    _last: dict[int, tuple[float, Tensor]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _last: dict[int, tuple[float, Tensor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma_floor < self.sigma_max < math.inf:
-            raise ValueError(f"a Brownian path needs 0 < sigma_floor < sigma_max, got {self.sigma_floor} and {self.sigma_max}")
+            raise ValueError(
+                "a Brownian path needs 0 < sigma_floor < sigma_max, got "
+                f"{self.sigma_floor} and {self.sigma_max}"
+            )
 
     def value(self, sigma: float) -> Tensor:
-        """W(1 / sigma^2), ``(batch, *event)`` float64, not to be modified; that of the nearer end outside the range."""
-        place = min(max(SIZE * math.log(self.sigma_max / sigma) / math.log(self.sigma_max / self.sigma_floor), 0.0), float(SIZE))
+        """W(1 / sigma^2), ``(batch, *event)`` float64, not to be modified.
+
+        That of the nearer end outside the range.
+        """
+        place = min(
+            max(
+                SIZE
+                * math.log(self.sigma_max / sigma)
+                / math.log(self.sigma_max / self.sigma_floor),
+                0.0,
+            ),
+            float(SIZE),
+        )
         return self._value(round(place) if abs(place - round(place)) < SNAP else place)
 
     def levels(self, k: int, coarse: int, fine: int) -> list[float]:
         """The noise levels of :meth:`block`."""
         ratio = self.sigma_floor / self.sigma_max
         first, count = k << (fine - coarse), 1 << fine
-        return [self.sigma_max * ratio ** ((first + i) / count) for i in range((1 << (fine - coarse)) + 1)]
+        return [
+            self.sigma_max * ratio ** ((first + i) / count)
+            for i in range((1 << (fine - coarse)) + 1)
+        ]
 
     def block(self, k: int, coarse: int, fine: int) -> Tensor:
-        """W at 2^(fine - coarse) + 1 levels, evenly spaced in log sigma, of the k-th of 2^coarse parts of the range.
+        """W at 2^(fine - coarse) + 1 levels, evenly spaced in log sigma, of the k-th of 2^coarse
+        parts of the range.
 
         Returns:
-            ``(levels, batch, *event)`` float64, from the highest level to the lowest; ``coarse`` <= ``fine`` <= :data:`DEPTH`.
+            ``(levels, batch, *event)`` float64, from the highest level to the lowest; ``coarse`` <=
+            ``fine`` <= :data:`DEPTH`.
         """
         width = SIZE >> coarse
         first = k * width
@@ -85,48 +113,81 @@ class BrownianTree:
     @cached_property
     def _ends(self) -> tuple[Tensor, Tensor]:
         """W at sigma_max, which is the latent, and at sigma_floor."""
-        first = SampleNoise(self.seed, self.ids, self.event, torch.float64).initial() / self.sigma_max
-        return first, first + math.sqrt(self.sigma_floor**-2 - self.sigma_max**-2) * self._normal([0], 0)[0]
+        first = (
+            SampleNoise(self.seed, self.ids, self.event, torch.float64).initial() / self.sigma_max
+        )
+        return first, first + math.sqrt(self.sigma_floor**-2 - self.sigma_max**-2) * self._normal(
+            [0], 0
+        )[0]
 
     def _value(self, place: float) -> Tensor:
-        """W at a place in [0, SIZE], in leaves: down the tree until a node is the place, or a leaf holds it."""
+        """W at a place in [0, SIZE], in leaves: down the tree until a node is the place, or a
+        leaf holds it.
+        """
         low, high = 0, SIZE
         before, after = self._ends
         while low < place < high and high - low > 1:
             middle = (low + high) // 2
             value = self._node(before, after, low, middle, high)
-            low, before, high, after = (low, before, middle, value) if place < middle else (middle, value, high, after)
+            low, before, high, after = (
+                (low, before, middle, value) if place < middle else (middle, value, high, after)
+            )
         if low < place < high:
             return self._node(before, after, low, place, high)
         return before if place == low else after
 
     def _node(self, before: Tensor, after: Tensor, low: int, place: float, high: int) -> Tensor:
-        """W at ``place`` between two neighbours; the last answer for each width is kept, since steps follow one another."""
+        """W at ``place`` between two neighbours.
+
+        The last answer for each width is kept, since steps follow one another.
+        """
         known = self._last.get(high - low)
         if known is None or known[0] != place:
-            known = self._last[high - low] = place, self._bridge(before[None], after[None], [low], place - low, high - low)[0]
+            known = self._last[high - low] = (
+                place,
+                self._bridge(before[None], after[None], [low], place - low, high - low)[0],
+            )
         return known[1]
 
-    def _bridge(self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int) -> Tensor:
-        """The Brownian bridge at ``offset`` leaves inside each of the intervals that begin at ``low`` and are ``width`` leaves long.
+    def _bridge(
+        self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int
+    ) -> Tensor:
+        """The Brownian bridge at ``offset`` leaves inside each of the intervals that begin at
+        ``low`` and are ``width`` leaves long.
 
-        Relative to tau at its beginning, an interval has length e^{g width} - 1 and the place lies e^{g offset} - 1 inside it, with g the
-        growth of log tau over a leaf.
+        Relative to tau at its beginning, an interval has length e^{g width} - 1 and the place lies
+        e^{g offset} - 1 inside it, with g the growth of log tau over a leaf.
         """
         inside, length = math.expm1(self._growth * offset), math.expm1(self._growth * width)
         share = inside / length
-        std = [math.sqrt(inside * (1 - share)) * math.exp(self._growth * k / 2) / self.sigma_max for k in low]
+        std = [
+            math.sqrt(inside * (1 - share)) * math.exp(self._growth * k / 2) / self.sigma_max
+            for k in low
+        ]
         scale = _on_device(std, before.device).reshape(-1, *[1] * (before.ndim - 1))
         return torch.lerp(before, after, share).add_(self._normal(low, width).mul_(scale))
 
     def _normal(self, low: Sequence[int], width: int) -> Tensor:
         """A standard normal ``(nodes, batch, *event)`` of each interval of this width."""
         words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
-        z = normal(self.seed, self.ids.repeat(len(low)), words[:, None], _TREE + width, math.prod(self.event))
+        z = normal(
+            self.seed,
+            self.ids.repeat(len(low)),
+            words[:, None],
+            _TREE + width,
+            math.prod(self.event),
+        )
         return z.reshape(len(low), len(self.ids), *self.event)
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """``(len(values),)``, float64 or int64. A single value, which is all that a sampler asks for, is a fill, which waits for nothing."""
+    """``(len(values),)``, float64 or int64.
+
+    A single value, which is all that a sampler asks for, is a fill, which waits for nothing.
+    """
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
-    return torch.full((1,), values[0], dtype=dtype, device=device) if len(values) == 1 else torch.tensor(values, dtype=dtype, device=device)
+    return (
+        torch.full((1,), values[0], dtype=dtype, device=device)
+        if len(values) == 1
+        else torch.tensor(values, dtype=dtype, device=device)
+    )

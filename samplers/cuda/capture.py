@@ -1,8 +1,11 @@
-"""A whole run of a fixed-grid sampler recorded once and replayed, which costs the host one launch in place of thousands.
+"""A whole run of a fixed-grid sampler recorded once and replayed, which costs the host one launch
+in place of thousands.
 
-A recording repeats the same kernels on the same memory. What may differ from one replay to the next is what is copied into that memory:
-the latents and the batch's context, such as sample numbers and labels. All else is fixed when it is captured: the grid, the sampler's
-options, the seed, the model's weights, the shapes. No Python runs in a replay, so nothing is counted and nothing is checked in one.
+A recording repeats the same kernels on the same memory. What may differ from one replay to the next
+is what is copied into that memory: the latents and the batch's context, such as sample numbers and
+labels. All else is fixed when it is captured: the grid, the sampler's options, the seed, the
+model's weights, the shapes. No Python runs in a replay, so nothing is counted and nothing is
+checked in one.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ Setting = Callable[..., tuple[Denoise, Noise]]
 
 
 class Backend(Protocol):
-    """What records: :class:`~samplerbench.samplers.cuda.graph.CudaGraph`, or a stand-in that does the work again."""
+    """What records: :class:`~samplerbench.samplers.cuda.graph.CudaGraph`, or a stand-in that
+    does the work again.
+    """
 
     def warm_up(self, work: Work) -> None:
         """Run ``work`` until nothing in it happens for the first time."""
@@ -40,10 +45,13 @@ class Backend(Protocol):
 
 
 class Recording:
-    """A function of tensors, recorded for tensors of these shapes. Call it with any others of the same.
+    """A function of tensors, recorded for tensors of these shapes.
+
+    Call it with any others of the same.
 
     Args:
-        function: gives one tensor; it may read other tensors, whose values count when it is replayed, and anything else, which is fixed.
+        function: gives one tensor; it may read other tensors, whose values count when it is
+            replayed, and anything else, which is fixed.
         inputs: examples of its arguments, with the shapes, dtypes and device of all to come.
         backend: what records.
 
@@ -52,9 +60,12 @@ class Recording:
     """
 
     @torch.no_grad()
-    def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor], backend: Backend) -> None:
+    def __init__(
+        self, function: Callable[..., Tensor], inputs: Sequence[Tensor], backend: Backend
+    ) -> None:
         self._inputs = tuple(tensor.clone() for tensor in inputs)
-        self._work = partial(function, *self._inputs)  # kept, and with it all memory that a replay reads
+        # kept, and with it all memory that a replay reads
+        self._work = partial(function, *self._inputs)
         self._backend = backend
         backend.warm_up(self._work)
         self._output = backend.capture(self._work)
@@ -68,7 +79,10 @@ class Recording:
         """
         recorded, given = _described(self._inputs), _described(inputs)
         if given != recorded:
-            raise ValueError(f"recorded for tensors {recorded}, called with {given}; make a recording for each shape")
+            raise ValueError(
+                f"recorded for tensors {recorded}, called with {given}; make "
+                "a recording for each shape"
+            )
         for held, tensor in zip(self._inputs, inputs, strict=True):
             held.copy_(tensor)
         self.replay()
@@ -79,15 +93,22 @@ class Recording:
         self._backend.replay()
 
 
-def capture(sampler: Sampler, grid: Grid, setting: Setting, inputs: Sequence[Tensor], backend: Backend | None = None) -> Recording:
+def capture(
+    sampler: Sampler,
+    grid: Grid,
+    setting: Setting,
+    inputs: Sequence[Tensor],
+    backend: Backend | None = None,
+) -> Recording:
     """Record ``sampler.sample`` on one grid and one shape of batch.
 
     Args:
         sampler: takes a known number of evaluations and does not wait for the device.
         grid: noise levels.
-        setting: the bound denoiser and the noise of a batch, from its context. It is called while recording: both must compute from the
-            very tensors that they are given, on the device.
-        inputs: the latents ``(batch, *event)``, then the context: what else differs between batches, such as sample numbers and labels.
+        setting: the bound denoiser and the noise of a batch, from its context. It is called while
+            recording: both must compute from the very tensors that they are given, on the device.
+        inputs: the latents ``(batch, *event)``, then the context: what else differs between
+            batches, such as sample numbers and labels.
         backend: what records; None is a CUDA graph on the device of the latents.
 
     Returns:
@@ -109,7 +130,8 @@ def capture(sampler: Sampler, grid: Grid, setting: Setting, inputs: Sequence[Ten
 class Levelled:
     """A bound denoiser that is given levels as tensors on the device, whatever the sampler says.
 
-    A model may copy a float to the device by ``torch.as_tensor``, which waits for it; a fill does not.
+    A model may copy a float to the device by ``torch.as_tensor``, which waits for it; a fill does
+    not.
 
     Args:
         denoise: takes levels ``(batch,)``.
@@ -128,16 +150,28 @@ class Levelled:
 
 
 def as_levels(sigma: float | Tensor, x: Tensor) -> Tensor:
-    """``sigma`` as ``(batch,)`` on the device of ``x``, float64 unless it is a tensor already; waits for nothing."""
-    return sigma if isinstance(sigma, Tensor) else torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)
+    """``sigma`` as ``(batch,)`` on the device of ``x``, float64 unless it is a tensor already.
+
+    Waits for nothing.
+    """
+    return (
+        sigma
+        if isinstance(sigma, Tensor)
+        else torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)
+    )
 
 
 def refusal(sampler: Sampler, grid: Grid) -> str:
     """Why a sampler cannot be captured, whatever the model; "" if only trying can tell."""
     if sampler.adaptive or sampler.batch_coupled or sampler.nfe(grid) is None:
-        return f"sampler {sampler.name} decides from its states how many evaluations it makes, which a recording cannot; run it eagerly"
+        return (
+            f"sampler {sampler.name} decides from its states how many evaluations it "
+            "makes, which a recording cannot; run it eagerly"
+        )
     return ""
 
 
 def _described(tensors: Sequence[Tensor]) -> str:
-    return ", ".join(f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in tensors)
+    return ", ".join(
+        f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in tensors
+    )

@@ -1,4 +1,6 @@
-"""CUDA graphs as a backend of :mod:`.capture`: what the rules of stream capture ask for, and nothing about samplers."""
+"""CUDA graphs as a backend of :mod:`.capture`: what the rules of stream capture ask for, and
+nothing about samplers.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,15 @@ import torch
 from torch import Tensor
 
 WARM_UPS = 3
-"""Runs before a capture: libraries make their handles and workspaces, and choose their kernels, in the first ones."""
+"""Runs before a capture: libraries make their handles and workspaces, and choose their kernels,
+in the first ones.
+"""
 
 
 class CudaGraph:
-    """One recorded piece of work on a CUDA device; implements :class:`~samplerbench.samplers.cuda.capture.Backend`.
+    """One recorded piece of work on a CUDA device.
+
+    Implements :class:`~samplerbench.samplers.cuda.capture.Backend`.
 
     Args:
         device: where the work runs.
@@ -25,11 +31,15 @@ class CudaGraph:
 
     def __init__(self, device: torch.device) -> None:
         if device.type != "cuda" or not torch.cuda.is_available():
-            raise ValueError(f"a CUDA graph needs a CUDA device, and this run is on {device}; run it eagerly")
+            raise ValueError(
+                f"a CUDA graph needs a CUDA device, and this run is on {device}; run it eagerly"
+            )
         self._device, self._graph = device, torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Callable[[], Tensor]) -> None:
-        """Run ``work`` on a side stream, as the capture will; the last time under a guard that makes every wait for the device an error.
+        """Run ``work`` on a side stream, as the capture will.
+
+        The last time under a guard that makes every wait for the device an error.
 
         Raises:
             ValueError: it waits for the device.
@@ -45,13 +55,20 @@ class CudaGraph:
             here.wait_stream(side)
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Record ``work`` into the memory pool that all graphs of the device share; returns the tensor that replays fill.
+        """Record ``work`` into the memory pool that all graphs of the device share.
+
+        Returns the tensor that replays fill.
 
         Raises:
             ValueError: it does something that a graph cannot hold.
         """
-        # torch.cuda.graph leaves its own stream current when ending a capture fails; the outer context goes back in any case.
-        with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream()), _explained("recording failed"):
+        # torch.cuda.graph leaves its own stream current when ending a capture fails; the outer
+        # context goes back in any case.
+        with (
+            torch.cuda.device(self._device),
+            torch.cuda.stream(torch.cuda.current_stream()),
+            _explained("recording failed"),
+        ):
             return self._recorded(work)
 
     def _recorded(self, work: Callable[[], Tensor]) -> Tensor:
@@ -65,10 +82,12 @@ class CudaGraph:
 
 @cache
 def _keeper(device: torch.device) -> torch.cuda.CUDAGraph:
-    """An idle graph whose memory pool all others use, so that many graphs take no more temporary memory than the largest.
+    """An idle graph whose memory pool all others use, so that many graphs take no more temporary
+    memory than the largest.
 
-    Sharing is safe because a replay's inputs are copied in and its output is copied out on one stream, before another replay can overwrite
-    them. A pool is given up with its last graph and cannot be used again; this graph stays.
+    Sharing is safe because a replay's inputs are copied in and its output is copied out on one
+    stream, before another replay can overwrite them. A pool is given up with its last graph and
+    cannot be used again; this graph stays.
     """
     keeper = torch.cuda.CUDAGraph()
     with torch.cuda.graph(keeper):
@@ -94,4 +113,6 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except RuntimeError as error:
         first = str(error).strip().partition("\n")[0]
-        raise ValueError(f"this run cannot become a CUDA graph: {what} ({first}); run it eagerly") from error
+        raise ValueError(
+            f"this run cannot become a CUDA graph: {what} ({first}); run it eagerly"
+        ) from error

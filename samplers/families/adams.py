@@ -1,12 +1,14 @@
-"""Adams-Bashforth methods after a change of variables: the linear part of the ODE exactly, a memo as a polynomial of its history.
+"""Adams-Bashforth methods after a change of variables: the linear part of the ODE exactly, a memo
+as a polynomial of its history.
 
-Write dx/dsigma = (x - d) / sigma as a linear part that is solved exactly and a rest, the memo m, that should vary little. Then
+Write dx/dsigma = (x - d) / sigma as a linear part that is solved exactly and a rest, the memo m,
+that should vary little. Then
 
     x(nxt) = decay x(cur) + integral over the step of kernel m du,
 
-and the polynomial in u through the last k values of m gives a method of order k on any grid. The choice of m, u and the
-linear part makes the family (:class:`Form`); the weights are the integrals of the Lagrange polynomials, from the moments
-of the kernel (:func:`adams_row`).
+and the polynomial in u through the last k values of m gives a method of order k on any grid. The
+choice of m, u and the linear part makes the family (:class:`Form`); the weights are the integrals
+of the Lagrange polynomials, from the moments of the kernel (:func:`adams_row`).
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from .startup import Startup
 class Form(Protocol):
     """The probability-flow ODE in one family's variables.
 
-    What is remembered is the denoised image d, or scale (x - c d) with c and scale functions of the level (eps: c = 1,
-    scale = 1 / sigma).
+    What is remembered is the denoised image d, or scale (x - c d) with c and scale functions of the
+    level (eps: c = 1, scale = 1 / sigma).
     """
 
     def remembered(self, sigma: float) -> tuple[float, float] | None:
@@ -49,7 +51,8 @@ class Form(Protocol):
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     """The step to ``nxt`` from memos at ``levels``, newest first.
 
-    The weights w_j of the memos; scale_j moves from the memo into its weight, so that the memo is x - c d or d.
+    The weights w_j of the memos; scale_j moves from the memo into its weight, so that the memo is x
+    - c d or d.
     """
     cur = levels[0]
     here = form.variable(cur)
@@ -64,7 +67,8 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforth(Multistep):
-    """A sampler from its own :class:`Form`: write :meth:`variable` and :meth:`moments`, and what differs from eps.
+    """A sampler from its own :class:`Form`: write :meth:`variable` and :meth:`moments`, and what
+    differs from eps.
 
     Without more, eps is remembered and nothing is solved exactly: dx/dsigma = eps.
     """
@@ -94,6 +98,8 @@ class AdamsBashforth(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """One whose variable and moments are finite at sigma = 0: it has the option ``through_zero``."""
+    """One whose variable and moments are finite at sigma = 0: it has the option
+    ``through_zero``.
+    """
 
     through_zero: bool = False

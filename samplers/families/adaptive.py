@@ -52,7 +52,9 @@ class Tolerant(Declared):
 
     def __post_init__(self) -> None:
         if not (self.rtol > 0 and self.atol > 0):
-            raise ValueError(f"{self.name}: rtol and atol must be positive, got {self.rtol} and {self.atol}")
+            raise ValueError(
+                f"{self.name}: rtol and atol must be positive, got {self.rtol} and {self.atol}"
+            )
 
     def nfe(self, grid: Grid) -> None:  # noqa: ARG002
         """Only counting can tell."""
@@ -61,12 +63,16 @@ class Tolerant(Declared):
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveSampler(Tolerant, ABC):
-    """An embedded pair in lam = -log(sigma) with steps of its own. Subclasses write :meth:`attempt`.
+    """An embedded pair in lam = -log(sigma) with steps of its own.
 
-    A step is accepted if the root mean square E of its error, over the sample's elements and in units of the tolerance, is at most 1.
-    The next step is longer by safety E_i^{-(1 - beta) / k} E_{i-1}^{beta / k}, between 0.2 and 10, with k the order of the error of one
-    step and E_{i-1} that of the last accepted step; beta = 0 is the elementary controller. The first evaluation of a step is kept when
-    the step is rejected. The last step ends at the grid's last positive level exactly; from there to 0 it is x <- d.
+    Subclasses write :meth:`attempt`.
+
+    A step is accepted if the root mean square E of its error, over the sample's elements and in
+    units of the tolerance, is at most 1. The next step is longer by safety E_i^{-(1 - beta) / k}
+    E_{i-1}^{beta / k}, between 0.2 and 10, with k the order of the error of one step and E_{i-1}
+    that of the last accepted step; beta = 0 is the elementary controller. The first evaluation of a
+    step is kept when the step is rejected. The last step ends at the grid's last positive level
+    exactly; from there to 0 it is x <- d.
 
     Attributes:
         h_init: first step in lam, > 0.
@@ -85,11 +91,18 @@ class AdaptiveSampler(Tolerant, ABC):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.h_init > 0 and 0 < self.safety <= 1):
-            raise ValueError(f"{self.name}: need h_init > 0 and 0 < safety <= 1, got {self.h_init} and {self.safety}")
+            raise ValueError(
+                f"{self.name}: need h_init > 0 and 0 < safety <= 1, got "
+                f"{self.h_init} and {self.safety}"
+            )
 
     @abstractmethod
-    def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
-        """Try a step of each row from its level ``cur`` to its ``nxt``, given d = denoise(x, cur); ``x`` and ``d`` are not modified."""
+    def attempt(
+        self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
+    ) -> Attempt:
+        """Try a step of each row from its level ``cur`` to its ``nxt``, given d = denoise(x,
+        cur); ``x`` and ``d`` are not modified.
+        """
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Integrate from the first to the last positive level; the grid's other levels are ignored.
@@ -99,7 +112,10 @@ class AdaptiveSampler(Tolerant, ABC):
             RuntimeError: a sample on which no step meets the tolerance.
         """
         if self.rtol < (least := 10 * torch.finfo(x.dtype).eps):
-            raise ValueError(f"{self.name}: rtol must be at least {least:.1e} for states of {x.dtype}, got {self.rtol}")
+            raise ValueError(
+                f"{self.name}: rtol must be at least {least:.1e} for states "
+                f"of {x.dtype}, got {self.rtol}"
+            )
         x, last = x.clone(), min(s for s in grid.sigma if s > 0)
         self._integrate(denoise, x, grid.sigma[0], last)
         return denoise(x, last) if grid.to_zero else x
@@ -127,7 +143,11 @@ class AdaptiveSampler(Tolerant, ABC):
         """Accept or reject the step to ``level``, and choose the length of the next one."""
         k, h = self.error_order, math.log(sample.level / level)
         if error <= 1:
-            factor = self.safety * max(error, 1e-10) ** (-(1 - self.beta) / k) * sample.error ** (self.beta / k)
+            factor = (
+                self.safety
+                * max(error, 1e-10) ** (-(1 - self.beta) / k)
+                * sample.error ** (self.beta / k)
+            )
             sample.h = h * min(max(factor, _SHRINK), _GROW)
             sample.level, sample.known, sample.error = level, knows, max(error, 1e-4)
             return
@@ -142,7 +162,9 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Where one sample is: its level, its next step in lam, whether d is known there, and the error of its last accepted step."""
+    """Where one sample is: its level, its next step in lam, whether d is known there, and the
+    error of its last accepted step.
+    """
 
     level: float
     h: float
@@ -151,4 +173,8 @@ class _Progress:
 
     def target(self, last: float) -> float:
         """The end of the next step, ``last`` itself if that is within reach."""
-        return last if math.log(self.level / last) <= self.h * (1 + 1e-9) else self.level * math.exp(-self.h)
+        return (
+            last
+            if math.log(self.level / last) <= self.h * (1 + 1e-9)
+            else self.level * math.exp(-self.h)
+        )

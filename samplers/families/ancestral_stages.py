@@ -1,7 +1,9 @@
-"""Ancestral sampling around a deterministic step: down past the next level, then noise back up to it.
+"""Ancestral sampling around a deterministic step: down past the next level, then noise back up to
+it.
 
-The distribution after a step has no error but the deterministic method's: at ``down`` it is p_down if that method is exact, and independent
-noise of standard deviation ``up`` makes that p_nxt. The weak order is therefore the method's order, whatever eta is.
+The distribution after a step has no error but the deterministic method's: at ``down`` it is p_down
+if that method is exact, and independent noise of standard deviation ``up`` makes that p_nxt. The
+weak order is therefore the method's order, whatever eta is.
 """
 
 from __future__ import annotations
@@ -16,13 +18,16 @@ from .stages import LinearStages
 
 @dataclass(frozen=True, kw_only=True)
 class AncestralStages(NoisyStages):
-    """A step of a deterministic method from cur to ``down``, then s_noise ``up`` z, with down² + up² = nxt².
+    """A step of a deterministic method from cur to ``down``, then s_noise ``up`` z, with down² +
+    up² = nxt².
 
     up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)).
 
     Attributes:
-        eta: share of the ancestral noise, >= 0; 0 is the deterministic method, 1 the variance of DDPM's posterior.
-        s_noise: inflation of the noise, > 0; with a value other than 1 the method converges to a slightly wrong distribution.
+        eta: share of the ancestral noise, >= 0; 0 is the deterministic method, 1 the variance of
+            DDPM's posterior.
+        s_noise: inflation of the noise, > 0; with a value other than 1 the method converges to a
+            slightly wrong distribution.
 
     Class attributes:
         solver: the deterministic method.
@@ -36,7 +41,10 @@ class AncestralStages(NoisyStages):
         if not 0 <= self.eta < math.inf:
             raise ValueError(f"{self.name}: eta must be >= 0 and finite, got {self.eta}")
         if not 0 < self.s_noise < math.inf:
-            raise ValueError(f"{self.name}: s_noise must be > 0 and finite, got {self.s_noise}; for the deterministic method set eta = 0")
+            raise ValueError(
+                f"{self.name}: s_noise must be > 0 and finite, got "
+                f"{self.s_noise}; for the deterministic method set eta = 0"
+            )
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -45,12 +53,18 @@ class AncestralStages(NoisyStages):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """The method's, weakly where there is noise; none if the noise is not that of the next level."""
+        """The method's, weakly where there is noise.
+
+        None if the noise is not that of the next level.
+        """
         return self.solver.order if self.s_noise == 1 or not self.stochastic else None
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 at eta = 1, as for every consistent scheme whose noise is additive; with other noise the limit is the path of another SDE."""
+        """1 at eta = 1, as for every consistent scheme whose noise is additive.
+
+        With other noise the limit is the path of another SDE.
+        """
         return 1.0 if self.eta == self.s_noise == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -58,4 +72,6 @@ class AncestralStages(NoisyStages):
         up = min(nxt, self.eta * nxt * math.sqrt(1 - (nxt / cur) ** 2))
         step = self.solver.row(cur, math.sqrt(nxt**2 - up**2))
         noise, spans = ((self.s_noise * up,), ((cur, nxt),)) if up else ((), ())
-        return NoisyRow(tuple(Mix(*stage) for stage in step.stages), Mix(nxt, step.a, step.b, noise), spans)
+        return NoisyRow(
+            tuple(Mix(*stage) for stage in step.stages), Mix(nxt, step.a, step.b, noise), spans
+        )

@@ -11,23 +11,28 @@ from .stages import LinearStages, StagesRow
 
 _CAP = math.sqrt(2) - 1
 _MOST_ASYMPTOTIC = 16 * _CAP
-"""With more churn, gamma is at its cap on 16 steps, and steps from sigma_hat do not shrink before N is large."""
+"""With more churn, gamma is at its cap on 16 steps, and steps from sigma_hat do not shrink
+before N is large.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Churned(LinearStages):
-    """Add noise up to sigma_hat = (1 + gamma) sigma, then one step of the method from sigma_hat down to the next level.
+    """Add noise up to sigma_hat = (1 + gamma) sigma, then one step of the method from sigma_hat
+    down to the next level.
 
-    gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max], else 0; the noise added has standard deviation
-    s_noise sqrt(sigma_hat² - sigma²). The step to 0 is churned like any other. The defaults are EDM's for ImageNet-64.
+    gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max], else 0; the noise added has
+    standard deviation s_noise sqrt(sigma_hat² - sigma²). The step to 0 is churned like any other.
+    The defaults are EDM's for ImageNet-64.
 
-    With s_noise = 1, noise takes exact samples at sigma to exact samples at sigma_hat: the distribution has no error but the method's, and
-    the weak order is the method's order.
+    With s_noise = 1, noise takes exact samples at sigma to exact samples at sigma_hat: the
+    distribution has no error but the method's, and the weak order is the method's order.
 
     Attributes:
         churn: S_churn >= 0, total amount of noise; 0 is the deterministic method.
         s_min, s_max: levels between which noise is added.
-        s_noise: inflation of the noise, > 0; with a value other than 1 the method converges to a slightly wrong distribution.
+        s_noise: inflation of the noise, > 0; with a value other than 1 the method converges to a
+            slightly wrong distribution.
 
     Class attributes:
         solver_order: order of the deterministic method.
@@ -41,9 +46,14 @@ class Churned(LinearStages):
 
     def __post_init__(self) -> None:
         if self.churn < 0 or self.s_noise < 0 or not 0 <= self.s_min <= self.s_max:
-            raise ValueError(f"{self.name}: need churn >= 0, s_noise > 0 and 0 <= s_min <= s_max, got {self}")
+            raise ValueError(
+                f"{self.name}: need churn >= 0, s_noise > 0 and 0 <= s_min <= s_max, got {self}"
+            )
         if self.churn > 0 and self.s_noise == 0:
-            raise ValueError(f"{self.name}: s_noise = 0 raises the level without its noise; set churn = 0 for the deterministic method")
+            raise ValueError(
+                f"{self.name}: s_noise = 0 raises the level without its "
+                "noise; set churn = 0 for the deterministic method"
+            )
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -52,8 +62,14 @@ class Churned(LinearStages):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """The method's without churn, and with s_noise = 1 up to the churn whose cap does not hide it at usual numbers of steps."""
-        return self.solver_order if not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC) else None
+        """The method's without churn, and with s_noise = 1 up to the churn whose cap does not
+        hide it at usual numbers of steps.
+        """
+        return (
+            self.solver_order
+            if not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
+            else None
+        )
 
     def plan(self, grid: Grid) -> list[StagesRow]:
         """Rows that start at sigma_hat."""

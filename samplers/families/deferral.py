@@ -1,19 +1,24 @@
-"""A first step without an evaluation of its own, done again with the first evaluation that there is.
+"""A first step without an evaluation of its own, done again with the first evaluation that there
+is.
 
-Far above the data the denoised image hardly depends on level or state: it is close to the mean of the data, whatever that is. So the
-first evaluation is made at the second level s1, at a state that an analytic first step provides, and its d serves the first step too,
+Far above the data the denoised image hardly depends on level or state: it is close to the mean of
+the data, whatever that is. So the first evaluation is made at the second level s1, at a state that
+an analytic first step provides, and its d serves the first step too,
 
     x1 = (s1 / s0) x0 + (1 - s1 / s0) d,
 
-and stands for the denoised image at s0 in the memo of that step. What the analytic step supposes of the data, a mean of zero and a variance
-of one, is then only where one evaluation is made, and no longer in the solution.
+and stands for the denoised image at s0 in the memo of that step. What the analytic step supposes of
+the data, a mean of zero and a variance of one, is then only where one evaluation is made, and no
+longer in the solution.
 
-Everything here is linear in the two memos that the plan already keeps, so the correction is one of coefficients: with m0 = P x0 the memo
-of the analytic step, x1' = A x0 the state that it provides and m1 = p x1' + q d the memo of the evaluation,
+Everything here is linear in the two memos that the plan already keeps, so the correction is one of
+coefficients: with m0 = P x0 the memo of the analytic step, x1' = A x0 the state that it provides
+and m1 = p x1' + q d the memo of the evaluation,
 
     x0 = m0 / P,    d = (m1 - p A m0 / P) / q.
 
-A combination u m1 + v m0 is written as the complex number u + v i, whose sums and real multiples are what is needed of it.
+A combination u m1 + v m0 is written as the complex number u + v i, whose sums and real multiples
+are what is needed of it.
 """
 
 from __future__ import annotations
@@ -30,8 +35,8 @@ def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
     """The plan with a corrected first step.
 
     Args:
-        rows: of a linear multistep method, the first with a ``gain``, the second without. Rows up to one further than the method's own
-            history read the first memo.
+        rows: of a linear multistep method, the first with a ``gain``, the second without. Rows up
+            to one further than the method's own history read the first memo.
 
     Raises:
         ValueError: the first row has no gain.
@@ -48,11 +53,19 @@ def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
     x1 = ratio * x0 + (1 - ratio) * d
     m0, m1 = first.p * x0 + first.q * d, second.p * x1 + second.q * d
     shifts = [x1 - provided, *[0j] * len(rows)]  # only the second row starts at the provided state
-    return [first, *(_corrected(row, i, m1, m0, row.a * shift) for i, (row, shift) in enumerate(zip(rows[1:], shifts, strict=False), 1))]
+    return [
+        first,
+        *(
+            _corrected(row, i, m1, m0, row.a * shift)
+            for i, (row, shift) in enumerate(zip(rows[1:], shifts, strict=False), 1)
+        ),
+    ]
 
 
 def _corrected(row: LinearRow, i: int, m1: complex, m0: complex, shift: complex) -> LinearRow:
-    """Row ``i``, whose memos ``i - 1`` and ``i`` back stand for ``m1`` and ``m0``, and whose state is off by ``shift``."""
+    """Row ``i``, whose memos ``i - 1`` and ``i`` back stand for ``m1`` and ``m0``, and whose
+    state is off by ``shift``.
+    """
     if len(row.b) < i:
         return row
     b1, b0 = row.b[i - 1], row.b[i] if len(row.b) > i else 0.0

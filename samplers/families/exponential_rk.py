@@ -1,4 +1,6 @@
-"""Exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma): the linear part of dx/dlam = d - x is solved exactly."""
+"""Exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma): the linear
+part of dx/dlam = d - x is solved exactly.
+"""
 
 from __future__ import annotations
 

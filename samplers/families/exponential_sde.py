@@ -1,11 +1,15 @@
-"""The reverse SDE with any amount of noise, in lam = -log(sigma), and the weights of its exponential integrators.
+"""The reverse SDE with any amount of noise, in lam = -log(sigma), and the weights of its
+exponential integrators.
 
-For every kappa >= 0, dx = (1 + kappa) (d - x) dlam + sigma sqrt(2 kappa) dw has the marginals of the probability flow (kappa = 0) and
-of the time-reversed noising process (kappa = 1). Over a step of length h = log(cur / nxt), with k = 1 + kappa, its solution is
+For every kappa >= 0, dx = (1 + kappa) (d - x) dlam + sigma sqrt(2 kappa) dw has the marginals of
+the probability flow (kappa = 0) and of the time-reversed noising process (kappa = 1). Over a step
+of length h = log(cur / nxt), with k = 1 + kappa, its solution is
 
-    x(lam + h) = e^{-k h} x(lam) + k int_0^h e^{-k (h - s)} d(lam + s) ds + nxt sqrt(1 - e^{-2 kappa h}) z,
+    x(lam + h) = e^{-k h} x(lam) + k int_0^h e^{-k (h - s)} d(lam + s) ds + nxt sqrt(1 - e^{-2 kappa
+    h}) z,
 
-with z standard normal. The linear part and the noise are exact; methods differ in how they approximate d under the integral.
+with z standard normal. The linear part and the noise are exact; methods differ in how they
+approximate d under the integral.
 """
 
 from __future__ import annotations
@@ -28,14 +32,20 @@ def spread(cur: float, nxt: float, kappa: float) -> float:
 
 
 def moments(cur: float, nxt: float, kappa: float, count: int) -> list[float]:
-    """The integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), j = 0 … count - 1."""
+    """The integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), j = 0 …
+    count - 1.
+    """
     h, k = math.log(cur / nxt), 1 + kappa
     return [k * h ** (j + 1) * phi(j + 1, -k * h) for j in range(count)]
 
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
-    """Weights of d at ``levels``, one each: the integral of the polynomial in lam through them, exactly."""
-    return monomial_weights([math.log(cur / level) for level in levels], moments(cur, nxt, kappa, len(levels)))
+    """Weights of d at ``levels``, one each: the integral of the polynomial in lam through them,
+    exactly.
+    """
+    return monomial_weights(
+        [math.log(cur / level) for level in levels], moments(cur, nxt, kappa, len(levels))
+    )
 
 
 def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> LinearRow:
@@ -50,7 +60,9 @@ def check_eta(name: str, eta: float) -> None:
         ValueError: unless 0 <= eta < inf.
     """
     if not 0 <= eta < math.inf:
-        raise ValueError(f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {eta}")
+        raise ValueError(
+            f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {eta}"
+        )
 
 
 def strong_order(eta: float) -> float | None:

@@ -16,14 +16,16 @@ from ..types import Denoise, StepNoise
 
 
 class LinearRow(NamedTuple):
-    """A step that is linear in what it has seen: with the memo m_i = p x_i + q d_i, x <- a x + sum_j b_j m_{i-j} + c z.
+    """A step that is linear in what it has seen: with the memo m_i = p x_i + q d_i, x <- a x +
+    sum_j b_j m_{i-j} + c z.
 
     Attributes:
         sigma: level at which the denoiser is evaluated.
         a: weight of the state.
         b: weights of the memos, newest first; at most ``history + 1``.
         c: standard deviation of the fresh noise.
-        p, q: the memo: (0, 1) is the denoised image, (1, -1) is x - d = sigma times the noise direction eps.
+        p, q: the memo: (0, 1) is the denoised image, (1, -1) is x - d = sigma times the noise
+            direction eps.
         gain: if not None, d = gain x stands in for the evaluation.
     """
 
@@ -41,7 +43,9 @@ def jump(sigma: float) -> LinearRow:
     return LinearRow(sigma, a=0.0, b=(1.0,))
 
 
-def linear_step(x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Tensor]:
+def linear_step(
+    x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
+) -> tuple[Tensor, Tensor]:
     """Apply the row in place: the next state, and the memo of this step.
 
     One pass over the state for each memo that it reads, where the weights allow it.
@@ -65,13 +69,23 @@ def memo_of(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearMultistep(GridSampler):
-    """A sampler that is nothing but coefficients: one evaluation a step. Subclasses write :meth:`plan` only."""
+    """A sampler that is nothing but coefficients: one evaluation a step.
+
+    Subclasses write :meth:`plan` only.
+    """
 
     @abstractmethod
     def plan(self, grid: Grid) -> list[LinearRow]:
         """One :class:`LinearRow` per step."""
 
-    def step(self, x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Tensor | None]:
+    def step(
+        self,
+        x: Tensor,
+        row: LinearRow,
+        past: tuple[Tensor, ...],
+        denoise: Denoise,
+        noise: StepNoise,
+    ) -> tuple[Tensor, Tensor | None]:
         """Apply the row; the memo is kept if the sampler has a history."""
         x, memo = linear_step(x, row, past, denoise, noise)
         return x, memo if self.history else None

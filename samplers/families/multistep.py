@@ -1,4 +1,6 @@
-"""Multistep methods: how many earlier evaluations each step uses, and the options at both ends of the grid."""
+"""Multistep methods: how many earlier evaluations each step uses, and the options at both ends
+of the grid.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +23,27 @@ from .startup import HIGHEST, StartRow, Startup, start_row, start_step
 class Multistep(GridSampler):
     """A linear multistep method of up to ``points`` evaluations. Subclasses write :meth:`row`.
 
-    Step i uses the evaluation that it makes and min(i, points - 1) earlier ones: orders 1, 2, … at the start. The step to
-    sigma = 0 is x <- d. Libraries differ in what they do at both ends, so that is an option:
+    Step i uses the evaluation that it makes and min(i, points - 1) earlier ones: orders 1, 2, … at
+    the start. The step to sigma = 0 is x <- d. Libraries differ in what they do at both ends, so
+    that is an option:
 
     Attributes:
-        first: orders of the first steps, in place of 1, 2, …; never more than there are evaluations.
-        last: orders that the last steps must not exceed, e.g. (2, 1); on a shorter grid its own last entries.
-        analytic_first: the first step, unless it is the only one, takes eps = x / sqrt(1 + sigma²), the noise prediction
-            at high noise, without an evaluation (the analytical first step of GENIE, arXiv:2210.05475). It assumes data
-            of mean zero.
+        first: orders of the first steps, in place of 1, 2, …; never more than there are
+            evaluations.
+        last: orders that the last steps must not exceed, e.g. (2, 1); on a shorter grid its own
+            last entries.
+        analytic_first: the first step, unless it is the only one, takes eps = x / sqrt(1 + sigma²),
+            the noise prediction at high noise, without an evaluation (the analytical first step of
+            GENIE, arXiv:2210.05475). It assumes data of mean zero.
 
-    Two more options make sense for some formulas only. Here they are constants; a method that has one declares the field,
-    ``through_zero: bool = False`` or ``startup: Startup = "ramp"``:
-        through_zero: for a formula that holds at sigma = 0: use it in the step to 0 as in any other.
-        startup: for a :meth:`row` that is right for any distinct levels. "ramp", orders 1, 2, … in the first steps, as
-            ``first`` says; or "singlestep", single steps of order k (:mod:`.startup`), of k evaluations each, until there
-            are k memos. k is the method's order but at most 3.
+    Two more options make sense for some formulas only. Here they are constants; a method that has
+    one declares the field, ``through_zero: bool = False`` or ``startup: Startup = "ramp"``:
+        through_zero: for a formula that holds at sigma = 0: use it in the step to 0 as in any
+            other.
+        startup: for a :meth:`row` that is right for any distinct levels. "ramp", orders 1, 2, … in
+            the first steps, as ``first`` says; or "singlestep", single steps of order k
+            (:mod:`.startup`), of k evaluations each, until there are k memos. k is the method's
+            order but at most 3.
     """
 
     points: ClassVar[int]
@@ -49,11 +56,18 @@ class Multistep(GridSampler):
     def __post_init__(self) -> None:
         for name, orders in (("first", self.first), ("last", self.last)):
             if not all(isinstance(k, int) and k >= 1 for k in orders):
-                raise ValueError(f"{self.name}: {name} must list orders >= 1, such as (1, 2), got {orders}")
+                raise ValueError(
+                    f"{self.name}: {name} must list orders >= 1, such as (1, 2), got {orders}"
+                )
         if self.startup not in ("ramp", "singlestep"):
-            raise ValueError(f"{self.name}: startup must be 'ramp' or 'singlestep', got {self.startup!r}")
+            raise ValueError(
+                f"{self.name}: startup must be 'ramp' or 'singlestep', got {self.startup!r}"
+            )
         if self.startup == "singlestep" and (self.first or self.analytic_first):
-            raise ValueError(f"{self.name}: first and analytic_first are about startup 'ramp'; leave them out with 'singlestep'")
+            raise ValueError(
+                f"{self.name}: first and analytic_first are about startup "
+                "'ramp'; leave them out with 'singlestep'"
+            )
 
     @property
     def history(self) -> int:  # type: ignore[override]
@@ -67,7 +81,9 @@ class Multistep(GridSampler):
 
     @abstractmethod
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The step to ``nxt`` from evaluations at ``levels``, newest first: levels[0] is where the step starts."""
+        """The step to ``nxt`` from evaluations at ``levels``, newest first: levels[0] is where
+        the step starts.
+        """
 
     def order_at(self, i: int) -> int:
         """The order of step ``i`` far from the end of the grid."""
@@ -90,7 +106,9 @@ class Multistep(GridSampler):
         return rows
 
     def _row_at(self, grid: Grid, i: int, order: int) -> Any:
-        """The row of step ``i``: the jump to 0, a single step where memos are lacking, or the method's own."""
+        """The row of step ``i``: the jump to 0, a single step where memos are lacking, or the
+        method's own.
+        """
         cur, nxt = grid.sigma[i : i + 2]
         if nxt == 0 and not self.through_zero:
             return jump(cur)
@@ -99,7 +117,9 @@ class Multistep(GridSampler):
         points = min(order, i + 1)
         return self.row(grid.sigma[i - points + 1 : i + 1][::-1], nxt)
 
-    def step(self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Tensor | None]:
+    def step(
+        self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, Tensor | None]:
         """A single step, or one of the multistep method."""
         if isinstance(row, StartRow):
             return start_step(x, row, denoise)
@@ -107,12 +127,25 @@ class Multistep(GridSampler):
         return x, memo if self.history else None
 
     def nfe(self, grid: Grid) -> int:
-        """One evaluation a step, none in an analytic first one, and all the stages of single steps."""
-        starts = [] if self.startup == "ramp" else [row for row in self.plan(grid) if isinstance(row, StartRow)]
-        return len(grid) - int(self._skips_first(grid)) + sum(len(row.stages.stages) - 1 for row in starts)
+        """One evaluation a step, none in an analytic first one, and all the stages of single
+        steps.
+        """
+        starts = (
+            []
+            if self.startup == "ramp"
+            else [row for row in self.plan(grid) if isinstance(row, StartRow)]
+        )
+        return (
+            len(grid)
+            - int(self._skips_first(grid))
+            + sum(len(row.stages.stages) - 1 for row in starts)
+        )
 
     def _skips_first(self, grid: Grid) -> bool:
-        """Whether the first step is analytic; an only step is the jump to the denoised image, which must be one."""
+        """Whether the first step is analytic.
+
+        An only step is the jump to the denoised image, which must be one.
+        """
         return self.analytic_first and len(grid) > 1
 
 
@@ -125,7 +158,9 @@ class MultistepToZero(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfStarting(Multistep):
-    """A multistep method whose :meth:`row` is right for any distinct levels: it has the option ``startup``."""
+    """A multistep method whose :meth:`row` is right for any distinct levels: it has the option
+    ``startup``.
+    """
 
     startup: Startup = "ramp"
 

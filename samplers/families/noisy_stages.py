@@ -1,4 +1,6 @@
-"""Single-step methods with several evaluations and noise in between, as precomputed coefficients."""
+"""Single-step methods with several evaluations and noise in between, as precomputed
+coefficients.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from ..types import Denoise, StepNoise
 
 
 class Mix(NamedTuple):
-    """A point of a step: a x + sum_j b_j d_j + sum_m c_m z_m, with the d_j and z_m so far; ``sigma`` is its level."""
+    """A point of a step: a x + sum_j b_j d_j + sum_m c_m z_m, with the d_j and z_m so far.
+
+    ``sigma`` is its level.
+    """
 
     sigma: float
     a: float
@@ -40,7 +45,10 @@ class NoisyRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyStages(GridSampler):
-    """A single-step method that is linear in the state, the denoised images and the noise. Subclasses write :meth:`row`."""
+    """A single-step method that is linear in the state, the denoised images and the noise.
+
+    Subclasses write :meth:`row`.
+    """
 
     @abstractmethod
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -48,13 +56,23 @@ class NoisyStages(GridSampler):
 
     def plan(self, grid: Grid) -> list[NoisyRow]:
         """One row per step; the step to 0 is one evaluation, x <- d."""
-        return [self.row(cur, nxt) if nxt > 0 else NoisyRow((Mix(cur, 1.0),), Mix(0.0, 0.0, (1.0,))) for cur, nxt in grid.intervals()]
+        return [
+            self.row(cur, nxt) if nxt > 0 else NoisyRow((Mix(cur, 1.0),), Mix(0.0, 0.0, (1.0,)))
+            for cur, nxt in grid.intervals()
+        ]
 
     def nfe(self, grid: Grid) -> int:
         """The stages of the plan."""
         return sum(len(row.stages) for row in self.plan(grid))
 
-    def step(self, x: Tensor, row: NoisyRow, past: tuple[()], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, None]:  # noqa: ARG002
+    def step(
+        self,
+        x: Tensor,
+        row: NoisyRow,
+        past: tuple[()],  # noqa: ARG002
+        denoise: Denoise,
+        noise: StepNoise,
+    ) -> tuple[Tensor, None]:
         """Apply the row."""
         draws = [noise(m, cur=cur, nxt=nxt) for m, (cur, nxt) in enumerate(row.spans)]
         seen: list[Tensor] = []
@@ -63,9 +81,18 @@ class NoisyStages(GridSampler):
         return _mixed(x, row.end, seen, draws, out=x), None
 
 
-def _mixed(x: Tensor, mix: Mix, seen: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None = None) -> Tensor:
-    """The sum, into ``out`` if given. With a = 0, x is not read, so that a non-finite x does not spread."""
-    y = torch.mul(seen[0], mix.b[0], out=out) if mix.a == 0 else torch.mul(x, mix.a, out=out).add_(seen[0], alpha=mix.b[0])
+def _mixed(
+    x: Tensor, mix: Mix, seen: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None = None
+) -> Tensor:
+    """The sum, into ``out`` if given.
+
+    With a = 0, x is not read, so that a non-finite x does not spread.
+    """
+    y = (
+        torch.mul(seen[0], mix.b[0], out=out)
+        if mix.a == 0
+        else torch.mul(x, mix.a, out=out).add_(seen[0], alpha=mix.b[0])
+    )
     for weight, d in zip(mix.b[1:], seen[1:], strict=True):
         y = y.add_(d, alpha=weight)
     for weight, z in zip(mix.c, draws, strict=False):

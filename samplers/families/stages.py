@@ -1,4 +1,6 @@
-"""Single-step methods with several evaluations: written as the paper writes them, run as precomputed coefficients."""
+"""Single-step methods with several evaluations: written as the paper writes them, run as
+precomputed coefficients.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ Evaluate = Callable[[Any, float], Any]
 
 
 class Stage(NamedTuple):
-    """One evaluation: d_k = denoise(a x + sum_j b_j d_j, sigma) with the d_j of the earlier stages."""
+    """One evaluation: d_k = denoise(a x + sum_j b_j d_j, sigma) with the d_j of the earlier
+    stages.
+    """
 
     sigma: float
     a: float
@@ -38,19 +42,26 @@ class StagesRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearStages(GridSampler):
-    """A single-step method that is linear in the state and in the denoised images: subclasses write :meth:`update`.
+    """A single-step method that is linear in the state and in the denoised images: subclasses write
+    :meth:`update`.
 
-    The plan runs ``update`` once per interval on coefficient vectors (float64, one entry for x and one per evaluation) in place
-    of tensors, so that whatever algebra the paper uses collapses to the fewest passes over the state. The same method runs on
-    tensors too, and a test holds the two equal.
+    The plan runs ``update`` once per interval on coefficient vectors (float64, one entry for x and
+    one per evaluation) in place of tensors, so that whatever algebra the paper uses collapses to
+    the fewest passes over the state. The same method runs on tensors too, and a test holds the two
+    equal.
     """
 
     @abstractmethod
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The state at ``nxt`` > 0 from the state ``x`` at ``cur``, using + - * / with floats and ``denoise(y, sigma)`` only."""
+        """The state at ``nxt`` > 0 from the state ``x`` at ``cur``, using + - * / with floats
+        and ``denoise(y, sigma)`` only.
+        """
 
     def row(self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0) -> StagesRow:
-        """Coefficients of the step from ``cur`` to ``nxt``; the step to 0 is one evaluation, x <- d, for every method."""
+        """Coefficients of the step from ``cur`` to ``nxt``.
+
+        The step to 0 is one evaluation, x <- d, for every method.
+        """
         if nxt == 0:
             return StagesRow((Stage(cur, 1.0, ()),), 0.0, (1.0,), before)
         trace = _Trace()
@@ -65,7 +76,14 @@ class LinearStages(GridSampler):
         """The stages of the plan."""
         return sum(len(row.stages) for row in self.plan(grid))
 
-    def step(self, x: Tensor, row: StagesRow, past: tuple[()], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, None]:  # noqa: ARG002
+    def step(
+        self,
+        x: Tensor,
+        row: StagesRow,
+        past: tuple[()],  # noqa: ARG002
+        denoise: Denoise,
+        noise: StepNoise,
+    ) -> tuple[Tensor, None]:
         """Apply the row."""
         if row.before:
             x = x.add_(noise(0), alpha=row.before)
@@ -76,7 +94,9 @@ class LinearStages(GridSampler):
 
 
 def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
-    """The deterministic part of a step, in place of ``x``: the state at its end, and the denoised images of its stages."""
+    """The deterministic part of a step, in place of ``x``: the state at its end, and the
+    denoised images of its stages.
+    """
     seen: list[Tensor] = []
     for stage in row.stages:
         y = blend(x, stage.a, stage.b, seen, None) if stage.b else x
@@ -85,9 +105,13 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
 
 
 class _Trace:
-    """Records an update on coefficient vectors: entry 0 stands for x, entry k for the k-th denoised image."""
+    """Records an update on coefficient vectors: entry 0 stands for x, entry k for the k-th
+    denoised image.
+    """
 
-    MOST = 32  # evaluations a step: the length of the vectors is fixed before the update says how many it takes
+    # evaluations a step: the length of the vectors is fixed before the update says how many it
+    # takes
+    MOST = 32
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
@@ -98,7 +122,10 @@ class _Trace:
         if not self.stages and (a, b) != (1.0, ()):
             raise ValueError("the first evaluation of a step must be at the state itself")
         if len(self.stages) == self.MOST:
-            raise ValueError(f"a step of LinearStages has at most {self.MOST} evaluations; write a method with more as a GridSampler")
+            raise ValueError(
+                f"a step of LinearStages has at most {self.MOST} "
+                "evaluations; write a method with more as a GridSampler"
+            )
         self.stages.append(Stage(float(sigma), a, b))
         return self._unit(len(self.stages))
 

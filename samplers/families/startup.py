@@ -1,11 +1,13 @@
-"""Multistep methods that begin with single steps of the needed order, in place of steps of first and second order.
+"""Multistep methods that begin with single steps of the needed order, in place of steps of first
+and second order.
 
-A multistep method is a polynomial through memos, integrated over the step. Nothing demands that these be memos of earlier
-steps: at levels inside the step they make a single-step method out of the same weights. Stages at the levels
-cur^{1 - j/k} nxt^{j/k}, j = 1 … k - 1, each reached by the polynomial through all the memos before it, and the end of the
-step by the one through all k, are of order k for k = 2 and 3: at two thirds of a step the line through both ends of it is
-as good as a parabola (Radau), so the weight of the stage at one third, whose own error is of second order in h, vanishes
-with h.
+A multistep method is a polynomial through memos, integrated over the step. Nothing demands that
+these be memos of earlier steps: at levels inside the step they make a single-step method out of the
+same weights. Stages at the levels cur^{1 - j/k} nxt^{j/k}, j = 1 … k - 1, each reached by the
+polynomial through all the memos before it, and the end of the step by the one through all k, are of
+order k for k = 2 and 3: at two thirds of a step the line through both ends of it is as good as a
+parabola (Radau), so the weight of the stage at one third, whose own error is of second order in h,
+vanishes with h.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class StartRow(NamedTuple):
 
 
 def start_row(method: Weights, cur: float, nxt: float, order: int) -> StartRow:
-    """The single step from ``cur`` to ``nxt`` > 0 in the method's weights, of as many evaluations as its order."""
+    """The single step from ``cur`` to ``nxt`` > 0 in the method's weights, of as many
+    evaluations as its order.
+    """
     memo = method.row((cur,), nxt)
     return StartRow(SingleStep(method=method, stages=order).row(cur, nxt), memo.p, memo.q)
 

@@ -1,4 +1,6 @@
-"""A coordinate on noise levels in which the probability flow bends evenly, whose levels are at equal distances in it."""
+"""A coordinate on noise levels in which the probability flow bends evenly, whose levels are at
+equal distances in it.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,17 @@ from ..grid import Grid
 
 @dataclass(frozen=True)
 class Warp:
-    """g(sigma) = log(1 + (sigma / scale)^power)^exponent: a power of sigma below ``scale``, a power of its logarithm above.
+    """g(sigma) = log(1 + (sigma / scale)^power)^exponent: a power of sigma below ``scale``, a power
+    of its logarithm above.
 
-    Uniform steps in g are like Karras' where the data's details form, and spread over high noise, where every denoiser is nearly
-    Gaussian, as sparsely as a power of log sigma does. With power 2 and exponent 1/2 or 1/4 it is, but for factors, the time of a linear
-    variance-preserving process or its square root.
+    Uniform steps in g are like Karras' where the data's details form, and spread over high noise,
+    where every denoiser is nearly Gaussian, as sparsely as a power of log sigma does. With power 2
+    and exponent 1/2 or 1/4 it is, but for factors, the time of a linear variance-preserving process
+    or its square root.
 
     Attributes:
-        scale: noise level > 0 at which one regime becomes the other; a quarter of the standard deviation of the data or so.
+        scale: noise level > 0 at which one regime becomes the other; a quarter of the standard
+            deviation of the data or so.
         power, exponent: > 0.
     """
 
@@ -27,7 +32,10 @@ class Warp:
 
     def __post_init__(self) -> None:
         if not min(self.scale, self.power, self.exponent) > 0:
-            raise ValueError(f"a warp needs scale, power and exponent above 0, got {self.scale}, {self.power} and {self.exponent}")
+            raise ValueError(
+                "a warp needs scale, power and exponent above 0, got "
+                f"{self.scale}, {self.power} and {self.exponent}"
+            )
 
     def __call__(self, sigma: float) -> float:
         """The coordinate, increasing from 0 at sigma = 0."""
@@ -38,9 +46,12 @@ class Warp:
         return self.scale * math.expm1(g ** (1 / self.exponent)) ** (1 / self.power)
 
     def grid(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """``n`` equal steps from ``sigma_max`` to 0, or to ``sigma_min``; none of the levels between is below ``sigma_min``.
+        """``n`` equal steps from ``sigma_max`` to 0, or to ``sigma_min``.
 
-        Where equal steps to 0 would go below ``sigma_min`` before the last, that level is ``sigma_min`` and the steps above it are equal.
+        None of the levels between is below ``sigma_min``.
+
+        Where equal steps to 0 would go below ``sigma_min`` before the last, that level is
+        ``sigma_min`` and the steps above it are equal.
         """
         top, low = self(sigma_max), self(sigma_min)
         if not to_zero:
@@ -52,7 +63,9 @@ class Warp:
             return self._levels(n - 1, natural, self.inverse(natural), sigma_max, (0.0,))
         return self._levels(n - 1, low, sigma_min, sigma_max, (0.0,))
 
-    def _levels(self, n: int, low: float, last: float, sigma_max: float, end: tuple[float, ...]) -> Grid:
+    def _levels(
+        self, n: int, low: float, last: float, sigma_max: float, end: tuple[float, ...]
+    ) -> Grid:
         """``n`` equal steps in g down to ``low``, which is the level ``last``."""
         top = self(sigma_max)
         inner = (self.inverse(top + (low - top) * i / n) for i in range(1, n))

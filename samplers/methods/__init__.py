@@ -1,4 +1,7 @@
-"""The samplers, one family a file. Importing this package imports every file in it, which registers them."""
+"""The samplers, one family a file.
+
+Importing this package imports every file in it, which registers them.
+"""
 
 import importlib
 import pkgutil

@@ -1,4 +1,6 @@
-"""Exponential Adams-Bashforth in lam = -log(sigma): for eps (DPM-Solver), for d (DPM-Solver++), and between the two (Rosenbrock type)."""
+"""Exponential Adams-Bashforth in lam = -log(sigma): for eps (DPM-Solver), for d (DPM-Solver++),
+and between the two (Rosenbrock type).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _AZULA = "https://github.com/probabilists/azula"
 class NoiseEAB(Multistep):
     """x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds: the multistep form of DPM-Solver."""
 
-    source: ClassVar[Source] = Source("lu2022dpmsolver", "eq. (3.4), multistep", "https://arxiv.org/abs/2206.00927v3")
+    source: ClassVar[Source] = Source(
+        "lu2022dpmsolver", "eq. (3.4), multistep", "https://arxiv.org/abs/2206.00927v3"
+    )
     startup: Startup = "ramp"
 
     def remembered(self, sigma: float) -> tuple[float, float]:
@@ -48,10 +52,14 @@ class NoiseEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class DataEAB(Multistep):
-    """x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds: the multistep form of DPM-Solver++."""
+    """x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds: the multistep form of
+    DPM-Solver++.
+    """
 
     source: ClassVar[Source] = Source(
-        "lu2022dpmpp", "the exact solution for the data prediction, multistep", "https://arxiv.org/abs/2211.01095v2"
+        "lu2022dpmpp",
+        "the exact solution for the data prediction, multistep",
+        "https://arxiv.org/abs/2211.01095v2",
     )
     startup: Startup = "ramp"
 
@@ -78,10 +86,12 @@ class DataEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class RosenbrockEAB(Multistep):
-    """The linear part is the denoiser of N(0, s²), so that the method is exact on that Gaussian: a DPM-Solver-v3 without statistics.
+    """The linear part is the denoiser of N(0, s²), so that the method is exact on that Gaussian: a
+    DPM-Solver-v3 without statistics.
 
-    With a = s² / (s² + sigma²), dx/dlam = -(1 - a) x + (d - a x). The memo f = (a x - d) sqrt(s² + sigma²) / sigma is a polynomial in lam:
-    x(nxt) = sqrt((s² + nxt²) / (s² + cur²)) x - sqrt(s² + nxt²) int_0^h f sigma / (s² + sigma²) dlam.
+    With a = s² / (s² + sigma²), dx/dlam = -(1 - a) x + (d - a x). The memo f = (a x - d) sqrt(s² +
+    sigma²) / sigma is a polynomial in lam: x(nxt) = sqrt((s² + nxt²) / (s² + cur²)) x - sqrt(s² +
+    nxt²) int_0^h f sigma / (s² + sigma²) dlam.
 
     Attributes:
         scale: s > 0, the standard deviation of the data.
@@ -89,12 +99,15 @@ class RosenbrockEAB(Multistep):
 
     translates = False  # type: ignore[assignment]
     source: ClassVar[Source] = Source(
-        "zheng2023dpmsolverv3", "eq. (9), as azula's REABSampler", "https://arxiv.org/abs/2310.13268v3",
+        "zheng2023dpmsolverv3",
+        "eq. (9), as azula's REABSampler",
+        "https://arxiv.org/abs/2310.13268v3",
         deviations=(
-            "no empirical model statistics: they are those of N(0, s²), l = sigma² / (s² + sigma²), s_lambda = l - 1 and b = 0",
+            "no empirical model statistics: they are those of N(0, s²), l = sigma² / (s² "
+            "+ sigma²), s_lambda = l - 1 and b = 0",
             "azula 0.11.1 has another factor before the integral: docs/findings.md",
         ),
-    )  # fmt: skip
+    )
     startup: Startup = "ramp"
     scale: float = 1.0
 
@@ -105,7 +118,9 @@ class RosenbrockEAB(Multistep):
 
     def remembered(self, sigma: float) -> tuple[float, float]:
         """F = [x - (1 + sigma² / s²) d] s² / (sigma sqrt(s² + sigma²))."""
-        return 1 + (sigma / self.scale) ** 2, self.scale**2 / (sigma * math.hypot(self.scale, sigma))
+        return 1 + (sigma / self.scale) ** 2, self.scale**2 / (
+            sigma * math.hypot(self.scale, sigma)
+        )
 
     def decay(self, cur: float, nxt: float) -> float:
         """sqrt((s² + nxt²) / (s² + cur²))."""
@@ -147,5 +162,9 @@ def data_moments(cur: float, nxt: float, count: int) -> list[float]:
 
 _TWINS = {"zeab_1": "euler", "xeab_1": "euler", "zeab_3": "dpm_solver_3m", "xeab_3": "dpmpp_3m"}
 for _points in (1, 2, 3, 4):
-    for _base, _name in ((NoiseEAB, f"zeab_{_points}"), (DataEAB, f"xeab_{_points}"), (RosenbrockEAB, f"reab_{_points}")):
+    for _base, _name in (
+        (NoiseEAB, f"zeab_{_points}"),
+        (DataEAB, f"xeab_{_points}"),
+        (RosenbrockEAB, f"reab_{_points}"),
+    ):
         register_family(_base, _name, points=_points, order=_points, same_as=_TWINS.get(_name, ""))

@@ -1,4 +1,6 @@
-"""Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps: as a polynomial in sigma, and in the time of VP."""
+"""Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps: as a polynomial in
+sigma, and in the time of VP.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ _DEIS = "https://arxiv.org/abs/2204.13902v4"
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaAB(Multistep):
-    """Eps is a polynomial in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds. LMS of k-diffusion, rhoAB of DEIS, zAB."""
+    """Eps is a polynomial in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
+
+    LMS of k-diffusion, rhoAB of DEIS, zAB.
+    """
 
     source: ClassVar[Source] = Source("zhang2023deis", "rhoAB-DEIS", _DEIS)
     through_zero: bool = False
@@ -49,13 +54,17 @@ class SigmaAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class TimeAB(Multistep):
-    """Eps is a polynomial in the time t of the linear VP process, of which sigma² = exp(beta_d t² / 2 + beta_min t) - 1: tAB of DEIS.
+    """Eps is a polynomial in the time t of the linear VP process, of which sigma² = exp(beta_d t² /
+    2 + beta_min t) - 1: tAB of DEIS.
 
     Attributes:
-        beta_d, beta_min: of that process. They need not be those of the model: they only choose the variable.
+        beta_d, beta_min: of that process. They need not be those of the model: they only choose the
+            variable.
     """
 
-    source: ClassVar[Source] = Source("zhang2023deis", "tAB-DEIS", _DEIS, deviations=("the integrals are computed to rounding",))
+    source: ClassVar[Source] = Source(
+        "zhang2023deis", "tAB-DEIS", _DEIS, deviations=("the integrals are computed to rounding",)
+    )
     through_zero: bool = False
     startup: Startup = "ramp"
     beta_d: float = 19.9
@@ -64,7 +73,10 @@ class TimeAB(Multistep):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.beta_d >= 0 and self.beta_min > 0):
-            raise ValueError(f"{self.name}: need beta_d >= 0 and beta_min > 0, got {self.beta_d} and {self.beta_min}")
+            raise ValueError(
+                f"{self.name}: need beta_d >= 0 and beta_min > 0, got "
+                f"{self.beta_d} and {self.beta_min}"
+            )
 
     def remembered(self, sigma: float) -> tuple[float, float]:
         """Eps."""
@@ -75,16 +87,26 @@ class TimeAB(Multistep):
         return 1.0
 
     def variable(self, sigma: float) -> float:
-        """The positive root t of beta_d t² / 2 + beta_min t = log(1 + sigma²), in the form without cancellation."""
+        """The positive root t of beta_d t² / 2 + beta_min t = log(1 + sigma²), in the form
+        without cancellation.
+        """
         total = math.log1p(sigma**2)
         return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """The zeroth is nxt - cur; the others by quadrature in the arcsinh of sigma, which is smooth down to 0."""
+        """The zeroth is nxt - cur.
+
+        The others by quadrature in the arcsinh of sigma, which is smooth down to 0.
+        """
         here, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
 
         def moment(k: int) -> float:
-            return integral(lambda v: (self.variable(math.sinh(v)) - here) ** k / math.factorial(k) * math.cosh(v), *ends)
+            return integral(
+                lambda v: (
+                    (self.variable(math.sinh(v)) - here) ** k / math.factorial(k) * math.cosh(v)
+                ),
+                *ends,
+            )
 
         return [nxt - cur, *(moment(k) for k in range(1, count))]
 
@@ -94,8 +116,20 @@ class TimeAB(Multistep):
 
 
 for _points in (1, 2, 3, 4):
-    register_family(SigmaAB, f"zab_{_points}", points=_points, order=_points, same_as="euler" if _points == 1 else "")
+    register_family(
+        SigmaAB,
+        f"zab_{_points}",
+        points=_points,
+        order=_points,
+        same_as="euler" if _points == 1 else "",
+    )
     if _points > 1:
-        register_family(SigmaAB, f"deis_rhoab_{_points}", points=_points, order=_points, same_as=f"zab_{_points}")
+        register_family(
+            SigmaAB,
+            f"deis_rhoab_{_points}",
+            points=_points,
+            order=_points,
+            same_as=f"zab_{_points}",
+        )
         register_family(TimeAB, f"deis_tab_{_points}", points=_points, order=_points)
 register_family(SigmaAB, "lms", points=4, order=4, same_as="zab_4")

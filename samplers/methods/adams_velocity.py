@@ -17,12 +17,16 @@ from ..types import Source
 
 @dataclass(frozen=True, kw_only=True)
 class VelocityAB(Multistep):
-    """In y = x / (1 + sigma) and u = sigma / (1 + sigma) the ODE is dy/du = v with v = (x - d) / sigma - d, a polynomial in u.
+    """In y = x / (1 + sigma) and u = sigma / (1 + sigma) the ODE is dy/du = v with v = (x - d) /
+    sigma - d, a polynomial in u.
 
-    That is the rectified-flow process y = (1 - u) x0 + u z, whatever process the model was trained on.
+    That is the rectified-flow process y = (1 - u) x0 + u z, whatever process the model was trained
+    on.
     """
 
-    source: ClassVar[Source] = Source("rozet2025azula", "vABSampler", "https://github.com/probabilists/azula")
+    source: ClassVar[Source] = Source(
+        "rozet2025azula", "vABSampler", "https://github.com/probabilists/azula"
+    )
     through_zero: bool = False
     startup: Startup = "ramp"
 
@@ -49,4 +53,10 @@ class VelocityAB(Multistep):
 
 
 for _points in (1, 2, 3, 4):
-    register_family(VelocityAB, f"vab_{_points}", points=_points, order=_points, same_as="euler" if _points == 1 else "")
+    register_family(
+        VelocityAB,
+        f"vab_{_points}",
+        points=_points,
+        order=_points,
+        same_as="euler" if _points == 1 else "",
+    )

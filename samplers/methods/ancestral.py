@@ -1,4 +1,6 @@
-"""DDIM and DDPM: sample from the Gaussian q(x_nxt | x_cur, x0 = d), or follow its mean direction with less noise."""
+"""DDIM and DDPM: sample from the Gaussian q(x_nxt | x_cur, x0 = d), or follow its mean
+direction with less noise.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ from .euler import EulerChurn
 
 
 def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
-    """Step x <- d + sqrt(nxt² - up²) eps + up z with eps = (x - d) / cur and up = eta nxt sqrt(1 - (nxt / cur)²).
+    """Step x <- d + sqrt(nxt² - up²) eps + up z with eps = (x - d) / cur and up = eta nxt sqrt(1 -
+    (nxt / cur)²).
 
-    The level after the step is nxt whatever eta is. In VP's own coordinates, up / alpha is DDIM's sigma_tau, eq. (16), for any
-    noise schedule; eta = 1 is the posterior of DDPM, eq. (7), with its smaller variance.
+    The level after the step is nxt whatever eta is. In VP's own coordinates, up / alpha is DDIM's
+    sigma_tau, eq. (16), for any noise schedule; eta = 1 is the posterior of DDPM, eq. (7), with its
+    smaller variance.
     """
     up = eta * nxt * math.sqrt(1 - (nxt / cur) ** 2)
     a = math.sqrt(nxt**2 - up**2) / cur
@@ -27,7 +31,9 @@ def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
 @register
 @dataclass(frozen=True, kw_only=True)
 class DDIM(LinearMultistep):
-    """Denoising diffusion implicit model: see :func:`ancestral_row`. Deterministic, and equal to Euler, at eta = 0.
+    """Denoising diffusion implicit model: see :func:`ancestral_row`.
+
+    Deterministic, and equal to Euler, at eta = 0.
 
     Attributes:
         eta: share of the ancestral noise, in [0, 1].
@@ -68,9 +74,11 @@ class DDPM(LinearMultistep):
     stochastic = True
     strong_order = 1.0
     source = Source(
-        "ho2020ddpm", "Alg. 2, with the posterior variance of eq. (7)", "https://arxiv.org/abs/2006.11239v2",
+        "ho2020ddpm",
+        "Alg. 2, with the posterior variance of eq. (7)",
+        "https://arxiv.org/abs/2006.11239v2",
         deviations=("the variance is the smaller of the paper's two choices",),
-    )  # fmt: skip
+    )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         """One ancestral row per step."""
@@ -87,5 +95,9 @@ class EulerAncestral(AncestralStages):
 
     name = "euler_ancestral"
     same_as = "ddpm"
-    source = Source("song2021ddim", "eq. (12) and (16); k-diffusion, sample_euler_ancestral", "https://arxiv.org/abs/2010.02502v4")
+    source = Source(
+        "song2021ddim",
+        "eq. (12) and (16); k-diffusion, sample_euler_ancestral",
+        "https://arxiv.org/abs/2010.02502v4",
+    )
     solver = EulerChurn(churn=0.0)

@@ -1,4 +1,6 @@
-"""DEIS's rho-RK: classical Runge-Kutta methods in sigma, where the probability-flow ODE is dx/dsigma = eps = (x - d) / sigma."""
+"""DEIS's rho-RK: classical Runge-Kutta methods in sigma, where the probability-flow ODE is
+dx/dsigma = eps = (x - d) / sigma.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ _URL = "https://arxiv.org/abs/2204.13902v4"
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaRungeKutta(LinearStages):
-    """An explicit Runge-Kutta method: with H = nxt - cur, eps_k at x + H sum_j a_kj eps_j and cur + c_k H; x <- x + H sum_k b_k eps_k.
+    """An explicit Runge-Kutta method: with H = nxt - cur, eps_k at x + H sum_j a_kj eps_j and cur +
+    c_k H; x <- x + H sum_k b_k eps_k.
 
     Class attributes:
         c, a, b: its Butcher tableau without the first stage's zeros.
@@ -70,4 +73,8 @@ class DEISRRK4(SigmaRungeKutta):
     name = "deis_rrk_4"
     order = 4
     source = Source("zhang2023deis", "rhoRK-DEIS; authors' code, 4rk", _URL)
-    c, a, b = (1 / 2, 1 / 2, 1.0), ((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 2 / 6, 2 / 6, 1 / 6)
+    c, a, b = (
+        (1 / 2, 1 / 2, 1.0),
+        ((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)),
+        (1 / 6, 2 / 6, 2 / 6, 1 / 6),
+    )

@@ -1,4 +1,7 @@
-"""DPM2 of k-diffusion: the midpoint rule in sigma with the midpoint in log(sigma); with churn, and ancestral."""
+"""DPM2 of k-diffusion: the midpoint rule in sigma with the midpoint in log(sigma).
+
+With churn, and ancestral.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ _URL = "https://arxiv.org/abs/2206.00927v3"
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPM2(Churned):
-    """With mid = sqrt(cur nxt): an Euler step to mid, then x <- x + (nxt - cur) eps_mid from the start. DPM-Solver-2 with r1 = 1/2.
+    """With mid = sqrt(cur nxt): an Euler step to mid, then x <- x + (nxt - cur) eps_mid from the
+    start. DPM-Solver-2 with r1 = 1/2.
 
     Churn, off by default, is that of :class:`~samplerbench.samplers.families.churn.Churned`.
     """

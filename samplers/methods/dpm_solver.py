@@ -1,4 +1,6 @@
-"""DPM-Solver, single step: exponential Runge-Kutta methods for the noise prediction, in lam = -log(sigma)."""
+"""DPM-Solver, single step: exponential Runge-Kutta methods for the noise prediction, in lam =
+-log(sigma).
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ class DPMSolver3(LinearStages):
     x <- x - nxt (e^h - 1) eps - (nxt / r2) h phi_2(h) D_2.
 
     Attributes:
-        r1: where the second evaluation is, in (0, 2/3). The third is at r2 = 2/3, the only place that gives third order.
+        r1: where the second evaluation is, in (0, 2/3). The third is at r2 = 2/3, the only place
+            that gives third order.
     """
 
     name = "dpm_solver_3"

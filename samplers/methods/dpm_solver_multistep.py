@@ -1,4 +1,6 @@
-"""DPM-Solver and DPM-Solver++, multistep: the names and variants in which the papers and their authors' code have them."""
+"""DPM-Solver and DPM-Solver++, multistep: the names and variants in which the papers and their
+authors' code have them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ _HALF = "declared at its measured order, 2"
 
 
 def midpoint(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
-    """(cur, prev, w): midpoint weights let m_i stand for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev), times the whole integral.
+    """(cur, prev, w): midpoint weights let m_i stand for (1 + w) m_i - w m_{i-1} with w = h / (2
+    h_prev), times the whole integral.
 
     In a step without history, prev is infinite and w is 0.
     """
@@ -36,7 +39,10 @@ class DPMSolver2M(SelfStarting):
     order = 2
     points = 2
     source = Source(
-        "lu2022dpmpp", "Alg. 2, for the noise prediction; authors' code, multistep_dpm_solver_second_update, algorithm_type dpmsolver", _URL
+        "lu2022dpmpp",
+        "Alg. 2, for the noise prediction; authors' code, "
+        "multistep_dpm_solver_second_update, algorithm_type dpmsolver",
+        _URL,
     )
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -73,8 +79,11 @@ class DPMSolver3M(NoiseEAB):
     order = 3
     points = 3
     source = Source(
-        "lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver", _URL, deviations=(_FACTOR,)
-    )  # fmt: skip
+        "lu2022dpmpp",
+        "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver",
+        _URL,
+        deviations=(_FACTOR,),
+    )
 
 
 @register
@@ -86,12 +95,17 @@ class DPMpp3M(DataEAB):
     order = 3
     points = 3
     source = Source(
-        "lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver++", _URL, deviations=(_FACTOR,)
+        "lu2022dpmpp",
+        "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver++",
+        _URL,
+        deviations=(_FACTOR,),
     )
 
 
 def halved(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Weights of the authors' code: those of the parabola, with half of its second derivative where the whole belongs."""
+    """Weights of the authors' code: those of the parabola, with half of its second derivative
+    where the whole belongs.
+    """
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 
@@ -99,39 +113,59 @@ def halved(levels: Sequence[float], moments: list[float]) -> list[float]:
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver3MPublished(NoiseEAB):
-    """Third order as the authors' code has it, which is second order: half of the curvature term is missing.
+    """Third order as the authors' code has it, which is second order: half of the curvature term is
+    missing.
 
-    x <- x - nxt [h phi_1 eps + h phi_2 (h D1) + h phi_3 (h² D2)], with D1 the slope of the parabola at the newest value and D2 half of its
-    second derivative, where the whole belongs. The damping can help below 20 evaluations. The second step is that of the 2M method.
+    x <- x - nxt [h phi_1 eps + h phi_2 (h D1) + h phi_3 (h² D2)], with D1 the slope of the parabola
+    at the newest value and D2 half of its second derivative, where the whole belongs. The damping
+    can help below 20 evaluations. The second step is that of the 2M method.
     """
 
     name = "dpm_solver_3m_published"
     order = 2
     points = 3
-    source = Source("lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver", _URL, deviations=(_HALF,))
+    source = Source(
+        "lu2022dpmpp",
+        "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver",
+        _URL,
+        deviations=(_HALF,),
+    )
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """The halved weights, over sigma."""
         if len(levels) < 3:
             return DPMSolver2M().row(levels, nxt)
         weights = halved(levels, noise_moments(levels[0], nxt, 3))
-        return LinearRow(levels[0], 1.0, tuple(w / s for w, s in zip(weights, levels, strict=True)), p=1.0, q=-1.0)
+        return LinearRow(
+            levels[0],
+            1.0,
+            tuple(w / s for w, s in zip(weights, levels, strict=True)),
+            p=1.0,
+            q=-1.0,
+        )
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3MPublished(DataEAB):
-    """DPM-Solver++(3M) as the authors' code, diffusers and others have it: see :class:`DPMSolver3MPublished`, here for d."""
+    """DPM-Solver++(3M) as the authors' code, diffusers and others have it: see
+    :class:`DPMSolver3MPublished`, here for d.
+    """
 
     name = "dpmpp_3m_published"
     order = 2
     points = 3
     source = Source(
-        "lu2022dpmpp", "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver++", _URL, deviations=(_HALF,)
+        "lu2022dpmpp",
+        "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver++",
+        _URL,
+        deviations=(_HALF,),
     )
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """The halved weights."""
         if len(levels) < 3:
             return DPMpp2M().row(levels, nxt)
-        return LinearRow(levels[0], nxt / levels[0], tuple(halved(levels, data_moments(levels[0], nxt, 3))))
+        return LinearRow(
+            levels[0], nxt / levels[0], tuple(halved(levels, data_moments(levels[0], nxt, 3)))
+        )

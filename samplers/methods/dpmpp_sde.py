@@ -14,10 +14,12 @@ from .ancestral import ancestral_row
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMppSDE(NoisyStages):
-    """Single-step method with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on both.
+    """Single-step method with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on
+    both.
 
-    y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1 / (2 r), where (a_s, c_s) and (a, c) are
-    those of the ancestral steps to s and to nxt. z_0 drives (cur, s) and z_1 drives (cur, nxt).
+    y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1
+    / (2 r), where (a_s, c_s) and (a, c) are those of the ancestral steps to s and to nxt. z_0
+    drives (cur, s) and z_1 drives (cur, nxt).
 
     Attributes:
         eta: share of the ancestral noise, in [0, 1]; 0 is the deterministic DPM-Solver++(2S).
@@ -26,12 +28,15 @@ class DPMppSDE(NoisyStages):
 
     name = "dpmpp_sde"
     source = Source(
-        "lu2022dpmpp", "Alg. 1 for the SDE; k-diffusion, sample_dpmpp_sde", "https://arxiv.org/abs/2211.01095v2",
+        "lu2022dpmpp",
+        "Alg. 1 for the SDE; k-diffusion, sample_dpmpp_sde",
+        "https://arxiv.org/abs/2211.01095v2",
         deviations=(
             "the paper has this method for the ODE only; the SDE form is k-diffusion's",
-            "declared at its weak order with independent z_0 and z_1, 1; one Brownian path through both makes it 2",
+            "declared at its weak order with independent z_0 and z_1, 1; one Brownian "
+            "path through both makes it 2",
         ),
-    )  # fmt: skip
+    )
     eta: float = 1.0
     r: float = 0.5
 

@@ -59,8 +59,9 @@ class SDEMultistep(Multistep):
 class DPMpp2MSDE(SDEMultistep):
     """Second-order multistep.
 
-    With W = 1 - e^{-(1 + eta) h} in all and w = h / (2 h_prev), the weights are W (1 + w, -w) for "midpoint"; "heun" integrates the line
-    through d_i and d_{i-1} exactly. At eta = 0, "midpoint" is dpmpp_2m.
+    With W = 1 - e^{-(1 + eta) h} in all and w = h / (2 h_prev), the weights are W (1 + w, -w) for
+    "midpoint"; "heun" integrates the line through d_i and d_{i-1} exactly. At eta = 0, "midpoint"
+    is dpmpp_2m.
 
     Attributes:
         solver_type: "midpoint" or "heun".
@@ -69,13 +70,20 @@ class DPMpp2MSDE(SDEMultistep):
     name = "dpmpp_2m_sde"
     order = 2
     points = 2
-    source = Source("lu2022dpmpp", "SDE-DPM-Solver++(2M); k-diffusion, sample_dpmpp_2m_sde", _URL, deviations=(_ETA,))
+    source = Source(
+        "lu2022dpmpp",
+        "SDE-DPM-Solver++(2M); k-diffusion, sample_dpmpp_2m_sde",
+        _URL,
+        deviations=(_ETA,),
+    )
     solver_type: Literal["midpoint", "heun"] = "midpoint"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.solver_type not in ("midpoint", "heun"):
-            raise ValueError(f"{self.name}: solver_type must be 'midpoint' or 'heun', got {self.solver_type!r}")
+            raise ValueError(
+                f"{self.name}: solver_type must be 'midpoint' or 'heun', got {self.solver_type!r}"
+            )
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
         """As in the class."""
@@ -116,7 +124,9 @@ class DPMpp3MSDE(SDEMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3MSDEPublished(SDEMultistep):
-    """Multistep as k-diffusion has it: half of the parabola's curvature is missing, which makes it second order at eta = 0 too."""
+    """Multistep as k-diffusion has it: half of the parabola's curvature is missing, which makes
+    it second order at eta = 0 too.
+    """
 
     name = "dpmpp_3m_sde_published"
     order = 2
@@ -129,4 +139,7 @@ class DPMpp3MSDEPublished(SDEMultistep):
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
         """Those of dpmpp_3m_sde with the moment of s²/2 halved."""
         found = moments(levels[0], nxt, self.eta, len(levels))
-        return monomial_weights([math.log(levels[0] / level) for level in levels], [*found[:2], *(m / 2 for m in found[2:])])
+        return monomial_weights(
+            [math.log(levels[0] / level) for level in levels],
+            [*found[:2], *(m / 2 for m in found[2:])],
+        )

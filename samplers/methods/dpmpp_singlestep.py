@@ -16,10 +16,12 @@ _URL = "https://arxiv.org/abs/2211.01095v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2S(ExponentialRungeKutta):
-    """Second order: x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], r = nxt / cur, d_s after a first-order step to s.
+    """Second order: x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], r = nxt / cur, d_s
+    after a first-order step to s.
 
     Attributes:
-        r1: where the second evaluation is, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only d_s counts.
+        r1: where the second evaluation is, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
+            d_s counts.
     """
 
     name = "dpmpp_2s"
@@ -39,20 +41,27 @@ class DPMpp2S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3S(ExponentialRungeKutta):
-    """Third order: evaluations at the fractions 0, r1 and r2 = 2/3 of the step in lam, D_k = d_k - d.
+    """Third order: evaluations at the fractions 0, r1 and r2 = 2/3 of the step in lam, D_k = d_k -
+    d.
 
     u2 = … + (r2 / r1) r2 h phi_2(-r2 h) D_1; x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
 
     Attributes:
-        r1: where the second evaluation is, in (0, 2/3). The third is at 2/3, the only place that gives third order.
+        r1: where the second evaluation is, in (0, 2/3). The third is at 2/3, the only place that
+            gives third order.
     """
 
     name = "dpmpp_3s"
     order = 3
     source = Source(
-        "lu2022dpmpp", "authors' code, singlestep_dpm_solver_third_update, algorithm_type dpmsolver++", _URL,
-        deviations=("r2 is fixed at 2/3, the only place at which the published weights are of third order on every grid",),
-    )  # fmt: skip
+        "lu2022dpmpp",
+        "authors' code, singlestep_dpm_solver_third_update, algorithm_type dpmsolver++",
+        _URL,
+        deviations=(
+            "r2 is fixed at 2/3, the only place at which the published weights "
+            "are of third order on every grid",
+        ),
+    )
     r1: float = 1 / 3
 
     def __post_init__(self) -> None:
@@ -72,7 +81,11 @@ class DPMpp2SAncestral(AncestralStages):
 
     name = "dpmpp_2s_ancestral"
     source = Source(
-        "lu2022dpmpp", "Alg. 1; k-diffusion, sample_dpmpp_2s_ancestral", "https://arxiv.org/abs/2211.01095v2",
-        deviations=("the paper has this method for the ODE only; the ancestral form is k-diffusion's",),
-    )  # fmt: skip
+        "lu2022dpmpp",
+        "Alg. 1; k-diffusion, sample_dpmpp_2s_ancestral",
+        "https://arxiv.org/abs/2211.01095v2",
+        deviations=(
+            "the paper has this method for the ODE only; the ancestral form is k-diffusion's",
+        ),
+    )
     solver = DPMpp2S()

@@ -1,9 +1,11 @@
-"""ER-SDE-Solver: the extended reverse SDE, whose noise is set by a function phi(sigma) instead of a number.
+"""ER-SDE-Solver: the extended reverse SDE, whose noise is set by a function phi(sigma) instead of a
+number.
 
-With R = phi(nxt) / phi(cur), a step is x <- R x + int d(s) w(s) ds + sqrt(nxt² - cur² R²) z, the integral over s from nxt to cur and
-w(s) = phi(nxt) phi'(s) / phi(s)². phi = sigma is the probability flow, phi = sigma² the reverse SDE. The methods replace d by a polynomial
-in s - cur. Partial integration removes phi' from its moments: 1 - R for j = 0, and for j > 0
-int (s - cur)^j / j! w(s) ds = int (phi(nxt) / phi(s) - 1) (s - cur)^{j-1} / (j-1)! ds.
+With R = phi(nxt) / phi(cur), a step is x <- R x + int d(s) w(s) ds + sqrt(nxt² - cur² R²) z, the
+integral over s from nxt to cur and w(s) = phi(nxt) phi'(s) / phi(s)². phi = sigma is the
+probability flow, phi = sigma² the reverse SDE. The methods replace d by a polynomial in s - cur.
+Partial integration removes phi' from its moments: 1 - R for j = 0, and for j > 0 int (s - cur)^j /
+j! w(s) ds = int (phi(nxt) / phi(s) - 1) (s - cur)^{j-1} / (j-1)! ds.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from ..registry import register
 from ..types import Source
 
 _URL = "https://arxiv.org/abs/2309.06169v3"
-_LOG = "phi is an option by name; its integrals are exact to rounding (the published code: Riemann sums of 100 terms)"
+_LOG = (
+    "phi is an option by name; its integrals are exact to rounding (the published "
+    "code: Riemann sums of 100 terms)"
+)
 
 LOG_SCALE: dict[str, Callable[[float], float]] = {
     "ode": lambda v: 0.0,  # noqa: ARG005
@@ -30,7 +35,10 @@ LOG_SCALE: dict[str, Callable[[float], float]] = {
     "sde_4": lambda v: -0.1 * v + math.log(math.log1p(100 * math.exp(1.5 * v)) / math.log(10)),
     "sde_5": lambda v: math.log(math.exp(math.exp(0.3 * v)) + 10),
 }
-"""log(phi(sigma) / sigma) as a function of log(sigma), by the names of the paper (v1, A.8). Where it falls, there is no such SDE."""
+"""log(phi(sigma) / sigma) as a function of log(sigma), by the names of the paper (v1, A.8).
+
+Where it falls, there is no such SDE.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +46,9 @@ class ERSDE(Multistep):
     """Multistep in sigma. Subclasses may change :meth:`weights`.
 
     Attributes:
-        scale: the noise scale function phi: "ode" sigma, "sde" sigma², "sde_1" sigma (e^{-1 / sigma} + 10), "sde_2" sigma^1.5, "sde_3"
-            sigma^2.5, "sde_4" sigma^0.9 log10(1 + 100 sigma^1.5), "sde_5" sigma (exp(sigma^0.3) + 10).
+        scale: the noise scale function phi: "ode" sigma, "sde" sigma², "sde_1" sigma (e^{-1 /
+            sigma} + 10), "sde_2" sigma^1.5, "sde_3" sigma^2.5, "sde_4" sigma^0.9 log10(1 + 100
+            sigma^1.5), "sde_5" sigma (exp(sigma^0.3) + 10).
     """
 
     scale: str = "sde_5"
@@ -47,7 +56,9 @@ class ERSDE(Multistep):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.scale not in LOG_SCALE:
-            raise ValueError(f"{self.name}: scale must be one of {', '.join(LOG_SCALE)}, got {self.scale!r}")
+            raise ValueError(
+                f"{self.name}: scale must be one of {', '.join(LOG_SCALE)}, got {self.scale!r}"
+            )
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -60,7 +71,9 @@ class ERSDE(Multistep):
         return 1.0 if self.scale == "sde" else None
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Weights of d at ``nodes`` (levels less the newest one), given the moments of (s - cur)^j / j!."""
+        """Weights of d at ``nodes`` (levels less the newest one), given the moments of (s -
+        cur)^j / j!.
+        """
         return monomial_weights(nodes, moments)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -77,7 +90,10 @@ class ERSDE(Multistep):
         log_scale = LOG_SCALE[self.scale]
         excess = log_scale(math.log(cur)) - log_scale(math.log(nxt))
         if excess < 0:
-            raise ValueError(f"{self.name}: scale {self.scale!r} is not valid at sigma = {cur:.6g}; use another, such as 'sde_5'")
+            raise ValueError(
+                f"{self.name}: scale {self.scale!r} is not valid at sigma = "
+                f"{cur:.6g}; use another, such as 'sde_5'"
+            )
         return excess
 
     def _moment(self, cur: float, nxt: float, j: int) -> float:
@@ -87,7 +103,12 @@ class ERSDE(Multistep):
 
         def integrand(v: float) -> float:
             s = math.exp(v)
-            return math.expm1(end - v - log_scale(v)) * (s - cur) ** (j - 1) / math.factorial(j - 1) * s
+            return (
+                math.expm1(end - v - log_scale(v))
+                * (s - cur) ** (j - 1)
+                / math.factorial(j - 1)
+                * s
+            )
 
         return integral(integrand, math.log(nxt), math.log(cur))
 
@@ -122,13 +143,16 @@ class ERSDE3(ERSDE):
     name = "er_sde_3"
     points = 3
     source = Source(
-        "cui2025ersde", "ER-SDE-Solver-3, VE form", _URL,
+        "cui2025ersde",
+        "ER-SDE-Solver-3, VE form",
+        _URL,
         deviations=(
             _LOG,
-            "the slope is that of the parabola at the newest d; the published one is the secant's, which leaves second order",
+            "the slope is that of the parabola at the newest d; the published one is the "
+            "secant's, which leaves second order",
             "declared at the measured weak order, 2, where there is noise; 3 with scale ode",
         ),
-    )  # fmt: skip
+    )
 
     @property
     def order(self) -> int:  # type: ignore[override]
@@ -139,16 +163,28 @@ class ERSDE3(ERSDE):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE3Published(ERSDE):
-    """Third Taylor term as published: the slope is that of the last two d, the curvature that of the last three."""
+    """Third Taylor term as published: the slope is that of the last two d, the curvature that
+    of the last three.
+    """
 
     name = "er_sde_3_published"
     order = 2
     points = 3
-    source = Source("cui2025ersde", "ER-SDE-Solver-3, VE form", _URL, deviations=(_LOG, "declared at its measured order, 2"))
+    source = Source(
+        "cui2025ersde",
+        "ER-SDE-Solver-3, VE form",
+        _URL,
+        deviations=(_LOG, "declared at its measured order, 2"),
+    )
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
         """The line of er_sde_2, plus the curvature's moment alone."""
         line = monomial_weights(nodes[:2], moments[:2])
         if len(nodes) < 3:
             return line
-        return [w + v for w, v in zip((*line, 0.0), monomial_weights(nodes, (0.0, 0.0, moments[2])), strict=True)]
+        return [
+            w + v
+            for w, v in zip(
+                (*line, 0.0), monomial_weights(nodes, (0.0, 0.0, moments[2])), strict=True
+            )
+        ]

@@ -18,7 +18,8 @@ _EDM = "https://arxiv.org/abs/2206.00364v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class Euler(LinearMultistep):
-    """Follow the slope at the start of the step: x <- x + (nxt - cur) (x - d) / cur = r x + (1 - r) d, with r = nxt / cur.
+    """Follow the slope at the start of the step: x <- x + (nxt - cur) (x - d) / cur = r x + (1 - r)
+    d, with r = nxt / cur.
 
     It is DDIM with eta = 0 and DPM-Solver-1, in these coordinates.
     """
@@ -37,13 +38,17 @@ class Euler(LinearMultistep):
 class EulerChurn(Churned):
     """Churn, then an Euler step: see :class:`.Churned`. One evaluation a step.
 
-    EDM's churn of 40 is too much for Euler's method: on a Gaussian it leaves an error of a tenth of the variance after 128 steps.
+    EDM's churn of 40 is too much for Euler's method: on a Gaussian it leaves an error of a tenth of
+    the variance after 128 steps.
     """
 
     name = "euler_churn"
     solver_order = 1
     source = Source(
-        "karras2022edm", "Alg. 2 without lines 9-11", _EDM, deviations=("an Euler step in place of Heun's, with less churn by default",)
+        "karras2022edm",
+        "Alg. 2 without lines 9-11",
+        _EDM,
+        deviations=("an Euler step in place of Heun's, with less churn by default",),
     )
     churn: float = 5.0
     s_noise: float = 1.0

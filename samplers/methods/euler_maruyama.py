@@ -15,12 +15,13 @@ from ..types import Source
 @register
 @dataclass(frozen=True, kw_only=True)
 class EulerMaruyama(LinearMultistep):
-    """dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw, one explicit step per interval in the time variable ``clock``.
+    """dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw, one explicit step per interval in
+    the time variable ``clock``.
 
     With v = d(sigma²)/dtau at the start of the step and dtau the length of the step,
     x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. What v dtau is depends on the clock:
-    "sigma": 2 cur (cur - nxt); "lam": 2 cur² h with h = log(cur / nxt), the VE SDE's own time; "variance": cur² - nxt².
-    The step to 0 is x <- d, without noise.
+    "sigma": 2 cur (cur - nxt); "lam": 2 cur² h with h = log(cur / nxt), the VE SDE's own time;
+    "variance": cur² - nxt². The step to 0 is x <- d, without noise.
 
     Attributes:
         clock: the time variable in which the step is explicit.
@@ -31,14 +32,21 @@ class EulerMaruyama(LinearMultistep):
     stochastic = True
     strong_order = 1.0
     source = Source(
-        "song2021sde", "section 4.1", "https://arxiv.org/abs/2011.13456v2",
-        deviations=("the clock is an option, since canonical coordinates have no native time", "the last step to 0 adds no noise"),
-    )  # fmt: skip
+        "song2021sde",
+        "section 4.1",
+        "https://arxiv.org/abs/2011.13456v2",
+        deviations=(
+            "the clock is an option, since canonical coordinates have no native time",
+            "the last step to 0 adds no noise",
+        ),
+    )
     clock: Literal["sigma", "lam", "variance"] = "sigma"
 
     def __post_init__(self) -> None:
         if self.clock not in ("sigma", "lam", "variance"):
-            raise ValueError(f"euler_maruyama: clock must be 'sigma', 'lam' or 'variance', got {self.clock!r}")
+            raise ValueError(
+                f"euler_maruyama: clock must be 'sigma', 'lam' or 'variance', got {self.clock!r}"
+            )
 
     def _variance(self, cur: float, nxt: float) -> float:
         if self.clock == "sigma":

@@ -16,7 +16,10 @@ _EDM = "https://arxiv.org/abs/2206.00364v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class Heun(LinearStages):
-    """An Euler step, then the average of the slopes (x - d) / sigma at both ends. Two evaluations a step, one in the step to 0."""
+    """An Euler step, then the average of the slopes (x - d) / sigma at both ends.
+
+    Two evaluations a step, one in the step to 0.
+    """
 
     name = "heun"
     order = 2

@@ -11,15 +11,22 @@ from ..families.multistep import Multistep
 from ..registry import register_family
 from ..types import Source
 
-EQUAL_STEPS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
+EQUAL_STEPS = (
+    (1.0,),
+    (3 / 2, -1 / 2),
+    (23 / 12, -16 / 12, 5 / 12),
+    (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class IPNDM(Multistep):
-    """x <- x + (nxt - cur) sum_j w_j eps_{i-j}, eps = (x - d) / sigma, w the classical Adams-Bashforth weights.
+    """x <- x + (nxt - cur) sum_j w_j eps_{i-j}, eps = (x - d) / sigma, w the classical
+    Adams-Bashforth weights.
 
-    On levels that are uniform in sigma its order is the number of points. On every other grid the weights miss the first moment of the
-    history by a term proportional to the step, so that the method is of second order, and yet among the best below 15 evaluations.
+    On levels that are uniform in sigma its order is the number of points. On every other grid the
+    weights miss the first moment of the history by a term proportional to the step, so that the
+    method is of second order, and yet among the best below 15 evaluations.
     """
 
     source: ClassVar[Source] = Source(
@@ -31,7 +38,10 @@ class IPNDM(Multistep):
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """eps_j = memo_j / sigma_j."""
         cur = levels[0]
-        b = tuple((nxt - cur) * w / level for w, level in zip(EQUAL_STEPS[len(levels) - 1], levels, strict=True))
+        b = tuple(
+            (nxt - cur) * w / level
+            for w, level in zip(EQUAL_STEPS[len(levels) - 1], levels, strict=True)
+        )
         return LinearRow(cur, a=1.0, b=b, p=1.0, q=-1.0)
 
 

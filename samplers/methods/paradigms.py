@@ -1,4 +1,7 @@
-"""ParaDiGMS: Picard iteration on many steps at once. More evaluations, fewer of them one after the other."""
+"""ParaDiGMS: Picard iteration on many steps at once.
+
+More evaluations, fewer of them one after the other.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,13 @@ from ..types import Denoise, Noise, Source
 @register
 @dataclass(frozen=True, kw_only=True)
 class Paradigms(Declared):
-    """All increments f_j = (sigma_{j+1} - sigma_j) (x_j - d_j) / sigma_j of a window of steps at once, then x_{j+1} = x_t + f_t + … + f_j.
+    """All increments f_j = (sigma_{j+1} - sigma_j) (x_j - d_j) / sigma_j of a window of steps at
+    once, then x_{j+1} = x_t + f_t + … + f_j.
 
-    The fixed point is the Euler (DDIM) path on the grid. The window moves past the states that a sweep changed by at most tol up_j in the
-    root mean square, with up_j = sigma_{j+1} sqrt(1 - (sigma_{j+1} / sigma_j)²) the noise that DDPM would add in the step; and always past
-    the first state, which no later sweep can change. Every sample has its own window.
+    The fixed point is the Euler (DDIM) path on the grid. The window moves past the states that a
+    sweep changed by at most tol up_j in the root mean square, with up_j = sigma_{j+1} sqrt(1 -
+    (sigma_{j+1} / sigma_j)²) the noise that DDPM would add in the step; and always past the first
+    state, which no later sweep can change. Every sample has its own window.
 
     Attributes:
         window: most steps at once, >= 1; 1 is Euler's method.
@@ -31,18 +36,24 @@ class Paradigms(Declared):
 
     name = "paradigms"
     source = Source(
-        "shih2023paradigms", "ParaDiGMS, with the increments of DDIM", "https://arxiv.org/abs/2305.16317v3",
+        "shih2023paradigms",
+        "ParaDiGMS, with the increments of DDIM",
+        "https://arxiv.org/abs/2305.16317v3",
         deviations=(
             "the increments are those of x0 + sigma z in sigma, where DDIM is Euler's method",
-            "the tolerance is on each sample, which moves on by itself, where the authors' code moves the batch with its slowest sample",
+            "the tolerance is on each sample, which moves on by itself, where the "
+            "authors' code moves the batch with its slowest sample",
         ),
-    )  # fmt: skip
+    )
     window: int = 16
     tol: float = 0.1
 
     def __post_init__(self) -> None:
         if not (isinstance(self.window, int) and self.window >= 1 and self.tol >= 0):
-            raise ValueError(f"paradigms: window must be a whole number >= 1 and tol >= 0, got {self.window} and {self.tol}")
+            raise ValueError(
+                "paradigms: window must be a whole number >= 1 and tol >= "
+                f"0, got {self.window} and {self.tol}"
+            )
 
     def nfe(self, grid: Grid) -> None:  # noqa: ARG002
         """Only counting can tell."""
@@ -51,21 +62,37 @@ class Paradigms(Declared):
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Sweep until every sample's window has reached the end of the grid."""
         done, p = [0] * len(x), min(self.window, len(grid))
-        states = x.unsqueeze(1).repeat_interleave(p + 1, 1)  # (batch, p + 1, *event): x_t, x_{t+1}, … of each sample, with t in `done`
+        # (batch, p + 1, *event): x_t, x_{t+1}, … of each sample, with t in `done`
+        states = x.unsqueeze(1).repeat_interleave(p + 1, 1)
         while min(done, default=len(grid)) < len(grid):
             swept = _sum(states[:, 0], self._increments(denoise, states, grid, done))
             changes = row_rms((swept - states).flatten(0, 1))
-            strides = [self._stride(changes[k * (p + 1) :][: p + 1], grid.sigma[t:]) for k, t in enumerate(done)]
-            keep = torch.tensor([[min(j + stride, p) for j in range(p + 1)] for stride in strides], device=x.device)
+            strides = [
+                self._stride(changes[k * (p + 1) :][: p + 1], grid.sigma[t:])
+                for k, t in enumerate(done)
+            ]
+            keep = torch.tensor(
+                [[min(j + stride, p) for j in range(p + 1)] for stride in strides], device=x.device
+            )
             states = swept[torch.arange(len(x), device=x.device)[:, None], keep]
             done = [t + stride for t, stride in zip(done, strides, strict=True)]
         return states[:, 0].clone()
 
     def _increments(self, denoise: Denoise, states: Tensor, grid: Grid, done: list[int]) -> Tensor:
-        """The f of all windows in one evaluation, ``(batch, p, *event)``; 0 after the end of the grid."""
+        """The f of all windows in one evaluation, ``(batch, p, *event)``.
+
+        0 after the end of the grid.
+        """
         p = states.shape[1] - 1
-        jobs = [(k, j, *grid.sigma[t + j : t + j + 2]) for k, t in enumerate(done) for j in range(min(p, len(grid) - t))]
-        k, j = (torch.tensor(values, device=states.device) for values in list(zip(*jobs, strict=True))[:2])
+        jobs = [
+            (k, j, *grid.sigma[t + j : t + j + 2])
+            for k, t in enumerate(done)
+            for j in range(min(p, len(grid) - t))
+        ]
+        k, j = (
+            torch.tensor(values, device=states.device)
+            for values in list(zip(*jobs, strict=True))[:2]
+        )
         x = states[k, j]
         d = denoise.take(k)(x, levels([cur for _, _, cur, _ in jobs], x))
         f = torch.zeros_like(states[:, 1:])
@@ -73,7 +100,9 @@ class Paradigms(Declared):
         return f
 
     def _stride(self, changes: list[float], sigma: tuple[float, ...]) -> int:
-        """How many steps are done: up to the first state that changed too much, which was swept from states that did not."""
+        """How many steps are done: up to the first state that changed too much, which was swept
+        from states that did not.
+        """
         left = min(len(changes), len(sigma)) - 1
         for j in range(1, left):
             cur, nxt = sigma[j - 1 : j + 1]
@@ -83,7 +112,9 @@ class Paradigms(Declared):
 
 
 def _sum(x: Tensor, increments: Tensor) -> Tensor:
-    """x, x + f_0, x + f_0 + f_1, …, one sum after the other, so that a sample's rounding does not depend on its batch."""
+    """x, x + f_0, x + f_0 + f_1, …, one sum after the other, so that a sample's rounding does
+    not depend on its batch.
+    """
     states = [x]
     for f in increments.unbind(1):
         states.append(states[-1] + f)

@@ -17,12 +17,17 @@ from ..types import Denoise, Source, StepNoise
 from .heun import Heun
 
 _URL = "https://arxiv.org/abs/2202.09778v2"
-_MID = "the middle of a start step is the mean of its sigmas, at which the classical weights are right, not that of its times"
+_MID = (
+    "the middle of a start step is the mean of its sigmas, at which the classical "
+    "weights are right, not that of its times"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RungeKutta4(LinearStages):
-    """The classical method on dx/dsigma = eps: the paper's pseudo Runge-Kutta step, whose transfer is linear in sigma."""
+    """The classical method on dx/dsigma = eps: the paper's pseudo Runge-Kutta step, whose
+    transfer is linear in sigma.
+    """
 
     name = "runge_kutta_4"
     order = 4
@@ -43,10 +48,12 @@ class RungeKutta4(LinearStages):
 
 @dataclass(frozen=True, kw_only=True)
 class PseudoNumerical(GridSampler):
-    """Start steps of a single-step method; then x <- x + (nxt - cur) sum_j w_j eps_{i-j} as in iPNDM; the step to 0 is x <- d.
+    """Start steps of a single-step method.
 
-    A start step is remembered by eps at its beginning. The weights are those of equal steps in sigma: see :class:`~.ipndm.IPNDM` for the
-    order on other grids.
+    Then x <- x + (nxt - cur) sum_j w_j eps_{i-j} as in iPNDM; the step to 0 is x <- d.
+
+    A start step is remembered by eps at its beginning. The weights are those of equal steps in
+    sigma: see :class:`~.ipndm.IPNDM` for the order on other grids.
     """
 
     order = 2
@@ -56,8 +63,14 @@ class PseudoNumerical(GridSampler):
 
     def profile(self, grid: Grid) -> list[int]:
         """Memos that each step uses; the starter's order in a start step."""
-        orders = [self.starter.order if k == 0 else k for k in [*self.ramp, *[4] * len(grid)][: len(grid)]]
-        return [int(k or 0) for k in (*orders[:-1], 1)] if grid.to_zero else [int(k or 0) for k in orders]
+        orders = [
+            self.starter.order if k == 0 else k for k in [*self.ramp, *[4] * len(grid)][: len(grid)]
+        ]
+        return (
+            [int(k or 0) for k in (*orders[:-1], 1)]
+            if grid.to_zero
+            else [int(k or 0) for k in orders]
+        )
 
     def plan(self, grid: Grid) -> list[StartRow | LinearRow]:
         """Rows of the starter where the ramp is 0, of iPNDM elsewhere."""
@@ -71,17 +84,27 @@ class PseudoNumerical(GridSampler):
 
     def nfe(self, grid: Grid) -> int:
         """The stages of the start steps, and one a step from there on."""
-        return sum(len(row.stages.stages) if isinstance(row, StartRow) else 1 for row in self.plan(grid))
+        return sum(
+            len(row.stages.stages) if isinstance(row, StartRow) else 1 for row in self.plan(grid)
+        )
 
-    def step(self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, Any]:
+    def step(
+        self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, Any]:
         """A start step, or one of iPNDM."""
-        return start_step(x, row, denoise) if isinstance(row, StartRow) else get("ipndm")().step(x, row, past, denoise, noise)
+        return (
+            start_step(x, row, denoise)
+            if isinstance(row, StartRow)
+            else get("ipndm")().step(x, row, past, denoise, noise)
+        )
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class PNDM(PseudoNumerical):
-    """Three Runge-Kutta steps of four evaluations, then four points: N steps cost N + 9 evaluations."""
+    """Three Runge-Kutta steps of four evaluations, then four points: N steps cost N + 9
+    evaluations.
+    """
 
     name = "pndm"
     ramp = (0, 0, 0)
@@ -92,9 +115,13 @@ class PNDM(PseudoNumerical):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PLMS(PseudoNumerical):
-    """One improved Euler step of two evaluations, then two, three and four points: N steps cost N + 1 evaluations."""
+    """One improved Euler step of two evaluations, then two, three and four points: N steps cost
+    N + 1 evaluations.
+    """
 
     name = "plms"
     ramp = (0, 2, 3)
     starter = Heun()
-    source = Source("liu2022pndm", "eq. (12) with the start of Stable Diffusion's PLMSSampler", _URL)
+    source = Source(
+        "liu2022pndm", "eq. (12) with the start of Stable Diffusion's PLMSSampler", _URL
+    )

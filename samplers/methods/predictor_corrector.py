@@ -1,4 +1,6 @@
-"""Predictor-corrector sampling: a stochastic step to the next level, then Langevin steps at that level."""
+"""Predictor-corrector sampling: a stochastic step to the next level, then Langevin steps at
+that level.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ from ..types import Denoise, Source, StepNoise
 from .ancestral import DDPM
 from .reverse_diffusion import ReverseDiffusion
 
-_PREDICTORS: dict[str, LinearMultistep] = {"reverse_diffusion": ReverseDiffusion(), "ancestral": DDPM()}
+_PREDICTORS: dict[str, LinearMultistep] = {
+    "reverse_diffusion": ReverseDiffusion(),
+    "ancestral": DDPM(),
+}
 _CORRECTORS = ("langevin", "annealed", "exponential")
 
 
@@ -33,33 +38,40 @@ class PCRow(NamedTuple):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PredictorCorrector(GridSampler):
-    """A predictor's step to sigma = nxt, then ``corrections`` times x <- x + w (d - x) + c z with d = denoise(x, sigma).
+    """A predictor's step to sigma = nxt, then ``corrections`` times x <- x + w (d - x) + c z with d
+    = denoise(x, sigma).
 
-    In terms of a Langevin step of size e along the score s = (d - x) / sigma², w = e / sigma² and c = sqrt(2 e):
-    "langevin" takes e = 2 (snr |z| / |s|)², with the norms of each sample by itself;
-    "annealed" takes e = 2 (snr sigma)², which is the same where |x - d| = sigma |z|;
-    "exponential" has c = 2 snr sigma too and w = 1 - sqrt(1 - 4 snr²), which is exact for constant d.
-    The step to 0 is x <- d, without corrections. Evaluations: 1 + corrections a step, 1 in the step to 0.
+    In terms of a Langevin step of size e along the score s = (d - x) / sigma², w = e / sigma² and c
+    = sqrt(2 e): "langevin" takes e = 2 (snr |z| / |s|)², with the norms of each sample by itself;
+    "annealed" takes e = 2 (snr sigma)², which is the same where |x - d| = sigma |z|; "exponential"
+    has c = 2 snr sigma too and w = 1 - sqrt(1 - 4 snr²), which is exact for constant d. The step to
+    0 is x <- d, without corrections. Evaluations: 1 + corrections a step, 1 in the step to 0.
 
     Attributes:
         corrections: Langevin steps at each level, >= 0; 0 is the predictor alone.
         snr: size of a correction, > 0, at most 1/2 for "exponential".
-        predictor: "reverse_diffusion" or "ancestral", which are the samplers reverse_diffusion and ddpm.
+        predictor: "reverse_diffusion" or "ancestral", which are the samplers reverse_diffusion and
+            ddpm.
         corrector: "langevin", "annealed" or "exponential".
     """
 
     name = "predictor_corrector"
     stochastic = True
     source = Source(
-        "song2021sde", "Alg. 2, 4 and 5 and appendix G", "https://arxiv.org/abs/2011.13456v2",
+        "song2021sde",
+        "Alg. 2, 4 and 5 and appendix G",
+        "https://arxiv.org/abs/2011.13456v2",
         deviations=(
             "the snr rule uses the norms of each sample, not their means over the batch",
-            "in the variance-exploding form whatever the process is, without the factor alpha of Alg. 5",
-            "corrections come after each predictor's step, as in the paper; the authors' code has them before it",
-            'the corrector "exponential" is not in the paper; it is that of the azula library, whose delta is 4 snr²',
+            "in the variance-exploding form whatever the process is, without the factor "
+            "alpha of Alg. 5",
+            "corrections come after each predictor's step, as in the paper; the authors' "
+            "code has them before it",
+            'the corrector "exponential" is not in the paper; it is that of the azula '
+            "library, whose delta is 4 snr²",
             "of no order with corrections: their size does not shrink with the number of steps",
         ),
-    )  # fmt: skip
+    )
     corrections: int = 1
     snr: float = 0.16
     predictor: Literal["reverse_diffusion", "ancestral"] = "reverse_diffusion"
@@ -68,13 +80,17 @@ class PredictorCorrector(GridSampler):
     def __post_init__(self) -> None:
         if self.predictor not in _PREDICTORS or self.corrector not in _CORRECTORS:
             raise ValueError(
-                f"{self.name}: predictor must be one of {', '.join(_PREDICTORS)} and corrector one of {', '.join(_CORRECTORS)}, "
+                f"{self.name}: predictor must be one of {', '.join(_PREDICTORS)} and "
+                f"corrector one of {', '.join(_CORRECTORS)}, "
                 f"got {self.predictor!r} and {self.corrector!r}"
             )
         if self.corrections < 0:
             raise ValueError(f"{self.name}: corrections must be >= 0, got {self.corrections}")
         if not 0 < self.snr < math.inf or (self.corrector == "exponential" and self.snr > 0.5):
-            raise ValueError(f'{self.name}: snr must be > 0, and at most 1/2 with corrector = "exponential", got {self.snr}')
+            raise ValueError(
+                f"{self.name}: snr must be > 0, and at most 1/2 with "
+                f'corrector = "exponential", got {self.snr}'
+            )
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
@@ -89,13 +105,18 @@ class PredictorCorrector(GridSampler):
     def plan(self, grid: Grid) -> list[PCRow]:
         """The predictor's plan with the level at which each step ends."""
         rows = _PREDICTORS[self.predictor].plan(grid)
-        return [PCRow(row, nxt, self.corrections if nxt > 0 else 0) for row, nxt in zip(rows, grid.sigma[1:], strict=True)]
+        return [
+            PCRow(row, nxt, self.corrections if nxt > 0 else 0)
+            for row, nxt in zip(rows, grid.sigma[1:], strict=True)
+        ]
 
     def nfe(self, grid: Grid) -> int:
         """1 + corrections a step, 1 in the step to 0."""
         return len(grid) + self.corrections * (len(grid) - int(grid.to_zero))
 
-    def step(self, x: Tensor, row: PCRow, past: tuple[()], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, None]:
+    def step(
+        self, x: Tensor, row: PCRow, past: tuple[()], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, None]:
         """Draw 0 is the predictor's, draw k that of the k-th correction."""
         x, _ = _PREDICTORS[self.predictor].step(x, row.predictor, past, denoise, noise)
         for k in range(1, row.corrections + 1):
@@ -106,7 +127,9 @@ class PredictorCorrector(GridSampler):
         """One Langevin step, in place."""
         if self.corrector == "langevin":
             size = sums_of_squares(x - d)
-            w = torch.where(size > 0, 2 * (self.snr * sigma) ** 2 * (sums_of_squares(z) / size), 0.0)
+            w = torch.where(
+                size > 0, 2 * (self.snr * sigma) ** 2 * (sums_of_squares(z) / size), 0.0
+            )
             return x.lerp_(d, column(w, x)).addcmul_(column(sigma * (2 * w).sqrt(), x), z)
         w = 2 * self.snr**2 if self.corrector == "annealed" else 1 - math.sqrt(1 - 4 * self.snr**2)
         return x.lerp_(d, w).add_(z, alpha=2 * self.snr * sigma)

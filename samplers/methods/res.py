@@ -1,4 +1,6 @@
-"""RES, the refined exponential solver: exponential integrators for the data prediction whose weights meet the stiff order conditions."""
+"""RES, the refined exponential solver: exponential integrators for the data prediction whose
+weights meet the stiff order conditions.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,17 @@ from ..types import Source
 from .adams_exponential import DataEAB
 
 _URL = "https://arxiv.org/abs/2308.02157v1"
-_WEAK = "b_2 c_2^2 + b_3 c_3^2 = 2 phi_2 / 3, which is the condition's 2 phi_3 in the limit of small steps only"
+_WEAK = (
+    "b_2 c_2^2 + b_3 c_3^2 = 2 phi_2 / 3, which is the condition's 2 phi_3 in the "
+    "limit of small steps only"
+)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES2S(ExponentialRungeKutta):
-    """Second order: an exponential Euler step to the fraction c2 of the step in lam, then the weight b_2 = phi_2(-h) / c2.
+    """Second order: an exponential Euler step to the fraction c2 of the step in lam, then the
+    weight b_2 = phi_2(-h) / c2.
 
     DPM-Solver++(2S) has phi_1 / 2 in the place of phi_2, which agrees for small steps only.
 
@@ -53,13 +59,21 @@ class RES3S(ExponentialRungeKutta):
 
     name = "res_3s"
     order = 3
-    source = Source("zhang2023res", "third-order single step; the family of Hochbruck & Ostermann 2005", _URL, deviations=(_WEAK,))
+    source = Source(
+        "zhang2023res",
+        "third-order single step; the family of Hochbruck & Ostermann 2005",
+        _URL,
+        deviations=(_WEAK,),
+    )
     c2: float = 0.5
     c3: float = 1.0
 
     def __post_init__(self) -> None:
         if not (0 < self.c2 <= 1 and 0 < self.c3 <= 1 and self.c2 not in (self.c3, 2 / 3)):
-            raise ValueError(f"res_3s: c2 and c3 must be in (0, 1] and differ, and c2 must not be 2/3, got {self.c2} and {self.c3}")
+            raise ValueError(
+                "res_3s: c2 and c3 must be in (0, 1] and differ, and c2 "
+                f"must not be 2/3, got {self.c2} and {self.c3}"
+            )
 
     def tableau(self, h: float) -> Tableau:
         """The weights of the class's docstring."""
@@ -73,7 +87,8 @@ class RES3S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES2M(DataEAB):
-    """Second order, multistep: RES-2S with the previous evaluation as its second node, c2 = -h_prev / h; ComfyUI's res_multistep.
+    """Second order, multistep: RES-2S with the previous evaluation as its second node, c2 = -h_prev
+    / h; ComfyUI's res_multistep.
 
     That is the line through the last two d, integrated exactly.
     """
@@ -88,7 +103,8 @@ class RES2M(DataEAB):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES3M(DataEAB):
-    """Third order, multistep: RES-3S's b with the last two evaluations as nodes, c2 = -h_1 / h and c3 = -(h_1 + h_2) / h.
+    """Third order, multistep: RES-3S's b with the last two evaluations as nodes, c2 = -h_1 / h and
+    c3 = -(h_1 + h_2) / h.
 
     That is the parabola through the last three d, with phi_2 / 3 for phi_3 in its second moment.
     """
@@ -97,9 +113,15 @@ class RES3M(DataEAB):
     order = 3
     points = 3
     source = Source(
-        "zhang2023res", "third-order weights with earlier evaluations as nodes", _URL,
-        deviations=(_WEAK, "g has c3^2 as third order demands, where the code in use (RES4LYF) has c3^3 and is of second order"),
-    )  # fmt: skip
+        "zhang2023res",
+        "third-order weights with earlier evaluations as nodes",
+        _URL,
+        deviations=(
+            _WEAK,
+            "g has c3^2 as third order demands, where the code in use "
+            "(RES4LYF) has c3^3 and is of second order",
+        ),
+    )
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         """h phi_1(-h), h² phi_2(-h), h³ phi_2(-h) / 3."""  # noqa: D403

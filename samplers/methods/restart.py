@@ -1,4 +1,6 @@
-"""Restart: from time to time, noise forward from a low level to a higher one, and a deterministic way back."""
+"""Restart: from time to time, noise forward from a low level to a higher one, and a
+deterministic way back.
+"""
 
 from __future__ import annotations
 
@@ -35,30 +37,40 @@ class RestartRow(NamedTuple):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Restart(Heun):
-    """Heun's method; where it passes t_min of an interval (n, K, t_min, t_max, s_noise), K times noise up to t_max and Heun back down.
+    """Heun's method.
 
-    The noise has standard deviation s_noise sqrt(t_max² - low²), where low is the grid's positive level nearest to t_min (not its first);
-    the way back has n levels, that is n - 1 steps, uniform in sigma^(1/7). t_max is cut off at the grid's first level, and an interval of
-    which nothing is left, t_max <= low, is left out; so any intervals can be used on any grid. Evaluations: 2 (n - 1) K for each interval
-    beside Heun's.
+    Where it passes t_min of an interval (n, K, t_min, t_max, s_noise), K times noise up to t_max
+    and Heun back down.
+
+    The noise has standard deviation s_noise sqrt(t_max² - low²), where low is the grid's positive
+    level nearest to t_min (not its first); the way back has n levels, that is n - 1 steps, uniform
+    in sigma^(1/7). t_max is cut off at the grid's first level, and an interval of which nothing is
+    left, t_max <= low, is left out; so any intervals can be used on any grid. Evaluations: 2 (n -
+    1) K for each interval beside Heun's.
 
     Attributes:
-        intervals: each (n >= 2, K >= 0, t_min, t_max, s_noise = 1), levels in sigma with 0 < t_min < t_max. The default is one of the
-            paper's for CIFAR-10: between 0.06 and 0.30, a range of levels where images in [-1, 1] with a standard deviation of 0.5 get
-            their details; scale it with the data's.
+        intervals: each (n >= 2, K >= 0, t_min, t_max, s_noise = 1), levels in sigma with 0 < t_min
+            < t_max. The default is one of the paper's for CIFAR-10: between 0.06 and 0.30, a range
+            of levels where images in [-1, 1] with a standard deviation of 0.5 get their details;
+            scale it with the data's.
     """
 
     name = "restart"
     same_as = ""
     source = Source(
-        "xu2023restart", "Alg. 1 and 2", "https://arxiv.org/abs/2306.14878v2",
+        "xu2023restart",
+        "Alg. 1 and 2",
+        "https://arxiv.org/abs/2306.14878v2",
         deviations=(
-            "an interval is cut off at the grid's first level, and left out where the grid has no level below its t_max",
-            "several intervals whose t_min is nearest to one level are all run, in their order; the authors' code runs the last",
-            "without the extra churn within intervals that the authors' code has by default (restart_gamma = 0.05)",
+            "an interval is cut off at the grid's first level, and left out where the "
+            "grid has no level below its t_max",
+            "several intervals whose t_min is nearest to one level are all run, in their "
+            "order; the authors' code runs the last",
+            "without the extra churn within intervals that the authors' code has by "
+            "default (restart_gamma = 0.05)",
             "of no order with restarts: the number of steps of the way back does not grow with N",
         ),
-    )  # fmt: skip
+    )
     intervals: tuple[Interval, ...] = ((3, 2, 0.06, 0.30, 1.0),)
 
     def __post_init__(self) -> None:
@@ -78,9 +90,15 @@ class Restart(Heun):
         """Heun's rows, each with the cycles at its end."""
         cycles: dict[float, tuple[Cycle, ...]] = {}
         for interval in self.intervals:
-            low = min((level for level in grid.sigma[1:] if level > 0), key=lambda level: abs(level - interval[2]), default=math.inf)
+            low = min(
+                (level for level in grid.sigma[1:] if level > 0),
+                key=lambda level: abs(level - interval[2]),
+                default=math.inf,
+            )
             cycles[low] = cycles.get(low, ()) + self._cycles(interval, low, grid.sigma[0])
-        return [RestartRow(self.row(cur, nxt), cycles.get(nxt, ())) for cur, nxt in grid.intervals()]
+        return [
+            RestartRow(self.row(cur, nxt), cycles.get(nxt, ())) for cur, nxt in grid.intervals()
+        ]
 
     def _cycles(self, interval: Interval, low: float, first: float) -> tuple[Cycle, ...]:
         """What an interval adds at level ``low``."""
@@ -88,14 +106,23 @@ class Restart(Heun):
         high = min(high, first)
         if high <= low:
             return ()
-        rows = tuple(self.row(cur, nxt) for cur, nxt in karras(count - 1, low, high, to_zero=False).intervals())
+        rows = tuple(
+            self.row(cur, nxt)
+            for cur, nxt in karras(count - 1, low, high, to_zero=False).intervals()
+        )
         return (Cycle(s_noise * math.sqrt(high**2 - low**2), rows),) * times
 
     def nfe(self, grid: Grid) -> int:
         """The stages of the plan."""
-        return sum(len(row.stages) for step in self.plan(grid) for row in (step.main, *(r for cycle in step.cycles for r in cycle.rows)))
+        return sum(
+            len(row.stages)
+            for step in self.plan(grid)
+            for row in (step.main, *(r for cycle in step.cycles for r in cycle.rows))
+        )
 
-    def step(self, x: Tensor, row: RestartRow, past: tuple[()], denoise: Denoise, noise: StepNoise) -> tuple[Tensor, None]:  # type: ignore[override]
+    def step(
+        self, x: Tensor, row: RestartRow, past: tuple[()], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, None]:  # type: ignore[override]
         """Draw k is the noise of the k-th cycle."""
         x, _ = super().step(x, row.main, past, denoise, noise)
         for k, cycle in enumerate(row.cycles):
@@ -118,6 +145,7 @@ def _interval(given: object) -> Interval:
         if count == int(count) >= 2 and times == int(times) >= 0 and 0 < low < high and s_noise > 0:
             return int(count), int(times), float(low), float(high), float(s_noise)
     raise ValueError(
-        f"restart: an interval is (n, K, t_min, t_max, s_noise) with n >= 2 levels, K >= 0 restarts, 0 < t_min < t_max and s_noise > 0, "
+        "restart: an interval is (n, K, t_min, t_max, s_noise) with n >= 2 levels, K >= "
+        "0 restarts, 0 < t_min < t_max and s_noise > 0, "
         f"got {given!r}"
     )

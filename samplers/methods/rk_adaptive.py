@@ -1,4 +1,6 @@
-"""Embedded Runge-Kutta pairs on the probability-flow ODE in lam = -log(sigma), dx/dlam = d - x, with steps for each sample."""
+"""Embedded Runge-Kutta pairs on the probability-flow ODE in lam = -log(sigma), dx/dlam = d - x,
+with steps for each sample.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from ..types import Denoise, Source
 
 @dataclass(frozen=True)
 class EmbeddedPair:
-    """k_j = d - x at x + h sum_i a_ji k_i; the last stage is the result (first same as last), h sum_j e_j k_j its error.
+    """k_j = d - x at x + h sum_i a_ji k_i.
+
+    The last stage is the result (first same as last), h sum_j e_j k_j its error.
 
     The tolerance of an element is atol + rtol max(|x|, |x_new|).
 
@@ -30,7 +34,15 @@ class EmbeddedPair:
     a: tuple[tuple[float, ...], ...]
     e: tuple[float, ...]
 
-    def attempt(self, tolerance: Tolerant, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
+    def attempt(
+        self,
+        tolerance: Tolerant,
+        x: Tensor,
+        d: Tensor,
+        cur: list[float],
+        nxt: list[float],
+        denoise: Denoise,
+    ) -> Attempt:
         """One step of all rows, each with its own h: see :meth:`~.AdaptiveSampler.attempt`."""
         steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
         h, slopes, y = column(steps, x), [d - x], x
@@ -44,7 +56,9 @@ class EmbeddedPair:
 
 
 def _dot(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
-    """The weighted sum, as separate products and sums: a fused one may round by where an element lies."""
+    """The weighted sum, as separate products and sums: a fused one may round by where an
+    element lies.
+    """
     first, *others = (k * w for w, k in zip(weights, slopes, strict=True) if w)
     return sum(others, first)
 
@@ -56,7 +70,9 @@ class RK23(AdaptiveSampler):
 
     name = "rk23"
     error_order = 3
-    source = Source("bogacki1989pair", "the pair (3, 2)", "https://doi.org/10.1016/0893-9659(89)90079-7")
+    source = Source(
+        "bogacki1989pair", "the pair (3, 2)", "https://doi.org/10.1016/0893-9659(89)90079-7"
+    )
     beta = 0.4
     pair: ClassVar[EmbeddedPair] = EmbeddedPair(
         c=(1 / 2, 3 / 4, 1.0),
@@ -64,7 +80,9 @@ class RK23(AdaptiveSampler):
         e=(2 / 9 - 7 / 24, 1 / 3 - 1 / 4, 4 / 9 - 1 / 3, -1 / 8),
     )
 
-    def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
+    def attempt(
+        self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
+    ) -> Attempt:
         """One step of the pair."""
         return self.pair.attempt(self, x, d, cur, nxt, denoise)
 
@@ -76,7 +94,9 @@ class RK45(AdaptiveSampler):
 
     name = "rk45"
     error_order = 5
-    source = Source("dormand1980family", "RK5(4)7M, Table 2", "https://doi.org/10.1016/0771-050X(80)90013-3")
+    source = Source(
+        "dormand1980family", "RK5(4)7M, Table 2", "https://doi.org/10.1016/0771-050X(80)90013-3"
+    )
     beta = 0.4
     pair: ClassVar[EmbeddedPair] = EmbeddedPair(
         c=(1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0),
@@ -94,6 +114,8 @@ class RK45(AdaptiveSampler):
         ),
     )  # fmt: skip
 
-    def attempt(self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise) -> Attempt:
+    def attempt(
+        self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
+    ) -> Attempt:
         """One step of the pair."""
         return self.pair.attempt(self, x, d, cur, nxt, denoise)

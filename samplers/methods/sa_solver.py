@@ -1,4 +1,6 @@
-"""SA-Solver: stochastic Adams predictor and corrector for the data prediction, in lam = -log(sigma)."""
+"""SA-Solver: stochastic Adams predictor and corrector for the data prediction, in lam =
+-log(sigma).
+"""
 
 from __future__ import annotations
 
@@ -20,32 +22,38 @@ from ..types import Source
 class SASolver(Multistep):
     """Predict, evaluate, correct: one evaluation a step.
 
-    Predictor and corrector are both x_nxt = e^{-(1 + kappa) h} x + sum_j w_j d_j + noise, with the same noise and kappa = tau²
-    (``samplers/families/exponential_sde.py``). The predictor integrates the polynomial through the last ``predictor`` evaluations, d is
-    evaluated at its result, and the corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. They differ by
-    a combination of evaluations, which the next step scales by its own weight of the state: predict, correct and predict again is one
-    linear row.
+    Predictor and corrector are both x_nxt = e^{-(1 + kappa) h} x + sum_j w_j d_j + noise, with the
+    same noise and kappa = tau² (``samplers/families/exponential_sde.py``). The predictor integrates
+    the polynomial through the last ``predictor`` evaluations, d is evaluated at its result, and the
+    corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. They
+    differ by a combination of evaluations, which the next step scales by its own weight of the
+    state: predict, correct and predict again is one linear row.
 
-    The state of the sampler is therefore the predicted one, and a row corrects it before it predicts; the last prediction stays as it is.
+    The state of the sampler is therefore the predicted one, and a row corrects it before it
+    predicts; the last prediction stays as it is.
 
     Attributes:
         predictor: evaluations that the predictor interpolates, 1 to 4.
-        corrector: evaluations that the corrector interpolates, that at its own level included: 0 (none) to ``predictor`` + 1.
+        corrector: evaluations that the corrector interpolates, that at its own level included: 0
+            (none) to ``predictor`` + 1.
         tau: noise where it is on, >= 0; 0 is the probability flow, 1 the reverse SDE.
         tau_start, tau_end: a step has noise if the level where it ends is in [tau_end, tau_start].
     """
 
     name = "sa_solver"
     source = Source(
-        "xue2023sasolver", "eq. (15) and (18), with the defaults of the authors' code", "https://arxiv.org/abs/2309.05019v3",
+        "xue2023sasolver",
+        "eq. (15) and (18), with the defaults of the authors' code",
+        "https://arxiv.org/abs/2309.05019v3",
         deviations=(
             "the rescaling of appendix D, which changes order 2 only, is left out",
             "the last steps keep their order by default; the authors lower it, which is last=(2, 1)",
             "the step to sigma = 0 is x <- d from the predicted state",
-            "corrector counts all evaluations that it interpolates, as in the authors' code; the paper's count is one less",
+            "corrector counts all evaluations that it interpolates, as in the authors' "
+            "code; the paper's count is one less",
             "declared at the measured weak order, at most 2, where there is noise",
         ),
-    )  # fmt: skip
+    )
     predictor: int = 3
     corrector: int = 4
     tau: float = 1.0
@@ -57,11 +65,20 @@ class SASolver(Multistep):
         if not 1 <= self.predictor <= 4:
             raise ValueError(f"sa_solver: predictor must be 1 to 4, got {self.predictor}")
         if not 0 <= self.corrector <= self.predictor + 1:
-            raise ValueError(f"sa_solver: corrector must be 0 to predictor + 1 = {self.predictor + 1}, got {self.corrector}")
+            raise ValueError(
+                "sa_solver: corrector must be 0 to predictor + 1 = "
+                f"{self.predictor + 1}, got {self.corrector}"
+            )
         if not 0 <= self.tau < math.inf:
-            raise ValueError(f"sa_solver: tau must be >= 0 (0 is deterministic, 1 the reverse SDE), got {self.tau}")
+            raise ValueError(
+                "sa_solver: tau must be >= 0 (0 is deterministic, 1 the "
+                f"reverse SDE), got {self.tau}"
+            )
         if not 0 <= self.tau_end <= self.tau_start:
-            raise ValueError(f"sa_solver: need 0 <= tau_end <= tau_start, got tau_end={self.tau_end} and tau_start={self.tau_start}")
+            raise ValueError(
+                "sa_solver: need 0 <= tau_end <= tau_start, got "
+                f"tau_end={self.tau_end} and tau_start={self.tau_start}"
+            )
 
     @property
     def points(self) -> int:  # type: ignore[override]
@@ -80,30 +97,44 @@ class SASolver(Multistep):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """That of the corrector if there is one, of the predictor otherwise; 2 at most with noise."""
+        """That of the corrector if there is one, of the predictor otherwise.
+
+        2 at most with noise.
+        """
         order = self.corrector or self.predictor
         return min(order, 2) if self.stochastic else order
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """The predictor alone."""
-        return sde_row(levels[0], nxt, self._kappa(nxt), data_weights(levels[0], nxt, levels, self._kappa(nxt)))
+        return sde_row(
+            levels[0], nxt, self._kappa(nxt), data_weights(levels[0], nxt, levels, self._kappa(nxt))
+        )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         """The predictors, each from the corrected state."""
         rows = predictors = super().plan(grid)
         if self.corrector:
-            rows = [self._corrected(row, predictors[i - 1], grid.sigma[: i + 1]) if i else row for i, row in enumerate(predictors)]
+            rows = [
+                self._corrected(row, predictors[i - 1], grid.sigma[: i + 1]) if i else row
+                for i, row in enumerate(predictors)
+            ]
         return rows
 
     def _corrected(self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]) -> LinearRow:
-        """``row`` from the corrected state at the last of the levels ``sigma``, where the row ``predicted`` led."""
+        """``row`` from the corrected state at the last of the levels ``sigma``, where the row
+        ``predicted`` led.
+        """
         if row.a == 0:
             return row
         before, here = sigma[-2:]
         count = min(self.corrector, len(predicted.b) + 1)
         corrector = data_weights(before, here, sigma[-count:][::-1], self._kappa(here))
-        shift = [new - old for new, old in zip_longest(corrector, (0.0, *predicted.b), fillvalue=0.0)]
-        return row._replace(b=tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0)))
+        shift = [
+            new - old for new, old in zip_longest(corrector, (0.0, *predicted.b), fillvalue=0.0)
+        ]
+        return row._replace(
+            b=tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0))
+        )
 
     def _kappa(self, nxt: float) -> float:
         """tau² in a step that ends at ``nxt``."""

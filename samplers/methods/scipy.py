@@ -1,4 +1,6 @@
-"""The probability-flow ODE by scipy's solve_ivp, integrated in lam = -log(sigma): dx/dlam = d(x, e^-lam) - x."""
+"""The probability-flow ODE by scipy's solve_ivp, integrated in lam = -log(sigma): dx/dlam =
+d(x, e^-lam) - x.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +25,36 @@ _IMPLICIT = ("LSODA", "BDF", "Radau")
 class ScipyODE(Tolerant):
     """scipy.integrate.solve_ivp, in float64 on the CPU whatever the state's dtype and device are.
 
-    The explicit methods integrate the whole batch as one system, so that a sample depends on the others of its batch. The implicit
-    ones, whose linear algebra grows with the square of the system, integrate one sample after the other.
+    The explicit methods integrate the whole batch as one system, so that a sample depends on the
+    others of its batch. The implicit ones, whose linear algebra grows with the square of the
+    system, integrate one sample after the other.
     """
 
     name: ClassVar[str]
     method: ClassVar[str]
-    source: ClassVar[Source] = Source("virtanen2020scipy", "scipy.integrate.solve_ivp", "https://doi.org/10.1038/s41592-019-0686-2")
+    source: ClassVar[Source] = Source(
+        "virtanen2020scipy",
+        "scipy.integrate.solve_ivp",
+        "https://doi.org/10.1038/s41592-019-0686-2",
+    )
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         """Integrate over the positive levels, then step to 0 if the grid does (x <- d)."""
         levels = [s for s in grid.sigma if s > 0]
         if len(levels) > 1:
-            groups = [torch.arange(len(x))] if self.batch_coupled else list(torch.arange(len(x)).split(1))
-            x = torch.cat([self._ivp(denoise.take(rows.to(x.device)), x[rows.to(x.device)], levels[0], levels[-1]) for rows in groups])
+            groups = (
+                [torch.arange(len(x))]
+                if self.batch_coupled
+                else list(torch.arange(len(x)).split(1))
+            )
+            x = torch.cat(
+                [
+                    self._ivp(
+                        denoise.take(rows.to(x.device)), x[rows.to(x.device)], levels[0], levels[-1]
+                    )
+                    for rows in groups
+                ]
+            )
         return denoise(x, levels[-1]) if grid.to_zero else x
 
     def _ivp(self, denoise: Denoise, x: Tensor, first: float, last: float) -> Tensor:
@@ -48,7 +66,9 @@ class ScipyODE(Tolerant):
 
         span = (-math.log(first), -math.log(last))
         start = x.double().cpu().numpy().ravel()
-        result = solve_ivp(slope, span, start, method=self.method, rtol=self.rtol, atol=self.atol, t_eval=span[1:])
+        result = solve_ivp(
+            slope, span, start, method=self.method, rtol=self.rtol, atol=self.atol, t_eval=span[1:]
+        )
         if not result.success:
             raise RuntimeError(f"{self.name}: {result.message}")
         return torch.from_numpy(result.y[:, -1].copy()).reshape(x.shape).to(x)

@@ -1,7 +1,8 @@
 """SEEDS: stochastic exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma).
 
-Between the stages the noise is that of one path: each stage and the end of the step are driven by the same increments, carried along
-exactly. The weights are those of ``samplers/families/exponential_sde.py`` with kappa = eta.
+Between the stages the noise is that of one path: each stage and the end of the step are driven by
+the same increments, carried along exactly. The weights are those of
+``samplers/families/exponential_sde.py`` with kappa = eta.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SEEDS(NoisyStages):
-    """Stages at the levels cur^{1-c} nxt^c for c in ``nodes``, increments between them. Subclasses write :meth:`weights`.
+    """Stages at the levels cur^{1-c} nxt^c for c in ``nodes``, increments between them.
+
+    Subclasses write :meth:`weights`.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
@@ -44,7 +47,9 @@ class SEEDS(NoisyStages):
         return strong_order(self.eta)
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Weights of d at the first stages, which are at ``levels``, for the point at level ``to``."""
+        """Weights of d at the first stages, which are at ``levels``, for the point at level
+        ``to``.
+        """
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -52,21 +57,30 @@ class SEEDS(NoisyStages):
         levels = (cur, *(cur ** (1 - c) * nxt**c for c in self.nodes))
         spans = tuple(pairwise((*levels, nxt))) if self.eta else ()
         points = [
-            Mix(to, decay(cur, to, self.eta), self.weights(levels[: k + 1], to), _carried(spans[: k + 1], to, self.eta))
+            Mix(
+                to,
+                decay(cur, to, self.eta),
+                self.weights(levels[: k + 1], to),
+                _carried(spans[: k + 1], to, self.eta),
+            )
             for k, to in enumerate((*levels[1:], nxt))
         ]
         return NoisyRow((Mix(cur, 1.0), *points[:-1]), points[-1], spans)
 
 
 def _carried(spans: tuple[tuple[float, float], ...], to: float, eta: float) -> tuple[float, ...]:
-    """What the unit increments of ``spans`` add at level ``to``: each one's standard deviation, decayed from its end to there."""
+    """What the unit increments of ``spans`` add at level ``to``: each one's standard deviation,
+    decayed from its end to there.
+    """
     return tuple(spread(cur, nxt, eta) * decay(nxt, to, eta) for cur, nxt in spans)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS1(SEEDS):
-    """One stage: x <- e^{-(1 + eta) h} x + (1 - e^{-(1 + eta) h}) d + nxt sqrt(1 - e^{-2 eta h}) z."""
+    """One stage: x <- e^{-(1 + eta) h} x + (1 - e^{-(1 + eta) h}) d + nxt sqrt(1 - e^{-2 eta
+    h}) z.
+    """
 
     name = "seeds_1"
     order = 1
@@ -80,19 +94,24 @@ class SEEDS2(SEEDS):
     """Two stages, at 0 and h / 2, with W = 1 - e^{-(1 + eta) h} in all.
 
     Attributes:
-        weighting: "phi_1" is the exponential midpoint rule, x <- … + W d_2; "phi_2" integrates the line through both d exactly.
+        weighting: "phi_1" is the exponential midpoint rule, x <- … + W d_2; "phi_2" integrates the
+            line through both d exactly.
     """
 
     name = "seeds_2"
     order = 2
     nodes = (0.5,)
-    source = Source("gonzalez2023seeds", "SEEDS-2, data prediction, c2 = 1/2", _URL, deviations=(_ETA,))
+    source = Source(
+        "gonzalez2023seeds", "SEEDS-2, data prediction, c2 = 1/2", _URL, deviations=(_ETA,)
+    )
     weighting: Literal["phi_1", "phi_2"] = "phi_1"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.weighting not in ("phi_1", "phi_2"):
-            raise ValueError(f"{self.name}: weighting must be 'phi_1' or 'phi_2', got {self.weighting!r}")
+            raise ValueError(
+                f"{self.name}: weighting must be 'phi_1' or 'phi_2', got {self.weighting!r}"
+            )
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         """The second stage is a step of the first-order method."""
@@ -104,22 +123,31 @@ class SEEDS2(SEEDS):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS3(SEEDS):
-    """Three stages, at 0, h / 3 and 2 h / 3; the end integrates the line through d_1 and d_3 exactly."""
+    """Three stages, at 0, h / 3 and 2 h / 3.
+
+    The end integrates the line through d_1 and d_3 exactly.
+    """
 
     name = "seeds_3"
     nodes = (1 / 3, 2 / 3)
     source = Source(
-        "gonzalez2023seeds", "SEEDS-3, data prediction, c2 = 1/3 and c3 = 2/3", _URL,
+        "gonzalez2023seeds",
+        "SEEDS-3, data prediction, c2 = 1/3 and c3 = 2/3",
+        _URL,
         deviations=(
             _ETA,
-            "the third stage has the weight of the exponential Runge-Kutta tableau; the authors' code has another, of weak order 1",
+            "the third stage has the weight of the exponential Runge-Kutta tableau; the "
+            "authors' code has another, of weak order 1",
             "declared at the measured weak order, 2, where there is noise; 3 at eta = 0",
         ),
-    )  # fmt: skip
+    )
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise; 2 with it, since increments alone do not determine the path's integral."""
+        """3 without noise.
+
+        2 with it, since increments alone do not determine the path's integral.
+        """
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:

@@ -1,8 +1,11 @@
-"""STORK: stabilised Runge-Kutta methods whose stages see Taylor polynomials of the velocity in place of the network.
+"""STORK: stabilised Runge-Kutta methods whose stages see Taylor polynomials of the velocity in
+place of the network.
 
-In flow time t = sigma / (1 + sigma) the state y = x / (1 + sigma) = (1 - t) x0 + t z has the velocity dy/dt = v = eps - d. One evaluation
-a step gives v; its derivatives come from divided differences of the last evaluations. The stages' velocities then depend on time only, so
-that a method's whole effect is in its moments sum_k b_k c_k^j, exactly 1 / (j + 1) up to the method's order:
+In flow time t = sigma / (1 + sigma) the state y = x / (1 + sigma) = (1 - t) x0 + t z has the
+velocity dy/dt = v = eps - d. One evaluation a step gives v; its derivatives come from divided
+differences of the last evaluations. The stages' velocities then depend on time only, so that a
+method's whole effect is in its moments sum_k b_k c_k^j, exactly 1 / (j + 1) up to the method's
+order:
 
 y <- y + sum_j H^{j+1} m_j v^{(j)} / j!, H = t_nxt - t_cur.
 """
@@ -18,7 +21,8 @@ from .adams_velocity import VelocityAB
 _URL = "https://arxiv.org/abs/2505.24210v2"
 _DEVIATIONS = (
     "the flow-matching form for every model, since its time is a function of sigma alone",
-    "the derivatives are divided differences for any steps, where the authors' code takes equal ones for the first derivative",
+    "the derivatives are divided differences for any steps, where the authors' code "
+    "takes equal ones for the first derivative",
     "the first steps use the history that there is, without the half steps of the authors' code",
 )
 
@@ -36,13 +40,16 @@ class Stork2(VelocityAB):
     order = 2
     points = 3
     source = Source(
-        "tan2025stork", "STORK-2; authors' code, step_flow_matching_2", _URL,
+        "tan2025stork",
+        "STORK-2; authors' code, step_flow_matching_2",
+        _URL,
         deviations=(
             *_DEVIATIONS,
-            "stages are at the times of the Gegenbauer method, where the authors' code has those of the Legendre method, with which "
+            "stages are at the times of the Gegenbauer method, where the authors' code "
+            "has those of the Legendre method, with which "
             "the weight of v' is 0.4896 at 50 stages and not 1/2",
         ),
-    )  # fmt: skip
+    )
     stages: int = 50
 
     def __post_init__(self) -> None:
@@ -57,15 +64,21 @@ class Stork2(VelocityAB):
 
 
 def gegenbauer_moment(stages: int) -> float:
-    """The solution at 1 of y' = t², y(0) = 0 by one Runge-Kutta-Gegenbauer step of second order (RKG2 of Skaras et al. 2021).
+    """The solution at 1 of y' = t², y(0) = 0 by one Runge-Kutta-Gegenbauer step of second order
+    (RKG2 of Skaras et al. 2021).
 
     With b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), b_0 = 1, b_1 = 1/3, the stages are
-    y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 / ((s + 4) (s - 1)); terms in y_0 and f(0) vanish here.
+    y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 / ((s + 4) (s - 1)); terms in
+    y_0 and f(0) vanish here.
     """
     w = 6 / ((stages + 4) * (stages - 1))
 
     def weight(j: int) -> float:
-        return 4 * (j - 1) * (j + 4) / (3 * j * (j + 1) * (j + 2) * (j + 3)) if j > 1 else (1.0, 1 / 3)[j]
+        return (
+            4 * (j - 1) * (j + 4) / (3 * j * (j + 1) * (j + 2) * (j + 3))
+            if j > 1
+            else (1.0, 1 / 3)[j]
+        )
 
     def time(j: int) -> float:
         return (j + 4) * (j - 1) / ((stages + 4) * (stages - 1)) if j > 1 else w
@@ -81,17 +94,22 @@ def gegenbauer_moment(stages: int) -> float:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Stork4(VelocityAB):
-    """The fourth-order method ROCK4 on the cubic Taylor polynomial, which it integrates exactly: Adams-Bashforth of four points in t."""
+    """The fourth-order method ROCK4 on the cubic Taylor polynomial, which it integrates
+    exactly: Adams-Bashforth of four points in t.
+    """
 
     name = "stork_4"
     order = 4
     points = 4
     same_as = "vab_4"
     source = Source(
-        "tan2025stork", "STORK-4; authors' code, step_flow_matching_4 with derivative_order 3", _URL,
+        "tan2025stork",
+        "STORK-4; authors' code, step_flow_matching_4 with derivative_order 3",
+        _URL,
         deviations=(
             *_DEVIATIONS,
-            "the order conditions of ROCK4 stand for its tables; the authors' code swaps the first two stages, so that its weights "
+            "the order conditions of ROCK4 stand for its tables; the authors' code swaps "
+            "the first two stages, so that its weights "
             "sum to 0.9990 at 50 stages",
         ),
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""The probability-flow ODE by torchdiffeq, integrated in lam = -log(sigma): dx/dlam = d(x, e^-lam) - x."""
+"""The probability-flow ODE by torchdiffeq, integrated in lam = -log(sigma): dx/dlam = d(x,
+e^-lam) - x.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ _ADAPTIVE = ("adaptive_heun", "bosh3", "dopri5", "dopri8")
 
 
 def _integrate(denoise: Denoise, x: Tensor, levels: tuple[float, ...], **options: Any) -> Tensor:
-    """The state at the last of the positive ``levels``; the time is float64 whatever the state's dtype is."""
+    """The state at the last of the positive ``levels``.
+
+    The time is float64 whatever the state's dtype is.
+    """
     from torchdiffeq import odeint
 
     def slope(lam: Tensor, y: Tensor) -> Tensor:
@@ -66,9 +71,12 @@ class TorchdiffeqFixed(Declared):
 
 @dataclass(frozen=True, kw_only=True)
 class TorchdiffeqAdaptive(Tolerant):
-    """An adaptive method of torchdiffeq from the grid's first to its last positive level; the steps between are its own.
+    """An adaptive method of torchdiffeq from the grid's first to its last positive level.
 
-    The error norm is taken over the whole batch, so that a sample depends on the others of its batch.
+    The steps between are its own.
+
+    The error norm is taken over the whole batch, so that a sample depends on the others of its
+    batch.
     """
 
     name: ClassVar[str]
@@ -81,16 +89,37 @@ class TorchdiffeqAdaptive(Tolerant):
         levels = _positive(grid)
         if len(levels) > 1:
             ends = (levels[0], levels[-1])
-            # step_t: land on the last level. Otherwise the last step goes past it, to levels that the model need not know, and the
-            # end is read from an interpolant that is less accurate than the method.
-            options = {"dtype": torch.float64, "step_t": torch.tensor([-math.log(ends[1])], dtype=torch.float64, device=x.device)}
-            x = _integrate(denoise, x, ends, method=self.method, rtol=self.rtol, atol=self.atol, options=options)
+            # step_t: land on the last level. Otherwise the last step goes past it, to levels that
+            # the model need not know, and the end is read from an interpolant that is less accurate
+            # than the method.
+            options = {
+                "dtype": torch.float64,
+                "step_t": torch.tensor([-math.log(ends[1])], dtype=torch.float64, device=x.device),
+            }
+            x = _integrate(
+                denoise,
+                x,
+                ends,
+                method=self.method,
+                rtol=self.rtol,
+                atol=self.atol,
+                options=options,
+            )
         return _finish(denoise, x, grid)
 
 
 def _define(base: type, method: str, **declared: object) -> None:
-    """Register ``torchdiffeq_METHOD``; the class lives in this module, so that it can be pickled."""
-    body = {"name": f"torchdiffeq_{method}", "method": method, "__module__": __name__, "__doc__": base.__doc__, **declared}
+    """Register ``torchdiffeq_METHOD``.
+
+    The class lives in this module, so that it can be pickled.
+    """
+    body = {
+        "name": f"torchdiffeq_{method}",
+        "method": method,
+        "__module__": __name__,
+        "__doc__": base.__doc__,
+        **declared,
+    }
     cls = dataclass(frozen=True, kw_only=True)(type(f"Torchdiffeq_{method}", (base,), body))
     globals()[cls.__name__] = register(cls)
 

@@ -1,8 +1,10 @@
-"""UniPC: an exponential Adams-Bashforth predictor with an Adams-Moulton corrector that costs no evaluation of its own.
+"""UniPC: an exponential Adams-Bashforth predictor with an Adams-Moulton corrector that costs no
+evaluation of its own.
 
-A step evaluates the denoiser at the predicted state, and that evaluation first corrects the state that it was made at, then predicts
-the next one. Predictor and corrector differ in the weights of the memos only, so the correction of the last step, sum_j C_j m_{i-j},
-can be added at the start of this one: the whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
+A step evaluates the denoiser at the predicted state, and that evaluation first corrects the state
+that it was made at, then predicts the next one. Predictor and corrector differ in the weights of
+the memos only, so the correction of the last step, sum_j C_j m_{i-j}, can be added at the start of
+this one: the whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
 """
 
 from __future__ import annotations
@@ -26,20 +28,27 @@ from .adams_exponential import data_moments, noise_moments
 class UniPC(Multistep):
     """UniP-p with UniC-p, which is of order p + 1, in the data or the noise prediction.
 
-    Over a step from lam_i to lam_i + h, the integral of the memo's polynomial: through the last p values (UniP), or through these and the
-    value at the end of the step (UniC). B(h) cancels from all of them but two, whose weights the authors fix at 1/2, as if h were small:
-    UniP-2 takes the slope (m_i - m_{i-1}) / h_{i-1} h times B(h) / 2, and UniC-1 the difference of both ends times B(h) / 2.
+    Over a step from lam_i to lam_i + h, the integral of the memo's polynomial: through the last p
+    values (UniP), or through these and the value at the end of the step (UniC). B(h) cancels from
+    all of them but two, whose weights the authors fix at 1/2, as if h were small: UniP-2 takes the
+    slope (m_i - m_{i-1}) / h_{i-1} h times B(h) / 2, and UniC-1 the difference of both ends times
+    B(h) / 2.
 
     Attributes:
         prediction: what is remembered, the denoised image ("data") or eps ("noise").
-        variant: B(h) is -h ("bh1") or e^{-h} - 1 ("bh2") for the data prediction, with the sign of h changed for the noise prediction.
+        variant: B(h) is -h ("bh1") or e^{-h} - 1 ("bh2") for the data prediction, with the sign of
+            h changed for the noise prediction.
         corrector: without it, this is UniP-p, of order p.
     """
 
     source: ClassVar[Source] = Source(
-        "zhao2023unipc", "UniP-p (Corollary 3.2) and UniC-p (Theorem 3.1), multistep", "https://arxiv.org/abs/2302.04867v4",
-        deviations=("the step to sigma = 0 is x <- d; orders fall before it only if asked to (last)",),
-    )  # fmt: skip
+        "zhao2023unipc",
+        "UniP-p (Corollary 3.2) and UniC-p (Theorem 3.1), multistep",
+        "https://arxiv.org/abs/2302.04867v4",
+        deviations=(
+            "the step to sigma = 0 is x <- d; orders fall before it only if asked to (last)",
+        ),
+    )
     prediction: Literal["data", "noise"] = "data"
     variant: Literal["bh1", "bh2"] = "bh2"
     corrector: bool = True
@@ -48,7 +57,8 @@ class UniPC(Multistep):
         super().__post_init__()
         if self.prediction not in ("data", "noise") or self.variant not in ("bh1", "bh2"):
             raise ValueError(
-                f"{self.name}: prediction is 'data' or 'noise' and variant 'bh1' or 'bh2', got {self.prediction!r}, {self.variant!r}"
+                f"{self.name}: prediction is 'data' or 'noise' and variant 'bh1' or "
+                f"'bh2', got {self.prediction!r}, {self.variant!r}"
             )
 
     @property
@@ -64,7 +74,9 @@ class UniPC(Multistep):
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """UniP, without a correction of the state."""
         weights = self._predictor(levels, nxt)
-        return LinearRow(levels[0], self._decay(levels[0], nxt), self._folded(weights, levels), **self._memo())
+        return LinearRow(
+            levels[0], self._decay(levels[0], nxt), self._folded(weights, levels), **self._memo()
+        )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         """The predictor's rows, each with the correction of the step before it."""
@@ -79,10 +91,18 @@ class UniPC(Multistep):
         return rows
 
     def _corrected(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Step x <- a (x + sum_j C_j m_j) + sum_j b_j m_j, with C = UniC - UniP over the step from ``before`` (newest first) to here."""
-        change = zip_longest(self._corrector(before, row.sigma), (0.0, *self._predictor(before, row.sigma)), fillvalue=0.0)
+        """Step x <- a (x + sum_j C_j m_j) + sum_j b_j m_j, with C = UniC - UniP over the step
+        from ``before`` (newest first) to here.
+        """
+        change = zip_longest(
+            self._corrector(before, row.sigma),
+            (0.0, *self._predictor(before, row.sigma)),
+            fillvalue=0.0,
+        )
         weights = self._folded([c - p for c, p in change], (row.sigma, *before))
-        return row._replace(b=tuple(row.a * w + b for w, b in zip_longest(weights, row.b, fillvalue=0.0)))
+        return row._replace(
+            b=tuple(row.a * w + b for w, b in zip_longest(weights, row.b, fillvalue=0.0))
+        )
 
     def _predictor(self, levels: Sequence[float], nxt: float) -> list[float]:
         """Weights of m at ``levels`` over the step from the first of them to ``nxt``."""
@@ -97,10 +117,14 @@ class UniPC(Multistep):
         if len(levels) == 1:
             half = self._half(levels[0], nxt)
             return [half, self._moments(levels[0], nxt, 1)[0] - half]
-        return monomial_weights(_lam((nxt, *levels), levels[0]), self._moments(levels[0], nxt, len(levels) + 1))
+        return monomial_weights(
+            _lam((nxt, *levels), levels[0]), self._moments(levels[0], nxt, len(levels) + 1)
+        )
 
     def _half(self, cur: float, nxt: float) -> float:
-        """Half of what stands for the integral of s / h: e^{-h} B(h) or B(h), times the factor of the prediction."""
+        """Half of what stands for the integral of s / h: e^{-h} B(h) or B(h), times the factor
+        of the prediction.
+        """
         h = math.log(cur / nxt)
         if self.prediction == "data":
             return (h if self.variant == "bh1" else -math.expm1(-h)) / 2
@@ -117,7 +141,11 @@ class UniPC(Multistep):
 
     def _folded(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
         """Weights of the memos: eps = memo / sigma."""
-        return tuple(weights if self.prediction == "data" else (w / s for w, s in zip(weights, levels, strict=True)))
+        return tuple(
+            weights
+            if self.prediction == "data"
+            else (w / s for w, s in zip(weights, levels, strict=True))
+        )
 
 
 def _lam(levels: Sequence[float], origin: float) -> list[float]:

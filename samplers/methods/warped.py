@@ -1,4 +1,6 @@
-"""Adams-Bashforth in the velocity of a straight-line process, as a polynomial in a warped noise level; and the default built on it."""
+"""Adams-Bashforth in the velocity of a straight-line process, as a polynomial in a warped noise
+level; and the default built on it.
+"""
 
 from __future__ import annotations
 
@@ -22,25 +24,34 @@ from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
 TO_ZERO = 40.0
-"""log(cur / nxt) that stands for a step to 0 in a quadrature over log sigma: what is left out is below rounding."""
+"""log(cur / nxt) that stands for a step to 0 in a quadrature over log sigma: what is left out
+is below rounding.
+"""
 _SOURCE = Source(
-    "zhang2023deis", "rhoAB-DEIS, with another memo, variable and kernel", "https://arxiv.org/abs/2204.13902v4",
-    deviations=("the velocity is remembered, as a polynomial in the warped level: docs/auto.md derives and measures it",),
-)  # fmt: skip
+    "zhang2023deis",
+    "rhoAB-DEIS, with another memo, variable and kernel",
+    "https://arxiv.org/abs/2204.13902v4",
+    deviations=(
+        "the velocity is remembered, as a polynomial in the warped level: "
+        "docs/auto.md derives and measures it",
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarpedAB(Multistep):
-    """In y = x / (k + sigma) and u = sigma / (k + sigma), dy/du = v with v = [x - (1 + sigma / k) d] k / sigma, a polynomial in g(sigma).
+    """In y = x / (k + sigma) and u = sigma / (k + sigma), dy/du = v with v = [x - (1 + sigma / k)
+    d] k / sigma, a polynomial in g(sigma).
 
-    On levels at equal distances in g this is the classical Adams-Bashforth weights with the exact kernel in place of a constant one, so
-    that the extrapolation is as stable as it is on a uniform grid, in whatever way the levels are graded.
+    On levels at equal distances in g this is the classical Adams-Bashforth weights with the exact
+    kernel in place of a constant one, so that the extrapolation is as stable as it is on a uniform
+    grid, in whatever way the levels are graded.
 
     Attributes:
         knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
         scale, power, exponent: of the :class:`~samplerbench.samplers.families.warp.Warp` g.
-        deferred: with ``analytic_first``, the first step is done again with the evaluation of the second (:mod:`.deferral`), and needs no
-            assumption on the data.
+        deferred: with ``analytic_first``, the first step is done again with the evaluation of the
+            second (:mod:`.deferral`), and needs no assumption on the data.
     """
 
     source: ClassVar[Source] = _SOURCE
@@ -55,7 +66,9 @@ class WarpedAB(Multistep):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.deferred and not self.analytic_first:
-            raise ValueError(f"{self.name}: deferred is about the analytic first step; set analytic_first too")
+            raise ValueError(
+                f"{self.name}: deferred is about the analytic first step; set analytic_first too"
+            )
         if not self.knee > 0:
             raise ValueError(f"{self.name}: knee must be positive, got {self.knee}")
         self.warp  # noqa: B018 - refuses bad values
@@ -67,7 +80,9 @@ class WarpedAB(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """One more memo where the first step is deferred: the correction of the second memo reads the first."""
+        """One more memo where the first step is deferred: the correction of the second memo
+        reads the first.
+        """
         return self.points if self.deferred else self.points - 1
 
     def plan(self, grid: Grid) -> list[Any]:
@@ -88,7 +103,9 @@ class WarpedAB(Multistep):
         return self.warp(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """(k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)²: the first in closed form, the others by quadrature in log sigma."""
+        """(k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)²: the first in closed form,
+        the others by quadrature in log sigma.
+        """
         g, k, here = self.warp, self.knee, self.warp(cur)
         h = math.log(cur / nxt) if nxt > 0 else TO_ZERO
 
@@ -113,10 +130,12 @@ for _points in (2, 3, 4):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Auto(Declared):
-    """The default for any budget: fourth-order :class:`WarpedAB` on equal steps of its own coordinate between the ends of the grid.
+    """The default for any budget: fourth-order :class:`WarpedAB` on equal steps of its own
+    coordinate between the ends of the grid.
 
-    Where the grid starts far above the data (sigma >= 20), the first step shares the evaluation of the second (:mod:`.deferral`), and the
-    evaluation saved buys one more step. The step to 0 is a step like any other. N steps cost N evaluations.
+    Where the grid starts far above the data (sigma >= 20), the first step shares the evaluation of
+    the second (:mod:`.deferral`), and the evaluation saved buys one more step. The step to 0 is a
+    step like any other. N steps cost N evaluations.
     """
 
     name = "auto"
@@ -136,7 +155,9 @@ class Auto(Declared):
             return grid
         method = self._method(grid)
         last = grid.sigma[-2] if grid.to_zero else grid.sigma[-1]
-        return method.warp.grid(len(grid) + int(method.analytic_first), last, grid.sigma[0], to_zero=grid.to_zero)
+        return method.warp.grid(
+            len(grid) + int(method.analytic_first), last, grid.sigma[0], to_zero=grid.to_zero
+        )
 
     def profile(self, grid: Grid) -> list[int]:
         """Orders of the steps on :meth:`levels`, the analytic first one included."""

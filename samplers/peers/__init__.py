@@ -1,4 +1,5 @@
-"""Other libraries' own samplers through our harness, by name, such as ``k-diffusion:sample_dpmpp_2m``.
+"""Other libraries' own samplers through our harness, by name, such as
+``k-diffusion:sample_dpmpp_2m``.
 
 >>> from samplerbench.samplers.peers import resolve
 >>> resolve("scipy:RK45").name
@@ -16,7 +17,15 @@ from .base import Peer
 from .locate import peers_path, set_peers_path
 from .translate import export_sigmas, translate
 
-__all__ = ["Peer", "available", "export_sigmas", "peers_path", "resolve", "set_peers_path", "translate"]
+__all__ = [
+    "Peer",
+    "available",
+    "export_sigmas",
+    "peers_path",
+    "resolve",
+    "set_peers_path",
+    "translate",
+]
 
 _MODULES = {
     "diffusers": "diffusers",
@@ -36,7 +45,8 @@ def resolve(name: str) -> Any:
     """The sampler class of ``LIBRARY:NAME``.
 
     Raises:
-        ValueError: unknown library or name (the message suggests close ones), or a library that is not there.
+        ValueError: unknown library or name (the message suggests close ones), or a library that is
+            not there.
     """
     library, _, target = name.partition(":")
     if library in _ADAPTERS:
@@ -44,11 +54,17 @@ def resolve(name: str) -> Any:
 
         return get(f"{library}_{target.lower()}")
     if library not in _MODULES:
-        raise ValueError(f"unknown peer library {library!r} in {name!r}; there are {', '.join([*_MODULES, *_ADAPTERS])}")
+        raise ValueError(
+            f"unknown peer library {library!r} in {name!r}; there are {', '.join([*_MODULES, *_ADAPTERS])}"
+        )
     known = _names(library)
     if target not in known:
         close = difflib.get_close_matches(target, known, n=3)
-        hint = f"did you mean {' or '.join(f'{library}:{c}' for c in close)}?" if close else f"there are {', '.join(known)}"
+        hint = (
+            f"did you mean {' or '.join(f'{library}:{c}' for c in close)}?"
+            if close
+            else f"there are {', '.join(known)}"
+        )
         raise ValueError(f"peer library {library!r} has no sampler {target!r}; {hint}")
     return _make(name, _origin(library, target))
 

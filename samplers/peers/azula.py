@@ -1,4 +1,6 @@
-"""azula's samplers with the schedule alpha = 1, sigma = t, in which its coordinates are ours and its times are our levels."""
+"""azula's samplers with the schedule alpha = 1, sigma = t, in which its coordinates are ours
+and its times are our levels.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,14 @@ _LOGARITHMIC = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
 """Samplers that cannot step to 0: they would evaluate there, or take its logarithm."""
 _OURS = {"self", "denoiser", "kwargs"}
 _SOURCE = Source(
-    "rozet2025azula", "sample.py", "https://github.com/probabilists/azula",
-    deviations=("samplers that cannot step to 0 stop at the last positive level, and the step to 0 is x <- d",),
-)  # fmt: skip
+    "rozet2025azula",
+    "sample.py",
+    "https://github.com/probabilists/azula",
+    deviations=(
+        "samplers that cannot step to 0 stop at the last positive level, and the "
+        "step to 0 is x <- d",
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +68,15 @@ class _Denoiser:
 
 def names() -> list[str]:
     """The samplers that azula exports, without the base class."""
-    return sorted(name for name in installed(LIBRARY, LIBRARY, "azula.sample").__all__ if name != "Sampler")
+    return sorted(
+        name for name in installed(LIBRARY, LIBRARY, "azula.sample").__all__ if name != "Sampler"
+    )
 
 
 def make(name: str) -> type[Peer]:
     """The class of ``azula:SAMPLER``."""
-    takes = inspect.signature(getattr(installed(name, LIBRARY, "azula.sample"), name.partition(":")[2]).__init__).parameters
+    takes = inspect.signature(
+        getattr(installed(name, LIBRARY, "azula.sample"), name.partition(":")[2]).__init__
+    ).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
     return define(Azula, name, options, source=_SOURCE, origin=version(LIBRARY))

@@ -1,4 +1,6 @@
-"""What all peers share: their options as fields, our grid, our noise, and evaluations counted by a dry run."""
+"""What all peers share: their options as fields, our grid, our noise, and evaluations counted
+by a dry run.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,13 @@ from .call import Call
 
 @dataclass(frozen=True, kw_only=True)
 class Peer(Declared, ABC):
-    """A sampler whose steps are another library's own code. The fields of a class are the peer's options.
+    """A sampler whose steps are another library's own code.
 
-    The peer works in its own coordinates on the levels of our grid, takes its noise from our source, and is evaluated through our
-    denoiser, so that its evaluations are counted where all are.
+    The fields of a class are the peer's options.
+
+    The peer works in its own coordinates on the levels of our grid, takes its noise from our
+    source, and is evaluated through our denoiser, so that its evaluations are counted where all
+    are.
 
     Class attributes beside those of :class:`~samplerbench.samplers.Sampler`:
         target: the peer's own name for the method.
@@ -39,7 +44,10 @@ class Peer(Declared, ABC):
 
     @abstractmethod
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """The state at the grid's last level. ``x`` ``(batch, *event)`` is the peer's to overwrite."""
+        """The state at the grid's last level.
+
+        ``x`` ``(batch, *event)`` is the peer's to overwrite.
+        """
 
     @property
     def options(self) -> dict[str, Any]:
@@ -47,11 +55,18 @@ class Peer(Declared, ABC):
         return {self.renamed.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Integrate from ``grid.sigma[0]`` to ``grid.sigma[-1]``; the result has the state's dtype whatever the peer computes in."""
-        return self.integrate(Call(denoise, grid, noise if self.stochastic else _Silence(x), x.dtype), x.clone()).to(x.dtype)
+        """Integrate from ``grid.sigma[0]`` to ``grid.sigma[-1]``.
+
+        The result has the state's dtype whatever the peer computes in.
+        """
+        return self.integrate(
+            Call(denoise, grid, noise if self.stochastic else _Silence(x), x.dtype), x.clone()
+        ).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Counted on a state of one number with a denoiser that costs nothing; None if a tolerance decides.
+        """Counted on a state of one number with a denoiser that costs nothing.
+
+        None if a tolerance decides.
 
         Raises:
             ValueError: the peer's code fails on this grid.
@@ -64,9 +79,11 @@ class Peer(Declared, ABC):
 
 
 def define(base: type[Peer], name: str, options: Mapping[str, Any], **declared: Any) -> type[Peer]:
-    """The class of one peer: ``base`` with a field for each option and class attributes ``declared``.
+    """The class of one peer: ``base`` with a field for each option and class attributes
+    ``declared``.
 
-    An option ``order`` is the field ``max_order``, since ``order`` is what a sampler declares, and a peer declares none.
+    An option ``order`` is the field ``max_order``, since ``order`` is what a sampler declares, and
+    a peer declares none.
     """
     renamed = {"max_order": "order"} if "order" in options else {}
     body = {
@@ -77,8 +94,13 @@ def define(base: type[Peer], name: str, options: Mapping[str, Any], **declared: 
         "renamed": renamed,
         **declared,
     }
-    specs = [("max_order" if key == "order" else key, Any, field(default=_hashable(value))) for key, value in options.items()]
-    return make_dataclass(re.sub(r"\W+", "_", name), specs, bases=(base,), frozen=True, kw_only=True, namespace=body)
+    specs = [
+        ("max_order" if key == "order" else key, Any, field(default=_hashable(value)))
+        for key, value in options.items()
+    ]
+    return make_dataclass(
+        re.sub(r"\W+", "_", name), specs, bases=(base,), frozen=True, kw_only=True, namespace=body
+    )
 
 
 def _hashable(value: Any) -> Any:
@@ -126,5 +148,8 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}".rstrip(": ")
-            raise ValueError(f"peer {sampler.name!r} fails on a grid of {len(grid)} steps ({what}); choose another number") from error
+            raise ValueError(
+                f"peer {sampler.name!r} fails on a grid of {len(grid)} steps "
+                f"({what}); choose another number"
+            ) from error
     return free.evaluations

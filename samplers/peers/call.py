@@ -15,7 +15,9 @@ from ..grid import Grid
 from ..types import Denoise, Noise
 
 ROUNDING = 3e-6
-"""Relative distance within which a peer's level is the grid's: some compute levels in float32, through logarithms."""
+"""Relative distance within which a peer's level is the grid's: some compute levels in float32,
+through logarithms.
+"""
 
 
 class Call:
@@ -40,29 +42,51 @@ class Call:
 
     def levels(self, x: Tensor, levels: Sequence[float] | None = None) -> Tensor:
         """Levels (the grid's unless given) as a float64 tensor beside ``x``."""
-        return torch.tensor(self.grid.sigma if levels is None else levels, dtype=torch.float64, device=x.device)
+        return torch.tensor(
+            self.grid.sigma if levels is None else levels, dtype=torch.float64, device=x.device
+        )
 
     def denoised(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The denoised image in the dtype of ``x``, evaluated in the run's. The level may have any shape; all rows share it."""
-        level = self._snapped(float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma))
+        """The denoised image in the dtype of ``x``, evaluated in the run's.
+
+        The level may have any shape; all rows share it.
+        """
+        level = self._snapped(
+            float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
+        )
         self.step = self.step_of(level)
         return self._denoise(x.to(self._dtype), level).to(x.dtype)
 
     def eps(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The noise direction (x - d) / sigma."""
-        level = self._snapped(float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma))
+        level = self._snapped(
+            float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
+        )
         return (x - self.denoised(x, level)) / level
 
     def jump(self, x: Tensor) -> Tensor:
-        """The step to 0, x <- d, for a peer that stops at the last positive level; nothing on a grid that does."""
+        """The step to 0, x <- d, for a peer that stops at the last positive level.
+
+        Nothing on a grid that does.
+        """
         return self.denoised(x, self.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """A standard normal like the state, a new one each time: for the interval from ``cur`` to ``nxt``, or for the present step."""
-        step = min(self.step, len(self.grid) - 1) if cur is None else self.step_of(self._snapped(float(cur)))
+        """A standard normal like the state, a new one each time: for the interval from ``cur``
+        to ``nxt``, or for the present step.
+        """
+        step = (
+            min(self.step, len(self.grid) - 1)
+            if cur is None
+            else self.step_of(self._snapped(float(cur)))
+        )
         count = self._drawn[step] = self._drawn.get(step, -1) + 1
         noise = self._noise.at(step, *self.grid.sigma[step : step + 2])
-        return noise(count) if cur is None or nxt is None else noise(count, cur=float(cur), nxt=self._snapped(float(nxt)))
+        return (
+            noise(count)
+            if cur is None or nxt is None
+            else noise(count, cur=float(cur), nxt=self._snapped(float(nxt)))
+        )
 
     def once_a_step(self) -> Callable[[], Tensor]:
         """A source for foreign code that draws once at the beginning of every step."""
@@ -75,7 +99,9 @@ class Call:
         return draw
 
     def noised(self, draw: Callable[[], Tensor] | None = None) -> TorchFunctionMode:
-        """A context in which foreign calls of ``torch.randn`` and ``torch.randn_like`` return ``draw()``, by default :meth:`draw`."""
+        """A context in which foreign calls of ``torch.randn`` and ``torch.randn_like`` return
+        ``draw()``, by default :meth:`draw`.
+        """
         return _OurNoise(draw or self.draw)
 
     def step_of(self, level: float) -> int:
@@ -95,7 +121,13 @@ class _OurNoise(TorchFunctionMode):
         super().__init__()
         self._draw = draw
 
-    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
         options = kwargs or {}
         if func is torch.randn_like:
             return self._draw().to(options.get("dtype") or args[0].dtype)

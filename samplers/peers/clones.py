@@ -12,11 +12,16 @@ from .locate import cloned_file
 _FILES = {
     "dpm-solver": ("dpm-solver/dpm_solver_pytorch.py",),
     "UniPC": ("UniPC/uni_pc.py", "UniPC/example/score_sde_pytorch/uni_pc.py"),
-    "diff-sampler": ("diff-sampler/diff-solvers-main/solvers.py", "diff-sampler/amed-solver-main/solvers_amed.py"),
+    "diff-sampler": (
+        "diff-sampler/diff-solvers-main/solvers.py",
+        "diff-sampler/amed-solver-main/solvers_amed.py",
+    ),
     "edm": ("edm/generate.py",),
 }
 SOURCES = {
-    "dpm-solver": Source("lu2022dpmpp", "dpm_solver_pytorch.py", "https://github.com/LuChengTHU/dpm-solver"),
+    "dpm-solver": Source(
+        "lu2022dpmpp", "dpm_solver_pytorch.py", "https://github.com/LuChengTHU/dpm-solver"
+    ),
     "UniPC": Source("zhao2023unipc", "uni_pc.py", "https://github.com/wl-zhao/UniPC"),
     "diff-sampler": Source("zhou2024amed", "solvers.py", "https://github.com/zju-pi/diff-sampler"),
     "edm": Source("karras2022edm", "generate.py", "https://github.com/NVlabs/edm"),

@@ -1,7 +1,9 @@
-"""Schedulers of diffusers, driven as its pipelines drive them: ``for t in timesteps: x = step(model(scale(x), t), t, x)``.
+"""Schedulers of diffusers, driven as its pipelines drive them: ``for t in timesteps: x =
+step(model(scale(x), t), t, x)``.
 
-A list ``sigmas`` and its ``timesteps`` are set by hand, in float64 and with the level as the timestep, since ``set_timesteps`` rounds to
-training times or to float32. A table of training times is given one entry for each level of the grid.
+A list ``sigmas`` and its ``timesteps`` are set by hand, in float64 and with the level as the
+timestep, since ``set_timesteps`` rounds to training times or to float32. A table of training times
+is given one entry for each level of the grid.
 """
 
 from __future__ import annotations
@@ -27,35 +29,92 @@ from .locate import installed, version
 
 LIBRARY = "diffusers"
 _SOURCE = Source(
-    "vonplaten2022diffusers", "schedulers", "https://github.com/huggingface/diffusers",
+    "vonplaten2022diffusers",
+    "schedulers",
+    "https://github.com/huggingface/diffusers",
     deviations=(
-        "the scheduler's sigmas and timesteps are those of our grid, in float64, set after set_timesteps",
+        "the scheduler's sigmas and timesteps are those of our grid, in float64, set "
+        "after set_timesteps",
         "options that make levels or training times are not offered: the grid says them",
-        "DEISMultistepScheduler and SASolverScheduler, which give NaN in a step to 0, stop at the last positive level, and then x <- d",
-        "PNDMScheduler starts without Runge-Kutta steps (skip_prk_steps), which need training times between the grid's levels",
-        "SASolverScheduler's tau_func is a constant, the field tau, since its default is a window of training times",
+        "DEISMultistepScheduler and SASolverScheduler, which give NaN in a step to 0, "
+        "stop at the last positive level, and then x <- d",
+        "PNDMScheduler starts without Runge-Kutta steps (skip_prk_steps), which need "
+        "training times between the grid's levels",
+        "SASolverScheduler's tau_func is a constant, the field tau, since its default is "
+        "a window of training times",
     ),
-)  # fmt: skip
+)
 
 SCHEDULERS = (
-    *TWICE, *TABLE, "EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep",
-    "UniPCMultistep", "SASolver", "EDMEuler", "EDMDPMSolverMultistep", "IPNDM",
-)  # fmt: skip
+    *TWICE,
+    *TABLE,
+    "EulerDiscrete",
+    "EulerAncestralDiscrete",
+    "LMSDiscrete",
+    "DPMSolverMultistep",
+    "DPMSolverSinglestep",
+    "DEISMultistep",
+    "UniPCMultistep",
+    "SASolver",
+    "EDMEuler",
+    "EDMDPMSolverMultistep",
+    "IPNDM",
+)
 """Those whose place for a grid is known, without "Scheduler"."""
 _NOT_OFFERED = {
-    "self", "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type", "use_karras_sigmas",
-    "use_exponential_sigmas", "use_beta_sigmas", "use_flow_sigmas", "flow_shift", "lambda_min_clipped", "timestep_spacing", "steps_offset",
-    "rescale_betas_zero_snr", "interpolation_type", "timestep_type", "sigma_min", "sigma_max", "sigma_data", "sigma_schedule", "rho",
-    "final_sigmas_type", "use_dynamic_shifting", "time_shift_type", "shift_terminal", "set_alpha_to_one", "noise_sampler_seed",
-    "tau_func", "solver_p", "skip_prk_steps", "use_lu_lambdas", "clip_sample", "clip_sample_range",
-}  # fmt: skip
+    "self",
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "prediction_type",
+    "use_karras_sigmas",
+    "use_exponential_sigmas",
+    "use_beta_sigmas",
+    "use_flow_sigmas",
+    "flow_shift",
+    "lambda_min_clipped",
+    "timestep_spacing",
+    "steps_offset",
+    "rescale_betas_zero_snr",
+    "interpolation_type",
+    "timestep_type",
+    "sigma_min",
+    "sigma_max",
+    "sigma_data",
+    "sigma_schedule",
+    "rho",
+    "final_sigmas_type",
+    "use_dynamic_shifting",
+    "time_shift_type",
+    "shift_terminal",
+    "set_alpha_to_one",
+    "noise_sampler_seed",
+    "tau_func",
+    "solver_p",
+    "skip_prk_steps",
+    "use_lu_lambdas",
+    "clip_sample",
+    "clip_sample_range",
+}
 _CANNOT_REACH_ZERO = ("DEISMultistep", "SASolver")
-_STEP_OPTIONS = {"eta", "order", "s_churn", "s_tmin", "s_tmax", "s_noise", "use_clipped_model_output"}
+_STEP_OPTIONS = {
+    "eta",
+    "order",
+    "s_churn",
+    "s_tmin",
+    "s_tmax",
+    "s_noise",
+    "use_clipped_model_output",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersScheduler(Peer):
-    """A scheduler of diffusers on the levels of our grid, with our noise for its ``randn_tensor``; the step options are fields too."""
+    """A scheduler of diffusers on the levels of our grid, with our noise for its
+    ``randn_tensor``; the step options are fields too.
+    """
 
     always_noise: ClassVar[bool]
     step_options: ClassVar[tuple[str, ...]]
@@ -64,7 +123,9 @@ class DiffusersScheduler(Peer):
     def stochastic(self) -> bool:  # type: ignore[override]
         """Whether noise is drawn and used."""
         drawn = any(getattr(self, key, 0) for key in ("eta", "s_churn", "tau"))
-        return bool(self.always_noise or drawn or str(getattr(self, "algorithm_type", "")).startswith("sde"))
+        return bool(
+            self.always_noise or drawn or str(getattr(self, "algorithm_type", "")).startswith("sde")
+        )
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
         """The pipeline's loop."""
@@ -97,11 +158,17 @@ class DiffusersScheduler(Peer):
     def _scheduler(self, grid: Grid) -> Any:
         cls = getattr(library(self.name), self.target)
         takes = inspect.signature(cls.__init__).parameters
-        given = {key: list(v) if isinstance(v, tuple) else v for key, v in self.options.items() if key in takes}
+        given = {
+            key: list(v) if isinstance(v, tuple) else v
+            for key, v in self.options.items()
+            if key in takes
+        }
         fixed = {
-            "final_sigmas_type": "zero" if grid.to_zero else "sigma_min", "clip_sample": False, "skip_prk_steps": True,
+            "final_sigmas_type": "zero" if grid.to_zero else "sigma_min",
+            "clip_sample": False,
+            "skip_prk_steps": True,
             "tau_func": lambda _: getattr(self, "tau", 0.0),
-        }  # fmt: skip
+        }
         given |= {key: value for key, value in fixed.items() if key in takes}
         if self.kind in TABLE:
             given["num_train_timesteps"] = len(grid)
@@ -139,12 +206,27 @@ def make(name: str) -> type[Peer]:
     try:
         cls = getattr(library(name), target)
     except AttributeError as error:
-        raise ValueError(f"peer {name!r}: {version(LIBRARY)} has no such scheduler; pip install -U diffusers") from error
-    options = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items() if key not in _NOT_OFFERED}
-    steps = {key: p.default for key, p in inspect.signature(cls.step).parameters.items() if key in _STEP_OPTIONS}
+        raise ValueError(
+            f"peer {name!r}: {version(LIBRARY)} has no such scheduler; pip install -U diffusers"
+        ) from error
+    options = {
+        key: p.default
+        for key, p in inspect.signature(cls.__init__).parameters.items()
+        if key not in _NOT_OFFERED
+    }
+    steps = {
+        key: p.default
+        for key, p in inspect.signature(cls.step).parameters.items()
+        if key in _STEP_OPTIONS
+    }
     if target == "SASolverScheduler":
         options["tau"] = 1.0
     return define(
-        DiffusersScheduler, name, {**options, **steps}, source=_SOURCE, origin=version(LIBRARY), step_options=tuple(steps),
+        DiffusersScheduler,
+        name,
+        {**options, **steps},
+        source=_SOURCE,
+        origin=version(LIBRARY),
+        step_options=tuple(steps),
         always_noise=any(word in target for word in ("Ancestral", "DDPM", "DPMSolverSDE")),
-    )  # fmt: skip
+    )

@@ -62,7 +62,11 @@ def _twice(scheduler: Any, kind: str, grid: Grid) -> list[float]:
     down = _down(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
     second = (
-        sigma[1:] if kind == "HeunDiscrete" else torch.exp((sigma[:-1].log() + (sigma[1:] if kind == "DPMSolverSDE" else down).log()) / 2)
+        sigma[1:]
+        if kind == "HeunDiscrete"
+        else torch.exp(
+            (sigma[:-1].log() + (sigma[1:] if kind == "DPMSolverSDE" else down).log()) / 2
+        )
     )
     second[-1] = 0.0
     if kind == "KDPM2Discrete":
@@ -74,7 +78,9 @@ def _twice(scheduler: Any, kind: str, grid: Grid) -> list[float]:
 
 
 def _down(scheduler: Any, sigma: Tensor) -> Tensor:
-    """Set the lists of an ancestral step, in the scheduler's own layout: up, and down one entry earlier."""
+    """Set the lists of an ancestral step, in the scheduler's own layout: up, and down one entry
+    earlier.
+    """
     up = (sigma[1:] ** 2 * (sigma[:-1] ** 2 - sigma[1:] ** 2) / sigma[:-1] ** 2).sqrt()
     down = (sigma[1:] ** 2 - up**2).sqrt()
     zero = sigma.new_zeros(1)
@@ -95,7 +101,10 @@ def _table(scheduler: Any, grid: Grid) -> Frame:
 def _ipndm(scheduler: Any, grid: Grid) -> Frame:
     """Its lists of alpha and sigma, for a network that predicts v = alpha eps - sigma x0."""
     alpha = [_alpha(s) for s in grid.sigma]
-    scheduler.alphas, scheduler.betas = _tensor(alpha), _tensor([a * s for a, s in zip(alpha, grid.sigma, strict=True)])
+    scheduler.alphas, scheduler.betas = (
+        _tensor(alpha),
+        _tensor([a * s for a, s in zip(alpha, grid.sigma, strict=True)]),
+    )
     scheduler.timesteps = _tensor(grid.sigma[:-1])
     return Frame(_alpha, grid.sigma[:-1], _velocity)
 

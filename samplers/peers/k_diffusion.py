@@ -17,14 +17,29 @@ from .call import Call
 from .locate import clone, digest, load_inside, missing, version
 
 PREFIX = "k-diffusion"
-_OURS = {"model", "x", "sigmas", "sigma_min", "sigma_max", "n", "extra_args", "callback", "disable", "noise_sampler", "return_info"}
+_OURS = {
+    "model",
+    "x",
+    "sigmas",
+    "sigma_min",
+    "sigma_max",
+    "n",
+    "extra_args",
+    "callback",
+    "disable",
+    "noise_sampler",
+    "return_info",
+}
 _SOURCE = Source(
-    "crowson2022kdiffusion", "sampling.py", "https://github.com/crowsonkb/k-diffusion",
+    "crowson2022kdiffusion",
+    "sampling.py",
+    "https://github.com/crowsonkb/k-diffusion",
     deviations=(
         "levels and coefficients are float64 whatever the state is",
-        "sample_dpm_fast and sample_dpm_adaptive end at the last positive level; the step to 0 is x <- d",
+        "sample_dpm_fast and sample_dpm_adaptive end at the last positive level; the "
+        "step to 0 is x <- d",
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,4 +105,12 @@ def make(name: str) -> type[Peer]:
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
     adaptive = "rtol" in takes
     origin = digest(folder(name) / "sampling.py") if clone("k-diffusion") else version(PREFIX)
-    return define(KDiffusion, name, options, source=_SOURCE, origin=origin, adaptive=adaptive, batch_coupled=adaptive)
+    return define(
+        KDiffusion,
+        name,
+        options,
+        source=_SOURCE,
+        origin=origin,
+        adaptive=adaptive,
+        batch_coupled=adaptive,
+    )

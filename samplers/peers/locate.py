@@ -21,14 +21,18 @@ _folder: Path | None = None
 
 
 def set_peers_path(folder: str | Path | None) -> None:
-    """Look for clones in this folder, each under its repository's name; None: in ``$SAMPLERBENCH_PEERS``, if set.
+    """Look for clones in this folder, each under its repository's name.
+
+    None: in ``$SAMPLERBENCH_PEERS``, if set.
 
     Raises:
         ValueError: no such folder.
     """
     global _folder
     if folder is not None and not Path(folder).is_dir():
-        raise ValueError(f"peers path {folder} is not a folder; clone the peers into one and name that")
+        raise ValueError(
+            f"peers path {folder} is not a folder; clone the peers into one and name that"
+        )
     _folder = None if folder is None else Path(folder)
 
 
@@ -54,7 +58,10 @@ def cloned_file(name: str, url: str, *candidates: str) -> Path:
         folder = clone(repository)
         if folder is not None and (folder / inner).is_file():
             return folder / inner
-    raise ValueError(f"peer {name!r} runs from a clone: git clone {url} into a folder, and name that with --peers-path or ${ENVIRONMENT}")
+    raise ValueError(
+        f"peer {name!r} runs from a clone: git clone {url} into a folder, "
+        f"and name that with --peers-path or ${ENVIRONMENT}"
+    )
 
 
 def installed(name: str, package: str, module: str) -> ModuleType:
@@ -72,8 +79,14 @@ def installed(name: str, package: str, module: str) -> ModuleType:
 def missing(name: str, package: str, error: ImportError | None = None) -> ValueError:
     """The sentence for a library that is not there, or that lacks something itself."""
     lacks = getattr(error, "name", None)
-    detail = f" (which lacks {lacks})" if lacks and lacks.partition(".")[0] != package.replace("-", "_") else ""
-    return ValueError(f"peer {name!r} needs the {package} package{detail}: pip install 'samplerbench[peers]'")
+    detail = (
+        f" (which lacks {lacks})"
+        if lacks and lacks.partition(".")[0] != package.replace("-", "_")
+        else ""
+    )
+    return ValueError(
+        f"peer {name!r} needs the {package} package{detail}: pip install 'samplerbench[peers]'"
+    )
 
 
 def version(package: str) -> str:
@@ -90,7 +103,9 @@ def digest(path: Path) -> str:
 
 
 def load_inside(package: Path, module: str) -> ModuleType:
-    """A module of a package folder, without running the package's ``__init__``, which may need much that a sampler does not."""
+    """A module of a package folder, without running the package's ``__init__``, which may need
+    much that a sampler does not.
+    """
     alias = f"samplerbench_peer_{hashlib.sha256(str(package.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         parent = ModuleType(alias)
@@ -100,7 +115,10 @@ def load_inside(package: Path, module: str) -> ModuleType:
 
 
 def load_script(path: Path, *siblings: str) -> ModuleType:
-    """A clone's file as a module; ``siblings`` are files beside it that it imports by bare names, forgotten afterwards."""
+    """A clone's file as a module.
+
+    ``siblings`` are files beside it that it imports by bare names, forgotten afterwards.
+    """
     alias = f"samplerbench_peer_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         spec = importlib.util.spec_from_file_location(alias, path)
@@ -127,9 +145,14 @@ def _beside(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
 
 
 def functions(path: Path, **given: Any) -> dict[str, Any]:
-    """The top-level functions of a script by name, without running the rest of it; ``given`` are the names they may use."""
+    """The top-level functions of a script by name, without running the rest of it.
+
+    ``given`` are the names they may use.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list]
+    tree.body = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list
+    ]
     space = dict(given)
     exec(compile(tree, str(path), "exec"), space)
     return {key: value for key, value in space.items() if inspect.isfunction(value)}

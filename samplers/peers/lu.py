@@ -54,7 +54,10 @@ class Exploding:
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverOrUniPC(Peer):
-    """The authors' DPM-Solver or UniPC on the levels of our grid. On fewer steps than its order, the order is their number."""
+    """The authors' DPM-Solver or UniPC on the levels of our grid.
+
+    On fewer steps than its order, the order is their number.
+    """
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
         """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
@@ -62,18 +65,38 @@ class DPMSolverOrUniPC(Peer):
         if steps < 1:
             return call.jump(x)
         options = self.options
-        order = min(options.pop("order"), steps) if self.target == "multistep" else options.pop("order")
+        order = (
+            min(options.pop("order"), steps) if self.target == "multistep" else options.pop("order")
+        )
         module = load_script(path(self.name))
         cls = module.UniPC if self.name.startswith("UniPC") else module.DPM_Solver
         built = {key: options.pop(key) for key in ("algorithm_type", "variant") if key in options}
         with _quietly(x.dtype):
-            solver = cls(lambda y, t: call.eps(y.reshape(x.shape), t).reshape(y.shape), Exploding(), **built)
-            inner, ends, levels = solver.get_time_steps, (call.positive[0], call.positive[-1]), call.levels(x, call.positive).to(x.dtype)
+            solver = cls(
+                lambda y, t: call.eps(y.reshape(x.shape), t).reshape(y.shape), Exploding(), **built
+            )
+            inner, ends, levels = (
+                solver.get_time_steps,
+                (call.positive[0], call.positive[-1]),
+                call.levels(x, call.positive).to(x.dtype),
+            )
 
             def ours(skip_type: str, t_T: float, t_0: float, N: int, device: Any) -> Tensor:
-                return levels if levels.numel() == N + 1 and (t_T, t_0) == ends else inner(skip_type, t_T, t_0, N, device)
+                return (
+                    levels
+                    if levels.numel() == N + 1 and (t_T, t_0) == ends
+                    else inner(skip_type, t_T, t_0, N, device)
+                )
 
             solver.get_time_steps = ours
             count = steps * order if self.target == "singlestep_fixed" else steps
-            given = {"t_start": ends[0], "t_end": ends[1], "skip_type": "logSNR", "method": self.target, **options}
-            return call.jump(solver.sample(image(x), steps=count, order=order, **given).reshape(x.shape))
+            given = {
+                "t_start": ends[0],
+                "t_end": ends[1],
+                "skip_type": "logSNR",
+                "method": self.target,
+                **options,
+            }
+            return call.jump(
+                solver.sample(image(x), steps=count, order=order, **given).reshape(x.shape)
+            )

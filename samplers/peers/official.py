@@ -1,4 +1,6 @@
-"""Methods run from their authors' repositories, cloned by the user: dpm-solver, UniPC, diff-sampler, EDM."""
+"""Methods run from their authors' repositories, cloned by the user: dpm-solver, UniPC,
+diff-sampler, EDM.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,26 @@ __all__ = ["make", "names", "where"]
 
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "dpm-solver": {
-        "multistep": {"algorithm_type": "dpmsolver++", "order": 2, "solver_type": "dpmsolver", "lower_order_final": True},
-        "singlestep_fixed": {"algorithm_type": "dpmsolver++", "order": 2, "solver_type": "dpmsolver"},
+        "multistep": {
+            "algorithm_type": "dpmsolver++",
+            "order": 2,
+            "solver_type": "dpmsolver",
+            "lower_order_final": True,
+        },
+        "singlestep_fixed": {
+            "algorithm_type": "dpmsolver++",
+            "order": 2,
+            "solver_type": "dpmsolver",
+        },
     },
-    "UniPC": {"multistep": {"algorithm_type": "data_prediction", "order": 3, "variant": "bh1", "lower_order_final": True}},
+    "UniPC": {
+        "multistep": {
+            "algorithm_type": "data_prediction",
+            "order": 3,
+            "variant": "bh1",
+            "lower_order_final": True,
+        }
+    },
 }
 _DIFF_SAMPLER = {"max_order", "predict_x0", "lower_order_final", "variant", "afs"}
 _EDM_OPTIONS = {"S_churn", "S_min", "S_max", "S_noise"}
@@ -41,7 +59,11 @@ def names(library: str) -> list[str]:
         return sorted(_OPTIONS[library])
     if library == "edm":
         return ["edm_sampler"]
-    return sorted(key for key in vars(load_script(file, "solver_utils")) if key.endswith("_sampler") and not key.startswith("amed"))
+    return sorted(
+        key
+        for key in vars(load_script(file, "solver_utils"))
+        if key.endswith("_sampler") and not key.startswith("amed")
+    )
 
 
 def make(name: str) -> type[Peer]:
@@ -53,7 +75,11 @@ def make(name: str) -> type[Peer]:
         return define(DPMSolverOrUniPC, name, _OPTIONS[library][target], **declared)
     base, kept = (EDM, _EDM_OPTIONS) if library == "edm" else (DiffSampler, _DIFF_SAMPLER)
     takes = inspect.signature(base.function(name)).parameters
-    options = {key: float(p.default) if library == "edm" else p.default for key, p in takes.items() if key in kept}
+    options = {
+        key: float(p.default) if library == "edm" else p.default
+        for key, p in takes.items()
+        if key in kept
+    }
     if target == "deis_sampler":
         options["deis_mode"] = "tab"
     return define(base, name, options, **declared)
@@ -85,14 +111,23 @@ class DiffSampler(Peer):
         levels, options = call.levels(x, call.positive), self.options
         module = load_script(path(self.name), "solver_utils")
         if "deis_mode" in options:
-            options["coeff_list"] = module.get_deis_coeff_list(levels, options["max_order"], deis_mode=options.pop("deis_mode"))
+            options["coeff_list"] = module.get_deis_coeff_list(
+                levels, options["max_order"], deis_mode=options.pop("deis_mode")
+            )
         net, latents = _Network(call=call, shape=x.shape), image(x / levels[0])
-        return call.jump(self.function(self.name)(net, latents, num_steps=len(levels), t_steps=levels, **options).reshape(x.shape))
+        return call.jump(
+            self.function(self.name)(
+                net, latents, num_steps=len(levels), t_steps=levels, **options
+            ).reshape(x.shape)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EDM(Peer):
-    """EDM's sampler (Alg. 2) on the levels of our grid, which has to end at 0; it computes in float64."""
+    """EDM's sampler (Alg.
+
+    2) on the levels of our grid, which has to end at 0; it computes in float64.
+    """
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -101,16 +136,32 @@ class EDM(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """The sampler's function, of a script that cannot be imported without its checkpoints' libraries."""
+        """The sampler's function, of a script that cannot be imported without its checkpoints'
+        libraries.
+        """
         return functions(path(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """The levels come in through ``round_sigma``, the only hook that the function has for them."""
+        """The levels come in through ``round_sigma``, the only hook that the function has for
+        them.
+        """
         if not call.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = call.levels(x, call.positive)
-        net = _Network(call=call, shape=x.shape, sigma_min=0.0, sigma_max=float("inf"), round_sigma=lambda s: levels if s.ndim else s)
+        net = _Network(
+            call=call,
+            shape=x.shape,
+            sigma_min=0.0,
+            sigma_max=float("inf"),
+            round_sigma=lambda s: levels if s.ndim else s,
+        )
         latents = x.double() / levels[0]
-        given = {"num_steps": len(levels), "sigma_min": call.positive[-1], "sigma_max": call.positive[0]}
+        given = {
+            "num_steps": len(levels),
+            "sigma_min": call.positive[-1],
+            "sigma_max": call.positive[0],
+        }
         draw = call.once_a_step()
-        return self.function(self.name)(net, latents, randn_like=lambda y: draw().to(y), **given, **self.options)
+        return self.function(self.name)(
+            net, latents, randn_like=lambda y: draw().to(y), **given, **self.options
+        )

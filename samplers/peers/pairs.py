@@ -1,4 +1,6 @@
-"""Which of our samplers is which of a peer's, on which steps, and how closely: one table for translations and for parity tests."""
+"""Which of our samplers is which of a peer's, on which steps, and how closely: one table for
+translations and for parity tests.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ import math
 from typing import NamedTuple
 
 DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
-"""Relative difference allowed to a peer that computes in float64, to one that rounds its state to float32, and to a mere relative."""
+"""Relative difference allowed to a peer that computes in float64, to one that rounds its state
+to float32, and to a mere relative.
+"""
 
 
 class Pair(NamedTuple):
@@ -39,13 +43,23 @@ _F32_STATE = "rounds the state to float32 in every step"
 PAIRS: tuple[Pair, ...] = (
     # k-diffusion
     Pair("euler", f"{_KD}euler", "Euler"),
-    Pair("euler_churn(churn=5.0)", f"{_KD}euler(s_churn=5.0, s_tmin=0.05, s_tmax=50.0)", "Euler, churn"),
+    Pair(
+        "euler_churn(churn=5.0)",
+        f"{_KD}euler(s_churn=5.0, s_tmin=0.05, s_tmax=50.0)",
+        "Euler, churn",
+    ),
     Pair("euler_ancestral", f"{_KD}euler_ancestral", "Euler a"),
     Pair("heun", f"{_KD}heun", "Heun"),
-    Pair("edm_stochastic", f"{_KD}heun(s_churn=40.0, s_tmin=0.05, s_tmax=50.0, s_noise=1.003)", "Heun, churn"),
+    Pair(
+        "edm_stochastic",
+        f"{_KD}heun(s_churn=40.0, s_tmin=0.05, s_tmax=50.0, s_noise=1.003)",
+        "Heun, churn",
+    ),
     Pair("dpm_2", f"{_KD}dpm_2", "DPM2"),
     Pair("dpm_2_ancestral", f"{_KD}dpm_2_ancestral", "DPM2 a"),
-    Pair("lms(through_zero=True)", f"{_KD}lms", "LMS", note="the last step is of order 4, not x <- d"),
+    Pair(
+        "lms(through_zero=True)", f"{_KD}lms", "LMS", note="the last step is of order 4, not x <- d"
+    ),
     Pair(
         "dpm_solver_fast",
         f"{_KD}dpm_fast",
@@ -64,31 +78,108 @@ PAIRS: tuple[Pair, ...] = (
     Pair("dpmpp_sde", f"{_KD}dpmpp_sde", "DPM++ SDE"),
     Pair("dpmpp_2m", f"{_KD}dpmpp_2m", "DPM++ 2M"),
     Pair("dpmpp_2m_sde", f"{_KD}dpmpp_2m_sde", "DPM++ 2M SDE", fewest=2),
-    Pair("dpmpp_2m_sde(solver_type='heun')", f"{_KD}dpmpp_2m_sde(solver_type='heun')", "DPM++ 2M SDE Heun", fewest=2),
-    Pair("dpmpp_3m_sde_published", f"{_KD}dpmpp_3m_sde", "DPM++ 3M SDE", fewest=2, note="of order 2; dpmpp_3m_sde is the corrected one"),
+    Pair(
+        "dpmpp_2m_sde(solver_type='heun')",
+        f"{_KD}dpmpp_2m_sde(solver_type='heun')",
+        "DPM++ 2M SDE Heun",
+        fewest=2,
+    ),
+    Pair(
+        "dpmpp_3m_sde_published",
+        f"{_KD}dpmpp_3m_sde",
+        "DPM++ 3M SDE",
+        fewest=2,
+        note="of order 2; dpmpp_3m_sde is the corrected one",
+    ),
     # diffusers
     Pair("euler", "diffusers:EulerDiscreteScheduler", "Euler", within=SINGLE, note=_F32_STATE),
     Pair("euler", "diffusers:EDMEulerScheduler", "Euler", within=SINGLE, note=_F32_STATE),
-    Pair("euler_ancestral", "diffusers:EulerAncestralDiscreteScheduler", "Euler a", within=SINGLE, note=_F32_STATE),
+    Pair(
+        "euler_ancestral",
+        "diffusers:EulerAncestralDiscreteScheduler",
+        "Euler a",
+        within=SINGLE,
+        note=_F32_STATE,
+    ),
     Pair("heun", "diffusers:HeunDiscreteScheduler", "Heun", end="zero"),
     Pair("dpm_2", "diffusers:KDPM2DiscreteScheduler", "DPM2", end="zero"),
     Pair("dpm_2_ancestral", "diffusers:KDPM2AncestralDiscreteScheduler", "DPM2 a", end="zero"),
-    Pair("lms(through_zero=True)", "diffusers:LMSDiscreteScheduler", "LMS", note="the last step is of order 4, not x <- d"),
+    Pair(
+        "lms(through_zero=True)",
+        "diffusers:LMSDiscreteScheduler",
+        "LMS",
+        note="the last step is of order 4, not x <- d",
+    ),
     Pair("ddim", "diffusers:DDIMScheduler", "DDIM"),
     Pair("ddim(eta=0.5)", "diffusers:DDIMScheduler(eta=0.5)", "DDIM, eta 0.5"),
-    Pair("ddpm", "diffusers:DDPMScheduler", "DDPM", end="zero", note="no noise in the last step, wherever it ends"),
-    Pair("plms", "diffusers:PNDMScheduler", "PLMS", fewest=2, end="sigma_min", note="the step to 0 is of order 4, not x <- d"),
-    Pair("ipndm(through_zero=True)", "diffusers:IPNDMScheduler", "", note="the last step is of order 4, not x <- d"),
+    Pair(
+        "ddpm",
+        "diffusers:DDPMScheduler",
+        "DDPM",
+        end="zero",
+        note="no noise in the last step, wherever it ends",
+    ),
+    Pair(
+        "plms",
+        "diffusers:PNDMScheduler",
+        "PLMS",
+        fewest=2,
+        end="sigma_min",
+        note="the step to 0 is of order 4, not x <- d",
+    ),
+    Pair(
+        "ipndm(through_zero=True)",
+        "diffusers:IPNDMScheduler",
+        "",
+        note="the last step is of order 4, not x <- d",
+    ),
     Pair("dpmpp_2m", _DF_2M, "DPM++ 2M", end="zero", within=SINGLE, note=_F32_STATE),
-    Pair("dpmpp_2m(last=(1,))", _DF_2M, "DPM++ 2M", end="sigma_min", most=14, within=SINGLE, note=_F32_STATE),
-    Pair("dpmpp_2m", _DF_2M, "DPM++ 2M", end="sigma_min", fewest=15, within=SINGLE, note=_F32_STATE),
-    Pair("dpmpp_3m_published(last=(2, 1))", f"{_DF_2M}(solver_order=3)", "DPM++ 3M", most=14, within=SINGLE, note="of order 2"),
-    Pair("dpmpp_3m_published", f"{_DF_2M}(solver_order=3)", "DPM++ 3M", fewest=15, within=SINGLE, note="of order 2; dpmpp_3m is corrected"),
-    Pair("dpmpp_2m_sde", f"{_DF_2M}(algorithm_type='sde-dpmsolver++')", "DPM++ 2M SDE", end="zero", within=SINGLE, note=_F32_STATE),
+    Pair(
+        "dpmpp_2m(last=(1,))",
+        _DF_2M,
+        "DPM++ 2M",
+        end="sigma_min",
+        most=14,
+        within=SINGLE,
+        note=_F32_STATE,
+    ),
+    Pair(
+        "dpmpp_2m", _DF_2M, "DPM++ 2M", end="sigma_min", fewest=15, within=SINGLE, note=_F32_STATE
+    ),
+    Pair(
+        "dpmpp_3m_published(last=(2, 1))",
+        f"{_DF_2M}(solver_order=3)",
+        "DPM++ 3M",
+        most=14,
+        within=SINGLE,
+        note="of order 2",
+    ),
+    Pair(
+        "dpmpp_3m_published",
+        f"{_DF_2M}(solver_order=3)",
+        "DPM++ 3M",
+        fewest=15,
+        within=SINGLE,
+        note="of order 2; dpmpp_3m is corrected",
+    ),
+    Pair(
+        "dpmpp_2m_sde",
+        f"{_DF_2M}(algorithm_type='sde-dpmsolver++')",
+        "DPM++ 2M SDE",
+        end="zero",
+        within=SINGLE,
+        note=_F32_STATE,
+    ),
     Pair("dpmpp_2m", "diffusers:EDMDPMSolverMultistepScheduler", "DPM++ 2M", end="zero"),
     Pair("dpmpp_sde", "diffusers:DPMSolverSDEScheduler", "DPM++ SDE", end="zero"),
     Pair("zeab_2(last=(1, 1))", "diffusers:DEISMultistepScheduler", "DEIS", most=15, end="zero"),
-    Pair("zeab_3(last=(2, 1, 1))", "diffusers:DEISMultistepScheduler(solver_order=3)", "DEIS", most=15, end="zero"),
+    Pair(
+        "zeab_3(last=(2, 1, 1))",
+        "diffusers:DEISMultistepScheduler(solver_order=3)",
+        "DEIS",
+        most=15,
+        end="zero",
+    ),
     Pair("zeab_2", "diffusers:DEISMultistepScheduler", "DEIS", fewest=16, end="zero"),
     Pair("unipc_2(last=(2, 1))", "diffusers:UniPCMultistepScheduler", "UniPC"),
     Pair("unipc_3(last=(2, 1))", "diffusers:UniPCMultistepScheduler(solver_order=3)", "UniPC"),
@@ -99,35 +190,87 @@ PAIRS: tuple[Pair, ...] = (
         end="sigma_min",
         note="NaN in the step to 0",
     ),
-    Pair("dpmpp_2s", "diffusers:DPMSolverSinglestepScheduler", "DPM++ 2S", within=NEAR, note="theirs spends two intervals on a step"),
-    Pair("sa_solver", "diffusers:SASolverScheduler", "SA-Solver", within=NEAR, note="theirs rescales order 2 and draws another noise"),
+    Pair(
+        "dpmpp_2s",
+        "diffusers:DPMSolverSinglestepScheduler",
+        "DPM++ 2S",
+        within=NEAR,
+        note="theirs spends two intervals on a step",
+    ),
+    Pair(
+        "sa_solver",
+        "diffusers:SASolverScheduler",
+        "SA-Solver",
+        within=NEAR,
+        note="theirs rescales order 2 and draws another noise",
+    ),
     # azula
     Pair("ddim", "azula:DDIMSampler"),
     Pair("ddpm", "azula:DDPMSampler"),
     Pair("euler", "azula:EulerSampler"),
     Pair("heun", "azula:HeunSampler"),
-    *(Pair(f"zab_{k}(through_zero=True)", f"azula:zABSampler(max_order={k})") for k in (1, 2, 3, 4)),
-    *(Pair(f"vab_{k}(through_zero=True)", f"azula:vABSampler(max_order={k})") for k in (1, 2, 3, 4)),
+    *(
+        Pair(f"zab_{k}(through_zero=True)", f"azula:zABSampler(max_order={k})")
+        for k in (1, 2, 3, 4)
+    ),
+    *(
+        Pair(f"vab_{k}(through_zero=True)", f"azula:vABSampler(max_order={k})")
+        for k in (1, 2, 3, 4)
+    ),
     *(Pair(f"zeab_{k}", f"azula:zEABSampler(max_order={k})") for k in (1, 2, 3, 4)),
     *(Pair(f"xeab_{k}", f"azula:xEABSampler(max_order={k})") for k in (1, 2, 3, 4)),
-    *(Pair(f"reab_{k}", f"azula:REABSampler(max_order={k})", within=NEAR, note="theirs is of order 1") for k in (1, 2, 3, 4)),
-    Pair("euler_maruyama", "azula:ItoSampler", within=NEAR, note="theirs is explicit in sigma for the drift, in sigma^2 for the noise"),
+    *(
+        Pair(
+            f"reab_{k}",
+            f"azula:REABSampler(max_order={k})",
+            within=NEAR,
+            note="theirs is of order 1",
+        )
+        for k in (1, 2, 3, 4)
+    ),
+    Pair(
+        "euler_maruyama",
+        "azula:ItoSampler",
+        within=NEAR,
+        note="theirs is explicit in sigma for the drift, in sigma^2 for the noise",
+    ),
     # torchsde
     Pair("euler_maruyama", "torchsde:euler"),
     # official repositories
     Pair("dpmpp_2m(last=(1, 1))", "dpm-solver:multistep", "DPM++ 2M", most=10, end="zero"),
     Pair("dpmpp_2m", "dpm-solver:multistep", "DPM++ 2M", fewest=11),
-    Pair("dpmpp_3m_published(last=(2, 1, 1))", "dpm-solver:multistep(max_order=3)", "DPM++ 3M", most=10, end="zero", note="of order 2"),
-    Pair("dpmpp_3m_published", "dpm-solver:multistep(max_order=3)", "DPM++ 3M", fewest=11, note="of order 2"),
+    Pair(
+        "dpmpp_3m_published(last=(2, 1, 1))",
+        "dpm-solver:multistep(max_order=3)",
+        "DPM++ 3M",
+        most=10,
+        end="zero",
+        note="of order 2",
+    ),
+    Pair(
+        "dpmpp_3m_published",
+        "dpm-solver:multistep(max_order=3)",
+        "DPM++ 3M",
+        fewest=11,
+        note="of order 2",
+    ),
     Pair("dpm_solver_2m", "dpm-solver:multistep(algorithm_type='dpmsolver')", "", fewest=11),
-    Pair("dpm_solver_3m_published", "dpm-solver:multistep(algorithm_type='dpmsolver', max_order=3)", "", fewest=11, note="of order 2"),
+    Pair(
+        "dpm_solver_3m_published",
+        "dpm-solver:multistep(algorithm_type='dpmsolver', max_order=3)",
+        "",
+        fewest=11,
+        note="of order 2",
+    ),
     Pair("dpmpp_2s", "dpm-solver:singlestep_fixed"),
     Pair("dpmpp_3s", "dpm-solver:singlestep_fixed(max_order=3)"),
     Pair("dpm_solver_2", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver')"),
     Pair("dpm_solver_3", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver', max_order=3)"),
     Pair("unipc_3(last=(2, 1, 1), variant='bh1')", "UniPC:multistep", "UniPC", end="zero"),
     Pair("unipc_3(last=(2, 1, 1))", "UniPC:multistep(variant='bh2')", "UniPC", end="zero"),
-    Pair("unipc_2(last=(1, 1))", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC", end="zero"),
+    Pair(
+        "unipc_2(last=(1, 1))", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC", end="zero"
+    ),
     Pair("euler", "diff-sampler:euler_sampler"),
     Pair("heun", "diff-sampler:heun_sampler"),
     Pair("dpm_2", "diff-sampler:dpm_2_sampler"),
@@ -144,5 +287,10 @@ PAIRS: tuple[Pair, ...] = (
         for k in (2, 3, 4)
     ),
     Pair("heun", "edm:edm_sampler", "EDM", end="zero"),
-    Pair("edm_stochastic", "edm:edm_sampler(S_churn=40, S_min=0.05, S_max=50.0, S_noise=1.003)", "EDM, churn", end="zero"),
+    Pair(
+        "edm_stochastic",
+        "edm:edm_sampler(S_churn=40, S_min=0.05, S_max=50.0, S_noise=1.003)",
+        "EDM, churn",
+        end="zero",
+    ),
 )

@@ -1,6 +1,8 @@
-"""torchsde on the reverse SDE, dx = 2 (d - x) / sigma ds + sqrt(2 sigma) dW in the time s = -sigma, one step for each of the grid.
+"""torchsde on the reverse SDE, dx = 2 (d - x) / sigma ds + sqrt(2 sigma) dW in the time s = -sigma,
+one step for each of the grid.
 
-In this clock an explicit step scales the state by at least -1, however long it is; in lam it would blow up at few steps.
+In this clock an explicit step scales the state by at least -1, however long it is; in lam it would
+blow up at few steps.
 """
 
 from __future__ import annotations
@@ -21,18 +23,23 @@ LIBRARY = "torchsde"
 METHODS = ("euler", "milstein", "srk")
 """The Itô solvers of torchsde."""
 _SOURCE = Source(
-    "li2020torchsde", "sdeint", "https://github.com/google-research/torchsde",
+    "li2020torchsde",
+    "sdeint",
+    "https://github.com/google-research/torchsde",
     deviations=(
-        "the increments, and the space-time Lévy areas of srk, are drawn from our noise, not from a BrownianInterval",
+        "the increments, and the space-time Lévy areas of srk, are drawn from our noise, "
+        "not from a BrownianInterval",
         "the evaluation by which sdeint checks shapes is answered with zeros and not counted",
         "the step to 0 is x <- d",
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TorchSDE(Peer):
-    """A solver of torchsde on the reverse SDE of the data's noising process (variance exploding, full noise)."""
+    """A solver of torchsde on the reverse SDE of the data's noising process (variance
+    exploding, full noise).
+    """
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -43,17 +50,21 @@ class TorchSDE(Peer):
         """One call of ``sdeint`` an interval, so that each step is one of ours."""
         sdeint = installed(self.name, LIBRARY, "torchsde").sdeint
         shape, y = x.shape, x.flatten(1)
-        with torch.random.fork_rng([x.device] if x.is_cuda else []):  # sdeint draws numbers to check shapes with
+        # sdeint draws numbers to check shapes with
+        with torch.random.fork_rng([x.device] if x.is_cuda else []):
             for cur, nxt in zip(call.positive, call.positive[1:], strict=False):
                 span = torch.tensor([-cur, -nxt], dtype=torch.float64, device=x.device)
                 sde, increments = _ReverseSDE(call, shape), _Increments(call, y, cur, nxt)
-                step = 2 * (cur - nxt)  # the solver cuts it off at the end of the span: one step, whatever the rounding
+                # the solver cuts it off at the end of the span: one step, whatever the rounding
+                step = 2 * (cur - nxt)
                 y = sdeint(sde, y, span, bm=increments, method=self.target, dt=step)[-1]
         return call.jump(y.reshape(shape))
 
 
 class _ReverseSDE:
-    """Drift, and products with the diffusion: its matrix, a multiple of the identity, would be the square of an image."""
+    """Drift, and products with the diffusion: its matrix, a multiple of the identity, would be
+    the square of an image.
+    """
 
     noise_type, sde_type = "additive", "ito"
 
@@ -72,7 +83,9 @@ class _ReverseSDE:
 
 
 class _Increments:
-    """The Brownian increment of one interval, with its space-time Lévy area where it is asked for."""
+    """The Brownian increment of one interval, with its space-time Lévy area where it is asked
+    for.
+    """
 
     levy_area_approximation = "space-time"
 
@@ -80,7 +93,13 @@ class _Increments:
         self.shape, self.dtype, self.device = y.shape, y.dtype, y.device
         self._interval, self._call = (cur, nxt), call
 
-    def __call__(self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False) -> Any:  # noqa: ARG002
+    def __call__(
+        self,
+        ta: Any,
+        tb: Any = None,
+        return_U: bool = False,
+        return_A: bool = False,  # noqa: ARG002
+    ) -> Any:
         h = float(tb) - float(ta)
         w = self._call.draw(*self._interval).flatten(1) * math.sqrt(h)
         if not return_U:

@@ -18,10 +18,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 
 
 def translate(library: str) -> list[dict[str, Any]]:
-    """Rows of a library's names with ours: ``label`` (in user interfaces), ``theirs``, ``ours``, ``steps``, ``end`` and ``note``.
+    """Rows of a library's names with ours: ``label`` (in user interfaces), ``theirs``, ``ours``,
+    ``steps``, ``end`` and ``note``.
 
-    A label with "Karras" behind it is the same sampler on the schedule ``karras``. What a library does in its last steps depends on their
-    number; then a method has several rows. That the two agree, to ``within``, is tested (``pytest -m parity``).
+    A label with "Karras" behind it is the same sampler on the schedule ``karras``. What a library
+    does in its last steps depends on their number; then a method has several rows. That the two
+    agree, to ``within``, is tested (``pytest -m parity``).
 
     Raises:
         ValueError: unknown library.
@@ -47,7 +49,8 @@ def export_sigmas(library: str, sigmas: Sequence[float]) -> dict[str, Any]:
         sigmas: falling levels; only the last may be 0.
 
     Returns:
-        ``sigmas`` as the library takes them, ``call`` with the line of Python that does so, and ``notes``, what it changes.
+        ``sigmas`` as the library takes them, ``call`` with the line of Python that does so, and
+        ``notes``, what it changes.
 
     >>> export_sigmas("k-diffusion", [80.0, 1.0, 0.0])["sigmas"]
     [80.0, 1.0, 0.0]
@@ -57,14 +60,26 @@ def export_sigmas(library: str, sigmas: Sequence[float]) -> dict[str, Any]:
     """
     levels = list(Grid(tuple(sigmas)).sigma)
     if library == "k-diffusion":
-        return {"library": library, "sigmas": levels, "call": "sampling.sample_dpmpp_2m(model, x, torch.tensor(sigmas))", "notes": ""}
+        return {
+            "library": library,
+            "sigmas": levels,
+            "call": "sampling.sample_dpmpp_2m(model, x, torch.tensor(sigmas))",
+            "notes": "",
+        }
     if library == "diffusers":
-        return {"library": library, "sigmas": levels, "call": "scheduler.set_timesteps(sigmas=sigmas)", "notes": _DIFFUSERS}
+        return {
+            "library": library,
+            "sigmas": levels,
+            "call": "scheduler.set_timesteps(sigmas=sigmas)",
+            "notes": _DIFFUSERS,
+        }
     raise ValueError(f"cannot export to {library!r}; choose diffusers or k-diffusion")
 
 
 _DIFFUSERS = (
-    "EulerDiscreteScheduler takes the list as it is, the final level included, and rounds it to float32. Schedulers without this argument "
-    "take them by hand after set_timesteps(len(sigmas) - 1): scheduler.sigmas = torch.tensor(sigmas), while their timesteps, which the "
+    "EulerDiscreteScheduler takes the list as it is, the final level included, and "
+    "rounds it to float32. Schedulers without this argument "
+    "take them by hand after set_timesteps(len(sigmas) - 1): scheduler.sigmas = "
+    "torch.tensor(sigmas), while their timesteps, which the "
     "network sees, then have to be set too."
 )

@@ -1,4 +1,6 @@
-"""Schedules: how a number of steps and a range of noise levels become a grid. One family a file; each with its source.
+"""Schedules: how a number of steps and a range of noise levels become a grid.
+
+One family a file; each with its source.
 
 >>> from samplerbench.samplers.schedules import SCHEDULES
 >>> SCHEDULES["karras"].source.where

@@ -13,7 +13,9 @@ ENDS = "The ends are the range of the model, not that of the paper."
 
 
 @schedule(Source("karras2022edm", "eq. (5)", EDM))
-def karras(n: int, sigma_min: float, sigma_max: float, *, rho: float = 7.0, to_zero: bool = True) -> Grid:
+def karras(
+    n: int, sigma_min: float, sigma_max: float, *, rho: float = 7.0, to_zero: bool = True
+) -> Grid:
     """Levels uniform in sigma^(1/rho).
 
         sigma_i = (sigma_max^(1/rho) + u_i (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho,   u_i = i / (N - 1)
@@ -22,8 +24,10 @@ def karras(n: int, sigma_min: float, sigma_max: float, *, rho: float = 7.0, to_z
         n: number of steps.
         sigma_min: last positive level.
         sigma_max: first level.
-        rho: > 0; larger puts more steps at low noise; the limit of large rho is :func:`uniform_lambda`, and 1 is uniform in sigma.
-        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range. ``n = 1`` is (sigma_max, 0).
+        rho: > 0; larger puts more steps at low noise; the limit of large rho is
+            :func:`uniform_lambda`, and 1 is uniform in sigma.
+        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range. ``n
+            = 1`` is (sigma_max, 0).
 
     Raises:
         ValueError: no step, no range, or rho not positive.
@@ -36,19 +40,32 @@ def karras(n: int, sigma_min: float, sigma_max: float, *, rho: float = 7.0, to_z
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: (hi + u * (lo - hi)) ** rho)
 
 
-@schedule(Source("lu2022dpmsolver", "section 3.3, uniform in lambda", "https://arxiv.org/abs/2206.00927v3"))
+@schedule(
+    Source(
+        "lu2022dpmsolver", "section 3.3, uniform in lambda", "https://arxiv.org/abs/2206.00927v3"
+    )
+)
 def uniform_lambda(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
     """Levels uniform in lam = -log(sigma).
 
     Also called "logSNR" or "exponential". Arguments as :func:`karras`.
     """
-    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_max * (sigma_min / sigma_max) ** u)
+    return spaced(
+        n, sigma_min, sigma_max, to_zero, lambda u: sigma_max * (sigma_min / sigma_max) ** u
+    )
 
 
 @schedule(
-    Source("crowson2022kdiffusion", "get_sigmas_polyexponential", "https://github.com/crowsonkb/k-diffusion"), same_as="uniform_lambda"
+    Source(
+        "crowson2022kdiffusion",
+        "get_sigmas_polyexponential",
+        "https://github.com/crowsonkb/k-diffusion",
+    ),
+    same_as="uniform_lambda",
 )
-def polyexponential(n: int, sigma_min: float, sigma_max: float, *, rho: float = 1.0, to_zero: bool = True) -> Grid:
+def polyexponential(
+    n: int, sigma_min: float, sigma_max: float, *, rho: float = 1.0, to_zero: bool = True
+) -> Grid:
     """Levels polynomial in log(sigma).
 
         log(sigma_i) = log(sigma_min) + (1 - u_i)^rho log(sigma_max / sigma_min)
@@ -64,10 +81,19 @@ def polyexponential(n: int, sigma_min: float, sigma_max: float, *, rho: float = 
         ValueError: no step, no range, or rho not positive.
     """
     _positive("rho", rho)
-    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_min * (sigma_max / sigma_min) ** ((1 - u) ** rho))
+    return spaced(
+        n,
+        sigma_min,
+        sigma_max,
+        to_zero,
+        lambda u: sigma_min * (sigma_max / sigma_min) ** ((1 - u) ** rho),
+    )
 
 
-@schedule(Source("karras2022edm", "Table 1, column VE, time steps", EDM, (ENDS,)), same_as="uniform_lambda")
+@schedule(
+    Source("karras2022edm", "Table 1, column VE, time steps", EDM, (ENDS,)),
+    same_as="uniform_lambda",
+)
 def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
     """The VE row of EDM: t = sigma² is geometric.
 
@@ -75,7 +101,13 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
 
     Arguments as :func:`karras`.
     """
-    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: math.sqrt(sigma_max**2 * (sigma_min**2 / sigma_max**2) ** u))
+    return spaced(
+        n,
+        sigma_min,
+        sigma_max,
+        to_zero,
+        lambda u: math.sqrt(sigma_max**2 * (sigma_min**2 / sigma_max**2) ** u),
+    )
 
 
 @schedule(
@@ -84,20 +116,27 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
         "section 2.4.1",
         "https://arxiv.org/abs/1503.03585v8",
         (
-            "The paper gives the rate for binomial diffusion; here it is that of x_t = sqrt(1 - beta_t) x_(t-1) + sqrt(beta_t) z.",
-            "The chain is read in continuous t / T, between the ends of the model's range: at t = T it has no signal, an infinite level.",
+            "The paper gives the rate for binomial diffusion; here it is that of x_t = "
+            "sqrt(1 - beta_t) x_(t-1) + sqrt(beta_t) z.",
+            "The chain is read in continuous t / T, between the ends of the model's "
+            "range: at t = T it has no signal, an infinite level.",
         ),
     )
 )
-def sohl_dickstein_1503(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """Every step loses the same share of signal: beta_t = 1 / (T - t + 1), so that abar_t = 1 - t / T.
+def sohl_dickstein_1503(
+    n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True
+) -> Grid:
+    """Every step loses the same share of signal: beta_t = 1 / (T - t + 1), so that abar_t = 1 - t /
+    T.
 
-    With abar = 1 / (1 + sigma²) the share of signal and s = 1 - abar that of noise, sigma = sqrt(s / abar). Arguments as :func:`karras`.
+    With abar = 1 / (1 + sigma²) the share of signal and s = 1 - abar that of noise, sigma = sqrt(s
+    / abar). Arguments as :func:`karras`.
     """
 
     def at(u: float) -> float:
         signal = (1 - u) / (1 + sigma_max**2) + u / (1 + sigma_min**2)
-        noise = (1 - u) / (1 + sigma_max**-2) + u / (1 + sigma_min**-2)  # 1 - signal, without cancellation
+        # 1 - signal, without cancellation
+        noise = (1 - u) / (1 + sigma_max**-2) + u / (1 + sigma_min**-2)
         return math.sqrt(noise / signal)
 
     return spaced(n, sigma_min, sigma_max, to_zero, at)
@@ -108,10 +147,15 @@ def sohl_dickstein_1503(n: int, sigma_min: float, sigma_max: float, *, to_zero: 
         "esser2024sd3",
         "eq. (23)",
         "https://arxiv.org/abs/2403.03206v1",
-        ("Between the ends of the model's range: a flow model starts at t = 1, where the level is infinite.",),
+        (
+            "Between the ends of the model's range: a flow model starts at t = 1, where the "
+            "level is infinite.",
+        ),
     )
 )
-def flow_shift(n: int, sigma_min: float, sigma_max: float, *, shift: float = 3.0, to_zero: bool = True) -> Grid:
+def flow_shift(
+    n: int, sigma_min: float, sigma_max: float, *, shift: float = 3.0, to_zero: bool = True
+) -> Grid:
     """Uniform in the time of a rectified flow, then shifted.
 
         t <- shift t / (1 + (shift - 1) t);   in sigma = t / (1 - t) that is sigma <- shift sigma
@@ -127,7 +171,8 @@ def flow_shift(n: int, sigma_min: float, sigma_max: float, *, shift: float = 3.0
         ValueError: no step, no range, or shift not positive.
     """
     _positive("shift", shift)
-    first, last = (s / (shift + s) for s in (sigma_max, sigma_min))  # the times that are shifted to the ends
+    # the times that are shifted to the ends
+    first, last = (s / (shift + s) for s in (sigma_max, sigma_min))
 
     def at(u: float) -> float:
         t = first + u * (last - first)

@@ -1,4 +1,6 @@
-"""Schedules on the trained steps of a discrete-time model: which rows of its beta table are visited."""
+"""Schedules on the trained steps of a discrete-time model: which rows of its beta table are
+visited.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ from .closed import EDM
 from .registry import schedule
 from .tables import levels
 
-CLIPPED = "The table is cut to the model's range and its ends are moved to the ends of that range; where rows remain it has its own levels."
+CLIPPED = (
+    "The table is cut to the model's range and its ends are moved to the ends of "
+    "that range; where rows remain it has its own levels."
+)
 FLAWED = "https://arxiv.org/abs/2305.08891v4"
 
 
@@ -22,13 +27,20 @@ FLAWED = "https://arxiv.org/abs/2305.08891v4"
         FLAWED,
         (
             CLIPPED,
-            "The first level is sigma_max, where latents are drawn; the paper's leading steps start below the last trained step.",
+            "The first level is sigma_max, where latents are drawn; the paper's leading "
+            "steps start below the last trained step.",
             "Without a steps_offset: the last positive level is sigma_min.",
         ),
     )
 )
 def discrete_leading(
-    n: int, sigma_min: float, sigma_max: float, *, table: str = "linear", interpolate: bool = False, to_zero: bool = True
+    n: int,
+    sigma_min: float,
+    sigma_max: float,
+    *,
+    table: str = "linear",
+    interpolate: bool = False,
+    to_zero: bool = True,
 ) -> Grid:
     """Rows 0, s, 2s, … of a beta table, s = floor(T / N): the steps of DDIM and iDDPM respacing.
 
@@ -54,13 +66,24 @@ def discrete_leading(
         "lin2024flawed",
         "Table 2, trailing",
         FLAWED,
-        (CLIPPED, "To 0, the last positive level is that of row T / N - 1, not sigma_min: that row is the last evaluation."),
+        (
+            CLIPPED,
+            "To 0, the last positive level is that of row T / N - 1, not "
+            "sigma_min: that row is the last evaluation.",
+        ),
     )
 )
 def discrete_trailing(
-    n: int, sigma_min: float, sigma_max: float, *, table: str = "linear", interpolate: bool = False, to_zero: bool = True
+    n: int,
+    sigma_min: float,
+    sigma_max: float,
+    *,
+    table: str = "linear",
+    interpolate: bool = False,
+    to_zero: bool = True,
 ) -> Grid:
-    """Rows T - 1, T - 1 - T / N, … of a beta table, rounded: the first evaluation is at the last trained step.
+    """Rows T - 1, T - 1 - T / N, … of a beta table, rounded: the first evaluation is at the last
+    trained step.
 
     Arguments and errors as :func:`discrete_leading`. N evaluations end at 0 or at ``sigma_min``.
     """
@@ -71,7 +94,13 @@ def discrete_trailing(
 
 @schedule(Source("lin2024flawed", "Table 2, linspace", FLAWED, (CLIPPED,)))
 def discrete_linspace(
-    n: int, sigma_min: float, sigma_max: float, *, table: str = "linear", interpolate: bool = False, to_zero: bool = True
+    n: int,
+    sigma_min: float,
+    sigma_max: float,
+    *,
+    table: str = "linear",
+    interpolate: bool = False,
+    to_zero: bool = True,
 ) -> Grid:
     """Rows evenly from T - 1 to 0 of a beta table, rounded.
 
@@ -92,27 +121,41 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
 
         u_(j-1) = sqrt((u_j² + 1) / max(abar_(j-1) / abar_j, 0.001) - 1),   u_1000 = 0,   abar_j = sin²(pi / 2 · j / (1000 · 1.008))
 
-    These are the levels of the cosine table, abar_(j-1) / abar_j being 1 - beta. Arguments and errors as :func:`discrete_leading`.
+    These are the levels of the cosine table, abar_(j-1) / abar_j being 1 - beta. Arguments and
+    errors as :func:`discrete_leading`.
     """
     return discrete_linspace(n, sigma_min, sigma_max, table="cosine", to_zero=to_zero)
 
 
 def _rows(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]:
-    """The levels of a table between the ends of the range, rising, with the outermost two moved to these ends."""
+    """The levels of a table between the ends of the range, rising, with the outermost two moved
+    to these ends.
+    """
     check_range(n, sigma_min, sigma_max)
     inside = [level for level in levels(table) if sigma_min <= level <= sigma_max]
     if len(inside) < 2:
-        raise ValueError(f"the beta table {table!r} has no two levels between {sigma_min:g} and {sigma_max:g}; choose another table")
+        raise ValueError(
+            f"the beta table {table!r} has no two levels between "
+            f"{sigma_min:g} and {sigma_max:g}; choose another table"
+        )
     return [sigma_min, *inside[1:-1], sigma_max]
 
 
-def _grid(n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool) -> Grid:
-    """The grid whose evaluations are at these times (rows, falling); the first is moved to the last row."""
-    at: Callable[[float], float] = (lambda t: _between(rows, t)) if interpolate else (lambda t: rows[round(t)])
+def _grid(
+    n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
+) -> Grid:
+    """The grid whose evaluations are at these times (rows, falling).
+
+    The first is moved to the last row.
+    """
+    at: Callable[[float], float] = (
+        (lambda t: _between(rows, t)) if interpolate else (lambda t: rows[round(t)])
+    )
     sigma = [rows[-1], *(at(t) for t in times[1:])]
     if len(set(sigma)) < len(sigma):
         raise ValueError(
-            f"{n} steps are too many for a beta table with {len(rows)} levels between {rows[0]:g} and {rows[-1]:g}; "
+            f"{n} steps are too many for a beta table with {len(rows)} levels between "
+            f"{rows[0]:g} and {rows[-1]:g}; "
             "take fewer, or interpolate=True"
         )
     return Grid((*sigma, 0.0) if to_zero else tuple(sigma))

@@ -23,11 +23,25 @@ class Process(Protocol):
         ...
 
 
-CONTINUOUS = "In continuous time between the ends of the model's range, not rounded to trained steps."
+CONTINUOUS = (
+    "In continuous time between the ends of the model's range, not rounded to trained steps."
+)
 
 
-@schedule(Source("song2021ddim", "appendix D.2, linear", "https://arxiv.org/abs/2010.02502v4", (CONTINUOUS,)))
-def uniform_time(n: int, sigma_min: float, sigma_max: float, *, process: Process, power: float = 1.0, to_zero: bool = True) -> Grid:
+@schedule(
+    Source(
+        "song2021ddim", "appendix D.2, linear", "https://arxiv.org/abs/2010.02502v4", (CONTINUOUS,)
+    )
+)
+def uniform_time(
+    n: int,
+    sigma_min: float,
+    sigma_max: float,
+    *,
+    process: Process,
+    power: float = 1.0,
+    to_zero: bool = True,
+) -> Grid:
     """Levels uniform in t^(1/power), t being the native time of a process.
 
     Args:
@@ -44,14 +58,27 @@ def uniform_time(n: int, sigma_min: float, sigma_max: float, *, process: Process
     if not power > 0:
         raise ValueError(f"power must be positive, got {power}")
     first, last = process.t_of(sigma_max) ** (1 / power), process.t_of(sigma_min) ** (1 / power)
-    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: process.level((first + u * (last - first)) ** power))
+    return spaced(
+        n,
+        sigma_min,
+        sigma_max,
+        to_zero,
+        lambda u: process.level((first + u * (last - first)) ** power),
+    )
 
 
 @schedule(
-    Source("song2021ddim", "appendix D.2, quadratic", "https://arxiv.org/abs/2010.02502v4", (CONTINUOUS,)),
+    Source(
+        "song2021ddim",
+        "appendix D.2, quadratic",
+        "https://arxiv.org/abs/2010.02502v4",
+        (CONTINUOUS,),
+    ),
     same_as="uniform_time(power=2.0)",
 )
-def quadratic_time(n: int, sigma_min: float, sigma_max: float, *, process: Process, to_zero: bool = True) -> Grid:
+def quadratic_time(
+    n: int, sigma_min: float, sigma_max: float, *, process: Process, to_zero: bool = True
+) -> Grid:
     """Levels uniform in the square root of native time.
 
         t_i = (sqrt(t_max) + u_i (sqrt(t_min) - sqrt(t_max)))²
@@ -61,8 +88,18 @@ def quadratic_time(n: int, sigma_min: float, sigma_max: float, *, process: Proce
     return uniform_time(n, sigma_min, sigma_max, process=process, power=2.0, to_zero=to_zero)
 
 
-@schedule(Source("karras2022edm", "Table 1, column VP, time steps", EDM, (ENDS,)), same_as="uniform_time")
-def edm_vp(n: int, sigma_min: float, sigma_max: float, *, beta_d: float = 19.9, beta_min: float = 0.1, to_zero: bool = True) -> Grid:
+@schedule(
+    Source("karras2022edm", "Table 1, column VP, time steps", EDM, (ENDS,)), same_as="uniform_time"
+)
+def edm_vp(
+    n: int,
+    sigma_min: float,
+    sigma_max: float,
+    *,
+    beta_d: float = 19.9,
+    beta_min: float = 0.1,
+    to_zero: bool = True,
+) -> Grid:
     """The VP row of EDM: uniform in t with sigma(t)² = exp(beta_d t² / 2 + beta_min t) - 1.
 
     Args:
@@ -78,7 +115,10 @@ def edm_vp(n: int, sigma_min: float, sigma_max: float, *, beta_d: float = 19.9, 
     """
     if not (beta_d > 0 and beta_min > 0):
         raise ValueError(f"beta_d and beta_min must be positive, got {beta_d} and {beta_min}")
-    first, last = ((math.sqrt(beta_min**2 + 2 * beta_d * math.log1p(s**2)) - beta_min) / beta_d for s in (sigma_max, sigma_min))
+    first, last = (
+        (math.sqrt(beta_min**2 + 2 * beta_d * math.log1p(s**2)) - beta_min) / beta_d
+        for s in (sigma_max, sigma_min)
+    )
 
     def at(u: float) -> float:
         t = first + u * (last - first)
@@ -87,9 +127,23 @@ def edm_vp(n: int, sigma_min: float, sigma_max: float, *, beta_d: float = 19.9, 
     return spaced(n, sigma_min, sigma_max, to_zero, at)
 
 
-@schedule(Source("lee2024beta", "Beta sampling, alpha = beta = 0.6", "https://arxiv.org/abs/2407.12173v1", (CONTINUOUS,)))
+@schedule(
+    Source(
+        "lee2024beta",
+        "Beta sampling, alpha = beta = 0.6",
+        "https://arxiv.org/abs/2407.12173v1",
+        (CONTINUOUS,),
+    )
+)
 def beta(
-    n: int, sigma_min: float, sigma_max: float, *, process: Process, alpha: float = 0.6, beta: float = 0.6, to_zero: bool = True
+    n: int,
+    sigma_min: float,
+    sigma_max: float,
+    *,
+    process: Process,
+    alpha: float = 0.6,
+    beta: float = 0.6,
+    to_zero: bool = True,
 ) -> Grid:
     """Native times at quantiles of the Beta(alpha, beta) distribution: more steps at the two ends.
 

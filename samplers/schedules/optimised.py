@@ -41,12 +41,16 @@ def published(model: str) -> tuple[float, ...]:
         "https://arxiv.org/abs/2404.14507v1",
         (
             "The list is stretched to the model's range: log(sigma) is mapped affinely, end to end.",
-            "To 0, the list is spread over N - 1 steps and a step from sigma_min to 0 follows; the guide replaces the last level by 0.",
+            "To 0, the list is spread over N - 1 steps and a step from sigma_min to 0 "
+            "follows; the guide replaces the last level by 0.",
         ),
     )
 )
-def align_your_steps(n: int, sigma_min: float, sigma_max: float, *, model: str = "sd15", to_zero: bool = True) -> Grid:
-    """A list that was optimised for a model at 10 steps, log-linearly interpolated in the index of the step.
+def align_your_steps(
+    n: int, sigma_min: float, sigma_max: float, *, model: str = "sd15", to_zero: bool = True
+) -> Grid:
+    """A list that was optimised for a model at 10 steps, log-linearly interpolated in the index of
+    the step.
 
     Over the range of the list, 10 steps that do not go to 0 are the list itself.
 

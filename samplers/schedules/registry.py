@@ -17,13 +17,15 @@ class Entry:
     """A registered schedule.
 
     Attributes:
-        make: called as ``make(n, sigma_min, sigma_max, *, to_zero, **options)``, it gives a :class:`~samplerbench.samplers.Grid`. One that
-            needs a model is called as ``make(**options)`` and gives what searches a grid on a model.
+        make: called as ``make(n, sigma_min, sigma_max, *, to_zero, **options)``, it gives a
+            :class:`~samplerbench.samplers.Grid`. One that needs a model is called as
+            ``make(**options)`` and gives what searches a grid on a model.
         source: where its formula comes from.
         same_as: spec of the schedule that it equals with default options, or "".
         needs_model: whether its levels depend on the model.
-        needs_sampler: whether they depend on the sampler too, and are there for some numbers of steps only. What is found on a model has
-            then a method ``of(sampler)``, whose result has a method ``facts(n)`` beside being called for grids.
+        needs_sampler: whether they depend on the sampler too, and are there for some numbers of
+            steps only. What is found on a model has then a method ``of(sampler)``, whose result has
+            a method ``facts(n)`` beside being called for grids.
     """
 
     make: Callable[..., Any]
@@ -42,8 +44,12 @@ SCHEDULES: dict[str, Entry] = {}
 """Every schedule by name, in the order in which listings show them."""
 
 
-def schedule(source: Source, *, same_as: str = "", needs_model: bool = False, needs_sampler: bool = False) -> Callable[[Make], Make]:
-    """Decorator: make a function known as a schedule under its own name. Its keyword-only arguments but ``to_zero`` are the options.
+def schedule(
+    source: Source, *, same_as: str = "", needs_model: bool = False, needs_sampler: bool = False
+) -> Callable[[Make], Make]:
+    """Decorator: make a function known as a schedule under its own name.
+
+    Its keyword-only arguments but ``to_zero`` are the options.
 
     Raises:
         ValueError: the name is taken.

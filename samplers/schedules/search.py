@@ -1,4 +1,6 @@
-"""Schedules as cheapest paths: which nodes of a fine grid a coarse one should visit, given what every jump costs."""
+"""Schedules as cheapest paths: which nodes of a fine grid a coarse one should visit, given what
+every jump costs.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,18 @@ from ..grid import Grid, check_range
 Matrix = NDArray[np.float64]
 
 
-def euler_costs(states: Sequence[Tensor], slopes: Sequence[Tensor], levels: Sequence[float]) -> Matrix:
-    """What an Euler step from one node of a trajectory to another misses it by, on average over trajectories.
+def euler_costs(
+    states: Sequence[Tensor], slopes: Sequence[Tensor], levels: Sequence[float]
+) -> Matrix:
+    """What an Euler step from one node of a trajectory to another misses it by, on average over
+    trajectories.
 
         c_ij = mean |x_i + (sigma_j - sigma_i) eps_i - x_j|₂   for i < j, 0 elsewhere
 
     Args:
         states: x_i ``(batch, *event)`` at each level, falling.
-        slopes: eps_i = (x_i - d_i) / sigma_i, ``(batch, *event)``; those of the last level are not read.
+        slopes: eps_i = (x_i - d_i) / sigma_i, ``(batch, *event)``; those of the last level are not
+            read.
         levels: sigma_i.
 
     Returns:
@@ -38,10 +44,11 @@ def euler_costs(states: Sequence[Tensor], slopes: Sequence[Tensor], levels: Sequ
 
 
 def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
-    """The path from the first node to the last with the smallest sum of weight^k c over its jumps k = 0, 1, …, ``steps`` of them.
+    """The path from the first node to the last with the smallest sum of weight^k c over its jumps k
+    = 0, 1, …, ``steps`` of them.
 
-    Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) = c of the jump to the last node.
-    Of equally cheap paths it is the one with the earlier nodes.
+    Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) =
+    c of the jump to the last node. Of equally cheap paths it is the one with the earlier nodes.
 
     Args:
         cost: ``(m, m)``, c_ij for i < j; the rest is not read.
@@ -57,7 +64,8 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
     last = len(cost) - 1
     if not 1 <= steps <= last:
         raise ValueError(f"a path over {last + 1} nodes has 1 to {last} steps, not {steps}")
-    jumps = np.where(np.triu(np.ones_like(cost, dtype=bool), k=1), cost, np.inf)  # none leaves the last node
+    # none leaves the last node
+    jumps = np.where(np.triu(np.ones_like(cost, dtype=bool), k=1), cost, np.inf)
     value, choices = jumps[:, last], []
     for _ in range(steps - 1):
         total = jumps + weight * value[None, :]
@@ -97,11 +105,17 @@ class Searched:
         """
         check_range(n, sigma_min, sigma_max)
         if (sigma_max, sigma_min) != (self.levels[0], self.levels[-1]):
-            ends = f"from {self.levels[0]:g} to {self.levels[-1]:g}, not from {sigma_max:g} to {sigma_min:g}"
+            ends = (
+                f"from {self.levels[0]:g} to {self.levels[-1]:g}, not from "
+                f"{sigma_max:g} to {sigma_min:g}"
+            )
             raise ValueError(f"{self.name} was searched {ends}")
         most, end = len(self.levels) - 1, (0.0,) if to_zero else ()
         jumps = n - len(end)
         if jumps > most:
-            raise ValueError(f"{self.name} searched {most} fine steps, too few for {n}; give it {self.size}={jumps} or more")
+            raise ValueError(
+                f"{self.name} searched {most} fine steps, too few for {n}; "
+                f"give it {self.size}={jumps} or more"
+            )
         path = cheapest_path(self.cost, jumps, self.weight) if jumps else [0]
         return Grid((*(self.levels[i] for i in path), *end))

@@ -1,4 +1,6 @@
-"""What a step of ancestral sampling costs in path divergence: the area between a stair and the MMSE curve under it."""
+"""What a step of ancestral sampling costs in path divergence: the area between a stair and the
+MMSE curve under it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,11 @@ from numpy.typing import NDArray
 from .search import Matrix
 
 
-def staircase_costs(levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]) -> Matrix:
-    """The divergence in nats that a step of ``ddpm`` from one level to another adds (derived in ``models.analysis.path_kl``).
+def staircase_costs(
+    levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
+) -> Matrix:
+    """The divergence in nats that a step of ``ddpm`` from one level to another adds (derived in
+    ``models.analysis.path_kl``).
 
         c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
 
@@ -27,7 +32,10 @@ def staircase_costs(levels: Sequence[float], mmse: NDArray[np.float64], integral
         ValueError: lengths that differ.
     """
     if not len(levels) == len(mmse) == len(integral):
-        raise ValueError(f"one mmse and one integral a level are needed, got {len(levels)}, {len(mmse)} and {len(integral)}")
+        raise ValueError(
+            "one mmse and one integral a level are needed, got "
+            f"{len(levels)}, {len(mmse)} and {len(integral)}"
+        )
     gamma = np.asarray(levels, dtype=np.float64) ** -2
     stair = np.asarray(mmse)[:, None] * (gamma[None, :] - gamma[:, None])
     cost = 0.5 * (stair - (np.asarray(integral)[None, :] - np.asarray(integral)[:, None]))

@@ -17,8 +17,9 @@ def rates(table: str) -> tuple[float, ...]:
     """The rates beta_t of a table of 1000 steps.
 
     Args:
-        table: "linear" (DDPM, arXiv:2006.11239, section 4: 1e-4 to 0.02), "scaled_linear" (Stable Diffusion's
-            configuration: sqrt(beta) linear, beta from 0.00085 to 0.012) or "cosine" (iDDPM, arXiv:2102.09672, eq. 17, beta at most 0.999).
+        table: "linear" (DDPM, arXiv:2006.11239, section 4: 1e-4 to 0.02), "scaled_linear" (Stable
+            Diffusion's configuration: sqrt(beta) linear, beta from 0.00085 to 0.012) or "cosine"
+            (iDDPM, arXiv:2102.09672, eq. 17, beta at most 0.999).
 
     Raises:
         ValueError: another name.
@@ -31,13 +32,16 @@ def rates(table: str) -> tuple[float, ...]:
         signal = np.cos((np.arange(STEPS + 1) / STEPS + _OFFSET) / (1 + _OFFSET) * np.pi / 2) ** 2
         beta = np.minimum(1 - signal[1:] / signal[:-1], _LARGEST_RATE)
     else:
-        raise ValueError(f"unknown beta table {table!r}; choose one of linear, scaled_linear, cosine")
+        raise ValueError(
+            f"unknown beta table {table!r}; choose one of linear, scaled_linear, cosine"
+        )
     return tuple(beta.tolist())
 
 
 @cache
 def levels(table: str) -> tuple[float, ...]:
-    """The noise levels sqrt((1 - abar) / abar) of a table, rising: entry t is that of integer time t = 0 … 999.
+    """The noise levels sqrt((1 - abar) / abar) of a table, rising: entry t is that of integer time
+    t = 0 … 999.
 
     Raises:
         ValueError: no such table.

@@ -1,11 +1,21 @@
-"""What is said of where the model's error dominates, and what is not said where nobody measured it."""
+"""What is said of where the model's error dominates, and what is not said where nobody measured
+it.
+"""
 
 import pytest
 
 from samplerbench.benchmarks.cli.results import print_errors
 from samplerbench.results.table.result_table import ResultTable
 
-ROW = {"model": "m", "sampler": "euler", "budget": 5, "nfe": 5.0, "fd_conv": 1.0, "end": "zero", "status": "ok"}
+ROW = {
+    "model": "m",
+    "sampler": "euler",
+    "budget": 5,
+    "nfe": 5.0,
+    "fd_conv": 1.0,
+    "end": "zero",
+    "status": "ok",
+}
 MEASURED = {"estimator": "e", "fid_proxy_converged": 0.5, "fid_proxy_converged_se": 0.1}
 
 
@@ -15,7 +25,10 @@ MEASURED = {"estimator": "e", "fid_proxy_converged": 0.5, "fid_proxy_converged_s
         ({}, None),  # a model without a reference
         ({"estimator": "e"}, None),  # an older table
         (MEASURED, "The converged samples are too few"),
-        ({**MEASURED, "dominated": True}, "The model's error dominates the lead in a ranking by fid_proxy from 5 evaluations on"),
+        (
+            {**MEASURED, "dominated": True},
+            "The model's error dominates the lead in a ranking by fid_proxy from 5 evaluations on",
+        ),
     ],
 )
 def test_the_reason_is_the_right_one_or_none(capsys, known, said):

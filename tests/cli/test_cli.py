@@ -23,7 +23,10 @@ def refused(result, sentence):
 
 
 def test_a_wrong_sampler_name_is_refused_with_a_suggestion(samplerbench):
-    refused(samplerbench("run", "smoke", "--sampler", "hein"), "unknown sampler 'hein'; did you mean heun")
+    refused(
+        samplerbench("run", "smoke", "--sampler", "hein"),
+        "unknown sampler 'hein'; did you mean heun",
+    )
 
 
 def test_a_wrong_model_name_is_refused_with_a_suggestion(samplerbench):
@@ -32,12 +35,18 @@ def test_a_wrong_model_name_is_refused_with_a_suggestion(samplerbench):
 
 def test_a_typo_in_a_suite_is_refused_with_a_suggestion(samplerbench, tmp_path):
     (tmp_path / "mine.toml").write_text('models = ["gmm-2d"]\nsmaplers = ["euler"]\nnfe = [5]\n')
-    refused(samplerbench("run", "mine.toml"), "mine.toml: unknown key 'smaplers'; did you mean 'samplers'?")
+    refused(
+        samplerbench("run", "mine.toml"),
+        "mine.toml: unknown key 'smaplers'; did you mean 'samplers'?",
+    )
 
 
 @pytest.mark.parametrize("text", ["0", "5,0", "-1", "ten", "", "5,,6", "1.5"])
 def test_bad_budgets_are_refused(samplerbench, text):
-    refused(samplerbench("run", "smoke", "--nfe", text), "give whole numbers >= 1, separated by commas, such as --nfe 5,10,20")
+    refused(
+        samplerbench("run", "smoke", "--nfe", text),
+        "give whole numbers >= 1, separated by commas, such as --nfe 5,10,20",
+    )
 
 
 def test_a_budget_beyond_any_grid_is_refused(samplerbench):
@@ -45,28 +54,44 @@ def test_a_budget_beyond_any_grid_is_refused(samplerbench):
 
 
 def test_steps_and_nfe_together_are_refused(samplerbench):
-    refused(samplerbench("run", "smoke", "--nfe", "5", "--steps", "5"), "give --steps or --nfe, not both")
+    refused(
+        samplerbench("run", "smoke", "--nfe", "5", "--steps", "5"),
+        "give --steps or --nfe, not both",
+    )
 
 
 def test_an_out_that_is_a_file_is_refused(samplerbench, tmp_path):
     (tmp_path / "taken").write_text("mine")
-    refused(samplerbench("run", "smoke", "--model", "gmm-2d", "--out", tmp_path / "taken"), "taken is a file")
+    refused(
+        samplerbench("run", "smoke", "--model", "gmm-2d", "--out", tmp_path / "taken"),
+        "taken is a file",
+    )
     assert (tmp_path / "taken").read_text() == "mine"
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to"
+)
 def test_an_unwritable_out_is_refused(samplerbench):
-    refused(samplerbench("run", "smoke", "--model", "gmm-2d", "--out", "/proc/self/run"), "choose another folder with --out")
+    refused(
+        samplerbench("run", "smoke", "--model", "gmm-2d", "--out", "/proc/self/run"),
+        "choose another folder with --out",
+    )
 
 
 def test_a_plugin_that_raises_at_import_is_refused(samplerbench, tmp_path):
     (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
-    sentence = "plugin file broken.py failed at import: ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    sentence = (
+        "plugin file broken.py failed at import: ModuleNotFoundError: No module "
+        "named 'nothing_of_that_name'"
+    )
     refused(samplerbench("run", "smoke", "--plugin", "broken.py"), sentence)
 
 
 def test_an_option_out_of_range_is_refused(samplerbench):
-    refused(samplerbench("run", "smoke", "--sampler", "ddim(eta=2)"), "eta must be in [0, 1], got 2.0")
+    refused(
+        samplerbench("run", "smoke", "--sampler", "ddim(eta=2)"), "eta must be in [0, 1], got 2.0"
+    )
 
 
 def test_cuda_without_a_gpu_is_refused(samplerbench, monkeypatch):
@@ -86,7 +111,10 @@ def test_weights_with_one_byte_changed_are_refused(samplerbench, tmp_path, monke
     weights.write_bytes(content)
     monkeypatch.setattr(card, "CARDS", tmp_path / "cards")
     monkeypatch.setattr(card.load_card, "__defaults__", (tmp_path / "cards",))
-    refused(samplerbench("run", "smoke", "--model", "digits"), "weights.safetensors does not match its card")
+    refused(
+        samplerbench("run", "smoke", "--model", "digits"),
+        "weights.safetensors does not match its card",
+    )
 
 
 def test_a_folder_that_is_no_run_is_refused(samplerbench, tmp_path):
@@ -95,7 +123,19 @@ def test_a_folder_that_is_no_run_is_refused(samplerbench, tmp_path):
 
 
 def test_a_faulty_sampler_is_a_row_and_the_run_exits_with_0(samplerbench, tmp_path):
-    args = ["--model", "gmm-2d", "--sampler", "exploder", "--sampler", "euler", "--nfe", "3", "--plugin", PLUGINS, *QUICK]
+    args = [
+        "--model",
+        "gmm-2d",
+        "--sampler",
+        "exploder",
+        "--sampler",
+        "euler",
+        "--nfe",
+        "3",
+        "--plugin",
+        PLUGINS,
+        *QUICK,
+    ]
     code, out, _ = samplerbench("run", "smoke", "--out", "faulty", *args)
     assert code == 0
     assert "1 of 2 cells are not ok (1 diverged)" in out
@@ -111,7 +151,9 @@ def test_run_then_report_then_show(samplerbench, tmp_path):
     code, out, _ = samplerbench("run", "smoke", "--model", "gmm-2d", "--out", "mine", *QUICK)
     assert code == 0
     assert "Report: mine/report.html" in out
-    assert {"run.json", "table.csv", "table.parquet", "report.html"} <= set(os.listdir(tmp_path / "mine"))
+    assert {"run.json", "table.csv", "table.parquet", "report.html"} <= set(
+        os.listdir(tmp_path / "mine")
+    )
     assert samplerbench("show", "mine")[0] == 0
     assert samplerbench("report", "mine", "--out", "page.html")[0] == 0
     assert (tmp_path / "page.html").exists()
@@ -163,7 +205,10 @@ def test_check_of_several_is_a_line_each_and_the_failures(samplerbench):
 def test_check_of_several_as_json_is_a_list(samplerbench):
     code, out, _ = samplerbench("check", "euler", "heun", "--json")
     assert code == 0
-    assert [(row["name"], row["passed"]) for row in json.loads(out)] == [("euler", True), ("heun", True)]
+    assert [(row["name"], row["passed"]) for row in json.loads(out)] == [
+        ("euler", True),
+        ("heun", True),
+    ]
 
 
 def test_check_of_all_checks_every_name(samplerbench, monkeypatch):
@@ -180,7 +225,10 @@ def test_check_writes_what_it_measured(samplerbench, tmp_path):
     assert code == 0
     assert "Wrote orders.json" in err
     assert json.loads((tmp_path / "orders.json").read_text())["heun"]["order"] == 2
-    refused(samplerbench("check", "heun", "--write", "none/orders.json"), "there is no folder none; make it first")
+    refused(
+        samplerbench("check", "heun", "--write", "none/orders.json"),
+        "there is no folder none; make it first",
+    )
 
 
 @pytest.mark.parametrize("args", [[], ["heun", "--all"]])
@@ -193,13 +241,27 @@ def test_check_of_an_unknown_sampler_checks_none(samplerbench):
 
 
 def test_samplers_are_listed_within_120_columns(samplerbench, monkeypatch):
-    built_in = {name: cls for name, cls in registry._REGISTRY.items() if cls.__module__.startswith("samplerbench.samplers.methods")}
+    built_in = {
+        name: cls
+        for name, cls in registry._REGISTRY.items()
+        if cls.__module__.startswith("samplerbench.samplers.methods")
+    }
     monkeypatch.setattr(registry, "_REGISTRY", built_in)  # names of plugins may be longer
     monkeypatch.setattr(console.out, "_width", 120)
     code, out, _ = samplerbench("list", "samplers")
     lines = out.splitlines()
     assert code == 0
-    assert lines[0].split() == ["name", "order", "measured", "per", "step", "kind", "source", "same", "as"]
+    assert lines[0].split() == [
+        "name",
+        "order",
+        "measured",
+        "per",
+        "step",
+        "kind",
+        "source",
+        "same",
+        "as",
+    ]
     assert len(lines) == 1 + len(json.loads(samplerbench("list", "samplers", "--json")[1]))
     assert max(map(len, lines)) <= 120
 
@@ -224,9 +286,15 @@ def test_names_of_a_library_are_translated(samplerbench):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["suites", "--profile", "3"], "--profile and --translate go with list samplers, not with list suites"),
+        (
+            ["suites", "--profile", "3"],
+            "--profile and --translate go with list samplers, not with list suites",
+        ),
         (["samplers", "--profile", "0"], "--profile 0: give a number of steps >= 1"),
-        (["samplers", "--profile", "3", "--translate", "diffusers"], "give --profile or --translate, not both"),
+        (
+            ["samplers", "--profile", "3", "--translate", "diffusers"],
+            "give --profile or --translate, not both",
+        ),
         (["samplers", "--translate", "pytorch"], "cannot translate 'pytorch'; choose"),
         (["samplers", "--peers-path", "nowhere"], "peers path nowhere is not a folder"),
     ],
@@ -236,14 +304,18 @@ def test_listings_that_make_no_sense_are_refused(samplerbench, args, sentence):
 
 
 def planned(samplerbench, *args):
-    code, out, _ = samplerbench("plan", "smoke", "--model", "gmm-2d", "--sampler", "ddpm", "--steps", "5", "--json", *args)
+    code, out, _ = samplerbench(
+        "plan", "smoke", "--model", "gmm-2d", "--sampler", "ddpm", "--steps", "5", "--json", *args
+    )
     assert code == 0
     return json.loads(out)
 
 
 def test_start_and_noise_replace_the_suite_s(samplerbench):
     assert {(row["start"], row["noise"]) for row in planned(samplerbench)} == {("noise", "white")}
-    assert {row["start"] for row in planned(samplerbench, "--start", "mean", "--start", "gaussian")} == {"mean", "gaussian"}
+    assert {
+        row["start"] for row in planned(samplerbench, "--start", "mean", "--start", "gaussian")
+    } == {"mean", "gaussian"}
     assert {row["noise"] for row in planned(samplerbench, "--noise", "brownian")} == {"brownian"}
 
 
@@ -272,20 +344,32 @@ def test_exported_levels_are_python(samplerbench):
 def test_a_schedule_on_a_model_is_exported(samplerbench):
     from samplerbench.samplers import karras
 
-    code, out, _ = samplerbench("export", "--schedule", "karras(rho=5)", "--steps", 30, "--model", "gmm-2d", "--json")
+    code, out, _ = samplerbench(
+        "export", "--schedule", "karras(rho=5)", "--steps", 30, "--model", "gmm-2d", "--json"
+    )
     assert code == 0
     assert tuple(json.loads(out)["sigmas"]) == karras(30, 0.002, 80.0, rho=5.0).sigma
 
 
 @pytest.mark.parametrize(
-    "args", [[], ["--steps", "3"], ["--model", "gmm-2d"], ["1,0", "--steps", "3", "--model", "gmm-2d"], ["1,0", "--steps", "3"]]
+    "args",
+    [
+        [],
+        ["--steps", "3"],
+        ["--model", "gmm-2d"],
+        ["1,0", "--steps", "3", "--model", "gmm-2d"],
+        ["1,0", "--steps", "3"],
+    ],
 )
 def test_an_export_needs_levels_one_way(samplerbench, args):
     refused(samplerbench("export", *args), "give a list of levels, or both --steps and --model")
 
 
 def test_an_export_to_something_else_is_refused(samplerbench):
-    refused(samplerbench("export", "1,0", "--to", "torch"), "cannot export to 'torch'; choose diffusers or k-diffusion")
+    refused(
+        samplerbench("export", "1,0", "--to", "torch"),
+        "cannot export to 'torch'; choose diffusers or k-diffusion",
+    )
 
 
 def test_cite_prints_bibtex(samplerbench):

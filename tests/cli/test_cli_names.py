@@ -1,4 +1,6 @@
-"""What the command line says of a run: names as they are, reasons of failures, and code that runs only when it was asked for."""
+"""What the command line says of a run: names as they are, reasons of failures, and code that
+runs only when it was asked for.
+"""
 
 import io
 import json
@@ -42,15 +44,32 @@ def model(tmp_path):
 
 def suite_of(folder, **keys):
     path = folder / "mine.toml"
-    table = {"models": ["model.py:factory"], "samplers": ["euler"], "nfe": [3], "samples": 32, **keys}
-    path.write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + "\n[timing]\nenabled = false\n")
+    table = {
+        "models": ["model.py:factory"],
+        "samplers": ["euler"],
+        "nfe": [3],
+        "samples": 32,
+        **keys,
+    }
+    path.write_text(
+        "\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
+        + "\n[timing]\nenabled = false\n"
+    )
     return path
 
 
-# -- M1: a name is not an emoji ------------------------------------------------------------------------------------------------------
+# -- M1: a name is not an emoji
+# ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("show", [console.say, lambda text: console.print_rows([{"name": text}], {"name": "name"}), console.out.print])
+@pytest.mark.parametrize(
+    "show",
+    [
+        console.say,
+        lambda text: console.print_rows([{"name": text}], {"name": "name"}),
+        console.out.print,
+    ],
+)
 def test_colons_around_a_word_are_not_an_emoji(monkeypatch, show):
     monkeypatch.setattr(console.out, "_file", file := io.StringIO())
     show("model.py:factory: bad.py:zero:0")
@@ -59,10 +78,17 @@ def test_colons_around_a_word_are_not_an_emoji(monkeypatch, show):
 
 def test_a_model_of_a_file_keeps_its_name_everywhere(samplerbench, model):
     spec = f"{model}:factory"
-    code, out, _ = samplerbench("run", "smoke", "--model", spec, "--sampler", "euler", "--out", "mine", *QUICK)
+    code, out, _ = samplerbench(
+        "run", "smoke", "--model", spec, "--sampler", "euler", "--out", "mine", *QUICK
+    )
     assert code == 0
     assert "model.py:factory" in out
-    for command in (["show", "mine"], ["plan", "smoke", "--model", spec], ["compare", "mine", "mine"], ["status", "mine", "--json"]):
+    for command in (
+        ["show", "mine"],
+        ["plan", "smoke", "--model", spec],
+        ["compare", "mine", "mine"],
+        ["status", "mine", "--json"],
+    ):
         out = samplerbench(*command)[1]
         assert "model.py:factory" in out
         assert out.isascii() or not {"🏭", "0️⃣"} & set(out)
@@ -72,14 +98,24 @@ def test_titles_and_rows_of_results_are_not_emoji_either():
     from samplerbench.results.table.result_table import ResultTable
     from samplerbench.results.terminal.ranking import print_table
 
-    rows = [{"model": "m.py:factory:", "sampler": "a:smile:b", "budget": 5, "nfe": 5.0, "fid_proxy": 1.0, "status": "ok"}]
+    rows = [
+        {
+            "model": "m.py:factory:",
+            "sampler": "a:smile:b",
+            "budget": 5,
+            "nfe": 5.0,
+            "fid_proxy": 1.0,
+            "status": "ok",
+        }
+    ]
     print_table(ResultTable.of(rows), target := Console(file=io.StringIO(), width=80))
     text = target.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     assert "m.py:factory:" in text
     assert "a:smile:b" in text
 
 
-# -- M3: why nothing came out --------------------------------------------------------------------------------------------------------
+# -- M3: why nothing came out
+# --------------------------------------------------------------------------------------------------------
 
 FAULTY = """
 from dataclasses import dataclass
@@ -111,12 +147,15 @@ def test_a_run_without_any_result_says_why_and_exits_with_1(samplerbench, faulty
     assert "2 of 2 cells are not ok (2 failed); samplerbench status mine says why." in out
     assert "  2 failed: RuntimeError: no such tableau (gmm-2d bad, gmm-2d worse)" in out
     assert "Report: mine/report.html" in out
-    code, out, _ = samplerbench("run", "smoke", "--out", "mine", "--sampler", "euler", *args, *QUICK)
+    code, out, _ = samplerbench(
+        "run", "smoke", "--out", "mine", "--sampler", "euler", *args, *QUICK
+    )
     assert code == 0
     assert "2 of 3 cells are not ok" in out
 
 
-# -- S1: code that nobody asked for --------------------------------------------------------------------------------------------------
+# -- S1: code that nobody asked for
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
@@ -132,12 +171,23 @@ def test_a_run_without_any_result_says_why_and_exits_with_1(samplerbench, faulty
     ],
     ids=str,
 )
-def test_a_suite_does_not_run_python_files_unasked(samplerbench, model, tmp_path, command, keys, named):
-    toml = suite_of(model.parent, **{key: value for key, value in keys.items() if not isinstance(value, list) or key != "models"})
+def test_a_suite_does_not_run_python_files_unasked(
+    samplerbench, model, tmp_path, command, keys, named
+):
+    toml = suite_of(
+        model.parent,
+        **{
+            key: value
+            for key, value in keys.items()
+            if not isinstance(value, list) or key != "models"
+        },
+    )
     if "models" in keys:
         import tomllib
 
-        text = toml.read_text().replace('models = ["model.py:factory"]', f"models = {_toml(keys['models'])}")
+        text = toml.read_text().replace(
+            'models = ["model.py:factory"]', f"models = {_toml(keys['models'])}"
+        )
         toml.write_text(text)
         assert tomllib.loads(text)["models"] == keys["models"]
     refused(samplerbench(command, toml), "names the Python file")
@@ -149,7 +199,9 @@ def test_a_suite_does_not_run_python_files_unasked(samplerbench, model, tmp_path
 def _toml(value):
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
-    return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
+    return (
+        "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
+    )
 
 
 def test_a_trusted_suite_s_files_are_beside_it(samplerbench, model, tmp_path):
@@ -170,7 +222,11 @@ def test_what_the_command_line_names_needs_no_trust(samplerbench, model):
 def test_other_files_of_a_suite_are_beside_it_too_and_need_no_trust(tmp_path, monkeypatch):
     folder = tmp_path / "there"
     (folder / "images").mkdir(parents=True)
-    keys = {"models": ["gmm-2d"], "extractor": "pixels", "schedules": ["tuned(file='grids.json')", "karras(rho=5)"]}
+    keys = {
+        "models": ["gmm-2d"],
+        "extractor": "pixels",
+        "schedules": ["tuned(file='grids.json')", "karras(rho=5)"],
+    }
     monkeypatch.chdir(tmp_path)
     suite = load_suite(str(suite_of(folder, **keys, real="x.npy")))
     assert suite.schedules == (f"tuned(file='{folder}/grids.json')", "karras(rho=5)")
@@ -183,9 +239,24 @@ def test_other_files_of_a_suite_are_beside_it_too_and_need_no_trust(tmp_path, mo
 
 
 def test_plan_takes_what_run_takes_and_says_what_is_done(samplerbench):
-    args = ["smoke", "--model", "gmm-2d", "--sampler", "euler", "--sampler", "heun", *QUICK, "--out", "mine", "--threads", "1"]
+    args = [
+        "smoke",
+        "--model",
+        "gmm-2d",
+        "--sampler",
+        "euler",
+        "--sampler",
+        "heun",
+        *QUICK,
+        "--out",
+        "mine",
+        "--threads",
+        "1",
+    ]
     assert "have results" not in samplerbench("plan", *args)[1]
     assert samplerbench("run", *args)[0] == 0
-    code, out, _ = samplerbench("plan", *args, "--until-decided", "--baseline", "euler", "--max-samples", "64")
+    code, out, _ = samplerbench(
+        "plan", *args, "--until-decided", "--baseline", "euler", "--max-samples", "64"
+    )
     assert code == 0
     assert "2 of these cells have results in mine" in out

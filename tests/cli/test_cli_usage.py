@@ -10,7 +10,8 @@ import samplerbench.results
 from samplerbench.benchmarks.cli.usage import EXAMPLES
 
 COMMANDS = sorted(EXAMPLES)
-HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "plotly", "pyarrow")  # pydantic comes with newer versions of typer
+# pydantic comes with newer versions of typer
+HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "plotly", "pyarrow")
 IMPORTS = """
 import sys
 from samplerbench.benchmarks.cli import main
@@ -33,9 +34,13 @@ def refused(result, sentence):
 REFERENCE = str(Path(samplerbench.results.__file__).parent / "reference" / "quick")
 
 
-@pytest.mark.parametrize("args", [["--version"], ["-h"], *([name, "--help"] for name in COMMANDS if name)], ids=" ".join)
+@pytest.mark.parametrize(
+    "args", [["--version"], ["-h"], *([name, "--help"] for name in COMMANDS if name)], ids=" ".join
+)
 def test_help_and_version_import_nothing_that_is_slow(args):
-    ran = subprocess.run([sys.executable, "-c", IMPORTS, *args], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", IMPORTS, *args], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     imported = ran.stdout.rpartition("IMPORTED")[2].split()
     assert "typer" in imported
@@ -43,16 +48,25 @@ def test_help_and_version_import_nothing_that_is_slow(args):
 
 
 def test_show_does_not_import_torch(tmp_path):
-    ran = subprocess.run([sys.executable, "-c", IMPORTS, "show", REFERENCE], capture_output=True, text=True, check=False, cwd=tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-c", IMPORTS, "show", REFERENCE],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert ran.returncode == 0, ran.stderr
     assert "dpmpp_2m" in ran.stdout
-    assert not {"torch", "scipy", "matplotlib", "plotly"} & set(ran.stdout.rpartition("IMPORTED")[2].split())
+    assert not {"torch", "scipy", "matplotlib", "plotly"} & set(
+        ran.stdout.rpartition("IMPORTED")[2].split()
+    )
 
 
 def test_a_factory_that_exits_is_a_sentence(samplerbench, tmp_path):
     (tmp_path / "quits.py").write_text("import sys\n\ndef factory():\n    sys.exit(0)\n")
     refused(
-        samplerbench("run", "smoke", "--model", "quits.py:factory"), "error: quits.py:factory: factory() called sys.exit(0); let it return"
+        samplerbench("run", "smoke", "--model", "quits.py:factory"),
+        "error: quits.py:factory: factory() called sys.exit(0); let it return",
     )
 
 
@@ -100,13 +114,35 @@ def test_examples_have_options_that_exist(samplerbench, command):
         (["run", "smoke", "--threads", "0"], "error: --threads: give a number"),
         (["run", "smoke", "--samples"], "requires an argument"),
         (["show", "a", "b"], "extra argument"),
-        (["export", "karras:1000000000:0.1:1"], "error: 1000000000 steps are too many for a list of levels; give at most 1,000,000"),
+        (
+            ["export", "karras:1000000000:0.1:1"],
+            "error: 1000000000 steps are too many for a list of levels; give at most 1,000,000",
+        ),
         (["export", "karras:1e29:0.1:1"], "error: 1e+29 steps are too many"),
-        (["export", "--steps", "1000000000", "--model", "gmm-2d"], "error: 1000000000 steps are too many"),
+        (
+            ["export", "--steps", "1000000000", "--model", "gmm-2d"],
+            "error: 1000000000 steps are too many",
+        ),
         (["run", "smoke", "--seed", str(2**63)], "error: --seed: give a number"),
         (["run", "smoke", "--samples", "1" + "0" * 30], "error: --samples: give a number"),
-        (["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--seed", str(2**63)], "error: --seed: give a number"),
-        (["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--latents", "1" + "0" * 30], "error: --latents 1"),
+        (
+            ["tune", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "4", "--seed", str(2**63)],
+            "error: --seed: give a number",
+        ),
+        (
+            [
+                "tune",
+                "--model",
+                "gmm-2d",
+                "--sampler",
+                "euler",
+                "--nfe",
+                "4",
+                "--latents",
+                "1" + "0" * 30,
+            ],
+            "error: --latents 1",
+        ),
         (["list", "samplers", "--profile", "1" + "0" * 30], "error: --profile "),
         (["new-solver", "é"], "such as my_solver, got 'é'; use a-z, 0-9 and _"),
         (["new-metric", "é"], "such as my_metric, got 'é'; use a-z, 0-9 and _"),
@@ -116,10 +152,14 @@ def test_examples_have_options_that_exist(samplerbench, command):
         ),
         (
             ["figures", REFERENCE, "--metric", "fid_prox"],
-            "error: there is no metric 'fid_prox': it is no column of the table; did you mean fid_proxy",
+            "error: there is no metric 'fid_prox': it is no column of the table; did you "
+            "mean fid_proxy",
         ),
         (["frontier", "--seed", str(2**63)], "error: --seed: give a number"),
-        (["run", "frontier", "--nfe", "5"], "error: the frontier is no suite but a command of its own; write samplerbench frontier"),
+        (
+            ["run", "frontier", "--nfe", "5"],
+            "error: the frontier is no suite but a command of its own; write samplerbench frontier",
+        ),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )

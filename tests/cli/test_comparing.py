@@ -41,7 +41,10 @@ def invoke(*args):
 def test_compare_prints_json_and_writes_csv(runs, tmp_path):
     done = invoke("compare", *runs, "--json", "--csv", tmp_path / "lines.csv")
     assert done.exit_code == 0
-    assert {line["name"]: line["verdict"] for line in json.loads(done.stdout)} == {"euler": "worse", "heun": "equivalent"}
+    assert {line["name"]: line["verdict"] for line in json.loads(done.stdout)} == {
+        "euler": "worse",
+        "heun": "equivalent",
+    }
     header, *lines = (tmp_path / "lines.csv").read_text().splitlines()
     assert header.startswith("model,sampler,budget")
     assert len(lines) == 2
@@ -69,7 +72,10 @@ def test_gate_exits_with_1_on_a_regression_and_says_which(runs):
         (("compare", "A", "B", "--margin", "lots"), "give a share of 0 or more"),
         (("compare", "A", "--best-schedule"), "give one run, --baseline SAMPLER"),
         (("compare", "A", "--baseline", "euler", "--best-schedule"), "on gmm-2d share karras only"),
-        (("compare", "A", "--baseline", "euler", "--author-schedule", "--metric", "kid"), "'kid' has no values"),
+        (
+            ("compare", "A", "--baseline", "euler", "--author-schedule", "--metric", "kid"),
+            "'kid' has no values",
+        ),
         (("gate", "A", "nowhere"), "nowhere"),
     ],
 )
@@ -82,7 +88,9 @@ def test_mistakes_are_one_sentence_and_exit_code_2(runs, monkeypatch, capsys, ar
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("text", "value"), [("1%", 0.01), ("0.05", 0.05), ("0", 0.0), ("2.5%", 0.025)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("1%", 0.01), ("0.05", 0.05), ("0", 0.0), ("2.5%", 0.025)]
+)
 def test_shares_are_read_as_people_write_them(text, value):
     assert share(text, "--margin") == pytest.approx(value)
 
@@ -98,8 +106,15 @@ def test_authors_samplers_schedules_and_sources_exist(usage):
 def test_no_sampler_has_two_entries_and_the_listing_has_them_all():
     assert len(AUTHORS) == sum(len(usage.samplers) for usage in USAGES)
     listed = {row["name"]: row for row in list_samplers()}
-    assert {name: tuple(row["author_schedules"]) for name, row in listed.items() if row["author_schedules"]} == dict(AUTHORS)
-    assert all((row["author_schedules_source"] is None) == (name not in AUTHORS) for name, row in listed.items())
+    assert {
+        name: tuple(row["author_schedules"])
+        for name, row in listed.items()
+        if row["author_schedules"]
+    } == dict(AUTHORS)
+    assert all(
+        (row["author_schedules_source"] is None) == (name not in AUTHORS)
+        for name, row in listed.items()
+    )
 
 
 def test_equal_samplers_of_one_author_have_equal_schedules():
@@ -127,6 +142,8 @@ def test_halves_of_distances_are_root_mean_squares_with_their_errors(tmp_path):
     run = RunDir.create(tmp_path)
     run.write_score("c", {}, {"distance": e})
     quantity = find("rmse")
-    first, second, _ = fairness.distance_halves(Entry({}, run.part("c", "quality.json").parent), quantity)
+    first, second, _ = fairness.distance_halves(
+        Entry({}, run.part("c", "quality.json").parent), quantity
+    )
     assert first.value == pytest.approx(np.sqrt(np.mean(e[:4] ** 2)))
     assert second.se == pytest.approx((e[4:] ** 2).std(ddof=1) / (2 * second.value * 2))

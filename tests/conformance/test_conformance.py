@@ -1,4 +1,6 @@
-"""Every registered sampler, installed plugins included, passes the suite that its authors are given."""
+"""Every registered sampler, installed plugins included, passes the suite that its authors are
+given.
+"""
 
 import json
 from io import StringIO
@@ -45,22 +47,36 @@ def test_no_two_names_are_one_method_unless_they_say_so() -> None:
             if a < b:
                 related = (get(a).same_as or a) == (get(b).same_as or b)
                 close = float((seen[a] - seen[b]).abs().max()) < 1e-12
-                assert close == related, f"{a} and {b}: declared {'the same' if related else 'different'}"
+                assert close == related, (
+                    f"{a} and {b}: declared {'the same' if related else 'different'}"
+                )
 
 
 def test_the_mixture_and_its_flow_agree_with_the_exact_model() -> None:
     problem = ThreeModes()
     none = torch.zeros(3, 2, 0, dtype=torch.float64)
-    model = GaussianMixture("three", (2,), problem.weights, problem.means, none, problem.variances.sqrt())
+    model = GaussianMixture(
+        "three", (2,), problem.weights, problem.means, none, problem.variances.sqrt()
+    )
     for sigma in (INTERIOR[0], 0.7, INTERIOR[1]):
-        torch.testing.assert_close(problem(problem.start, sigma), model.denoise(problem.start, sigma), rtol=0, atol=1e-13)
+        torch.testing.assert_close(
+            problem(problem.start, sigma), model.denoise(problem.start, sigma), rtol=0, atol=1e-13
+        )
     few = problem.start[:3]
-    torch.testing.assert_close(problem.truth(INTERIOR[0])[:3], model.flow(few, INTERIOR[1], INTERIOR[0]), rtol=0, atol=3e-11)
+    torch.testing.assert_close(
+        problem.truth(INTERIOR[0])[:3],
+        model.flow(few, INTERIOR[1], INTERIOR[0]),
+        rtol=0,
+        atol=3e-11,
+    )
 
 
 def test_uneven_steps_expose_weights_that_ignore_the_step_ratio() -> None:
     found = {
-        name: next(c for c in check_sampler(name, fast=True).checks if c.name == "order, uneven steps") for name in ("dpmpp_2m", "ipndm_2")
+        name: next(
+            c for c in check_sampler(name, fast=True).checks if c.name == "order, uneven steps"
+        )
+        for name in ("dpmpp_2m", "ipndm_2")
     }
     assert found["dpmpp_2m"].data["slope"] == pytest.approx(2, abs=0.25)
     assert found["ipndm_2"].data["slope"] == pytest.approx(1, abs=0.25)

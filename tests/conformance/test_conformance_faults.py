@@ -26,8 +26,12 @@ def faulty(base: type) -> Any:
     """A frozen dataclass from a class body."""
 
     def decorate(cls: type) -> type:
-        body = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
-        made = dataclass(frozen=True, kw_only=True)(type(cls.__name__, (base,), body | {"__module__": __name__}))
+        body = {
+            key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")
+        }
+        made = dataclass(frozen=True, kw_only=True)(
+            type(cls.__name__, (base,), body | {"__module__": __name__})
+        )
         globals()[cls.__name__] = made
         return made
 
@@ -117,7 +121,10 @@ class TensorRows:
     """Coefficients as numpy scalars."""
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        return [LinearRow(np.float64(cur), a=np.float64(nxt / cur), b=(np.float64(1 - nxt / cur),)) for cur, nxt in grid.intervals()]
+        return [
+            LinearRow(np.float64(cur), a=np.float64(nxt / cur), b=(np.float64(1 - nxt / cur),))
+            for cur, nxt in grid.intervals()
+        ]
 
 
 @faulty(Euler)
@@ -125,7 +132,9 @@ class Drifts:
     """Weights that do not sum to 1."""
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur + 1e-9,)) for cur, nxt in grid.intervals()]
+        return [
+            LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur + 1e-9,)) for cur, nxt in grid.intervals()
+        ]
 
 
 @faulty(Euler)
@@ -133,7 +142,10 @@ class DividesByZero:
     """Fails on the step to 0."""
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        return [LinearRow(cur, a=math.exp(math.log(nxt / cur)), b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
+        return [
+            LinearRow(cur, a=math.exp(math.log(nxt / cur)), b=(1 - nxt / cur,))
+            for cur, nxt in grid.intervals()
+        ]
 
 
 @faulty(Euler)
@@ -203,7 +215,9 @@ class Deaf:
     batch_coupled = True
 
     def sample(self, denoise, x, grid, noise):
-        return make({"name": "scipy_rk45", "rtol": 1e-2, "atol": 1e-2}).sample(denoise, x, grid, noise)
+        return make({"name": "scipy_rk45", "rtol": 1e-2, "atol": 1e-2}).sample(
+            denoise, x, grid, noise
+        )
 
 
 @dataclass
@@ -256,8 +270,12 @@ def test_a_fault_is_found(cls: type, failing: str) -> None:
 
 
 def test_a_sampler_that_raises_has_failed_with_the_reason() -> None:
-    detail = {check.name: check.detail for check in check_sampler(DividesByZero(), fast=True).failures}["finite"]
-    assert detail.startswith("1 steps to 0 in float32: raised ValueError: math domain error (test_conformance_faults.py:")
+    detail = {
+        check.name: check.detail for check in check_sampler(DividesByZero(), fast=True).failures
+    }["finite"]
+    assert detail.startswith(
+        "1 steps to 0 in float32: raised ValueError: math domain error (test_conformance_faults.py:"
+    )
 
 
 def test_fewer_memos_are_available_at_the_start() -> None:
@@ -267,7 +285,10 @@ def test_fewer_memos_are_available_at_the_start() -> None:
         source = Source("", "", "")
 
         def plan(self, grid: Grid) -> list[LinearRow]:
-            return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur - 0.1, 0.1)) for cur, nxt in grid.intervals()]
+            return [
+                LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur - 0.1, 0.1))
+                for cur, nxt in grid.intervals()
+            ]
 
     failures = {check.name: check.detail for check in check_sampler(Greedy(), fast=True).failures}
     assert failures["algebra"] == "row 0 reads 1 memos of earlier steps, of 0"

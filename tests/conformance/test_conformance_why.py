@@ -35,7 +35,9 @@ class IgnoresTheRatio(EAB3):
 
 @frozen
 class OnlyForLinear(LinearStages):
-    """The midpoint rule in sigma, of third order on every Gaussian and of second on anything else."""
+    """The midpoint rule in sigma, of third order on every Gaussian and of second on anything
+    else.
+    """
 
     name = "only_for_linear"
     order = 3
@@ -53,7 +55,10 @@ class HalfOfTheExtrapolation(DPMpp2M):
 
     def plan(self, grid: Grid):
         rows = DPMpp2M.plan(self, grid)
-        return [row._replace(b=(row.b[0] + row.b[1] / 2, row.b[1] / 2)) if len(row.b) > 1 else row for row in rows]
+        return [
+            row._replace(b=(row.b[0] + row.b[1] / 2, row.b[1] / 2)) if len(row.b) > 1 else row
+            for row in rows
+        ]
 
 
 @frozen
@@ -66,7 +71,10 @@ class Inconsistent(Euler):
     """Half of the step."""
 
     def plan(self, grid: Grid):
-        return [row._replace(a=(1 + row.a) / 2, b=(row.b[0] / 2,)) if row.a else row for row in Euler.plan(self, grid)]
+        return [
+            row._replace(a=(1 + row.a) / 2, b=(row.b[0] / 2,)) if row.a else row
+            for row in Euler.plan(self, grid)
+        ]
 
 
 @frozen
@@ -89,7 +97,10 @@ class StaysAtTheLast(Euler):
 @frozen
 class LogOfZero(Euler):
     def plan(self, grid: Grid):
-        return [LinearRow(cur, a=math.exp(math.log(nxt / cur)), b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
+        return [
+            LinearRow(cur, a=math.exp(math.log(nxt / cur)), b=(1 - nxt / cur,))
+            for cur, nxt in grid.intervals()
+        ]
 
 
 @frozen
@@ -104,7 +115,10 @@ class Overflows(Euler):
 @frozen
 class MemosDoNotCancel(DPMpp2M):
     def plan(self, grid: Grid):
-        return [row._replace(b=(row.b[0], row.b[1] * 1.001)) if len(row.b) > 1 else row for row in DPMpp2M.plan(self, grid)]
+        return [
+            row._replace(b=(row.b[0], row.b[1] * 1.001)) if len(row.b) > 1 else row
+            for row in DPMpp2M.plan(self, grid)
+        ]
 
 
 @frozen
@@ -121,16 +135,34 @@ class SecretNoise(DDPM):
 @pytest.mark.parametrize(
     ("cls", "sentence"),
     [
-        (IgnoresTheRatio, "right on uniform_lambda (order 3.0), wrong on karras (1.9): the weights ignore the ratio of neighbouring steps"),
-        (OnlyForLinear, "right where the denoiser is linear in x (order 3.0), wrong where it is not (2.0)"),
-        (HalfOfTheExtrapolation, "of order 1 everywhere: a weight is wrong in the terms of order 2, or order = 1 is the truth"),
+        (
+            IgnoresTheRatio,
+            "right on uniform_lambda (order 3.0), wrong on karras (1.9): "
+            "the weights ignore the ratio of neighbouring steps",
+        ),
+        (
+            OnlyForLinear,
+            "right where the denoiser is linear in x (order 3.0), wrong where it is not (2.0)",
+        ),
+        (
+            HalfOfTheExtrapolation,
+            "of order 1 everywhere: a weight is wrong in the terms "
+            "of order 2, or order = 1 is the truth",
+        ),
         (Modest, "of order 2 everywhere: declare order = 2"),
         (Inconsistent, "the error does not fall with the number of steps"),
         (BadStart, "right from exact start values, wrong after its own start"),
         (StaysAtTheLast, "right to sigma_min, wrong to 0"),
-        (LogOfZero, "right to sigma_min, wrong to 0: log(cur / nxt) is infinite in the last step, which is one evaluation, x <- d"),
+        (
+            LogOfZero,
+            "right to sigma_min, wrong to 0: log(cur / nxt) is infinite in the "
+            "last step, which is one evaluation, x <- d",
+        ),
         (Overflows, "right in float64, wrong in float32"),
-        (MemosDoNotCancel, "rows without memos of earlier steps sum to 1 and those with them do not"),
+        (
+            MemosDoNotCancel,
+            "rows without memos of earlier steps sum to 1 and those with them do not",
+        ),
         (TooQuiet, "the mean is right and the samples have 0."),
         (SecretNoise, "it draws noise: declare stochastic = True"),
     ],
@@ -149,7 +181,10 @@ def test_nothing_is_said_of_what_is_right(name):
 def test_weights_that_smooth_schedules_forgive_are_a_note():
     result = check_sampler("ipndm_2", fast=True)
     assert result.passed
-    assert "and of order 1.01 where steps alternate in length: the weights ignore the ratio of neighbouring steps" in result.why[0]
+    assert (
+        "and of order 1.01 where steps alternate in length: the weights ignore the "
+        "ratio of neighbouring steps"
+    ) in result.why[0]
     assert "note: of order 2.0 on smooth schedules" in printed(result)
 
 
@@ -169,7 +204,10 @@ def test_what_is_only_measured_has_not_passed():
         order = None
 
     found = check_sampler(Undeclared(), fast=True)
-    assert {marks(found)[name] for name in ("order", "local order", "order as shipped", "order, uneven steps")} == {"measured"}
+    assert {
+        marks(found)[name]
+        for name in ("order", "local order", "order as shipped", "order, uneven steps")
+    } == {"measured"}
     assert re.search(r"^order +measured", printed(found), re.MULTILINE)
     assert marks(check_sampler("heun", fast=True))["order as shipped"] == "pass"
     assert marks(check_sampler("scipy_rk45"))["batch independence"] == "measured"
@@ -192,7 +230,8 @@ def test_a_step_that_returns_the_state_alone_is_one_sentence_with_its_line():
         f"raised TypeError: euler: step() (test_conformance_why.py:{line}) returned a Tensor; "
         "it returns the next state and a memo: return x, None"
     )
-    with pytest.raises(TypeError, match="it returns the next state and a memo"):  # two rows would unpack without a word
+    # two rows would unpack without a word
+    with pytest.raises(TypeError, match="it returns the next state and a memo"):
         Alone().sample(lambda x, sigma: x, torch.ones(2, 3), [1.0, 0.0])
 
 
@@ -204,7 +243,9 @@ def test_an_exception_names_the_line():
 
     (check,) = check_sampler(Raises()).checks
     assert check.detail.startswith("raised RuntimeError: The size of tensor a (3) must match")
-    assert check.detail.endswith(f"(test_conformance_why.py:{Raises.step.__code__.co_firstlineno + 1})")
+    assert check.detail.endswith(
+        f"(test_conformance_why.py:{Raises.step.__code__.co_firstlineno + 1})"
+    )
 
 
 def test_nan_is_not_taken_for_a_modified_memo():
@@ -216,7 +257,11 @@ def test_nan_is_not_taken_for_a_modified_memo():
 
     found = marks(check_sampler(NaN(), fast=True))
     assert found["finite"] == "FAIL"
-    assert (found["arguments untouched"], found["repeatable"], found["batch independence"]) == ("pass", "pass", "pass")
+    assert (found["arguments untouched"], found["repeatable"], found["batch independence"]) == (
+        "pass",
+        "pass",
+        "pass",
+    )
 
 
 class Undecorated(Euler):
@@ -239,10 +284,16 @@ class BehindTheBack(Euler):
 
 
 def test_state_in_self_is_found():
-    detail = {check.name: check.detail for check in check_sampler(Undecorated(), fast=True).failures}
-    assert detail["value object"].startswith("class Undecorated inherits from a frozen dataclass and is none itself")
+    detail = {
+        check.name: check.detail for check in check_sampler(Undecorated(), fast=True).failures
+    }
+    assert detail["value object"].startswith(
+        "class Undecorated inherits from a frozen dataclass and is none itself"
+    )
     assert detail["repeatable"].startswith("a run changes self.calls; ")
-    detail = {check.name: check.detail for check in check_sampler(BehindTheBack(), fast=True).failures}
+    detail = {
+        check.name: check.detail for check in check_sampler(BehindTheBack(), fast=True).failures
+    }
     assert detail["repeatable"].startswith("a run changes self.last; ")
 
 
@@ -254,10 +305,14 @@ def test_a_draw_from_a_global_generator_is_named():
             return row.a * x + row.b[0] * d + row.c * torch.randn_like(x), None
 
     detail = {check.name: check.detail for check in check_sampler(Draws(), fast=True).failures}
-    assert detail["repeatable"] == "draws from torch's global generator; use the noise that it is handed, noise()"
+    assert detail["repeatable"] == (
+        "draws from torch's global generator; use the noise that it is handed, noise()"
+    )
 
 
 def test_results_say_what_was_asserted_and_why():
     data = check_sampler(Modest(), fast=True).as_dict()
     assert data["why"] == ["of order 2 everywhere: declare order = 2"]
-    assert {check["name"]: check["asserted"] for check in data["checks"]}["order, uneven steps"] is False
+    assert {check["name"]: check["asserted"] for check in data["checks"]}[
+        "order, uneven steps"
+    ] is False

@@ -13,7 +13,10 @@ def conformance(*checks: Check, order: int | None = 2) -> Conformance:
     return Conformance("ddim", {"eta": 0.5}, order, list(checks), 1.0)
 
 
-@pytest.mark.parametrize(("slopes", "text"), [([2.004, 1.996], "2.00"), ([3.01, 2.97, 2.99], "2.97 to 3.01"), ([0.5], "0.50")])
+@pytest.mark.parametrize(
+    ("slopes", "text"),
+    [([2.004, 1.996], "2.00"), ([3.01, 2.97, 2.99], "2.97 to 3.01"), ([0.5], "0.50")],
+)
 def test_a_span_is_the_smallest_and_the_largest(slopes, text):
     assert measured.span(slopes) == text
 
@@ -22,7 +25,12 @@ def test_an_entry_of_a_deterministic_sampler():
     entry = measured.entry_of(check_sampler("heun", fast=True))
     assert entry["order"] == 2
     assert 1.75 < float(entry["measured"].split(" to ")[0]) < 2.25
-    assert (entry["weak"], entry["strong"], entry["nfe_per_step"], entry["passed"]) == (None, None, 2, True)
+    assert (entry["weak"], entry["strong"], entry["nfe_per_step"], entry["passed"]) == (
+        None,
+        None,
+        2,
+        True,
+    )
 
 
 def test_an_entry_of_a_stochastic_sampler():
@@ -35,22 +43,49 @@ def test_an_entry_of_a_stochastic_sampler():
 
 def test_an_entry_of_an_adaptive_sampler_has_no_numbers():
     entry = measured.entry_of(check_sampler("scipy_rk23"))
-    assert entry == {"order": None, "measured": None, "weak": None, "strong": None, "nfe_per_step": None, "passed": True}
+    assert entry == {
+        "order": None,
+        "measured": None,
+        "weak": None,
+        "strong": None,
+        "nfe_per_step": None,
+        "passed": True,
+    }
 
 
 def test_a_check_that_raised_leaves_gaps():
-    entry = measured.entry_of(conformance(Check("order", False, "raised"), Check("nfe", False, "raised")))
-    assert (entry["order"], entry["measured"], entry["nfe_per_step"], entry["passed"]) == (2, None, None, False)
+    entry = measured.entry_of(
+        conformance(Check("order", False, "raised"), Check("nfe", False, "raised"))
+    )
+    assert (entry["order"], entry["measured"], entry["nfe_per_step"], entry["passed"]) == (
+        2,
+        None,
+        None,
+        False,
+    )
 
 
 def test_the_weak_order_is_the_worst_and_nan_is_none():
-    assert measured.entry_of(conformance(Check("weak order", True, "", {"weak_order": [2.041, 1.978]})))["weak"] == 1.98
-    assert measured.entry_of(conformance(Check("strong order", True, "", {"strong_order": math.nan})))["strong"] is None
+    assert (
+        measured.entry_of(
+            conformance(Check("weak order", True, "", {"weak_order": [2.041, 1.978]}))
+        )["weak"]
+        == 1.98
+    )
+    assert (
+        measured.entry_of(conformance(Check("strong order", True, "", {"strong_order": math.nan})))[
+            "strong"
+        ]
+        is None
+    )
 
 
 @pytest.mark.parametrize("name", ["euler", "heun", "dpm_solver_3", "dpmpp_2m", "scipy_rk45"])
 def test_the_declared_cost_of_a_step_is_the_counted_one(name):
-    assert measured.nfe_per_step(samplers.make(name)) == measured.entry_of(check_sampler(name, fast=True))["nfe_per_step"]
+    assert (
+        measured.nfe_per_step(samplers.make(name))
+        == measured.entry_of(check_sampler(name, fast=True))["nfe_per_step"]
+    )
 
 
 def test_options_are_part_of_the_name():

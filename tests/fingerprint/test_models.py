@@ -1,4 +1,6 @@
-"""Models and what they are made of: files that a factory reads in whatever way, helpers, and what the model does."""
+"""Models and what they are made of: files that a factory reads in whatever way, helpers, and
+what the model does.
+"""
 
 import json
 import sys
@@ -60,7 +62,9 @@ def weights(folder, value):
     (folder / "w.json").write_text(json.dumps(mean.tolist()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.save(torch.jit.trace(lambda x: x + float(value), torch.zeros(2)), str(folder / "w.jit"))
+        torch.jit.save(
+            torch.jit.trace(lambda x: x + float(value), torch.zeros(2)), str(folder / "w.jit")
+        )
 
 
 READERS = {
@@ -88,7 +92,11 @@ def test_a_file_that_the_factory_reads_is_part_of_the_identity(write, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "reader", ["np.fromfile(HERE / 'w.bin', dtype=np.float32)", "torch.from_file(str(HERE / 'w.bin'), size=2).clone()"]
+    "reader",
+    [
+        "np.fromfile(HERE / 'w.bin', dtype=np.float32)",
+        "torch.from_file(str(HERE / 'w.bin'), size=2).clone()",
+    ],
 )
 def test_raw_numbers_too(write, tmp_path, reader):
     weights(tmp_path, 0.0)
@@ -135,14 +143,20 @@ def test_a_path_among_the_options_is_no_part_of_the_identity(tmp_path):
         weights(tmp_path / folder, value)
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "model.py").write_text(
-        FACTORY.format(mean="np.load(path)", imports="").replace("def factory()", "def factory(path)")
+        FACTORY.format(mean="np.load(path)", imports="").replace(
+            "def factory()", "def factory(path)"
+        )
     )
-    a, b, c = (make_model(f"{tmp_path}/code/model.py:factory", path=str(tmp_path / folder / "w.npy")) for folder in "ABC")
+    a, b, c = (
+        make_model(f"{tmp_path}/code/model.py:factory", path=str(tmp_path / folder / "w.npy"))
+        for folder in "ABC"
+    )
     assert a.identity == b.identity != c.identity
     assert str(tmp_path) not in a.identity
 
 
-# -- helpers ----------------------------------------------------------------------------------------------------------------------------
+# -- helpers
+# ----------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_module_beside_the_file_can_be_imported_and_counts(write, tmp_path):
@@ -155,7 +169,9 @@ def test_a_module_beside_the_file_can_be_imported_and_counts(write, tmp_path):
     other = make_model(spec)
     assert first.identity != other.identity
     assert difference(model_fingerprint(first), model_fingerprint(other)) == "deeper.py changed"
-    same_files = Fingerprint("model", "model.py:factory", model_fingerprint(first).exact, model_fingerprint(other).values)
+    same_files = Fingerprint(
+        "model", "model.py:factory", model_fingerprint(first).exact, model_fingerprint(other).values
+    )
     assert difference(model_fingerprint(first), same_files).startswith("its output at sigma 80")
     assert torch.equal(other._model.mean, torch.ones(2))
 
@@ -169,7 +185,9 @@ def test_helpers_of_one_name_in_two_folders(write, tmp_path):
     assert a.identity == again.identity != b.identity
 
 
-def test_a_helper_that_was_imported_before_counts_and_stays_for_whoever_imported_it(write, tmp_path, monkeypatch):
+def test_a_helper_that_was_imported_before_counts_and_stays_for_whoever_imported_it(
+    write, tmp_path, monkeypatch
+):
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "shared_helper.py").write_text("MEAN = [0.0, 0.0]\n")
@@ -184,7 +202,9 @@ def test_a_helper_that_was_imported_before_counts_and_stays_for_whoever_imported
 
 
 def test_an_edited_file_is_new_code_in_the_same_process(write):
-    assert [float(make_model(write(f"[{value}, 0.0]"))._model.mean[0]) for value in (1.0, 2.0, 1.0)] == [1.0, 2.0, 1.0]
+    assert [
+        float(make_model(write(f"[{value}, 0.0]"))._model.mean[0]) for value in (1.0, 2.0, 1.0)
+    ] == [1.0, 2.0, 1.0]
 
 
 def test_no_bytecode_and_no_path_are_left_behind(write, tmp_path):
@@ -196,7 +216,10 @@ def test_no_bytecode_and_no_path_are_left_behind(write, tmp_path):
 
 
 def test_a_factory_that_ends_the_program_is_one_sentence(write):
-    with pytest.raises(ValueError, match=r"factory\(\) called sys.exit\('no GPU'\); let it return a value or raise$"):
+    with pytest.raises(
+        ValueError,
+        match=r"factory\(\) called sys.exit\('no GPU'\); let it " r"return a value or raise$",
+    ):
         make_model(write("__import__('sys').exit('no GPU')"))
 
 
@@ -224,11 +247,15 @@ def test_a_file_that_is_opened_at_the_first_call_counts(write, tmp_path):
 
 
 def test_what_belongs_to_the_machine_does_not_count(write, tmp_path):
-    spec = write("[0.0, len(HERE.__class__('/proc/self/status').read_text()) * 0.0 + len(__import__('wave').__doc__) * 0.0]")
+    spec = write(
+        "[0.0, len(HERE.__class__('/proc/self/status').read_text()) * 0.0 + "
+        "len(__import__('wave').__doc__) * 0.0]"
+    )
     assert set(make_model(spec).read.hashes) == {"model.py"}
 
 
-# -- behaviour --------------------------------------------------------------------------------------------------------------------------
+# -- behaviour
+# --------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [name for name in model_names() if not name.startswith("random")])
@@ -245,7 +272,13 @@ def test_built_in_models_are_the_same_after_the_file_and_with_more_threads(name)
 def test_guidance_and_another_checkpoint_show(monkeypatch):
     plain, guided = make_model("digits"), make_model("digits", guidance=2.0)
     twin = model_fingerprint(guided)
-    assert difference(model_fingerprint(plain), Fingerprint("model", plain.name, model_fingerprint(plain).exact, twin.values)) != ""
+    assert (
+        difference(
+            model_fingerprint(plain),
+            Fingerprint("model", plain.name, model_fingerprint(plain).exact, twin.values),
+        )
+        != ""
+    )
     before = model_fingerprint(plain)
     with torch.no_grad():
         next(plain._net.parameters()).mul_(1.01)
@@ -257,7 +290,16 @@ def numbers(entry, rtol=0.1):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kind": "cat"}, {"exact": 3}, {"exact": {"a": [1]}}, numbers("x"), numbers(None), numbers(10**400), numbers(1.0, rtol=2.0)]
+    "wrong",
+    [
+        {"kind": "cat"},
+        {"exact": 3},
+        {"exact": {"a": [1]}},
+        numbers("x"),
+        numbers(None),
+        numbers(10**400),
+        numbers(1.0, rtol=2.0),
+    ],
 )
 def test_records_that_are_none_are_refused(wrong):
     good = model_fingerprint(make_model("gmm-2d")).to_json()

@@ -1,4 +1,6 @@
-"""Fingerprints of samplers: the same on a machine that rounds otherwise, another after any edit that changes a number."""
+"""Fingerprints of samplers: the same on a machine that rounds otherwise, another after any edit
+that changes a number.
+"""
 
 import dataclasses
 import json
@@ -24,18 +26,26 @@ ENDS = 80.0, 0.002
 def fingerprint(name, steps=5, noise="white", grid=None):
     sampler = samplers.make(name)
     grid = grid or karras(2 if sampler.adaptive else steps, ENDS[1], ENDS[0])
-    return fingerprint_of(Parts(sampler, grid, noise if sampler.stochastic else None, *ENDS), str(name))
+    return fingerprint_of(
+        Parts(sampler, grid, noise if sampler.stochastic else None, *ENDS), str(name)
+    )
 
 
 def rounded_otherwise(grid):
-    """The grid with its inner levels one place up or down, which is more than what another machine's pow does to them."""
-    inner = [math.nextafter(level, math.inf if i % 2 else 0.0) for i, level in enumerate(grid.sigma)]
+    """The grid with its inner levels one place up or down, which is more than what another
+    machine's pow does to them.
+    """
+    inner = [
+        math.nextafter(level, math.inf if i % 2 else 0.0) for i, level in enumerate(grid.sigma)
+    ]
     return Grid((grid.sigma[0], *inner[1:-2], *grid.sigma[-2:]))
 
 
 @pytest.fixture
 def no_memory():
-    """Plans are remembered by sampler and grid, which an edited class within one process does not change."""
+    """Plans are remembered by sampler and grid, which an edited class within one process does
+    not change.
+    """
     loop._plan.cache_clear()
     yield
     loop._plan.cache_clear()
@@ -46,9 +56,19 @@ def test_every_built_in_sampler_has_one_that_survives_the_file_and_another_round
     sampler = samplers.make(name)
     for noise in ("white", "brownian") if sampler.stochastic else ("white",):
         found = fingerprint(name, noise=noise)
-        assert difference(Fingerprint.from_json(json.loads(json.dumps(found.to_json()))), found) == ""
         assert (
-            difference(found, fingerprint(name, noise=noise, grid=rounded_otherwise(karras(2 if sampler.adaptive else 5, 0.002, 80)))) == ""
+            difference(Fingerprint.from_json(json.loads(json.dumps(found.to_json()))), found) == ""
+        )
+        assert (
+            difference(
+                found,
+                fingerprint(
+                    name,
+                    noise=noise,
+                    grid=rounded_otherwise(karras(2 if sampler.adaptive else 5, 0.002, 80)),
+                ),
+            )
+            == ""
         )
         points = found.values[f"result for three points on {2 if sampler.adaptive else 5} steps"]
         assert all(math.isfinite(x) for x in points.numbers)
@@ -57,12 +77,17 @@ def test_every_built_in_sampler_has_one_that_survives_the_file_and_another_round
 def test_no_two_deterministic_samplers_of_one_grid_are_the_same_unless_they_say_so():
     """What they make of the three points tells methods apart."""
     made = {
-        name: fingerprint(name, 7) for name in samplers.names() if not samplers.make(name).stochastic and not samplers.make(name).adaptive
+        name: fingerprint(name, 7)
+        for name in samplers.names()
+        if not samplers.make(name).stochastic and not samplers.make(name).adaptive
     }
     points = "result for three points on 7 steps"
     twins = [
-        (a, b) for a in made for b in made if a < b and made[a].values[points].same(made[b].values[points])
-    ]  # fmt: skip
+        (a, b)
+        for a in made
+        for b in made
+        if a < b and made[a].values[points].same(made[b].values[points])
+    ]
     for a, b in twins:
         same = {samplers.get(a).same_as, samplers.get(b).same_as, a, b}
         assert len(same - {""}) < 4, (a, b)
@@ -73,7 +98,11 @@ def test_an_edited_built_in_sampler_is_another(monkeypatch):
     before = fingerprint("heun", 9)
     row = Heun.row
     monkeypatch.setattr(
-        Heun, "row", lambda self, cur, nxt, **options: row(self, cur, nxt, **options)._replace(a=1.000001 * row(self, cur, nxt).a)
+        Heun,
+        "row",
+        lambda self, cur, nxt, **options: row(self, cur, nxt, **options)._replace(
+            a=1.000001 * row(self, cur, nxt).a
+        ),
     )
     loop._plan.cache_clear()
     assert difference(before, fingerprint("heun", 9)) == "its plan on 9 steps differs"
@@ -90,7 +119,10 @@ def test_an_edited_step_is_another(monkeypatch):
         return x * (1 + 1e-5), memo
 
     monkeypatch.setattr(cls, "step", edited)
-    assert difference(before, fingerprint("ddpm", 6)) == "its result for three points on 6 steps differs"
+    assert (
+        difference(before, fingerprint("ddpm", 6))
+        == "its result for three points on 6 steps differs"
+    )
 
 
 @pytest.mark.usefixtures("no_memory")
@@ -117,10 +149,13 @@ def test_other_noise_is_another():
 
 
 def test_an_option_is_another():
-    assert difference(fingerprint({"name": "ddim", "eta": 0.5}), fingerprint("ddim")).startswith("it was the sampler {'name': 'ddim'")
+    assert difference(fingerprint({"name": "ddim", "eta": 0.5}), fingerprint("ddim")).startswith(
+        "it was the sampler {'name': 'ddim'"
+    )
 
 
-# -- cells of suites --------------------------------------------------------------------------------------------------------------------
+# -- cells of suites
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def cells_of(**changes):
@@ -133,19 +168,29 @@ def test_an_edited_schedule_is_another(monkeypatch):
     before = [sampler_fingerprint(cell) for cell in cells_of() if cell.grid]
     known = SCHEDULES["karras"]
     monkeypatch.setitem(
-        SCHEDULES, "karras", dataclasses.replace(known, make=lambda *args, **options: known.make(*args, **options | {"rho": 6.999}))
+        SCHEDULES,
+        "karras",
+        dataclasses.replace(
+            known, make=lambda *args, **options: known.make(*args, **options | {"rho": 6.999})
+        ),
     )
     now = [sampler_fingerprint(cell) for cell in cells_of() if cell.grid]
     told = {
         difference(a, b)
         for a, b in zip(before, now, strict=True)
-        if not a.exact["adaptive"] and a.exact["history"] is not None and len(a.values["grid"].numbers) > 3
+        if not a.exact["adaptive"]
+        and a.exact["history"] is not None
+        and len(a.values["grid"].numbers) > 3
     }
     assert told == {"its grid differs"}
 
 
 def test_a_start_is_part_of_it():
-    starts = {cell.start.name: sampler_fingerprint(cell) for cell in cells_of(start=("noise", "mean", "gaussian")) if cell.grid}
+    starts = {
+        cell.start.name: sampler_fingerprint(cell)
+        for cell in cells_of(start=("noise", "mean", "gaussian"))
+        if cell.grid
+    }
     assert "start mean" in starts["mean"].values
     assert "start gaussian" in starts["gaussian"].values
     assert not any(key.startswith("start") for key in starts["noise"].values)
@@ -172,7 +217,8 @@ def test_the_number_of_threads_does_not_show():
         torch.set_num_threads(1)
 
 
-# -- plugins ----------------------------------------------------------------------------------------------------------------------------
+# -- plugins
+# ----------------------------------------------------------------------------------------------------------------------------
 
 SECOND = "def gain(cur, nxt):\n    return nxt / cur * {factor}\n"
 PLUGIN = """
@@ -194,7 +240,9 @@ class Mine(LinearMultistep):
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """Loads a plugin of two files, the second with a factor in it or a comment, as a new process would."""
+    """Loads a plugin of two files, the second with a factor in it or a comment, as a new
+    process would.
+    """
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE
@@ -204,7 +252,11 @@ def plugin(tmp_path, monkeypatch):
         for table, before in zip(tables, known, strict=True):
             table.clear()
             table.update(before)
-        for name in [name for name, module in sys.modules.items() if str(tmp_path) in str(getattr(module, "__file__", ""))]:
+        for name in [
+            name
+            for name, module in sys.modules.items()
+            if str(tmp_path) in str(getattr(module, "__file__", ""))
+        ]:
             del sys.modules[name]
         loop._plan.cache_clear()
 

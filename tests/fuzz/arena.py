@@ -1,4 +1,6 @@
-"""What fuzzed inputs may do: end with 0, 1 or 2, within a time limit, and write nothing outside the working folder."""
+"""What fuzzed inputs may do: end with 0, 1 or 2, within a time limit, and write nothing outside
+the working folder.
+"""
 
 import contextlib
 import hashlib
@@ -28,10 +30,16 @@ LONGEST = 3000
 """Letters of a sentence: room for two paths."""
 
 WORK = (
-    "running.runner.Runner.__init__", "running.forecast.forecast", "running.executing.pace.expected",
-    "studies.tuning.tuner.Tuner.__call__", "conformance.check_sampler", "studies.calibration.Calibration.__call__",
-    "studies.why_steps.run.explain", "timing.doctor.examine", "studies.frontier.Frontier.__call__",
-)  # fmt: skip
+    "running.runner.Runner.__init__",
+    "running.forecast.forecast",
+    "running.executing.pace.expected",
+    "studies.tuning.tuner.Tuner.__call__",
+    "conformance.check_sampler",
+    "studies.calibration.Calibration.__call__",
+    "studies.why_steps.run.explain",
+    "timing.doctor.examine",
+    "studies.frontier.Frontier.__call__",
+)
 """Where a command that was understood would begin to compute, in ``benchmarks``."""
 
 
@@ -44,10 +52,25 @@ class Begun(BaseException):
 
 
 def fuzz(count):
-    """The settings of a test of ``count`` cases, the same ones every time; not made smaller, since one that hangs would hang often."""
-    quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example]
+    """The settings of a test of ``count`` cases, the same ones every time.
+
+    Not made smaller, since one that hangs would hang often.
+    """
+    quiet = [
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+        HealthCheck.large_base_example,
+    ]
     phases = (Phase.explicit, Phase.generate)
-    return settings(max_examples=count, derandomize=True, deadline=None, database=None, suppress_health_check=quiet, phases=phases)
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=quiet,
+        phases=phases,
+    )
 
 
 @contextlib.contextmanager
@@ -85,7 +108,9 @@ def digest(folder):
 
 
 def a_sentence(words):
-    """Fail unless ``words`` are what a user can read: one line of a bounded length, without a traceback."""
+    """Fail unless ``words`` are what a user can read: one line of a bounded length, without a
+    traceback.
+    """
     assert words.strip()
     assert "\n" not in words.strip()
     assert "Traceback" not in words
@@ -131,12 +156,17 @@ class Arena:
         assert sorted(path.name for path in self.home.parent.iterdir()) == ["home", "outside"]
 
     def command(self, *args):
-        """Call the command line; fail where it breaks the contract. Returns (exit code, stdout, stderr)."""
+        """Call the command line; fail where it breaks the contract.
+
+        Returns (exit code, stdout, stderr).
+        """
         out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
         err = io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", write_through=True)
         with contextlib.ExitStack() as stack:
             for place in WORK:
-                stack.enter_context(mock.patch(f"samplerbench.benchmarks.{place}", side_effect=Begun))
+                stack.enter_context(
+                    mock.patch(f"samplerbench.benchmarks.{place}", side_effect=Begun)
+                )
             stack.enter_context(mock.patch.object(sys, "argv", ["samplerbench", *args]))
             stack.enter_context(contextlib.chdir(self.home))
             stack.enter_context(contextlib.redirect_stdout(out))
@@ -153,14 +183,18 @@ class Arena:
         assert "Traceback" not in said + told
         if code == 2:
             lines = told.rstrip("\n").split("\n")
-            assert [line.startswith("error: ") for line in lines] == [False] * (len(lines) - 1) + [True], told
+            assert [line.startswith("error: ") for line in lines] == [False] * (len(lines) - 1) + [
+                True
+            ], told
             a_sentence(lines[-1])
         self.unharmed()
         return code, said, told
 
 
 def sealed(path, value, of, made_by=""):
-    """Write any JSON with a seal that holds: what cannot be told from a file of a run by its seal. NaN stays NaN."""
+    """Write any JSON with a seal that holds: what cannot be told from a file of a run by its
+    seal. NaN stays NaN.
+    """
     content = {"seal": {"of": of, "made_by": made_by, "sha256": "0" * 64}, **value}
     data = json.dumps(content).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,20 +204,67 @@ def sealed(path, value, of, made_by=""):
 def small_run(path, models=("gmm-2d", "gmm-64d"), budgets=(5, 9)):
     """A run directory with two samplers on each model, in invented numbers."""
     run = RunDir.create(path)
-    run.write_run({"suite": {"name": "quick", "version": 1, "models": list(models)}, "models": {}, "provenance": {"command": "x"}})
+    run.write_run(
+        {
+            "suite": {"name": "quick", "version": 1, "models": list(models)},
+            "models": {},
+            "provenance": {"command": "x"},
+        }
+    )
     for model in models:
         for order, sampler in enumerate(("euler", "heun"), 1):
             for budget in budgets:
                 cell, fid = f"{model}-{sampler}-{budget}", budget ** -float(order)
-                identity = {"suite": "quick", "model": model, "sampler": sampler, "params": "{}", "schedule": "karras", "start": "noise"}
-                identity |= {"end": "zero", "steps": budget, "budget": budget, "seed": 0, "sigma_max": 80.0, "sigma_min": 0.002}
+                identity = {
+                    "suite": "quick",
+                    "model": model,
+                    "sampler": sampler,
+                    "params": "{}",
+                    "schedule": "karras",
+                    "start": "noise",
+                }
+                identity |= {
+                    "end": "zero",
+                    "steps": budget,
+                    "budget": budget,
+                    "seed": 0,
+                    "sigma_max": 80.0,
+                    "sigma_min": 0.002,
+                }
                 run.plan(cell, identity | {"samples": 64})
                 run.write(cell, "made.json", {"shard": 64})
-                quality = {"samples": 64, "nfe": float(budget), "depth": budget, "status": "ok", "reason": None, "estimator": "x"}
-                quality |= {"fid_proxy": fid, "fid_proxy_se": fid / 30, "fid_proxy_floor": fid / 100, "fid_flag": "", "fd_conv": fid}
-                quality |= {"fd_conv_se": fid / 40, "rmse": fid / 2, "rmse_se": fid / 50, "device": "cpu", "dtype": "float32"}
+                quality = {
+                    "samples": 64,
+                    "nfe": float(budget),
+                    "depth": budget,
+                    "status": "ok",
+                    "reason": None,
+                    "estimator": "x",
+                }
+                quality |= {
+                    "fid_proxy": fid,
+                    "fid_proxy_se": fid / 30,
+                    "fid_proxy_floor": fid / 100,
+                    "fid_flag": "",
+                    "fd_conv": fid,
+                }
+                quality |= {
+                    "fd_conv_se": fid / 40,
+                    "rmse": fid / 2,
+                    "rmse_se": fid / 50,
+                    "device": "cpu",
+                    "dtype": "float32",
+                }
                 run.write_score(cell, quality, {})
-                run.write(cell, "timing.json", {"ms_per_sample": budget / 7, "timing_converged": True, "raw_total_ms": [1.0, 1.1]})
+                run.write(
+                    cell,
+                    "timing.json",
+                    {
+                        "ms_per_sample": budget / 7,
+                        "timing_converged": True,
+                        "raw_total_ms": [1.0, 1.1],
+                    },
+                )
     return run
 
 
@@ -191,18 +272,55 @@ LETTERS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_siz
 """Texts that a command line can hold."""
 
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 12), st.floats(), st.text(max_size=12),
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 12),
+    st.floats(),
+    st.text(max_size=12),
     st.sampled_from(
         [
-            10**29, -(2**63), 2**63, 1e308, -1e308, 5e-324, float("nan"), float("inf"), "NaN", "inf", "", " ", "=1+1", "@x", "\x1b[31m",
-            "\x1b]8;;http://x\x07", "\0", "\u202e", "</script><script>", "[bold]", "[/]", "{0}", "%s", "../outside/x", "/", "a" * 20_000,
-            "a\nb", "\udc80", "💣", "1e29", "-0", "True",
+            10**29,
+            -(2**63),
+            2**63,
+            1e308,
+            -1e308,
+            5e-324,
+            float("nan"),
+            float("inf"),
+            "NaN",
+            "inf",
+            "",
+            " ",
+            "=1+1",
+            "@x",
+            "\x1b[31m",
+            "\x1b]8;;http://x\x07",
+            "\0",
+            "\u202e",
+            "</script><script>",
+            "[bold]",
+            "[/]",
+            "{0}",
+            "%s",
+            "../outside/x",
+            "/",
+            "a" * 20_000,
+            "a\nb",
+            "\udc80",
+            "💣",
+            "1e29",
+            "-0",
+            "True",
         ]
     ),
-)  # fmt: skip
+)
 """Values that a file can hold where others are expected."""
 
 TREES = st.recursive(
-    SCALARS, lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(st.text(max_size=6), deeper, max_size=3), max_leaves=6
+    SCALARS,
+    lambda deeper: (
+        st.lists(deeper, max_size=3) | st.dictionaries(st.text(max_size=6), deeper, max_size=3)
+    ),
+    max_leaves=6,
 )
 """The same, nested."""

@@ -65,7 +65,9 @@ def test_status_of_a_table_is_json_too(arena):
 
 def test_a_card_whose_files_are_a_list_is_named(tmp_path):
     (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "card.toml").write_text('name = "toy"\ntitle = "t"\nlicence = "MIT"\nevent = [1]\nfiles = []\n')
+    (tmp_path / "toy" / "card.toml").write_text(
+        'name = "toy"\ntitle = "t"\nlicence = "MIT"\nevent = [1]\nfiles = []\n'
+    )
     with pytest.raises(CardError, match="files is '\\[\\]'; it must be a table"):
         load_card("toy", tmp_path)
 

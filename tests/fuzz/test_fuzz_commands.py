@@ -1,4 +1,7 @@
-"""Random command lines: 600 of the 2,000 cases here. Options are those that the commands have, whichever they are by now."""
+"""Random command lines: 600 of the 2,000 cases here.
+
+Options are those that the commands have, whichever they are by now.
+"""
 
 from unittest import mock
 
@@ -11,37 +14,165 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.cli import app
 
 CASES = {
-    "run": 120, "plan": 60, "show": 50, "compare": 50, "gate": 40, "status": 30, "report": 10, "figures": 12, "list": 30, "check": 30,
-    "frontier": 10, "export": 54, "new-solver": 20, "new-metric": 10, "tune": 44, "cite": 10, "calibrate": 10, "doctor": 5, "explain": 5,
-}  # fmt: skip
+    "run": 120,
+    "plan": 60,
+    "show": 50,
+    "compare": 50,
+    "gate": 40,
+    "status": 30,
+    "report": 10,
+    "figures": 12,
+    "list": 30,
+    "check": 30,
+    "frontier": 10,
+    "export": 54,
+    "new-solver": 20,
+    "new-metric": 10,
+    "tune": 44,
+    "cite": 10,
+    "calibrate": 10,
+    "doctor": 5,
+    "explain": 5,
+}
 """How many command lines of each command."""
 
-NUMBERS = ["0", "1", "2", "5", "-1", "1e3", "1.5", "x", "", "nan", "inf", "1e999", "9" * 30, "1_0", "٣", "0x10", "5,9", "5,,9", "1,x"]
-MODELS = ["gmm-2d", "gaussian", "gmm2d", "perturbed:gmm-2d", "perturbed:", "gmm-2d(", "gaussian(guidance=2)", "bad.py:factory", "none.py:f"]
-SAMPLERS = ["euler", "heun", "eular", "ddim(eta=0.5)", "ddim(eta=x)", "ddim(eta=1e999)", "heun(", "diffusers:DDIMScheduler", "a:b", ""]
-RUNS = ["run", "other", "table", "table/table.csv", "bad.csv", "empty", "none", "run.json", "run/parts", "bad.json", ".", ""]
+NUMBERS = [
+    "0",
+    "1",
+    "2",
+    "5",
+    "-1",
+    "1e3",
+    "1.5",
+    "x",
+    "",
+    "nan",
+    "inf",
+    "1e999",
+    "9" * 30,
+    "1_0",
+    "٣",
+    "0x10",
+    "5,9",
+    "5,,9",
+    "1,x",
+]
+MODELS = [
+    "gmm-2d",
+    "gaussian",
+    "gmm2d",
+    "perturbed:gmm-2d",
+    "perturbed:",
+    "gmm-2d(",
+    "gaussian(guidance=2)",
+    "bad.py:factory",
+    "none.py:f",
+]
+SAMPLERS = [
+    "euler",
+    "heun",
+    "eular",
+    "ddim(eta=0.5)",
+    "ddim(eta=x)",
+    "ddim(eta=1e999)",
+    "heun(",
+    "diffusers:DDIMScheduler",
+    "a:b",
+    "",
+]
+RUNS = [
+    "run",
+    "other",
+    "table",
+    "table/table.csv",
+    "bad.csv",
+    "empty",
+    "none",
+    "run.json",
+    "run/parts",
+    "bad.json",
+    ".",
+    "",
+]
 POOLS = {
-    "suite": ["smoke", "quick", "full", "frontier", "good.toml", "bad.toml", "none.toml", "smok", "run", "code.toml", ""],
-    "model": MODELS, "holdout_model": MODELS, "sampler": SAMPLERS, "baseline": [*SAMPLERS, *RUNS], "folder": RUNS, "folders": RUNS,
-    "runs": RUNS, "run": RUNS, "candidate": RUNS, "schedule": ["karras", "karras(rho=0.001)", "tuned(file='none.json')", "karas", "gits"],
-    "start": ["noise", "mean", "x"], "noise": ["white", "brownian", "x"], "dtype": ["float32", "float64", "int8"],
-    "device": ["cpu", "auto", "tpu"], "threads": ["1", "0", "5000", "x"],
+    "suite": [
+        "smoke",
+        "quick",
+        "full",
+        "frontier",
+        "good.toml",
+        "bad.toml",
+        "none.toml",
+        "smok",
+        "run",
+        "code.toml",
+        "",
+    ],
+    "model": MODELS,
+    "holdout_model": MODELS,
+    "sampler": SAMPLERS,
+    "baseline": [*SAMPLERS, *RUNS],
+    "folder": RUNS,
+    "folders": RUNS,
+    "runs": RUNS,
+    "run": RUNS,
+    "candidate": RUNS,
+    "schedule": ["karras", "karras(rho=0.001)", "tuned(file='none.json')", "karas", "gits"],
+    "start": ["noise", "mean", "x"],
+    "noise": ["white", "brownian", "x"],
+    "dtype": ["float32", "float64", "int8"],
+    "device": ["cpu", "auto", "tpu"],
+    "threads": ["1", "0", "5000", "x"],
     "metric": ["fd_conv", "fid_proxy", "kid", "all", "nope", "status"],
-    "margin": ["1%", "0.01", "-1%", "x", "1e999"], "quality_margin": ["1%", "x"], "time_margin": ["5%", "%"],
+    "margin": ["1%", "0.01", "-1%", "x", "1e999"],
+    "quality_margin": ["1%", "x"],
+    "time_margin": ["5%", "%"],
     "real": ["none.npy", "run", "x"],
     "extractor": ["pixels", "card", "card:32", "card:x", "inception:x", "bad.py:f", "code.py:f"],
     "plugin": ["bad.py", "none.py", "run", "exit.py"],
-    "peers_path": ["none", "run"], "format": ["svg", "png", "exe", "svg,,png", ""], "formats": ["svg", "png", "exe", "svg,,png", ""],
-    "kind": ["samplers", "models", "suites", "metrics", "schedules", "ranking", "pareto", "samples", "nope", "a,b"],
-    "width": ["single", "double", "wide"], "sigmas": ["80,5,0", "karras:5:0.1:1", "1,2", "karras:9999999:0:1", "a:b:c:d", ":::", "nan,0"],
-    "to": ["diffusers", "k-diffusion", "x"], "name": ["my_solver", "é", "heun", "../outside/x", "class", "A", "a" * 300, ""],
-    "objective": ["mean", "rms", "x"], "rows": ["1", "99", "x"], "replace": ["a=b", "a", "=", "gaussian=fashion"],
+    "peers_path": ["none", "run"],
+    "format": ["svg", "png", "exe", "svg,,png", ""],
+    "formats": ["svg", "png", "exe", "svg,,png", ""],
+    "kind": [
+        "samplers",
+        "models",
+        "suites",
+        "metrics",
+        "schedules",
+        "ranking",
+        "pareto",
+        "samples",
+        "nope",
+        "a,b",
+    ],
+    "width": ["single", "double", "wide"],
+    "sigmas": ["80,5,0", "karras:5:0.1:1", "1,2", "karras:9999999:0:1", "a:b:c:d", ":::", "nan,0"],
+    "to": ["diffusers", "k-diffusion", "x"],
+    "name": ["my_solver", "é", "heun", "../outside/x", "class", "A", "a" * 300, ""],
+    "objective": ["mean", "rms", "x"],
+    "rows": ["1", "99", "x"],
+    "replace": ["a=b", "a", "=", "gaussian=fashion"],
     "translate": ["diffusers", "x"],
-}  # fmt: skip
+}
 """Values by parameter."""
 
-PATHS = ["new", "run", "empty", "empty/deep/er", "file.txt", "file.txt/x", "a\nb", "a" * 300, ".", "", "été", "[x]"]
-"""Where something may be written: all in the working folder, since a path that leaves it was asked for."""
+PATHS = [
+    "new",
+    "run",
+    "empty",
+    "empty/deep/er",
+    "file.txt",
+    "file.txt/x",
+    "a\nb",
+    "a" * 300,
+    ".",
+    "",
+    "été",
+    "[x]",
+]
+"""Where something may be written: all in the working folder, since a path that leaves it was
+asked for.
+"""
 
 WRITTEN = {"out", "out_dir", "write", "csv", "log", "out_path"}
 HEAVY = {"--isolation", "--no-isolation"}
@@ -57,12 +188,18 @@ def template(tmp_path_factory):
     for name in ("empty", "table"):
         (folder / name).mkdir()
     texts = {
-        "table/table.csv": "model,sampler,nfe,status,fid_proxy\ngmm-2d,euler,5,ok,1.5\ngmm-2d,heun,5,ok,0.5\n", "bad.csv": "a,b\n1,2,3\n",
-        "run.json": "5", "bad.json": "[" * 3000, "file.txt": "x", "bad.py": "1 +", "exit.py": "import sys; sys.exit(3)",
+        "table/table.csv": "model,sampler,nfe,status,fid_proxy\ngmm-2d,euler,5,ok,1.5\ngmm-2d,heun,5,ok,0.5\n",
+        "bad.csv": "a,b\n1,2,3\n",
+        "run.json": "5",
+        "bad.json": "[" * 3000,
+        "file.txt": "x",
+        "bad.py": "1 +",
+        "exit.py": "import sys; sys.exit(3)",
         "bad.toml": "a = [",
-        "code.py": "raise RuntimeError", "good.toml": 'models = ["gmm-2d"]\nsamplers = ["euler"]\nnfe = [5]\nsamples = 8\n',
+        "code.py": "raise RuntimeError",
+        "good.toml": 'models = ["gmm-2d"]\nsamplers = ["euler"]\nnfe = [5]\nsamples = 8\n',
         "code.toml": 'models = ["code.py:f"]\nsamplers = ["euler"]\nnfe = [5]\n',
-    }  # fmt: skip
+    }
     for name, words in texts.items():
         (folder / name).write_text(words)
     return folder
@@ -70,7 +207,8 @@ def template(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory):
-    with warned(), mock.patch("samplerbench.results.figures.sheet.encoded", return_value=b""):  # which takes a second
+    # which takes a second
+    with warned(), mock.patch("samplerbench.results.figures.sheet.encoded", return_value=b""):
         yield Arena.at(tmp_path_factory.mktemp("arena"))
 
 
@@ -84,7 +222,12 @@ def values(name):
     if name in WRITTEN:
         return st.sampled_from(PATHS) | LETTERS.map(inside)
     pool = POOLS.get(name, NUMBERS)
-    return st.sampled_from(pool) | st.sampled_from(pool) | st.sampled_from(NUMBERS) | LETTERS.map(inside)
+    return (
+        st.sampled_from(pool)
+        | st.sampled_from(pool)
+        | st.sampled_from(NUMBERS)
+        | LETTERS.map(inside)
+    )
 
 
 def given_options(command):
@@ -97,9 +240,15 @@ def given_options(command):
             parts += [arguments, arguments]
         elif not HEAVY & set(param.opts):
             for option in (*param.opts, *param.secondary_opts):
-                parts.append(st.just([option]) if getattr(param, "is_flag", False) else values(where).map(lambda v, o=option: [o, v]))
+                parts.append(
+                    st.just([option])
+                    if getattr(param, "is_flag", False)
+                    else values(where).map(lambda v, o=option: [o, v])
+                )
     first = parts[:1] if parts else [st.just([])]
-    several = st.lists(st.one_of(parts), max_size=4).map(lambda found: [word for words in found for word in words])
+    several = st.lists(st.one_of(parts), max_size=4).map(
+        lambda found: [word for words in found for word in words]
+    )
     return st.builds(list.__add__, first[0], several)
 
 

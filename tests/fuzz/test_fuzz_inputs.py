@@ -1,4 +1,7 @@
-"""Random specs, suites, cards and folders of images: 1,200 of them. Each is read, or refused in a sentence."""
+"""Random specs, suites, cards and folders of images: 1,200 of them.
+
+Each is read, or refused in a sentence.
+"""
 
 import io
 import json
@@ -24,26 +27,94 @@ from samplerbench.models.cards.card import CARDS, _toml
 SPECS = {"parse": 240, "sampler": 200, "schedule": 160, "model": 100}
 SUITES, CARDS_READ, IMAGES = 250, 200, 50
 
-NAMES = st.sampled_from(["ddim", "euler", "karras", "uniform_time", "gaussian", "gmm-2d", "perturbed:gmm-2d", "torchdiffeq_dopri5", "x"])
-KEYS = st.sampled_from(["eta", "rho", "process", "power", "guidance", "rtol", "name", "x", "model", "dim", "s_churn", "é"])
+NAMES = st.sampled_from(
+    [
+        "ddim",
+        "euler",
+        "karras",
+        "uniform_time",
+        "gaussian",
+        "gmm-2d",
+        "perturbed:gmm-2d",
+        "torchdiffeq_dopri5",
+        "x",
+    ]
+)
+KEYS = st.sampled_from(
+    [
+        "eta",
+        "rho",
+        "process",
+        "power",
+        "guidance",
+        "rtol",
+        "name",
+        "x",
+        "model",
+        "dim",
+        "s_churn",
+        "é",
+    ]
+)
 WORDS = st.sampled_from(
-    ["0.5", "1e999", "-1", "'a'", "None", "True", "[1, 2]", "{'a': 1}", "1" * 5000, "(" * 400 + ")" * 400, "-" * 4000 + "1", "1j",
-     "b'x'", "...", "nan", "x",
-     "f()", "{1}", "lambda: 0", "'\\x1b[31m'", "'", "1_0", "'vp_cosine'", "0x10", "9" * 19, "*a", "**a", "a:=1", "1 if 1 else 0"]
-)  # fmt: skip
-PIECES = st.sampled_from([*"()[]{}=,:'\" \n\t\\#", "ddim", "eta", "0.5", "karras", "rho", " " * 3000, "\x1b", "é", "\0"])
+    [
+        "0.5",
+        "1e999",
+        "-1",
+        "'a'",
+        "None",
+        "True",
+        "[1, 2]",
+        "{'a': 1}",
+        "1" * 5000,
+        "(" * 400 + ")" * 400,
+        "-" * 4000 + "1",
+        "1j",
+        "b'x'",
+        "...",
+        "nan",
+        "x",
+        "f()",
+        "{1}",
+        "lambda: 0",
+        "'\\x1b[31m'",
+        "'",
+        "1_0",
+        "'vp_cosine'",
+        "0x10",
+        "9" * 19,
+        "*a",
+        "**a",
+        "a:=1",
+        "1 if 1 else 0",
+    ]
+)
+PIECES = st.sampled_from(
+    [*"()[]{}=,:'\" \n\t\\#", "ddim", "eta", "0.5", "karras", "rho", " " * 3000, "\x1b", "é", "\0"]
+)
 
 
 def specs():
     """Texts near and far from specs, and tables."""
-    options = st.lists(st.tuples(KEYS, WORDS), max_size=3).map(lambda found: ", ".join(f"{key}={word}" for key, word in found))
+    options = st.lists(st.tuples(KEYS, WORDS), max_size=3).map(
+        lambda found: ", ".join(f"{key}={word}" for key, word in found)
+    )
     near = st.builds("{}({})".format, NAMES, options)
-    tables = st.builds(lambda name, more: {"name": name, **more}, NAMES | SCALARS, st.dictionaries(KEYS, TREES, max_size=2))
-    return st.one_of(near, near, tables, st.lists(PIECES, max_size=12).map("".join), st.text(max_size=30))
+    tables = st.builds(
+        lambda name, more: {"name": name, **more},
+        NAMES | SCALARS,
+        st.dictionaries(KEYS, TREES, max_size=2),
+    )
+    return st.one_of(
+        near, near, tables, st.lists(PIECES, max_size=12).map("".join), st.text(max_size=30)
+    )
 
 
 def refused(read, *given):
-    """Read; whatever it refuses, the command line says in one sentence. Returns what was read, or None."""
+    """Read; whatever it refuses, the command line says in one sentence.
+
+    Returns what was read, or None.
+    """
     try:
         with watchdog():
             return read(*given)
@@ -60,7 +131,12 @@ def named(read):
     return lambda spec: read((given := parse_spec(spec)).pop("name"), **given)
 
 
-READERS = {"parse": parse_spec, "sampler": samplers.make, "schedule": make_schedule, "model": named(make_model)}
+READERS = {
+    "parse": parse_spec,
+    "sampler": samplers.make,
+    "schedule": make_schedule,
+    "model": named(make_model),
+}
 
 
 @pytest.mark.parametrize("kind", SPECS)
@@ -104,15 +180,27 @@ def trees_near(tables):
 def as_toml(value):
     """A value in TOML, with inline tables; what TOML has no words for is written all the same."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {as_toml(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)} = {as_toml(item)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(as_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("NaN", "nan").replace("Infinity", "inf") if value is not None else "null"
+    return (
+        json.dumps(value, ensure_ascii=False).replace("NaN", "nan").replace("Infinity", "inf")
+        if value is not None
+        else "null"
+    )
 
 
 def toml(tree):
     """The bytes of a file with a table, or with any text."""
-    text = tree if isinstance(tree, str) else "".join(f"{json.dumps(key)} = {as_toml(value)}\n" for key, value in tree.items())
+    text = (
+        tree
+        if isinstance(tree, str)
+        else "".join(f"{json.dumps(key)} = {as_toml(value)}\n" for key, value in tree.items())
+    )
     return text.encode(errors="surrogatepass")
 
 
@@ -126,7 +214,11 @@ def arena(tmp_path_factory):
 
 
 @fuzz(SUITES)
-@given(trees_near(SHIPPED) | st.dictionaries(st.sampled_from([*Suite.model_fields, "x"]), TREES, max_size=5) | st.text(max_size=40))
+@given(
+    trees_near(SHIPPED)
+    | st.dictionaries(st.sampled_from([*Suite.model_fields, "x"]), TREES, max_size=5)
+    | st.text(max_size=40)
+)
 def test_any_suite_is_read_or_refused_in_a_sentence(arena, tree):
     path = arena.fresh() / "suite.toml"
     path.write_bytes(toml(tree))
@@ -139,7 +231,10 @@ def test_any_suite_is_read_or_refused_in_a_sentence(arena, tree):
     arena.unharmed()
 
 
-SHIPPED_CARDS = {path.parent.name: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(CARDS.glob("*/card.toml"))}
+SHIPPED_CARDS = {
+    path.parent.name: tomllib.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(CARDS.glob("*/card.toml"))
+}
 
 
 @fuzz(CARDS_READ)
@@ -162,13 +257,18 @@ def images():
 
     def image(size, mode, suffix, cut):
         buffer = io.BytesIO()
-        Image.fromarray(np.zeros((size, 8), np.uint8)).convert(mode).save(buffer, {"jpg": "JPEG"}.get(suffix, suffix.upper()))
+        Image.fromarray(np.zeros((size, 8), np.uint8)).convert(mode).save(
+            buffer, {"jpg": "JPEG"}.get(suffix, suffix.upper())
+        )
         data = buffer.getvalue()
         return data[: len(data) - cut]
 
     kinds = ([8, 8, 8, 9, 1], ["L", "RGB", "1"], ["png", "jpg", "bmp"], [0, 0, 0, 1, 20])
     made = st.builds(image, *map(st.sampled_from, kinds))
-    names = st.sampled_from([f"{n}.png" for n in range(12)] + ["a.jpg", "deep/er/b.bmp", "é.webp", "x\ny.png", ".png", "notes.txt"])
+    names = st.sampled_from(
+        [f"{n}.png" for n in range(12)]
+        + ["a.jpg", "deep/er/b.bmp", "é.webp", "x\ny.png", ".png", "notes.txt"]
+    )
     return st.dictionaries(names, made | st.binary(max_size=60), max_size=14)
 
 

@@ -1,4 +1,7 @@
-"""Run directories and tables with anything in them, every seal valid: 200 of them. Each is shown without harm, or refused in a sentence."""
+"""Run directories and tables with anything in them, every seal valid: 200 of them.
+
+Each is shown without harm, or refused in a sentence.
+"""
 
 import csv
 import io
@@ -14,16 +17,31 @@ from samplerbench.results.columns import names
 PARTS, DRAWN, TABLES, LINKS = 80, 6, 104, 10
 
 READERS = (
-    ("show", "run"), ("show", "run"), ("show", "run", "--errors"), ("show", "run", "--to-floor"), ("status", "run"),
-    ("status", "run", "--json"), ("compare", "run", "--baseline", "euler"), ("compare", "run", "good"), ("gate", "good", "run"),
+    ("show", "run"),
+    ("show", "run"),
+    ("show", "run", "--errors"),
+    ("show", "run", "--to-floor"),
+    ("status", "run"),
+    ("status", "run", "--json"),
+    ("compare", "run", "--baseline", "euler"),
+    ("compare", "run", "good"),
+    ("gate", "good", "run"),
     ("compare", "run", "--baseline", "euler", "--json"),
-)  # fmt: skip
+)
 """Commands that read a run. None of them makes what it reads anew."""
 
 WRITERS = (("report", "run"), ("figures", "run", "--kind", "ranking", "--format", "png"))
 """Commands that draw, which takes a second."""
 
-FILES = ("cell.json", "quality.json", "quality.json", "timing.json", "made.json", "run.json", "looks.json")
+FILES = (
+    "cell.json",
+    "quality.json",
+    "quality.json",
+    "timing.json",
+    "made.json",
+    "run.json",
+    "looks.json",
+)
 NAMES = list(names())
 
 
@@ -53,9 +71,14 @@ def spoil(run, cell, file, changes, whole):
 
 
 def any_spoils():
-    """Changes of some files of some cells: (file, items, number of the cell; 9 for another file in its place)."""
+    """Changes of some files of some cells: (file, items, number of the cell.
+
+    9 for another file in its place).
+    """
     items = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), TREES, max_size=3)
-    return st.lists(st.tuples(st.sampled_from(FILES), items, st.integers(0, 9)), min_size=1, max_size=3)
+    return st.lists(
+        st.tuples(st.sampled_from(FILES), items, st.integers(0, 9)), min_size=1, max_size=3
+    )
 
 
 def shown(arena, template, spoils, command):
@@ -87,12 +110,27 @@ def table_of(rows):
 
 
 TABLE = [
-    ["model", "sampler", "nfe", "budget", "steps", "status", "fid_proxy", "fid_proxy_se", "fd_conv", "fd_conv_se", "schedule", "fid_flag"],
+    [
+        "model",
+        "sampler",
+        "nfe",
+        "budget",
+        "steps",
+        "status",
+        "fid_proxy",
+        "fid_proxy_se",
+        "fd_conv",
+        "fd_conv_se",
+        "schedule",
+        "fid_flag",
+    ],
     ["gmm-2d", "euler", "5.0", "5", "5", "ok", "1.5", "0.1", "1.4", "0.1", "karras", ""],
     ["gmm-2d", "heun", "5.0", "5", "3", "ok", "0.5", "0.1", "0.4", "0.1", "karras", ""],
     ["gmm-2d", "heun", "9.0", "9", "5", "failed", "", "", "", "", "karras", ""],
 ]
-BYTES = st.binary(max_size=40) | st.sampled_from([b"\xff\xfe", b"\0", b"PAR1", b'"', b"\r", b",,,", b"\xef\xbb\xbf", b"=1+1,"])
+BYTES = st.binary(max_size=40) | st.sampled_from(
+    [b"\xff\xfe", b"\0", b"PAR1", b'"', b"\r", b",,,", b"\xef\xbb\xbf", b"=1+1,"]
+)
 
 
 @st.composite
@@ -106,7 +144,9 @@ def tables(draw):
         if action == "value":
             rows[row][min(place, len(rows[row]) - 1)] = str(draw(SCALARS))
         elif action == "column":
-            rows[0][min(place, len(rows[0]) - 1)] = draw(st.sampled_from(NAMES) | st.text(max_size=5))
+            rows[0][min(place, len(rows[0]) - 1)] = draw(
+                st.sampled_from(NAMES) | st.text(max_size=5)
+            )
         elif action == "short":
             rows[row] = rows[row][: place + 1]
         else:
@@ -119,7 +159,11 @@ def tables(draw):
 
 
 @fuzz(TABLES)
-@given(tables(), st.sampled_from(["run/table.csv", "run/table.csv", "run/table.parquet"]), st.sampled_from(READERS))
+@given(
+    tables(),
+    st.sampled_from(["run/table.csv", "run/table.csv", "run/table.parquet"]),
+    st.sampled_from(READERS),
+)
 def test_any_table_is_shown_or_refused(arena, data, place, command):
     home = arena.fresh()
     for name in ("run", "good"):
@@ -133,7 +177,18 @@ def test_any_table_is_shown_or_refused(arena, data, place, command):
 
 @fuzz(LINKS)
 @given(
-    st.sampled_from(["parts/CELL", "parts/CELL/quality.json", "figures", "samples", "made", "set-aside", "report.html", "table.csv"]),
+    st.sampled_from(
+        [
+            "parts/CELL",
+            "parts/CELL/quality.json",
+            "figures",
+            "samples",
+            "made",
+            "set-aside",
+            "report.html",
+            "table.csv",
+        ]
+    ),
     st.sampled_from(["", "run", "parts", "precious.txt", "nothing"]),
     st.sampled_from([*WRITERS[:1], *READERS[:2]]),
 )

@@ -21,7 +21,9 @@ def mixture(seed, d):
 
 def draw(rng, n, weights, means, stds):
     first = rng.random((n, weights.shape[1])) < weights[0]
-    return np.where(first, means[0], means[1]) + np.where(first, stds[0], stds[1]) * rng.standard_normal(first.shape)
+    return np.where(first, means[0], means[1]) + np.where(
+        first, stds[0], stds[1]
+    ) * rng.standard_normal(first.shape)
 
 
 @exact
@@ -29,7 +31,9 @@ def draw(rng, n, weights, means, stds):
 def test_a_gaussian_s_cells_are_known(n, mean, std):
     edges = norm.ppf(np.arange(n + 1) / n)
     known = mean - std * n * np.diff(norm.pdf(edges))
-    np.testing.assert_allclose(quantile_cells(n, ONE, mean * ONE, std * ONE)[:, 0], known, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        quantile_cells(n, ONE, mean * ONE, std * ONE)[:, 0], known, rtol=1e-9, atol=1e-9
+    )
 
 
 @exact
@@ -47,7 +51,9 @@ def test_the_distance_to_a_gaussian_is_an_integral_over_quantiles(seed, n, mean,
     x = np.sort(np.random.default_rng(seed).standard_normal((n, 1)), 0)
     u = (np.arange(50_000) + 0.5) / 50_000
     integral = np.square(x[(u * n).astype(int), 0] - norm.ppf(u, mean, std)).mean()
-    assert coefficient_distances(x, ONE, mean * ONE, std * ONE)[0] == pytest.approx(integral / std**2, rel=2e-3, abs=1e-3)
+    assert coefficient_distances(x, ONE, mean * ONE, std * ONE)[0] == pytest.approx(
+        integral / std**2, rel=2e-3, abs=1e-3
+    )
 
 
 @exact
@@ -56,7 +62,9 @@ def test_order_shift_and_scale_change_nothing(seed, shift, scale):
     rng = np.random.default_rng(seed)
     weights, means, stds = mixture(seed, 3)
     x = draw(rng, 20, weights, means, stds)
-    moved = coefficient_distances(scale * rng.permutation(x) + shift, weights, scale * means + shift, scale * stds)
+    moved = coefficient_distances(
+        scale * rng.permutation(x) + shift, weights, scale * means + shift, scale * stds
+    )
     np.testing.assert_allclose(moved, coefficient_distances(x, weights, means, stds), rtol=1e-7)
 
 
@@ -64,7 +72,10 @@ def test_exact_samples_get_close_and_corrupted_ones_do_not():
     weights, means, stds = (values.reshape(2, -1) for values in mixtures(8))
     rng = np.random.default_rng(0)
     x = draw(rng, 2000, weights, means, stds)
-    values = [coefficient_distances(scale * x, weights, means, stds).mean() for scale in (1, 1.1, 1.3, 1.6)]
+    values = [
+        coefficient_distances(scale * x, weights, means, stds).mean()
+        for scale in (1, 1.1, 1.3, 1.6)
+    ]
     assert values == sorted(values)
     assert 1 / 2000 < values[0] < 15 / 2000
     assert values[2] == pytest.approx(0.09, rel=0.2)  # of a scale c, (c - 1)²

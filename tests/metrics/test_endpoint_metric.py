@@ -27,8 +27,12 @@ def test_one_lost_sample_moves_the_rmse_and_not_the_median() -> None:
 
 def test_standard_error_is_that_of_repeated_runs() -> None:
     rng = np.random.default_rng(2)
-    errors = [endpoint_error(rng.exponential(size=(300, 3)), np.zeros((300, 3))) for _ in range(400)]
-    assert np.mean([e.rmse_se for e in errors]) == pytest.approx(np.std([e.rmse for e in errors]), rel=0.15)
+    errors = [
+        endpoint_error(rng.exponential(size=(300, 3)), np.zeros((300, 3))) for _ in range(400)
+    ]
+    assert np.mean([e.rmse_se for e in errors]) == pytest.approx(
+        np.std([e.rmse for e in errors]), rel=0.15
+    )
 
 
 def test_exact_samples_have_no_error_and_one_sample_has_no_standard_error() -> None:

@@ -43,13 +43,17 @@ def test_it_is_the_u_statistic_of_all_pairs(n, m, d, seed):
     assert energy_distance(x, y).value == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize(("shift", "scale", "d"), [(0.0, 1.0, 1), (0.5, 1.0, 1), (0.0, 1.5, 4), (0.7, 0.8, 16)])
+@pytest.mark.parametrize(
+    ("shift", "scale", "d"), [(0.0, 1.0, 1), (0.5, 1.0, 1), (0.0, 1.5, 4), (0.7, 0.8, 16)]
+)
 def test_it_is_unbiased_with_the_error_that_it_says_and_an_interval_that_covers(shift, scale, d):
     found = list(estimates(shift, scale, d))
     true, values = truth(shift, scale, d), np.array([e.value for e in found])
     assert abs(values.mean() - true) < 4 * values.std() / np.sqrt(REPLICATES)
     said = np.sqrt(np.mean([e.se**2 for e in found])) / values.std(ddof=1)
-    assert 0.8 < said < (1.2 if true else 1.7), "at 0 the error is all of second order, and cautious"
+    assert 0.8 < said < (1.2 if true else 1.7), (
+        "at 0 the error is all of second order, and cautious"
+    )
     covered = np.mean([e.low <= true <= e.high for e in found])
     assert covered > 0.885, "of 200 replicates, 95 % is that or less once in 10,000"
 

@@ -35,7 +35,12 @@ def test_covariance_survives_a_large_offset() -> None:
 
 
 @exact
-@given(st.integers(0, 99), st.integers(1, 5), st.lists(st.integers(1, 20), min_size=2, max_size=6), st.floats(-100, 100))
+@given(
+    st.integers(0, 99),
+    st.integers(1, 5),
+    st.lists(st.integers(1, 20), min_size=2, max_size=6),
+    st.floats(-100, 100),
+)
 def test_any_split_merges_to_the_whole(seed: int, d: int, sizes: list[int], offset: float) -> None:
     x = features(seed, sum(sizes), d, offset)
     parts = [Moments.of(rows) for rows in np.split(x, np.cumsum(sizes)[:-1])]
@@ -46,8 +51,16 @@ def test_any_split_merges_to_the_whole(seed: int, d: int, sizes: list[int], offs
 
 
 @exact
-@given(st.integers(0, 99), st.integers(1, 20), st.integers(1, 20), st.integers(1, 20), st.floats(0, 100))
-def test_merge_is_associative_and_commutative(seed: int, i: int, j: int, k: int, apart: float) -> None:
+@given(
+    st.integers(0, 99),
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.floats(0, 100),
+)
+def test_merge_is_associative_and_commutative(
+    seed: int, i: int, j: int, k: int, apart: float
+) -> None:
     a, b, c = (Moments.of(features(seed + m, n, 3, m * apart)) for m, n in enumerate((i, j, k)))
     scale = 1 + apart**2
     assert_same(a.merge(b).merge(c), a.merge(b.merge(c)), scale)

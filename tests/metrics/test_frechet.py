@@ -1,4 +1,6 @@
-"""Fréchet distance: closed forms, invariances, and the first- and second-order terms against brute force."""
+"""Fréchet distance: closed forms, invariances, and the first- and second-order terms against
+brute force.
+"""
 
 import numpy as np
 import pytest
@@ -39,23 +41,38 @@ def reference(seed: int, d: int) -> FrechetReference:
 
 
 def leverage(g) -> tuple:
-    """Beyond the second order: of the bias in units of p / n, and of the influence in units of p."""
+    """Beyond the second order: of the bias in units of p / n, and of the influence in units of
+    p.
+    """
     return (2 - g) / (g * np.sqrt(1 - g)) - 2 / g - g / 4, 1 / np.sqrt(1 - g) - 1 - g / 2
 
 
-def brute_force(reference: FrechetReference, x: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
-    """Value, bias, influence and what is given back in it, as texts write them: roots and quotients, one pair of directions at a time."""
+def brute_force(
+    reference: FrechetReference, x: np.ndarray
+) -> tuple[float, float, np.ndarray, np.ndarray]:
+    """Value, bias, influence and what is given back in it, as texts write them: roots and
+    quotients, one pair of directions at a time.
+    """
     n, mu, cov = len(x), x.mean(axis=0), np.cov(x.T).reshape(x.shape[1], x.shape[1])
     values, Q = np.linalg.eigh(reference.factor.T @ cov @ reference.factor)
     keep = values > 1e-10 * values.max()
     s, Q = np.sqrt(values[keep]), Q[:, keep]
     y = (x - mu) @ reference.factor @ Q
     T = reference.factor @ Q @ np.diag(1 / s) @ Q.T @ reference.factor.T
-    influence = np.array([2 * (mu - reference.mean) @ (p - mu) + (p - mu) @ (np.eye(len(mu)) - T) @ (p - mu) for p in x])
+    influence = np.array(
+        [
+            2 * (mu - reference.mean) @ (p - mu) + (p - mu) @ (np.eye(len(mu)) - T) @ (p - mu)
+            for p in x
+        ]
+    )
     own, pairs, along = np.sum((x - mu) ** 2, axis=1), np.zeros(n), np.sum(y**2 / s, axis=1)
     for i in range(len(s)):
         for j in range(len(s)):
-            own += 0.5 * (y[:, i] * y[:, j] - (i == j) * s[i] * s[j]) ** 2 / (s[i] * s[j] * (s[i] + s[j]))
+            own += (
+                0.5
+                * (y[:, i] * y[:, j] - (i == j) * s[i] * s[j]) ** 2
+                / (s[i] * s[j] * (s[i] + s[j]))
+            )
             pairs += y[:, i] ** 2 * y[:, j] ** 2 / (s[i] * s[j] * (s[i] + s[j]))
     each, mean = leverage(2 * pairs / (n * along)), leverage(2 * pairs.sum() / (n * along.sum()))
     given_back = 3 / 8 * 2 * pairs.sum() / (n * along.sum()) * along
@@ -72,19 +89,29 @@ def test_commuting_gaussians(seed: int, d: int) -> None:
     rng = np.random.default_rng(seed)
     a, b, mean_a, mean_b = rng.exponential(size=(4, d))
     Q = rotation(rng, d)
-    value = frechet_distance(FrechetReference(mean_a, (Q * a) @ Q.T), with_moments(mean_b, (Q * b) @ Q.T))
-    assert value == pytest.approx(np.sum((mean_a - mean_b) ** 2) + np.sum((np.sqrt(a) - np.sqrt(b)) ** 2), rel=1e-10)
+    value = frechet_distance(
+        FrechetReference(mean_a, (Q * a) @ Q.T), with_moments(mean_b, (Q * b) @ Q.T)
+    )
+    assert value == pytest.approx(
+        np.sum((mean_a - mean_b) ** 2) + np.sum((np.sqrt(a) - np.sqrt(b)) ** 2), rel=1e-10
+    )
 
 
 def test_scalars_differ_by_means_and_standard_deviations() -> None:
-    value = frechet_distance(FrechetReference(np.array([1.0]), np.array([[4.0]])), with_moments(np.array([4.0]), np.array([[25.0]])))
+    value = frechet_distance(
+        FrechetReference(np.array([1.0]), np.array([[4.0]])),
+        with_moments(np.array([4.0]), np.array([[25.0]])),
+    )
     assert value == pytest.approx(9 + 9, rel=1e-14)
 
 
 @exact
 @given(st.integers(0, 99), st.integers(1, 6))
 def test_invariances(seed: int, d: int) -> None:
-    """One rotation and shift of both sides changes nothing; a scale c multiplies value, bias and error by c²."""
+    """One rotation and shift of both sides changes nothing.
+
+    A scale c multiplies value, bias and error by c².
+    """
     rng = np.random.default_rng(seed)
     x, y, Q = sample(seed, 40, d), sample(seed + 1, 40, d), rotation(rng, d)
 
@@ -101,7 +128,10 @@ def test_invariances(seed: int, d: int) -> None:
 @given(st.integers(0, 99), st.integers(1, 8), st.integers(2, 12))
 def test_distance_is_symmetric_and_zero_to_itself(seed: int, d: int, n: int) -> None:
     a, b = Moments.of(sample(seed, n, d)), Moments.of(sample(seed + 1, n + 3, d))
-    forth, back = frechet_distance(FrechetReference.of(a), b), frechet_distance(FrechetReference.of(b), a)
+    forth, back = (
+        frechet_distance(FrechetReference.of(a), b),
+        frechet_distance(FrechetReference.of(b), a),
+    )
     assert forth == pytest.approx(back, rel=1e-9)
     assert forth > 0
     assert abs(frechet_distance(FrechetReference.of(a), a)) < 1e-10 * np.trace(a.cov)
@@ -115,8 +145,12 @@ def test_cross_term_is_the_nuclear_norm_of_the_factors_and_the_trace_of_the_matr
         return ref.distance(moments.mean, float(np.trace(moments.cov)), cross)
 
     factor_2 = FrechetReference.of(moments).factor
-    assert value == pytest.approx(from_cross(scipy.linalg.svdvals(ref.factor.T @ factor_2).sum()), rel=1e-12)
-    assert value == pytest.approx(from_cross(np.trace(scipy.linalg.sqrtm(ref.cov @ moments.cov)).real), rel=1e-8)
+    assert value == pytest.approx(
+        from_cross(scipy.linalg.svdvals(ref.factor.T @ factor_2).sum()), rel=1e-12
+    )
+    assert value == pytest.approx(
+        from_cross(np.trace(scipy.linalg.sqrtm(ref.cov @ moments.cov)).real), rel=1e-8
+    )
 
 
 def test_factor_of_a_rank_deficient_reference_drops_the_null_space() -> None:
@@ -134,19 +168,27 @@ def test_both_sides_of_the_eigenproblem_agree_with_brute_force(n: int, d: int) -
     assert e.raw == pytest.approx(value, rel=1e-9)
     assert e.raw == pytest.approx(frechet_distance(ref, Moments.of(x)), rel=1e-9)
     order = np.random.default_rng(0).permutation(n)
-    halves = [value - bias for value, bias, *_ in (brute_force(ref, x[order[k::2]]) for k in (0, 1))] if n >= 4 else [value - bias]
+    halves = (
+        [value - bias for value, bias, *_ in (brute_force(ref, x[order[k::2]]) for k in (0, 1))]
+        if n >= 4
+        else [value - bias]
+    )
     assert e.value == pytest.approx((4 * (value - bias) - np.mean(halves)) / 3, rel=1e-8)
     assert measure(ref, x, Moments.of(x)).bias == pytest.approx(bias, rel=1e-8)
     assert e.raw - e.value == pytest.approx(e.bias, rel=1e-9)
-    np.testing.assert_allclose(e.influence, influence, rtol=1e-7, atol=1e-8 * np.abs(influence).max())
+    np.testing.assert_allclose(
+        e.influence, influence, rtol=1e-7, atol=1e-8 * np.abs(influence).max()
+    )
     assert e.se == pytest.approx(influence.std(ddof=1) / np.sqrt(n), rel=1e-8)
 
 
 @pytest.mark.parametrize("d", [1, 5])
 def test_influence_is_the_derivative_of_the_distance_at_the_other_samples(d: int) -> None:
-    """Mixing a mass t of one point into all other samples moves their distance by t IF: no sample is compared with itself.
+    """Mixing a mass t of one point into all other samples moves their distance by t IF: no sample
+    is compared with itself.
 
-    But for the inflation of the others' inverse root, which no derivative at them can know and the influence is freed of.
+    But for the inflation of the others' inverse root, which no derivative at them can know and the
+    influence is freed of.
     """
     ref, x, t = reference(3, d), sample(4, 200, d), 1e-5
     influence = estimate(ref, x).influence - brute_force(ref, x)[-1]
@@ -155,19 +197,27 @@ def test_influence_is_the_derivative_of_the_distance_at_the_other_samples(d: int
         others = np.delete(x, i, axis=0)
         mean, cov = others.mean(axis=0), np.cov(others.T, bias=True).reshape(d, d)
         c = x[i] - mean
-        ends = [frechet_distance(ref, with_moments(mean + t * c, (1 - t) * (cov + t * np.outer(c, c)))) for t in (t, -t)]
+        ends = [
+            frechet_distance(ref, with_moments(mean + t * c, (1 - t) * (cov + t * np.outer(c, c))))
+            for t in (t, -t)
+        ]
         return (ends[0] - ends[1]) / (2 * t)
 
     derivatives = np.array([derivative(i) for i in range(len(x))])
-    # To the next order. With their own terms, 2 to 3 % of the largest, some would be off by twice the tolerance.
-    np.testing.assert_allclose(influence, derivatives - derivatives.mean(), atol=0.012 * np.abs(derivatives).max())
+    # To the next order. With their own terms, 2 to 3 % of the largest, some would be off by twice
+    # the tolerance.
+    np.testing.assert_allclose(
+        influence, derivatives - derivatives.mean(), atol=0.012 * np.abs(derivatives).max()
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 10])
 def test_classes_that_take_turns_are_like_classes_in_any_order(classes: int) -> None:
     """Every second sample of two classes in turn is of one class, far from the others."""
     rng = np.random.default_rng(9)
-    x = 2 * rng.standard_normal((classes, 4))[np.arange(1000) % classes] + rng.standard_normal((1000, 4))
+    x = 2 * rng.standard_normal((classes, 4))[np.arange(1000) % classes] + rng.standard_normal(
+        (1000, 4)
+    )
     ref = FrechetReference.of(Moments.of(x + 0.2))
     turns, shuffled = estimate(ref, x), estimate(ref, x[rng.permutation(1000)])
     assert turns.raw == pytest.approx(shuffled.raw, rel=1e-9)
@@ -188,11 +238,15 @@ def test_units_do_not_matter(unit: float) -> None:
 
 
 def test_bias_is_that_of_the_jackknife() -> None:
-    """Delete-one jackknife: no formula, no moments, and the same answer to the next order in 1 / n."""
+    """Delete-one jackknife: no formula, no moments, and the same answer to the next order in 1
+    / n.
+    """
     n, d = 600, 3
     ref, x = reference(5, d), np.random.default_rng(6).standard_t(8, size=(n, d)) @ sample(7, d, d)
     e = measure(ref, x, Moments.of(x))
-    without = np.array([frechet_distance(ref, Moments.of(np.delete(x, i, axis=0))) for i in range(n)])
+    without = np.array(
+        [frechet_distance(ref, Moments.of(np.delete(x, i, axis=0))) for i in range(n)]
+    )
     assert e.bias == pytest.approx((n - 1) * (without.mean() - e.raw), rel=0.05)
     pseudo_values = (n - 1) * (without.mean() - without)
     np.testing.assert_allclose(pseudo_values, e.influence, atol=0.05 * np.abs(e.influence).max())
@@ -204,7 +258,9 @@ def test_bias_of_gaussian_features_has_a_closed_form() -> None:
     x = sample(8, n, d)
     ref = reference(9, d)
     s = scipy.linalg.svdvals(ref.factor.T @ FrechetReference.of(Moments.of(x)).factor)
-    expected = (np.trace(np.cov(x.T)) + 0.5 * (np.outer(s, s) / np.add.outer(s, s)).sum() + 0.25 * s.sum()) / n
+    expected = (
+        np.trace(np.cov(x.T)) + 0.5 * (np.outer(s, s) / np.add.outer(s, s)).sum() + 0.25 * s.sum()
+    ) / n
     assert measure(ref, x, Moments.of(x)).bias == pytest.approx(expected, rel=0.01)
 
 
@@ -219,7 +275,9 @@ def test_full_precision_moments_decide_the_value_of_rounded_features() -> None:
 
 
 def test_rounding_of_stored_features_is_not_taken_for_a_heavy_tail() -> None:
-    """A spread of 1e-6 where float16 resolves 1e-3: z from rounded features and s from exact moments would be off by 1e3."""
+    """A spread of 1e-6 where float16 resolves 1e-3: z from rounded features and s from exact
+    moments would be off by 1e3.
+    """
     rng = np.random.default_rng(12)
     ref = FrechetReference(np.zeros(6), np.eye(6))
     x = 1.0 + 1e-6 * rng.standard_normal((500, 6))
@@ -258,8 +316,13 @@ def test_a_constant_is_at_the_known_distance_without_error() -> None:
 
 def test_bias_and_error_are_continuous_as_a_direction_vanishes() -> None:
     """No explosion of 1 / s on the way to rank deficiency, and no jump at the cut-off."""
-    x, ref = np.random.default_rng(13).standard_normal((400, 4)), FrechetReference(np.zeros(4), np.eye(4))
-    tiny = [estimate(ref, x * [1, 1, 1, scale]) for scale in (1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 0.0)]
+    x, ref = (
+        np.random.default_rng(13).standard_normal((400, 4)),
+        FrechetReference(np.zeros(4), np.eye(4)),
+    )
+    tiny = [
+        estimate(ref, x * [1, 1, 1, scale]) for scale in (1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 0.0)
+    ]
     np.testing.assert_allclose([e.bias for e in tiny], tiny[-1].bias, rtol=2e-3)
     np.testing.assert_allclose([e.se for e in tiny], tiny[-1].se, rtol=2e-3)
     assert [bool(e.flag) for e in tiny] == [False, False, False, False, True, True, True]
@@ -269,9 +332,12 @@ def test_flag_names_what_is_wrong_and_only_that() -> None:
     ref = FrechetReference(np.zeros(4), np.eye(4))
     x = np.random.default_rng(14).standard_normal((60, 4))
     assert estimate(ref, x).flag == ""
-    assert estimate(ref, x[:59]).flag == "N = 59 is below 15 d = 60: the remaining bias may exceed the error"
+    assert estimate(ref, x[:59]).flag == (
+        "N = 59 is below 15 d = 60: the remaining bias may exceed the error"
+    )
     assert "below" in estimate(ref, x[:3]).flag
-    dead = FrechetReference(np.zeros(4), np.diag([1.0, 1.0, 0.0, 0.0]))  # features that never fire ask for no samples
+    # features that never fire ask for no samples
+    dead = FrechetReference(np.zeros(4), np.diag([1.0, 1.0, 0.0, 0.0]))
     assert estimate(dead, x[:30]).flag == ""
 
 
@@ -296,7 +362,10 @@ def test_floor_beyond_what_is_held_out_is_carried_there() -> None:
 def test_a_run_paired_with_itself_differs_by_nothing() -> None:
     ref, x = reference(16, 4), sample(17, 100, 4)
     assert paired_difference(estimate(ref, x), estimate(ref, x)) == (0.0, 0.0)
-    assert paired_difference(population_estimate(x, x[:50]), population_estimate(x, x[:50])) == (0.0, 0.0)
+    assert paired_difference(population_estimate(x, x[:50]), population_estimate(x, x[:50])) == (
+        0.0,
+        0.0,
+    )
 
 
 def test_shared_reference_samples_pair_too() -> None:
@@ -304,7 +373,10 @@ def test_shared_reference_samples_pair_too() -> None:
     a, b = population_estimate(x, y), population_estimate(2 * x, y)
     assert a.reference_influence is not None
     assert b.reference_influence is not None
-    variance = np.var(a.influence - b.influence, ddof=1) / 100 + np.var(a.reference_influence - b.reference_influence, ddof=1) / 150
+    variance = (
+        np.var(a.influence - b.influence, ddof=1) / 100
+        + np.var(a.reference_influence - b.reference_influence, ddof=1) / 150
+    )
     delta, se = paired_difference(a, b)
     assert delta == a.value - b.value
     assert se**2 == pytest.approx(variance, rel=1e-12)

@@ -1,8 +1,10 @@
-"""Bias, standard error and coverage against Monte Carlo, on populations whose true distance is known exactly.
+"""Bias, standard error and coverage against Monte Carlo, on populations whose true distance is
+known exactly.
 
-A population is a finite pool of features that is sampled with replacement: whatever its shape, its moments are exact. The first-order
-noise of a mean over replicates is removed by the population's own influence function (a control variate with mean 0), so that 200
-replicates resolve a few per cent of the bias.
+A population is a finite pool of features that is sampled with replacement: whatever its shape, its
+moments are exact. The first-order noise of a mean over replicates is removed by the population's
+own influence function (a control variate with mean 0), so that 200 replicates resolve a few per
+cent of the bias.
 """
 
 from dataclasses import dataclass
@@ -36,12 +38,16 @@ def heavy(rng: np.random.Generator, d: int) -> np.ndarray:
 
 
 def heavier(rng: np.random.Generator, d: int) -> np.ndarray:
-    """With 5 degrees of freedom: some samples make up most of the covariance along their own direction."""
+    """With 5 degrees of freedom: some samples make up most of the covariance along their own
+    direction.
+    """
     return normal(rng, d) / np.sqrt(rng.chisquare(5, (POOL, 1)) / 5)
 
 
 def lopsided(rng: np.random.Generator, d: int) -> np.ndarray:
-    """One axis ten times as wide as the others, and skewed: the noise of a distance is nearly that of one square."""
+    """One axis ten times as wide as the others, and skewed: the noise of a distance is nearly
+    that of one square.
+    """
     x = 0.1 * rng.standard_normal((POOL, d))
     x[:, 0] = rng.exponential(size=POOL)
     return x
@@ -49,7 +55,9 @@ def lopsided(rng: np.random.Generator, d: int) -> np.ndarray:
 
 def lognormal(rng: np.random.Generator, d: int) -> np.ndarray:
     """Skewed, all moments finite, and no exponential ones."""
-    return np.exp(0.7 * rng.standard_normal((POOL, d)) @ np.linalg.qr(rng.standard_normal((d, d)))[0])
+    return np.exp(
+        0.7 * rng.standard_normal((POOL, d)) @ np.linalg.qr(rng.standard_normal((d, d)))[0]
+    )
 
 
 def rectified(rng: np.random.Generator, d: int) -> np.ndarray:
@@ -59,7 +67,11 @@ def rectified(rng: np.random.Generator, d: int) -> np.ndarray:
 
 def collapsed(rng: np.random.Generator, d: int) -> np.ndarray:
     """Standard deviations over ten decades: what few steps leave of a covariance."""
-    return rng.standard_normal((POOL, d)) * np.logspace(0, -10, d) @ np.linalg.qr(rng.standard_normal((d, d)))[0]
+    return (
+        rng.standard_normal((POOL, d))
+        * np.logspace(0, -10, d)
+        @ np.linalg.qr(rng.standard_normal((d, d)))[0]
+    )
 
 
 def mixing(rng: np.random.Generator, d: int) -> np.ndarray:
@@ -88,7 +100,9 @@ class Trials:
 
     def excess(self, name: str) -> tuple[float, float]:
         """Mean of a column over the truth, and the standard error of that mean."""
-        residual = np.array([getattr(e, name) for e in self.estimates]) - self.true - self.first_order
+        residual = (
+            np.array([getattr(e, name) for e in self.estimates]) - self.true - self.first_order
+        )
         return float(residual.mean()), float(residual.std(ddof=1) / np.sqrt(len(residual)))
 
     @property
@@ -101,7 +115,9 @@ class Trials:
         return float(np.mean([abs(e.value - self.true) < 1.96 * e.se for e in self.estimates]))
 
 
-def fixed_reference(pool: np.ndarray, ref: FrechetReference, n: int, replicates: int = REPLICATES) -> Trials:
+def fixed_reference(
+    pool: np.ndarray, ref: FrechetReference, n: int, replicates: int = REPLICATES
+) -> Trials:
     rng = np.random.default_rng(1)
     influence = estimate(ref, pool).influence
     rows = [rng.integers(len(pool), size=n) for _ in range(replicates)]
@@ -117,11 +133,16 @@ def distorted(pool: np.ndarray) -> FrechetReference:
     rng = np.random.default_rng(2)
     d = pool.shape[1]
     moments = Moments.of(pool @ (np.eye(d) + 0.15 * rng.standard_normal((d, d)) / np.sqrt(d)) + 0.1)
-    return FrechetReference(moments.mean, moments.cov + 0.02 * np.trace(moments.cov) / d * np.eye(d))
+    return FrechetReference(
+        moments.mean, moments.cov + 0.02 * np.trace(moments.cov) / d * np.eye(d)
+    )
 
 
 @pytest.mark.parametrize("n", [500, 2000])
-@pytest.mark.parametrize(("population", "truth"), [(normal, normal), (heavy, heavy), (rectified, rectified), (collapsed, normal)])
+@pytest.mark.parametrize(
+    ("population", "truth"),
+    [(normal, normal), (heavy, heavy), (rectified, rectified), (collapsed, normal)],
+)
 def test_fixed_reference(population, truth, n: int) -> None:
     pool = population(np.random.default_rng(0), D)
     trials = fixed_reference(pool, distorted(truth(np.random.default_rng(0), D)), n)
@@ -145,7 +166,9 @@ def test_at_a_true_distance_of_zero_the_interval_is_too_wide_not_too_narrow(popu
 
 @pytest.mark.parametrize("n", [100, 500])
 def test_samples_far_out_keep_no_bias(n: int) -> None:
-    """The second order and its extrapolation alone leave 7 % of it at 500 samples and 10 % at 100."""
+    """The second order and its extrapolation alone leave 7 % of it at 500 samples and 10 % at
+    100.
+    """
     pool = heavier(np.random.default_rng(0), D)
     exact = exactly(pool)
     trials = fixed_reference(pool, FrechetReference(exact.mean, exact.cov), n)
@@ -155,7 +178,9 @@ def test_samples_far_out_keep_no_bias(n: int) -> None:
 
 
 def test_features_of_real_images() -> None:
-    """A population that nobody made up: the network's features of 10 000 held-out images, drawn with replacement, 15 samples a feature."""
+    """A population that nobody made up: the network's features of 10 000 held-out images, drawn
+    with replacement, 15 samples a feature.
+    """
     reference = make_model("fashion").reference()
     assert reference is not None
     pool = reference.held_out(10_000)
@@ -175,9 +200,15 @@ def test_skewed_noise_moves_the_interval() -> None:
     assert below < np.mean([e.value + 1.96 * e.se < trials.true for e in trials.estimates]) - 0.015
 
 
-@pytest.mark.parametrize(("population", "least"), [(normal, 0.92), (heavy, 0.9), (heavier, 0.87), (lognormal, 0.85)])
-def test_a_sampler_that_shrinks_everything_is_the_hard_case_on_heavy_tails(population, least: float) -> None:
-    """All its influence lies along the radius, where heavy tails vary most: intervals are short there, and docs/calibration.md says so."""
+@pytest.mark.parametrize(
+    ("population", "least"), [(normal, 0.92), (heavy, 0.9), (heavier, 0.87), (lognormal, 0.85)]
+)
+def test_a_sampler_that_shrinks_everything_is_the_hard_case_on_heavy_tails(
+    population, least: float
+) -> None:
+    """All its influence lies along the radius, where heavy tails vary most: intervals are short
+    there, and docs/calibration.md says so.
+    """
     pool = population(np.random.default_rng(0), D)
     exact = exactly(pool)
     floor = np.trace(exact.cov) * (D + 1) / (4 * 500)  # of 500 samples, about
@@ -187,8 +218,12 @@ def test_a_sampler_that_shrinks_everything_is_the_hard_case_on_heavy_tails(popul
     assert trials.coverage >= trials.plain_coverage - 0.005
 
 
-def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_counts_it_twice() -> None:
-    """K of one side and of two, 10/9 of it after the extrapolation, and 2 K in the squared error: so 8/9 too much."""
+def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_counts_it_twice() -> (
+    None
+):
+    """K of one side and of two, 10/9 of it after the extrapolation, and 2 K in the squared
+    error: so 8/9 too much.
+    """
     rng = np.random.default_rng(7)
     L = mixing(rng, 6)
     ref, n = FrechetReference(np.zeros(6), L.T @ L), 300
@@ -206,9 +241,14 @@ def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_co
         one.append((e.value, e.se, side.second))
         both = population_estimate(x, y)
         a, b = Moments.of(x), Moments.of(y)
-        sides = [measure(FrechetReference.of(q), r, p, with_noise=True).noise for p, q, r in ((a, b, x), (b, a, y))]
+        sides = [
+            measure(FrechetReference.of(q), r, p, with_noise=True).noise
+            for p, q, r in ((a, b, x), (b, a, y))
+        ]
         noise = sum_of_noise([side for side in sides if side])
-        assert (both.low, both.high) == pytest.approx(interval(both.value, both.se, noise, 8 / 9), rel=1e-9)
+        assert (both.low, both.high) == pytest.approx(
+            interval(both.value, both.se, noise, 8 / 9), rel=1e-9
+        )
         two.append((both.value, both.se, noise.second))
     for values, errors, seconds in (np.array(one).T, np.array(two).T):
         assert 10 / 9 * seconds.mean() == pytest.approx(values.var(ddof=1), rel=0.2)
@@ -216,15 +256,24 @@ def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_co
 
 
 def test_two_sides_of_skewed_noise() -> None:
-    """One axis ten times as wide as the others, where a distance is lost in the noise of both sides."""
+    """One axis ten times as wide as the others, where a distance is lost in the noise of both
+    sides.
+    """
     rng = np.random.default_rng(8)
     wide = np.where(np.arange(D) == 0, 10.0, 1.0)
     stretch = np.exp(0.1 * rng.choice((-1.0, 1.0), D))
     true = float(np.sum((wide * (stretch - 1)) ** 2))
-    sides = [(wide * stretch * rng.standard_normal((250, D)), wide * rng.standard_normal((400, D))) for _ in range(500)]
+    sides = [
+        (wide * stretch * rng.standard_normal((250, D)), wide * rng.standard_normal((400, D)))
+        for _ in range(500)
+    ]
     found = [population_estimate(*pair) for pair in sides]
     own, plain = (
-        np.mean(held) for held in zip(*((e.low <= true <= e.high, abs(e.value - true) < 1.96 * e.se) for e in found), strict=True)
+        np.mean(held)
+        for held in zip(
+            *((e.low <= true <= e.high, abs(e.value - true) < 1.96 * e.se) for e in found),
+            strict=True,
+        )
     )
     assert 0.92 <= own <= 0.98
     assert plain < own - 0.01
@@ -232,13 +281,21 @@ def test_two_sides_of_skewed_noise() -> None:
 
 @pytest.mark.parametrize("population", [normal, heavy, rectified])
 def test_a_sampler_against_itself_from_disjoint_latents_averages_zero(population) -> None:
-    """The self-test of fd_conv; from shared latents the same debiasing over-corrects to minus two thirds of the bias."""
+    """The self-test of fd_conv.
+
+    From shared latents the same debiasing over-corrects to minus two thirds of the bias.
+    """
     pool = population(np.random.default_rng(0), D)
     rng = np.random.default_rng(3)
     n = 1000
-    pairs = [(pool[rng.integers(POOL, size=n)], pool[rng.integers(POOL, size=n)]) for _ in range(REPLICATES)]
+    pairs = [
+        (pool[rng.integers(POOL, size=n)], pool[rng.integers(POOL, size=n)])
+        for _ in range(REPLICATES)
+    ]
     disjoint = [population_estimate(a, b) for a, b in pairs]
-    values, raws, errors = (np.array([getattr(e, k) for e in disjoint]) for k in ("value", "raw", "se"))
+    values, raws, errors = (
+        np.array([getattr(e, k) for e in disjoint]) for k in ("value", "raw", "se")
+    )
     assert abs(values.mean()) < 0.1 * raws.mean()
     assert abs(values.mean()) < errors.mean()
     assert np.mean(np.abs(values) < 1.96 * errors) >= 0.95
@@ -252,7 +309,9 @@ def test_shared_latents_read_too_low_and_disjoint_ones_do_not() -> None:
     rng = np.random.default_rng(4)
     distort = np.eye(D) + 0.3 * rng.standard_normal((D, D)) / np.sqrt(D)
     true = frechet_distance(FrechetReference.of(exactly(pool)), exactly(pool @ distort))
-    rows = [(rng.integers(POOL, size=500), rng.integers(POOL, size=1000)) for _ in range(REPLICATES)]
+    rows = [
+        (rng.integers(POOL, size=500), rng.integers(POOL, size=1000)) for _ in range(REPLICATES)
+    ]
     disjoint = [population_estimate(pool[i] @ distort, pool[j]) for i, j in rows]
     shared = [population_estimate(pool[i] @ distort, pool[i]) for i, _ in rows]
     plug_in = np.mean([e.raw for e in disjoint]) - true
@@ -265,7 +324,9 @@ def test_shared_latents_read_too_low_and_disjoint_ones_do_not() -> None:
 @pytest.mark.parametrize("population", [normal, rectified])
 @pytest.mark.parametrize("estimand", ["fixed", "population"])
 def test_paired_standard_error(population, estimand: str) -> None:
-    """Two runs from the same latents: the error of their difference is predicted, and far below that of independent runs."""
+    """Two runs from the same latents: the error of their difference is predicted, and far below
+    that of independent runs.
+    """
     pool = population(np.random.default_rng(0), D)
     rng = np.random.default_rng(5)
     one = pool * 1.3 + 0.1
@@ -292,13 +353,17 @@ def test_paired_standard_error(population, estimand: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("population", [normal, heavy, rectified])
 def test_network_sized_features_and_where_the_flag_begins(population) -> None:
-    """d = 128: at 15 samples a feature, and at 4 to be safe, what remains of the bias is within the error; below 1 it is not."""
+    """d = 128: at 15 samples a feature, and at 4 to be safe, what remains of the bias is within
+    the error; below 1 it is not.
+    """
     pool = population(np.random.default_rng(0), 128)
     ref = distorted(pool)
     enough, fewer, few = (fixed_reference(pool, ref, n, 30) for n in (15 * 128, 4 * 128, 48))
     assert enough.estimates[0].flag == ""
     assert "below" in fewer.estimates[0].flag
     assert "below" in few.estimates[0].flag
-    assert abs(enough.excess("value")[0]) < min(0.05 * enough.excess("raw")[0], 0.5 * enough.mean_of("se"))
+    assert abs(enough.excess("value")[0]) < min(
+        0.05 * enough.excess("raw")[0], 0.5 * enough.mean_of("se")
+    )
     assert abs(fewer.excess("value")[0]) < min(0.15 * fewer.excess("raw")[0], fewer.mean_of("se"))
     assert abs(few.excess("value")[0]) > few.mean_of("se")

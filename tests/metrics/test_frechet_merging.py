@@ -5,47 +5,81 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate, frechet_distance, population_estimate
+from samplerbench.benchmarks.metrics import (
+    FrechetReference,
+    Moments,
+    estimate,
+    frechet_distance,
+    population_estimate,
+)
 
 exact = settings(derandomize=True, deadline=None, max_examples=40)
 
 
 @st.composite
 def shards(draw) -> tuple[int, list[list[int]]]:
-    """Sample numbers 0 … n - 1 dealt out to shards in any order, and how many features they have."""
+    """Sample numbers 0 … n - 1 dealt out to shards in any order, and how many features they
+    have.
+    """
     n = draw(st.integers(6, 60))
     order = draw(st.permutations(range(n)))
     cuts = sorted(draw(st.sets(st.integers(1, n - 1), max_size=6)))
-    return draw(st.integers(1, 5)), [order[i:j] for i, j in zip([0, *cuts], [*cuts, n], strict=True)]
+    return draw(st.integers(1, 5)), [
+        order[i:j] for i, j in zip([0, *cuts], [*cuts, n], strict=True)
+    ]
 
 
 @exact
 @given(shards(), st.floats(-1e3, 1e3), st.randoms(use_true_random=False))
-def test_any_split_of_the_seeds_gives_one_distance(split: tuple[int, list[list[int]]], offset: float, random) -> None:
+def test_any_split_of_the_seeds_gives_one_distance(
+    split: tuple[int, list[list[int]]], offset: float, random
+) -> None:
     """To 1e-10 relative, for a distance that is not itself a rounding error of the offset."""
     d, parts = split
-    x = np.stack([np.random.default_rng([7, i]).standard_normal(d) for i in range(sum(map(len, parts)))]) + offset
+    x = (
+        np.stack(
+            [np.random.default_rng([7, i]).standard_normal(d) for i in range(sum(map(len, parts)))]
+        )
+        + offset
+    )
     ref = FrechetReference(np.full(d, offset + 1.0), np.diag(np.linspace(0.5, 2, d)))
     random.shuffle(parts)
     pending = [Moments.of(x[part]) for part in parts]
     while len(pending) > 1:  # any tree, as workers that finish in any order make it
         pending.append(pending.pop(0).merge(pending.pop(random.randrange(len(pending)))))
-    assert frechet_distance(ref, pending[0]) == pytest.approx(frechet_distance(ref, Moments.of(x)), rel=1e-10)
+    assert frechet_distance(ref, pending[0]) == pytest.approx(
+        frechet_distance(ref, Moments.of(x)), rel=1e-10
+    )
 
 
 def of(kind: str, n: int, d: int = 6) -> np.ndarray:
     x = np.random.default_rng(8).standard_normal((n, d))
     x[:, 0] = {"one constant": 3.0}.get(kind, x[:, 0])
-    return {"identical": np.ones((n, d)), "collapsed": x[:, :1] * np.ones(d), "one constant": x, "plain": x}[kind]
+    return {
+        "identical": np.ones((n, d)),
+        "collapsed": x[:, :1] * np.ones(d),
+        "one constant": x,
+        "plain": x,
+    }[kind]
 
 
-DEGENERATE = [("identical", 200), ("collapsed", 200), ("one constant", 200), ("identical", 2), *(("plain", n) for n in (2, 3, 4, 5, 6, 7))]
+DEGENERATE = [
+    ("identical", 200),
+    ("collapsed", 200),
+    ("one constant", 200),
+    ("identical", 2),
+    *(("plain", n) for n in (2, 3, 4, 5, 6, 7)),
+]
 
 
 @pytest.mark.parametrize(("kind", "n"), DEGENERATE)
 def test_degenerate_samples_give_finite_numbers_and_a_flag(kind: str, n: int) -> None:
     ref, x = FrechetReference(np.full(6, 0.5), np.diag(np.arange(1.0, 7))), of(kind, n)
-    for e in (estimate(ref, x), population_estimate(x, of("plain", 300) + 0.5), population_estimate(of("plain", 300) + 0.5, x)):
+    for e in (
+        estimate(ref, x),
+        population_estimate(x, of("plain", 300) + 0.5),
+        population_estimate(of("plain", 300) + 0.5, x),
+    ):
         assert np.isfinite([e.raw, e.value, e.bias, e.se]).all()
         assert np.isfinite(e.influence).all()
         assert e.raw > 0

@@ -1,4 +1,6 @@
-"""A metric of an installed package is in the table, the report and the verdicts, with no edit here."""
+"""A metric of an installed package is in the table, the report and the verdicts, with no edit
+here.
+"""
 
 import importlib
 import json
@@ -28,7 +30,18 @@ metric_module = importlib.import_module("samplerbench.benchmarks.metrics.metric"
 NAME = "mean_gap"
 COLUMNS = [NAME, f"{NAME}_se", f"{NAME}_low", f"{NAME}_high"]
 ARRAYS = {NAME, f"{NAME}_reference"}
-RUN = ["run", "smoke", "--model", "gmm-2d", "--sampler", "euler", "--sampler", "heun", "--nfe", "3,9"]
+RUN = [
+    "run",
+    "smoke",
+    "--model",
+    "gmm-2d",
+    "--sampler",
+    "euler",
+    "--sampler",
+    "heun",
+    "--nfe",
+    "3,9",
+]
 RUN += ["--samples", "64", "--no-timing", "--reference-samples", "16", "--converged-samples", "64"]
 
 
@@ -58,9 +71,13 @@ class Site:
 
     def __call__(self, *args):
         environment = os.environ | {
-            "PYTHONPATH": str(self.packages), "SAMPLERBENCH_CACHE": str(self.folder / "cache"), "OMP_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200", "SAMPLERBENCH_ISOLATION": "0",
-        }  # fmt: skip
+            "PYTHONPATH": str(self.packages),
+            "SAMPLERBENCH_CACHE": str(self.folder / "cache"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "COLUMNS": "200",
+            "SAMPLERBENCH_ISOLATION": "0",
+        }
         command = [sys.executable, "-W", "error", "-m", "samplerbench.benchmarks", *map(str, args)]
         asked = {"cwd": self.folder, "env": environment, "capture_output": True, "text": True}
         done = subprocess.run(command, **asked, check=False)
@@ -96,7 +113,10 @@ def table(site):
 def parts(site):
     """What quality.json and influence.npz of each cell hold."""
     return {
-        folder.name: (json.loads((folder / "quality.json").read_text()), read_npz(folder / "influence.npz"))
+        folder.name: (
+            json.loads((folder / "quality.json").read_text()),
+            read_npz(folder / "influence.npz"),
+        )
         for folder in sorted((site.folder / "run" / "parts").iterdir())
     }
 
@@ -109,8 +129,14 @@ def assert_others_stayed(before, after):
         mine = {*COLUMNS, "metrics", "reason", "sealed", "pin"}
         others = {k: v for k, v in quality.items() if k not in mine and k in changed}
         assert len(others) > 20
-        assert {k for k in quality if k not in mine and changed.get(k) != quality[k]} <= {"influence", "seal", "pinned"}
-        assert {k: v for k, v in quality["metrics"].items() if k != NAME} == {k: v for k, v in changed["metrics"].items() if k != NAME}
+        assert {k for k in quality if k not in mine and changed.get(k) != quality[k]} <= {
+            "influence",
+            "seal",
+            "pinned",
+        }
+        assert {k: v for k, v in quality["metrics"].items() if k != NAME} == {
+            k: v for k, v in changed["metrics"].items() if k != NAME
+        }
         for name in arrays.keys() - ARRAYS:
             assert arrays[name].tobytes() == values[name].tobytes()
 
@@ -136,7 +162,9 @@ def test_it_is_shown_compared_and_drawn(ran):
     assert code == 0
     lines = json.loads(out)
     assert {line["metric"] for line in lines} == {NAME}
-    assert all(line["paired"] == 64 and line["low"] < line["difference"] < line["high"] for line in lines)
+    assert all(
+        line["paired"] == 64 and line["low"] < line["difference"] < line["high"] for line in lines
+    )
     page = (ran.folder / "run" / "report.html").read_text()
     assert "Squared distance of the means of features, without bias." in page
     code, out, err = ran("figures", "run", "--metric", NAME, "--out", "drawn")
@@ -181,7 +209,9 @@ def test_one_that_fails_costs_its_own_columns_until_it_is_mended(site):
     assert site(*RUN, "--out", "run")[0] == 0
     after = parts(site)
     assert_others_stayed(before, after)
-    assert [quality[NAME] for quality, _ in after.values()] == [quality[NAME] for quality, _ in before.values()]
+    assert [quality[NAME] for quality, _ in after.values()] == [
+        quality[NAME] for quality, _ in before.values()
+    ]
     assert table(site)["reason"].isna().all()
 
 
@@ -223,7 +253,11 @@ OTHER = """
     ("name", "column", "sentence"),
     [
         ("mean_gap", "another", "two metrics are called 'mean_gap': "),
-        ("other", "mean_gap_low", "wants the column or array 'mean_gap_low', which metric mean_gap"),
+        (
+            "other",
+            "mean_gap_low",
+            "wants the column or array 'mean_gap_low', which metric mean_gap",
+        ),
     ],
 )
 def test_two_of_one_name_or_column_are_one_sentence(ran, tmp_path, name, column, sentence):
@@ -234,7 +268,13 @@ def test_two_of_one_name_or_column_are_one_sentence(ran, tmp_path, name, column,
 
 
 def test_an_unknown_metric_is_refused_before_anything_is_sampled(tmp_path):
-    suite = {"name": "t", "models": ["gmm-2d"], "samplers": ["euler"], "nfe": [3], "metrics": ["kdi"]}
+    suite = {
+        "name": "t",
+        "models": ["gmm-2d"],
+        "samplers": ["euler"],
+        "nfe": [3],
+        "metrics": ["kdi"],
+    }
     with pytest.raises(ValueError, match="unknown metric 'kdi'; did you mean kid"):
         Runner(check_suite(suite, "t"), tmp_path / "run", device="cpu", console=Console(quiet=True))
     assert not (tmp_path / "run").exists()
@@ -284,20 +324,26 @@ def run(out, **changes):
     return Runner(suite, out, device="cpu", console=Console(quiet=True))().frame
 
 
-def test_a_kid_of_another_version_does_not_score_the_frechet_distance_again(tmp_path, registry, monkeypatch):
+def test_a_kid_of_another_version_does_not_score_the_frechet_distance_again(
+    tmp_path, registry, monkeypatch
+):
     calls = counted(registry, monkeypatch)
     before = run(tmp_path)
     assert calls["frechet"] == calls["kid"] == calls["energy"] == 2
     run(tmp_path)
     assert calls["frechet"] == calls["kid"] == 2
-    monkeypatch.setitem(registry, "kid", _with(registry["kid"], version=registry["kid"].version + 1))
+    monkeypatch.setitem(
+        registry, "kid", _with(registry["kid"], version=registry["kid"].version + 1)
+    )
     after = run(tmp_path)
     assert calls == {name: (4 if name == "kid" else count) for name, count in calls.items()}
     assert calls["frechet"] == 2
     pd.testing.assert_frame_equal(before, after)
 
 
-def test_metrics_that_are_not_asked_for_are_not_measured_and_join_later(tmp_path, registry, monkeypatch):
+def test_metrics_that_are_not_asked_for_are_not_measured_and_join_later(
+    tmp_path, registry, monkeypatch
+):
     calls = counted(registry, monkeypatch)
     rows = run(tmp_path, metrics=["kid"])
     assert calls == {name: (2 if name == "kid" else 0) for name in calls}
@@ -330,11 +376,27 @@ def leaving(cell):
     ("measure", "needs", "words"),
     [
         (leaving, (), "SystemExit: 3"),
-        (lambda cell: {"other": 1.0}, (), "gives a dict; let it return Measured(columns, influence)"),
+        (
+            lambda cell: {"other": 1.0},
+            (),
+            "gives a dict; let it return Measured(columns, influence)",
+        ),
         (lambda cell: Measured({"othr": 1.0}), (), "gives 'othr', which is none of its columns"),
-        (lambda cell: Measured({"other": "high"}), (), "column other holds 'high', which is no number"),
-        (lambda cell: Measured({"other": cell.training}), (), "must say that it needs 'training set'"),
-        (lambda cell: Measured({}, {"other": np.ones((64, 1))}), (), "'other' have the shape (64, 1)"),
+        (
+            lambda cell: Measured({"other": "high"}),
+            (),
+            "column other holds 'high', which is no number",
+        ),
+        (
+            lambda cell: Measured({"other": cell.training}),
+            (),
+            "must say that it needs 'training set'",
+        ),
+        (
+            lambda cell: Measured({}, {"other": np.ones((64, 1))}),
+            (),
+            "'other' have the shape (64, 1)",
+        ),
         (lambda cell: Measured({}, {"other": np.full(64, np.nan)}), (), "a finite number for each"),
         (lambda cell: Measured({"other": np.float32(1.5)}, {"other": np.ones(64, int)}), (), ""),
         (lambda cell: Measured({"other": np.array(1.5)}), (), ""),
@@ -362,14 +424,14 @@ def another(cell):
     ("make", "sentence"),
     [
         (lambda: a_metric("a b"), "a metric needs a name of letters, digits and _, got 'a b'"),
-        (lambda: a_metric(needs={"labls"}), "metric other needs 'labls'; choose from features, samples"),
-        (lambda: a_metric(influence="kid", error="se"), "wants the column or array 'kid', which metric kid"),
-        (lambda: a_metric("kid"), "two metrics are called 'kid': samplerbench.benchmarks.metrics.kernel."),
-        (lambda: a_metric(beside=COLUMN("swd_floor")), "the column or array 'swd_floor', which metric swd"),
-        (lambda: a_metric(beside=COLUMN("status")), "the column or array 'status', which every row has"),
-        (lambda: a_metric(beside=COLUMN("a,b")), "metric other has a column 'a,b'; name it with a-z, 0-9"),
-        (lambda: a_metric(influence="other"), "quantity 'other' has influence values, so verdicts are about"),
-        (lambda: a_metric(flag="why"), "quantity other speaks of 'why', which is no column; put it beside"),
+        (lambda: a_metric(needs={"labls"}), "metric other needs 'labls'; choose from " "features, samples"),
+        (lambda: a_metric(influence="kid", error="se"), "wants the column or array 'kid', which metric " "kid"),
+        (lambda: a_metric("kid"), "two metrics are called 'kid': " "samplerbench.benchmarks.metrics.kernel."),
+        (lambda: a_metric(beside=COLUMN("swd_floor")), "the column or array 'swd_floor', which metric " "swd"),
+        (lambda: a_metric(beside=COLUMN("status")), "the column or array 'status', which every row " "has"),
+        (lambda: a_metric(beside=COLUMN("a,b")), "metric other has a column 'a,b'; name it with " "a-z, 0-9"),
+        (lambda: a_metric(influence="other"), "quantity 'other' has influence values, so " "verdicts are about"),
+        (lambda: a_metric(flag="why"), "quantity other speaks of 'why', which is no " "column; put it beside"),
         (lambda: a_metric(floor=Floor(column="ground", meaning="x")), "speaks of 'ground', which is no c"),
         (lambda: metric("other", version=1, needs=(), quantities=(ENERGY,)), "which metric energy has"),
         (lambda: metric("other", version=1, needs=(), quantities=(Quantity(name="b", meaning=""),) * 2),
@@ -390,7 +452,9 @@ def test_a_cell_that_is_run_again_in_a_notebook_replaces_its_metric(registry):
     second = a_metric("other", error="se")(constant)
     assert metrics()["other"] is second
     assert [q.error for q in quantities.quantities() if q.name == "other"] == ["se"]
-    with pytest.raises(ValueError, match=r"two metrics are called 'other': .*\.constant and .*\.another"):
+    with pytest.raises(
+        ValueError, match=r"two metrics are called 'other': .*\.constant " r"and .*\.another"
+    ):
         a_metric("other")(another)
     version = versions.version_of(first)
     assert version.startswith(f"1 of {Path(__file__).name}, code ")

@@ -1,4 +1,6 @@
-"""KID: against the sums of its definition, its invariances, and its errors against the spread of repeated draws."""
+"""KID: against the sums of its definition, its invariances, and its errors against the spread
+of repeated draws.
+"""
 
 import tracemalloc
 
@@ -53,14 +55,19 @@ def test_tiles_rotations_and_the_order_of_samples_change_nothing(seed, n, m, blo
         (kid(x @ turn, y @ turn), whole.influence),
         (kid(x[order], y), whole.influence[order]),
     ):
-        assert (other.value, other.se) == pytest.approx((whole.value, whole.se), rel=1e-8, abs=1e-10)
+        assert (other.value, other.se) == pytest.approx(
+            (whole.value, whole.se), rel=1e-8, abs=1e-10
+        )
         np.testing.assert_allclose(other.influence, influence, rtol=1e-8, atol=1e-10)
     swapped = kid(y, x)
     assert (swapped.value, swapped.se) == pytest.approx((whole.value, whole.se), rel=1e-9)
 
 
 def u_centred(x):
-    """V of a set, by taking the means out of its matrix (Székely and Rizzo 2014, eq. 2.2), and a row's mean."""
+    """V of a set, by taking the means out of its matrix (Székely and Rizzo 2014, eq.
+
+    2.2), and a row's mean.
+    """
     k, n = (x @ x.T / x.shape[1] + 1) ** 3, len(x)
     np.fill_diagonal(k, 0)
     rows = k.sum(1)
@@ -75,11 +82,17 @@ def test_the_error_has_every_term_of_the_decomposition(seed, n, m, shift):
     x, y = draw(seed, n, 3), draw(seed + 1000, m, 3, shift=shift)
     cross = (x @ y.T / 3 + 1) ** 3
     left = cross - cross.mean(0) - cross.mean(1)[:, None] + cross.mean()
-    v_xy, (v_x, rows_x), (v_y, rows_y) = np.square(left).sum() / ((n - 1) * (m - 1)), u_centred(x), u_centred(y)
+    v_xy, (v_x, rows_x), (v_y, rows_y) = (
+        np.square(left).sum() / ((n - 1) * (m - 1)),
+        u_centred(x),
+        u_centred(y),
+    )
     var_a = (rows_x - cross.mean(1)).var(ddof=1) - v_x * (n - 2) / (n - 1) ** 2 - v_xy / m
     var_b = (rows_y - cross.mean(0)).var(ddof=1) - v_y * (m - 2) / (m - 1) ** 2 - v_xy / n
     second = 2 * v_x / (n * (n - 1)) + 2 * v_y / (m * (m - 1)) + 4 * v_xy / (n * m)
-    assert kid(x, y).se ** 2 == pytest.approx(max(4 * var_a / n + 4 * var_b / m, 0) + second, rel=1e-7)
+    assert kid(x, y).se ** 2 == pytest.approx(
+        max(4 * var_a / n + 4 * var_b / m, 0) + second, rel=1e-7
+    )
 
 
 def test_the_influence_is_what_a_sample_less_changes():
@@ -90,14 +103,23 @@ def test_the_influence_is_what_a_sample_less_changes():
         moved = 399 * (whole.value - kid(np.delete(x, i, 0), y).value)
         assert moved == pytest.approx(whole.influence[i], abs=0.02 * np.abs(whole.influence).max())
         moved = 299 * (whole.value - kid(x, np.delete(y, i, 0)).value)
-        assert moved == pytest.approx(whole.reference_influence[i], abs=0.02 * np.abs(whole.reference_influence).max())
+        assert moved == pytest.approx(
+            whole.reference_influence[i], abs=0.02 * np.abs(whole.reference_influence).max()
+        )
 
 
-@pytest.mark.parametrize(("shift", "low", "high"), [(0.0, 0.95, 1.4), (0.1, 0.9, 1.2), (0.6, 0.9, 1.1)])
+@pytest.mark.parametrize(
+    ("shift", "low", "high"), [(0.0, 0.95, 1.4), (0.1, 0.9, 1.2), (0.6, 0.9, 1.1)]
+)
 def test_the_error_is_that_of_repeated_draws(shift, low, high):
-    """At shift 0 there is nothing but the second order; the interval is 95 % of the scatter of 300 standard deviations, widened."""
+    """At shift 0 there is nothing but the second order.
+
+    The interval is 95 % of the scatter of 300 standard deviations, widened.
+    """
     rng = np.random.default_rng(5)
-    found = [kid(rng.standard_normal((60, 6)) + shift, rng.standard_normal((90, 6))) for _ in range(300)]
+    found = [
+        kid(rng.standard_normal((60, 6)) + shift, rng.standard_normal((90, 6))) for _ in range(300)
+    ]
     values = np.array([one.value for one in found])
     predicted = np.sqrt(np.mean([one.se**2 for one in found]))
     assert low < predicted / values.std() < high
@@ -142,7 +164,9 @@ def test_more_pairs_than_are_asked_for_change_the_skewness_little(monkeypatch):
 
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_the_interval_covers_where_the_error_grows_with_the_value(level):
-    """The mixture in 16 dimensions, whose noise is skewed: value ± 1.96 se covers 87 % of the truths far from 0."""
+    """The mixture in 16 dimensions, whose noise is skewed: value ± 1.96 se covers 87 % of the
+    truths far from 0.
+    """
     cell = Case("kid", "mixture", 16, 500)
     true = cell.problem.pairs[level][0].kid
     found = cell.replicates(range(1000, 1120))
@@ -154,14 +178,18 @@ def test_the_interval_covers_where_the_error_grows_with_the_value(level):
 
 
 def test_the_interval_covers_where_the_difference_lies_along_a_dominant_axis():
-    """One axis of ten times the standard deviation of 63 others, and a shift along it: the noise is nearly that of one square."""
+    """One axis of ten times the standard deviation of 63 others, and a shift along it: the
+    noise is nearly that of one square.
+    """
     rng = np.random.default_rng(9)
     scale = np.array([3.0] + [0.3] * 63)
     shift = np.zeros(64)
     shift[0] = 1.2
 
     def sides():
-        return scale * rng.standard_normal((150, 64)) + shift, scale * rng.standard_normal((150, 64))
+        return scale * rng.standard_normal((150, 64)) + shift, scale * rng.standard_normal(
+            (150, 64)
+        )
 
     found = [kid(*sides()) for _ in range(300)]
     law = Law(np.zeros(64), np.diag(scale**2), np.zeros((64,) * 3))
@@ -175,7 +203,13 @@ def test_pairing_takes_away_what_both_runs_share():
     for _ in range(200):
         z, y = rng.standard_normal((80, 5)), rng.standard_normal((80, 5))
         a, b = kid(z + 0.35, y), kid(1.05 * z + 0.3, y)
-        gap = difference(*(Estimate(one.value, one.se, one.influence, one.reference_influence) for one in (b, a)), same_latents=True)
+        gap = difference(
+            *(
+                Estimate(one.value, one.se, one.influence, one.reference_influence)
+                for one in (b, a)
+            ),
+            same_latents=True,
+        )
         rows.append((gap.value, gap.se, np.hypot(a.se, b.se)))
     gaps, se, unpaired = np.array(rows).T
     assert 0.85 < np.sqrt(np.mean(se**2)) / gaps.std() < 1.3
@@ -216,7 +250,10 @@ def test_the_largest_features_have_finite_numbers():
     x = np.full((6, 2), 1e24) * np.random.default_rng(0).choice([-1, 1], (6, 2))
     assert np.isfinite([kid(x, x[::-1]).value, kid(x, x).se]).all()
     x, y = draw(0, 100, 4), draw(1, 100, 4, shift=1.0)
-    found = [kid(unit * x, unit * y) for unit in (1e15, 1e17, 1e23)]  # far from 1 the kernel is (x·y / d)³
-    numbers = np.array([(one.value, one.se, one.low, one.high) for one in found]) / np.array([[1e90], [1e102], [1e138]])
+    # far from 1 the kernel is (x·y / d)³
+    found = [kid(unit * x, unit * y) for unit in (1e15, 1e17, 1e23)]
+    numbers = np.array([(one.value, one.se, one.low, one.high) for one in found]) / np.array(
+        [[1e90], [1e102], [1e138]]
+    )
     np.testing.assert_allclose(numbers[1:], np.stack([numbers[0]] * 2), rtol=1e-9)
     assert 0 < numbers[0, 2] < numbers[0, 0] < numbers[0, 3]

@@ -1,4 +1,6 @@
-"""What one sample adds by itself: exact where the root is known, right to second order elsewhere, and only the excess is counted."""
+"""What one sample adds by itself: exact where the root is known, right to second order
+elsewhere, and only the excess is counted.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ exact = settings(derandomize=True, deadline=None, max_examples=30)
 
 
 def removed(s: np.ndarray, z: np.ndarray, n: int) -> tuple[float, float]:
-    """By eigenvalues: what taking the mass 1/n of z out of diag(s²) does to p of the influence, and to the distance beyond first order."""
+    """By eigenvalues: what taking the mass 1/n of z out of diag(s²) does to p of the influence,
+    and to the distance beyond first order.
+    """
     S = np.diag(s)
     values, Q = np.linalg.eigh(S @ (np.eye(len(s)) - np.outer(z, z) / n) @ S)
     along = float(np.sum((Q.T @ S @ z) ** 2 / np.sqrt(values)))
@@ -41,7 +45,9 @@ def test_of_second_order_where_they_differ(seed: int, d: int) -> None:
     """The relative error falls with the leverage."""
     rng = np.random.default_rng(seed)
     s, z = rng.uniform(0.05, 3, d), rng.standard_normal(d)
-    errors = [np.abs(np.divide(formula(s, z, n), removed(s, z, n)) - 1).max() for n in (200 * d, 2000 * d)]
+    errors = [
+        np.abs(np.divide(formula(s, z, n), removed(s, z, n)) - 1).max() for n in (200 * d, 2000 * d)
+    ]
     assert errors[0] < 0.03
     assert errors[1] < 0.2 * errors[0] + 1e-6
 
@@ -51,7 +57,10 @@ def test_samples_of_one_leverage_have_no_excess() -> None:
     along, pairs = (z**2 @ np.array([2.0])), 1.0 * z[:, 0] ** 4  # w = s / 2 = 1
     found = excess(along, pairs)
     np.testing.assert_allclose(found.bias, 0, atol=1e-15)
-    np.testing.assert_allclose(found.influence, -3 / 8 * along * 2 * pairs[0] / (4 * along[0]), atol=1e-15)  # what is given back
+    # what is given back
+    np.testing.assert_allclose(
+        found.influence, -3 / 8 * along * 2 * pairs[0] / (4 * along[0]), atol=1e-15
+    )
 
 
 def test_a_sample_far_out_has_more_than_the_others_and_a_constant_set_has_none() -> None:
@@ -64,7 +73,9 @@ def test_a_sample_far_out_has_more_than_the_others_and_a_constant_set_has_none()
 
 
 def test_the_inverse_root_of_sampled_covariances_is_as_much_too_large_as_is_given_back() -> None:
-    """Mean of z' (others' covariance)^-½ z over draws of the others, for t with 10 degrees of freedom in 20 dimensions."""
+    """Mean of z' (others' covariance)^-½ z over draws of the others, for t with 10 degrees of
+    freedom in 20 dimensions.
+    """
     rng = np.random.default_rng(0)
     n, d, nu = 800, 20, 10
 

@@ -23,7 +23,11 @@ def test_the_ratio_is_that_of_brute_force_and_moves_with_nothing(seed):
     turn, order = np.linalg.qr(rng.standard_normal((3, 3)))[0], rng.permutation(9)
     ratio = distance_ratio(x, examples)
     np.testing.assert_allclose(ratio, apart[:, 0] / apart[:, 1], rtol=1e-9)
-    np.testing.assert_allclose(distance_ratio(3 * x[order] @ turn + 1, 3 * rng.permutation(examples) @ turn + 1), ratio[order], rtol=1e-9)
+    np.testing.assert_allclose(
+        distance_ratio(3 * x[order] @ turn + 1, 3 * rng.permutation(examples) @ turn + 1),
+        ratio[order],
+        rtol=1e-9,
+    )
 
 
 def test_copies_are_memorised_and_fresh_data_as_often_as_the_level_says():
@@ -44,7 +48,10 @@ def test_held_out_data_calibrate_by_their_own_quantile():
 def test_it_grows_as_samples_are_drawn_towards_examples():
     fresh = np.random.default_rng(3).standard_normal((300, 4))
     threshold = memorised_threshold(TRAINING, level=0.05)
-    share = [memorisation(TRAINING + t * (fresh - TRAINING), TRAINING, threshold).share for t in (1, 0.2, 0.1, 0.02, 0)]
+    share = [
+        memorisation(TRAINING + t * (fresh - TRAINING), TRAINING, threshold).share
+        for t in (1, 0.2, 0.1, 0.02, 0)
+    ]
     assert share == sorted(share)
     assert share[-1] == 1.0
 

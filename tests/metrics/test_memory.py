@@ -1,4 +1,6 @@
-"""Peak memory of the metrics at the size of published tables: 50 000 samples of Inception's 2048 features."""
+"""Peak memory of the metrics at the size of published tables: 50 000 samples of Inception's
+2048 features.
+"""
 
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -56,5 +58,8 @@ def test_kernel_distance_holds_tiles_not_the_kernel_matrix() -> None:
 @pytest.mark.slow
 def test_kernel_distance_of_2048_features_holds_less_than_they_do() -> None:
     """In float64 the larger set takes 109 MB."""
-    x, y = (np.random.default_rng(seed).standard_normal((n, 2048), dtype=np.float32) for seed, n in ((2, 7_000), (3, 1_000)))
+    x, y = (
+        np.random.default_rng(seed).standard_normal((n, 2048), dtype=np.float32)
+        for seed, n in ((2, 7_000), (3, 1_000))
+    )
     assert peak(lambda: kid(x, y)) < 100

@@ -22,7 +22,9 @@ def test_well_filled_counts_are_tested_as_scipy_does(counts):
     assert (found.statistic, found.p) == pytest.approx((expected.statistic, expected.pvalue))
     table = stats.chi2_contingency([observed, observed[::-1] + 3], correction=False)
     found = against_counts(observed, observed[::-1] + 3)
-    assert (found.statistic, found.p, found.freedom) == pytest.approx((table.statistic, table.pvalue, table.dof))
+    assert (found.statistic, found.p, found.freedom) == pytest.approx(
+        (table.statistic, table.pvalue, table.dof)
+    )
 
 
 @exact
@@ -35,7 +37,10 @@ def test_the_order_of_modes_and_batches_does_not_matter(counts, random):
     assert np.array_equal(mode_counts(modes, k), counts)
     assert np.array_equal(mode_counts(modes[:split], k) + mode_counts(modes[split:], k), counts)
     order = random.sample(range(k), k)
-    a, b = against_counts(counts, np.arange(k) + 40), against_counts(np.array(counts)[order], (np.arange(k) + 40)[order])
+    a, b = (
+        against_counts(counts, np.arange(k) + 40),
+        against_counts(np.array(counts)[order], (np.arange(k) + 40)[order]),
+    )
     assert a.p == pytest.approx(b.p)
 
 
@@ -70,7 +75,10 @@ def test_one_cell_leaves_nothing_to_test():
 
 
 def test_it_grows_with_a_corruption():
-    p = [against_proportions([100 + shift, 100 - shift, 100], np.ones(3)).p for shift in (0, 10, 20, 40)]
+    p = [
+        against_proportions([100 + shift, 100 - shift, 100], np.ones(3)).p
+        for shift in (0, 10, 20, 40)
+    ]
     assert p == sorted(p, reverse=True)
     assert p[0] == 1.0
 

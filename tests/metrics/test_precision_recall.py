@@ -1,4 +1,6 @@
-"""Precision, recall, density and coverage: against their definitions, one sample at a time, and what equal distributions get."""
+"""Precision, recall, density and coverage: against their definitions, one sample at a time, and
+what equal distributions get.
+"""
 
 import numpy as np
 import pytest
@@ -27,7 +29,9 @@ def by_definition(x, y):
 
 
 @exact
-@given(st.integers(0, 99), st.integers(4, 30), st.integers(6, 30), st.integers(1, 40), st.floats(0, 2))
+@given(
+    st.integers(0, 99), st.integers(4, 30), st.integers(6, 30), st.integers(1, 40), st.floats(0, 2)
+)
 def test_they_are_what_their_authors_define_whatever_the_block(seed, n, m, block, shift):
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((n, 3)) + shift, rng.standard_normal((m, 3))
@@ -45,10 +49,17 @@ def test_rotation_shift_and_order_change_nothing(seed, shift):
 
 
 def test_equal_distributions_get_what_combinatorics_says():
-    """A ball of R is without a generated sample if its centre's 5 nearest of all n + m - 1 others are real."""
+    """A ball of R is without a generated sample if its centre's 5 nearest of all n + m - 1
+    others are real.
+    """
     rng = np.random.default_rng(0)
     n, m = 60, 40
-    found = np.array([precision_recall(rng.standard_normal((n, 2)), rng.standard_normal((m, 2))) for _ in range(200)])
+    found = np.array(
+        [
+            precision_recall(rng.standard_normal((n, 2)), rng.standard_normal((m, 2)))
+            for _ in range(200)
+        ]
+    )
     empty = np.prod([(m - 1 - j) / (n + m - 1 - j) for j in range(5)])
     mean, se = found.mean(0), found.std(0) / np.sqrt(200)
     assert abs(mean[2] - 1) < 3 * se[2]
@@ -79,8 +90,14 @@ def test_copies_are_inside_even_balls_of_no_size():
 def test_neighbours_are_those_of_brute_force(seed, block):
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((11, 3)), rng.standard_normal((9, 3)) + 50
-    np.testing.assert_allclose(nearest(x, y, 4, block=block), np.sort(cdist(x, y, "sqeuclidean"), 1)[:, :4], rtol=1e-9)
-    np.testing.assert_allclose(nearest(y, y, 4, same=True, block=block), np.sort(cdist(y, y, "sqeuclidean"), 1)[:, 1:5], rtol=1e-9)
+    np.testing.assert_allclose(
+        nearest(x, y, 4, block=block), np.sort(cdist(x, y, "sqeuclidean"), 1)[:, :4], rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        nearest(y, y, 4, same=True, block=block),
+        np.sort(cdist(y, y, "sqeuclidean"), 1)[:, 1:5],
+        rtol=1e-9,
+    )
 
 
 @pytest.mark.parametrize(

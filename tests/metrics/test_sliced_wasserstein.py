@@ -14,7 +14,9 @@ exact = settings(derandomize=True, deadline=None, max_examples=25)
 @exact
 @given(st.integers(0, 99), st.integers(1, 9), st.integers(1, 9))
 def test_unequal_sets_are_compared_by_their_quantile_functions(seed, n, m):
-    """Each set repeated to the common size n m is the same distribution, and there sorting alone decides."""
+    """Each set repeated to the common size n m is the same distribution, and there sorting
+    alone decides.
+    """
     rng = np.random.default_rng(seed)
     x, y = np.sort(rng.standard_normal((n, 2)), 0), np.sort(rng.standard_normal((m, 2)) + 1, 0)
     common = np.square(x.repeat(m, 0) - y.repeat(n, 0)).mean(0)
@@ -33,7 +35,9 @@ def test_invariances(seed, n, m):
         sliced_wasserstein(3 * x, 3 * y),
         sliced_wasserstein(y, x),
     )
-    assert (shuffled.value, moved.value, larger.value / 9, swapped.value) == pytest.approx((whole.value,) * 4, rel=1e-9)
+    assert (shuffled.value, moved.value, larger.value / 9, swapped.value) == pytest.approx(
+        (whole.value,) * 4, rel=1e-9
+    )
     np.testing.assert_allclose(shuffled.influence, whole.influence[order], atol=1e-12)
     np.testing.assert_allclose(swapped.reference_influence, whole.influence, atol=1e-12)
     np.testing.assert_allclose(sliced_wasserstein(-x, -y).influence, whole.influence, atol=1e-12)
@@ -43,7 +47,9 @@ def test_invariances(seed, n, m):
 def test_a_shift_is_its_mean_square_over_directions():
     x = np.random.default_rng(0).standard_normal((50, 4))
     shift = np.array([1.0, -2, 0, 0.5])
-    assert sliced_wasserstein(x + shift, x).value == pytest.approx(np.square(shift @ directions(4)).mean(), rel=1e-12)
+    assert sliced_wasserstein(x + shift, x).value == pytest.approx(
+        np.square(shift @ directions(4)).mean(), rel=1e-12
+    )
 
 
 def test_directions_are_uniform_and_fixed():
@@ -65,7 +71,10 @@ def test_the_influence_is_what_a_sample_less_changes():
 
 def test_the_error_is_that_of_repeated_draws():
     rng = np.random.default_rng(4)
-    found = [sliced_wasserstein(rng.standard_normal((80, 3)) + 0.8, rng.standard_normal((120, 3)), 32) for _ in range(200)]
+    found = [
+        sliced_wasserstein(rng.standard_normal((80, 3)) + 0.8, rng.standard_normal((120, 3)), 32)
+        for _ in range(200)
+    ]
     predicted = np.sqrt(np.mean([one.se**2 for one in found]))
     assert 0.87 < predicted / np.std([one.value for one in found]) < 1.15
 

@@ -10,7 +10,11 @@ PACKAGES = ("samplers", "models", "benchmarks", "results")
 
 def shipped() -> list[Path]:
     files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-    return [path for path in files if path.parent != ROOT / "models" / "build" and "templates" not in path.parts]
+    return [
+        path
+        for path in files
+        if path.parent != ROOT / "models" / "build" and "templates" not in path.parts
+    ]
 
 
 def imports_build(path: Path, text: str) -> bool:
@@ -22,18 +26,29 @@ def imports_build(path: Path, text: str) -> bool:
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) + "." if node.level else ""
-            found += [f"{base}{node.module + '.' if node.module else ''}{alias.name}" for alias in node.names]
+            found += [
+                f"{base}{node.module + '.' if node.module else ''}{alias.name}"
+                for alias in node.names
+            ]
     return any(f"{name}.".startswith("samplerbench.models.build.") for name in found)
 
 
 def test_nothing_that_ships_imports_it():
     assert len(shipped()) > 300
-    assert not [str(path.relative_to(ROOT)) for path in shipped() if imports_build(path, path.read_text(encoding="utf-8"))]
+    assert not [
+        str(path.relative_to(ROOT))
+        for path in shipped()
+        if imports_build(path, path.read_text(encoding="utf-8"))
+    ]
 
 
 def test_the_reader_of_imports_sees_each_way():
     card = ROOT / "models" / "cards" / "card.py"
-    for statement in ("from ..build import train", "from .. import build", "from ..build.train import Recipe"):
+    for statement in (
+        "from ..build import train",
+        "from .. import build",
+        "from ..build.train import Recipe",
+    ):
         assert imports_build(card, statement)
     assert imports_build(card, "import samplerbench.models.build.train")
     assert not imports_build(card, "from ..denoiser import Denoiser")
@@ -42,5 +57,8 @@ def test_the_reader_of_imports_sees_each_way():
 def test_every_other_folder_of_models_is_shipped():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = set(project["tool"]["setuptools"]["packages"])
-    there = {f"samplerbench.models.{path.parent.name}" for path in (ROOT / "models").glob("*/__init__.py")}
+    there = {
+        f"samplerbench.models.{path.parent.name}"
+        for path in (ROOT / "models").glob("*/__init__.py")
+    }
     assert there - listed == {"samplerbench.models.build"}

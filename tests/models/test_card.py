@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from samplerbench.models import CardError, load_card
-from samplerbench.models.cards.card import CARDS, WEIGHTS, Card, _toml, card_names, write_card, write_tensors
+from samplerbench.models.cards.card import (
+    CARDS,
+    WEIGHTS,
+    Card,
+    _toml,
+    card_names,
+    write_card,
+    write_tensors,
+)
 
 
 @pytest.fixture
@@ -46,14 +54,20 @@ def test_one_changed_byte_is_named(card, position):
     content = bytearray(path.read_bytes())
     content[position] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CardError, match=r"^toy: weights.safetensors does not match its card \(sha256 .*\); .*restore the file$"):
+    with pytest.raises(
+        CardError,
+        match=r"^toy: weights.safetensors does not match its "
+        r"card \(sha256 .*\); .*restore the file$",
+    ):
         card.tensors()
 
 
 def test_a_truncated_file_is_named(card):
     path = card.folder / WEIGHTS
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(CardError, match=r"^toy: weights.safetensors has \d+ bytes, not the \d+ of its card"):
+    with pytest.raises(
+        CardError, match=r"^toy: weights.safetensors has \d+ bytes, not " r"the \d+ of its card"
+    ):
         card.tensors()
 
 
@@ -64,7 +78,10 @@ def test_a_missing_file_is_named(card):
 
 
 def test_a_file_that_the_card_does_not_know(card):
-    with pytest.raises(CardError, match=r"toy: the card has no file other.safetensors; it has weights.safetensors"):
+    with pytest.raises(
+        CardError,
+        match=r"toy: the card has no file other.safetensors; it " r"has weights.safetensors",
+    ):
         card.tensors("other.safetensors")
 
 
@@ -112,7 +129,11 @@ def test_shipped_cards_fit_the_package():
         ("event = [1, 4, 4]", "event = [1, -4, 4]", "event is"),
         ("event = [1, 4, 4]", "event = []", "event is"),
         ("event = [1, 4, 4]", 'event = "144"', "event is"),
-        ("sigma_min = 0.002", "sigma_min = 100.0", "sigma_min 100.0 and sigma_max 80.0 must satisfy"),
+        (
+            "sigma_min = 0.002",
+            "sigma_min = 100.0",
+            "sigma_min 100.0 and sigma_max 80.0 must satisfy",
+        ),
         ("sigma_min = 0.002", "sigma_min = -0.002", "sigma_min is"),
         ("sigma_max = 80.0", "sigma_max = nan", "sigma_max is"),
         ("sigma_max = 80.0", "sigma_max = inf", "sigma_max is"),
@@ -130,7 +151,11 @@ def test_shipped_cards_fit_the_package():
         ('licence = "MIT"', "", "licence is missing"),
         ('sha256 = "', 'sha256 = "x', "sha256 of weights.safetensors is"),
         ("bytes = ", "bytes = -", "bytes of weights.safetensors is"),
-        ('[files."weights.safetensors"]', '[files."../weights.safetensors"]', "files: '../weights.safetensors' must be a name"),
+        (
+            '[files."weights.safetensors"]',
+            '[files."../weights.safetensors"]',
+            "files: '../weights.safetensors' must be a name",
+        ),
         ('licence = "MIT"', 'licence = "MIT"\nextractor = "../other"', "extractor is"),
         ('licence = "MIT"', 'licence = "MIT"\nlicense = "MIT"', "license"),
     ],
@@ -147,7 +172,11 @@ def test_a_value_that_cannot_be_is_named(card, old, new, what):
     assert "\n" not in str(error.value)
 
 
-MUTATIONS = {int: (-1, 0, 2**70, "x", None), float: (float("nan"), float("inf"), -1e9, "x", True), str: ("", "a\nb", 3, [])}
+MUTATIONS = {
+    int: (-1, 0, 2**70, "x", None),
+    float: (float("nan"), float("inf"), -1e9, "x", True),
+    str: ("", "a\nb", 3, []),
+}
 
 
 @pytest.mark.parametrize("name", card_names())

@@ -1,4 +1,6 @@
-"""Point clouds against sums of squared differences in extended precision, automatic differentiation, and a flow known in closed form."""
+"""Point clouds against sums of squared differences in extended precision, automatic
+differentiation, and a flow known in closed form.
+"""
 
 from __future__ import annotations
 
@@ -32,37 +34,58 @@ def brute_force(points: np.ndarray, x: np.ndarray, sigma: float) -> tuple[np.nda
     points, x, level = points.astype(np.longdouble), x.astype(np.longdouble), np.longdouble(sigma)
     exponent = -((points - x) ** 2).sum(1) / (2 * level**2)
     weight = np.exp(exponent - exponent.max())
-    density = exponent.max() + np.log(weight.mean()) - len(x) * (np.log(level) + np.log(2 * np.longdouble(np.pi)) / 2)
+    density = (
+        exponent.max()
+        + np.log(weight.mean())
+        - len(x) * (np.log(level) + np.log(2 * np.longdouble(np.pi)) / 2)
+    )
     return (weight @ points / weight.sum()).astype(np.float64), float(density)
 
 
 @pytest.mark.parametrize("sigma", [0.002, 0.03, 0.1, 0.3, 1.0, 10.0, 80.0])
-def test_denoiser_and_density_keep_their_accuracy_at_every_level(digits: PointCloud, sigma: float) -> None:
+def test_denoiser_and_density_keep_their_accuracy_at_every_level(
+    digits: PointCloud, sigma: float
+) -> None:
     points = digits._points
     first = torch.arange(6)
     second = torch.cdist(points[first], points).fill_diagonal_(math.inf).argmin(1)
-    share = torch.tensor([0.0, 0.0, 0.25, 0.5, 0.5, 0.5], dtype=torch.float64)[:, None]  # halfway, two points compete at every level
+    # halfway, two points compete at every level
+    share = torch.tensor([0.0, 0.0, 0.25, 0.5, 0.5, 0.5], dtype=torch.float64)[:, None]
     x = torch.lerp(points[first], points[second], share) + sigma * normal(6, 64)
     labels = torch.tensor([0, 1, 2, 9, 10, 10])
     for condition in (None, labels):
         shaped = x.reshape(6, 1, 8, 8)
-        d, density = digits.denoise(shaped, sigma, condition), digits.log_density(shaped, sigma, condition)
+        d, density = (
+            digits.denoise(shaped, sigma, condition),
+            digits.log_density(shaped, sigma, condition),
+        )
         for k in range(6):
-            allowed = points if condition is None or labels[k] == 10 else points[digits._log_prior[labels[k]].isfinite()]
+            allowed = (
+                points
+                if condition is None or labels[k] == 10
+                else points[digits._log_prior[labels[k]].isfinite()]
+            )
             want, log_p = brute_force(allowed.numpy(), x[k].numpy(), sigma)
             np.testing.assert_allclose(d[k].reshape(64).numpy(), want, rtol=0, atol=3e-14)
-            assert density[k].item() == pytest.approx(log_p, abs=2e-12 / min(sigma, 1))  # eps |x - y| |y| / sigma^2
+            # eps |x - y| |y| / sigma^2
+            assert density[k].item() == pytest.approx(log_p, abs=2e-12 / min(sigma, 1))
 
 
 @pytest.mark.parametrize("sigma", [0.3, 2.0])
 def test_tweedie(few: PointCloud, sigma: float) -> None:
-    """The score of the log-density gives d, and the Jacobian of d gives the posterior covariance."""
+    """The score of the log-density gives d, and the Jacobian of d gives the posterior
+    covariance.
+    """
     x = (normal(5, 3) * (1 + sigma)).requires_grad_()
     for labels in (None, torch.tensor([0, 1, 2, 3, 0])):
         (score,) = torch.autograd.grad(few.log_density(x, sigma, labels).sum(), x)
-        torch.testing.assert_close(few.denoise(x, sigma, labels), x + sigma**2 * score, rtol=0, atol=1e-13 * (1 + sigma))
+        torch.testing.assert_close(
+            few.denoise(x, sigma, labels), x + sigma**2 * score, rtol=0, atol=1e-13 * (1 + sigma)
+        )
     row = x.detach()[:1]
-    jacobian = torch.autograd.functional.jacobian(lambda x: few.denoise(x, sigma), row).reshape(3, 3)
+    jacobian = torch.autograd.functional.jacobian(lambda x: few.denoise(x, sigma), row).reshape(
+        3, 3
+    )
     mean, cov = few.posterior(row, sigma)
     assert torch.equal(mean, few.denoise(row, sigma))
     torch.testing.assert_close(cov[0], sigma**2 * jacobian, rtol=0, atol=1e-13)
@@ -83,7 +106,8 @@ def test_moments_and_samples_are_those_of_the_points(digits: PointCloud) -> None
     drawn = digits.sample(4000, seed=3)
     index = digits.mode_of(drawn)
     assert torch.equal(digits._points[index].reshape(drawn.shape), drawn)
-    assert len(index.unique()) == pytest.approx(1797 * (1 - math.exp(-4000 / 1797)), abs=60)  # with replacement
+    # with replacement
+    assert len(index.unique()) == pytest.approx(1797 * (1 - math.exp(-4000 / 1797)), abs=60)
     assert torch.equal(digits.sample(9, seed=3), drawn[:9])
 
 
@@ -94,14 +118,20 @@ def test_every_point_is_its_own_mode(digits: PointCloud) -> None:
 
 @pytest.mark.parametrize(("gap", "centre"), [(0.2, -1.5), (2.0, 0.5)])
 def test_flow_between_two_points_on_a_line(gap: float, centre: float) -> None:
-    """Two points, a line: by symmetry a state ends in the point on its side. Its quantile is kept on the way."""
+    """Two points, a line: by symmetry a state ends in the point on its side.
+
+    Its quantile is kept on the way.
+    """
     model = PointCloud("pair", torch.tensor([[centre - gap], [centre + gap]], dtype=torch.float64))
     z = torch.tensor([[-3.0], [-0.4], [-0.01], [0.003], [1.0], [2.5]], dtype=torch.float64)
     middle = model.flow(centre + 10 * z, 10.0, gap)
     assert torch.equal(model.flow(middle, gap, 0.0), centre + gap * z.sign())
 
     def cdf(x: torch.Tensor, sigma: float) -> torch.Tensor:
-        return (torch.special.ndtr((x - centre - gap) / sigma) + torch.special.ndtr((x - centre + gap) / sigma)) / 2
+        return (
+            torch.special.ndtr((x - centre - gap) / sigma)
+            + torch.special.ndtr((x - centre + gap) / sigma)
+        ) / 2
 
     torch.testing.assert_close(cdf(middle, gap), cdf(centre + 10 * z, 10.0), rtol=0, atol=1e-6)
 

@@ -1,4 +1,6 @@
-"""What every exact model shares: bit-identity over batches, the probability flow, and clear errors."""
+"""What every exact model shares: bit-identity over batches, the probability flow, and clear
+errors.
+"""
 
 import math
 
@@ -18,7 +20,9 @@ MODELS = pytest.mark.parametrize("make", [gaussian, gmm_2d, gmm_64d])
 
 def states(model: ExactModel, n: int, sigma: float) -> Tensor:
     """Noisy exact samples."""
-    noise = torch.randn(n, *model.event, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+    noise = torch.randn(
+        n, *model.event, dtype=torch.float64, generator=torch.Generator().manual_seed(n)
+    )
     return model.sample(n, seed=n) + sigma * noise
 
 
@@ -26,7 +30,13 @@ def labelled() -> GaussianMixture:
     rng = torch.Generator().manual_seed(0)
     normal = torch.randn(4, 5, 3, dtype=torch.float64, generator=rng)
     return GaussianMixture(
-        "labelled", (5,), torch.ones(4), normal[:, :, 0] * 2, normal[:, :, 1:], torch.full((4,), 0.2), torch.arange(4) % 2
+        "labelled",
+        (5,),
+        torch.ones(4),
+        normal[:, :, 0] * 2,
+        normal[:, :, 1:],
+        torch.full((4,), 0.2),
+        torch.arange(4) % 2,
     )
 
 
@@ -50,7 +60,10 @@ def test_bits_do_not_depend_on_the_batch(make, sigma: float) -> None:
     for size in (1, 7, CHUNK + 1):
         for start in (0, 100, 256 - size):
             rows = torch.arange(start, start + size)
-            assert all(torch.equal(found, full[rows]) for found, full in zip(evaluate(rows), whole, strict=True))
+            assert all(
+                torch.equal(found, full[rows])
+                for found, full in zip(evaluate(rows), whole, strict=True)
+            )
 
 
 @MODELS
@@ -64,13 +77,19 @@ def test_bits_do_not_depend_on_the_position(make) -> None:
             assert torch.equal(function(x.roll(position, 0), 0.5)[position], alone[0])
 
 
-@pytest.mark.parametrize(("k", "m"), [(2, 7), (5, 5), (9, 2), (12, 5), (17, 3), (64, 45), (784, 33)])
+@pytest.mark.parametrize(
+    ("k", "m"), [(2, 7), (5, 5), (9, 2), (12, 5), (17, 3), (64, 45), (784, 33)]
+)
 def test_bits_of_a_product_do_not_depend_on_the_position(k: int, m: int) -> None:
     rng = torch.Generator().manual_seed(k)
-    rows, matrix = (torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((CHUNK, k), (k, m)))
+    rows, matrix = (
+        torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((CHUNK, k), (k, m))
+    )
     first = product(rows, matrix)[0]
     torch.testing.assert_close(product(rows, matrix), rows @ matrix, rtol=1e-12, atol=1e-12)
-    assert all(torch.equal(product(rows.roll(place, 0), matrix)[place], first) for place in range(CHUNK))
+    assert all(
+        torch.equal(product(rows.roll(place, 0), matrix)[place], first) for place in range(CHUNK)
+    )
 
 
 @pytest.mark.parametrize("make", [gmm_2d, gmm_64d])
@@ -86,7 +105,9 @@ def test_flow_bits_do_not_depend_on_the_batch(make) -> None:
 
 @pytest.mark.parametrize("make", [gmm_2d, gmm_64d])
 def test_flow_equals_an_independent_integration(make) -> None:
-    """In lam = -log sigma, one sample at a time, down to where x and d agree: other coordinates, another implementation, another end."""
+    """In lam = -log sigma, one sample at a time, down to where x and d agree: other
+    coordinates, another implementation, another end.
+    """
     model = make()
     x = states(model, 1, 1.0)
     end = -math.log(1e-7)
@@ -95,7 +116,9 @@ def test_flow_equals_an_independent_integration(make) -> None:
         return model.denoise(torch.from_numpy(x)[None], math.exp(-lam))[0].numpy() - x
 
     for row, found in zip(x, model.flow(x, 1.0, 0.0), strict=True):
-        solution = solve_ivp(slope, (0.0, end), row.numpy(), method="DOP853", rtol=1e-12, atol=1e-12)
+        solution = solve_ivp(
+            slope, (0.0, end), row.numpy(), method="DOP853", rtol=1e-12, atol=1e-12
+        )
         torch.testing.assert_close(found, torch.from_numpy(solution.y[:, -1]), rtol=0, atol=3e-11)
 
 
@@ -103,16 +126,25 @@ def test_flow_solver_equals_the_closed_form_of_a_gaussian() -> None:
     model = gaussian()
     x = states(model, 6, 80.0)
     for sigma_to in (20.0, 0.3, 1e-4, 300.0):
-        numeric = flow.flow_rows(lambda rows, sigma, _: model.denoise(rows, sigma), x, 80.0, sigma_to, model.scale, 1e-12)
+        numeric = flow.flow_rows(
+            lambda rows, sigma, _: model.denoise(rows, sigma), x, 80.0, sigma_to, model.scale, 1e-12
+        )
         torch.testing.assert_close(numeric, model.flow(x, 80.0, sigma_to), rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(ExactModel.land(model, model.flow(x, 80.0, 1e-4), 1e-4, None), model.endpoint(x), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        ExactModel.land(model, model.flow(x, 80.0, 1e-4), 1e-4, None),
+        model.endpoint(x),
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 def test_a_step_that_is_too_long_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     model = gaussian()
     x = states(model, 3, 1.0)
     monkeypatch.setattr(flow, "FIRST_STEP", 3.0)
-    numeric = flow.flow_rows(lambda rows, sigma, _: model.denoise(rows, sigma), x, 1.0, 0.01, model.scale, 1e-12)
+    numeric = flow.flow_rows(
+        lambda rows, sigma, _: model.denoise(rows, sigma), x, 1.0, 0.01, model.scale, 1e-12
+    )
     torch.testing.assert_close(numeric, model.flow(x, 1.0, 0.01), rtol=0, atol=1e-11)
 
 
@@ -122,12 +154,16 @@ def test_flow_composes_and_returns(make) -> None:
     model.tolerance = 1e-9
     x = states(model, 4, 1.0)
     there = model.flow(x, 1.0, 0.5)
-    torch.testing.assert_close(model.flow(there, 0.5, 0.2), model.flow(x, 1.0, 0.2), rtol=0, atol=1e-7)
+    torch.testing.assert_close(
+        model.flow(there, 0.5, 0.2), model.flow(x, 1.0, 0.2), rtol=0, atol=1e-7
+    )
     torch.testing.assert_close(model.flow(there, 0.5, 1.0), x, rtol=0, atol=1e-7)
 
 
 def test_flow_transports_the_distribution() -> None:
-    """Endpoints of noise have the moments of the data (5 standard errors): a statistical check that shares nothing with the others."""
+    """Endpoints of noise have the moments of the data (5 standard errors): a statistical check
+    that shares nothing with the others.
+    """
     model, n = gmm_2d(), 600
     model.tolerance = 1e-4
     x = states(model, n, 80.0)

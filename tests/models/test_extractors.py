@@ -27,18 +27,27 @@ def write(tmp_path):
 
 def test_pixels_are_the_samples_themselves():
     x = torch.randn(5, *EVENT)
-    np.testing.assert_array_equal(make_extractor("pixels", Samples(EVENT))(x), x.flatten(1).double().numpy())
+    np.testing.assert_array_equal(
+        make_extractor("pixels", Samples(EVENT))(x), x.flatten(1).double().numpy()
+    )
 
 
 def test_an_extractor_of_the_users_sees_all_samples_in_order(write):
-    made = make_extractor(write("def make():\n    return lambda x: x.flatten(1)[:, :3] ** 2\n"), Samples(EVENT))
+    made = make_extractor(
+        write("def make():\n    return lambda x: x.flatten(1)[:, :3] ** 2\n"), Samples(EVENT)
+    )
     x = torch.randn(2 * CHUNK + 1, *EVENT, dtype=torch.float64)
     np.testing.assert_allclose(made(x), x.flatten(1)[:, :3].float().numpy() ** 2, rtol=1e-6)
     assert (made.dim, made(x[:0]).shape) == (3, (0, 3))
 
 
 def test_another_text_of_the_file_is_another_identity(write):
-    one, same, other = (make_extractor(write(f"def make():\n    return lambda x: {k} * x.flatten(1)\n"), Samples(EVENT)) for k in (1, 1, 2))
+    one, same, other = (
+        make_extractor(
+            write(f"def make():\n    return lambda x: {k} * x.flatten(1)\n"), Samples(EVENT)
+        )
+        for k in (1, 1, 2)
+    )
     assert one.identity == same.identity != other.identity
     assert one.identity.startswith("feats.py:make-")
 
@@ -57,24 +66,38 @@ def test_each_of_many_weight_files_is_another_identity(write, tmp_path):
     """One scalar of three digits told 399 random files apart in 367 cases only."""
     identities = set()
     for seed in range(40):
-        np.save(tmp_path / "weights.npy", np.random.default_rng(seed).standard_normal((64, 2)).astype(np.float32) / 50)
+        np.save(
+            tmp_path / "weights.npy",
+            np.random.default_rng(seed).standard_normal((64, 2)).astype(np.float32) / 50,
+        )
         identities.add(make_extractor(write(WITH_WEIGHTS), Samples(EVENT)).identity)
     assert len(identities) == 40
-    np.save(tmp_path / "weights.npy", np.random.default_rng(0).standard_normal((64, 2)).astype(np.float32) / 50)
+    np.save(
+        tmp_path / "weights.npy",
+        np.random.default_rng(0).standard_normal((64, 2)).astype(np.float32) / 50,
+    )
     assert make_extractor(write(WITH_WEIGHTS), Samples(EVENT)).identity in identities
 
 
 def test_weights_that_no_file_holds_show_in_what_the_extractor_does(write):
-    spec = write("import torch\ndef make():\n    w = torch.randn(64, 2)\n    return lambda x: x.flatten(1) @ w\n")
+    spec = write(
+        "import torch\ndef make():\n    w = torch.randn(64, 2)\n    return "
+        "lambda x: x.flatten(1) @ w\n"
+    )
     one, other = (make_extractor(spec, Samples(EVENT)) for _ in range(2))
     first = extractor_fingerprint(one, EVENT, None)
     assert difference(first, extractor_fingerprint(one, EVENT, None)) == ""
-    assert difference(first, extractor_fingerprint(other, EVENT, None)) == "its features of fixed noise differ"
+    assert (
+        difference(first, extractor_fingerprint(other, EVENT, None))
+        == "its features of fixed noise differ"
+    )
 
 
 def test_samples_are_copies(write):
     x = torch.ones(3, *EVENT)
-    make_extractor(write("def make():\n    return lambda x: x.mul_(2).flatten(1)\n"), Samples(EVENT))(x)
+    make_extractor(
+        write("def make():\n    return lambda x: x.mul_(2).flatten(1)\n"), Samples(EVENT)
+    )(x)
     assert torch.equal(x, torch.ones_like(x))
 
 
@@ -128,7 +151,9 @@ def network(monkeypatch):
 
     for name in ("torch_fidelity", "torch_fidelity.feature_extractor_inceptionv3"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    sys.modules["torch_fidelity.feature_extractor_inceptionv3"].FeatureExtractorInceptionV3 = Network
+    sys.modules[
+        "torch_fidelity.feature_extractor_inceptionv3"
+    ].FeatureExtractorInceptionV3 = Network
     return seen
 
 
@@ -136,7 +161,8 @@ def test_inception_gets_rounded_8_bit_rgb_images(network, tmp_path):
     torch.save({"w": torch.zeros(1)}, tmp_path / "w.pth")
     made = make_extractor(f"inception:{tmp_path / 'w.pth'}", Samples(EVENT, (-1.0, 1.0)))
     x = torch.full((inception.CHUNK + 2, *EVENT), -1.0)
-    x[0], x[1], x[2] = 2.0, 1.2 / 127.5 - 1, 1.7 / 127.5 - 1  # beyond the range; 1.2 and 1.7 grey levels
+    # beyond the range; 1.2 and 1.7 grey levels
+    x[0], x[1], x[2] = 2.0, 1.2 / 127.5 - 1, 1.7 / 127.5 - 1
     features = made(x)
     assert [part.shape for part in network] == [(inception.CHUNK, 3, 8, 8), (2, 3, 8, 8)]
     assert network[0].dtype == torch.uint8
@@ -149,27 +175,41 @@ class Evil:
         return os.system, ("exit 3",)
 
 
-def test_a_file_that_is_not_the_weights_is_refused_before_it_is_unpickled(network, tmp_path, monkeypatch):
+def test_a_file_that_is_not_the_weights_is_refused_before_it_is_unpickled(
+    network, tmp_path, monkeypatch
+):
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
     (tmp_path / "junk.pth").write_bytes(b"junk")
     ran = []
     monkeypatch.setattr(os, "system", lambda command: ran.append(command))
     for name in ("evil.pth", "junk.pth"):
-        with pytest.raises(ValueError, match=f"{name} does not hold torch-fidelity's Inception weights"):
+        with pytest.raises(
+            ValueError, match=f"{name} does not hold torch-fidelity's Inception weights"
+        ):
             make_extractor(f"inception:{tmp_path / name}", Samples(EVENT, (-1.0, 1.0)))
     assert ran == []
 
 
 def test_inception_says_what_it_lacks(monkeypatch, tmp_path):
-    with pytest.raises(ValueError, match=r"inception needs the file of its weights.*write inception:WEIGHTS"):
+    with pytest.raises(
+        ValueError, match=r"inception needs the file of its weights.*write " r"inception:WEIGHTS"
+    ):
         make_extractor("inception", Samples(EVENT, (-1.0, 1.0)))
-    with pytest.raises(ValueError, match="nothing stands behind the colon of 'inception:'; write inception:WEIGHTS"):
+    with pytest.raises(
+        ValueError, match="nothing stands behind the colon of 'inception:'; write inception:WEIGHTS"
+    ):
         make_extractor("inception:", Samples(EVENT, (-1.0, 1.0)))
     with pytest.raises(ValueError, match="there is no such file"):
         make_extractor(f"inception:{tmp_path / 'w.pth'}", Samples(EVENT, (-1.0, 1.0)))
-    with pytest.raises(ValueError, match=r"takes grey or RGB images, not samples \(2,\); use --extractor pixels"):
+    with pytest.raises(
+        ValueError,
+        match=r"takes grey or RGB images, not samples \(2,\); " r"use --extractor pixels",
+    ):
         make_extractor("inception:w.pth", Samples((2,), (-1.0, 1.0)))
-    with pytest.raises(ValueError, match=r"needs the range of the images' values.*such as limits = \(-1\.0, 1\.0\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"needs the range of the images' values.*such as " r"limits = \(-1\.0, 1\.0\)",
+    ):
         make_extractor("inception:w.pth", Samples(EVENT))
     torch.save({}, tmp_path / "w.pth")
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
@@ -183,7 +223,9 @@ def test_the_real_network_takes_the_images(tmp_path):
         patch.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
         patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
         torch.manual_seed(0)
-        torch.save(module.FeatureExtractorInceptionV3("x", ["2048"]).state_dict(), tmp_path / "w.pth")
+        torch.save(
+            module.FeatureExtractorInceptionV3("x", ["2048"]).state_dict(), tmp_path / "w.pth"
+        )
     made = make_extractor(f"inception:{tmp_path / 'w.pth'}", Samples((1, 28, 28), (-1.0, 1.0)))
     features = made(torch.rand(3, 1, 28, 28) * 2 - 1)
     assert features.shape == (3, 2048)

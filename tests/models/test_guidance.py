@@ -1,4 +1,6 @@
-"""Guidance and the other wrappers: their formulas, what they cost, and what they must not inherit."""
+"""Guidance and the other wrappers: their formulas, what they cost, and what they must not
+inherit.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
 from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.models.wrappers import Altered, Clipped, DynamicThresholding
 
-SIGMAS: list[float | torch.Tensor] = [0.5, torch.tensor([0.1, 0.5, 1.0, 3.0, 9.0], dtype=torch.float64)]
+SIGMAS: list[float | torch.Tensor] = [
+    0.5,
+    torch.tensor([0.1, 0.5, 1.0, 3.0, 9.0], dtype=torch.float64),
+]
 
 
 def mixture() -> GaussianMixture:
@@ -24,7 +29,9 @@ def mixture() -> GaussianMixture:
     means = torch.randn(4, 3, generator=rng, dtype=torch.float64)
     factors = 0.3 * torch.randn(4, 3, 2, generator=rng, dtype=torch.float64)
     weights, noise = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0.2, 0.3, 0.4, 0.5])
-    return GaussianMixture("mixture", (3,), weights, means, factors, noise, torch.tensor([0, 1, 1, 2]))
+    return GaussianMixture(
+        "mixture", (3,), weights, means, factors, noise, torch.tensor([0, 1, 1, 2])
+    )
 
 
 MODEL = mixture()
@@ -43,12 +50,19 @@ class Fixed(Denoiser):
     def __post_init__(self) -> None:
         self.event = tuple(self.answer.shape[1:])
 
-    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def denoise(
+        self, x: torch.Tensor, sigma: float | torch.Tensor, labels: torch.Tensor | None
+    ) -> torch.Tensor:
         return self.answer.clone()
 
     def reference(self) -> Reference:
         features = np.zeros((2, 2))
-        return Reference(Identity((2,)), None, "truth", lambda: Statistics(features[0], features, lambda n: features, features))
+        return Reference(
+            Identity((2,)),
+            None,
+            "truth",
+            lambda: Statistics(features[0], features, lambda n: features, features),
+        )
 
     def endpoint(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         return x
@@ -59,7 +73,9 @@ class Counter(Wrapper):
 
     calls = rows = 0
 
-    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def denoise(
+        self, x: torch.Tensor, sigma: float | torch.Tensor, labels: torch.Tensor | None
+    ) -> torch.Tensor:
         self.calls, self.rows = self.calls + 1, self.rows + len(x)
         return super().denoise(x, sigma, labels)
 
@@ -70,7 +86,9 @@ class Counter(Wrapper):
 @pytest.mark.parametrize("model", [MODEL, digits_cloud()], ids=lambda model: model.name)
 def test_the_label_classes_means_no_label(model: Denoiser) -> None:
     """The rule of ``Denoiser.denoise`` that lets one call hold rows with and without a label."""
-    x = torch.randn(4, *model.event, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    x = torch.randn(
+        4, *model.event, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+    )
     free, labelled = model.denoise(x, 1.0, None), model.denoise(x, 1.0, torch.tensor([0, 1, 2, 0]))
     mixed = model.denoise(x, 1.0, torch.tensor([0, model.classes, 2, model.classes]))
     assert torch.equal(mixed, torch.stack([labelled[0], free[1], labelled[2], free[3]]))
@@ -82,13 +100,18 @@ def test_the_label_classes_means_no_label(model: Denoiser) -> None:
 
 
 @pytest.mark.parametrize("sigma", SIGMAS, ids=["one level", "a level a row"])
-def test_scale_one_is_the_conditional_model_and_zero_the_unconditional(sigma: float | torch.Tensor) -> None:
+def test_scale_one_is_the_conditional_model_and_zero_the_unconditional(
+    sigma: float | torch.Tensor,
+) -> None:
     label, free = MODEL.denoise(X, sigma, LABELS), MODEL.denoise(X, sigma, None)
     assert torch.equal(ClassifierFree(MODEL, 1).denoise(X, sigma, LABELS), label)
     assert torch.equal(ClassifierFree(MODEL, 0).denoise(X, sigma, LABELS), free)
     for scale in (-0.5, 0.3, 2.5):
         torch.testing.assert_close(
-            ClassifierFree(MODEL, scale).denoise(X, sigma, LABELS), free + scale * (label - free), rtol=0, atol=1e-14
+            ClassifierFree(MODEL, scale).denoise(X, sigma, LABELS),
+            free + scale * (label - free),
+            rtol=0,
+            atol=1e-14,
         )
         assert torch.equal(ClassifierFree(MODEL, scale).denoise(X, sigma, None), free)
 
@@ -114,7 +137,9 @@ def test_guidance_draws_the_labels_that_the_model_does_not() -> None:
     assert MODEL.draw_labels(ids, 0) is None
     labels = ClassifierFree(MODEL, 2).bind(ids, seed=5).labels
     assert labels is not None
-    assert labels.bincount().tolist() == pytest.approx([1000, 1000, 1000], abs=4 * (3000 * 2 / 9) ** 0.5)
+    assert labels.bincount().tolist() == pytest.approx(
+        [1000, 1000, 1000], abs=4 * (3000 * 2 / 9) ** 0.5
+    )
     assert torch.equal(ClassifierFree(MODEL, 7).bind(ids[17:20], seed=5).labels, labels[17:20])  # type: ignore[arg-type]
 
 
@@ -131,11 +156,15 @@ def test_an_exact_classifier_gives_the_conditional_model(sigma: float | torch.Te
     label, free = MODEL.denoise(X, sigma, LABELS), MODEL.denoise(X, sigma, None)
     for scale in (1.0, 2.5):  # for the exact classifier the two kinds of guidance agree
         guided = ClassifierGuidance(MODEL, log_prob, "exact", scale)
-        torch.testing.assert_close(guided.denoise(X, sigma, LABELS), free + scale * (label - free), rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            guided.denoise(X, sigma, LABELS), free + scale * (label - free), rtol=0, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_classifier_guidance_works_where_gradients_are_off(mode: Callable[[], torch.inference_mode]) -> None:
+def test_classifier_guidance_works_where_gradients_are_off(
+    mode: Callable[[], torch.inference_mode],
+) -> None:
     guided = ClassifierGuidance(MODEL, log_prob, "exact")
     want = guided.denoise(X, SIGMAS[1], LABELS)
     with mode():
@@ -158,14 +187,19 @@ def test_rows_without_a_label_are_not_guided_by_a_classifier() -> None:
 
 def test_clipping_clamps() -> None:
     answer = torch.tensor([[-3.0, -1.0, 0.2, 1.5]])
-    assert Clipped(Fixed(answer)).denoise(answer, 1.0, None).tolist() == [[-1, -1, torch.tensor(0.2).item(), 1]]
-    assert Clipped(Fixed(answer), 0, 2).denoise(answer, 1.0, None).tolist() == [[0, 0, torch.tensor(0.2).item(), 1.5]]
+    assert Clipped(Fixed(answer)).denoise(answer, 1.0, None).tolist() == [
+        [-1, -1, torch.tensor(0.2).item(), 1]
+    ]
+    assert Clipped(Fixed(answer), 0, 2).denoise(answer, 1.0, None).tolist() == [
+        [0, 0, torch.tensor(0.2).item(), 1.5]
+    ]
 
 
 def test_dynamic_thresholding_scales_each_sample_by_its_own_quantile() -> None:
     answer = torch.tensor([[0.5, -4.0, 2.0, 0.0, 1.0], [0.5, -0.4, 0.2, 0.0, 0.1]])
     d = DynamicThresholding(Fixed(answer), quantile=0.75).denoise(answer, 1.0, None)
-    assert d.tolist() == [[0.25, -1.0, 1.0, 0.0, 0.5], answer[1].tolist()]  # s = 2; a sample within [-1, 1] is left alone
+    # s = 2; a sample within [-1, 1] is left alone
+    assert d.tolist() == [[0.25, -1.0, 1.0, 0.0, 0.5], answer[1].tolist()]
     whole = DynamicThresholding(Fixed(answer), quantile=1.0).denoise(answer, 1.0, None)
     torch.testing.assert_close(whole[0], answer[0] / 4)
 
@@ -182,7 +216,9 @@ def test_dynamic_thresholding_scales_each_sample_by_its_own_quantile() -> None:
         (lambda inner: ClassifierGuidance(inner, log_prob, "cnn-1f0c", 1.5), "fixed(cnn-1f0c=1.5)"),
     ],
 )
-def test_an_altered_model_does_not_pass_for_the_inner_one(make: Callable[[Denoiser], Altered], name: str) -> None:
+def test_an_altered_model_does_not_pass_for_the_inner_one(
+    make: Callable[[Denoiser], Altered], name: str
+) -> None:
     inner = Fixed(torch.zeros(2, 2))
     inner.classes = 3
     model = make(inner)
@@ -214,7 +250,9 @@ def test_labels_follow_their_weights_and_nothing_but_seed_and_id() -> None:
     ids = torch.arange(20_000)
     weights = [1.0, 0.0, 3.0]
     labels = labels_for(ids, 7, weights)
-    assert labels.bincount(minlength=3).tolist() == pytest.approx([5000, 0, 15000], abs=4 * (20_000 * 3 / 16) ** 0.5)
+    assert labels.bincount(minlength=3).tolist() == pytest.approx(
+        [5000, 0, 15000], abs=4 * (20_000 * 3 / 16) ** 0.5
+    )
     assert torch.equal(labels_for(ids.flip(0)[:50], 7, weights), labels.flip(0)[:50])
     for seed in (8, 2**64 - 1):
         agreement = (labels_for(ids, seed, weights) == labels).double().mean().item()

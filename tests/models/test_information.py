@@ -23,7 +23,9 @@ VARIANCES = np.linalg.eigvalsh(gaussian().moments()[1])
 def two_modes():
     parts = ([0.3, 0.7], [[-1.0], [0.8]], [0.2, 0.4])
     weights, means, noise = (torch.tensor(part, dtype=torch.float64) for part in parts)
-    return GaussianMixture("two-modes", (1,), weights, means, torch.zeros(2, 1, 0, dtype=torch.float64), noise)
+    return GaussianMixture(
+        "two-modes", (1,), weights, means, torch.zeros(2, 1, 0, dtype=torch.float64), noise
+    )
 
 
 def quadrature_mmse(model, gamma):
@@ -32,7 +34,11 @@ def quadrature_mmse(model, gamma):
     x = torch.linspace(-8 - 8 * sigma, 8 + 8 * sigma, 8001, dtype=torch.float64)[:, None]
     density = model.log_density(x, sigma).exp()
     mean, cov = model.moments()
-    return float(mean[0] ** 2 + cov[0, 0] - (density * model.denoise(x, sigma)[:, 0].square()).sum() * (x[1, 0] - x[0, 0]))
+    return float(
+        mean[0] ** 2
+        + cov[0, 0]
+        - (density * model.denoise(x, sigma)[:, 0].square()).sum() * (x[1, 0] - x[0, 0])
+    )
 
 
 def test_an_estimate_is_a_mean_with_its_error():
@@ -65,8 +71,14 @@ def test_the_mmse_in_two_dimensions_is_that_of_quadrature():
     x = torch.cartesian_prod(axis, axis)
     weight = model.log_density(x, sigma).exp() * (axis[1] - axis[0]) ** 2
     mean, cov = model.moments()
-    truth = float(mean @ mean + np.trace(cov) - (weight * model.denoise(x, sigma).square().sum(1)).sum())
-    assert exact_mmse(model, sigma**-2 * np.array([0.8, 0.9, 1.0, 1.1]), 4000).value(sigma**-2).covers(truth)
+    truth = float(
+        mean @ mean + np.trace(cov) - (weight * model.denoise(x, sigma).square().sum(1)).sum()
+    )
+    assert (
+        exact_mmse(model, sigma**-2 * np.array([0.8, 0.9, 1.0, 1.1]), 4000)
+        .value(sigma**-2)
+        .covers(truth)
+    )
 
 
 def test_common_random_numbers_make_a_curve_fall_and_a_gaussian_bounds_it():
@@ -85,12 +97,18 @@ def test_integrals_of_a_curve_are_exact_and_add_up(a, b):
     curve = Curve(gamma, gaussian_mmse(VARIANCES, gamma)[None])
     low, high = sorted((a**-2, b**-2))
     primitive = np.log1p(np.outer([low, high], VARIANCES)).sum(1)
-    assert float(curve.integral(low, high)[0]) == pytest.approx(primitive[1] - primitive[0], abs=1e-5)
-    assert float(curve.at(low)[0]) == pytest.approx(float(gaussian_mmse(VARIANCES, low)[0]), rel=1e-5)
+    assert float(curve.integral(low, high)[0]) == pytest.approx(
+        primitive[1] - primitive[0], abs=1e-5
+    )
+    assert float(curve.at(low)[0]) == pytest.approx(
+        float(gaussian_mmse(VARIANCES, low)[0]), rel=1e-5
+    )
 
 
 def test_sampling_noise_does_not_make_a_mean_curve_rise():
-    curve = Curve(np.array([1.0, 2.0, 3.0, 4.0]), np.array([[5.0, 3.0, 4.0, 1.0], [3.0, 1.0, 2.0, 1.0]]))
+    curve = Curve(
+        np.array([1.0, 2.0, 3.0, 4.0]), np.array([[5.0, 3.0, 4.0, 1.0], [3.0, 1.0, 2.0, 1.0]])
+    )
     assert curve.mean().tolist() == [4.0, 2.0, 2.0, 1.0]
     assert curve.halved().gamma.tolist() == [1.0, 3.0, 4.0]
 
@@ -120,7 +138,8 @@ def test_the_information_of_a_gaussian_is_half_its_log_determinant(sigma):
 @pytest.mark.parametrize("first", [1e-6, 1e-2, 1.0])
 def test_the_bound_covers_the_tail_wherever_the_curve_begins(first):
     gamma = np.geomspace(first, 100.0, 201)
-    curve = Curve(gamma, gaussian_mmse(VARIANCES, gamma)[None].repeat(2, 0))  # a Gaussian attains one end of it
+    # a Gaussian attains one end of it
+    curve = Curve(gamma, gaussian_mmse(VARIANCES, gamma)[None].repeat(2, 0))
     found = information(curve, 0.1, VARIANCES)
     assert abs(found.value - 0.5 * float(np.log1p(100 * VARIANCES).sum())) <= found.bound + 1e-9
 
@@ -135,19 +154,28 @@ def test_a_cloud_ends_at_the_logarithm_of_its_points():
 
 @pytest.mark.parametrize("sigma", [0.05, 0.4, 2.0])
 def test_the_information_of_a_mixture_is_a_difference_of_entropies(sigma):
-    """I(x0; x) = h(x) - h(x | x0), with h(x) by exact log-densities: neither an MMSE nor an integral."""
+    """I(x0.
+
+    X) = h(x) - h(x | x0), with h(x) by exact log-densities: neither an MMSE nor an integral.
+    """
     model = gmm_2d()
     found, _ = exact_information(model, sigma, 2000)
     x0 = model.sample(20_000, 99)
     x = x0 + sigma * normal_like(x0, 98)
-    other = estimate((-model.log_density(x, sigma) - math.log(2 * math.pi * math.e * sigma**2)).numpy())
+    other = estimate(
+        (-model.log_density(x, sigma) - math.log(2 * math.pi * math.e * sigma**2)).numpy()
+    )
     assert abs(found.value - other.value) < 4 * math.hypot(found.error, other.error) + found.bound
 
 
 def test_the_denoising_loss_of_an_exact_model_is_its_mmse():
     model, gamma = gmm_2d(), gammas(0.1, 10.0, 5)
-    loss, exact = denoising_loss(model, model.sample(4000, 0), gamma), exact_mmse(model, gamma, 4000)
-    gap = loss.draws - exact.draws  # the same states, so that only the spread about the mean is left
+    loss, exact = (
+        denoising_loss(model, model.sample(4000, 0), gamma),
+        exact_mmse(model, gamma, 4000),
+    )
+    # the same states, so that only the spread about the mean is left
+    gap = loss.draws - exact.draws
     assert (np.abs(gap.mean(0)) < 4 * gap.std(0) / math.sqrt(4000)).all()
 
 

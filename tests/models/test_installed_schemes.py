@@ -1,4 +1,6 @@
-"""Models and extractors that installed packages bring: entry points, read when their scheme is asked for."""
+"""Models and extractors that installed packages bring: entry points, read when their scheme is
+asked for.
+"""
 
 import os
 import re
@@ -65,7 +67,10 @@ ENTRY_POINTS = """
 
 def install(target, name="toy-models", version="1.0", entry_points=ENTRY_POINTS, **files):
     """What a package installer leaves in ``target``: the package, and its metadata."""
-    package, info = target / name.replace("-", "_"), target / f"{name.replace('-', '_')}-{version}.dist-info"
+    package, info = (
+        target / name.replace("-", "_"),
+        target / f"{name.replace('-', '_')}-{version}.dist-info",
+    )
     for folder in (package, info):
         folder.mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
@@ -107,7 +112,11 @@ def test_a_model_of_an_installed_package(installed):
     assert model.identity.startswith("toy:2.0-toy-models-1.0-")
     x = torch.ones(2, 3, dtype=torch.float64)
     torch.testing.assert_close(model.denoise(x, 1.0, None), x / 2)
-    assert set(model.read.hashes) == {"toy_models/__init__.py", "toy_models/scale.py", "toy_models/power.pt"}
+    assert set(model.read.hashes) == {
+        "toy_models/__init__.py",
+        "toy_models/scale.py",
+        "toy_models/power.pt",
+    }
     assert make_model("toy:2.0").identity == make_model("toy:2.0").identity != model.identity
     assert make_model("perturbed:toy:2.0", spread=1.0).read.hashes == model.read.hashes
 
@@ -144,13 +153,32 @@ def test_an_extractor_of_an_installed_package(installed):
 
 def test_the_guides_examples_load(installed, target):
     model, load = re.findall(
-        r"^```python\n(.*?)```", (DOCS / "adding-a-model.md").read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+        r"^```python\n(.*?)```",
+        (DOCS / "adding-a-model.md").read_text(encoding="utf-8"),
+        flags=re.DOTALL | re.MULTILINE,
     )
-    features = re.findall(r"^```python\n(.*?)```", (DOCS / "extractors.md").read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)[1]
-    stand_in = "class my_network(torch.nn.Module):\n    def __init__(self, rest):\n        super().__init__()\n\n"
+    features = re.findall(
+        r"^```python\n(.*?)```",
+        (DOCS / "extractors.md").read_text(encoding="utf-8"),
+        flags=re.DOTALL | re.MULTILINE,
+    )[1]
+    stand_in = (
+        "class my_network(torch.nn.Module):\n    def __init__(self, rest):\n      "
+        "  super().__init__()\n\n"
+    )
     stand_in += "    def features(self, x):\n        return x.flatten(1)\n"
-    points = "[samplerbench.models]\nguide = guide:load\n\n[samplerbench.extractors]\nguide = guide.features:load\n"
-    install(target, "guide", "0.1", points, __init__=f"{model}\n\n{load}", features=f"import torch\n\n{stand_in}\n{features}")
+    points = (
+        "[samplerbench.models]\nguide = "
+        "guide:load\n\n[samplerbench.extractors]\nguide = guide.features:load\n"
+    )
+    install(
+        target,
+        "guide",
+        "0.1",
+        points,
+        __init__=f"{model}\n\n{load}",
+        features=f"import torch\n\n{stand_in}\n{features}",
+    )
     assert make_model("guide:40", scale=2).sigma_max == 80
     assert make_extractor("guide:w.pt", Samples((2, 2))).dim == 4
 
@@ -172,15 +200,24 @@ def test_nothing_is_imported_until_a_scheme_is_asked_for(installed):
     [
         (
             "broken:x",
-            "model scheme 'broken' of toy-models 1.0 (toy_models.no_such_module:load) failed to load: "
+            "model scheme 'broken' of toy-models 1.0 (toy_models.no_such_module:load) "
+            "failed to load: "
             "ModuleNotFoundError: No module named 'toy_models.no_such_module'",
         ),
-        ("number:x", "model scheme 'number' of toy-models 1.0 (toy_models.scale:SCALE) is a float; it must be a function"),
-        ("toy:x", "toy:x: toy-models 1.0 raised ValueError: could not convert string to float: 'x'"),
+        (
+            "number:x",
+            "model scheme 'number' of toy-models 1.0 (toy_models.scale:SCALE) "
+            "is a float; it must be a function",
+        ),
+        (
+            "toy:x",
+            "toy:x: toy-models 1.0 raised ValueError: could not convert string to float: 'x'",
+        ),
         ("toy:", "nothing stands behind the colon of 'toy:'; write toy:…"),
         (
             "toy:1(size=3)",
-            "model toy:1: got an unexpected keyword argument 'size'; its parameters are: factor (and guidance, for models with classes)",
+            "model toy:1: got an unexpected keyword argument 'size'; its parameters are: "
+            "factor (and guidance, for models with classes)",
         ),
         ("tyo:1", "there is no model 'tyo:1'; did you mean 'toy'? The models are: gaussian, "),
     ],
@@ -194,8 +231,17 @@ def test_a_mistake_is_one_sentence_and_does_not_disturb_the_others(installed, sp
 
 
 def test_two_with_one_scheme_are_refused_with_both_origins(installed, target):
-    install(target, "other-toys", "2.0", "[samplerbench.models]\ntoy = other_toys:model\nperturbed = other_toys:model\n", __init__="")
-    both = r"two model schemes are called 'toy': .*toy-models 1\.0 \(toy_models:model\).*; uninstall one"
+    install(
+        target,
+        "other-toys",
+        "2.0",
+        "[samplerbench.models]\ntoy = other_toys:model\nperturbed = other_toys:model\n",
+        __init__="",
+    )
+    both = (
+        r"two model schemes are called 'toy': .*toy-models 1\.0 "
+        r"\(toy_models:model\).*; uninstall one"
+    )
     with pytest.raises(ValueError, match=both) as caught:
         make_model("toy:1")
     assert "other-toys 2.0 (other_toys:model)" in str(caught.value)
@@ -217,23 +263,43 @@ def test_a_scheme_of_this_package_is_a_file_of_its_name():
 def samplerbench_with(target, tmp_path):
     """The command line in a process of its own, where the toy is installed."""
     environment = os.environ | {
-        "PYTHONPATH": str(target), "SAMPLERBENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200",
-    }  # fmt: skip
+        "PYTHONPATH": str(target),
+        "SAMPLERBENCH_CACHE": str(tmp_path / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "COLUMNS": "200",
+    }
 
     def call(*args):
         command = [sys.executable, "-m", "samplerbench.benchmarks", *map(str, args)]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
         return done.returncode, done.stdout, done.stderr
 
     return call
 
 
-def test_it_is_listed_and_run_and_its_changes_set_its_rows_aside(samplerbench_with, target, tmp_path):
+def test_it_is_listed_and_run_and_its_changes_set_its_rows_aside(
+    samplerbench_with, target, tmp_path
+):
     code, listed, _ = samplerbench_with("list", "models")
     assert code == 0
     assert "toy:…" in listed
-    run = ("run", "smoke", "--model", "toy:2.0", "--extractor", "toy:3", "--sampler", "euler", "--nfe", 3, "--samples", 64)
+    run = (
+        "run",
+        "smoke",
+        "--model",
+        "toy:2.0",
+        "--extractor",
+        "toy:3",
+        "--sampler",
+        "euler",
+        "--nfe",
+        3,
+        "--samples",
+        64,
+    )
     run = (*run, "--no-timing", "--out", tmp_path / "run")
     code, _, err = samplerbench_with(*run)
     assert code == 0, err

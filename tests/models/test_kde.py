@@ -1,4 +1,6 @@
-"""Kernel density estimates against the same mixture written as Gaussians, the generic flow, and the images that the card names."""
+"""Kernel density estimates against the same mixture written as Gaussians, the generic flow, and
+the images that the card names.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def few() -> KernelDensity:
 def twin() -> GaussianMixture:
     """The same density, from the formulas of a mixture of Gaussians."""
     full = lambda value: torch.full((7,), value, dtype=torch.float64)  # noqa: E731
-    return GaussianMixture("twin", (3,), full(1.0), normal(7, 3, seed=1), torch.zeros(7, 3, 0), full(WIDTH), LABELS)
+    return GaussianMixture(
+        "twin", (3,), full(1.0), normal(7, 3, seed=1), torch.zeros(7, 3, 0), full(WIDTH), LABELS
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +89,14 @@ def test_its_flow_solves_its_own_equation(few, start, end, labels) -> None:
 
 
 def test_flow_of_one_point_is_a_contraction() -> None:
-    one = KernelDensity(PointCloud("one", torch.zeros(1, 2, dtype=torch.float64), apart=torch.zeros(1, 1, dtype=torch.float64)), 0.5)
+    one = KernelDensity(
+        PointCloud(
+            "one",
+            torch.zeros(1, 2, dtype=torch.float64),
+            apart=torch.zeros(1, 1, dtype=torch.float64),
+        ),
+        0.5,
+    )
     one._cloud.scale = 1.0  # there is no gap between points to take it from
     x = 10 * normal(3, 2)
     close(one.flow(x, 10.0, 0.0), x * 0.5 / math.hypot(10, 0.5), 1e-7)
@@ -112,7 +123,11 @@ def test_it_moves_with_its_points(few) -> None:
 
 
 def test_the_width_is_part_of_the_identity(few) -> None:
-    assert KernelDensity(few._cloud, 2 * WIDTH).identity != few.identity == KernelDensity(few._cloud, WIDTH).identity
+    assert (
+        KernelDensity(few._cloud, 2 * WIDTH).identity
+        != few.identity
+        == KernelDensity(few._cloud, WIDTH).identity
+    )
 
 
 @pytest.mark.parametrize("width", [0, -1.0, math.inf, math.nan, "wide"])
@@ -122,10 +137,16 @@ def test_a_width_that_makes_no_sense_is_refused(few, width) -> None:
 
 
 def test_distances_between_images_are_exact(fashion) -> None:
-    """Whole numbers of grey levels: the matrix product's must be the sums of squared differences."""
+    """Whole numbers of grey levels: the matrix product's must be the sums of squared
+    differences.
+    """
     unit = 2 / 255
-    np.testing.assert_allclose(fashion._apart / unit**2, (fashion._apart / unit**2).round(), rtol=1e-13, atol=1e-9)
-    np.testing.assert_allclose(fashion._apart[:50, :50], square_distances(fashion._points[:50]), rtol=1e-13, atol=0)
+    np.testing.assert_allclose(
+        fashion._apart / unit**2, (fashion._apart / unit**2).round(), rtol=1e-13, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        fashion._apart[:50, :50], square_distances(fashion._points[:50]), rtol=1e-13, atol=0
+    )
 
 
 def test_the_card_holds_the_first_images_of_each_class(fashion) -> None:

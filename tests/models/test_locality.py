@@ -13,7 +13,9 @@ from samplerbench.models.exact.wavelet import wavelet
 
 
 class Blur(Denoiser):
-    """Averages 3 × 3 neighbourhoods, so that a pixel sees 9 inputs, 4 at distance 1 and 4 at sqrt(2)."""
+    """Averages 3 × 3 neighbourhoods, so that a pixel sees 9 inputs, 4 at distance 1 and 4 at
+    sqrt(2).
+    """
 
     name, event, identity = "blur", (1, 9, 9), "blur"
 
@@ -51,7 +53,12 @@ def test_much_noise_makes_the_denoiser_look_far(name):
     x0 = images.to(model.dtype)
     labels = None if name == "fashion-mppca" else torch.full((4,), model.classes)
     near, far = (
-        float(receptive_radius(sensitivity(model, x0 + sigma * normal_like(x0, 0), sigma, labels=labels))) for sigma in (0.05, 5.0)
+        float(
+            receptive_radius(
+                sensitivity(model, x0 + sigma * normal_like(x0, 0), sigma, labels=labels)
+            )
+        )
+        for sigma in (0.05, 5.0)
     )
     assert near < 3 < 5 < far < 20
 

@@ -1,4 +1,6 @@
-"""Moments in a card: kept to float32's digits, asked for by whoever begins a run, and a sentence where the file is another model's."""
+"""Moments in a card: kept to float32's digits, asked for by whoever begins a run, and a
+sentence where the file is another model's.
+"""
 
 from dataclasses import replace
 
@@ -42,7 +44,8 @@ def test_what_is_packed_comes_back_to_float32(event):
 def test_moments_of_other_data_are_refused_in_a_sentence(event, classes):
     with pytest.raises(
         CardError,
-        match=r"^fashion: moments.safetensors is not of \d classes of samples of \d numbers; run .* fashion --moments in a checkout",
+        match=r"^fashion: moments.safetensors is not of \d classes of samples of \d "
+        r"numbers; run .* fashion --moments in a checkout",
     ):
         unpack(card_of(event, classes), pack(normals(9, 4), torch.arange(9) % 3))
 
@@ -52,7 +55,9 @@ def test_a_card_without_moments_has_none():
 
 
 def test_building_them_writes_file_hash_and_provenance(tmp_path):
-    """Those of digits, whose reference holds the moments of all classes together: within and between make the whole."""
+    """Those of digits, whose reference holds the moments of all classes together: within and
+    between make the whole.
+    """
     pytest.importorskip("sklearn")
     folder = tmp_path / "digits"
     folder.mkdir()
@@ -65,7 +70,9 @@ def test_building_them_writes_file_hash_and_provenance(tmp_path):
     mean = counts @ means / counts.sum()
     between = (means - mean).T * counts @ (means - mean)
     np.testing.assert_allclose(mean, reference.mean, atol=1e-6)
-    np.testing.assert_allclose(((counts.sum() - 10) * cov + between) / (counts.sum() - 1), reference.cov, atol=1e-6)
+    np.testing.assert_allclose(
+        ((counts.sum() - 10) * cov + between) / (counts.sum() - 1), reference.cov, atol=1e-6
+    )
 
 
 def test_the_moments_of_fashion_are_those_of_its_data():
@@ -92,7 +99,12 @@ class Bare(Denoiser):
         return x
 
     def reference(self):
-        return Reference(self.extractor, 1, "r", lambda: Statistics(np.zeros(2), np.eye(2), lambda n: np.zeros((n, 2))))
+        return Reference(
+            self.extractor,
+            1,
+            "r",
+            lambda: Statistics(np.zeros(2), np.eye(2), lambda n: np.zeros((n, 2))),
+        )
 
 
 class Elsewhere:
@@ -115,7 +127,9 @@ def test_a_start_brings_each_sample_near_the_flow_of_its_class():
     """At sigma = 20, from 80: nearer than the mean over all classes can."""
     model, ids = make_model("fashion"), torch.arange(6)
     labels, x = model.draw_labels(ids, 0), 80 * normals(6, 1, 28, 28).float()
-    truth = make("vab_3").sample(model.bind(ids, 0), x, karras(4, 20.0, 80.0, to_zero=False), NoNoise())
+    truth = make("vab_3").sample(
+        model.bind(ids, 0), x, karras(4, 20.0, 80.0, to_zero=False), NoNoise()
+    )
     start = make_start("gaussian", model, 20.0, "cpu")
     pooled = replace(start, means=start.means.mean(0, keepdim=True))
 

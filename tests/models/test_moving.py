@@ -1,4 +1,6 @@
-"""``Denoiser.to`` has one meaning for every kind of model: a copy on the device, and the original as it was."""
+"""``Denoiser.to`` has one meaning for every kind of model: a copy on the device, and the
+original as it was.
+"""
 
 import copy
 import functools
@@ -79,24 +81,34 @@ def in_a_closure() -> NativeDenoiser:
 
 
 KINDS: dict[str, Callable[[], Denoiser]] = {
-    **{name: functools.partial(make_model, name) for name in model_names() if not name.startswith("random")},
+    **{
+        name: functools.partial(make_model, name)
+        for name in model_names()
+        if not name.startswith("random")
+    },
     "random-unet-32": lambda: make_model("random-unet-32", width=16),
     "perturbed exact": lambda: make_model("perturbed:gmm-2d"),
     "perturbed network": lambda: make_model("perturbed:digits"),
     "guided": lambda: ClassifierFree(make_model("digits"), 2.0),
-    "guided by a classifier": lambda: ClassifierGuidance(make_model("digits"), lambda x, _sigma, _labels: x.flatten(1).sum(1), "sum"),
+    "guided by a classifier": lambda: ClassifierGuidance(
+        make_model("digits"), lambda x, _sigma, _labels: x.flatten(1).sum(1), "sum"
+    ),
     "clipped": lambda: Clipped(make_model("digits")),
     "thresholded": lambda: DynamicThresholding(make_model("fashion-kde")),
     "adapted module": lambda: native(Triple()),
     "adapted function": in_a_closure,
-    "adapted partial": lambda: native(functools.partial(lambda net, x, _t, _labels: net(x), Triple())),
+    "adapted partial": lambda: native(
+        functools.partial(lambda net, x, _t, _labels: net(x), Triple())
+    ),
     "adapted object": lambda: native(Holds(Triple())),
     "adapted method": lambda: native(Triple().forward),
 }
 
 
 def tensors(value: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
-    """Every tensor that a model is made of, but for those of its reference, which go where the samples are."""
+    """Every tensor that a model is made of, but for those of its reference, which go where the
+    samples are.
+    """
     seen = set() if seen is None else seen
     if id(value) in seen:
         return
@@ -111,7 +123,9 @@ def tensors(value: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
     else:
         for network in networks_in(value):
             yield from tensors(network, seen)
-        yield from tensors({k: v for k, v in getattr(value, "__dict__", {}).items() if k != "_reference"}, seen)
+        yield from tensors(
+            {k: v for k, v in getattr(value, "__dict__", {}).items() if k != "_reference"}, seen
+        )
 
 
 def check(model: Denoiser) -> None:
@@ -172,5 +186,7 @@ def test_what_cannot_be_copied_is_left_to_its_own_to():
             return Locked(copy.deepcopy(self.net).to(device))
 
     model = native(Locked(Triple()))
-    assert model.to("meta").denoise(torch.ones(1, 3, device="meta"), 1.0, None).device.type == "meta"
+    assert (
+        model.to("meta").denoise(torch.ones(1, 3, device="meta"), 1.0, None).device.type == "meta"
+    )
     assert model.denoise(torch.ones(1, 3), 1.0, None).device.type == "cpu"

@@ -33,7 +33,12 @@ def test_sigma_is_a_number_or_one_a_row(model):
     sigma = torch.tensor(LEVELS)
     rows = model.denoise(x, sigma, labels)
     for k, level in enumerate(LEVELS):
-        torch.testing.assert_close(rows[k : k + 1], model.denoise(x[k : k + 1], level, labels[k : k + 1]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            rows[k : k + 1],
+            model.denoise(x[k : k + 1], level, labels[k : k + 1]),
+            atol=1e-5,
+            rtol=0,
+        )
     assert torch.equal(model.denoise(x, sigma.double(), labels), rows)
 
 
@@ -71,7 +76,9 @@ def test_gradients_flow_to_the_state_but_not_to_the_weights(model):
 
 
 def test_it_denoises(model):
-    """At sigma -> 0 a denoiser is the identity, and at sigma_max its output has the scale of the data, not of the noise."""
+    """At sigma -> 0 a denoiser is the identity, and at sigma_max its output has the scale of
+    the data, not of the noise.
+    """
     x = state(model)
     assert (model.denoise(x, model.sigma_min, None) - x).abs().max() < 0.05
     assert model.denoise(model.sigma_max * x, model.sigma_max, None).abs().max() < 2
@@ -118,7 +125,9 @@ def test_reference(model):
 
 
 def test_held_out_data_come_from_the_same_distribution_as_the_reference(model):
-    """The squared distance of the means is about what sampling makes it, tr(cov) (1 / n + 1 / reference.n)."""
+    """The squared distance of the means is about what sampling makes it, tr(cov) (1 / n + 1 /
+    reference.n).
+    """
     reference = model.reference()
     held_out = reference.held_out(10_000)
     expected = np.trace(reference.cov) * (1 / len(held_out) + 1 / reference.n)
@@ -128,7 +137,11 @@ def test_held_out_data_come_from_the_same_distribution_as_the_reference(model):
 def test_a_reference_of_another_extractor_is_refused():
     card = load_card("fashion")
     card.reference["extractor"] = "another"
-    with pytest.raises(ValueError, match=r"holds features of another, but the extractor is now .*build\.reference fashion in a checkout"):
+    with pytest.raises(
+        ValueError,
+        match=r"holds features of another, but the extractor is "
+        r"now .*build\.reference fashion in a checkout",
+    ):
         card_reference(card)
 
 

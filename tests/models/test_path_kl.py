@@ -1,4 +1,6 @@
-"""The path divergence of ancestral sampling against closed forms, simulated paths, and the densities of its steps."""
+"""The path divergence of ancestral sampling against closed forms, simulated paths, and the
+densities of its steps.
+"""
 
 import math
 from itertools import pairwise
@@ -55,7 +57,10 @@ def test_on_a_gaussian_each_step_is_a_divergence_of_two_gaussians(steps):
 def test_simulated_paths_give_the_same_number(steps, curve):
     levels = karras(steps, 0.05, 80.0, to_zero=False).sigma
     found, simulated = path_kl(curve, levels), girsanov_kl(gmm_2d(), levels, 2500, 1)
-    assert abs(found.value - simulated.value) < 4 * math.hypot(found.error, simulated.error) + found.bound
+    assert (
+        abs(found.value - simulated.value)
+        < 4 * math.hypot(found.error, simulated.error) + found.bound
+    )
     assert simulated.value == pytest.approx(found.value, rel=0.03)
 
 
@@ -79,7 +84,10 @@ def test_one_level_more_never_costs(steps, where, which):
 
 
 def test_many_steps_cost_as_one_over_their_number(curve):
-    at_least = [path_kl(curve, uniform_lambda(n, 0.05, 80.0, to_zero=False).sigma).value for n in (100, 200, 400)]
+    at_least = [
+        path_kl(curve, uniform_lambda(n, 0.05, 80.0, to_zero=False).sigma).value
+        for n in (100, 200, 400)
+    ]
     assert at_least[0] / at_least[1] == pytest.approx(2, rel=0.1)
     assert at_least[1] / at_least[2] == pytest.approx(2, rel=0.05)
 
@@ -99,7 +107,9 @@ def test_a_step_to_zero_is_left_out_and_alone_refused():
 def test_the_start_costs_at_most_its_bound():
     mean, cov = gaussian().moments()
     for sigma in (3.0, 80.0):
-        truth = 0.5 * float(mean @ mean / sigma**2 + (VARIANCES / sigma**2 - np.log1p(VARIANCES / sigma**2)).sum())
+        truth = 0.5 * float(
+            mean @ mean / sigma**2 + (VARIANCES / sigma**2 - np.log1p(VARIANCES / sigma**2)).sum()
+        )
         assert 0 < truth < start_bound(float(mean @ mean + np.trace(cov)), sigma)
 
 

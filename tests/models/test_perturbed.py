@@ -1,4 +1,6 @@
-"""Models with an error of known size: its statistics, its size, and the endpoints of the flow that it bends."""
+"""Models with an error of known size: its statistics, its size, and the endpoints of the flow
+that it bends.
+"""
 
 from __future__ import annotations
 
@@ -33,26 +35,36 @@ def model() -> Perturbed:
 
 
 def fields(seeds: int, x: torch.Tensor, sigma: torch.Tensor, length: float) -> torch.Tensor:
-    return torch.stack([RandomField(x.shape[1], 0.7, length, seed)(x, sigma) for seed in range(seeds)])
+    return torch.stack(
+        [RandomField(x.shape[1], 0.7, length, seed)(x, sigma) for seed in range(seeds)]
+    )
 
 
 def test_the_field_has_mean_square_one_and_the_correlation_that_it_says() -> None:
-    """Over seeds, at pairs of states a known distance apart: exp(-|x - x'|^2 / (2 d (length r)^2)), to four standard errors."""
+    """Over seeds, at pairs of states a known distance apart: exp(-|x - x'|^2 / (2 d (length
+    r)^2)), to four standard errors.
+    """
     d, sigma, length, seeds = 5, 2.0, 0.8, 300
     r = math.hypot(sigma, 0.7)
     first = normal(1, d)
     direction = normal(1, d, seed=1)
-    distances = torch.tensor([0.0, 0.5, 1.0, 2.0], dtype=torch.float64)[:, None] * length * r * math.sqrt(d)
+    distances = (
+        torch.tensor([0.0, 0.5, 1.0, 2.0], dtype=torch.float64)[:, None] * length * r * math.sqrt(d)
+    )
     states = first + distances * direction / direction.norm()
     f = fields(seeds, states, torch.full((4,), sigma, dtype=torch.float64), length)
     found = (f * f[:, :1]).mean((0, 2))
-    want = torch.tensor([1.0, math.exp(-0.125), math.exp(-0.5), math.exp(-2.0)], dtype=torch.float64)
+    want = torch.tensor(
+        [1.0, math.exp(-0.125), math.exp(-0.5), math.exp(-2.0)], dtype=torch.float64
+    )
     torch.testing.assert_close(found, want, rtol=0, atol=4 * math.sqrt(2 / (seeds * d)))
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_the_field_is_bounded(scale: float) -> None:
-    f = RandomField(3, 1.0, 0.5, 0)(scale * normal(500, 3), torch.full((500,), scale, dtype=torch.float64))
+    f = RandomField(3, 1.0, 0.5, 0)(
+        scale * normal(500, 3), torch.full((500,), scale, dtype=torch.float64)
+    )
     assert f.abs().max() <= math.sqrt(2 * FEATURES)
     assert f.isfinite().all()
 
@@ -72,16 +84,23 @@ def test_no_error_is_the_inner_model() -> None:
     model = make_model("perturbed:gaussian", delta=0)
     x = normal(3, 16)
     assert torch.equal(model.denoise(x, 0.5, None), model.inner.denoise(x, 0.5))
-    torch.testing.assert_close(model.endpoint(80 * x), model.inner.endpoint(80 * x), rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        model.endpoint(80 * x), model.inner.endpoint(80 * x), rtol=0, atol=1e-9
+    )
 
 
 @LEVELS
 def test_the_error_is_delta_posterior_deviations(sigma: float) -> None:
-    """Root mean square over seeds, against the posterior of an isotropic Gaussian with the data's variance."""
+    """Root mean square over seeds, against the posterior of an isotropic Gaussian with the
+    data's variance.
+    """
     inner, delta = gaussian(), 0.3
     spread = math.sqrt(np.trace(inner.moments()[1]) / inner.dim)
     x = inner.sample(4, 0) + sigma * normal(4, inner.dim)
-    seeds = [make_model("perturbed:gaussian", delta=delta, seed=seed).error(x, sigma) for seed in range(100)]
+    seeds = [
+        make_model("perturbed:gaussian", delta=delta, seed=seed).error(x, sigma)
+        for seed in range(100)
+    ]
     found = float(torch.stack(seeds).square().mean().sqrt())
     assert found == pytest.approx(delta * (spread**-2 + sigma**-2) ** -0.5, rel=0.05)
 
@@ -106,7 +125,9 @@ def test_the_same_seed_is_the_same_error_and_another_is_another() -> None:
 
 @pytest.mark.parametrize("option", [{"delta": 0.3}, {"length": 0.4}, {"seed": 3}, {"spread": 2.0}])
 def test_every_option_is_part_of_the_identity(option: dict[str, float]) -> None:
-    assert make_model("perturbed:gmm-2d", **option).identity != make_model("perturbed:gmm-2d").identity
+    assert (
+        make_model("perturbed:gmm-2d", **option).identity != make_model("perturbed:gmm-2d").identity
+    )
 
 
 def test_endpoints_equal_an_independent_integration(model: Perturbed) -> None:
@@ -118,7 +139,9 @@ def test_endpoints_equal_an_independent_integration(model: Perturbed) -> None:
         return model.denoise(torch.from_numpy(x)[None], math.exp(-lam), None)[0].numpy() - x
 
     for row, found in zip(x, model.endpoint(x), strict=True):
-        solution = solve_ivp(slope, (-math.log(80.0), end), row.numpy(), method="DOP853", rtol=1e-8, atol=1e-8)
+        solution = solve_ivp(
+            slope, (-math.log(80.0), end), row.numpy(), method="DOP853", rtol=1e-8, atol=1e-8
+        )
         torch.testing.assert_close(found, torch.from_numpy(solution.y[:, -1]), rtol=0, atol=1e-6)
 
 
@@ -136,7 +159,9 @@ def test_bits_do_not_depend_on_the_batch(model: Perturbed) -> None:
         rows = slice(100, 100 + size)
         assert torch.equal(model.denoise(x[rows], levels[rows], None), whole[rows])
     for place in range(CHUNK):
-        assert torch.equal(model.error(x[:CHUNK].roll(place, 0), 0.5)[place], model.error(x[:1], 0.5)[0])
+        assert torch.equal(
+            model.error(x[:CHUNK].roll(place, 0), 0.5)[place], model.error(x[:1], 0.5)[0]
+        )
     ends = model.endpoint(80 * x[:6])
     assert torch.equal(model.endpoint(80 * x[4:6]), ends[4:])
 
@@ -153,15 +178,27 @@ def test_it_is_scored_against_the_data(model: Perturbed) -> None:
 
 
 @pytest.mark.parametrize(("delta", "fewer_steps_are_better"), [(0.0, False), (0.3, True)])
-def test_a_coarse_solver_can_beat_the_converged_flow_of_a_wrong_model(delta: float, fewer_steps_are_better: bool) -> None:
-    """Heun with 14 and with 40 steps from the same latents, by the Fréchet distance of means and covariances to the data."""
+def test_a_coarse_solver_can_beat_the_converged_flow_of_a_wrong_model(
+    delta: float, fewer_steps_are_better: bool
+) -> None:
+    """Heun with 14 and with 40 steps from the same latents, by the Fréchet distance of means
+    and covariances to the data.
+    """
     model = make_model("perturbed:gmm-2d", delta=delta)
     mean, cov = model.inner.moments()
 
     def distance(steps: int) -> float:
-        x = Heun().sample(model.bind(torch.arange(1000), 0), 80 * normal(1000, 2), karras(steps, 0.002, 80.0), NoNoise())
+        x = Heun().sample(
+            model.bind(torch.arange(1000), 0),
+            80 * normal(1000, 2),
+            karras(steps, 0.002, 80.0),
+            NoNoise(),
+        )
         found = np.cov(x.T)
-        return float(((x.mean(0).numpy() - mean) ** 2).sum() + np.trace(found + cov - 2 * np.real(sqrtm(found @ cov))))
+        return float(
+            ((x.mean(0).numpy() - mean) ** 2).sum()
+            + np.trace(found + cov - 2 * np.real(sqrtm(found @ cov)))
+        )
 
     assert (distance(14) < 0.95 * distance(40)) == fewer_steps_are_better
 
@@ -186,7 +223,10 @@ def test_a_network_keeps_its_precision_and_has_no_exact_endpoints() -> None:
 
 
 def test_both_forms_of_the_name_and_the_inner_model_s_options() -> None:
-    assert make_model("perturbed", model="gmm-2d", delta=0.3).identity == make_model("perturbed:gmm-2d", delta=0.3).identity
+    assert (
+        make_model("perturbed", model="gmm-2d", delta=0.3).identity
+        == make_model("perturbed:gmm-2d", delta=0.3).identity
+    )
     assert make_model("perturbed:fashion-kde", width=0.2, spread=1.0).inner.width == 0.2
     assert make_model("perturbed:digits", guidance=2.0).passes == 2
 
@@ -196,8 +236,16 @@ def test_both_forms_of_the_name_and_the_inner_model_s_options() -> None:
     [
         ("perturbed:gmm-3d", {}, "no model 'gmm-3d'; did you mean 'gmm-2d'"),
         ("perturbd", {}, "no model 'perturbd'; did you mean 'perturbed'"),
-        ("perturbed:gmm-2d", {"dleta": 1}, r"'dleta'.*\(perturbed itself takes model, delta, length, seed and spread\)"),
-        ("perturbed:gmm-2d", {"model": "gaussian"}, "'perturbed:gmm-2d' names its model; leave out model='gaussian'"),
+        (
+            "perturbed:gmm-2d",
+            {"dleta": 1},
+            r"'dleta'.*\(perturbed itself takes model, delta, " r"length, seed and spread\)",
+        ),
+        (
+            "perturbed:gmm-2d",
+            {"model": "gaussian"},
+            "'perturbed:gmm-2d' names its model; leave out model='gaussian'",
+        ),
         ("perturbed", {"model": 3}, "model must be a model's name, got 3"),
         ("perturbed", {"delta": -0.1}, "delta must be a number >= 0, got -0.1"),
         ("perturbed", {"delta": "much"}, "delta must be a number >= 0, got 'much'"),

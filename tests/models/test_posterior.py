@@ -1,4 +1,6 @@
-"""Posterior traces, candidates and classes of exact models against dense covariances, plain sums and Bayes' rule."""
+"""Posterior traces, candidates and classes of exact models against dense covariances, plain
+sums and Bayes' rule.
+"""
 
 import pytest
 import torch
@@ -27,15 +29,29 @@ from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
 
 def cloud(count=20, dim=3, classes=4):
     rng = torch.Generator().manual_seed(1)
-    return PointCloud("cloud", torch.randn(count, dim, generator=rng, dtype=torch.float64), torch.arange(count) % classes)
+    return PointCloud(
+        "cloud",
+        torch.randn(count, dim, generator=rng, dtype=torch.float64),
+        torch.arange(count) % classes,
+    )
 
 
 def labelled(dim=3, rank=2):
     rng = torch.Generator().manual_seed(2)
     weights, noise = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.1, 0.3, 0.2, 0.4])
-    means, factors = (torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((4, dim), (4, dim, rank)))
+    means, factors = (
+        torch.randn(*shape, generator=rng, dtype=torch.float64)
+        for shape in ((4, dim), (4, dim, rank))
+    )
     classes = torch.tensor([0, 1, 0, 1])
-    return weights, means, factors, noise, classes, GaussianMixture("labelled", (dim,), weights, means, factors, noise, classes)
+    return (
+        weights,
+        means,
+        factors,
+        noise,
+        classes,
+        GaussianMixture("labelled", (dim,), weights, means, factors, noise, classes),
+    )
 
 
 MODELS = {
@@ -79,7 +95,12 @@ def test_given_a_label_the_trace_is_that_of_the_classs_own_mixture():
         own = classes == label
         alone = GaussianMixture("alone", (3,), weights[own], means[own], factors[own], noise[own])
         labels = torch.full((len(x),), label)
-        torch.testing.assert_close(posterior_trace(model, x, 0.7, labels), posterior_trace(alone, x, 0.7), rtol=1e-11, atol=0)
+        torch.testing.assert_close(
+            posterior_trace(model, x, 0.7, labels),
+            posterior_trace(alone, x, 0.7),
+            rtol=1e-11,
+            atol=0,
+        )
 
 
 def test_traces_without_labels_say_so():
@@ -98,7 +119,13 @@ def test_the_trace_of_a_cloud_is_a_sum_over_its_points():
 
 @given(st.integers(1, 30), st.integers(0, 10))
 def test_the_effective_number_of_k_equal_candidates_is_k(k, others):
-    rows = torch.cat([torch.full((1, k), 1 / k, dtype=torch.float64), torch.zeros(1, others, dtype=torch.float64)], 1)
+    rows = torch.cat(
+        [
+            torch.full((1, k), 1 / k, dtype=torch.float64),
+            torch.zeros(1, others, dtype=torch.float64),
+        ],
+        1,
+    )
     assert float(effective_number(rows)) == pytest.approx(k)
 
 
@@ -116,14 +143,23 @@ def test_candidates_go_from_the_prior_to_one(name):
 def test_the_candidates_of_a_kernel_density_are_its_points_seen_through_the_kernel():
     model = KernelDensity(cloud(), 0.3)
     x = states(model, 0.4)
-    torch.testing.assert_close(responsibilities(model, x, 0.4), model._cloud.responsibilities(x, 0.5), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        responsibilities(model, x, 0.4), model._cloud.responsibilities(x, 0.5), rtol=1e-12, atol=0
+    )
 
 
-@pytest.mark.parametrize("model", [labelled()[-1], cloud(), KernelDensity(cloud(), 0.3)], ids=["mixture", "cloud", "kde"])
+@pytest.mark.parametrize(
+    "model", [labelled()[-1], cloud(), KernelDensity(cloud(), 0.3)], ids=["mixture", "cloud", "kde"]
+)
 def test_class_probabilities_follow_bayes_rule(model):
     x = states(model, 0.6)
-    joint = [class_prior(model)[c].log() + model.log_density(x, 0.6, torch.full((len(x),), c)) for c in range(model.classes)]
-    torch.testing.assert_close(class_probabilities(model, x, 0.6), torch.stack(joint, 1).softmax(1), rtol=1e-10, atol=1e-14)
+    joint = [
+        class_prior(model)[c].log() + model.log_density(x, 0.6, torch.full((len(x),), c))
+        for c in range(model.classes)
+    ]
+    torch.testing.assert_close(
+        class_probabilities(model, x, 0.6), torch.stack(joint, 1).softmax(1), rtol=1e-10, atol=1e-14
+    )
 
 
 def test_classes_along_a_trajectory_go_from_the_prior_to_certainty():
@@ -141,14 +177,19 @@ def test_with_the_exact_classifier_both_kinds_of_guidance_are_one(scale):
     model = labelled()[-1]
     x, labels = states(model, 0.9), torch.tensor([0, 1, 1, 0, 2])
     free = ClassifierFree(model, scale).denoise(x, 0.9, labels)
-    classifier = ClassifierGuidance(model, class_log_prob(model), "exact", scale).denoise(x, 0.9, labels)
+    classifier = ClassifierGuidance(model, class_log_prob(model), "exact", scale).denoise(
+        x, 0.9, labels
+    )
     torch.testing.assert_close(classifier, free, rtol=1e-10, atol=1e-10)
 
 
 def test_models_without_components_or_classes_say_so():
     with pytest.raises(ValueError, match="has no components"):
         responsibilities(gaussian(), torch.zeros(1, 16), 1.0)
-    for ask in (lambda: class_probabilities(gmm_2d(), torch.zeros(1, 2), 1.0), lambda: class_log_prob(gmm_2d())):
+    for ask in (
+        lambda: class_probabilities(gmm_2d(), torch.zeros(1, 2), 1.0),
+        lambda: class_log_prob(gmm_2d()),
+    ):
         with pytest.raises(ValueError, match="has no classes"):
             ask()
 
@@ -157,5 +198,8 @@ def test_the_trace_of_fashion_mppca_is_that_of_its_dense_covariance():
     model = make_model("fashion-mppca")
     x = states(model, 0.5, 1)
     torch.testing.assert_close(
-        posterior_trace(model, x, 0.5), model.posterior(x, 0.5)[1].diagonal(dim1=1, dim2=2).sum(1), rtol=1e-10, atol=0
+        posterior_trace(model, x, 0.5),
+        model.posterior(x, 0.5)[1].diagonal(dim1=1, dim2=2).sum(1),
+        rtol=1e-10,
+        atol=0,
     )

@@ -1,4 +1,6 @@
-"""Processes against their textbook formulas in 50 digits, and one data set through every process and prediction type."""
+"""Processes against their textbook formulas in 50 digits, and one data set through every
+process and prediction type.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,22 @@ from scipy.integrate import quad
 from samplerbench.models.adapters import NativeDenoiser, Prediction
 from samplerbench.models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 
-PROCESSES: list[Process] = [VE(), VPLinear(), VPLinear(beta_d=5.0, beta_min=1.0), Cosine(), Cosine(s=0.1), RectifiedFlow()]
+PROCESSES: list[Process] = [
+    VE(),
+    VPLinear(),
+    VPLinear(beta_d=5.0, beta_min=1.0),
+    Cosine(),
+    Cosine(s=0.1),
+    RectifiedFlow(),
+]
 PREDICTIONS: list[Prediction] = ["x0", "eps", "v", "flow", "score"]
 
 
 def textbook(process: Process, t: float) -> tuple[mpmath.mpf, mpmath.mpf]:
-    """alpha and sigma as the papers write them; the working precision makes their cancellation harmless."""
+    """alpha and sigma as the papers write them.
+
+    The working precision makes their cancellation harmless.
+    """
     t_ = mpmath.mpf(t)
     match process:
         case VE():
@@ -29,7 +41,9 @@ def textbook(process: Process, t: float) -> tuple[mpmath.mpf, mpmath.mpf]:
             alpha = mpmath.exp(-(t_**2) * mpmath.mpf(beta_d) / 4 - t_ * mpmath.mpf(beta_min) / 2)
             return alpha, mpmath.sqrt(1 - alpha**2)
         case Cosine(s=s):
-            alpha = mpmath.cos((t_ + s) / (1 + mpmath.mpf(s)) * mpmath.pi / 2) / mpmath.cos(s / (1 + mpmath.mpf(s)) * mpmath.pi / 2)
+            alpha = mpmath.cos((t_ + s) / (1 + mpmath.mpf(s)) * mpmath.pi / 2) / mpmath.cos(
+                s / (1 + mpmath.mpf(s)) * mpmath.pi / 2
+            )
             return alpha, mpmath.sqrt(1 - alpha**2)
         case _:
             return 1 - t_, t_
@@ -40,7 +54,8 @@ def test_the_formulas_keep_their_accuracy_at_both_ends(process: Process) -> None
     with mpmath.workdps(50):
         for t in [1e-12, 1e-8, 1e-4, 0.03, 0.5, 0.97, process.t_max]:
             alpha, sigma = textbook(process, t)
-            near_end = 1e-15 / min(1.0, float(alpha))  # a rounding of t itself, seen through a vanishing alpha
+            # a rounding of t itself, seen through a vanishing alpha
+            near_end = 1e-15 / min(1.0, float(alpha))
             assert float(abs(process.alpha(t) / alpha - 1)) < 2e-15 + near_end
             assert float(abs(process.sigma(t) / sigma - 1)) < 2e-15 + near_end
 
@@ -94,8 +109,11 @@ def test_the_flow_reaches_infinity_only_at_one() -> None:
 
 def test_mistakes_are_named() -> None:
     for make in (
-        lambda: VE(t_min=2.0, t_max=1.0), lambda: VPLinear(beta_min=0.0), lambda: Cosine(t_max=1.0), lambda: RectifiedFlow(t_max=1.0),
-    ):  # fmt: skip
+        lambda: VE(t_min=2.0, t_max=1.0),
+        lambda: VPLinear(beta_min=0.0),
+        lambda: Cosine(t_max=1.0),
+        lambda: RectifiedFlow(t_max=1.0),
+    ):
         with pytest.raises(ValueError, match="need"):
             make()
     with pytest.raises(ValueError, match="unknown prediction 'noise'"):
@@ -108,13 +126,17 @@ STDS = torch.tensor([0.3, 0.6, 0.1], dtype=torch.float64)
 
 
 class MixtureNetwork:
-    """E[x0 | x_t] of the mixture by Bayes' rule in native coordinates, told as the asked prediction type."""
+    """E[x0 | x_t] of the mixture by Bayes' rule in native coordinates, told as the asked
+    prediction type.
+    """
 
     def __init__(self, process: Process, prediction: Prediction) -> None:
         self.process, self.prediction = process, prediction
         self.seen: list[torch.Tensor] = []
 
-    def __call__(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def __call__(
+        self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+    ) -> torch.Tensor:
         assert labels is not None
         self.seen.append(t)
         alpha = torch.from_numpy(self.process.alpha(t.numpy()))[:, None]
@@ -126,19 +148,34 @@ class MixtureNetwork:
         weight = logits.masked_fill(other, -torch.inf).softmax(1)
         x0 = (weight[..., None] * (MEANS + (alpha * STDS**2 / total)[..., None] * offset)).sum(1)
         z = (x_t - alpha * x0) / sigma
-        return {"x0": x0, "eps": z, "v": alpha * z - sigma * x0, "flow": z - x0, "score": -z / sigma}[self.prediction]
+        return {
+            "x0": x0,
+            "eps": z,
+            "v": alpha * z - sigma * x0,
+            "flow": z - x0,
+            "score": -z / sigma,
+        }[self.prediction]
 
 
 def adapted(process: Process, prediction: Prediction, **options: object) -> NativeDenoiser:
     return NativeDenoiser(
-        MixtureNetwork(process, prediction), process, prediction, name="mixture", event=(3,), identity="mixture", classes=3,
-        network_dtype=torch.float64, **options,  # type: ignore[arg-type]
-    )  # fmt: skip
+        MixtureNetwork(process, prediction),
+        process,
+        prediction,
+        name="mixture",
+        event=(3,),
+        identity="mixture",
+        classes=3,
+        network_dtype=torch.float64,
+        **options,  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("process", PROCESSES[1:], ids=repr)
-def test_one_model_through_every_process_and_prediction(process: Process, prediction: Prediction) -> None:
+def test_one_model_through_every_process_and_prediction(
+    process: Process, prediction: Prediction
+) -> None:
     reference, model = adapted(VE(), "x0"), adapted(process, prediction)
     rng = torch.Generator().manual_seed(0)
     for sigma in (0.01, 0.1, 0.7, 5.0, 80.0, RectifiedFlow().level(RectifiedFlow().t_max)):
@@ -150,14 +187,17 @@ def test_one_model_through_every_process_and_prediction(process: Process, predic
             want, got = reference.denoise(x, sigma, labels), model.denoise(x, sigma, labels)
             torch.testing.assert_close(got, want, rtol=0, atol=1e-10 * max(1.0, sigma / 100))
             rows = model.denoise(x, torch.full((3,), sigma), labels)
-            torch.testing.assert_close(rows, got, rtol=0, atol=1e-6 * sigma)  # sigma as float32 rows
+            # sigma as float32 rows
+            torch.testing.assert_close(rows, got, rtol=0, atol=1e-6 * sigma)
 
 
 def test_without_labels_the_network_gets_the_null_label() -> None:
     model = adapted(VPLinear(), "eps")
     x = MEANS + 0.2
     assert torch.equal(model.denoise(x, 0.5, None), model.denoise(x, 0.5, torch.full((3,), 3)))
-    assert not torch.equal(model.denoise(x, 0.5, None), model.denoise(x, 0.5, torch.zeros(3, dtype=torch.int64)))
+    assert not torch.equal(
+        model.denoise(x, 0.5, None), model.denoise(x, 0.5, torch.zeros(3, dtype=torch.int64))
+    )
 
 
 def test_one_level_per_row_equals_row_by_row() -> None:
@@ -222,7 +262,9 @@ def test_the_network_inside_a_function_is_copied_and_moves_with_the_model() -> N
         def __init__(self) -> None:
             self.net = inside
 
-        def __call__(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        def __call__(
+            self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+        ) -> torch.Tensor:
             return self.net(x)
 
     for network, module in (

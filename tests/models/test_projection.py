@@ -1,4 +1,6 @@
-"""A card's features on their first principal axes: the same numbers as the whole space's where they should be, and one fixed basis."""
+"""A card's features on their first principal axes: the same numbers as the whole space's where
+they should be, and one fixed basis.
+"""
 
 from dataclasses import replace
 
@@ -29,7 +31,9 @@ def reduced(whole):
 
 
 def test_everything_is_projected_alike(whole, reduced):
-    """Samples, held-out, converged features and moments: what is scored and what it is scored against live in one space."""
+    """Samples, held-out, converged features and moments: what is scored and what it is scored
+    against live in one space.
+    """
     images = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
     on = whole.extractor.axes[0][:, :32]
     np.testing.assert_array_equal(reduced.extractor(images), whole.extractor(images) @ on)
@@ -54,8 +58,12 @@ def test_all_axes_together_are_all_the_features(whole):
     axes = whole.extractor.axes[0]
     back, features = np.linalg.inv(axes), whole.held_out(500)
     plain = frechet_distance(FrechetReference(whole.mean, whole.cov, whole.n), Moments.of(features))
-    turned = FrechetReference(whole.mean @ axes @ back, back.T @ axes.T @ whole.cov @ axes @ back, whole.n)
-    assert frechet_distance(turned, Moments.of(features @ axes @ back)) == pytest.approx(plain, rel=1e-6)
+    turned = FrechetReference(
+        whole.mean @ axes @ back, back.T @ axes.T @ whole.cov @ axes @ back, whole.n
+    )
+    assert frechet_distance(turned, Moments.of(features @ axes @ back)) == pytest.approx(
+        plain, rel=1e-6
+    )
 
 
 def test_a_covariance_without_all_directions_has_no_units():
@@ -66,19 +74,34 @@ def test_a_covariance_without_all_directions_has_no_units():
 def test_enough_samples_for_32_features_are_not_flagged(whole, reduced):
     few = reduced.held_out(15 * 32)
     assert estimate(FrechetReference(reduced.mean, reduced.cov, reduced.n), few).flag == ""
-    assert "below" in estimate(FrechetReference(whole.mean, whole.cov, whole.n), whole.held_out(15 * 32)).flag
+    assert (
+        "below"
+        in estimate(FrechetReference(whole.mean, whole.cov, whole.n), whole.held_out(15 * 32)).flag
+    )
 
 
 def test_another_number_of_axes_is_another_space(whole, reduced):
     other = projected(whole, 16)
-    assert len({r.extractor.identity for r in (whole, reduced, other)}) == len({r.identity for r in (whole, reduced, other)}) == 3
+    assert (
+        len({r.extractor.identity for r in (whole, reduced, other)})
+        == len({r.identity for r in (whole, reduced, other)})
+        == 3
+    )
     assert projected(whole, 128) is whole
 
 
 def test_the_axes_are_those_of_the_reference_up_to_rounding(whole):
-    """What is stored is what the card's data gives; not compared vector by vector, which close eigenvalues would not survive."""
-    stored, anew = whole.extractor.axes[0][:, :32], principal_axes(whole.cov).double().numpy()[:, :32]
-    np.testing.assert_allclose(stored @ stored.T, anew @ anew.T, atol=1e-3 * np.abs(stored @ stored.T).max())
+    """What is stored is what the card's data gives.
+
+    Not compared vector by vector, which close eigenvalues would not survive.
+    """
+    stored, anew = (
+        whole.extractor.axes[0][:, :32],
+        principal_axes(whole.cov).double().numpy()[:, :32],
+    )
+    np.testing.assert_allclose(
+        stored @ stored.T, anew @ anew.T, atol=1e-3 * np.abs(stored @ stored.T).max()
+    )
 
 
 def copied(name, folder, *files):
@@ -98,7 +121,9 @@ def test_axes_are_written_into_the_extractor_s_card(tmp_path):
     found = owner.tensors(AXES)["axes"]
     cov = card.tensors("reference.safetensors")["cov"].float()
     torch.testing.assert_close(found.T @ cov @ found, torch.eye(128), atol=1e-3, rtol=0)
-    with pytest.raises(CardError, match="axes are made for a card with an extractor and a reference"):
+    with pytest.raises(
+        CardError, match="axes are made for a card with an extractor and a reference"
+    ):
         add_axes(load_card("digits"))
 
 
@@ -117,9 +142,17 @@ def test_damaged_axes_are_not_used(tmp_path):
 
 @pytest.mark.parametrize("spec", ["card:0", "card:-3", "card:x", "card:3.5", "card:99999999999"])
 def test_a_number_that_is_none_is_one_sentence(spec):
-    with pytest.raises(ValueError, match=r"on model fashion: 'card:.*' asks for no number of features; write card:N .* such as card:32"):
+    with pytest.raises(
+        ValueError,
+        match=r"on model fashion: 'card:.*' asks for no number "
+        r"of features; write card:N .* such as card:32",
+    ):
         load_references({"fashion": make_model("fashion")}, spec)
-    with pytest.raises(ValueError, match=r"on model fashion: nothing stands behind the colon of 'card:'; write card or card:N"):
+    with pytest.raises(
+        ValueError,
+        match=r"on model fashion: nothing stands behind the "
+        r"colon of 'card:'; write card or card:N",
+    ):
         load_references({"fashion": make_model("fashion")}, "card:")
 
 
@@ -128,5 +161,9 @@ def test_features_without_axes_are_refused_unless_they_are_few_enough():
     small = load_references({"gmm-2d": models["gmm-2d"]}, "card:32")["gmm-2d"]
     assert small is not None
     assert small.extractor.dim == 2
-    with pytest.raises(ValueError, match="on model gmm-64d: no axes are known for the 64 features identity-64; use --extractor card"):
+    with pytest.raises(
+        ValueError,
+        match="on model gmm-64d: no axes are known for the 64 "
+        "features identity-64; use --extractor card",
+    ):
         load_references(models, "card:32")

@@ -7,7 +7,14 @@ from samplerbench.models import CardError
 from samplerbench.models.build import train
 from samplerbench.models.build.publish import publish_network, release
 from samplerbench.models.build.reference import add_converged, build_reference
-from samplerbench.models.cards.card import AXES, CONVERGED, REFERENCE, WEIGHTS, write_card, write_tensors
+from samplerbench.models.cards.card import (
+    AXES,
+    CONVERGED,
+    REFERENCE,
+    WEIGHTS,
+    write_card,
+    write_tensors,
+)
 from samplerbench.models.nets.network import NetworkDenoiser
 
 pytest.importorskip("sklearn")
@@ -29,7 +36,9 @@ def card(run, tmp_path):
 def test_a_published_model_is_the_averaged_one(run, card):
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     model = NetworkDenoiser(card)
-    assert all(torch.equal(model._net.state_dict()[name], value) for name, value in state["ema"].items())
+    assert all(
+        torch.equal(model._net.state_dict()[name], value) for name, value in state["ema"].items()
+    )
     assert card.training["steps"] == 2
     assert card.training["images_seen"] == 128
     assert sum(card.data["class_counts"]) == 1399
@@ -38,7 +47,9 @@ def test_a_published_model_is_the_averaged_one(run, card):
 def test_converged_samples_are_features_of_clamped_samples(card):
     samples = 2 * torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     reference = NetworkDenoiser(add_converged(card, samples)).reference()
-    assert torch.allclose(torch.from_numpy(reference.converged).float(), samples.clamp(-1, 1).flatten(1), atol=1e-3)
+    assert torch.allclose(
+        torch.from_numpy(reference.converged).float(), samples.clamp(-1, 1).flatten(1), atol=1e-3
+    )
 
 
 def test_the_same_weights_keep_everything(run, card):
@@ -65,7 +76,9 @@ def test_new_weights_of_an_extractor_drop_the_axes_of_its_features(card, capsys)
 
 
 def test_samples_of_another_shape_are_refused(card):
-    with pytest.raises(CardError, match=r"digits: converged samples have shape \(3, 64\), not \(n, 1, 8, 8\)"):
+    with pytest.raises(
+        CardError, match=r"digits: converged samples have shape \(3, 64\), " r"not \(n, 1, 8, 8\)"
+    ):
         add_converged(card, torch.zeros(3, 64))
 
 

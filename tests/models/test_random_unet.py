@@ -1,4 +1,6 @@
-"""The networks for wall time: the same everywhere, bounded, and refused where their shape makes no sense."""
+"""The networks for wall time: the same everywhere, bounded, and refused where their shape makes
+no sense.
+"""
 
 import pytest
 import torch
@@ -33,12 +35,16 @@ def test_no_weight_is_left_at_zero_and_all_have_the_variance_of_their_fan_in():
     randomise(net, torch.Generator().manual_seed(0))
     for parameter in net.parameters():
         if parameter.ndim > 1 and parameter.numel() > 1000:
-            assert float(parameter.detach().var()) * parameter[0].numel() == pytest.approx(1.0, abs=0.2)
+            assert float(parameter.detach().var()) * parameter[0].numel() == pytest.approx(
+                1.0, abs=0.2
+            )
 
 
 @pytest.mark.parametrize("sigma", [0.002, 0.5, 80.0])
 def test_the_denoiser_is_preconditioned_and_bounded(sigma):
-    """With F of order one, D = c_skip x + c_out F: x itself at small noise, no larger than the data's spread at large noise."""
+    """With F of order one, D = c_skip x + c_out F: x itself at small noise, no larger than the
+    data's spread at large noise.
+    """
     model = make_model("random-unet-32", width=16)
     x = sigma * torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     d = model.denoise(x, sigma, None)
@@ -53,7 +59,9 @@ def test_a_batch_of_levels_is_the_levels_one_by_one():
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     both = model.denoise(x, torch.tensor([0.5, 2.0]), None)
     for row, sigma in enumerate((0.5, 2.0)):
-        torch.testing.assert_close(both[row : row + 1], model.denoise(x[row : row + 1], sigma, None), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            both[row : row + 1], model.denoise(x[row : row + 1], sigma, None), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_to_leaves_the_original_where_it_is():
@@ -63,7 +71,10 @@ def test_to_leaves_the_original_where_it_is():
     assert {p.device.type for p in model._net.parameters()} == {"cpu"}
 
 
-@pytest.mark.parametrize(("side", "width", "sentence"), [(31, 16, "even side, got 31"), (32, 20, "16 divides, got 20"), (32, 0, "got 0")])
+@pytest.mark.parametrize(
+    ("side", "width", "sentence"),
+    [(31, 16, "even side, got 31"), (32, 20, "16 divides, got 20"), (32, 0, "got 0")],
+)
 def test_shapes_that_make_no_sense_are_refused(side, width, sentence):
     with pytest.raises(ValueError, match=sentence):
         RandomUNet(side, width)

@@ -68,7 +68,11 @@ def test_every_name_makes_its_model(name):
 
 
 def test_an_unknown_name_gets_a_suggestion_and_the_list():
-    with pytest.raises(ValueError, match=r"no model 'fashoin'; did you mean 'fashion'\? The models are: gaussian, .*random-unet-64, or"):
+    with pytest.raises(
+        ValueError,
+        match=r"no model 'fashoin'; did you mean 'fashion'\? "
+        r"The models are: gaussian, .*random-unet-64, or",
+    ):
         make_model("fashoin")
 
 
@@ -78,7 +82,9 @@ def test_no_suggestion_where_nothing_is_near():
 
 
 def test_an_unknown_parameter_is_named():
-    with pytest.raises(ValueError, match=r"model gaussian: .*'dimension'; its parameters are: none"):
+    with pytest.raises(
+        ValueError, match=r"model gaussian: .*'dimension'; its parameters are: none"
+    ):
         make_model("gaussian", dimension=3)
 
 
@@ -88,10 +94,15 @@ def test_guidance_wraps_and_counts_both_passes():
     assert model.identity != plain.identity
     x, labels = torch.ones(2, *model.event), torch.tensor([1, 2])
     free, label = plain.denoise(x, 1.0, None), plain.denoise(x, 1.0, labels)
-    torch.testing.assert_close(model.denoise(x, 1.0, labels), free + 2 * (label - free), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        model.denoise(x, 1.0, labels), free + 2 * (label - free), atol=1e-5, rtol=0
+    )
 
 
-@pytest.mark.parametrize(("params", "message"), [({"guidance": "2"}, "guidance is a number, not '2'"), ({"guidance": 2}, "has no classes")])
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [({"guidance": "2"}, "guidance is a number, not '2'"), ({"guidance": 2}, "has no classes")],
+)
 def test_wrong_guidance(params, message):
     with pytest.raises(ValueError, match=message):
         make_model("gaussian", **params)
@@ -104,7 +115,12 @@ from samplerbench.models import model_names
 model_names()
 print([name for name in sys.modules if ".exact." in name or ".nets." in name or "scipy" in name])
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_a_model_of_one_s_own(write):
@@ -145,7 +161,10 @@ def test_its_identity_follows_the_file_and_the_parameters(write):
 
 def test_its_reference_is_exact_or_sampled(write):
     path = write(GOOD)
-    exact, sampled = make_model(f"{path}:exact").reference(), make_model(f"{path}:plain", scale=2.0).reference()
+    exact, sampled = (
+        make_model(f"{path}:exact").reference(),
+        make_model(f"{path}:plain", scale=2.0).reference(),
+    )
     assert exact.n is None
     assert np.array_equal(exact.cov, 4 * np.eye(3))
     assert sampled.n == 50_000
@@ -167,23 +186,49 @@ def test_what_it_draws_per_sample_follows_the_rows(write):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("import nothing_of_that_name", r"mine.py raised ModuleNotFoundError when it was imported: No module named"),
+        (
+            "import nothing_of_that_name",
+            r"mine.py raised ModuleNotFoundError when it was " r"imported: No module named",
+        ),
         ("raise SystemExit(3)", "mine.py raised SystemExit when it was imported"),
         ("def broken(:", "mine.py raised SyntaxError when it was imported"),
         ("other = 1", "mine.py has no function plain"),
         ("plain = 1", "mine.py has no function plain"),
         ("def plain(): return [][0]", r"plain\(\) raised IndexError: list index out of range"),
-        (GOOD.replace("event, sigma_min, sigma_max = (3,), 0.01, 10.0", "event, sigma_min = (3,), 0.01"), "no attribute sigma_max"),
-        (GOOD.replace("(3,), 0.01", "3, 0.01"), "event is 3; it must be a tuple of positive integers"),
-        (GOOD.replace("0.01, 10.0", "10.0, 0.01"), "sigma_min 10.0 and sigma_max 0.01 must satisfy"),
-        (GOOD.replace("def __call__", "dtype = 'float32'\n        def call"), "dtype is 'float32'; it must be a torch dtype"),
-        (GOOD.replace("def __call__", "passes = 1.5\n\n        def call"), "passes is 1.5; it must be a whole number"),
+        (
+            GOOD.replace(
+                "event, sigma_min, sigma_max = (3,), 0.01, 10.0", "event, sigma_min = (3,), 0.01"
+            ),
+            "no attribute sigma_max",
+        ),
+        (
+            GOOD.replace("(3,), 0.01", "3, 0.01"),
+            "event is 3; it must be a tuple of positive integers",
+        ),
+        (
+            GOOD.replace("0.01, 10.0", "10.0, 0.01"),
+            "sigma_min 10.0 and sigma_max 0.01 must satisfy",
+        ),
+        (
+            GOOD.replace("def __call__", "dtype = 'float32'\n        def call"),
+            "dtype is 'float32'; it must be a torch dtype",
+        ),
+        (
+            GOOD.replace("def __call__", "passes = 1.5\n\n        def call"),
+            "passes is 1.5; it must be a whole number",
+        ),
         (
             GOOD.replace("def __call__", "limits = (1, -1)\n\n        def call"),
             r"limits is \(1, -1\); it must be two numbers, the lower one first",
         ),
-        (GOOD.replace("def __call__", "limits = 'unit'\n\n        def call"), "limits is 'unit'; it must be two numbers"),
-        (GOOD.replace("def __call__", "limits = (0, float('inf'))\n\n        def call"), r"limits is \(0, inf\)"),
+        (
+            GOOD.replace("def __call__", "limits = 'unit'\n\n        def call"),
+            "limits is 'unit'; it must be two numbers",
+        ),
+        (
+            GOOD.replace("def __call__", "limits = (0, float('inf'))\n\n        def call"),
+            r"limits is \(0, inf\)",
+        ),
         (GOOD.replace("def __call__", "def call"), "returned Model, which is not callable"),
     ],
 )
@@ -194,7 +239,11 @@ def test_mistakes_in_the_file(write, text, message):
 
 @pytest.mark.parametrize(
     ("spec", "message"),
-    [("no.py:plain", "there is no file no.py"), ("no.py", "write no.py:FACTORY"), ("no.py:", "write no.py")],
+    [
+        ("no.py:plain", "there is no file no.py"),
+        ("no.py", "write no.py:FACTORY"),
+        ("no.py:", "write no.py"),
+    ],
 )
 def test_mistakes_in_the_spec(spec, message):
     with pytest.raises(ValueError, match=message):
@@ -208,13 +257,19 @@ def test_a_parameter_that_the_factory_does_not_take(write):
 
 def test_a_wrong_shape_is_named(write):
     model = make_model(f"{write(GOOD.replace('return x *', 'return x[:, :2] *'))}:plain")
-    with pytest.raises(ValueError, match=r"mine.py:plain: the model returned \(4, 2\) for a batch \(4, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"mine.py:plain: the model returned \(4, 2\) for " r"a batch \(4, 3\)"
+    ):
         model.denoise(torch.zeros(4, 3), 1.0, None)
 
 
 def test_wrong_samples_and_moments_are_named(write):
-    path = write(GOOD.replace("torch.randn(n, 3", "torch.randn(n, 2").replace("[0.0] * 3", "[0.0] * 2"))
-    with pytest.raises(ValueError, match=r"sample\(50000, seed\) has shape \(50000, 2\), not \(50000, 3\)"):
+    path = write(
+        GOOD.replace("torch.randn(n, 3", "torch.randn(n, 2").replace("[0.0] * 3", "[0.0] * 2")
+    )
+    with pytest.raises(
+        ValueError, match=r"sample\(50000, seed\) has shape \(50000, 2\), " r"not \(50000, 3\)"
+    ):
         make_model(f"{path}:plain").reference().loaded()
     with pytest.raises(ValueError, match=r"moments\(\) gave shapes \(2,\) and \(3, 3\)"):
         make_model(f"{path}:exact").reference().loaded()
@@ -252,18 +307,29 @@ def test_a_denoiser_of_one_s_own_states_its_range_too(limits, write):
 
 
 def test_samples_outside_the_range_that_a_user_states_are_refused(write):
-    model = make_model(f"{write(GOOD.replace('def __call__', 'limits = (0, 1)' + chr(10) * 2 + '        def __call__'))}:plain")
-    with pytest.raises(ValueError, match=r"of the values of sample\(9, seed\) are outside limits \(0\.0, 1\.0\)"):
+    model = make_model(
+        f"{write(GOOD.replace('def __call__', 'limits = (0, 1)' + chr(10) * 2 + '        def __call__'))}:plain"
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"of the values of sample\(9, seed\) are outside " r"limits \(0\.0, 1\.0\)",
+    ):
         model.data(9, 0)
 
 
 def test_another_device_needs_to(write):
-    with pytest.raises(ValueError, match=r"mine.py:plain cannot move to cuda: it has no to\(device\); add one, or use --device cpu"):
+    with pytest.raises(
+        ValueError,
+        match=r"mine.py:plain cannot move to cuda: it has no "
+        r"to\(device\); add one, or use --device cpu",
+    ):
         make_model(f"{write(GOOD)}:plain").to("cuda")
 
 
 def test_another_device_is_the_user_s_own_affair(write):
-    text = GOOD.replace("def mode_of", "def to(self, device):\n            return Model(3.0)\n\n        def mode_of")
+    text = GOOD.replace(
+        "def mode_of", "def to(self, device):\n            return Model(3.0)\n\n        def mode_of"
+    )
     model = make_model(f"{write(text)}:plain")
     moved = model.to("cuda")
     assert moved.identity == model.identity

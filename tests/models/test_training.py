@@ -34,13 +34,23 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
 
 
 def test_an_untrained_network_has_loss_one():
-    """EDM's weights make the network's target have unit variance at every level (Karras et al. 2022, appendix B.6)."""
+    """EDM's weights make the network's target have unit variance at every level (Karras et al.
+
+    2022, appendix B.6).
+    """
     recipe = train.RECIPES["digits"]
     model = train.build(recipe)
     generator = torch.Generator().manual_seed(0)
     x0 = recipe.sigma_data * torch.randn(400, 1, 8, 8, generator=generator)
     with torch.no_grad():
-        loss = edm_loss(model, x0, torch.zeros(400, dtype=torch.int64), p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator)
+        loss = edm_loss(
+            model,
+            x0,
+            torch.zeros(400, dtype=torch.int64),
+            p_mean=recipe.p_mean,
+            p_std=recipe.p_std,
+            generator=generator,
+        )
     assert loss.item() == pytest.approx(1, abs=0.05)
 
 
@@ -58,7 +68,9 @@ def test_shifted_images_are_the_images_shifted():
     x = torch.rand(50, 1, 6, 6, generator=generator)
     moved = train_extractor.shifted(x, 1, generator)
     padded = torch.nn.functional.pad(x, (1,) * 4, value=-1.0)
-    candidates = torch.stack([padded[..., i : i + 6, j : j + 6] for i in range(3) for j in range(3)])
+    candidates = torch.stack(
+        [padded[..., i : i + 6, j : j + 6] for i in range(3) for j in range(3)]
+    )
     found = (candidates == moved).flatten(2).all(dim=2)
     assert found.any(dim=0).all()
     assert found.any(dim=1).all()

@@ -1,4 +1,6 @@
-"""How Gaussian reverse steps are, against quadrature in one dimension and the case in which the claim of non-Gaussianity fails."""
+"""How Gaussian reverse steps are, against quadrature in one dimension and the case in which the
+claim of non-Gaussianity fails.
+"""
 
 import math
 
@@ -11,18 +13,27 @@ from samplerbench.models.exact.problems import gaussian, gmm_2d
 
 
 def two_modes():
-    weights, means, noise = (torch.tensor(part, dtype=torch.float64) for part in ([0.3, 0.7], [[-1.0], [0.8]], [0.2, 0.4]))
-    return GaussianMixture("two-modes", (1,), weights, means, torch.zeros(2, 1, 0, dtype=torch.float64), noise)
+    weights, means, noise = (
+        torch.tensor(part, dtype=torch.float64)
+        for part in ([0.3, 0.7], [[-1.0], [0.8]], [0.2, 0.4])
+    )
+    return GaussianMixture(
+        "two-modes", (1,), weights, means, torch.zeros(2, 1, 0, dtype=torch.float64), noise
+    )
 
 
 def by_quadrature(model, cur, nxt):
-    """(total, shape) on a grid of x_cur times a grid of x_nxt, from the mixture in closed form given x_cur."""
+    """(total, shape) on a grid of x_cur times a grid of x_nxt, from the mixture in closed form
+    given x_cur.
+    """
     start = torch.linspace(-3 - 6 * cur, 3 + 6 * cur, 201, dtype=torch.float64)[:, None]
     weight = model.log_density(start, cur).exp() * (start[1, 0] - start[0, 0])
     keep = (nxt / cur) ** 2
     v = nxt**2 * (1 - keep)
     variance = model._floor
-    mean_k = (variance * start + cur**2 * (model._basis[:, 0] + model._centre)) / (variance + cur**2)
+    mean_k = (variance * start + cur**2 * (model._basis[:, 0] + model._centre)) / (
+        variance + cur**2
+    )
     spread_k = v + (1 - keep) ** 2 * variance * cur**2 / (variance + cur**2)
     chosen = model.responsibilities(start, cur)
     centre_k = keep * start + (1 - keep) * mean_k
@@ -31,7 +42,9 @@ def by_quadrature(model, cur, nxt):
     offset = torch.linspace(-9, 9, 1201, dtype=torch.float64) * spread.max().sqrt()
     y = mean[:, None] + offset
     density = sum(
-        chosen[:, k, None] * torch.exp(-0.5 * (y - centre_k[:, k, None]) ** 2 / spread_k[k]) / math.sqrt(2 * math.pi * spread_k[k])
+        chosen[:, k, None]
+        * torch.exp(-0.5 * (y - centre_k[:, k, None]) ** 2 / spread_k[k])
+        / math.sqrt(2 * math.pi * spread_k[k])
         for k in range(2)
     )
 
@@ -60,7 +73,9 @@ def test_on_a_gaussian_every_step_is_gaussian_and_still_not_isotropic():
 
 
 def test_small_steps_are_nearly_gaussian_and_large_ones_are_not():
-    shape = [transition_kl(gmm_2d(), ratio * 0.5, 0.5, 2000).shape.value for ratio in (1.05, 1.5, 8.0)]
+    shape = [
+        transition_kl(gmm_2d(), ratio * 0.5, 0.5, 2000).shape.value for ratio in (1.05, 1.5, 8.0)
+    ]
     assert shape[0] < 0.02 < shape[1] < shape[2]
     assert shape[2] > 0.1
 

@@ -1,4 +1,6 @@
-"""Posterior covariances by differentiation against exact ones, and on a network against finite differences and duality."""
+"""Posterior covariances by differentiation against exact ones, and on a network against finite
+differences and duality.
+"""
 
 import math
 
@@ -26,7 +28,13 @@ def cloud():
     return PointCloud("cloud", torch.randn(20, 3, generator=rng, dtype=torch.float64))
 
 
-MODELS = {"gaussian": gaussian(), "gmm-2d": gmm_2d(), "gmm-64d": gmm_64d(), "wavelet": wavelet(side=4), "cloud": cloud()}
+MODELS = {
+    "gaussian": gaussian(),
+    "gmm-2d": gmm_2d(),
+    "gmm-64d": gmm_64d(),
+    "wavelet": wavelet(side=4),
+    "cloud": cloud(),
+}
 
 
 def states(model, sigma, n=3, seed=1):
@@ -48,14 +56,18 @@ def test_products_are_those_of_the_exact_covariance(name, sigma):
 def test_the_whole_covariance_is_the_exact_one(name):
     model = MODELS[name]
     x = states(model, 0.5)
-    torch.testing.assert_close(covariance(model, x, 0.5), model.posterior(x, 0.5)[1], rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        covariance(model, x, 0.5), model.posterior(x, 0.5)[1], rtol=1e-9, atol=1e-11
+    )
 
 
 def test_a_level_for_each_row_scales_each_row():
     model, sigma = gmm_2d(), torch.tensor([0.2, 0.5, 2.0], dtype=torch.float64)
     x = states(model, 0.5)
     v = normal_like(x, 2)
-    rows = torch.cat([covariance_product(model, x[k : k + 1], float(sigma[k]), v[k : k + 1]) for k in range(3)])
+    rows = torch.cat(
+        [covariance_product(model, x[k : k + 1], float(sigma[k]), v[k : k + 1]) for k in range(3)]
+    )
     torch.testing.assert_close(covariance_product(model, x, sigma, v), rows, rtol=1e-12, atol=1e-15)
 
 
@@ -64,7 +76,9 @@ def test_traces_of_small_models_are_exact():
     x = states(model, 0.5, 2)
     traces = covariance_trace(model, x, 0.5)
     assert [t.error for t in traces] == [0, 0]
-    assert [t.value for t in traces] == pytest.approx(posterior_trace(model, x, 0.5).tolist(), rel=1e-9)
+    assert [t.value for t in traces] == pytest.approx(
+        posterior_trace(model, x, 0.5).tolist(), rel=1e-9
+    )
 
 
 def test_random_probes_cover_the_trace_with_the_error_of_the_theory():
@@ -72,10 +86,14 @@ def test_random_probes_cover_the_trace_with_the_error_of_the_theory():
     x = states(model, 0.5)
     traces = covariance_trace(model, x, 0.5, probes=100, seed=3)
     cov = model.posterior(x, 0.5)[1]
-    for found, exact, dense in zip(traces, posterior_trace(model, x, 0.5).tolist(), cov, strict=True):
+    for found, exact, dense in zip(
+        traces, posterior_trace(model, x, 0.5).tolist(), cov, strict=True
+    ):
         off = dense - dense.diagonal().diag()
         assert found.covers(exact)
-        assert found.error == pytest.approx(math.sqrt(2 * float(off.square().sum()) / 100), rel=0.25)
+        assert found.error == pytest.approx(
+            math.sqrt(2 * float(off.square().sum()) / 100), rel=0.25
+        )
     assert covariance_trace(model, x, 0.5, probes=100, seed=3) == traces
     assert covariance_trace(model, x, 0.5, probes=100, seed=4) != traces
 
@@ -99,7 +117,8 @@ def test_columns_rows_and_asymmetry_are_told_apart():
     model, x = Linear(), torch.randn(2, 3)
     torch.testing.assert_close(covariance(model, x, 2.0), 4 * model.matrix.expand(2, 3, 3))
     torch.testing.assert_close(
-        transposed_product(model, x, 2.0, torch.tensor([[0.0, 1.0, 0.0]]).expand(2, 3)), model.matrix[1].expand(2, 3)
+        transposed_product(model, x, 2.0, torch.tensor([[0.0, 1.0, 0.0]]).expand(2, 3)),
+        model.matrix[1].expand(2, 3),
     )
     ratio = float((model.matrix - model.matrix.T).norm() / (model.matrix + model.matrix.T).norm())
     assert asymmetry(model, x, 2.0, probes=2000) == pytest.approx(ratio, rel=0.05)
@@ -115,7 +134,8 @@ def test_on_a_network_products_are_derivatives(digits):
     v, labels, step = normal_like(x, 0), torch.tensor([0, 5, 10]), 1e-2
     ahead, behind = (digits.denoise(x + s * v, 0.5, labels) for s in (step, -step))
     d, product = jacobian_product(digits, x, 0.5, v, labels)
-    torch.testing.assert_close(d, digits.denoise(x, 0.5, labels), rtol=1e-5, atol=1e-5)  # attention by another kernel
+    # attention by another kernel
+    torch.testing.assert_close(d, digits.denoise(x, 0.5, labels), rtol=1e-5, atol=1e-5)
     assert float((product - (ahead - behind) / (2 * step)).norm() / product.norm()) < 1e-2
 
 

@@ -14,7 +14,13 @@ class Draws:
     """A fixed sequence of normals, given out call by call to the peer, and by (step, draw) here."""
 
     def __init__(self, per_step):
-        self.z = torch.randn(STEPS * per_step, BATCH, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+        self.z = torch.randn(
+            STEPS * per_step,
+            BATCH,
+            2,
+            dtype=torch.float64,
+            generator=torch.Generator().manual_seed(3),
+        )
         self.per_step, self.calls = per_step, 0
 
     def __call__(self, sigma, sigma_next):
@@ -41,14 +47,21 @@ def theirs(function, draws, x, grid, **options):
         ({"name": "dpmpp_sde"}, "sample_dpmpp_sde", {}, 2),
         ({"name": "dpmpp_sde", "r": 0.3}, "sample_dpmpp_sde", {"r": 0.3}, 2),
         ({"name": "dpmpp_2m_sde"}, "sample_dpmpp_2m_sde", {"solver_type": "midpoint"}, 1),
-        ({"name": "dpmpp_2m_sde", "solver_type": "heun"}, "sample_dpmpp_2m_sde", {"solver_type": "heun"}, 1),
+        (
+            {"name": "dpmpp_2m_sde", "solver_type": "heun"},
+            "sample_dpmpp_2m_sde",
+            {"solver_type": "heun"},
+            1,
+        ),
         ({"name": "dpmpp_3m_sde_published"}, "sample_dpmpp_3m_sde", {}, 1),
     ],
     ids=str,
 )
 def test_the_same_samples(peer, spec, function, options, per_step, to_zero, eta):
     grid = karras(STEPS, 0.05, 20.0, to_zero=to_zero)
-    x = 20.0 * torch.randn(BATCH, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    x = 20.0 * torch.randn(
+        BATCH, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(4)
+    )
     expected = theirs(getattr(peer, function), Draws(per_step), x.clone(), grid, eta=eta, **options)
     found = make({**spec, "eta": eta}).sample(ThreeModes(), x, grid, Draws(per_step))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-11)
@@ -58,4 +71,9 @@ def test_the_same_samples(peer, spec, function, options, per_step, to_zero, eta)
 def test_the_peer_fails_where_the_only_step_goes_to_zero(peer, function):
     """A known difference: here, one step to 0 is the denoised image."""
     with pytest.raises(UnboundLocalError):
-        theirs(getattr(peer, function), Draws(1), torch.ones(BATCH, 2, dtype=torch.float64), Grid((20.0, 0.0)))
+        theirs(
+            getattr(peer, function),
+            Draws(1),
+            torch.ones(BATCH, 2, dtype=torch.float64),
+            Grid((20.0, 0.0)),
+        )

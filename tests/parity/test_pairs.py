@@ -10,7 +10,8 @@ from samplerbench.benchmarks.suites.spec import parse_spec
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
 from samplerbench.samplers.peers.pairs import NEAR, PAIRS, Pair
 
-pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]  # a peer's warnings are its own
+# a peer's warnings are its own
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
 RANGE = (0.05, 10.0)
 SAMPLES = 10
@@ -35,7 +36,9 @@ def theirs(pair: Pair):
         raise
 
 
-@pytest.mark.parametrize("pair", [p for p in PAIRS if p.within < NEAR], ids=lambda p: f"{p.ours}|{p.theirs}")
+@pytest.mark.parametrize(
+    "pair", [p for p in PAIRS if p.within < NEAR], ids=lambda p: f"{p.ours}|{p.theirs}"
+)
 def test_ours_is_theirs(pair):
     ours_spec = parse_spec(pair.ours)
     if ours_spec["name"] not in names():
@@ -50,14 +53,19 @@ def test_ours_is_theirs(pair):
         assert ours.nfe(grid) == peer.nfe(grid)
 
 
-@pytest.mark.parametrize("pair", [p for p in PAIRS if p.within == NEAR], ids=lambda p: f"{p.ours}|{p.theirs}")
+@pytest.mark.parametrize(
+    "pair", [p for p in PAIRS if p.within == NEAR], ids=lambda p: f"{p.ours}|{p.theirs}"
+)
 def test_relatives_run_and_agree_in_the_limit(pair):
     peer = theirs(pair)
     if parse_spec(pair.ours)["name"] not in names() or peer.stochastic:
         pytest.skip("nothing to compare sample by sample")
     noise = SampleNoise(1, torch.arange(SAMPLES), (2,), torch.float64)
     grid = karras(300, 0.15, 3.0, to_zero=False)
-    a, b = (s.sample(PROBLEM, PROBLEM.start.clone(), grid, noise) for s in (make(parse_spec(pair.ours)), peer))
+    a, b = (
+        s.sample(PROBLEM, PROBLEM.start.clone(), grid, noise)
+        for s in (make(parse_spec(pair.ours)), peer)
+    )
     assert (a - b).abs().max() < 0.05 * a.abs().max()
 
 

@@ -7,7 +7,17 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.problems import Rational
-from samplerbench.samplers import Grid, NoNoise, SampleNoise, get, karras, make, names, non_default, origin
+from samplerbench.samplers import (
+    Grid,
+    NoNoise,
+    SampleNoise,
+    get,
+    karras,
+    make,
+    names,
+    non_default,
+    origin,
+)
 from samplerbench.samplers.peers import available, export_sigmas, resolve, set_peers_path, translate
 from samplerbench.samplers.peers.call import Call
 from samplerbench.samplers.peers.pairs import PAIRS
@@ -62,7 +72,9 @@ def run(sampler, grid, dtype=torch.float64, ids=IDS):
 
 def test_a_function_of_the_clone_is_our_sampler():
     grid = karras(9, 0.02, 10.0)
-    torch.testing.assert_close(run(make("k-diffusion:sample_plain"), grid), run(make("euler"), grid), rtol=1e-13, atol=0)
+    torch.testing.assert_close(
+        run(make("k-diffusion:sample_plain"), grid), run(make("euler"), grid), rtol=1e-13, atol=0
+    )
 
 
 def test_its_options_are_fields():
@@ -82,7 +94,9 @@ def test_an_option_called_order_is_no_declaration():
 def test_evaluations_are_counted_by_a_dry_run():
     sampler = make("k-diffusion:sample_plain")
     assert [sampler.nfe(karras(n, 0.02, 10.0)) for n in (1, 2, 7)] == [1, 2, 7]
-    with pytest.raises(ValueError, match=r"fails on a grid of 2 steps .*too few.*choose another number"):
+    with pytest.raises(
+        ValueError, match=r"fails on a grid of 2 steps .*too few.*choose " r"another number"
+    ):
         make("k-diffusion:sample_picky").nfe(karras(2, 0.02, 10.0))
 
 
@@ -98,7 +112,9 @@ def test_unused_noise_is_silent_and_used_noise_is_ours():
     for i, (cur, nxt) in enumerate(grid.intervals()):
         expected = expected + 0.1 * noise.at(i, cur, nxt)()
         expected = expected + (nxt - cur) * (expected - Rational()(expected, cur)) / cur
-    torch.testing.assert_close(sampler.sample(Rational(), x, grid, noise), expected, rtol=1e-13, atol=0)
+    torch.testing.assert_close(
+        sampler.sample(Rational(), x, grid, noise), expected, rtol=1e-13, atol=0
+    )
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -108,7 +124,9 @@ def test_a_noise_sampler_is_asked_for_the_interval_it_names():
     expected = x
     for i, (cur, nxt) in enumerate(grid.intervals()):
         expected = Rational()(expected, cur) + nxt * noise.at(i, cur, nxt)()
-    assert torch.equal(make("k-diffusion:sample_noisy").sample(Rational(), x, grid, noise), expected)
+    assert torch.equal(
+        make("k-diffusion:sample_noisy").sample(Rational(), x, grid, noise), expected
+    )
 
 
 def test_a_sample_is_the_same_alone_and_in_a_batch():
@@ -135,14 +153,18 @@ def test_levels_are_the_grids_to_the_last_bit():
     assert tuple(seen) == grid.sigma[:-1]
 
 
-@pytest.mark.parametrize(("level", "step"), [(20.0, 0), (10.0, 0), (5.0, 0), (2.0, 1), (1.0, 1), (0.5, 2), (1e-9, 2)])
+@pytest.mark.parametrize(
+    ("level", "step"), [(20.0, 0), (10.0, 0), (5.0, 0), (2.0, 1), (1.0, 1), (0.5, 2), (1e-9, 2)]
+)
 def test_a_level_belongs_to_the_step_that_starts_above_it(level, step):
     call = Call(Rational(), Grid((10.0, 2.0, 0.5, 0.0)), NoNoise(), torch.float64)
     assert call.step_of(level) == step
 
 
 def test_draws_within_a_step_differ():
-    call = Call(Rational(), Grid((10.0, 2.0, 0.0)), SampleNoise(1, IDS, (3,), torch.float64), torch.float64)
+    call = Call(
+        Rational(), Grid((10.0, 2.0, 0.0)), SampleNoise(1, IDS, (3,), torch.float64), torch.float64
+    )
     with call.noised():
         first, second = torch.randn_like(torch.zeros(4, 3)), torch.randn(4, 3, dtype=torch.float64)
     assert first.dtype == torch.float32
@@ -179,8 +201,14 @@ def test_peers_are_available_but_not_registered():
     ("name", "message"),
     [
         ("k-diffusion:sample_plan", "did you mean k-diffusion:sample_plain"),
-        ("k-difusion:sample_plain", "unknown peer library 'k-difusion'.*there are diffusers, k-diffusion"),
-        ("dpm-solver:multistep", "runs from a clone: git clone https://github.com/LuChengTHU/dpm-solver into a folder"),
+        (
+            "k-difusion:sample_plain",
+            "unknown peer library 'k-difusion'.*there are diffusers, k-diffusion",
+        ),
+        (
+            "dpm-solver:multistep",
+            "runs from a clone: git clone https://github.com/LuChengTHU/dpm-solver into a folder",
+        ),
         ("scipy:RK54", "unknown sampler 'scipy_rk54'"),
     ],
 )
@@ -192,7 +220,9 @@ def test_a_wrong_name_is_one_sentence(name, message):
 def test_a_missing_library_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "azula", None)
     monkeypatch.setitem(__import__("sys").modules, "azula.sample", None)
-    with pytest.raises(ValueError, match=r"needs the azula package: pip install 'samplerbench\[peers\]'"):
+    with pytest.raises(
+        ValueError, match=r"needs the azula package: pip install " r"'samplerbench\[peers\]'"
+    ):
         make("azula:DDIMSampler")
 
 
@@ -210,7 +240,9 @@ def test_adapters_of_ours_have_colons_too():
 def test_translations_name_samplers(library):
     rows = translate(library)
     assert rows
-    assert {row["theirs"].partition(":")[0] for row in rows} <= {pair.theirs.partition(":")[0] for pair in PAIRS}
+    assert {row["theirs"].partition(":")[0] for row in rows} <= {
+        pair.theirs.partition(":")[0] for pair in PAIRS
+    }
     with pytest.raises(ValueError, match="choose k-diffusion, diffusers"):
         translate("comfy")
 

@@ -23,7 +23,9 @@ def test_a_schedule_on_a_model_s_range():
     assert levels_of("karras", 6, "fashion(guidance=2)") == karras(6, 0.002, 80.0).sigma
 
 
-@pytest.mark.parametrize("text", ["", "80,", "a,b", "karras:2:1", "karras:2.5:1:2", "karras:n:1:2", ":3:1:2"])
+@pytest.mark.parametrize(
+    "text", ["", "80,", "a,b", "karras:2:1", "karras:2.5:1:2", "karras:n:1:2", ":3:1:2"]
+)
 def test_what_is_neither_is_refused(text):
     with pytest.raises(ValueError, match="cannot read the levels"):
         read_levels(text)

@@ -1,4 +1,6 @@
-"""The schedule of the smallest path divergence: against brute force, other schedules, and its promises on cache and options."""
+"""The schedule of the smallest path divergence: against brute force, other schedules, and its
+promises on cache and options.
+"""
 
 from itertools import combinations, pairwise
 
@@ -42,7 +44,9 @@ def table(size):
 def test_costs_are_path_divergences():
     levels, curve, cost = table(161)
     for path in ([0, 160], [0, 40, 90, 160], list(range(0, 161, 10))):
-        assert sum(cost[a, b] for a, b in pairwise(path)) == pytest.approx(path_kl(curve, levels[path]).value, rel=1e-4)
+        assert sum(cost[a, b] for a, b in pairwise(path)) == pytest.approx(
+            path_kl(curve, levels[path]).value, rel=1e-4
+        )
     assert (np.tril(cost) == 0).all()
     assert (cost >= 0).all()
     with pytest.raises(ValueError, match="one mmse and one integral a level"):
@@ -60,7 +64,9 @@ def test_dynamic_programming_finds_what_brute_force_finds(steps):
 @pytest.mark.parametrize("steps", [2, 5, 10, 40])
 def test_it_beats_every_other_schedule_in_path_divergence(steps, gmm, optimal, curve):
     def cost(schedule):
-        return path_kl(curve, schedule(steps, gmm.sigma_min, gmm.sigma_max, to_zero=False).sigma).value
+        return path_kl(
+            curve, schedule(steps, gmm.sigma_min, gmm.sigma_max, to_zero=False).sigma
+        ).value
 
     for other in ("karras", "uniform_lambda", "polyexponential(rho=1.5)", "gits"):
         assert cost(optimal) < cost(make_schedule(other).for_model(gmm)), other
@@ -75,7 +81,10 @@ def test_its_grids_have_the_right_ends(steps, end, gmm):
     assert (grid.sigma[0], grid.sigma[-1]) == (gmm.sigma_max, 0.0)
     if steps > 1:
         assert grid.sigma[-2] == gmm.sigma_min
-        assert schedule(steps - 1, gmm.sigma_min, gmm.sigma_max, to_zero=False).sigma == grid.sigma[:-1]
+        assert (
+            schedule(steps - 1, gmm.sigma_min, gmm.sigma_max, to_zero=False).sigma
+            == grid.sigma[:-1]
+        )
 
 
 def test_below_its_end_there_is_one_step(gmm, curve):
@@ -88,10 +97,14 @@ def test_below_its_end_there_is_one_step(gmm, curve):
 def test_the_curve_is_kept_and_counted(tmp_path, gmm, monkeypatch):
     first = make_schedule("optimal_kl(samples=4)").for_model(gmm, tmp_path)
     assert first.searched.evaluations == 4 * 65
-    monkeypatch.setattr("samplerbench.benchmarks.planning.optimal_kl.exact_mmse", lambda *_: pytest.fail("evaluated again"))
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.planning.optimal_kl.exact_mmse",
+        lambda *_: pytest.fail("evaluated again"),
+    )
     again = make_schedule("optimal_kl(samples=4)").for_model(gmm, tmp_path)
     assert (again.searched.cost == first.searched.cost).all()
-    make_schedule("optimal_kl(samples=4, fine_steps=20, end=0.1)").for_model(gmm, tmp_path)  # from the same curve
+    # from the same curve
+    make_schedule("optimal_kl(samples=4, fine_steps=20, end=0.1)").for_model(gmm, tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -102,7 +115,12 @@ def test_what_is_remembered_is_measured_once_per_key_and_again_when_damaged(tmp_
         calls.append(1)
         return {"number": len(calls)}
 
-    assert [remembered(tmp_path, "thing", {"a": a}, measure)["number"] for a in (1, 1, 2, 1)] == [1, 1, 2, 1]
+    assert [remembered(tmp_path, "thing", {"a": a}, measure)["number"] for a in (1, 1, 2, 1)] == [
+        1,
+        1,
+        2,
+        1,
+    ]
     for content in ("{", '{"key": {"a": 3}, "number": 9}'):
         for path in tmp_path.iterdir():
             path.write_text(content)
@@ -116,7 +134,8 @@ def test_on_a_network_the_curve_is_its_loss_on_its_own_samples():
     assert schedule.searched.evaluations == 8 * (32 + 65)
     grid = schedule(10, model.sigma_min, model.sigma_max)
     assert grid.sigma[0] == model.sigma_max
-    assert 0.2 < grid.sigma[1] < 5  # the data have a standard deviation of about 0.8: above, there is little to know
+    # the data have a standard deviation of about 0.8: above, there is little to know
+    assert 0.2 < grid.sigma[1] < 5
 
 
 @pytest.mark.parametrize(
@@ -135,7 +154,10 @@ def test_wrong_options_are_refused_before_a_model_is_there(spec, reason):
 
 def test_too_many_steps_another_range_or_a_high_end_is_a_sentence(gmm):
     schedule = make_schedule("optimal_kl(fine_steps=8, samples=2)").for_model(gmm)
-    with pytest.raises(ValueError, match="optimal_kl searched 8 fine steps, too few for 20; give it fine_steps=19 or more"):
+    with pytest.raises(
+        ValueError,
+        match="optimal_kl searched 8 fine steps, too few for 20; give it fine_steps=19 or more",
+    ):
         schedule(20, gmm.sigma_min, gmm.sigma_max)
     with pytest.raises(ValueError, match="optimal_kl was searched from 80"):
         schedule(5, 0.01, 40.0)

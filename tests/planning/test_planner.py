@@ -11,7 +11,13 @@ from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid
 
-BASE = {"name": "t", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [1, 9, 10], "samples": 10}
+BASE = {
+    "name": "t",
+    "models": ["gmm-2d"],
+    "samplers": ["euler", "heun"],
+    "nfe": [1, 9, 10],
+    "samples": 10,
+}
 
 
 def cells_of(**change):
@@ -20,7 +26,9 @@ def cells_of(**change):
     return plan(suite, models, load_references(models))
 
 
-@pytest.mark.parametrize("name", [n for n in samplers.names() if samplers.make(n).nfe(Grid((1.0, 0.0))) is not None])
+@pytest.mark.parametrize(
+    "name", [n for n in samplers.names() if samplers.make(n).nfe(Grid((1.0, 0.0))) is not None]
+)
 @pytest.mark.parametrize("end", ["zero", "sigma_min"])
 def test_a_budget_buys_the_largest_grid_that_fits(name, end):
     model, sampler, karras = make_model("gmm-2d"), samplers.make(name), make_schedule("karras")
@@ -51,18 +59,32 @@ def test_keys_are_unique_and_depend_on_what_the_samples_depend_on():
     cells = cells_of()
     assert len({cell.key for cell in cells}) == len(cells) == 6
     assert [c.key for c in cells] == [c.key for c in cells_of(samples=99, batch_size=3)]
-    for change in ({"seed": 1}, {"schedules": ["karras(rho=5)"]}, {"dtype": "float32"}, {"end": ["sigma_min"]}):
+    for change in (
+        {"seed": 1},
+        {"schedules": ["karras(rho=5)"]},
+        {"dtype": "float32"},
+        {"end": ["sigma_min"]},
+    ):
         assert not {c.key for c in cells} & {c.key for c in cells_of(**change)}
 
 
 def test_a_batch_coupled_sampler_is_pinned_to_its_batch():
-    one, other = (cells_of(samplers=["scipy_rk45"], tolerances=[1e-2], batch_size=b) for b in (4, 8))
+    one, other = (
+        cells_of(samplers=["scipy_rk45"], tolerances=[1e-2], batch_size=b) for b in (4, 8)
+    )
     assert one[0].key != other[0].key
 
 
 def test_adaptive_samplers_get_a_row_per_tolerance_and_no_steps():
-    cells = cells_of(samplers=["torchdiffeq_dopri5", "torchdiffeq_bosh3(rtol=1e-5, atol=1e-5)"], tolerances=[1e-2, 1e-3])
-    assert [c.params for c in cells] == [{"rtol": 1e-2, "atol": 1e-2}, {}, {"rtol": 1e-5, "atol": 1e-5}]
+    cells = cells_of(
+        samplers=["torchdiffeq_dopri5", "torchdiffeq_bosh3(rtol=1e-5, atol=1e-5)"],
+        tolerances=[1e-2, 1e-3],
+    )
+    assert [c.params for c in cells] == [
+        {"rtol": 1e-2, "atol": 1e-2},
+        {},
+        {"rtol": 1e-5, "atol": 1e-5},
+    ]
     assert all(c.steps is None for c in cells)
 
 

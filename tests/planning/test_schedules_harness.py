@@ -42,7 +42,12 @@ def searched(gmm):
 
 @pytest.mark.parametrize("spec", [*CLOSED, *TABLES])
 @settings(max_examples=40)
-@given(n=st.integers(1, 40), low=st.floats(1e-3, 0.3), high=st.floats(2.0, 150.0), to_zero=st.booleans())
+@given(
+    n=st.integers(1, 40),
+    low=st.floats(1e-3, 0.3),
+    high=st.floats(2.0, 150.0),
+    to_zero=st.booleans(),
+)
 def test_every_schedule_gives_a_grid_with_the_right_ends(spec, n, low, high, to_zero):
     grid = make_schedule(spec)(n, low, high, to_zero=to_zero)
     assert len(grid) == n
@@ -84,7 +89,9 @@ def test_no_two_names_give_the_same_trajectory_on_gmm_2d(gmm, searched):
     for name, entry in ALONE.items():
         schedule = searched if name == "gits" else make_schedule(name).for_model(gmm)
         if not entry.same_as:
-            ends[name] = make("euler").sample(bound, x, schedule(10, gmm.sigma_min, gmm.sigma_max), NoNoise())
+            ends[name] = make("euler").sample(
+                bound, x, schedule(10, gmm.sigma_min, gmm.sigma_max), NoNoise()
+            )
     for one, other in combinations(ends, 2):
         assert (ends[one] - ends[other]).abs().max() > 1e-6, (one, other)
 
@@ -111,7 +118,10 @@ def test_for_model_changes_nothing_where_no_model_is_needed(gmm):
 def test_a_search_without_a_model_is_a_sentence():
     schedule = make_schedule("gits(latents=4)")
     assert schedule.needs_model
-    with pytest.raises(ValueError, match=r"schedule 'gits\(latents=4\)' depends on the model; call its for_model"):
+    with pytest.raises(
+        ValueError,
+        match=r"schedule 'gits\(latents=4\)' depends on the " r"model; call its for_model",
+    ):
         schedule(5, 0.002, 80.0)
 
 
@@ -141,9 +151,14 @@ def test_a_searched_grid_has_the_right_ends(n, searched, gmm):
 
 
 def test_more_steps_than_were_searched_or_another_range_is_a_sentence(searched, gmm):
-    with pytest.raises(ValueError, match="gits searched 64 fine steps, too few for 70; give it teacher_steps=69 or more"):
+    with pytest.raises(
+        ValueError,
+        match="gits searched 64 fine steps, too few for 70; give it teacher_steps=69 or more",
+    ):
         searched(70, gmm.sigma_min, gmm.sigma_max)
-    with pytest.raises(ValueError, match=r"gits was searched from 80 to 0\.002, not from 40 to 0\.002"):
+    with pytest.raises(
+        ValueError, match=r"gits was searched from 80 to 0\.002, not from " r"40 to 0\.002"
+    ):
         searched(7, 0.002, 40.0)
 
 
@@ -152,7 +167,9 @@ def squared_error(gmm):
     """Of Euler's steps on the latents of the search."""
     ids = torch.arange(SEARCH_IDS, SEARCH_IDS + 64)
     x, bound = latents(gmm, ids, 0, gmm.dtype)[0], gmm.bind(ids, 0)
-    truth = make("dpm_solver_3m").sample(bound, x, make_schedule("karras")(256, gmm.sigma_min, gmm.sigma_max), NoNoise())
+    truth = make("dpm_solver_3m").sample(
+        bound, x, make_schedule("karras")(256, gmm.sigma_min, gmm.sigma_max), NoNoise()
+    )
 
     def measure(grid):
         return float((make("euler").sample(bound, x, grid, NoNoise()) - truth).square().mean())
@@ -161,9 +178,16 @@ def squared_error(gmm):
 
 
 @pytest.mark.parametrize("n", [5, 9, 17])
-def test_a_search_is_cheaper_and_better_than_karras_on_its_own_latents(n, searched, gmm, squared_error):
-    """A karras grid of a divisor of the fine steps is a path on the fine grid, so the search cannot cost more than it."""
-    found, karras = make_schedule("gits(weight=1.0)").for_model(gmm).searched, make_schedule("karras")
+def test_a_search_is_cheaper_and_better_than_karras_on_its_own_latents(
+    n, searched, gmm, squared_error
+):
+    """A karras grid of a divisor of the fine steps is a path on the fine grid, so the search
+    cannot cost more than it.
+    """
+    found, karras = (
+        make_schedule("gits(weight=1.0)").for_model(gmm).searched,
+        make_schedule("karras"),
+    )
 
     def total(grid):
         nodes = [min(range(65), key=lambda i: abs(found.levels[i] - s)) for s in grid.sigma[:-1]]
@@ -185,7 +209,8 @@ def test_a_search_is_kept_and_counted(tmp_path, gmm, monkeypatch):
     monkeypatch.setattr(type(gmm), "denoise", lambda *_: pytest.fail("evaluated again"))
     again = schedule.for_model(gmm, tmp_path)
     assert (again.searched.cost == first.searched.cost).all()
-    heavier = make_schedule("gits(teacher_steps=6, latents=3, weight=2.0)").for_model(gmm, tmp_path)  # the same costs
+    # the same costs
+    heavier = make_schedule("gits(teacher_steps=6, latents=3, weight=2.0)").for_model(gmm, tmp_path)
     assert heavier.searched.weight == 2.0
 
 

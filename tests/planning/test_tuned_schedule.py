@@ -1,4 +1,6 @@
-"""The schedule ``tuned``: from the file to runs and comparisons, for each model, sampler and number of steps its own grid or a sentence."""
+"""The schedule ``tuned``: from the file to runs and comparisons, for each model, sampler and
+number of steps its own grid or a sentence.
+"""
 
 import json
 import os
@@ -26,17 +28,25 @@ from samplerbench.results.table.result_table import ResultTable, load
 from samplerbench.samplers import make
 from samplerbench.samplers.peers import set_peers_path
 
-TUNE = "tune --model gmm-2d --sampler euler --sampler dpmpp_2m --nfe 4 --latents 16 --test-latents 8 --holdout-model gaussian"
+TUNE = (
+    "tune --model gmm-2d --sampler euler --sampler dpmpp_2m --nfe 4 --latents 16 "
+    "--test-latents 8 --holdout-model gaussian"
+)
 WAY = "--objective mean --latents 16 --test-latents 8 --seed 0 --holdout-model gaussian"
 RUN = "run quick --model gmm-2d --nfe 4 --samples 40 --no-timing --device cpu"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder with ``tuned.json`` and a run of two samplers, tuned and not, made by the command line."""
+    """A folder with ``tuned.json`` and a run of two samplers, tuned and not, made by the
+    command line.
+    """
     folder, before = tmp_path_factory.mktemp("home"), os.getcwd()
     os.chdir(folder)
-    for command in (f"{TUNE} --out tuned.json", f"{RUN} --sampler euler --sampler dpmpp_2m --schedule karras --schedule tuned --out r"):
+    for command in (
+        f"{TUNE} --out tuned.json",
+        f"{RUN} --sampler euler --sampler dpmpp_2m --schedule karras --schedule tuned --out r",
+    ):
         done = CliRunner().invoke(app, command.split())
         assert done.exit_code == 0, done.output
     yield folder
@@ -57,7 +67,14 @@ def fails(command, monkeypatch, capsys):
 
 
 def cells(**change):
-    base = {"name": "t", "models": ["gmm-2d"], "samplers": ["euler"], "schedules": ["tuned"], "nfe": [4], "samples": 4}
+    base = {
+        "name": "t",
+        "models": ["gmm-2d"],
+        "samplers": ["euler"],
+        "schedules": ["tuned"],
+        "nfe": [4],
+        "samples": 4,
+    }
     suite = check_suite({**base, **change}, "t")
     models = load_models(suite)
     return plan(suite, models, load_references(models))
@@ -72,11 +89,16 @@ def test_each_sampler_gets_its_own_levels(home):
 
 def retuned(entry):
     """The entry with other levels: a tenth lower between the ends."""
-    return entry.model_copy(update={"levels": (entry.levels[0], *(0.9 * level for level in entry.levels[1:-1]), 0.0)})
+    return entry.model_copy(
+        update={"levels": (entry.levels[0], *(0.9 * level for level in entry.levels[1:-1]), 0.0)}
+    )
 
 
 def test_a_cell_is_pinned_to_the_levels_of_its_own_entry(home, tmp_path):
-    """What the file has for others leaves it as it is, and so does what the entry cost; other levels are another cell."""
+    """What the file has for others leaves it as it is, and so does what the entry cost.
+
+    Other levels are another cell.
+    """
     file = tmp_path / "t.json"
     euler, other = read_tuned(home / "tuned.json")
     dearer = euler.model_copy(update={"search": euler.search.model_copy(update={"seconds": 1e6})})
@@ -95,9 +117,16 @@ def test_levels_that_were_read_stay_those_that_are_pinned(home, tmp_path):
     file = tmp_path / "t.json"
     euler = read_tuned(home / "tuned.json")[0]
     write_tuned(file, [euler])
-    read = make_schedule(f"tuned(file='{file}')").for_model(make_model("gmm-2d")).for_sampler(make("euler"))
+    read = (
+        make_schedule(f"tuned(file='{file}')")
+        .for_model(make_model("gmm-2d"))
+        .for_sampler(make("euler"))
+    )
     write_tuned(file, [retuned(euler)])
-    assert (read(4, 0.002, 80.0).sigma, read.facts(4)["tuning_digest"]) == (euler.levels, euler.digest)
+    assert (read(4, 0.002, 80.0).sigma, read.facts(4)["tuning_digest"]) == (
+        euler.levels,
+        euler.digest,
+    )
 
 
 def test_one_step_is_the_jump(home):
@@ -118,14 +147,27 @@ def test_it_asks_for_its_model_and_its_sampler(home):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"nfe": [6]}, "has no grid of 6 steps for euler on gmm-2d as it is here; make it with: samplerbench tune --model gmm-2d"),
+        (
+            {"nfe": [6]},
+            "has no grid of 6 steps for euler on gmm-2d as it is here; make "
+            "it with: samplerbench tune --model gmm-2d",
+        ),
         ({"nfe": [4, 6]}, f"--sampler euler --nfe 4,6 {WAY} --out tuned.json"),
         ({"samplers": ["heun"]}, "has no grid of 2 steps for heun"),
         ({"samplers": ["ipndm"]}, f"--sampler ipndm --nfe 4 {WAY} --out tuned.json"),
-        ({"samplers": ["dpmpp_2m(analytic_first=True)"], "nfe": None, "steps": [4]}, "4 steps for dpmpp_2m(analytic_first=True)"),
-        ({"models": ["perturbed:gmm-2d"]}, "has no grid of 4 steps for euler on perturbed:gmm-2d as it is here"),
+        (
+            {"samplers": ["dpmpp_2m(analytic_first=True)"], "nfe": None, "steps": [4]},
+            "4 steps for dpmpp_2m(analytic_first=True)",
+        ),
+        (
+            {"models": ["perturbed:gmm-2d"]},
+            "has no grid of 4 steps for euler on perturbed:gmm-2d as it is here",
+        ),
         ({"samplers": ["ddpm"]}, "schedule tuned has nothing for ddpm, which draws noise"),
-        ({"samplers": ["auto"]}, "schedule tuned has nothing for auto, which has levels of its own"),
+        (
+            {"samplers": ["auto"]},
+            "schedule tuned has nothing for auto, which has levels of its own",
+        ),
         ({"end": ["sigma_min"]}, "were tuned to end at 0"),
         (
             {"schedules": ["tuned(file='nowhere.json')"]},
@@ -135,8 +177,14 @@ def test_it_asks_for_its_model_and_its_sampler(home):
             {"schedules": ["tuned(file='nowhere.json')"], "nfe": [1]},
             "cannot read nowhere.json (No such file or directory); nothing that is",
         ),
-        ({"schedules": ["tuned(file='nowhere.json')"], "samplers": ["ddpm"]}, "has levels to tune, so run it on another schedule"),
-        ({"nfe": None, "steps": [501]}, "501 steps of euler are too many to tune; give at most 500, or another schedule"),
+        (
+            {"schedules": ["tuned(file='nowhere.json')"], "samplers": ["ddpm"]},
+            "has levels to tune, so run it on another schedule",
+        ),
+        (
+            {"nfe": None, "steps": [501]},
+            "501 steps of euler are too many to tune; give at most 500, or another schedule",
+        ),
     ],
 )
 def test_what_the_file_does_not_hold_is_a_sentence_with_the_command(home, change, sentence):
@@ -175,18 +223,35 @@ def make(scale):
 @pytest.mark.parametrize(
     ("axes", "commands"),
     [
-        ("--model gmm-2d --nfe 1,2,4 --sampler euler --sampler heun --sampler ddpm --schedule karras", 2),  # heun jumps at 2
+        # heun jumps at 2
+        (
+            "--model gmm-2d --nfe 1,2,4 --sampler euler --sampler heun --sampler ddpm "
+            "--schedule karras",
+            2,
+        ),
         ("--model gmm-2d --steps 1,2 --sampler heun --sampler dpmpp_2m(analytic_first=True)", 1),
-        ("--model my folder/mine.py:make(scale=2.0) --nfe 3 --sampler mine --sampler auto --schedule karras --plugin my folder/mine.py", 1),
+        (
+            "--model my folder/mine.py:make(scale=2.0) --nfe 3 --sampler mine --sampler "
+            "auto --schedule karras --plugin my folder/mine.py",
+            1,
+        ),
     ],
 )
-def test_the_command_that_a_failing_run_prints_makes_it_run(home, tmp_path, axes, commands, monkeypatch, capsys):
+def test_the_command_that_a_failing_run_prints_makes_it_run(
+    home, tmp_path, axes, commands, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("samplerbench.benchmarks.cli.studies.OTHERS", ("gaussian",))
     (tmp_path / "my folder").mkdir()
     (tmp_path / "my folder" / "mine.py").write_text(MINE)
     words = axes.replace("my folder", "my_folder").split()
-    run = ["run", "quick", *(word.replace("my_folder", "my folder") for word in words), "--schedule", "tuned(file='n.json')"]
+    run = [
+        "run",
+        "quick",
+        *(word.replace("my_folder", "my folder") for word in words),
+        "--schedule",
+        "tuned(file='n.json')",
+    ]
     run += ["--samples", "8", "--no-timing", "--device", "cpu", "--out", "run"]
     monkeypatch.setattr(sys, "argv", ["samplerbench", *run])
     with pytest.raises(SystemExit):
@@ -194,16 +259,26 @@ def test_the_command_that_a_failing_run_prints_makes_it_run(home, tmp_path, axes
     pasted = capsys.readouterr().err.strip().partition("make it with: ")[2].split(" && ")
     assert len(pasted) == commands
     for command in pasted:
-        done = CliRunner().invoke(app, [*shlex.split(command)[1:], "--latents", "8", "--test-latents", "8"])
+        done = CliRunner().invoke(
+            app, [*shlex.split(command)[1:], "--latents", "8", "--test-latents", "8"]
+        )
         assert done.exit_code == 0, (command, done.output, done.exception)
     assert CliRunner().invoke(app, run).exit_code == 0
     assert set(load("run").frame.status) == {"ok"}
 
 
 def test_the_command_keeps_to_the_way_in_which_the_file_was_tuned(home, monkeypatch):
-    """Else ``compare --tuned`` would refuse the rows; what is there stays, so only the new entry is searched for."""
+    """Else ``compare --tuned`` would refuse the rows.
+
+    What is there stays, so only the new entry is searched for.
+    """
     write_tuned(home / "way.json", [])
-    assert invoke(f"{TUNE} --out way.json --objective rms --seed 3".replace("--sampler dpmpp_2m ", "")).exit_code == 0
+    assert (
+        invoke(
+            f"{TUNE} --out way.json --objective rms --seed 3".replace("--sampler dpmpp_2m ", "")
+        ).exit_code
+        == 0
+    )
     (before,) = read_tuned(home / "way.json")
     with pytest.raises(ValueError, match="make it with") as error:
         cells(samplers=["euler", "ipndm"], schedules=["tuned(file='way.json')"])
@@ -216,14 +291,19 @@ def test_the_command_keeps_to_the_way_in_which_the_file_was_tuned(home, monkeypa
 
 
 def test_another_model_is_tuned_in_the_same_way_but_for_where_it_is_scored_too(home):
-    with pytest.raises(ValueError, match=re.escape("--latents 16 --test-latents 8 --seed 0 --out tuned.json")):
+    with pytest.raises(
+        ValueError, match=re.escape("--latents 16 --test-latents 8 --seed 0 --out tuned.json")
+    ):
         cells(models=["gaussian"])
 
 
 def test_peers_from_clones_are_loaded_by_the_command(tmp_path):
     try:
         set_peers_path(tmp_path)
-        assert loading([SimpleNamespace(name="edm:heun"), make("heun")]) == ["--peers-path", str(tmp_path)]
+        assert loading([SimpleNamespace(name="edm:heun"), make("heun")]) == [
+            "--peers-path",
+            str(tmp_path),
+        ]
         assert loading([make("heun")]) == []
     finally:
         set_peers_path(None)
@@ -245,14 +325,19 @@ def test_a_file_that_has_grown_samples_nothing_anew(home, monkeypatch):
     assert invoke(run).exit_code == 0
     before = load(home / "grown").frame
     write_tuned(home / "more.json", entries[::-1])
-    monkeypatch.setattr("samplerbench.benchmarks.running.executing.tasks.sample_shard", lambda *_: pytest.fail("sampled anew"))
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.running.executing.tasks.sample_shard",
+        lambda *_: pytest.fail("sampled anew"),
+    )
     assert invoke(run).exit_code == 0
     assert load(home / "grown").frame.equals(before)
 
 
 def test_rows_at_what_a_file_held_at_different_times_are_told_apart(home, monkeypatch, capsys):
     entries = read_tuned(home / "tuned.json")
-    run = f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='again.json') --out again"
+    run = (
+        f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='again.json') --out again"
+    )
     for held in (entries, [retuned(entries[0]), entries[1]]):
         write_tuned(home / "again.json", held)
         assert invoke(run).exit_code == 0
@@ -260,33 +345,69 @@ def test_rows_at_what_a_file_held_at_different_times_are_told_apart(home, monkey
     assert sorted(table.sampler) == ["dpmpp_2m", "euler", "euler"]
     assert table.curve.nunique() == 3
     assert set(table.tuning_digest) == {entry.digest for entry in (*entries, retuned(entries[0]))}
-    assert "euler at several tuned schedules" in fails("compare again --baseline euler --tuned", monkeypatch, capsys)
+    assert "euler at several tuned schedules" in fails(
+        "compare again --baseline euler --tuned", monkeypatch, capsys
+    )
 
 
 def test_runs_at_other_levels_are_not_the_same_cells(home):
     entry = read_tuned(home / "tuned.json")[0]
     for name, held in (("one", entry), ("same", entry), ("two", retuned(entry))):
         write_tuned(home / "levels.json", [held])
-        assert invoke(f"{RUN} --sampler euler --schedule tuned(file='levels.json') --out {name}").exit_code == 0
-    pairs = {other: match_cells(*(read_source(home / name).entries for name in ("one", other))).pairs for other in ("same", "two")}
+        assert (
+            invoke(
+                f"{RUN} --sampler euler --schedule tuned(file='levels.json') --out {name}"
+            ).exit_code
+            == 0
+        )
+    pairs = {
+        other: match_cells(*(read_source(home / name).entries for name in ("one", other))).pairs
+        for other in ("same", "two")
+    }
     assert (len(pairs["same"]), len(pairs["two"])) == (1, 0)
 
 
 def test_budgets_of_one_sampler_stay_on_one_curve():
-    rows = [{"model": "m", "sampler": "euler", "schedule": "tuned", "steps": n, "budget": n, "tuning_digest": f"d{n}"} for n in (5, 10)]
+    rows = [
+        {
+            "model": "m",
+            "sampler": "euler",
+            "schedule": "tuned",
+            "steps": n,
+            "budget": n,
+            "tuning_digest": f"d{n}",
+        }
+        for n in (5, 10)
+    ]
     assert set(with_curves(ResultTable.of(rows).frame).curve) == {"euler"}
 
 
 def test_rows_that_were_tuned_in_different_ways_are_not_compared(home, monkeypatch, capsys):
     one, other = read_tuned(home / "tuned.json")
-    write_tuned(home / "ways.json", [one, other.model_copy(update={"setting": other.setting.model_copy(update={"latents": 99})})])
-    assert invoke(f"{RUN} --sampler euler --sampler dpmpp_2m --schedule tuned(file='ways.json') --out ways").exit_code == 0
-    assert "tuned in different ways" in fails("compare ways --baseline euler --tuned", monkeypatch, capsys)
+    write_tuned(
+        home / "ways.json",
+        [
+            one,
+            other.model_copy(update={"setting": other.setting.model_copy(update={"latents": 99})}),
+        ],
+    )
+    assert (
+        invoke(
+            f"{RUN} --sampler euler --sampler dpmpp_2m --schedule "
+            "tuned(file='ways.json') --out ways"
+        ).exit_code
+        == 0
+    )
+    assert "tuned in different ways" in fails(
+        "compare ways --baseline euler --tuned", monkeypatch, capsys
+    )
 
 
 def test_one_tuned_sampler_is_nothing_to_compare(home, monkeypatch, capsys):
     assert invoke(f"{RUN} --sampler euler --schedule tuned --out alone").exit_code == 0
-    assert "has nothing to compare with euler" in fails("compare alone --baseline euler --tuned", monkeypatch, capsys)
+    assert "has nothing to compare with euler" in fails(
+        "compare alone --baseline euler --tuned", monkeypatch, capsys
+    )
 
 
 def test_levels_that_do_not_fit_are_refused(home):
@@ -308,7 +429,12 @@ def test_a_file_that_cannot_be_written_is_known_before_the_search(home, monkeypa
 def test_the_command_that_it_prints_runs(home):
     done = invoke(f"{TUNE} --out tuned.json")
     command = done.stdout.partition("samplerbench ")[2]
-    assert CliRunner().invoke(app, [*shlex.split(command), "--no-timing", "--samples", "20", "--out", "printed"]).exit_code == 0
+    assert (
+        CliRunner()
+        .invoke(app, [*shlex.split(command), "--no-timing", "--samples", "20", "--out", "printed"])
+        .exit_code
+        == 0
+    )
 
 
 def test_a_gaussian_start_is_skipped_with_the_reason(home):
@@ -323,7 +449,10 @@ def test_rows_say_what_tuning_took(home):
     assert len(tuned) == len(other) == 2
     for _, row in tuned.iterrows():
         entry = entries[row.sampler]
-        assert (row.tuning_teacher, row.tuning_search) == (entry.teacher.evaluations, entry.search.evaluations)
+        assert (row.tuning_teacher, row.tuning_search) == (
+            entry.teacher.evaluations,
+            entry.search.evaluations,
+        )
         assert (row.tuning_latents, row.tuning_gap, row.tuning_other) == (16, entry.gap, "gaussian")
         assert row.tuning_other_untuned == entry.elsewhere.scores.untuned.error
     assert other[[name for name in other if name.startswith("tuning_")]].isna().all(axis=None)
@@ -349,7 +478,9 @@ def test_the_third_table_compares_tuned_rows_and_shows_what_they_took(home):
 
 
 def test_the_tables_are_never_mixed(home, monkeypatch, capsys):
-    assert "share karras only" in fails("compare r --baseline euler --best-schedule", monkeypatch, capsys)
+    assert "share karras only" in fails(
+        "compare r --baseline euler --best-schedule", monkeypatch, capsys
+    )
     (line,) = json.loads(invoke("compare r --baseline euler --json").stdout)[:1]
     assert ("tuned" in line["schedule"]) == ("tuned" in line["baseline"])
     assert "one of --best-schedule, --author-schedule and --tuned" in fails(
@@ -384,7 +515,10 @@ def test_the_command_lists_and_resumes(home):
 
 
 def test_the_command_shows_how_well_the_teacher_is_known(home):
-    """Exact endpoints are; of others, the worst share of an error that they measure, and a sentence where that is too much."""
+    """Exact endpoints are.
+
+    Of others, the worst share of an error that they measure, and a sentence where that is too much.
+    """
     entry = read_tuned(home / "tuned.json")[0]
     assert "exact" in invoke(f"{TUNE} --out tuned.json").stdout
     for share, said in ((0.004, False), (0.03, True)):
@@ -392,4 +526,6 @@ def test_the_command_shows_how_well_the_teacher_is_known(home):
         write_tuned(home / "taught.json", [entry.model_copy(update={"test": test})])
         shown = invoke(f"{TUNE.replace(' --sampler dpmpp_2m', '')} --out taught.json").stdout
         assert f"{share:.2%}" in shown
-        assert ("Endpoints are not known to 1% of the error of euler" in " ".join(shown.split())) == said
+        assert (
+            "Endpoints are not known to 1% of the error of euler" in " ".join(shown.split())
+        ) == said

@@ -8,22 +8,56 @@ import numpy as np
 from samplerbench.results.run_directory.run_dir import RunDir
 
 ROW = {
-    "suite": "quick", "model": "gmm-2d", "params": "{}", "schedule": "karras", "start": "noise", "end": "zero", "sigma_max": 80.0,
-    "sigma_min": 0.002, "steps": 10, "budget": 10, "seed": 0, "dtype": "float32", "device": "cpu",
-}  # fmt: skip
-QUALITY = {"status": "ok", "nfe": 10.0, "fid_flag": "", "estimator": "frechet/1; identity-2; reference gmm-2d; 300 converged"}
+    "suite": "quick",
+    "model": "gmm-2d",
+    "params": "{}",
+    "schedule": "karras",
+    "start": "noise",
+    "end": "zero",
+    "sigma_max": 80.0,
+    "sigma_min": 0.002,
+    "steps": 10,
+    "budget": 10,
+    "seed": 0,
+    "dtype": "float32",
+    "device": "cpu",
+}
+QUALITY = {
+    "status": "ok",
+    "nfe": 10.0,
+    "fid_flag": "",
+    "estimator": "frechet/1; identity-2; reference gmm-2d; 300 converged",
+}
 
 
 def make_run(path: Path, *, version=1, identity="gmm-2d-v1", machine="cpu A") -> RunDir:
     """An empty run."""
     run = RunDir.create(path)
     provenance = {"device": {"type": "cpu", "name": machine}}
-    run.write_run({"suite": {"name": "quick", "version": version}, "models": {"gmm-2d": identity}, "provenance": provenance})
+    run.write_run(
+        {
+            "suite": {"name": "quick", "version": version},
+            "models": {"gmm-2d": identity},
+            "provenance": provenance,
+        }
+    )
     return run
 
 
-def add(run: RunDir, sampler="heun", *, influence=None, times=None, timing=None, arrays=None, quality=None, **row) -> str:
-    """A finished cell: ``influence`` gives value (its mean), error and influence values of ``fid_proxy``."""
+def add(
+    run: RunDir,
+    sampler="heun",
+    *,
+    influence=None,
+    times=None,
+    timing=None,
+    arrays=None,
+    quality=None,
+    **row,
+) -> str:
+    """A finished cell: ``influence`` gives value (its mean), error and influence values of
+    ``fid_proxy``.
+    """
     record = {**ROW, "sampler": sampler, **row}
     cell = f"{sampler}-{abs(hash(json.dumps(record, sort_keys=True))):x}"[:40]
     run.plan(cell, record)
@@ -37,6 +71,15 @@ def add(run: RunDir, sampler="heun", *, influence=None, times=None, timing=None,
         arrays["influence"] = influence - influence.mean()
     run.write_score(cell, measured, arrays)
     if times is not None:
-        stamp = {"timing_device": "cpu", "timing_threads": 1, "timing_batch_size": 32, **(timing or {})}
-        run.write(cell, "timing.json", {**stamp, "raw_total_ms": list(times), "ms_per_sample": float(np.median(times)) / 32})
+        stamp = {
+            "timing_device": "cpu",
+            "timing_threads": 1,
+            "timing_batch_size": 32,
+            **(timing or {}),
+        }
+        run.write(
+            cell,
+            "timing.json",
+            {**stamp, "raw_total_ms": list(times), "ms_per_sample": float(np.median(times)) / 32},
+        )
     return cell

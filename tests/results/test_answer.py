@@ -7,8 +7,21 @@ from samplerbench.results.table.result_table import ResultTable
 
 
 def row(sampler, value, se=1.0, budget=10, **more):
-    fixed = {"model": "m", "schedule": "karras", "status": "ok", "steps": budget, "nfe": float(budget)}
-    return {**fixed, "sampler": sampler, "budget": budget, "fid_proxy": value, "fid_proxy_se": se, **more}
+    fixed = {
+        "model": "m",
+        "schedule": "karras",
+        "status": "ok",
+        "steps": budget,
+        "nfe": float(budget),
+    }
+    return {
+        **fixed,
+        "sampler": sampler,
+        "budget": budget,
+        "fid_proxy": value,
+        "fid_proxy_se": se,
+        **more,
+    }
 
 
 def findings(*rows):
@@ -43,8 +56,16 @@ def test_intervals_are_95_percent_and_touch_exactly_where_they_should():
 
 def test_sentences_name_the_winners_the_doubts_and_the_jump():
     found = findings(
-        *(row(name, 200.0, budget=1, fid_proxy_raw=201.0, fid_proxy_floor=0.5) for name in ("euler", "heun")),
-        *(row("euler", 20.0), row("heun", 10.0), row("euler", 5.0, budget=40), row("heun", 4.9, budget=40, fid_flag="too few")),
+        *(
+            row(name, 200.0, budget=1, fid_proxy_raw=201.0, fid_proxy_floor=0.5)
+            for name in ("euler", "heun")
+        ),
+        *(
+            row("euler", 20.0),
+            row("heun", 10.0),
+            row("euler", 5.0, budget=40),
+            row("heun", 4.9, budget=40, fid_flag="too few"),
+        ),
     )
     said = " ".join(found.sentences)
     assert "Lowest FID proxy: heun at 10 and 40 NFE." in said
@@ -62,6 +83,13 @@ def test_without_a_fid_the_next_measure_answers_and_without_any_none():
 
 
 def test_different_estimators_are_never_ranked_together():
-    rows = [row("euler", 20.0, estimator="a"), row("heun", 1.0, estimator="b"), row("ddim", None, status="failed")]
+    rows = [
+        row("euler", 20.0, estimator="a"),
+        row("heun", 1.0, estimator="b"),
+        row("ddim", None, status="failed"),
+    ]
     parts = dict(comparable_parts(ResultTable.of(rows).frame))
-    assert {title: sorted(part["sampler"]) for title, part in parts.items()} == {"m · a": ["ddim", "euler"], "m · b": ["heun"]}
+    assert {title: sorted(part["sampler"]) for title, part in parts.items()} == {
+        "m · a": ["ddim", "euler"],
+        "m · b": ["heun"],
+    }

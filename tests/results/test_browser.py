@@ -11,7 +11,8 @@ from samplerbench.results.table.result_table import load
 
 AXE = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
-    "resultTypes": ["violations"],  # thousands of elements that pass would take longest to hand over
+    # thousands of elements that pass would take longest to hand over
+    "resultTypes": ["violations"],
 }
 
 
@@ -22,7 +23,9 @@ def report(run, tmp_path_factory):
 
 @pytest.fixture
 def show(browser, report):
-    """Opens the report, and demands that nothing was said on the console and nothing asked of a network."""
+    """Opens the report, and demands that nothing was said on the console and nothing asked of a
+    network.
+    """
     opened = []
 
     def open_page(path=report, **options):
@@ -31,7 +34,9 @@ def show(browser, report):
         page, noise, requests = context.new_page(), [], []
         page.on("console", lambda message: noise.append(message.text))
         page.on("pageerror", lambda error: noise.append(str(error)))
-        page.on("dialog", lambda dialog: noise.append(f"dialog {dialog.message}") or dialog.dismiss())
+        page.on(
+            "dialog", lambda dialog: noise.append(f"dialog {dialog.message}") or dialog.dismiss()
+        )
         page.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
         opened.append(SimpleNamespace(context=context, noise=noise, requests=requests))
@@ -41,7 +46,9 @@ def show(browser, report):
     for each in opened:
         each.context.close()
         assert each.noise == []
-        assert [url for url in each.requests if not url.startswith(("data:", "blob:"))] == [report.as_uri()]
+        assert [url for url in each.requests if not url.startswith(("data:", "blob:"))] == [
+            report.as_uri()
+        ]
 
 
 def plotted(page, place=0):
@@ -75,7 +82,9 @@ def test_plots_show_the_table_on_every_axis(show, run):
     assert euler["y"] == pytest.approx(list(frame["rmse"]), rel=1e-5)
     assert euler["x"] == pytest.approx(list(frame["ms_per_sample"]), rel=1e-5)
     figure.get_by_role("button", name="Lines of order").click()
-    assert len(traces(figure)) == 3 + load(run.path).where(model="fashion").frame["sampler"].nunique()
+    assert (
+        len(traces(figure)) == 3 + load(run.path).where(model="fashion").frame["sampler"].nunique()
+    )
 
 
 def test_the_floor_is_drawn_where_it_belongs(show):
@@ -94,7 +103,10 @@ def test_a_name_in_the_legend_isolates_its_sampler_in_all_plots(show):
     first.get_by_role("button", name="heun", exact=True).click()
     for figure in (first, second):
         assert {trace["name"] for trace in traces(figure) if trace["opacity"] == 1} == {"heun"}
-    assert second.get_by_role("button", name="heun", exact=True).get_attribute("aria-pressed") == "true"
+    assert (
+        second.get_by_role("button", name="heun", exact=True).get_attribute("aria-pressed")
+        == "true"
+    )
     assert "Median slope: heun -" in first.locator(".slopes").inner_text()
     second.get_by_role("button", name="heun", exact=True).press("Enter")
     assert all(trace["opacity"] == 1 for trace in traces(first))
@@ -102,7 +114,10 @@ def test_a_name_in_the_legend_isolates_its_sampler_in_all_plots(show):
 
 def test_a_family_has_one_colour_in_all_plots(show):
     page = show()
-    colours = [{trace["name"]: trace["colour"] for trace in traces(plotted(page, place))} for place in (0, 1, 2)]
+    colours = [
+        {trace["name"]: trace["colour"] for trace in traces(plotted(page, place))}
+        for place in (0, 1, 2)
+    ]
     assert colours[0] == colours[1] == colours[2]
     assert colours[0]["dpmpp_2m"] != colours[0]["heun"]
 
@@ -110,9 +125,13 @@ def test_a_family_has_one_colour_in_all_plots(show):
 def test_a_click_on_a_mark_opens_its_row(show, run):
     page = show()
     figure = plotted(page, 1)
-    figure.locator(".canvas").evaluate("canvas => canvas.emit('plotly_click', { points: [{ customdata: 3 }] })")
+    figure.locator(".canvas").evaluate(
+        "canvas => canvas.emit('plotly_click', { points: [{ customdata: 3 }] })"
+    )
     shown = page.locator("#record").inner_text()
-    assert all(str(load(run.path).frame.loc[3, name]) in shown for name in ("model", "sampler", "cell"))
+    assert all(
+        str(load(run.path).frame.loc[3, name]) in shown for name in ("model", "sampler", "cell")
+    )
     page.keyboard.press("Escape")
     assert not page.locator("#record").is_visible()
 
@@ -124,10 +143,14 @@ def test_columns_are_sorted_by_number_with_empty_cells_last(show):
     values = [text for text in column(page, "fd_conv") if text]
     numbers = [float(text.split(" ")[0]) for text in values]
     assert numbers == sorted(numbers)
-    assert column(page, "fd_conv")[len(values) :] == [""] * (len(column(page, "fd_conv")) - len(values))
+    assert column(page, "fd_conv")[len(values) :] == [""] * (
+        len(column(page, "fd_conv")) - len(values)
+    )
     assert head.locator("..").get_attribute("aria-sort") == "ascending"
     head.press("Enter")
-    assert [float(text.split(" ")[0]) for text in column(page, "fd_conv") if text] == sorted(numbers, reverse=True)
+    assert [float(text.split(" ")[0]) for text in column(page, "fd_conv") if text] == sorted(
+        numbers, reverse=True
+    )
 
 
 def test_rows_are_filtered_by_words_status_and_verdict(show, run):
@@ -154,13 +177,17 @@ def test_the_table_can_be_saved(show, run, tmp_path):
 
 def test_a_picture_is_enlarged_and_the_keys_go_on(show):
     page = show()
-    tile = page.get_by_role("button", name="Samples of gmm-2d by heun at 5 network evaluations", exact=True)
+    tile = page.get_by_role(
+        "button", name="Samples of gmm-2d by heun at 5 network evaluations", exact=True
+    )
     tile.focus()
     page.keyboard.press("Enter")
     large = page.locator("#viewer img")
     assert large.bounding_box()["width"] > 2 * tile.bounding_box()["width"]
     page.keyboard.press("ArrowRight")
-    assert page.locator("#viewer-caption").inner_text() == "Samples of gmm-2d by heun at 10 network evaluations"
+    assert page.locator("#viewer-caption").inner_text() == (
+        "Samples of gmm-2d by heun at 10 network evaluations"
+    )
     page.keyboard.press("Escape")
     assert not large.is_visible()
 
@@ -170,18 +197,26 @@ def test_differences_to_the_converged_sample_fall_with_the_budget(show):
     page = show()
     part = page.locator(".samples-part").nth(1)
     part.get_by_role("button", name="Difference to the converged sample").click()
-    expect(part).to_have_attribute("data-view", "difference")  # by polling, which the page's policy lets through: it forbids eval
+    # by polling, which the page's policy lets through: it forbids eval
+    expect(part).to_have_attribute("data-view", "difference")
     ink = """async image => {
         await image.decode();
         const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight), context = canvas.getContext("2d");
         context.drawImage(image, 0, 0);
         return context.getImageData(0, 0, canvas.width, canvas.height).data.reduce((sum, value, i) => sum + (i % 4 === 3 ? value : 0), 0);
     }"""
-    at = [part.get_by_alt_text(f"Samples of fashion by heun at {n} network evaluations: difference").evaluate(ink) for n in (1, 5, 40)]
+    at = [
+        part.get_by_alt_text(
+            f"Samples of fashion by heun at {n} network evaluations: difference"
+        ).evaluate(ink)
+        for n in (1, 5, 40)
+    ]
     assert at[0] > 2 * at[1] > 2 * at[2]
     part.get_by_role("button", name="Samples", exact=True).click()
     expect(part).to_have_attribute("data-view", "samples")
-    assert part.get_by_alt_text("Samples of fashion by heun at 5 network evaluations", exact=True).is_visible()
+    assert part.get_by_alt_text(
+        "Samples of fashion by heun at 5 network evaluations", exact=True
+    ).is_visible()
 
 
 def test_the_page_is_dark_where_the_reader_is_and_where_he_says_so(show):
@@ -192,7 +227,11 @@ def test_the_page_is_dark_where_the_reader_is_and_where_he_says_so(show):
     light.get_by_role("button", name="Theme: system").click()
     light.get_by_role("button", name="Theme: light").click()
     assert light.evaluate(paper) == dark.evaluate(paper)
-    assert traces(light.locator("figure.plot").first)[0]["colour"] == traces(plotted(dark))[0]["colour"] != before
+    assert (
+        traces(light.locator("figure.plot").first)[0]["colour"]
+        == traces(plotted(dark))[0]["colour"]
+        != before
+    )
 
 
 def test_on_paper_nothing_is_cut_off_and_controls_are_gone(show):
@@ -204,7 +243,9 @@ def test_on_paper_nothing_is_cut_off_and_controls_are_gone(show):
     assert not page.locator("#filter").is_visible()
     assert not page.locator("nav").is_visible()
     assert page.locator(".main-svg").count() >= 3  # plots that were never scrolled to are drawn too
-    heights = page.locator(".scroll.tall").evaluate_all("parts => parts.map(part => [part.scrollHeight, part.clientHeight])")
+    heights = page.locator(".scroll.tall").evaluate_all(
+        "parts => parts.map(part => [part.scrollHeight, part.clientHeight])"
+    )
     assert heights
     assert all(inner <= outer + 1 for inner, outer in heights)
     page.evaluate("dispatchEvent(new Event('afterprint'))")
@@ -218,7 +259,11 @@ def test_nothing_of_the_first_screens_is_hidden_on_a_telephone(show):
     answers = page.locator("#answer ~ article").locator("td, tbody th, .verdict")
     assert answers.count() > 20
     for parts in (links, answers):
-        places = parts.evaluate_all("all => all.map(one => one.getBoundingClientRect()).map(({ left, right }) => [left, right])")
+        places = parts.evaluate_all(
+            "all => all.map(one => "
+            "one.getBoundingClientRect()).map(({ left, right }) "
+            "=> [left, right])"
+        )
         assert min(left for left, _ in places) >= 0
         assert max(right for _, right in places) <= 390
     assert page.locator("#answer ~ article .lead").first.bounding_box()["y"] < 844 - 60
@@ -229,7 +274,10 @@ def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):
     part = page.get_by_role("region", name="Table of all rows")
     inner, outer = part.evaluate("part => [part.scrollWidth, part.clientWidth]")
     assert inner > outer
-    style = part.evaluate("part => [getComputedStyle(part).backgroundAttachment, getComputedStyle(part).backgroundImage]")
+    style = part.evaluate(
+        "part => [getComputedStyle(part).backgroundAttachment, "
+        "getComputedStyle(part).backgroundImage]"
+    )
     assert {"local", "scroll"} <= set(style[0].split(", "))
     assert style[1].count("gradient") == 4
 
@@ -237,27 +285,37 @@ def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):
 def test_lines_of_order_lie_below_all_points(show):
     figure = plotted(show(), 1)
     figure.get_by_role("button", name="FID proxy", exact=True).click()
-    assert not figure.get_by_role("button", name="Lines of order").is_visible()  # nothing falls like an order to the model's own error
+    # nothing falls like an order to the model's own error
+    assert not figure.get_by_role("button", name="Lines of order").is_visible()
     for measure, power in (("RMSE to the ODE", 1), ("FD to converged", 2)):
         figure.get_by_role("button", name=measure).click()
         if measure == "RMSE to the ODE":
             figure.get_by_role("button", name="Lines of order").click()
         look = "canvas => canvas.data.map(({x, y, mode, line}) => ({x: [...x], y: [...y], mode}))"
         drawn = figure.locator(".canvas").evaluate(look)
-        orders, curves = ([one for one in drawn if (one["mode"] == "lines+text") == guide] for guide in (True, False))
+        orders, curves = (
+            [one for one in drawn if (one["mode"] == "lines+text") == guide]
+            for guide in (True, False)
+        )
         assert len(orders) == 3
         for order, line in enumerate(orders, 1):
             (x0, x1), (y0, y1) = line["x"], line["y"]
             slope = -power * order
             assert math.log(y1 / y0) / math.log(x1 / x0) == pytest.approx(slope, rel=1e-3)
             for curve in curves:
-                assert all(y is None or y > y0 * (x / x0) ** slope for x, y in zip(curve["x"], curve["y"], strict=True))
+                assert all(
+                    y is None or y > y0 * (x / x0) ** slope
+                    for x, y in zip(curve["x"], curve["y"], strict=True)
+                )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
 def test_the_page_is_accessible_and_fits(show, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: accessibility is not tested").Axe()
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="axe is not installed: accessibility is not tested",
+    ).Axe()
     page = show(color_scheme=scheme, viewport={"width": width, "height": 900})
     plotted(page)
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
@@ -268,16 +326,31 @@ def test_the_page_is_accessible_and_fits(show, scheme, width):
 
 def test_names_are_shown_as_they_are_and_do_nothing(show):
     page = show()
-    assert page.get_by_role("heading", name=HOSTILE_MODEL).count() == 3  # the head of the page and two sections
-    assert page.get_by_role("button", name="</script><img src=x onerror=alert(1)>", exact=True).count() == 3  # in the legends
+    # the head of the page and two sections
+    assert page.get_by_role("heading", name=HOSTILE_MODEL).count() == 3
+    # in the legends
+    assert (
+        page.get_by_role("button", name="</script><img src=x onerror=alert(1)>", exact=True).count()
+        == 3
+    )
     assert page.locator("img[src=x]").count() == 0
 
 
 @pytest.mark.slow
 def test_a_large_report_is_small_and_opens_at_once(browser, tmp_path):
-    names = [f"{kind}_{i}" for kind in ("euler", "heun", "dpm_solver", "dpmpp", "unipc", "ipndm", "er_sde", "plugin") for i in range(3)]
+    names = [
+        f"{kind}_{i}"
+        for kind in ("euler", "heun", "dpm_solver", "dpmpp", "unipc", "ipndm", "er_sde", "plugin")
+        for i in range(3)
+    ]
     models, budgets = ("fashion", "gmm-2d", "gmm-64d"), (1, 2, 3, 5, 7, 10, 15, 20, 40, 80)
-    run = synthetic_run(tmp_path / "run", models=models, orders=dict.fromkeys(names, 2), budgets=budgets, samples=100)
+    run = synthetic_run(
+        tmp_path / "run",
+        models=models,
+        orders=dict.fromkeys(names, 2),
+        budgets=budgets,
+        samples=100,
+    )
     path = write_report(run.path, tmp_path)
     assert path.stat().st_size < 8e6
     page = browser.new_page()

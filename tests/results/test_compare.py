@@ -41,10 +41,15 @@ def by_sampler(comparison):
 def test_two_runs_are_matched_by_what_their_cells_are(pair):
     lines = by_sampler(compare(*pair))
     assert set(lines) == {"heun", "euler", "ipndm"}
-    assert (lines["heun"].difference, lines["heun"].verdict, lines["heun"].paired) == (0.0, "equivalent", N)
+    assert (lines["heun"].difference, lines["heun"].verdict, lines["heun"].paired) == (
+        0.0,
+        "equivalent",
+        N,
+    )
     assert lines["euler"].difference == pytest.approx(0.2, abs=1e-9)
     assert (lines["euler"].verdict, lines["euler"].paired) == ("worse", N)
-    assert (lines["ipndm"].verdict, lines["ipndm"].paired) == ("inconclusive", 0)  # other seeds: as two independent runs
+    # other seeds: as two independent runs
+    assert (lines["ipndm"].verdict, lines["ipndm"].paired) == ("inconclusive", 0)
     assert compare(*pair).unmatched == ("gmm-2d: ddpm at 10 (only in the baseline)",)
 
 
@@ -92,8 +97,16 @@ def test_margin_is_a_share_of_the_baseline_or_of_ten_errors_of_the_floor(tmp_pat
     ("quality", "metric", "reason"),
     [
         ({"fid_flag": "too few"}, "fid_proxy", "flagged: too few"),
-        ({"fd_conv": 9.0, "fd_conv_se": 0.1, "fid_flag": "", "fd_conv_flag": "too few"}, "fd_conv", "flagged: too few"),
-        ({"fd_conv": 9.0, "fd_conv_se": 0.1, "fid_flag": "too few", "fd_conv_flag": ""}, "fd_conv", ""),
+        (
+            {"fd_conv": 9.0, "fd_conv_se": 0.1, "fid_flag": "", "fd_conv_flag": "too few"},
+            "fd_conv",
+            "flagged: too few",
+        ),
+        (
+            {"fd_conv": 9.0, "fd_conv_se": 0.1, "fid_flag": "too few", "fd_conv_flag": ""},
+            "fd_conv",
+            "",
+        ),
         ({"dominated": True}, "fid_proxy", "dominated"),
         ({"dominated": True, "fd_conv": 9.0, "fd_conv_se": 0.1}, "fd_conv", ""),
     ],
@@ -102,7 +115,11 @@ def test_what_is_not_to_be_trusted_has_no_verdict(tmp_path, quality, metric, rea
     run = make_run(tmp_path / "run")
     add(run, "euler", influence=5 + latents(), quality={"fd_conv": 1.0, "fd_conv_se": 0.1})
     add(run, "heun", influence=latents(), quality=quality)
-    (line,) = [line for line in compare_with(run.path, "euler", metrics=["all"]).lines if line.metric == metric]
+    (line,) = [
+        line
+        for line in compare_with(run.path, "euler", metrics=["all"]).lines
+        if line.metric == metric
+    ]
     assert line.reason.startswith(reason)
     assert (line.verdict == "no verdict") == bool(reason)
 
@@ -112,9 +129,24 @@ def test_different_suites_models_and_estimators_are_refused_by_name(tmp_path):
     add(run, influence=latents())
     for name, parts, row, sentence in (
         ("v", {"version": 2}, {}, "suite quick has version 1 in the first and 2 in the second"),
-        ("m", {"identity": "other"}, {}, "model gmm-2d is gmm-2d-v1 in the first and other in the second"),
-        ("e", {}, {"estimator": "frechet/1; identity-2; reference other; 300 converged"}, "'reference gmm-2d' in the first run"),
-        ("c", {}, {"estimator": "frechet/1; identity-2; reference gmm-2d"}, "'300 converged' in the first run and 'nothing'"),
+        (
+            "m",
+            {"identity": "other"},
+            {},
+            "model gmm-2d is gmm-2d-v1 in the first and other in the second",
+        ),
+        (
+            "e",
+            {},
+            {"estimator": "frechet/1; identity-2; reference other; 300 converged"},
+            "'reference gmm-2d' in the first run",
+        ),
+        (
+            "c",
+            {},
+            {"estimator": "frechet/1; identity-2; reference gmm-2d"},
+            "'300 converged' in the first run and 'nothing'",
+        ),
     ):
         other = make_run(tmp_path / name, **parts)
         add(other, influence=latents(), quality=row)
@@ -127,9 +159,15 @@ def test_mistakes_are_sentences(tmp_path, pair):
     add(other, "rk45", influence=latents())
     for call, sentence in (
         (lambda: compare(pair[0], other.path), "share no finished cell"),
-        (lambda: compare(*pair, metrics=["kid"]), "'kid' has no values to compare; choose from fid_proxy"),
+        (
+            lambda: compare(*pair, metrics=["kid"]),
+            "'kid' has no values to compare; choose from fid_proxy",
+        ),
         (lambda: compare(*pair, margin=-1), "0 or more"),
-        (lambda: compare_with(pair[0], "eular"), "'eular'; choose the baseline from those there: ddpm, euler, heun, ipndm"),
+        (
+            lambda: compare_with(pair[0], "eular"),
+            "'eular'; choose the baseline from those there: ddpm, euler, heun, ipndm",
+        ),
     ):
         with pytest.raises(ValueError, match=sentence):
             call()
@@ -139,14 +177,18 @@ def test_a_table_alone_compares_unpaired(pair, tmp_path):
     for path in pair:
         rebuild(path)
     lines = by_sampler(compare(pair[0] / "table.csv", pair[1]))
-    assert (lines["heun"].difference, lines["heun"].verdict) == (0.0, "equivalent")  # the same numbers need no error
+    # the same numbers need no error
+    assert (lines["heun"].difference, lines["heun"].verdict) == (0.0, "equivalent")
     assert lines["euler"].paired == 0
     errors = [load(path).frame.set_index("sampler")["fid_proxy_se"]["euler"] for path in pair]
-    assert lines["euler"].se == pytest.approx(sum(errors))  # shared latents of unknown covariance: it may have either sign
+    # shared latents of unknown covariance: it may have either sign
+    assert lines["euler"].se == pytest.approx(sum(errors))
 
 
 def test_opposite_influences_are_why_shared_latents_without_them_add_their_errors(tmp_path):
-    """Two samplers whose samples contribute oppositely: independent errors would call nothing a difference."""
+    """Two samplers whose samples contribute oppositely: independent errors would call nothing a
+    difference.
+    """
     run, z = make_run(tmp_path / "run"), latents()
     add(run, "euler", influence=1 + z)
     add(run, "heun", influence=1 - z)
@@ -159,7 +201,9 @@ def test_opposite_influences_are_why_shared_latents_without_them_add_their_error
     assert alone > 1.4 * independent
 
 
-@pytest.mark.parametrize("quality", [{}, {"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}])
+@pytest.mark.parametrize(
+    "quality", [{}, {"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}]
+)
 @pytest.mark.parametrize("form", ["run", "table.csv"])
 def test_a_run_against_itself_is_equivalent_line_by_line(tmp_path, quality, form):
     run = make_run(tmp_path)
@@ -174,11 +218,17 @@ def test_a_run_against_itself_is_equivalent_line_by_line(tmp_path, quality, form
 
 
 def test_each_model_is_compared_by_what_it_is_spoken_of_in(tmp_path):
-    """Where the model's own error dominates, that is the distance to its converged samples, unless somebody asks."""
+    """Where the model's own error dominates, that is the distance to its converged samples,
+    unless somebody asks.
+    """
     run, z = make_run(tmp_path), latents()
     for model, dominated in (("fashion", True), ("gmm-2d", False)):
         for sampler, level in (("euler", 2.0), ("heun", 1.0)):
-            quality = {"fd_conv": level, "fd_conv_se": 0.01, "dominated": dominated and sampler == "heun"}
+            quality = {
+                "fd_conv": level,
+                "fd_conv_se": 0.01,
+                "dominated": dominated and sampler == "heun",
+            }
             add(run, sampler, influence=level + z, quality=quality, model=model)
     found = compare_with(run.path, "euler")
     assert {line.model: (line.metric, line.verdict) for line in found.lines} == {
@@ -186,11 +236,16 @@ def test_each_model_is_compared_by_what_it_is_spoken_of_in(tmp_path):
     }  # fmt: skip
     assert found.others == ()
     asked = compare_with(run.path, "euler", metrics=["fid_proxy"])
-    assert {line.model: line.verdict for line in asked.lines} == {"fashion": "no verdict", "gmm-2d": "better"}
+    assert {line.model: line.verdict for line in asked.lines} == {
+        "fashion": "no verdict",
+        "gmm-2d": "better",
+    }
 
 
 def test_identical_samplers_are_rarely_called_different():
-    """100 tables of 10 lines, each line two runs of one sampler: false verdicts in 5 % of the tables at most, plus three errors of that."""
+    """100 tables of 10 lines, each line two runs of one sampler: false verdicts in 5 % of the
+    tables at most, plus three errors of that.
+    """
 
     def entry(rng, seed):
         z = 1 + rng.normal(size=60)
@@ -198,19 +253,39 @@ def test_identical_samplers_are_rarely_called_different():
         return Entry({"seed": seed}, estimates={"fid_proxy": influence})
 
     rng = np.random.default_rng(0)
-    tables = [judge_lines([(Pair(entry(rng, 0), entry(rng, 1)), judged_quantities()[0]) for _ in range(10)], 0.01) for _ in range(100)]
+    tables = [
+        judge_lines(
+            [(Pair(entry(rng, 0), entry(rng, 1)), judged_quantities()[0]) for _ in range(10)], 0.01
+        )
+        for _ in range(100)
+    ]
     wrong = sum(any(line.verdict in ("better", "worse") for line in lines) for lines in tables)
     assert wrong <= 5 + 3 * (100 * 0.05 * 0.95) ** 0.5
     single = [abs(line.difference) > 1.96 * line.se for lines in tables for line in lines]
-    assert 0.03 < np.mean(single) < 0.08  # a line alone has its level, so the bound above is the correction's doing
+    # a line alone has its level, so the bound above is the correction's doing
+    assert 0.03 < np.mean(single) < 0.08
 
 
 def test_pairing_finds_a_difference_that_two_independent_runs_hide(tmp_path):
-    """A shift of 0.1 under a common spread of 1 and an own spread of 0.3: 5 standard errors paired, 1 unpaired."""
+    """A shift of 0.1 under a common spread of 1 and an own spread of 0.3: 5 standard errors
+    paired, 1 unpaired.
+    """
     run, shared = make_run(tmp_path / "run"), latents()
-    for seed, sampler, own, shift in ((0, "euler", 1, 0.0), (0, "heun", 2, -0.1), (7, "ipndm", 2, -0.1)):
-        add(run, sampler, influence=1 + shift + (shared if seed == 0 else latents(9)) + 0.3 * latents(own), seed=seed)
-    verdicts = {line.sampler.partition(" ")[0]: line.verdict for line in compare_with(run.path, "euler").lines}
+    for seed, sampler, own, shift in (
+        (0, "euler", 1, 0.0),
+        (0, "heun", 2, -0.1),
+        (7, "ipndm", 2, -0.1),
+    ):
+        add(
+            run,
+            sampler,
+            influence=1 + shift + (shared if seed == 0 else latents(9)) + 0.3 * latents(own),
+            seed=seed,
+        )
+    verdicts = {
+        line.sampler.partition(" ")[0]: line.verdict
+        for line in compare_with(run.path, "euler").lines
+    }
     assert verdicts == {"heun": "better", "ipndm": "inconclusive"}
 
 
@@ -219,7 +294,14 @@ def test_terminal_shows_every_line_within_80_columns(pair):
     print_comparison(compare(*pair), console)
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= 80
-    for words in ("worse", "equivalent", "inconclusive", "×1.2", "1 unpaired", "Not compared: gmm-2d: ddpm at 10"):
+    for words in (
+        "worse",
+        "equivalent",
+        "inconclusive",
+        "×1.2",
+        "1 unpaired",
+        "Not compared: gmm-2d: ddpm at 10",
+    ):
         assert words in " ".join(text.split())
 
 

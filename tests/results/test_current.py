@@ -1,4 +1,6 @@
-"""A report that is the one that would be written now is not written again, and anything that changes makes it another."""
+"""A report that is the one that would be written now is not written again, and anything that
+changes makes it another.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,30 @@ BASELINE = "euler"
 @pytest.fixture
 def written(tmp_path):
     run = RunDir.create(tmp_path / "run")
-    run.write_run({"suite": {"name": "quick", "models": ["gmm-2d"], "samples": 10}, "provenance": {}})
+    run.write_run(
+        {"suite": {"name": "quick", "models": ["gmm-2d"], "samples": 10}, "provenance": {}}
+    )
     for sampler in ("euler", "heun"):
-        run.plan(sampler, {"suite": "quick", "model": "gmm-2d", "sampler": sampler, "params": "{}", "budget": 4, "steps": 4, "samples": 10})
-        quality = {"status": "ok", "samples": 10, "nfe": 4, "fid_proxy": 1.0, "fid_proxy_se": 0.1, "estimator": "e"}
+        run.plan(
+            sampler,
+            {
+                "suite": "quick",
+                "model": "gmm-2d",
+                "sampler": sampler,
+                "params": "{}",
+                "budget": 4,
+                "steps": 4,
+                "samples": 10,
+            },
+        )
+        quality = {
+            "status": "ok",
+            "samples": 10,
+            "nfe": 4,
+            "fid_proxy": 1.0,
+            "fid_proxy_se": 0.1,
+            "estimator": "e",
+        }
         run.write_score(sampler, quality, {"influence": np.ones(10)})
     run.write_samples("euler", {"points": np.ones((2, 2), np.float32)})
     write_report(run.path, run.path)
@@ -51,7 +73,16 @@ def test_times_of_files_say_nothing(written):
 
 @pytest.mark.parametrize(
     "name",
-    ["report.html", "table.csv", "table.parquet", "table.md", "table.tex", "run.json", "samples/euler.npz", "parts/heun/influence.npz"],
+    [
+        "report.html",
+        "table.csv",
+        "table.parquet",
+        "table.md",
+        "table.tex",
+        "run.json",
+        "samples/euler.npz",
+        "parts/heun/influence.npz",
+    ],
 )
 @pytest.mark.parametrize("damage", ["bit", "deleted"])
 def test_a_changed_file_makes_another_report(written, name, damage):
@@ -79,7 +110,9 @@ def test_every_module_of_the_package_is_an_ingredient():
     package = Path(samplerbench.results.__path__[0])
     code = {path for pattern in current._CODE for path in package.glob(pattern)}
     folders = [path for path in package.iterdir() if (path / "__init__.py").exists()]
-    modules = {path for folder in folders for path in folder.rglob("*.py")} | {*package.glob("*.py")}
+    modules = {path for folder in folders for path in folder.rglob("*.py")} | {
+        *package.glob("*.py")
+    }
     assert len(modules) > 50
     assert modules <= code
     assert {*(package / "report" / "templates").iterdir()} <= code

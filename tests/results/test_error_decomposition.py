@@ -1,4 +1,6 @@
-"""The errors apart: measured orders with honest intervals, and from where on the model's error rules."""
+"""The errors apart: measured orders with honest intervals, and from where on the model's error
+rules.
+"""
 
 import math
 
@@ -15,10 +17,23 @@ from samplerbench.results.table.result_table import ResultTable
 
 def row(sampler, nfe, rmse, *, dominated=None, **more):
     return {
-        "model": "m", "sampler": sampler, "budget": nfe, "nfe": float(nfe), "samples": 100, "start": "noise", "end": "zero", "rmse": rmse,
-        "rmse_se": 0.01 * rmse, "rmse_resolution": 1e-4, "fd_conv": rmse, "dominated": dominated, "estimator": "e", "status": "ok",
-        "sigma_min": 0.002, **more,
-    }  # fmt: skip
+        "model": "m",
+        "sampler": sampler,
+        "budget": nfe,
+        "nfe": float(nfe),
+        "samples": 100,
+        "start": "noise",
+        "end": "zero",
+        "rmse": rmse,
+        "rmse_se": 0.01 * rmse,
+        "rmse_resolution": 1e-4,
+        "fd_conv": rmse,
+        "dominated": dominated,
+        "estimator": "e",
+        "status": "ok",
+        "sigma_min": 0.002,
+        **more,
+    }
 
 
 def test_orders_are_measured_along_each_curve():
@@ -28,19 +43,25 @@ def test_orders_are_measured_along_each_curve():
     assert found.loc["b", "order"].to_list()[1:] == pytest.approx([2, 2])
     assert math.isnan(found.loc[("b", 5), "order"])
     other = error_decomposition(ResultTable.of([row("a", 5, 0.1), row("b", 10, 0.05)]))
-    assert other["order"].isna().all()  # the first of a curve has none, though another curve ends before
+    # the first of a curve has none, though another curve ends before
+    assert other["order"].isna().all()
     assert (found["order_low"].dropna() < found["order"].dropna()).all()
 
 
 def test_no_order_is_claimed_below_the_resolution_of_the_endpoints():
-    found = error_decomposition(ResultTable.of([row("a", 5, 0.1), row("a", 10, 0.5e-4), row("a", 20, 0.2e-4)]))
+    found = error_decomposition(
+        ResultTable.of([row("a", 5, 0.1), row("a", 10, 0.5e-4), row("a", 20, 0.2e-4)])
+    )
     assert found["order"].isna().all()
 
 
 def test_the_standard_error_of_an_order_is_right():
     rng = np.random.default_rng(0)
     true, se = np.array([0.4, 0.1]), np.array([0.02, 0.006])
-    orders = [measured_order((10, 20), tuple(draw), tuple(se))[0] for draw in true + se * rng.normal(size=(4000, 2))]
+    orders = [
+        measured_order((10, 20), tuple(draw), tuple(se))[0]
+        for draw in true + se * rng.normal(size=(4000, 2))
+    ]
     value, error = measured_order((10, 20), tuple(true), tuple(se))
     assert value == pytest.approx(2)
     assert np.std(orders) == pytest.approx(error, rel=0.05)
@@ -49,7 +70,10 @@ def test_the_standard_error_of_an_order_is_right():
 def test_end_and_start_have_columns_of_their_own():
     rows = [row("a", 5, 0.1), row("a", 5, 0.1, end="sigma_min")]
     found = error_decomposition(ResultTable.of(rows), {"m": {"noise": 0.03}})
-    assert dict(zip(found["end"], found["end_bound"], strict=True)) == {"zero": 0.0, "sigma_min": 0.002}
+    assert dict(zip(found["end"], found["end_bound"], strict=True)) == {
+        "zero": 0.0,
+        "sigma_min": 0.002,
+    }
     assert (found["start_error"] == 0.03).all()
     assert error_decomposition(ResultTable.of(rows))["start_error"].isna().all()
 

@@ -21,10 +21,25 @@ from samplerbench.results.text import csv_field
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jhe\x1b[31mun\x9b5m\x1b]8;;http://x\x1b\\\u202e"
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
-FORMULAS = ("=1+1", "+1", "-1+2", "@SUM(A1)", "\tx", "'=1", "''-2", "'tis", "a=1", '=HYPERLINK("http://x","y")', "-", "'")
+FORMULAS = (
+    "=1+1",
+    "+1",
+    "-1+2",
+    "@SUM(A1)",
+    "\tx",
+    "'=1",
+    "''-2",
+    "'tis",
+    "a=1",
+    '=HYPERLINK("http://x","y")',
+    "-",
+    "'",
+)
 
 
-@given(st.text(alphabet=st.sampled_from([*"\x1b[]0;mJ\x07\\\x9b\x9d\x9cPx?A \n\u202e"]), max_size=40))
+@given(
+    st.text(alphabet=st.sampled_from([*"\x1b[]0;mJ\x07\\\x9b\x9d\x9cPx?A \n\u202e"]), max_size=40)
+)
 def test_plain_leaves_nothing_that_a_terminal_obeys(words):
     assert not UNSEEN.search(printable(words))
     assert printable(printable(words)) == printable(words)
@@ -45,7 +60,9 @@ def test_plain_takes_whole_sequences():
 @pytest.fixture
 def hostile(tmp_path):
     """A run whose files hold what a terminal obeys."""
-    run = synthetic_run(tmp_path / "run", models=("m",), orders={"euler": 1, "heun": 2}, budgets=(5,), samples=50)
+    run = synthetic_run(
+        tmp_path / "run", models=("m",), orders={"euler": 1, "heun": 2}, budgets=(5,), samples=50
+    )
     for cell in run.cells():
         record = run.read(cell, "cell.json")
         run.plan(cell, record | {"sampler": record["sampler"] + EVIL, "model": "m" + EVIL})
@@ -53,7 +70,9 @@ def hostile(tmp_path):
     return run.path
 
 
-@pytest.mark.parametrize("command", [["status"], ["show"], ["show", "--errors"], ["show", "--metric", "rmse"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["show"], ["show", "--errors"], ["show", "--metric", "rmse"]]
+)
 def test_no_file_of_a_run_speaks_to_the_terminal(hostile, command, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["samplerbench", *command, str(hostile)])
     with contextlib.suppress(SystemExit):

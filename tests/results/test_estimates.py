@@ -11,7 +11,12 @@ BY_NAME = {quantity.name: quantity for quantity in judged()}
 
 def of(values, reference=None):
     values = np.asarray(values, float)
-    return Estimate(float(values.mean()), float(values.std(ddof=1)) / len(values) ** 0.5, values - values.mean(), reference)
+    return Estimate(
+        float(values.mean()),
+        float(values.std(ddof=1)) / len(values) ** 0.5,
+        values - values.mean(),
+        reference,
+    )
 
 
 @given(st.integers(2, 40), st.integers(0, 2**31))
@@ -57,7 +62,9 @@ def test_rmse_follows_the_delta_method():
     weights = np.full(200, (1 - moved) / 200)
     weights[7] += moved  # the influence of a sample is the derivative in its weight
     assert found.influence[7] == pytest.approx((np.sqrt(weights @ e**2) - rmse) / moved, rel=1e-4)
-    assert found.influence.std(ddof=1) / 200**0.5 == pytest.approx((e**2).std(ddof=1) / (2 * rmse * 200**0.5), rel=1e-12)
+    assert found.influence.std(ddof=1) / 200**0.5 == pytest.approx(
+        (e**2).std(ddof=1) / (2 * rmse * 200**0.5), rel=1e-12
+    )
 
 
 def test_perfect_samples_have_an_rmse_without_error():
@@ -68,12 +75,18 @@ def test_perfect_samples_have_an_rmse_without_error():
 def test_the_reference_side_counts_and_its_absence_unpairs():
     quantity, (a, b, ra, rb) = BY_NAME["fd_conv"], np.random.default_rng(0).normal(size=(4, 30))
     rows = [{"fd_conv": 1.0, "fd_conv_se": 0.1}, {"fd_conv": 2.0, "fd_conv_se": 0.2}]
-    both = [estimate_of(row, {"fd_conv": x, "fd_conv_reference": r}, quantity) for row, x, r in zip(rows, (a, b), (ra, rb), strict=True)]
+    both = [
+        estimate_of(row, {"fd_conv": x, "fd_conv_reference": r}, quantity)
+        for row, x, r in zip(rows, (a, b), (ra, rb), strict=True)
+    ]
     paired = difference(*both, same_latents=True)
     assert paired.se == pytest.approx(np.sqrt(((b - a).var(ddof=1) + (rb - ra).var(ddof=1)) / 30))
-    alone = [estimate_of(row, {"fd_conv": x}, quantity) for row, x in zip(rows, (a, b), strict=True)]
+    alone = [
+        estimate_of(row, {"fd_conv": x}, quantity) for row, x in zip(rows, (a, b), strict=True)
+    ]
     assert difference(*alone, same_latents=True).paired == 0
-    assert difference(*alone, same_latents=True).se == pytest.approx(0.1 + 0.2)  # covariance of either sign
+    # covariance of either sign
+    assert difference(*alone, same_latents=True).se == pytest.approx(0.1 + 0.2)
     assert difference(*alone, same_latents=False).se == pytest.approx(np.hypot(0.1, 0.2))
 
 

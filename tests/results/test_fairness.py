@@ -17,7 +17,11 @@ SCHEDULES = tuple(f"s{k}" for k in range(6))
 
 
 def of(values):
-    return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5, np.asarray(values) - np.mean(values))
+    return Estimate(
+        float(np.mean(values)),
+        float(np.std(values, ddof=1)) / len(values) ** 0.5,
+        np.asarray(values) - np.mean(values),
+    )
 
 
 def halves(entry):
@@ -27,7 +31,9 @@ def halves(entry):
 
 
 def test_the_best_of_equal_schedules_is_measured_without_the_winners_curse():
-    """Six schedules without any difference: the chosen half is too good by about 1.27 errors, the reported one by none."""
+    """Six schedules without any difference: the chosen half is too good by about 1.27 errors,
+    the reported one by none.
+    """
     rng = np.random.default_rng(0)
     rows = [
         {
@@ -62,23 +68,37 @@ def test_only_schedules_that_all_samplers_have_are_chosen_from(tmp_path):
     source = read_source(run.path)
     schedules = common_schedules(source)
     assert schedules == {"gmm-2d": ["b", "c"]}
-    picked = {entry.record["sampler"]: entry.record["schedule"] for entry in best_schedules(source, schedules, FID, halves)}
+    picked = {
+        entry.record["sampler"]: entry.record["schedule"]
+        for entry in best_schedules(source, schedules, FID, halves)
+    }
     assert picked == {"euler": "b", "heun": "b", "gits": "own"}
 
 
 def test_a_run_with_one_schedule_leaves_nothing_to_choose(tmp_path):
     run = make_run(tmp_path / "run")
     add(run, "euler", influence=np.arange(9.0))
-    with pytest.raises(ValueError, match="the samplers of run on gmm-2d share karras only; run the suite with --schedule A --schedule B"):
+    with pytest.raises(
+        ValueError,
+        match="the samplers of run on gmm-2d share karras "
+        "only; run the suite with --schedule A "
+        "--schedule B",
+    ):
         common_schedules(read_source(run.path))
 
 
 def test_authors_schedules_are_matched_by_name_whatever_their_options(tmp_path):
     run, z = make_run(tmp_path / "run"), np.random.default_rng(0).normal(size=20)
-    for sampler, schedule in (("heun", "karras(rho=5)"), ("heun", "uniform_lambda"), ("ipndm", "karras")):
+    for sampler, schedule in (
+        ("heun", "karras(rho=5)"),
+        ("heun", "uniform_lambda"),
+        ("ipndm", "karras"),
+    ):
         add(run, sampler, influence=z, schedule=schedule)
     found = at_schedules(read_source(run.path).entries, {"heun": ("karras",)})
-    assert [(entry.record["sampler"], entry.record["schedule"]) for entry in found] == [("heun", "karras(rho=5)")]
+    assert [(entry.record["sampler"], entry.record["schedule"]) for entry in found] == [
+        ("heun", "karras(rho=5)")
+    ]
 
 
 def test_tuned_rows_are_a_table_of_their_own(tmp_path):
@@ -88,7 +108,14 @@ def test_tuned_rows_are_a_table_of_their_own(tmp_path):
     source = read_source(run.path)
     assert common_schedules(source) == {"gmm-2d": ["a", "b"]}
     assert [entry.record["schedule"] for entry in at_tuned(source)] == ["tuned(file='t.json')"]
-    add(run, "euler", influence=z, schedule="tuned(file='t.json')", steps=20, tuning_digest="at other steps")
+    add(
+        run,
+        "euler",
+        influence=z,
+        schedule="tuned(file='t.json')",
+        steps=20,
+        tuning_digest="at other steps",
+    )
     assert len(at_tuned(read_source(run.path))) == 2
     add(run, "euler", influence=z, schedule="tuned(file='t.json')", tuning_digest="0123abcd")
     with pytest.raises(ValueError, match="has euler at several tuned schedules"):

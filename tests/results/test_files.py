@@ -57,14 +57,30 @@ def test_missing_files_read_as_absent(tmp_path):
 
 
 def test_json_keeps_every_digit_and_has_no_infinity(tmp_path):
-    values = {"x": 0.1 + 0.2, "tiny": 5e-324, "f32": np.float32(0.1), "i": np.int64(2**62), "list": np.arange(3), "flag": np.True_}
+    values = {
+        "x": 0.1 + 0.2,
+        "tiny": 5e-324,
+        "f32": np.float32(0.1),
+        "i": np.int64(2**62),
+        "list": np.arange(3),
+        "flag": np.True_,
+    }
     write_json(tmp_path / "a.json", {**values, "nan": math.nan, "inf": [np.inf]})
     back = read_json(tmp_path / "a.json")
-    assert back == {**values, "list": [0, 1, 2], "f32": float(np.float32(0.1)), "nan": None, "inf": [None]}
+    assert back == {
+        **values,
+        "list": [0, 1, 2],
+        "f32": float(np.float32(0.1)),
+        "nan": None,
+        "inf": [None],
+    }
 
 
 def test_arrays_round_trip_and_pickles_are_refused(tmp_path):
-    arrays = {"features": np.random.default_rng(0).normal(size=(5, 3)).astype(np.float16), "ids": np.arange(5)}
+    arrays = {
+        "features": np.random.default_rng(0).normal(size=(5, 3)).astype(np.float16),
+        "ids": np.arange(5),
+    }
     write_npz(tmp_path / "a.npz", arrays)
     back = read_npz(tmp_path / "a.npz")
     assert back is not None
@@ -91,7 +107,9 @@ while True:
 def test_a_process_that_writes_or_is_killed_never_shows_half_a_file(tmp_path):
     path = tmp_path / "a.npz"
     for delay in (0.0, 0.013, 0.029):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None
         process.stdout.readline()  # the first write is done
         assert all(read_npz(path) is not None for _ in range(60))

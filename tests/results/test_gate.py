@@ -43,14 +43,18 @@ def test_only_what_is_worse_by_more_than_the_margin_is_stopped(tmp_path, change,
 
 def test_the_same_numbers_pass_at_any_margin(tmp_path):
     a, _ = two(tmp_path)
-    add(a, "negative", influence=np.random.default_rng(3).normal(size=50) - 1)  # no share of which is a margin
+    # no share of which is a margin
+    add(a, "negative", influence=np.random.default_rng(3).normal(size=50) - 1)
     report = gate(a.path, a.path, quality_margin=0.0, time_margin=None)
     assert {check.outcome for check in report.checks} == {"passed"}
     assert len(report.checks) == 2
 
 
-@pytest.mark.parametrize("quality", [{"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}])
-@pytest.mark.parametrize("times", [TIMES, TIMES[:3], TIMES * np.linspace(1, 9, 12)])  # few, and too scattered to show 5 %
+@pytest.mark.parametrize(
+    "quality", [{"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}]
+)
+# few, and too scattered to show 5 %
+@pytest.mark.parametrize("times", [TIMES, TIMES[:3], TIMES * np.linspace(1, 9, 12)])
 def test_a_run_passes_against_itself_whatever_is_known_of_its_errors(tmp_path, quality, times):
     run = make_run(tmp_path)
     cell = add(run, influence=2 + np.random.default_rng(0).normal(size=300), times=times)
@@ -58,7 +62,9 @@ def test_a_run_passes_against_itself_whatever_is_known_of_its_errors(tmp_path, q
     assert outcomes(gate(run.path, run.path)) == {"fid_proxy": "passed", "time": "passed"}
 
 
-@pytest.mark.parametrize("name", ["quick", "full-exact", "fashion-ranking", "heun-5000", "fairness"])
+@pytest.mark.parametrize(
+    "name", ["quick", "full-exact", "fashion-ranking", "heun-5000", "fairness"]
+)
 def test_a_table_that_is_committed_passes_against_itself(name):
     path = REFERENCE / name
     report = gate(path, path)
@@ -69,7 +75,9 @@ def test_a_table_that_is_committed_passes_against_itself(name):
 def test_margins_are_the_users(tmp_path):
     a, b = two(tmp_path, shift=0.1, slower=1.2)
     assert gate(a.path, b.path, quality_margin=0.2, time_margin=0.5).passed
-    assert outcomes(gate(a.path, b.path, quality_margin=0.2, time_margin=None)) == {"fid_proxy": "passed"}
+    assert outcomes(gate(a.path, b.path, quality_margin=0.2, time_margin=None)) == {
+        "fid_proxy": "passed"
+    }
 
 
 def test_a_cell_that_fails_now_is_a_regression_and_one_that_is_gone_is_not(tmp_path):
@@ -79,7 +87,11 @@ def test_a_cell_that_fails_now_is_a_regression_and_one_that_is_gone_is_not(tmp_p
         add(a, sampler, influence=rng.normal(size=300))
     cell = add(b, "euler")
     b.write(cell, "quality.json", {"status": "diverged", "reason": "3 samples are not finite"})
-    lost = {check.row: (check.outcome, check.detail) for check in gate(a.path, b.path).checks if check.what == "status"}
+    lost = {
+        check.row: (check.outcome, check.detail)
+        for check in gate(a.path, b.path).checks
+        if check.what == "status"
+    }
     assert lost == {
         "gmm-2d: euler at 10": ("regression", "ok → diverged: 3 samples are not finite"),
         "gmm-2d: ddpm at 10": ("inconclusive", "not in the candidate"),
@@ -87,14 +99,18 @@ def test_a_cell_that_fails_now_is_a_regression_and_one_that_is_gone_is_not(tmp_p
 
 
 @pytest.mark.parametrize("metrics", [("all",), ("fid_proxy",)])
-def test_a_candidate_of_which_every_cell_fails_is_a_regression_and_one_of_other_cells_is_refused(tmp_path, metrics):
+def test_a_candidate_of_which_every_cell_fails_is_a_regression_and_one_of_other_cells_is_refused(
+    tmp_path, metrics
+):
     a, b, other = (make_run(tmp_path / name) for name in ("a", "b", "other"))
     add(a, influence=np.arange(9.0))
     cell = add(b)
     b.write(cell, "quality.json", {"status": "diverged", "reason": "all of them"})
     report = gate(a.path, b.path, metrics=metrics)
     assert not report.passed
-    assert [(check.what, check.detail) for check in report.checks] == [("status", "ok → diverged: all of them")]
+    assert [(check.what, check.detail) for check in report.checks] == [
+        ("status", "ok → diverged: all of them")
+    ]
     b.write(cell, "quality.json", {"status": "skipped"})
     other.write(add(other, "ddpm"), "quality.json", {"status": "failed"})
     for nothing in (b, other):
@@ -115,15 +131,23 @@ def test_runs_without_quality_are_gated_on_time_alone(tmp_path):
 
 def test_times_of_another_machine_are_refused_unless_left_out(tmp_path):
     a, b = two(tmp_path, candidate={"machine": "cpu B"})
-    with pytest.raises(ValueError, match="device name differs: cpu A and cpu B; time both runs alike, or give --no-time"):
+    with pytest.raises(
+        ValueError,
+        match="device name differs: cpu A and cpu B; time both runs alike, or give --no-time",
+    ):
         gate(a.path, b.path)
     assert gate(a.path, b.path, time_margin=None).passed
 
 
 def test_a_change_without_effect_is_rarely_stopped(tmp_path):
-    """300 null gates of 10 cells each, by their p values: the share that is stopped is below the level."""
+    """300 null gates of 10 cells each, by their p values: the share that is stopped is below
+    the level.
+    """
     from samplerbench.results.comparison.significance import LEVEL, Evidence, holm
 
     rng = np.random.default_rng(0)
-    stopped = [min(holm([Evidence(d, 1.0, 0.0).p_beyond for d in rng.normal(size=10)])) <= LEVEL for _ in range(300)]
+    stopped = [
+        min(holm([Evidence(d, 1.0, 0.0).p_beyond for d in rng.normal(size=10)])) <= LEVEL
+        for _ in range(300)
+    ]
     assert np.mean(stopped) < LEVEL + 3 * (LEVEL * (1 - LEVEL) / 300) ** 0.5

@@ -1,4 +1,6 @@
-"""Evaluations until the floor: exact on power laws, covered by its interval, and honest about what was not measured."""
+"""Evaluations until the floor: exact on power laws, covered by its interval, and honest about
+what was not measured.
+"""
 
 import math
 
@@ -16,14 +18,17 @@ NFE = [5, 10, 20, 40, 80]
 
 
 def cross(values, errors, tolerance):
-    return crossing(NFE, list(values), [ends(f, s) for f, s in zip(values, errors, strict=True)], tolerance)
+    return crossing(
+        NFE, list(values), [ends(f, s) for f, s in zip(values, errors, strict=True)], tolerance
+    )
 
 
 @given(st.floats(0.5, 4), st.floats(5.5, 79))
 def test_a_power_law_crosses_where_it_should(order, at):
     tolerance = 0.02
     found = cross([tolerance * (at / n) ** order for n in NFE], [0.0] * 5, tolerance)
-    if tolerance * (at / NFE[np.searchsorted(NFE, at)]) ** order > 0.1 * tolerance:  # above what counts as 0
+    # above what counts as 0
+    if tolerance * (at / NFE[np.searchsorted(NFE, at)]) ** order > 0.1 * tolerance:
         assert found == pytest.approx((at, at, at), rel=1e-9)
     assert found.low == found.value == found.high
 
@@ -39,7 +44,8 @@ def test_what_was_not_measured_is_said():
 
 def test_a_curve_must_stay_within_the_tolerance():
     assert 20 < cross([0.1, 0.1, 1.0, 0.1, 0.1], [0.0] * 5, 0.5).value < 40
-    assert cross([1.0, -0.5, -0.1, -0.2, 0.0], [0.0] * 5, 0.5).value < 10  # debiased values may be negative
+    # debiased values may be negative
+    assert cross([1.0, -0.5, -0.1, -0.2, 0.0], [0.0] * 5, 0.5).value < 10
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
@@ -47,7 +53,9 @@ def test_the_interval_covers_whatever_the_errors_share(shared):
     rng = np.random.default_rng(0)
     truth = np.array([0.02 * (17 / n) ** 2 for n in NFE])
     errors = np.array([0.05, 0.01, 0.004, 0.003, 0.003])
-    z = math.sqrt(shared) * rng.normal(size=(2000, 1)) + math.sqrt(1 - shared) * rng.normal(size=(2000, 5))
+    z = math.sqrt(shared) * rng.normal(size=(2000, 1)) + math.sqrt(1 - shared) * rng.normal(
+        size=(2000, 5)
+    )
     found = [cross(values, errors, 0.02) for values in truth + errors * z]
     exact = cross(truth.tolist(), [0.0] * 5, 0.02).value
     covered = np.mean([one.low <= exact <= one.high for one in found])
@@ -58,15 +66,29 @@ def test_the_interval_covers_whatever_the_errors_share(shared):
 
 def table(curves, samples=1000, floor=0.02, **more):
     rows = [
-        {"model": "m", "sampler": name, "budget": n, "nfe": float(n), "samples": samples, "fd_conv": f, "fd_conv_se": 0.001, "status": "ok",
-         "fid_proxy_floor": floor, "estimator": "e", **more}
-        for name, values in curves.items() for n, f in zip(NFE, values, strict=True)
-    ]  # fmt: skip
+        {
+            "model": "m",
+            "sampler": name,
+            "budget": n,
+            "nfe": float(n),
+            "samples": samples,
+            "fd_conv": f,
+            "fd_conv_se": 0.001,
+            "status": "ok",
+            "fid_proxy_floor": floor,
+            "estimator": "e",
+            **more,
+        }
+        for name, values in curves.items()
+        for n, f in zip(NFE, values, strict=True)
+    ]
     return ResultTable.of(rows)
 
 
 def test_the_table_has_a_line_for_each_curve_best_first():
-    found = headline(table({"slow": [1, 0.5, 0.1, 0.03, 0.01], "quick": [0.3, 0.03, 0.01, 0, 0]}, fid_flag="few"))
+    found = headline(
+        table({"slow": [1, 0.5, 0.1, 0.03, 0.01], "quick": [0.3, 0.03, 0.01, 0, 0]}, fid_flag="few")
+    )
     assert list(found["curve"]) == ["quick", "slow"]
     assert list(found.columns[:5]) == ["model", "curve", "nfe_to_floor", "low", "high"]
     assert ((found["low"] < found["nfe_to_floor"]) & (found["nfe_to_floor"] < found["high"])).all()
@@ -80,7 +102,9 @@ def test_the_flag_is_that_of_the_distance_to_converged_samples():
 
 
 def test_all_curves_of_a_model_share_the_floor_of_the_fewest_samples():
-    long, short = (table({"a": [1, 0.05, 0.01, 0, 0]}, samples=n, floor=20 / n).frame for n in (10_000, 1000))
+    long, short = (
+        table({"a": [1, 0.05, 0.01, 0, 0]}, samples=n, floor=20 / n).frame for n in (10_000, 1000)
+    )
     both = ResultTable.typed(pd.concat([long, short.assign(sampler="b")]))
     found = headline(both)
     assert set(found["tolerance"]) == {0.02}

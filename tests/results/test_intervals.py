@@ -25,7 +25,11 @@ def test_words_have_both_ends():
     assert with_bounds({"rmse": 2.0}, "rmse") == "2"
     assert with_bounds({}, "rmse") == "–"
     assert plus_minus(SYMMETRIC, "rmse") == "2 ± 0.98"
-    assert plus_minus({"memorised": 0.02, "memorised_low": 0.01, "memorised_high": 0.05}, "memorised") == "0.02 [0.01, 0.05]"  # no error
+    # no error
+    assert (
+        plus_minus({"memorised": 0.02, "memorised_low": 0.01, "memorised_high": 0.05}, "memorised")
+        == "0.02 [0.01, 0.05]"
+    )
     assert plus_minus({"rmse": 2.0}, "rmse") == "2"
     assert plus_minus({}, "rmse") == "–"
 
@@ -38,8 +42,16 @@ def test_figures_show_the_interval_that_is_not_symmetric():
 
 
 def test_the_table_of_the_report_shows_it_too():
-    rows = [{"model": "m", "sampler": name, "status": "ok", **OWN, "rmse": 2.0 + i, "rmse_se": 0.5} for i, name in enumerate(("a", "b"))]
-    found = listing_of(ResultTable.of([*rows, {**rows[0], "sampler": "c", "kid": 3.0, "kid_low": 1.0}]).frame)
-    shown = {head.name: [line.cells[i].shown for line in found.lines] for i, head in enumerate(found.heads)}
+    rows = [
+        {"model": "m", "sampler": name, "status": "ok", **OWN, "rmse": 2.0 + i, "rmse_se": 0.5}
+        for i, name in enumerate(("a", "b"))
+    ]
+    found = listing_of(
+        ResultTable.of([*rows, {**rows[0], "sampler": "c", "kid": 3.0, "kid_low": 1.0}]).frame
+    )
+    shown = {
+        head.name: [line.cells[i].shown for line in found.lines]
+        for i, head in enumerate(found.heads)
+    }
     assert sorted(shown["kid"]) == ["2 [1.5, 4]", "2 [1.5, 4]", "3 [1, 4]"]
     assert "3 ± 0.98" in shown["rmse"]

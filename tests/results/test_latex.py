@@ -8,7 +8,10 @@ from samplerbench.results.table.result_table import ResultTable, load
 
 
 def rows(**values):
-    return [{"model": "m", "sampler": name, "budget": 5, "nfe": 5.0, "status": "ok", **row} for name, row in values.items()]
+    return [
+        {"model": "m", "sampler": name, "budget": 5, "nfe": 5.0, "status": "ok", **row}
+        for name, row in values.items()
+    ]
 
 
 def test_no_name_is_a_command():
@@ -16,29 +19,53 @@ def test_no_name_is_a_command():
     words = escape(hostile)
     for letter in r"&%$#_{}~^<>|":
         assert letter not in re.sub(
-            r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar)\{\}|\\[&%$#_{}]", "", words
+            r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar)\{\}|\\[&%$#_{}]",
+            "",
+            words,
         )
     assert "\n" not in escape("two\nlines")
 
 
 def test_the_best_is_bold_the_flagged_marked_and_the_missing_a_dash(run):
-    few = rows(euler={"fid_proxy": 2.0, "fid_proxy_se": 0.1}, heun={"fid_proxy": 1.0, "fid_proxy_se": 0.01, "fid_flag": "few"})
-    alone = {"model": "m", "sampler": "euler", "budget": 10, "nfe": 10.0, "status": "ok", "fid_proxy": 0.5}
+    few = rows(
+        euler={"fid_proxy": 2.0, "fid_proxy_se": 0.1},
+        heun={"fid_proxy": 1.0, "fid_proxy_se": 0.01, "fid_flag": "few"},
+    )
+    alone = {
+        "model": "m",
+        "sampler": "euler",
+        "budget": 10,
+        "nfe": 10.0,
+        "status": "ok",
+        "fid_proxy": 0.5,
+    }
     table = ResultTable.of([*few, alone])
     text = table.to_latex()
     assert r"euler & $2.00 \pm 0.10$ & $0.5$ \\" in text
     assert r"heun & $\mathbf{1.000}^{\dagger} \pm 0.010$ & -- \\" in text
     assert r"\dagger" not in table.to_latex("rmse")
-    apart = rows(euler={"fid_proxy": 2.0, "fd_conv": 1.0, "fd_conv_flag": "few"}, heun={"fid_proxy": 1.0, "fd_conv": 2.0})
+    apart = rows(
+        euler={"fid_proxy": 2.0, "fd_conv": 1.0, "fd_conv_flag": "few"},
+        heun={"fid_proxy": 1.0, "fd_conv": 2.0},
+    )
     assert r"\dagger" not in ResultTable.of(apart).to_latex()
     assert r"euler & $\mathbf{1}^{\dagger}$" in ResultTable.of(apart).to_latex("fd_conv")
 
 
 def test_all_models_balance(run):
     text = latex(load(run.path).frame)
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == text.count(r"\toprule") == 3
+    assert (
+        text.count(r"\begin{tabular}")
+        == text.count(r"\end{tabular}")
+        == text.count(r"\toprule")
+        == 3
+    )
     assert escape(HOSTILE_MODEL) in text
-    widths = {line.count("&") - line.count(r"\&") for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line}
+    widths = {
+        line.count("&") - line.count(r"\&")
+        for line in text.splitlines()
+        if line.endswith(r"\\") and "multicolumn" not in line
+    }
     assert widths == {4}  # a name and four budgets
 
 

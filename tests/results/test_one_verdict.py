@@ -1,7 +1,9 @@
-"""What page, Markdown and terminal claim, against the judge: over the committed runs and random tables.
+"""What page, Markdown and terminal claim, against the judge: over the committed runs and random
+tables.
 
-The claims are read out of the rendered text, and held against ``compare`` and against intervals that must lie apart. What is left of the
-text when they are taken out may not say better, best, use, buys or recommend.
+The claims are read out of the rendered text, and held against ``compare`` and against intervals
+that must lie apart. What is left of the text when they are taken out may not say better, best, use,
+buys or recommend.
 """
 
 import functools
@@ -47,11 +49,25 @@ def judge(path, baseline, *metrics):
 
 
 def plain(page):
-    """The words of a piece of HTML, without what is the same on every page, one row of a table a line."""
-    page = re.sub(r'<p class="note">(Lower is better|The Pareto front|\d+ (cheaper|more) rows).*?</p>', "", page, flags=re.DOTALL)
-    page = re.sub(r"<h3>Which sampler for which budget</h3>|<thead>.*?</thead>|<wbr>", "", page, flags=re.DOTALL)
+    """The words of a piece of HTML, without what is the same on every page, one row of a table
+    a line.
+    """
+    page = re.sub(
+        r'<p class="note">(Lower is better|The Pareto front|\d+ (cheaper|more) ' r"rows).*?</p>",
+        "",
+        page,
+        flags=re.DOTALL,
+    )
+    page = re.sub(
+        r"<h3>Which sampler for which budget</h3>|<thead>.*?</thead>|<wbr>",
+        "",
+        page,
+        flags=re.DOTALL,
+    )
     page = re.sub(r"</tr>|</p>|</h3>", "\n", re.sub(r"</td>|</th>", " ¦ ", page.replace("\n", " ")))
-    return "\n".join(" ".join(html.unescape(re.sub(r"<[^>]*>", "", line)).split()) for line in page.splitlines())
+    return "\n".join(
+        " ".join(html.unescape(re.sub(r"<[^>]*>", "", line)).split()) for line in page.splitlines()
+    )
 
 
 class Problem:
@@ -59,7 +75,11 @@ class Problem:
 
     def __init__(self, path, rows, metric):
         self.path, self.metric = path, metric
-        self.rows = [row for row in rows_of(rows) if row["status"] == "ok" and number(row, metric) is not None]
+        self.rows = [
+            row
+            for row in rows_of(rows)
+            if row["status"] == "ok" and number(row, metric) is not None
+        ]
         self.estimator = text(self.rows[0], "estimator")
 
     def at(self, budget):
@@ -69,12 +89,21 @@ class Problem:
         return min(self.at(budget), key=lambda row: number(row, self.metric))
 
     def refused(self, row):
-        return bool(flag_of(row, self.metric)) or (self.metric in ("fid_proxy", "kid") and dominated(row))
+        return bool(flag_of(row, self.metric)) or (
+            self.metric in ("fid_proxy", "kid") and dominated(row)
+        )
 
     def lower(self, row, other):
-        """Whether one row may be called lower than another: their intervals lie apart, and nothing speaks against either."""
+        """Whether one row may be called lower than another: their intervals lie apart, and
+        nothing speaks against either.
+        """
         ends = bounds(row, self.metric), bounds(other, self.metric)
-        return not self.refused(row) and not self.refused(other) and None not in ends and ends[0][1] < ends[1][0]
+        return (
+            not self.refused(row)
+            and not self.refused(other)
+            and None not in ends
+            and ends[0][1] < ends[1][0]
+        )
 
     def lines(self, baseline):
         try:
@@ -86,9 +115,16 @@ class Problem:
 
     def check_use(self, budget, curve):
         others = [row for row in self.at(budget) if row["curve"] != curve]
-        first = min((row for row in self.at(budget) if row["curve"] == curve), key=lambda row: number(row, self.metric))
+        first = min(
+            (row for row in self.at(budget) if row["curve"] == curve),
+            key=lambda row: number(row, self.metric),
+        )
         assert others
-        baseline = next(row for row in self.at(budget) if row["sampler"] == "euler") if "euler" in str(self.at(budget)) else None
+        baseline = (
+            next(row for row in self.at(budget) if row["sampler"] == "euler")
+            if "euler" in str(self.at(budget))
+            else None
+        )
         for other in others:
             line = self.lines("euler").get((curve, budget))
             judged = line is not None and other is baseline and line.verdict == "better"
@@ -103,19 +139,41 @@ class Problem:
 
     def check_no_lower(self, budget):
         base = self.lowest(budget)
-        for later in sorted({int(row["slot"]) for row in self.rows if row["slot"] is not None and row["slot"] > budget}):
+        for later in sorted(
+            {
+                int(row["slot"])
+                for row in self.rows
+                if row["slot"] is not None and row["slot"] > budget
+            }
+        ):
             row = self.lowest(later)
             assert not self.refused(base)
             assert not self.refused(row)
             low, high = bounds(base, self.metric)
-            margin = 0.01 * max(number(base, self.metric), number(row, self.metric), 10 * (number(base, "fid_proxy_floor_se") or 0.0), 0)
-            resolution = max(margin, 0.1 * max(number(each, "rmse_resolution") or 0.0 for each in (base, row)), margin)
+            margin = 0.01 * max(
+                number(base, self.metric),
+                number(row, self.metric),
+                10 * (number(base, "fid_proxy_floor_se") or 0.0),
+                0,
+            )
+            resolution = max(
+                margin,
+                0.1 * max(number(each, "rmse_resolution") or 0.0 for each in (base, row)),
+                margin,
+            )
             lower = number(base, self.metric) - number(row, self.metric)
-            assert lower <= 0.1 * (number(row, "fid_proxy_floor_se") or 0.0) + resolution or high - low == 0, (budget, later)
+            assert (
+                lower <= 0.1 * (number(row, "fid_proxy_floor_se") or 0.0) + resolution
+                or high - low == 0
+            ), (budget, later)
 
     def check_front(self, curve, shown, cost):
-        """A row of the front that is to be used: all that cost no more for certain, or may cost no more, are shown to be worse."""
-        index = [row for row in self.rows if row["curve"] == curve and number(row, cost) is not None]
+        """A row of the front that is to be used: all that cost no more for certain, or may cost
+        no more, are shown to be worse.
+        """
+        index = [
+            row for row in self.rows if row["curve"] == curve and number(row, cost) is not None
+        ]
         row = next(row for row in index if plus_minus(row, self.metric) == shown)
         for other in self.rows:
             if other is row or number(other, cost) is None:
@@ -126,7 +184,11 @@ class Problem:
 
 def compare_line(path, curve, budget, models):
     """The line of ``compare --baseline euler``, as it is without any option."""
-    found = [line for line in judge(path, "euler").lines if (line.sampler, line.budget) == (curve, budget)]
+    found = [
+        line
+        for line in judge(path, "euler").lines
+        if (line.sampler, line.budget) == (curve, budget)
+    ]
     (line,) = [line for line in found if line.model in models]
     return line
 
@@ -144,18 +206,32 @@ def budgets(words):
 
 def check_sentences(problem, said):
     """Each claim of the sentences, the tables behind them left in; returns what is left."""
-    said = take(r"At (\d+) evaluations? use (.+?): ", said, lambda at, curve: problem.check_use(int(at), curve))
+    said = take(
+        r"At (\d+) evaluations? use (.+?): ",
+        said,
+        lambda at, curve: problem.check_use(int(at), curve),
+    )
     said = take(
         r"better than Euler at ([\d, and]+) NFE",
         said,
-        lambda at: [problem.check_better_than_euler(b, text(problem.lowest(b), "curve")) for b in budgets(at)],
+        lambda at: [
+            problem.check_better_than_euler(b, text(problem.lowest(b), "curve"))
+            for b in budgets(at)
+        ],
     )
-    return take(r"Beyond (\d+) evaluations more buys no lower", said, lambda at: problem.check_no_lower(int(at)))
+    return take(
+        r"Beyond (\d+) evaluations more buys no lower",
+        said,
+        lambda at: problem.check_no_lower(int(at)),
+    )
 
 
 def check_lead(problem, sentence):
     """The first sentence: what is said to be so many times better is what compare says, too."""
-    match = re.match(r"At (\d+) evaluations? (?:use (.+?):|the choice is open: (.+?) has the lowest)", sentence)
+    match = re.match(
+        r"At (\d+) evaluations? (?:use (.+?):|the choice is open: (.+?) has " r"the lowest)",
+        sentence,
+    )
     if "times better than Euler" in sentence:
         assert match
         problem.check_better_than_euler(int(match[1]), match[2] or match[3])
@@ -168,7 +244,9 @@ def check_table(problem, said):
     def better(budget, curve):
         problem.check_better_than_euler(int(budget), curve)
 
-    said = take(r"(?m)^(\d+)(?: the jump)? ¦ ([^¦]+?) ¦ [^¦]* ¦ [^¦]* ¦ better than Euler ¦", said, better)
+    said = take(
+        r"(?m)^(\d+)(?: the jump)? ¦ ([^¦]+?) ¦ [^¦]* ¦ [^¦]* ¦ better than Euler ¦", said, better
+    )
     cost = {"evaluations": "nfe", "ms": "ms_per_sample"}
     for unit, lines in re.findall(r"(?m)^FRONT (\w+)\n((?:.+\n)*)", said):
         for curve, shown in re.findall(r"(?m)^[^¦]+ ¦ ([^¦]+?) ¦ ([^¦]+?) ¦ ✓ use it ¦", lines):
@@ -186,9 +264,18 @@ def rendered(table, page):
             continue
         first = lead(findings, words, headline(rows.drop(columns=["curve", "slot"])))
         fronts = fronts_of(findings)
-        problem = {"title": title, "answer": words, "lead": first, "fronts": fronts, "without_data": ""}
-        page_text = plain(PAGES.get_template("answer.html").render(problems=[problem], baseline="Euler"))
-        pieces = [page_text.replace("Lower is better.", "")]  # the direction of the number, which claims nothing of a row
+        problem = {
+            "title": title,
+            "answer": words,
+            "lead": first,
+            "fronts": fronts,
+            "without_data": "",
+        }
+        page_text = plain(
+            PAGES.get_template("answer.html").render(problems=[problem], baseline="Euler")
+        )
+        # the direction of the number, which claims nothing of a row
+        pieces = [page_text.replace("Lower is better.", "")]
         for front in fronts:
             one = PAGES.get_template("front.html").render(problem={**problem, "fronts": [front]})
             pieces.append(f"FRONT {front.unit}\n{plain(one).strip()}\n")
@@ -200,45 +287,75 @@ def check_page(path, table):
     """All that the page, the Markdown and the terminal say of a table."""
     judge.cache_clear()
     page = findings_of(table.frame)
-    marks = {line.sampler + str(line.budget) + line.model: line.verdict for line in page.lines.values()}
+    marks = {
+        line.sampler + str(line.budget) + line.model: line.verdict for line in page.lines.values()
+    }
     try:
-        judged = {line.sampler + str(line.budget) + line.model: line.verdict for line in judge(path, "euler").lines}
+        judged = {
+            line.sampler + str(line.budget) + line.model: line.verdict
+            for line in judge(path, "euler").lines
+        }
     except ValueError:
         judged = {}
     assert marks == judged
     parts = dict(comparable_parts(table.frame))
-    markdown = dict(zip(parts, re.split(r"(?m)^## (?!Rows without)", summary(table, page))[1:], strict=False))
+    markdown = dict(
+        zip(parts, re.split(r"(?m)^## (?!Rows without)", summary(table, page))[1:], strict=False)
+    )
     for title, (findings, first, said) in rendered(table, page).items():
         problem = Problem(path, parts[title], findings.quantity.name)
-        if any(dominated(row) for row in problem.rows) and any(number(row, "fd_conv") is not None for row in problem.rows):
+        if any(dominated(row) for row in problem.rows) and any(
+            number(row, "fd_conv") is not None for row in problem.rows
+        ):
             assert problem.metric not in ("fid_proxy", "kid")
         titles = re.findall(r"Lowest ([^:]+):", said)
         assert {TITLES[each] for each in titles} <= {problem.metric}
-        left = check_sentences(problem, check_table(problem, said.replace(first[0], check_lead(problem, first[0]))))
-        assert not WORDS.search(left), WORDS.search(left) and left[max(0, WORDS.search(left).start() - 80) :][:160]
-        sentences = "\n".join(line for line in markdown[title].splitlines() if line.startswith("- ")).replace("\\", "")
+        left = check_sentences(
+            problem, check_table(problem, said.replace(first[0], check_lead(problem, first[0])))
+        )
+        assert not WORDS.search(left), (
+            WORDS.search(left) and left[max(0, WORDS.search(left).start() - 80) :][:160]
+        )
+        sentences = "\n".join(
+            line for line in markdown[title].splitlines() if line.startswith("- ")
+        ).replace("\\", "")
         assert not WORDS.search(check_sentences(problem, sentences))
         check_floor(parts[title], first)
     check_terminal(path, table, judged)
 
 
 def check_floor(rows, sentences):
-    """That one sampler needs the fewest evaluations is only said where its interval ends before all others begin."""
+    """That one sampler needs the fewest evaluations is only said where its interval ends before
+    all others begin.
+    """
     for sentence in sentences:
         if sentence.startswith("Fewest"):
             first, *others = rows_of(headline(rows.drop(columns=["curve", "slot"])))
             assert others
-            assert all(first["high"] < other["low"] and not first["flag"] and not other["flag"] for other in others)
+            assert all(
+                first["high"] < other["low"] and not first["flag"] and not other["flag"]
+                for other in others
+            )
 
 
 def check_terminal(path, table, judged):
     """The signs beside the values are the verdicts of compare, in the column of their budget."""
     baseline, marks = verdicts_of(path)
-    assert {sampler + str(slot) + model: verdict for (model, sampler, slot), verdict in marks.items()} == judged
+    assert {
+        sampler + str(slot) + model: verdict for (model, sampler, slot), verdict in marks.items()
+    } == judged
     console = Console(file=io.StringIO(), width=400, no_color=True)
     print_table(table, console, baseline=baseline, marks=marks)
     out = console.file.getvalue()
-    counts = {sign: len(re.findall(rf"\S{re.escape(sign)}(?:\s|$)|\* ?{re.escape(sign)}|\d†? {re.escape(sign)}", out)) for sign in "▲▼≈"}
+    counts = {
+        sign: len(
+            re.findall(
+                rf"\S{re.escape(sign)}(?:\s|$)|\* " rf"?{re.escape(sign)}|\d†? {re.escape(sign)}",
+                out,
+            )
+        )
+        for sign in "▲▼≈"
+    }
     expected = {sign: sum(SIGNS[verdict] == sign for verdict in judged.values()) for sign in "▲▼≈"}
     assert counts == expected
     key = "against euler: ▲ better, ▼ worse, ≈ equivalent, ? inconclusive, – no verdict"
@@ -269,25 +386,48 @@ ERROR = st.sampled_from([None, 0.0, 0.001, 0.01, 0.2, 3.0])
 
 @st.composite
 def tables(draw):
-    """A run: one or two models, some samplers at some budgets, and everything that can speak against a verdict."""
+    """A run: one or two models, some samplers at some budgets, and everything that can speak
+    against a verdict.
+    """
     rows = []
     used = draw(st.lists(st.sampled_from([1, 5, 10, 20]), min_size=1, max_size=3, unique=True))
-    samplers = draw(st.lists(st.sampled_from(["euler", "heun", "ddim", "ipndm"]), min_size=1, max_size=4, unique=True))
+    samplers = draw(
+        st.lists(
+            st.sampled_from(["euler", "heun", "ddim", "ipndm"]), min_size=1, max_size=4, unique=True
+        )
+    )
     conv, ruled, flags = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
     for model in draw(st.sampled_from([("m",), ("m", "n")])):
         for sampler in samplers:
             for budget in used:
                 fid, se, ms = draw(VALUE), draw(ERROR), draw(st.sampled_from([None, 1.0, 1.1, 4.0]))
                 row = {
-                    "model": model, "sampler": sampler, "schedule": "karras", "steps": budget, "budget": budget, "nfe": float(budget),
-                    "seed": 0, "samples": 100, "status": draw(st.sampled_from(["ok"] * 9 + ["failed"])), "estimator": "e",
-                    "fid_proxy": fid, "fid_proxy_se": se, "fid_proxy_floor": 0.9, "fid_proxy_floor_se": 0.01,
+                    "model": model,
+                    "sampler": sampler,
+                    "schedule": "karras",
+                    "steps": budget,
+                    "budget": budget,
+                    "nfe": float(budget),
+                    "seed": 0,
+                    "samples": 100,
+                    "status": draw(st.sampled_from(["ok"] * 9 + ["failed"])),
+                    "estimator": "e",
+                    "fid_proxy": fid,
+                    "fid_proxy_se": se,
+                    "fid_proxy_floor": 0.9,
+                    "fid_proxy_floor_se": 0.01,
                     "cell": f"{model}{sampler}{budget}",
-                    "dominated": draw(st.booleans()) if ruled else None, "fid_flag": draw(st.sampled_from(["", "few"])) if flags else "",
-                    "ms_per_sample": ms, "ms_low": ms and ms - 0.1, "ms_high": ms and ms + 0.1,
-                }  # fmt: skip
+                    "dominated": draw(st.booleans()) if ruled else None,
+                    "fid_flag": draw(st.sampled_from(["", "few"])) if flags else "",
+                    "ms_per_sample": ms,
+                    "ms_low": ms and ms - 0.1,
+                    "ms_high": ms and ms + 0.1,
+                }
                 if se is not None and draw(st.booleans()):
-                    row |= {"fid_proxy_low": max(fid - se, 0.0), "fid_proxy_high": max(fid + 4 * se, 0.0)}
+                    row |= {
+                        "fid_proxy_low": max(fid - se, 0.0),
+                        "fid_proxy_high": max(fid + 4 * se, 0.0),
+                    }
                 if conv:
                     row |= {"fd_conv": draw(VALUE), "fd_conv_se": draw(ERROR)}
                     row |= {"fd_conv_flag": draw(st.sampled_from(["", "few"])) if flags else ""}
@@ -295,7 +435,13 @@ def tables(draw):
     return ResultTable.of(rows)
 
 
-@settings(derandomize=True, deadline=None, max_examples=25, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
 @given(tables())
 def test_nothing_is_claimed_of_random_tables_that_the_judge_does_not_say(tmp_path, table):
     path = tmp_path / "table.csv"

@@ -6,7 +6,14 @@ from samplerbench.results.perf import perf_markdown, read_perf
 
 
 def benchmark(name, median, group=None):
-    stats = {"min": median / 2, "max": median * 2, "median": median, "iqr": median / 10, "ops": 1 / median, "rounds": 7}
+    stats = {
+        "min": median / 2,
+        "max": median * 2,
+        "median": median,
+        "iqr": median / 10,
+        "ops": 1 / median,
+        "rounds": 7,
+    }
     return {"name": name, "fullname": f"benchmarks/perf/{name}", "group": group, "stats": stats}
 
 
@@ -16,7 +23,11 @@ def path(tmp_path):
         "machine_info": {"system": "Linux", "machine": "x86_64", "cpu": {"brand_raw": "Fast CPU"}},
         "commit_info": {"id": "abc"},
         "datetime": "2025-01-01T00:00:00",
-        "benchmarks": [benchmark("slow", 2.5), benchmark("fast|er", 3.2e-6, "step"), benchmark("mid", 4e-3, "step")],
+        "benchmarks": [
+            benchmark("slow", 2.5),
+            benchmark("fast|er", 3.2e-6, "step"),
+            benchmark("mid", 4e-3, "step"),
+        ],
     }
     (tmp_path / "perf.json").write_text(json.dumps(content))
     return tmp_path / "perf.json"
@@ -40,7 +51,9 @@ def test_markdown_has_readable_times(path):
     assert text.endswith("Measured on Fast CPU, Linux.\n")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"benchmarks": [{"name": "x"}]}', '{"benchmarks": [1]}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"benchmarks": [{"name": "x"}]}', '{"benchmarks": [1]}']
+)
 def test_something_else_is_a_clear_error(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(ValueError, match="is not a JSON file of pytest-benchmark"):
@@ -50,7 +63,11 @@ def test_something_else_is_a_clear_error(tmp_path, content):
 
 
 def test_groups_with_the_yardstick_are_given_in_its_units(tmp_path):
-    rows = [benchmark("test_axpy2[batch 1]", 2e-6, "a"), benchmark("other", 6e-6, "a"), benchmark("alone", 1.0, "b")]
+    rows = [
+        benchmark("test_axpy2[batch 1]", 2e-6, "a"),
+        benchmark("other", 6e-6, "a"),
+        benchmark("alone", 1.0, "b"),
+    ]
     (tmp_path / "perf.json").write_text(json.dumps({"benchmarks": rows}))
     cells = {
         line.split("|")[2].strip(): line.split("|")[7].strip()

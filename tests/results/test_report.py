@@ -51,11 +51,20 @@ def page(path):
 
 def test_the_page_is_one_file_that_reaches_for_nothing(path, page):
     assert path.stat().st_size < 8e6
-    links = [attrs[key] for _, attrs in page.tags for key in ("src", "href", "action", "data", "srcset") if attrs.get(key)]
+    links = [
+        attrs[key]
+        for _, attrs in page.tags
+        for key in ("src", "href", "action", "data", "srcset")
+        if attrs.get(key)
+    ]
     assert all(link.startswith(("data:", "#")) for link in links)
     assert not page.named("link")
     assert not page.named("iframe")
-    (policy,) = [attrs["content"] for attrs in page.named("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
+    (policy,) = [
+        attrs["content"]
+        for attrs in page.named("meta")
+        if attrs.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert "default-src 'none'" in policy
     assert "http" not in policy
     styles = re.findall(r"<style>(.*?)</style>", path.read_text(), re.S)
@@ -68,12 +77,18 @@ def test_hostile_names_are_shown_and_not_obeyed(page):
     assert len(page.named("script")) == 3  # the data, the packed library, and what reads them
     assert not any(HOSTILE_SAMPLER in script for script in page.scripts)
     assert not [attrs for _, attrs in page.tags if any(name.startswith("on") for name in attrs)]
-    assert all(attrs["src"].startswith("data:image/png") for attrs in page.named("img") if "src" in attrs)
+    assert all(
+        attrs["src"].startswith("data:image/png") for attrs in page.named("img") if "src" in attrs
+    )
 
 
 def test_plot_data_is_json_whose_labels_are_escaped(page):
     plots = json.loads(page.scripts[0])["plots"]
-    assert [plot["title"] for plot in plots] == ["evil|&lt;b&gt;model&lt;/b&gt;", "fashion", "gmm-2d"]
+    assert [plot["title"] for plot in plots] == [
+        "evil|&lt;b&gt;model&lt;/b&gt;",
+        "fashion",
+        "gmm-2d",
+    ]
     assert not any("<" in curve["name"] for plot in plots for curve in plot["curves"])
     curves = {curve["name"]: curve for curve in plots[1]["curves"]}
     assert curves["euler"]["x"]["nfe"] == [1, 5, 10, 40]  # one step is on the plot
@@ -101,7 +116,12 @@ def test_every_row_is_listed_with_its_reason(page, run):
     rows = [attrs for attrs in page.named("tr") if "data-status" in attrs]
     assert sorted(attrs["data-status"] for attrs in rows) == sorted(load(run.path).frame["status"])
     words = "".join(page.words)
-    for reason in ("3 of 1000 samples are not finite", "fewer than 15 samples a feature", "not run yet", f"ValueError: {HOSTILE_SAMPLER}"):
+    for reason in (
+        "3 of 1000 samples are not finite",
+        "fewer than 15 samples a feature",
+        "not run yet",
+        f"ValueError: {HOSTILE_SAMPLER}",
+    ):
         assert reason in words
 
 
@@ -111,7 +131,10 @@ def test_pictures_have_words_and_the_first_column_is_the_jump(page):
     named = [alt for alt in alts if alt]  # that of the enlarged picture is given when there is one
     assert len(named) == len(set(named)) == len(alts) - 1
     assert "Converged samples 1 of fashion" in alts
-    assert "Trajectory on gmm-2d by heun at 10 evaluations, from noise level 80 to 0.01 and the end" in alts
+    assert (
+        "Trajectory on gmm-2d by heun at 10 evaluations, from noise level 80 to 0.01 and the end"
+        in alts
+    )
     assert "".join(page.words).count("one step: the jump") == 3
 
 
@@ -131,9 +154,20 @@ def test_provenance_has_everything_in_run_json(page, run):
 
 
 def test_provenance_flattens_lists_and_joins_commands():
-    (section,) = sections_of({"suite": {"a": [{"b": 1}, {"b": None}], "c": [], "d": [1, 2], "e": {}}})
-    assert dict(section.entries) == {"a[0].b": "1", "a[1].b": "–", "c": "none", "d": "1, 2", "e": "–"}
-    assert command_of({"provenance": {"command": ["samplerbench", "run", "a b"]}}) == "samplerbench run 'a b'"
+    (section,) = sections_of(
+        {"suite": {"a": [{"b": 1}, {"b": None}], "c": [], "d": [1, 2], "e": {}}}
+    )
+    assert dict(section.entries) == {
+        "a[0].b": "1",
+        "a[1].b": "–",
+        "c": "none",
+        "d": "1, 2",
+        "e": "–",
+    }
+    assert (
+        command_of({"provenance": {"command": ["samplerbench", "run", "a b"]}})
+        == "samplerbench run 'a b'"
+    )
     assert command_of({}) == ""
 
 
@@ -146,7 +180,10 @@ def test_the_tables_lie_beside_the_page(path, run):
 
 def test_several_runs_make_one_page(tmp_path):
     runs = [
-        synthetic_run(tmp_path / name, models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50).path for name in ("a", "b")
+        synthetic_run(
+            tmp_path / name, models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50
+        ).path
+        for name in ("a", "b")
     ]
     page = Page(write_report(runs, tmp_path / "both.html").read_text())
     assert {"euler · a", "euler · b", "a", "b"} <= set(page.words)
@@ -154,21 +191,40 @@ def test_several_runs_make_one_page(tmp_path):
 
 
 def test_runs_are_compared_and_what_differs_is_marked(tmp_path):
-    small = {"models": ("fashion",), "orders": {"euler": 1, "heun": 2}, "budgets": (5, 10), "samples": 50}
+    small = {
+        "models": ("fashion",),
+        "orders": {"euler": 1, "heun": 2},
+        "budgets": (5, 10),
+        "samples": 50,
+    }
     runs = [synthetic_run(tmp_path / name, **small) for name in ("a", "b")]
     runs[1].write_run({**runs[1].run(), "models": {"fashion": "v1"}})
-    words = " ".join(Page(write_report([run.path for run in runs], tmp_path / "both.html").read_text()).words)
+    words = " ".join(
+        Page(write_report([run.path for run in runs], tmp_path / "both.html").read_text()).words
+    )
     assert "b against a" in words
     assert "What differs between the runs" in words
     assert "models.fashion" in words
     runs[0].write_run({**runs[0].run(), "models": {"fashion": "v0"}})
-    words = " ".join(Page(write_report([run.path for run in runs], tmp_path / "both.html").read_text()).words)
+    words = " ".join(
+        Page(write_report([run.path for run in runs], tmp_path / "both.html").read_text()).words
+    )
     assert "cannot be compared: model fashion is v0 in the first and v1 in the second" in words
 
 
 def test_rows_are_marked_against_euler(tmp_path):
-    run = synthetic_run(tmp_path / "run", models=("fashion",), orders={"euler": 1, "heun": 2}, budgets=(10,), samples=50)
-    rows = [attrs for attrs in Page(write_report(run.path, tmp_path).read_text()).named("tr") if "data-verdict" in attrs]
+    run = synthetic_run(
+        tmp_path / "run",
+        models=("fashion",),
+        orders={"euler": 1, "heun": 2},
+        budgets=(10,),
+        samples=50,
+    )
+    rows = [
+        attrs
+        for attrs in Page(write_report(run.path, tmp_path).read_text()).named("tr")
+        if "data-verdict" in attrs
+    ]
     assert {attrs["data-verdict"] for attrs in rows} == {"", "better"}
 
 
@@ -182,31 +238,64 @@ def test_the_head_says_what_was_asked_of_what(page, run):
 
 def test_the_head_says_where_when_and_how(tmp_path):
     machine = {"cpu": "AMD EPYC", "cores": 4, "cores_allowed": 2}
-    made = {"started": "2026-11-25T15:12:31+00:00", "device": {"type": "cpu", "name": "AMD EPYC"}, "machine": machine}
-    run = synthetic_run(tmp_path / "a", models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50)
-    other = synthetic_run(tmp_path / "b", models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50)
+    made = {
+        "started": "2026-11-25T15:12:31+00:00",
+        "device": {"type": "cpu", "name": "AMD EPYC"},
+        "machine": machine,
+    }
+    run = synthetic_run(
+        tmp_path / "a", models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50
+    )
+    other = synthetic_run(
+        tmp_path / "b", models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50
+    )
     run.write_run({"provenance": {**made, "command": ["samplerbench", "run", "x y"]}})
     words = " ".join("".join(Page(write_report(run.path, tmp_path).read_text()).words).split())
     assert "euler and torchdiffeq_dopri5 on fashion" in words
     assert "AMD EPYC (CPU, 2 cores)" in words
     assert "25 November 2026" in words
     assert "samplerbench run 'x y'" in words
-    other.write_run({"provenance": {"started": 5, "machine": "cpu"}})  # not what it should be: left out
-    words = " ".join("".join(Page(write_report([run.path, other.path], tmp_path / "both.html").read_text()).words).split())
+    # not what it should be: left out
+    other.write_run({"provenance": {"started": 5, "machine": "cpu"}})
+    words = " ".join(
+        "".join(
+            Page(write_report([run.path, other.path], tmp_path / "both.html").read_text()).words
+        ).split()
+    )
     assert "Two runs: euler and torchdiffeq_dopri5 on fashion" in words
     assert "a AMD EPYC (CPU, 2 cores) · 25 November 2026" in words
 
 
 def test_without_data_the_report_says_why_and_has_no_empty_columns(tmp_path):
-    run = synthetic_run(tmp_path / "run", models=("/home/me/net.py:make",), orders={"euler": 1, "heun": 2}, budgets=(5, 10), samples=50)
+    run = synthetic_run(
+        tmp_path / "run",
+        models=("/home/me/net.py:make",),
+        orders={"euler": 1, "heun": 2},
+        budgets=(5, 10),
+        samples=50,
+    )
     for cell in run.cells():
         quality = run.read(cell, "quality.json") or {}
-        run.write(cell, "quality.json", {k: v for k, v in quality.items() if not k.startswith(("fid_", "fd_", "estimator"))})
+        run.write(
+            cell,
+            "quality.json",
+            {k: v for k, v in quality.items() if not k.startswith(("fid_", "fd_", "estimator"))},
+        )
     page = Page(write_report(run.path, tmp_path).read_text())
     words = " ".join("".join(page.words).split())
-    assert words.count("net.py:make brings no data to compare with: distances to the data (FID proxy, FD to converged) are missing.") == 1
+    assert (
+        words.count(
+            "net.py:make brings no data to compare with: distances to the "
+            "data (FID proxy, FD to converged) are missing."
+        )
+        == 1
+    )
     assert "sample(n, seed)" in words
-    (header,) = [line for line in (tmp_path / "table.md").read_text().splitlines() if line.startswith("| sampler ")]
+    (header,) = [
+        line
+        for line in (tmp_path / "table.md").read_text().splitlines()
+        if line.startswith("| sampler ")
+    ]
     assert "FID proxy" not in header
     assert "RMSE" in header
 
@@ -220,7 +309,13 @@ def test_paths_that_nobody_measured_are_not_spoken_of(page):
 
 
 def test_rows_are_marked_against_the_baseline_that_is_asked_for(tmp_path):
-    run = synthetic_run(tmp_path / "run", models=("fashion",), orders={"euler": 1, "heun": 2}, budgets=(10,), samples=50)
+    run = synthetic_run(
+        tmp_path / "run",
+        models=("fashion",),
+        orders={"euler": 1, "heun": 2},
+        budgets=(10,),
+        samples=50,
+    )
     page = Page(write_report(run.path, tmp_path, baseline="heun").read_text())
     rows = [attrs for attrs in page.named("tr") if "data-verdict" in attrs]
     assert {attrs["data-verdict"] for attrs in rows} == {"", "worse"}
@@ -235,8 +330,19 @@ def test_a_partial_run_says_so(page):
 
 
 def test_samplers_are_cited_from_run_json(tmp_path):
-    run = synthetic_run(tmp_path / "run", models=("gmm-2d",), orders={"euler": 1, "heun": 2}, budgets=(5,), samples=50)
-    entry = {"key": "k2022", "where": "eq. 5", "url": "https://example.org/<p>", "bibtex": "@article{k2022,\n  title = {T}\n}"}
+    run = synthetic_run(
+        tmp_path / "run",
+        models=("gmm-2d",),
+        orders={"euler": 1, "heun": 2},
+        budgets=(5,),
+        samples=50,
+    )
+    entry = {
+        "key": "k2022",
+        "where": "eq. 5",
+        "url": "https://example.org/<p>",
+        "bibtex": "@article{k2022,\n  title = {T}\n}",
+    }
     run.write_run({**run.run(), "citations": {"euler": entry, "heun": entry}})
     page = Page(write_report(run.path, tmp_path).read_text())
     words = "".join(page.words)

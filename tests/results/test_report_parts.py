@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.report.listing import listing_of
-from samplerbench.results.report.pictures.drawing import common_box, mosaic, png, scatter, side_by_side
+from samplerbench.results.report.pictures.drawing import (
+    common_box,
+    mosaic,
+    png,
+    scatter,
+    side_by_side,
+)
 from samplerbench.results.report.pictures.sample_grids import grids_of
 from samplerbench.results.report.pictures.trajectories import trajectory_strips_of
 from samplerbench.results.report.plots import curve_styles, plot_of
@@ -21,7 +27,15 @@ from samplerbench.results.table.result_table import ResultTable, load
 
 
 def row(sampler="euler", **columns):
-    return {"model": "m", "sampler": sampler, "steps": 5, "budget": 5, "nfe": 5.0, "status": "ok", **columns}
+    return {
+        "model": "m",
+        "sampler": sampler,
+        "steps": 5,
+        "budget": 5,
+        "nfe": 5.0,
+        "status": "ok",
+        **columns,
+    }
 
 
 def part(*rows):
@@ -39,8 +53,11 @@ def judged(*rows):
 def test_png_is_read_back_by_another_library(height, width, channels, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
     back = matplotlib.image.imread(io.BytesIO(png(pixels)))
-    expected = pixels[..., [0, 0, 0, 1]] if channels == 2 else pixels  # matplotlib widens grey with alpha to RGBA
-    np.testing.assert_array_equal(np.round(255 * back).astype(np.uint8).reshape(expected.shape), expected)
+    # matplotlib widens grey with alpha to RGBA
+    expected = pixels[..., [0, 0, 0, 1]] if channels == 2 else pixels
+    np.testing.assert_array_equal(
+        np.round(255 * back).astype(np.uint8).reshape(expected.shape), expected
+    )
 
 
 def test_mosaic_keeps_every_pixel_in_its_place():
@@ -53,12 +70,18 @@ def test_mosaic_keeps_every_pixel_in_its_place():
 
 
 def test_points_are_drawn_where_they_are():
-    picture = scatter(np.array([[0.25, 0.9], [np.nan, 0], [50.0, 0.5]]), (np.zeros(2), np.ones(2)), size=100, radius=2)
+    picture = scatter(
+        np.array([[0.25, 0.9], [np.nan, 0], [50.0, 0.5]]),
+        (np.zeros(2), np.ones(2)),
+        size=100,
+        radius=2,
+    )
     rows, columns = np.nonzero(picture[..., 3])
     assert abs(columns.mean() + 0.5 - 25) < 0.5
     assert abs(rows.mean() + 0.5 - 10) < 0.5  # y points up
     assert np.ptp(rows) <= 5
-    assert picture[..., 3].max() == pytest.approx(255 * 0.55, abs=8.5)  # opacity comes in steps of 17
+    # opacity comes in steps of 17
+    assert picture[..., 3].max() == pytest.approx(255 * 0.55, abs=8.5)
 
 
 def test_two_dots_in_one_place_are_darker_than_one():
@@ -78,7 +101,9 @@ def test_the_window_is_not_moved_by_a_cloud_that_exploded():
 def test_pictures_lie_side_by_side():
     pictures = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 2, 2, 1)
     whole = side_by_side(pictures, 2, gap=1)[..., 0]
-    np.testing.assert_array_equal(whole, [[0, 1, 0, 4, 5], [2, 3, 0, 6, 7], [0] * 5, [8, 9, 0, 0, 0], [10, 11, 0, 0, 0]])
+    np.testing.assert_array_equal(
+        whole, [[0, 1, 0, 4, 5], [2, 3, 0, 6, 7], [0] * 5, [8, 9, 0, 0, 0], [10, 11, 0, 0, 0]]
+    )
 
 
 def test_trajectories_are_shown_where_most_samplers_have_one_and_fit_the_room(run):
@@ -89,7 +114,17 @@ def test_trajectories_are_shown_where_most_samplers_have_one_and_fit_the_room(ru
     assert [each.budget for each in found if each] == [10, 10, 10]
     assert [each.points for each in found if each] == [False, False, True]
     assert found[1] is not None
-    assert found[1].strips[0].levels == ("80", "22", "6.1", "1.7", "0.47", "0.13", "0.036", "0.01", "end")
+    assert found[1].strips[0].levels == (
+        "80",
+        "22",
+        "6.1",
+        "1.7",
+        "0.47",
+        "0.13",
+        "0.036",
+        "0.01",
+        "end",
+    )
     room = sum(len(strip.image) for each in found if each for strip in each.strips) // 3
     tight = trajectory_strips_of(parts, room=room)
     assert 0 < sum(len(strip.image) for each in tight if each for strip in each.strips) <= room
@@ -107,7 +142,10 @@ def test_fewer_images_are_shown_where_room_is_short(run):
 
 
 def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
-    rows = [row(budget=n, nfe=float(n), fid_proxy=value, fid_proxy_se=0.1) for n, value in ((1, 2.0), (5, -0.1), (10, -1.0))]
+    rows = [
+        row(budget=n, nfe=float(n), fid_proxy=value, fid_proxy_se=0.1)
+        for n, value in ((1, 2.0), (5, -0.1), (10, -1.0))
+    ]
     frame = part(*rows)
     plot = plot_of("m", frame, curve_styles([("euler", "euler")]))
     assert plot is not None
@@ -119,58 +157,124 @@ def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
 
 def test_a_flag_is_at_the_values_that_it_belongs_to():
     values = {"fid_proxy": 1.0, "fid_proxy_se": 0.1, "fd_conv": 2.0, "fd_conv_se": 0.1, "rmse": 0.1}
-    apart = part(row(**values, fid_flag="", fd_conv_flag="too few"), row("heun", **values, fid_flag="few", fd_conv_flag="few; too few"))
+    apart = part(
+        row(**values, fid_flag="", fd_conv_flag="too few"),
+        row("heun", **values, fid_flag="few", fd_conv_flag="few; too few"),
+    )
     plot = plot_of("m", apart, curve_styles([("euler", "euler"), ("heun", "heun")]))
     assert plot is not None
-    found = {curve["name"]: {name: points["flagged"] for name, points in curve["y"].items()} for curve in plot["curves"]}
+    found = {
+        curve["name"]: {name: points["flagged"] for name, points in curve["y"].items()}
+        for curve in plot["curves"]
+    }
     assert found["euler"] == {"fid_proxy": [False], "fd_conv": [True], "rmse": [False]}
     assert found["heun"] == {"fid_proxy": [True], "fd_conv": [True], "rmse": [False]}
     first, second = sorted(listing_of(apart).lines, key=lambda line: line.sampler)
     assert (first.reason, second.reason) == ("† too few", "† few; too few")
     lines = summary(ResultTable.of([row(**values, fid_flag="", fd_conv_flag="few")])).splitlines()
-    header, line = ([cell.strip() for cell in line.split("|")] for line in lines if line.startswith(("| sampler ", "| euler ")))
-    assert [name for name, cell in zip(header, line, strict=True) if "†" in cell] == ["FD to converged [95 %]"]
+    header, line = (
+        [cell.strip() for cell in line.split("|")]
+        for line in lines
+        if line.startswith(("| sampler ", "| euler "))
+    )
+    assert [name for name, cell in zip(header, line, strict=True) if "†" in cell] == [
+        "FD to converged [95 %]"
+    ]
 
 
 def test_the_floor_belongs_to_the_plug_in_value_alone():
     frame = part(row(fid_proxy=1.0, fid_proxy_se=0.1, fid_proxy_raw=1.5, fid_proxy_floor=0.4))
     plot = plot_of("m", frame, curve_styles([("euler", "euler")]))
     assert plot is not None
-    assert {item["name"]: item["floor"] for item in plot["measures"]} == {"fid_proxy": None, "fid_proxy_raw": 0.4}
+    assert {item["name"]: item["floor"] for item in plot["measures"]} == {
+        "fid_proxy": None,
+        "fid_proxy_raw": 0.4,
+    }
 
 
 def test_a_curve_looks_the_same_everywhere_and_unlike_the_others():
-    names = ["euler", "euler_maruyama", "ddim", "dpm_solver_2", "dpm_solver_2m", "dpmpp_2m", "dpmpp_3m", "my_solver", "heun"]
-    curves = [*((name, name) for name in names), ("euler · karras", "euler"), ("euler · edm", "euler")]
+    names = [
+        "euler",
+        "euler_maruyama",
+        "ddim",
+        "dpm_solver_2",
+        "dpm_solver_2m",
+        "dpmpp_2m",
+        "dpmpp_3m",
+        "my_solver",
+        "heun",
+    ]
+    curves = [
+        *((name, name) for name in names),
+        ("euler · karras", "euler"),
+        ("euler · edm", "euler"),
+    ]
     found = curve_styles(curves)
     assert found == curve_styles(reversed(curves))
     assert len(set(found.values())) == len(curves)
-    assert found["euler"].family == found["euler · karras"].family == found["ddim"].family != found["euler_maruyama"].family
+    assert (
+        found["euler"].family
+        == found["euler · karras"].family
+        == found["ddim"].family
+        != found["euler_maruyama"].family
+    )
 
 
 def test_the_front_is_a_recommendation_for_each_budget():
-    values = {("euler", 5): 20.0, ("heun", 5): 10.0, ("euler", 10): 9.0, ("heun", 10): 12.0, ("heun", 20): 5.0, ("euler", 20): 5.4}
+    values = {
+        ("euler", 5): 20.0,
+        ("heun", 5): 10.0,
+        ("euler", 10): 9.0,
+        ("heun", 10): 12.0,
+        ("heun", 20): 5.0,
+        ("euler", 20): 5.4,
+    }
     rows = [
-        row(name, budget=n, steps=n, nfe=float(n), fid_proxy=value, fid_proxy_se=0.1, ms_per_sample=n * 1.0)
+        row(
+            name,
+            budget=n,
+            steps=n,
+            nfe=float(n),
+            fid_proxy=value,
+            fid_proxy_se=0.1,
+            ms_per_sample=n * 1.0,
+        )
         for (name, n), value in values.items()
     ]
     nfe, time = fronts_of(judged(*rows))
     assert [(choice.budget, choice.curve, choice.verdict) for choice in nfe.choices] == [
-        ("5 to 10", "heun", "use it"), ("10 to 20", "euler", "use it"), ("20 or more", "heun", "open"),
-    ]  # fmt: skip
+        ("5 to 10", "heun", "use it"),
+        ("10 to 20", "euler", "use it"),
+        ("20 or more", "heun", "open"),
+    ]
     assert nfe.rest == 1  # Euler at 20
-    assert [(choice.budget, choice.curve, choice.verdict) for choice in time.choices] == [("20 or more", "heun", "open")]
+    assert [(choice.budget, choice.curve, choice.verdict) for choice in time.choices] == [
+        ("20 or more", "heun", "open")
+    ]
     assert time.merged == 2  # nothing is known of the scatter of the times
 
 
 @pytest.mark.parametrize(
     ("scatter", "ranges"),
-    [(0.01, ["1 to 1.1", "1.1 to 2", "2 or more"]), (0.2, ["1.1 to 2", "2 or more"]), (2.0, ["2 or more"])],
+    [
+        (0.01, ["1 to 1.1", "1.1 to 2", "2 or more"]),
+        (0.2, ["1.1 to 2", "2 or more"]),
+        (2.0, ["2 or more"]),
+    ],
 )
 def test_ranges_of_times_are_wider_than_their_scatter(scatter, ranges):
-    """Of rows whose times are not told apart, the lowest stays: 1 and 1.1 ms are one time if the scatter is 0.2 ms."""
+    """Of rows whose times are not told apart, the lowest stays: 1 and 1.1 ms are one time if
+    the scatter is 0.2 ms.
+    """
     rows = [
-        row(name, fid_proxy=value, fid_proxy_se=0.01, ms_per_sample=ms, ms_low=ms - scatter, ms_high=ms + scatter)
+        row(
+            name,
+            fid_proxy=value,
+            fid_proxy_se=0.01,
+            ms_per_sample=ms,
+            ms_low=ms - scatter,
+            ms_high=ms + scatter,
+        )
         for name, ms, value in (("euler", 1.0, 9.0), ("heun", 1.1, 5.0), ("ipndm", 2.0, 1.0))
     ]
     _, time = fronts_of(judged(*rows))
@@ -179,13 +283,22 @@ def test_ranges_of_times_are_wider_than_their_scatter(scatter, ranges):
 
 
 def test_methods_that_coincide_are_no_choice():
-    rows = [row(name, budget=1, steps=1, nfe=1.0, fid_proxy=20.0 + i * 1e-6, fid_proxy_se=0.3) for i, name in enumerate(("euler", "heun"))]
+    rows = [
+        row(name, budget=1, steps=1, nfe=1.0, fid_proxy=20.0 + i * 1e-6, fid_proxy_se=0.3)
+        for i, name in enumerate(("euler", "heun"))
+    ]
     (front,) = fronts_of(judged(*rows))
-    assert [(choice.curve, choice.verdict) for choice in front.choices] == [("any of 2 that coincide", "any of them")]
+    assert [(choice.curve, choice.verdict) for choice in front.choices] == [
+        ("any of 2 that coincide", "any of them")
+    ]
 
 
 def test_timing_is_shown_at_the_largest_budget_that_most_curves_have():
-    rows = [row(name, budget=b, nfe=float(b), ms_per_sample=b * 1.1, model_ms_per_sample=b * 1.0) for name in ("a", "b") for b in (5, 10)]
+    rows = [
+        row(name, budget=b, nfe=float(b), ms_per_sample=b * 1.1, model_ms_per_sample=b * 1.0)
+        for name in ("a", "b")
+        for b in (5, 10)
+    ]
     timing = timing_of(part(*rows, row("a", budget=40, nfe=40.0, ms_per_sample=99.0)))
     assert timing is not None
     assert (timing.budget, len(timing.rows)) == (10, 2)
@@ -197,7 +310,9 @@ def test_timing_is_shown_at_the_largest_budget_that_most_curves_have():
 def test_raw_times_are_places_around_their_median(tmp_path):
     run = RunDir.create(tmp_path)
     run.write("c", "timing.json", {"raw_total_ms": [90.0, 100.0, 100.0, 110.0, 500.0]})
-    timing = timing_of(part(row(ms_per_sample=1.0, cell="c", timing_flag="busy")), {"": tmp_path / "absent"})
+    timing = timing_of(
+        part(row(ms_per_sample=1.0, cell="c", timing_flag="busy")), {"": tmp_path / "absent"}
+    )
     assert timing is not None
     assert timing.rows[0].spread == ()
     timing = timing_of(part(row(ms_per_sample=1.0, cell="c", timing_flag="busy")), {"": tmp_path})
@@ -207,6 +322,11 @@ def test_raw_times_are_places_around_their_median(tmp_path):
 
 
 def test_times_at_several_batch_sizes_are_read(tmp_path):
-    (tmp_path / "timing.csv").write_text("model,sampler,timing_batch_size,ms_per_sample\nm,euler,1,2.5\nm,euler,8,1.5\n")
+    (tmp_path / "timing.csv").write_text(
+        "model,sampler,timing_batch_size,ms_per_sample\nm,euler,1,2.5\nm,euler,8,1.5\n"
+    )
     heads, lines = sizes_of([tmp_path, tmp_path / "other"])
-    assert [dict(zip(heads, line, strict=True))["ms_per_sample"] for line in lines] == ["2.5", "1.5"]
+    assert [dict(zip(heads, line, strict=True))["ms_per_sample"] for line in lines] == [
+        "2.5",
+        "1.5",
+    ]

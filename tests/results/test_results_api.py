@@ -29,11 +29,20 @@ write_report(sys.argv[1], sys.argv[2])
 
 
 def test_tables_figures_and_the_report_need_no_torch(tmp_path):
-    run = synthetic_run(tmp_path / "run", models=("m",), orders={"euler": 1, "heun": 2}, budgets=(1, 5), samples=10)
+    run = synthetic_run(
+        tmp_path / "run", models=("m",), orders={"euler": 1, "heun": 2}, budgets=(1, 5), samples=10
+    )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", CHECK, str(run.path), str(tmp_path)], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK, str(run.path), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr
-    assert {"report.html", "m-work-precision-rmse-nfe.svg"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"report.html", "m-work-precision-rmse-nfe.svg"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
 
 
 def test_the_package_offers_load_and_nothing_that_is_not_there(run):
@@ -44,20 +53,30 @@ def test_the_package_offers_load_and_nothing_that_is_not_there(run):
 
 def test_importing_the_package_does_not_import_pandas_or_matplotlib():
     code = (
-        "import sys, samplerbench.results, samplerbench.results.palette; print([m for m in ('pandas', 'matplotlib') if m in sys.modules])"
+        "import sys, samplerbench.results, samplerbench.results.palette; print([m for m "
+        "in ('pandas', 'matplotlib') if m in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "[]"
+    )
 
 
 def test_the_guide_is_true(monkeypatch):
     monkeypatch.chdir(DOCS.parents[1])
-    failed, tried = doctest.testfile(str(DOCS), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    failed, tried = doctest.testfile(
+        str(DOCS),
+        module_relative=False,
+        optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS,
+    )
     assert tried > 5
     assert not failed
 
 
 def test_the_examples_in_docstrings_are_true():
-    names = [module.name for module in pkgutil.walk_packages(results.__path__, results.__name__ + ".")]
+    names = [
+        module.name for module in pkgutil.walk_packages(results.__path__, results.__name__ + ".")
+    ]
     outcomes = {name: doctest.testmod(importlib.import_module(name)) for name in names}
     assert {name for name, outcome in outcomes.items() if outcome.failed} == set()
     assert sum(outcome.attempted for outcome in outcomes.values()) >= 5
@@ -80,6 +99,13 @@ def test_a_folder_with_a_table_alone_is_loaded_and_parts_win_over_it(run, tmp_pa
 
 
 def test_wide_has_a_line_for_each_curve_and_the_value_of_its_row():
-    rows = [{"model": "m", "sampler": s, "budget": n, "nfe": n, "rmse": 1 / n, "status": "ok"} for s in ("a", "b") for n in (2, 4)]
+    rows = [
+        {"model": "m", "sampler": s, "budget": n, "nfe": n, "rmse": 1 / n, "status": "ok"}
+        for s in ("a", "b")
+        for n in (2, 4)
+    ]
     wide = ResultTable.of(rows).wide("rmse")
-    assert wide.to_dict() == {2: {("m", "a"): 0.5, ("m", "b"): 0.5}, 4: {("m", "a"): 0.25, ("m", "b"): 0.25}}
+    assert wide.to_dict() == {
+        2: {("m", "a"): 0.5, ("m", "b"): 0.5},
+        4: {("m", "a"): 0.25, ("m", "b"): 0.25},
+    }

@@ -55,7 +55,10 @@ def test_only_one_process_holds_the_lock_and_it_clears_half_files(tmp_path):
     stray.write_text("half")
     with run.lock():
         assert not stray.exists()
-        with pytest.raises(ValueError, match="another samplerbench process is running"), RunDir.create(tmp_path).lock():
+        with (
+            pytest.raises(ValueError, match="another samplerbench process is running"),
+            RunDir.create(tmp_path).lock(),
+        ):
             pass
     with run.lock():
         pass
@@ -77,15 +80,26 @@ def test_cells_are_what_was_planned(tmp_path):
 
 def test_a_folder_of_another_program_is_left_alone(tmp_path):
     """Its run.json, its report.html and its half-written files were overwritten and deleted."""
-    for name, content in (("run.json", '{"epochs": 3}'), ("report.html", "theirs"), ("table.csv", "a,b"), (".log.part", "half")):
+    for name, content in (
+        ("run.json", '{"epochs": 3}'),
+        ("report.html", "theirs"),
+        ("table.csv", "a,b"),
+        (".log.part", "half"),
+    ):
         (tmp_path / "x").mkdir(exist_ok=True)
         (tmp_path / "x" / name).write_text(content)
-    with pytest.raises(ValueError, match=r"is not a run directory \(its run.json is another program's\)"):
+    with pytest.raises(
+        ValueError, match=r"is not a run directory \(its run.json is " r"another program's\)"
+    ):
         RunDir.create(tmp_path / "x")
     (tmp_path / "x" / "run.json").unlink()
     with pytest.raises(ValueError, match="is not a run directory"):
         RunDir.create(tmp_path / "x")
-    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [".log.part", "report.html", "table.csv"]
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [
+        ".log.part",
+        "report.html",
+        "table.csv",
+    ]
 
 
 def test_half_files_of_others_are_left_alone(tmp_path):
@@ -138,7 +152,14 @@ def test_what_is_damaged_is_named_taken_for_missing_and_set_aside(tmp_path, capl
     assert run.read("c", QUALITY) is None
     assert run.read_shard("c", 0, 10) is None
     assert run.read_samples("c") is None
-    assert all(name in caplog.text for name in ("quality.json is damaged", "00000000-00000010.npz is damaged", "samples/c.npz is damaged"))
+    assert all(
+        name in caplog.text
+        for name in (
+            "quality.json is damaged",
+            "00000000-00000010.npz is damaged",
+            "samples/c.npz is damaged",
+        )
+    )
     run.mend("c")
     run.mend_shards("c")
     assert run.missing("c", 10) == [(0, 10)]
@@ -186,7 +207,11 @@ def test_a_cell_that_was_set_aside_is_kept_with_its_reason_and_can_come_back(tmp
     assert not run.cells()
     assert not run.samples("c").exists()
     (aside,) = run.aside()
-    assert (aside.cell, aside.record["sampler"], aside.why) == ("c", "heun", "the sampler is another one")
+    assert (aside.cell, aside.record["sampler"], aside.why) == (
+        "c",
+        "heun",
+        "the sampler is another one",
+    )
     ((folder, made),) = run.made_aside("c")
     assert made == {"shard": 10}
     run.restore("c", folder)
@@ -224,5 +249,8 @@ def test_ranges_cover_the_samples_once_and_do_not_depend_on_history(tmp_path_fac
             shard(run, "c", *span)
         ranges = run.ranges("c", samples)
         assert [i for start, stop in ranges for i in range(start, stop)] == list(range(samples))
-        assert all(start % size == 0 and stop - start == min(size, samples - start) for start, stop in ranges)
+        assert all(
+            start % size == 0 and stop - start == min(size, samples - start)
+            for start, stop in ranges
+        )
         assert run.missing("c", samples) == []

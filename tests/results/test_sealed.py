@@ -20,19 +20,34 @@ def flips(data):
 
 def test_what_was_written_is_read_back(tmp_path):
     path = tmp_path / "q.json"
-    sealed.write_json(path, {"fid": 0.1 + 0.2, "text": "é", "list": np.arange(2), "nan": np.nan}, PLACE, "a-b-c")
-    assert sealed.read_json(path, PLACE, "a-b-c") == {"fid": 0.1 + 0.2, "text": "é", "list": [0, 1], "nan": None}
+    sealed.write_json(
+        path, {"fid": 0.1 + 0.2, "text": "é", "list": np.arange(2), "nan": np.nan}, PLACE, "a-b-c"
+    )
+    assert sealed.read_json(path, PLACE, "a-b-c") == {
+        "fid": 0.1 + 0.2,
+        "text": "é",
+        "list": [0, 1],
+        "nan": None,
+    }
     assert json.loads(path.read_text())[sealed.KEY]["of"] == PLACE
-    arrays = {"x": np.random.default_rng(0).normal(size=(5, 3)).astype(np.float16), "names": np.array(["a", "é"])}
+    arrays = {
+        "x": np.random.default_rng(0).normal(size=(5, 3)).astype(np.float16),
+        "names": np.array(["a", "é"]),
+    }
     digest = sealed.write_npz(tmp_path / "a.npz", arrays, "x", "m")
     back = sealed.read_npz(tmp_path / "a.npz", "x", "m", digest)
-    assert all(np.array_equal(back[name], array) and back[name].dtype == array.dtype for name, array in arrays.items())
+    assert all(
+        np.array_equal(back[name], array) and back[name].dtype == array.dtype
+        for name, array in arrays.items()
+    )
     assert np.array_equal(np.load(tmp_path / "a.npz")["x"], arrays["x"])  # numpy alone reads it
 
 
 def test_no_single_bit_flip_of_a_json_file_is_used(tmp_path):
     path = tmp_path / "q.json"
-    sealed.write_json(path, {"samples": 512, "status": "ok", "fid_proxy": 0.445, "nfe": 9.0}, PLACE, "a-b-c")
+    sealed.write_json(
+        path, {"samples": 512, "status": "ok", "fid_proxy": 0.445, "nfe": 9.0}, PLACE, "a-b-c"
+    )
     for bit, data in flips(path.read_bytes()):
         path.write_bytes(data)
         with pytest.raises(Damaged):
@@ -62,7 +77,10 @@ def test_every_truncation_is_damaged(tmp_path):
 
 @pytest.mark.parametrize(
     ("expected", "words"),
-    [(("parts/euler-2/quality.json", "m"), "it belongs to parts/heun-1"), ((PLACE, "other"), "other code made it")],
+    [
+        (("parts/euler-2/quality.json", "m"), "it belongs to parts/heun-1"),
+        ((PLACE, "other"), "other code made it"),
+    ],
 )
 def test_a_file_of_another_place_or_maker_is_refused(tmp_path, expected, words):
     path = tmp_path / "q.json"
@@ -98,7 +116,18 @@ def test_pickles_are_refused_both_ways(tmp_path):
 @settings(derandomize=True, deadline=None, max_examples=300)
 @given(
     st.binary(max_size=400)
-    | st.sampled_from([b"5", b'"x"', b"[]", b"null", b"[" * 5000, b'{"seal": 3}', b'{"seal": {"of": 1}}', b"PK\x05\x06"])
+    | st.sampled_from(
+        [
+            b"5",
+            b'"x"',
+            b"[]",
+            b"null",
+            b"[" * 5000,
+            b'{"seal": 3}',
+            b'{"seal": {"of": 1}}',
+            b"PK\x05\x06",
+        ]
+    )
 )
 def test_any_bytes_are_damaged_or_unsealed(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "file"

@@ -39,7 +39,9 @@ def test_nan_shows_nothing_and_hides_nothing():
 
 @given(P, st.floats(0.001, 0.5))
 def test_holm_rejects_exactly_what_the_step_down_procedure_rejects(p, level):
-    """Against the definition: go up the sorted p values, and stop at the first that exceeds level / (m - k + 1)."""
+    """Against the definition: go up the sorted p values, and stop at the first that exceeds
+    level / (m - k + 1).
+    """
     rejected, ranked = set(), sorted(range(len(p)), key=p.__getitem__)
     for k, index in enumerate(ranked):
         if (len(p) - k) * p[index] > level:
@@ -86,7 +88,9 @@ def test_lines_without_evidence_are_no_tests():
 
 def test_false_claims_about_tables_of_nothing_stay_below_the_level():
     rng = np.random.default_rng(0)
-    tables = [verdicts([Evidence(float(d), 1.0, 0.0) for d in rng.normal(size=20)]) for _ in range(1000)]
+    tables = [
+        verdicts([Evidence(float(d), 1.0, 0.0) for d in rng.normal(size=20)]) for _ in range(1000)
+    ]
     wrong = sum(any(verdict in ("better", "worse") for verdict in table) for table in tables)
     assert wrong / 1000 < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1000)
     assert wrong > 20  # Holm is not vacuous: near the level for independent lines

@@ -17,7 +17,12 @@ from samplerbench.results.text import markdown_table, short
 def test_one_row_for_each_planned_cell_with_its_status(run):
     table = load(run.path)
     assert len(table) == len(run.cells()) == len(MODELS) * (len(ORDERS) * len(BUDGETS) + 2)
-    assert table.frame["status"].value_counts().to_dict() == {"ok": len(table) - 3, "failed": 1, "diverged": 1, "missing": 1}
+    assert table.frame["status"].value_counts().to_dict() == {
+        "ok": len(table) - 3,
+        "failed": 1,
+        "diverged": 1,
+        "missing": 1,
+    }
     assert len(table.ok) == len(table) - 3
     missing = table.where(status="missing").frame.iloc[0]
     assert (missing["model"], missing["sampler"], missing["budget"]) == (HOSTILE_MODEL, "ddpm", 40)
@@ -40,19 +45,32 @@ def test_csv_and_parquet_round_trip(tmp_path):
         assert back.csv() == (run.path / "table.csv").read_text()
 
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=12)
+TEXTS = st.text(
+    st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=12
+)
 
 
 @settings(derandomize=True, deadline=None, max_examples=25)
 @example([("\r", 0.1 + 0.2, 2**62), (' a,"b"\n', -1e-300, 0), ("NA", 1e22, 1)])
-@given(st.lists(st.tuples(TEXTS, st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**62)), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.tuples(TEXTS, st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**62)),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_csv_keeps_any_text_float_and_integer(tmp_path_factory, rows):
-    records = [{"model": "m", "reason": words, "rmse": number, "seed": seed} for words, number, seed in rows]
+    records = [
+        {"model": "m", "reason": words, "rmse": number, "seed": seed}
+        for words, number, seed in rows
+    ]
     table = ResultTable.of(records)
     path = tmp_path_factory.mktemp("csv") / "table.csv"
     table.to_csv(path)
     pd.testing.assert_frame_equal(ResultTable.from_csv(path).frame, table.frame)
-    assert sorted(zip(table.frame["reason"], table.frame["rmse"], table.frame["seed"], strict=True)) == sorted(rows)
+    assert sorted(
+        zip(table.frame["reason"], table.frame["rmse"], table.frame["seed"], strict=True)
+    ) == sorted(rows)
 
 
 def test_order_of_rows_does_not_depend_on_the_order_of_arrival(run):
@@ -74,7 +92,10 @@ def test_where_fd_conv_has_no_flag_of_its_own_it_is_that_of_fid_proxy(tmp_path):
     for cell, flags in (("old", {}), ("new", {"fd_conv_flag": ""})):
         run.plan(cell, {"sampler": cell})
         run.write(cell, "quality.json", {"status": "ok", "fid_flag": "few", **flags})
-    assert load(run.path).frame.set_index("sampler")["fd_conv_flag"].fillna("").to_dict() == {"old": "few", "new": ""}
+    assert load(run.path).frame.set_index("sampler")["fd_conv_flag"].fillna("").to_dict() == {
+        "old": "few",
+        "new": "",
+    }
     (tmp_path / "table.csv").write_text("model,sampler,nfe,status,fid_flag\nm,euler,5,ok,few\n")
     assert load(tmp_path / "table.csv").frame["fd_conv_flag"].tolist() == ["few"]
 
@@ -104,15 +125,26 @@ def test_adaptive_rows_compete_at_the_smallest_budget_they_fit_in(run):
 
 def test_step_counts_are_the_budgets_where_nobody_asked_for_any():
     rows = [
-        {"model": "m", "sampler": "x", "steps": n, "nfe": nfe, "rmse": nfe, "status": "ok"} for n, nfe in ((4, 4.0), (8, 7.5), (16, 17.0))
+        {"model": "m", "sampler": "x", "steps": n, "nfe": nfe, "rmse": nfe, "status": "ok"}
+        for n, nfe in ((4, 4.0), (8, 7.5), (16, 17.0))
     ]
     wide = ResultTable.of(rows).wide("rmse")
-    assert wide.loc[("m", "x")].to_dict() == {4: 4.0, 8: 7.5}  # what fits exactly fits; 17 evaluations fit in no budget
+    # what fits exactly fits; 17 evaluations fit in no budget
+    assert wide.loc[("m", "x")].to_dict() == {4: 4.0, 8: 7.5}
 
 
 def test_a_curve_is_named_by_what_differs():
     def row(**columns):
-        return {"model": "m", "sampler": "ddim", "schedule": "karras", "steps": 4, "nfe": 4.0, "rmse": 1.0, "status": "ok", **columns}
+        return {
+            "model": "m",
+            "sampler": "ddim",
+            "schedule": "karras",
+            "steps": 4,
+            "nfe": 4.0,
+            "rmse": 1.0,
+            "status": "ok",
+            **columns,
+        }
 
     same = ResultTable.of([row(), row(steps=8, nfe=8.0)]).wide("rmse", "steps")
     assert same.index.get_level_values("curve").tolist() == ["ddim"]
@@ -125,7 +157,10 @@ def test_several_runs_are_kept_apart(tmp_path):
     for name in ("a", "b"):
         synthetic_run(tmp_path / name, models=("m",), budgets=(1, 5))
     table = load([tmp_path / "a", tmp_path / "b"])
-    assert table.frame["run"].value_counts().to_dict() == {"a": len(table) // 2, "b": len(table) // 2}
+    assert table.frame["run"].value_counts().to_dict() == {
+        "a": len(table) // 2,
+        "b": len(table) // 2,
+    }
     assert "euler · a" in table.wide("rmse").index.get_level_values("curve")
 
 
@@ -141,7 +176,13 @@ def test_an_empty_run_has_an_empty_table(tmp_path):
 
 
 @settings(derandomize=True, deadline=None, max_examples=80)
-@given(st.lists(st.lists(st.text(alphabet="a|\\`\n\r<>*_ ~[](b&", max_size=8), min_size=2, max_size=2), min_size=1, max_size=3))
+@given(
+    st.lists(
+        st.lists(st.text(alphabet="a|\\`\n\r<>*_ ~[](b&", max_size=8), min_size=2, max_size=2),
+        min_size=1,
+        max_size=3,
+    )
+)
 def test_markdown_cells_cannot_break_out(rows):
     lines = markdown_table(["x", "y"], rows).splitlines()
     assert len(lines) == len(rows) + 2
@@ -167,16 +208,22 @@ def test_where_takes_several_values_and_refuses_what_is_not_there(run):
     table = load(run.path)
     several = table.where(sampler=["heun", "euler"], model="fashion")
     assert set(several.frame["sampler"]) == {"heun", "euler"}
-    assert len(several) == sum(len(table.where(sampler=name, model="fashion")) for name in ("heun", "euler"))
+    assert len(several) == sum(
+        len(table.where(sampler=name, model="fashion")) for name in ("heun", "euler")
+    )
     for mistake, sentence in [
         ({"sampler": "heunn"}, "no row has sampler = 'heunn'; did you mean heun?"),
         ({"sampler": ["heun", "eular"]}, "no row has sampler = 'eular'; did you mean euler?"),
-        ({"smapler": "heun"}, "the table has no column 'smapler'; did you mean sampler or samples?"),
+        (
+            {"smapler": "heun"},
+            "the table has no column 'smapler'; did you mean sampler or samples?",
+        ),
         ({"model": "zzz"}, "no row has model = 'zzz'; there are "),
     ]:
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
             table.where(**mistake)
-    assert len(table.where(status="missing").ok) == 0  # what has no results is an empty table, and so is any part of it
+    # what has no results is an empty table, and so is any part of it
+    assert len(table.where(status="missing").ok) == 0
     assert len(table.where(status="missing").ok.where(sampler="heun")) == 0
     assert table.where(rmse=None).frame["rmse"].isna().all()
 
@@ -187,11 +234,21 @@ HEAD = "model,sampler,nfe,status,fid_proxy,steps\n"
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("a,b\n1,2\n", "is no table of results: it has no column model and no sampler and no nfe and no status"),
+        (
+            "a,b\n1,2\n",
+            "is no table of results: it has no column model and no sampler "
+            "and no nfe and no status",
+        ),
         ("", "cannot be read as a table (EmptyDataError"),
         (HEAD + "m,euler,5,ok,abc,5\n", "column fid_proxy holds 'abc', which is no number"),
-        (HEAD + f"m,euler,5,ok,1.5,1{'0' * 29}\n", f"column steps holds '1{'0' * 29}', which is no integer"),
-        (HEAD + "m,euler,5,ok,1.5,Infinity\n", "column steps holds 'Infinity', which is no integer"),
+        (
+            HEAD + f"m,euler,5,ok,1.5,1{'0' * 29}\n",
+            f"column steps holds '1{'0' * 29}', which is no integer",
+        ),
+        (
+            HEAD + "m,euler,5,ok,1.5,Infinity\n",
+            "column steps holds 'Infinity', which is no integer",
+        ),
         (HEAD + "m,euler,5,ok,1.5,2.5\n", "column steps holds '2.5', which is no integer"),
         (HEAD + "m,euler,5,ok,1.5,5,6,7\n" * 2 + "m,euler\n" + "x," * 99, "table.csv"),
         (b"\xff\xfe\x00\x80" * 9, "cannot be read as a table (UnicodeDecodeError"),
@@ -215,7 +272,9 @@ def test_a_parquet_file_that_is_no_table_is_one_sentence_with_its_name(tmp_path)
     with pytest.raises(ValueError, match=r"table\.parquet cannot be read as a table \(Arrow"):
         load(path)
     pd.DataFrame({"a": [1]}).to_parquet(path)
-    with pytest.raises(ValueError, match=r"table\.parquet is no table of results: it has no column model"):
+    with pytest.raises(
+        ValueError, match=r"table\.parquet is no table of results: it has " r"no column model"
+    ):
         load(path)
 
 

@@ -26,7 +26,9 @@ def printed(table, width=80, **options):
 def written(table, environment, encoding="utf-8", **options):
     """What a terminal of 80 columns with this environment gets."""
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    print_table(table, Console(file=file, width=80, force_terminal=True, _environ=environment), **options)
+    print_table(
+        table, Console(file=file, width=80, force_terminal=True, _environ=environment), **options
+    )
     file.flush()
     return file.buffer.getvalue().decode(encoding)
 
@@ -37,15 +39,22 @@ def test_the_best_of_each_budget_has_the_star_and_nothing_is_too_wide(run):
     assert max(map(len, lines)) <= 80
     stars = [line.split()[0] for line in lines if "*" in line and "lower is better" not in line]
     winners = set(table.best_per_budget()["curve"])
-    assert {name for name in winners if " " not in name} == {name for name in stars if "<" not in name}
-    assert sum(line.count("*") for line in lines if "lower is better" not in line) == 12  # 3 models, 4 budgets
+    assert {name for name in winners if " " not in name} == {
+        name for name in stars if "<" not in name
+    }
+    # 3 models, 4 budgets
+    assert sum(line.count("*") for line in lines if "lower is better" not in line) == 12
 
 
 def test_rows_without_results_are_named_and_counted(run):
     text = "\n".join(printed(load(run.path)))
     assert "failed" in text
     assert "diverg." in text
-    assert set(text.splitlines()[-1].removeprefix("Rows without results: ").split(", ")) == {"1 missing", "1 failed", "1 diverged"}
+    assert set(text.splitlines()[-1].removeprefix("Rows without results: ").split(", ")) == {
+        "1 missing",
+        "1 failed",
+        "1 diverged",
+    }
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
@@ -61,7 +70,16 @@ def test_budgets_that_do_not_fit_are_left_out_but_never_the_jump_or_the_last(tmp
 
 
 def test_names_are_not_markup():
-    rows = [{"model": "[red]m[/red]", "sampler": "[bold]", "budget": 5, "nfe": 5.0, "fid_proxy": 1.0, "status": "ok"}]
+    rows = [
+        {
+            "model": "[red]m[/red]",
+            "sampler": "[bold]",
+            "budget": 5,
+            "nfe": 5.0,
+            "fid_proxy": 1.0,
+            "status": "ok",
+        }
+    ]
     text = "\n".join(printed(ResultTable.of(rows)))
     assert "[red]m[/red]" in text
     assert "[bold]" in text
@@ -81,18 +99,31 @@ def test_verdicts_are_marks_beside_the_values(tmp_path):
     run = make_run(tmp_path / "run")
     noise = np.random.default_rng(0).normal(size=400)
     for sampler, level in (("euler", 2.0), ("heun", 1.0), ("ddpm", 3.0), ("ddim", 2.0)):
-        add(run, sampler, influence=level + noise + (0 if sampler == "ddim" else 1e-3) * np.random.default_rng(1).normal(size=400))
+        add(
+            run,
+            sampler,
+            influence=level
+            + noise
+            + (0 if sampler == "ddim" else 1e-3) * np.random.default_rng(1).normal(size=400),
+        )
     baseline, marks = verdicts_of(run.path, "fid_proxy")
     assert baseline == "euler"
     lines = printed(load(run.path), baseline=baseline, marks=marks)
-    said = {line.split()[0]: line.split()[-1] for line in lines if line.split() and line.split()[0] in ("heun", "euler", "ddpm", "ddim")}
+    said = {
+        line.split()[0]: line.split()[-1]
+        for line in lines
+        if line.split() and line.split()[0] in ("heun", "euler", "ddpm", "ddim")
+    }
     assert {name: word[-1] if word[-1] in "▲▼≈?" else "" for name, word in said.items()} == {
         "heun": "▲",
         "ddpm": "▼",
         "ddim": "≈",
         "euler": "",
     }
-    assert "against euler: ▲ better, ▼ worse, ≈ equivalent, ? inconclusive, – no verdict" in " ".join(" ".join(lines).split())
+    assert (
+        "against euler: ▲ better, ▼ worse, ≈ equivalent, ? inconclusive, – no verdict"
+        in " ".join(" ".join(lines).split())
+    )
     assert max(map(len, lines)) <= 80
 
 
@@ -102,7 +133,9 @@ def test_where_there_is_nothing_to_judge_there_are_no_marks_unless_they_were_ask
     assert verdicts_of(tmp_path / "table.csv", "fid_proxy") == ("", {})
     assert verdicts_of(tmp_path / "run", "fid_proxy") == ("", {})
     assert verdicts_of(tmp_path / "run", "clamped") == ("", {})
-    with pytest.raises(ValueError, match="clamped has no verdicts against heun; choose --metric from fid_proxy"):
+    with pytest.raises(
+        ValueError, match="clamped has no verdicts against heun; choose --metric from fid_proxy"
+    ):
         verdicts_of(tmp_path / "run", "clamped", "heun")
     with pytest.raises(ValueError, match="nonsense"):
         verdicts_of(tmp_path / "run", "fid_proxy", "nonsense")
@@ -117,10 +150,19 @@ def test_where_there_is_nothing_to_judge_there_are_no_marks_unless_they_were_ask
         ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "ascii", True, False),
     ],
 )
-def test_colour_and_letters_are_those_that_the_terminal_has(run, environment, encoding, plain, coloured):
-    text = written(load(run.path), environment, encoding, baseline="euler", marks={("fashion", "heun", 40): "better"})
+def test_colour_and_letters_are_those_that_the_terminal_has(
+    run, environment, encoding, plain, coloured
+):
+    text = written(
+        load(run.path),
+        environment,
+        encoding,
+        baseline="euler",
+        marks={("fashion", "heun", 40): "better"},
+    )
     assert ("32m" in text) == coloured  # what is shown to be better in green
-    assert "32m" not in written(load(run.path), environment, encoding)  # the lowest is no better for that
+    # the lowest is no better for that
+    assert "32m" not in written(load(run.path), environment, encoding)
     assert text.isascii() == plain
     assert ("█▆▄▁" in text) != plain
     assert ("@*=_" in text) == plain
@@ -129,14 +171,19 @@ def test_colour_and_letters_are_those_that_the_terminal_has(run, environment, en
 
 
 def test_a_name_that_ascii_has_no_letters_for_is_escaped():
-    rows = [{"model": "模型", "sampler": "é", "budget": 5, "nfe": 5.0, "fid_proxy": 1.0, "status": "ok"}]
+    rows = [
+        {"model": "模型", "sampler": "é", "budget": 5, "nfe": 5.0, "fid_proxy": 1.0, "status": "ok"}
+    ]
     text = written(ResultTable.of(rows), {}, "ascii")
     assert "\\u6a21\\u578b" in text
     assert "\\xe9" in text
 
 
 def test_show_takes_a_metric_and_says_which_there_are(run):
-    assert "rmse by NFE budget" in CliRunner().invoke(app, ["show", str(run.path), "--metric", "rmse"]).output
+    assert (
+        "rmse by NFE budget"
+        in CliRunner().invoke(app, ["show", str(run.path), "--metric", "rmse"]).output
+    )
     mistake = CliRunner().invoke(app, ["show", str(run.path), "--metric", "nonsense"]).exception
     assert isinstance(mistake, ValueError)
     assert str(mistake).startswith("there is nothing to rank by 'nonsense' in ")
@@ -150,7 +197,15 @@ LONG = "a_sampler_with_a_very_long_name · eta=0.123456789 · karras(rho=5.12345
 def test_numbers_and_marks_are_never_cut_and_long_names_fold(width):
     values = {1: 2.22, 5: -0.000935, 9: 0.000604, 17: -0.000113, 35: -0.00115, 70: 1.234e-7}
     rows = [
-        {"model": "m", "sampler": name, "budget": budget, "nfe": float(budget), "status": "ok", "fid_proxy": value, "fid_flag": True}
+        {
+            "model": "m",
+            "sampler": name,
+            "budget": budget,
+            "nfe": float(budget),
+            "status": "ok",
+            "fid_proxy": value,
+            "fid_flag": True,
+        }
         for name in ("euler", LONG)
         for budget, value in values.items()
     ]
@@ -168,11 +223,24 @@ def test_numbers_and_marks_are_never_cut_and_long_names_fold(width):
 
 
 def test_in_a_pipe_everything_is_on_its_line(tmp_path):
-    run = synthetic_run(tmp_path, models=("m",), orders={LONG: 1}, budgets=tuple(range(1, 40)), samples=10)
+    run = synthetic_run(
+        tmp_path, models=("m",), orders={LONG: 1}, budgets=tuple(range(1, 40)), samples=10
+    )
     ran = subprocess.run(
-        [sys.executable, "-m", "samplerbench.benchmarks", "show", str(run.path), "--metric", "fid_proxy"],
-        capture_output=True, text=True, check=True, env={k: v for k, v in os.environ.items() if k != "COLUMNS"},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "samplerbench.benchmarks",
+            "show",
+            str(run.path),
+            "--metric",
+            "fid_proxy",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={k: v for k, v in os.environ.items() if k != "COLUMNS"},
+    )
     head = next(line for line in ran.stdout.splitlines() if "sampler" in line)
     assert head.split()[1:] == [str(n) for n in range(1, 40)]
     assert any(line.strip().startswith(LONG) for line in ran.stdout.splitlines())

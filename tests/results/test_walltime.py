@@ -23,7 +23,9 @@ def test_ratio_of_medians_and_its_reciprocal():
 @pytest.mark.parametrize("scale", [1.0, 1000.0])
 def test_the_unit_of_time_does_not_matter(scale):
     a, b = np.random.default_rng(0).gamma(50, size=(2, 9))
-    assert time_ratio(timed(a), timed(b)).se == pytest.approx(time_ratio(timed(a * scale), timed(b * scale)).se)
+    assert time_ratio(timed(a), timed(b)).se == pytest.approx(
+        time_ratio(timed(a * scale), timed(b * scale)).se
+    )
 
 
 @pytest.mark.parametrize("n", [7, 10, 30])
@@ -31,7 +33,9 @@ def test_interval_covers_the_true_ratio_of_skewed_times(n):
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(600):
-        low, high = time_ratio(timed(np.exp(0.2 * rng.normal(size=n))), timed(1.5 * np.exp(0.2 * rng.normal(size=n)))).ends
+        low, high = time_ratio(
+            timed(np.exp(0.2 * rng.normal(size=n))), timed(1.5 * np.exp(0.2 * rng.normal(size=n)))
+        ).ends
         covered += low <= 1.5 <= high
     assert 0.92 <= covered / 600 <= 0.99
 
@@ -63,4 +67,6 @@ def test_times_under_other_conditions_are_refused_by_name(conditions, part):
 def test_too_little_to_go_by_is_said():
     assert time_ratio(timed([1.0] * 5), timed([1.0] * 8)) == NoRatio("fewer than 6 times")
     assert time_ratio({}, timed([1.0] * 8)) == NoRatio("no raw times")
-    assert time_ratio(timed([1.0] * 8), timed([1.0] * 8, timing_flag="preempted")) == NoRatio("flagged: preempted")
+    assert time_ratio(timed([1.0] * 8), timed([1.0] * 8, timing_flag="preempted")) == NoRatio(
+        "flagged: preempted"
+    )

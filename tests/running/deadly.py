@@ -1,4 +1,6 @@
-"""Samplers that end their process, never end, or eat the memory, for tests of what is left of a run."""
+"""Samplers that end their process, never end, or eat the memory, for tests of what is left of a
+run.
+"""
 
 import ctypes
 import os

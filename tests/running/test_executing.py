@@ -1,4 +1,6 @@
-"""The executors: what comes back, what is a failure, what a task looks like to another process, and how long a shard may take."""
+"""The executors: what comes back, what is a failure, what a task looks like to another process,
+and how long a shard may take.
+"""
 
 import math
 import os
@@ -14,7 +16,12 @@ from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executing import Call, Failure, InProcess, Worker
 from samplerbench.benchmarks.running.executing.pace import GENEROUS, SHORTEST, Limits
 from samplerbench.benchmarks.running.executing.tasks import Shard
-from samplerbench.benchmarks.running.executing.vitals import how_it_ended, memory_limit, memory_of, place_in
+from samplerbench.benchmarks.running.executing.vitals import (
+    how_it_ended,
+    memory_limit,
+    memory_of,
+    place_in,
+)
 from samplerbench.benchmarks.running.executing.world import Setting, World
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
@@ -41,7 +48,9 @@ def test_both_executors_give_what_a_function_returns_and_a_failure_for_what_it_r
 
 @pytest.mark.slow
 def test_a_worker_is_replaced_when_it_dies_or_has_to_be_ended(worker):
-    with pytest.raises(Failure, match="ended itself with exit code 0, before it had a result") as crashed:
+    with pytest.raises(
+        Failure, match="ended itself with exit code 0, before it had a result"
+    ) as crashed:
         worker.run(Call(os._exit, (0,)), WORLD)
     assert crashed.value.status == "crashed"
     begin = time.monotonic()
@@ -63,7 +72,14 @@ def test_a_result_that_cannot_be_sent_is_a_failure(worker):
 
 
 def cells(**change):
-    suite = {"name": "t", "models": ["gmm-64d"], "samplers": ["euler"], "nfe": [5], "samples": 40, "batch_size": 16}
+    suite = {
+        "name": "t",
+        "models": ["gmm-64d"],
+        "samplers": ["euler"],
+        "nfe": [5],
+        "samples": 40,
+        "batch_size": 16,
+    }
     suite = check_suite({**suite, **change}, "test")
     models = load_models(suite)
     references = load_references(models)
@@ -71,8 +87,17 @@ def cells(**change):
 
 
 def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell():
-    samplers = ["auto", "ddpm", "ddim(eta=0.5)", "dpmpp_3m_sde", "scipy_rk45", "dpm_solver_adaptive_23"]
-    models, references, planned = cells(samplers=samplers, start=["noise", "mean", "gaussian"], tolerances=[1e-2], noise="brownian")
+    samplers = [
+        "auto",
+        "ddpm",
+        "ddim(eta=0.5)",
+        "dpmpp_3m_sde",
+        "scipy_rk45",
+        "dpm_solver_adaptive_23",
+    ]
+    models, references, planned = cells(
+        samplers=samplers, start=["noise", "mean", "gaussian"], tolerances=[1e-2], noise="brownian"
+    )
     here, there = World(Setting.here({}, "cpu"), models, references), World(Setting.here({}, "cpu"))
     assert len(planned) == 18
     for cell in planned:
@@ -88,8 +113,12 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell():
 
 def test_a_model_that_is_another_one_by_now_is_refused():
     _, _, (cell,) = cells()
-    with pytest.raises(ValueError, match="the files of model gmm-64d changed while the run was going on"):
-        Shard(replace(cell, identity=("another", cell.identity[1])), 0, 4, 0, 0, None).prepare(WORLD)
+    with pytest.raises(
+        ValueError, match="the files of model gmm-64d changed while the run was going on"
+    ):
+        Shard(replace(cell, identity=("another", cell.identity[1])), 0, 4, 0, 0, None).prepare(
+            WORLD
+        )
 
 
 def test_limits_are_generous_and_follow_what_is_asked():
@@ -115,7 +144,9 @@ def test_what_the_system_says_of_a_process():
     assert memory_of(2**30) == 0
     assert 2**26 < memory_limit() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert how_it_ended(-6) == "ended with signal 6 (it aborted)"
-    assert how_it_ended(-9) == "was killed (signal 9), perhaps because the machine ran out of memory"
+    assert how_it_ended(-9) == (
+        "was killed (signal 9), perhaps because the machine ran out of memory"
+    )
     assert how_it_ended(-200) == "ended with signal 200"
 
 

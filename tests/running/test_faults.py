@@ -28,7 +28,9 @@ def rows(tmp_path_factory):
         },
         "test",
     )
-    table = Runner(suite, tmp_path_factory.mktemp("run") / "out", device="cpu", console=Console(quiet=True))()
+    table = Runner(
+        suite, tmp_path_factory.mktemp("run") / "out", device="cpu", console=Console(quiet=True)
+    )()
     return {row["sampler"]: row for row in table.frame.to_dict(orient="records")}
 
 
@@ -43,7 +45,10 @@ def test_a_sampler_that_yields_nan_gives_a_diverged_row(rows):
 
 
 def test_a_sampler_that_raises_gives_a_failed_row_with_its_message_on_one_line(rows):
-    assert (rows["raiser"]["status"], rows["raiser"]["reason"]) == ("failed", "ZeroDivisionError: a step went wrong")
+    assert (rows["raiser"]["status"], rows["raiser"]["reason"]) == (
+        "failed",
+        "ZeroDivisionError: a step went wrong",
+    )
 
 
 def test_a_wrong_shape_gives_a_failed_row(rows):

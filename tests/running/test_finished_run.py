@@ -1,4 +1,6 @@
-"""A run to which nothing is added leaves its directory as it is, and still finds what is damaged."""
+"""A run to which nothing is added leaves its directory as it is, and still finds what is
+damaged.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from samplerbench.results.run_directory.places import INFLUENCE, QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 
 DAMAGES = {
-    "bit": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
+    "bit": lambda data: (
+        data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+    ),
     "half": lambda data: data[: len(data) // 2],
     "zeros": lambda data: bytes(len(data)),
 }
@@ -41,8 +45,12 @@ def test_run_json_is_written_before_anything_else(tmp_path, monkeypatch):
     before = (tmp_path / "run.json").read_bytes()
     next(tmp_path.glob(f"parts/*/{QUALITY}")).unlink()
     written, write = [], sealed.write_json
-    monkeypatch.setattr(sealed, "write_json", lambda path, *rest: written.append(path.name) or write(path, *rest))
-    monkeypatch.setattr("samplerbench.benchmarks.running.provenance.NOISE", "as before, at another moment")
+    monkeypatch.setattr(
+        sealed, "write_json", lambda path, *rest: written.append(path.name) or write(path, *rest)
+    )
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.running.provenance.NOISE", "as before, at another moment"
+    )
     run(suite(), tmp_path)
     assert written[0] == "run.json"
     assert QUALITY in written

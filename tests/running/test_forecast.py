@@ -18,9 +18,16 @@ from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.benchmarks.timing.load import Load
 
 SUITE = {
-    "name": "t", "models": ["gmm-2d"], "samplers": ["euler"], "nfe": [5], "samples": 64, "reference_samples": 8, "converged_samples": 100,
-    "keep": 0, "timing": {"enabled": False},
-}  # fmt: skip
+    "name": "t",
+    "models": ["gmm-2d"],
+    "samplers": ["euler"],
+    "nfe": [5],
+    "samples": 64,
+    "reference_samples": 8,
+    "converged_samples": 100,
+    "keep": 0,
+    "timing": {"enabled": False},
+}
 
 
 def planned(**change):
@@ -33,14 +40,18 @@ def planned(**change):
 def evaluations(**change):
     suite, models, references, cells = planned(**change)
     (name,) = models
-    return reference_evaluations(suite, models[name], references[name], cells, suite.reference_samples)
+    return reference_evaluations(
+        suite, models[name], references[name], cells, suite.reference_samples
+    )
 
 
 def test_references_are_counted_as_the_suite_asks_for_them():
     assert evaluations() == 8 * EXACT_FLOW + 100 * 64
     assert evaluations(reference_samples=16, converged_samples=50) == 16 * EXACT_FLOW + 50 * 64
     assert evaluations(path_curvature=True) == evaluations() + 8 * 64
-    assert evaluations(samplers=["ddpm"]) == 100 * 64, "nobody asks for the endpoints of stochastic samplers"
+    assert evaluations(samplers=["ddpm"]) == 100 * 64, (
+        "nobody asks for the endpoints of stochastic samplers"
+    )
     assert evaluations(samplers=["sa_solver"], noise="brownian") >= 100 * 64
     assert evaluations(models=["gaussian"]) == 100 * 64, "its endpoints are a formula"
 
@@ -64,7 +75,10 @@ def test_a_forecast_has_all_that_a_run_does_and_notices_a_busy_machine(monkeypat
 def test_without_a_terminal_a_line_says_what_takes_so_long(monkeypatch):
     monkeypatch.setattr(progress, "PERIOD", 0.05)
     out = io.StringIO()
-    with Reporter(Console(file=out), 3, 100.0) as report, report.part("fashion: converged endpoints of 64 samples", 50.0):
+    with (
+        Reporter(Console(file=out), 3, 100.0) as report,
+        report.part("fashion: converged endpoints of 64 samples", 50.0),
+    ):
         time.sleep(0.5)
     lines = out.getvalue().splitlines()
     assert len(lines) >= 2
@@ -83,11 +97,20 @@ def test_a_part_fills_the_bar_by_its_forecast_whatever_it_takes():
 def test_a_run_says_at_each_moment_what_it_does(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(Reporter, "stage", lambda self, text: said.append(text))
-    Runner(check_suite({**SUITE, "path_curvature": True}, "test"), tmp_path, device="cpu", console=Console(quiet=True))()
+    Runner(
+        check_suite({**SUITE, "path_curvature": True}, "test"),
+        tmp_path,
+        device="cpu",
+        console=Console(quiet=True),
+    )()
     assert said == [
-        "gmm-2d: euler", "gmm-2d: scoring", "gmm-2d: converged endpoints of 8 samples", "gmm-2d: 100 converged samples",
-        "gmm-2d: scoring 1/1, euler", "gmm-2d: curvature of paths",
-    ]  # fmt: skip
+        "gmm-2d: euler",
+        "gmm-2d: scoring",
+        "gmm-2d: converged endpoints of 8 samples",
+        "gmm-2d: 100 converged samples",
+        "gmm-2d: scoring 1/1, euler",
+        "gmm-2d: curvature of paths",
+    ]
 
 
 def test_references_move_the_bar(tmp_path, monkeypatch):

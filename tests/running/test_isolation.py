@@ -1,4 +1,6 @@
-"""A run whose samplers crash, hang, exit, leak and raise finishes: each is a row with its reason, and the others are as if alone."""
+"""A run whose samplers crash, hang, exit, leak and raise finishes: each is a row with its
+reason, and the others are as if alone.
+"""
 
 from pathlib import Path
 
@@ -13,12 +15,28 @@ from samplerbench.benchmarks.suites.suite import check_suite
 
 DEADLY = Path(__file__).with_name("deadly.py")
 BAD = {
-    "hangs": ("timed out", r"no result after \d+ s, in step \(deadly.py, line \d+\); --retry --time-limit SECONDS gives it longer"),
-    "segfaults": ("crashed", r"its process ended with signal 11 \(segmentation fault\), in step \(deadly.py, line \d+\)"),
+    "hangs": (
+        "timed out",
+        r"no result after \d+ s, in step \(deadly.py, line \d+\); "
+        r"--retry --time-limit SECONDS gives it longer",
+    ),
+    "segfaults": (
+        "crashed",
+        r"its process ended with signal 11 \(segmentation fault\), "
+        r"in step \(deadly.py, line \d+\)",
+    ),
     "sys_exits": ("failed", r"it called sys.exit\('enough'\)"),
-    "leaks": ("crashed", r"its process held more than 0.684 GiB of memory, in step \(deadly.py, line \d+\), and was ended"),
+    "leaks": (
+        "crashed",
+        r"its process held more than 0.684 GiB of memory, in step "
+        r"\(deadly.py, line \d+\), and was ended",
+    ),
     "raises": ("failed", r"ZeroDivisionError: a step went wrong"),
-    "spawns": ("crashed", r"its process ended itself with exit code 5, before it had a result \(os._exit or the like\)"),
+    "spawns": (
+        "crashed",
+        r"its process ended itself with exit code 5, before it had a "
+        r"result \(os._exit or the like\)",
+    ),
 }
 GOOD = ["good", "heun", "ddpm"]
 SUITE = {
@@ -40,13 +58,21 @@ def plugin():
 
 def run(out, names, executor, **how):
     suite = check_suite({**SUITE, "samplers": names}, "test")
-    return Runner(suite, out, device="cpu", console=Console(quiet=True), executor=executor, **how)().frame
+    return Runner(
+        suite, out, device="cpu", console=Console(quiet=True), executor=executor, **how
+    )().frame
 
 
 @pytest.fixture(scope="module")
 def frames(plugin, tmp_path_factory):
-    """The table of a run with bad samplers between good ones, and that of the good ones alone in this process."""
-    mixed = [name for pair in zip(GOOD, list(BAD)[:3], strict=True) for name in pair] + list(BAD)[3:] + ["euler"]
+    """The table of a run with bad samplers between good ones, and that of the good ones alone
+    in this process.
+    """
+    mixed = (
+        [name for pair in zip(GOOD, list(BAD)[:3], strict=True) for name in pair]
+        + list(BAD)[3:]
+        + ["euler"]
+    )
     folder = tmp_path_factory.mktemp("runs")
     return (
         run(folder / "mixed", mixed, Worker(memory=700 * 2**20), time_limit=8),
@@ -65,7 +91,10 @@ def test_a_deadly_sampler_is_a_row_with_its_reason(frames, name):
 
 @pytest.mark.slow
 def test_the_others_are_bit_for_bit_those_of_a_run_without_it(frames):
-    mixed, good = ((frame.loc[frame["sampler"].isin([*GOOD, "euler"])].reset_index(drop=True)) for frame in frames)
+    mixed, good = (
+        (frame.loc[frame["sampler"].isin([*GOOD, "euler"])].reset_index(drop=True))
+        for frame in frames
+    )
     assert len(mixed) == len(GOOD) + 1
     assert (mixed["status"] == "ok").all()
     pd.testing.assert_frame_equal(mixed, good, check_exact=True)

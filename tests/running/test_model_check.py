@@ -1,4 +1,6 @@
-"""The check before the first cell: all built-in models pass, and each kind of wrong model is refused in one sentence."""
+"""The check before the first cell: all built-in models pass, and each kind of wrong model is
+refused in one sentence.
+"""
 
 import numpy as np
 import pytest
@@ -135,7 +137,11 @@ def test_a_network_of_times_up_to_999_that_is_handed_times_up_to_1(factor, passe
 
     def network(x, t, labels):
         time = (t * 999 * factor / 999).double().numpy()
-        level = process.level(time) if np.ndim(process.level(time)) else np.full(len(x), process.level(float(time[0])))
+        level = (
+            process.level(time)
+            if np.ndim(process.level(time))
+            else np.full(len(x), process.level(float(time[0])))
+        )
         s = torch.as_tensor(level, dtype=x.dtype).reshape(-1, 1)
         return s * torch.sqrt(1 + s**2) * x / (STD**2 + s**2)  # E[z | x_t] of data N(0, STD²)
 
@@ -155,7 +161,9 @@ def test_data_may_be_handed_in():
     model = make_model("fashion")
     with pytest.raises(ValueError, match="does not denoise"):
         check_model(
-            model, data=torch.full((16, *model.event), 3.0) + torch.randn(16, *model.event, generator=torch.Generator().manual_seed(0))
+            model,
+            data=torch.full((16, *model.event), 3.0)
+            + torch.randn(16, *model.event, generator=torch.Generator().manual_seed(0)),
         )
 
 
@@ -165,7 +173,11 @@ def test_a_trained_network_passes_on_what_it_makes():
     check_model(model, data=converged_samples(model, 16, 0, torch.float32, 16, "cpu").clamp(-1, 1))
 
 
-@pytest.mark.parametrize("name", [n for n in model_names() if not n.startswith("random")] + ["perturbed:gmm-2d", "perturbed:gmm-64d"])
+@pytest.mark.parametrize(
+    "name",
+    [n for n in model_names() if not n.startswith("random")]
+    + ["perturbed:gmm-2d", "perturbed:gmm-64d"],
+)
 def test_built_in_models_pass(name):
     model = make_model(name)
     check_model(model, model.reference())

@@ -50,21 +50,39 @@ def quality(table):
 
 
 def files(out):
-    return {path: path.stat().st_mtime_ns for path in sorted((out / "parts").rglob("*.npz")) if "-" in path.stem}
+    return {
+        path: path.stat().st_mtime_ns
+        for path in sorted((out / "parts").rglob("*.npz"))
+        if "-" in path.stem
+    }
 
 
 @pytest.mark.slow
 def test_two_kills_leave_the_quality_columns_bit_identical(tmp_path):
     toml = tmp_path / "kill.toml"
     toml.write_text(SUITE)
-    command = [sys.executable, "-m", "samplerbench.benchmarks", "run", str(toml), "--out", str(tmp_path / "killed"), "--no-timing"]
+    command = [
+        sys.executable,
+        "-m",
+        "samplerbench.benchmarks",
+        "run",
+        str(toml),
+        "--out",
+        str(tmp_path / "killed"),
+        "--no-timing",
+    ]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     kept: dict[Path, int] = {}
     for kill in range(2):
         isolation = "--isolation" if kill == 0 else "--no-isolation"
-        process = subprocess.Popen([*command, isolation], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*command, isolation], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 60
-        while len(files(tmp_path / "killed") if (tmp_path / "killed").exists() else {}) <= 2 * kill + 1:
+        while (
+            len(files(tmp_path / "killed") if (tmp_path / "killed").exists() else {})
+            <= 2 * kill + 1
+        ):
             assert process.poll() is None, "the run ended before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -120,7 +138,10 @@ def test_another_selection_adds_cells(tmp_path):
 
 
 def test_the_batch_size_does_not_change_an_exact_models_samples(tmp_path):
-    tables = [run(small(samplers=["euler", "ddpm", "heun"], batch_size=b), tmp_path / str(b)) for b in (1, 7, 256)]
+    tables = [
+        run(small(samplers=["euler", "ddpm", "heun"], batch_size=b), tmp_path / str(b))
+        for b in (1, 7, 256)
+    ]
     assert len({quality(t) for t in tables}) == 1
 
 
@@ -133,7 +154,9 @@ def test_a_run_directory_says_what_it_ran(tmp_path):
 
 
 def test_more_reference_samples_are_those_of_a_run_from_nothing(tmp_path):
-    """Of the first 512 samples, a whole shard, 8 were kept: that shard is sampled again, so that the endpoints of sample 8 on are there."""
+    """Of the first 512 samples, a whole shard, 8 were kept: that shard is sampled again, so
+    that the endpoints of sample 8 on are there.
+    """
     out, asked = tmp_path / "out", {"samples": 1024, "reference_samples": 600, "keep": 1}
     run(small(samples=512, keep=0), out)
     extended = run(small(**asked), out).frame.iloc[0]
@@ -146,4 +169,6 @@ def test_more_reference_samples_are_those_of_a_run_from_nothing(tmp_path):
 def test_kept_samples_of_several_shards_join_up_to_the_limit(tmp_path):
     frame = run(small(samples=1300, reference_samples=520), tmp_path / "out").frame
     assert frame["rmse_samples"].tolist() == [520]
-    assert run(small(samples=1300, reference_samples=600), tmp_path / "out").frame["rmse_samples"].tolist() == [600]
+    assert run(small(samples=1300, reference_samples=600), tmp_path / "out").frame[
+        "rmse_samples"
+    ].tolist() == [600]

@@ -1,4 +1,6 @@
-"""Rows are extended until they are decided, no further, and a run that stopped goes on where it was."""
+"""Rows are extended until they are decided, no further, and a run that stopped goes on where it
+was.
+"""
 
 import json
 import os
@@ -17,14 +19,28 @@ from samplerbench.benchmarks.suites.suite import Until, check_suite
 from samplerbench.results.comparison.entries import Entry
 
 SUITE = {
-    "models": ["gmm-2d"], "samplers": ["euler", "heun", "ddpm", "dpmpp_2m"], "nfe": [5, 9], "samples": 128, "reference_samples": 8,
-    "converged_samples": 512, "keep": 0, "timing": {"enabled": False},
-}  # fmt: skip
+    "models": ["gmm-2d"],
+    "samplers": ["euler", "heun", "ddpm", "dpmpp_2m"],
+    "nfe": [5, 9],
+    "samples": 128,
+    "reference_samples": 8,
+    "converged_samples": 512,
+    "keep": 0,
+    "timing": {"enabled": False},
+}
 UNTIL = Until(baseline="euler", metric="fid_proxy", max_samples=1024)
 
 
 def sequential(out, until=UNTIL, **suite):
-    return Sequential(Runner(check_suite({"name": "t", **SUITE, **suite}, "t"), out, device="cpu", console=Console(quiet=True)), until)
+    return Sequential(
+        Runner(
+            check_suite({"name": "t", **SUITE, **suite}, "t"),
+            out,
+            device="cpu",
+            console=Console(quiet=True),
+        ),
+        until,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +63,9 @@ def test_decided_rows_stop_and_open_ones_get_the_most(finished):
             assert row["samples"] == 1024
     assert {row["samples"] for row in run.rows} - {128}  # some needed more
     samples = {(row.sampler, row.budget): row.samples for row in table.frame.itertuples()}
-    assert {key: samples[key] for key in verdicts} == {key: row["samples"] for key, row in verdicts.items()}
+    assert {key: samples[key] for key in verdicts} == {
+        key: row["samples"] for key, row in verdicts.items()
+    }
     for budget in (5, 9):  # the baseline has what the last open row needed
         assert samples["euler", budget] == max(n for (_, at), n in samples.items() if at == budget)
 
@@ -59,7 +77,8 @@ def test_a_finished_run_has_nothing_left_to_do(finished):
     assert again().csv() == table.csv()
     assert again.rows == run.rows
     still = {row["curve"] for row in run.rows if row["verdict"] == "undecided"}
-    assert {row["curve"] for row in again._looked(9, set(again.first)).values()} == still  # a decision is never made again
+    # a decision is never made again
+    assert {row["curve"] for row in again._looked(9, set(again.first)).values()} == still
     assert before == {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
 
 
@@ -99,7 +118,9 @@ def test_another_question_starts_over(finished):
 
 
 def test_a_standard_error_that_is_small_enough_closes_a_row(tmp_path):
-    run = sequential(tmp_path / "a", Until(target_se=0.05, max_samples=512), samplers=["euler", "heun"], nfe=[5])
+    run = sequential(
+        tmp_path / "a", Until(target_se=0.05, max_samples=512), samplers=["euler", "heun"], nfe=[5]
+    )
     table = run().frame.set_index("sampler")
     rows = {row["curve"]: row for row in run.rows}
     assert set(rows) == {"euler", "heun"}
@@ -111,13 +132,25 @@ def test_a_standard_error_that_is_small_enough_closes_a_row(tmp_path):
 
 
 def entry(sampler, influence, reference=None, **row):
-    arrays = {"influence": influence} if reference is None else {"fd_conv": influence, "fd_conv_reference": reference}
+    arrays = (
+        {"influence": influence}
+        if reference is None
+        else {"fd_conv": influence, "fd_conv_reference": reference}
+    )
     name = "fid_proxy" if reference is None else "fd_conv"
     record = {
-        "cell": sampler, "model": "m", "sampler": sampler, "curve": sampler, "schedule": "karras", "slot": 5, "seed": 0,
+        "cell": sampler,
+        "model": "m",
+        "sampler": sampler,
+        "curve": sampler,
+        "schedule": "karras",
+        "slot": 5,
+        "seed": 0,
         "samples": len(influence),
-        name: float(influence.mean()), f"{name}_se": 0.1, **row,
-    }  # fmt: skip
+        name: float(influence.mean()),
+        f"{name}_se": 0.1,
+        **row,
+    }
     made = Entry(record)
     made.__dict__["arrays"] = arrays
     return made
@@ -125,9 +158,13 @@ def entry(sampler, influence, reference=None, **row):
 
 def test_a_row_is_open_where_looks_spend_its_level():
     z, w = np.random.default_rng(0).normal(size=(2, 1000))
-    shifted = z + (w - w.mean()) / w.std(ddof=1) + 2.5 / 1000**0.5  # a difference of 2.5 standard errors
+    # a difference of 2.5 standard errors
+    shifted = z + (w - w.mean()) / w.std(ddof=1) + 2.5 / 1000**0.5
     until = UNTIL.model_copy(update={"baseline": "a"})
-    rows = [looked_at([entry("a", z), entry("b", shifted)], until, level)["b"] for level in (0.05, level_at(1, 2), level_at(5, 100))]
+    rows = [
+        looked_at([entry("a", z), entry("b", shifted)], until, level)["b"]
+        for level in (0.05, level_at(1, 2), level_at(5, 100))
+    ]
     assert [row["verdict"] for row in rows] == ["worse", "worse", "undecided"]
 
 
@@ -153,7 +190,9 @@ def test_rows_that_the_converged_samples_limit_are_not_extended(references, verd
 
 
 def test_mistakes_are_one_sentence(tmp_path):
-    with pytest.raises(ValueError, match="baseline 'ipndm' is not run; choose one of ddpm, dpmpp_2m, euler, heun"):
+    with pytest.raises(
+        ValueError, match="baseline 'ipndm' is not run; choose one of ddpm, dpmpp_2m, euler, heun"
+    ):
         sequential(tmp_path, Until(baseline="ipndm"))
     with pytest.raises(ValueError, match="--max-samples 64 is less than gmm-2d starts with"):
         sequential(tmp_path, Until(baseline="euler", max_samples=64))
@@ -180,16 +219,35 @@ def test_the_command_line_fills_in_what_the_suite_leaves_open():
 
 
 def test_the_command_prints_verdicts_and_samples(tmp_path):
-    args = ["run", "smoke", "--model", "gmm-2d", "--sampler", "euler", "--sampler", "heun", "--nfe", "5", "--no-timing", "--until-decided"]
-    done = CliRunner().invoke(app, [*args, "--out", str(tmp_path / "run")], env={**os.environ, "COLUMNS": "80"})
-    line = next(line for line in done.stdout.splitlines() if line.startswith("heun") and "worse" in line)
+    args = [
+        "run",
+        "smoke",
+        "--model",
+        "gmm-2d",
+        "--sampler",
+        "euler",
+        "--sampler",
+        "heun",
+        "--nfe",
+        "5",
+        "--no-timing",
+        "--until-decided",
+    ]
+    done = CliRunner().invoke(
+        app, [*args, "--out", str(tmp_path / "run")], env={**os.environ, "COLUMNS": "80"}
+    )
+    line = next(
+        line for line in done.stdout.splitlines() if line.startswith("heun") and "worse" in line
+    )
     assert line.split()[:4] == ["heun", "gmm-2d", "5", "128"]
     assert "1 looks at fd_conv: 1 worse." in done.stdout
 
 
 def test_show_prints_the_errors_apart_and_the_evaluations_to_the_floor(finished):
     out, *_ = finished
-    done = CliRunner().invoke(app, ["show", str(out), "--errors", "--to-floor"], env={**os.environ, "COLUMNS": "80"})
+    done = CliRunner().invoke(
+        app, ["show", str(out), "--errors", "--to-floor"], env={**os.environ, "COLUMNS": "80"}
+    )
     assert done.exit_code == 0
     assert "gmm-2d: evaluations until fd_conv is within" in done.stdout
     assert "gmm-2d: the model's own error, fid_proxy of converged samples, is" in done.stdout

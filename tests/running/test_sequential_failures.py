@@ -1,4 +1,6 @@
-"""A row that fails as it is extended is closed, and what earlier looks found of it is not shown as if it were still so."""
+"""A row that fails as it is extended is closed, and what earlier looks found of it is not shown
+as if it were still so.
+"""
 
 import pytest
 from rich.console import Console
@@ -11,13 +13,22 @@ from samplerbench.benchmarks.sampling.failure import Failure
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 
 SUITE = {
-    "name": "t", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [5], "samples": 16, "reference_samples": 8,
-    "converged_samples": 64, "keep": 0, "timing": {"enabled": False},
-}  # fmt: skip
+    "name": "t",
+    "models": ["gmm-2d"],
+    "samplers": ["euler", "heun"],
+    "nfe": [5],
+    "samples": 16,
+    "reference_samples": 8,
+    "converged_samples": 64,
+    "keep": 0,
+    "timing": {"enabled": False},
+}
 
 
 @pytest.mark.parametrize("first_sample", [0, 16])
-def test_a_row_that_diverges_at_a_look_is_closed_as_failed(tmp_path, monkeypatch, capsys, first_sample):
+def test_a_row_that_diverges_at_a_look_is_closed_as_failed(
+    tmp_path, monkeypatch, capsys, first_sample
+):
     sample = running.sample_shard
 
     def diverging(model, reference, cell, start, stop, *rest):
@@ -27,13 +38,27 @@ def test_a_row_that_diverges_at_a_look_is_closed_as_failed(tmp_path, monkeypatch
 
     monkeypatch.setattr(running, "sample_shard", diverging)
     until = Until(baseline="euler", metric="fid_proxy", margin=0.0, max_samples=64)
-    run = Sequential(Runner(check_suite(SUITE, "t"), tmp_path, device="cpu", console=Console(quiet=True)), until)
-    monkeypatch.setattr("samplerbench.benchmarks.running.sequential.level_at", lambda look, rows: 0.0)  # no look decides
+    run = Sequential(
+        Runner(check_suite(SUITE, "t"), tmp_path, device="cpu", console=Console(quiet=True)), until
+    )
+    # no look decides
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.running.sequential.level_at", lambda look, rows: 0.0
+    )
     run()
     look = 1 if first_sample == 0 else 2
     (row,) = run.rows
-    assert (row["verdict"], row["reason"], row["look"]) == ("failed", "diverged: 3 samples are not finite", look)
-    assert (row["model"], row["curve"], row["budget"], row["samples"]) == ("gmm-2d", "heun", 5, 16 * look)
+    assert (row["verdict"], row["reason"], row["look"]) == (
+        "failed",
+        "diverged: 3 samples are not finite",
+        look,
+    )
+    assert (row["model"], row["curve"], row["budget"], row["samples"]) == (
+        "gmm-2d",
+        "heun",
+        5,
+        16 * look,
+    )
     assert "difference" not in row
     assert run.looks == look  # nothing was left to extend
     print_answer(run)

@@ -1,4 +1,6 @@
-"""Numbers that other code, weights or options left in a run directory, by ways that are easily overlooked."""
+"""Numbers that other code, weights or options left in a run directory, by ways that are easily
+overlooked.
+"""
 
 import json
 import subprocess
@@ -83,7 +85,18 @@ def measure(samplerbench):
     """Run euler in 5 steps on gmm-2d unless told otherwise, and return the table."""
 
     def run(out, *options, model="gmm-2d", sampler="euler"):
-        asked = ("--model", model, "--sampler", sampler, "--steps", 5, "--no-timing", "--no-isolation", "--out", out)
+        asked = (
+            "--model",
+            model,
+            "--sampler",
+            sampler,
+            "--steps",
+            5,
+            "--no-timing",
+            "--no-isolation",
+            "--out",
+            out,
+        )
         code, text, error = samplerbench("run", "smoke", *asked, *options)
         assert code in (0, 1), text + error  # 1 where no cell is ok
         return pd.read_csv(f"{out}/table.csv")
@@ -123,7 +136,10 @@ def test_rows_of_another_feature_space_are_set_aside_with_their_model(measure, t
 
 def test_more_endpoints_than_a_shard_keeps(measure):
     measure("D", "--reference-samples", 4)
-    more, fresh = measure("D", "--reference-samples", 64), measure("fresh", "--reference-samples", 64)
+    more, fresh = (
+        measure("D", "--reference-samples", 64),
+        measure("fresh", "--reference-samples", 64),
+    )
     assert list(more.reference_count) == [64]
     assert list(more.rmse) == list(fresh.rmse)
 
@@ -151,7 +167,11 @@ def test_a_helper_of_a_sampler_that_fails_when_it_is_looked_at(measure, tmp_path
             "--no-isolation",
             "--out",
         ]
-        subprocess.run([sys.executable, "-B", "-c", RUNS, *outs, "--", "run", "smoke", *asked], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-B", "-c", RUNS, *outs, "--", "run", "smoke", *asked],
+            check=True,
+            capture_output=True,
+        )
         return [list(pd.read_csv(f"{out}/table.csv").rmse) for out in outs]
 
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -1,4 +1,6 @@
-"""A run that is stopped, whose disk is full, or that is asked to try again: what is kept, what is said, and what is computed again."""
+"""A run that is stopped, whose disk is full, or that is asked to try again: what is kept, what
+is said, and what is computed again.
+"""
 
 import errno
 import os
@@ -47,12 +49,25 @@ SUITE = {
 
 def run(out, executor=None, retry=False, **change):
     suite = check_suite({**SUITE, **change}, "test")
-    return Runner(suite, out, device="cpu", console=Console(quiet=True), executor=executor, retry=retry)().frame
+    return Runner(
+        suite, out, device="cpu", console=Console(quiet=True), executor=executor, retry=retry
+    )().frame
 
 
 def hanging(tmp_path, *options):
     """A run whose second cell never ends, started as a user does, once the first is there."""
-    command = [sys.executable, "-m", "samplerbench.benchmarks", "run", "smoke", "--model", "gmm-2d", "--sampler", "euler", "--sampler"]
+    command = [
+        sys.executable,
+        "-m",
+        "samplerbench.benchmarks",
+        "run",
+        "smoke",
+        "--model",
+        "gmm-2d",
+        "--sampler",
+        "euler",
+        "--sampler",
+    ]
     command += [
         "hangs",
         "--steps",
@@ -67,7 +82,9 @@ def hanging(tmp_path, *options):
         *options,
     ]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "out").glob("parts/*euler*/*.npz")):
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -77,7 +94,9 @@ def hanging(tmp_path, *options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "options"), [(signal.SIGINT, ["--isolation"]), (signal.SIGTERM, ["--no-isolation"])])
+@pytest.mark.parametrize(
+    ("number", "options"), [(signal.SIGINT, ["--isolation"]), (signal.SIGTERM, ["--no-isolation"])]
+)
 def test_a_signal_stops_in_good_order_and_says_how_to_go_on(tmp_path, number, options):
     process = hanging(tmp_path, *options)
     process.send_signal(number)
@@ -85,7 +104,8 @@ def test_a_signal_stops_in_good_order_and_says_how_to_go_on(tmp_path, number, op
     assert process.returncode == 128 + number
     last = said.strip().splitlines()[-1]
     assert last.startswith(
-        f"stopped by {number.name} with 0 of 2 cells complete, and what is done is kept; go on with: samplerbench run smoke"
+        f"stopped by {number.name} with 0 of 2 cells complete, and what is done is kept; "
+        "go on with: samplerbench run smoke"
     )
     assert last.endswith(" ".join(options))
     assert len(load(tmp_path / "out")) == 2
@@ -106,10 +126,16 @@ def test_a_killed_run_leaves_no_worker_behind(tmp_path):
 
 
 def children(pid):
-    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
 
 
-def test_a_full_disk_is_one_sentence_with_the_file_and_a_remedy_and_keeps_the_table(tmp_path, monkeypatch):
+def test_a_full_disk_is_one_sentence_with_the_file_and_a_remedy_and_keeps_the_table(
+    tmp_path, monkeypatch
+):
     sync, synced = os.fsync, []
 
     def full(descriptor):
@@ -121,7 +147,11 @@ def test_a_full_disk_is_one_sentence_with_the_file_and_a_remedy_and_keeps_the_ta
         sync(descriptor)
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(ValueError, match=r"the disk is full: \S+00000064.npz could not be written; free some space and run the same"):
+    with pytest.raises(
+        ValueError,
+        match=r"the disk is full: \S+00000064.npz could not be "
+        r"written; free some space and run the same",
+    ):
         run(tmp_path / "out", samplers=["euler", "heun"])
     assert load(tmp_path / "out").frame["status"].tolist() == ["missing", "missing"]
     monkeypatch.undo()
@@ -150,14 +180,20 @@ def test_a_failed_cell_is_tried_again_only_with_retry(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_plugin_that_changes_under_a_run_is_refused_and_one_that_only_this_process_knows_runs_here(tmp_path):
+def test_a_plugin_that_changes_under_a_run_is_refused_and_one_that_only_this_process_knows_runs_here(
+    tmp_path,
+):
     plugin = tmp_path / "plain.py"
     plugin.write_text(PLAIN)
     samplers.load_file(plugin)
     worker = Worker()
     run(tmp_path / "out", worker, samplers=["plain"])  # the worker ends with the run
     plugin.write_text(PLAIN.replace("a=nxt / cur", "a=nxt / cur + 1"))
-    with pytest.raises(ValueError, match="the file of sampler plain changed while the run was going on; run the same command again"):
+    with pytest.raises(
+        ValueError,
+        match="the file of sampler plain changed while the run "
+        "was going on; run the same command again",
+    ):
         run(tmp_path / "other", worker, samplers=["plain"])
 
     namespace: dict = {"__name__": "notebook"}
@@ -174,6 +210,9 @@ def test_a_plugin_that_changes_under_a_run_is_refused_and_one_that_only_this_pro
 def test_the_reason_of_a_failure_is_kept_with_the_cell(tmp_path):
     samplers.load_file(DEADLY)
     frame = run(tmp_path / "out", samplers=["raises", "sys_exits"])
-    assert frame["reason"].tolist() == ["ZeroDivisionError: a step went wrong", "it called sys.exit('enough')"]
+    assert frame["reason"].tolist() == [
+        "ZeroDivisionError: a step went wrong",
+        "it called sys.exit('enough')",
+    ]
     kept = [read_json(path) for path in sorted((tmp_path / "out" / "parts").glob("*/quality.json"))]
     assert [one["status"] for one in kept] == ["failed", "failed"]

@@ -1,4 +1,6 @@
-"""Models of the user's own, run end to end: what a factory may return gives a row with status ok."""
+"""Models of the user's own, run end to end: what a factory may return gives a row with status
+ok.
+"""
 
 import re
 import textwrap
@@ -27,7 +29,9 @@ def rows(spec, out):
         "converged_samples": 32,
         "timing": {"enabled": False},
     }
-    frame = Runner(check_suite(suite, "test"), out, device="cpu", console=Console(quiet=True))().frame
+    frame = Runner(
+        check_suite(suite, "test"), out, device="cpu", console=Console(quiet=True)
+    )().frame
     assert list(frame["status"]) == ["ok", "ok"], list(frame["reason"])
     return {row["sampler"]: row for row in frame.to_dict("records")}
 
@@ -42,7 +46,9 @@ def run(tmp_path):
 
 
 def gaussian(extra=""):
-    """A file whose model is the exact denoiser of N(0, I) in two dimensions, with ``extra`` in the class body."""
+    """A file whose model is the exact denoiser of N(0, I) in two dimensions, with ``extra`` in
+    the class body.
+    """
     return f"""
 import torch
 
@@ -72,7 +78,9 @@ def given(row, *columns):
 
 
 def test_the_example_of_the_guide(run):
-    example, *_ = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    example, *_ = re.findall(
+        r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
     row = run(example)["euler"]
     assert given(row, "fid_proxy", "fid_proxy_floor", "fd_conv", "rmse") == [True] * 4
     assert row["nfe"] == 4
@@ -107,7 +115,9 @@ def test_a_module_with_parameters_that_require_gradients(run):
 def test_moments_without_samples(run):
     row = run(gaussian(MOMENTS))["euler"]
     assert given(row, "fid_proxy", "fid_proxy_se", "fd_conv", "rmse") == [True] * 4
-    assert given(row, "fid_proxy_floor") == [False], "nothing is held out, so there is no floor to measure"
+    assert given(row, "fid_proxy_floor") == [False], (
+        "nothing is held out, so there is no floor to measure"
+    )
 
 
 def test_neither_samples_nor_moments(run):
@@ -119,7 +129,9 @@ def test_neither_samples_nor_moments(run):
 
 
 def test_bind_and_modes(run):
-    """Every sample has its own noise-free point, on the side of 0 that its number's parity says, and ends there exactly."""
+    """Every sample has its own noise-free point, on the side of 0 that its number's parity
+    says, and ends there exactly.
+    """
     drawn = """
     def bind(self, ids, seed):
         point = (1.0 - 2.0 * (ids % 2))[:, None].expand(-1, 2)
@@ -144,7 +156,9 @@ def test_guidance_costs_two_evaluations_a_step(tmp_path):
 
 
 def test_a_float32_network_in_a_float64_run(tmp_path):
-    """A module that is an attribute of the model, which takes nothing but its own dtype, also as a tensor of levels."""
+    """A module that is an attribute of the model, which takes nothing but its own dtype, also
+    as a tensor of levels.
+    """
     (tmp_path / "mine.py").write_text(
         textwrap.dedent("""
         import torch
@@ -165,8 +179,18 @@ def test_a_float32_network_in_a_float64_run(tmp_path):
         """)
     )
     suite = {
-        "name": "small", "models": [{"name": f"{tmp_path / 'mine.py'}:factory"}], "samplers": ["euler", "rk23"], "steps": [4],
-        "samples": 16, "batch_size": 16, "dtype": "float64", "reference_samples": 4, "converged_samples": 16, "timing": {"enabled": False},
-    }  # fmt: skip
-    frame = Runner(check_suite(suite, "test"), tmp_path / "out", device="cpu", console=Console(quiet=True))().frame
+        "name": "small",
+        "models": [{"name": f"{tmp_path / 'mine.py'}:factory"}],
+        "samplers": ["euler", "rk23"],
+        "steps": [4],
+        "samples": 16,
+        "batch_size": 16,
+        "dtype": "float64",
+        "reference_samples": 4,
+        "converged_samples": 16,
+        "timing": {"enabled": False},
+    }
+    frame = Runner(
+        check_suite(suite, "test"), tmp_path / "out", device="cpu", console=Console(quiet=True)
+    )().frame
     assert set(frame["status"]) == {"ok"}, list(frame["reason"])

@@ -1,4 +1,6 @@
-"""What the tests of single steps share: states, grids from given steps, and how far two results are apart."""
+"""What the tests of single steps share: states, grids from given steps, and how far two results
+are apart.
+"""
 
 import math
 

@@ -1,4 +1,6 @@
-"""A backend of recordings for machines without a GPU: a replay does the work again, into the memory of the first time."""
+"""A backend of recordings for machines without a GPU: a replay does the work again, into the
+memory of the first time.
+"""
 
 
 class Rerun:

@@ -55,7 +55,10 @@ def test_a_batch_costs_what_its_samples_cost(name):
 def test_only_the_ends_of_the_grid_matter_and_both_are_met_exactly(name):
     few, many = Recorder(Rational()), Recorder(Rational())
     fine = karras(9, 0.02, 10.0)
-    assert torch.equal(make(name).sample(few, latents(), GRID, NoNoise()), make(name).sample(many, latents(), fine, NoNoise()))
+    assert torch.equal(
+        make(name).sample(few, latents(), GRID, NoNoise()),
+        make(name).sample(many, latents(), fine, NoNoise()),
+    )
     assert few.log.levels[0] == GRID.sigma[0]
     assert few.log.levels[-1] == min(few.log.levels) == GRID.sigma[-2]
 
@@ -63,10 +66,14 @@ def test_only_the_ends_of_the_grid_matter_and_both_are_met_exactly(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rejected_step_is_not_evaluated_at_its_start_again(name):
     seen = Recorder(Rational(pull=3.0))
-    make({"name": name, "h_init": 6.0, "rtol": 1e-4, "atol": 1e-4}).sample(seen, latents(1), GRID, NoNoise())
+    make({"name": name, "h_init": 6.0, "rtol": 1e-4, "atol": 1e-4}).sample(
+        seen, latents(1), GRID, NoNoise()
+    )
     inner = [level for level in seen.log.levels if level < GRID.sigma[0]]
     assert seen.log.levels.count(GRID.sigma[0]) == 1
-    assert any(later > earlier * (1 + 1e-9) for earlier, later in pairwise(inner)), "nothing was rejected"
+    assert any(later > earlier * (1 + 1e-9) for earlier, later in pairwise(inner)), (
+        "nothing was rejected"
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +84,12 @@ def test_a_rejected_step_is_not_evaluated_at_its_start_again(name):
     ],
 )
 def test_a_step_is_that_of_the_fixed_methods(name, low, high):
-    x, grid, denoise, sampler = latents(sigma=2.0)[:, :2], Grid((2.0, 0.7)), ThreeModes(), make({"name": name, "rtol": 1e-9, "atol": 2.0})
+    x, grid, denoise, sampler = (
+        latents(sigma=2.0)[:, :2],
+        Grid((2.0, 0.7)),
+        ThreeModes(),
+        make({"name": name, "rtol": 1e-9, "atol": 2.0}),
+    )
     attempt = sampler.attempt(x, denoise(x, 2.0), [2.0] * 6, [0.7] * 6, denoise)
     better, worse = (make(spec).sample(denoise, x, grid, NoNoise()) for spec in (high, low))
     torch.testing.assert_close(attempt.x, better, rtol=0, atol=1e-13)
@@ -86,7 +98,10 @@ def test_a_step_is_that_of_the_fixed_methods(name, low, high):
 
 @pytest.mark.parametrize(("name", "order", "lower"), [("rk23", 3, 2), ("rk45", 5, 4)])
 def test_pairs_meet_the_order_conditions(name, order, lower):
-    """Quadrature, the chain b A c^k and the row sums for the result; the error weights vanish up to the lower order and no further."""
+    """Quadrature, the chain b A c^k and the row sums for the result.
+
+    The error weights vanish up to the lower order and no further.
+    """
     pair = make(name).pair
     n = len(pair.e)
     a, c = np.zeros((n, n)), np.array([0.0, *pair.c])
@@ -107,7 +122,9 @@ def test_the_error_follows_the_tolerance(name):
     start, truth = problem.start[:2], problem.truth(grid.sigma[-1])[:2]
     errors = []
     for tolerance in (1e-1, 1e-3, 1e-5):
-        end = make({"name": name, "rtol": tolerance, "atol": tolerance}).sample(problem, start, grid, NoNoise())
+        end = make({"name": name, "rtol": tolerance, "atol": tolerance}).sample(
+            problem, start, grid, NoNoise()
+        )
         errors.append(float((end - truth).square().mean().sqrt()))
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 3e-5
@@ -125,8 +142,12 @@ class Broken(Rational):
 def test_what_cannot_be_solved_is_said(name):
     with pytest.raises(RuntimeError, match="finite values"):
         make(name).sample(Broken(), latents(), GRID, NoNoise())
-    with pytest.raises(ValueError, match=r"at least 1.2e-06 for states of torch.float32, got 1e-06"):
-        make({"name": name, "rtol": 1e-6}).sample(Rational(), latents(dtype=torch.float32), GRID, NoNoise())
+    with pytest.raises(
+        ValueError, match=r"at least 1.2e-06 for states of torch.float32, got 1e-06"
+    ):
+        make({"name": name, "rtol": 1e-6}).sample(
+            Rational(), latents(dtype=torch.float32), GRID, NoNoise()
+        )
 
 
 @pytest.mark.parametrize("options", [{"rtol": 0.0}, {"h_init": 0.0}, {"safety": 1.5}])

@@ -41,10 +41,20 @@ def test_a_deterministic_sampler_takes_a_function_some_latents_and_levels(name, 
 
 
 @pytest.mark.parametrize(
-    "levels", [LEVELS, tuple(LEVELS), torch.tensor(LEVELS), torch.tensor(LEVELS).double().numpy(), Grid(tuple(LEVELS))], ids=type
+    "levels",
+    [
+        LEVELS,
+        tuple(LEVELS),
+        torch.tensor(LEVELS),
+        torch.tensor(LEVELS).double().numpy(),
+        Grid(tuple(LEVELS)),
+    ],
+    ids=type,
 )
 def test_levels_come_as_people_have_them(levels, x):
-    assert torch.equal(make("heun").sample(shrink, x, levels), make("heun").sample(shrink, x, Grid(tuple(LEVELS))))
+    assert torch.equal(
+        make("heun").sample(shrink, x, levels), make("heun").sample(shrink, x, Grid(tuple(LEVELS)))
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +64,8 @@ def test_levels_come_as_people_have_them(levels, x):
         ([80.0], "at least two noise levels"),
         (
             torch.ones(2, 2),
-            r"a grid is a Grid, or a list or tensor of falling noise levels such as \[80.0, 1.0, 0.0\]; got a tensor of shape \(2, 2\)",
+            r"a grid is a Grid, or a list or tensor of falling noise levels such as "
+            r"\[80.0, 1.0, 0.0\]; got a tensor of shape \(2, 2\)",
         ),
         (torch.tensor(3.0), r"got a tensor of shape \(\)"),
         (18, "a grid is a Grid, or a list or tensor .* got 18"),
@@ -70,17 +81,32 @@ def test_what_is_no_grid_is_refused_in_one_sentence(levels, sentence, x):
 
 @pytest.mark.parametrize("noise", [(), (NoNoise(),)], ids=["none", "NoNoise"])
 def test_a_sampler_that_draws_noise_says_what_to_pass(noise, x):
-    with pytest.raises(ValueError, match=r"^sampler 'ddpm' draws noise; pass noise=SampleNoise\(seed, ids, event, dtype\), such as "):
+    with pytest.raises(
+        ValueError,
+        match=r"^sampler 'ddpm' draws noise; pass "
+        r"noise=SampleNoise\(seed, ids, event, dtype\), "
+        r"such as ",
+    ):
         make("ddpm").sample(shrink, x, LEVELS, *noise)
-    assert make("ddpm").sample(shrink, x, LEVELS, SampleNoise(0, torch.arange(len(x)), x.shape[1:], x.dtype)).isfinite().all()
+    assert (
+        make("ddpm")
+        .sample(shrink, x, LEVELS, SampleNoise(0, torch.arange(len(x)), x.shape[1:], x.dtype))
+        .isfinite()
+        .all()
+    )
 
 
 def test_a_stochastic_sampler_that_is_told_to_draw_none_needs_none(x):
-    assert torch.equal(make("ddim", eta=0.0).sample(shrink, x, LEVELS), make("ddim").sample(shrink, x, LEVELS))
+    assert torch.equal(
+        make("ddim", eta=0.0).sample(shrink, x, LEVELS), make("ddim").sample(shrink, x, LEVELS)
+    )
     assert make("edm_stochastic", churn=0.0).sample(shrink, x, LEVELS).isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["euler", "heun", "dpmpp_2m", "ddpm", "auto", "paradigms", "torchdiffeq_heun2", "scipy_lsoda"])
+@pytest.mark.parametrize(
+    "name",
+    ["euler", "heun", "dpmpp_2m", "ddpm", "auto", "paradigms", "torchdiffeq_heun2", "scipy_lsoda"],
+)
 def test_a_network_with_parameters_needs_no_no_grad(name, x):
     noise = SampleNoise(0, torch.arange(len(x)), x.shape[1:], x.dtype)
     end = make(name).sample(Network(), x.requires_grad_(), karras(4, 0.1, 10.0), noise)

@@ -1,4 +1,6 @@
-"""One Brownian path per sample: the law of the path, and that nothing but seed, sample and level decides it."""
+"""One Brownian path per sample: the law of the path, and that nothing but seed, sample and
+level decides it.
+"""
 
 import math
 from itertools import pairwise
@@ -30,7 +32,10 @@ def levels(count, seed):
 
 def test_covariances_are_those_of_brownian_motion_in_the_clock():
     at = levels(8, 0)
-    w = torch.stack([noise().tree.value(s).flatten() for s in at]) * torch.tensor(at, dtype=torch.float64)[:, None]
+    w = (
+        torch.stack([noise().tree.value(s).flatten() for s in at])
+        * torch.tensor(at, dtype=torch.float64)[:, None]
+    )
     found = w @ w.T / w.shape[1]
     tau = np.array(at) ** -2.0
     expected = np.minimum.outer(tau, tau) / np.sqrt(np.outer(tau, tau))
@@ -38,10 +43,17 @@ def test_covariances_are_those_of_brownian_motion_in_the_clock():
 
 
 def test_increments_of_a_grid_are_independent_standard_normals():
-    z = torch.stack([noise().at(i, cur, nxt)().flatten() for i, (cur, nxt) in enumerate(karras(9, FLOOR, TOP, to_zero=False).intervals())])
+    z = torch.stack(
+        [
+            noise().at(i, cur, nxt)().flatten()
+            for i, (cur, nxt) in enumerate(karras(9, FLOOR, TOP, to_zero=False).intervals())
+        ]
+    )
     z = torch.cat([z, noise().initial().flatten()[None]])
     correlation = z @ z.T / z.shape[1]
-    assert float((correlation - torch.eye(len(z), dtype=torch.float64)).abs().max()) < 5 * math.sqrt(2 / z.shape[1])
+    assert float(
+        (correlation - torch.eye(len(z), dtype=torch.float64)).abs().max()
+    ) < 5 * math.sqrt(2 / z.shape[1])
     assert kstest(z.numpy().ravel(), "norm").pvalue > 1e-3
 
 
@@ -50,7 +62,8 @@ def test_a_leaf_holds_a_bridge():
     tree = noise().tree
     step = (FLOOR / TOP) ** (2.0**-DEPTH)
     a, p, b = (TOP * 0.5 * step**k for k in (0, 0.3, 1))
-    a, p, b = (s * (TOP * step ** round(math.log(0.5, step)) / (0.5 * TOP)) for s in (a, p, b))  # from a node on
+    # from a node on
+    a, p, b = (s * (TOP * step ** round(math.log(0.5, step)) / (0.5 * TOP)) for s in (a, p, b))
     inside, length = p**-2 - a**-2, b**-2 - a**-2
     rest = tree.value(p) - torch.lerp(tree.value(a), tree.value(b), inside / length)
     assert float(rest.square().mean()) == pytest.approx(inside * (1 - inside / length), rel=0.1)
@@ -61,7 +74,9 @@ def test_a_leaf_holds_a_bridge():
 def test_increments_add_up_whatever_the_grid(places):
     source = noise(torch.arange(3), (2,))
     at = [TOP * (FLOOR / TOP) ** u for u in sorted(places)]
-    parts = sum(source.increment(cur, nxt) * math.sqrt(nxt**-2 - cur**-2) for cur, nxt in pairwise(at))
+    parts = sum(
+        source.increment(cur, nxt) * math.sqrt(nxt**-2 - cur**-2) for cur, nxt in pairwise(at)
+    )
     whole = source.increment(at[0], at[-1]) * math.sqrt(at[-1] ** -2 - at[0] ** -2)
     assert float((parts - whole).abs().max()) < 1e-12 / at[-1]
 
@@ -80,10 +95,14 @@ def test_neither_batch_nor_order_of_questions_changes_a_bit():
     for source in (noise(torch.arange(32), (5,)).take(rows), noise(rows, (5,))):
         for i in (6, 0, 8, 3, 3, 1, 7, 2):
             assert torch.equal(source.tree.value(at[i]), every[i][rows])
-    assert not torch.equal(noise(rows, (5,), seed=6).tree.value(1.0), first.take(rows).tree.value(1.0))
+    assert not torch.equal(
+        noise(rows, (5,), seed=6).tree.value(1.0), first.take(rows).tree.value(1.0)
+    )
 
 
-@pytest.mark.parametrize(("k", "coarse", "fine"), [(0, 0, 5), (3, 2, 6), (7, 3, 3), (1, 1, DEPTH - 8)])
+@pytest.mark.parametrize(
+    ("k", "coarse", "fine"), [(0, 0, 5), (3, 2, 6), (7, 3, 3), (1, 1, DEPTH - 8)]
+)
 def test_a_block_is_the_path_at_its_levels(k, coarse, fine):
     tree = BrownianTree(0, torch.arange(3), (2, 2), 3.0, 0.15)
     at, block = tree.levels(k, coarse, fine), tree.block(k, coarse, fine)
@@ -94,7 +113,10 @@ def test_a_block_is_the_path_at_its_levels(k, coarse, fine):
 
 
 def test_other_draws_and_intervals_without_a_path_are_white():
-    source, white = noise(torch.arange(4)), SampleNoise(5, torch.arange(4), (4,), torch.float64).at(2, 1.0, 0.5)
+    source, white = (
+        noise(torch.arange(4)),
+        SampleNoise(5, torch.arange(4), (4,), torch.float64).at(2, 1.0, 0.5),
+    )
     step = source.at(2, 1.0, 0.5)
     assert torch.equal(step(1), white(1))
     assert torch.equal(step(0, cur=0.5, nxt=1.0), white(0))
@@ -112,14 +134,27 @@ def test_dtype_is_that_of_the_state():
 
 
 def test_a_range_that_is_none_is_one_sentence():
-    with pytest.raises(ValueError, match=r"a Brownian path needs 0 < sigma_floor < sigma_max, got 1.0 and 0.5"):
+    with pytest.raises(
+        ValueError, match=r"a Brownian path needs 0 < sigma_floor < " r"sigma_max, got 1.0 and 0.5"
+    ):
         BrownianTree(0, torch.arange(2), (1,), 0.5, 1.0)
 
 
-@pytest.mark.parametrize("grid", [Grid((TOP, FLOOR)), karras(7, FLOOR, TOP, to_zero=False), uniform_lambda(40, FLOOR, TOP, to_zero=False)])
+@pytest.mark.parametrize(
+    "grid",
+    [
+        Grid((TOP, FLOOR)),
+        karras(7, FLOOR, TOP, to_zero=False),
+        uniform_lambda(40, FLOOR, TOP, to_zero=False),
+    ],
+)
 def test_ddpm_follows_the_path_exactly_where_the_denoiser_is_constant(grid):
-    """With d constant, y(tau) = y_0 + d (tau - tau_0) + W(tau) - W(tau_0): the same end on every grid."""
+    """With d constant, y(tau) = y_0 + d (tau - tau_0) + W(tau) - W(tau_0): the same end on
+    every grid.
+    """
     source, d = noise(torch.arange(6), (3,)), 0.7
-    end = make("ddpm").sample(lambda x, sigma: torch.full_like(x, d), TOP * source.initial(), grid, source)
+    end = make("ddpm").sample(
+        lambda x, sigma: torch.full_like(x, d), TOP * source.initial(), grid, source
+    )
     exact = FLOOR**2 * (d * (FLOOR**-2 - TOP**-2) + source.tree.value(FLOOR))
     assert float((end - exact).abs().max()) < 1e-12

@@ -1,4 +1,7 @@
-"""A recorded run gives each batch what a plain run gives it. On a GPU the recording is a CUDA graph, elsewhere a stand-in."""
+"""A recorded run gives each batch what a plain run gives it.
+
+On a GPU the recording is a CUDA graph, elsewhere a stand-in.
+"""
 
 import pytest
 import torch
@@ -34,7 +37,9 @@ def setting_of(name, brownian=False):
     def setting(ids, labels):
         if not make(name).stochastic:
             return Shrink(labels), NoNoise()
-        return Shrink(labels), BrownianNoise(7, ids, EVENT, 80.0, 0.02) if brownian else SampleNoise(7, ids, EVENT)
+        return Shrink(labels), BrownianNoise(
+            7, ids, EVENT, 80.0, 0.02
+        ) if brownian else SampleNoise(7, ids, EVENT)
 
     return setting
 
@@ -54,7 +59,9 @@ def replays(name, device, backend, brownian=False):
     """Three replays, the last of the first batch again, beside plain runs of the same batches."""
     batches = [batch(first, device) for first in (0, 40, 0)]
     run = capture(make(name), GRID, setting_of(name, brownian), batches[0], backend)
-    return [run(*given) for given in batches], [plainly(name, *given, brownian) for given in batches]
+    return [run(*given) for given in batches], [
+        plainly(name, *given, brownian) for given in batches
+    ]
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -73,7 +80,9 @@ def test_a_recorded_path_of_brownian_noise_is_that_of_the_batch():
 def test_stochastic_samplers_draw_the_noise_of_the_sample_numbers_and_not_of_the_recording():
     x, ids, labels = batch(0)
     run = capture(make("ddpm"), GRID, setting_of("ddpm"), (x, ids, labels), Rerun())
-    assert not torch.equal(run(x, ids + 100, labels), run(x, ids, labels)), "same latents and labels, other numbers"
+    assert not torch.equal(run(x, ids + 100, labels), run(x, ids, labels)), (
+        "same latents and labels, other numbers"
+    )
     assert torch.equal(run(x, ids + 100, labels), plainly("ddpm", x, ids + 100, labels))
 
 
@@ -98,10 +107,16 @@ def test_results_and_arguments_are_the_callers_own():
     assert torch.equal(run(*before), first)
 
 
-@pytest.mark.parametrize("change", [lambda x, *c: (x[:2], *c), lambda x, *c: (x.double(), *c), lambda x, *c: (x, c[0])])
+@pytest.mark.parametrize(
+    "change", [lambda x, *c: (x[:2], *c), lambda x, *c: (x.double(), *c), lambda x, *c: (x, c[0])]
+)
 def test_another_shape_dtype_or_number_of_tensors_is_refused(change):
     run = capture(make("euler"), GRID, setting_of("euler"), batch(0), Rerun())
-    with pytest.raises(ValueError, match=r"recorded for tensors \(3, 6\) float32, .* called with .*; make a recording for each shape"):
+    with pytest.raises(
+        ValueError,
+        match=r"recorded for tensors \(3, 6\) float32, .* "
+        r"called with .*; make a recording for each shape",
+    ):
         run(*change(*batch(0)))
 
 
@@ -110,12 +125,16 @@ def test_samplers_that_decide_as_they_go_are_refused_and_all_others_are_not():
     assert {name for name in names() if get(name).adaptive or get(name).batch_coupled} <= refused
     assert {"paradigms", "rk45", "dpm_solver_adaptive_23"} <= refused
     assert {"auto", "heun", "predictor_corrector", "restart", "unipc_2"} <= set(RECORDED)
-    with pytest.raises(ValueError, match="sampler rk45 decides from its states how many evaluations it makes"):
+    with pytest.raises(
+        ValueError, match="sampler rk45 decides from its states how many evaluations it makes"
+    ):
         capture(make("rk45"), GRID, setting_of("rk45"), batch(0), Rerun())
 
 
 def test_a_cpu_has_no_cuda_graphs():
-    with pytest.raises(ValueError, match="a CUDA graph needs a CUDA device, and this run is on cpu; run it eagerly"):
+    with pytest.raises(
+        ValueError, match="a CUDA graph needs a CUDA device, and this run is on cpu; run it eagerly"
+    ):
         capture(make("euler"), GRID, setting_of("euler"), batch(0))
 
 
@@ -124,7 +143,9 @@ def test_a_recording_is_of_any_function_of_tensors():
     double = Recording(lambda x: weight * x, (torch.ones(1),), Rerun())
     assert double(torch.tensor([3.0])).item() == 6
     weight.fill_(5)
-    assert double(torch.tensor([3.0])).item() == 15, "memory that is read counts as it is when replayed"
+    assert double(torch.tensor([3.0])).item() == 15, (
+        "memory that is read counts as it is when replayed"
+    )
 
 
 @cuda
@@ -144,7 +165,10 @@ def test_cuda_a_path_of_brownian_noise_is_that_of_the_batch():
 @cuda
 def test_cuda_graphs_that_share_memory_do_not_disturb_one_another():
     given = {first: batch(first, "cuda") for first in (0, 40)}
-    runs = {name: capture(make(name), GRID, setting_of(name), given[0]) for name in ("heun", "ddpm", "dpmpp_2m")}
+    runs = {
+        name: capture(make(name), GRID, setting_of(name), given[0])
+        for name in ("heun", "ddpm", "dpmpp_2m")
+    }
     got = {(name, first): run(*given[first]) for first in given for name, run in runs.items()}
     for (name, first), x in got.items():
         torch.testing.assert_close(x, plainly(name, *given[first]), rtol=1e-5, atol=1e-6)
@@ -153,7 +177,10 @@ def test_cuda_graphs_that_share_memory_do_not_disturb_one_another():
 @cuda
 def test_cuda_work_that_waits_for_the_device_is_refused_and_the_device_still_works():
     stream, x = torch.cuda.current_stream(), torch.ones(3, device="cuda")
-    with pytest.raises(ValueError, match=r"cannot become a CUDA graph: it waits for the device \(.*\); run it eagerly"):
+    with pytest.raises(
+        ValueError,
+        match=r"cannot become a CUDA graph: it waits for the " r"device \(.*\); run it eagerly",
+    ):
         Recording(lambda x: x * float(x.sum()), (x,), CudaGraph(x.device))
     assert torch.cuda.current_stream() == stream
     assert torch.cuda.get_sync_debug_mode() == 0

@@ -1,4 +1,6 @@
-"""How many classes a reader opens to know a sampler, and the options that a multistep method has or does not have."""
+"""How many classes a reader opens to know a sampler, and the options that a multistep method
+has or does not have.
+"""
 
 import math
 from abc import ABC
@@ -31,7 +33,9 @@ GRID = karras(6, 0.02, 40.0)
 
 
 def chain(cls: type) -> list[type]:
-    """The classes that say what a sampler does: all but Python's own and the contract, which does nothing."""
+    """The classes that say what a sampler does: all but Python's own and the contract, which
+    does nothing.
+    """
     return [c for c in cls.__mro__ if c not in (object, ABC, Generic, Protocol, Sampler)]
 
 
@@ -39,7 +43,10 @@ def chain(cls: type) -> list[type]:
 def test_a_sampler_is_at_most_four_classes(name):
     found = chain(get(name))
     words = " < ".join(c.__name__ for c in found)
-    assert len(found) <= LONGEST, f"{name} inherits from {len(found)} classes: {words}; compose what an option or a formula adds"
+    assert len(found) <= LONGEST, (
+        f"{name} inherits from {len(found)} classes: {words}; "
+        "compose what an option or a formula adds"
+    )
 
 
 @pytest.mark.parametrize("name", names())
@@ -71,10 +78,17 @@ class Mine(AdamsBashforthToZero):
         return [(nxt - cur) ** (k + 1) / math.factorial(k + 1) for k in range(count)]
 
 
-@pytest.mark.parametrize("options", [{}, {"through_zero": True}, {"startup": "singlestep"}, {"analytic_first": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"through_zero": True}, {"startup": "singlestep"}, {"analytic_first": True}],
+    ids=str,
+)
 def test_a_family_of_the_users_own_is_ours(options):
     x = 40 * SampleNoise(1, torch.arange(4), (2,), torch.float64).initial()
-    ends = [sampler.sample(ThreeModes(), x, GRID) for sampler in (Mine(**options), make("zab_3", **options))]
+    ends = [
+        sampler.sample(ThreeModes(), x, GRID)
+        for sampler in (Mine(**options), make("zab_3", **options))
+    ]
     assert torch.equal(*ends)
 
 
@@ -95,7 +109,10 @@ def test_a_base_has_the_options_that_its_formulas_allow(base, more):
     assert [f.name for f in fields(base)] == OPTIONS + more
 
 
-@pytest.mark.parametrize(("name", "option"), [("ipndm", "startup"), ("dpmpp_2m", "through_zero"), ("unipc_2", "through_zero")])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("ipndm", "startup"), ("dpmpp_2m", "through_zero"), ("unipc_2", "through_zero")],
+)
 def test_an_option_that_a_formula_does_not_allow_is_none(name, option):
     with pytest.raises(ValueError, match=f"has no option '{option}'"):
         make(name, **{option: True})

@@ -18,7 +18,14 @@ def test_the_source_of_a_sampler_is_in_the_bibliography(name):
 
 
 def test_the_scaffolds_source_is_in_the_bibliography():
-    template = Path(next(iter(benchmarks.__path__)), "templates", "solver", "src", "__name__", "__init__.py.tmpl").read_text()
+    template = Path(
+        next(iter(benchmarks.__path__)),
+        "templates",
+        "solver",
+        "src",
+        "__name__",
+        "__init__.py.tmpl",
+    ).read_text()
     assert re.search(r'Source\("(\w+)"', template)[1] in ENTRIES
 
 

@@ -1,4 +1,6 @@
-"""The order of calls that stream capture asks for, on a stand-in for torch.cuda that writes down what is asked of it."""
+"""The order of calls that stream capture asks for, on a stand-in for torch.cuda that writes
+down what is asked of it.
+"""
 
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -22,14 +24,20 @@ class Cuda:
         return True
 
     def CUDAGraph(self):  # noqa: N802 - torch's name
-        return SimpleNamespace(replay=lambda: self.log.append(f"replay on {self.current}"), pool=lambda: "pool")
+        return SimpleNamespace(
+            replay=lambda: self.log.append(f"replay on {self.current}"), pool=lambda: "pool"
+        )
 
     def Stream(self):  # noqa: N802 - torch's name
-        return SimpleNamespace(name="side", wait_stream=lambda other: self.log.append(f"side waits for {other.name}"))
+        return SimpleNamespace(
+            name="side", wait_stream=lambda other: self.log.append(f"side waits for {other.name}")
+        )
 
     def current_stream(self):
         name = self.current
-        return SimpleNamespace(name=name, wait_stream=lambda other: self.log.append(f"{name} waits for {other.name}"))
+        return SimpleNamespace(
+            name=name, wait_stream=lambda other: self.log.append(f"{name} waits for {other.name}")
+        )
 
     @contextmanager
     def stream(self, stream):
@@ -65,7 +73,9 @@ class Cuda:
 def cuda(monkeypatch):
     stand_in = Cuda()
     monkeypatch.setattr(torch, "cuda", stand_in)
-    monkeypatch.setattr(torch, "zeros", lambda *shape, device: stand_in.log.append(f"zeros on {stand_in.current}"))
+    monkeypatch.setattr(
+        torch, "zeros", lambda *shape, device: stand_in.log.append(f"zeros on {stand_in.current}")
+    )
     graph._keeper.cache_clear()
     yield stand_in
     graph._keeper.cache_clear()
@@ -74,7 +84,12 @@ def cuda(monkeypatch):
 def test_it_warms_up_on_a_side_stream_between_two_waits_and_the_last_time_under_guard(cuda):
     CudaGraph(DEVICE).warm_up(lambda: cuda.log.append(f"work on {cuda.current}, guard {cuda.mode}"))
     plain = ["work on side, guard 0"] * WARM_UPS
-    assert cuda.log == ["side waits for main", *plain, "work on side, guard error", "main waits for side"]
+    assert cuda.log == [
+        "side waits for main",
+        *plain,
+        "work on side, guard error",
+        "main waits for side",
+    ]
     assert (cuda.current, cuda.mode) == ("main", 0)
 
 
@@ -92,7 +107,10 @@ def test_waiting_is_a_sentence_and_the_guard_is_lifted(cuda):
         if cuda.mode == "error":
             raise RuntimeError("called a synchronizing CUDA operation")
 
-    sentence = r"cannot become a CUDA graph: it waits for the device \(called a synchronizing CUDA operation\); run it eagerly"
+    sentence = (
+        r"cannot become a CUDA graph: it waits for the device \(called a "
+        r"synchronizing CUDA operation\); run it eagerly"
+    )
     with pytest.raises(ValueError, match=sentence):
         CudaGraph(DEVICE).warm_up(work)
     assert (cuda.current, cuda.mode) == ("main", 0)

@@ -1,4 +1,6 @@
-"""A first step that shares the evaluation of the second: what the corrected coefficients must add up to."""
+"""A first step that shares the evaluation of the second: what the corrected coefficients must
+add up to.
+"""
 
 import pytest
 import torch
@@ -51,7 +53,9 @@ def test_one_datum_wherever_it_lies_is_reached_exactly(datum):
     """The analytic step alone supposes data about zero, and ends off by its error."""
     grid = karras(6, 0.02, 80.0)
     ends = {
-        deferred: make({"name": "warped_ab_4", **FAR, "deferred": deferred}).sample(Constant(datum), LATENTS, grid, NoNoise())
+        deferred: make({"name": "warped_ab_4", **FAR, "deferred": deferred}).sample(
+            Constant(datum), LATENTS, grid, NoNoise()
+        )
         for deferred in (False, True)
     }
     assert float((ends[True] - datum).abs().max()) < 1e-9

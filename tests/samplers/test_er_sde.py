@@ -1,4 +1,6 @@
-"""ER-SDE-Solver: the integrals against each noise scale function, and where one stops being valid."""
+"""ER-SDE-Solver: the integrals against each noise scale function, and where one stops being
+valid.
+"""
 
 import math
 
@@ -23,7 +25,9 @@ PHI = {
 @pytest.mark.parametrize("scale", LOG_SCALE)
 @pytest.mark.parametrize(("cur", "nxt"), [(60.0, 20.0), (1.0, 0.7), (0.05, 0.002)])
 def test_er_sde_integrates_against_phi(scale, cur, nxt):
-    """The row's weights give each power of s - cur its integral against phi(nxt) phi'(s) / phi(s)², with phi' by a complex step."""
+    """The row's weights give each power of s - cur its integral against phi(nxt) phi'(s) /
+    phi(s)², with phi' by a complex step.
+    """
     phi, nodes = PHI[scale], [cur, 1.5 * cur, 2.5 * cur]
     row = make({"name": "er_sde_3", "scale": scale}).row(nodes, nxt)
     assert row.a == pytest.approx(phi(nxt) / phi(cur), rel=1e-12)
@@ -33,8 +37,16 @@ def test_er_sde_integrates_against_phi(scale, cur, nxt):
         return phi(nxt) * phi(s + 1e-30j).imag / 1e-30 / phi(s) ** 2 * s
 
     for j in range(3):
-        exact = quad(lambda v, j=j: kernel(v) * (math.exp(v) / cur - 1) ** j, math.log(nxt), math.log(cur), epsabs=0, epsrel=1e-11)[0]
-        assert math.fsum(w * (s / cur - 1) ** j for w, s in zip(row.b, nodes, strict=True)) == pytest.approx(exact, rel=1e-9)
+        exact = quad(
+            lambda v, j=j: kernel(v) * (math.exp(v) / cur - 1) ** j,
+            math.log(nxt),
+            math.log(cur),
+            epsabs=0,
+            epsrel=1e-11,
+        )[0]
+        assert math.fsum(
+            w * (s / cur - 1) ** j for w, s in zip(row.b, nodes, strict=True)
+        ) == pytest.approx(exact, rel=1e-9)
 
 
 def test_a_scale_is_refused_where_it_has_no_noise():

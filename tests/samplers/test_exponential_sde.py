@@ -1,4 +1,6 @@
-"""Stochastic exponential integrators: what they reduce to, the variance they keep, their weights, and their weak orders."""
+"""Stochastic exponential integrators: what they reduce to, the variance they keep, their
+weights, and their weak orders.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,7 +14,16 @@ from scipy.integrate import quad
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, check_moments
 from samplerbench.benchmarks.conformance.order import check_order
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.samplers import Grid, LinearStages, Multistep, NoNoise, SampleNoise, Source, karras, make
+from samplerbench.samplers import (
+    Grid,
+    LinearStages,
+    Multistep,
+    NoNoise,
+    SampleNoise,
+    Source,
+    karras,
+    make,
+)
 from samplerbench.samplers.brownian import BrownianNoise
 from samplerbench.samplers.families.exponential_sde import data_weights, decay, moments, spread
 from samplerbench.samplers.families.noisy_stages import NoisyStages
@@ -72,10 +83,19 @@ class TwoS(LinearStages):
         ({"name": "er_sde_1", "scale": "sde_2"}, {"name": "seeds_1", "eta": 0.5}),
         ({"name": "er_sde_1", "scale": "sde_3"}, {"name": "seeds_1", "eta": 1.5}),
         ({"name": "sa_solver", "predictor": 1, "corrector": 0, **WIDE}, "ddpm"),
-        ({"name": "sa_solver", "predictor": 2, "corrector": 0, **WIDE}, {"name": "dpmpp_2m_sde", "solver_type": "heun"}),
+        (
+            {"name": "sa_solver", "predictor": 2, "corrector": 0, **WIDE},
+            {"name": "dpmpp_2m_sde", "solver_type": "heun"},
+        ),
         ({"name": "sa_solver", "predictor": 3, "corrector": 0, **WIDE}, "dpmpp_3m_sde"),
-        ({"name": "sa_solver", "predictor": 3, "corrector": 0, "tau": 0.0}, {"name": "dpmpp_3m_sde", "eta": 0.0}),
-        ({"name": "sa_solver", "tau_start": 0.0, "tau_end": 0.0}, {"name": "sa_solver", "tau": 0.0}),
+        (
+            {"name": "sa_solver", "predictor": 3, "corrector": 0, "tau": 0.0},
+            {"name": "dpmpp_3m_sde", "eta": 0.0},
+        ),
+        (
+            {"name": "sa_solver", "tau_start": 0.0, "tau_end": 0.0},
+            {"name": "sa_solver", "tau": 0.0},
+        ),
     ],
     ids=str,
 )
@@ -83,7 +103,10 @@ def test_twins(one, other):
     assert same(run(one), run(other))
 
 
-@pytest.mark.parametrize(("published", "corrected"), [("dpmpp_3m_sde_published", "dpmpp_3m_sde"), ("er_sde_3_published", "er_sde_3")])
+@pytest.mark.parametrize(
+    ("published", "corrected"),
+    [("dpmpp_3m_sde_published", "dpmpp_3m_sde"), ("er_sde_3_published", "er_sde_3")],
+)
 def test_the_published_third_order_differs_from_the_third_step_on(published, corrected):
     assert same(run(published, Grid(GRID.sigma[:3])), run(corrected, Grid(GRID.sigma[:3])))
     assert not same(run(published, Grid(GRID.sigma[:4])), run(corrected, Grid(GRID.sigma[:4])))
@@ -94,7 +117,11 @@ def test_on_one_brownian_path_dpmpp_sde_is_seeds_2():
     assert same(run("dpmpp_sde", noise=path), run("seeds_2", noise=path))
 
 
-@pytest.mark.parametrize("spec", ["seeds_3", {"name": "seeds_3", "eta": 0.0}, "dpmpp_sde", {"name": "dpmpp_sde", "eta": 0.0}], ids=str)
+@pytest.mark.parametrize(
+    "spec",
+    ["seeds_3", {"name": "seeds_3", "eta": 0.0}, "dpmpp_sde", {"name": "dpmpp_sde", "eta": 0.0}],
+    ids=str,
+)
 def test_draws_cover_the_step(spec):
     sampler = make(spec)
     for row, (cur, nxt) in zip(sampler.plan(GRID), GRID.intervals(), strict=True):
@@ -107,9 +134,13 @@ def test_draws_cover_the_step(spec):
 
 @given(cur=levels, r=ratios, eta=etas)
 def test_a_step_keeps_the_marginal_variance(cur, r, eta):
-    """With data at one point, x - d has standard deviation cur before and nxt after, at every stage and with every weight."""
+    """With data at one point, x - d has standard deviation cur before and nxt after, at every
+    stage and with every weight.
+    """
     nxt = cur * r
-    assert math.hypot(decay(cur, nxt, eta) * cur, spread(cur, nxt, eta)) == pytest.approx(nxt, rel=1e-12)
+    assert math.hypot(decay(cur, nxt, eta) * cur, spread(cur, nxt, eta)) == pytest.approx(
+        nxt, rel=1e-12
+    )
     stages: list[NoisyStages] = [replace(make(name), eta=min(eta, 1.0)) for name in STAGES]
     for sampler in stages:
         row = sampler.row(cur, nxt)
@@ -118,7 +149,9 @@ def test_a_step_keeps_the_marginal_variance(cur, r, eta):
             assert mix.a + math.fsum(mix.b) == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("spec", [*MULTISTEP, *({"name": "er_sde_2", "scale": scale} for scale in LOG_SCALE)], ids=str)
+@pytest.mark.parametrize(
+    "spec", [*MULTISTEP, *({"name": "er_sde_2", "scale": scale} for scale in LOG_SCALE)], ids=str
+)
 def test_rows_keep_the_marginal_variance(spec):
     sampler = make(spec)
     assert isinstance(sampler, Multistep)
@@ -133,9 +166,13 @@ def test_data_weights_integrate_polynomials_exactly(r, eta, back):
     nodes = [0.0, *(-math.fsum(back[: i + 1]) for i in range(len(back)))]
     weights = data_weights(1.0, r, [math.exp(-s) for s in nodes], eta)
     for j, moment in enumerate(moments(1.0, r, eta, len(nodes))):
-        exact = quad(lambda s, j=j: k * math.exp(-k * (h - s)) * s**j, 0, h, epsabs=0, epsrel=1e-12)[0]
+        exact = quad(
+            lambda s, j=j: k * math.exp(-k * (h - s)) * s**j, 0, h, epsabs=0, epsrel=1e-12
+        )[0]
         assert moment * math.factorial(j) == pytest.approx(exact, rel=1e-10)
-        assert math.fsum(w * s**j for w, s in zip(weights, nodes, strict=True)) == pytest.approx(exact, rel=1e-8, abs=1e-10)
+        assert math.fsum(w * s**j for w, s in zip(weights, nodes, strict=True)) == pytest.approx(
+            exact, rel=1e-8, abs=1e-10
+        )
 
 
 DETERMINISTIC = [
@@ -170,7 +207,10 @@ def test_options_reach_their_weak_order(spec):
 
 @pytest.mark.parametrize("name", [*MULTISTEP, *STAGES])
 def test_one_step(name):
-    """To 0: the denoised image from one evaluation. Not to 0: a first-order step at the method's own noise."""
+    """To 0: the denoised image from one evaluation.
+
+    Not to 0: a first-order step at the method's own noise.
+    """
     sampler = make(name)
     assert sampler.nfe(Grid((3.0, 0.0))) == 1
     x = SampleNoise(1, torch.arange(6), (2,), torch.float64).initial() * 3.0

@@ -1,4 +1,6 @@
-"""Weak orders of stochastic exponential integrators, without drawing anything: on a Gaussian and on a nonlinear problem."""
+"""Weak orders of stochastic exponential integrators, without drawing anything: on a Gaussian
+and on a nonlinear problem.
+"""
 
 import math
 from itertools import product
@@ -26,7 +28,10 @@ from samplerbench.samplers import karras, make, uniform_lambda
     ids=str,
 )
 def test_third_order_methods_are_of_weak_order_two(spec):
-    """On fine grids, exactly; noise that is white in each step costs them the third order that they have without it."""
+    """On fine grids, exactly.
+
+    Noise that is white in each step costs them the third order that they have without it.
+    """
     problem, errors = AnisotropicGaussian(), []
     for n in (256, 512):
         grid = karras(n, 0.15, 3.0, to_zero=False)
@@ -48,11 +53,19 @@ class TwoModes:
 
     def mean_of_wave(self, sigma):
         """E[cos 2x + sin 2x] at a level."""
-        return float((self.w * (np.cos(2 * self.mu) + np.sin(2 * self.mu)) * np.exp(-2 * (self.v + sigma**2))).sum())
+        return float(
+            (
+                self.w
+                * (np.cos(2 * self.mu) + np.sin(2 * self.mu))
+                * np.exp(-2 * (self.v + sigma**2))
+            ).sum()
+        )
 
 
 def weak_error(name, n, order=8):
-    """Error of E[cos 2x + sin 2x] after n steps, by quadrature over the noise of one step after another, the last one first."""
+    """Error of E[cos 2x + sin 2x] after n steps, by quadrature over the noise of one step after
+    another, the last one first.
+    """
     data, sampler, x = TwoModes(), make(name), np.linspace(-12, 12, 600)
     grid = uniform_lambda(n, 0.3, 1.5, to_zero=False)
     z, w = np.polynomial.hermite_e.hermegauss(order)
@@ -62,15 +75,25 @@ def weak_error(name, n, order=8):
         zs = np.array(list(product(z, repeat=draws))).T
         ws = np.prod(np.array(list(product(w / w.sum(), repeat=draws))), axis=1)
         tiled = [torch.from_numpy(np.tile(one, len(x))) for one in zs]
-        y, _ = sampler.step(torch.from_numpy(np.repeat(x, len(ws))), row, (), data, lambda m=0, t=tiled, **_: t[m])
+        y, _ = sampler.step(
+            torch.from_numpy(np.repeat(x, len(ws))), row, (), data, lambda m=0, t=tiled, **_: t[m]
+        )
         value = make_interp_spline(x, value(y.numpy().clip(-12, 12)).reshape(len(x), -1) @ ws, k=5)
     z, w = np.polynomial.hermite_e.hermegauss(60)
-    start = sum(p * (value(mu + math.sqrt(v + 1.5**2) * z) @ w) / w.sum() for p, mu, v in zip(data.w, data.mu, data.v, strict=True))
+    start = sum(
+        p * (value(mu + math.sqrt(v + 1.5**2) * z) @ w) / w.sum()
+        for p, mu, v in zip(data.w, data.mu, data.v, strict=True)
+    )
     return abs(start - data.mean_of_wave(0.3))
 
 
-@pytest.mark.parametrize(("name", "order"), [("seeds_1", 1), ("er_sde_1", 1), ("dpmpp_sde", 1), ("seeds_2", 2)])
+@pytest.mark.parametrize(
+    ("name", "order"), [("seeds_1", 1), ("er_sde_1", 1), ("dpmpp_sde", 1), ("seeds_2", 2)]
+)
 def test_weak_order_on_a_nonlinear_problem(name, order):
-    """Correlated increments make seeds_2 second order; dpmpp_sde is the same method with independent ones."""
+    """Correlated increments make seeds_2 second order.
+
+    dpmpp_sde is the same method with independent ones.
+    """
     assert make(name).order == order
     assert math.log2(weak_error(name, 8) / weak_error(name, 16)) == pytest.approx(order, abs=0.3)

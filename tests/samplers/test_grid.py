@@ -48,7 +48,10 @@ def test_one_step_is_the_jump(name):
 
 @given(n=steps, low=lows, high=highs)
 def test_karras_tends_to_uniform_lambda(n, low, high):
-    far, limit = karras(n, low, high, rho=1e5, to_zero=False), uniform_lambda(n, low, high, to_zero=False)
+    far, limit = (
+        karras(n, low, high, rho=1e5, to_zero=False),
+        uniform_lambda(n, low, high, to_zero=False),
+    )
     assert far.sigma == pytest.approx(limit.sigma, rel=1e-3)
 
 
@@ -61,11 +64,15 @@ def test_rho_one_is_uniform_in_sigma(n, low, high):
 @given(n=steps, low=lows, high=highs)
 def test_steps_in_lambda_are_equal(n, low, high):
     lam = uniform_lambda(n, low, high, to_zero=False).lam
-    assert [b - a for a, b in pairwise(lam)] == pytest.approx([math.log(high / low) / n] * n, rel=1e-9)
+    assert [b - a for a, b in pairwise(lam)] == pytest.approx(
+        [math.log(high / low) / n] * n, rel=1e-9
+    )
 
 
 def test_time_of_the_exploding_process_is_its_level():
-    assert uniform_time(7, 0.01, 50.0, process=VE()).sigma == pytest.approx(karras(7, 0.01, 50.0, rho=1.0).sigma)
+    assert uniform_time(7, 0.01, 50.0, process=VE()).sigma == pytest.approx(
+        karras(7, 0.01, 50.0, rho=1.0).sigma
+    )
 
 
 def test_lambda_of_zero_is_infinite():

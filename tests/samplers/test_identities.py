@@ -1,4 +1,6 @@
-"""Methods that are the same, methods that begin the same, and problems on which a method is exact."""
+"""Methods that are the same, methods that begin the same, and problems on which a method is
+exact.
+"""
 
 import math
 
@@ -16,7 +18,9 @@ def run(spec, grid=GRID, denoise=None):
     noise = SampleNoise(1, ids, (2,), torch.float64)
     sampler = make(spec)
     x = noise.initial() * grid.sigma[0]
-    return sampler.sample(denoise or ThreeModes(), x, grid, noise if sampler.stochastic else NoNoise())
+    return sampler.sample(
+        denoise or ThreeModes(), x, grid, noise if sampler.stochastic else NoNoise()
+    )
 
 
 def same(a, b):
@@ -37,7 +41,15 @@ def test_twins(one, other):
     assert same(run(one), run(other))
 
 
-MULTISTEP = ["dpmpp_2m", "dpm_solver_2m", "dpm_solver_3m", "dpm_solver_3m_published", "ipndm", "ipndm_2", "ipndm_3"]
+MULTISTEP = [
+    "dpmpp_2m",
+    "dpm_solver_2m",
+    "dpm_solver_3m",
+    "dpm_solver_3m_published",
+    "ipndm",
+    "ipndm_2",
+    "ipndm_3",
+]
 
 
 @pytest.mark.parametrize("name", MULTISTEP)
@@ -47,11 +59,18 @@ def test_the_first_step_of_a_multistep_method_is_eulers(name):
 
 
 @pytest.mark.parametrize(
-    ("long", "short", "steps"), [("ipndm", "ipndm_3", 3), ("ipndm_3", "ipndm_2", 2), ("dpm_solver_3m_published", "dpm_solver_2m", 2)]
+    ("long", "short", "steps"),
+    [
+        ("ipndm", "ipndm_3", 3),
+        ("ipndm_3", "ipndm_2", 2),
+        ("dpm_solver_3m_published", "dpm_solver_2m", 2),
+    ],
 )
 def test_longer_histories_begin_as_the_shorter_ones(long, short, steps):
     assert same(run(long, Grid(GRID.sigma[: steps + 1])), run(short, Grid(GRID.sigma[: steps + 1])))
-    assert not same(run(long, Grid(GRID.sigma[: steps + 2])), run(short, Grid(GRID.sigma[: steps + 2])))
+    assert not same(
+        run(long, Grid(GRID.sigma[: steps + 2])), run(short, Grid(GRID.sigma[: steps + 2]))
+    )
 
 
 @pytest.mark.parametrize("name", names())
@@ -80,21 +99,31 @@ class Point:
 FIXED_STEPS = [
     name
     for name in names()
-    if not get(name).adaptive and not make(name).stochastic and make(name).translates and not name.startswith("torchdiffeq")
+    if not get(name).adaptive
+    and not make(name).stochastic
+    and make(name).translates
+    and not name.startswith("torchdiffeq")
 ]
 
 
 @pytest.mark.parametrize("name", FIXED_STEPS)
 def test_a_point_is_reached_exactly_along_straight_lines(name):
-    """With d constant, x - d is proportional to sigma, and every method that is exact in sigma or exponential in lam follows it."""
-    point, grid = torch.tensor([1.0, -2.0], dtype=torch.float64), karras(7, 0.02, 40.0, to_zero=False)
+    """With d constant, x - d is proportional to sigma, and every method that is exact in sigma
+    or exponential in lam follows it.
+    """
+    point, grid = (
+        torch.tensor([1.0, -2.0], dtype=torch.float64),
+        karras(7, 0.02, 40.0, to_zero=False),
+    )
     x = SampleNoise(1, torch.arange(6), (2,), torch.float64).initial() * 40.0
     exact = point + (x - point) * (grid.sigma[-1] / 40.0)
     assert float((run(name, grid, Point(point)) - exact).abs().max()) < 1e-12
 
 
 def test_ddpm_draws_the_posterior():
-    """Its row is the mean and variance of q(x_nxt | x_cur, x0), from the two Gaussians by Bayes' rule."""
+    """Its row is the mean and variance of q(x_nxt | x_cur, x0), from the two Gaussians by
+    Bayes' rule.
+    """
     cur, nxt = 3.0, 1.2
     row = make("ddpm").plan(Grid((cur, nxt)))[0]
     step = cur**2 - nxt**2  # x_cur = x_nxt + N(0, step), x_nxt = x0 + N(0, nxt²)
@@ -106,7 +135,9 @@ def test_ddpm_draws_the_posterior():
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_the_level_after_a_ddim_step_is_the_next_one(eta):
-    for row, (cur, nxt) in zip(make({"name": "ddim", "eta": eta}).plan(GRID), GRID.intervals(), strict=True):
+    for row, (cur, nxt) in zip(
+        make({"name": "ddim", "eta": eta}).plan(GRID), GRID.intervals(), strict=True
+    ):
         assert math.hypot(row.a * cur, row.c) == pytest.approx(nxt, rel=1e-14, abs=1e-15)
 
 

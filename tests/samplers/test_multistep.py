@@ -1,4 +1,6 @@
-"""Multistep families: exact where theory says so, equal where two names meet, and honest about their ends."""
+"""Multistep families: exact where theory says so, equal where two names meet, and honest about
+their ends.
+"""
 
 import math
 
@@ -29,7 +31,9 @@ def close(a, b, tol=1e-12):
 
 
 class Remembers:
-    """A denoiser whose memo is a given polynomial in the family's own variable: the method of that many points integrates it exactly."""
+    """A denoiser whose memo is a given polynomial in the family's own variable: the method of
+    that many points integrates it exactly.
+    """
 
     def __init__(self, sampler: AdamsBashforth, degree: int) -> None:
         self.sampler, self.degree = sampler, degree
@@ -59,7 +63,9 @@ def test_a_polynomial_memo_is_integrated_exactly(family, points):
     cur, nxt = grid.sigma[points - 1 : points + 1]
     row = rows[points - 1]
     scales = [sampler.remembered(s) for s in levels]
-    values = [memo.memo(s) / (kept[1] if kept else 1) for s, kept in zip(levels, scales, strict=True)]
+    values = [
+        memo.memo(s) / (kept[1] if kept else 1) for s, kept in zip(levels, scales, strict=True)
+    ]
     moved = row.a * 1.0 + sum(b * v for b, v in zip(row.b, values, strict=True))
 
     def slope(lam, x):
@@ -69,7 +75,14 @@ def test_a_polynomial_memo_is_integrated_exactly(family, points):
 
     from scipy.integrate import solve_ivp
 
-    truth = solve_ivp(lambda t, y: [slope(t, y[0])], (-math.log(cur), -math.log(nxt)), [1.0], method="DOP853", rtol=1e-12, atol=1e-13)
+    truth = solve_ivp(
+        lambda t, y: [slope(t, y[0])],
+        (-math.log(cur), -math.log(nxt)),
+        [1.0],
+        method="DOP853",
+        rtol=1e-12,
+        atol=1e-13,
+    )
     assert moved == pytest.approx(truth.y[0, -1], abs=1e-11)
 
 
@@ -94,8 +107,14 @@ def test_the_rosenbrock_family_is_exact_on_its_gaussian(scale):
         ({"name": "unipc_1", "corrector": False}, "euler"),
         ({"name": "unipc_2", "corrector": False}, "dpmpp_2m"),
         ({"name": "unipc_2", "corrector": False, "prediction": "noise"}, "dpm_solver_2m"),
-        ({"name": "unipc_3", "corrector": False, "first": (1, 1, 3)}, {"name": "dpmpp_3m", "first": (1, 1, 3)}),
-        ({"name": "unipc_3", "corrector": False, "prediction": "noise", "first": (1, 1)}, {"name": "zeab_3", "first": (1, 1)}),
+        (
+            {"name": "unipc_3", "corrector": False, "first": (1, 1, 3)},
+            {"name": "dpmpp_3m", "first": (1, 1, 3)},
+        ),
+        (
+            {"name": "unipc_3", "corrector": False, "prediction": "noise", "first": (1, 1)},
+            {"name": "zeab_3", "first": (1, 1)},
+        ),
         ("lms", "zab_4"),
         ({"name": "ipndm", "first": (1, 1, 1, 1), "last": (1,) * 9}, "euler"),
     ],
@@ -106,7 +125,10 @@ def test_twins(one, other):
 
 
 def test_b_of_h_matters_only_where_a_weight_is_fixed():
-    """UniPC-3 solves for all its weights, so that B(h) cancels; but on its second step it is UniPC-2."""
+    """UniPC-3 solves for all its weights, so that B(h) cancels.
+
+    But on its second step it is UniPC-2.
+    """
     assert not close(run("unipc_2"), run({"name": "unipc_2", "variant": "bh1"}), 1e-6)
     assert not close(run("unipc_3"), run({"name": "unipc_3", "variant": "bh1"}), 1e-6)
     ramp = (1, 1, 3)
@@ -117,7 +139,9 @@ def test_b_of_h_matters_only_where_a_weight_is_fixed():
 @pytest.mark.parametrize("prediction", ["data", "noise"])
 @pytest.mark.parametrize("points", [1, 2, 3])
 def test_folding_the_corrector_into_the_next_row_is_predicting_then_correcting(points, prediction):
-    """Against the two formulas one after the other, with weights from an independent interpolation."""
+    """Against the two formulas one after the other, with weights from an independent
+    interpolation.
+    """
     sampler = make({"name": f"unipc_{points}", "prediction": prediction})
     grid = karras(7, 0.05, 10.0, to_zero=False)
     problem = ThreeModes()
@@ -129,11 +153,20 @@ def test_folding_the_corrector_into_the_next_row_is_predicting_then_correcting(p
         levels.insert(0, cur)
         if i:
             k = orders[i - 1]
-            corrected = linear(corrected, prediction, levels[1], cur, sampler._corrector(levels[1 : k + 1], cur), values)
+            corrected = linear(
+                corrected,
+                prediction,
+                levels[1],
+                cur,
+                sampler._corrector(levels[1 : k + 1], cur),
+                values,
+            )
         else:
             corrected = predicted
         k = orders[i]
-        predicted = linear(corrected, prediction, cur, nxt, sampler._predictor(levels[:k], nxt), values)
+        predicted = linear(
+            corrected, prediction, cur, nxt, sampler._predictor(levels[:k], nxt), values
+        )
     assert close(predicted, run({"name": f"unipc_{points}", "prediction": prediction}, grid), 1e-11)
 
 
@@ -152,7 +185,9 @@ def test_evaluations_of_pseudo_numerical_starts(name, extra):
 
 def test_profiles():
     assert make("xeab_3").profile(GRID) == [1, 2, 3, 3, 3, 3, 3, 3, 1]
-    assert make({"name": "xeab_3", "last": (2, 1)}).profile(karras(5, 0.02, 40.0, to_zero=False)) == [1, 2, 3, 2, 1]
+    assert make({"name": "xeab_3", "last": (2, 1)}).profile(
+        karras(5, 0.02, 40.0, to_zero=False)
+    ) == [1, 2, 3, 2, 1]
     assert make({"name": "xeab_3", "first": (1, 1, 2, 2)}).profile(GRID)[:5] == [1, 1, 2, 2, 3]
     assert make({"name": "zab_4", "through_zero": True}).profile(GRID)[-1] == 4
     assert make({"name": "zab_4", "last": (3, 2, 1)}).profile(karras(2, 0.02, 40.0)) == [1, 1]
@@ -174,7 +209,14 @@ def test_an_analytic_first_step_costs_nothing_and_takes_eps_of_pure_noise(name):
     assert make(spec).nfe(GRID) == len(GRID) - 1
     reached = {}
     x, sampler = latents(), make(spec)
-    integrate(sampler, ThreeModes(), x, GRID, NoNoise(), on_step=lambda i, _, state: reached.setdefault(i, state))
+    integrate(
+        sampler,
+        ThreeModes(),
+        x,
+        GRID,
+        NoNoise(),
+        on_step=lambda i, _, state: reached.setdefault(i, state),
+    )
     assert close(reached[0], x + (GRID.sigma[1] - GRID.sigma[0]) * x / math.hypot(1, GRID.sigma[0]))
     only = Grid((GRID.sigma[0], 0.0))
     assert sampler.nfe(only) == 1
@@ -197,7 +239,9 @@ def test_a_chain_of_interpolations_is_the_weighted_sum(a, b):
 
 def test_quadrature_to_rounding():
     assert integral(math.exp, 0.0, 10.0) == pytest.approx(math.expm1(10), rel=1e-14)
-    assert integral(lambda s: 1 / (1 + s * s), -20.0, 20.0) == pytest.approx(2 * math.atan(20), rel=1e-11)
+    assert integral(lambda s: 1 / (1 + s * s), -20.0, 20.0) == pytest.approx(
+        2 * math.atan(20), rel=1e-11
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """On a GPU the host runs ahead of the device: nothing in a run of known cost waits for a result.
 
-Without a GPU the same is seen on the meta device, whose tensors have no values: to want one is an error. A copy from the host, which waits
-too, is caught on its way.
+Without a GPU the same is seen on the meta device, whose tensors have no values: to want one is an
+error. A copy from the host, which waits too, is caught on its way.
 """
 
 import pytest
@@ -33,7 +33,11 @@ class NoCopies(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        places = {leaf.device.type for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, torch.Tensor)}
+        places = {
+            leaf.device.type
+            for leaf in tree_leaves((args, kwargs, out))
+            if isinstance(leaf, torch.Tensor)
+        }
         assert "cpu" not in places, f"{func} copies from the host"
         return out
 
@@ -42,7 +46,9 @@ class NoValues(TorchFunctionMode):
     """Refuses to make a tensor of the device from numbers of the host."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        made = func in (torch.tensor, torch.as_tensor, torch.asarray) and not isinstance(args[0], torch.Tensor)
+        made = func in (torch.tensor, torch.as_tensor, torch.asarray) and not isinstance(
+            args[0], torch.Tensor
+        )
         assert not made, f"{func.__name__} copies from the host"
         return func(*args, **(kwargs or {}))
 
@@ -75,7 +81,9 @@ def test_neither_does_brownian_noise():
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("gmm-2d", {}), ("wavelet", {}), ("digits", {}), ("digits", {"guidance": 2.0})], ids=lambda value: str(value)
+    ("name", "options"),
+    [("gmm-2d", {}), ("wavelet", {}), ("digits", {}), ("digits", {"guidance": 2.0})],
+    ids=lambda value: str(value),
 )
 def test_a_model_that_is_given_levels_as_tensors_does_not_wait_either(name, options):
     """Which is what a recorded run gives it."""

@@ -1,4 +1,6 @@
-"""Noise by counter: the published generator, normal numbers, and nothing that depends on the batch."""
+"""Noise by counter: the published generator, normal numbers, and nothing that depends on the
+batch.
+"""
 
 import itertools
 
@@ -75,7 +77,9 @@ def test_bits_do_not_depend_on_the_batch(event, dtype):
     strided = torch.arange(256)[1::5]
     assert torch.equal(SampleNoise(7, strided, event, dtype).at(3, 9.0, 8.0)(1), every[1::5])
     for one in (0, 31, 255):
-        assert torch.equal(SampleNoise(7, torch.tensor([one]), event, dtype).at(3, 1.0, 0.5)(1)[0], every[one])
+        assert torch.equal(
+            SampleNoise(7, torch.tensor([one]), event, dtype).at(3, 1.0, 0.5)(1)[0], every[one]
+        )
 
 
 def test_shape_dtype_and_repetition():

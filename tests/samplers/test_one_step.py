@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, check_moments
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.samplers import Grid, LinearStages, NoNoise, SampleNoise, Source, integrate, karras, make
+from samplerbench.samplers import (
+    Grid,
+    LinearStages,
+    NoNoise,
+    SampleNoise,
+    Source,
+    integrate,
+    karras,
+    make,
+)
 from samplerbench.samplers.families.ancestral_stages import AncestralStages
 from samplerbench.samplers.families.churn import Churned
 
@@ -21,8 +30,14 @@ VARIANCE = 0.25
 
 
 def run(spec, grid=GRID):
-    noise, sampler, problem = SampleNoise(1, torch.arange(6), (2,), torch.float64), make(spec), ThreeModes()
-    return sampler.sample(problem, noise.initial() * grid.sigma[0], grid, noise if sampler.stochastic else NoNoise())
+    noise, sampler, problem = (
+        SampleNoise(1, torch.arange(6), (2,), torch.float64),
+        make(spec),
+        ThreeModes(),
+    )
+    return sampler.sample(
+        problem, noise.initial() * grid.sigma[0], grid, noise if sampler.stochastic else NoNoise()
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +60,9 @@ def test_twins(one, other):
 
 @dataclass(frozen=True, kw_only=True)
 class Exact(LinearStages):
-    """The exact flow of data N(0, VARIANCE): x <- x sqrt((v + nxt²) / (v + cur²)), after an evaluation that counts for nothing."""
+    """The exact flow of data N(0, VARIANCE): x <- x sqrt((v + nxt²) / (v + cur²)), after an
+    evaluation that counts for nothing.
+    """
 
     name = "exact"
     source = Source("", "", "")
@@ -68,7 +85,9 @@ class ExactChurned(Churned, Exact):
     solver_order = 1
 
 
-LEVELS = st.lists(st.floats(0.01, 80.0), min_size=2, max_size=6, unique=True).map(lambda s: Grid(tuple(sorted(s, reverse=True))))
+LEVELS = st.lists(st.floats(0.01, 80.0), min_size=2, max_size=6, unique=True).map(
+    lambda s: Grid(tuple(sorted(s, reverse=True)))
+)
 
 
 def variance(sampler, grid):
@@ -77,7 +96,9 @@ def variance(sampler, grid):
 
     def end(x, key):
         draws = ImpulseNoise(lambda asked: one if asked == key else zero)
-        return float(integrate(sampler, lambda y, sigma: torch.zeros_like(y), x, grid, draws)), list(draws.asked)
+        return float(
+            integrate(sampler, lambda y, sigma: torch.zeros_like(y), x, grid, draws)
+        ), list(draws.asked)
 
     start, asked = end(math.sqrt(VARIANCE + grid.sigma[0] ** 2) * one, None)
     return start**2 + sum(end(zero, key)[0] ** 2 for key in asked)
@@ -85,7 +106,9 @@ def variance(sampler, grid):
 
 @given(LEVELS, st.floats(0.0, 1.0))
 def test_ancestral_noise_around_an_exact_step_leaves_the_distribution_exact(grid, eta):
-    assert variance(ExactAncestral(eta=eta), grid) == pytest.approx(VARIANCE + grid.sigma[-1] ** 2, rel=1e-9)
+    assert variance(ExactAncestral(eta=eta), grid) == pytest.approx(
+        VARIANCE + grid.sigma[-1] ** 2, rel=1e-9
+    )
 
 
 @given(LEVELS, st.floats(0.0, 100.0))
@@ -96,7 +119,9 @@ def test_churn_before_an_exact_step_leaves_the_distribution_exact(grid, churn):
 
 @given(st.floats(0.02, 80.0), st.floats(1e-3, 0.999), st.floats(0.0, 3.0))
 def test_the_level_after_an_ancestral_step_is_the_next_one(cur, ratio, eta):
-    """With d constant, x - d shrinks to down / cur whatever the method is, and the noise restores nxt."""
+    """With d constant, x - d shrinks to down / cur whatever the method is, and the noise
+    restores nxt.
+    """
     for name in ANCESTRAL:
         end = make({"name": name, "eta": eta}).row(cur, ratio * cur).end
         assert math.hypot(end.a * cur, *end.c) == pytest.approx(ratio * cur, rel=1e-9)
@@ -117,8 +142,13 @@ def test_churn_raises_the_level_by_the_noise_it_adds(churn, steps):
 @pytest.mark.parametrize("name", ANCESTRAL)
 def test_more_ancestral_noise_than_the_next_level_is_cut_off(name):
     """At up = nxt nothing of the state is left: x <- d + nxt z."""
-    x, z = torch.ones(2, 2, dtype=torch.float64), torch.tensor([[1.0, -2.0], [0.5, 0.0]], dtype=torch.float64)
-    end = make({"name": name, "eta": 5.0}).sample(ThreeModes(), x, Grid((2.0, 1.5)), ImpulseNoise(lambda key: z))
+    x, z = (
+        torch.ones(2, 2, dtype=torch.float64),
+        torch.tensor([[1.0, -2.0], [0.5, 0.0]], dtype=torch.float64),
+    )
+    end = make({"name": name, "eta": 5.0}).sample(
+        ThreeModes(), x, Grid((2.0, 1.5)), ImpulseNoise(lambda key: z)
+    )
     torch.testing.assert_close(end, ThreeModes()(x, 2.0) + 1.5 * z, rtol=0, atol=1e-14)
 
 
@@ -150,11 +180,17 @@ def test_inflated_noise_has_no_order(name):
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ({"name": "edm_stochastic", "s_noise": 0.0}, "edm_stochastic: s_noise = 0 raises the level without its noise; set churn = 0"),
+        (
+            {"name": "edm_stochastic", "s_noise": 0.0},
+            "edm_stochastic: s_noise = 0 raises the level without its noise; set churn = 0",
+        ),
         ({"name": "euler_churn", "churn": -1.0}, "euler_churn: need churn >= 0"),
         ({"name": "dpm_2", "s_min": 2.0, "s_max": 1.0}, "dpm_2: need .* s_min <= s_max"),
         ({"name": "euler_ancestral", "eta": -0.1}, "euler_ancestral: eta must be >= 0"),
-        ({"name": "dpm_2_ancestral", "s_noise": 0.0}, "dpm_2_ancestral: s_noise must be > 0 .* set eta = 0"),
+        (
+            {"name": "dpm_2_ancestral", "s_noise": 0.0},
+            "dpm_2_ancestral: s_noise must be > 0 .* set eta = 0",
+        ),
     ],
     ids=str,
 )

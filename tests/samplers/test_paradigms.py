@@ -1,4 +1,6 @@
-"""Picard iteration: its fixed point is Euler's path, its depth is what is saved, its samples do not wait for each other."""
+"""Picard iteration: its fixed point is Euler's path, its depth is what is saved, its samples do
+not wait for each other.
+"""
 
 import math
 
@@ -46,7 +48,9 @@ def test_the_error_follows_the_tolerance():
 
 @pytest.mark.parametrize("window", [1, 5, 24, 100])
 def test_straight_paths_take_one_sweep_a_window(window):
-    """With constant d the first sweep is exact: it moves the window by its width, once the change itself is known to be small."""
+    """With constant d the first sweep is exact: it moves the window by its width, once the
+    change itself is known to be small.
+    """
     point = torch.tensor([1.0, -2.0], dtype=torch.float64)
 
     class Point(Rational):
@@ -70,7 +74,9 @@ def test_fewer_calls_more_evaluations():
 
 def test_no_sample_waits_for_another():
     together, alone = Recorder(Rational(pull=3.0)), Recorder(Rational(pull=3.0))
-    x = SampleNoise(1, torch.arange(4), (2,), torch.float64).initial() * torch.tensor([[0.02], [1.0], [20.0], [200.0]])
+    x = SampleNoise(1, torch.arange(4), (2,), torch.float64).initial() * torch.tensor(
+        [[0.02], [1.0], [20.0], [200.0]]
+    )
     sampler = make({"name": "paradigms", "window": 6})
     ends = sampler.sample(together, x, GRID, NoNoise())
     rows = []

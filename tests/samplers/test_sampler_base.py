@@ -51,7 +51,11 @@ def by_formula(x, noise, denoise):
     memos = []
     for i, row in enumerate(ROWS):
         memos.insert(0, row.p * x + row.q * denoise(x, row.sigma))
-        x = row.a * x + sum(b * m for b, m in zip(row.b, memos, strict=False)) + row.c * noise.at(i, 0.0, 0.0)()
+        x = (
+            row.a * x
+            + sum(b * m for b, m in zip(row.b, memos, strict=False))
+            + row.c * noise.at(i, 0.0, 0.0)()
+        )
     return x
 
 
@@ -59,7 +63,9 @@ def test_every_form_of_the_linear_step_is_the_formula():
     noise = SampleNoise(0, torch.arange(5), (3,), torch.float64)
     x = noise.initial()
     expected = by_formula(x, noise, Rational())
-    torch.testing.assert_close(integrate(Fixed(rows=ROWS), Rational(), x, GRID, noise), expected, rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(
+        integrate(Fixed(rows=ROWS), Rational(), x, GRID, noise), expected, rtol=1e-14, atol=1e-14
+    )
 
 
 def test_the_callers_tensor_is_kept_and_the_copy_is_stepped_in_place():
@@ -99,7 +105,9 @@ def test_noise_is_asked_for_only_where_the_row_has_some():
 
 def test_a_plan_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match=r"fixed: plan\(\) gave 1 rows for a grid of 2 steps"):
-        integrate(Fixed(rows=(jump(1.0),)), Rational(), torch.ones(1, 2), Grid((2.0, 1.0, 0.0)), NoNoise())
+        integrate(
+            Fixed(rows=(jump(1.0),)), Rational(), torch.ones(1, 2), Grid((2.0, 1.0, 0.0)), NoNoise()
+        )
 
 
 @pytest.mark.parametrize("name", names())

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 
 import pytest
 
-from samplerbench.samplers import PluginError, Sampler, get, load_file, load_plugins, make, names, origin, register, registry
+from samplerbench.samplers import (
+    PluginError,
+    Sampler,
+    get,
+    load_file,
+    load_plugins,
+    make,
+    names,
+    origin,
+    register,
+    registry,
+)
 
 GOOD = '''
 from dataclasses import dataclass
@@ -67,7 +78,10 @@ def test_names_are_sorted_and_known():
         ("zzzz", "unknown sampler 'zzzz'; samplerbench list samplers shows what there is"),
         ({"name": "ddim", "etta": 1.0}, "sampler 'ddim' has no option 'etta'; its options: eta"),
         ({"name": "euler", "eta": 1.0}, "sampler 'euler' has no option 'eta'; its options: none"),
-        ({"name": "ddim", "eta": "high"}, "sampler 'ddim': option 'eta' must be a float, got 'high'"),
+        (
+            {"name": "ddim", "eta": "high"},
+            "sampler 'ddim': option 'eta' must be a float, got 'high'",
+        ),
         ({"name": "ddim", "eta": True}, "sampler 'ddim': option 'eta' must be a float, got True"),
         ({"eta": 1.0}, "a sampler is a name or a table with a name, got {'eta': 1.0}"),
     ],
@@ -81,9 +95,16 @@ def test_a_wrong_spec_is_one_sentence(spec, sentence):
 
 
 def test_options_are_keywords_or_words_or_a_table():
-    assert make("ddim(eta=0.5)") == make("ddim", eta=0.5) == make({"name": "ddim", "eta": 0.5}) == make({"name": "ddim"}, eta=0.5)
+    assert (
+        make("ddim(eta=0.5)")
+        == make("ddim", eta=0.5)
+        == make({"name": "ddim", "eta": 0.5})
+        == make({"name": "ddim"}, eta=0.5)
+    )
     assert make("rk23(rtol=1e-2)", atol=0.5).atol == 0.5  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=r"^option 'eta' of 'ddim\(eta=0.5\)' is given twice; leave one out$"):
+    with pytest.raises(
+        ValueError, match=r"^option 'eta' of 'ddim\(eta=0.5\)' is given " r"twice; leave one out$"
+    ):
         make("ddim(eta=0.5)", eta=0.1)
     with pytest.raises(ValueError, match="sampler 'ddim' has no option 'etta'; its options: eta"):
         make("ddim", etta=0.5)
@@ -120,10 +141,14 @@ def test_a_plugin_file_registers_what_it_defines(tmp_path):
         (GOOD.format(name="euler"), "two samplers are called 'euler'"),
         (GOOD.format(name="thawed").replace("frozen=True, ", ""), "failed at import: TypeError"),
         ("import sys\nsys.exit('usage: me')", "failed at import: SystemExit: usage: me"),
-        ("class A:\n    name = 'bare'\n", "A is not a sampler: it needs a class attribute 'source'"),
+        (
+            "class A:\n    name = 'bare'\n",
+            "A is not a sampler: it needs a class attribute 'source'",
+        ),
         (OWN.replace("@dataclass(frozen=True)\n", ""), "sampler 'own' must be a frozen dataclass"),
         (
-            "from samplerbench.samplers.methods.euler import Euler\nclass Other(Euler):\n    name = 'other'\n",
+            "from samplerbench.samplers.methods.euler import Euler\nclass "
+            "Other(Euler):\n    name = 'other'\n",
             "sampler 'other' must be a frozen dataclass",
         ),
     ],
@@ -135,7 +160,9 @@ def test_a_broken_plugin_file_is_one_sentence(tmp_path, text, sentence):
     assert sentence in str(caught.value)
     assert names() == before
     if "import" in sentence:
-        assert not [name for name in set(sys.modules) - modules if name.startswith("samplerbench_plugin")]
+        assert not [
+            name for name in set(sys.modules) - modules if name.startswith("samplerbench_plugin")
+        ]
 
 
 def test_a_class_that_inherits_declared_needs_no_more_than_sample_and_nfe(tmp_path):
@@ -145,10 +172,23 @@ def test_a_class_that_inherits_declared_needs_no_more_than_sample_and_nfe(tmp_pa
 
 def sampler_class(**changes):
     """A frozen dataclass with all that the harness reads, less what is None among the changes."""
-    body = {"name": "whole", "source": get("euler").source, "sample": lambda *a: a, "nfe": lambda *a: 1}
-    body |= {"order": 1, "stochastic": False, "adaptive": False, "batch_coupled": False, "same_as": ""}
+    body = {
+        "name": "whole",
+        "source": get("euler").source,
+        "sample": lambda *a: a,
+        "nfe": lambda *a: 1,
+    }
+    body |= {
+        "order": 1,
+        "stochastic": False,
+        "adaptive": False,
+        "batch_coupled": False,
+        "same_as": "",
+    }
     body |= {"translates": True, "own_grid": False, "strong_order": 1.0}
-    return dataclass(frozen=True)(type("Whole", (), {k: v for k, v in (body | changes).items() if v is not None}))
+    return dataclass(frozen=True)(
+        type("Whole", (), {k: v for k, v in (body | changes).items() if v is not None})
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +198,10 @@ def sampler_class(**changes):
         ("source", "a samplers.Source"),
         ("sample", "it needs a method 'sample'"),
         ("nfe", "it needs a method 'nfe'"),
-        *((word, "inherit samplers.Declared") for word in ("order", "stochastic", "adaptive", "batch_coupled", "same_as", "own_grid")),
+        *(
+            (word, "inherit samplers.Declared")
+            for word in ("order", "stochastic", "adaptive", "batch_coupled", "same_as", "own_grid")
+        ),
     ],
 )
 def test_what_a_sampler_lacks_is_named_with_its_remedy(missing, remedy):
@@ -169,7 +212,8 @@ def test_what_a_sampler_lacks_is_named_with_its_remedy(missing, remedy):
 
 
 def test_every_annotation_of_the_protocol_is_required():
-    for word in Sampler.__annotations__.keys() - {"__dataclass_fields__"}:  # a class that is no dataclass has a sentence of its own
+    # a class that is no dataclass has a sentence of its own
+    for word in Sampler.__annotations__.keys() - {"__dataclass_fields__"}:
         with pytest.raises(PluginError, match=f"'{word}'"):
             register(sampler_class(**{word: None}))
 
@@ -204,7 +248,9 @@ class Point:
 
 def test_one_broken_entry_point_does_not_disturb_the_others(monkeypatch):
     euler = get("euler")
-    fresh = dataclass(frozen=True, kw_only=True)(type("Fresh", (euler,), {"name": "fresh", "__module__": euler.__module__}))
+    fresh = dataclass(frozen=True, kw_only=True)(
+        type("Fresh", (euler,), {"name": "fresh", "__module__": euler.__module__})
+    )
 
     def explode():
         raise ImportError("no such wheel")
@@ -214,9 +260,15 @@ def test_one_broken_entry_point_does_not_disturb_the_others(monkeypatch):
         Point("twice", lambda: dataclass(frozen=True)(type("Other", (euler,), {"name": "heun"}))),
         Point("fresh", lambda: fresh),
     ]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == "samplerbench.samplers" else [])
+    monkeypatch.setattr(
+        importlib.metadata,
+        "entry_points",
+        lambda group: points if group == "samplerbench.samplers" else [],
+    )
     failures = load_plugins()
-    assert failures["bad"] == "plugin 'bad' (somewhere:bad) failed to load: ImportError: no such wheel"
+    assert failures["bad"] == (
+        "plugin 'bad' (somewhere:bad) failed to load: ImportError: no such wheel"
+    )
     assert "two samplers are called 'heun'" in failures["twice"]
     assert "fresh" in names()
     assert origin("fresh").startswith("somewhere:fresh sha256:")
@@ -232,8 +284,14 @@ def raising(error):
 def test_an_odd_entry_point_is_reported_and_does_not_disturb_the_rest(monkeypatch):
     """One that exits, one that is no class, and a good one without a source file."""
     euler = get("euler")
-    homeless = dataclass(frozen=True, kw_only=True)(type("Homeless", (euler,), {"name": "homeless", "__module__": "no_such_module"}))
-    points = [Point("exits", raising(SystemExit(2))), Point("module", lambda: sys), Point("homeless", lambda: homeless)]
+    homeless = dataclass(frozen=True, kw_only=True)(
+        type("Homeless", (euler,), {"name": "homeless", "__module__": "no_such_module"})
+    )
+    points = [
+        Point("exits", raising(SystemExit(2))),
+        Point("module", lambda: sys),
+        Point("homeless", lambda: homeless),
+    ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
     failures = load_plugins()
     assert failures["exits"].endswith("failed to load: SystemExit: 2")
@@ -244,14 +302,20 @@ def test_an_odd_entry_point_is_reported_and_does_not_disturb_the_rest(monkeypatc
 
 def test_a_failure_after_the_import_is_reported_and_registers_nothing(monkeypatch):
     fresh = dataclass(frozen=True, kw_only=True)(type("Fresh", (get("euler"),), {"name": "fresh"}))
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Point("fresh", lambda: fresh)])
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda group: [Point("fresh", lambda: fresh)]
+    )
     monkeypatch.setattr(registry, "_digest", lambda file: raising(PermissionError("locked"))())
     assert load_plugins()["fresh"].endswith("PermissionError: locked")
     assert "fresh" not in names()
 
 
 def test_an_interrupt_is_not_swallowed(monkeypatch, tmp_path):
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Point("slow", raising(KeyboardInterrupt))])
+    monkeypatch.setattr(
+        importlib.metadata,
+        "entry_points",
+        lambda group: [Point("slow", raising(KeyboardInterrupt))],
+    )
     with pytest.raises(KeyboardInterrupt):
         load_plugins()
     with pytest.raises(KeyboardInterrupt):

@@ -83,7 +83,9 @@ def test_the_first_schedule_of_all_is_the_product_of_its_rates():
     assert sigma == pytest.approx(chain, rel=1e-12)
 
 
-@pytest.mark.parametrize(("table", "first", "last"), [("linear", 1e-4, 0.02), ("scaled_linear", 0.00085, 0.012)])
+@pytest.mark.parametrize(
+    ("table", "first", "last"), [("linear", 1e-4, 0.02), ("scaled_linear", 0.00085, 0.012)]
+)
 def test_rates_of_a_table(table, first, last):
     beta = rates(table)
     assert (len(beta), beta[0], beta[-1]) == (1000, pytest.approx(first), pytest.approx(last))
@@ -139,7 +141,12 @@ def test_trained_steps_are_those_of_the_paper(make, times, interpolate):
 @pytest.mark.parametrize("make", [s.discrete_leading, s.discrete_trailing, s.discrete_linspace])
 def test_rounding_moves_a_level_by_at_most_half_a_row_and_interpolation_by_none(make):
     log = np.log(levels("linear"))
-    times = [np.interp(np.log(make(7, *RANGE, interpolate=x, to_zero=False).sigma[1:-1]), log, np.arange(1000)) for x in (False, True)]
+    times = [
+        np.interp(
+            np.log(make(7, *RANGE, interpolate=x, to_zero=False).sigma[1:-1]), log, np.arange(1000)
+        )
+        for x in (False, True)
+    ]
     assert np.abs(times[0] - times[0].round()).max() < 1e-6
     if make is not s.discrete_leading:  # leading rounds the stride, not the times
         assert 0.01 < np.abs(times[0] - times[1]).max() <= 0.5
@@ -147,7 +154,11 @@ def test_rounding_moves_a_level_by_at_most_half_a_row_and_interpolation_by_none(
 
 @pytest.mark.parametrize("make", [s.discrete_leading, s.discrete_trailing, s.discrete_linspace])
 def test_more_steps_than_rows_is_a_sentence(make):
-    with pytest.raises(ValueError, match=r"^400 steps are too many for a beta table with 3\d\d levels between 0.5 and 3; take fewer"):
+    with pytest.raises(
+        ValueError,
+        match=r"^400 steps are too many for a beta table with "
+        r"3\d\d levels between 0.5 and 3; take fewer",
+    ):
         make(400, 0.5, 3.0)
     assert len(make(400, 0.5, 3.0, interpolate=True)) == 400
 
@@ -155,14 +166,18 @@ def test_more_steps_than_rows_is_a_sentence(make):
 def test_a_range_beside_the_table_is_a_sentence():
     with pytest.raises(ValueError, match="has no two levels between 200 and 300"):
         s.discrete_linspace(3, 200.0, 300.0)
-    with pytest.raises(ValueError, match="unknown beta table 'sd'; choose one of linear, scaled_linear, cosine"):
+    with pytest.raises(
+        ValueError, match="unknown beta table 'sd'; choose one of linear, scaled_linear, cosine"
+    ):
         s.discrete_linspace(3, 0.1, 1.0, table="sd")
 
 
 @pytest.mark.parametrize("model", LISTS)
 def test_a_published_list_is_met_at_its_own_range_and_length(model):
     known = published(model)
-    assert s.align_your_steps(10, known[-1], known[0], model=model, to_zero=False).sigma == pytest.approx(known, rel=1e-12)
+    assert s.align_your_steps(
+        10, known[-1], known[0], model=model, to_zero=False
+    ).sigma == pytest.approx(known, rel=1e-12)
 
 
 @pytest.mark.parametrize("model", LISTS)
@@ -170,13 +185,20 @@ def test_a_published_list_is_met_at_its_own_range_and_length(model):
 def test_a_list_is_interpolated_in_the_logarithm_and_stretched(model, n):
     known = published(model)
     expected = np.exp(np.interp(np.linspace(0, 1, n + 1), np.linspace(0, 1, 11), np.log(known)))
-    assert s.align_your_steps(n, known[-1], known[0], model=model, to_zero=False).sigma == pytest.approx(expected, rel=1e-12)
+    assert s.align_your_steps(
+        n, known[-1], known[0], model=model, to_zero=False
+    ).sigma == pytest.approx(expected, rel=1e-12)
     share = np.log(expected / known[-1]) / np.log(known[0] / known[-1])
     stretched = s.align_your_steps(n, 0.01, 50.0, model=model, to_zero=False).sigma
-    assert np.log(np.array(stretched) / 0.01) / np.log(50 / 0.01) == pytest.approx(share, rel=1e-9, abs=1e-12)
+    assert np.log(np.array(stretched) / 0.01) / np.log(50 / 0.01) == pytest.approx(
+        share, rel=1e-9, abs=1e-12
+    )
 
 
-@pytest.mark.parametrize(("model", "printed"), [("sd15", (14.615, 6.475, 0.152, 0.029)), ("sdxl", (14.615, 6.315, 0.113, 0.029))])
+@pytest.mark.parametrize(
+    ("model", "printed"),
+    [("sd15", (14.615, 6.475, 0.152, 0.029)), ("sdxl", (14.615, 6.315, 0.113, 0.029))],
+)
 def test_trained_steps_give_the_levels_that_the_guide_prints(model, printed):
     known = published(model)
     assert (known[0], known[1], known[-2], known[-1]) == pytest.approx(printed, rel=0.02)

@@ -22,7 +22,9 @@ def test_the_path_is_the_cheapest_of_all(size, data, weight):
         path = cheapest_path(cost, count, weight)
         every = [(0, *inner, size - 1) for inner in combinations(range(1, size - 1), count - 1)]
         assert tuple(path) in every
-        assert price(cost, path, weight) == pytest.approx(min(price(cost, other, weight) for other in every))
+        assert price(cost, path, weight) == pytest.approx(
+            min(price(cost, other, weight) for other in every)
+        )
 
 
 def test_of_equal_paths_the_one_with_the_earlier_nodes():
@@ -37,7 +39,10 @@ def test_a_path_that_cannot_be_is_a_sentence(count):
 
 def test_a_straight_trajectory_costs_nothing():
     levels = (4.0, 2.0, 1.0, 0.5)
-    start, slope = torch.randn(5, 2, 3, dtype=torch.float64), torch.randn(5, 2, 3, dtype=torch.float64)
+    start, slope = (
+        torch.randn(5, 2, 3, dtype=torch.float64),
+        torch.randn(5, 2, 3, dtype=torch.float64),
+    )
     states = [start + level * slope for level in levels]
     cost = euler_costs(states, [slope] * 3, levels)
     above = np.triu_indices(4, k=1)
@@ -48,5 +53,6 @@ def test_a_straight_trajectory_costs_nothing():
 def test_a_cost_is_the_mean_distance():
     levels = (3.0, 1.0)
     states = [torch.zeros(2, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]])]
-    slopes = [torch.tensor([[0.0, 0.0], [0.0, -0.5]])]  # the second is met exactly: 0 - 2 · -0.5 = 1
+    # the second is met exactly: 0 - 2 · -0.5 = 1
+    slopes = [torch.tensor([[0.0, 0.0], [0.0, -0.5]])]
     assert euler_costs(states, slopes, levels)[0, 1] == pytest.approx(2.5)

@@ -18,8 +18,16 @@ GAUSSIAN = AnisotropicGaussian()
 
 
 def run(spec, grid=GRID, ids=None, event=(2,), denoise=None, dtype=torch.float64):
-    noise, sampler = SampleNoise(1, torch.arange(6) if ids is None else ids, event, dtype), make(spec)
-    return sampler.sample(denoise or ThreeModes(), noise.initial() * grid.sigma[0], grid, noise if sampler.stochastic else NoNoise())
+    noise, sampler = (
+        SampleNoise(1, torch.arange(6) if ids is None else ids, event, dtype),
+        make(spec),
+    )
+    return sampler.sample(
+        denoise or ThreeModes(),
+        noise.initial() * grid.sigma[0],
+        grid,
+        noise if sampler.stochastic else NoNoise(),
+    )
 
 
 def axes(cov):
@@ -28,7 +36,12 @@ def axes(cov):
 
 
 def test_reverse_diffusion_is_euler_maruyama_in_variance():
-    torch.testing.assert_close(run("reverse_diffusion"), run({"name": "euler_maruyama", "clock": "variance"}), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        run("reverse_diffusion"),
+        run({"name": "euler_maruyama", "clock": "variance"}),
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 @given(st.floats(0.1, 40.0), st.floats(0.01, 0.99))
@@ -38,13 +51,19 @@ def test_a_reverse_diffusion_step_has_these_moments_on_a_gaussian(cur, ratio):
     torch.testing.assert_close(found, (1 - step / total) ** 2 * total + step, rtol=1e-9, atol=0)
 
 
-@pytest.mark.parametrize(("predictor", "sampler"), [("reverse_diffusion", "reverse_diffusion"), ("ancestral", "ddpm")])
+@pytest.mark.parametrize(
+    ("predictor", "sampler"), [("reverse_diffusion", "reverse_diffusion"), ("ancestral", "ddpm")]
+)
 def test_without_corrections_it_is_the_predictor(predictor, sampler):
-    assert torch.equal(run({"name": "predictor_corrector", "predictor": predictor, "corrections": 0}), run(sampler))
+    assert torch.equal(
+        run({"name": "predictor_corrector", "predictor": predictor, "corrections": 0}), run(sampler)
+    )
 
 
 def test_a_langevin_correction_follows_the_snr_rule():
-    """x <- x + e s + sqrt(2 e) z with e = 2 (snr |z| / |s|)² and the score s = (d - x) / sigma², each sample with its own norms."""
+    """x <- x + e s + sqrt(2 e) z with e = 2 (snr |z| / |s|)² and the score s = (d - x) /
+    sigma², each sample with its own norms.
+    """
     grid, snr, sigma = Grid((3.0, 1.2)), 0.2, 1.2
     x = run("reverse_diffusion", grid)
     z = SampleNoise(1, torch.arange(6), (2,), torch.float64).at(0, 3.0, 1.2)(1)
@@ -55,19 +74,29 @@ def test_a_langevin_correction_follows_the_snr_rule():
 
 
 @pytest.mark.parametrize(
-    ("corrector", "pull"), [("annealed", lambda snr: 2 * snr**2), ("exponential", lambda snr: 1 - math.sqrt(1 - 4 * snr**2))]
+    ("corrector", "pull"),
+    [
+        ("annealed", lambda snr: 2 * snr**2),
+        ("exponential", lambda snr: 1 - math.sqrt(1 - 4 * snr**2)),
+    ],
 )
 def test_many_corrections_reach_the_stationary_variance_of_the_chain(corrector, pull):
-    """On an axis of variance v, x - m <- (1 - w b) (x - m) + c z with b = sigma² / (v + sigma²): variance c² / (1 - (1 - w b)²)."""
+    """On an axis of variance v, x - m <- (1 - w b) (x - m) + c z with b = sigma² / (v +
+    sigma²): variance c² / (1 - (1 - w b)²).
+    """
     sigma, snr = 0.5, 0.3
     keep = 1 - pull(snr) * sigma**2 / (GAUSSIAN.variances + sigma**2)
-    sampler = make({"name": "predictor_corrector", "corrector": corrector, "corrections": 200, "snr": snr})
+    sampler = make(
+        {"name": "predictor_corrector", "corrector": corrector, "corrections": 200, "snr": snr}
+    )
     found = axes(exact_moments(sampler, GAUSSIAN, Grid((1.0, sigma))).cov)
     torch.testing.assert_close(found, (2 * snr * sigma) ** 2 / (1 - keep**2), rtol=1e-6, atol=0)
 
 
 def test_small_corrections_leave_the_right_distribution():
-    sampler = make({"name": "predictor_corrector", "corrector": "annealed", "corrections": 400, "snr": 0.1})
+    sampler = make(
+        {"name": "predictor_corrector", "corrector": "annealed", "corrections": 400, "snr": 0.1}
+    )
     found = axes(exact_moments(sampler, GAUSSIAN, Grid((1.0, 0.5))).cov)
     torch.testing.assert_close(found, GAUSSIAN.variances + 0.25, rtol=0.02, atol=0)
 
@@ -75,9 +104,14 @@ def test_small_corrections_leave_the_right_distribution():
 def test_the_size_of_a_correction_does_not_depend_on_the_batch():
     """On events large enough that a library's reduction would choose its order by the shape."""
     spec, grid = {"name": "predictor_corrector", "corrections": 2}, karras(3, 0.1, 10.0)
-    ids, options = torch.tensor([5, 0, 3, 9, 4]), {"event": (3, 32, 33), "denoise": Rational(), "dtype": torch.float32}
+    ids, options = (
+        torch.tensor([5, 0, 3, 9, 4]),
+        {"event": (3, 32, 33), "denoise": Rational(), "dtype": torch.float32},
+    )
     together = run(spec, grid, ids, **options)
-    assert torch.equal(together, torch.cat([run(spec, grid, one, **options) for one in ids.split(1)]))
+    assert torch.equal(
+        together, torch.cat([run(spec, grid, one, **options) for one in ids.split(1)])
+    )
 
 
 def test_a_sample_without_a_score_is_left_alone():
@@ -89,7 +123,10 @@ def test_a_sample_without_a_score_is_left_alone():
             return self
 
     grid = Grid((3.0, 1.0))
-    assert torch.equal(run("predictor_corrector", grid, denoise=Fixed()), run("reverse_diffusion", grid, denoise=Fixed()))
+    assert torch.equal(
+        run("predictor_corrector", grid, denoise=Fixed()),
+        run("reverse_diffusion", grid, denoise=Fixed()),
+    )
 
 
 @pytest.mark.parametrize("corrections", [0, 1, 3])
@@ -117,23 +154,30 @@ PUBLISHED = [  # main steps, intervals and NFE of the paper's ImageNet-64 and CI
 # fmt: on
 
 
-@pytest.mark.parametrize(("steps", "intervals", "nfe"), PUBLISHED, ids=lambda v: str(v) if isinstance(v, int) else "")
+@pytest.mark.parametrize(
+    ("steps", "intervals", "nfe"), PUBLISHED, ids=lambda v: str(v) if isinstance(v, int) else ""
+)
 def test_evaluations_are_the_papers(steps, intervals, nfe):
     assert make({"name": "restart", "intervals": intervals}).nfe(karras(steps, 0.002, 80.0)) == nfe
 
 
-INTERVAL = st.tuples(st.integers(2, 4), st.integers(0, 3), st.floats(0.01, 50.0), st.floats(1.1, 20.0)).map(
-    lambda v: (v[0], v[1], v[2], v[2] * v[3])
-)
+INTERVAL = st.tuples(
+    st.integers(2, 4), st.integers(0, 3), st.floats(0.01, 50.0), st.floats(1.1, 20.0)
+).map(lambda v: (v[0], v[1], v[2], v[2] * v[3]))
 
 
 @given(st.lists(INTERVAL, max_size=3), st.integers(1, 8))
 def test_any_intervals_stay_within_any_grid(intervals, steps):
-    """The level after the noise is where the way back begins, and that ends where the main process is."""
+    """The level after the noise is where the way back begins, and that ends where the main
+    process is.
+    """
     sampler, grid = make({"name": "restart", "intervals": intervals}), karras(steps, 0.02, 10.0)
     for row, nxt in zip(sampler.plan(grid), grid.sigma[1:], strict=True):
         for cycle in row.cycles:
-            first, *_, last = [*(back.stages[0].sigma for back in cycle.rows), cycle.rows[-1].stages[-1].sigma]
+            first, *_, last = [
+                *(back.stages[0].sigma for back in cycle.rows),
+                cycle.rows[-1].stages[-1].sigma,
+            ]
             assert math.hypot(nxt, cycle.noise) == pytest.approx(first, rel=1e-12)
             assert nxt < first <= grid.sigma[0]
             assert last == nxt > 0
@@ -144,25 +188,40 @@ def test_any_intervals_stay_within_any_grid(intervals, steps):
 
 
 def test_restarts_converge_with_the_steps_of_the_way_back():
-    """Noise is exact and Heun of second order, so the covariance is, if the way back is refined with the main process."""
+    """Noise is exact and Heun of second order, so the covariance is, if the way back is refined
+    with the main process.
+    """
     errors = []
     for n in (16, 32, 64):
-        sampler = make({"name": "restart", "intervals": ((n + 1, 2, 0.4, 1.5), (n + 1, 1, 1.0, 3.0))})
+        sampler = make(
+            {"name": "restart", "intervals": ((n + 1, 2, 0.4, 1.5), (n + 1, 1, 1.0, 3.0))}
+        )
         truth = GAUSSIAN.covariance + 0.3**2 * torch.eye(3, dtype=torch.float64)
-        errors.append(float((exact_moments(sampler, GAUSSIAN, karras(n, 0.3, 3.0, to_zero=False)).cov - truth).abs().max()))
+        errors.append(
+            float(
+                (exact_moments(sampler, GAUSSIAN, karras(n, 0.3, 3.0, to_zero=False)).cov - truth)
+                .abs()
+                .max()
+            )
+        )
     assert errors[0] / errors[1] == pytest.approx(4, abs=0.8)
     assert errors[1] / errors[2] == pytest.approx(4, abs=0.8)
 
 
 def test_every_restart_has_its_own_noise():
     asked = ImpulseNoise(lambda key: torch.zeros(1, 3, dtype=torch.float64))
-    make({"name": "restart", "intervals": ((2, 3, 0.06, 0.3), (2, 2, 0.06, 0.5))}).sample(GAUSSIAN, torch.ones(1, 3).double(), GRID, asked)
+    make({"name": "restart", "intervals": ((2, 3, 0.06, 0.3), (2, 2, 0.06, 0.5))}).sample(
+        GAUSSIAN, torch.ones(1, 3).double(), GRID, asked
+    )
     assert len(asked.asked) == 5
 
 
 def test_intervals_from_a_file_are_the_same_value():
     """TOML and JSON have lists; s_noise is 1 unless it is given."""
-    a, b = (make({"name": "restart", "intervals": v}) for v in ([[3, 2, 0.06, 0.3]], ((3, 2, 0.06, 0.3, 1.0),)))
+    a, b = (
+        make({"name": "restart", "intervals": v})
+        for v in ([[3, 2, 0.06, 0.3]], ((3, 2, 0.06, 0.3, 1.0),))
+    )
     assert a == b == make("restart")
     assert hash(a) == hash(b)
 
@@ -170,12 +229,21 @@ def test_intervals_from_a_file_are_the_same_value():
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ({"name": "predictor_corrector", "predictor": "euler"}, "predictor must be one of reverse_diffusion, ancestral"),
-        ({"name": "predictor_corrector", "corrector": "none"}, "corrector one of langevin, annealed, exponential"),
+        (
+            {"name": "predictor_corrector", "predictor": "euler"},
+            "predictor must be one of reverse_diffusion, ancestral",
+        ),
+        (
+            {"name": "predictor_corrector", "corrector": "none"},
+            "corrector one of langevin, annealed, exponential",
+        ),
         ({"name": "predictor_corrector", "corrections": -1}, "corrections must be >= 0"),
         ({"name": "predictor_corrector", "snr": 0.0}, "snr must be > 0"),
         ({"name": "predictor_corrector", "corrector": "exponential", "snr": 0.6}, "at most 1/2"),
-        ({"name": "restart", "intervals": ((1, 2, 0.06, 0.3),)}, r"an interval is \(n, K, t_min, t_max, s_noise\).*got \(1, 2"),
+        (
+            {"name": "restart", "intervals": ((1, 2, 0.06, 0.3),)},
+            r"an interval is \(n, K, t_min, t_max, " r"s_noise\).*got \(1, 2",
+        ),
         ({"name": "restart", "intervals": ((3, 2, 0.3, 0.06),)}, "t_min < t_max"),
         ({"name": "restart", "intervals": ((3, 2, 0.06, 0.3, 0.0),)}, "s_noise > 0"),
         ({"name": "restart", "intervals": (3, 2, 0.06, 0.3)}, "got 3"),

@@ -1,4 +1,6 @@
-"""Single-step methods and what is derived from them: exact on polynomials, equal to published formulas written out, counted."""
+"""Single-step methods and what is derived from them: exact on polynomials, equal to published
+formulas written out, counted.
+"""
 
 import math
 
@@ -38,7 +40,10 @@ def run(spec, grid, denoise=None):
 )
 @given(steps=STEPS)
 def test_data_that_moves_linearly_in_lam(name, exact, steps):
-    """With d = lam, dx/dlam = lam - x has the solution lam - 1 + C e^-lam; weights with phi_2 follow it, those with phi_1 / 2 do not."""
+    """With d = lam, dx/dlam = lam - x has the solution lam - 1 + C e^-lam.
+
+    Weights with phi_2 follow it, those with phi_1 / 2 do not.
+    """
     grid = grid_of(steps)
     end = run(name, grid, Given(lambda x, sigma: torch.full_like(x, -math.log(sigma))))
     first, last = grid.lam[0], grid.lam[-1]
@@ -46,9 +51,14 @@ def test_data_that_moves_linearly_in_lam(name, exact, steps):
     assert (apart(end, truth) < 1e-12) == exact
 
 
-@pytest.mark.parametrize(("name", "degree"), [("deis_rrk_2", 1), ("deis_rrk_3", 3), ("deis_rrk_4", 3)])
+@pytest.mark.parametrize(
+    ("name", "degree"), [("deis_rrk_2", 1), ("deis_rrk_3", 3), ("deis_rrk_4", 3)]
+)
 def test_noise_directions_that_are_polynomials_in_sigma(name, degree):
-    """With eps = sigma^k, x moves by the integral; the trapezium is exact to degree 1, Simpson's weights to degree 3."""
+    """With eps = sigma^k, x moves by the integral.
+
+    The trapezium is exact to degree 1, Simpson's weights to degree 3.
+    """
     grid = karras(4, 0.3, 3.0, to_zero=False)
     for k in range(degree + 2):
         end = run(name, grid, Given(lambda x, sigma, k=k: x - sigma ** (k + 1)))
@@ -58,26 +68,46 @@ def test_noise_directions_that_are_polynomials_in_sigma(name, degree):
 
 @pytest.mark.parametrize(
     ("steps", "orders"),
-    [(1, [1]), (2, [2]), (3, [2, 1]), (4, [3, 1]), (5, [3, 2]), (6, [3, 2, 1]), (9, [3, 3, 2, 1]), (10, [3, 3, 3, 1]), (11, [3, 3, 3, 2])],
+    [
+        (1, [1]),
+        (2, [2]),
+        (3, [2, 1]),
+        (4, [3, 1]),
+        (5, [3, 2]),
+        (6, [3, 2, 1]),
+        (9, [3, 3, 2, 1]),
+        (10, [3, 3, 3, 1]),
+        (11, [3, 3, 3, 2]),
+    ],
 )
 def test_dpm_solver_fast_splits_its_budget_as_published(steps, orders):
     fast = make("dpm_solver_fast")
     assert fast.groups(karras(steps, 0.1, 10.0, to_zero=False)) == orders
     assert fast.groups(karras(steps + 1, 0.1, 10.0)) == orders
-    assert len(fast.plan(karras(steps + 1, 0.1, 10.0))) == len(fast.profile(karras(steps + 1, 0.1, 10.0))) == steps + 1
+    assert (
+        len(fast.plan(karras(steps + 1, 0.1, 10.0)))
+        == len(fast.profile(karras(steps + 1, 0.1, 10.0)))
+        == steps + 1
+    )
 
 
 def test_dpm_solver_fast_is_the_single_step_methods_on_equal_steps():
     grid = uniform_lambda(8, 0.1, 10.0, to_zero=False)
     x, denoise = latents(10.0), ThreeModes()
-    for method, start, end in (("dpm_solver_3", 0, 3), ("dpm_solver_3", 3, 6), ("dpm_solver_2", 6, 8)):
+    for method, start, end in (
+        ("dpm_solver_3", 0, 3),
+        ("dpm_solver_3", 3, 6),
+        ("dpm_solver_2", 6, 8),
+    ):
         x = make(method).sample(denoise, x, Grid((grid.sigma[start], grid.sigma[end])), NoNoise())
     assert apart(run("dpm_solver_fast", grid), x) < 1e-12
 
 
 @given(steps=st.lists(st.floats(0.05, 1.5), min_size=4, max_size=4))
 def test_dpm_solver_fast_takes_its_stages_from_the_grid(steps):
-    """One published third-order step with general r1 and r2, written out, and one of first order."""
+    """One published third-order step with general r1 and r2, written out, and one of first
+    order.
+    """
     grid, denoise = grid_of(steps), ThreeModes()
     s0, s1, s2, nxt, end = grid.sigma
     h = math.log(s0 / nxt)

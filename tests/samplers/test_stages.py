@@ -8,17 +8,33 @@ import torch
 
 from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.samplers import Grid, LinearStages, NoNoise, Source, get, integrate, karras, make, names
+from samplerbench.samplers import (
+    Grid,
+    LinearStages,
+    NoNoise,
+    Source,
+    get,
+    integrate,
+    karras,
+    make,
+    names,
+)
 from samplerbench.samplers.methods.heun import EDMStochastic
 
-STAGED = [name for name in names() if issubclass(get(name), LinearStages) and not get(name).stochastic]
+STAGED = [
+    name for name in names() if issubclass(get(name), LinearStages) and not get(name).stochastic
+]
 
 
 def test_there_are_staged_methods():
     assert {"heun", "dpm_solver_2", "dpm_solver_3"} <= set(STAGED)
 
 
-@pytest.mark.parametrize("spec", [*STAGED, {"name": "dpm_solver_2", "r1": 0.3}, {"name": "dpm_solver_3", "r1": 0.2}], ids=str)
+@pytest.mark.parametrize(
+    "spec",
+    [*STAGED, {"name": "dpm_solver_2", "r1": 0.3}, {"name": "dpm_solver_3", "r1": 0.2}],
+    ids=str,
+)
 def test_plan_equals_the_update_on_tensors(spec):
     sampler, problem = make(spec), ThreeModes()
     for cur, nxt in karras(12, 0.01, 80.0, to_zero=False).intervals():
@@ -51,7 +67,10 @@ def test_without_churn_nothing_is_drawn():
 
 def test_churn_of_zero_is_heun_bit_for_bit():
     problem, grid = ThreeModes(), karras(8, 0.02, 20.0)
-    ends = [sampler.sample(problem, problem.start * 20.0, grid, NoNoise()) for sampler in (EDMStochastic(churn=0.0), make("heun"))]
+    ends = [
+        sampler.sample(problem, problem.start * 20.0, grid, NoNoise())
+        for sampler in (EDMStochastic(churn=0.0), make("heun"))
+    ]
     assert torch.equal(*ends)
     assert check_sampler({"name": "edm_stochastic", "churn": 0.0}, fast=True).passed
 
@@ -99,8 +118,12 @@ def test_many_evaluations_are_traced_and_too_many_are_one_sentence():
     x = problem.start * 2.0
     many = Repeated(times=32)
     assert many.nfe(grid) == 32
-    torch.testing.assert_close(many.sample(problem, x, grid, NoNoise()), make("euler").sample(problem, x, grid, NoNoise()))
-    with pytest.raises(ValueError, match="at most 32 evaluations; write a method with more as a GridSampler"):
+    torch.testing.assert_close(
+        many.sample(problem, x, grid, NoNoise()), make("euler").sample(problem, x, grid, NoNoise())
+    )
+    with pytest.raises(
+        ValueError, match="at most 32 evaluations; write a method with more as a GridSampler"
+    ):
         Repeated(times=33).plan(grid)
 
 

@@ -1,4 +1,6 @@
-"""Multistep methods that begin with single steps: of the whole order as they are shipped, and counted as what they cost."""
+"""Multistep methods that begin with single steps: of the whole order as they are shipped, and
+counted as what they cost.
+"""
 
 import math
 
@@ -48,7 +50,9 @@ def slope_as_shipped(sampler):
     """Of the error, with no exact start values."""
     errors = []
     for n in COUNTS:
-        end = sampler.sample(PROBLEM, PROBLEM.start.clone(), karras(n, *INTERIOR, to_zero=False), NoNoise())
+        end = sampler.sample(
+            PROBLEM, PROBLEM.start.clone(), karras(n, *INTERIOR, to_zero=False), NoNoise()
+        )
         errors.append(float((end - PROBLEM.truth(INTERIOR[0])).square().mean().sqrt()))
     return slope(COUNTS, errors)
 
@@ -59,7 +63,9 @@ def test_the_whole_order_without_exact_start_values(family, points):
     assert slope_as_shipped(single(f"{family}_{points}")) == pytest.approx(points, abs=0.25)
 
 
-@pytest.mark.parametrize(("name", "order"), [("dpmpp_2m", 2), ("dpmpp_3m", 3), ("dpmpp_3m_published", 2), ("res_3m", 3)])
+@pytest.mark.parametrize(
+    ("name", "order"), [("dpmpp_2m", 2), ("dpmpp_3m", 3), ("dpmpp_3m_published", 2), ("res_3m", 3)]
+)
 def test_the_whole_order_of_the_named_methods(name, order):
     assert slope_as_shipped(single(name)) == pytest.approx(order, abs=0.25)
 
@@ -77,7 +83,13 @@ def test_memos_that_a_parabola_describes_are_followed_from_the_first_step_on(ste
 
 
 @pytest.mark.parametrize(
-    ("name", "twin"), [("dpmpp_2m", "dpmpp_2s"), ("dpm_solver_2m", "dpm_solver_2"), ("xeab_2", {"name": "res_2s", "c2": 0.5})], ids=str
+    ("name", "twin"),
+    [
+        ("dpmpp_2m", "dpmpp_2s"),
+        ("dpm_solver_2m", "dpm_solver_2"),
+        ("xeab_2", {"name": "res_2s", "c2": 0.5}),
+    ],
+    ids=str,
 )
 @given(h=st.floats(0.05, 3.0))
 def test_the_first_step_is_the_published_single_step_method(name, twin, h):
@@ -105,12 +117,20 @@ def test_single_steps_last_until_there_are_memos_enough():
 
 
 def test_a_step_through_zero_is_never_a_single_step():
-    """There is no denoiser at 0 to make stages with, and the multistep formula holds there with the memos that there are."""
+    """There is no denoiser at 0 to make stages with, and the multistep formula holds there with
+    the memos that there are.
+    """
     grid = karras(2, 0.02, 40.0)
     start, last = single("zab_3", through_zero=True).plan(grid)
-    assert (type(start), last) == (StartRow, make({"name": "zab_2", "through_zero": True}).plan(grid)[1])
+    assert (type(start), last) == (
+        StartRow,
+        make({"name": "zab_2", "through_zero": True}).plan(grid)[1],
+    )
     grid = karras(1, 0.02, 40.0)
-    assert apart(run(single("zab_3", through_zero=True), grid), ThreeModes()(latents(40.0), 40.0)) < 1e-12
+    assert (
+        apart(run(single("zab_3", through_zero=True), grid), ThreeModes()(latents(40.0), 40.0))
+        < 1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["dpmpp_2m", "dpmpp_3m", "vab_4", "zab_3"])
@@ -122,9 +142,18 @@ def test_conformance(name):
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ({"name": "xeab_3", "startup": "rk"}, "xeab_3: startup must be 'ramp' or 'singlestep', got 'rk'"),
-        ({"name": "xeab_3", "startup": "singlestep", "first": (1, 1)}, "leave them out with 'singlestep'"),
-        ({"name": "xeab_3", "startup": "singlestep", "analytic_first": True}, "leave them out with 'singlestep'"),
+        (
+            {"name": "xeab_3", "startup": "rk"},
+            "xeab_3: startup must be 'ramp' or 'singlestep', got 'rk'",
+        ),
+        (
+            {"name": "xeab_3", "startup": "singlestep", "first": (1, 1)},
+            "leave them out with 'singlestep'",
+        ),
+        (
+            {"name": "xeab_3", "startup": "singlestep", "analytic_first": True},
+            "leave them out with 'singlestep'",
+        ),
         ({"name": "ipndm", "startup": "singlestep"}, "'ipndm' has no option 'startup'"),
         ({"name": "unipc_2", "startup": "singlestep"}, "'unipc_2' has no option 'startup'"),
     ],

@@ -14,7 +14,9 @@ from samplerbench.samplers.methods.stork import gegenbauer_moment
 @pytest.mark.parametrize(("name", "points", "degree"), [("stork_2", 3, 1), ("stork_4", 4, 3)])
 @given(steps=st.lists(st.floats(0.2, 1.5), min_size=5, max_size=6))
 def test_stork_integrates_polynomials_in_flow_time(name, points, degree, steps):
-    """The weights of the velocities give the integral of t^k over the step, t = sigma / (1 + sigma), up to the order of the method."""
+    """The weights of the velocities give the integral of t^k over the step, t = sigma / (1 +
+    sigma), up to the order of the method.
+    """
     grid = Grid(tuple(3.0 * math.exp(-lam) for lam in accumulate(steps, initial=0.0)))
     i = len(grid) - 1
     t = [s / (1 + s) for s in grid.sigma]
@@ -31,8 +33,14 @@ def test_stork_integrates_polynomials_in_flow_time(name, points, degree, steps):
 
 @pytest.mark.parametrize("s", [2, 3, 5, 50])
 def test_the_gegenbauer_step_is_of_second_order(s):
-    """All of its terms, on y' = t^k: exact for k = 0 and 1, and the moment that STORK-2 uses for k = 2."""
-    b = [1, 1 / 3, *(4 * (j - 1) * (j + 4) / (3 * j * (j + 1) * (j + 2) * (j + 3)) for j in range(2, s + 1))]
+    """All of its terms, on y' = t^k: exact for k = 0 and 1, and the moment that STORK-2 uses
+    for k = 2.
+    """
+    b = [
+        1,
+        1 / 3,
+        *(4 * (j - 1) * (j + 4) / (3 * j * (j + 1) * (j + 2) * (j + 3)) for j in range(2, s + 1)),
+    ]
     w = 6 / ((s + 4) * (s - 1))
     for k, exact in ((0, 1.0), (1, 0.5), (2, gegenbauer_moment(s))):
         times, y = [0.0, w], [0.0, w * 0.0**k]

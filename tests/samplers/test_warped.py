@@ -27,7 +27,9 @@ def test_power_two_is_the_time_of_a_linear_variance_preserving_process(sigma):
     assert Warp(1.0, 2.0, 0.5)(sigma) == pytest.approx(math.sqrt(math.log1p(sigma**2)), rel=1e-12)
 
 
-@given(n=st.integers(1, 60), low=st.floats(1e-4, 0.05), high=st.floats(1.0, 1e4), to_zero=st.booleans())
+@given(
+    n=st.integers(1, 60), low=st.floats(1e-4, 0.05), high=st.floats(1.0, 1e4), to_zero=st.booleans()
+)
 @settings(deadline=None)
 def test_grids_have_equal_steps_the_right_ends_and_no_level_below_sigma_min(n, low, high, to_zero):
     warp = Warp(0.2, 1.2, 0.5)
@@ -43,11 +45,18 @@ def test_grids_have_equal_steps_the_right_ends_and_no_level_below_sigma_min(n, l
 
 def test_auto_is_warped_ab_4_on_its_own_levels():
     grid = karras(8, 0.002, 80.0)
-    auto, method = make("auto"), make({"name": "warped_ab_4", "analytic_first": True, "deferred": True, "through_zero": True})
+    auto, method = (
+        make("auto"),
+        make(
+            {"name": "warped_ab_4", "analytic_first": True, "deferred": True, "through_zero": True}
+        ),
+    )
     x = 80.0 * SampleNoise(0, torch.arange(5), (2,), torch.float64).initial()
     problem = ThreeModes()
     own = auto.levels(grid)
-    assert torch.equal(auto.sample(problem, x, grid, NoNoise()), method.sample(problem, x, own, NoNoise()))
+    assert torch.equal(
+        auto.sample(problem, x, grid, NoNoise()), method.sample(problem, x, own, NoNoise())
+    )
     assert (len(own), own.sigma[0], own.sigma[-1]) == (9, 80.0, 0.0)
     assert auto.nfe(grid) == method.nfe(own) == 8
 
@@ -70,7 +79,11 @@ def test_auto_is_well_ahead_of_the_usual_defaults(budget, rival):
     steps = {"dpmpp_2m": budget, "heun": (budget + 1) // 2}[rival]
     truth = make("dpmpp_3m").sample(problem, x, karras(3000, 0.002, 80.0), NoNoise())
     errors = {
-        name: float((make(name).sample(problem, x, karras(n, 0.002, 80.0), NoNoise()) - truth).norm(dim=1).median())
+        name: float(
+            (make(name).sample(problem, x, karras(n, 0.002, 80.0), NoNoise()) - truth)
+            .norm(dim=1)
+            .median()
+        )
         for name, n in (("auto", budget), (rival, steps))
     }
     assert errors["auto"] < errors[rival] / 3

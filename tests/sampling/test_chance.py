@@ -43,7 +43,9 @@ def test_generators_of_ones_own_are_nobodys_business():
 def test_two_are_named_together():
     with unseeded_draws() as draws:
         torch.rand(1), random.random()
-    assert draws.sentence.startswith("draws from torch's global generator and Python's global generator; ")
+    assert draws.sentence.startswith(
+        "draws from torch's global generator and Python's global generator; "
+    )
 
 
 def test_it_wakes_no_device():
@@ -54,4 +56,9 @@ with unseeded_draws() as draws:
     pass
 print(draws.sources, torch.cuda.is_initialized())
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[] False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[] False"
+    )

@@ -12,7 +12,9 @@ from samplerbench.benchmarks.suites.suite import Suite
 
 
 def cell_of(sampler, model="gmm-2d", steps=12):
-    suite = Suite(name="t", models=[model], samplers=[sampler], schedules=["karras"], steps=[steps], samples=8)
+    suite = Suite(
+        name="t", models=[model], samplers=[sampler], schedules=["karras"], steps=[steps], samples=8
+    )
     models = load_models(suite)
     references = load_references(models)
     (cell,) = plan(suite, models, references, "cpu")
@@ -39,7 +41,9 @@ def test_predictions_are_the_denoiser_s_at_the_states_shown(found):
     for sigma, x, d in zip(arrays["sigma"], arrays["x"], arrays["d"], strict=True):
         state = torch.from_numpy(x * np.sqrt(scale**2 + sigma**2) / scale).double()
         ids = torch.arange(CLOUD)
-        np.testing.assert_allclose(model.bind(ids, cell.seed)(state, float(sigma)).numpy(), d, atol=2e-3, rtol=0)
+        np.testing.assert_allclose(
+            model.bind(ids, cell.seed)(state, float(sigma)).numpy(), d, atol=2e-3, rtol=0
+        )
 
 
 def test_the_end_is_what_the_sampler_gives_and_nothing_is_disturbed(found):
@@ -60,7 +64,9 @@ def test_there_is_nothing_where_a_sample_depends_on_its_batch_or_the_run_fails(f
     def fail(*_):
         raise RuntimeError("no")
 
-    broken = type("Broken", (), {"batch_coupled": False, "sample": staticmethod(fail), "stochastic": False})()
+    broken = type(
+        "Broken", (), {"batch_coupled": False, "sample": staticmethod(fail), "stochastic": False}
+    )()
     assert evolution(model, reference, type("Cell", (), {**vars(cell), "sampler": broken})()) == {}
 
 

@@ -64,7 +64,18 @@ class Labelled(Denoiser):
 
 
 def suite(**data):
-    return check_suite({"name": "s", "models": ["gmm-2d"], "samplers": ["heun"], "steps": [4], "samples": 10, "batch_size": 4, **data}, "s")
+    return check_suite(
+        {
+            "name": "s",
+            "models": ["gmm-2d"],
+            "samplers": ["heun"],
+            "steps": [4],
+            "samples": 10,
+            "batch_size": 4,
+            **data,
+        },
+        "s",
+    )
 
 
 def cells_of(device="cpu", **data):
@@ -81,25 +92,42 @@ def a_cell(mode="cuda-graph", model="gmm-2d", **data):
 def test_the_axis_gives_a_row_a_mode_and_the_default_is_in_no_key(monkeypatch):
     monkeypatch.setattr(execution, "_compiler_fault", lambda device: "")
     (plain,), (eager, compiled) = cells_of(), cells_of(execution=["eager", "compile"])
-    assert [cell.record("")["execution"] for cell in (plain, eager, compiled)] == ["eager", "eager", "compile"]
+    assert [cell.record("")["execution"] for cell in (plain, eager, compiled)] == [
+        "eager",
+        "eager",
+        "compile",
+    ]
     assert plain.key == eager.key != compiled.key
     assert "execution" in plain._implied, "in no key: it would change those of older runs"
     assert "execution" not in compiled._implied
 
 
 def test_a_wrong_mode_is_a_sentence():
-    with pytest.raises(ValueError, match=r"s: execution.*'eager', 'compile', 'cuda-graph' or 'compile\+cuda-graph', got 'graph'"):
+    with pytest.raises(
+        ValueError,
+        match=r"s: execution.*'eager', 'compile', 'cuda-graph' "
+        r"or 'compile\+cuda-graph', got 'graph'",
+    ):
         suite(execution=["graph"])
 
 
 def test_the_options_combine_to_one_mode():
     given = [(False, False), (True, False), (False, True), (True, True)]
-    assert [options.execution(*pair) for pair in given] == [None, ("compile",), ("cuda-graph",), ("compile+cuda-graph",)]
+    assert [options.execution(*pair) for pair in given] == [
+        None,
+        ("compile",),
+        ("cuda-graph",),
+        ("compile+cuda-graph",),
+    ]
 
 
 @pytest.mark.parametrize("mode", ["cuda-graph", "compile+cuda-graph"])
 def test_replays_without_a_gpu_are_a_sentence(mode):
-    with pytest.raises(ValueError, match=r"execution cuda-graph \(--cuda-graph\) needs --device cuda and a GPU, and this run is on cpu"):
+    with pytest.raises(
+        ValueError,
+        match=r"execution cuda-graph \(--cuda-graph\) needs "
+        r"--device cuda and a GPU, and this run is on cpu",
+    ):
         cells_of(execution=["eager", mode])
 
 
@@ -111,7 +139,12 @@ def test_the_command_line_says_so_and_ends_with_2(command, monkeypatch, capsys, 
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.count("error: execution cuda-graph (--cuda-graph) needs --device cuda") == 1
+    assert (
+        capsys.readouterr().err.count(
+            "error: execution cuda-graph (--cuda-graph) needs --device cuda"
+        )
+        == 1
+    )
     assert not list(tmp_path.iterdir()), "nothing was begun"
 
 
@@ -123,7 +156,9 @@ def test_a_compiler_that_does_not_work_is_a_sentence(monkeypatch):
     execution._compiler_fault.cache_clear()
     try:
         with pytest.raises(
-            ValueError, match=r"\(--compile\) needs a compiler that torch can use, and here it says: no C\+\+ compiler; leave"
+            ValueError,
+            match=r"\(--compile\) needs a compiler that torch can use, and "
+            r"here it says: no C\+\+ compiler; leave",
         ):
             check_executions(["compile"], "cpu")
         check_executions(["eager"], "cpu")
@@ -133,7 +168,11 @@ def test_a_compiler_that_does_not_work_is_a_sentence(monkeypatch):
 
 def test_what_cannot_be_executed_so_is_skipped_with_a_reason(monkeypatch):
     monkeypatch.setattr(execution, "_compiler_fault", lambda device: "")
-    rows = cells_of(samplers=["heun", "rk45", "paradigms", "auto"], tolerances=[0.1], execution=["eager", "compile"])
+    rows = cells_of(
+        samplers=["heun", "rk45", "paradigms", "auto"],
+        tolerances=[0.1],
+        execution=["eager", "compile"],
+    )
     skipped = {(cell.sampler.name, cell.execution) for cell in rows if cell.skip}
     assert skipped == {("rk45", "compile"), ("paradigms", "compile")}
     assert all("sampler" in cell.skip and cell.execution in cell.skip for cell in rows if cell.skip)
@@ -145,7 +184,11 @@ def test_a_model_may_say_that_it_cannot_be_captured():
     guided, grid = ClassifierFree(model, 2.0), karras(4, 0.002, 80.0)
     reason = "model labelled(guidance=2) says that it cannot be captured (capturable = False)"
     assert refusal("cuda-graph", make("euler"), guided, grid) == reason
-    assert refusal("eager", make("euler"), guided, grid) == refusal("compile", make("euler"), guided, grid) == ""
+    assert (
+        refusal("eager", make("euler"), guided, grid)
+        == refusal("compile", make("euler"), guided, grid)
+        == ""
+    )
     assert refusal("cuda-graph", make("euler"), Labelled(), grid) == ""
 
 
@@ -187,7 +230,9 @@ def test_brownian_paths_are_those_of_the_batch():
     once, each = Engine(MODEL, replace(eager, execution="cuda-graph"), Again), Engine(MODEL, eager)
     for first in (0, 100):
         ids = torch.arange(first, first + 4)
-        torch.testing.assert_close(*(engine(engine.bind(ids), ids).x for engine in (once, each)), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            *(engine(engine.bind(ids), ids).x for engine in (once, each)), rtol=1e-12, atol=1e-12
+        )
 
 
 def test_a_run_that_cannot_be_recorded_is_skipped():
@@ -200,11 +245,15 @@ def test_a_run_that_cannot_be_recorded_is_skipped():
 def test_one_recording_serves_all_parts_of_a_cell():
     cell, same = a_cell(), a_cell()
     assert engine_of(MODEL, cell) is engine_of(MODEL, cell)
-    assert engine_of(MODEL, replace(cell, execution="eager")) is not engine_of(MODEL, replace(cell, execution="eager"))
+    assert engine_of(MODEL, replace(cell, execution="eager")) is not engine_of(
+        MODEL, replace(cell, execution="eager")
+    )
     assert engine_of(MODEL, replace(same, batch_size=2)) is not engine_of(MODEL, cell)
 
 
-@pytest.mark.parametrize(("mode", "sizes"), [("eager", [4, 4, 2]), ("cuda-graph", [4, 4, 4]), ("compile", [4, 4, 4])])
+@pytest.mark.parametrize(
+    ("mode", "sizes"), [("eager", [4, 4, 2]), ("cuda-graph", [4, 4, 4]), ("compile", [4, 4, 4])]
+)
 def test_every_batch_has_one_shape_unless_it_is_eager(mode, sizes):
     parts = list(batches(a_cell(mode), 0, 10))
     assert [len(ids) for ids, _, _ in parts] == sizes
@@ -213,7 +262,10 @@ def test_every_batch_has_one_shape_unless_it_is_eager(mode, sizes):
 
 def test_what_is_timed_is_the_run_and_one_evaluation_of_the_network():
     cell, ids = a_cell("eager"), torch.arange(4)
-    plain, recorded = works(MODEL, cell, ids), works(MODEL, replace(cell, execution="cuda-graph"), ids, Again)
+    plain, recorded = (
+        works(MODEL, cell, ids),
+        works(MODEL, replace(cell, execution="cuda-graph"), ids, Again),
+    )
     torch.testing.assert_close(recorded.sample(), plain.sample(), rtol=1e-12, atol=1e-12)
     x, _ = begin(MODEL, cell, ids)
     assert torch.equal(plain.network(), MODEL.denoise(x, 1.0))
@@ -255,7 +307,9 @@ def test_a_program_is_given_tensors_only(programs):
         model.denoise(torch.ones(3, 3), sigma, torch.arange(3))
     assert all(isinstance(argument, torch.Tensor) for call in programs[0] for argument in call)
     assert [call[1].tolist() for call in programs[0]] == [[2.0] * 3] * 2
-    assert isinstance(Meter().attach(model).inner, Compiled), "the counter is outside of the program"
+    assert isinstance(Meter().attach(model).inner, Compiled), (
+        "the counter is outside of the program"
+    )
     assert executed(model, "eager") is executed(model, "cuda-graph") is model
 
 
@@ -267,7 +321,9 @@ def test_compiled_samples_are_those_of_the_plain_network():
     for mode in ("eager", "compile"):
         cell = replace(a_cell(mode), dtype="float32")
         shards[mode] = sample_shard(model, None, cell, 0, 10, "cpu", 0, 10, lambda n: None)
-    torch.testing.assert_close(*(torch.from_numpy(shard["endpoint"]) for shard in shards.values()), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        *(torch.from_numpy(shard["endpoint"]) for shard in shards.values()), rtol=1e-5, atol=1e-6
+    )
     assert shards["compile"]["nfe"].tolist() == [7.0] * 3
     assert shards["compile"]["sizes"].tolist() == [4, 4, 2]
 
@@ -290,10 +346,14 @@ def milliseconds(work, repeats=50):
 @pytest.mark.parametrize("name", ["euler", "heun", "dpmpp_2m"])
 def test_cuda_a_replay_of_one_sample_costs_no_more_than_its_evaluations(name):
     model = make_model("fashion").to("cuda")
-    cell = replace(a_cell(samplers=[name], models=["fashion"], steps=[18]), device="cuda", batch_size=1)
+    cell = replace(
+        a_cell(samplers=[name], models=["fashion"], steps=[18]), device="cuda", batch_size=1
+    )
     run = works(model, cell, torch.arange(1, device="cuda"))
     run.sample(), run.network()
-    assert milliseconds(run.sample) <= 1.05 * cell.sampler.nfe(cell.grid) * milliseconds(run.network)
+    assert milliseconds(run.sample) <= 1.05 * cell.sampler.nfe(cell.grid) * milliseconds(
+        run.network
+    )
 
 
 @cuda
@@ -304,4 +364,6 @@ def test_cuda_the_shipped_network_gives_the_same_samples_in_every_mode(mode):
     for which in ("eager", mode):
         cell = replace(a_cell(which, models=["fashion"], samplers=["ddpm"]), device="cuda")
         shards[which] = sample_shard(model, None, cell, 0, 10, "cuda", 0, 10, lambda n: None)
-    torch.testing.assert_close(*(torch.from_numpy(shard["endpoint"]) for shard in shards.values()), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        *(torch.from_numpy(shard["endpoint"]) for shard in shards.values()), rtol=1e-3, atol=1e-3
+    )

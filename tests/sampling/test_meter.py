@@ -8,7 +8,10 @@ from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, karras, make
 
 
-@pytest.mark.parametrize(("name", "steps", "nfe"), [("heun", 18, 35), ("euler", 18, 18), ("dpm_solver_2", 5, 9), ("dpm_solver_3", 5, 13)])
+@pytest.mark.parametrize(
+    ("name", "steps", "nfe"),
+    [("heun", 18, 35), ("euler", 18, 18), ("dpm_solver_2", 5, 9), ("dpm_solver_3", 5, 13)],
+)
 def test_counts_to_sigma_zero(name, steps, nfe):
     model, meter = make_model("gmm-2d"), Meter()
     sampler, grid = make(name), karras(steps, 0.002, 80.0)

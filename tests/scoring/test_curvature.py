@@ -1,4 +1,6 @@
-"""Curvature of paths: straight ones, closed forms, invariances, bounds, and what a run directory keeps of it."""
+"""Curvature of paths: straight ones, closed forms, invariances, bounds, and what a run
+directory keeps of it.
+"""
 
 import math
 from types import SimpleNamespace
@@ -9,8 +11,21 @@ import torch
 from rich.console import Console
 
 from samplerbench.benchmarks.running.runner import Runner
-from samplerbench.benchmarks.scoring.path_curvature.kept import converged, keep_curvature, measured, spread, summary
-from samplerbench.benchmarks.scoring.path_curvature.paths import Path, deviation, follow, jump, straightness, way
+from samplerbench.benchmarks.scoring.path_curvature.kept import (
+    converged,
+    keep_curvature,
+    measured,
+    spread,
+    summary,
+)
+from samplerbench.benchmarks.scoring.path_curvature.paths import (
+    Path,
+    deviation,
+    follow,
+    jump,
+    straightness,
+    way,
+)
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
@@ -28,7 +43,12 @@ def latents(n, dim, top):
 
 
 def isotropic(dim, variance):
-    return Gaussian("g", torch.zeros(dim).double(), torch.eye(dim).double(), torch.full((dim,), variance).double())
+    return Gaussian(
+        "g",
+        torch.zeros(dim).double(),
+        torch.eye(dim).double(),
+        torch.full((dim,), variance).double(),
+    )
 
 
 def of_model(model, x, steps=64, scale=1.0):
@@ -38,13 +58,17 @@ def of_model(model, x, steps=64, scale=1.0):
 
 def test_paths_to_a_point_are_straight():
     point = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
-    path = follow(lambda x, _sigma: point.expand_as(x).clone(), latents(4, 3, 80.0), karras(16, 0.002, 80.0))
+    path = follow(
+        lambda x, _sigma: point.expand_as(x).clone(), latents(4, 3, 80.0), karras(16, 0.002, 80.0)
+    )
     for measure in MEASURES:
         assert np.abs(measure(path, 1.0)).max() < 1e-12
 
 
 def test_paths_of_an_isotropic_gaussian_have_a_closed_form():
-    """x = u sqrt(c + sigma²), so that d goes straight from near 0 to x(0), and x stays on a line through 0, at a speed that changes."""
+    """x = u sqrt(c + sigma²), so that d goes straight from near 0 to x(0), and x stays on a
+    line through 0, at a speed that changes.
+    """
     c, top = 0.25, 80.0
     s, start = math.sqrt(c), latents(5, 3, top)
     path = of_model(isotropic(3, c), start, steps=256)
@@ -76,7 +100,11 @@ def test_they_turn_and_grow_with_the_data():
     turn, size = torch.from_numpy(np.linalg.qr(rng.normal(size=(2, 2)))[0]), 3.0
     path = of_model(model, x)
     grid = karras(64, 0.002 * size, 80.0 * size)
-    other = follow(lambda x, sigma: size * model.denoise(x @ turn.T / size, sigma / size, None) @ turn, size * x @ turn, grid)
+    other = follow(
+        lambda x, sigma: size * model.denoise(x @ turn.T / size, sigma / size, None) @ turn,
+        size * x @ turn,
+        grid,
+    )
     for measure in MEASURES:
         assert measure(other, 0.7 * size) == pytest.approx(measure(path, 0.7), rel=1e-6)
 
@@ -91,16 +119,22 @@ def test_what_is_straight_in_sigma_is_straight_in_the_time_of_a_rectified_flow()
 
 def test_more_steps_change_it_as_little_as_it_says():
     model, ids = make_model("gmm-2d"), torch.arange(8)
-    coarse, fine = (summary(measured(model, ids, 0, torch.float64, 8, 1.0, steps)) for steps in (64, 512))
+    coarse, fine = (
+        summary(measured(model, ids, 0, torch.float64, 8, 1.0, steps)) for steps in (64, 512)
+    )
     assert 0 < fine["curvature"] - coarse["curvature"] < 2 * coarse["resolution"]
     found = converged(model, ids, 0, torch.float64, 3, 1.0)
     assert summary(found)["resolution"] <= 0.005 * summary(found)["curvature"]
-    assert found["jump"] == pytest.approx(measured(model, ids, 0, torch.float64, 8, 1.0, int(found["steps"]))["jump"])
+    assert found["jump"] == pytest.approx(
+        measured(model, ids, 0, torch.float64, 8, 1.0, int(found["steps"]))["jump"]
+    )
 
 
 def test_the_unit_is_the_spread_of_the_data():
     mean, cov = make_model("gmm-64d").moments()
-    assert spread(make_model("gmm-64d"), np.zeros((2, 64))) == pytest.approx(np.sqrt(np.trace(cov) / len(mean)))
+    assert spread(make_model("gmm-64d"), np.zeros((2, 64))) == pytest.approx(
+        np.sqrt(np.trace(cov) / len(mean))
+    )
     model = make_model("random-unet-32")
     ends = np.random.default_rng(0).normal(size=(4, *model.event))
     assert spread(model, ends) == pytest.approx(np.sqrt(ends.reshape(4, -1).var(0).mean()))
@@ -118,7 +152,12 @@ def run(out, **changes):
         "converged_samples": 16,
         "path_curvature": True,
     }
-    Runner(check_suite({**suite, "timing": {"enabled": False}, **changes}, "test"), out, device="cpu", console=Console(quiet=True))()
+    Runner(
+        check_suite({**suite, "timing": {"enabled": False}, **changes}, "test"),
+        out,
+        device="cpu",
+        console=Console(quiet=True),
+    )()
 
 
 def test_a_run_keeps_it_and_an_older_directory_gains_it(tmp_path):
@@ -153,7 +192,9 @@ def test_a_report_reads_it_from_the_first_run_that_knows_the_model(tmp_path):
     run(tmp_path / "r")
     (tmp_path / "old").mkdir()
     homes = [tmp_path / "old", tmp_path / "r" / "table.csv"]
-    assert curvature_lines_of_runs(homes, "gmm-2d") == curvature_lines(RunDir.open(tmp_path / "r").run()["path_curvature"]["gmm-2d"])
+    assert curvature_lines_of_runs(homes, "gmm-2d") == curvature_lines(
+        RunDir.open(tmp_path / "r").run()["path_curvature"]["gmm-2d"]
+    )
     assert curvature_lines_of_runs(homes, "gaussian") == ()
     page = write_report(tmp_path / "r", tmp_path / "page.html").read_text(encoding="utf-8")
     assert f"On the {curvature_lines_of_runs(homes, 'gmm-2d')[0]}" in page

@@ -1,4 +1,6 @@
-"""Another feature space for a whole run: what it is compared with, what is kept, and what is refused."""
+"""Another feature space for a whole run: what it is compared with, what is kept, and what is
+refused.
+"""
 
 import sys
 from dataclasses import replace
@@ -15,7 +17,13 @@ from samplerbench.benchmarks.planning.planner import load_models
 from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.running.sequential import Sequential
 from samplerbench.benchmarks.sampling.snapshots import display_range
-from samplerbench.benchmarks.scoring.real_data import HELD_OUT, HELD_OUT_SEED, MODEL_SAMPLES, SEED, real_data
+from samplerbench.benchmarks.scoring.real_data import (
+    HELD_OUT,
+    HELD_OUT_SEED,
+    MODEL_SAMPLES,
+    SEED,
+    real_data,
+)
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.studies.fairness import compare_fairly
 from samplerbench.benchmarks.suites.suite import Until, check_suite, load_suite
@@ -26,9 +34,15 @@ from samplerbench.results.comparison.compare import compare
 from samplerbench.results.table.result_table import load
 
 SUITE = {
-    "name": "small", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [9], "samples": 400, "converged_samples": 200,
-    "reference_samples": 8, "timing": {"enabled": False},
-}  # fmt: skip
+    "name": "small",
+    "models": ["gmm-2d"],
+    "samplers": ["euler", "heun"],
+    "nfe": [9],
+    "samples": 400,
+    "converged_samples": 200,
+    "reference_samples": 8,
+    "timing": {"enabled": False},
+}
 SQUARES = "import torch\ndef make():\n    return lambda x: torch.cat([x, {k} * x**2], 1)\n"
 
 
@@ -58,15 +72,22 @@ def test_a_model_that_draws_its_data_is_compared_with_their_features(spec, tmp_p
     x = model.data(MODEL_SAMPLES, 7)
     assert x is not None
     features = torch.cat([x, x**2], 1).numpy()
-    np.testing.assert_allclose(reference.mean, features.mean(0), atol=6 * features.std(0).max() / MODEL_SAMPLES**0.5)
+    np.testing.assert_allclose(
+        reference.mean, features.mean(0), atol=6 * features.std(0).max() / MODEL_SAMPLES**0.5
+    )
     assert (reference.n, len(reference.held_out(100))) == (MODEL_SAMPLES, 100)
 
 
 def test_features_that_another_extractor_made_under_the_same_identity_are_taken_anew(tmp_path):
     """Its weights come from no file, so that only what it does tells."""
-    (tmp_path / "drawn.py").write_text("import torch\ndef make():\n    w = torch.randn(2, 2)\n    return lambda x: x.float() @ w\n")
+    (tmp_path / "drawn.py").write_text(
+        "import torch\ndef make():\n    w = torch.randn(2, 2)\n    return lambda x: x.float() @ w\n"
+    )
     models = {"gmm-2d": make_model("gmm-2d")}
-    first, other = (load_references(models, f"{tmp_path / 'drawn.py'}:make", cache=tmp_path)["gmm-2d"] for _ in range(2))
+    first, other = (
+        load_references(models, f"{tmp_path / 'drawn.py'}:make", cache=tmp_path)["gmm-2d"]
+        for _ in range(2)
+    )
     assert first is not None
     assert other is not None
     assert first.identity == other.identity
@@ -78,7 +99,10 @@ def test_features_that_another_extractor_made_under_the_same_identity_are_taken_
 def test_features_of_real_samples_are_taken_once(spec, tmp_path, monkeypatch):
     models = {"gmm-2d": make_model("gmm-2d")}
     first = load_references(models, spec, cache=tmp_path)["gmm-2d"]
-    monkeypatch.setattr("samplerbench.benchmarks.scoring.references.Moments.of", lambda _: pytest.fail("taken again"))
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.scoring.references.Moments.of",
+        lambda _: pytest.fail("taken again"),
+    )
     again = load_references(models, spec, cache=tmp_path)["gmm-2d"]
     assert first is not None
     assert again is not None
@@ -93,21 +117,29 @@ def test_features_of_real_samples_are_taken_once(spec, tmp_path, monkeypatch):
         ("fashion-mppca", "pixels", False), ("fashion-mppca", "pixels", True), ("fashion-kde", "pixels", False),
     ],
 )  # fmt: skip
-def test_files_of_a_card_s_own_reference_are_not_read_where_it_is_replaced(name, space, real, tmp_path, monkeypatch):
+def test_files_of_a_card_s_own_reference_are_not_read_where_it_is_replaced(
+    name, space, real, tmp_path, monkeypatch
+):
     read, tensors = [], Card.tensors
-    monkeypatch.setattr(Card, "tensors", lambda card, file=WEIGHTS: read.append(file) or tensors(card, file))
+    monkeypatch.setattr(
+        Card, "tensors", lambda card, file=WEIGHTS: read.append(file) or tensors(card, file)
+    )
     model = make_model(name)
     np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-1, 1, (30, *model.event)))
     (tmp_path / "first.py").write_text("def make():\n    return lambda x: x.flatten(1)[:, :3]\n")
     spec = f"{tmp_path / 'first.py'}:make" if space == "file" else space
-    reference = load_references({name: model}, spec, str(tmp_path / "x.npy") if real else None, tmp_path)[name]
+    reference = load_references(
+        {name: model}, spec, str(tmp_path / "x.npy") if real else None, tmp_path
+    )[name]
     assert reference is not None
     assert WEIGHTS in read
     assert not {REFERENCE, CONVERGED} & set(read)
     assert model.reference().identity != reference.identity
 
 
-def test_moments_of_an_exact_model_are_not_made_where_they_are_replaced(spec, tmp_path, monkeypatch):
+def test_moments_of_an_exact_model_are_not_made_where_they_are_replaced(
+    spec, tmp_path, monkeypatch
+):
     model = make_model("gmm-2d")
     monkeypatch.setattr(type(model), "moments", lambda _: pytest.fail("made for nothing"))
     assert load_references({"m": model}, spec, cache=tmp_path)["m"] is not None
@@ -142,7 +174,10 @@ def test_a_reference_that_cannot_be_made_is_known_before_a_run(tmp_path):
     (tmp_path / "mine.py").write_text(DRAWN.format(side=3))
     model = make_model(f"{tmp_path / 'mine.py'}:make")
     for extractor in ("card", "pixels"):
-        with pytest.raises(ValueError, match=r"model m: its reference cannot be made .*sample\(50000, seed\) has shape"):
+        with pytest.raises(
+            ValueError,
+            match=r"model m: its reference cannot be made " r".*sample\(50000, seed\) has shape",
+        ):
             load_references({"m": model}, extractor, cache=tmp_path)
 
 
@@ -170,9 +205,16 @@ def test_pixels_of_a_network_come_from_the_classes_of_its_card():
     means, within = model.moments()
     weights = np.asarray(model.class_weights) / sum(model.class_weights)
     assert reference is not None
-    second = sum(p * (within + np.outer(mean, mean)) for p, mean in zip(weights, means, strict=True))  # E x x^T, class by class
-    np.testing.assert_allclose(reference.mean, np.average(means, axis=0, weights=weights), atol=1e-9)
-    np.testing.assert_allclose(reference.cov + np.outer(reference.mean, reference.mean), second, atol=1e-9)
+    # E x x^T, class by class
+    second = sum(
+        p * (within + np.outer(mean, mean)) for p, mean in zip(weights, means, strict=True)
+    )
+    np.testing.assert_allclose(
+        reference.mean, np.average(means, axis=0, weights=weights), atol=1e-9
+    )
+    np.testing.assert_allclose(
+        reference.cov + np.outer(reference.mean, reference.mean), second, atol=1e-9
+    )
 
 
 def test_a_run_in_another_space_is_another_scale(spec, tmp_path):
@@ -194,9 +236,14 @@ def test_numbers_of_two_versions_of_an_extractor_are_not_compared(spec, tmp_path
 
 
 def test_a_network_is_scored_in_a_few_axes_of_its_card_beside_a_model_in_its_own_space(tmp_path):
-    """What the default suite does. Nothing is made anew: the card's 5 000 converged samples are projected like the cell's."""
+    """What the default suite does.
+
+    Nothing is made anew: the card's 5 000 converged samples are projected like the cell's.
+    """
     models = [{"name": "fashion", "extractor": "card:4"}, "gmm-2d"]
-    frame = frame_of(tmp_path / "run", models=models, samplers=["ddpm"], nfe=[1], samples=64).set_index("model")
+    frame = frame_of(
+        tmp_path / "run", models=models, samplers=["ddpm"], nfe=[1], samples=64
+    ).set_index("model")
     identity = frame["estimator"].str.split("; ").str[1]
     assert identity["fashion"].startswith("fashion-features-")
     assert "-axes4-" in identity["fashion"]
@@ -210,7 +257,14 @@ def test_a_network_is_scored_in_a_few_axes_of_its_card_beside_a_model_in_its_own
 def test_a_choice_among_schedules_is_scored_in_the_space_of_each_model(tmp_path):
     models = [{"name": "fashion", "extractor": "card:4"}]
     schedules = ["karras", "uniform_lambda"]
-    frame_of(tmp_path / "run", models=models, samplers=["ddpm", "euler_maruyama"], nfe=[2], samples=64, schedules=schedules)
+    frame_of(
+        tmp_path / "run",
+        models=models,
+        samplers=["ddpm", "euler_maruyama"],
+        nfe=[2],
+        samples=64,
+        schedules=schedules,
+    )
     assert len(compare_fairly(tmp_path / "run", "ddpm", ("fid_proxy",), 0.01, "best").lines) == 1
 
 
@@ -232,7 +286,9 @@ def test_a_question_about_other_real_samples_is_another_question(tmp_path):
 
     def asked(name):
         chosen = suite(extractor="pixels", real=str(tmp_path / f"{name}.npy"))
-        return Sequential(Runner(chosen, tmp_path / "run", device="cpu", console=Console(quiet=True)), until)
+        return Sequential(
+            Runner(chosen, tmp_path / "run", device="cpu", console=Console(quiet=True)), until
+        )
 
     first = asked("a")
     first()
@@ -286,13 +342,18 @@ def test_a_file_that_does_not_fit_is_one_sentence(tmp_path, arrays, message):
 def test_images_of_another_range_are_refused(tmp_path):
     np.save(tmp_path / "bytes.npy", np.random.default_rng(0).integers(0, 256, (30, 1, 8, 8)))
     with pytest.raises(ValueError, match=r"outside the data's range \[-1, 1\]; scale them"):
-        load_references({"digits": make_model("digits")}, "pixels", str(tmp_path / "bytes.npy"), tmp_path)
+        load_references(
+            {"digits": make_model("digits")}, "pixels", str(tmp_path / "bytes.npy"), tmp_path
+        )
 
 
 def test_two_extractors_share_a_cache_and_no_features(spec, tmp_path):
     models = {"gmm-2d": make_model("gmm-2d")}
     (tmp_path / "cubes.py").write_text("def make():\n    return lambda x: x**3\n")
-    one, other = (load_references(models, each, cache=tmp_path)["gmm-2d"] for each in (spec, f"{tmp_path / 'cubes.py'}:make"))
+    one, other = (
+        load_references(models, each, cache=tmp_path)["gmm-2d"]
+        for each in (spec, f"{tmp_path / 'cubes.py'}:make")
+    )
     assert one is not None
     assert other is not None
     assert (len(one.mean), len(other.mean)) == (4, 2)
@@ -323,19 +384,33 @@ class Greys:
 
 
 def test_a_user_s_model_states_its_range_for_inception(tmp_path, monkeypatch, capsys):
-    """Without it, one sentence and exit code 2; with it, samples are compared with real images in that range."""
+    """Without it, one sentence and exit code 2.
+
+    With it, samples are compared with real images in that range.
+    """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("samplerbench.models.extractors.inception._network", lambda weights: Greys())
-    monkeypatch.setattr("samplerbench.models.extractors.inception.Inception.dim", 64)  # of 2048 features, covariances take 10 s
+    monkeypatch.setattr(
+        "samplerbench.models.extractors.inception._network", lambda weights: Greys()
+    )
+    # of 2048 features, covariances take 10 s
+    monkeypatch.setattr("samplerbench.models.extractors.inception.Inception.dim", 64)
     Path("w.pth").write_bytes(b"")
     np.save("x.npy", np.random.default_rng(0).uniform(0, 1, (60, 1, 4, 4)))
-    run = "samplerbench run quick --model mine.py:make --extractor inception:w.pth --real x.npy --sampler euler --nfe 12 --samples 30"
-    monkeypatch.setattr(sys, "argv", [*run.split(), "--no-timing", "--device", "cpu", "--out", "run"])
+    run = (
+        "samplerbench run quick --model mine.py:make --extractor inception:w.pth "
+        "--real x.npy --sampler euler --nfe 12 --samples 30"
+    )
+    monkeypatch.setattr(
+        sys, "argv", [*run.split(), "--no-timing", "--device", "cpu", "--out", "run"]
+    )
     Path("mine.py").write_text(IMAGES.format(limits="", values=""))
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    assert "model mine.py:make: inception needs the range of the images' values" in capsys.readouterr().err
+    assert (
+        "model mine.py:make: inception needs the range of the images' values"
+        in capsys.readouterr().err
+    )
     Path("mine.py").write_text(IMAGES.format(limits=", limits", values=", (0.0, 1.0)"))
     with pytest.raises(SystemExit) as end:
         main()

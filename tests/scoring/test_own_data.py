@@ -23,7 +23,10 @@ class Normal(Denoiser):
 def make():
     return Normal()
 """
-DRAWS = "def data(self, n, seed): return torch.randn(n, *self.event, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)"
+DRAWS = (
+    "def data(self, n, seed): return torch.randn(n, *self.event, "
+    "generator=torch.Generator().manual_seed(seed), dtype=torch.float64)"
+)
 
 
 def reference_of(tmp_path, data, event=(2,), **options):
@@ -47,5 +50,8 @@ def test_what_draws_no_data_or_is_too_large_has_no_reference_unasked(tmp_path):
 
 
 def test_data_that_cannot_be_drawn_are_a_sentence(tmp_path):
-    with pytest.raises(ValueError, match=r"model .*normal.py:make: its reference cannot be made \(RuntimeError: no disk\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"model .*normal.py:make: its reference cannot be " r"made \(RuntimeError: no disk\)",
+    ):
         reference_of(tmp_path, 'def data(self, n, seed): raise RuntimeError("no disk")')

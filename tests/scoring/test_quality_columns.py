@@ -1,11 +1,19 @@
-"""The quality columns of a run: which are given, what they say of samplers whose faults are known, and the arrays behind them."""
+"""The quality columns of a run: which are given, what they say of samplers whose faults are
+known, and the arrays behind them.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from samplerbench.benchmarks.metrics import FrechetReference, dominated, estimate, metrics, population_estimate
+from samplerbench.benchmarks.metrics import (
+    FrechetReference,
+    dominated,
+    estimate,
+    metrics,
+    population_estimate,
+)
 from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.scoring.context import CellContext
 from samplerbench.benchmarks.scoring.data import Data, training_set
@@ -29,8 +37,27 @@ SUITE = {
     "timing": {"enabled": False},
 }
 EVERYWHERE = [
-    *("fid_proxy_floor_se", "fd_inf", "fid_proxy_converged", "fid_proxy_converged_se", "dominated", "kid", "kid_se", "swd", "swd_se"),
-    *("swd_floor", "precision", "recall", "density", "coverage", "mode_coverage", "mode_p", "duplicates"),
+    *(
+        "fid_proxy_floor_se",
+        "fd_inf",
+        "fid_proxy_converged",
+        "fid_proxy_converged_se",
+        "dominated",
+        "kid",
+        "kid_se",
+        "swd",
+        "swd_se",
+    ),
+    *(
+        "swd_floor",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "mode_coverage",
+        "mode_p",
+        "duplicates",
+    ),
 ]
 
 
@@ -60,7 +87,9 @@ def test_too_few_converged_samples_flag_the_distance_to_them_only(tmp_path):
 
 
 def test_one_step_to_the_mean_is_seen_by_every_metric(run):
-    """After one evaluation every sample is the mean of the data: a mode of its own, all but a copy of the others."""
+    """After one evaluation every sample is the mean of the data: a mode of its own, all but a
+    copy of the others.
+    """
     _, rows = run
     coarse, fine = rows.loc[("heun", 1)], rows.loc[("heun", 35)]
     assert coarse["swd"] > 20 * fine["swd"]
@@ -79,30 +108,54 @@ def test_the_arrays_give_the_errors_of_the_table(run):
         arrays = read_npz(folder / "influence.npz")
         assert arrays is not None
         name = "strong" if "ddpm" in folder.name else "distance"
-        both = {f"{metric}{side}" for metric in ("fd_conv", "kid", "energy") for side in ("", "_reference")}
+        both = {
+            f"{metric}{side}"
+            for metric in ("fd_conv", "kid", "energy")
+            for side in ("", "_reference")
+        }
         assert set(arrays) == {"influence", *both, name}
-        assert [len(arrays[key]) for key in ("influence", "fd_conv", "kid", name)] == [200, 200, 200, 16]
-        row = rows.loc[("ddpm" if name == "strong" else "heun", 35 if "nfe35" in folder.name else 1)]
+        assert [len(arrays[key]) for key in ("influence", "fd_conv", "kid", name)] == [
+            200,
+            200,
+            200,
+            16,
+        ]
+        row = rows.loc[
+            ("ddpm" if name == "strong" else "heun", 35 if "nfe35" in folder.name else 1)
+        ]
         spread = {key: arrays[key].var(ddof=1) / len(arrays[key]) for key in arrays}
         assert np.sqrt(spread["influence"]) == pytest.approx(row["fid_proxy_se"], rel=1e-4)
-        assert np.sqrt(spread["fd_conv"] + spread["fd_conv_reference"]) == pytest.approx(row["fd_conv_se"], rel=1e-4)
+        assert np.sqrt(spread["fd_conv"] + spread["fd_conv_reference"]) == pytest.approx(
+            row["fd_conv_se"], rel=1e-4
+        )
         assert row["kid_se"] <= np.sqrt(spread["kid"] + spread["kid_reference"]) * 1.0001
         column = "strong_error" if name == "strong" else "rmse"
         assert np.sqrt(np.mean(np.square(arrays[name]))) == pytest.approx(row[column], rel=1e-4)
 
 
 def asked(model, names, *, whole, features=None, held_out=None):
-    """What some metrics give for samples that were kept whole, and for features against held-out ones."""
+    """What some metrics give for samples that were kept whole, and for features against
+    held-out ones.
+    """
     scale = None
     if held_out is not None:
         d = held_out.shape[1]
-        reference = Reference(Identity((d,)), None, "t", lambda: Statistics(np.zeros(d), np.eye(d), lambda n: held_out[:n]))
+        reference = Reference(
+            Identity((d,)),
+            None,
+            "t",
+            lambda: Statistics(np.zeros(d), np.eye(d), lambda n: held_out[:n]),
+        )
         scale = Scale(reference, held_out)
     shard = {"endpoint": whole, "sizes": np.array([max(len(whole), 1)])}
     shard |= {} if features is None else {"features": features}
-    context = CellContext([shard], len(whole) or len(features), Data(model, "cpu"), scale, None, follows_path=False)
+    context = CellContext(
+        [shard], len(whole) or len(features), Data(model, "cpu"), scale, None, follows_path=False
+    )
     found = [metrics()[name](context) for name in names if metrics()[name].needs <= context.met]
-    return {k: v for one in found for k, v in one.columns.items()}, {k: v for one in found for k, v in one.influence.items()}
+    return {k: v for one in found for k, v in one.columns.items()}, {
+        k: v for one in found for k, v in one.influence.items()
+    }
 
 
 def test_a_memorising_model_is_found_out():
@@ -116,7 +169,9 @@ def test_a_memorising_model_is_found_out():
 
 
 def test_the_training_images_of_digits_are_not_those_held_out():
-    """The card's reference has moments of its training images, and the held-out images themselves."""
+    """The card's reference has moments of its training images, and the held-out images
+    themselves.
+    """
     model = make_model("digits", guidance=2)
     reference, training = model.reference(), training_set(model)
     assert reference is not None
@@ -142,7 +197,9 @@ def test_columns_without_enough_real_samples_stay_empty():
     assert asked(model, names, whole=none, features=x, held_out=x[:0]) == ({}, {})
     few, _ = asked(model, names, whole=none, features=x, held_out=rng.standard_normal((3, 2)))
     assert set(few) == {"swd", "swd_se", "swd_floor"}
-    some, arrays = asked(model, names, whole=none, features=x, held_out=rng.standard_normal((30, 2)))
+    some, arrays = asked(
+        model, names, whole=none, features=x, held_out=rng.standard_normal((30, 2))
+    )
     assert some["swd_floor"] is None, "30 are not 2 x 20"
     assert len(arrays["kid"]) == len(arrays["kid_reference"]) == 20
 
@@ -151,17 +208,24 @@ def test_a_feature_too_large_for_the_kernel_costs_its_column_only():
     x = np.random.default_rng(0).standard_normal((20, 2))
     x[0] = 1e28
     names, held_out = ["kid", "precision_recall"], np.random.default_rng(1).standard_normal((20, 2))
-    record, arrays = asked(make_model("gmm-2d"), names, whole=np.empty((0, 2)), features=x, held_out=held_out)
+    record, arrays = asked(
+        make_model("gmm-2d"), names, whole=np.empty((0, 2)), features=x, held_out=held_out
+    )
     assert "kid" not in record
     assert not arrays
     assert record["precision"] < 1
 
 
 def test_dominated_by_the_model_s_error():
-    """A model off by 0.5 in one direction; samples a little off to the good side, or far off to the side on which the model is."""
+    """A model off by 0.5 in one direction.
+
+    Samples a little off to the good side, or far off to the side on which the model is.
+    """
     rng = np.random.default_rng(0)
     truth = FrechetReference(np.zeros(2), np.eye(2))
-    converged, good, far = (rng.standard_normal((3000, 2)) + np.array([x, 0]) for x in (0.5, 0.4, 3.0))
+    converged, good, far = (
+        rng.standard_normal((3000, 2)) + np.array([x, 0]) for x in (0.5, 0.4, 3.0)
+    )
     error, right = estimate(truth, converged), estimate(truth, rng.standard_normal((3000, 2)))
     assert dominated(population_estimate(good, converged), error) is True
     assert dominated(population_estimate(far, converged), error) is False

@@ -24,7 +24,9 @@ def pixels():
 def write(folder, pixels, mode="L", suffix="png"):
     (folder / "deeper").mkdir(parents=True)
     for place, image in enumerate(pixels):
-        Image.fromarray(image).convert(mode).save(folder / ("deeper" if place % 2 else ".") / f"{place:03}.{suffix}")
+        Image.fromarray(image).convert(mode).save(
+            folder / ("deeper" if place % 2 else ".") / f"{place:03}.{suffix}"
+        )
     (folder / "notes.txt").write_text("no image")
     return str(folder)
 
@@ -72,5 +74,8 @@ def test_a_folder_that_does_not_fit_is_one_sentence(model, tmp_path, pixels):
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 0), (0.1, 0.9)])
 def test_values_in_one_half_of_the_range_are_refused(model, tmp_path, low, high):
     np.save(tmp_path / "half.npy", np.random.default_rng(0).uniform(low, high, (N, 1, 8, 8)))
-    with pytest.raises(ValueError, match=r"one half of the data's range \[-1, 1\]; scale them to the whole of it"):
+    with pytest.raises(
+        ValueError,
+        match=r"one half of the data's range \[-1, 1\]; scale " r"them to the whole of it",
+    ):
         load_references({"digits": model}, "pixels", str(tmp_path / "half.npy"), tmp_path / "cache")

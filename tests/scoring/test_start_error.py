@@ -1,4 +1,6 @@
-"""The start's error for Gaussian data: against the flow itself, carried out on the mean and the axes."""
+"""The start's error for Gaussian data: against the flow itself, carried out on the mean and the
+axes.
+"""
 
 import numpy as np
 import pytest
@@ -14,12 +16,18 @@ def test_it_is_the_wasserstein_distance_of_what_the_flow_makes_of_noise(top):
     rng = np.random.default_rng(0)
     axes = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     mean, variances = rng.normal(size=4) * 3, np.array([4.0, 1.0, 0.1, 0.0])
-    flow = Gaussian("g", torch.from_numpy(mean), torch.from_numpy(axes), torch.from_numpy(variances))
+    flow = Gaussian(
+        "g", torch.from_numpy(mean), torch.from_numpy(axes), torch.from_numpy(variances)
+    )
     origin = flow.flow(torch.zeros(1, 4, dtype=torch.float64), top, 0.0)
-    image = flow.flow(torch.from_numpy(axes.T.copy()) * top, top, 0.0) - origin  # of one deviation along each axis
+    # of one deviation along each axis
+    image = flow.flow(torch.from_numpy(axes.T.copy()) * top, top, 0.0) - origin
     means = np.sum((origin[0].numpy() - mean) ** 2)
-    deviations = np.sum((image.norm(dim=1).numpy() - np.sqrt(variances)) ** 2)  # axes are kept, so the two commute
-    assert start_error(mean, axes * variances @ axes.T, top) == pytest.approx(np.sqrt((means + deviations) / 4), rel=1e-9)
+    # axes are kept, so the two commute
+    deviations = np.sum((image.norm(dim=1).numpy() - np.sqrt(variances)) ** 2)
+    assert start_error(mean, axes * variances @ axes.T, top) == pytest.approx(
+        np.sqrt((means + deviations) / 4), rel=1e-9
+    )
 
 
 def test_a_mean_for_each_class_counts_as_their_average_square():

@@ -1,4 +1,6 @@
-"""Pathwise truth: the limit against an independent one, the check of strong orders, and the columns of a run."""
+"""Pathwise truth: the limit against an independent one, the check of strong orders, and the
+columns of a run.
+"""
 
 import math
 from dataclasses import dataclass
@@ -25,15 +27,22 @@ def tree(count=40):
 
 
 def test_the_limit_on_a_gaussian_is_a_wiener_integral():
-    """With d = v x / (v + sigma^2), y(tau) / (1 + v tau) grows by dW / (1 + v tau): integrated by parts over the whole tree."""
+    """With d = v x / (v + sigma^2), y(tau) / (1 + v tau) grows by dW / (1 + v tau): integrated
+    by parts over the whole tree.
+    """
     v, paths = 0.8, tree()
     tau = torch.tensor(paths.levels(0, 0, DEPTH), dtype=torch.float64)[:, None, None] ** -2
     w = paths.block(0, 0, DEPTH)
     growth = 1 + v * tau
-    integral = w[-1] / growth[-1] - w[0] / growth[0] + torch.trapezoid(v * w / growth.square(), tau, dim=0)
+    integral = (
+        w[-1] / growth[-1] - w[0] / growth[0] + torch.trapezoid(v * w / growth.square(), tau, dim=0)
+    )
     x = TOP**2 * paths.value(TOP)
     exact = FLOOR**2 * growth[-1] * (w[0] / growth[0] + integral)
-    errors = [float((path_limit(_shrink(v), paths, x, k) - exact).square().mean().sqrt()) for k in (3, 5, 7)]
+    errors = [
+        float((path_limit(_shrink(v), paths, x, k) - exact).square().mean().sqrt())
+        for k in (3, 5, 7)
+    ]
     assert errors[2] < 1e-3
     assert all(math.log2(a / b) / 2 > 1.2 for a, b in pairwise(errors)), errors
 
@@ -96,13 +105,23 @@ def test_what_the_check_rejects(faulty):
 
 
 SUITE = {
-    "name": "t", "models": ["gaussian"], "samplers": ["ddpm", "heun", "ddim(eta=0.5)"], "steps": [8, 16], "samples": 24, "batch_size": 24,
-    "reference_samples": 24, "converged_samples": 24, "start": ["noise", "gaussian"], "timing": {"enabled": False},
-}  # fmt: skip
+    "name": "t",
+    "models": ["gaussian"],
+    "samplers": ["ddpm", "heun", "ddim(eta=0.5)"],
+    "steps": [8, 16],
+    "samples": 24,
+    "batch_size": 24,
+    "reference_samples": 24,
+    "converged_samples": 24,
+    "start": ["noise", "gaussian"],
+    "timing": {"enabled": False},
+}
 
 
 def table(tmp_path, **change):
-    return Runner(check_suite({**SUITE, **change}, "t"), tmp_path, device="cpu", console=Console(quiet=True))().frame
+    return Runner(
+        check_suite({**SUITE, **change}, "t"), tmp_path, device="cpu", console=Console(quiet=True)
+    )().frame
 
 
 def test_the_columns_of_a_run(tmp_path):
@@ -114,7 +133,9 @@ def test_the_columns_of_a_run(tmp_path):
     assert (found["strong_resolution"] < 0.06 * found["strong_error"]).all()
     assert (found["strong_error_se"] < 0.5 * found["strong_error"]).all()
     others = brownian.drop(found.index)
-    assert others["strong_error"].isna().all(), "no pathwise limit: the ODE, less noise, a start that follows the ODE"
+    assert others["strong_error"].isna().all(), (
+        "no pathwise limit: the ODE, less noise, a start that follows the ODE"
+    )
     euler = brownian.query("sampler == 'heun' and steps == 8").set_index("start")["rmse"]
     assert euler["gaussian"] < euler["noise"]
 

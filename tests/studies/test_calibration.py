@@ -1,4 +1,6 @@
-"""Calibration: exact populations, exact distances, resumable replicates, and verdicts that can fail."""
+"""Calibration: exact populations, exact distances, resumable replicates, and verdicts that can
+fail.
+"""
 
 import numpy as np
 import pytest
@@ -21,7 +23,12 @@ from samplerbench.results.run_directory.files import read_npz, write_npz
 
 
 def quick(log, **changes):
-    small = {"families": ("gaussian",), "samples": (40, 80), "replicates": 12, "progress": lambda _: None}
+    small = {
+        "families": ("gaussian",),
+        "samples": (40, 80),
+        "replicates": 12,
+        "progress": lambda _: None,
+    }
     return Calibration.quick(log, **small | changes)
 
 
@@ -39,7 +46,10 @@ def moments_of(x):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_closed_forms_are_the_moments_of_the_samples(family):
-    """Within six standard errors of 200 000 samples; heavy tails have third moments without a variance worth the name."""
+    """Within six standard errors of 200 000 samples.
+
+    Heavy tails have third moments without a variance worth the name.
+    """
     population = FAMILIES[family](3)
     x = population.draw(np.random.default_rng(0), 200_000)
     mean, cov, third = moments_of(x)
@@ -51,10 +61,14 @@ def test_closed_forms_are_the_moments_of_the_samples(family):
 
 
 def test_rectified_moments_are_those_of_quadrature():
-    """Two normals in polar form: the angle by the midpoint rule, the radius exactly. They span three correlated directions."""
+    """Two normals in polar form: the angle by the midpoint rule, the radius exactly.
+
+    They span three correlated directions.
+    """
     L = np.array([[1.0, 0.6, -0.28], [0.0, 0.8, 0.96]])
     angle = (np.arange(20_000) + 0.5) * 2 * np.pi / 20_000
-    u = np.maximum(np.stack([np.cos(angle), np.sin(angle)], axis=1) @ L, 0)  # radius r: E r² = 2, E r³ = 3 √(π/2)
+    # radius r: E r² = 2, E r³ = 3 √(π/2)
+    u = np.maximum(np.stack([np.cos(angle), np.sin(angle)], axis=1) @ L, 0)
     mean = np.full(3, 1 / np.sqrt(2 * np.pi))
     second = 2 * np.einsum("ni,nj->ij", u, u) / len(u)
     third = 3 * np.sqrt(np.pi / 2) * np.einsum("ni,nj,nk->ijk", u, u, u) / len(u)
@@ -120,7 +134,11 @@ def test_the_control_variate_is_the_mean_of_the_true_influence():
 def test_one_row_for_each_cell_and_level(run):
     rows = run[1]
     assert sorted((r["metric"], r["n"], r["level"]) for r in rows) == sorted(
-        (m, n, k) for m in ("fd", "fd_conv", "kid") for n in (40, 80) for k in LEVELS if (m, n) != ("fd_conv", 40)
+        (m, n, k)
+        for m in ("fd", "fd_conv", "kid")
+        for n in (40, 80)
+        for k in LEVELS
+        if (m, n) != ("fd_conv", 40)
     )  # 40 samples of 4 features are too few
     assert all(r["replicates"] == 12 for r in rows)
     assert all(r["flagged"] != r["enough"] for r in rows if r["metric"] == "fd")
@@ -130,7 +148,9 @@ def test_a_second_run_draws_nothing_and_more_replicates_extend_the_first(run, mo
     log, rows = run
     drawn = []
     replicates = Case.replicates
-    monkeypatch.setattr(Case, "replicates", lambda self, numbers: drawn.append(numbers) or replicates(self, numbers))
+    monkeypatch.setattr(
+        Case, "replicates", lambda self, numbers: drawn.append(numbers) or replicates(self, numbers)
+    )
     assert quick(log)() == rows
     assert drawn == []
     more = quick(log, replicates=15)()
@@ -146,12 +166,16 @@ def test_replicates_of_another_estimator_or_of_none_are_drawn_anew(run, tmp_path
         arrays = read_npz(path)
         assert str(arrays.pop("identity")).startswith("calibration/1; ")
         wrong = {name: 7 * values for name, values in arrays.items()}
-        write_npz(tmp_path / path.name, wrong | ({} if stamp is None else {"identity": np.array(stamp)}))
+        write_npz(
+            tmp_path / path.name, wrong | ({} if stamp is None else {"identity": np.array(stamp)})
+        )
     assert quick(tmp_path)() == run[1]
 
 
 def test_each_metric_names_its_own_estimator():
-    fd, population, kernel = (Case(metric, "gaussian", 4, 40).identity for metric in ("fd", "fd_conv", "kid"))
+    fd, population, kernel = (
+        Case(metric, "gaussian", 4, 40).identity for metric in ("fd", "fd_conv", "kid")
+    )
     assert ESTIMATOR in fd
     assert f"{ESTIMATOR}; 2000 reference samples" in population
     assert KERNEL in kernel
@@ -166,10 +190,22 @@ def test_chunks_and_damage_change_nothing(run, tmp_path, monkeypatch):
 
 
 GOOD = {
-    "metric": "fd", "family": "gaussian", "d": 4, "n": 60, "enough": True, "level": 1.0, "flagged": False, "bias_left": 0.01,
-    "coverage": 0.95, "se_ratio": 1.0, "difference_coverage": 0.95, "difference_se_ratio": 1.0, "pairing_gain": 9.0, "false_rate": 0.05,
+    "metric": "fd",
+    "family": "gaussian",
+    "d": 4,
+    "n": 60,
+    "enough": True,
+    "level": 1.0,
+    "flagged": False,
+    "bias_left": 0.01,
+    "coverage": 0.95,
+    "se_ratio": 1.0,
+    "difference_coverage": 0.95,
+    "difference_se_ratio": 1.0,
+    "pairing_gain": 9.0,
+    "false_rate": 0.05,
     "false_tables": 0.04,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +231,9 @@ def test_at_zero_intervals_may_cover_too_often_and_t5_may_keep_more_bias():
 def test_what_is_not_flagged_below_the_region_is_said():
     few = GOOD | {"enough": False, "coverage": 0.5}
     assert any("50.0%; 1 rows of FD there are not flagged" in line for line in sentences([few]))
-    assert any("all rows of FD there are flagged" in line for line in sentences([few | {"flagged": True}]))
+    assert any(
+        "all rows of FD there are flagged" in line for line in sentences([few | {"flagged": True}])
+    )
 
 
 def test_tables_begin_with_the_verdicts(run, tmp_path):
@@ -210,14 +248,28 @@ def test_too_few_replicates_are_refused(tmp_path):
 
 
 def test_command(tmp_path):
-    result = CliRunner().invoke(app, ["calibrate", "--quick", "--replicates", "10", "--out", str(tmp_path), "--log", str(tmp_path / "log")])
+    result = CliRunner().invoke(
+        app,
+        [
+            "calibrate",
+            "--quick",
+            "--replicates",
+            "10",
+            "--out",
+            str(tmp_path),
+            "--log",
+            str(tmp_path / "log"),
+        ],
+    )
     assert result.exit_code == 0, result.output
     assert "FD: " in result.output
     assert (tmp_path / "calibration.md").is_file()
 
 
 def test_a_network_s_features_are_a_family_whose_moments_are_those_of_its_pool():
-    """In 32 axes of the extractor the law is nearly standard, and third moments are those of the pool, not of a formula."""
+    """In 32 axes of the extractor the law is nearly standard, and third moments are those of
+    the pool, not of a formula.
+    """
     population = FAMILIES["network"](32)
     law = population.law
     np.testing.assert_allclose(law.cov, np.eye(32), atol=0.15)
@@ -235,10 +287,20 @@ def test_the_space_of_the_default_suite_is_calibrated_at_its_size(tmp_path):
     """As many features, as many samples, and not flagged there."""
     (entry,) = (entry for entry in load_suite("quick").models if entry.extractor)
     d = int(str(entry.extractor).removeprefix("card:"))
-    cells = [cell for cell in Calibration(tmp_path).cells if (cell.family, cell.d, cell.n) == ("network", d, entry.samples)]
+    cells = [
+        cell
+        for cell in Calibration(tmp_path).cells
+        if (cell.family, cell.d, cell.n) == ("network", d, entry.samples)
+    ]
     assert [cell.metric for cell in cells] == ["fd", "fd_conv", "kid"]
     assert all(cell.enough for cell in cells)
-    rows = Calibration(tmp_path, families=(), more=[("network", d, entry.samples)], replicates=20, progress=lambda _: None)()
+    rows = Calibration(
+        tmp_path,
+        families=(),
+        more=[("network", d, entry.samples)],
+        replicates=20,
+        progress=lambda _: None,
+    )()
     mine = [row for row in rows if row["metric"] != "kid"]
     assert not any(row["flagged"] for row in mine)
     assert all(row["coverage"] >= 0.8 for row in mine), "20 replicates tell 95 % from 70 %"

@@ -1,4 +1,6 @@
-"""The accuracy frontier: chosen on one half, scored on the other, resumable, and honest about what does not run."""
+"""The accuracy frontier: chosen on one half, scored on the other, resumable, and honest about
+what does not run.
+"""
 
 import json
 
@@ -15,7 +17,17 @@ NAMES = ("euler", "zab_2", "heun")
 
 
 def frontier(out, **changes):
-    return Frontier(out, **{"models": ("gmm-2d",), "budgets": (5, 6), "samples": 40, "screen": 8, "progress": lambda _: None} | changes)
+    return Frontier(
+        out,
+        **{
+            "models": ("gmm-2d",),
+            "budgets": (5, 6),
+            "samples": 40,
+            "screen": 8,
+            "progress": lambda _: None,
+        }
+        | changes,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,6 @@
-"""Tuned schedules: what they are tuned on, that tuning finds what is there to find, and that it resumes and refuses."""
+"""Tuned schedules: what they are tuned on, that tuning finds what is there to find, and that it
+resumes and refuses.
+"""
 
 import json
 import sys
@@ -18,7 +20,13 @@ from samplerbench.benchmarks.planning.tuned.file import read_tuned
 from samplerbench.benchmarks.planning.tuned.spacing import LEAST, Spacing
 from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS, latents
 from samplerbench.benchmarks.studies.tuning.problem import LOST, MOST, TEST_IDS, TRAIN_IDS, pose
-from samplerbench.benchmarks.studies.tuning.search import OBJECTIVES, Found, built_in, mean_of, search
+from samplerbench.benchmarks.studies.tuning.search import (
+    OBJECTIVES,
+    Found,
+    built_in,
+    mean_of,
+    search,
+)
 from samplerbench.benchmarks.studies.tuning.task import Task, tasks_of
 from samplerbench.benchmarks.studies.tuning.tuner import carried
 from samplerbench.models import make_model
@@ -37,7 +45,8 @@ def train(gmm):
     return pose(gmm, TRAIN_IDS, 64, 0)
 
 
-# -- latents -----------------------------------------------------------------------------------------------------------------------
+# -- latents
+# -----------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_latents_of_runs_searches_training_and_test_and_converged_samples_are_disjoint():
@@ -58,7 +67,8 @@ def test_the_latents_that_are_used_are_those_and_no_others(gmm, tmp_path, monkey
     assert seen == {*range(TRAIN_IDS, TRAIN_IDS + 12), *range(TEST_IDS, TEST_IDS + 8)}
 
 
-# -- grids as numbers --------------------------------------------------------------------------------------------------------------
+# -- grids as numbers
+# --------------------------------------------------------------------------------------------------------------
 
 
 @given(z=st.lists(st.floats(-300, 300), min_size=2, max_size=40))
@@ -92,10 +102,13 @@ def test_a_grid_keeps_its_relative_positions_on_another_model(gmm):
     grid = carried(karras(6, gmm.sigma_min, gmm.sigma_max), gmm, wide)
     assert grid.sigma[0] == 1e4
     assert grid.sigma[-2] == pytest.approx(1e-3)
-    assert carried(grid, wide, gmm).sigma == pytest.approx(karras(6, gmm.sigma_min, gmm.sigma_max).sigma)
+    assert carried(grid, wide, gmm).sigma == pytest.approx(
+        karras(6, gmm.sigma_min, gmm.sigma_max).sigma
+    )
 
 
-# -- the search --------------------------------------------------------------------------------------------------------------------
+# -- the search
+# --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -105,11 +118,15 @@ def test_it_finds_the_one_free_level_of_two_steps(name, objective, train):
     sampler, found = make(name), search(train, make(name), 2, objective)
 
     def error(lam):
-        return mean_of(train.distances(sampler, Grid((80.0, np.exp(-lam), 0.0))), OBJECTIVES[objective])
+        return mean_of(
+            train.distances(sampler, Grid((80.0, np.exp(-lam), 0.0))), OBJECTIVES[objective]
+        )
 
     scan = np.linspace(-np.log(79.0), -np.log(0.0021), 400)
     best = scan[np.argmin([error(lam) for lam in scan])]
-    exact = minimize_scalar(error, bounds=(best - 0.03, best + 0.03), method="bounded", options={"xatol": 1e-5})
+    exact = minimize_scalar(
+        error, bounds=(best - 0.03, best + 0.03), method="bounded", options={"xatol": 1e-5}
+    )
     assert error(-np.log(found.grid.sigma[1])) <= 1.001 * exact.fun
     assert found.grid.sigma[1] == pytest.approx(np.exp(-exact.x), rel=0.05)
 
@@ -120,14 +137,20 @@ def test_it_is_never_worse_than_the_best_schedule_that_it_names(name, steps, obj
     sampler = make(name)
     found = search(train, sampler, steps, objective)
     errors = {
-        schedule: mean_of(train.distances(sampler, grid), OBJECTIVES[objective]) for schedule, grid in built_in(steps, train.model).items()
+        schedule: mean_of(train.distances(sampler, grid), OBJECTIVES[objective])
+        for schedule, grid in built_in(steps, train.model).items()
     }
     assert found.schedule == min(errors, key=errors.get)
-    assert mean_of(train.distances(sampler, found.grid), OBJECTIVES[objective]) <= errors[found.schedule]
+    assert (
+        mean_of(train.distances(sampler, found.grid), OBJECTIVES[objective])
+        <= errors[found.schedule]
+    )
 
 
 def test_a_search_that_gains_nothing_keeps_the_schedule(train, monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.search._descend", lambda _, z: 0 * z)
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.studies.tuning.search._descend", lambda _, z: 0 * z
+    )
     found = search(train, EULER, 12)
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(13, train.model).values()]
     assert found.grid in [*built_in(12, train.model).values(), *early]
@@ -141,16 +164,21 @@ def gmm_64d():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "budget", "at_most"), [("euler", 5, 0.8), ("dpmpp_2m", 5, 0.7), ("dpmpp_2m", 10, 0.6)])
+@pytest.mark.parametrize(
+    ("name", "budget", "at_most"), [("euler", 5, 0.8), ("dpmpp_2m", 5, 0.7), ("dpmpp_2m", 10, 0.6)]
+)
 def test_on_latents_that_were_not_tuned_on_it_beats_every_schedule(name, budget, at_most, gmm_64d):
     """Mean distances fall to 0.74, 0.60 and 0.47 of those on the best schedule (docs/tuning.md)."""
     (train, test), sampler = gmm_64d, make(name)
     found = search(train, sampler, budget)
-    best = min(test.distances(sampler, grid).mean() for grid in built_in(budget, test.model).values())
+    best = min(
+        test.distances(sampler, grid).mean() for grid in built_in(budget, test.model).values()
+    )
     assert test.distances(sampler, found.grid).mean() < at_most * best
 
 
-# -- problems ----------------------------------------------------------------------------------------------------------------------
+# -- problems
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_sample_that_is_not_finite_is_lost_but_counts(gmm):
@@ -163,10 +191,13 @@ def test_a_sample_that_is_not_finite_is_lost_but_counts(gmm):
     assert np.isfinite(distances).all()
 
 
-# -- the file ----------------------------------------------------------------------------------------------------------------------
+# -- the file
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_once(gmm, tmp_path, monkeypatch):
+def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_once(
+    gmm, tmp_path, monkeypatch
+):
     file, tasks = tmp_path / "t.json", tasks_of([EULER, make("heun")], gmm, [2, 3], None)
     calls = []
 
@@ -240,14 +271,18 @@ def test_an_entry_adds_up(gmm, tmp_path):
     assert entry.test.tuned.rms == pytest.approx(np.sqrt(np.mean(distances**2)))
     assert entry.train.tuned.error <= entry.train.untuned.error
     assert entry.gap == pytest.approx(
-        entry.test.tuned.error / entry.test.untuned.error / (entry.train.tuned.error / entry.train.untuned.error) - 1
+        entry.test.tuned.error
+        / entry.test.untuned.error
+        / (entry.train.tuned.error / entry.train.untuned.error)
+        - 1
     )
     assert entry.teacher.evaluations == train.teacher.evaluations == 12 * entry.teacher.per_latent
     assert entry.search.evaluations == 12 * entry.search.per_latent
     assert entry.elsewhere.model == "gaussian"
 
 
-# -- mistakes ----------------------------------------------------------------------------------------------------------------------
+# -- mistakes
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -272,8 +307,15 @@ def test_an_entry_adds_up(gmm, tmp_path):
 def test_mistakes_are_one_sentence_and_exit_code_2(args, sentence, tmp_path, monkeypatch, capsys):
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"mine": 1}))
-    monkeypatch.setattr(sys, "argv", ["samplerbench", "tune", "--model", "gmm-2d", *args.replace("OTHER", str(other)).split()])
-    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.tuner.pose", lambda *_: pytest.fail("computed something"))
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["samplerbench", "tune", "--model", "gmm-2d", *args.replace("OTHER", str(other)).split()],
+    )
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.studies.tuning.tuner.pose",
+        lambda *_: pytest.fail("computed something"),
+    )
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2

@@ -1,4 +1,6 @@
-"""The teacher of a tuning: the endpoints that runs are measured by, as exact as what is tuned asks for, and counted."""
+"""The teacher of a tuning: the endpoints that runs are measured by, as exact as what is tuned
+asks for, and counted.
+"""
 
 from dataclasses import dataclass
 
@@ -62,7 +64,9 @@ def coarse(monkeypatch):
 
 
 def digits_tuner(file):
-    return tuner(file, None, subject=Named("digits", make_model("digits")), latents=3, test_latents=2)
+    return tuner(
+        file, None, subject=Named("digits", make_model("digits")), latents=3, test_latents=2
+    )
 
 
 @dataclass(frozen=True)
@@ -106,19 +110,29 @@ def both(tmp_path_factory):
 
 
 def test_the_teacher_is_refined_until_it_is_exact_beside_what_was_tuned(both):
-    """The tuned error is half of that on the schedule that runs are solved for; and it is the error to the true endpoints."""
+    """The tuned error is half of that on the schedule that runs are solved for.
+
+    And it is the error to the true endpoints.
+    """
     model, sampler, entry = make_model("digits"), make("dpmpp_2m"), both.fine
     for scores in (entry.train, entry.test):
         assert 0 < scores.resolution <= RESOLVED * scores.tuned.rms
     ids = torch.arange(TRAIN_IDS, TRAIN_IDS + 3)
-    x = sampler.sample(model.bind(ids, 0), latents(model, ids, 0, model.dtype)[0], Grid(entry.levels), NoNoise())
+    x = sampler.sample(
+        model.bind(ids, 0), latents(model, ids, 0, model.dtype)[0], Grid(entry.levels), NoNoise()
+    )
     fine = solve(model, ids, 0, model.dtype, 512, 3)
-    assert float((x - fine).double().square().mean().sqrt()) == pytest.approx(entry.train.tuned.rms, rel=2 * RESOLVED)
+    assert float((x - fine).double().square().mean().sqrt()) == pytest.approx(
+        entry.train.tuned.rms, rel=2 * RESOLVED
+    )
     assert max(both.steps) > 4
 
 
 def test_the_teacher_and_the_search_are_all_that_is_evaluated_on_the_training_latents(both):
-    """Counted by another counter until the first scores; of the teacher, every coarser solution counts."""
+    """Counted by another counter until the first scores.
+
+    Of the teacher, every coarser solution counts.
+    """
     entry = both.fine
     assert entry.teacher.evaluations + entry.search.evaluations == both.rows
     assert entry.teacher.evaluations // 3 == sum(both.steps)
@@ -127,22 +141,34 @@ def test_the_teacher_and_the_search_are_all_that_is_evaluated_on_the_training_la
 def test_an_entry_does_not_depend_on_those_before_it(both, coarse, tmp_path):
     (alone,) = digits_tuner(tmp_path / "one.json")([Task(EULER, 2)])
     assert both.fine.train.resolution < alone.train.resolution
-    assert (both.coarse.levels, both.coarse.train, both.coarse.test) == (alone.levels, alone.train, alone.test)
-    assert both.coarse.teacher.evaluations == both.fine.teacher.evaluations > alone.teacher.evaluations
+    assert (both.coarse.levels, both.coarse.train, both.coarse.test) == (
+        alone.levels,
+        alone.train,
+        alone.test,
+    )
+    assert (
+        both.coarse.teacher.evaluations == both.fine.teacher.evaluations > alone.teacher.evaluations
+    )
 
 
 def test_a_teacher_is_refined_as_far_as_rounding_and_its_most_steps_go(coarse, monkeypatch):
     model = make_model("digits")
     problem, grid = pose(model, 0, 2, 0), karras(4, model.sigma_min, model.sigma_max)
-    assert not problem.settle(EULER, grid) or problem.resolution <= RESOLVED * np.sqrt(np.mean(problem.distances(EULER, grid) ** 2))
-    monkeypatch.setattr(problem, "sample", lambda sampler, grid: problem.endpoints)  # as near as can be
+    assert not problem.settle(EULER, grid) or problem.resolution <= RESOLVED * np.sqrt(
+        np.mean(problem.distances(EULER, grid) ** 2)
+    )
+    # as near as can be
+    monkeypatch.setattr(problem, "sample", lambda sampler, grid: problem.endpoints)
     assert problem.settle(EULER, grid)
     assert problem.resolution <= problem.teacher.rounding or problem.steps == ODE.last
     assert not problem.settle(EULER, grid)
 
 
 def test_endpoints_that_are_not_finite_are_one_sentence(monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.teacher.solve", lambda model, ids, *rest: torch.full((len(ids), 2), np.nan))
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.studies.tuning.teacher.solve",
+        lambda model, ids, *rest: torch.full((len(ids), 2), np.nan),
+    )
     model = make_model("digits")
     with pytest.raises(ValueError, match="model digits has no finite endpoints to tune for"):
         pose(model, 0, 2, 0).distances(EULER, karras(4, model.sigma_min, model.sigma_max))

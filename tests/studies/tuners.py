@@ -7,4 +7,6 @@ from samplerbench.models import make_model
 
 def tuner(file, gmm, **changes):
     others = {"subject": Named("gmm-2d", gmm), "other": Named("gaussian", make_model("gaussian"))}
-    return Tuner(file, **others | {"latents": 12, "test_latents": 8, "progress": lambda _: None} | changes)
+    return Tuner(
+        file, **others | {"latents": 12, "test_latents": 8, "progress": lambda _: None} | changes
+    )

@@ -10,17 +10,32 @@ from samplerbench.benchmarks.cli.listing import list_metrics
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.suites.spec import format_spec, parse_spec
 
-values = st.one_of(st.integers(-5, 5), st.floats(0.1, 9), st.booleans(), st.text("abc ()=,'\"", max_size=6))
+values = st.one_of(
+    st.integers(-5, 5), st.floats(0.1, 9), st.booleans(), st.text("abc ()=,'\"", max_size=6)
+)
 
 
-@given(st.from_regex(r"[a-z][a-z0-9_.:/-]{0,8}", fullmatch=True), st.dictionaries(st.sampled_from(["eta", "rho", "r1"]), values))
+@given(
+    st.from_regex(r"[a-z][a-z0-9_.:/-]{0,8}", fullmatch=True),
+    st.dictionaries(st.sampled_from(["eta", "rho", "r1"]), values),
+)
 def test_parse_is_the_inverse_of_format(name, options):
     spec = {"name": name, **options}
     assert parse_spec(format_spec(spec)) == spec
 
 
 @pytest.mark.parametrize(
-    "text", ["ddim(0.5)", "ddim(eta=)", "ddim(eta=os.remove)", "ddim(eta=0.5", "", "a\nb", "(eta=1)", "ddim(**{'a': 1})"]
+    "text",
+    [
+        "ddim(0.5)",
+        "ddim(eta=)",
+        "ddim(eta=os.remove)",
+        "ddim(eta=0.5",
+        "",
+        "a\nb",
+        "(eta=1)",
+        "ddim(**{'a': 1})",
+    ],
 )
 def test_what_is_no_spec_is_refused_in_one_sentence(text):
     with pytest.raises(ValueError, match="cannot read"):
@@ -44,7 +59,10 @@ def test_what_is_no_spec_is_refused_in_one_sentence(text):
         ("ddim(eta=[1, 1e400])", "is inf; give a finite number"),
         ("ddim(eta=" + "9" * 4000 + ")", "is beyond the whole numbers that fit"),
         ("ddim(eta='\0')", "cannot read the options"),
-        ({"name": "ddim", "eta": [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}, "option 'eta' of 'ddim' is nested more than 16 deep"),
+        (
+            {"name": "ddim", "eta": [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]},
+            "option 'eta' of 'ddim' is nested more than 16 deep",
+        ),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -68,9 +86,14 @@ def test_any_text_is_a_spec_or_refused_in_a_sentence(text):
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("table", [{}, {"eta": 0.5}, {"name": 3}, {"name": None}, {"name": ["ddim"]}], ids=str)
+@pytest.mark.parametrize(
+    "table", [{}, {"eta": 0.5}, {"name": 3}, {"name": None}, {"name": ["ddim"]}], ids=str
+)
 def test_a_table_without_a_name_is_refused_in_one_sentence(table):
-    with pytest.raises(ValueError, match=r"^a table of options needs a text 'name', got .*; write it as \{name = "):
+    with pytest.raises(
+        ValueError,
+        match=r"^a table of options needs a text 'name', got " r".*; write it as \{name = ",
+    ):
         parse_spec(table)
     with pytest.raises(ValueError, match="needs a text 'name'"):
         make_schedule(table)
@@ -83,8 +106,15 @@ def test_a_table_without_a_name_is_refused_in_one_sentence(table):
         ("karras(roh=3)", "has no option 'roh'; its options: rho"),
         ("karras(rho='x')", "must be a float"),
         ("karras(rho=True)", "must be a float, got True"),
-        ("karras(rho=0.001)", "schedule 'karras(rho=0.001)' has no levels between sigma = 0.002 and 80 (OverflowError)"),
-        ({"name": "karras", "rho": float("nan")}, "option 'rho' of 'karras' is nan; give a finite number"),
+        (
+            "karras(rho=0.001)",
+            "schedule 'karras(rho=0.001)' has no levels between sigma "
+            "= 0.002 and 80 (OverflowError)",
+        ),
+        (
+            {"name": "karras", "rho": float("nan")},
+            "option 'rho' of 'karras' is nan; give a finite number",
+        ),
         ("karras(rho=1e999)", "option 'rho' of 'karras(rho=1e999)' is inf; give a finite number"),
         ("uniform_time(process=[1])", "option 'process' must be a str, got [1]"),
         ("uniform_time(process=None)", "option 'process' must be a str, got None"),
@@ -98,7 +128,16 @@ def test_schedule_mistakes(spec, sentence):
     assert sentence in str(error.value)
 
 
-@pytest.mark.parametrize("spec", ["karras", "uniform_lambda", "uniform_time", "uniform_time(process='vp_cosine')", "uniform_time(power=2)"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "karras",
+        "uniform_lambda",
+        "uniform_time",
+        "uniform_time(process='vp_cosine')",
+        "uniform_time(power=2)",
+    ],
+)
 @pytest.mark.parametrize("steps", [1, 2, 3, 10])
 @pytest.mark.parametrize("to_zero", [True, False])
 def test_every_schedule_has_the_steps_and_ends_that_were_asked_for(spec, steps, to_zero):
@@ -108,13 +147,28 @@ def test_every_schedule_has_the_steps_and_ends_that_were_asked_for(spec, steps, 
     assert grid.sigma[-1] == (0.0 if to_zero else 0.002)
 
 
-@pytest.mark.parametrize("metric", ["fid_proxy", "fid_proxy_se", "fd_conv_se", "rmse_se", "label_agreement", "timing_converged"])
+@pytest.mark.parametrize(
+    "metric",
+    ["fid_proxy", "fid_proxy_se", "fd_conv_se", "rmse_se", "label_agreement", "timing_converged"],
+)
 def test_the_listing_has_what_is_measured(metric):
     assert metric in {row["name"] for row in list_metrics()}
 
 
 def test_the_listing_has_nothing_that_was_asked_for():
-    settings = {"suite", "sampler", "sigma_min", "sigma_max", "steps", "budget", "samples", "seed", "batch_size", "device", "status"}
+    settings = {
+        "suite",
+        "sampler",
+        "sigma_min",
+        "sigma_max",
+        "steps",
+        "budget",
+        "samples",
+        "seed",
+        "batch_size",
+        "device",
+        "status",
+    }
     assert not settings & {row["name"] for row in list_metrics()}
 
 

@@ -1,4 +1,6 @@
-"""Where runs begin: the Gaussian flow against an integrated one, and what a suite makes of the starts of its models."""
+"""Where runs begin: the Gaussian flow against an integrated one, and what a suite makes of the
+starts of its models.
+"""
 
 import textwrap
 
@@ -13,7 +15,13 @@ from samplerbench.models import make_model
 from samplerbench.models.exact.base import ExactModel
 from samplerbench.models.wrappers import Altered
 
-BASE = {"name": "t", "models": ["gaussian"], "samplers": ["euler", "heun", "ddpm"], "nfe": [1, 10], "samples": 10}
+BASE = {
+    "name": "t",
+    "models": ["gaussian"],
+    "samplers": ["euler", "heun", "ddpm"],
+    "nfe": [1, 10],
+    "samples": 10,
+}
 
 
 def cells_of(**change):
@@ -23,12 +31,16 @@ def cells_of(**change):
 
 
 def latents(model, n=5):
-    z = torch.randn(n, *model.event, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.randn(
+        n, *model.event, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     return model.sigma_max * z
 
 
 def test_the_gaussian_start_is_the_flow_of_a_gaussian():
-    """The model's own closed form is not asked: its flow is integrated as for any other denoiser."""
+    """The model's own closed form is not asked: its flow is integrated as for any other
+    denoiser.
+    """
     model = make_model("gaussian")
     x = latents(model, 3)
     found = make_start("gaussian", model, 2.0, "cpu")(x)
@@ -88,7 +100,9 @@ def test_who_knows_mean_and_covariance():
     assert moments_of(pixels)[0].shape == (10, 64), "a mean for each class, from its card"
     assert moments_of(Hidden(make_model("gaussian"), "hidden"))[0].shape == (16,)
     assert moments_of(make_model("wavelet", side=128)) is None, "too many dimensions to diagonalise"
-    assert moments_of(make_model("fashion"))[0].shape == (10, 784), "its reference is in another space"
+    assert moments_of(make_model("fashion"))[0].shape == (10, 784), (
+        "its reference is in another space"
+    )
 
 
 def users_model(tmp_path, more=""):
@@ -105,7 +119,11 @@ def users_model(tmp_path, more=""):
             return mean + var / (var + s**2) * (x - mean)
     """
     path = tmp_path / "mine.py"
-    path.write_text(textwrap.dedent(text) + textwrap.indent(textwrap.dedent(more), "    ") + "\nfactory = Model\n")
+    path.write_text(
+        textwrap.dedent(text)
+        + textwrap.indent(textwrap.dedent(more), "    ")
+        + "\nfactory = Model\n"
+    )
     return f"{path}:factory"
 
 
@@ -114,15 +132,27 @@ def test_a_model_that_does_not_know_its_data_is_skipped_with_a_reason(start, tmp
     model = users_model(tmp_path)
     (cell,) = cells_of(models=[model], samplers=["euler"], nfe=[5], start=[start])
     assert cell.grid is None
-    assert cell.skip == f"start {start} needs the data's mean and covariance, which model mine.py:factory does not know"
+    assert cell.skip == (
+        f"start {start} needs the data's mean and covariance, which model "
+        "mine.py:factory does not know"
+    )
 
 
 def test_a_users_model_tells_them_by_moments(tmp_path):
-    """The start's flow is then the model's own, which is linear: the exact one, dimension by dimension."""
+    """The start's flow is then the model's own, which is linear: the exact one, dimension by
+    dimension.
+    """
     model = make_model(
-        users_model(tmp_path, "def moments(self):\n    return torch.tensor([1.0, 2.0]), torch.tensor([[4.0, 0.0], [0.0, 9.0]])")
+        users_model(
+            tmp_path,
+            "def moments(self):\n    return torch.tensor([1.0, 2.0]), "
+            "torch.tensor([[4.0, 0.0], [0.0, 9.0]])",
+        )
     )
-    mean, var = torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([4.0, 9.0], dtype=torch.float64)
+    mean, var = (
+        torch.tensor([1.0, 2.0], dtype=torch.float64),
+        torch.tensor([4.0, 9.0], dtype=torch.float64),
+    )
     x = latents(model)
     start = make_start("gaussian", model, 2.0, "cpu")
     exact = mean + ((var + 4) / (var + 80**2)).sqrt() * (x - mean)
@@ -132,32 +162,58 @@ def test_a_users_model_tells_them_by_moments(tmp_path):
 
 def test_a_level_outside_the_model_is_skipped_with_a_reason():
     (cell,) = cells_of(samplers=["euler"], nfe=[5], start=["gaussian"], sigma_start=100.0)
-    assert cell.skip == "the start level 100 is not within the levels of model gaussian, 0.002 to 80"
+    assert cell.skip == (
+        "the start level 100 is not within the levels of model gaussian, 0.002 to 80"
+    )
 
 
 def test_a_searched_schedule_has_no_grid_below_sigma_max(tmp_path, monkeypatch):
     monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path))
-    plain, moved, gaussian = cells_of(schedules=["gits(latents=2)"], samplers=["euler"], nfe=[3], start=["noise", "mean", "gaussian"])
+    plain, moved, gaussian = cells_of(
+        schedules=["gits(latents=2)"],
+        samplers=["euler"],
+        nfe=[3],
+        start=["noise", "mean", "gaussian"],
+    )
     assert (len(plain.grid), len(moved.grid)) == (3, 3)
     assert gaussian.grid is None
-    assert gaussian.skip == "schedule gits(latents=2) was searched from sigma_max on, not from where start gaussian ends"
+    assert gaussian.skip == (
+        "schedule gits(latents=2) was searched from sigma_max on, "
+        "not from where start gaussian ends"
+    )
 
 
 def test_grids_begin_where_the_start_ends():
-    noise, gaussian = cells_of(samplers=["heun"], nfe=[9], start=["noise", "gaussian"], sigma_start=2.5)
+    noise, gaussian = cells_of(
+        samplers=["heun"], nfe=[9], start=["noise", "gaussian"], sigma_start=2.5
+    )
     assert (noise.grid.sigma[0], gaussian.grid.sigma[0]) == (80.0, 2.5)
     assert (noise.steps, gaussian.steps) == (5, 5)
-    assert (gaussian.record("")["start"], gaussian.record("")["sigma_start"], gaussian.record("")["sigma_max"]) == ("gaussian", 2.5, 80.0)
+    assert (
+        gaussian.record("")["start"],
+        gaussian.record("")["sigma_start"],
+        gaussian.record("")["sigma_max"],
+    ) == ("gaussian", 2.5, 80.0)
 
 
 def test_keys_tell_starts_levels_and_noise_apart_only_where_samples_differ():
     plain = cells_of()
-    assert [c.key for c in cells_of(sigma_start=3.0)] == [c.key for c in plain], "the level is that of another start"
-    assert {"sigma_start", "noise"} <= set(plain[0]._implied), "in no key: they would change those of older runs"
+    assert [c.key for c in cells_of(sigma_start=3.0)] == [c.key for c in plain], (
+        "the level is that of another start"
+    )
+    assert {"sigma_start", "noise"} <= set(plain[0]._implied), (
+        "in no key: they would change those of older runs"
+    )
     starts = cells_of(start=["noise", "mean", "gaussian"])
     assert len({c.key for c in starts}) == 3 * len(plain)
-    assert not {c.key for c in cells_of(start=["gaussian"], sigma_start=3.0)} & {c.key for c in starts}
-    same = {c.sampler.name for c, b in zip(plain, cells_of(noise="brownian"), strict=True) if c.key == b.key}
+    assert not {c.key for c in cells_of(start=["gaussian"], sigma_start=3.0)} & {
+        c.key for c in starts
+    }
+    same = {
+        c.sampler.name
+        for c, b in zip(plain, cells_of(noise="brownian"), strict=True)
+        if c.key == b.key
+    }
     assert same == {"euler", "heun"}
     assert {c.record("")["noise"] for c in plain if c.sampler.name == "ddpm"} == {"white"}
     assert {c.record("")["noise"] for c in plain if c.sampler.name == "heun"} == {None}
@@ -165,7 +221,12 @@ def test_keys_tell_starts_levels_and_noise_apart_only_where_samples_differ():
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
-    [("start", ["middle"], "start"), ("start", [], "start"), ("sigma_start", 0.0, "sigma_start"), ("noise", "pink", "noise")],
+    [
+        ("start", ["middle"], "start"),
+        ("start", [], "start"),
+        ("sigma_start", 0.0, "sigma_start"),
+        ("noise", "pink", "noise"),
+    ],
 )
 def test_a_suite_says_what_is_wrong_with_its_start(key, value, message):
     with pytest.raises(ValueError, match=rf"^t: {message}"):

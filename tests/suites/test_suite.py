@@ -6,7 +6,13 @@ from samplerbench.benchmarks.metrics import FrechetReference, estimate
 from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
 from samplerbench.benchmarks.planning.planner import load_models
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.benchmarks.suites.suite import Timing, built_in, check_suite, extractors_of, load_suite
+from samplerbench.benchmarks.suites.suite import (
+    Timing,
+    built_in,
+    check_suite,
+    extractors_of,
+    load_suite,
+)
 from samplerbench.benchmarks.timing.statistics import FEWEST
 
 MINIMAL = {"name": "mine", "models": ["gmm-2d"], "samplers": ["euler"], "steps": [4]}
@@ -34,7 +40,9 @@ def test_grids_start_at_one_evaluation():
 
 
 def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and_our_own_default_among_its_samplers():
-    """Its network has 128 features: in all of them 512 samples would be flagged, and no line decided."""
+    """Its network has 128 features: in all of them 512 samples would be flagged, and no line
+    decided.
+    """
     suite = load_suite("quick")
     references = load_references(load_models(suite), suite.extractors)
     for entry in suite.models:
@@ -42,7 +50,9 @@ def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and
         assert reference is not None
         n = entry.samples or suite.samples
         assert n >= SAMPLES_PER_FEATURE * reference.extractor.dim, entry.name
-        scored = estimate(FrechetReference(reference.mean, reference.cov, reference.n), reference.held_out(n))
+        scored = estimate(
+            FrechetReference(reference.mean, reference.cov, reference.n), reference.held_out(n)
+        )
         assert scored.flag == "", entry.name
     assert "auto" in suite.samplers
 
@@ -55,23 +65,42 @@ def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and
         ({"steps": [0]}, "steps.0: give a number >= 1, got 0"),
         ({"nfe": [5]}, "give steps or nfe, not both"),
         ({"samples": "many"}, "samples: give a whole number, got 'many'"),
-        ({"models": [{"name": "gmm-2d", "samples": 1}]}, "models.0.samples: give a number >= 2, got 1"),
+        (
+            {"models": [{"name": "gmm-2d", "samples": 1}]},
+            "models.0.samples: give a number >= 2, got 1",
+        ),
         ({"models": ["gmm-2d", "gaussian", "gmm-2d"]}, "model 'gmm-2d' is listed twice"),
-        ({"models": ["gmm-2d", {"name": "gmm-2d", "samples": 9}]}, "model 'gmm-2d' is listed twice"),
-        ({"models": ["a(x=1, y=2)", {"name": {"name": "a", "y": 2, "x": 1}}]}, "model 'a(y=2, x=1)' is listed twice"),
-        ({"models": [{"name": {"guidance": 2}}]}, "a table of options needs a text 'name', got {'guidance': 2}"),
+        (
+            {"models": ["gmm-2d", {"name": "gmm-2d", "samples": 9}]},
+            "model 'gmm-2d' is listed twice",
+        ),
+        (
+            {"models": ["a(x=1, y=2)", {"name": {"name": "a", "y": 2, "x": 1}}]},
+            "model 'a(y=2, x=1)' is listed twice",
+        ),
+        (
+            {"models": [{"name": {"guidance": 2}}]},
+            "a table of options needs a text 'name', got {'guidance': 2}",
+        ),
         ({"samplers": []}, "samplers: give at least one, got []"),
         ({"samplers": [3]}, "samplers.0: give a text, got 3"),
         ({"models": "gmm-2d"}, "models: give a list, got 'gmm-2d'"),
         ({"models": [3]}, "models.0: give a table, got 3"),
         ({"models": [{"samples": 3}]}, "models.0.name is missing; docs/suites.md lists the keys"),
-        ({"name": "../up"}, "name: use letters, digits, '.', '_' and '-', and begin with a letter or digit, got '../up'"),
+        (
+            {"name": "../up"},
+            "name: use letters, digits, '.', '_' and '-', and begin with "
+            "a letter or digit, got '../up'",
+        ),
         ({"dtype": "float16"}, "dtype: choose 'float32' or 'float64', got 'float16'"),
         ({"timing": {"enabled": "perhaps"}}, "timing.enabled: give true or false, got 'perhaps'"),
         ({"tolerances": [float("inf")]}, "tolerances.0: give a finite number, got inf"),
         ({"steps": [1_000_000_000]}, "steps.0: give a number <= 1,000,000, got 1000000000"),
         ({"samples": 10**30}, "samples: give a number <= 1,000,000,000, got 1000000"),
-        ({"seed": 2**63}, "seed: give a number < 9,223,372,036,854,775,808, got 9223372036854775808"),
+        (
+            {"seed": 2**63},
+            "seed: give a number < 9,223,372,036,854,775,808, got 9223372036854775808",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence_that_names_the_key(change, sentence):
@@ -93,7 +122,11 @@ def test_bad_toml_is_named(tmp_path):
         load_suite(str(path))
 
 
-@pytest.mark.parametrize("text", ["steps = " + "[" * 1500 + "]" * 1500, "samples = " + "9" * 5000], ids=["brackets", "digits"])
+@pytest.mark.parametrize(
+    "text",
+    ["steps = " + "[" * 1500 + "]" * 1500, "samples = " + "9" * 5000],
+    ids=["brackets", "digits"],
+)
 def test_toml_that_is_too_much_is_refused_in_one_sentence(tmp_path, text):
     path = tmp_path / "deep.toml"
     path.write_text(text)
@@ -105,7 +138,10 @@ def test_toml_that_is_too_much_is_refused_in_one_sentence(tmp_path, text):
     ("axes", "sentence"),
     [
         ({"samples": 1}, "--samples: give a number >= 2, got 1"),
-        ({"seed": 2**63}, "--seed: give a number < 9,223,372,036,854,775,808, got 9223372036854775808"),
+        (
+            {"seed": 2**63},
+            "--seed: give a number < 9,223,372,036,854,775,808, got 9223372036854775808",
+        ),
         ({"dtype": "half"}, "--dtype: choose 'float32' or 'float64', got 'half'"),
         ({"until": {"target_se": -1}}, "--target-se: give a number > 0, got -1"),
     ],
@@ -117,7 +153,9 @@ def test_mistakes_of_the_command_line_name_the_option(axes, sentence):
 
 
 def test_the_command_line_replaces_whole_axes():
-    suite = check_suite({**MINIMAL, "models": [{"name": "gmm-2d", "samples": 50}, "gaussian"]}, "test")
+    suite = check_suite(
+        {**MINIMAL, "models": [{"name": "gmm-2d", "samples": 50}, "gaussian"]}, "test"
+    )
     other = suite.replaced(models=["gmm-2d"], nfe=(5, 9), samplers=["heun"])
     assert [m.name for m in other.models] == ["gmm-2d"]
     assert other.models[0].samples == 50
@@ -126,8 +164,16 @@ def test_the_command_line_replaces_whole_axes():
 
 
 def test_a_model_of_the_command_line_is_found_however_it_is_written():
-    suite = check_suite({**MINIMAL, "models": [{"name": {"name": "fashion", "guidance": 2}, "samples": 50}, "fashion"]}, "test")
-    assert [m.samples for m in suite.replaced(models=["fashion(guidance=2)", "fashion"]).models] == [50, None]
+    suite = check_suite(
+        {
+            **MINIMAL,
+            "models": [{"name": {"name": "fashion", "guidance": 2}, "samples": 50}, "fashion"],
+        },
+        "test",
+    )
+    assert [
+        m.samples for m in suite.replaced(models=["fashion(guidance=2)", "fashion"]).models
+    ] == [50, None]
     with pytest.raises(ValueError, match="the command line: model 'fashion' is listed twice"):
         suite.replaced(models=["fashion", "fashion"])
 
@@ -139,7 +185,10 @@ def test_the_digest_follows_the_content():
 
 
 def test_a_model_has_a_feature_space_of_its_own_until_the_command_line_names_one():
-    entries = [{"name": "fashion", "extractor": "card:32"}, {"name": {"name": "fashion", "guidance": 2}}]
+    entries = [
+        {"name": "fashion", "extractor": "card:32"},
+        {"name": {"name": "fashion", "guidance": 2}},
+    ]
     suite = check_suite({**MINIMAL, "models": entries, "extractor": "pixels"}, "test")
     assert suite.extractors == {"fashion": "card:32", "fashion(guidance=2)": "pixels"}
     assert extractors_of(suite.model_dump(mode="json")) == suite.extractors
@@ -149,9 +198,21 @@ def test_a_model_has_a_feature_space_of_its_own_until_the_command_line_names_one
 
 def test_a_model_s_feature_space_is_part_of_the_folder_only_where_it_has_one():
     plain = check_suite(MINIMAL, "test")
-    assert plain.digest == check_suite({**MINIMAL, "models": [{"name": "gmm-2d", "extractor": None}]}, "test").digest
-    assert plain.digest != check_suite({**MINIMAL, "models": [{"name": "gmm-2d", "extractor": "pixels"}]}, "test").digest
-    assert plain.digest == "58096edf", "as before models had one: folders of earlier runs are found again"
+    assert (
+        plain.digest
+        == check_suite(
+            {**MINIMAL, "models": [{"name": "gmm-2d", "extractor": None}]}, "test"
+        ).digest
+    )
+    assert (
+        plain.digest
+        != check_suite(
+            {**MINIMAL, "models": [{"name": "gmm-2d", "extractor": "pixels"}]}, "test"
+        ).digest
+    )
+    assert plain.digest == "58096edf", (
+        "as before models had one: folders of earlier runs are found again"
+    )
 
 
 def test_real_samples_do_not_go_with_a_card_s_own_features_however_few():

@@ -1,4 +1,6 @@
-"""``samplerbench doctor``: facts that are facts, a verdict that follows from times, and exit code 1 where something needed is broken."""
+"""``samplerbench doctor``: facts that are facts, a verdict that follows from times, and exit
+code 1 where something needed is broken.
+"""
 
 import json
 import os
@@ -48,7 +50,18 @@ def test_it_prints_json_with_everything(doctor):
     said = json.loads(out)
     assert code == 0
     assert said["machine"]["cores"] == os.cpu_count()
-    assert {"version", "machine", "conditions", "device", "threads", "counters", "steadiness", "packages", "extras", "broken"} == set(said)
+    assert {
+        "version",
+        "machine",
+        "conditions",
+        "device",
+        "threads",
+        "counters",
+        "steadiness",
+        "packages",
+        "extras",
+        "broken",
+    } == set(said)
     assert said["steadiness"]["cpu"]["verdict"].startswith(("Times", "Medians"))
     assert said["extras"]["dev"]["for"]
 
@@ -63,13 +76,17 @@ def test_text_fits_80_columns_but_for_the_verdict(doctor, monkeypatch):
 
 
 def test_exit_code_1_where_something_needed_is_broken(doctor, found, monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.timing.doctor.examine", lambda seconds: replace(found, broken=["torch is missing"]))
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.timing.doctor.examine",
+        lambda seconds: replace(found, broken=["torch is missing"]),
+    )
     code, out = doctor()
     assert code == 1
     assert "broken: torch is missing" in out
 
 
-# -- verdicts --------------------------------------------------------------------------------------------------------------------------
+# -- verdicts
+# --------------------------------------------------------------------------------------------------------------------------
 
 
 def steady(spread=0.01, doubts=()):
@@ -82,7 +99,10 @@ def steady(spread=0.01, doubts=()):
         (steady(), "Times taken here can be trusted"),
         (steady(spread=0.05), "Medians of many times can be trusted, single ones cannot"),
         (steady(spread=0.5), "are not to be trusted: the same work took times that spread by 50%."),
-        (steady(doubts=("waited for a core 40% of the time",)), "are not to be trusted: waited for a core 40% of the time."),
+        (
+            steady(doubts=("waited for a core 40% of the time",)),
+            "are not to be trusted: waited for a core 40% of the time.",
+        ),
     ],
 )
 def test_the_verdict_is_one_sentence_that_follows_from_the_times(found, says):
@@ -104,10 +124,14 @@ def test_the_reference_work_is_timed_for_as_long_as_asked():
     assert np.isfinite(found.spread)
 
 
-# -- machine and counters --------------------------------------------------------------------------------------------------------------
+# -- machine and counters
+# --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "cores"), [("200000 100000", 2.0), ("50000 100000", 0.5), ("max 100000", None), ("", None)])
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("200000 100000", 2.0), ("50000 100000", 0.5), ("max 100000", None), ("", None)],
+)
 def test_the_limit_of_a_container_of_version_2(tmp_path, monkeypatch, text, cores):
     (tmp_path / "cpu.max").write_text(text)
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
@@ -145,13 +169,25 @@ def test_rapl_is_found_where_the_kernel_puts_it(tmp_path, monkeypatch, there):
     assert counters.counters()["rapl"] == ("readable" if there else "absent")
 
 
-# -- packages --------------------------------------------------------------------------------------------------------------------------
+# -- packages
+# --------------------------------------------------------------------------------------------------------------------------
 
 
 def test_requirements_as_metadata_writes_them():
-    found = packages(["pyright[nodejs]>=1.1 ; extra == 'dev'", "torch>=2.6", 'no-such-thing>=1; extra == "gpu"', "numpy (>=999)"])
+    found = packages(
+        [
+            "pyright[nodejs]>=1.1 ; extra == 'dev'",
+            "torch>=2.6",
+            'no-such-thing>=1; extra == "gpu"',
+            "numpy (>=999)",
+        ]
+    )
     by_name = {package.name: package for package in found}
-    assert (by_name["torch"].extra, by_name["torch"].needs, by_name["torch"].fits) == ("", ">=2.6", True)
+    assert (by_name["torch"].extra, by_name["torch"].needs, by_name["torch"].fits) == (
+        "",
+        ">=2.6",
+        True,
+    )
     assert (by_name["pyright"].extra, by_name["pyright"].needs) == ("dev", ">=1.1")
     assert (by_name["no-such-thing"].version, by_name["no-such-thing"].extra) == (None, "gpu")
     assert not by_name["numpy"].fits
@@ -160,7 +196,13 @@ def test_requirements_as_metadata_writes_them():
 
 @pytest.mark.parametrize(
     ("version", "needs", "fits"),
-    [("2.13.0+cpu", ">=2.6", True), ("2.5.1", ">=2.6", False), ("10.0", ">=9", True), ("1.0", "", True), (None, "", False)],
+    [
+        ("2.13.0+cpu", ">=2.6", True),
+        ("2.5.1", ">=2.6", False),
+        ("10.0", ">=9", True),
+        ("1.0", "", True),
+        (None, "", False),
+    ],
 )
 def test_versions_are_compared_as_numbers(version, needs, fits):
     assert Package("x", needs, "", version).fits is fits

@@ -19,7 +19,9 @@ STEPS, BATCH = 5, 4
 
 def test_the_interval_of_the_median_covers_95_percent_and_no_narrower_one_does():
     def coverage(n, k):
-        """P(the median lies in [t_(k+1), t_(n-k)]): not all but k or fewer of the times on one side."""
+        """P(the median lies in [t_(k+1), t_(n-k)]): not all but k or fewer of the times on one
+        side.
+        """
         return 1 - 2 * sum(math.comb(n, j) for j in range(k + 1)) / 2**n
 
     for n in range(FEWEST, 200):
@@ -38,7 +40,9 @@ def test_the_interval_covers_the_median_as_often_as_it_says_by_counting_all_case
 
 @pytest.mark.parametrize("blur", [0.005, 0.02, 0.1])
 def test_stopping_when_the_interval_is_narrow_costs_little_of_its_coverage(blur):
-    """Narrow intervals stop the run, and by chance some are narrow too early: 92 % instead of 95 % is the most that was seen."""
+    """Narrow intervals stop the run, and by chance some are narrow too early: 92 % instead of
+    95 % is the most that was seen.
+    """
     rng, hits = random.Random(0), 0
     for _ in range(500):
         times = []
@@ -89,19 +93,35 @@ def test_columns_are_exact_on_a_machine_without_noise():
     assert record["ms_per_sample"] == pytest.approx(STEPS * 4.5 / BATCH)
     assert record["model_ms_per_sample"] == pytest.approx(STEPS * 3.0 / BATCH)
     assert record["overhead"] == pytest.approx(0.5)
-    assert record["ms_low"] == pytest.approx(record["ms_high"]) == pytest.approx(record["ms_per_sample"])
+    assert (
+        record["ms_low"]
+        == pytest.approx(record["ms_high"])
+        == pytest.approx(record["ms_per_sample"])
+    )
     assert record["timing_converged"]
-    assert record["timing_rounds"] == len(record["raw_total_ms"]) == len(record["raw_network_ms"]) == FEWEST
+    assert (
+        record["timing_rounds"]
+        == len(record["raw_total_ms"])
+        == len(record["raw_network_ms"])
+        == FEWEST
+    )
     assert record["timing_warm"]
     assert record["timing_observed"]["wall"] > 0
-    assert [record[name] for name in ("wall_ms_per_sample", "peak_memory_mb", "joules_per_sample")] == [None] * 3  # a GPU's
+    # a GPU's
+    assert [
+        record[name] for name in ("wall_ms_per_sample", "peak_memory_mb", "joules_per_sample")
+    ] == [None] * 3
 
 
 def test_work_of_1_ms_per_step_is_found_to_5_percent_through_noise():
     """The difference of two samplers that differ in nothing else."""
     machine = Machine(blur=0.02)
     plain, working = timed(
-        Network(machine, 2.0), [Working(machine=machine), Working(machine=machine, ms=1.0)], machine, half_width=1e-9, max_rounds=200
+        Network(machine, 2.0),
+        [Working(machine=machine), Working(machine=machine, ms=1.0)],
+        machine,
+        half_width=1e-9,
+        max_rounds=200,
     )
     more = (working["ms_per_sample"] - plain["ms_per_sample"]) * BATCH / STEPS
     assert more == pytest.approx(1.0, abs=0.05)
@@ -116,9 +136,17 @@ def test_identical_samplers_differ_by_less_than_their_intervals_in_95_percent_of
 
 
 def test_drift_of_the_machine_hits_all_samplers_alike():
-    """Half slower at the end than at the start: one after the other, the samplers would differ by a sixth."""
+    """Half slower at the end than at the start: one after the other, the samplers would differ
+    by a sixth.
+    """
     machine = Machine(drift=2e-4, blur=0.002)
-    records = timed(Network(machine, 2.0), [Working(machine=machine)] * 3, machine, half_width=1e-9, max_rounds=30)
+    records = timed(
+        Network(machine, 2.0),
+        [Working(machine=machine)] * 3,
+        machine,
+        half_width=1e-9,
+        max_rounds=30,
+    )
     medians = [record["ms_per_sample"] for record in records]
     assert machine.now * machine.drift > 0.3
     assert max(medians) / min(medians) < 1.03
@@ -126,7 +154,12 @@ def test_drift_of_the_machine_hits_all_samplers_alike():
 
 def test_a_round_visits_every_open_cell_once_and_rounds_differ_in_order():
     machine, visits = Machine(), []
-    timed(Network(machine, 2.0), [Working(machine=machine, ms=ms) for ms in (1.0, 2.0, 3.0)], machine, visits=visits)
+    timed(
+        Network(machine, 2.0),
+        [Working(machine=machine, ms=ms) for ms in (1.0, 2.0, 3.0)],
+        machine,
+        visits=visits,
+    )
     rounds = [tuple(visits[i : i + 3]) for i in range(0, len(visits), 3)]
     assert len(rounds) == FEWEST
     assert all(len(set(labels)) == 3 for labels in rounds)
@@ -150,7 +183,9 @@ def test_fewer_than_six_calls_have_a_median_and_no_interval():
 def test_quiet_cells_stop_early_and_noisy_ones_go_on():
     machine = Machine()
     noisy = Machine(blur=0.3)
-    (quiet,), (loud,) = (timed(Network(m, 2.0), [Working(machine=m)], m, max_rounds=25) for m in (machine, noisy))
+    (quiet,), (loud,) = (
+        timed(Network(m, 2.0), [Working(machine=m)], m, max_rounds=25) for m in (machine, noisy)
+    )
     assert (quiet["timing_rounds"], loud["timing_rounds"]) == (FEWEST, 25)
 
 
@@ -162,23 +197,33 @@ def test_a_sampler_that_fails_is_reported_and_the_others_are_timed():
             raise RuntimeError("out of\nmemory")
 
     machine = Machine()
-    broken, fine = timed(Network(machine, 2.0), [Broken(machine=machine), Working(machine=machine)], machine)
+    broken, fine = timed(
+        Network(machine, 2.0), [Broken(machine=machine), Working(machine=machine)], machine
+    )
     assert broken == {"timing_reason": "RuntimeError: out of memory"}
     assert fine["timing_converged"]
 
 
 def test_the_batch_that_is_timed_is_the_one_that_was_asked_for():
     machine = Machine()
-    sizes = [timed(Network(machine, 2.0), [Working(machine=machine)], machine, batch_size=size)[0] for size in (0, 1, 16)]
+    sizes = [
+        timed(Network(machine, 2.0), [Working(machine=machine)], machine, batch_size=size)[0]
+        for size in (0, 1, 16)
+    ]
     assert [record["timing_batch_size"] for record in sizes] == [BATCH, 1, 16]
-    assert [record["ms_per_sample"] for record in sizes] == pytest.approx([2.5, 10.0, 0.625])  # a call costs the same for any batch
+    # a call costs the same for any batch
+    assert [record["ms_per_sample"] for record in sizes] == pytest.approx([2.5, 10.0, 0.625])
 
 
 def test_energy_is_the_growth_of_the_counter_over_a_window_of_whole_calls():
     machine = Machine(now=1e6)
     watt, finished = 250.0, []
     joules = joules_per_call(
-        lambda: machine.work(7.0), lambda: machine.now / 1e3 * watt, lambda: finished.append(1), 2.0, clock=lambda: machine.now / 1e3
+        lambda: machine.work(7.0),
+        lambda: machine.now / 1e3 * watt,
+        lambda: finished.append(1),
+        2.0,
+        clock=lambda: machine.now / 1e3,
     )
     assert joules == pytest.approx(7e-3 * watt)
     assert len(finished) == 1 + math.ceil(2.0 / 7e-3)
@@ -197,5 +242,7 @@ def test_batch_sizes_are_one_number_or_several():
 def test_the_median_of_the_raw_times_is_the_one_of_the_table():
     machine = Machine(blur=0.1)
     (record,) = timed(Network(machine, 2.0), [Working(machine=machine)], machine)
-    assert record["ms_per_sample"] == pytest.approx(statistics.median(record["raw_total_ms"]) / BATCH)
+    assert record["ms_per_sample"] == pytest.approx(
+        statistics.median(record["raw_total_ms"]) / BATCH
+    )
     assert record["ms_low"] <= record["ms_per_sample"] <= record["ms_high"]

@@ -81,7 +81,8 @@ def test_the_cgroup_file_of_either_version_is_read(tmp_path, monkeypatch):
     assert Load.of_this_moment().throttled == 0
 
 
-# -- GPU: a driver that says what the test wants ---------------------------------------------------------------------------------------
+# -- GPU: a driver that says what the test wants
+# ---------------------------------------------------------------------------------------
 
 FINE = GpuState(reasons=0x1 | 0x2, temperature=60, sm_clock=1980, power=500, others=0)
 
@@ -133,7 +134,10 @@ class Driver:
         return b"570.1"
 
 
-@pytest.mark.parametrize(("pids", "others"), [((), 0), ((os.getpid(),), 0), ((os.getpid(), 7), 1), ((7,), 0), ((7, 8), 1)])
+@pytest.mark.parametrize(
+    ("pids", "others"),
+    [((), 0), ((os.getpid(),), 0), ((os.getpid(), 7), 1), ((7,), 0), ((7, 8), 1)],
+)
 def test_the_state_of_a_gpu_in_units_that_people_use(pids, others):
     driver = Driver()
     driver.pids = pids
@@ -149,7 +153,9 @@ def test_there_are_no_counters_without_a_gpu(monkeypatch):
 
 
 class FakeCuda:
-    """A GPU that takes 10 ms for whatever lies between two events, and holds 1, 3 and 2 MiB in turn."""
+    """A GPU that takes 10 ms for whatever lies between two events, and holds 1, 3 and 2 MiB in
+    turn.
+    """
 
     def __init__(self, monkeypatch):
         self.synchronised, self.held, self.peaks = 0, iter((1, 3, 2)), 0
@@ -193,11 +199,15 @@ def test_the_peak_of_the_memory_is_the_largest_of_all_blocks(monkeypatch):
 @pytest.mark.parametrize("uuid", ["1234-ab", "GPU-1234-ab"])
 def test_nvml_is_asked_for_the_device_that_torch_uses(monkeypatch, uuid):
     asked = []
-    nvml = SimpleNamespace(nvmlInit=lambda: None, nvmlDeviceGetHandleByUUID=lambda name: asked.append(name) or "handle")
+    nvml = SimpleNamespace(
+        nvmlInit=lambda: None, nvmlDeviceGetHandleByUUID=lambda name: asked.append(name) or "handle"
+    )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=uuid))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=uuid)
+    )
     assert Gpu.of_torch() == Gpu(nvml, "handle")
     assert asked == ["GPU-1234-ab"]
     nvml.nvmlInit = lambda: 1 / 0
@@ -208,10 +218,12 @@ def test_events_and_wall_clock_that_differ_are_told():
     witness = Disturbances()
     assert witness.doubts([Reading(100.0, 103.0)] * 3) == ""
     assert witness.doubts([Reading(100.0, 150.0)] * 3) == "wall clock +50% against CUDA events"
-    assert witness.doubts([Reading(0.10, 0.15)] * 3) == ""  # what it costs to launch and to synchronise
+    # what it costs to launch and to synchronise
+    assert witness.doubts([Reading(0.10, 0.15)] * 3) == ""
 
 
-# -- a real machine --------------------------------------------------------------------------------------------------------------------
+# -- a real machine
+# --------------------------------------------------------------------------------------------------------------------
 
 
 class ProcessorTime:
@@ -233,12 +245,15 @@ def test_a_millisecond_of_real_work_per_step_is_found_to_5_percent():
     machine = ProcessorTime()
     pair = [Working(machine=machine), Working(machine=machine, ms=1.0)]
     plain, working = timed(Network(machine, 0.5), pair, machine, half_width=1e-9, max_rounds=25)
-    assert (working["ms_per_sample"] - plain["ms_per_sample"]) * 4 / 5 == pytest.approx(1.0, abs=0.05)
+    assert (working["ms_per_sample"] - plain["ms_per_sample"]) * 4 / 5 == pytest.approx(
+        1.0, abs=0.05
+    )
 
 
 @pytest.mark.slow
 def test_identical_samplers_on_a_real_model_differ_by_less_than_their_intervals():
-    # A second try: processor time, too, is moved by what others leave in the caches, and 37 of 40 were seen beside four busy processes.
+    # A second try: processor time, too, is moved by what others leave in the caches, and 37 of 40
+    # were seen beside four busy processes.
     assert _twins_that_agree() >= 38 or _twins_that_agree() >= 38
 
 
@@ -246,7 +261,16 @@ def _twins_that_agree() -> int:
     """Of 40 pairs of one sampler, those whose intervals meet."""
     machine, model, agreed = ProcessorTime(), make_model("gmm-64d"), 0
     for _ in range(40):
-        a, b = timed(model, [samplers.make("dpm_solver_3m")] * 2, machine, batch_size=8, steps=4, min_rounds=10, max_rounds=15, seconds=0.5)
+        a, b = timed(
+            model,
+            [samplers.make("dpm_solver_3m")] * 2,
+            machine,
+            batch_size=8,
+            steps=4,
+            min_rounds=10,
+            max_rounds=15,
+            seconds=0.5,
+        )
         agreed += a["ms_low"] <= b["ms_high"] and b["ms_low"] <= a["ms_high"]
     return agreed
 
@@ -257,7 +281,10 @@ SPIN = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="counters of Linux")
 def test_a_competing_load_is_told():
-    spinning = [subprocess.Popen([sys.executable, "-c", SPIN, str(os.getpid())]) for _ in range(os.cpu_count() or 1)]
+    spinning = [
+        subprocess.Popen([sys.executable, "-c", SPIN, str(os.getpid())])
+        for _ in range(os.cpu_count() or 1)
+    ]
     try:
         time.sleep(0.5)
         assert cpu_flag_of_a_run() != ""
@@ -275,7 +302,15 @@ def test_an_idle_machine_is_believed():
 
 
 def cpu_flag_of_a_run():
-    (record,) = timed(make_model("gmm-64d"), [samplers.make("heun")], None, batch_size=128, half_width=1e-9, max_rounds=150, steps=20)
+    (record,) = timed(
+        make_model("gmm-64d"),
+        [samplers.make("heun")],
+        None,
+        batch_size=128,
+        half_width=1e-9,
+        max_rounds=150,
+        steps=20,
+    )
     assert record["timing_observed"]["wall"] > load.SHORT
     return record["timing_flag"]
 

@@ -14,13 +14,27 @@ from samplerbench.results.run_directory.files import read_json
 from samplerbench.results.table.result_table import load
 
 SUITE = {
-    "name": "rig", "models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [3], "samples": 8, "reference_samples": 2, "keep": 0,
-    "converged_samples": 8, "batch_size": 8,
-}  # fmt: skip
+    "name": "rig",
+    "models": ["gmm-2d"],
+    "samplers": ["euler", "heun"],
+    "nfe": [3],
+    "samples": 8,
+    "reference_samples": 2,
+    "keep": 0,
+    "converged_samples": 8,
+    "batch_size": 8,
+}
 
 
 def run(tmp_path, suite=None, **timing):
-    suite = check_suite({**SUITE, **(suite or {}), "timing": {"seconds": 1.0, "min_rounds": 6, "max_rounds": 6, **timing}}, "rig")
+    suite = check_suite(
+        {
+            **SUITE,
+            **(suite or {}),
+            "timing": {"seconds": 1.0, "min_rounds": 6, "max_rounds": 6, **timing},
+        },
+        "rig",
+    )
     Runner(suite, tmp_path / "run", device="cpu", console=Console(quiet=True))()
     return tmp_path / "run"
 
@@ -35,9 +49,14 @@ def test_each_batch_size_is_a_line_and_the_first_is_the_one_of_the_table(tmp_pat
         ("heun", "4"),
         ("heun", "1"),
     ]
-    assert all(float(line["ms_low"]) <= float(line["ms_per_sample"]) <= float(line["ms_high"]) for line in lines)
+    assert all(
+        float(line["ms_low"]) <= float(line["ms_per_sample"]) <= float(line["ms_high"])
+        for line in lines
+    )
     frame = load(folder).frame
-    assert list(frame["ms_per_sample"]) == pytest.approx([float(line["ms_per_sample"]) for line in lines[::2]])
+    assert list(frame["ms_per_sample"]) == pytest.approx(
+        [float(line["ms_per_sample"]) for line in lines[::2]]
+    )
     assert len(frame) == 2
 
 
@@ -66,7 +85,9 @@ def test_times_of_a_cell_s_own_batch_size_are_taken_again_at_another(tmp_path):
         assert read_json(file)["timing_batch_size"] == size
 
 
-@pytest.mark.parametrize("change", [{"seconds": 1.5}, {"energy_seconds": 0.1}, {"half_width": 0.001}, {"max_rounds": 7}])
+@pytest.mark.parametrize(
+    "change", [{"seconds": 1.5}, {"energy_seconds": 0.1}, {"half_width": 0.001}, {"max_rounds": 7}]
+)
 def test_times_with_other_options_are_taken_again(tmp_path, change):
     (file, *_) = run(tmp_path).glob("parts/*/timing.json")
     before = read_json(file)["raw_total_ms"]
@@ -100,7 +121,8 @@ def test_what_times_depend_on_is_beside_them(tmp_path):
     assert record["timing_observed"]["wall"] > 0
 
 
-# -- suites ----------------------------------------------------------------------------------------------------------------------------
+# -- suites
+# ----------------------------------------------------------------------------------------------------------------------------
 
 
 def test_fixed_grid_stands_for_every_sampler_that_takes_the_steps_of_a_grid():
@@ -118,7 +140,9 @@ def test_fixed_grid_stands_for_every_sampler_that_takes_the_steps_of_a_grid():
 def test_the_gpu_suite_asks_for_a_gpu_in_one_sentence(monkeypatch):
     monkeypatch.setattr(runner.torch.cuda, "is_available", lambda: False)
     suite = load_suite("gpu")
-    with pytest.raises(ValueError, match=r"^suite gpu is made for a CUDA GPU, .* --device cpu, such as .*$"):
+    with pytest.raises(
+        ValueError, match=r"^suite gpu is made for a CUDA GPU, .* --device " r"cpu, such as .*$"
+    ):
         pick_device("auto", suite)
     assert pick_device("cpu", suite) == "cpu"
     assert pick_device("auto", load_suite("smoke")) == "cpu"

@@ -1,4 +1,6 @@
-"""What the timing tests share: a machine whose time is a variable, samplers of known cost on it, and one way to time them."""
+"""What the timing tests share: a machine whose time is a variable, samplers of known cost on
+it, and one way to time them.
+"""
 
 import random
 from dataclasses import InitVar, dataclass, field
@@ -18,7 +20,10 @@ from samplerbench.samplers.base import Declared
 
 @dataclass
 class Machine:
-    """Virtual milliseconds. Reading the time of a call blurs and drifts it, as a real machine does."""
+    """Virtual milliseconds.
+
+    Reading the time of a call blurs and drifts it, as a real machine does.
+    """
 
     now: float = 0.0
     blur: float = 0.0
@@ -31,7 +36,11 @@ class Machine:
     def __call__(self, call: Any) -> Reading:
         begin = self.now
         call()
-        ms = (self.now - begin) * self.rng.lognormvariate(0.0, self.blur) * (1 + self.drift * self.now)
+        ms = (
+            (self.now - begin)
+            * self.rng.lognormvariate(0.0, self.blur)
+            * (1 + self.drift * self.now)
+        )
         return Reading(ms, ms)
 
 
@@ -73,22 +82,49 @@ class Working(Declared):
 def cell_of(sampler: Any, model: Denoiser, steps: int = 5, seed: int = 0) -> Cell:
     schedule = make_schedule("karras")
     return Cell(
-        model="rig", sampler=sampler, schedule=schedule, start=make_start("noise", model, None, "cpu"), end="zero", noise=None,
-        grid=schedule(steps, 0.002, 80.0, to_zero=True), steps=steps, budget=None, samples=2, seed=seed, batch_size=4, dtype="float32",
-        sigma_min=0.002, sigma_max=80.0, identity=("rig-1", ""), device="cpu",
-    )  # fmt: skip
+        model="rig",
+        sampler=sampler,
+        schedule=schedule,
+        start=make_start("noise", model, None, "cpu"),
+        end="zero",
+        noise=None,
+        grid=schedule(steps, 0.002, 80.0, to_zero=True),
+        steps=steps,
+        budget=None,
+        samples=2,
+        seed=seed,
+        batch_size=4,
+        dtype="float32",
+        sigma_min=0.002,
+        sigma_max=80.0,
+        identity=("rig-1", ""),
+        device="cpu",
+    )
 
 
 def timed(
-    model: Denoiser, samplers: list[Any], clock: Any, *, batch_size: int = 0, steps: int = 5, visits: list[str] | None = None,
+    model: Denoiser,
+    samplers: list[Any],
+    clock: Any,
+    *,
+    batch_size: int = 0,
+    steps: int = 5,
+    visits: list[str] | None = None,
     **options: Any,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """The records of the samplers, in their order; ``visits`` gets the label of each visit."""
-    cells = [cell_of(sampler, model, steps, seed) for seed, sampler in enumerate(samplers)]  # the seed tells twins apart
+    # the seed tells twins apart
+    cells = [cell_of(sampler, model, steps, seed) for seed, sampler in enumerate(samplers)]
     records: dict[str, dict[str, Any]] = {}
     labels = [] if visits is None else visits
     time_cells(
-        model, cells, Timing(**{"seconds": 5.0, **options}), "cpu", batch_size=batch_size, clock=clock,
-        progress=lambda share, label: labels.append(label), done=lambda key, record: records.update({key: record}),
-    )  # fmt: skip
+        model,
+        cells,
+        Timing(**{"seconds": 5.0, **options}),
+        "cpu",
+        batch_size=batch_size,
+        clock=clock,
+        progress=lambda share, label: labels.append(label),
+        done=lambda key, record: records.update({key: record}),
+    )
     return [records[cell.key] for cell in cells]

@@ -1,1 +1,3 @@
-"""The mathematics that several metrics share: moments, Fréchet and kernel distances, and their errors."""
+"""The mathematics that several metrics share: moments, Fréchet and kernel distances, and their
+errors.
+"""

@@ -1,29 +1,34 @@
-r"""The Fréchet distance to a fixed reference as an expansion in the noise of the samples: value, influence, and bias of second order.
+r"""The Fréchet distance to a fixed reference as an expansion in the noise of the samples: value,
+influence, and bias of second order.
 
     FD = |mu2 - mu1|² + tr Sigma1 + tr Sigma2 - 2 tr (Sigma1 Sigma2)^½                       (Dowson and Landau 1982)
 
-With Sigma1 = R R^T the last trace is sum_i s_i, where M = R^T Sigma2 R = Q diag(s²) Q^T: a symmetric eigenproblem, so
-nothing complex, and no matrix square root, is ever formed.
+With Sigma1 = R R^T the last trace is sum_i s_i, where M = R^T Sigma2 R = Q diag(s²) Q^T: a
+symmetric eigenproblem, so nothing complex, and no matrix square root, is ever formed.
 
-**First order.** Let c = x - mu2 and z = diag(1/s) Q^T R^T c (whitened: E z z^T = I). Moving a fraction t of the mass to x
-changes mu2 by t c and Sigma2 by t (c c^T - Sigma2), to first order in t, and tr M^½ by tr(½ M^{-½} dM). Hence the influence function
+**First order.** Let c = x - mu2 and z = diag(1/s) Q^T R^T c (whitened: E z z^T = I). Moving a
+fraction t of the mass to x changes mu2 by t c and Sigma2 by t (c c^T - Sigma2), to first order in
+t, and tr M^½ by tr(½ M^{-½} dM). Hence the influence function
 
     IF(x) = 2 (mu2 - mu1)^T c + |c|² - sum_i s_i z_i² - its mean.
 
-**Second order.** The unbiased covariance has E[dM] = 0, so the bias comes from |d mu2|², which gives tr(Sigma2) / N, and from the
-curvature of the root. The second derivative of tr f(M) along E is sum_ij E_ij² f'[λi, λj], with E in the eigenbasis of M and f' its
-divided difference; for f = sqrt that is -1 / (2 s_i s_j (s_i + s_j)). With E_ij = s_i s_j (mean of z_i z_j - δ_ij), whose variance is
-s_i² s_j² (E[z_i² z_j²] - δ_ij) / N,
+**Second order.** The unbiased covariance has E[dM] = 0, so the bias comes from |d mu2|², which
+gives tr(Sigma2) / N, and from the curvature of the root. The second derivative of tr f(M) along E
+is sum_ij E_ij² f'[λi, λj], with E in the eigenbasis of M and f' its divided difference; for f =
+sqrt that is -1 / (2 s_i s_j (s_i + s_j)). With E_ij = s_i s_j (mean of z_i z_j - δ_ij), whose
+variance is s_i² s_j² (E[z_i² z_j²] - δ_ij) / N,
 
     bias = E q(x) / N,    q(x) = |c|² + ½ sum_ij w_ij (z_i z_j - δ_ij)²,    w_ij = s_i s_j / (s_i + s_j).
 
-Fourth moments are taken from the samples: the Gaussian value 1 + 2 δ_ij leaves 20-50 % of the bias on heavy-tailed ones. Replacing
-N by N - 1 here changes the bias by a part in N, below its own next order (a part in N / d); but a covariance with 1/N would shift
-the plug-in itself by (sum_i s_i - tr Sigma2) / N, as large as the bias at small d.
+Fourth moments are taken from the samples: the Gaussian value 1 + 2 δ_ij leaves 20-50 % of the bias
+on heavy-tailed ones. Replacing N by N - 1 here changes the bias by a part in N, below its own next
+order (a part in N / d); but a covariance with 1/N would shift the plug-in itself by (sum_i s_i - tr
+Sigma2) / N, as large as the bias at small d.
 
-**Small eigenvalues.** In z the formulas hold no quotient that can blow up: w_ij <= min(s_i, s_j), so a direction in which
-Sigma2 nearly vanishes adds nearly nothing, and a sampler that collapses Sigma2 is measured as well as any other. Only eigenvalues
-below the rounding error of the largest (:func:`resolved`) say nothing and are left out.
+**Small eigenvalues.** In z the formulas hold no quotient that can blow up: w_ij <= min(s_i, s_j),
+so a direction in which Sigma2 nearly vanishes adds nearly nothing, and a sampler that collapses
+Sigma2 is measured as well as any other. Only eigenvalues below the rounding error of the largest
+(:func:`resolved`) say nothing and are left out.
 """
 
 from __future__ import annotations
@@ -40,11 +45,17 @@ from .moments import FloatArray, Moments
 from .second_order import Noise, noise
 
 SAMPLES_PER_FEATURE = 15
-"""Samples for each feature from which intervals were found to cover (docs/calibration.md). At 4 the bias that remains is still within
-the standard error on the features tested, with little to spare for tails heavier than theirs; below 1 it is not."""
+"""Samples for each feature from which intervals were found to cover (docs/calibration.md).
+
+At 4 the bias that remains is still within
+the standard error on the features tested, with little to spare for tails heavier than theirs; below
+1 it is not.
+"""
 
 COLLAPSED = 2.0**-22
-"""Ratio of variances below which the spread of the samples is the rounding of features stored as float16 (half an ulp is 2**-11)."""
+"""Ratio of variances below which the spread of the samples is the rounding of features stored
+as float16 (half an ulp is 2**-11).
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +65,8 @@ class FrechetReference:
     Attributes:
         mean: ``(d,)`` float64.
         cov: ``(d, d)`` float64, symmetric and positive semi-definite; may be rank-deficient.
-        n: size of the reference set; None if the moments are exact. Recorded, not used: the reference is the fixed truth.
+        n: size of the reference set; None if the moments are exact. Recorded, not used: the
+            reference is the fixed truth.
     """
 
     mean: FloatArray
@@ -64,9 +76,14 @@ class FrechetReference:
     def __post_init__(self) -> None:
         d = len(self.mean)
         if self.mean.shape != (d,) or self.cov.shape != (d, d):
-            raise ValueError(f"a reference needs a mean (d,) and a covariance (d, d), not {self.mean.shape} and {self.cov.shape}")
+            raise ValueError(
+                "a reference needs a mean (d,) and a covariance (d, d), not "
+                f"{self.mean.shape} and {self.cov.shape}"
+            )
         if not (np.isfinite(self.mean).all() and np.isfinite(self.cov).all()):
-            raise ValueError("the reference moments are not finite: rebuild them from finite features")
+            raise ValueError(
+                "the reference moments are not finite: rebuild them from finite features"
+            )
 
     @classmethod
     def of(cls, moments: Moments) -> FrechetReference:
@@ -75,14 +92,18 @@ class FrechetReference:
 
     @cached_property
     def factor(self) -> FloatArray:
-        """R ``(d, rank)`` with R R^T = cov: eigenvectors scaled by the roots of their eigenvalues, without the null space.
+        """R ``(d, rank)`` with R R^T = cov: eigenvectors scaled by the roots of their eigenvalues,
+        without the null space.
 
         Raises:
             ValueError: an eigenvalue is negative beyond the rounding of float32 moments.
         """
         values, vectors = np.linalg.eigh(self.cov)
         if values.min(initial=0.0) < -1e-5 * values.max(initial=0.0):
-            raise ValueError("the reference covariance is not positive semi-definite: rebuild it from the features")
+            raise ValueError(
+                "the reference covariance is not positive semi-definite: "
+                "rebuild it from the features"
+            )
         keep = resolved(values)
         return vectors[:, keep] * np.sqrt(values[keep])
 
@@ -92,7 +113,9 @@ class FrechetReference:
         return self.factor.shape[1]
 
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
-        """FD to a distribution with this ``mean``, tr Sigma2 = ``trace`` and tr (Sigma1 Sigma2)^½ = ``cross``."""
+        """FD to a distribution with this ``mean``, tr Sigma2 = ``trace`` and tr (Sigma1
+        Sigma2)^½ = ``cross``.
+        """
         shift = mean - self.mean
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
 
@@ -120,8 +143,12 @@ class Side(NamedTuple):
         return self.raw - self.bias
 
 
-def measure(reference: FrechetReference, rows: FloatArray, moments: Moments, with_noise: bool = False) -> Side:
-    """Value, bias, influence, flags and, if asked for, noise of one side's samples and their own moments, the other side being fixed."""
+def measure(
+    reference: FrechetReference, rows: FloatArray, moments: Moments, with_noise: bool = False
+) -> Side:
+    """Value, bias, influence, flags and, if asked for, noise of one side's samples and their
+    own moments, the other side being fixed.
+    """
     check_dimensions(reference, moments)
     n = moments.n
     trace = float(np.trace(moments.cov))
@@ -129,10 +156,20 @@ def measure(reference: FrechetReference, rows: FloatArray, moments: Moments, wit
     s, z = _whitened(reference, moments, centred)
     z2 = z * z
     weights = np.outer(s, s) / np.add.outer(s, s)
-    square, along, pairs = np.einsum("ij,ij->i", centred, centred), z2 @ s, np.einsum("ij,ij->i", z2 @ weights, z2)
+    square, along, pairs = (
+        np.einsum("ij,ij->i", centred, centred),
+        z2 @ s,
+        np.einsum("ij,ij->i", z2 @ weights, z2),
+    )
     q = square + 0.5 * pairs - 0.5 * along + 0.25 * s.sum()  # w_ii = s_i / 2
     more = excess(along, pairs)
-    influence = 2 * (centred @ (moments.mean - reference.mean)) + square - along - 2 * q / n - more.influence
+    influence = (
+        2 * (centred @ (moments.mean - reference.mean))
+        + square
+        - along
+        - 2 * q / n
+        - more.influence
+    )
     influence -= influence.mean()
     raw = reference.distance(moments.mean, trace, float(s.sum()))
     bias = float(q.mean()) / n + float(more.bias.sum())
@@ -140,11 +177,15 @@ def measure(reference: FrechetReference, rows: FloatArray, moments: Moments, wit
     return Side(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
 
 
-def _whitened(reference: FrechetReference, moments: Moments, centred: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Singular values s ``(k,)`` of the cross term and z ``(n, k)``, the whitened samples along them.
+def _whitened(
+    reference: FrechetReference, moments: Moments, centred: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Singular values s ``(k,)`` of the cross term and z ``(n, k)``, the whitened samples along
+    them.
 
-    Works on the smaller side: with A = centred R, A^T A / (n - 1) = M has the same non-zero eigenvalues as the ``(n, n)`` Gram matrix
-    A A^T / (n - 1), whose unit eigenvectors are z / sqrt(n - 1).
+    Works on the smaller side: with A = centred R, A^T A / (n - 1) = M has the same non-zero
+    eigenvalues as the ``(n, n)`` Gram matrix A A^T / (n - 1), whose unit eigenvectors are z /
+    sqrt(n - 1).
     """
     n, rank = moments.n, reference.rank
     if n > rank:
@@ -159,7 +200,9 @@ def _whitened(reference: FrechetReference, moments: Moments, centred: FloatArray
 
 
 def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which eigenvalues exceed the rounding error of a symmetric eigensolver, d eps times the largest."""
+    """Which eigenvalues exceed the rounding error of a symmetric eigensolver, d eps times the
+    largest.
+    """
     return values > len(values) * np.finfo(np.float64).eps * values.max(initial=0.0)
 
 
@@ -168,7 +211,10 @@ def _flags(reference: FrechetReference, n: int, trace: float, resolved: int) -> 
     flags = []
     wanted = SAMPLES_PER_FEATURE * reference.rank
     if n < wanted:
-        flags.append(f"N = {n} is below {SAMPLES_PER_FEATURE} d = {wanted}: the remaining bias may exceed the error")
+        flags.append(
+            f"N = {n} is below {SAMPLES_PER_FEATURE} d = {wanted}: the remaining "
+            "bias may exceed the error"
+        )
     if n > reference.rank > resolved:
         flags.append(f"samples vary in {resolved} of {reference.rank} directions")
     if trace <= COLLAPSED * np.trace(reference.cov):
@@ -184,5 +230,6 @@ def check_dimensions(reference: FrechetReference, moments: Moments) -> None:
     """
     if reference.mean.shape != moments.mean.shape:
         raise ValueError(
-            f"features of {len(moments.mean)} dimensions cannot be compared with a reference of {len(reference.mean)}: use one extractor"
+            f"features of {len(moments.mean)} dimensions cannot be compared with a "
+            f"reference of {len(reference.mean)}: use one extractor"
         )

@@ -1,28 +1,34 @@
-r"""Fréchet distance between Gaussians fitted to features, with its bias removed and an honest standard error.
+r"""Fréchet distance between Gaussians fitted to features, with its bias removed and an honest
+standard error.
 
-Two estimands, never to be mixed: :func:`estimate` takes the reference as the fixed truth (the field's convention), and
-:func:`population_estimate` takes both sides as samples of unknown distributions.
+Two estimands, never to be mixed: :func:`estimate` takes the reference as the fixed truth (the
+field's convention), and :func:`population_estimate` takes both sides as samples of unknown
+distributions.
 
 The influence function IF, the bias of second order, and its q(x) are those of :mod:`.expansion`.
 
-**Third order.** What is left after the second falls as 1 / N², and its constant grows with the tails: at 15 samples a feature it is 2 % of
-the bias for Gaussian features in 128 dimensions and 8 % for Student's t with 8 degrees of freedom, which is more than the standard
-error. With D_N the value after the second order, and D_{N/2} its mean over the two halves of the samples,
+**Third order.** What is left after the second falls as 1 / N², and its constant grows with the
+tails: at 15 samples a feature it is 2 % of the bias for Gaussian features in 128 dimensions and 8 %
+for Student's t with 8 degrees of freedom, which is more than the standard error. With D_N the value
+after the second order, and D_{N/2} its mean over the two halves of the samples,
 
     value = (4 D_N - D_{N/2}) / 3
 
-has no 1 / N² term (Richardson). The halves are random, by a fixed seed: where classes take turns, every second sample is not like the
-others. The first-order noise of the halves averages to that of the whole, so it stays; the variance of second order, V in the whole, 2 V in
-the mean of the halves, with covariance V, becomes (16 + 2 - 8) V / 9 = 10/9 V.
+has no 1 / N² term (Richardson). The halves are random, by a fixed seed: where classes take turns,
+every second sample is not like the others. The first-order noise of the halves averages to that of
+the whole, so it stays; the variance of second order, V in the whole, 2 V in the mean of the halves,
+with covariance V, becomes (16 + 2 - 8) V / 9 = 10/9 V.
 
-**Standard error.** To second order the value is a U-statistic, F + mean IF(x_i) + mean_{i≠j} h(x_i, x_j) / 2, where h(x, x) = 2 q(x). IF
-taken at the sample's own moments estimates IF(x_i) + mean_j h(x_i, x_j) with j = i included: a sample that widens the covariance moves
-what it is compared with. That own term, which the U-statistic lacks, is taken out,
+**Standard error.** To second order the value is a U-statistic, F + mean IF(x_i) + mean_{i≠j} h(x_i,
+x_j) / 2, where h(x, x) = 2 q(x). IF taken at the sample's own moments estimates IF(x_i) + mean_j
+h(x_i, x_j) with j = i included: a sample that widens the covariance moves what it is compared with.
+That own term, which the U-statistic lacks, is taken out,
 
     SE = sd(IF - 2 q / N - …) / sqrt(N),
 
-with what :mod:`.leverage` adds to it for samples far out. Left in, it would make the error of heavy tails up to 3.5 times too large at 15
-samples a feature. Of the second order it counts twice; :mod:`.second_order` has what the interval makes of that.
+with what :mod:`.leverage` adds to it for samples far out. Left in, it would make the error of heavy
+tails up to 3.5 times too large at 15 samples a feature. Of the second order it counts twice;
+:mod:`.second_order` has what the interval makes of that.
 """
 
 from __future__ import annotations
@@ -50,17 +56,21 @@ class FrechetEstimate:
     """A Fréchet distance with what is known about its error.
 
     Attributes:
-        raw: the plug-in value, biased upwards; what published tables report. Never negative beyond rounding.
-        value: raw - bias. Scatters around 0, so may be negative, when the true distance is 0. The order of the samples decides who is in
-            which half of the extrapolation, and so moves ``value`` by a fraction of ``se``.
-        se: standard error of ``value``. First order: where the true distance is near 0 it is up to √2 too large, since the noise of the
-            influence counts second-order terms twice.
+        raw: the plug-in value, biased upwards; what published tables report. Never negative beyond
+            rounding.
+        value: raw - bias. Scatters around 0, so may be negative, when the true distance is 0. The
+            order of the samples decides who is in which half of the extrapolation, and so moves
+            ``value`` by a fraction of ``se``.
+        se: standard error of ``value``. First order: where the true distance is near 0 it is up to
+            √2 too large, since the noise of the influence counts second-order terms twice.
         low, high: ends of its 95 % interval, >= 0; not symmetric (:mod:`.second_order`).
         bias: estimated bias of ``raw``.
         n: number of generated samples.
         flag: why the interval is not to be trusted; empty if it is.
-        influence: ``(n,)`` influence of each generated sample, its own term out, mean 0, in the order of the samples.
-        reference_influence: ``(m,)`` that of each reference sample in the population estimand; None if the reference is fixed.
+        influence: ``(n,)`` influence of each generated sample, its own term out, mean 0, in the
+            order of the samples.
+        reference_influence: ``(m,)`` that of each reference sample in the population estimand; None
+            if the reference is fixed.
     """
 
     raw: float
@@ -88,14 +98,18 @@ def frechet_distance(reference: FrechetReference, moments: Moments) -> float:
     return reference.distance(moments.mean, float(np.trace(cov)), float(cross))
 
 
-def estimate(reference: FrechetReference, features: ArrayLike, moments: Moments | None = None) -> FrechetEstimate:
-    """Distance of the samples' distribution to the fixed reference: bias removed, with standard error (formulas above).
+def estimate(
+    reference: FrechetReference, features: ArrayLike, moments: Moments | None = None
+) -> FrechetEstimate:
+    """Distance of the samples' distribution to the fixed reference: bias removed, with standard
+    error (formulas above).
 
     Args:
         reference: taken as exact, whatever its ``n``.
         features: ``(n, d)`` features of n >= 2 independent samples, any real dtype.
-        moments: their moments in full precision, where ``features`` are stored rounded; they decide ``raw``. Bias and error are always
-            those of ``features``, so that these are whitened by their own covariance and rounding is never divided by a tiny s.
+        moments: their moments in full precision, where ``features`` are stored rounded; they decide
+            ``raw``. Bias and error are always those of ``features``, so that these are whitened by
+            their own covariance and rounding is never divided by a tiny s.
 
     Raises:
         ValueError: dimensions differ, fewer than two samples, or a value that is not finite.
@@ -103,7 +117,8 @@ def estimate(reference: FrechetReference, features: ArrayLike, moments: Moments 
     rows = as_rows(features)
     if moments is not None and (moments.n, *moments.mean.shape) != rows.shape:
         raise ValueError(
-            f"features {rows.shape} are not those of the moments ({moments.n}, {len(moments.mean)}): pass both of the same samples"
+            f"features {rows.shape} are not those of the moments ({moments.n}, "
+            f"{len(moments.mean)}): pass both of the same samples"
         )
     side = measure(reference, rows, Moments.of(rows), with_noise=True)
     halves = [measure(reference, half, Moments.of(half)).debiased for (half,) in _halves(rows)]
@@ -112,53 +127,73 @@ def estimate(reference: FrechetReference, features: ArrayLike, moments: Moments 
 
 
 def population_estimate(features_a: ArrayLike, features_b: ArrayLike) -> FrechetEstimate:
-    """Distance between the distributions behind two *independent* sets, each of which brings its own bias and variance.
+    """Distance between the distributions behind two *independent* sets, each of which brings its
+    own bias and variance.
 
-    The errors of the two sides are independent, so the mixed second-order term averages to zero: biases add, and so do variances.
-    Sets from shared latents are not independent; their biases partly cancel, and the value would come out too low.
+    The errors of the two sides are independent, so the mixed second-order term averages to zero:
+    biases add, and so do variances. Sets from shared latents are not independent; their biases
+    partly cancel, and the value would come out too low.
 
     Args:
         features_a: ``(n, d)`` of the generated samples, n >= 2.
-        features_b: ``(m, d)`` of what they are compared with (converged samples from other latents), m >= 2.
+        features_b: ``(m, d)`` of what they are compared with (converged samples from other
+            latents), m >= 2.
 
     Raises:
         ValueError: as in :func:`estimate`.
     """
     rows_a, rows_b = as_rows(features_a), as_rows(features_b)
     a, b = _both(rows_a, rows_b, with_noise=True)
-    halves = [one.debiased - other.bias for one, other in (_both(x, y) for x, y in _halves(rows_a, rows_b))]
+    halves = [
+        one.debiased - other.bias
+        for one, other in (_both(x, y) for x, y in _halves(rows_a, rows_b))
+    ]
     return _estimate(a.raw, a.bias + b.bias + _left(a.debiased - b.bias, halves), (a, b))
 
 
-def paired_difference(estimate_a: FrechetEstimate, estimate_b: FrechetEstimate) -> tuple[float, float]:
-    """FD_a - FD_b, bias removed, and its standard error sd(IF_a - IF_b) / sqrt(N), for two runs from the same latents in the same order.
+def paired_difference(
+    estimate_a: FrechetEstimate, estimate_b: FrechetEstimate
+) -> tuple[float, float]:
+    """FD_a - FD_b, bias removed, and its standard error sd(IF_a - IF_b) / sqrt(N), for two runs
+    from the same latents in the same order.
 
-    What the latents do to both runs alike cancels in the difference; the reference samples of the population estimand are shared likewise.
+    What the latents do to both runs alike cancels in the difference; the reference samples of the
+    population estimand are shared likewise.
 
     Raises:
-        ValueError: the runs differ in number of samples, in estimand, or in the size of the reference set.
+        ValueError: the runs differ in number of samples, in estimand, or in the size of the
+            reference set.
     """
     pairs = [(estimate_a.influence, estimate_b.influence)]
     sides = (estimate_a.reference_influence, estimate_b.reference_influence)
     if sides[0] is not None and sides[1] is not None:
         pairs.append((sides[0], sides[1]))
     elif sides[0] is not sides[1]:
-        raise ValueError("a distance to a fixed reference and one between populations cannot be paired: use one estimator for both runs")
+        raise ValueError(
+            "a distance to a fixed reference and one between populations "
+            "cannot be paired: use one estimator for both runs"
+        )
     for a, b in pairs:
         if len(a) != len(b):
-            raise ValueError(f"runs of {len(a)} and {len(b)} samples cannot be paired: compare them on the samples that both have")
+            raise ValueError(
+                f"runs of {len(a)} and {len(b)} samples cannot be paired: "
+                "compare them on the samples that both have"
+            )
     se = np.linalg.norm([_standard_error(a - b) for a, b in pairs])
     return estimate_a.value - estimate_b.value, float(se)
 
 
 def floor(reference: FrechetReference, held_out_features: ArrayLike, n: int) -> float:
-    """Plug-in distance of ``n`` held-out real (or exact) samples: what a perfect sampler's raw value would read, to compare ``raw`` with.
+    """Plug-in distance of ``n`` held-out real (or exact) samples: what a perfect sampler's raw
+    value would read, to compare ``raw`` with.
 
-    With fewer than ``n`` held-out samples, theirs is carried to ``n`` by its bias of second order, which falls as 1 / n.
+    With fewer than ``n`` held-out samples, theirs is carried to ``n`` by its bias of second order,
+    which falls as 1 / n.
 
     Args:
         reference: what the samples are compared with.
-        held_out_features: ``(m, d)``, not in the reference set, in random order; the first ``n`` are used.
+        held_out_features: ``(m, d)``, not in the reference set, in random order; the first ``n``
+            are used.
         n: number of samples that the run has, >= 2.
 
     Raises:
@@ -174,32 +209,48 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike, n: int) -> 
 
 
 def _halves(*sides: FloatArray) -> list[tuple[FloatArray, ...]]:
-    """Random halves of all sides, the same ones for sides of one length; none if half of a side has no covariance."""
+    """Random halves of all sides, the same ones for sides of one length.
+
+    None if half of a side has no covariance.
+    """
     if min(map(len, sides)) < 4:
         return []
     orders = [np.random.default_rng(SEED).permutation(len(rows)) for rows in sides]
-    return [tuple(rows[np.sort(order[start::2])] for rows, order in zip(sides, orders, strict=True)) for start in (0, 1)]
+    return [
+        tuple(rows[np.sort(order[start::2])] for rows, order in zip(sides, orders, strict=True))
+        for start in (0, 1)
+    ]
 
 
 def _left(whole: float, halves: Sequence[float]) -> float:
-    """Bias of third order in the debiased value of the whole, a third of how much more the halves have."""
+    """Bias of third order in the debiased value of the whole, a third of how much more the
+    halves have.
+    """
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
 def _both(rows_a: FloatArray, rows_b: FloatArray, with_noise: bool = False) -> tuple[Side, Side]:
     """Each side with the other fixed."""
     a, b = Moments.of(rows_a), Moments.of(rows_b)
-    return measure(FrechetReference.of(b), rows_a, a, with_noise), measure(FrechetReference.of(a), rows_b, b, with_noise)
+    return measure(FrechetReference.of(b), rows_a, a, with_noise), measure(
+        FrechetReference.of(a), rows_b, b, with_noise
+    )
 
 
 def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
-    """From the plug-in value, the bias of both orders, and the samples' side, then the reference's if that has noise too."""
+    """From the plug-in value, the bias of both orders, and the samples' side, then the
+    reference's if that has noise too.
+    """
     value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
-    low, high = interval(value, se, sum_of_noise([side.noise for side in sides if side.noise]), EXCESS)
+    low, high = interval(
+        value, se, sum_of_noise([side.noise for side in sides if side.noise]), EXCESS
+    )
     flag = "; ".join(dict.fromkeys(flag for side in sides for flag in side.flags))
     influence, reference_influence = (*(side.influence for side in sides), None)[:2]
     assert influence is not None
-    return FrechetEstimate(raw, value, se, low, high, bias, len(influence), flag, influence, reference_influence)
+    return FrechetEstimate(
+        raw, value, se, low, high, bias, len(influence), flag, influence, reference_influence
+    )
 
 
 def _standard_error(influence: FloatArray) -> float:

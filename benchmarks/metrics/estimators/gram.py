@@ -1,4 +1,5 @@
-"""Kernel matrices a tile at a time: sums over rows and columns, and how much is left without them (see ``kernel``).
+"""Kernel matrices a tile at a time: sums over rows and columns, and how much is left without them
+(see ``kernel``).
 
 Memory is that of the features and of one tile, whatever the number of samples.
 """
@@ -18,7 +19,9 @@ BLOCK = 1024
 
 
 class Kernel(NamedTuple):
-    """A kernel of rows: its values between two sets, ``(n, d)`` and ``(m, d)`` to ``(n, m)``, and at each row with itself, ``(n,)``."""
+    """A kernel of rows: its values between two sets, ``(n, d)`` and ``(m, d)`` to ``(n, m)``,
+    and at each row with itself, ``(n,)``.
+    """
 
     between: Callable[[FloatArray, FloatArray], FloatArray]
     itself: Callable[[FloatArray], FloatArray]
@@ -42,13 +45,19 @@ def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, f
 
 
 def left_over(sums: FloatArray, squares: float) -> float:
-    """V of a symmetric ``(n, n)`` matrix without its diagonal, n >= 4, from the sums of its rows and the sum of its squares."""
+    """V of a symmetric ``(n, n)`` matrix without its diagonal, n >= 4, from the sums of its
+    rows and the sum of its squares.
+    """
     n, total = len(sums), float(sums.sum())
-    v = (squares - 2 * float(sums @ sums) / (n - 2) + total**2 / ((n - 1) * (n - 2))) / (n * (n - 3))
+    v = (squares - 2 * float(sums @ sums) / (n - 2) + total**2 / ((n - 1) * (n - 2))) / (
+        n * (n - 3)
+    )
     return max(v, 0.0)
 
 
-def across(x: NDArray, y: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, FloatArray, float]:
+def across(
+    x: NDArray, y: NDArray, block: int, kernel: Kernel
+) -> tuple[FloatArray, FloatArray, float]:
     """Of the kernel matrix between two sets: row means ``(n,)``, column means ``(m,)``, and V."""
     n, m = len(x), len(y)
     rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
@@ -58,7 +67,12 @@ def across(x: NDArray, y: NDArray, block: int, kernel: Kernel) -> tuple[FloatArr
             rows[i] += tile.sum(axis=1)
             columns[j] += tile.sum(axis=0)
             squares += float(np.vdot(tile, tile))
-    centred = squares - float(rows @ rows) / m - float(columns @ columns) / n + float(rows.sum()) ** 2 / (n * m)
+    centred = (
+        squares
+        - float(rows @ rows) / m
+        - float(columns @ columns) / n
+        + float(rows.sum()) ** 2 / (n * m)
+    )
     return rows / m, columns / n, max(centred / ((n - 1) * (m - 1)), 0.0)
 
 
@@ -69,7 +83,11 @@ def diagonal(x: NDArray, block: int, kernel: Kernel) -> FloatArray:
 
 def form(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int, kernel: Kernel) -> float:
     """sum_ij u_i k(x_i, y_j) v_j for weights ``u`` ``(n,)`` and ``v`` ``(m,)``."""
-    return sum(float(u[i] @ kernel.between(rows, columns) @ v[j]) for i, rows in blocks(x, block) for j, columns in blocks(y, block))
+    return sum(
+        float(u[i] @ kernel.between(rows, columns) @ v[j])
+        for i, rows in blocks(x, block)
+        for j, columns in blocks(y, block)
+    )
 
 
 def _cubic(x: FloatArray, y: FloatArray) -> FloatArray:

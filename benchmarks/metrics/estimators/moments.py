@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 
 LARGEST = 1e70
-"""Largest magnitude that is measured: the variance of a squared distance takes fourth powers, and float64 ends at 1.8e308."""
+"""Largest magnitude that is measured: the variance of a squared distance takes fourth powers,
+and float64 ends at 1.8e308.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,9 @@ class Moments:
 
     @classmethod
     def of(cls, features: ArrayLike) -> Moments:
-        """Moments of ``features`` ``(n, ...)`` (any real dtype; flattened to ``(n, d)``), in two passes: exact even far from the origin.
+        """Moments of ``features`` ``(n, ...)`` (any real dtype.
+
+        Flattened to ``(n, d)``), in two passes: exact even far from the origin.
 
         Raises:
             ValueError: there is no sample, or :func:`as_rows` refuses them.
@@ -45,14 +49,18 @@ class Moments:
     def merge(self, other: Moments) -> Moments:
         """Moments of the union of two disjoint sets.
 
-        With b - a the difference of the means, M2 = M2_a + M2_b + (n_a n_b / n) (b - a)(b - a)^T (Chan, Golub and LeVeque 1979, eq. 1.5,
-        for vectors). An identity of the algebra: in which order parts are merged changes the rounding only.
+        With b - a the difference of the means, M2 = M2_a + M2_b + (n_a n_b / n) (b - a)(b - a)^T
+        (Chan, Golub and LeVeque 1979, eq. 1.5, for vectors). An identity of the algebra: in which
+        order parts are merged changes the rounding only.
 
         Raises:
             ValueError: the two have different dimensions.
         """
         if self.mean.shape != other.mean.shape:
-            raise ValueError(f"moments of {len(self.mean)} and of {len(other.mean)} features do not merge: use one extractor")
+            raise ValueError(
+                f"moments of {len(self.mean)} and of {len(other.mean)} "
+                "features do not merge: use one extractor"
+            )
         n = self.n + other.n
         step = other.mean - self.mean
         m2 = self.m2 + other.m2 + (self.n * other.n / n) * np.outer(step, step)
@@ -76,14 +84,19 @@ class Moments:
     @classmethod
     def from_dict(cls, arrays: Mapping[str, NDArray]) -> Moments:
         """The inverse of :meth:`as_dict`; takes an open ``.npz`` too."""
-        return cls(int(arrays["n"]), np.asarray(arrays["mean"], np.float64), np.asarray(arrays["m2"], np.float64))
+        return cls(
+            int(arrays["n"]),
+            np.asarray(arrays["mean"], np.float64),
+            np.asarray(arrays["m2"], np.float64),
+        )
 
 
 def as_rows(samples: ArrayLike) -> FloatArray:
     """Samples ``(n, ...)`` as a float64 matrix ``(n, d)``; no copy if they are one already.
 
     Raises:
-        ValueError: a value is NaN, infinite or beyond ``LARGEST``: that sample diverged, and no average over it means anything.
+        ValueError: a value is NaN, infinite or beyond ``LARGEST``: that sample diverged, and no
+            average over it means anything.
     """
     rows = np.asarray(samples, dtype=np.float64)
     if rows.ndim < 2:
@@ -92,5 +105,8 @@ def as_rows(samples: ArrayLike) -> FloatArray:
     # The extremes, not isfinite: no temporary of the samples' size, and NaN fails both comparisons.
     if rows.size and not (rows.max() <= LARGEST and rows.min() >= -LARGEST):
         bad = int((~(np.abs(rows) <= LARGEST)).any(axis=1).sum())
-        raise ValueError(f"{bad} of {len(rows)} samples are not finite (or beyond {LARGEST:g}): mark them as diverged before measuring")
+        raise ValueError(
+            f"{bad} of {len(rows)} samples are not finite (or beyond "
+            f"{LARGEST:g}): mark them as diverged before measuring"
+        )
     return rows

@@ -1,4 +1,6 @@
-"""Squared distances to the nearest members of a set, a block of rows at a time: what manifold and memorisation metrics share."""
+"""Squared distances to the nearest members of a set, a block of rows at a time: what manifold
+and memorisation metrics share.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,13 @@ BLOCK = 1024
 """Rows of the distance matrix that exist at a time."""
 
 
-def square_distances(x: FloatArray, y: FloatArray, block: int = BLOCK) -> Iterator[tuple[slice, FloatArray]]:
+def square_distances(
+    x: FloatArray, y: FloatArray, block: int = BLOCK
+) -> Iterator[tuple[slice, FloatArray]]:
     """Rows of the ``(n, m)`` matrix |x_i - y_j|², as (which rows, values).
 
-    |x|² - 2 x·y + |y|² about the mean of ``y``; what rounding leaves of a distance of 0 is taken off, so that equal points are at 0.
+    |x|² - 2 x·y + |y|² about the mean of ``y``; what rounding leaves of a distance of 0 is taken
+    off, so that equal points are at 0.
     """
     centre = y.mean(axis=0)
     y = y - centre
@@ -32,7 +37,9 @@ def square_distances(x: FloatArray, y: FloatArray, block: int = BLOCK) -> Iterat
         yield slice(start, start + len(rows)), square
 
 
-def nearest(x: FloatArray, y: FloatArray, k: int, *, same: bool = False, block: int = BLOCK) -> FloatArray:
+def nearest(
+    x: FloatArray, y: FloatArray, k: int, *, same: bool = False, block: int = BLOCK
+) -> FloatArray:
     """Squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.
 
     Args:
@@ -46,7 +53,9 @@ def nearest(x: FloatArray, y: FloatArray, k: int, *, same: bool = False, block: 
         ValueError: there are fewer than k neighbours.
     """
     if len(y) - same < k:
-        raise ValueError(f"a set of {len(y)} samples has no {k} neighbours of each: pass at least {k + same}")
+        raise ValueError(
+            f"a set of {len(y)} samples has no {k} neighbours of each: pass at least {k + same}"
+        )
     found = np.empty((len(x), k))
     for rows, square in square_distances(x, y, block):
         if same:

@@ -1,36 +1,43 @@
-r"""How the noise of a squared distance departs from that of a mean of influences, and the interval that takes account of it.
+r"""How the noise of a squared distance departs from that of a mean of influences, and the interval
+that takes account of it.
 
-To second order the value of a Fréchet distance is F + mean IF(x_i) + ½ mean_{i≠j} h(x_i, x_j), with (notation of :mod:`.expansion`)
+To second order the value of a Fréchet distance is F + mean IF(x_i) + ½ mean_{i≠j} h(x_i, x_j), with
+(notation of :mod:`.expansion`)
 
     h(x, y) = 2 c_x · c_y + sum_ij w_ij (z_i z_j - δ_ij)_x (z_i z_j - δ_ij)_y ,
 
 and that of a kernel distance (:mod:`.kernel`) has the same form, with nothing beyond.
 
-**Variance.** The second sum has the variance K = E h² / (2 n²); after the extrapolation of :mod:`.frechet`, 10 K / 9. The error se that is
-taken from influences at the samples' own moments, which are IF(x_i) + mean_j h(x_i, x_j), counts 2 K. Of the excess, K or 8 K / 9, as much
-is taken out as the first order is seen beside it,
+**Variance.** The second sum has the variance K = E h² / (2 n²); after the extrapolation of
+:mod:`.frechet`, 10 K / 9. The error se that is taken from influences at the samples' own moments,
+which are IF(x_i) + mean_j h(x_i, x_j), counts 2 K. Of the excess, K or 8 K / 9, as much is taken
+out as the first order is seen beside it,
 
     sigma² = se² - excess clip((se² - 2 K) / K, 0, 1) :
 
-all of it from where the true distance is half the plug-in bias; nothing where the value is not told from 0, since the noise is skewed
-there and it is the excess that makes intervals cover.
+all of it from where the true distance is half the plug-in bias; nothing where the value is not told
+from 0, since the noise is skewed there and it is the excess that makes intervals cover.
 
-**Skewness.** A value that comes out low comes with a low error. With g = E IF³, t = E IF(x) IF(y) h(x, y) and s² = Var IF, the Studentised
-U-statistic has to order 1/√n the distribution function Φ(z) + φ(z) delta,
+**Skewness.** A value that comes out low comes with a low error. With g = E IF³, t = E IF(x) IF(y)
+h(x, y) and s² = Var IF, the Studentised U-statistic has to order 1/√n the distribution function
+Φ(z) + φ(z) delta,
 
     delta = [g (2 z² + 1) / 6 + t (z² + 1) / 2] / (s³ √n)          (Helmers 1991, *Annals of Statistics* 19, 470, in his terms),
 
-which at ±z is that of a normal moved down by delta: too many intervals end below the truth, too few begin above it. Raising both ends by
-delta would balance them; but a value may be high by chance, and with it its error and its delta. So the lower end stays and the upper one
-rises until both tails together have what they should,
+which at ±z is that of a normal moved down by delta: too many intervals end below the truth, too few
+begin above it. Raising both ends by delta would balance them; but a value may be high by chance,
+and with it its error and its delta. So the lower end stays and the upper one rises until both tails
+together have what they should,
 
     Φ(-z - rise + delta) + Φ(-z - delta) = 2 Φ(-z) :
 
-about z delta² where delta is small, delta - 0.32 where it is large. Where delta is negative the lower end falls by as much, and the upper
-one stays. ``LIMIT`` is where delta stops, the range of the expansion.
+about z delta² where delta is small, delta - 0.32 where it is large. Where delta is negative the
+lower end falls by as much, and the upper one stays. ``LIMIT`` is where delta stops, the range of
+the expansion.
 
-**Two sides.** Third moments of independent sides add. The mixed second-order term adds as if the noise of both sides had one shape,
-which it has where their distributions are close: K = (√K_a + √K_b)², and t likewise.
+**Two sides.** Third moments of independent sides add. The mixed second-order term adds as if the
+noise of both sides had one shape, which it has where their distributions are close: K = (√K_a +
+√K_b)², and t likewise.
 """
 
 from __future__ import annotations
@@ -61,7 +68,8 @@ class Noise(NamedTuple):
     Attributes:
         second: K, the variance of second order.
         third: E IF³ / n², in units of ``unit``³, and
-        cross: E IF IF h / n², likewise: cubes of distances would leave the range of numbers where the distances do not.
+        cross: E IF IF h / n², likewise: cubes of distances would leave the range of numbers where
+            the distances do not.
         unit: a distance, > 0.
     """
 
@@ -71,7 +79,9 @@ class Noise(NamedTuple):
     unit: float = 1.0
 
 
-def noise(influence: FloatArray, centred: FloatArray, z: FloatArray, weights: FloatArray, own: FloatArray) -> Noise:
+def noise(
+    influence: FloatArray, centred: FloatArray, z: FloatArray, weights: FloatArray, own: FloatArray
+) -> Noise:
     """From one side's samples.
 
     Args:
@@ -89,14 +99,23 @@ def noise(influence: FloatArray, centred: FloatArray, z: FloatArray, weights: Fl
     mean = np.asarray(influence @ centred) / n
     spread = (z * influence[:, None]).T @ z / n
     with_own = 2 * float(mean @ mean) + float(np.vdot(weights, spread * spread))
-    cross = (n * with_own - 2 * float(np.mean(influence**2 * own))) / (n - 1) / unit  # pairs of different samples
+    # pairs of different samples
+    cross = (n * with_own - 2 * float(np.mean(influence**2 * own))) / (n - 1) / unit
     some = np.linspace(0, n - 1, min(n, ROWS)).astype(int)
-    return Noise(_square(centred[some], z[some], weights) / (2 * n**2), float(np.mean(influence**3)) / n**2, cross / n**2, unit)
+    return Noise(
+        _square(centred[some], z[some], weights) / (2 * n**2),
+        float(np.mean(influence**3)) / n**2,
+        cross / n**2,
+        unit,
+    )
 
 
 def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
-    """E h² from all pairs of some samples, centred, so that the terms of h in one sample alone can be left out."""
-    values, vectors = np.linalg.eigh(weights)  # s_i s_j / (s_i + s_j) is positive and of low numerical rank
+    """E h² from all pairs of some samples, centred, so that the terms of h in one sample alone
+    can be left out.
+    """
+    # s_i s_j / (s_i + s_j) is positive and of low numerical rank
+    values, vectors = np.linalg.eigh(weights)
     h = 2 * centred @ centred.T
     for value, vector in zip(values, vectors.T, strict=True):
         if value > 1e-4 * values[-1]:
@@ -106,15 +125,22 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
 
 
 def sum_of_noise(sides: Sequence[Noise]) -> Noise:
-    """The noise of a distance between independent sides. E IF IF h is not negative, but its estimate may be: it counts as 0 then."""
+    """The noise of a distance between independent sides.
+
+    E IF IF h is not negative, but its estimate may be: it counts as 0 then.
+    """
     unit = max(side.unit for side in sides)
     third = sum(side.third * (side.unit / unit) ** 3 for side in sides)
     cross = sum(math.sqrt(max(side.cross * (side.unit / unit) ** 3, 0.0)) for side in sides) ** 2
     return Noise(sum(math.sqrt(side.second) for side in sides) ** 2, third, cross, unit)
 
 
-def interval(value: float, se: float, noise: Noise, excess: float = 1.0, z: float = Z95) -> tuple[float, float]:
-    """The ends of the interval of a squared distance, >= 0; (0, 0) where the value is so far below 0 that no distance explains it.
+def interval(
+    value: float, se: float, noise: Noise, excess: float = 1.0, z: float = Z95
+) -> tuple[float, float]:
+    """The ends of the interval of a squared distance, >= 0.
+
+    (0, 0) where the value is so far below 0 that no distance explains it.
 
     A value below 0 is outside of its interval.
 
@@ -134,6 +160,8 @@ def interval(value: float, se: float, noise: Noise, excess: float = 1.0, z: floa
 
 
 def end_shift(shift: float, z: float = Z95) -> float:
-    """How far an end at ``z`` moves outwards, in standard errors >= 0, for both tails to hold what they should under a shift >= 0."""
+    """How far an end at ``z`` moves outwards, in standard errors >= 0, for both tails to hold
+    what they should under a shift >= 0.
+    """
     tail = 2 * NORMAL.cdf(-z) - NORMAL.cdf(-z - shift)
     return max(shift - z - NORMAL.inv_cdf(tail), 0.0)

@@ -1,4 +1,6 @@
-"""What tuning found for a model, a sampler and a number of steps: the levels, their scores, and what they cost."""
+"""What tuning found for a model, a sampler and a number of steps: the levels, their scores, and
+what they cost.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,8 @@ class Scores(Strict):
 
     Attributes:
         untuned, tuned: the two.
-        resolution: how far the endpoints moved when the teacher's steps were last doubled (RMS per dimension, data units); 0 where they are
-            exact.
+        resolution: how far the endpoints moved when the teacher's steps were last doubled (RMS per
+            dimension, data units); 0 where they are exact.
     """
 
     untuned: Score
@@ -53,12 +55,16 @@ class Scores(Strict):
 
 
 def gap_of(train: Scores, test: Scores) -> float:
-    """The train-test gap: by how much more of the untuned error is left on other latents than on those that were tuned on, relatively."""
+    """The train-test gap: by how much more of the untuned error is left on other latents than
+    on those that were tuned on, relatively.
+    """
     return test.ratio / train.ratio - 1
 
 
 class Elsewhere(Strict):
-    """The levels on a model that they were not tuned on, at the same relative positions in log sigma, and the built-in schedule there."""
+    """The levels on a model that they were not tuned on, at the same relative positions in log
+    sigma, and the built-in schedule there.
+    """
 
     model: str
     identity: str
@@ -118,8 +124,8 @@ class Tuned(Strict):
         train: on the latents that were tuned on.
         test: on others.
         gap: the train-test gap (:func:`gap_of`).
-        teacher: all endpoints of the training latents so far, coarser solutions included; entries of one command share them. 0 evaluations
-            for a closed form.
+        teacher: all endpoints of the training latents so far, coarser solutions included; entries
+            of one command share them. 0 evaluations for a closed form.
         search: everything else that was evaluated on the training latents.
         elsewhere: the score on another model.
     """
@@ -139,20 +145,30 @@ class Tuned(Strict):
     @model_validator(mode="after")
     def _levels_fit(self) -> Self:
         falling = all(cur > nxt for cur, nxt in pairwise(self.levels))
-        if len(self.levels) != self.subject.steps + 1 or self.levels[0] != self.subject.sigma_max or self.levels[-1] != 0 or not falling:
+        if (
+            len(self.levels) != self.subject.steps + 1
+            or self.levels[0] != self.subject.sigma_max
+            or self.levels[-1] != 0
+            or not falling
+        ):
             raise ValueError(
-                f"levels of {self.subject.sampler} must fall from {self.subject.sigma_max:g} to 0 in {self.subject.steps} steps"
+                f"levels of {self.subject.sampler} must fall from "
+                f"{self.subject.sigma_max:g} to 0 in {self.subject.steps} steps"
             )
         return self
 
     @property
     def unresolved(self) -> float:
-        """The largest share of a root mean square error that its endpoints may be off by (:attr:`Scores.unresolved`)."""
+        """The largest share of a root mean square error that its endpoints may be off by
+        (:attr:`Scores.unresolved`).
+        """
         return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
 
     @property
     def digest(self) -> str:
-        """The first eight hexadecimal digits of the SHA-256 of its levels: all of it that samples depend on, beside what it is for."""
+        """The first eight hexadecimal digits of the SHA-256 of its levels: all of it that
+        samples depend on, beside what it is for.
+        """
         return hashlib.sha256(canonical(self.levels).encode()).hexdigest()[:8]
 
     @property

@@ -30,7 +30,10 @@ def read_tuned(path: Path) -> tuple[Tuned, ...]:
     try:
         return _File.model_validate_json(content).tuned
     except ValidationError as error:
-        raise ValueError(f"{path} is no file of tuned schedules, or one of another version; give another file to tune into") from error
+        raise ValueError(
+            f"{path} is no file of tuned schedules, or one of another "
+            "version; give another file to tune into"
+        ) from error
 
 
 def check_writable(path: Path) -> None:
@@ -40,9 +43,15 @@ def check_writable(path: Path) -> None:
         ValueError: its folder is not there, or it or its folder may not be written.
     """
     if not path.parent.is_dir():
-        raise ValueError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another file with --out")
+        raise ValueError(
+            f"cannot write {path}: there is no folder {path.parent}; make "
+            "it, or choose another file with --out"
+        )
     if not os.access(path.parent, os.W_OK) or (path.exists() and not path.stat().st_mode & 0o222):
-        raise ValueError(f"cannot write {path}: it is read-only, or its folder is; choose another file with --out")
+        raise ValueError(
+            f"cannot write {path}: it is read-only, or its folder is; choose "
+            "another file with --out"
+        )
 
 
 def write_tuned(path: Path, entries: Iterable[Tuned]) -> None:

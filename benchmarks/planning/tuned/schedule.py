@@ -1,4 +1,6 @@
-"""The schedule ``tuned``: the grids of a file that ``samplerbench tune`` wrote, for each model, sampler and number of steps its own."""
+"""The schedule ``tuned``: the grids of a file that ``samplerbench tune`` wrote, for each model,
+sampler and number of steps its own.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,20 @@ FILE = "tuned.json"
         "section 3",
         "https://arxiv.org/abs/2405.15506v4",
         (
-            "Levels are softmax gaps in log sigma; slopes come from finite differences, not from backpropagation.",
-            "The distance is that to the converged endpoint of the same latent, never moved, and no perceptual network measures it.",
-            "The time at which the network is evaluated is that of its step: no second set of times is learnt.",
+            "Levels are softmax gaps in log sigma; slopes come from finite differences, "
+            "not from backpropagation.",
+            "The distance is that to the converged endpoint of the same latent, never "
+            "moved, and no perceptual network measures it.",
+            "The time at which the network is evaluated is that of its step: no second "
+            "set of times is learnt.",
         ),
     ),
     needs_model=True,
     needs_sampler=True,
 )
 def tuned(*, file: str = FILE) -> TunedFile:
-    """The levels that ``samplerbench tune`` found for the model, the sampler and the number of steps.
+    """The levels that ``samplerbench tune`` found for the model, the sampler and the number of
+    steps.
 
     Args:
         file: what it wrote.
@@ -89,9 +95,16 @@ class TunedOnModel:
         """
         label, origin = label_of(sampler), samplers.origin(sampler.name)
         if reason := untunable(sampler):
-            raise ValueError(f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule")
+            raise ValueError(
+                f"schedule tuned has nothing for {label}, which {reason}; "
+                "leave it out, or run it on another schedule"
+            )
         wanted = (self.identity, label, origin)
-        fitting = [e for e in self.entries if (e.subject.identity, e.subject.sampler, e.subject.origin) == wanted]
+        fitting = [
+            e
+            for e in self.entries
+            if (e.subject.identity, e.subject.sampler, e.subject.origin) == wanted
+        ]
         return TunedGrids(self, label, {entry.subject.steps: entry for entry in fitting})
 
 
@@ -110,13 +123,16 @@ class TunedGrids:
             ValueError: the file has none, or it was tuned on another range or to another end.
         """
         if not to_zero:
-            raise ValueError(f"the grids of {self.source.file} were tuned to end at 0; run them with end zero")
+            raise ValueError(
+                f"the grids of {self.source.file} were tuned to end at 0; run them with end zero"
+            )
         if n == 1:
             return Grid((sigma_max, 0.0))
         subject = self._entry(n).subject
         if (subject.sigma_min, subject.sigma_max) != (sigma_min, sigma_max):
             raise ValueError(
-                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; run it without that start"
+                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from "
+                f"{sigma_max:g}; run it without that start"
             )
         return Grid(self._entry(n).levels)
 
@@ -126,10 +142,17 @@ class TunedGrids:
 
     def _entry(self, n: int) -> Tuned:
         if n > MOST_STEPS:
-            raise ValueError(f"{n} steps of {self.sampler} are too many to tune; give at most {MOST_STEPS}, or another schedule")
+            raise ValueError(
+                f"{n} steps of {self.sampler} are too many to tune; give at "
+                f"most {MOST_STEPS}, or another schedule"
+            )
         if n not in self.entries:
             file, model, entries = self.source.file, self.source.model, self.source.entries
-            raise UntunedError(f"{file} has no grid of {n} steps for {self.sampler} on {model} as it is here", file, entries)
+            raise UntunedError(
+                f"{file} has no grid of {n} steps for {self.sampler} on {model} as it is here",
+                file,
+                entries,
+            )
         return self.entries[n]
 
 
@@ -147,4 +170,6 @@ def _read(file: str) -> tuple[Tuned, ...]:
     try:
         return read_tuned(Path(file))
     except OSError as error:
-        raise UntunedError(f"schedule tuned: cannot read {file} ({error.strerror})", file) from error
+        raise UntunedError(
+            f"schedule tuned: cannot read {file} ({error.strerror})", file
+        ) from error

@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from ....samplers import Grid
 
 LEAST = 1e-3
-"""The smallest gap between two levels, as a share of the whole range in log sigma: 1 % between levels from 80 to 0.002."""
+"""The smallest gap between two levels, as a share of the whole range in log sigma: 1 % between
+levels from 80 to 0.002.
+"""
 
 MOST_STEPS = round(0.5 / LEAST)
 """With so many steps, half of the range is given away in smallest gaps."""
@@ -19,10 +21,12 @@ MOST_STEPS = round(0.5 / LEAST)
 
 @dataclass(frozen=True)
 class Spacing:
-    """Grids of ``steps`` steps from sigma_max to 0, whose other levels lie anywhere above sigma_min.
+    """Grids of ``steps`` steps from sigma_max to 0, whose other levels lie anywhere above
+    sigma_min.
 
-    N numbers give N gaps in lam = -log sigma by a softmax, which fill the range from sigma_max to sigma_min; the last one lies below the
-    last positive level. (A common constant changes nothing, so N - 1 of them are free, as many as there are levels.)
+    N numbers give N gaps in lam = -log sigma by a softmax, which fill the range from sigma_max to
+    sigma_min; the last one lies below the last positive level. (A common constant changes nothing,
+    so N - 1 of them are free, as many as there are levels.)
 
         gap_i = LEAST + (1 - N LEAST) exp(z_i) / sum_j exp(z_j),     lam_i = lam_0 + (lam_end - lam_0) (gap_1 + ... + gap_i)
 
@@ -37,7 +41,10 @@ class Spacing:
 
     def __post_init__(self) -> None:
         if not 2 <= self.steps <= MOST_STEPS:
-            raise ValueError(f"a grid of {self.steps} steps cannot be tuned; give between 2 and {MOST_STEPS} steps")
+            raise ValueError(
+                f"a grid of {self.steps} steps cannot be tuned; give between "
+                f"2 and {MOST_STEPS} steps"
+            )
 
     def grid(self, z: ArrayLike) -> Grid:
         """The grid of ``z`` ``(steps,)``."""
@@ -48,13 +55,17 @@ class Spacing:
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """``(steps,)`` numbers of a grid to 0, or of the nearest that has no gap below two of the smallest ones.
+        """``(steps,)`` numbers of a grid to 0, or of the nearest that has no gap below two of the
+        smallest ones.
 
         Raises:
             ValueError: another number of steps or other ends.
         """
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
-            raise ValueError(f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here")
+            raise ValueError(
+                f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to "
+                f"{grid.sigma[-1]:g} has no place here"
+            )
         lam = np.log(self.sigma_max / np.array([*grid.sigma[:-1], self.sigma_min])) / self._width
         gaps = np.maximum(np.diff(lam), 2 * LEAST)
         return np.log(gaps / gaps.sum() - LEAST)

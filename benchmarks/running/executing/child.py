@@ -1,4 +1,6 @@
-"""The worker's side: a process that reads tasks from a pipe, runs them one after the other, and ends when its parent does."""
+"""The worker's side: a process that reads tasks from a pipe, runs them one after the other, and
+ends when its parent does.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,10 @@ WHERE = signal.SIGUSR1
 def serve(tasks: int, lifeline: int, traces: int) -> None:
     """Run tasks until the pipe is closed.
 
-    A request is the pickled setting, or None where it is still the last one, and the pickled task. Answers are ``("begun", None)`` when
-    all is loaded and the time counts, ``("progress", count)``, and at last ``("done", result)``, ``("failure", failure)`` or, where the
-    task could not begin, ``("unprepared", sentence)``.
+    A request is the pickled setting, or None where it is still the last one, and the pickled task.
+    Answers are ``("begun", None)`` when all is loaded and the time counts, ``("progress", count)``,
+    and at last ``("done", result)``, ``("failure", failure)`` or, where the task could not begin,
+    ``("unprepared", sentence)``.
 
     Args:
         tasks: file descriptor of the pipe.
@@ -61,15 +64,24 @@ def _result(task: Any, world: Any, pipe: Connection) -> tuple[str, Any]:
         return "done", attempted(task, world, lambda count: pipe.send(("progress", count)))
     except Failure as failure:
         return "failure", failure
-    except BaseException as error:  # KeyboardInterrupt, or an exception that is meant to pass all nets
-        return "failure", Failure("failed", " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":"))
+    except (
+        BaseException
+    ) as error:  # KeyboardInterrupt, or an exception that is meant to pass all nets
+        return "failure", Failure(
+            "failed", " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        )
 
 
 def _answer(pipe: Connection, answer: tuple[str, Any]) -> None:
     try:
         sent = pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
-        sent = pickle.dumps(("failure", Failure("failed", f"its result cannot be sent to another process ({error})")))
+        sent = pickle.dumps(
+            (
+                "failure",
+                Failure("failed", f"its result cannot be sent to another process ({error})"),
+            )
+        )
     pipe.send_bytes(sent)
 
 

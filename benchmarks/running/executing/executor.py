@@ -1,6 +1,7 @@
 """What a task is, what may become of it, and the executor that runs it where it is called.
 
-A task is picklable and says all that its result depends on, so that the same one can run here, in a worker process, or elsewhere.
+A task is picklable and says all that its result depends on, so that the same one can run here, in a
+worker process, or elsewhere.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class Executor(Protocol):
             task: what to run.
             world: the models of this process, and how another one makes them.
             tell: progress.
-            limit: seconds after which the task is given up, where that is possible; None for no limit.
+            limit: seconds after which the task is given up, where that is possible; None for no
+                limit.
 
         Raises:
             Failure: it raised, or its process ended, or it took too long.
@@ -99,14 +101,23 @@ def silent(_count: int) -> None:
 
 
 class InProcess:
-    """Runs tasks where it is called: quick to start, easy to debug, and at the mercy of what it runs. Time limits are not kept."""
+    """Runs tasks where it is called: quick to start, easy to debug, and at the mercy of what it
+    runs. Time limits are not kept.
+    """
 
     keeps_limits = False
 
     def start(self) -> None:
         """It is ready."""
 
-    def run(self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None) -> Any:  # noqa: ARG002
+    def run(
+        self,
+        task: Task,
+        world: World,
+        *,
+        tell: Tell = silent,
+        limit: float | None = None,  # noqa: ARG002
+    ) -> Any:
         """See :meth:`Executor.run`."""
         task.prepare(world)
         return attempted(task, world, tell)
@@ -126,7 +137,11 @@ def attempted(task: Task, world: World, tell: Tell) -> Any:
     except Failure:
         raise
     except SystemExit as error:
-        raise Failure("failed", f"it called sys.exit({'' if error.code is None else repr(error.code)})") from error
+        raise Failure(
+            "failed", f"it called sys.exit({'' if error.code is None else repr(error.code)})"
+        ) from error
     except Exception as error:
         text = " ".join(str(error).split())[:LONGEST]
-        raise Failure("failed", f"{type(error).__name__}: {text}" if text else type(error).__name__) from error
+        raise Failure(
+            "failed", f"{type(error).__name__}: {text}" if text else type(error).__name__
+        ) from error

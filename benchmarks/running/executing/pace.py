@@ -1,4 +1,6 @@
-"""How fast a network runs here, how many evaluations a cell takes, and so how long a shard of it may take before it hangs."""
+"""How fast a network runs here, how many evaluations a cell takes, and so how long a shard of
+it may take before it hangs.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ ADAPTIVE_MOST = 10
 """How many times the guess an adaptive sampler may take before it is late."""
 
 GENEROUS = 20
-"""How many times its forecast a shard may take: machines get busy, and samplers do more than evaluate."""
+"""How many times its forecast a shard may take: machines get busy, and samplers do more than
+evaluate.
+"""
 
 SHORTEST, SHORTEST_COMPILED = 60.0, 900.0
 """Seconds that any shard may take; a compiler takes minutes."""
@@ -32,10 +36,15 @@ def expected(model: Denoiser, cell: Cell) -> float:
     return float(says * model.passes if says is not None else ADAPTIVE_GUESS)
 
 
-def evaluations_per_second(model: Denoiser, batch: int, device: str, *, seconds: float = 0.5) -> float:
+def evaluations_per_second(
+    model: Denoiser, batch: int, device: str, *, seconds: float = 0.5
+) -> float:
     """Network passes times samples per second, measured for about ``seconds``."""
     ids = torch.arange(batch, device=device)
-    bound, x = model.bind(ids, 0), torch.zeros(batch, *model.event, dtype=model.dtype, device=device)
+    bound, x = (
+        model.bind(ids, 0),
+        torch.zeros(batch, *model.event, dtype=model.dtype, device=device),
+    )
     bound(x, 1.0)
     begin, calls = time.perf_counter(), 0
     while (spent := time.perf_counter() - begin) < seconds or not calls:
@@ -55,18 +64,27 @@ class Limits:
         measure: evaluations per second of a cell's model at its batch size, where it is to run.
     """
 
-    def __init__(self, models: Mapping[str, Denoiser], asked: float | None, measure: Callable[[Cell], float]) -> None:
+    def __init__(
+        self, models: Mapping[str, Denoiser], asked: float | None, measure: Callable[[Cell], float]
+    ) -> None:
         self._models, self._asked, self._measure = models, asked, measure
         self._rates: dict[tuple[str, int], float] = {}
 
     def of(self, cell: Cell, count: int) -> float | None:
-        """The limit of ``count`` samples of a cell: :data:`GENEROUS` times the forecast, a minute at least; None for none."""
+        """The limit of ``count`` samples of a cell: :data:`GENEROUS` times the forecast, a
+        minute at least; None for none.
+        """
         if self._asked is not None:
             return self._asked or None
         at = (cell.model, cell.batch_size)
         if at not in self._rates:
             self._rates[at] = self._measure(cell)
-        evaluations = expected(self._models[cell.model], cell) * count * (ADAPTIVE_MOST if cell.sampler.adaptive else 1)
-        whole = max(1, -(-count // cell.batch_size)) * cell.batch_size / count if count else 1.0  # samplers may run whole batches
+        evaluations = (
+            expected(self._models[cell.model], cell)
+            * count
+            * (ADAPTIVE_MOST if cell.sampler.adaptive else 1)
+        )
+        # samplers may run whole batches
+        whole = max(1, -(-count // cell.batch_size)) * cell.batch_size / count if count else 1.0
         shortest = SHORTEST_COMPILED if compiles(cell.execution) else SHORTEST
         return max(shortest, GENEROUS * evaluations * whole / self._rates[at])

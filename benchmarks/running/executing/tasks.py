@@ -1,4 +1,6 @@
-"""What a run does with the code of samplers and models: a shard of a cell, the way of a few samples, the pace of a network."""
+"""What a run does with the code of samplers and models: a shard of a cell, the way of a few
+samples, the pace of a network.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from .world import World
 
 
 class Sent(NamedTuple):
-    """A cell as another process is sent it: with the sampler by name and options, for its class may be known by name only.
+    """A cell as another process is sent it: with the sampler by name and options, for its class may
+    be known by name only.
 
     Attributes:
         cell: without the sampler, and without what its schedule was searched with.
@@ -36,10 +39,15 @@ class Sent(NamedTuple):
         """A cell, to be sent.
 
         Raises:
-            PicklingError: only this process knows the sampler, whose class was made in a notebook or a script.
+            PicklingError: only this process knows the sampler, whose class was made in a notebook
+                or a script.
         """
         name, origin = cell.sampler.name, samplers.origin(cell.sampler.name)
-        if not origin and ":" not in name and not type(cell.sampler).__module__.startswith(f"{samplers.__name__}."):
+        if (
+            not origin
+            and ":" not in name
+            and not type(cell.sampler).__module__.startswith(f"{samplers.__name__}.")
+        ):
             raise pickle.PicklingError(f"sampler {name} was defined in this process only")
         bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
         return cls(bare, {"name": name, **cell.params}, origin)
@@ -52,7 +60,10 @@ class Sent(NamedTuple):
         """
         sampler = samplers.make(self.spec)
         if samplers.origin(sampler.name) != self.origin:
-            raise ValueError(f"the file of sampler {sampler.name} changed while the run was going on; run the same command again")
+            raise ValueError(
+                f"the file of sampler {sampler.name} changed while the run "
+                "was going on; run the same command again"
+            )
         return replace(self.cell, sampler=sampler)
 
 
@@ -75,7 +86,10 @@ class OfCell:
         model, extractor = world.subject(self.cell.model)
         here = (model.identity, extractor.identity if extractor else "")
         if here != self.cell.identity:
-            raise ValueError(f"the files of model {self.cell.model} changed while the run was going on; run the same command again")
+            raise ValueError(
+                f"the files of model {self.cell.model} changed while the run "
+                "was going on; run the same command again"
+            )
 
     def __reduce__(self) -> tuple[Callable[..., OfCell], tuple[Any, ...]]:
         """Pickled with the sampler by its name."""
@@ -88,7 +102,9 @@ def _received(kind: type[OfCell], sent: Sent, *others: Any) -> OfCell:
 
 
 class Scored(NamedTuple):
-    """What features are made with: the extractor, and the range that values are clamped to first, or None."""
+    """What features are made with: the extractor, and the range that values are clamped to
+    first, or None.
+    """
 
     extractor: Extractor
     clamp: tuple[float, float] | None
@@ -115,7 +131,17 @@ class Shard(OfCell):
         """The arrays of the shard."""
         model, extractor = world.subject(self.cell.model)
         scored = None if extractor is None else Scored(extractor, self.clamp)
-        return sample_shard(model, scored, self.cell, self.start, self.stop, self.cell.device, self.keep, self.endpoints, tell)
+        return sample_shard(
+            model,
+            scored,
+            self.cell,
+            self.start,
+            self.stop,
+            self.cell.device,
+            self.keep,
+            self.endpoints,
+            tell,
+        )
 
 
 @dataclass(frozen=True)
@@ -157,4 +183,9 @@ class Pace(OfCell):
 
     def __call__(self, world: World, tell: Tell) -> float:  # noqa: ARG002
         """The rate."""
-        return evaluations_per_second(world.subject(self.cell.model).model, self.cell.batch_size, self.cell.device, seconds=self.seconds)
+        return evaluations_per_second(
+            world.subject(self.cell.model).model,
+            self.cell.batch_size,
+            self.cell.device,
+            seconds=self.seconds,
+        )

@@ -1,4 +1,6 @@
-"""What the operating system knows of a process: the memory that it holds, where it is in its code, and how it ended, in plain words."""
+"""What the operating system knows of a process: the memory that it holds, where it is in its
+code, and how it ended, in plain words.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,27 @@ from pathlib import Path
 MEMORY_SHARE = 0.8
 """Of the machine's or the container's memory: what a worker may hold unless told otherwise."""
 
-_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 _FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
 _PLAIN = {
-    "SIGSEGV": "segmentation fault", "SIGBUS": "bus error", "SIGABRT": "it aborted", "SIGFPE": "arithmetic error",
+    "SIGSEGV": "segmentation fault",
+    "SIGBUS": "bus error",
+    "SIGABRT": "it aborted",
+    "SIGFPE": "arithmetic error",
     "SIGILL": "illegal instruction",
-}  # fmt: skip
-_PACKAGES = [Path(__file__).parents[3] / name for name in ("benchmarks", "models", "results", "samplers")]
+}
+_PACKAGES = [
+    Path(__file__).parents[3] / name for name in ("benchmarks", "models", "results", "samplers")
+]
 
 
 def memory_limit() -> int:
-    """Bytes that a worker may hold unless told otherwise: :data:`MEMORY_SHARE` of what the machine or its container has."""
+    """Bytes that a worker may hold unless told otherwise: :data:`MEMORY_SHARE` of what the
+    machine or its container has.
+    """
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in _CGROUP_LIMITS:
         with suppress(OSError, ValueError):  # "max" is no number: no limit
@@ -33,12 +45,16 @@ def memory_limit() -> int:
 def memory_of(pid: int) -> int:
     """Bytes of memory that a process holds; 0 where the system does not say."""
     with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
     return 0
 
 
 def offer_to_the_killer() -> None:
-    """Ask the kernel to end this process first when memory runs out, rather than the one that keeps the results."""
+    """Ask the kernel to end this process first when memory runs out, rather than the one that
+    keeps the results.
+    """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
@@ -68,9 +84,11 @@ def how_it_ended(code: int) -> str:
 
 
 def place_in(traces: str) -> str:
-    """Where a process was, from what ``faulthandler`` wrote of it: ``, in step (mine.py, line 12)``; "" where nothing tells.
+    """Where a process was, from what ``faulthandler`` wrote of it: ``, in step (mine.py, line
+    12)``; "" where nothing tells.
 
-    The innermost frame that is neither of Python, of an installed package nor of this library, else the innermost of all.
+    The innermost frame that is neither of Python, of an installed package nor of this library, else
+    the innermost of all.
     """
     frames = [match.groupdict() for match in _FRAME.finditer(_main_thread(traces))]
     own = [frame for frame in frames if not _foreign(frame["file"])]
@@ -81,11 +99,16 @@ def place_in(traces: str) -> str:
 
 
 def _main_thread(traces: str) -> str:
-    """The last dump of the thread that runs tasks: the one that came from the child's main function."""
+    """The last dump of the thread that runs tasks: the one that came from the child's main
+    function.
+    """
     threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
     return next((thread for thread in reversed(threads) if " in serve\n" in thread), "")
 
 
 def _foreign(file: str) -> bool:
-    inside = [*(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")), *_PACKAGES]
+    inside = [
+        *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
+        *_PACKAGES,
+    ]
     return file.startswith("<") or any(Path(file).is_relative_to(folder) for folder in inside)

@@ -1,7 +1,9 @@
-"""The executor that survives what it runs: one worker process, which may crash, hang, or eat the machine's memory.
+"""The executor that survives what it runs: one worker process, which may crash, hang, or eat the
+machine's memory.
 
-The process is a fresh interpreter rather than a fork, because OpenMP and CUDA do not outlive a fork. It has a process group of its own: an
-interrupt from the terminal reaches the parent alone, and what a sampler starts ends with it.
+The process is a fresh interpreter rather than a fork, because OpenMP and CUDA do not outlive a
+fork. It has a process group of its own: an interrupt from the terminal reaches the parent alone,
+and what a sampler starts ends with it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ PATIENCE = 2.0
 
 
 class _Process(NamedTuple):
-    """A running worker: the process, the pipe to it, what keeps it alive, and where it writes where it is."""
+    """A running worker: the process, the pipe to it, what keeps it alive, and where it writes
+    where it is.
+    """
 
     process: subprocess.Popen[bytes]
     pipe: Connection
@@ -64,7 +68,9 @@ class Worker:
         self._inside = InProcess()
 
     def start(self) -> None:
-        """Start the process, unless it runs: its imports take as long as this one's, at the same time."""
+        """Start the process, unless it runs: its imports take as long as this one's, at the
+        same time.
+        """
         if self._worker is not None and self._worker.process.poll() is None:
             return
         self.close()
@@ -72,15 +78,25 @@ class Worker:
         death, lifeline = os.pipe()
         traces = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         handed = (theirs.fileno(), death, traces.fileno())
-        code = f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.child import serve; serve{handed}"
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.child import "
+            f"serve; serve{handed}"
+        )
         try:
-            process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=handed, process_group=0)
+            process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                pass_fds=handed,
+                process_group=0,
+            )
         finally:
             theirs.close()
             os.close(death)
         self._worker = _Process(process, ours, lifeline, traces)
 
-    def run(self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None) -> Any:
+    def run(
+        self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
+    ) -> Any:
         """See :meth:`.Executor.run`."""
         try:
             sent = pickle.dumps(task, protocol=pickle.HIGHEST_PROTOCOL)
@@ -94,7 +110,10 @@ class Worker:
                 if gone.begun:
                     raise Failure("crashed", gone.ending) from None
                 if last:
-                    message = f"the worker process {gone.ending} while it loaded the model; --no-isolation runs without one"
+                    message = (
+                        f"the worker process {gone.ending} while it loaded the "
+                        "model; --no-isolation runs without one"
+                    )
                     raise ValueError(message) from None
             except (Failure, ValueError):
                 raise
@@ -150,12 +169,21 @@ class Worker:
                 self._check_memory(worker)
             if begun is not None and limit and now - begun > limit:
                 self._end(
-                    worker, "timed out", f"no result after {now - begun:.0f} s{{place}}; --retry --time-limit SECONDS gives it longer"
+                    worker,
+                    "timed out",
+                    f"no result after {now - begun:.0f} s{{place}}; "
+                    "--retry --time-limit SECONDS gives it longer",
                 )
 
     def _check_memory(self, worker: _Process) -> None:
         if self._memory and memory_of(worker.process.pid) > self._memory:
-            self._end(worker, "crashed", f"its process held more than {gibibytes(self._memory)} of memory{{place}}, and was ended")
+            self._end(
+                worker,
+                "crashed",
+                "its process held more than "
+                f"{gibibytes(self._memory)} of memory{{place}}, "
+                "and was ended",
+            )
 
     def _end(self, worker: _Process, status: str, reason: str) -> None:
         """Ask the worker where it is, and end it.
@@ -179,7 +207,9 @@ class Worker:
             code = worker.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
             return _Gone("closed its connection, and was ended", begun=begun)
-        return _Gone(f"its process {how_it_ended(code)}{place_in(_read(worker.traces))}", begun=begun)
+        return _Gone(
+            f"its process {how_it_ended(code)}{place_in(_read(worker.traces))}", begun=begun
+        )
 
 
 def _read(traces: IO[bytes]) -> str:

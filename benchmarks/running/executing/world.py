@@ -38,10 +38,18 @@ class Setting:
     @classmethod
     def here(cls, extractors: Mapping[str, str], device: str) -> Setting:
         """As this process is set."""
-        return cls(tuple(extractors.items()), device, torch.get_num_threads(), samplers.plugin_files(), peers_path())
+        return cls(
+            tuple(extractors.items()),
+            device,
+            torch.get_num_threads(),
+            samplers.plugin_files(),
+            peers_path(),
+        )
 
     def apply(self) -> None:
-        """Set this process likewise. An installed plugin that is broken was reported where the run began.
+        """Set this process likewise.
+
+        An installed plugin that is broken was reported where the run began.
 
         Raises:
             PluginError: a file is gone or broken.
@@ -55,7 +63,10 @@ class Setting:
 
 
 class Subject(NamedTuple):
-    """A model on its device, and what gives the features of its samples; None for a model without a reference."""
+    """A model on its device, and what gives the features of its samples.
+
+    None for a model without a reference.
+    """
 
     model: Denoiser
     extractor: Extractor | None
@@ -71,12 +82,20 @@ class World:
     """
 
     def __init__(
-        self, setting: Setting, models: Mapping[str, Denoiser] | None = None, references: Mapping[str, Reference | None] | None = None
+        self,
+        setting: Setting,
+        models: Mapping[str, Denoiser] | None = None,
+        references: Mapping[str, Reference | None] | None = None,
     ) -> None:
         self.setting = setting
-        extractors = {name: reference.extractor if reference else None for name, reference in (references or {}).items()}
+        extractors = {
+            name: reference.extractor if reference else None
+            for name, reference in (references or {}).items()
+        }
         self.models, self.references = dict(models or {}), dict(references or {})
-        self._known = {name: Subject(model, extractors.get(name)) for name, model in (models or {}).items()}
+        self._known = {
+            name: Subject(model, extractors.get(name)) for name, model in (models or {}).items()
+        }
         self._latest: tuple[str, Subject] | None = None
 
     def subject(self, name: str) -> Subject:
@@ -96,4 +115,6 @@ class World:
         options = parse_spec(name)
         model = make_model(options.pop("name"), **options)
         model = model.to(self.setting.device) if self.setting.device != "cpu" else model
-        return Subject(model, extractor_of(name, model, dict(self.setting.extractors).get(name, CARD)))
+        return Subject(
+            model, extractor_of(name, model, dict(self.setting.extractors).get(name, CARD))
+        )

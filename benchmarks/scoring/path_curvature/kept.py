@@ -1,4 +1,6 @@
-"""The curvature of a model's paths from latents that ``rmse`` compares: measured once a run directory, summed up in ``run.json``."""
+"""The curvature of a model's paths from latents that ``rmse`` compares: measured once a run
+directory, summed up in ``run.json``.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ Arrays = dict[str, NDArray]
 
 
 def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
-    """Follow the paths of a model's latents, unless they were, and write the summary into ``run.json``.
+    """Follow the paths of a model's latents, unless they were, and write the summary into
+    ``run.json``.
 
     A path that is not finite has no summary.
 
@@ -42,14 +45,17 @@ def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> N
         run: where single samples' values are kept.
         model: on the device of ``cell``.
         cell: any of the model's, for its name, seed, dtype, device and batches.
-        ends: converged endpoints of samples 0 … k - 1, of which :data:`MOST` at most are followed again.
+        ends: converged endpoints of samples 0 … k - 1, of which :data:`MOST` at most are followed
+            again.
     """
     count = min(len(ends), MOST)
     name = f"{tag_of(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
     found = run.read_reference(name)
     if found is None:
         ids = torch.arange(count, device=cell.device)
-        found = converged(model, ids, cell.seed, getattr(torch, cell.dtype), cell.batch_size, spread(model, ends))
+        found = converged(
+            model, ids, cell.seed, getattr(torch, cell.dtype), cell.batch_size, spread(model, ends)
+        )
         run.write_reference(name, found)
     if all(np.isfinite(values).all() for values in found.values()):
         about: dict[str, Any] = run.run()
@@ -57,17 +63,31 @@ def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> N
 
 
 @torch.no_grad()
-def converged(model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float) -> Arrays:
-    """What :func:`measured` gives on so many steps that more of them would not matter; arguments as there."""
+def converged(
+    model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
+) -> Arrays:
+    """What :func:`measured` gives on so many steps that more of them would not matter.
+
+    Arguments as there.
+    """
     found: Arrays = {}
     for steps in STEPS:
         found = measured(model, ids, seed, dtype, batch, unit, steps)
-        if not found["missing"].mean() > NEGLIGIBLE * found["way"][:, -1].mean():  # so that what is not finite ends it
+        # so that what is not finite ends it
+        if not found["missing"].mean() > NEGLIGIBLE * found["way"][:, -1].mean():
             break
     return found
 
 
-def measured(model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float, steps: int) -> Arrays:
+def measured(
+    model: Denoiser,
+    ids: torch.Tensor,
+    seed: int,
+    dtype: torch.dtype,
+    batch: int,
+    unit: float,
+    steps: int,
+) -> Arrays:
     """Single samples' values on ``steps`` karras steps to 0.
 
     Args:
@@ -80,27 +100,38 @@ def measured(model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, 
         steps: >= 2.
 
     Returns:
-        ``sigma`` (17,) the edges of the bands, falling; ``way`` (n, 17) of d from sigma_max to each; ``missing`` (n,) by how much
-        more steps would lengthen the last; ``jump``, ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
+        ``sigma`` (17,) the edges of the bands, falling; ``way`` (n, 17) of d from sigma_max to
+        each; ``missing`` (n,) by how much more steps would lengthen the last; ``jump``,
+        ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
     """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     edges = np.geomspace(model.sigma_max, model.sigma_min, BANDS + 1)
     parts = []
     for part in ids.split(max(1, min(batch, _NUMBERS // (steps * math.prod(model.event))))):
-        parts.append(_values(follow(model.bind(part, seed), latents(model, part, seed, dtype)[0], grid), unit, edges))
+        parts.append(
+            _values(
+                follow(model.bind(part, seed), latents(model, part, seed, dtype)[0], grid),
+                unit,
+                edges,
+            )
+        )
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return {"sigma": edges, "steps": np.array(steps), "unit": np.array(unit), **values}
 
 
 def summary(found: Arrays) -> dict[str, Any]:
-    """Means over latents with their standard errors (None for a single one), and where the bending sits.
+    """Means over latents with their standard errors (None for a single one), and where the bending
+    sits.
 
     Returns:
-        ``curvature``, ``jump``, ``deviation``, ``straightness``, each with ``_se``; ``resolution``, how much of the curvature the steps do
-        not see; ``half``, the levels between which the middle half of it lies; ``profile``, its density in lam in each band, between
-        the ``edges``; ``samples``, ``steps``, ``unit``.
+        ``curvature``, ``jump``, ``deviation``, ``straightness``, each with ``_se``; ``resolution``,
+        how much of the curvature the steps do not see; ``half``, the levels between which the
+        middle half of it lies; ``profile``, its density in lam in each band, between the ``edges``;
+        ``samples``, ``steps``, ``unit``.
     """
-    whole = {"curvature": found["way"][:, -1]} | {name: found[name] for name in ("jump", "deviation", "straightness")}
+    whole = {"curvature": found["way"][:, -1]} | {
+        name: found[name] for name in ("jump", "deviation", "straightness")
+    }
     record: dict[str, Any] = {}
     for name, values in whole.items():
         record |= {name: float(values.mean()), f"{name}_se": _error(values)}
@@ -117,22 +148,33 @@ def summary(found: Arrays) -> dict[str, Any]:
 
 
 def spread(model: Denoiser, ends: NDArray) -> float:
-    """The standard deviation of the data, root mean square over dimensions: the model's own where it is known, else that of the ``ends``.
+    """The standard deviation of the data, root mean square over dimensions: the model's own where
+    it is known, else that of the ``ends``.
 
     Data that do not vary have straight paths, whatever the unit: 1.
     """
     moments, rows = moments_of(model), ends.reshape(len(ends), -1).astype(np.float64)
     if moments is None:
         return float(np.sqrt(rows.var(0).mean())) or 1.0
-    means = np.asarray(moments[0], float).reshape(-1, rows.shape[1])  # one, or one a class, about which the covariance is
-    return float(np.sqrt((np.trace(moments[1]) + np.square(means - means.mean(0)).sum(1).mean()) / rows.shape[1])) or 1.0
+    # one, or one a class, about which the covariance is
+    means = np.asarray(moments[0], float).reshape(-1, rows.shape[1])
+    return (
+        float(
+            np.sqrt(
+                (np.trace(moments[1]) + np.square(means - means.mean(0)).sum(1).mean())
+                / rows.shape[1]
+            )
+        )
+        or 1.0
+    )
 
 
 def _values(path: Path, unit: float, edges: FloatArray) -> Arrays:
     gone = way(path, unit)
     lam = -np.log(path.sigma)
     lengths = np.stack([np.interp(-np.log(edges), lam, one) for one in gone.T])
-    missing = (gone[-1] - way(path, unit, every=2)[-1]) / 3  # a polygon's length is of second order in its sides
+    # a polygon's length is of second order in its sides
+    missing = (gone[-1] - way(path, unit, every=2)[-1]) / 3
     return {
         "way": lengths,
         "missing": missing,

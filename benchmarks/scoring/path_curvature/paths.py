@@ -1,25 +1,31 @@
 """How paths of the probability flow bend: why one step does not do.
 
-In canonical coordinates dx/dsigma = (x - d) / sigma, and a second derivative gives sigma x'' = -dd/dsigma: a path is straight exactly where
-the denoised image d stays what it is. An Euler step from S to 0 lands on d(S), and by Taylor's formula it misses
+In canonical coordinates dx/dsigma = (x - d) / sigma, and a second derivative gives sigma x'' =
+-dd/dsigma: a path is straight exactly where the denoised image d stays what it is. An Euler step
+from S to 0 lands on d(S), and by Taylor's formula it misses
 
     x(0) - d(S) = int_0^S sigma x''(sigma) dsigma.
 
-The **curvature** of a path is the same integral over the norm, in standard deviations s of the data per dimension,
+The **curvature** of a path is the same integral over the norm, in standard deviations s of the data
+per dimension,
 
     1 / (s sqrt(D)) int_0^S sigma |x''| dsigma = 1 / (s sqrt(D)) int |dd/dlam| dlam :
 
-the length of the way that d goes. It is 0 on a straight path, where a single step is exact, and never less than the error of that step
-(:func:`jump`), which it equals where d goes straight on. Where the bending sits is its density in lam. It is the same number in every
-parametrisation, because d is: scaling by alpha and another time visit the same d in the same order.
+the length of the way that d goes. It is 0 on a straight path, where a single step is exact, and
+never less than the error of that step (:func:`jump`), which it equals where d goes straight on.
+Where the bending sits is its density in lam. It is the same number in every parametrisation,
+because d is: scaling by alpha and another time visit the same d in the same order.
 
 Two measures of the literature stand beside it, which do depend on the parametrisation.
 
-* **deviation** (Chen et al. 2024, arXiv:2405.11326; ``cal_deviation`` of their code): the largest distance of x(sigma) from the chord
-  between its ends, in these coordinates, and here in units of s sqrt(D). It does not see how fast the chord is gone along.
-* **straightness** (S(Z) of Liu et al. 2022, arXiv:2209.03003; the curvature of Lee et al. 2023, arXiv:2301.12003): the mean over time of
-  |y' - chord|², per dimension. Here y = x / (s + sigma) at t = sigma / (s + sigma), the rectified flow of data of unit variance, in which
-  y' = (x - d) / sigma - d / s. What is straight in x over sigma is straight in y over t: the two are related by a projective map.
+* **deviation** (Chen et al. 2024, arXiv:2405.11326; ``cal_deviation`` of their code): the largest
+  distance of x(sigma) from the chord between its ends, in these coordinates, and here in units of s
+  sqrt(D). It does not see how fast the chord is gone along.
+* **straightness** (S(Z) of Liu et al. 2022, arXiv:2209.03003; the curvature of Lee et al. 2023,
+  arXiv:2301.12003): the mean over time of
+  |y' - chord|², per dimension. Here y = x / (s + sigma) at t = sigma / (s + sigma), the rectified
+  flow of data of unit variance, in which y' = (x - d) / sigma - d / s. What is straight in x over
+  sigma is straight in y over t: the two are related by a projective map.
 """
 
 from __future__ import annotations
@@ -62,7 +68,8 @@ class Path:
 
 
 def follow(denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid) -> Path:
-    """The paths from the states ``x`` ``(n, *event)`` at the first level of a grid that ends at 0, by one evaluation a step.
+    """The paths from the states ``x`` ``(n, *event)`` at the first level of a grid that ends at 0,
+    by one evaluation a step.
 
     Args:
         denoise: bound denoiser.
@@ -82,7 +89,8 @@ def follow(denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid) ->
 
 
 def way(path: Path, unit: float, every: int = 1) -> FloatArray:
-    """How far d has come at the nodes ``(k, n)``, from 0 at the first: the length of the polygon, in ``unit`` per root dimension.
+    """How far d has come at the nodes ``(k, n)``, from 0 at the first: the length of the polygon,
+    in ``unit`` per root dimension.
 
     Args:
         path: of ``k`` nodes.
@@ -95,7 +103,9 @@ def way(path: Path, unit: float, every: int = 1) -> FloatArray:
 
 
 def jump(path: Path, unit: float) -> FloatArray:
-    """The error of a single Euler step to 0, ``(n,)``, in ``unit`` per root dimension: at most the curvature."""
+    """The error of a single Euler step to 0, ``(n,)``, in ``unit`` per root dimension: at most
+    the curvature.
+    """
     return np.linalg.norm(path.end - path.d[0], axis=-1) / (unit * path.dim**0.5)
 
 
@@ -107,7 +117,9 @@ def deviation(path: Path, unit: float) -> FloatArray:
 
 
 def straightness(path: Path, unit: float) -> FloatArray:
-    """The mean square of y' less the chord's slope over the path's times, per dimension, ``(n,)``; 0 is straight."""
+    """The mean square of y' less the chord's slope over the path's times, per dimension,
+    ``(n,)``; 0 is straight.
+    """
     from scipy.integrate import trapezoid  # here: few runs have a use for it
 
     sigma = path.sigma[:, None, None]

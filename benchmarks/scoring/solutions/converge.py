@@ -1,7 +1,9 @@
-"""Converged samples for a model's card: ``python -m samplerbench.benchmarks.scoring.solutions.converge fashion --out OUT``.
+"""Converged samples for a model's card: ``python -m
+samplerbench.benchmarks.scoring.solutions.converge fashion --out OUT``.
 
-``python -m samplerbench.models.build.reference fashion --converged converged.safetensors`` then puts their features into the card, so that
-``fd_conv`` needs no converged samples of its own in every run.
+``python -m samplerbench.models.build.reference fashion --converged converged.safetensors`` then
+puts their features into the card, so that ``fd_conv`` needs no converged samples of its own in
+every run.
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    model = make_model(args.model).to(args.device) if args.device != "cpu" else make_model(args.model)
+    model = (
+        make_model(args.model).to(args.device) if args.device != "cpu" else make_model(args.model)
+    )
     x = converged_samples(model, args.samples, 0, model.dtype, args.batch_size, args.device)
     save_file({"samples": x.float().cpu().contiguous()}, args.out)
-    print(f"wrote {args.samples} samples of {args.model} ({SOLVER}, {CONVERGED_STEPS} karras steps to 0) to {args.out}")
+    print(
+        f"wrote {args.samples} samples of {args.model} ({SOLVER}, {CONVERGED_STEPS} "
+        f"karras steps to 0) to {args.out}"
+    )
 
 
 if __name__ == "__main__":

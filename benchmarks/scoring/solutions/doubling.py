@@ -1,4 +1,6 @@
-"""References by doubling: a solution on more and more steps, until more would change no number in the table."""
+"""References by doubling: a solution on more and more steps, until more would change no number
+in the table.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,16 @@ from torch import Tensor
 from ....results.run_directory.run_dir import RunDir
 
 MARGIN = 1e-5
-"""An rmse below this (in data units per dimension) is not resolved in float32 by any number of steps."""
+"""An rmse below this (in data units per dimension) is not resolved in float32 by any number of
+steps.
+"""
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Converged endpoints ``x`` ``(k, *event)`` of samples 0 … k - 1, their modes (or None), and how far off they may be (RMS)."""
+    """Converged endpoints ``x`` ``(k, *event)`` of samples 0 … k - 1, their modes (or None),
+    and how far off they may be (RMS).
+    """
 
     x: NDArray
     modes: NDArray | None
@@ -31,7 +37,8 @@ class Doubling(NamedTuple):
 
     Attributes:
         first, last: the fewest and the most steps.
-        negligible: doubling the steps once more would move it by less than this share of the smallest error in the table.
+        negligible: doubling the steps once more would move it by less than this share of the
+            smallest error in the table.
         gain: how much less the next doubling moves it than the last did.
     """
 
@@ -41,8 +48,17 @@ class Doubling(NamedTuple):
     gain: float
 
 
-def doubled(run: RunDir, tag: str, solve: Callable[[int], Tensor], measured: Sequence[NDArray], rule: Doubling) -> Endpoints:
-    """What ``solve(steps)`` gives when doubling the steps once more would not matter; every solution is kept in the run directory."""
+def doubled(
+    run: RunDir,
+    tag: str,
+    solve: Callable[[int], Tensor],
+    measured: Sequence[NDArray],
+    rule: Doubling,
+) -> Endpoints:
+    """What ``solve(steps)`` gives when doubling the steps once more would not matter.
+
+    Every solution is kept in the run directory.
+    """
 
     def kept(steps: int) -> NDArray:
         name = f"{tag}-{steps}"
@@ -55,21 +71,29 @@ def doubled(run: RunDir, tag: str, solve: Callable[[int], Tensor], measured: Seq
     return converged(kept, measured, rule, _first_steps(run, tag, rule.first))
 
 
-def converged(solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int) -> Endpoints:
-    """What ``solve(steps)`` gives when doubling the steps once more would not matter beside its distance to what was ``measured``."""
+def converged(
+    solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
+) -> Endpoints:
+    """What ``solve(steps)`` gives when doubling the steps once more would not matter beside its
+    distance to what was ``measured``.
+    """
     steps, previous = first, None
     while True:
         x = solve(steps)
         if previous is not None:
             resolution = _rms(x - previous) / rule.gain
-            smallest = min([_rms(other - x[: len(other)]) for other in measured if len(other)], default=np.inf)
+            smallest = min(
+                [_rms(other - x[: len(other)]) for other in measured if len(other)], default=np.inf
+            )
             if resolution <= max(rule.negligible * smallest, MARGIN) or steps >= rule.last:
                 return Endpoints(x, None, steps, resolution)
         previous, steps = x, 2 * steps
 
 
 def _first_steps(run: RunDir, tag: str, fewest: int) -> int:
-    """Where doubling starts: half of the most steps that are stored, so that a reference never becomes coarser than it was."""
+    """Where doubling starts: half of the most steps that are stored, so that a reference never
+    becomes coarser than it was.
+    """
     return max(fewest, max(run.reference_steps(tag), default=0) // 2)
 
 

@@ -1,7 +1,9 @@
-"""What samples are held against: converged endpoints from the same latents, and converged samples from other latents.
+"""What samples are held against: converged endpoints from the same latents, and converged samples
+from other latents.
 
-The endpoint of a latent is a property of the model: from its own sigma_max to 0, whatever grid a cell uses. Exact models know it in
-closed form or integrate to 1e-12; for networks the reference solver's steps are doubled until doubling no longer matters.
+The endpoint of a latent is a property of the model: from its own sigma_max to 0, whatever grid a
+cell uses. Exact models know it in closed form or integrate to 1e-12; for networks the reference
+solver's steps are doubled until doubling no longer matters.
 """
 
 from __future__ import annotations
@@ -28,27 +30,48 @@ SOLVER = "dpm_solver_3m"
 """Third order at one evaluation a step: the cheapest built-in way to converge."""
 
 CONVERGED_STEPS = 64
-"""Steps of the converged samples of fd_conv: their discretisation error is far below the noise of a covariance."""
+"""Steps of the converged samples of fd_conv: their discretisation error is far below the noise
+of a covariance.
+"""
 
 
 ODE = Doubling(64, 1024, negligible=0.01, gain=4)
 """A gain of 8 at the solver's third order; second order is assumed."""
 
 PATH = Doubling(64, 1 << (DEPTH - SUBDIVISION), negligible=0.05, gain=2)
-"""Of a path, errors are random: a twentieth adds a 400th of its square. The order is 1.5, and at last 1: first order is assumed."""
+"""Of a path, errors are random: a twentieth adds a 400th of its square.
+
+The order is 1.5, and at last 1: first order is assumed.
+"""
 
 
-def solve(model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, steps: int, batch: int) -> torch.Tensor:
-    """Endpoints of the probability-flow ODE by the reference solver on ``steps`` karras steps to 0."""
+def solve(
+    model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, steps: int, batch: int
+) -> torch.Tensor:
+    """Endpoints of the probability-flow ODE by the reference solver on ``steps`` karras steps
+    to 0.
+    """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     sampler = make(SOLVER)
     return torch.cat(
-        [sampler.sample(model.bind(part, seed), latents(model, part, seed, dtype)[0], grid, NoNoise()) for part in ids.split(batch)]
+        [
+            sampler.sample(
+                model.bind(part, seed), latents(model, part, seed, dtype)[0], grid, NoNoise()
+            )
+            for part in ids.split(batch)
+        ]
     )
 
 
 def endpoints(
-    run: RunDir, model: Denoiser, seed: int, dtype: str, device: str, count: int, batch: int, measured: Sequence[NDArray]
+    run: RunDir,
+    model: Denoiser,
+    seed: int,
+    dtype: str,
+    device: str,
+    count: int,
+    batch: int,
+    measured: Sequence[NDArray],
 ) -> Endpoints:
     """Converged endpoints of samples 0 … count - 1, from the run directory if they are there.
 
@@ -60,8 +83,8 @@ def endpoints(
         device: "cpu" or "cuda".
         count: how many.
         batch: samples per batch.
-        measured: what deterministic samplers made of the same latents, each ``(<= count, *event)``: the smallest distance to these decides
-            when the reference is converged.
+        measured: what deterministic samplers made of the same latents, each ``(<= count, *event)``:
+            the smallest distance to these decides when the reference is converged.
     """
     tag = tag_of(model, seed, dtype, count)
     ids = torch.arange(count, device=device)
@@ -74,23 +97,41 @@ def endpoints(
             run.write_reference(f"{tag}-exact", exact)
     if exact is not None:
         return Endpoints(exact["x"], _modes(model, exact["x"], device), 0, 0.0)
-    found = doubled(run, tag, lambda steps: solve(model, ids, seed, getattr(torch, dtype), steps, batch), measured, ODE)
+    found = doubled(
+        run,
+        tag,
+        lambda steps: solve(model, ids, seed, getattr(torch, dtype), steps, batch),
+        measured,
+        ODE,
+    )
     return replace(found, modes=_modes(model, found.x, device))
 
 
 def path_endpoints(
-    run: RunDir, model: Denoiser, seed: int, dtype: str, device: str, count: int, batch: int, measured: Sequence[NDArray]
+    run: RunDir,
+    model: Denoiser,
+    seed: int,
+    dtype: str,
+    device: str,
+    count: int,
+    batch: int,
+    measured: Sequence[NDArray],
 ) -> Endpoints:
-    """Where the Brownian paths of samples 0 … count - 1 lead: the pathwise limit of the reverse SDE at sigma_min, denoised.
+    """Where the Brownian paths of samples 0 … count - 1 lead: the pathwise limit of the reverse SDE
+    at sigma_min, denoised.
 
-    That is the limit at 0 but for terms of fourth order in sigma_min, and exactly what the step to 0 makes of the limit. Arguments as
-    :func:`endpoints`, with ``measured`` from samplers that follow the paths.
+    That is the limit at 0 but for terms of fourth order in sigma_min, and exactly what the step to
+    0 makes of the limit. Arguments as :func:`endpoints`, with ``measured`` from samplers that
+    follow the paths.
     """
 
     def limit(steps: int) -> torch.Tensor:
         parts = []
         for ids in torch.arange(count, device=device).split(batch):
-            bound, tree = model.bind(ids, seed), BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min)
+            bound, tree = (
+                model.bind(ids, seed),
+                BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min),
+            )
             x = latents(model, ids, seed, getattr(torch, dtype))[0]
             parts.append(bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min))
         return torch.cat(parts)
@@ -99,9 +140,18 @@ def path_endpoints(
 
 
 def converged_features(
-    run: RunDir, model: Denoiser, reference: Reference, seed: int, dtype: str, device: str, count: int, batch: int
+    run: RunDir,
+    model: Denoiser,
+    reference: Reference,
+    seed: int,
+    dtype: str,
+    device: str,
+    count: int,
+    batch: int,
 ) -> NDArray[np.float64]:
-    """Features ``(m, d)`` of converged samples whose latents no run uses: the card's, or ``count`` that are computed and kept."""
+    """Features ``(m, d)`` of converged samples whose latents no run uses: the card's, or
+    ``count`` that are computed and kept.
+    """
     if reference.converged is not None:
         return reference.converged
     name = f"{tag_of(model, seed, dtype, count, reference.extractor.identity, run.extractor)}-converged"
@@ -113,7 +163,9 @@ def converged_features(
     return stored["features"]
 
 
-def converged_samples(model: Denoiser, count: int, seed: int, dtype: torch.dtype, batch: int, device: str) -> torch.Tensor:
+def converged_samples(
+    model: Denoiser, count: int, seed: int, dtype: torch.dtype, batch: int, device: str
+) -> torch.Tensor:
     """``count`` converged samples of the model from latents that no run uses."""
     ids = torch.arange(CONVERGED_IDS, CONVERGED_IDS + count, device=device)
     return solve(model, ids, seed, dtype, CONVERGED_STEPS, batch)

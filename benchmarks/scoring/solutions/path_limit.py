@@ -1,11 +1,14 @@
-"""The pathwise limit of the reverse SDE: where a sample ends when infinitely many steps see its Brownian path.
+"""The pathwise limit of the reverse SDE: where a sample ends when infinitely many steps see its
+Brownian path.
 
-In y = x / sigma^2 and tau = 1 / sigma^2 the SDE is dy = d dtau + dW (``samplers.brownian``): additive noise of constant size, for which
-SRA1 of Rössler 2010 (doi:10.1137/09076636X, section 5) is a method of strong order 1.5:
+In y = x / sigma^2 and tau = 1 / sigma^2 the SDE is dy = d dtau + dW (``samplers.brownian``):
+additive noise of constant size, for which SRA1 of Rössler 2010 (doi:10.1137/09076636X, section 5)
+is a method of strong order 1.5:
 
     y <- y + h (f_1 + 2 f_2) / 3 + W_nxt - W_cur,    f_1 = d(x, cur),    f_2 = d at tau + 3 h / 4 and y + 3 h f_1 / 4 + 3 J / (2 h),
 
-with J the integral of W - W_cur over the step. The path is known everywhere, so J is a trapezoidal sum over finer levels: no evaluation.
+with J the integral of W - W_cur over the step. The path is known everywhere, so J is a trapezoidal
+sum over finer levels: no evaluation.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from ....samplers import Denoise
 from ....samplers.brownian.tree import BrownianTree
 
 SUBDIVISION = 4
-"""log2 of the pieces of a step over which J is summed: a 16th of what the increment alone leaves open of J stays open."""
+"""log2 of the pieces of a step over which J is summed: a 16th of what the increment alone
+leaves open of J stays open.
+"""
 PIECES = 1 << SUBDIVISION
 BLOCK = 1 << 23
 """Numbers of a path that are made at once (64 MiB)."""

@@ -1,4 +1,6 @@
-"""Families of features: light tails and heavy ones, one mode or several, symmetric, sparse and lopsided, a network's; moments are exact."""
+"""Families of features: light tails and heavy ones, one mode or several, symmetric, sparse and
+lopsided, a network's; moments are exact.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,16 @@ WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
 def gaussian(d: int) -> Population:
     """N(m, L^T L), the standard deviations along its axes falling fivefold."""
     mean, L = location(d), mixing(d)
-    return Population(Law(mean, L.T @ L, np.zeros((d, d, d))), lambda rng, n: mean + rng.standard_normal((n, d)) @ L)
+    return Population(
+        Law(mean, L.T @ L, np.zeros((d, d, d))),
+        lambda rng, n: mean + rng.standard_normal((n, d)) @ L,
+    )
 
 
 def student(degrees: int) -> Callable[[int], Population]:
-    """Multivariate t with ``degrees`` > 4 degrees of freedom and the covariance of :func:`gaussian`; symmetric, so without skewness."""
+    """Multivariate t with ``degrees`` > 4 degrees of freedom and the covariance of
+    :func:`gaussian`; symmetric, so without skewness.
+    """
 
     def family(d: int) -> Population:
         normal = gaussian(d)
@@ -37,24 +44,40 @@ def student(degrees: int) -> Callable[[int], Population]:
 
 
 def mixture(d: int) -> Population:
-    """Four Gaussians of one covariance and weights p_k; with v_k their means about the whole's, third moments are sum_k p_k v_k³."""
+    """Four Gaussians of one covariance and weights p_k.
+
+    With v_k their means about the whole's, third moments are sum_k p_k v_k³.
+    """
     normal = gaussian(d)
     centres = 2 * np.random.default_rng([1, d]).standard_normal((len(WEIGHTS), d)) @ mixing(d)
     v = centres - WEIGHTS @ centres
-    law = Law(normal.law.mean, normal.law.cov + (v.T * WEIGHTS) @ v, np.einsum("k,ki,kj,kl->ijl", WEIGHTS, v, v, v, optimize=True))
-    return Population(law, lambda rng, n: normal.draw(rng, n) + v[rng.choice(len(WEIGHTS), size=n, p=WEIGHTS)])
+    law = Law(
+        normal.law.mean,
+        normal.law.cov + (v.T * WEIGHTS) @ v,
+        np.einsum("k,ki,kj,kl->ijl", WEIGHTS, v, v, v, optimize=True),
+    )
+    return Population(
+        law, lambda rng, n: normal.draw(rng, n) + v[rng.choice(len(WEIGHTS), size=n, p=WEIGHTS)]
+    )
 
 
 def spiked(d: int) -> Population:
-    """A Gaussian with one axis ten times as wide as the next: the noise of a distance may be that of one square, as skewed as can be."""
+    """A Gaussian with one axis ten times as wide as the next: the noise of a distance may be
+    that of one square, as skewed as can be.
+    """
     axes = spread(d)
     axes[0] *= 10
     mean, L = location(d), axes[:, None] * rotation(d)
-    return Population(Law(mean, L.T @ L, np.zeros((d, d, d))), lambda rng, n: mean + rng.standard_normal((n, d)) @ L)
+    return Population(
+        Law(mean, L.T @ L, np.zeros((d, d, d))),
+        lambda rng, n: mean + rng.standard_normal((n, d)) @ L,
+    )
 
 
 def rectified(d: int) -> Population:
-    """max(u, 0) of correlated Gaussians u of mean 0: sparse, skewed and not negative, like a network's features."""
+    """max(u, 0) of correlated Gaussians u of mean 0: sparse, skewed and not negative, like a
+    network's features.
+    """
     L = mixing(d)
     sd = np.linalg.norm(L, axis=0)
     mean = sd / np.sqrt(2 * np.pi)
@@ -66,20 +89,23 @@ def rectified(d: int) -> Population:
 def rectified_moments(correlation: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Covariance and third central moments of max(u, 0) for standard normals u.
 
-    The second moments are the arc-cosine kernel, (sin θ + (π - θ) cos θ) / 2π with cos θ = ρ (Cho and Saul 2009, eq. 6). With
-    max(u, 0) = (u + |u|) / 2 the third ones are (E|uvw| + E uv|w| + E uw|v| + E vw|u|) / 8, all odd terms being 0, where
-    E uv|w| = √(2/π) (ρ_uv + ρ_uw ρ_vw) and
+    The second moments are the arc-cosine kernel, (sin θ + (π - θ) cos θ) / 2π with cos θ = ρ (Cho
+    and Saul 2009, eq. 6). With max(u, 0) = (u + |u|) / 2 the third ones are (E|uvw| + E uv|w| + E
+    uw|v| + E vw|u|) / 8, all odd terms being 0, where E uv|w| = √(2/π) (ρ_uv + ρ_uw ρ_vw) and
 
         E|uvw| = (2/π)^{3/2} [√det R + sum over pairs (ρ_uv + ρ_uw ρ_vw) arcsin ρ_uv·w]         (Nabeya 1952),
 
-    ρ_uv·w being the partial correlation. Where two of the three are the same, E u₊² w₊ = (1 + ρ)² / √(8π).
+    ρ_uv·w being the partial correlation. Where two of the three are the same, E u₊² w₊ = (1 + ρ)² /
+    √(8π).
     """
     rho = np.clip(correlation, -1, 1)
     np.fill_diagonal(rho, 1)
     theta = np.arccos(rho)
     second = (np.sin(theta) + (np.pi - theta) * rho) / (2 * np.pi)
     mean = 1 / np.sqrt(2 * np.pi)
-    return second - mean**2, _third(rho) - mean * _three_ways(second[:, :, None] + 0 * rho) + 2 * mean**3
+    return second - mean**2, _third(rho) - mean * _three_ways(
+        second[:, :, None] + 0 * rho
+    ) + 2 * mean**3
 
 
 def _third(rho: FloatArray) -> FloatArray:
@@ -97,12 +123,16 @@ def _third(rho: FloatArray) -> FloatArray:
 
 
 def _three_ways(pairs: FloatArray) -> FloatArray:
-    """The sum over the three pairs of (i, j, k) of an array that is symmetric in its first two axes, the pair."""
+    """The sum over the three pairs of (i, j, k) of an array that is symmetric in its first two
+    axes, the pair.
+    """
     return pairs + pairs.transpose(0, 2, 1) + pairs.transpose(2, 1, 0)
 
 
 def network(d: int) -> Population:
-    """Features of 10 000 real images on the first d axes of the shipped extractor, drawn with replacement: a law that nobody made up."""
+    """Features of 10 000 real images on the first d axes of the shipped extractor, drawn with
+    replacement: a law that nobody made up.
+    """
     reference = make_model("fashion").reference()
     assert reference is not None
     reduced = projected(reference, d)

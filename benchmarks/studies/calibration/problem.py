@@ -16,7 +16,9 @@ LEVELS = (0.0, 1.0, 10.0)
 """True FD of the first sampler, in floors."""
 
 MARGIN = 0.1
-"""By how much the second sampler is worse, as a share of the first one's FD or of the floor, whichever is larger."""
+"""By how much the second sampler is worse, as a share of the first one's FD or of the floor,
+whichever is larger.
+"""
 
 PILOT = 40
 """Replicates that measure the floor."""
@@ -30,7 +32,8 @@ class Side:
         move: what it makes of the features.
         fd: its true FD.
         kid: its true KID.
-        quadratic: I - T of the influence function ``2 shift·c + c^T (I - T) c - its mean``, for c = x - E x.
+        quadratic: I - T of the influence function ``2 shift·c + c^T (I - T) c - its mean``, for c =
+            x - E x.
         back: the same of the reference's samples, for a distance that takes both sides as samples.
         shift: E x minus the mean of the reference.
         law: of the features.
@@ -47,7 +50,9 @@ class Side:
     truth: Law
 
     def first_order(self, moments: Moments) -> float:
-        """Mean of the true influence function over samples with these moments: the noise of FD to first order, of mean 0."""
+        """Mean of the true influence function over samples with these moments: the noise of FD
+        to first order, of mean 0.
+        """
         return _mean_influence(self.quadratic, self.shift, self.law, moments)
 
     def first_order_of_reference(self, moments: Moments) -> float:
@@ -78,18 +83,28 @@ class Problem:
         law = population.law
         reference = FrechetReference(law.mean, law.cov)
         rng = np.random.default_rng([4, d, n])
-        floor = float(np.mean([frechet_distance(reference, Moments.of(population.draw(rng, n))) for _ in range(PILOT)]))
+        floor = float(
+            np.mean(
+                [
+                    frechet_distance(reference, Moments.of(population.draw(rng, n)))
+                    for _ in range(PILOT)
+                ]
+            )
+        )
         first, second = directions(law)
         pairs = []
         for level in LEVELS:
             fd = level * floor
             worse = fd + MARGIN * max(fd, floor)
-            pairs.append((at_distance(law, reference, first, fd), at_distance(law, reference, second, worse)))
+            pairs.append(
+                (at_distance(law, reference, first, fd), at_distance(law, reference, second, worse))
+            )
         return cls(population, reference, floor, tuple(pairs))
 
 
 def directions(law: Law) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
-    """How each of the two samplers errs: rates of stretching ``(d,)`` and of moving ``(d,)``, which add alike to FD.
+    """How each of the two samplers errs: rates of stretching ``(d,)`` and of moving ``(d,)``, which
+    add alike to FD.
 
     The second shares four fifths of the first one's direction, as samplers of one kind do.
     """
@@ -101,17 +116,29 @@ def directions(law: Law) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArra
     return (signs[0], moves[0]), (0.8 * signs[0] + 0.6 * signs[1], 0.8 * moves[0] + 0.6 * moves[1])
 
 
-def at_distance(law: Law, reference: FrechetReference, direction: tuple[FloatArray, FloatArray], fd: float) -> Side:
+def at_distance(
+    law: Law, reference: FrechetReference, direction: tuple[FloatArray, FloatArray], fd: float
+) -> Side:
     """The sampler that errs in a direction until its true FD is ``fd``."""
     stretch, shift = direction
 
     def move(t: float) -> Map:
         return Map(law.mean, np.exp(t * stretch), t * shift)
 
-    t = root_scalar(lambda t: move(t).law(law).fd(reference) - fd, bracket=(0, 3), xtol=1e-13, rtol=1e-13).root if fd else 0.0
+    t = (
+        root_scalar(
+            lambda t: move(t).law(law).fd(reference) - fd, bracket=(0, 3), xtol=1e-13, rtol=1e-13
+        ).root
+        if fd
+        else 0.0
+    )
     moved = move(t).law(law)
-    distances = (moved.fd(reference), moved.kid(law)) if fd else (0.0, 0.0)  # exactly: intervals may end there
-    there, back = _quadratic(reference, moved.cov), _quadratic(FrechetReference(moved.mean, moved.cov), law.cov)
+    # exactly: intervals may end there
+    distances = (moved.fd(reference), moved.kid(law)) if fd else (0.0, 0.0)
+    there, back = (
+        _quadratic(reference, moved.cov),
+        _quadratic(FrechetReference(moved.mean, moved.cov), law.cov),
+    )
     return Side(move(t), *distances, there, back, moved.mean - law.mean, moved, law)
 
 

@@ -16,10 +16,14 @@ from .rows import rows
 from .trials import Arrays, Case, Metric
 
 LIMIT = 2000
-"""Most samples of the distances between two sets of samples: the time of the kernel distance grows with their square."""
+"""Most samples of the distances between two sets of samples: the time of the kernel distance
+grows with their square.
+"""
 
 NETWORK = (("network", 32, 480), ("network", 32, 2000))
-"""Family, features and samples of the feature space that the default suite gives its network: as many as there, and more."""
+"""Family, features and samples of the feature space that the default suite gives its network:
+as many as there, and more.
+"""
 
 CHUNK = 50
 """Replicates between two writes."""
@@ -30,11 +34,13 @@ class Calibration:
     """One run.
 
     Attributes:
-        log: where replicates are kept, one file a cell; what it holds is not drawn again, unless it is of another estimator.
+        log: where replicates are kept, one file a cell; what it holds is not drawn again, unless it
+            is of another estimator.
         families: of features.
         dimensions: features, >= 2.
         samples: N.
-        more: cells beside every family with all numbers of features and samples: family, features, samples.
+        more: cells beside every family with all numbers of features and samples: family, features,
+            samples.
         replicates: of each cell, >= 10.
         progress: told what is being done.
     """
@@ -49,12 +55,20 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if self.replicates < 10:
-            raise ValueError(f"coverage of {self.replicates} replicates says nothing: ask for at least 10")
+            raise ValueError(
+                f"coverage of {self.replicates} replicates says nothing: ask for at least 10"
+            )
 
     @classmethod
     def quick(cls, log: Path, **changes: Any) -> Calibration:
         """A run of seconds, that shows the form of the tables and no more."""
-        small = {"families": ("gaussian", "rectified"), "dimensions": (4,), "samples": (40, 200), "more": (), "replicates": 40}
+        small = {
+            "families": ("gaussian", "rectified"),
+            "dimensions": (4,),
+            "samples": (40, 200),
+            "more": (),
+            "replicates": 40,
+        }
         return cls(log, **small | changes)
 
     @property
@@ -63,23 +77,33 @@ class Calibration:
         every = (*product(self.families, self.dimensions, self.samples), *self.more)
         metrics: tuple[Metric, ...] = get_args(Metric)
         cells = [Case(metric, *rest) for metric, rest in product(metrics, every)]
-        return [cell for cell in cells if cell.metric == "fd" or (cell.n <= LIMIT and (cell.enough or cell.metric == "kid"))]
+        return [
+            cell
+            for cell in cells
+            if cell.metric == "fd" or (cell.n <= LIMIT and (cell.enough or cell.metric == "kid"))
+        ]
 
     def __call__(self) -> list[dict[str, Any]]:
         """Rows of the table; the cheap cells are run first."""
-        found = {cell: self._arrays(cell) for cell in sorted(self.cells, key=lambda cell: cell.cost)}
+        found = {
+            cell: self._arrays(cell) for cell in sorted(self.cells, key=lambda cell: cell.cost)
+        }
         return [row for cell in self.cells for row in rows(cell, found[cell])]
 
     def _arrays(self, cell: Case) -> Arrays:
         path = self.log / f"{cell.name}.npz"
         stored = read_npz(path) or {}
-        known = str(stored.pop("identity", "")) == cell.identity  # a file without one is of a version that nobody can tell
+        # a file without one is of a version that nobody can tell
+        known = str(stored.pop("identity", "")) == cell.identity
         arrays: Arrays = stored if known else {}
         done = len(next(iter(arrays.values()), ()))
         while done < self.replicates:
             self.progress(f"{cell.name}: {done} of {self.replicates} replicates")
             fresh = cell.replicates(range(done, min(done + CHUNK, self.replicates)))
-            arrays = {name: np.concatenate([*([arrays[name]] if done else []), fresh[name]]) for name in fresh}
+            arrays = {
+                name: np.concatenate([*([arrays[name]] if done else []), fresh[name]])
+                for name in fresh
+            }
             write_npz(path, {**arrays, "identity": np.array(cell.identity)})
             done = len(arrays["value"])
         return {name: values[: self.replicates] for name, values in arrays.items()}

@@ -26,10 +26,14 @@ Arrays = Mapping[str, FloatArray]
 """Name to values ``(replicates, levels)``."""
 
 REFERENCE: Mapping[Metric, int] = {"fd_conv": 2000, "kid": 500}
-"""Reference samples, drawn anew in each replicate, of the distances that take both sides as samples."""
+"""Reference samples, drawn anew in each replicate, of the distances that take both sides as
+samples.
+"""
 
 VERSION = 1
-"""Of what is replicated: to be raised where families, maps, draws or the arrays that are kept change."""
+"""Of what is replicated: to be raised where families, maps, draws or the arrays that are kept
+change.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,16 @@ class Case:
     def identity(self) -> str:
         """What replicates must share to be counted together, beside the cell."""
         estimator = KERNEL if self.metric == "kid" else ESTIMATOR
-        metric = f"{estimator}; {REFERENCE[self.metric]} reference samples" if self.metric in REFERENCE else estimator
+        metric = (
+            f"{estimator}; {REFERENCE[self.metric]} reference samples"
+            if self.metric in REFERENCE
+            else estimator
+        )
         levels = ", ".join(f"{level:g}" for level in LEVELS)
         source = self.problem.population.source
-        return f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}" + (source and f"; {source}")
+        return (
+            f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}"
+        ) + (source and f"; {source}")
 
     @property
     def enough(self) -> bool:
@@ -81,18 +91,27 @@ class Case:
     def replicates(self, numbers: Iterable[int]) -> Arrays:
         """Replicates by their numbers; each depends on the cell and its own number only.
 
-        ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the second, ``difference`` (first less second) and
-        ``difference_se``; the ends of the first one's interval, ``low`` and ``high``; for FD its ``raw`` value, whether it is ``flagged``,
-        and its noise to first order, ``first``.
+        ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the second,
+        ``difference`` (first less second) and ``difference_se``; the ends of the first one's
+        interval, ``low`` and ``high``; for FD its ``raw`` value, whether it is ``flagged``, and its
+        noise to first order, ``first``.
         """
         trial = {"fd": _frechet, "fd_conv": _population, "kid": _kernel}[self.metric]
         rows = [self._levels(trial, number) for number in numbers]
-        return {name: np.array([[level[name] for level in row] for row in rows]) for name in rows[0][0]}
+        return {
+            name: np.array([[level[name] for level in row] for row in rows]) for name in rows[0][0]
+        }
 
-    def _levels(self, trial: Callable[..., dict[str, float]], number: int) -> list[dict[str, float]]:
+    def _levels(
+        self, trial: Callable[..., dict[str, float]], number: int
+    ) -> list[dict[str, float]]:
         rng = np.random.default_rng([6, zlib.crc32(self.name.encode()), number])
         x = self.problem.population.draw(rng, self.n)
-        other = self.problem.population.draw(rng, REFERENCE[self.metric]) if self.metric in REFERENCE else None
+        other = (
+            self.problem.population.draw(rng, REFERENCE[self.metric])
+            if self.metric in REFERENCE
+            else None
+        )
         return [trial(self.problem, x, other, pair) for pair in self.problem.pairs]
 
 
@@ -103,14 +122,26 @@ def _frechet(problem: Problem, x: FloatArray, y: None, pair: tuple[Side, Side]) 
     return _numbers(a, b) | _of_bias(a, first)
 
 
-def _population(problem: Problem, x: FloatArray, y: FloatArray, pair: tuple[Side, Side]) -> dict[str, float]:  # noqa: ARG001
+def _population(
+    problem: Problem,  # noqa: ARG001
+    x: FloatArray,
+    y: FloatArray,
+    pair: tuple[Side, Side],
+) -> dict[str, float]:
     """One level of one replicate, FD against the reference samples ``y``."""
     a, b = (population_estimate(side.move(x), y) for side in pair)
-    first = pair[0].first_order(Moments.of(pair[0].move(x))) + pair[0].first_order_of_reference(Moments.of(y))
+    first = pair[0].first_order(Moments.of(pair[0].move(x))) + pair[0].first_order_of_reference(
+        Moments.of(y)
+    )
     return _numbers(a, b) | _of_bias(a, first)
 
 
-def _kernel(problem: Problem, x: FloatArray, y: FloatArray, pair: tuple[Side, Side]) -> dict[str, float]:  # noqa: ARG001
+def _kernel(
+    problem: Problem,  # noqa: ARG001
+    x: FloatArray,
+    y: FloatArray,
+    pair: tuple[Side, Side],
+) -> dict[str, float]:
     """One level of one replicate, KID against the reference samples ``y``."""
     a, b = (kid(side.move(x), y) for side in pair)
     return _numbers(a, b)
@@ -122,9 +153,15 @@ def _numbers(a: Estimate, b: Estimate) -> dict[str, float]:
     assert gap.se is not None
     assert gap.paired
     return {
-        "value": a.value, "se": a.se, "low": a.low, "high": a.high, "value_b": b.value, "se_b": b.se,
-        "difference": gap.value, "difference_se": gap.se,
-    }  # fmt: skip
+        "value": a.value,
+        "se": a.se,
+        "low": a.low,
+        "high": a.high,
+        "value_b": b.value,
+        "se_b": b.se,
+        "difference": gap.value,
+        "difference_se": gap.se,
+    }
 
 
 def _judged(found: Estimate) -> Judged:

@@ -1,4 +1,6 @@
-"""The criteria that the intervals must meet where they are not flagged, and what of them each row misses."""
+"""The criteria that the intervals must meet where they are not flagged, and what of them each
+row misses.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ BIAS_LEFT_HEAVY = 0.25
 """The same for Student's t with 5 degrees of freedom, whose fourth moments have no variance."""
 
 COVERAGE = (0.92, 0.98)
-"""Of 95 % intervals. Near a true distance of 0 there is no upper bound: errors of first order are too large there."""
+"""Of 95 % intervals.
+
+Near a true distance of 0 there is no upper bound: errors of first order are too large there.
+"""
 
 SE_RATIO = 1.6
 """Most that the mean standard error may be, in standard deviations of the values."""
@@ -34,11 +39,17 @@ def misses(row: Row) -> list[str]:
     if not row["enough"]:
         return []
     checks = {
-        f"bias left {_share(row['bias_left'])}": row["bias_left"] is None or abs(row["bias_left"]) <= most_bias(row),
+        f"bias left {_share(row['bias_left'])}": row["bias_left"] is None
+        or abs(row["bias_left"]) <= most_bias(row),
         f"coverage {_share(row['coverage'])}": covers(row, "coverage"),
-        f"coverage of the difference {_share(row['difference_coverage'])}": covers(row, "difference_coverage"),
+        f"coverage of the difference {_share(row['difference_coverage'])}": covers(
+            row, "difference_coverage"
+        ),
         f"error {row['se_ratio']:.2f} times too large": row["se_ratio"] <= SE_RATIO,
-        f"error of the difference {row['difference_se_ratio']:.2f} times too large": row["difference_se_ratio"] <= SE_RATIO,
+        f"error of the difference {row['difference_se_ratio']:.2f} times too large": row[
+            "difference_se_ratio"
+        ]
+        <= SE_RATIO,
     }
     return [phrase for phrase, met in checks.items() if not met]
 
@@ -54,7 +65,9 @@ def covers(row: Row, column: str) -> bool:
 
 
 def sentences(rows: Sequence[Row]) -> list[str]:
-    """What the table shows: a sentence for each criterion and metric, then one for each row that misses one."""
+    """What the table shows: a sentence for each criterion and metric, then one for each row
+    that misses one.
+    """
     lines = []
     for metric in dict.fromkeys(row["metric"] for row in rows):
         mine = [row for row in trusted(rows) if row["metric"] == metric]
@@ -66,7 +79,11 @@ def sentences(rows: Sequence[Row]) -> list[str]:
         unflagged = sum(not row["flagged"] for row in outside if row["metric"] == "fd")
         lines.append(
             f"Below 15 samples a feature ({len(outside)} rows) coverage goes down to {_share(low)}"
-            + (f"; {unflagged} rows of FD there are not flagged." if unflagged else "; all rows of FD there are flagged.")
+            + (
+                f"; {unflagged} rows of FD there are not flagged."
+                if unflagged
+                else "; all rows of FD there are flagged."
+            )
         )
     return lines
 
@@ -76,30 +93,49 @@ def _of_metric(name: str, rows: Sequence[Row]) -> list[str]:
         "away from 0": [row for row in rows if row["level"] > 0],
         "at a true distance of 0": [row for row in rows if row["level"] == 0],
     }
-    covered = " and ".join(f"{_range(some, 'coverage')} {where}" for where, some in groups.items() if some)
+    covered = " and ".join(
+        f"{_range(some, 'coverage')} {where}" for where, some in groups.items() if some
+    )
     missing = {_who(row): phrases for row in rows if (phrases := misses(row))}
     lines = [
-        f"{name}: {len(rows) - len(missing)} of {len(rows)} rows with at least 15 samples a feature meet every criterion.",
+        f"{name}: {len(rows) - len(missing)} of {len(rows)} rows with at least 15 samples "
+        "a feature meet every criterion.",
         f"{name}: 95 % intervals cover {covered}; those of differences {_range(rows, 'difference_coverage')}.",
-        f"{name}: the mean standard error is {_ratios(rows, 'se_ratio')} of the true one, that of differences "
-        f"{_ratios(rows, 'difference_se_ratio')}; pairing divides the variance of a difference by {_ratios(rows, 'pairing_gain')}.",
-        f"{name}: a sampler is called better or worse than itself from other latents in {_range(rows, 'false_rate')} of the comparisons"
+        f"{name}: the mean standard error is {_ratios(rows, 'se_ratio')} of the true one, "
+        "that of differences "
+        f"{_ratios(rows, 'difference_se_ratio')}; pairing divides the variance of a "
+        f"difference by {_ratios(rows, 'pairing_gain')}.",
+        f"{name}: a sampler is called better or worse than itself from other latents in "
+        f"{_range(rows, 'false_rate')} of the comparisons"
         f"{_corrected(rows)}.",
     ]
     if rows[0]["bias_left"] is not None:
         worst = max(rows, key=lambda row: abs(row["bias_left"]))
-        lines.append(f"{name}: at most {_share(abs(worst['bias_left']))} of the plug-in bias is left ({_who(worst)}).")
+        lines.append(
+            f"{name}: at most {_share(abs(worst['bias_left']))} of the plug-in "
+            f"bias is left ({_who(worst)})."
+        )
     if name == "KID" and any(row["family"] == "t5" for row in rows):
-        lines.append("KID: t5 has no sixth moments, so that the cubic kernel has no variance: no interval of this form can be right there.")
-    return lines + [f"{name}: missed by {who}: {', '.join(phrases)}." for who, phrases in missing.items()]
+        lines.append(
+            "KID: t5 has no sixth moments, so that the cubic kernel has no "
+            "variance: no interval of this form can be right there."
+        )
+    return lines + [
+        f"{name}: missed by {who}: {', '.join(phrases)}." for who, phrases in missing.items()
+    ]
 
 
 def _corrected(rows: Sequence[Row]) -> str:
-    """What the correction over a table makes of that, all rows together: single ones have too few tables to tell."""
+    """What the correction over a table makes of that, all rows together: single ones have too
+    few tables to tell.
+    """
     shares = [row["false_tables"] for row in rows if row["false_tables"] is not None]
     if not shares:
         return ""
-    return f"; corrected over tables of {TABLE} lines, in {_share(sum(shares) / len(shares))} of the tables, any line counting"
+    return (
+        f"; corrected over tables of {TABLE} lines, in {_share(sum(shares) / len(shares))} "
+        "of the tables, any line counting"
+    )
 
 
 def _who(row: Row) -> str:

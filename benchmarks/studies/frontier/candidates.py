@@ -1,4 +1,6 @@
-"""What takes part: every deterministic fixed-grid sampler with its options, and the peers' own code, on the same schedules."""
+"""What takes part: every deterministic fixed-grid sampler with its options, and the peers' own
+code, on the same schedules.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 """Options whose values are tried, wherever a sampler has them."""
 
 EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
-"""Adapters of other libraries, what equals another sampler to a tolerance, and the default, which has a side of its own."""
+"""Adapters of other libraries, what equals another sampler to a tolerance, and the default,
+which has a side of its own.
+"""
 
 PEERS: tuple[dict[str, Any], ...] = (
     *({"name": "azula:zABSampler", "max_order": k} for k in (2, 3, 4)),
@@ -44,18 +48,44 @@ PEERS: tuple[dict[str, Any], ...] = (
     {"name": "k-diffusion:sample_dpmpp_2m"},
     {"name": "k-diffusion:sample_heun"},
     {"name": "k-diffusion:sample_dpm_2"},
-    *({"name": "diffusers:UniPCMultistepScheduler", "solver_order": k, "solver_type": b} for k in (2, 3) for b in ("bh1", "bh2")),
+    *(
+        {"name": "diffusers:UniPCMultistepScheduler", "solver_order": k, "solver_type": b}
+        for k in (2, 3)
+        for b in ("bh1", "bh2")
+    ),
     *({"name": "diffusers:DPMSolverMultistepScheduler", "solver_order": k} for k in (2, 3)),
     *({"name": "diffusers:DEISMultistepScheduler", "solver_order": k} for k in (2, 3)),
 )
-"""The multistep methods that lead the peers' tables, and their usual defaults, by the names of the peers extra."""
+"""The multistep methods that lead the peers' tables, and their usual defaults, by the names of
+the peers extra.
+"""
 
 CLONES: tuple[dict[str, Any], ...] = (
-    *({"name": "diff-sampler:ipndm_sampler", "max_order": k, "afs": afs} for k in (2, 3, 4) for afs in (False, True)),
-    *({"name": "diff-sampler:dpm_pp_sampler", "max_order": k, "afs": afs} for k in (2, 3) for afs in (False, True)),
-    *({"name": "diff-sampler:deis_sampler", "max_order": k, "deis_mode": mode} for k in (2, 3, 4) for mode in ("tab", "rhoab")),
-    *({"name": "diff-sampler:unipc_sampler", "max_order": k, "variant": variant} for k in (2, 3) for variant in ("bh1", "bh2")),
-    *({"name": "UniPC:multistep", "max_order": k, "variant": variant} for k in (2, 3) for variant in ("bh1", "bh2")),
+    *(
+        {"name": "diff-sampler:ipndm_sampler", "max_order": k, "afs": afs}
+        for k in (2, 3, 4)
+        for afs in (False, True)
+    ),
+    *(
+        {"name": "diff-sampler:dpm_pp_sampler", "max_order": k, "afs": afs}
+        for k in (2, 3)
+        for afs in (False, True)
+    ),
+    *(
+        {"name": "diff-sampler:deis_sampler", "max_order": k, "deis_mode": mode}
+        for k in (2, 3, 4)
+        for mode in ("tab", "rhoab")
+    ),
+    *(
+        {"name": "diff-sampler:unipc_sampler", "max_order": k, "variant": variant}
+        for k in (2, 3)
+        for variant in ("bh1", "bh2")
+    ),
+    *(
+        {"name": "UniPC:multistep", "max_order": k, "variant": variant}
+        for k in (2, 3)
+        for variant in ("bh1", "bh2")
+    ),
     *({"name": "dpm-solver:multistep", "max_order": k} for k in (2, 3)),
 )
 """Peers that only run from a clone (--peers-path), and only from one that holds their file."""
@@ -84,22 +114,33 @@ class Candidate:
 
 
 def ours(names: Iterable[str] | None = None) -> list[Candidate]:
-    """Every deterministic sampler on a fixed grid that is no adapter and no alias, with all combinations of the options it has."""
+    """Every deterministic sampler on a fixed grid that is no adapter and no alias, with all
+    combinations of the options it has.
+    """
     chosen = samplers.names() if names is None else names
-    return on_schedules("ours", [spec for name in chosen if takes_part(name) for spec in variants(name)])
+    return on_schedules(
+        "ours", [spec for name in chosen if takes_part(name) for spec in variants(name)]
+    )
 
 
 def takes_part(name: str) -> bool:
-    """Whether a registered sampler is one of this library's own methods for the probability-flow ODE, under its first name."""
+    """Whether a registered sampler is one of this library's own methods for the
+    probability-flow ODE, under its first name.
+    """
     sampler = samplers.make(name)
     own = not samplers.origin(name) and not name.startswith(EXCLUDED)
-    return own and not (sampler.adaptive or sampler.stochastic or sampler.batch_coupled or sampler.same_as)
+    return own and not (
+        sampler.adaptive or sampler.stochastic or sampler.batch_coupled or sampler.same_as
+    )
 
 
 def variants(name: str) -> list[dict[str, Any]]:
     """The sampler's options that are tried, in all combinations that it takes."""
     keys = sorted({f.name for f in fields(samplers.get(name))} & set(OPTIONS))
-    specs = [{"name": name, **dict(zip(keys, values, strict=True))} for values in product(*(OPTIONS[key] for key in keys))]
+    specs = [
+        {"name": name, **dict(zip(keys, values, strict=True))}
+        for values in product(*(OPTIONS[key] for key in keys))
+    ]
     return [spec for spec in specs if _accepted(spec)]
 
 
@@ -123,7 +164,13 @@ def default() -> list[Candidate]:
     return on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
 
 
-def on_schedules(side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES) -> list[Candidate]:
+def on_schedules(
+    side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES
+) -> list[Candidate]:
     """Each sampler on each schedule."""
     made = [make_schedule(schedule) for schedule in schedules]
-    return [Candidate(side, sampler, label_of(sampler), schedule) for sampler in map(samplers.make, specs) for schedule in made]
+    return [
+        Candidate(side, sampler, label_of(sampler), schedule)
+        for sampler in map(samplers.make, specs)
+        for schedule in made
+    ]

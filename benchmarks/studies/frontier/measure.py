@@ -72,7 +72,10 @@ class Problem:
         return self.model.mode_of(self.endpoints)
 
     def grid(self, candidate: Candidate, budget: int) -> Grid | None:
-        """The largest grid to 0 whose evaluations fit in ``budget``; None if one step does not, or if the peer refuses it."""
+        """The largest grid to 0 whose evaluations fit in ``budget``.
+
+        None if one step does not, or if the peer refuses it.
+        """
 
         def made(n: int) -> Grid:
             return candidate.schedule(n, self.model.sigma_min, self.model.sigma_max)
@@ -82,14 +85,22 @@ class Problem:
 
     @torch.no_grad()
     def errors(self, candidate: Candidate, budget: int, start: int, stop: int) -> Errors | None:
-        """Errors of samples ``start`` … ``stop - 1``; None if there is no grid or the sampler raises on it."""
+        """Errors of samples ``start`` … ``stop - 1``.
+
+        None if there is no grid or the sampler raises on it.
+        """
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the peers' own
                 grid = self.grid(candidate, budget)
                 if grid is None:
                     return None
-                x = torch.cat([self._sample(candidate, grid, ids) for ids in torch.arange(start, stop).split(BATCH)])
+                x = torch.cat(
+                    [
+                        self._sample(candidate, grid, ids)
+                        for ids in torch.arange(start, stop).split(BATCH)
+                    ]
+                )
         except (ValueError, RuntimeError, IndexError, ZeroDivisionError):
             return None
         truth = self.endpoints[start:stop]
@@ -100,5 +111,8 @@ class Problem:
         return Errors(distance.double().numpy(), flipped.numpy())
 
     def _sample(self, candidate: Candidate, grid: Grid, ids: Tensor) -> Tensor:
-        latents = self.model.sigma_max * SampleNoise(self.seed, ids, self.model.event, self.model.dtype).initial()
+        latents = (
+            self.model.sigma_max
+            * SampleNoise(self.seed, ids, self.model.event, self.model.dtype).initial()
+        )
         return candidate.sampler.sample(self.model.bind(ids, self.seed), latents, grid, NoNoise())

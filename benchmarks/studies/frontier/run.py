@@ -1,4 +1,6 @@
-"""Screens all configurations, chooses the best of each side for each budget, and scores them on latents that chose nothing."""
+"""Screens all configurations, chooses the best of each side for each budget, and scores them on
+latents that chose nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from .table import CRITERIA, row
 MODELS = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
 BUDGETS = (5, 8, 10, 15, 20, 30)
 HOPELESS = 4.0
-"""How far behind the best of its side, at two budgets in a row, a configuration is left out at larger ones."""
+"""How far behind the best of its side, at two budgets in a row, a configuration is left out at
+larger ones.
+"""
 Progress = Callable[[str], None]
 
 
@@ -52,10 +56,15 @@ class Frontier:
 
     def __post_init__(self) -> None:
         if not 2 <= 2 * self.screen <= self.samples:
-            raise ValueError(f"the frontier screens on {self.screen} of the first half of {self.samples} samples; give more samples")
+            raise ValueError(
+                f"the frontier screens on {self.screen} of the first half of "
+                f"{self.samples} samples; give more samples"
+            )
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-        """Rows of the table: model, budget, criterion, side, the winner, its errors, and how they compare with the best of this library."""
+        """Rows of the table: model, budget, criterion, side, the winner, its errors, and how
+        they compare with the best of this library.
+        """
         self.out.mkdir(parents=True, exist_ok=True)
         self._recall()
         return [line for name in self.models for line in self._model(name, candidates)]
@@ -73,29 +82,73 @@ class Frontier:
                     if best is not None:
                         winners[side, criterion] = best, self._score(name, problem, best, budget)
             for (side, criterion), (candidate, errors) in winners.items():
-                own = [found for (s, which), found in winners.items() if which == criterion and s != "peers"]
-                best = min(own, key=lambda found: self._half(name, problem, found[0], budget, criterion))[1] if own else None
-                yield row(name, budget, side, criterion, candidate, candidate.sampler.nfe(problem.grid(candidate, budget)), errors, best)
+                own = [
+                    found
+                    for (s, which), found in winners.items()
+                    if which == criterion and s != "peers"
+                ]
+                best = (
+                    min(
+                        own,
+                        key=lambda found: self._half(name, problem, found[0], budget, criterion),
+                    )[1]
+                    if own
+                    else None
+                )
+                yield row(
+                    name,
+                    budget,
+                    side,
+                    criterion,
+                    candidate,
+                    candidate.sampler.nfe(problem.grid(candidate, budget)),
+                    errors,
+                    best,
+                )
 
-    def _choose(self, name: str, problem: Problem, budget: int, candidates: Sequence[Candidate], criterion: str) -> Candidate | None:
+    def _choose(
+        self,
+        name: str,
+        problem: Problem,
+        budget: int,
+        candidates: Sequence[Candidate],
+        criterion: str,
+    ) -> Candidate | None:
         """The best on the first half, among those that lead on its first samples."""
         index = CRITERIA.index(criterion)
         hopeful = self._hopeful(name, candidates, budget)
-        screened = [(self._measure(name, problem, candidates[i], budget, self.screen)[index], i) for i in hopeful]
-        leading = [candidates[i] for error, i in sorted(screened)[: self.finalists] if np.isfinite(error)]
-        return min(leading, key=lambda c: self._half(name, problem, c, budget, criterion), default=None)
+        screened = [
+            (self._measure(name, problem, candidates[i], budget, self.screen)[index], i)
+            for i in hopeful
+        ]
+        leading = [
+            candidates[i] for error, i in sorted(screened)[: self.finalists] if np.isfinite(error)
+        ]
+        return min(
+            leading, key=lambda c: self._half(name, problem, c, budget, criterion), default=None
+        )
 
-    def _half(self, name: str, problem: Problem, candidate: Candidate, budget: int, criterion: str) -> float:
+    def _half(
+        self, name: str, problem: Problem, candidate: Candidate, budget: int, criterion: str
+    ) -> float:
         """The error on the whole first half."""
-        return self._measure(name, problem, candidate, budget, self.samples // 2)[CRITERIA.index(criterion)]
+        return self._measure(name, problem, candidate, budget, self.samples // 2)[
+            CRITERIA.index(criterion)
+        ]
 
     def _hopeful(self, name: str, candidates: Sequence[Candidate], budget: int) -> list[int]:
-        """Which configurations are tried: those that were not far behind the best of their side at both budgets before this one."""
+        """Which configurations are tried: those that were not far behind the best of their side
+        at both budgets before this one.
+        """
         before = sorted(b for b in self.budgets if b < budget)[-2:]
         if len(before) < 2:
             return list(range(len(candidates)))
         found = {b: [self._screened(name, c, b) for c in candidates] for b in before}
-        return [i for i in range(len(candidates)) if any(found[b][i] <= HOPELESS * min(found[b]) for b in before)]
+        return [
+            i
+            for i in range(len(candidates))
+            if any(found[b][i] <= HOPELESS * min(found[b]) for b in before)
+        ]
 
     def _screened(self, name: str, candidate: Candidate, budget: int) -> float:
         """The median that screening found; infinite if it was not tried."""
@@ -104,8 +157,13 @@ class Frontier:
     def _key(self, name: str, candidate: Candidate, budget: int, samples: int) -> str:
         return json.dumps([name, candidate.side, candidate.label, budget, samples])
 
-    def _measure(self, name: str, problem: Problem, candidate: Candidate, budget: int, samples: int) -> list[float]:
-        """[median, rms] on the first ``samples`` latents; infinite if the configuration does not run."""
+    def _measure(
+        self, name: str, problem: Problem, candidate: Candidate, budget: int, samples: int
+    ) -> list[float]:
+        """[median, rms] on the first ``samples`` latents.
+
+        Infinite if the configuration does not run.
+        """
         key = self._key(name, candidate, budget, samples)
         if key not in self.known:
             errors = problem.errors(candidate, budget, 0, samples)
@@ -116,7 +174,9 @@ class Frontier:
 
     def _score(self, name: str, problem: Problem, winner: Candidate, budget: int) -> Errors:
         """Errors on the second half."""
-        digest = hashlib.sha256(json.dumps([name, winner.label, budget, self.samples, self.seed]).encode()).hexdigest()[:10]
+        digest = hashlib.sha256(
+            json.dumps([name, winner.label, budget, self.samples, self.seed]).encode()
+        ).hexdigest()[:10]
         path = self.out / "scored" / f"{name}-{budget}-{digest}.npz"
         stored = read_npz(path)
         if stored is None:
@@ -131,8 +191,13 @@ class Frontier:
         return self.out / f"measured-{self.seed}.jsonl"
 
     def _recall(self) -> None:
-        """What earlier runs into the directory measured; a line that a kill cut short is measured again."""
-        for line in self._log.read_text(encoding="utf-8").splitlines() if self._log.is_file() else []:
+        """What earlier runs into the directory measured.
+
+        A line that a kill cut short is measured again.
+        """
+        for line in (
+            self._log.read_text(encoding="utf-8").splitlines() if self._log.is_file() else []
+        ):
             try:
                 key, values = json.loads(line)
             except ValueError:
@@ -150,10 +215,15 @@ class Frontier:
         if stored is None:
             self.progress(f"{name}: exact endpoints")
             ids = torch.arange(self.samples)
-            latents = model.sigma_max * SampleNoise(self.seed, ids, model.event, model.dtype).initial()
+            latents = (
+                model.sigma_max * SampleNoise(self.seed, ids, model.event, model.dtype).initial()
+            )
             x = model.endpoint(latents, model.bind(ids, self.seed).labels)
             if x is None:
-                raise ValueError(f"model {name} has no exact endpoints; the frontier needs an exact model, such as {', '.join(MODELS)}")
+                raise ValueError(
+                    f"model {name} has no exact endpoints; the frontier "
+                    f"needs an exact model, such as {', '.join(MODELS)}"
+                )
             stored = {"x": x.numpy()}
             write_npz(path, stored)
         return torch.from_numpy(stored["x"])

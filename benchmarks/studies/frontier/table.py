@@ -18,9 +18,17 @@ RESAMPLES = 400
 
 
 def row(
-    model: str, budget: int, side: str, criterion: str, candidate: Candidate, nfe: int, errors: Errors, best: Errors | None
-) -> dict[str, Any]:  # fmt: skip
-    """One winner: its errors on the scoring half, and the ratio to the best of this library, with a paired 95 % interval.
+    model: str,
+    budget: int,
+    side: str,
+    criterion: str,
+    candidate: Candidate,
+    nfe: int,
+    errors: Errors,
+    best: Errors | None,
+) -> dict[str, Any]:
+    """One winner: its errors on the scoring half, and the ratio to the best of this library, with a
+    paired 95 % interval.
 
     That best, the default included, was chosen on the other half too.
     """
@@ -44,13 +52,19 @@ def row(
 
 
 def compare(errors: Errors, other: Errors, criterion: str) -> tuple[float, float, float]:
-    """The ratio errors / other in the criterion, with the 95 % interval of a bootstrap over the samples that both share."""
+    """The ratio errors / other in the criterion, with the 95 % interval of a bootstrap over the
+    samples that both share.
+    """
     rng = np.random.default_rng(0)
     n = len(errors.distance)
 
     def value(e: Errors, which: np.ndarray | slice) -> float:
         distance, kept = e.distance[which], ~e.flipped[which]
-        return float(np.median(distance)) if criterion == "median" else float(np.sqrt(np.mean(np.square(distance[kept]))))
+        return (
+            float(np.median(distance))
+            if criterion == "median"
+            else float(np.sqrt(np.mean(np.square(distance[kept]))))
+        )
 
     draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
     ratios = [value(errors, which) / value(other, which) for which in draws]
@@ -59,21 +73,29 @@ def compare(errors: Errors, other: Errors, criterion: str) -> tuple[float, float
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the table shows, a sentence each: the peers against this library, and the default against everything else."""
+    """What the table shows, a sentence each: the peers against this library, and the default
+    against everything else.
+    """
     lines = []
     for criterion in CRITERIA:
-        ratios = {(r["model"], r["budget"]): r["ratio_to_ours"] for r in rows if r["criterion"] == criterion and r["side"] == "peers"}
+        ratios = {
+            (r["model"], r["budget"]): r["ratio_to_ours"]
+            for r in rows
+            if r["criterion"] == criterion and r["side"] == "peers"
+        }
         if ratios:
             model, budget = min(ratios, key=lambda key: ratios[key])
             lines.append(
-                f"{criterion}: the best peer's error is {_mean(ratios):.2f} times that of the best of samplerbench (geometric mean), "
+                f"{criterion}: the best peer's error is {_mean(ratios):.2f} times that of "
+                "the best of samplerbench (geometric mean), "
                 f"at least {ratios[model, budget]:.2f} times ({model}, {budget} evaluations)."
             )
     ratios = _default_to_best([r for r in rows if r["criterion"] == "median"])
     if ratios:
         model, budget = max(ratios, key=lambda key: ratios[key])
         lines.append(
-            f"auto: {_mean(ratios):.2f} times the best median of all other configurations (geometric mean), at most "
+            f"auto: {_mean(ratios):.2f} times the best median of all other configurations "
+            "(geometric mean), at most "
             f"{ratios[model, budget]:.2f} times ({model}, {budget} evaluations)."
         )
     return lines
@@ -85,7 +107,9 @@ def _mean(ratios: Mapping[Any, float]) -> float:
 
 
 def _default_to_best(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], float]:
-    """The default's median over the best median of all other configurations, for each model and budget."""
+    """The default's median over the best median of all other configurations, for each model and
+    budget.
+    """
     medians: dict[tuple[str, int], dict[str, float]] = {}
     for row in rows:
         medians.setdefault((row["model"], row["budget"]), {})[row["side"]] = row["median"]
@@ -107,13 +131,26 @@ def write_frontier(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
     write_text(folder / "frontier.csv", "\n".join([",".join(header), *lines, ""]))
     parts = [*(f"- {sentence}" for sentence in summary(rows)), ""]
     for criterion in CRITERIA:
-        parts += [f"## By {criterion} error", "", _markdown([row for row in rows if row["criterion"] == criterion], criterion)]
+        parts += [
+            f"## By {criterion} error",
+            "",
+            _markdown([row for row in rows if row["criterion"] == criterion], criterion),
+        ]
     write_text(folder / "frontier.md", "\n".join(parts))
     return folder / "frontier.md"
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
-    columns = ("model", "NFE", "side", "sampler", "schedule", f"{criterion} error", "flipped", "ratio to ours (95 %)")
+    columns = (
+        "model",
+        "NFE",
+        "side",
+        "sampler",
+        "schedule",
+        f"{criterion} error",
+        "flipped",
+        "ratio to ours (95 %)",
+    )
     return markdown_table(
         columns,
         [
@@ -121,7 +158,8 @@ def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
                 *(row[key] for key in ("model", "budget", "side", "sampler", "schedule")),
                 short(row[criterion]),
                 f"{row['flip_fraction']:.1%}",
-                f"{short(row['ratio_to_ours'])} [{short(row['ratio_low'])}, {short(row['ratio_high'])}]",
+                f"{short(row['ratio_to_ours'])} [{short(row['ratio_low'])}, "
+                f"{short(row['ratio_high'])}]",
             )
             for row in rows
         ],

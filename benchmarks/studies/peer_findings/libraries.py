@@ -26,10 +26,15 @@ def unipc_dtype() -> Iterator[str]:
     x = torch.ones(2, 3, 1, 1, dtype=torch.float64)
     module = locate.load_script(clones.path("UniPC:multistep"))
     solver = module.UniPC(lambda y, t: y / (1 + t.reshape(-1, 1, 1, 1)), Exploding(), variant="bh2")
-    yield raises("official, float64 state, float32 default", lambda: solver.sample(x, steps=5, t_start=1.0, t_end=0.1, order=3))
+    yield raises(
+        "official, float64 state, float32 default",
+        lambda: solver.sample(x, steps=5, t_start=1.0, t_end=0.1, order=3),
+    )
     torch.set_default_dtype(torch.float64)
     try:
-        scheduler = diffusers.library("diffusers:UniPCMultistepScheduler").UniPCMultistepScheduler(solver_order=3)
+        scheduler = diffusers.library("diffusers:UniPCMultistepScheduler").UniPCMultistepScheduler(
+            solver_order=3
+        )
         scheduler.set_timesteps(5)
 
         def run(y: Tensor) -> Tensor:
@@ -59,8 +64,15 @@ def tab_consistency() -> Iterator[str]:
     module = locate.load_script(clones.path("diff-sampler:deis_sampler"), "solver_utils")
     levels = torch.tensor(karras(10, 0.002, 80.0).sigma[:-1], dtype=torch.float64)
     rows = module.get_deis_coeff_list(levels, 4, deis_mode="tab")
-    off = [abs(float(sum(row)) / float(nxt - cur) - 1) for row, cur, nxt in zip(rows, levels, levels[1:], strict=False) if len(row)]
-    yield f"tab, order 4, 10 steps from 80 to 0.002: sums of the weights are off by up to {max(off):.2%} of the step"
+    off = [
+        abs(float(sum(row)) / float(nxt - cur) - 1)
+        for row, cur, nxt in zip(rows, levels, levels[1:], strict=False)
+        if len(row)
+    ]
+    yield (
+        "tab, order 4, 10 steps from 80 to 0.002: sums of the weights are off by up to "
+        f"{max(off):.2%} of the step"
+    )
 
 
 class Counted:
@@ -81,19 +93,34 @@ class Counted:
 
 
 def torchdiffeq_in_sigma() -> Iterator[str]:
-    """6. torchdiffeq's adaptive solvers, integrated in sigma, step past the end and interpolate back."""
+    """6.
+
+    torchdiffeq's adaptive solvers, integrated in sigma, step past the end and interpolate back.
+    """
     odeint = locate.installed("torchdiffeq", "torchdiffeq", "torchdiffeq").odeint
     problem, grid = ThreeModes(), Grid((80.0, 0.002))
     start = problem.start * 80 / INTERIOR[1]
-    truth = make("dpm_solver_3m").sample(problem, start.clone(), karras(2000, 0.002, 80.0, to_zero=False), NoNoise())
+    truth = make("dpm_solver_3m").sample(
+        problem, start.clone(), karras(2000, 0.002, 80.0, to_zero=False), NoNoise()
+    )
     ends = torch.tensor(grid.sigma, dtype=torch.float64)
     for method, tolerance in itertools.product(("bosh3", "dopri5"), (1e-1, 1e-2, 1e-3)):
         counted, ours = Counted(problem), Counted(problem)
-        run = partial(odeint, _slope(counted), start, ends, method=method, rtol=tolerance, atol=tolerance)
+        run = partial(
+            odeint, _slope(counted), start, ends, method=method, rtol=tolerance, atol=tolerance
+        )
         error = _error(run, truth)
-        end = make({"name": f"torchdiffeq_{method}", "rtol": tolerance, "atol": tolerance}).sample(ours, start.clone(), grid, NoNoise())
-        theirs = f"in sigma {error} with {len(counted.levels)} evaluations, lowest level {min(counted.levels):.2g}"
-        yield f"{method}, tolerance {tolerance:g}: {theirs}; in lam with step_t error {rms(end, truth):.1e} with {len(ours.levels)}"
+        end = make({"name": f"torchdiffeq_{method}", "rtol": tolerance, "atol": tolerance}).sample(
+            ours, start.clone(), grid, NoNoise()
+        )
+        theirs = (
+            f"in sigma {error} with {len(counted.levels)} evaluations, lowest level "
+            f"{min(counted.levels):.2g}"
+        )
+        yield (
+            f"{method}, tolerance {tolerance:g}: {theirs}; in lam with step_t error "
+            f"{rms(end, truth):.1e} with {len(ours.levels)}"
+        )
 
 
 def _slope(denoise: Counted) -> Callable[[Tensor, Tensor], Tensor]:
@@ -110,13 +137,23 @@ def _error(run: Callable[[], Tensor], truth: Tensor) -> str:
 class _Draws(TorchFunctionMode):
     count = 0
 
-    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
         self.count += func in (torch.randn_like, torch.randn)
         return func(*args, **(kwargs or {}))
 
 
 def unused_noise() -> Iterator[str]:
-    """7. k-diffusion and EDM draw a batch of noise in every step even where none is used; two samplers fail on one step."""
+    """7.
+
+    k-diffusion and EDM draw a batch of noise in every step even where none is used; two samplers
+    fail on one step.
+    """
     sampling = k_diffusion.module("k-diffusion:sample_heun")
     x, levels = torch.ones(2, 3, 8, 8) * 80, torch.tensor(karras(10, 0.002, 80.0).sigma)
     for name in ("sample_euler", "sample_heun", "sample_dpm_2"):
@@ -129,4 +166,8 @@ def unused_noise() -> Iterator[str]:
     for noise, sampler in (("BrownianTree", None), ("randn", lambda *_: torch.randn_like(x))):
         began = time.process_time()
         sampling.sample_dpmpp_2m_sde(Rational(), x, levels, disable=True, noise_sampler=sampler)
-        yield f"k-diffusion sample_dpmpp_2m_sde, 10 steps of 2 x 3 x 8 x 8, {noise}: {1e3 * (time.process_time() - began):.0f} ms"
+        yield (
+            f"k-diffusion sample_dpmpp_2m_sde, 10 steps of 2 x 3 x 8 x 8, {noise}: {1e3 * (time.process_time() - began):.0f} "
+            ""
+            "ms"
+        )

@@ -1,7 +1,8 @@
 """Measures what docs/findings.md says of other libraries.
 
-``python -m samplerbench.benchmarks.studies.peer_findings.measure [--peers-path DIR] [NUMBER …]``. Everything runs on
-exact problems in float64 and takes a minute on one core. A finding whose library is not here says what to install.
+``python -m samplerbench.benchmarks.studies.peer_findings.measure [--peers-path DIR] [NUMBER …]``.
+Everything runs on exact problems in float64 and takes a minute on one core. A finding whose library
+is not here says what to install.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ PROBLEM = ThreeModes()
 
 
 def graded(n: int) -> Grid:
-    """Levels at lam ~ (i / n)^2, so that the first-order step by which multistep methods start costs only its square, n^-4."""
+    """Levels at lam ~ (i / n)^2, so that the first-order step by which multistep methods start
+    costs only its square, n^-4.
+    """
     high, low = INTERIOR[1], INTERIOR[0]
     return Grid((high, *(high * (low / high) ** ((i / n) ** 2) for i in range(1, n)), low))
 
@@ -42,7 +45,11 @@ def order(spec: str, grids: Callable[[int], Grid] = graded) -> str:
 
 
 def third_order_multistep() -> Iterator[str]:
-    """1. DPM-Solver++(3M) is of order 2 wherever it is published; with the missing factor 2 it is of order 3."""
+    """1.
+
+    DPM-Solver++(3M) is of order 2 wherever it is published; with the missing factor 2 it is of
+    order 3.
+    """
     yield order("dpm-solver:multistep(max_order=3)")
     yield order("diffusers:EDMDPMSolverMultistepScheduler(solver_order=3)")
     yield order("k-diffusion:sample_dpmpp_3m_sde(eta=0.0)")
@@ -51,14 +58,19 @@ def third_order_multistep() -> Iterator[str]:
     yield order("dpmpp_3m")
     for n in (8, 16, 32, 64):
         grid = karras(n, 0.05, 10.0, to_zero=False)
-        theirs, ours = (_against_converged(spec, grid) for spec in ("dpmpp_3m_published", "dpmpp_3m"))
+        theirs, ours = (
+            _against_converged(spec, grid) for spec in ("dpmpp_3m_published", "dpmpp_3m")
+        )
         yield f"{n} karras steps from 10 to 0.05: published {theirs:.1e}, corrected {ours:.1e}"
 
 
 def _against_converged(spec: str, grid: Grid) -> float:
     fine = karras(1500, grid.sigma[-1], grid.sigma[0], to_zero=False)
     start = PROBLEM.start * (grid.sigma[0] / INTERIOR[1])
-    truth, end = (make(parse_spec(s)).sample(PROBLEM, start.clone(), g, NoNoise()) for s, g in (("dpmpp_3m", fine), (spec, grid)))
+    truth, end = (
+        make(parse_spec(s)).sample(PROBLEM, start.clone(), g, NoNoise())
+        for s, g in (("dpmpp_3m", fine), (spec, grid))
+    )
     return rms(end, truth)
 
 
@@ -90,9 +102,14 @@ def diff_sampler() -> Iterator[str]:
     for spec in ("diff-sampler:ipndm_v_sampler(max_order=3)", "zab_3", "ipndm_3"):
         yield f"on steps that alternate as 1 to 2, {order(spec, uneven)}"
     for n in (50, 200):
-        yield f"thresholded x0 prediction, {n} steps: error {error('diff-sampler:dpm_pp_sampler(max_order=2)', graded(n)):.1e}"
+        yield (
+            f"thresholded x0 prediction, {n} steps: error "
+            f"{error('diff-sampler:dpm_pp_sampler(max_order=2)', graded(n)):.1e}"
+        )
         yield f"without, {n} steps: error {error('dpmpp_2m', graded(n)):.1e}"
-    theirs, ours = (make(name).nfe(Grid((10.0, 1.0, 0.1))) for name in ("diff-sampler:unipc_sampler", "unipc_3"))
+    theirs, ours = (
+        make(name).nfe(Grid((10.0, 1.0, 0.1))) for name in ("diff-sampler:unipc_sampler", "unipc_3")
+    )
     yield f"unipc_sampler of order 3 on 2 steps: {theirs} evaluations; ours: {ours}"
 
 
@@ -102,7 +119,9 @@ def equal_step_weights() -> Iterator[str]:
         yield f"on steps that alternate as 1 to 2, {order(spec, uneven)}"
     for n in (6, 10, 15, 40):
         grid = karras(n, 0.05, 10.0, to_zero=False)
-        yield f"{n} steps: " + ", ".join(f"{s} {_against_converged(s, grid):.1e}" for s in ("ipndm", "zab_4", "dpmpp_2m"))
+        yield f"{n} steps: " + ", ".join(
+            f"{s} {_against_converged(s, grid):.1e}" for s in ("ipndm", "zab_4", "dpmpp_2m")
+        )
 
 
 def _or_exception(run: Callable[[], str], spec: str) -> str:
@@ -130,7 +149,9 @@ def main() -> None:
     """Print the findings asked for, all by default."""
     parser = argparse.ArgumentParser(description="Measure the findings about other libraries.")
     parser.add_argument("numbers", nargs="*", metavar="NUMBER")
-    parser.add_argument("--peers-path", help="folder with clones of dpm-solver, UniPC, diff-sampler, edm")
+    parser.add_argument(
+        "--peers-path", help="folder with clones of dpm-solver, UniPC, diff-sampler, edm"
+    )
     given = parser.parse_args()
     if given.peers_path:
         set_peers_path(given.peers_path)

@@ -1,5 +1,7 @@
-"""Time grids that are tuned for a sampler on a model, so that it ends where the probability flow ends (docs/tuning.md).
+"""Time grids that are tuned for a sampler on a model, so that it ends where the probability flow
+ends (docs/tuning.md).
 
-Tuned are the levels between sigma_max and 0, for each sampler and number of steps by themselves, on latents that no run scores and by
-the distance to converged endpoints alone: no feature extractor takes part.
+Tuned are the levels between sigma_max and 0, for each sampler and number of steps by themselves, on
+latents that no run scores and by the distance to converged endpoints alone: no feature extractor
+takes part.
 """

@@ -21,13 +21,17 @@ MOST = 2**28
 """Latents of a set, at most."""
 
 TRAIN_IDS = SEARCH_IDS + MOST
-"""Sample numbers from here on are tuned on: they lie between those of schedule searches and those of converged samples."""
+"""Sample numbers from here on are tuned on: they lie between those of schedule searches and
+those of converged samples.
+"""
 
 TEST_IDS = TRAIN_IDS + MOST
 """Sample numbers from here on measure the gap between latents that were tuned on and others."""
 
 RESOLVED = 0.01
-"""Endpoints are converged when doubling the teacher's steps moves them by this share of the error that is measured, or less."""
+"""Endpoints are converged when doubling the teacher's steps moves them by this share of the
+error that is measured, or less.
+"""
 
 LOST = 1e6
 """The distance of a sample that is not finite, or further away."""
@@ -60,13 +64,17 @@ class Problem:
 
     @property
     def resolution(self) -> float:
-        """How far the endpoints moved when the teacher's steps were last doubled: RMS per dimension, in data units; 0 for exact ones."""
+        """How far the endpoints moved when the teacher's steps were last doubled: RMS per
+        dimension, in data units; 0 for exact ones.
+        """
         return self.teacher.moved(self.steps)
 
     def settle(self, sampler: Sampler, *grids: Grid) -> bool:
-        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance on the grids.
+        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the
+        smallest RMS distance on the grids.
 
-        Where rounding or the most steps of the reference solver come first, ``resolution`` says where that was.
+        Where rounding or the most steps of the reference solver come first, ``resolution`` says
+        where that was.
 
         Returns:
             Whether the endpoints are others now.
@@ -74,12 +82,17 @@ class Problem:
         if self.resolution <= self.teacher.rounding:
             return False
         before, samples = self.steps, [self.sample(sampler, grid) for grid in grids]
-        while self.resolution > max(RESOLVED * min(map(self._rms, samples)), self.teacher.rounding) and self.steps < ODE.last:
+        while (
+            self.resolution > max(RESOLVED * min(map(self._rms, samples)), self.teacher.rounding)
+            and self.steps < ODE.last
+        ):
             self.steps *= 2
         return self.steps != before
 
     def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
-        """``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), in data units, at most :data:`LOST`."""
+        """``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), in data units, at most
+        :data:`LOST`.
+        """
         return self._distances(self.sample(sampler, grid))
 
     @torch.no_grad()

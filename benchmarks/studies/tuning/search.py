@@ -18,7 +18,10 @@ from ...planning.tuned.spacing import Spacing
 from .problem import Problem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
-"""Means of the distances by their power. The first is the default; docs/tuning.md has what each does to the others."""
+"""Means of the distances by their power.
+
+The first is the default; docs/tuning.md has what each does to the others.
+"""
 
 STARTS = 2
 """From how many grids the search goes downhill."""
@@ -29,7 +32,8 @@ PATIENCE = 30
 FLOOR = 1e-9
 """Distances below this are rounding, and count as much."""
 
-_DIFFERENCE = 1e-3  # of a free number, for a slope: far above rounding in float32, far below what matters
+# of a free number, for a slope: far above rounding in float32, far below what matters
+_DIFFERENCE = 1e-3
 _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarithm of the objective
 
 
@@ -48,17 +52,32 @@ class Found(NamedTuple):
 
 
 def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
-    """The grids to 0 of all schedules that are formulas, at their default options, by name; of two names for one the first."""
-    names = [name for name, entry in SCHEDULES.items() if not entry.needs_model and entry.same_as not in SCHEDULES]
+    """The grids to 0 of all schedules that are formulas, at their default options, by name.
+
+    Of two names for one the first.
+    """
+    names = [
+        name
+        for name, entry in SCHEDULES.items()
+        if not entry.needs_model and entry.same_as not in SCHEDULES
+    ]
     grids = {name: _grid(name, steps, model) for name in names}
     return {name: grid for name, grid in grids.items() if grid is not None}
 
 
-def search(problem: Problem, sampler: Sampler, steps: int, objective: str = "mean", begun: Grid | None = None) -> Found:
-    """The levels that bring a sampler nearest to the endpoints of a problem; never worse than the best built-in schedule.
+def search(
+    problem: Problem,
+    sampler: Sampler,
+    steps: int,
+    objective: str = "mean",
+    begun: Grid | None = None,
+) -> Found:
+    """The levels that bring a sampler nearest to the endpoints of a problem.
 
-    Built-in schedules spend their last evaluation at sigma_min, mostly in vain; so the descents start from the best of these grids and of
-    those that have one step more and leave sigma_min out.
+    Never worse than the best built-in schedule.
+
+    Built-in schedules spend their last evaluation at sigma_min, mostly in vain; so the descents
+    start from the best of these grids and of those that have one step more and leave sigma_min out.
 
     Args:
         problem: latents to tune on.
@@ -73,12 +92,15 @@ def search(problem: Problem, sampler: Sampler, steps: int, objective: str = "mea
     def error(grid: Grid) -> float:
         return mean_of(problem.distances(sampler, grid), power)
 
-    untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}  # of equal grids, the first name stays
+    # of equal grids, the first name stays
+    untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(steps + 1, model).values()]
     known = [] if begun is None else [begun]
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *known])}
     for start in known or sorted(errors, key=errors.__getitem__)[:STARTS]:
-        found = spacing.grid(_descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.numbers(start)))
+        found = spacing.grid(
+            _descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.numbers(start))
+        )
         errors[found] = error(found)
     best = min(untuned, key=errors.__getitem__)
     return Found(min(errors, key=errors.__getitem__), untuned[best], best)
@@ -89,7 +111,9 @@ def mean_of(distances: NDArray[np.float64], power: int) -> float:
     return float(pmean(np.maximum(distances, FLOOR), power))
 
 
-def _descend(cost: Callable[[NDArray[np.float64]], float], z: NDArray[np.float64]) -> NDArray[np.float64]:
+def _descend(
+    cost: Callable[[NDArray[np.float64]], float], z: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """A local minimum by L-BFGS-B, with slopes by forward differences."""
     options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * len(z)}
     return minimize(cost, z, method="L-BFGS-B", options=options).x

@@ -30,18 +30,27 @@ def check(task: Task) -> None:
     """Refuse what has no levels to tune.
 
     Raises:
-        ValueError: the sampler is stochastic, adaptive, or has levels of its own, or the one step is the jump.
+        ValueError: the sampler is stochastic, adaptive, or has levels of its own, or the one step
+            is the jump.
     """
     if reason := untunable(task.sampler):
-        raise ValueError(f"sampler {task.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, such as heun")
+        raise ValueError(
+            f"sampler {task.label} cannot be tuned: it {reason}; give a "
+            "deterministic sampler on a fixed grid, such as heun"
+        )
     if task.steps > MOST_STEPS:
-        raise ValueError(f"{task.steps} steps of {task.label} are too many to tune; give at most {MOST_STEPS}")
+        raise ValueError(
+            f"{task.steps} steps of {task.label} are too many to tune; give at most {MOST_STEPS}"
+        )
     if task.steps < 2:
         raise ValueError(f"one step of {task.label} has no level to tune; give more")
 
 
-def tasks_of(made: Sequence[Any], model: Denoiser, steps: Sequence[int] | None, budgets: Sequence[int] | None) -> list[Task]:
-    """Each sampler for each number of steps, or for the most steps that each budget of evaluations buys; each once.
+def tasks_of(
+    made: Sequence[Any], model: Denoiser, steps: Sequence[int] | None, budgets: Sequence[int] | None
+) -> list[Task]:
+    """Each sampler for each number of steps, or for the most steps that each budget of evaluations
+    buys; each once.
 
     Raises:
         ValueError: what is no task (:func:`check`), or a budget that buys no step.
@@ -50,10 +59,13 @@ def tasks_of(made: Sequence[Any], model: Denoiser, steps: Sequence[int] | None, 
     found: dict[Task, None] = {}
     for sampler in made:
         for size in steps or budgets or ():
-            fits = sampler.adaptive or steps is not None  # an adaptive sampler is refused below, with the reason
+            # an adaptive sampler is refused below, with the reason
+            fits = sampler.adaptive or steps is not None
             count = size if fits else steps_within(size, cost_of(model, sampler, karras, "zero"))
             if count is None:
-                raise ValueError(f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget")
+                raise ValueError(
+                    f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
+                )
             task = Task(sampler, count)
             check(task)
             found[task] = None

@@ -1,4 +1,6 @@
-"""The teacher: where the probability flow takes the latents of a problem, solved on more and more steps as it is asked for."""
+"""The teacher: where the probability flow takes the latents of a problem, solved on more and
+more steps as it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ BATCH = 96
 
 @dataclass(eq=False)
 class Teacher:
-    """Endpoints of some latents: exact ones where the model knows them, else those of the reference solver, which keeps every solution.
+    """Endpoints of some latents: exact ones where the model knows them, else those of the reference
+    solver, which keeps every solution.
 
     Attributes:
         model: on the device of ``ids``.
@@ -46,12 +49,16 @@ class Teacher:
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations that all endpoints took so far, those of coarser solutions included; 0 for a closed form."""
+        """Network evaluations that all endpoints took so far, those of coarser solutions
+        included; 0 for a closed form.
+        """
         return self._meter.rows
 
     @property
     def rounding(self) -> float:
-        """Distances that no number of steps resolves: those between neighbouring states at sigma_max."""
+        """Distances that no number of steps resolves: those between neighbouring states at
+        sigma_max.
+        """
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
@@ -69,12 +76,19 @@ class Teacher:
         return self._solved[steps]
 
     def moved(self, steps: int) -> float:
-        """How far the endpoints on so many steps are from those on half as many: RMS per dimension, in data units; 0 for exact ones."""
-        return float((self.endpoints(steps) - self.endpoints(steps // 2)).double().square().mean().sqrt())
+        """How far the endpoints on so many steps are from those on half as many: RMS per
+        dimension, in data units; 0 for exact ones.
+        """
+        return float(
+            (self.endpoints(steps) - self.endpoints(steps // 2)).double().square().mean().sqrt()
+        )
 
     @torch.no_grad()
     def _solve(self, steps: int) -> Tensor:
         x = solve(self.model, self.ids, self.seed, self.model.dtype, steps, BATCH)
         if not x.isfinite().all():
-            raise ValueError(f"model {self.model.name} has no finite endpoints to tune for; check its sigma_min and sigma_max")
+            raise ValueError(
+                f"model {self.model.name} has no finite endpoints to tune "
+                "for; check its sigma_min and sigma_max"
+            )
         return x

@@ -28,7 +28,8 @@ class Tuner:
     """Tunes into a file.
 
     Attributes:
-        file: of entries; what it holds of the same subject and setting is not tuned again, and of another setting is replaced.
+        file: of entries; what it holds of the same subject and setting is not tuned again, and of
+            another setting is replaced.
         subject: the model to tune on.
         other: the model to score on too.
         latents, test_latents: how many to tune on, and to measure the gap on, each at least 2.
@@ -54,9 +55,13 @@ class Tuner:
             if not 2 <= count <= MOST:
                 raise ValueError(f"{option} {count}: give between 2 and {MOST} latents")
         if self.objective not in OBJECTIVES:
-            raise ValueError(f"--objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}")
+            raise ValueError(
+                f"--objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}"
+            )
         if self.other.model.identity == self.subject.model.identity:
-            raise ValueError(f"--holdout-model {self.other.name} is the model that is tuned on; give another one")
+            raise ValueError(
+                f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
+            )
 
     def __call__(self, tasks: Sequence[Task]) -> list[Tuned]:
         """The entries of the tasks (:func:`.task.tasks_of`), from the file or tuned now.
@@ -89,7 +94,10 @@ class Tuner:
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
         search_cost = self._cost(train.meter.rows - before, seconds)
         self.progress(f"{where}: scoring")
-        scores = [self._scores(problem, task.sampler, found.untuned, found.grid) for problem in (train, test)]
+        scores = [
+            self._scores(problem, task.sampler, found.untuned, found.grid)
+            for problem in (train, test)
+        ]
         return Tuned(
             subject=self._subject(task),
             setting=self._setting,
@@ -111,10 +119,19 @@ class Tuner:
         untuned = make_schedule(found.schedule)(task.steps, other.sigma_min, other.sigma_max)
         grid = carried(found.grid, self.subject.model, other)
         scores = self._scores(problem, task.sampler, untuned, grid)
-        return Elsewhere(model=self.other.name, identity=other.identity, levels=grid.sigma, latents=self.test_latents, scores=scores)
+        return Elsewhere(
+            model=self.other.name,
+            identity=other.identity,
+            levels=grid.sigma,
+            latents=self.test_latents,
+            scores=scores,
+        )
 
     def _problem(self, named: Named, first: int) -> Problem:
-        """Latents of a model with their teacher, made once; each entry begins with its coarsest endpoints, whatever came before."""
+        """Latents of a model with their teacher, made once.
+
+        Each entry begins with its coarsest endpoints, whatever came before.
+        """
         if (named.name, first) not in self._posed:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             self.progress(f"{named.name}: converged endpoints of {count} latents")
@@ -122,14 +139,20 @@ class Tuner:
         return replace(self._posed[named.name, first])
 
     def _scores(self, problem: Problem, sampler: Sampler, untuned: Grid, tuned: Grid) -> Scores:
-        """Both grids on the latents of a problem, beside endpoints that are fine enough for the better one."""
+        """Both grids on the latents of a problem, beside endpoints that are fine enough for the
+        better one.
+        """
         problem.settle(sampler, untuned, tuned)
         before, after = (self._score(problem.distances(sampler, grid)) for grid in (untuned, tuned))
         return Scores(untuned=before, tuned=after, resolution=problem.resolution)
 
     def _score(self, distances: NDArray[np.float64]) -> Score:
         error = mean_of(distances, OBJECTIVES[self.objective])
-        return Score(error=error, rms=mean_of(distances, OBJECTIVES["rms"]), median=float(np.median(distances)))
+        return Score(
+            error=error,
+            rms=mean_of(distances, OBJECTIVES["rms"]),
+            median=float(np.median(distances)),
+        )
 
     def _cost(self, evaluations: int, seconds: float) -> Cost:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
@@ -140,19 +163,31 @@ class Tuner:
     def _subject(self, task: Task) -> Subject:
         model = self.subject.model
         return Subject(
-            model=self.subject.name, identity=model.identity, sigma_min=model.sigma_min, sigma_max=model.sigma_max, sampler=task.label,
-            origin=samplers.origin(task.sampler.name), steps=task.steps,
-        )  # fmt: skip
+            model=self.subject.name,
+            identity=model.identity,
+            sigma_min=model.sigma_min,
+            sigma_max=model.sigma_max,
+            sampler=task.label,
+            origin=samplers.origin(task.sampler.name),
+            steps=task.steps,
+        )
 
     @property
     def _setting(self) -> Setting:
         return Setting(
-            seed=self.seed, latents=self.latents, test_latents=self.test_latents, objective=self.objective,  # type: ignore[arg-type]
+            seed=self.seed,
+            latents=self.latents,
+            test_latents=self.test_latents,
+            objective=self.objective,  # type: ignore[arg-type]
             elsewhere=self.other.model.identity,
-        )  # fmt: skip
+        )
 
 
 def carried(grid: Grid, here: Denoiser, there: Denoiser) -> Grid:
-    """The grid at the same relative positions in log sigma between sigma_max and sigma_min of another model."""
+    """The grid at the same relative positions in log sigma between sigma_max and sigma_min of
+    another model.
+    """
     share = math.log(there.sigma_max / there.sigma_min) / math.log(here.sigma_max / here.sigma_min)
-    return Grid((*(there.sigma_max * (sigma / here.sigma_max) ** share for sigma in grid.sigma[:-1]), 0.0))
+    return Grid(
+        (*(there.sigma_max * (sigma / here.sigma_max) ** share for sigma in grid.sigma[:-1]), 0.0)
+    )

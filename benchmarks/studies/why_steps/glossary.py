@@ -1,6 +1,8 @@
-"""The words of the page that a student need not know, each with what it means: a term is introduced where it is first used.
+"""The words of the page that a student need not know, each with what it means: a term is introduced
+where it is first used.
 
-What it means is said in words that are either everybody's or terms themselves; those are then introduced before it.
+What it means is said in words that are either everybody's or terms themselves; those are then
+introduced before it.
 """
 
 from __future__ import annotations
@@ -35,135 +37,240 @@ TERMS = (
     Term(
         "σ (sigma)",
         "σ",
-        "the noise level, which is the standard deviation of the noise over the image, whose pixels go from −1 (black) to 1 "
-        "(white). At σ = 80, where sampling begins, nothing of the image is left to be seen; at 0 there is no noise",
+        "the noise level, which is the standard deviation of the noise over the image, "
+        "whose pixels go from −1 (black) to 1 "
+        "(white). At σ = 80, where sampling begins, nothing of the image is left to be "
+        "seen; at 0 there is no noise",
     ),
     Term(
         "denoiser",
         "[Dd]enoiser|denoised",
-        "what a diffusion model is: a function that is given a noisy image and predicts the clean one",
+        "what a diffusion model is: a function that is given a noisy image and predicts "
+        "the clean one",
     ),
     Term("sampler", "[Ss]ampler", "the rule by which a step uses the prediction"),
-    Term("evaluation", "[Ee]valuations?", "one call of the model, which is what costs time; the plain samplers take one a step"),
-    Term("grid", r"[Gg]rids?\b", "the list of noise levels at which a sampler stops to predict anew"),
-    Term("<code>karras</code>", "[Kk]arras", "the usual grid (Karras and others, 2022), which is finer where there is little noise"),
+    Term(
+        "evaluation",
+        "[Ee]valuations?",
+        "one call of the model, which is what costs time; the plain samplers take one a step",
+    ),
+    Term(
+        "grid", r"[Gg]rids?\b", "the list of noise levels at which a sampler stops to predict anew"
+    ),
+    Term(
+        "<code>karras</code>",
+        "[Kk]arras",
+        "the usual grid (Karras and others, 2022), which is finer where there is little noise",
+    ),
     Term("<code>cosine</code>", r"\bcosine\b", "an older grid (Nichol and Dhariwal, 2021)"),
-    Term("uniform in log σ", "uniform in log σ", "a grid on which every level is the same fraction of the one before"),
+    Term(
+        "uniform in log σ",
+        "uniform in log σ",
+        "a grid on which every level is the same fraction of the one before",
+    ),
     Term(
         "Euler’s method",
         r"Euler|\beuler\b|DDIM",
-        "the plainest sampler, also called DDIM: it goes straight towards the prediction until the next step, and adds no "
+        "the plainest sampler, also called DDIM: it goes straight towards the prediction "
+        "until the next step, and adds no "
         "noise; <code>euler</code> in figures",
     ),
-    Term("probability flow", "[Pp]robability[ -]flow", "the differential equation that sampling without added noise solves"),
+    Term(
+        "probability flow",
+        "[Pp]robability[ -]flow",
+        "the differential equation that sampling without added noise solves",
+    ),
     Term(
         "<code>ddpm</code>",
         r"\bddpm\b|[Aa]ncestral",
-        "the sampler of the first diffusion models, called ancestral sampling: every step goes towards the prediction and adds "
+        "the sampler of the first diffusion models, called ancestral sampling: every "
+        "step goes towards the prediction and adds "
         "some fresh noise",
     ),
     Term(
         "order",
         r"\borders?\b",
-        "how fast the error of a sampler falls: with twice the steps it is 2 times smaller at order 1, 4 times at order 2, 8 "
+        "how fast the error of a sampler falls: with twice the steps it is 2 times "
+        "smaller at order 1, 4 times at order 2, 8 "
         "times at order 3",
     ),
     Term(
-        "<code>heun</code>, <code>dpmpp_2m</code>, <code>er_sde_2</code>, <code>dpm_solver_3m</code>, "
+        "<code>heun</code>, <code>dpmpp_2m</code>, <code>er_sde_2</code>, "
+        "<code>dpm_solver_3m</code>, "
         "<code>dpm_solver_3</code>, <code>deis_rrk_4</code>",
         r"\b(heun|dpmpp_2m|er_sde_2|dpm_solver_3m?|deis_rrk_4)\b",
-        "samplers that combine several predictions; the digit in the name, and 2 for <code>heun</code>, is their order, and "
+        "samplers that combine several predictions; the digit in the name, and 2 for "
+        "<code>heun</code>, is their order, and "
         "<code>er_sde_2</code> adds noise",
     ),
-    Term("guidance", "[Gg]uidance|[Gg]uided", "exaggerating what a class or a text changes in the prediction, by a factor: 1 is none"),
-    Term("clock", r"\bclocks?\b", "the variable in which a step goes straight ahead; in another one the same step is a bend"),
+    Term(
+        "guidance",
+        "[Gg]uidance|[Gg]uided",
+        "exaggerating what a class or a text changes in the prediction, by a factor: 1 is none",
+    ),
+    Term(
+        "clock",
+        r"\bclocks?\b",
+        "the variable in which a step goes straight ahead; in another one the same step is a bend",
+    ),
     # Models.
-    Term("Gaussian", "Gaussians?", "the bell curve, in any number of dimensions; isotropic if it is equally wide in all directions"),
-    Term("mixture", "[Mm]ixtures?", "several Gaussians, of which one is drawn first, and then a point from it"),
+    Term(
+        "Gaussian",
+        "Gaussians?",
+        "the bell curve, in any number of dimensions; "
+        "isotropic if it is equally wide in all directions",
+    ),
+    Term(
+        "mixture",
+        "[Mm]ixtures?",
+        "several Gaussians, of which one is drawn first, and then a point from it",
+    ),
     Term(
         "exact model",
         r"\b[Ee]xact (model|mixture|denoiser)s?|models are exact|are exact",
-        "one whose prediction is a formula and not a trained network, so that it makes no error of its own",
+        "one whose prediction is a formula and not a trained network, so that it makes "
+        "no error of its own",
     ),
     Term(
         "<code>fashion</code>",
         r"\bfashion\b(?!-)",
-        "a network trained on Fashion-MNIST, small grey pictures (28 × 28 pixels) of garments in ten classes; it is told which "
+        "a network trained on Fashion-MNIST, small grey pictures (28 × 28 pixels) of "
+        "garments in ten classes; it is told which "
         "class to make",
     ),
     Term(
         "<code>fashion-mppca</code>",
         "fashion-mppca",
-        "a mixture of 100 Gaussians that was fitted to the same pictures: blurrier than they are, but everything about it can "
+        "a mixture of 100 Gaussians that was fitted to the same pictures: blurrier than "
+        "they are, but everything about it can "
         "be computed exactly",
     ),
-    Term("<code>wavelet</code>", r"\bwavelet\b", "random textures of 32 × 32 pixels, an exact model too"),
-    Term("<code>digits</code>", r"\bdigits\b(?!-)", "a network trained on about 1,400 handwritten digits of 8 × 8 pixels"),
+    Term(
+        "<code>wavelet</code>",
+        r"\bwavelet\b",
+        "random textures of 32 × 32 pixels, an exact model too",
+    ),
+    Term(
+        "<code>digits</code>",
+        r"\bdigits\b(?!-)",
+        "a network trained on about 1,400 handwritten digits of 8 × 8 pixels",
+    ),
     Term(
         "<code>digits-cloud</code>",
         "digits-cloud",
-        "1,797 handwritten digits of 8 × 8 pixels, and nothing else: an exact model that knows these by heart",
+        "1,797 handwritten digits of 8 × 8 pixels, and nothing else: an exact model that "
+        "knows these by heart",
     ),
     Term("<code>gmm-2d</code>", "gmm-2d", "a mixture of seven Gaussians in the plane"),
     Term("<code>gmm-64d</code>", "gmm-64d", "a mixture of nine Gaussians in 64 dimensions"),
     # How results are measured.
-    Term("variance", "[Vv]ariances?", "how much images differ from each other: their mean squared distance from their average"),
+    Term(
+        "variance",
+        "[Vv]ariances?",
+        "how much images differ from each other: their mean squared distance from their average",
+    ),
     Term("s.d.", r"s\.d\.", "standard deviation: the square root of the variance"),
-    Term("covariance", r"[Cc]ovariances?|Cov\[", "the variance in every direction, and how pixels vary together"),
+    Term(
+        "covariance",
+        r"[Cc]ovariances?|Cov\[",
+        "the variance in every direction, and how pixels vary together",
+    ),
     Term(
         "95 % interval",
         "95 % intervals?",
-        "the range in which the true value lies, as far as the number of samples tells; it misses in one case of twenty",
+        "the range in which the true value lies, as far as the number of samples tells; "
+        "it misses in one case of twenty",
     ),
     Term(
         "passing for real",
         "pass(es|ing)? for real",
-        "an image passes if it is about as near to real ones as these are to each other: not too far from all of them, and not "
+        "an image passes if it is about as near to real ones as these are to each other: "
+        "not too far from all of them, and not "
         "nearer to more of them than 97.5 % of the real images that were kept aside (unseen ones)",
     ),
-    Term("neighbourhood", "[Nn]eighbourhoods?", "of a real image: all that is nearer to it than its third-nearest other real one"),
+    Term(
+        "neighbourhood",
+        "[Nn]eighbourhoods?",
+        "of a real image: all that is nearer to it than its third-nearest other real one",
+    ),
     Term(
         "features",
         r"[Ff]eatures?\b",
-        "what a small classifier makes of an image, 128 numbers; of models without one, the pixels themselves",
+        "what a small classifier makes of an image, 128 numbers; of models without one, "
+        "the pixels themselves",
     ),
     Term(
         "Fréchet distance",
         "Fréchet|distances? to (the )?(data|converged)|farther from the data|nearer",
-        "how different two sets of images are, each taken as a whole: the squared distance of two Gaussians that are fitted to "
+        "how different two sets of images are, each taken as a whole: the squared "
+        "distance of two Gaussians that are fitted to "
         "their features; 0 for the same",
     ),
     Term(
         "FID proxy",
         "FID( proxy)?",
-        "the Fréchet distance of samples to the data. The smaller, the better; it is the FID of the literature with a smaller classifier",
+        "the Fréchet distance of samples to the data. The smaller, the better; it is the "
+        "FID of the literature with a smaller classifier",
     ),
-    Term("converged", r"\b[Cc]onverged\b", "sampled with so many steps that more of them change nothing"),
+    Term(
+        "converged",
+        r"\b[Cc]onverged\b",
+        "sampled with so many steps that more of them change nothing",
+    ),
     Term(
         "power",
         r"\bpower\b",
-        "how much of the image there is at a given fineness: at 1 cycle an image it is light and shade, at many it is the fine detail",
+        "how much of the image there is at a given fineness: at 1 cycle an image it is "
+        "light and shade, at many it is the fine detail",
     ),
-    Term("nat", r"\bnats?\b", "a unit of information, like the bit: 1 nat is 1.44 bits, that is, 1.44 answers to yes-or-no questions"),
+    Term(
+        "nat",
+        r"\bnats?\b",
+        "a unit of information, like the bit: 1 nat is 1.44 bits, "
+        "that is, 1.44 answers to yes-or-no questions",
+    ),
     Term(
         "entropy",
         "[Ee]ntropy|entropies",
-        "how uncertain something is, in nats: the logarithm of how many equally likely possibilities there are",
+        "how uncertain something is, in nats: the logarithm of how many equally likely "
+        "possibilities there are",
     ),
-    Term("posterior", "[Pp]osterior", "how likely every clean image is, once the noisy one is known"),
+    Term(
+        "posterior", "[Pp]osterior", "how likely every clean image is, once the noisy one is known"
+    ),
     Term(
         "effective number",
         r"[Ee]ffective number|exp\(H\)|candidates|still possible",
         "how many equally likely possibilities would be as uncertain as those that there are",
     ),
-    Term("divergence (KL)", r"[Dd]ivergences?|KL\(", "how different two distributions are, in nats (Kullback and Leibler); 0 for the same"),
-    Term("MMSE", r"MMSE|\bmmse\b", "minimum mean squared error: the squared error of the best prediction that is possible"),
+    Term(
+        "divergence (KL)",
+        r"[Dd]ivergences?|KL\(",
+        "how different two distributions are, in nats (Kullback and Leibler); 0 for the same",
+    ),
+    Term(
+        "MMSE",
+        r"MMSE|\bmmse\b",
+        "minimum mean squared error: the squared error of the best prediction that is possible",
+    ),
     Term("γ (gamma)", "γ", "1/σ²: how clearly the image is seen"),
     Term("log N", "log N", "the information in one choice among N"),
     Term("modes", r"\b[Mm]odes?\b", "the separate heaps that data come in, such as the classes"),
-    Term("near-copies", "[Cc]opies", "samples that are much nearer to one image of the training set than to any other"),
-    Term("receptive radius", "[Rr]adi(us|i)|[Rr]eceptive", "how far around a pixel those lie that its prediction depends on, on average"),
-    Term("sensitivity", "[Ss]ensitivity|Jacobian|∂", "by how much a pixel of the prediction changes when one of the noisy image does"),
+    Term(
+        "near-copies",
+        "[Cc]opies",
+        "samples that are much nearer to one image of the training set than to any other",
+    ),
+    Term(
+        "receptive radius",
+        "[Rr]adi(us|i)|[Rr]eceptive",
+        "how far around a pixel those lie that its prediction depends on, on average",
+    ),
+    Term(
+        "sensitivity",
+        "[Ss]ensitivity|Jacobian|∂",
+        "by how much a pixel of the prediction changes when one of the noisy image does",
+    ),
     Term("optimal", r"\boptimal(_kl)?\b", "the grid that loses the fewest nats"),
 )
 
@@ -180,7 +287,8 @@ class Introductions:
         self._terms, self._known = tuple(terms), set[str]()
 
     def __call__(self, *texts: str) -> list[Term]:
-        """The terms that these texts are the first to use, those first that others are explained with.
+        """The terms that these texts are the first to use, those first that others are explained
+        with.
 
         Args:
             texts: HTML.

@@ -1,7 +1,9 @@
-"""Measurements as named arrays and a JSON text: what a row finds goes to disk by its values, and comes back by its declared type.
+"""Measurements as named arrays and a JSON text: what a row finds goes to disk by its values, and
+comes back by its declared type.
 
-A measurement is a named tuple or a dataclass of numbers, texts, arrays, None, and sequences and mappings of these or of others like it.
-Sequences come back as lists. No class is named in the file, so that reading one can make nothing that the row did not declare.
+A measurement is a named tuple or a dataclass of numbers, texts, arrays, None, and sequences and
+mappings of these or of others like it. Sequences come back as lists. No class is named in the file,
+so that reading one can make nothing that the row did not declare.
 """
 
 from __future__ import annotations
@@ -60,7 +62,14 @@ def _typed(kind: Any, plain: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if not isinstance(plain, list):
         return origin(plain)  # an int may stand where a float is declared
     if issubclass(origin, Mapping):
-        return {_typed(inner[0], key, arrays): _typed(inner[1], item, arrays) for key, item in plain}
+        return {
+            _typed(inner[0], key, arrays): _typed(inner[1], item, arrays) for key, item in plain
+        }
     if inner:
         return [_typed(inner[0], item, arrays) for item in plain]
-    return origin(*(_typed(hint, item, arrays) for hint, item in zip(get_type_hints(origin).values(), plain, strict=True)))
+    return origin(
+        *(
+            _typed(hint, item, arrays)
+            for hint, item in zip(get_type_hints(origin).values(), plain, strict=True)
+        )
+    )

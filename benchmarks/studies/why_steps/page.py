@@ -24,7 +24,12 @@ from .rows import rows
 TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
 """This page's own, and the stylesheet that it shares with reports."""
 
-WORDS = {"supports": ("✓", "supported"), "refines": ("≈", "refined"), "refutes": ("✗", "refuted"), "inconclusive": ("?", "inconclusive")}
+WORDS = {
+    "supports": ("✓", "supported"),
+    "refines": ("≈", "refined"),
+    "refutes": ("✗", "refuted"),
+    "inconclusive": ("?", "inconclusive"),
+}
 """What a verdict makes of its claim, with a sign for those who see no colour."""
 NARROW = 3
 """Tables of so many columns are tables on a phone too; wider ones become a card a line there."""
@@ -47,8 +52,13 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
     known, introduced = rows(), Introductions()
     leads = [answers[number].lead for number in sorted(known) if number in answers]
     opening = [lead for lead in leads if lead is not None]
-    top = _words(introduced, *(lead.text for lead in opening), *_read(*(lead.figure for lead in opening)))
-    sections = [_section(row, answers.get(number), effort, introduced) for number, row in sorted(known.items())]
+    top = _words(
+        introduced, *(lead.text for lead in opening), *_read(*(lead.figure for lead in opening))
+    )
+    sections = [
+        _section(row, answers.get(number), effort, introduced)
+        for number, row in sorted(known.items())
+    ]
     return (
         _environment()
         .get_template("explain.html")
@@ -57,7 +67,10 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
             top=top,
             sections=sections,
             coming=to_come(set(known)),
-            contents=[(n, row.question, answers[n].verdict.kind if n in answers else "not measured here") for n, row in known.items()],
+            contents=[
+                (n, row.question, answers[n].verdict.kind if n in answers else "not measured here")
+                for n, row in known.items()
+            ],
             counts=Counter(answer.verdict.kind for answer in answers.values()),
             words=WORDS,
             colours=Markup(css()),
@@ -83,18 +96,42 @@ def _shown(one: Figure) -> tuple[Markup, str, Markup]:
 
 def command(effort: Effort, number: int | None = None) -> str:
     """What reproduces the page, or one of its rows."""
-    parts = ["samplerbench explain", *([f"--rows {number}"] if number else []), *(["--fast"] if effort.fast else [])]
-    return " ".join([*parts, *(f"--replace {name}={model.name}" for name, model in sorted(effort.models.items()))])
+    parts = [
+        "samplerbench explain",
+        *([f"--rows {number}"] if number else []),
+        *(["--fast"] if effort.fast else []),
+    ]
+    return " ".join(
+        [
+            *parts,
+            *(f"--replace {name}={model.name}" for name, model in sorted(effort.models.items())),
+        ]
+    )
 
 
-def _section(row: Row, answer: Answer | None, effort: Effort, introduced: Introductions) -> dict[str, Any]:
+def _section(
+    row: Row, answer: Answer | None, effort: Effort, introduced: Introductions
+) -> dict[str, Any]:
     section: dict[str, Any] = {"row": row, "answer": answer, "command": command(effort, row.number)}
     if answer is not None:
-        verdict, seen, head = answer.verdict, (answer.figure, *answer.images), list(map(str, answer.table.columns))
+        verdict, seen, head = (
+            answer.verdict,
+            (answer.figure, *answer.images),
+            list(map(str, answer.table.columns)),
+        )
         keys = answer.table.iloc[:, : answer.keys].astype(str).to_numpy().ravel()
         section |= {
-            "words": _words(introduced, row.question, row.claim, verdict.sentence, verdict.surprise, *_read(*seen)),
-            "folded_words": _words(introduced, *verdict.numbers, *head, *keys, answer.details, *_read(*answer.more)),
+            "words": _words(
+                introduced,
+                row.question,
+                row.claim,
+                verdict.sentence,
+                verdict.surprise,
+                *_read(*seen),
+            ),
+            "folded_words": _words(
+                introduced, *verdict.numbers, *head, *keys, answer.details, *_read(*answer.more)
+            ),
             "figures": [_shown(one) for one in seen],
             "more": [_shown(one) for one in answer.more],
             "verdict": Markup(_typeset(verdict.sentence)),
@@ -102,15 +139,24 @@ def _section(row: Row, answer: Answer | None, effort: Effort, introduced: Introd
             "numbers": [Markup(_typeset(line)) for line in verdict.numbers],
             "details": Markup(_typeset(answer.details)),
             "head": head,
-            "body": [[_cell(value) for value in line] for line in answer.table.itertuples(index=False, name=None)],
+            "body": [
+                [_cell(value) for value in line]
+                for line in answer.table.itertuples(index=False, name=None)
+            ],
             "narrow": len(head) <= NARROW,
         }
     return section
 
 
 def _typeset(text: str) -> str:
-    """Numbers as they are printed: a minus and no hyphen, powers of ten, and a percent sign that stays with its number."""
-    text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)(?!\w)", lambda found: f"{found[1]}×10{_raised(int(found[2]))}", text)
+    """Numbers as they are printed: a minus and no hyphen, powers of ten, and a percent sign
+    that stays with its number.
+    """
+    text = re.sub(
+        r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)(?!\w)",
+        lambda found: f"{found[1]}×10{_raised(int(found[2]))}",
+        text,
+    )
     text = re.sub(r"(?<![\w-])-(?=\d)", "−", text)
     return re.sub(r"(?<=\d) ?%", "\u202f%", text)
 
@@ -128,5 +174,9 @@ def _cell(value: Any) -> str:
 
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(list(map(str, TEMPLATES))), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(list(map(str, TEMPLATES))),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )

@@ -1,4 +1,6 @@
-"""The two figures of the documents: ``python -m samplerbench.benchmarks.studies.why_steps.pictures docs/figures``."""
+"""The two figures of the documents: ``python -m
+samplerbench.benchmarks.studies.why_steps.pictures docs/figures``.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ SAMPLES, NODES = 512, 97
 
 
 def main(folder: Path) -> list[Path]:
-    """Write ``why-one-jump.png`` (samples of few and many steps) and ``why-staircase.png`` (what big steps lose)."""
+    """Write ``why-one-jump.png`` (samples of few and many steps) and ``why-staircase.png``
+    (what big steps lose).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     jump, stairs = folder / "why-one-jump.png", folder / "why-staircase.png"
     data = Data(make_model("fashion"), 100)

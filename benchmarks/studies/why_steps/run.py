@@ -44,11 +44,14 @@ class Plan:
         Raises:
             ValueError: no such model.
         """
-        return Effort(self.name, self.out, {name: make_model(other) for name, other in self.replace})
+        return Effort(
+            self.name, self.out, {name: make_model(other) for name, other in self.replace}
+        )
 
 
 def explain(plan: Plan, numbers: Sequence[int] | None, jobs: int, told: Told) -> dict[int, Answer]:
-    """Answers of the rows, measured unless they are known, with whatever other rows ``plan.out`` already knows.
+    """Answers of the rows, measured unless they are known, with whatever other rows ``plan.out``
+    already knows.
 
     Args:
         plan: what to measure.
@@ -61,14 +64,25 @@ def explain(plan: Plan, numbers: Sequence[int] | None, jobs: int, told: Told) ->
     """
     known, effort = rows(), plan.effort()
     if missing := sorted(set(numbers or ()) - set(known)):
-        raise ValueError(f"there is no row {missing[0]}; the rows are {', '.join(map(str, sorted(known)))}")
-    found = {number: answer for number, row in known.items() if (answer := recall(row, effort)) is not None}
+        raise ValueError(
+            f"there is no row {missing[0]}; the rows are {', '.join(map(str, sorted(known)))}"
+        )
+    found = {
+        number: answer
+        for number, row in known.items()
+        if (answer := recall(row, effort)) is not None
+    }
     wanted = [number for number in (numbers or sorted(known)) if number not in found]
     with _workers(min(jobs, len(wanted))) as pool:
         if pool is None:
             done = (_measured(plan, number) for number in wanted)
         else:
-            done = (future.result() for future in as_completed([pool.submit(_measured, plan, number) for number in wanted]))
+            done = (
+                future.result()
+                for future in as_completed(
+                    [pool.submit(_measured, plan, number) for number in wanted]
+                )
+            )
         for number, answer, seconds in done:
             found[number] = answer
             told(number, answer, seconds)
@@ -81,7 +95,9 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
     if jobs < 2:
         yield None
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=partial(torch.set_num_threads, 1)) as pool:
+    with ProcessPoolExecutor(
+        jobs, get_context("spawn"), initializer=partial(torch.set_num_threads, 1)
+    ) as pool:
         yield pool
 
 

@@ -1,4 +1,6 @@
-"""Measurements on disk: one file a row, so that an interrupted run goes on where it was, and an edited figure is only drawn anew."""
+"""Measurements on disk: one file a row, so that an interrupted run goes on where it was, and an
+edited figure is only drawn anew.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,18 @@ MEASURES = (
     "benchmarks/metrics/**/*.py",
     *(f"benchmarks/{name}.py" for name in SHARED),
 )
-"""What every measurement depends on; a card holds the checksums of its weights and of its reference, which are compared on reading."""
+"""What every measurement depends on.
+
+A card holds the checksums of its weights and of its reference, which are compared on reading.
+"""
 KEY = "key"
 """Name of the array that says what the others depend on."""
 
 
 def answered(row: Row[Any], effort: Effort) -> Answer:
-    """The row's answer, told of what ``effort.out`` holds, or measured if the same code has not measured it there for the same effort."""
+    """The row's answer, told of what ``effort.out`` holds, or measured if the same code has not
+    measured it there for the same effort.
+    """
     known = recall(row, effort)
     if known is not None:
         return known
@@ -46,7 +53,10 @@ def answered(row: Row[Any], effort: Effort) -> Answer:
 
 
 def recall(row: Row[Any], effort: Effort) -> Answer | None:
-    """What is told of the measurement in ``effort.out``, or None; a damaged file, or one of other code or effort, counts as none."""
+    """What is told of the measurement in ``effort.out``, or None.
+
+    A damaged file, or one of other code or effort, counts as none.
+    """
     stored = read_npz(_path(row, effort.out)) if effort.out is not None else None
     if stored is None or str(stored.get(KEY)) != _key(row, effort):
         return None
@@ -58,10 +68,18 @@ def _path(row: Row[Any], out: Path) -> Path:
 
 
 def _key(row: Row[Any], effort: Effort) -> str:
-    """All that a measurement depends on, but for other packages and the shell around the row, which the version stands for."""
+    """All that a measurement depends on, but for other packages and the shell around the row,
+    which the version stands for.
+    """
     models = {name: model.identity for name, model in sorted(effort.models.items())}
     code = _digest(measuring_files(row))
-    what = {"row": row.number, "effort": effort.name, "models": models, "code": code, "measures": _digest(_measures())}
+    what = {
+        "row": row.number,
+        "effort": effort.name,
+        "models": models,
+        "code": code,
+        "measures": _digest(_measures()),
+    }
     return json.dumps(what | {"version": version("samplerbench")})
 
 
@@ -84,13 +102,18 @@ def _imported(file: Path) -> Iterator[Path]:
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
         place = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-        for path in (place.with_suffix(".py"), *(place / f"{alias.name}.py" for alias in node.names)):
+        for path in (
+            place.with_suffix(".py"),
+            *(place / f"{alias.name}.py" for alias in node.names),
+        ):
             if path.is_relative_to(HERE):
                 yield path
 
 
 def _measures() -> list[Path]:
-    """What numbers come from besides a row's own code: samplers, built-in models with the checksums of their files, metrics."""
+    """What numbers come from besides a row's own code: samplers, built-in models with the
+    checksums of their files, metrics.
+    """
     return sorted(path for pattern in MEASURES for path in PACKAGE.glob(pattern))
 
 

@@ -1,4 +1,6 @@
-"""The verdicts of a page, quoted in a document: ``python -m samplerbench.benchmarks.studies.why_steps.verdicts PAGE.html DOCUMENT.md``."""
+"""The verdicts of a page, quoted in a document: ``python -m
+samplerbench.benchmarks.studies.why_steps.verdicts PAGE.html DOCUMENT.md``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ START, END = "<!-- verdicts of the page -->", "<!-- end of the verdicts -->"
 """Marks of the document between which they go."""
 SECTION = re.compile(
     r'<span class="number">(?P<number>\d+)</span> (?P<question>[^<]+)</h2>(?:(?!</section>).)*?'
-    r'<div class="finding[^>]*>(?P<kind><p class="kind">.*?</p>)\s*<p class="why">(?P<why>.*?)</p></div>'
+    r'<div class="finding[^>]*>(?P<kind><p class="kind">.*?</p>)\s*<p '
+    r'class="why">(?P<why>.*?)</p></div>'
     r'(?:\s*<p class="surprise">.*?<span>(?P<surprise>.*?)</span></p>)?',
     re.DOTALL,
 )
@@ -28,12 +31,17 @@ def quoted(page: str) -> str:
     command, found = COMMAND.search(page), list(SECTION.finditer(page))
     if not command or not found:
         raise ValueError("the page has no verdicts; give one that `samplerbench explain` wrote")
-    return "\n".join([f"The verdicts of `{command[1]}`; the page has their numbers:", "", *map(_row, found)])
+    return "\n".join(
+        [f"The verdicts of `{command[1]}`; the page has their numbers:", "", *map(_row, found)]
+    )
 
 
 def _row(one: re.Match[str]) -> str:
     surprise = f" **What surprises:** {_markdown(one['surprise'])}" if one["surprise"] else ""
-    return f"* **{one['number']}. {one['question']}** {_kind(one['kind'])}. {_markdown(one['why'])}{surprise}"
+    return (
+        f"* **{one['number']}. {one['question']}** {_kind(one['kind'])}. "
+        f"{_markdown(one['why'])}{surprise}"
+    )
 
 
 def _kind(paragraph: str) -> str:

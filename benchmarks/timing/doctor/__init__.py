@@ -1,4 +1,6 @@
-"""What this machine is, what it can measure, and whether times that are taken here are to be trusted."""
+"""What this machine is, what it can measure, and whether times that are taken here are to be
+trusted.
+"""
 
 from .examine import Diagnosis, examine
 

@@ -21,9 +21,11 @@ def counters() -> dict[str, Any]:
     """What times, load and energy can be read from here.
 
     Returns:
-        ``perf_counter_ns``: the smallest step of the clock that was seen, ns; ``run_queue``, ``machine_load``: whether the kernel tells how
-        long threads waited for a core, and how busy all cores are; ``cuda_events``; ``nvml``, ``gpu_energy``: whether NVML answers, and
-        counts energy; ``rapl``: whether the processor's energy counter is "readable", "not readable" or "absent".
+        ``perf_counter_ns``: the smallest step of the clock that was seen, ns; ``run_queue``,
+            ``machine_load``: whether the kernel tells how
+        long threads waited for a core, and how busy all cores are; ``cuda_events``; ``nvml``,
+        ``gpu_energy``: whether NVML answers, and counts energy; ``rapl``: whether the processor's
+        energy counter is "readable", "not readable" or "absent".
     """
     load, gpu = Load.of_this_moment(), Gpu.of_torch()
     return {

@@ -43,15 +43,30 @@ class Diagnosis:
     @property
     def extras(self) -> dict[str, list[str]]:
         """What of each extra is missing, by extra."""
-        return {extra: [p.name for p in self.packages if p.extra == extra and not p.fits] for extra in _extras(self.packages)}
+        return {
+            extra: [p.name for p in self.packages if p.extra == extra and not p.fits]
+            for extra in _extras(self.packages)
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
-            **{name: getattr(self, name) for name in ("version", "machine", "conditions", "device", "threads", "counters")},
-            "steadiness": {name: {**asdict(found), "verdict": found.verdict} for name, found in self.steadiness.items()},
-            "packages": {p.name: {"version": p.version, "needs": p.needs, "extra": p.extra, "fits": p.fits} for p in self.packages},
-            "extras": {extra: {"for": PURPOSE.get(extra, ""), "missing": missing} for extra, missing in self.extras.items()},
+            **{
+                name: getattr(self, name)
+                for name in ("version", "machine", "conditions", "device", "threads", "counters")
+            },
+            "steadiness": {
+                name: {**asdict(found), "verdict": found.verdict}
+                for name, found in self.steadiness.items()
+            },
+            "packages": {
+                p.name: {"version": p.version, "needs": p.needs, "extra": p.extra, "fits": p.fits}
+                for p in self.packages
+            },
+            "extras": {
+                extra: {"for": PURPOSE.get(extra, ""), "missing": missing}
+                for extra, missing in self.extras.items()
+            },
             "broken": self.broken,
         }
 
@@ -86,7 +101,8 @@ def _missing(required: list[Package]) -> list[str]:
     if not required:
         return [f"{NAME} is not installed: pip install -e . in its folder"]
     return [
-        f"{p.name} {p.version or 'is missing'}; {NAME} needs {p.name}{p.needs}: pip install '{p.name}{p.needs}'"
+        f"{p.name} {p.version or 'is missing'}; {NAME} needs {p.name}{p.needs}: pip "
+        f"install '{p.name}{p.needs}'"
         for p in required
         if not p.extra and not p.fits
     ]
@@ -99,7 +115,9 @@ def _silent_models() -> list[str]:
         try:
             model = make_model(name)
             x = torch.full((1, *model.event), 0.5)
-            if not math.isfinite(float(model.bind(torch.zeros(1, dtype=torch.int64), 0)(x, 1.0).sum())):
+            if not math.isfinite(
+                float(model.bind(torch.zeros(1, dtype=torch.int64), 0)(x, 1.0).sum())
+            ):
                 broken.append(f"model {name} gives numbers that are not finite")
         except Exception as error:
             broken.append(f"model {name} cannot be loaded: {' '.join(str(error).split())}")

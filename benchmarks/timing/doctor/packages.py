@@ -45,7 +45,8 @@ def packages(requirements: list[str] | None = None) -> list[Package]:
     """Every requirement, those of everyone first.
 
     Args:
-        requirements: as in a distribution's metadata; those of the installed samplerbench by default.
+        requirements: as in a distribution's metadata; those of the installed samplerbench by
+            default.
     """
     given = requirements if requirements is not None else _of_this_package()
     found = [_package(match) for text in given if (match := _REQUIREMENT.match(text))]

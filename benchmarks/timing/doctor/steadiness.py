@@ -1,4 +1,6 @@
-"""How steady the machine is: one fixed piece of work, timed again and again, and what the counters saw meanwhile."""
+"""How steady the machine is: one fixed piece of work, timed again and again, and what the
+counters saw meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from ..load import Load, cpu_doubts
 SIDE = {"cpu": 384, "cuda": 4096}
 """Of the square matrices whose product is the work: some milliseconds on one core, or on a GPU."""
 STEADY, USABLE = 0.02, 0.10
-"""Relative interquartile range up to which one time is as good as another, and up to which medians of many are."""
+"""Relative interquartile range up to which one time is as good as another, and up to which
+medians of many are.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,19 @@ class Steadiness:
     def verdict(self) -> str:
         """Whether times that are taken here are to be trusted, in one sentence."""
         if self.doubts or self.spread > USABLE:
-            why = "; ".join(self.doubts) or f"the same work took times that spread by {self.spread:.0%}"
+            why = "; ".join(self.doubts) or (
+                f"the same work took times that spread by {self.spread:.0%}"
+            )
             return f"Times taken here now are not to be trusted: {why}."
         if self.spread > STEADY:
-            return f"Medians of many times can be trusted, single ones cannot: the same work took times that spread by {self.spread:.0%}."
-        return f"Times taken here can be trusted: the same work took times that spread by {self.spread:.1%}."
+            return (
+                "Medians of many times can be trusted, single ones cannot: the same "
+                f"work took times that spread by {self.spread:.0%}."
+            )
+        return (
+            "Times taken here can be trusted: the same work took times that spread by "
+            f"{self.spread:.1%}."
+        )
 
 
 def steadiness(device: str, seconds: float = 1.5) -> Steadiness:
@@ -64,11 +76,20 @@ def steadiness(device: str, seconds: float = 1.5) -> Steadiness:
         times, before, begin = [], Load.of_this_moment(), time.perf_counter()
         while not times or time.perf_counter() - begin < phase:
             times.append(clock(lambda: a @ a).ms)
-    doubts = cpu_doubts(Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads())
+    doubts = cpu_doubts(
+        Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads()
+    )
     return _summary(times, tuple(doubts))
 
 
 def _summary(times: list[float], doubts: tuple[str, ...]) -> Steadiness:
     median, (low, high) = statistics.median(times), median_interval(times)
     quarter, three = np.percentile(times, [25, 75])
-    return Steadiness(median, float(three - quarter) / median, (high - low) / 2 / median, max(times) / median, len(times), doubts)
+    return Steadiness(
+        median,
+        float(three - quarter) / median,
+        (high - low) / 2 / median,
+        max(times) / median,
+        len(times),
+        doubts,
+    )

@@ -1,4 +1,6 @@
-"""Samples as small pictures: a mosaic of images or a density plot of points, written as PNG (ISO/IEC 15948)."""
+"""Samples as small pictures: a mosaic of images or a density plot of points, written as PNG
+(ISO/IEC 15948).
+"""
 
 from __future__ import annotations
 
@@ -26,27 +28,36 @@ def mosaic(images: NDArray[np.uint8], *, most: int = 9, gap: int = 1) -> NDArray
     """The first images side by side, as near to a square as their number allows.
 
     Args:
-        images: ``(k, C, H, W)`` uint8; shown as RGB if C = 3, otherwise as the first channel in grey.
+        images: ``(k, C, H, W)`` uint8; shown as RGB if C = 3, otherwise as the first channel in
+            grey.
         most: how many of them at the most.
         gap: transparent pixels between them.
 
     Returns:
         ``(height, width, 2 or 4)`` uint8, the last channel being alpha.
     """
-    return side_by_side(with_alpha(images[:most]), math.ceil(math.sqrt(min(most, len(images)))), gap)
+    return side_by_side(
+        with_alpha(images[:most]), math.ceil(math.sqrt(min(most, len(images)))), gap
+    )
 
 
 def with_alpha(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)``: RGB if C = 3, otherwise the first channel in grey, with alpha."""
+    """Images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)``: RGB if C = 3, otherwise the first
+    channel in grey, with alpha.
+    """
     colours = (images if images.shape[1] == 3 else images[:, :1]).transpose(0, 2, 3, 1)
     return np.concatenate([colours, np.full_like(colours[..., :1], 255)], -1)
 
 
 def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDArray[np.uint8]:
-    """Pictures ``(k, H, W, channels)`` of one size, ``across`` of them side by side in as many lines as it takes."""
+    """Pictures ``(k, H, W, channels)`` of one size, ``across`` of them side by side in as many
+    lines as it takes.
+    """
     count, height, width, channels = pictures.shape
     down = math.ceil(count / across)
-    whole = np.zeros((down * (height + gap) - gap, across * (width + gap) - gap, channels), np.uint8)
+    whole = np.zeros(
+        (down * (height + gap) - gap, across * (width + gap) - gap, channels), np.uint8
+    )
     for index, picture in enumerate(pictures):
         top, left = index // across * (height + gap), index % across * (width + gap)
         whole[top : top + height, left : left + width] = picture
@@ -54,7 +65,8 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
 
 
 def common_box(clouds: Iterable[FloatArray], *, margin: float = 0.08) -> Box:
-    """A square window around nearly all finite points of several clouds ``(k, 2)``, the same for all so that they compare.
+    """A square window around nearly all finite points of several clouds ``(k, 2)``, the same for
+    all so that they compare.
 
     It is the median of the clouds' own windows, so one cloud that exploded does not decide it.
     """
@@ -68,7 +80,9 @@ def common_box(clouds: Iterable[FloatArray], *, margin: float = 0.08) -> Box:
     return centre - half, centre + half
 
 
-def scatter(points: FloatArray, box: Box, *, size: int = 144, radius: float = 1.4) -> NDArray[np.uint8]:
+def scatter(
+    points: FloatArray, box: Box, *, size: int = 144, radius: float = 1.4
+) -> NDArray[np.uint8]:
     """Points as translucent dots on nothing.
 
     Args:
@@ -86,23 +100,32 @@ def scatter(points: FloatArray, box: Box, *, size: int = 144, radius: float = 1.
         places = places[((places >= 0) & (places < size)).all(1)]
     opacity, reach = 0.55, math.ceil(radius)
     steps = np.arange(-reach, reach + 1)
-    pixels = np.floor(places)[:, None, :] + np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2)
+    pixels = np.floor(places)[:, None, :] + np.stack(np.meshgrid(steps, steps), -1).reshape(
+        1, -1, 2
+    )
     cover = np.clip(radius + 0.5 - np.linalg.norm(pixels + 0.5 - places[:, None, :], axis=-1), 0, 1)
     inside = ((pixels >= 0) & (pixels < size)).all(-1)
     column, row = pixels[inside].astype(int).T
-    # Light that passes one dot passes the next with the same chance, so logarithms of transparency add up.
-    light = np.exp(np.bincount(row * size + column, np.log1p(-opacity * cover[inside]), minlength=size * size)).reshape(size, size)
+    # Light that passes one dot passes the next with the same chance, so logarithms of transparency
+    # add up.
+    light = np.exp(
+        np.bincount(row * size + column, np.log1p(-opacity * cover[inside]), minlength=size * size)
+    ).reshape(size, size)
     picture = np.empty((size, size, 4), np.uint8)
     picture[..., :3] = INK
-    picture[..., 3] = np.round(15 * (1 - light[::-1])) * 17  # sixteen steps: the file is half as large, and looks the same
+    # sixteen steps: the file is half as large, and looks the same
+    picture[..., 3] = np.round(15 * (1 - light[::-1])) * 17
     return picture
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """The PNG file of ``pixels`` ``(height, width, channels)`` uint8, with 1, 2, 3 or 4 channels."""
+    """The PNG file of ``pixels`` ``(height, width, channels)`` uint8, with 1, 2, 3 or 4
+    channels.
+    """
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0)
-    unfiltered = np.zeros((height, 1 + width * channels), np.uint8)  # each line begins with its filter: 0, none
+    # each line begins with its filter: 0, none
+    unfiltered = np.zeros((height, 1 + width * channels), np.uint8)
     unfiltered[:, 1:] = pixels.reshape(height, -1)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(unfiltered.tobytes())), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)

@@ -1,4 +1,6 @@
-"""Same-seed sample grids, from the samples that a run kept: a line for each sampler, a column for each budget."""
+"""Same-seed sample grids, from the samples that a run kept: a line for each sampler, a column
+for each budget.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
 
 @dataclass(frozen=True)
 class Tile:
-    """A place in the grid: a picture, or the reason why there is none; ``limit`` is the index of its converged picture, if it has one."""
+    """A place in the grid: a picture, or the reason why there is none.
+
+    ``limit`` is the index of its converged picture, if it has one.
+    """
 
     image: str
     alt: str
@@ -53,8 +58,11 @@ class SampleGrid:
     limits: tuple[str, ...] = ()
 
 
-def grids_of(parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 1_000_000) -> list[SampleGrid | None]:
-    """The sample grids of several problems, in as much detail as leaves all of them within ``room`` bytes.
+def grids_of(
+    parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 1_000_000
+) -> list[SampleGrid | None]:
+    """The sample grids of several problems, in as much detail as leaves all of them within ``room``
+    bytes.
 
     Args:
         parts: title, rows with ``curve`` and ``slot``, and paths of pictures by index of the rows.
@@ -74,11 +82,22 @@ def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     draw = picture_maker(list(stacks.values()), kept.points, most, width)
     ends = {index: draw(end) for index, end in kept.limits(most).items()}
     limits = tuple(dict.fromkeys(ends.values()))
-    pictures = {index: (draw(stack), limits.index(ends[index]) if index in ends else None) for index, stack in stacks.items()}
+    pictures = {
+        index: (draw(stack), limits.index(ends[index]) if index in ends else None)
+        for index, stack in stacks.items()
+    }
     budgets = tuple(sorted({_slot(row) for row in rows.values()}))
     at = {(text(row, "curve"), _slot(row)): (index, row) for index, row in rows.items()}
     curves = dict.fromkeys(text(rows[index], "curve") for index in stacks)
-    lines = [(curve, tuple(_tile(kept.title, curve, slot, at.get((curve, slot)), pictures) for slot in budgets)) for curve in curves]
+    lines = [
+        (
+            curve,
+            tuple(
+                _tile(kept.title, curve, slot, at.get((curve, slot)), pictures) for slot in budgets
+            ),
+        )
+        for curve in curves
+    ]
     jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
     shown = max(len(stack) if kept.points else min(most, len(stack)) for stack in stacks.values())
     return SampleGrid(budgets, jump, tuple(lines), kept.points, shown, limits)
@@ -88,13 +107,21 @@ def _slot(row: Record) -> int:
     return int(number(row, "slot") or 0)
 
 
-def _tile(title: str, curve: str, budget: int, found: tuple[Any, Record] | None, pictures: Mapping[Any, tuple[str, int | None]]) -> Tile:
+def _tile(
+    title: str,
+    curve: str,
+    budget: int,
+    found: tuple[Any, Record] | None,
+    pictures: Mapping[Any, tuple[str, int | None]],
+) -> Tile:
     if found is None:
         return Tile("", "", "–")
     index, row = found
     if index in pictures:
         image, limit = pictures[index]
-        return Tile(image, f"Samples of {title} by {curve} at {budget} network evaluations", "", limit)
+        return Tile(
+            image, f"Samples of {title} by {curve} at {budget} network evaluations", "", limit
+        )
     return Tile("", "", text(row, "status") if row["status"] != "ok" else "no picture")
 
 
@@ -114,11 +141,23 @@ class KeptSamples:
 
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
-        """The pictures of the rows, which have ``curve`` and ``slot``, at the paths in ``files``, by index."""
-        placed = {index: row for index, row in zip(rows.index, rows_of(rows), strict=True) if row["slot"] is not None}
+        """The pictures of the rows, which have ``curve`` and ``slot``, at the paths in
+        ``files``, by index.
+        """
+        placed = {
+            index: row
+            for index, row in zip(rows.index, rows_of(rows), strict=True)
+            if row["slot"] is not None
+        }
         read = {index: pictures_at(files[index]) for index in placed if index in files}
         return cls(
-            title, placed, {index: found for index, found in read.items() if found and len(found.get("images", found.get("points", ())))}
+            title,
+            placed,
+            {
+                index: found
+                for index, found in read.items()
+                if found and len(found.get("images", found.get("points", ())))
+            },
         )
 
     @property
@@ -133,8 +172,13 @@ class KeptSamples:
         return {index: found[kind] for index, found in self.arrays.items() if kind in found}
 
     def limits(self, most: int) -> dict[Any, np.ndarray]:
-        """Where the same latents lead in the limit, for rows that have it for their whole picture, or for half of their cloud."""
-        needed = {index: len(stack) // 2 if self.points else min(most, len(stack)) for index, stack in self.stacks.items()}
+        """Where the same latents lead in the limit, for rows that have it for their whole
+        picture, or for half of their cloud.
+        """
+        needed = {
+            index: len(stack) // 2 if self.points else min(most, len(stack))
+            for index, stack in self.stacks.items()
+        }
         ends = {index: self.arrays[index].get("converged", np.empty(0)) for index in needed}
         return {index: end for index, end in ends.items() if len(end) >= max(1, needed[index])}
 
@@ -162,7 +206,11 @@ def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: 
         key = stack.tobytes()
         if key not in known:
             cloud = np.asarray(stack, np.float64)
-            known[key] = data_uri(mosaic(stack, most=most) if box is None else scatter(cloud, box, size=width, radius=width / 100))
+            known[key] = data_uri(
+                mosaic(stack, most=most)
+                if box is None
+                else scatter(cloud, box, size=width, radius=width / 100)
+            )
         return known[key]
 
     return draw

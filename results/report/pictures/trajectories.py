@@ -1,4 +1,6 @@
-"""How samples come about: for each sampler the state and the denoised prediction along one trajectory."""
+"""How samples come about: for each sampler the state and the denoised prediction along one
+trajectory.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ GROUND = (128, 128, 128, 26)
 
 @dataclass(frozen=True)
 class TrajectoryStrip:
-    """One trajectory: above the states and the end, below the predictions; ``levels`` are the noise levels of the columns in words."""
+    """One trajectory: above the states and the end, below the predictions.
+
+    ``levels`` are the noise levels of the columns in words.
+    """
 
     curve: str
     image: str
@@ -59,10 +64,13 @@ class KeptTrajectories:
 def trajectory_strips_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
-    """The strips of several problems within ``room`` bytes; the last of them are left out where smaller panels do not do.
+    """The strips of several problems within ``room`` bytes.
+
+    The last of them are left out where smaller panels do not do.
 
     Args:
-        parts: title, rows with ``curve`` and ``slot``, and paths of trajectories by index of the rows.
+        parts: title, rows with ``curve`` and ``slot``, and paths of trajectories by index of the
+            rows.
         room: bytes.
     """
     read = [_read(*part) for part in parts]
@@ -78,13 +86,21 @@ def trajectory_strips_of(
 def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptTrajectories | None:
     """The trajectories of one problem at the budget where most were kept; None if none was."""
     numbered = zip(rows.index, rows_of(rows), strict=True)
-    there = [(files[index], row) for index, row in numbered if row["slot"] is not None and index in files and files[index].is_file()]
+    there = [
+        (files[index], row)
+        for index, row in numbered
+        if row["slot"] is not None and index in files and files[index].is_file()
+    ]
     slots = [int(number(row, "slot") or 0) for _, row in there]
     if not slots:
         return None
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
     read = {text(row, "curve"): pictures_at(path) for path, row in there if row["slot"] == budget}
-    kept = {curve: arrays for curve, arrays in read.items() if arrays is not None and {"sigma", "x", "d", "end"} <= arrays.keys()}
+    kept = {
+        curve: arrays
+        for curve, arrays in read.items()
+        if arrays is not None and {"sigma", "x", "d", "end"} <= arrays.keys()
+    }
     return KeptTrajectories(title, budget, kept) if kept else None
 
 
@@ -96,15 +112,25 @@ def _strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:
     return TrajectoryStrips(paths.budget, tuple(strips), any(end.ndim == 2 for end in ends))
 
 
-def _strip(paths: KeptTrajectories, curve: str, arrays: Mapping[str, np.ndarray], box: Box, width: int) -> TrajectoryStrip:
+def _strip(
+    paths: KeptTrajectories, curve: str, arrays: Mapping[str, np.ndarray], box: Box, width: int
+) -> TrajectoryStrip:
     states = np.concatenate([arrays["x"], arrays["end"][None]])
     if arrays["end"].ndim == 2:
-        above, below = (np.stack([_panel(cloud, box, width) for cloud in part]) for part in (states, arrays["d"]))
+        above, below = (
+            np.stack([_panel(cloud, box, width) for cloud in part])
+            for part in (states, arrays["d"])
+        )
     else:  # of the images, the first
         above, below = (with_alpha(part[:, 0]) for part in (states, arrays["d"]))
-    image = data_uri(side_by_side(np.concatenate([above, below, np.zeros_like(above[:1])]), len(above), gap=2))
+    image = data_uri(
+        side_by_side(np.concatenate([above, below, np.zeros_like(above[:1])]), len(above), gap=2)
+    )
     levels = (*(short(float(sigma), 2) for sigma in arrays["sigma"]), "end")
-    alt = f"Trajectory on {paths.title} by {curve} at {paths.budget} evaluations, from noise level {levels[0]} to {levels[-2]} and the end"
+    alt = (
+        f"Trajectory on {paths.title} by {curve} at {paths.budget} evaluations, from "
+        f"noise level {levels[0]} to {levels[-2]} and the end"
+    )
     return TrajectoryStrip(curve, image, alt, levels)
 
 
@@ -118,4 +144,6 @@ def _panel(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
 def _cut(evolution: TrajectoryStrips, room: float) -> TrajectoryStrips:
     """The first strips, as many as fit."""
     sizes = np.cumsum([len(strip.image) for strip in evolution.strips])
-    return replace(evolution, strips=evolution.strips[: int(np.searchsorted(sizes, room, side="right"))])
+    return replace(
+        evolution, strips=evolution.strips[: int(np.searchsorted(sizes, room, side="right"))]
+    )

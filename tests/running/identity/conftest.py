@@ -1,4 +1,6 @@
-"""What the tests of identity share: plugins that are loaded as a new process would, and a cache of their own."""
+"""What the tests of identity share: plugins that are loaded as a new process would, and a cache
+of their own.
+"""
 
 import sys
 
@@ -17,13 +19,17 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def bytecode(monkeypatch):
-    """A file that is edited twice in a second would be taken from its bytecode, whose stamp has seconds."""
+    """A file that is edited twice in a second would be taken from its bytecode, whose stamp has
+    seconds.
+    """
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 
 @pytest.fixture
 def built_in():
-    """Plans are remembered by sampler and grid, which an edited class within one process does not change."""
+    """Plans are remembered by sampler and grid, which an edited class within one process does
+    not change.
+    """
     loop._plan.cache_clear()
     yield loop._plan.cache_clear
     loop._plan.cache_clear()
@@ -40,7 +46,11 @@ def plugin(tmp_path):
         for table, before in zip(tables, known, strict=True):
             table.clear()
             table.update(before)
-        for name in [name for name, module in sys.modules.items() if str(tmp_path) in str(getattr(module, "__file__", ""))]:
+        for name in [
+            name
+            for name, module in sys.modules.items()
+            if str(tmp_path) in str(getattr(module, "__file__", ""))
+        ]:
             del sys.modules[name]
         loop._plan.cache_clear()
 

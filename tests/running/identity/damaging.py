@@ -22,7 +22,16 @@ from samplerbench.results.table.result_table import load
 from samplerbench.results.terminal.ranking import verdicts_of
 
 ASKED = {"samplers": ["euler", "heun"], "nfe": [5], "steps": None, "extractor": "pixels"}
-TIMED = {**ASKED, "timing": {"enabled": True, "seconds": 0.2, "min_rounds": 6, "max_rounds": 6, "half_width": 0.5}}
+TIMED = {
+    **ASKED,
+    "timing": {
+        "enabled": True,
+        "seconds": 0.2,
+        "min_rounds": 6,
+        "max_rounds": 6,
+        "half_width": 0.5,
+    },
+}
 UNTIL = Until(baseline="euler", metric="fid_proxy", max_samples=128)
 DAMAGED, OTHER = "heun", "euler"
 """The sampler whose cell is damaged, and the one whose files are put in its place."""
@@ -55,7 +64,10 @@ class Kind:
 
 KINDS = (
     Kind("run.json", "run.json", "looks.json"),
-    *(Kind(name, f"parts/CELL/{name}", f"parts/CELL/{name}") for name in ("cell.json", "made.json", "quality.json", "timing.json")),
+    *(
+        Kind(name, f"parts/CELL/{name}", f"parts/CELL/{name}")
+        for name in ("cell.json", "made.json", "quality.json", "timing.json")
+    ),
     Kind("influence.npz", "parts/CELL/influence.npz", "parts/CELL/influence.npz"),
     Kind("shard", "parts/CELL/0*.npz", "parts/CELL/0*.npz"),
     Kind("made/MODEL.json", "made/MODEL.json", "made/EXTRACTOR.json"),
@@ -134,7 +146,10 @@ def heard() -> Iterator[list[str]]:
 
 
 def tried(command: Callable[[], object]) -> Outcome:
-    """What a command gives; a ``ValueError`` is how it says no, and anything else that it raises is a fault of ours."""
+    """What a command gives.
+
+    A ``ValueError`` is how it says no, and anything else that it raises is a fault of ours.
+    """
     with heard() as lines:
         try:
             result = command()
@@ -155,14 +170,19 @@ def report(out: Path, _: Path) -> object:
 
 
 def compared(out: Path, whole: Path) -> object:
-    """The lines of a comparison with the run as it was, and of its two samplers, which share their latents."""
+    """The lines of a comparison with the run as it was, and of its two samplers, which share
+    their latents.
+    """
     found = (compare(whole, out), compare_with(out, OTHER, metrics=("all",)))
     return tuple(str(line.flat) for comparison in found for line in comparison.lines)
 
 
 def rows(frame: pd.DataFrame) -> tuple[tuple[tuple[str, object], ...], ...]:
     """Rows with results, without what is empty."""
-    return tuple(tuple((k, v) for k, v in row.items() if not pd.isna(v)) for row in frame[frame["status"] == "ok"].to_dict("records"))
+    return tuple(
+        tuple((k, v) for k, v in row.items() if not pd.isna(v))
+        for row in frame[frame["status"] == "ok"].to_dict("records")
+    )
 
 
 def again(out: Path, _: Path) -> object:
@@ -171,27 +191,51 @@ def again(out: Path, _: Path) -> object:
 
 
 TIMES = (
-    *("ms_per_sample", "ms_low", "ms_high", "ms_iqr", "wall_ms_per_sample", "model_ms_per_sample", "overhead", "peak_memory_mb"),
+    *(
+        "ms_per_sample",
+        "ms_low",
+        "ms_high",
+        "ms_iqr",
+        "wall_ms_per_sample",
+        "model_ms_per_sample",
+        "overhead",
+        "peak_memory_mb",
+    ),
     *("joules_per_sample", "timing_converged", "timing_flag"),
 )
-COMMANDS: dict[str, Callable[[Path, Path], object]] = {"show": show, "report": report, "compare": compared, "run": again}
+COMMANDS: dict[str, Callable[[Path, Path], object]] = {
+    "show": show,
+    "report": report,
+    "compare": compared,
+    "run": again,
+}
 """In the order in which they are tried: the last mends."""
 HEAD = f"| file | damage | {' | '.join(COMMANDS)} |\n|---|---|{'---|' * len(COMMANDS)}"
 """Of the table of all outcomes in Markdown."""
 
 
 def outcomes(whole: Path, out: Path, kind: Kind | None = None, how: str = "") -> dict[str, Outcome]:
-    """What each command makes of a copy of a run in which one file is damaged; of one that is whole without a ``kind``."""
+    """What each command makes of a copy of a run in which one file is damaged.
+
+    Of one that is whole without a ``kind``.
+    """
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(whole, out)
     if kind is not None:
         damage(kind.path(out), how, kind.replacement(out))
-    return {name: tried(lambda command=command: command(out, whole)) for name, command in COMMANDS.items()}
+    return {
+        name: tried(lambda command=command: command(out, whole))
+        for name, command in COMMANDS.items()
+    }
 
 
 def line(kind: Kind, how: str, found: Mapping[str, Outcome], expected: Mapping[str, object]) -> str:
     """The line of the table about one file, damaged in one way."""
-    return f"| {kind.name} | {how} | {' | '.join(in_words(name, found[name], expected[name]) for name in COMMANDS)} |"
+    return (
+        f"| {kind.name} | {how} | {' | '.join(in_words(name, found[name], expected[name]) for name in COMMANDS)} "
+        ""
+        "|"
+    )
 
 
 def in_words(name: str, found: Outcome, expected: object) -> str:

@@ -20,12 +20,31 @@ SUITE = {
     "timing": {"enabled": False},
 }
 
-FOREIGN = ("suite", "model", "params", "origin", "made_by", "cell", "estimator", "schedule", "start", "end", "noise", "device", "dtype")
+FOREIGN = (
+    "suite",
+    "model",
+    "params",
+    "origin",
+    "made_by",
+    "cell",
+    "estimator",
+    "schedule",
+    "start",
+    "end",
+    "noise",
+    "device",
+    "dtype",
+)
 """Columns of text that say what a row is, and where it lies, rather than what was measured."""
 
 
 def runner(out, **changes):
-    return Runner(check_suite({**SUITE, **changes}, "test"), Path(out), device="cpu", console=Console(quiet=True))
+    return Runner(
+        check_suite({**SUITE, **changes}, "test"),
+        Path(out),
+        device="cpu",
+        console=Console(quiet=True),
+    )
 
 
 def run(out, **changes):

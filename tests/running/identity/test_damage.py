@@ -1,7 +1,8 @@
-"""Whatever happens to a file, no command falls over, none uses it silently, and another run makes everything as it was.
+"""Whatever happens to a file, no command falls over, none uses it silently, and another run makes
+everything as it was.
 
-Every kind of file × {a bit, half of it, zeros, deleted, another's} × {show, report, compare, run}. With ``-s`` what each does
-is printed as a table.
+Every kind of file × {a bit, half of it, zeros, deleted, another's} × {show, report, compare, run}.
+With ``-s`` what each does is printed as a table.
 """
 
 import pytest
@@ -12,13 +13,19 @@ from samplerbench.results.table.result_table import load
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A whole run, the folder that its copies are damaged in, and what each command makes of a copy that is not."""
+    """A whole run, the folder that its copies are damaged in, and what each command makes of a
+    copy that is not.
+    """
     folder = tmp_path_factory.mktemp("damage")
     intact(folder / "whole")
     found = outcomes(folder / "whole", folder / "run")
     print(f"\n{HEAD}")
     assert [outcome.said for outcome in found.values()] == [()] * len(COMMANDS)
-    return folder / "whole", folder / "run", {name: outcome.result for name, outcome in found.items()}
+    return (
+        folder / "whole",
+        folder / "run",
+        {name: outcome.result for name, outcome in found.items()},
+    )
 
 
 @pytest.mark.slow
@@ -33,9 +40,13 @@ def test_no_damage_is_used_silently_or_stops_anything(whole, kind, how):
         if outcome.result is None:
             assert len(outcome.said[-1]) > 20
         elif outcome.result != expected[name] and how != "deleted":
-            assert any(kind.path(intact_run).name in line for line in outcome.said), f"{name} says nothing of it"
+            assert any(kind.path(intact_run).name in line for line in outcome.said), (
+                f"{name} says nothing of it"
+            )
     if found["show"].result is not None:
         left = [dict(row) for row in found["show"].result[0]]
-        assert all(any(row.items() <= dict(old).items() for old in expected["show"][0]) for row in left), "a row has other values"
+        assert all(
+            any(row.items() <= dict(old).items() for old in expected["show"][0]) for row in left
+        ), "a row has other values"
     assert found["run"].result == expected["run"], "the numbers are others after another run"
     assert {row["status"] for row in load(out).frame.to_dict("records")} == {"ok"}

@@ -1,4 +1,7 @@
-"""W3, W4, W5: a sampler is what it does. Whatever was edited, one directory has one answer, that of the present code."""
+"""W3, W4, W5: a sampler is what it does.
+
+Whatever was edited, one directory has one answer, that of the present code.
+"""
 
 import pytest
 from small_runs import numbers, run
@@ -34,7 +37,11 @@ def test_an_edited_built_in_sampler_is_measured_again(built_in, tmp_path, monkey
     shard = next(path for path in (out / "parts").rglob("0*.npz") if "heun" in str(path))
     written = shard.stat().st_mtime_ns
     with monkeypatch.context() as edit:
-        edit.setattr(Heun, "row", lambda self, *a, **k: (found := row(self, *a, **k))._replace(a=0.9 * found.a))
+        edit.setattr(
+            Heun,
+            "row",
+            lambda self, *a, **k: (found := row(self, *a, **k))._replace(a=0.9 * found.a),
+        )
         built_in()
         bug = run(out, **asked)
         fresh = run(tmp_path / "fresh", **asked)
@@ -42,7 +49,9 @@ def test_an_edited_built_in_sampler_is_measured_again(built_in, tmp_path, monkey
     assert numbers(bug) == numbers(fresh) != numbers(good)
     assert [aside.record["sampler"] for aside in RunDir.open(out).aside()] == ["heun"]
     assert numbers(run(out, **asked)) == numbers(good)
-    assert shard.stat().st_mtime_ns == written, "the good one did not come back, but was computed again"
+    assert shard.stat().st_mtime_ns == written, (
+        "the good one did not come back, but was computed again"
+    )
 
 
 def test_a_rewritten_sampler_that_does_the_same_is_the_same(built_in, tmp_path, monkeypatch):
@@ -57,7 +66,9 @@ def test_a_rewritten_sampler_that_does_the_same_is_the_same(built_in, tmp_path, 
 
 @pytest.mark.parametrize("parts", ["one file", "a helper", "a package"])
 def test_good_bug_good_are_one_answer_each(plugin, tmp_path, parts, samplerbench):
-    """W4, W5: rows of the bug stayed beside the others, and `show`, the report and `compare` each had another answer."""
+    """W4, W5: rows of the bug stayed beside the others, and `show`, the report and `compare`
+    each had another answer.
+    """
 
     def load_with(factor):
         if parts == "one file":
@@ -81,7 +92,9 @@ def test_good_bug_good_are_one_answer_each(plugin, tmp_path, parts, samplerbench
             assert answers[-1] == numbers(run(tmp_path / "fresh", **MINE))
             code, status, _ = samplerbench("status", out)
             assert code == 0
-            assert "set aside: gmm-2d mine_of_the_test steps=5: the sampler is another one" in status
+            assert (
+                "set aside: gmm-2d mine_of_the_test steps=5: the sampler is another one" in status
+            )
     assert answers[0] == answers[2] != answers[1]
     code, shown, _ = samplerbench("show", out)
     assert code == 0
@@ -114,4 +127,6 @@ def test_so_is_one_of_other_features_or_another_start(plugin, tmp_path, earlier,
     run(tmp_path / "run", **MINE, **earlier)
     plugin(mine=PLUGIN.format(get=GAIN.format(BUG)))
     found = run(tmp_path / "run", samplers=["ddpm"], **later)
-    assert sorted(found["sampler"]) == ["ddpm", "euler"], "the row of euler, which nobody edited, stays"
+    assert sorted(found["sampler"]) == ["ddpm", "euler"], (
+        "the row of euler, which nobody edited, stays"
+    )

@@ -2,17 +2,43 @@
 
 import pytest
 
-RUN = ("run", "quick", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "5", "--samples", "64", "--no-timing")
-THEIRS = {"report.html": "theirs", "table.csv": "a,b\n", ".log.part": "half", "deep/.x.npz.0123456789ab.part": "half"}
+RUN = (
+    "run",
+    "quick",
+    "--model",
+    "gmm-2d",
+    "--sampler",
+    "euler",
+    "--nfe",
+    "5",
+    "--samples",
+    "64",
+    "--no-timing",
+)
+THEIRS = {
+    "report.html": "theirs",
+    "table.csv": "a,b\n",
+    ".log.part": "half",
+    "deep/.x.npz.0123456789ab.part": "half",
+}
 
 
 def held(folder):
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("run_json", [None, '{"epochs": 3}', "5", "[]", "not JSON"])
-def test_a_folder_of_another_program_is_refused_and_left_as_it_was(samplerbench, tmp_path, run_json):
-    """Its report and table were overwritten; with a run.json in it, that was too, and every `.*.part` below it was deleted."""
+def test_a_folder_of_another_program_is_refused_and_left_as_it_was(
+    samplerbench, tmp_path, run_json
+):
+    """Its report and table were overwritten.
+
+    With a run.json in it, that was too, and every `.*.part` below it was deleted.
+    """
     folder = tmp_path / "theirs"
     for name, text in (THEIRS if run_json is None else THEIRS | {"run.json": run_json}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -30,4 +56,8 @@ def test_a_run_directory_takes_another_run_and_keeps_what_a_user_put_there(sampl
         assert samplerbench(*RUN, "--out", folder)[0] == 0
         (folder / "notes.txt").write_text("a user's")
         (folder / ".thesis.tex.part").write_text("a user's")
-    assert (folder / "notes.txt").read_text() == (folder / ".thesis.tex.part").read_text() == "a user's"
+    assert (
+        (folder / "notes.txt").read_text()
+        == (folder / ".thesis.tex.part").read_text()
+        == "a user's"
+    )

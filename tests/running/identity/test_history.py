@@ -1,4 +1,6 @@
-"""W11: a cell has the same numbers, to the last bit, whatever the directory was asked for before."""
+"""W11: a cell has the same numbers, to the last bit, whatever the directory was asked for
+before.
+"""
 
 import pytest
 from small_runs import numbers, row, run
@@ -10,7 +12,9 @@ SMALL = {"samplers": ["euler", "rk23"], "tolerances": [1e-2], "reference_samples
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gmm-2d", "gmm-64d"])
 def test_the_numbers_do_not_depend_on_what_was_asked_for_before(tmp_path, model):
-    """Extended in steps, or more asked first: a last shard with few rows turned all of them to half precision, and moved the rest."""
+    """Extended in steps, or more asked first: a last shard with few rows turned all of them to
+    half precision, and moved the rest.
+    """
     samplers = ["euler", "rk23"] if model == "gmm-2d" else ["euler"]
     asked = {**SMALL, "models": [model], "samplers": samplers}
     fresh = numbers(run(tmp_path / "fresh", **asked, samples=1100))

@@ -1,4 +1,6 @@
-"""L2 to L6, L14: what is damaged or failed is made again, and what cannot work is said before anything is computed."""
+"""L2 to L6, L14: what is damaged or failed is made again, and what cannot work is said before
+anything is computed.
+"""
 
 import pytest
 from small_runs import numbers, run, runner
@@ -8,7 +10,19 @@ from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.table.result_table import load
 from samplerbench.samplers.methods.euler import Euler
 
-RUN = ("run", "quick", "--model", "gmm-2d", "--sampler", "euler", "--nfe", "5", "--samples", "64", "--no-timing")
+RUN = (
+    "run",
+    "quick",
+    "--model",
+    "gmm-2d",
+    "--sampler",
+    "euler",
+    "--nfe",
+    "5",
+    "--samples",
+    "64",
+    "--no-timing",
+)
 
 
 @pytest.fixture
@@ -55,15 +69,22 @@ def test_a_checksum_error_of_a_shard_costs_that_shard(done, caplog):
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
-    assert numbers(run(ours.path, samples=200)) == numbers(run(ours.path.parent / "fresh", samples=200))
+    assert numbers(run(ours.path, samples=200)) == numbers(
+        run(ours.path.parent / "fresh", samples=200)
+    )
     assert f"{shard} was damaged" in caplog.text
 
 
 def test_the_lock_is_tried_before_models_are_loaded(tmp_path, monkeypatch):
     """L5: it took 26 s to hear that somebody else was there."""
     monkeypatch.setattr(runners, "load_models", lambda _: pytest.fail("models are loaded first"))
-    monkeypatch.setattr(runners, "load_references", lambda *_: pytest.fail("references are loaded first"))
-    with RunDir.create(tmp_path / "run").lock(), pytest.raises(ValueError, match="another samplerbench process is running"):
+    monkeypatch.setattr(
+        runners, "load_references", lambda *_: pytest.fail("references are loaded first")
+    )
+    with (
+        RunDir.create(tmp_path / "run").lock(),
+        pytest.raises(ValueError, match="another samplerbench process is running"),
+    ):
         runner(tmp_path / "run")
 
 
@@ -89,7 +110,9 @@ def test_a_row_that_failed_is_tried_again_when_that_is_asked_for(tmp_path, monke
 
 
 @pytest.mark.parametrize("seed", [2**63, 2**200, -1])
-def test_a_seed_that_no_table_holds_is_refused_before_anything_is_sampled(samplerbench, tmp_path, seed):
+def test_a_seed_that_no_table_holds_is_refused_before_anything_is_sampled(
+    samplerbench, tmp_path, seed
+):
     """L14: everything was sampled, and then every command on the directory traced back."""
     code, _, err = samplerbench(*RUN, "--seed", seed, "--out", tmp_path / "run")
     assert code == 2

@@ -1,4 +1,7 @@
-"""W6: an extractor is all of its features. Weights that changed in their tenth digit are noticed only where numbers are."""
+"""W6: an extractor is all of its features.
+
+Weights that changed in their tenth digit are noticed only where numbers are.
+"""
 
 import pytest
 import torch
@@ -19,7 +22,10 @@ def make():
 
 @pytest.fixture
 def extractor(tmp_path):
-    """Writes an extractor of four features and its weights; its spec. One scalar of three digits told its versions apart once."""
+    """Writes an extractor of four features and its weights; its spec.
+
+    One scalar of three digits told its versions apart once.
+    """
     (tmp_path / "extractor.py").write_text(EXTRACTOR)
 
     def write(last):
@@ -31,8 +37,12 @@ def extractor(tmp_path):
     return write
 
 
-def test_other_weights_of_an_extractor_give_other_rows_in_any_directory(extractor, tmp_path, monkeypatch):
-    """The cache of real features is shared by all runs: a directory that was new had the features of the old weights."""
+def test_other_weights_of_an_extractor_give_other_rows_in_any_directory(
+    extractor, tmp_path, monkeypatch
+):
+    """The cache of real features is shared by all runs: a directory that was new had the
+    features of the old weights.
+    """
     asked = {"models": ["gmm-2d"], "extractor": extractor([0.5, -0.5])}
     before = run(tmp_path / "before", **asked)
     assert numbers(run(tmp_path / "same", **asked)) == numbers(before)
@@ -49,7 +59,9 @@ def test_weights_with_the_same_sum_of_features_are_others(extractor, tmp_path):
     spec = extractor([0.5, -0.5])
     first = run(tmp_path / "a", extractor=spec)
     weights = torch.load(tmp_path / "extractor.pt")
-    torch.save(weights[:, [3, 1, 2, 0]] * torch.tensor([1.0, 1.0, 1.0, -1.0]), tmp_path / "extractor.pt")
+    torch.save(
+        weights[:, [3, 1, 2, 0]] * torch.tensor([1.0, 1.0, 1.0, -1.0]), tmp_path / "extractor.pt"
+    )
     run(tmp_path / "b", extractor=spec)
     assert first["made_by"][0] != run(tmp_path / "a", extractor=spec)["made_by"][0]
     with pytest.raises(ValueError, match="cannot be compared"):

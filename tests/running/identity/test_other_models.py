@@ -1,4 +1,7 @@
-"""W1, W2: a model is what it does. Weights and helpers beside its file count, and two files with one content are two models."""
+"""W1, W2: a model is what it does.
+
+Weights and helpers beside its file count, and two files with one content are two models.
+"""
 
 import shutil
 
@@ -33,7 +36,9 @@ factory = Model
 """
 READ = 'torch.load(Path(__file__).with_name("weights.pt"))'
 WEIGHTS = FACTORY.format(helper="", mean=READ, data="self.mean")
-HELPER = FACTORY.format(helper="from helper_of_the_model import MEAN", mean="torch.tensor(MEAN)", data="self.mean")
+HELPER = FACTORY.format(
+    helper="from helper_of_the_model import MEAN", mean="torch.tensor(MEAN)", data="self.mean"
+)
 
 
 @pytest.fixture
@@ -50,18 +55,28 @@ def model(tmp_path):
 
 
 def test_weights_that_changed_make_another_model(model, tmp_path):
-    """W1: the old row stayed; with more samples half of it did; another sampler was scored against the old converged samples."""
+    """W1: the old row stayed.
+
+    With more samples half of it did; another sampler was scored against the old converged samples.
+    """
     out = tmp_path / "run"
     before = run(out, models=[model([0.0, 1.0])])
     shutil.copytree(out, tmp_path / "before")
     spec = model([9.0, -4.0])
-    assert numbers(run(out, models=[spec])) == numbers(run(tmp_path / "fresh", models=[spec])) != numbers(before)
+    assert (
+        numbers(run(out, models=[spec]))
+        == numbers(run(tmp_path / "fresh", models=[spec]))
+        != numbers(before)
+    )
     more = {"models": [spec], "samples": 200, "samplers": ["euler", "heun"]}
     assert numbers(run(out, **more)) == numbers(run(tmp_path / "fresh-more", **more))
     (aside,) = RunDir.open(out).aside()
     assert "the model is another one: weights.pt changed" in aside.why
     for refuses in (compare, gate):
-        with pytest.raises(ValueError, match=r"cannot be compared: model .* is not the same in both: weights.pt changed"):
+        with pytest.raises(
+            ValueError,
+            match=r"cannot be compared: model .* is not the same in " r"both: weights.pt changed",
+        ):
             refuses(tmp_path / "before", out)
 
 

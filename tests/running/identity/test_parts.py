@@ -1,4 +1,7 @@
-"""W7, W12: a part is used only as what it is. Whatever was flipped, copied, renamed or made shorter is not used, and made again."""
+"""W7, W12: a part is used only as what it is.
+
+Whatever was flipped, copied, renamed or made shorter is not used, and made again.
+"""
 
 import shutil
 from contextlib import suppress
@@ -87,14 +90,19 @@ def test_a_copied_cell_is_no_row(damaged, caplog):
 
 @pytest.mark.parametrize("fault", ["claims more", "holds less"])
 def test_a_shard_holds_what_it_claims(damaged, fault):
-    """512 samples named 0-1024, and 100 rows of 512, were used: wrong values, intervals and verdicts."""
+    """512 samples named 0-1024, and 100 rows of 512, were used: wrong values, intervals and
+    verdicts.
+    """
     out, cells = damaged
     shard = cells["heun"] / "00000000-00000128.npz"
     if fault == "claims more":
         shard.rename(shard.with_name("00000000-00000256.npz"))
     else:
         with np.load(shard) as arrays:
-            cut = {name: values[:30] if name == "features" else values for name, values in arrays.items()}
+            cut = {
+                name: values[:30] if name == "features" else values
+                for name, values in arrays.items()
+            }
         write_npz(shard, cut)
     more = ASKED | {"samples": 256}
     assert numbers(run(out, **more)) == numbers(run(out.parent / "fresh", **more))
@@ -116,7 +124,9 @@ def test_a_reference_that_was_edited_is_made_again(damaged, kind, caplog):
 def test_a_reference_of_another_kind_is_made_again(damaged):
     """It was a KeyError."""
     out, _ = damaged
-    exact, converged = (next(out.glob(f"reference/*-{kind}.npz")) for kind in ("exact", "converged"))
+    exact, converged = (
+        next(out.glob(f"reference/*-{kind}.npz")) for kind in ("exact", "converged")
+    )
     shutil.copy(exact, converged)
     more = {"samplers": ["euler", "heun", "ddpm"]}
     assert numbers(run(out, **more)) == numbers(run(out.parent / "fresh", **more))

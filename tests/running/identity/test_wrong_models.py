@@ -1,4 +1,6 @@
-"""W8: a run refuses a model that cannot be what its user means, in one sentence, before anything is computed; by the command line."""
+"""W8: a run refuses a model that cannot be what its user means, in one sentence, before
+anything is computed; by the command line.
+"""
 
 import re
 
@@ -32,7 +34,10 @@ WRONG = {
     "half the level": ({"times": "0.5"}, "does not denoise|wrong level"),
     "random": ({"plus": "+ 0.1 * torch.randn(x.shape)"}, "gives the same input other outputs"),
     "rows depend on each other": ({"plus": "+ 0.1 * x.mean(0)"}, "another output in another batch"),
-    "not finite at the last level": ({"plus": "+ (0.0 if float(s.min()) > 0.01 else float('nan'))"}, "NaN or infinity"),
+    "not finite at the last level": (
+        {"plus": "+ (0.0 if float(s.min()) > 0.01 else float('nan'))"},
+        "NaN or infinity",
+    ),
     "writes into its input": ({"first": "x = x.mul_(1.0001)"}, "writes into its input"),
     "raises": ({"first": "raise RuntimeError('no labels')"}, "RuntimeError: no labels"),
 }
@@ -40,12 +45,27 @@ WRONG = {
 
 @pytest.fixture
 def run(samplerbench, tmp_path):
-    """Runs smoke on a variant of the model; exit code, what was said, and the cells of the run directory."""
+    """Runs smoke on a variant of the model.
+
+    Exit code, what was said, and the cells of the run directory.
+    """
 
     def go(**changes):
         file, out = tmp_path / "model.py", tmp_path / "run"
         file.write_text(RIGHT.format(**({"first": "", "times": "1", "plus": ""} | changes)))
-        args = ("--model", f"{file}:factory", "--sampler", "euler", "--nfe", 3, "--samples", 64, "--no-timing", "--out", out)
+        args = (
+            "--model",
+            f"{file}:factory",
+            "--sampler",
+            "euler",
+            "--nfe",
+            3,
+            "--samples",
+            64,
+            "--no-timing",
+            "--out",
+            out,
+        )
         code, _, err = samplerbench("run", "smoke", *args)
         return code, err, list((out / "parts").iterdir())
 

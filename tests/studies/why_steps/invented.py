@@ -43,17 +43,31 @@ def jump():
         distance = about(100 / steps, 3)
         spectrum = np.linspace(1, 1 / steps, 14) if pictured else np.empty(0)
         return one_jump.Measured(
-            steps, about(1 - 0.99 / steps), about(0.8 - 0.75 / steps), 2000 / steps, 0.8, 2.0, distance, distance, spectrum, tiles
+            steps,
+            about(1 - 0.99 / steps),
+            about(0.8 - 0.75 / steps),
+            2000 / steps,
+            0.8,
+            2.0,
+            distance,
+            distance,
+            spectrum,
+            tiles,
         )
 
-    return {name: [measured(n, name != "plain") for n in one_jump.STEPS] for name in one_jump.MODELS}
+    return {
+        name: [measured(n, name != "plain") for n in one_jump.STEPS] for name in one_jump.MODELS
+    }
 
 
 def candidates():
     levels = np.asarray(shrinking.LEVELS)
     entropy = np.log1p(levels) * np.random.default_rng(0).uniform(0.9, 1.1, (40, 1))
     paths = shrinking.Paths(levels, entropy, 7.5)
-    known = {name: [Estimate(1 / level, 0.01) for level in shrinking.SHOWN] for name in ("fashion-mppca", "fashion", "digits-cloud")}
+    known = {
+        name: [Estimate(1 / level, 0.01) for level in shrinking.SHOWN]
+        for name in ("fashion-mppca", "fashion", "digits-cloud")
+    }
     return shrinking.Measured(paths, paths, paths, known, about(0.2))
 
 
@@ -61,10 +75,16 @@ def stairs():
     gamma = gammas(big_steps.LOW, big_steps.HIGH, 33)
     curve = Curve(gamma, np.outer((0.9, 1.0, 1.1), 200 / (1 + gamma)))
     lost = {
-        grid: [big_steps.Losses(n, about(5e4 / n, 100 / n), about(160 / n, 1)) for n in big_steps.COUNTS]
+        grid: [
+            big_steps.Losses(n, about(5e4 / n, 100 / n), about(160 / n, 1))
+            for n in big_steps.COUNTS
+        ]
         for grid in (*big_steps.GRIDS, big_steps.OPTIMAL)
     }
-    single = {name: [single_steps.Transition(r, about(r**2), about(0.1 * r)) for r in single_steps.RATIOS] for name in single_steps.DRAWS}
+    single = {
+        name: [single_steps.Transition(r, about(r**2), about(0.1 * r)) for r in single_steps.RATIOS]
+        for name in single_steps.DRAWS
+    }
     return big_steps.Measured(curve, lost, single, ["N = 192 is below 15 d = 1920", ""])
 
 
@@ -72,14 +92,18 @@ def quiet():
     counts, fine = no_noise.COUNTS, no_noise.FINE
     errors = {name: falling(fine, 1, order) for order, name in enumerate(no_noise.QUIET, 1)}
     quality = {name: line(counts) for name in no_noise.SAMPLERS}
-    return no_noise.Measured(counts, quality, [about(0, 0.5)] * len(counts), about(180), fine, errors, 104.0, ["", ""])
+    return no_noise.Measured(
+        counts, quality, [about(0, 0.5)] * len(counts), about(180), fine, errors, 104.0, ["", ""]
+    )
 
 
 def clocks():
     counts = one_step.COUNTS
     errors = {one_step.CLOCKS[0]: falling(counts, 1), one_step.CLOCKS[1]: [1e-16] * len(counts)}
     distances = {clock: line(counts) for clock in one_step.CLOCKS}
-    return one_step.Measured(counts, distances, errors, {clock: about(150) for clock in one_step.CLOCKS}, 104.0, [])
+    return one_step.Measured(
+        counts, distances, errors, {clock: about(150) for clock in one_step.CLOCKS}, 104.0, []
+    )
 
 
 def collapsed():
@@ -87,14 +111,24 @@ def collapsed():
     shares = {name: rising(counts) for name in names}
     copies = {name: [about(0.0, 0.01)] * len(counts) for name in ("digits", "digits-cloud")}
     modes = {name: shares[name] for name in collapse.MODES}
-    return collapse.Measured(counts, names, shares, modes, copies, {name: [1.0] * len(counts) for name in names})
+    return collapse.Measured(
+        counts, names, shares, modes, copies, {name: [1.0] * len(counts) for name in names}
+    )
 
 
 def solved():
     steps = solver.STEPS
     orders = dict(zip(solver.SOLVERS, (1, 2, 2, 3, 3, 4), strict=True))
     return [
-        solver.Line(name, steps, order, steps, [1e-5 * n for n in steps], falling(steps, 10, order), about(order))
+        solver.Line(
+            name,
+            steps,
+            order,
+            steps,
+            [1e-5 * n for n in steps],
+            falling(steps, 10, order),
+            about(order),
+        )
         for name, order in orders.items()
     ]
 
@@ -102,17 +136,45 @@ def solved():
 def guided():
     levels = np.geomspace(80, 0.3, 32)
     courses = {
-        scale: Course(np.outer(1 / (1 + levels / scale), (0.9, 1.0)), np.outer(1 + levels / 9, (1.0, 1.0))) for scale in guiding.SCALES
+        scale: Course(
+            np.outer(1 / (1 + levels / scale), (0.9, 1.0)), np.outer(1 + levels / 9, (1.0, 1.0))
+        )
+        for scale in guiding.SCALES
     }
-    outcomes = {name: {scale: guiding.Outcome(about(0.9), about(1 / scale**0.2)) for scale in guiding.SCALES} for name in guiding.STEPS}
-    return guiding.Measured(levels.tolist(), courses, {scale: about(3 * scale) for scale in guiding.SCALES}, about(2.5), 0.01, outcomes)
+    outcomes = {
+        name: {
+            scale: guiding.Outcome(about(0.9), about(1 / scale**0.2)) for scale in guiding.SCALES
+        }
+        for name in guiding.STEPS
+    }
+    return guiding.Measured(
+        levels.tolist(),
+        courses,
+        {scale: about(3 * scale) for scale in guiding.SCALES},
+        about(2.5),
+        0.01,
+        outcomes,
+    )
 
 
 def fields():
-    radii = {kind: [about(1 + level, 0.1) for level in np.linspace(0, 7, len(locality.LEVELS))] for kind in locality.MODELS}
+    radii = {
+        kind: [about(1 + level, 0.1) for level in np.linspace(0, 7, len(locality.LEVELS))]
+        for kind in locality.MODELS
+    }
     pictures = {kind: [np.eye(28)] * len(locality.LEVELS) for kind in locality.MODELS}
     return locality.Measured(radii, {kind: about(5) for kind in locality.MODELS}, pictures)
 
 
-INVENTED = {1: jump, 2: candidates, 3: stairs, 4: quiet, 5: clocks, 6: collapsed, 8: solved, 13: guided, 16: fields}
+INVENTED = {
+    1: jump,
+    2: candidates,
+    3: stairs,
+    4: quiet,
+    5: clocks,
+    6: collapsed,
+    8: solved,
+    13: guided,
+    16: fields,
+}
 """By number of the row."""

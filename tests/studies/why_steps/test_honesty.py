@@ -7,11 +7,20 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.metrics.memorisation import binomial_interval
-from samplerbench.benchmarks.studies.why_steps.measuring import big_steps, collapse, no_noise, one_step
+from samplerbench.benchmarks.studies.why_steps.measuring import (
+    big_steps,
+    collapse,
+    no_noise,
+    one_step,
+)
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.measuring.generating import Yardstick
 from samplerbench.benchmarks.studies.why_steps.measuring.shrinking import SHOWN, Measured, Paths
-from samplerbench.benchmarks.studies.why_steps.rows import row_04_no_noise, row_05_one_step, row_06_collapse
+from samplerbench.benchmarks.studies.why_steps.rows import (
+    row_04_no_noise,
+    row_05_one_step,
+    row_06_collapse,
+)
 from samplerbench.benchmarks.studies.why_steps.rows.row_02_candidates import _table
 from samplerbench.benchmarks.studies.why_steps.rows.row_06_collapse import largest
 from samplerbench.benchmarks.studies.why_steps.rows.wording import mark, note
@@ -23,18 +32,27 @@ from samplerbench.models.exact.problems import gmm_2d
 
 
 def unit(d: int) -> Gaussian:
-    model = Gaussian("unit", torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64))
+    model = Gaussian(
+        "unit",
+        torch.zeros(d, dtype=torch.float64),
+        torch.eye(d, dtype=torch.float64),
+        torch.ones(d, dtype=torch.float64),
+    )
     model.event = (d,)
     return model
 
 
 def test_an_interval_holds_the_bound_too():
-    assert Interval.of(Estimate(5.0, 1.0, 0.5)) == pytest.approx((5.0, 5 - 1.96 - 0.5, 5 + 1.96 + 0.5))
+    assert Interval.of(Estimate(5.0, 1.0, 0.5)) == pytest.approx(
+        (5.0, 5 - 1.96 - 0.5, 5 + 1.96 + 0.5)
+    )
 
 
 def test_row_2_s_information_holds_the_bound():
     flat = Paths(np.arange(25), np.ones((2, 25)), 1.0)
-    found = Measured(flat, flat, flat, {"a": [Estimate(10.0, 1.0, 0.7)] * len(SHOWN)}, Interval(0, 0, 0))
+    found = Measured(
+        flat, flat, flat, {"a": [Estimate(10.0, 1.0, 0.7)] * len(SHOWN)}, Interval(0, 0, 0)
+    )
     assert _table(found)["nats known, a"][0] == "10.0 ± 2.7"
 
 
@@ -59,9 +77,13 @@ def test_a_yardstick_remembers_why_its_intervals_are_not_to_be_trusted():
     assert "N = 40 is below 15 d = 120" in note(ruler.flags)
 
 
-@pytest.mark.parametrize(("row", "measuring"), [(row_04_no_noise, no_noise), (row_05_one_step, one_step)])
+@pytest.mark.parametrize(
+    ("row", "measuring"), [(row_04_no_noise, no_noise), (row_05_one_step, one_step)]
+)
 @pytest.mark.parametrize(("d", "flagged"), [(2, False), (16, True)])
-def test_rows_mark_distances_of_too_few_samples(monkeypatch: pytest.MonkeyPatch, row, measuring, d: int, flagged: bool):
+def test_rows_mark_distances_of_too_few_samples(
+    monkeypatch: pytest.MonkeyPatch, row, measuring, d: int, flagged: bool
+):
     monkeypatch.setattr(measuring, "FAST", (20, 50) if measuring is no_noise else (1, 50))
     if measuring is no_noise:
         monkeypatch.setattr(no_noise, "FAST_FINE", (1, 2))
@@ -86,14 +108,20 @@ def test_the_largest_of_three_shares_has_a_wider_interval():
 def test_row_6_picks_at_the_joint_level(monkeypatch: pytest.MonkeyPatch):
     asked = []
     monkeypatch.setattr(collapse, "COUNTS", (1, 2))
-    monkeypatch.setattr(row_06_collapse, "largest", lambda shares, n: asked.append((len(shares), n)) or Interval(0, 0, 0))
+    monkeypatch.setattr(
+        row_06_collapse,
+        "largest",
+        lambda shares, n: asked.append((len(shares), n)) or Interval(0, 0, 0),
+    )
     few = dict.fromkeys(("gmm-2d", "fashion"), gmm_2d())
     row_06_collapse.ROW(Effort("fast", models=few))
     assert asked == [(2, 256)]
 
 
 def test_guidance_is_compared_on_latents_that_are_decided_in_both_runs():
-    """Guidance that decides more latents, at low levels, but none earlier: means of each run alone would show an effect."""
+    """Guidance that decides more latents, at low levels, but none earlier: means of each run
+    alone would show an effect.
+    """
     plain = np.array([8.0] * 30 + [math.nan] * 10)
     guided = np.array([8.0] * 30 + [0.5] * 10)
     assert ahead(plain, guided) == pytest.approx((1.0, 1.0, 1.0))

@@ -78,7 +78,9 @@ def test_what_is_measured_comes_back_whole():
     assert type(found.lines[1.0][0]) is Interval
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, id=str(number)) for number, row in rows().items()])
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=str(number)) for number, row in rows().items()]
+)
 def test_telling_is_no_part_of_measuring(row: Row):
     """Else an edit of a figure would measure its row again."""
     names = {path.name for path in store.measuring_files(row)}
@@ -87,14 +89,21 @@ def test_telling_is_no_part_of_measuring(row: Row):
     assert "row.py" not in names
 
 
-def test_edited_figures_are_drawn_anew_and_edited_measuring_is_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_edited_figures_are_drawn_anew_and_edited_measuring_is_measured_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     folder, effort = tmp_path / "why_steps", Effort("fast", tmp_path / "out")
     row, calls = steady()
     shutil.copytree(store.HERE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(store, "HERE", folder)
     row.measure.__module__ = rows()[1].measure.__module__
     store.answered(row, effort)
-    for name in ("figures/drawing.py", "figures/one_jump.py", "rows/row_01_one_jump.py", "measuring/big_steps.py"):
+    for name in (
+        "figures/drawing.py",
+        "figures/one_jump.py",
+        "rows/row_01_one_jump.py",
+        "measuring/big_steps.py",
+    ):
         (folder / name).write_text("edited = True")
     store.answered(row, effort)
     assert calls == {"measure": 1, "tell": 2}
@@ -129,7 +138,9 @@ SOURCES = (
 
 
 @pytest.mark.parametrize("name", [*SOURCES, "benchmarks/sampling/batch.py"])
-def test_a_changed_sampler_model_card_or_metric_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+def test_a_changed_sampler_model_card_or_metric_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
     package, effort = tmp_path / "package", Effort("fast", tmp_path / "out")
     for file in (*SOURCES, "benchmarks/sampling/batch.py", "benchmarks/cli/console.py"):
         (package / file).parent.mkdir(parents=True, exist_ok=True)
@@ -157,14 +168,28 @@ def test_the_measures_are_the_package_s_own_files():
 def test_rows_use_nothing_else_of_the_folder_above():
     sources = (path.read_text() for path in store.HERE.rglob("*.py"))
     floors = "metrics|suites|sampling|planning|scoring|timing|running"
-    used = {name for source in sources for name in re.findall(rf"^from \.{{4}}((?:{floors})\b[\w.]*)", source, re.MULTILINE)}
-    assert {name.replace(".", "/") for name in used if not name.startswith("metrics")} == set(store.SHARED)
+    used = {
+        name
+        for source in sources
+        for name in re.findall(rf"^from \.{{4}}((?:{floors})\b[\w.]*)", source, re.MULTILINE)
+    }
+    assert {name.replace(".", "/") for name in used if not name.startswith("metrics")} == set(
+        store.SHARED
+    )
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"), [("supports", "supported"), ("refines", "refined"), ("refutes", "refuted"), ("inconclusive", "inconclusive")]
+    ("kind", "word"),
+    [
+        ("supports", "supported"),
+        ("refines", "refined"),
+        ("refutes", "refuted"),
+        ("inconclusive", "inconclusive"),
+    ],
 )
-def test_the_command_says_what_became_of_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, word: str):
+def test_the_command_says_what_became_of_the_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, word: str
+):
     def measured(_plan: object, _numbers: object, _jobs: int, told: run.Told) -> dict[int, Answer]:
         told(4, answer(kind), 3.0)
         return {4: answer(kind)}

@@ -28,7 +28,9 @@ def picture(height=200):
 
 def answer(kind="refines"):
     table = pd.DataFrame({"steps": [1, 2], "error": [0.5, None], "name": ["<b>", "y"]})
-    return Answer(picture(), table, Verdict(kind, "by <code>0.5</code>"), "<p>so</p>", (picture(210),))
+    return Answer(
+        picture(), table, Verdict(kind, "by <code>0.5</code>"), "<p>so</p>", (picture(210),)
+    )
 
 
 def counted():
@@ -39,13 +41,22 @@ def counted():
         calls.append(0.5)
         return 0.5
 
-    return Row(1, "Why?", "Because.", measure, lambda found: answer() if found == 0.5 else answer("refutes")), calls
+    return Row(
+        1,
+        "Why?",
+        "Because.",
+        measure,
+        lambda found: answer() if found == 0.5 else answer("refutes"),
+    ), calls
 
 
 def test_every_question_has_one_row():
     measured = set(rows())
     assert measured | {row.number for row in TO_COME} == set(range(1, ROWS + 1))
-    assert all(number == row.number and row.question.endswith("?") and row.claim.endswith(".") for number, row in rows().items())
+    assert all(
+        number == row.number and row.question.endswith("?") and row.claim.endswith(".")
+        for number, row in rows().items()
+    )
 
 
 def test_the_page_needs_nothing_but_itself_and_lists_all_questions():
@@ -75,9 +86,16 @@ def leading(text, height):
 
 
 def test_the_top_of_the_page_asks_and_answers_before_anything_else():
-    html = page.render({1: leading("Because it is a blur.", 220), 3: leading("And it costs.", 230)}, Effort("full"))
+    html = page.render(
+        {1: leading("Because it is a blur.", 220), 3: leading("And it costs.", 230)}, Effort("full")
+    )
     top = html[html.index("<body") : html.index("</header>")]
-    asked = ("why can’t we jump there in one?</h1>", "Because it is a blur.", "And it costs.", '<svg class="whole"')
+    asked = (
+        "why can’t we jump there in one?</h1>",
+        "Because it is a blur.",
+        "And it costs.",
+        '<svg class="whole"',
+    )
     assert [top.index(part) for part in asked] == sorted(top.index(part) for part in asked)
     assert top.count('<svg class="whole"') == 2
     assert len(re.findall("<p[ >]", top)) == 3
@@ -92,7 +110,12 @@ def test_the_top_says_nothing_that_was_not_measured():
 
 
 def test_numbers_and_tables_are_folded():
-    told = replace(answer(), verdict=Verdict("refines", "It is so.", ("one: 1 [0, 2]", "two"), "Who would have thought."))
+    told = replace(
+        answer(),
+        verdict=Verdict(
+            "refines", "It is so.", ("one: 1 [0, 2]", "two"), "Who would have thought."
+        ),
+    )
     html = page.render({1: told}, Effort("full"))
     section = html[html.index('id="row-1"') : html.index("</section>", html.index('id="row-1"'))]
     shown, _, folded = section.partition("<details>")
@@ -117,15 +140,23 @@ def test_pictures_have_ids_of_their_own_and_colours_of_the_theme():
 def test_panels_beside_each_other_come_apart_on_narrow_screens():
     svg = figure(panels(3)[0], "three", "").svg
     assert svg.count('<svg class="part"') == 3
-    assert set(re.findall(r'<use href="#([^"]+)"/></svg>', svg)) == {re.findall(r'<g id="([^"]+)"', svg)[0]}
+    assert set(re.findall(r'<use href="#([^"]+)"/></svg>', svg)) == {
+        re.findall(r'<g id="([^"]+)"', svg)[0]
+    }
     for canvas in (panels(1)[0], panels(2, down=2)[0]):
         assert "part" not in figure(canvas, "whole", "").svg
 
 
 def test_a_grid_of_pictures_is_cut_in_two_at_one_scale():
     svg = figure(panels(7, down=2)[0], "maps", "", cut=4 / 7).svg
-    found = re.findall(r'class="part" viewBox="([\d.-]+) 0 ([\d.]+) [^"]*" style="--w: (\d+)px; max-width: ([\d.]+)%"', svg)
-    (left, width, _, full), (middle, rest, _, share) = [[float(number) for number in part] for part in found]
+    found = re.findall(
+        r'class="part" viewBox="([\d.-]+) 0 ([\d.]+) [^"]*" style="--w: '
+        r'(\d+)px; max-width: ([\d.]+)%"',
+        svg,
+    )
+    (left, width, _, full), (middle, rest, _, share) = [
+        [float(number) for number in part] for part in found
+    ]
     assert left + width == pytest.approx(middle, abs=0.2)
     assert full == 100
     assert share == pytest.approx(100 * rest / width, abs=0.2)
@@ -192,7 +223,9 @@ def test_the_effort_decides_how_many_samples():
 def test_commands_say_what_was_replaced():
     assert page.command(Effort("full"), 3) == "samplerbench explain --rows 3"
     assert (
-        page.command(Effort("fast", None, {"fashion": make_model("gaussian")})) == "samplerbench explain --fast --replace fashion=gaussian"
+        page.command(Effort("fast", None, {"fashion": make_model("gaussian")}))
+        == "samplerbench explain --fast --replace "
+        "fashion=gaussian"
     )
 
 
@@ -228,6 +261,15 @@ def test_names_are_moved_apart_and_stay_in_their_axes():
 def test_other_models_leave_the_folder_of_the_built_in_ones_alone():
     one, other = (("fashion-mppca", "gaussian"),), (("fashion-mppca", "file.py:make"),)
     assert folder_of("full", ()) == "full"
-    assert len({folder_of(effort, pairs) for effort in ("fast", "full") for pairs in ((), one, other, one + other)}) == 8
+    assert (
+        len(
+            {
+                folder_of(effort, pairs)
+                for effort in ("fast", "full")
+                for pairs in ((), one, other, one + other)
+            }
+        )
+        == 8
+    )
     assert folder_of("full", one + other) == folder_of("full", other + one)
     assert all(re.fullmatch(r"[\w.+-]+", folder_of("full", pairs)) for pairs in (one, other))

@@ -1,4 +1,6 @@
-"""The page in a real browser, all rows told from invented measurements: no sideways scrolling, and accessible in light and dark."""
+"""The page in a real browser, all rows told from invented measurements: no sideways scrolling,
+and accessible in light and dark.
+"""
 
 import pytest
 from invented import INVENTED
@@ -17,7 +19,8 @@ OUTSIDE = """() => [...document.querySelectorAll(".picture svg, .numbers td, .fi
 
 AXE = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
-    "resultTypes": ["violations"],  # thousands of elements that pass would take longest to hand over
+    # thousands of elements that pass would take longest to hand over
+    "resultTypes": ["violations"],
 }
 
 
@@ -69,13 +72,21 @@ def test_on_a_phone_panels_are_below_each_other_and_tables_are_cards(show):
     assert not page.locator(".picture:has(.part) > .whole").first.bounding_box()["width"]
     assert page.locator(".picture .part").first.is_visible()
     cell = page.locator("table.wide td:not(.key)").first
-    assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == f'"{cell.get_attribute("data-name")}"'
+    assert (
+        cell.evaluate("cell => getComputedStyle(cell, '::before').content")
+        == f'"{cell.get_attribute("data-name")}"'
+    )
     assert not show(1440).locator(".picture .part").first.is_visible()
 
 
 def test_letters_of_figures_can_be_read_on_a_phone(show):
-    """Figures are drawn at 12.5 CSS pixels a line of text, and no part is shown at less than seven tenths of that."""
-    widths = "parts => parts.map(part => part.getBoundingClientRect().width / parseFloat(part.style.getPropertyValue('--w')))"
+    """Figures are drawn at 12.5 CSS pixels a line of text, and no part is shown at less than
+    seven tenths of that.
+    """
+    widths = (
+        "parts => parts.map(part => part.getBoundingClientRect().width / "
+        "parseFloat(part.style.getPropertyValue('--w')))"
+    )
     shown = [scale for scale in show(390).locator(".picture svg").evaluate_all(widths) if scale]
     assert min(shown) > 0.7
 
@@ -83,6 +94,9 @@ def test_letters_of_figures_can_be_read_on_a_phone(show):
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
 def test_the_page_is_accessible(show, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: accessibility is not tested").Axe()
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="axe is not installed: accessibility is not tested",
+    ).Axe()
     found = axe.run(show(width, scheme), options=AXE)
     assert found.violations_count == 0, found.generate_report()

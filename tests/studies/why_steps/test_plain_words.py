@@ -1,4 +1,6 @@
-"""What a newcomer reads: words that are introduced before they are used, verdicts of one sentence, and numbers without empty digits."""
+"""What a newcomer reads: words that are introduced before they are used, verdicts of one
+sentence, and numbers without empty digits.
+"""
 
 import re
 from html import unescape
@@ -15,7 +17,9 @@ from samplerbench.benchmarks.studies.why_steps.rows.wording import between, brac
 from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "why-steps.html"
-BRACKETED = re.compile(r"(−?[\d.,]+)(?:\u202f%)? \[(−?[\d.,]+)(?:\u202f%)?, (−?[\d.,]+)(?:\u202f%)?\]")
+BRACKETED = re.compile(
+    r"(−?[\d.,]+)(?:\u202f%)? \[(−?[\d.,]+)(?:\u202f%)?, " r"(−?[\d.,]+)(?:\u202f%)?\]"
+)
 NAMED = re.compile(r"<code>([a-z]+[-_a-z\d]*)</code>")
 
 
@@ -36,13 +40,17 @@ def pages(html):
 def read(html: str) -> list[str]:
     """What is read one after the other.
 
-    Titles and claims are what is asked, and the captions at the top explain themselves: words of these are introduced right below.
+    Titles and claims are what is asked, and the captions at the top explain themselves: words of
+    these are introduced right below.
     """
     body = html[html.index("<body") : html.index("<h2>Run it again</h2>")]
     top, _, rest = body.partition('<dl class="words">')
     body = re.sub("<figcaption>.*?</figcaption>", "", top, flags=re.DOTALL) + rest
     body = re.sub(
-        r"<h[12].*?</h[12]>|<blockquote>.*?</blockquote>|<nav.*?</nav>|<svg.*?</svg>|<style.*?</style>", "", body, flags=re.DOTALL
+        r"<h[12].*?</h[12]>|<blockquote>.*?</blockquote>|<nav.*?</nav>|<svg.*?</svg>|<style.*?</style>",
+        "",
+        body,
+        flags=re.DOTALL,
     )
     return re.split(r"(<dt>.*?</dt>)", body, flags=re.DOTALL)
 
@@ -54,22 +62,29 @@ def uses(term: Term, part: str) -> bool:
 @pytest.mark.parametrize("which", ["invented", "committed"])
 @pytest.mark.parametrize("term", TERMS, ids=lambda term: plain(term.name))
 def test_every_word_is_introduced_before_it_is_used(html, which, term):
-    """It is first met as what is explained: in the name of a term, its own or one that is explained by it no sooner than itself."""
+    """It is first met as what is explained: in the name of a term, its own or one that is
+    explained by it no sooner than itself.
+    """
     parts = read(pages(html)[which])
     met = [place for place, part in enumerate(parts) if uses(term, part)]
     defined = [place for place, part in enumerate(parts) if part == f"<dt>{term.name}</dt>"]
     if not met:
         return
     assert len(defined) == 1, f"{term.name} is introduced {len(defined)} times"
-    assert met[0] == defined[0] or parts[met[0]].startswith("<dt>"), f"{term.name} is used before: …{parts[met[0]][-300:]}"
+    assert met[0] == defined[0] or parts[met[0]].startswith("<dt>"), (
+        f"{term.name} is used before: …{parts[met[0]][-300:]}"
+    )
 
 
 @pytest.mark.parametrize("which", ["invented", "committed"])
 def test_no_symbol_or_name_is_without_an_introduction(html, which):
     text = " ".join(read(pages(html)[which]))
     names = set(NAMED.findall(text))
-    letters = set(re.findall("[α-ωΑ-Ω]", unescape(re.sub(r"<[^>]*>", "", text)))) - set("ΔΣη")  # increment and sum, as everywhere
-    unknown = [word for word in sorted(names | letters) if not any(term.used(word) for term in TERMS)]
+    # increment and sum, as everywhere
+    letters = set(re.findall("[α-ωΑ-Ω]", unescape(re.sub(r"<[^>]*>", "", text)))) - set("ΔΣη")
+    unknown = [
+        word for word in sorted(names | letters) if not any(term.used(word) for term in TERMS)
+    ]
     assert unknown == []
 
 
@@ -85,7 +100,13 @@ def test_captions_at_the_top_explain_themselves(answers):
     caption = answers[3].lead.figure.caption
     assert "σ says how strong it is" in caption
     assert "nats, a unit of information" in caption
-    used = [term.name for term in TERMS if any(term.used(plain(answers[n].lead.figure.caption + answers[n].lead.text)) for n in (1, 3))]
+    used = [
+        term.name
+        for term in TERMS
+        if any(
+            term.used(plain(answers[n].lead.figure.caption + answers[n].lead.text)) for n in (1, 3)
+        )
+    ]
     assert used == ["σ (sigma)", "nat"]
 
 
@@ -108,7 +129,11 @@ def test_a_verdict_is_one_plain_sentence(answers):
 
 @pytest.mark.parametrize("which", ["invented", "committed"])
 def test_no_interval_repeats_its_value(html, which):
-    empty = [found[0] for found in BRACKETED.finditer(unescape(pages(html)[which])) if found[1] == found[2] == found[3]]
+    empty = [
+        found[0]
+        for found in BRACKETED.finditer(unescape(pages(html)[which]))
+        if found[1] == found[2] == found[3]
+    ]
     assert empty == []
 
 

@@ -1,10 +1,18 @@
-"""Rows 4, 5, 6, 8, 13 and 16 on models for which their claims are false, or true where they are false of images."""
+"""Rows 4, 5, 6, 8, 13 and 16 on models for which their claims are false, or true where they are
+false of images.
+"""
 
 import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.studies.why_steps.measuring import collapse, guiding, no_noise, one_step, solver
+from samplerbench.benchmarks.studies.why_steps.measuring import (
+    collapse,
+    guiding,
+    no_noise,
+    one_step,
+    solver,
+)
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.measuring.solver import Line
 from samplerbench.benchmarks.studies.why_steps.rows import (
@@ -16,7 +24,11 @@ from samplerbench.benchmarks.studies.why_steps.rows import (
     row_16_locality,
 )
 from samplerbench.benchmarks.studies.why_steps.statistics.deciding import Run, decision, mean_level
-from samplerbench.benchmarks.studies.why_steps.statistics.spread import modes_kept, total_variance, variance_kept
+from samplerbench.benchmarks.studies.why_steps.statistics.spread import (
+    modes_kept,
+    total_variance,
+    variance_kept,
+)
 from samplerbench.models import make_model
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.gaussian import Gaussian
@@ -24,8 +36,15 @@ from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.samplers import Grid, NoNoise
 
 
-def gaussian(d: int, variance: float, event: tuple[int, ...] | None = None, kind: type[Gaussian] = Gaussian) -> Gaussian:
-    model = kind("one", torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64), torch.full((d,), variance))
+def gaussian(
+    d: int, variance: float, event: tuple[int, ...] | None = None, kind: type[Gaussian] = Gaussian
+) -> Gaussian:
+    model = kind(
+        "one",
+        torch.zeros(d, dtype=torch.float64),
+        torch.eye(d, dtype=torch.float64),
+        torch.full((d,), variance),
+    )
     model.event = event or (d,)
     return model
 
@@ -34,7 +53,9 @@ class EndOfPath(Gaussian):
     """Predicts where the path ends and not the mean: a consistency model, which needs no steps."""
 
     def denoise_rows(self, x, sigma, labels):
-        return self._scaled(x, (self._variances / (self._variances + sigma.square()[:, None])).sqrt())
+        return self._scaled(
+            x, (self._variances / (self._variances + sigma.square()[:, None])).sqrt()
+        )
 
 
 def few(monkeypatch, module, **values) -> None:
@@ -45,7 +66,12 @@ def few(monkeypatch, module, **values) -> None:
 def test_row_4_a_consistency_model_has_no_trade_off(monkeypatch):
     few(monkeypatch, no_noise, COUNTS=(1, 2), FINE=(1, 2))
     model = gaussian(2, 0.01, kind=EndOfPath)
-    assert row_04_no_noise.ROW(Effort("full", models={"fashion-mppca": model, "gmm-64d": model})).verdict.kind == "refines"
+    assert (
+        row_04_no_noise.ROW(
+            Effort("full", models={"fashion-mppca": model, "gmm-64d": model})
+        ).verdict.kind
+        == "refines"
+    )
 
 
 @pytest.mark.slow
@@ -53,21 +79,32 @@ def test_row_4_supported_by_modes(monkeypatch):
     few(monkeypatch, no_noise, COUNTS=(1, 64), FINE=(1, 8), SAMPLERS=("euler", "ddpm"))
     monkeypatch.setattr(row_04_no_noise, "draw", lambda *_: None)
     model = make_model("gmm-2d")
-    assert row_04_no_noise.ROW(Effort("full", models={"fashion-mppca": model, "gmm-64d": model})).verdict.kind == "supports"
+    assert (
+        row_04_no_noise.ROW(
+            Effort("full", models={"fashion-mppca": model, "gmm-64d": model})
+        ).verdict.kind
+        == "supports"
+    )
 
 
-@pytest.mark.parametrize("name", ["gaussian", pytest.param("fashion-mppca", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["gaussian", pytest.param("fashion-mppca", marks=pytest.mark.slow)]
+)
 def test_row_5_is_true_of_an_isotropic_gaussian(monkeypatch, name):
     few(monkeypatch, one_step, FAST=(1, 50))
     models = {"fashion-mppca": gaussian(4, 0.25)} if name == "gaussian" else {}
-    assert row_05_one_step.ROW(Effort("fast", models=models)).verdict.kind == ("supports" if models else "refutes")
+    assert row_05_one_step.ROW(Effort("fast", models=models)).verdict.kind == (
+        "supports" if models else "refutes"
+    )
 
 
 @pytest.mark.parametrize("levels", [(80.0, 0.0), (80.0, 0.3), (80.0, 5.0, 1.0, 0.0)])
 def test_euler_in_its_own_clock_is_exact_on_an_isotropic_gaussian(levels):
     model = one_step.sphere()
     x = torch.randn(5, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 80
-    found = one_step.StraightEuler(variance=0.25).sample(model.bind(torch.arange(5), 0), x, Grid(levels), NoNoise())
+    found = one_step.StraightEuler(variance=0.25).sample(
+        model.bind(torch.arange(5), 0), x, Grid(levels), NoNoise()
+    )
     torch.testing.assert_close(found, model.flow(x, 80.0, levels[-1]), rtol=0, atol=1e-12)
 
 
@@ -80,7 +117,10 @@ def test_euler_in_its_own_clock_is_exact_on_an_isotropic_gaussian(levels):
     ],
 )
 def test_row_6(monkeypatch, models, kind):
-    """A consistency model collapses nothing; a denoiser that knows its training images by heart copies them after four steps."""
+    """A consistency model collapses nothing.
+
+    A denoiser that knows its training images by heart copies them after four steps.
+    """
     few(monkeypatch, collapse, COUNTS=(1, 4))
     stand_in = {"fashion": make_model("gmm-2d"), **models}
     assert row_06_collapse.ROW(Effort("fast", models=stand_in)).verdict.kind == kind
@@ -99,7 +139,9 @@ class Rounded(GaussianMixture):
 def test_row_8_a_denoiser_that_jumps_has_no_order(monkeypatch):
     few(monkeypatch, solver, FAST=(32, 64, 128), SOLVERS=("euler", "heun"))
     inner = make_model("gmm-2d")
-    model = Rounded("rounded", (2,), inner._weights, torch.zeros(7, 2), torch.zeros(7, 2, 2), torch.ones(7))
+    model = Rounded(
+        "rounded", (2,), inner._weights, torch.zeros(7, 2), torch.zeros(7, 2, 2), torch.ones(7)
+    )
     model.__dict__.update({key: value for key, value in vars(inner).items() if key != "name"})
     assert row_08_solver.ROW(Effort("fast", models={"gmm-64d": model})).verdict.kind == "refutes"
     assert row_08_solver.ROW(Effort("fast", models={"gmm-64d": inner})).verdict.kind == "supports"
@@ -118,13 +160,23 @@ def classes(apart: float) -> GaussianMixture:
     means = torch.zeros(2, d, dtype=torch.float64)
     means[1, 0] = apart
     ones = torch.ones(2, dtype=torch.float64)
-    return GaussianMixture("two", (d,), ones, means, torch.zeros(2, d, 1, dtype=torch.float64), ones, torch.tensor([0, 1]))
+    return GaussianMixture(
+        "two",
+        (d,),
+        ones,
+        means,
+        torch.zeros(2, d, 1, dtype=torch.float64),
+        ones,
+        torch.tensor([0, 1]),
+    )
 
 
 @pytest.mark.parametrize(("apart", "kind"), [(0.0, "refutes"), (12.0, "supports")])
 def test_row_13_classes_that_are_alike_are_never_decided(monkeypatch, apart, kind):
     monkeypatch.setattr(guiding, "STEPS", {"fashion-mppca": 24, "fashion": 4})
-    answer = row_13_guidance.ROW(Effort("fast", models={"fashion-mppca": classes(apart), "fashion": classes(12.0)}))
+    answer = row_13_guidance.ROW(
+        Effort("fast", models={"fashion-mppca": classes(apart), "fashion": classes(12.0)})
+    )
     assert answer.verdict.kind == kind
 
 
@@ -142,18 +194,33 @@ def test_a_class_is_decided_where_it_stays_so():
 def test_row_16_independent_pixels_need_no_neighbours(monkeypatch):
     d = 36
     alone = gaussian(d, 1.0, (1, 6, 6))
-    assert row_16_locality.ROW(Effort("fast", models={"fashion-mppca": alone, "fashion": alone})).verdict.kind == "refutes"
-    smooth = torch.exp(-torch.arange(d, dtype=torch.float64)[:, None].sub(torch.arange(d)).square() / 20) + 0.01 * torch.eye(d)
+    assert (
+        row_16_locality.ROW(
+            Effort("fast", models={"fashion-mppca": alone, "fashion": alone})
+        ).verdict.kind
+        == "refutes"
+    )
+    smooth = torch.exp(
+        -torch.arange(d, dtype=torch.float64)[:, None].sub(torch.arange(d)).square() / 20
+    ) + 0.01 * torch.eye(d)
     values, basis = torch.linalg.eigh(smooth)
     line = Gaussian("smooth", torch.zeros(d, dtype=torch.float64), basis, values)
     line.event = (1, 1, d)
-    assert row_16_locality.ROW(Effort("fast", models={"fashion-mppca": line, "fashion": line})).verdict.kind == "supports"
+    assert (
+        row_16_locality.ROW(
+            Effort("fast", models={"fashion-mppca": line, "fashion": line})
+        ).verdict.kind
+        == "supports"
+    )
 
 
 def test_spread_of_exact_samples_is_the_data_s():
     model = make_model("gmm-2d")
     x = model.sample(4000, 3)
-    for found in (variance_kept(x.numpy(), total_variance(model)), modes_kept(model.mode_of(x).numpy(), model)):
+    for found in (
+        variance_kept(x.numpy(), total_variance(model)),
+        modes_kept(model.mode_of(x).numpy(), model),
+    ):
         assert found.low < 1.01
         assert found.high > 0.99
 
@@ -163,5 +230,8 @@ def test_means_of_classes_count_into_the_variance():
     model = PointCloud("four", points)
     assert total_variance(model) == pytest.approx(10)
     mean, cov = model.moments()
-    model.moments = lambda: (np.add(mean, [[-3.0, 0.0], [3.0, 0.0]]), np.subtract(cov, [[9.0, 0.0], [0.0, 0.0]]))
+    model.moments = lambda: (
+        np.add(mean, [[-3.0, 0.0], [3.0, 0.0]]),
+        np.subtract(cov, [[9.0, 0.0], [0.0, 0.0]]),
+    )
     assert total_variance(model) == pytest.approx(10)

@@ -36,8 +36,12 @@ def test_row_4(last, trade, kind):
 
 
 def test_row_4_names_the_steps_at_which_noise_helps_and_hurts():
-    numbers = row_04_no_noise.judge({1: about(0), 5: about(-8), 10: about(6), 50: about(0)}, about(100), 10.0).numbers
-    assert any("without noise is nearer at 5 steps, and farther at 10 steps" in line for line in numbers)
+    numbers = row_04_no_noise.judge(
+        {1: about(0), 5: about(-8), 10: about(6), 50: about(0)}, about(100), 10.0
+    ).numbers
+    assert any(
+        "without noise is nearer at 5 steps, and farther at 10 steps" in line for line in numbers
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,14 +67,22 @@ def test_row_5(gaps, kind):
     ],
 )
 def test_row_6(variance, modes, copies, kind):
-    assert row_06_collapse.judge(about(variance), about(modes), about(copies, 0.005), 0.01).kind == kind
+    assert (
+        row_06_collapse.judge(about(variance), about(modes), about(copies, 0.005), 0.01).kind
+        == kind
+    )
 
 
 def test_row_6_does_not_call_few_samples_free_of_copies():
-    assert row_06_collapse.judge(about(0.0), about(0.2), Interval(0.0, 0.0, 0.12), 0.01).kind == "inconclusive"
+    assert (
+        row_06_collapse.judge(about(0.0), about(0.2), Interval(0.0, 0.0, 0.12), 0.01).kind
+        == "inconclusive"
+    )
 
 
-@pytest.mark.parametrize(("slopes", "kind"), [((1.1, 2.0), "supports"), ((1.1, 1.5), "refines"), ((0.0, 0.1), "refutes")])
+@pytest.mark.parametrize(
+    ("slopes", "kind"), [((1.1, 2.0), "supports"), ((1.1, 1.5), "refines"), ((0.0, 0.1), "refutes")]
+)
 def test_row_8(slopes, kind):
     first, second = slopes
     assert row_08_solver.judge([("a", 1, about(first)), ("b", 2, about(second))]).kind == kind
@@ -87,7 +99,9 @@ def test_row_8(slopes, kind):
     ],
 )
 def test_row_13(earlier, variance, kind):
-    assert row_13_guidance.judge(earlier, 0.02, {1.0: about(3), 4.0: about(7)}, variance).kind == kind
+    assert (
+        row_13_guidance.judge(earlier, 0.02, {1.0: about(3), 4.0: about(7)}, variance).kind == kind
+    )
 
 
 @pytest.mark.parametrize(

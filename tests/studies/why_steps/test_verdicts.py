@@ -18,14 +18,24 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 def test_a_page_is_quoted_with_its_command_and_surprises():
     answers = {number: rows()[number].tell(INVENTED[number]()) for number in (3, 4)}
-    surprised = replace(answers[3], verdict=replace(answers[3].verdict, surprise="It is <em>worse</em> by <code>fashion</code>."))
+    surprised = replace(
+        answers[3],
+        verdict=replace(
+            answers[3].verdict, surprise="It is <em>worse</em> by <code>fashion</code>."
+        ),
+    )
     text = verdicts.quoted(page.render({3: surprised, 4: answers[4]}, Effort("fast")))
-    assert text.startswith("The verdicts of `samplerbench explain --fast`; the page has their numbers:")
+    assert text.startswith(
+        "The verdicts of `samplerbench explain --fast`; the page has their numbers:"
+    )
     first, second = text.splitlines()[2:]
-    assert first.startswith("* **3. What exactly is lost by a big step?** Refined. Big steps do lose")
+    assert first.startswith(
+        "* **3. What exactly is lost by a big step?** Refined. Big steps do lose"
+    )
     assert first.endswith("**What surprises:** It is *worse* by `fashion`.")
     assert second == (
-        "* **4. Does sampling need noise beyond the first draw?** Supported. No noise is needed after the first draw, and big steps cost "
+        "* **4. Does sampling need noise beyond the first draw?** Supported. No noise is "
+        "needed after the first draw, and big steps cost "
         "quality all the same."
     )
 
@@ -46,7 +56,10 @@ def test_mistakes_are_named():
 
 
 def test_the_document_quotes_the_committed_page():
-    document, html = (DOCS / "why-steps.md").read_text("utf-8"), (DOCS / "why-steps.html").read_text("utf-8")
+    document, html = (
+        (DOCS / "why-steps.md").read_text("utf-8"),
+        (DOCS / "why-steps.html").read_text("utf-8"),
+    )
     assert verdicts.quote(document, html) == document
 
 
@@ -54,7 +67,14 @@ def test_its_time_is_told_everywhere_in_the_same_words():
     documents = [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
     told = [path.name for path in documents if TAKES in " ".join(path.read_text("utf-8").split())]
     assert told == ["README.md", "why-steps.md"]
-    others = [line for path in documents for line in path.read_text("utf-8").splitlines() if "explain" in line and "minute" in line]
+    others = [
+        line
+        for path in documents
+        for line in path.read_text("utf-8").splitlines()
+        if "explain" in line and "minute" in line
+    ]
     assert not [line for line in others if TAKES not in line]
-    parts = " ".join(CliRunner().invoke(app, ["explain", "--help"], env={"COLUMNS": "400"}).output.split())
+    parts = " ".join(
+        CliRunner().invoke(app, ["explain", "--help"], env={"COLUMNS": "400"}).output.split()
+    )
     assert TAKES in parts

@@ -47,9 +47,12 @@ and no feature sees. That is why the FID proxy levels off while nats still fall.
 def staircases(mmse: Curve, png: Path | None = None) -> Figure:
     """The curve with the stairs of four numbers of steps; the nats between them."""
     caption = (
-        "Blue: how wrong the best prediction of the image is, on average, while the noise falls (to the right). Orange: a sampler predicts "
-        "once a step and goes by that until the next. The area between them, taken over γ = 1/σ², is <em>exactly</em> twice what sampling "
-        "loses, in nats (both axes are logarithmic, so that it is not the area that one sees). Computed on the exact model "
+        "Blue: how wrong the best prediction of the image is, on average, while the "
+        "noise falls (to the right). Orange: a sampler predicts "
+        "once a step and goes by that until the next. The area between them, taken over "
+        "γ = 1/σ², is <em>exactly</em> twice what sampling "
+        "loses, in nats (both axes are logarithmic, so that it is not the area that one "
+        "sees). Computed on the exact model "
         "<code>fashion-mppca</code> with the <code>karras</code> grid."
     )
     return _stairs(mmse, SHOWN, 760, 285, caption, png)
@@ -58,16 +61,25 @@ def staircases(mmse: Curve, png: Path | None = None) -> Figure:
 def opening(mmse: Curve) -> Figure:
     """The same with two numbers of steps, for the top of the page."""
     caption = (
-        "How wrong the prediction is while the noise falls (to the right; σ says how strong it is). Blue: the best that is "
+        "How wrong the prediction is while the noise falls (to the right; σ says how "
+        "strong it is). Blue: the best that is "
         "possible, predicted "
-        "anew all the time. Orange: one predicts once a step, and goes by that until the next. What is lost between the two is counted in "
+        "anew all the time. Orange: one predicts once a step, and goes by that until the "
+        "next. What is lost between the two is counted in "
         "nats, a unit of information like the bit."
     )
     return _stairs(mmse, OPENING, 560, 340, caption)
 
 
 @styled
-def _stairs(mmse: Curve, shown: Sequence[int], width: float, height: float, caption: str, png: Path | None = None) -> Figure:
+def _stairs(
+    mmse: Curve,
+    shown: Sequence[int],
+    width: float,
+    height: float,
+    caption: str,
+    png: Path | None = None,
+) -> Figure:
     canvas, axes = panels(len(shown), height, sharey=True, width=width)
     nats = {n: path_kl(mmse, levels("karras", n)).value for n in shown}
     for place, (ax, n) in enumerate(zip(axes, shown, strict=True)):
@@ -85,14 +97,26 @@ def _stairs(mmse: Curve, shown: Sequence[int], width: float, height: float, capt
         ax.set_xlabel("noise level σ")
         ax.tick_params(labelleft=True)  # a panel may be seen alone
         ax.annotate(
-            f"{float(f'{nats[n]:.3g}'):,.0f}\nnats lost", (0.05, 0.1), xycoords="axes fraction", color=ORANGE, fontsize=10, weight="bold"
+            f"{float(f'{nats[n]:.3g}'):,.0f}\nnats lost",
+            (0.05, 0.1),
+            xycoords="axes fraction",
+            color=ORANGE,
+            fontsize=10,
+            weight="bold",
         )
         if place == 0:
             ax.set_ylabel("squared error of the prediction")
-            ax.annotate("what the\nsampler\ngoes by", (0.52, 0.72), xycoords="axes fraction", color=ORANGE)
+            ax.annotate(
+                "what the\nsampler\ngoes by", (0.52, 0.72), xycoords="axes fraction", color=ORANGE
+            )
             ax.annotate("the best\npossible", (0.05, 0.42), xycoords="axes fraction", color=BLUE)
-    alt = "The error of the best prediction falls with the noise; the prediction of the last step stays behind like a staircase. Lost: "
-    return figure(canvas, alt + ", ".join(f"{nats[n]:,.0f} nats in {n} steps" for n in shown), caption, png)
+    alt = (
+        "The error of the best prediction falls with the noise; the prediction of the "
+        "last step stays behind like a staircase. Lost: "
+    )
+    return figure(
+        canvas, alt + ", ".join(f"{nats[n]:,.0f} nats in {n} steps" for n in shown), caption, png
+    )
 
 
 @styled
@@ -101,9 +125,20 @@ def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None
     canvas, (left, right) = panels(2, 350)
     names = []
     for (grid, rows), (colour, marker) in zip(found.items(), LOOKS, strict=True):
-        names.append(curve(left, [one.steps for one in rows], [one.nats for one in rows], colour, grid, marker))
+        names.append(
+            curve(
+                left, [one.steps for one in rows], [one.nats for one in rows], colour, grid, marker
+            )
+        )
         good = [(one.steps, one.quality) for one in rows if one.quality]
-        curve(right, [n for n, _ in good], [Interval(*(max(end, 0.1) for end in one)) for _, one in good], colour, "", marker)
+        curve(
+            right,
+            [n for n, _ in good],
+            [Interval(*(max(end, 0.1) for end in one)) for _, one in good],
+            colour,
+            "",
+            marker,
+        )
         right.plot([], [], color=colour, marker=marker, label=grid)
     counts = [one.steps for one in next(iter(found.values()))]
     right.legend(frameon=False, loc="lower left", handlelength=1.5)
@@ -116,11 +151,18 @@ def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None
     step_axis(left, counts, "steps from σ = 80 to 0.05", 8)
     step_axis(right, counts, "steps, before the last one to σ = 0")
     caption = (
-        "First: what the sampler <code>ddpm</code> loses, by grid. Second: what its images are like, the lower the better; "
+        "First: what the sampler <code>ddpm</code> loses, by grid. Second: what its "
+        "images are like, the lower the better; "
         "values below 0.1 "
         "are drawn there."
     )
-    return figure(canvas, "Nats lost and FID proxy against the number of steps for four grids; the optimal grid loses least.", caption, png)
+    return figure(
+        canvas,
+        "Nats lost and FID proxy against the number of steps for four "
+        "grids; the optimal grid loses least.",
+        caption,
+        png,
+    )
 
 
 @styled
@@ -132,7 +174,9 @@ def single_steps(single: Mapping[str, Sequence[Transition]]) -> Figure:
         for what, colour, marker in (("total", BLUE, "o"), ("shape", ORANGE, "s")):
             ends = [Interval(*(max(end, 1e-3) for end in getattr(step, what))) for step in steps]
             curve(ax, ratios, ends, colour, "", marker)
-            label_curve(ax, ratios[-1], ends[-1].value, "all" if what == "total" else "shape", colour)
+            label_curve(
+                ax, ratios[-1], ends[-1].value, "all" if what == "total" else "shape", colour
+            )
         step_axis(ax, ratios, "ratio of the step’s levels", 1.8)
         ax.set_yscale("log")
         ax.set_ylim(1e-3, 1e3)
@@ -140,14 +184,24 @@ def single_steps(single: Mapping[str, Sequence[Transition]]) -> Figure:
         ax.grid(axis="y", color=SOFT, alpha=0.2)
     axes[0].set_ylabel("lost in one step about σ = 1 (nats)")
     caption = (
-        "One step, the larger the further right. Blue: its whole loss. Orange: the part that is due to its not being a Gaussian, "
+        "One step, the larger the further right. Blue: its whole loss. Orange: the part "
+        "that is due to its not being a Gaussian, "
         "which no choice of covariance could avoid. The rest is the covariance."
     )
-    return figure(canvas, "The loss of a single step grows with its size; its shape is the smaller part of it on all models.", caption)
+    return figure(
+        canvas,
+        "The loss of a single step grows with its size; its shape is "
+        "the smaller part of it on all models.",
+        caption,
+    )
 
 
-def staircase(curve: Curve, at: Sequence[float], points: int = 400) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fine levels ``(points,)`` from high to low, the mean curve there, and the stair above it: mmse at the start of each step."""
+def staircase(
+    curve: Curve, at: Sequence[float], points: int = 400
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Fine levels ``(points,)`` from high to low, the mean curve there, and the stair above it:
+    mmse at the start of each step.
+    """
     gamma = gammas(LOW, HIGH, points)
     mean = Curve(curve.gamma, curve.mean()[None])
     fine, starts = gamma**-0.5, np.asarray(at[:-1])

@@ -19,7 +19,10 @@ SINGLE = 12
 
 @styled
 def main(found: Measured, shown: Sequence[float]) -> Figure:
-    """Candidates of a cloud, with single paths; components and classes of a mixture; nats of information."""
+    """Candidates of a cloud, with single paths.
+
+    Components and classes of a mixture; nats of information.
+    """
     canvas, (left, middle, right) = panels(3, 340)
     for path in np.exp(found.points.entropy[:SINGLE]):
         left.plot(found.points.levels, path, color=SOFT, lw=0.7, alpha=0.6)
@@ -32,9 +35,13 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     middle.set_ylabel("still possible (effective number)")
     names = []
     for (name, rows), colour in zip(found.information.items(), (BLUE, ORANGE, GREEN), strict=False):
-        right.plot(shown, [max(row.value, 1e-3) for row in rows], color=colour, marker="o", markersize=3.5)
+        right.plot(
+            shown, [max(row.value, 1e-3) for row in rows], color=colour, marker="o", markersize=3.5
+        )
         names.append(
-            label_curve(right, shown[-1], rows[-1].value, name, colour, -9 if name == "digits-cloud" else 0)
+            label_curve(
+                right, shown[-1], rows[-1].value, name, colour, -9 if name == "digits-cloud" else 0
+            )
         )  # below the dashed line
     level(right, found.points.most, "log N", 0.02)
     right.set_title("What is known")
@@ -46,11 +53,16 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     first, last = found.points.number(0).value, found.points.number(-1).value
     return figure(
         canvas,
-        f"Three charts against the falling noise level. Possible images fall from {first:.0f} to {last:.1f}; single paths rise at times. "
-        "Components and classes fall likewise. Information rises without end on images and levels off on the cloud.",
-        "Noise falls to the right, as in sampling. First: how many images of a finite set (<code>digits-cloud</code>) it can still be; "
-        "grey lines are single paths. Second: how many kinds of garment (<code>fashion-mppca</code>, and the finer groups that it is made "
-        "of). Third: what the noisy image tells of the clean one. Where N images are all that there are, it ends at log N; otherwise it "
+        "Three charts against the falling noise level. Possible images fall from "
+        f"{first:.0f} to {last:.1f}; single paths rise at times. "
+        "Components and classes fall likewise. Information rises without end on images "
+        "and levels off on the cloud.",
+        "Noise falls to the right, as in sampling. First: how many images of a finite "
+        "set (<code>digits-cloud</code>) it can still be; "
+        "grey lines are single paths. Second: how many kinds of garment "
+        "(<code>fashion-mppca</code>, and the finer groups that it is made "
+        "of). Third: what the noisy image tells of the clean one. Where N images are all "
+        "that there are, it ends at log N; otherwise it "
         "grows for ever, as ever finer detail is decided.",
     )
 
@@ -58,10 +70,24 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
 def _mean(axes: Axes, paths: Paths, colour: str, name: str, below: bool = False) -> None:
     found = [paths.number(i) for i in range(len(paths.levels))]
     axes.plot(paths.levels, [one.value for one in found], color=colour, lw=2.2)
-    axes.fill_between(paths.levels, [one.low for one in found], [one.high for one in found], color=colour, alpha=0.2, lw=0)
+    axes.fill_between(
+        paths.levels,
+        [one.low for one in found],
+        [one.high for one in found],
+        color=colour,
+        alpha=0.2,
+        lw=0,
+    )
     place = len(found) // 3
     where, side = ((-8, -12), "right") if below else ((8, 6), "left")
-    axes.annotate(name, (paths.levels[place], found[place].value), where, textcoords="offset points", color=colour, ha=side)
+    axes.annotate(
+        name,
+        (paths.levels[place], found[place].value),
+        where,
+        textcoords="offset points",
+        color=colour,
+        ha=side,
+    )
 
 
 def _noise_axis(axes: Axes, shown: Sequence[float], room: float) -> None:

@@ -1,4 +1,6 @@
-"""What charts of the rows have in common: axes of steps, names beside curves, bands of intervals."""
+"""What charts of the rows have in common: axes of steps, names beside curves, bands of
+intervals.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,16 @@ FEWEST, MOST = 3, 6
 """Ticks beside each other."""
 
 
-def step_axis(axes: Axes, counts: Sequence[float], what: str = "steps (network evaluations a sample)", room: float = 1.0) -> None:
+def step_axis(
+    axes: Axes,
+    counts: Sequence[float],
+    what: str = "steps (network evaluations a sample)",
+    room: float = 1.0,
+) -> None:
     """A logarithmic horizontal axis; ``room`` > 1 leaves space for names at the right.
 
-    Its ticks are the numbers themselves; where they are too many to be read, the powers of ten among them, or every other one.
+    Its ticks are the numbers themselves; where they are too many to be read, the powers of ten
+    among them, or every other one.
     """
     axes.set_xscale("log")
     axes.set_xlim(counts[0] / 1.15, counts[-1] * 1.15 * room)
@@ -47,20 +55,35 @@ def curve(
     nudge: float = 0.0,
     style: str = "-",
 ) -> Annotation:
-    """A line with the band of its intervals and its name at the right end, ``nudge`` points higher; the name."""
+    """A line with the band of its intervals and its name at the right end, ``nudge`` points
+    higher; the name.
+    """
     y = [one.value for one in values]
     axes.plot(x, y, color=colour, marker=marker, ls=style)
-    axes.fill_between(x, [one.low for one in values], [one.high for one in values], color=colour, alpha=0.18, lw=0)
+    axes.fill_between(
+        x, [one.low for one in values], [one.high for one in values], color=colour, alpha=0.18, lw=0
+    )
     return label_curve(axes, x[-1], y[-1], name, colour, nudge)
 
 
-def label_curve(axes: Axes, x: float, y: float, name: str, colour: str = INK, nudge: float = 0.0) -> Annotation:
+def label_curve(
+    axes: Axes, x: float, y: float, name: str, colour: str = INK, nudge: float = 0.0
+) -> Annotation:
     """A name right of a point."""
-    return axes.annotate(name, (x, y), (6, nudge), textcoords="offset points", color=colour, va="center", fontsize=8.5)
+    return axes.annotate(
+        name,
+        (x, y),
+        (6, nudge),
+        textcoords="offset points",
+        color=colour,
+        va="center",
+        fontsize=8.5,
+    )
 
 
 def separate_labels(axes: Axes, names: Sequence[Annotation], gap: float = 11) -> None:
-    """Move names that stand beside their points up or down, until they are ``gap`` points apart and none lies on another.
+    """Move names that stand beside their points up or down, until they are ``gap`` points apart and
+    none lies on another.
 
     Call it when scale and limits of the axes are set.
     """
@@ -74,6 +97,17 @@ def separate_labels(axes: Axes, names: Sequence[Annotation], gap: float = 11) ->
 
 
 def level(axes: Axes, y: float, name: str, place: float = 0.01) -> None:
-    """A dashed line across, with its meaning above it; ``place`` is where the words begin, as a share of the width."""
+    """A dashed line across, with its meaning above it.
+
+    ``place`` is where the words begin, as a share of the width.
+    """
     axes.axhline(y, color=SOFT, lw=0.9, ls=(0, (5, 3)), zorder=1)
-    axes.annotate(name, (place, y), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", color=SOFT, fontsize=8)
+    axes.annotate(
+        name,
+        (place, y),
+        (0, 3),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        color=SOFT,
+        fontsize=8,
+    )

@@ -24,7 +24,12 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
     titles = ("Variance kept", "Modes kept", "Copies of training images")
     for one, title, lines in zip(axes, titles, (variance, modes, copies), strict=True):
         step_axis(one, counts, "steps", room=6)
-        names = [curve(one, counts, line, COLOURS[name], name, MARKERS[name], NUDGES.get((title, name), 0)) for name, line in lines.items()]
+        names = [
+            curve(
+                one, counts, line, COLOURS[name], name, MARKERS[name], NUDGES.get((title, name), 0)
+            )
+            for name, line in lines.items()
+        ]
         one.set(title=title, ylim=(-0.05, 1.12))
         separate_labels(one, names)
         one.tick_params(labelleft=True)  # a panel may be seen alone
@@ -37,22 +42,33 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
 NUDGES = {("Copies of training images", "digits"): 8}
 """Points by which names are moved away from lines."""
 ALT = (
-    "Three charts over 1 to 32 steps. Variance and modes rise from near nothing to near all. Copies: the cloud goes from none to all "
+    "Three charts over 1 to 32 steps. Variance and modes rise from near nothing to near "
+    "all. Copies: the cloud goes from none to all "
     "within a few steps, the network stays at none."
 )
 CAPTION = (
-    "Outputs of Euler’s method without a class, against the number of steps. One step gives the average: nearly no variance, and not a "
-    "training image. Whether later outputs are copies depends on the denoiser, not on the steps: <code>digits-cloud</code> knows nothing "
-    "but its images, and can end on nothing else; the network <code>digits</code> was trained on seven ninths of the same. Bands: 95 % "
+    "Outputs of Euler’s method without a class, against the number of steps. One step "
+    "gives the average: nearly no variance, and not a "
+    "training image. Whether later outputs are copies depends on the denoiser, not on "
+    "the steps: <code>digits-cloud</code> knows nothing "
+    "but its images, and can end on nothing else; the network <code>digits</code> was "
+    "trained on seven ninths of the same. Bands: 95 % "
     "intervals."
 )
 DETAILS = (
-    "<p>Three things are called collapse. <em>Variance</em>: trace of the covariance of the outputs over that of the data. "
-    "<em>Modes</em>: exp(H) of the shares of the modes that outputs lie in (components of <code>gmm-2d</code>; classes of "
-    "<code>fashion</code> as a classifier sees them) over that of the data. <em>Memorisation</em>: a mean of images is near to many "
-    "of them, so that a small distance proves nothing. What tells a copy is that the nearest training image is much nearer than the "
-    "second; the threshold on d₁/d₂ is the 1 % quantile over images that were held out. Intervals are bootstrapped over the samples, "
-    "or Clopper and Pearson’s for copies; a share of the modes without one says that all samples lie in the same mode.</p>"
-    "<p>At one step a network's output is not quite the mean of the data: its error at the largest noise level leaves it some "
+    "<p>Three things are called collapse. <em>Variance</em>: trace of the covariance of "
+    "the outputs over that of the data. "
+    "<em>Modes</em>: exp(H) of the shares of the modes that outputs lie in (components "
+    "of <code>gmm-2d</code>; classes of "
+    "<code>fashion</code> as a classifier sees them) over that of the data. "
+    "<em>Memorisation</em>: a mean of images is near to many "
+    "of them, so that a small distance proves nothing. What tells a copy is that the "
+    "nearest training image is much nearer than the "
+    "second; the threshold on d₁/d₂ is the 1 % quantile over images that were held out. "
+    "Intervals are bootstrapped over the samples, "
+    "or Clopper and Pearson’s for copies; a share of the modes without one says that all "
+    "samples lie in the same mode.</p>"
+    "<p>At one step a network's output is not quite the mean of the data: its error at "
+    "the largest noise level leaves it some "
     "variance.</p>"
 )

@@ -1,4 +1,6 @@
-"""Figures of the answer: matplotlib without a display, colours that the page's theme decides, ids that are the figure's own."""
+"""Figures of the answer: matplotlib without a display, colours that the page's theme decides,
+ids that are the figure's own.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,19 @@ GAP = 0.08
 """Inches of space on each side of a panel."""
 
 INK, SOFT, RULE = "#16191d", "#565e68", "#dfe3e7"
-BLUE, ORANGE, GREEN, PURPLE, YELLOW, RED = "#0072b2", "#d55e00", "#0a795c", "#8b3eca", "#b07c10", "#c83126"
+BLUE, ORANGE, GREEN, PURPLE, YELLOW, RED = (
+    "#0072b2",
+    "#d55e00",
+    "#0a795c",
+    "#8b3eca",
+    "#b07c10",
+    "#c83126",
+)
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, RED)
-"""In the order in which a figure takes them. They stay apart for colour-blind readers; symbols and names say the same."""
+"""In the order in which a figure takes them.
+
+They stay apart for colour-blind readers; symbols and names say the same.
+"""
 
 THEME = {
     INK: ("ink", "#e8eaed"), SOFT: ("soft", "#a3acb6"), RULE: ("line", "#30353c"),
@@ -39,22 +51,45 @@ THEME = {
 """Colour on a light page: the CSS variable that replaces it, and its value on a dark page."""
 
 RC: dict[str, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
-    "axes.labelsize": 9, "axes.linewidth": 0.8, "axes.edgecolor": SOFT, "axes.labelcolor": INK, "axes.titlecolor": INK,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
     "text.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "xtick.color": SOFT, "ytick.color": SOFT,
-    "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "grid.color": RULE, "grid.linewidth": 0.8, "lines.linewidth": 1.8,
-    "lines.markersize": 5, "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
-    "svg.fonttype": "path", "svg.hashsalt": "samplerbench",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "grid.color": RULE,
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "samplerbench",
     "axes.prop_cycle": cycler(color=list(COLOURS)),
-}  # fmt: skip
+}
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """``draw`` under this module's typography; the caller's own settings of matplotlib are neither used nor changed."""
+    """``draw`` under this module's typography.
+
+    The caller's own settings of matplotlib are neither used nor changed.
+    """
 
     @wraps(draw)
     def under(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -65,22 +100,29 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 @styled
-def panels(across: int = 1, height: float = 320, down: int = 1, width: float = WIDTH, **options: Any) -> tuple[Canvas, list[Axes]]:
+def panels(
+    across: int = 1, height: float = 320, down: int = 1, width: float = WIDTH, **options: Any
+) -> tuple[Canvas, list[Axes]]:
     """A canvas, and its axes row by row.
 
     Args:
         across: axes beside each other.
         height: of the whole, in CSS pixels.
         down: rows of axes.
-        width: of the whole; less than the page's for a single chart, so that a phone need not shrink it.
+        width: of the whole; less than the page's for a single chart, so that a phone need not
+            shrink it.
         options: of ``Figure.subplots``, such as ``width_ratios``.
     """
-    canvas = Canvas(figsize=(width / DPI, height / DPI), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=GAP))
+    canvas = Canvas(
+        figsize=(width / DPI, height / DPI), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=GAP)
+    )
     FigureCanvasAgg(canvas)
     return canvas, canvas.subplots(down, across, squeeze=False, **options).ravel().tolist()
 
 
-def figure(canvas: Canvas, alt: str, caption: str, png: Path | None = None, *, cut: float | None = None) -> Figure:
+def figure(
+    canvas: Canvas, alt: str, caption: str, png: Path | None = None, *, cut: float | None = None
+) -> Figure:
     """The drawing as an element of a page, followed by its parts for narrow screens.
 
     Args:
@@ -91,17 +133,26 @@ def figure(canvas: Canvas, alt: str, caption: str, png: Path | None = None, *, c
         cut: of :func:`.narrow.parts`, for grids of pictures.
     """
     if png:
-        _save(canvas, png, format="png", dpi=2 * DPI, facecolor="white", metadata={"Software": None})
+        _save(
+            canvas, png, format="png", dpi=2 * DPI, facecolor="white", metadata={"Software": None}
+        )
     buffer = io.BytesIO()
     _save(canvas, buffer, format="svg", metadata={"Date": None})
     whole = themed(buffer.getvalue().decode())
     outermost = re.search(r'<g id="([^"]+)"', whole)
     written = " ".join(text.get_text() for text in canvas.findobj(Text) if isinstance(text, Text))
-    return Figure(_sized(whole, canvas) + (parts(canvas, outermost[1], cut) if outermost else ""), alt, caption, written)
+    return Figure(
+        _sized(whole, canvas) + (parts(canvas, outermost[1], cut) if outermost else ""),
+        alt,
+        caption,
+        written,
+    )
 
 
 def _sized(whole: str, canvas: Canvas) -> str:
-    return whole.replace("<svg", f'<svg class="whole" style="--w: {canvas.get_figwidth() * DPI:.0f}px"', 1)
+    return whole.replace(
+        "<svg", f'<svg class="whole" style="--w: {canvas.get_figwidth() * DPI:.0f}px"', 1
+    )
 
 
 @styled
@@ -110,7 +161,9 @@ def _save(canvas: Canvas, place: Path | io.BytesIO, **options: Any) -> None:
 
 
 def themed(svg: str) -> str:
-    """An SVG file as an element: no prologue, colours from CSS variables, ids that no other figure has, as wide as there is room."""
+    """An SVG file as an element: no prologue, colours from CSS variables, ids that no other
+    figure has, as wide as there is room.
+    """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
@@ -125,5 +178,11 @@ def themed(svg: str) -> str:
 
 def css() -> str:
     """The theme's variables, light and dark, but for those that every page has."""
-    own = {name: (colour, dark) for colour, (name, dark) in THEME.items() if colour not in (INK, SOFT, RULE)}
-    return " ".join(f"--{name}: light-dark({colour}, {dark});" for name, (colour, dark) in own.items())
+    own = {
+        name: (colour, dark)
+        for colour, (name, dark) in THEME.items()
+        if colour not in (INK, SOFT, RULE)
+    }
+    return " ".join(
+        f"--{name}: light-dark({colour}, {dark});" for name, (colour, dark) in own.items()
+    )

@@ -1,4 +1,6 @@
-"""Figures on narrow screens: what stands side by side is shown one below the other, without being drawn twice."""
+"""Figures on narrow screens: what stands side by side is shown one below the other, without
+being drawn twice.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,15 @@ Window = tuple[float, float]
 
 
 def parts(canvas: Canvas, whole: str, cut: float | None = None) -> str:
-    """One ``<svg>`` for each panel, a window on the drawing ``whole``; nothing for a single panel, or an uncut grid.
+    """One ``<svg>`` for each panel, a window on the drawing ``whole``.
+
+    Nothing for a single panel, or an uncut grid.
 
     Args:
         canvas: as it was drawn.
         whole: id of the drawing's outermost group.
-        cut: for grids of pictures, where the second of two parts begins, as a share of the width of the pictures.
+        cut: for grids of pictures, where the second of two parts begins, as a share of the width of
+            the pictures.
     """
     windows = _panels(canvas) if cut is None else _halves(canvas, cut)
     if len(windows) < 2:
@@ -31,9 +36,12 @@ def parts(canvas: Canvas, whole: str, cut: float | None = None) -> str:
     found = []
     for left, right in windows:
         width = right - left
-        same = "" if cut is None else f"; max-width: {width / widest:.1%}"  # halves of a grid have one scale
+        # halves of a grid have one scale
+        same = "" if cut is None else f"; max-width: {width / widest:.1%}"
         box, style = f"{left:.1f} 0 {width:.1f} {height:.1f}", f"--w: {width / scale:.0f}px{same}"
-        found.append(f'<svg class="part" viewBox="{box}" style="{style}"><use href="#{whole}"/></svg>')
+        found.append(
+            f'<svg class="part" viewBox="{box}" style="{style}"><use href="#{whole}"/></svg>'
+        )
     return "".join(found)
 
 

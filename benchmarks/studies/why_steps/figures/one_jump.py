@@ -50,21 +50,34 @@ def curves(found: Found) -> Figure:
     level(left, 100, "the data", 0.02)
     for (_, rows), colour in zip(found.items(), COLOURS, strict=False):
         right.axhline(100 * rows[0].unseen, color=colour, lw=0.9, ls=(0, (5, 3)), zorder=1)
-    right.annotate("dashed: real ones", (0.03, 0.94), xycoords="axes fraction", color=SOFT, fontsize=8)
+    right.annotate(
+        "dashed: real ones", (0.03, 0.94), xycoords="axes fraction", color=SOFT, fontsize=8
+    )
     first = {name: rows[0] for name, rows in found.items()}
-    alt = "Two charts against the number of steps. First: variance. Second: samples that pass for real. At one step: " + "; ".join(
-        f"{name} {100 * row.spread.value:.1f} % and {100 * row.among.value:.0f} %" for name, row in first.items()
+    alt = (
+        "Two charts against the number of steps. First: variance. Second: samples that "
+        "pass for real. At one step: "
+    ) + "; ".join(
+        f"{name} {100 * row.spread.value:.1f} % and {100 * row.among.value:.0f} %"
+        for name, row in first.items()
     )
     return figure(
-        canvas, alt, "One step is the jump to the prediction. First: what it gives hardly varies, because all of it is the same average. "
-        "Second: how many samples pass for real; dashed, how many unseen real images do. Bands are 95 % intervals.",
-    )  # fmt: skip
+        canvas,
+        alt,
+        "One step is the jump to the prediction. First: what it gives "
+        "hardly varies, because all of it is the same average. "
+        "Second: how many samples pass for real; dashed, how many unseen real images do. "
+        "Bands are 95 % intervals.",
+    )
 
 
 def _shares(axes: Axes, found: Found, what: str, name: str) -> None:
     names = []
     for (model, rows), colour, marker in zip(found.items(), COLOURS, MARKERS, strict=False):
-        percent = [Interval(*(100 * bound for bound in one)) for one in (getattr(row, what) for row in rows)]
+        percent = [
+            Interval(*(100 * bound for bound in one))
+            for one in (getattr(row, what) for row in rows)
+        ]
         names.append(curve(axes, [row.steps for row in rows], percent, colour, model, marker))
     _steps(axes, found)
     axes.set_ylim(-4, 118)
@@ -85,7 +98,10 @@ def pictured(found: Found) -> Found:
 
 def strips(model: str, rows: Sequence[Measured], png: Path | None = None) -> Figure:
     """The same latents at every number of steps, one below the other."""
-    caption = f"<code>{model}</code>: each column starts from the same noise. Top: the jump to the prediction."
+    caption = (
+        f"<code>{model}</code>: each column starts from the same noise. Top: the "
+        "jump to the prediction."
+    )
     return _grid(model, rows, SHOWN, 760, caption, png, cut=0.5)
 
 
@@ -93,34 +109,56 @@ def opening(model: str, rows: Sequence[Measured]) -> Figure:
     """The same with few rows and columns, for the top of the page."""
     few = [row for row in rows if row.steps in OPENING] or rows
     caption = (
-        "Pictures of garments that a network makes. Each column starts from one noise; the first row jumps to the prediction, "
+        "Pictures of garments that a network makes. Each column starts from one noise; "
+        "the first row jumps to the prediction, "
         "the others take "
-        "more steps, each with a new prediction. The network is told which kind of garment to make, so each blur is the average of a kind."
+        "more steps, each with a new prediction. The network is told which kind of "
+        "garment to make, so each blur is the average of a kind."
     )
     return _grid(model, few, COLUMNS, 480, caption)
 
 
 @styled
 def _grid(
-    model: str, rows: Sequence[Measured], columns: int, width: float, caption: str, png: Path | None = None, cut: float | None = None
+    model: str,
+    rows: Sequence[Measured],
+    columns: int,
+    width: float,
+    caption: str,
+    png: Path | None = None,
+    cut: float | None = None,
 ) -> Figure:
     tile = (width - 70) / columns
     canvas, (axes,) = panels(1, tile * len(rows) + 10, width=width)
     axes.imshow(mosaic(rows, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_yticks([(i + 0.5) * _tile(rows) for i in range(len(rows))], [f"{row.steps} step{'s' * (row.steps > 1)}" for row in rows])
+    axes.set_yticks(
+        [(i + 0.5) * _tile(rows) for i in range(len(rows))],
+        [f"{row.steps} step{'s' * (row.steps > 1)}" for row in rows],
+    )
     axes.set_xticks([])
     axes.tick_params(length=0, labelright=cut is not None)  # the right half may be seen alone
     axes.spines[:].set_visible(False)
     told = (
-        f"{columns} samples of {model} from the same noise with {', '.join(str(row.steps) for row in rows)} steps: blurred and "
+        f"{columns} samples of {model} from the same noise with {', '.join(str(row.steps) for row in rows)} "
+        ""
+        "steps: blurred and "
         "alike at first."
     )
     return figure(canvas, told, caption, png, cut=cut)
 
 
 def mosaic(rows: Sequence[Measured], columns: int) -> NDArray[np.float64]:
-    """The first pictures of every row in one, from 0 to 1, with NaN between the tiles; data lie in [-1, 1]."""
-    tiles = [[np.pad((one[0].astype(np.float64) + 1) / 2, 1, constant_values=np.nan) for one in row.pictures[:columns]] for row in rows]
+    """The first pictures of every row in one, from 0 to 1, with NaN between the tiles.
+
+    Data lie in [-1, 1].
+    """
+    tiles = [
+        [
+            np.pad((one[0].astype(np.float64) + 1) / 2, 1, constant_values=np.nan)
+            for one in row.pictures[:columns]
+        ]
+        for row in rows
+    ]
     return np.vstack([np.hstack(row) for row in tiles]).clip(0, 1)
 
 
@@ -130,19 +168,26 @@ def _tile(rows: Sequence[Measured]) -> int:
 
 @styled
 def quality(found: Found) -> Figure:
-    """Distance to converged samples over that of the jump; and the spectrum of the jump and of the most steps, over the data's."""
+    """Distance to converged samples over that of the jump.
+
+    And the spectrum of the jump and of the most steps, over the data's.
+    """
     canvas, (left, right) = panels(2, 330)
     names = []
     for (model, rows), colour, marker in zip(found.items(), COLOURS, MARKERS, strict=False):
         known = [(row.steps, row.to_converged) for row in rows if row.to_converged]
         if known:
-            share = [Interval(*(max(end / known[0][1].value, LEAST) for end in one)) for _, one in known]
+            share = [
+                Interval(*(max(end / known[0][1].value, LEAST) for end in one)) for _, one in known
+            ]
             curve(left, [steps for steps, _ in known], share, colour, "", marker)
             left.plot([], [], color=colour, marker=marker, label=model)
         if len(rows[0].spectrum):
             for row, dash in ((rows[0], ":"), (rows[-1], "-")):
                 right.plot(range(1, len(row.spectrum) + 1), row.spectrum, color=colour, ls=dash)
-            names.append(label_curve(right, len(rows[0].spectrum), rows[0].spectrum[-1], model, colour))
+            names.append(
+                label_curve(right, len(rows[0].spectrum), rows[0].spectrum[-1], model, colour)
+            )
     _steps(left, found)
     left.set_yscale("log")
     left.set_ylim(LEAST, 2)
@@ -154,8 +199,17 @@ def quality(found: Found) -> Figure:
     right.set_ylabel("power, over the data’s")
     right.grid(axis="y")
     level(right, 1.0, "the data", 0.02)
-    right.annotate("dotted: one step\nsolid: the most steps", (0.03, 0.06), xycoords="axes fraction", color=SOFT, fontsize=8.5)
+    right.annotate(
+        "dotted: one step\nsolid: the most steps",
+        (0.03, 0.06),
+        xycoords="axes fraction",
+        color=SOFT,
+        fontsize=8.5,
+    )
     return figure(
-        canvas, "First: the Fréchet distance falls with the number of steps. Second: one step lacks power at high spatial frequency.",
-        "First: quality, down to 10⁻⁴. Second: blur, as a spectrum: the jump lacks the fine scales most; many steps bring them back.",
-    )  # fmt: skip
+        canvas,
+        "First: the Fréchet distance falls with the number of steps. Second: one "
+        "step lacks power at high spatial frequency.",
+        "First: quality, down to 10⁻⁴. Second: blur, as a spectrum: the jump lacks the "
+        "fine scales most; many steps bring them back.",
+    )

@@ -1,4 +1,6 @@
-"""Measurements of row 3: what ancestral sampling loses by taking big steps, in nats and in quality."""
+"""Measurements of row 3: what ancestral sampling loses by taking big steps, in nats and in
+quality.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,15 @@ from .effort import Effort
 from .generating import Yardstick, generate
 
 HIGH, LOW = 80.0, 0.05
-"""The levels between which steps are taken; a last one goes from LOW to 0, whose divergence would be infinite for any grid."""
-GRIDS = {"karras": "karras", "uniform in log σ": "uniform_lambda", "cosine": "uniform_time(process='vp_cosine')"}
+"""The levels between which steps are taken.
+
+A last one goes from LOW to 0, whose divergence would be infinite for any grid.
+"""
+GRIDS = {
+    "karras": "karras",
+    "uniform in log σ": "uniform_lambda",
+    "cosine": "uniform_time(process='vp_cosine')",
+}
 OPTIMAL = "optimal"
 FINE = 256
 """Geometric steps between which the optimal grid chooses."""
@@ -37,7 +46,8 @@ class Losses(NamedTuple):
     Attributes:
         steps: N, between :data:`HIGH` and :data:`LOW`.
         nats: path divergence of ancestral sampling from the true reverse process.
-        quality: Fréchet distance of its samples, after the last step to 0, to the data; None where it was not measured.
+        quality: Fréchet distance of its samples, after the last step to 0, to the data; None where
+            it was not measured.
     """
 
     steps: int
@@ -62,7 +72,9 @@ class Measured(NamedTuple):
 
 
 def measure(effort: Effort) -> Measured:
-    """Path divergences from the MMSE curve, single steps from exact densities, quality from samples of ``ddpm``."""
+    """Path divergences from the MMSE curve, single steps from exact densities, quality from
+    samples of ``ddpm``.
+    """
     fast = effort.fast
     model = cast(ExactModel, effort.model("fashion-mppca"))
     curve = tabulated(model, effort.samples(512, 96), 49 if fast else 97)
@@ -70,7 +82,11 @@ def measure(effort: Effort) -> Measured:
     ruler = Yardstick(model)
     found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn, ruler)
     single = {
-        name: transitions(cast(ExactModel, effort.model(name)), FAST_RATIOS if fast else RATIOS, few if fast else many)
+        name: transitions(
+            cast(ExactModel, effort.model(name)),
+            FAST_RATIOS if fast else RATIOS,
+            few if fast else many,
+        )
         for name, (many, few) in DRAWS.items()
     }
     return Measured(curve, found, single, ruler.flags)
@@ -105,7 +121,13 @@ class Best:
         return tuple(self.levels[i] for i in cheapest_path(self.cost, steps, 1.0))
 
 
-def losses(model: ExactModel, curve: Curve, counts: Sequence[int], samples: Mapping[int, int], ruler: Yardstick) -> dict[str, list[Losses]]:
+def losses(
+    model: ExactModel,
+    curve: Curve,
+    counts: Sequence[int],
+    samples: Mapping[int, int],
+    ruler: Yardstick,
+) -> dict[str, list[Losses]]:
     """Nats and quality of every grid.
 
     Args:

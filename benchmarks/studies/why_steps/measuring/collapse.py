@@ -61,6 +61,8 @@ def measure(effort: Effort) -> Measured:
 
 
 def copied(x: FloatArray, examples: FloatArray, threshold: float) -> Interval:
-    """Share of samples whose two nearest training examples are as unequally far as unseen data's are once in a hundred."""
+    """Share of samples whose two nearest training examples are as unequally far as unseen
+    data's are once in a hundred.
+    """
     hits = int((distance_ratio(x, examples) < threshold).sum())
     return Interval(hits / len(x), *binomial_interval(hits, len(x)))

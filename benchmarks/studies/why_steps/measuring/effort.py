@@ -18,7 +18,8 @@ class Effort:
 
     Attributes:
         name: ``fast`` or ``full``.
-        out: folder where measurements are kept, so that an interrupted run goes on where it was; None keeps nothing.
+        out: folder where measurements are kept, so that an interrupted run goes on where it was;
+            None keeps nothing.
         models: models that stand in for the built-in ones, by the name that they replace.
 
     Raises:
@@ -39,7 +40,9 @@ class Effort:
         return self.name == "fast"
 
     def samples(self, full: int, least: int = FAST_LEAST) -> int:
-        """``full`` samples, or an eighth of them but not fewer than ``least`` (and never more than ``full``)."""
+        """``full`` samples, or an eighth of them but not fewer than ``least`` (and never more
+        than ``full``).
+        """
         return min(full, max(least, full // FAST_SHARE)) if self.fast else full
 
     def model(self, name: str, **params: Any) -> Denoiser:

@@ -22,21 +22,31 @@ BATCH = 96
 def grid_of(model: Denoiser, steps: int) -> Grid:
     """The levels of the karras schedule, of which the last, ``sigma_min``, is 0 itself.
 
-    The schedule as others use it goes to ``sigma_min`` first and from there to 0. That last step changes nothing that can be seen, so two
-    steps (80, 0.002, 0) would look like one and five like four: of the schedule, not of the number of steps. Here two are 80, 2.5, 0.
+    The schedule as others use it goes to ``sigma_min`` first and from there to 0. That last step
+    changes nothing that can be seen, so two steps (80, 0.002, 0) would look like one and five like
+    four: of the schedule, not of the number of steps. Here two are 80, 2.5, 0.
     """
     return Grid((*karras(steps, model.sigma_min, model.sigma_max, to_zero=False).sigma[:-1], 0.0))
 
 
 @torch.no_grad()
-def generate(model: Denoiser, sampler: Sampler | str, grid: Grid | int, n: int, *, labels: Tensor | None = None, seed: int = 0) -> Tensor:
+def generate(
+    model: Denoiser,
+    sampler: Sampler | str,
+    grid: Grid | int,
+    n: int,
+    *,
+    labels: Tensor | None = None,
+    seed: int = 0,
+) -> Tensor:
     """Samples 0 … n - 1 of a model.
 
     Args:
         model: on the CPU.
         sampler: one, or its registry name.
         grid: levels, or a number of steps of :func:`grid_of`.
-        n: number of samples; sample i starts from the same latent, and gets the same noise, whatever n is.
+        n: number of samples; sample i starts from the same latent, and gets the same noise,
+            whatever n is.
         labels: ``(n,)`` classes, ``model.classes`` for none; None lets the model draw them.
         seed: of latents, labels and noise.
 
@@ -48,7 +58,11 @@ def generate(model: Denoiser, sampler: Sampler | str, grid: Grid | int, n: int, 
     parts = []
     for ids in torch.arange(n).split(BATCH):
         x, noise = latents(model, ids, seed, model.dtype)
-        parts.append(chosen.sample(model.bind(ids, seed, None if labels is None else labels[ids]), x, levels, noise))
+        parts.append(
+            chosen.sample(
+                model.bind(ids, seed, None if labels is None else labels[ids]), x, levels, noise
+            )
+        )
     return torch.cat(parts)
 
 
@@ -64,7 +78,8 @@ class Yardstick:
         model: one with a reference.
 
     Attributes:
-        flags: of each distance that was measured so far, why its interval is not to be trusted; empty if it is.
+        flags: of each distance that was measured so far, why its interval is not to be trusted;
+            empty if it is.
 
     Raises:
         ValueError: it has none.
@@ -73,7 +88,9 @@ class Yardstick:
     def __init__(self, model: Denoiser) -> None:
         found = model.reference()
         if found is None:
-            raise ValueError(f"model {model.name} has no reference to measure its samples by; take one that has")
+            raise ValueError(
+                f"model {model.name} has no reference to measure its samples by; take one that has"
+            )
         self._reference, self._truth = found, FrechetReference(found.mean, found.cov)
         self.flags: list[str] = []
 
@@ -87,7 +104,10 @@ class Yardstick:
         return self._reference.extractor(clamp(x, self._reference.clamp)[0])
 
     def __call__(self, x: Tensor) -> FrechetEstimate:
-        """The distance of samples ``(n, *event)``, its bias removed; whatever is wrong with it goes into :attr:`flags`."""
+        """The distance of samples ``(n, *event)``, its bias removed.
+
+        Whatever is wrong with it goes into :attr:`flags`.
+        """
         found = estimate(self._truth, self.features(x))
         self.flags.append(found.flag)
         return found
@@ -101,5 +121,8 @@ def exact_model(effort: Effort, name: str) -> ExactModel:
     """
     model = effort.model(name)
     if not isinstance(model, ExactModel):
-        raise ValueError(f"model {model.name} has no exact flow or posterior; put an exact model in the place of {name}")
+        raise ValueError(
+            f"model {model.name} has no exact flow or posterior; put an "
+            f"exact model in the place of {name}"
+        )
     return model

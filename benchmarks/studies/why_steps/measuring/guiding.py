@@ -1,4 +1,6 @@
-"""Sampling under guidance: when the class is decided, how often it is met, and how alike the samples are."""
+"""Sampling under guidance: when the class is decided, how often it is met, and how alike the
+samples are.
+"""
 
 from __future__ import annotations
 
@@ -60,16 +62,28 @@ class Measured(NamedTuple):
 def measure(effort: Effort) -> Measured:
     """An exact model and a network at three guidance scales, from the same latents."""
     exact = exact_model(effort, "fashion-mppca")
-    runs = {name: followed(effort.model(name), effort.samples(SAMPLES[name], BATCH), steps) for name, steps in STEPS.items()}
+    runs = {
+        name: followed(effort.model(name), effort.samples(SAMPLES[name], BATCH), steps)
+        for name, steps in STEPS.items()
+    }
     courses = {scale: class_course(exact, run) for scale, run in runs["fashion-mppca"].items()}
-    decided = {scale: decision(course.own, runs["fashion-mppca"][scale]) for scale, course in courses.items()}
+    decided = {
+        scale: decision(course.own, runs["fashion-mppca"][scale])
+        for scale, course in courses.items()
+    }
     plain, guided = decided[SCALES[0]], decided[SCALES[-1]]
     outcomes = {
-        name: {scale: Outcome(fidelity(run), diversity(run, of[SCALES[0]])) for scale, run in of.items()} for name, of in runs.items()
+        name: {
+            scale: Outcome(fidelity(run), diversity(run, of[SCALES[0]]))
+            for scale, run in of.items()
+        }
+        for name, of in runs.items()
     }
     levels = runs["fashion-mppca"][SCALES[0]].levels
     decisions = {scale: middle(levels) for scale, levels in decided.items()}
-    return Measured(levels, courses, decisions, ahead(plain, guided), undecided(plain, guided), outcomes)
+    return Measured(
+        levels, courses, decisions, ahead(plain, guided), undecided(plain, guided), outcomes
+    )
 
 
 def followed(model: Denoiser, n: int, steps: int) -> dict[float, Run]:
@@ -88,7 +102,14 @@ def follow(model: Denoiser, scale: float, n: int, steps: int) -> Run:
         x, noise = latents(model, ids, 0, model.dtype)
         states = [x]
         bound = guided.bind(ids, 0, labels[ids])
-        integrate(sampler, bound, x, grid, noise, on_step=lambda _i, _level, x, states=states: states.append(x))
+        integrate(
+            sampler,
+            bound,
+            x,
+            grid,
+            noise,
+            on_step=lambda _i, _level, x, states=states: states.append(x),
+        )
         parts.append(torch.stack(states))
     states = torch.cat(parts, 1)
     modes = model.mode_of(states[-1])
@@ -103,10 +124,29 @@ def fidelity(run: Run) -> Interval:
 
 def diversity(run: Run, plain: Run) -> Interval:
     """Variance inside the classes over that of another run from the same latents."""
-    x, y, labels = run.end.double().flatten(1).numpy(), plain.end.double().flatten(1).numpy(), run.labels.numpy()
-    return bootstrap(lambda rows: inside(x[rows], labels[rows]) / inside(y[rows], labels[rows]), len(x), draws=100)
+    x, y, labels = (
+        run.end.double().flatten(1).numpy(),
+        plain.end.double().flatten(1).numpy(),
+        run.labels.numpy(),
+    )
+    return bootstrap(
+        lambda rows: inside(x[rows], labels[rows]) / inside(y[rows], labels[rows]),
+        len(x),
+        draws=100,
+    )
 
 
 def inside(x: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over classes of the total variance inside them; classes of fewer than two samples have none to offer."""
-    return float(np.mean([x[labels == k].var(0, ddof=1).sum() for k in np.unique(labels) if (labels == k).sum() > 1]))
+    """Mean over classes of the total variance inside them.
+
+    Classes of fewer than two samples have none to offer.
+    """
+    return float(
+        np.mean(
+            [
+                x[labels == k].var(0, ddof=1).sum()
+                for k in np.unique(labels)
+                if (labels == k).sum() > 1
+            ]
+        )
+    )

@@ -41,7 +41,10 @@ class Measured(NamedTuple):
 def measure(effort: Effort) -> Measured:
     """Sensitivity of the centre pixel at seven levels, of the exact denoiser and of the network."""
     n = effort.samples(64, 16)
-    rows = {kind: [pixel_rows(effort.model(name), sigma, n) for sigma in LEVELS] for kind, name in MODELS.items()}
+    rows = {
+        kind: [pixel_rows(effort.model(name), sigma, n) for sigma in LEVELS]
+        for kind, name in MODELS.items()
+    }
     low, high = LEVELS.index(LOW), LEVELS.index(HIGH)
     return Measured(
         {kind: [radius(part) for part in parts] for kind, parts in rows.items()},
@@ -66,12 +69,20 @@ def radius(rows: Tensor) -> Interval:
 
 
 def ratio(low: Tensor, high: Tensor) -> Interval:
-    """Radius at the high level over that at the low one, of the same states; NaN if the low one is 0."""
-    return bootstrap(lambda chosen: divided(field(high, chosen), field(low, chosen)), len(low), draws=200)
+    """Radius at the high level over that at the low one, of the same states.
+
+    NaN if the low one is 0.
+    """
+    return bootstrap(
+        lambda chosen: divided(field(high, chosen), field(low, chosen)), len(low), draws=200
+    )
 
 
 def field(rows: Tensor, chosen: Sequence[int] | np.ndarray) -> float:
-    """Receptive radius over the chosen states; below 1e-6 pixels it is 0, which rounding leaves of a denoiser that sees one pixel."""
+    """Receptive radius over the chosen states.
+
+    Below 1e-6 pixels it is 0, which rounding leaves of a denoiser that sees one pixel.
+    """
     found = float(receptive_radius(rows[torch.as_tensor(chosen)]))
     return found if found > 1e-6 else 0.0
 

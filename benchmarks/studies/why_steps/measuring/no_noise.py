@@ -30,10 +30,12 @@ class Measured(NamedTuple):
     Attributes:
         counts: numbers of steps at which quality was measured.
         quality: Fréchet distance to the data, by sampler, at those.
-        noise: the distance without noise less that with it (Euler's method and ``ddpm``), paired by latents, at those.
+        noise: the distance without noise less that with it (Euler's method and ``ddpm``), paired by
+            latents, at those.
         trade: the distance after one step less that after the most, without noise, paired likewise.
         fine: numbers of steps at which errors were measured.
-        errors: median distance to the exact end of each path, in standard deviations of the data, by method, at those.
+        errors: median distance to the exact end of each path, in standard deviations of the data,
+            by method, at those.
         variance: total variance of the data's features.
         flags: of the distances.
     """
@@ -49,16 +51,24 @@ class Measured(NamedTuple):
 
 
 def measure(effort: Effort) -> Measured:
-    """Quality with and without noise at equal evaluations, and distances to the exact end of each path without."""
+    """Quality with and without noise at equal evaluations, and distances to the exact end of
+    each path without.
+    """
     counts, fine = (FAST, FAST_FINE) if effort.fast else (COUNTS, FINE)
     images, points = effort.model("fashion-mppca"), exact_model(effort, "gmm-64d")
     n, ruler = effort.samples(576, 192), Yardstick(images)
     labels = unlabelled(images, n)
-    quality = {name: [ruler(generate(images, name, steps, n, labels=labels)) for steps in counts] for name in SAMPLERS}
+    quality = {
+        name: [ruler(generate(images, name, steps, n, labels=labels)) for steps in counts]
+        for name in SAMPLERS
+    }
     errors = {name: ends(points, name, fine, effort.samples(384, 96)) for name in QUIET}
     return Measured(
         counts,
-        {name: [Interval.normal(one.value, one.se) for one in line] for name, line in quality.items()},
+        {
+            name: [Interval.normal(one.value, one.se) for one in line]
+            for name, line in quality.items()
+        },
         [gap(quality, place) for place in range(len(counts))],
         Interval.normal(*paired_difference(quality["euler"][0], quality["euler"][-1])),
         fine,
@@ -69,7 +79,9 @@ def measure(effort: Effort) -> Measured:
 
 
 def gap(quality: Mapping[str, list[FrechetEstimate]], place: int) -> Interval:
-    """How much farther from the data Euler's method without noise is than with it, paired by latents."""
+    """How much farther from the data Euler's method without noise is than with it, paired by
+    latents.
+    """
     return Interval.normal(*paired_difference(quality["euler"][place], quality["ddpm"][place]))
 
 
@@ -78,4 +90,7 @@ def ends(model: ExactModel, name: str, counts: tuple[int, ...], n: int) -> list[
     with torch.no_grad():
         truth = model.endpoint(latents(model, torch.arange(n), 0, model.dtype)[0]).numpy()
     spread = (total_variance(model) / model.dim) ** 0.5
-    return [endpoint_error(generate(model, name, steps, n).numpy(), truth).rmse_median / spread for steps in counts]
+    return [
+        endpoint_error(generate(model, name, steps, n).numpy(), truth).rmse_median / spread
+        for steps in counts
+    ]

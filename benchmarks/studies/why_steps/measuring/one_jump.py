@@ -1,4 +1,6 @@
-"""Measurements of row 1: samples of few steps against the mean of the data, and against the data."""
+"""Measurements of row 1: samples of few steps against the mean of the data, and against the
+data.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,15 @@ class Measured(NamedTuple):
 
     Attributes:
         steps: N.
-        spread: E |x - mean|² over the data's, about the mean of the class where the model is told one: 0 for the mean, 1 for data.
+        spread: E |x - mean|² over the data's, about the mean of the class where the model is told
+            one: 0 for the mean, 1 for data.
         among: share of the samples that pass for real (:class:`.likeness.Likeness`).
         near: in how many neighbourhoods of real samples they are, the median.
         unseen, usual: the same two of real samples that nobody has seen: what is to be reached.
-        to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples than features.
-        spectrum: power of the samples in each ring of spatial frequency, over the data's; empty where samples are no pictures.
+        to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples
+            than features.
+        spectrum: power of the samples in each ring of spatial frequency, over the data's; empty
+            where samples are no pictures.
         pictures: the first samples, ``(n, *event)``.
     """
 
@@ -61,7 +66,10 @@ def measure(effort: Effort) -> Found:
     """Samples of Euler's method with N steps, for every N, on every model."""
     steps = FAST_STEPS if effort.fast else STEPS
     data = {name: Data(effort.model(name), FAST_REAL if effort.fast else REAL) for name in MODELS}
-    return {name: [data[name].measure(n, _count(effort, full, n)) for n in steps] for name, full in MODELS.items()}
+    return {
+        name: [data[name].measure(n, _count(effort, full, n)) for n in steps]
+        for name, full in MODELS.items()
+    }
 
 
 def _count(effort: Effort, full: int, steps: int) -> int:
@@ -82,19 +90,26 @@ class Data:
     def __init__(self, model: Denoiser, count: int) -> None:
         reference, moments = model.reference(), model.moments()
         if reference is None or moments is None:
-            raise ValueError(f"model {model.name} does not know its data; give it a reference() and moments()")
+            raise ValueError(
+                f"model {model.name} does not know its data; give it a reference() and moments()"
+            )
         self.model, self._ruler = model, Yardstick(model)
         self._truth = FrechetReference(reference.mean, reference.cov)
         held_out = reference.held_out(2 * count)
         half = len(held_out) // 2
         self.likeness = Likeness(held_out[:half], held_out[half:])
         # Samples of an exact model's data are what converged samples are.
-        self.converged = held_out[:count] if reference.converged is None else reference.converged[:count]
+        self.converged = (
+            held_out[:count] if reference.converged is None else reference.converged[:count]
+        )
         self.mean, self.cov = moments
         self._spectrum = spectrum_of_moments(self.mean, self.cov, model.event)
 
     def measure(self, steps: int, count: int) -> Measured:
-        """Euler's method on the probability flow with so many steps; one step is the jump x = D(x_T, sigma_max)."""
+        """Euler's method on the probability flow with so many steps.
+
+        One step is the jump x = D(x_T, sigma_max).
+        """
         x = generate(self.model, "euler", steps, count)
         seen = self._ruler.features(x)
         near = self.likeness.near(seen)
@@ -121,13 +136,18 @@ class Data:
     def spread(self, x: Tensor) -> Interval:
         """E |x - mean|² over the data's, about the mean of the class where the model draws one."""
         labels = self.model.draw_labels(torch.arange(len(x)), 0)
-        about = self.mean[labels.numpy()] if self.mean.ndim == 2 and labels is not None else self.mean
-        found = estimate(np.square(x.double().flatten(1).numpy() - about).sum(1) / np.trace(self.cov))
+        about = (
+            self.mean[labels.numpy()] if self.mean.ndim == 2 and labels is not None else self.mean
+        )
+        found = estimate(
+            np.square(x.double().flatten(1).numpy() - about).sum(1) / np.trace(self.cov)
+        )
         return Interval.normal(found.value, found.error)
 
 
 def ring_power(x: ArrayLike) -> FloatArray:
-    """Mean power of pictures ``(n, c, h, w)`` in the rings of spatial frequency 1, 2, … cycles an image, up to half the side's pixels.
+    """Mean power of pictures ``(n, c, h, w)`` in the rings of spatial frequency 1, 2, … cycles an
+    image, up to half the side's pixels.
 
     Empty for samples that are no pictures.
     """
@@ -141,11 +161,14 @@ def ring_power(x: ArrayLike) -> FloatArray:
 
 
 def spectrum_of_moments(mean: FloatArray, cov: FloatArray, event: tuple[int, ...]) -> FloatArray:
-    """:func:`ring_power` of data with these moments (means of equally frequent classes, or one), without any samples.
+    """:func:`ring_power` of data with these moments (means of equally frequent classes, or one),
+    without any samples.
 
     E |f·x|² = |f·mean|² + sum_j |f·c_j|² for every frequency f, with cov = sum_j c_j c_j^T.
     """
     values, vectors = np.linalg.eigh(cov)
     factor = (vectors * np.sqrt(values.clip(min=0))).T
     means = np.atleast_2d(mean)
-    return ring_power(means.reshape(-1, *event)) + len(factor) * ring_power(factor.reshape(-1, *event))
+    return ring_power(means.reshape(-1, *event)) + len(factor) * ring_power(
+        factor.reshape(-1, *event)
+    )

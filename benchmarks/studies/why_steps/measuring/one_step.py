@@ -1,4 +1,6 @@
-"""Measurements of row 5: Euler's method in two clocks, on images and where its paths are straight."""
+"""Measurements of row 5: Euler's method in two clocks, on images and where its paths are
+straight.
+"""
 
 from __future__ import annotations
 
@@ -51,13 +53,21 @@ def measure(effort: Effort) -> Measured:
     counts = FAST if effort.fast else COUNTS
     model, n = effort.model("fashion-mppca"), effort.samples(576, 192)
     ruler = Yardstick(model)
-    distances = {clock: [distance(ruler, model, clock, steps, n) for steps in counts] for clock in CLOCKS}
+    distances = {
+        clock: [distance(ruler, model, clock, steps, n) for steps in counts] for clock in CLOCKS
+    }
     few, many = counts.index(FEW), counts.index(MANY)
     return Measured(
         counts,
-        {clock: [Interval.normal(one.value, one.se) for one in line] for clock, line in distances.items()},
+        {
+            clock: [Interval.normal(one.value, one.se) for one in line]
+            for clock, line in distances.items()
+        },
         {clock: [endpoint_share(sphere(), clock, steps) for steps in counts] for clock in CLOCKS},
-        {clock: Interval.normal(*paired_difference(line[few], line[many])) for clock, line in distances.items()},
+        {
+            clock: Interval.normal(*paired_difference(line[few], line[many]))
+            for clock, line in distances.items()
+        },
         ruler.variance,
         ruler.flags,
     )
@@ -65,9 +75,11 @@ def measure(effort: Effort) -> Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class StraightEuler(LinearMultistep):
-    """Euler's method in the clock u = sqrt(v + sigma²), in which the paths of a Gaussian of variance v are straight lines.
+    """Euler's method in the clock u = sqrt(v + sigma²), in which the paths of a Gaussian of
+    variance v are straight lines.
 
-    There x = mean + (u / u_0) (x_0 - mean). With dx/du = (u / sigma) (x - d) / sigma a step is x + k (x - d), k = du u / sigma².
+    There x = mean + (u / u_0) (x_0 - mean). With dx/du = (u / sigma) (x - d) / sigma a step is x +
+    k (x - d), k = du u / sigma².
 
     Attributes:
         variance: v > 0, of the data per dimension.
@@ -75,11 +87,16 @@ class StraightEuler(LinearMultistep):
 
     name: ClassVar[str] = "straight_euler"
     order: ClassVar[int | None] = 1
-    source: ClassVar[Source] = Source("karras2022edm", "Eq. 1, in another variable", "https://arxiv.org/abs/2206.00364v2")
+    source: ClassVar[Source] = Source(
+        "karras2022edm", "Eq. 1, in another variable", "https://arxiv.org/abs/2206.00364v2"
+    )
     variance: float = 1.0
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """One row a step; unlike other methods, the step to 0 keeps sqrt(v) / u of the deviation."""
+        """One row a step.
+
+        Unlike other methods, the step to 0 keeps sqrt(v) / u of the deviation.
+        """
         rows = []
         for cur, nxt in grid.intervals():
             u, end = math.sqrt(self.variance + cur**2), math.sqrt(self.variance + nxt**2)
@@ -93,7 +110,10 @@ class StraightEuler(LinearMultistep):
 
 
 def sampler_of(model: Denoiser, clock: str) -> StraightEuler | str:
-    """Euler's method in a clock; the variance of the second is the data's mean variance per dimension."""
+    """Euler's method in a clock.
+
+    The variance of the second is the data's mean variance per dimension.
+    """
     if clock == CLOCKS[0]:
         return "euler"
     return StraightEuler(variance=total_variance(model) / math.prod(model.event))
@@ -112,7 +132,11 @@ def sphere() -> Gaussian:
 
 
 def endpoint_share(model: Gaussian, clock: str, steps: int, n: int = 96) -> float:
-    """Root mean square distance to the exact end of each path, in standard deviations of the data."""
+    """Root mean square distance to the exact end of each path, in standard deviations of the
+    data.
+    """
     grid = grid_of(model, steps)
-    off = generate(model, sampler_of(model, clock), grid, n) - model.endpoint(latents(model, torch.arange(n), 0, model.dtype)[0])
+    off = generate(model, sampler_of(model, clock), grid, n) - model.endpoint(
+        latents(model, torch.arange(n), 0, model.dtype)[0]
+    )
     return float(np.sqrt(np.square(as_rows(off.numpy())).mean())) / model.scale

@@ -1,4 +1,6 @@
-"""What a row of the answer is: a claim in plain words, a measurement, and a verdict that is computed from it."""
+"""What a row of the answer is: a claim in plain words, a measurement, and a verdict that is
+computed from it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ class Verdict:
         kind: one of :data:`Kind`.
         sentence: why, in one plain sentence, as HTML.
         numbers: what it rests on, with intervals, a line of HTML each; they are folded away.
-        surprise: a sentence on what nobody would have guessed, shown beside the verdict; empty for none.
+        surprise: a sentence on what nobody would have guessed, shown beside the verdict; empty for
+            none.
     """
 
     kind: Kind
@@ -72,7 +75,8 @@ class Answer:
         details: how it was measured, derivations and limits, as HTML; it is folded away.
         images: further figures.
         more: figures that are folded away with the numbers.
-        keys: how many columns of the table, from the left, say what a line is of; the others are what was found.
+        keys: how many columns of the table, from the left, say what a line is of; the others are
+            what was found.
         lead: what the top of the page says of it, or None.
     """
 
@@ -88,16 +92,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Row(Generic[M]):
-    """One question, in two halves: what is measured takes minutes and is kept on disk; what is told of it takes a second, and is not.
+    """One question, in two halves: what is measured takes minutes and is kept on disk.
 
-    They live in different modules: an edit of the module of ``measure``, or of what that imports of this study, measures the row again,
-    and no other edit of the study does.
+    What is told of it takes a second, and is not.
+
+    They live in different modules: an edit of the module of ``measure``, or of what that imports of
+    this study, measures the row again, and no other edit of the study does.
 
     Attributes:
         number: 1 to 16, its place in the answer.
         question: the title, a question.
         claim: what is often said, in plain words.
-        measure: a pure function of the effort. The type that it declares to return is one that :mod:`..packing` can keep.
+        measure: a pure function of the effort. The type that it declares to return is one that
+            :mod:`..packing` can keep.
         tell: draws, tabulates and judges what was measured; a pure function of it.
     """
 

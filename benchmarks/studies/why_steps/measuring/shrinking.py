@@ -1,4 +1,6 @@
-"""Measurements of row 2: how many clean samples are still possible at each noise level, and what the state says about them."""
+"""Measurements of row 2: how many clean samples are still possible at each noise level, and
+what the state says about them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ LEVELS = tuple(np.geomspace(80, 0.02, 25).tolist())
 SHOWN = LEVELS[::2]
 """Levels at which information is asked for."""
 FARTHEST = 1e4
-"""Level at which the curves of exact models begin: what is known there is below a thousandth of a nat."""
+"""Level at which the curves of exact models begin: what is known there is below a thousandth of
+a nat.
+"""
 RISE = 0.05
 """Nats by which the entropy of a path must rise to count: far above rounding."""
 
@@ -50,12 +54,16 @@ class Paths(NamedTuple):
         return Interval(*(math.exp(end) for end in Interval.normal(found.value, found.error)))
 
     def rising(self) -> int:
-        """How many paths have an entropy that rises somewhere by more than :data:`RISE` from its lowest so far."""
+        """How many paths have an entropy that rises somewhere by more than :data:`RISE` from
+        its lowest so far.
+        """
         lowest = np.minimum.accumulate(self.entropy, axis=1)
         return int((self.entropy[:, 1:] - lowest[:, :-1] > RISE).any(1).sum())
 
     def known(self, place: int) -> Interval:
-        """Mutual information of the state and the candidate, log K less the mean entropy, for equally likely ones."""
+        """Mutual information of the state and the candidate, log K less the mean entropy, for
+        equally likely ones.
+        """
         found = estimate(self.most - self.entropy[:, place])
         return Interval.normal(found.value, found.error)
 
@@ -79,14 +87,21 @@ class Measured(NamedTuple):
 
 def measure(effort: Effort) -> Measured:
     """Entropies along true paths; information from MMSE curves."""
-    cloud, mixture = (cast(ExactModel, effort.model(name)) for name in ("digits-cloud", "fashion-mppca"))
+    cloud, mixture = (
+        cast(ExactModel, effort.model(name)) for name in ("digits-cloud", "fashion-mppca")
+    )
     n = effort.samples(1024, 128)
     points = follow(cloud, LEVELS, n)
     hits = points.rising()
-    curves = {"fashion-mppca": (mixture, 512), "fashion": (effort.model("fashion"), 192), "digits-cloud": (cloud, 1024)}
+    curves = {
+        "fashion-mppca": (mixture, 512),
+        "fashion": (effort.model("fashion"), 192),
+        "digits-cloud": (cloud, 1024),
+    }
     nodes = 33 if effort.fast else 65
     information = {
-        name: known(model, curve_of(model, LEVELS[-1], effort.samples(full, 48), nodes), SHOWN) for name, (model, full) in curves.items()
+        name: known(model, curve_of(model, LEVELS[-1], effort.samples(full, 48), nodes), SHOWN)
+        for name, (model, full) in curves.items()
     }
     return Measured(
         points,
@@ -98,7 +113,9 @@ def measure(effort: Effort) -> Measured:
 
 
 def true_path(x0: Tensor, levels: Sequence[float], seed: int = 0) -> list[Tensor]:
-    """States at falling levels of the process whose reverse is sampling: x = x0 + W(gamma) / gamma with one Brownian path a sample."""
+    """States at falling levels of the process whose reverse is sampling: x = x0 + W(gamma) /
+    gamma with one Brownian path a sample.
+    """
     total, walk, states = 0.0, torch.zeros_like(x0), []
     for stream, level in enumerate(levels):
         gamma = level**-2
@@ -108,7 +125,9 @@ def true_path(x0: Tensor, levels: Sequence[float], seed: int = 0) -> list[Tensor
     return states
 
 
-def follow(model: ExactModel, levels: Sequence[float], samples: int, *, classes: bool = False) -> Paths:
+def follow(
+    model: ExactModel, levels: Sequence[float], samples: int, *, classes: bool = False
+) -> Paths:
     """Entropy of the components, points, or classes of an exact model along true paths.
 
     Raises:
@@ -122,15 +141,24 @@ def follow(model: ExactModel, levels: Sequence[float], samples: int, *, classes:
 
 
 def curve_of(model: Denoiser, lowest: float, samples: int, nodes: int) -> Curve:
-    """The MMSE curve down to a level: exact, or the denoising loss of a network on samples of its own, which lies above it."""
+    """The MMSE curve down to a level: exact, or the denoising loss of a network on samples of
+    its own, which lies above it.
+    """
     if isinstance(model, ExactModel):
         return exact_mmse(model, gammas(lowest, FARTHEST, nodes), samples)
     x0 = generate(model, "dpmpp_2m", 32, samples)
-    return denoising_loss(model, x0, gammas(lowest, model.sigma_max, nodes), labels=model.draw_labels(torch.arange(samples), 0))
+    return denoising_loss(
+        model,
+        x0,
+        gammas(lowest, model.sigma_max, nodes),
+        labels=model.draw_labels(torch.arange(samples), 0),
+    )
 
 
 def known(model: Denoiser, curve: Curve, levels: Sequence[float]) -> list[Estimate]:
-    """I(x0; x_sigma) in nats at each level, from the curve; given the class, where the model is told one.
+    """I(x0.
+
+    x_sigma) in nats at each level, from the curve; given the class, where the model is told one.
 
     Raises:
         ValueError: the model does not know its moments.

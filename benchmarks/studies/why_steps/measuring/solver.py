@@ -67,7 +67,9 @@ def followed(model: ExactModel, name: str, steps: Sequence[int], truth: Tensor) 
     order = sampler.order
     assert order is not None
     medians = [float(np.median(part)) for part in errors]
-    return Line(name, steps, order, evaluations, list(seconds), medians, slope(steps, np.stack(errors)))
+    return Line(
+        name, steps, order, evaluations, list(seconds), medians, slope(steps, np.stack(errors))
+    )
 
 
 def run(model: ExactModel, name: str, grid: Grid, truth: Tensor) -> tuple[FloatArray, float]:
@@ -79,7 +81,9 @@ def run(model: ExactModel, name: str, grid: Grid, truth: Tensor) -> tuple[FloatA
 
 
 def slope(steps: Sequence[int], errors: FloatArray) -> Interval:
-    """The order: slope of the median error ``(grids, n)`` over the finest grids, by least squares of the logarithms."""
+    """The order: slope of the median error ``(grids, n)`` over the finest grids, by least
+    squares of the logarithms.
+    """
     step = np.log(np.asarray(steps[-LAST:], dtype=np.float64))
 
     def fitted(rows: np.ndarray) -> float:

@@ -12,9 +12,13 @@ from ..measuring.row import Answer, Lead, Row, Verdict
 from .wording import INTERVALS, brackets, codes, percent
 
 COLLAPSED, UNLIKE = 0.2, 0.5
-"""A jump is called the mean below this share of the data's variance, and no image below this share of those of the most steps that pass."""
+"""A jump is called the mean below this share of the data's variance, and no image below this
+share of those of the most steps that pass.
+"""
 CROWDED = 10
-"""A jump lies in the midst of the data if it is near to so many times as many of them as one of them is."""
+"""A jump lies in the midst of the data if it is near to so many times as many of them as one of
+them is.
+"""
 LEAD = """\
 Because from pure noise <strong>the best prediction is no image but an average</strong>: of all the images that the noise might
 still become. That is a blur, and nearly the same blur for every noise. A small step takes away a little noise, which settles a
@@ -28,28 +32,63 @@ def tell(found: Found) -> Answer:
     lead = Lead(LEAD, figures.opening(*next(iter(pictured.items())))) if averages else None
     strips = tuple(figures.strips(name, rows) for name, rows in pictured.items())
     more = (figures.quality(found),)
-    return Answer(figures.curves(found), _table(found), verdict, figures.DETAILS, strips, more, keys=2, lead=lead)
+    return Answer(
+        figures.curves(found),
+        _table(found),
+        verdict,
+        figures.DETAILS,
+        strips,
+        more,
+        keys=2,
+        lead=lead,
+    )
 
 
 def judge(found: Mapping[str, Sequence[Measured]]) -> Verdict:
-    """Refutes unless every jump is the mean; then supports where no mean passes for real, refutes where all do, else refines."""
+    """Refutes unless every jump is the mean.
+
+    Then supports where no mean passes for real, refutes where all do, else refines.
+    """
     jumps = {name: (rows[0], rows[-1]) for name, rows in found.items()}
     spread_out = [name for name, (jump, _) in jumps.items() if jump.spread.high >= COLLAPSED]
-    outside = [name for name, (jump, best) in jumps.items() if jump.among.high < UNLIKE * best.among.low]
-    inside = [name for name, (jump, best) in jumps.items() if jump.among.low > UNLIKE * best.among.high]
+    outside = [
+        name for name, (jump, best) in jumps.items() if jump.among.high < UNLIKE * best.among.low
+    ]
+    inside = [
+        name for name, (jump, best) in jumps.items() if jump.among.low > UNLIKE * best.among.high
+    ]
     numbers = (*(_numbers(name, *pair) for name, pair in jumps.items()), INTERVALS)
     if spread_out:
-        return Verdict("refutes", f"One jump does not give the average on {codes(spread_out)}.", numbers)
+        return Verdict(
+            "refutes", f"One jump does not give the average on {codes(spread_out)}.", numbers
+        )
     if len(outside) == len(found):
-        sentence = "One jump gives the average: it is nearly the same for every noise, and hardly ever passes for real."
+        sentence = (
+            "One jump gives the average: it is nearly the same for every noise, "
+            "and hardly ever passes for real."
+        )
         return Verdict("supports", sentence, numbers, _midst(jumps))
     if len(inside) == len(found):
-        return Verdict("refutes", "One jump gives the average, but here the average passes for real.", numbers)
+        return Verdict(
+            "refutes", "One jump gives the average, but here the average passes for real.", numbers
+        )
     if outside:
-        rest = f"passes for real on {codes(inside)}" if inside else "elsewhere it is open whether it does"
-        sentence = f"One jump gives the average, which does not pass for real on {codes(outside)}, and {rest}."
+        rest = (
+            f"passes for real on {codes(inside)}"
+            if inside
+            else "elsewhere it is open whether it does"
+        )
+        sentence = (
+            "One jump gives the average, which does not pass for real on "
+            f"{codes(outside)}, and {rest}."
+        )
         return Verdict("refines", sentence, numbers, _midst(jumps))
-    return Verdict("inconclusive", "One jump gives the average, and these samples are too few to say whether it passes for real.", numbers)
+    return Verdict(
+        "inconclusive",
+        "One jump gives the average, and these samples are "
+        "too few to say whether it passes for real.",
+        numbers,
+    )
 
 
 def _midst(jumps: Mapping[str, tuple[Measured, Measured]]) -> str:
@@ -57,17 +96,22 @@ def _midst(jumps: Mapping[str, tuple[Measured, Measured]]) -> str:
     for name, (jump, _) in jumps.items():
         if jump.near > CROWDED * jump.usual:
             return (
-                f"An average need not be far from all images: on <code>{name}</code> it is in the midst of them, near to {jump.near:,.0f} "
-                f"real ones, where a real one is near to {jump.usual:.0f}. It is too typical to be one of them."
+                f"An average need not be far from all images: on <code>{name}</code> it "
+                f"is in the midst of them, near to {jump.near:,.0f} "
+                f"real ones, where a real one is near to {jump.usual:.0f}. It is too "
+                "typical to be one of them."
             )
     return ""
 
 
 def _numbers(name: str, jump: Measured, best: Measured) -> str:
     return (
-        f"<code>{name}</code>: one jump keeps {percent(jump.spread)} of the data’s variance. {percent(jump.among)} of the jumps pass for "
-        f"real, of the samples of {best.steps} steps {percent(best.among)}, and of unseen real ones {jump.unseen:.0%}. Each lies in the "
-        f"neighbourhoods of {jump.near:,.0f}, {best.near:,.0f} and {jump.usual:,.0f} real ones (medians)."
+        f"<code>{name}</code>: one jump keeps {percent(jump.spread)} of the data’s "
+        f"variance. {percent(jump.among)} of the jumps pass for "
+        f"real, of the samples of {best.steps} steps {percent(best.among)}, and of unseen "
+        f"real ones {jump.unseen:.0%}. Each lies in the "
+        f"neighbourhoods of {jump.near:,.0f}, {best.near:,.0f} and {jump.usual:,.0f} real "
+        "ones (medians)."
     )
 
 
@@ -90,7 +134,8 @@ def _table(found: Mapping[str, Sequence[Measured]]) -> pd.DataFrame:
 ROW = Row(
     number=1,
     question="What does the prediction look like?",
-    claim="The prediction is the mean of all clean images that could have led here, and a mean of images is not an image.",
+    claim="The prediction is the mean of all clean images that could have led here, and "
+    "a mean of images is not an image.",
     measure=measure,
     tell=tell,
 )

@@ -11,7 +11,10 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, percent
 
 ONE_LEFT, OFTEN = 1.5, 0.05
-"""More candidates than this are more than one; a share of paths above this is more than an exception."""
+"""More candidates than this are more than one.
+
+A share of paths above this is more than an exception.
+"""
 
 
 def tell(found: Measured) -> Answer:
@@ -21,7 +24,9 @@ def tell(found: Measured) -> Answer:
 
 
 def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
-    """Refutes if more than one candidate is left; refines if single paths often go the other way; else supports.
+    """Refutes if more than one candidate is left.
+
+    Refines if single paths often go the other way; else supports.
 
     Args:
         first: effective number of candidates at the highest level.
@@ -30,22 +35,40 @@ def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
     """
     start, end = between(first), between(last)
     numbers = (
-        f"Candidates among the images of <code>digits-cloud</code>: {start} at the start, {end} at the end.",
-        f"Paths on which their number grows again by more than {RISE:g} nats, seen at {len(LEVELS)} levels: {percent(rising)}.",
+        f"Candidates among the images of <code>digits-cloud</code>: {start} at the start, "
+        f"{end} at the end.",
+        f"Paths on which their number grows again by more than {RISE:g} nats, seen at "
+        f"{len(LEVELS)} levels: {percent(rising)}.",
         INTERVALS,
     )
     if first.value <= ONE_LEFT:
-        return Verdict("inconclusive", "There is only one candidate from the start, so nothing can shrink.", numbers)
+        return Verdict(
+            "inconclusive",
+            "There is only one candidate from the start, so nothing can shrink.",
+            numbers,
+        )
     if last.low > ONE_LEFT:
-        return Verdict("refutes", "More than one candidate is left when the noise is gone.", numbers)
+        return Verdict(
+            "refutes", "More than one candidate is left when the noise is gone.", numbers
+        )
     if last.high > ONE_LEFT:
-        return Verdict("inconclusive", "These samples are too few to say whether one candidate is left.", numbers)
+        return Verdict(
+            "inconclusive",
+            "These samples are too few to say whether one candidate is left.",
+            numbers,
+        )
     if rising.low > OFTEN:
         sentence = (
-            f"On average the candidates become fewer until one is left, but on {rising.value:.0%} of the paths a step reopens something."
+            "On average the candidates become fewer until one is left, but on "
+            f"{rising.value:.0%} of the paths a step reopens something."
         )
         return Verdict("refines", sentence, numbers)
-    return Verdict("supports", "The candidates become fewer until one is left, and hardly ever does a step reopen something.", numbers)
+    return Verdict(
+        "supports",
+        "The candidates become fewer until one is left, and "
+        "hardly ever does a step reopen something.",
+        numbers,
+    )
 
 
 def _table(found: Measured) -> pd.DataFrame:
@@ -56,7 +79,10 @@ def _table(found: Measured) -> pd.DataFrame:
             "images still possible (digits-cloud)": _brief(found.points.number(i)),
             "components (fashion-mppca)": _brief(found.components.number(i)),
             "classes (fashion-mppca)": _brief(found.classes.number(i)),
-            **{f"nats known, {name}": _nats(Interval.of(rows[place])) for name, rows in found.information.items()},
+            **{
+                f"nats known, {name}": _nats(Interval.of(rows[place]))
+                for name, rows in found.information.items()
+            },
         }
         for place, (i, level) in enumerate(zip(places, SHOWN, strict=True))
     )

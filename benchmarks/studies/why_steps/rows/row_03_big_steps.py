@@ -13,10 +13,16 @@ from ..statistics.single_steps import Transition
 from .wording import INTERVALS, between, brackets, mark, note, percent
 
 NEGLIGIBLE, MOSTLY, LOST = 0.01, 0.5, 1.0
-"""Shares of a big step's loss that its shape may have to be called nothing, or most; nats below which a big step loses nothing."""
+"""Shares of a big step's loss that its shape may have to be called nothing, or most.
+
+Nats below which a big step loses nothing.
+"""
 
 
-LEAD = "And what a big step loses by going on with an old prediction can be computed: the orange area shows it."
+LEAD = (
+    "And what a big step loses by going on with an old prediction can be computed: "
+    "the orange area shows it."
+)
 
 
 def tell(found: Measured) -> Answer:
@@ -24,11 +30,25 @@ def tell(found: Measured) -> Answer:
     verdict, details = judge(found.single, found.losses), figures.DETAILS + note(found.flags)
     single = (figures.single_steps(found.single),)
     table = _table(found.losses, mark(found.flags))
-    lead = Lead(LEAD, figures.opening(found.curve)) if verdict.kind in ("supports", "refines") else None
-    return Answer(figures.staircases(found.curve), table, verdict, details, (figures.against_steps(found.losses),), single, lead=lead)
+    lead = (
+        Lead(LEAD, figures.opening(found.curve))
+        if verdict.kind in ("supports", "refines")
+        else None
+    )
+    return Answer(
+        figures.staircases(found.curve),
+        table,
+        verdict,
+        details,
+        (figures.against_steps(found.losses),),
+        single,
+        lead=lead,
+    )
 
 
-def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequence[Losses]]) -> Verdict:
+def judge(
+    single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequence[Losses]]
+) -> Verdict:
     """By what a big step loses, and how much of that is its shape, which is what the claim blames.
 
     Args:
@@ -37,7 +57,9 @@ def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequen
     """
     shares = {name: steps[-1].share for name, steps in single.items()}
     lines = [
-        f"<code>{name}</code>: {_of(steps[0])}, {_of(steps[-1])}, {percent(shares[name])} of it by shape." for name, steps in single.items()
+        f"<code>{name}</code>: {_of(steps[0])}, {_of(steps[-1])}, {percent(shares[name])} "
+        "of it by shape."
+        for name, steps in single.items()
     ]
     numbers = (*lines, *_grids(found), INTERVALS)
 
@@ -48,19 +70,31 @@ def judge(single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequen
         return verdict("refutes", "Even the big step loses next to nothing.")
     if all(share.high < NEGLIGIBLE for share in shares.values()):
         return verdict(
-            "refutes", "Going back is a Gaussian step at every size, so that nothing breaks but the covariance that the sampler assumes."
+            "refutes",
+            "Going back is a Gaussian step at every size, so that nothing "
+            "breaks but the covariance that the sampler assumes.",
         )
     if not all(steps[0].total.high < 0.2 * steps[-1].total.low for steps in single.values()):
-        return verdict("inconclusive", "These samples are too few to tell small steps from big ones.")
+        return verdict(
+            "inconclusive", "These samples are too few to tell small steps from big ones."
+        )
     if all(share.low > MOSTLY for share in shares.values()):
-        return verdict("supports", "Big steps lose much more than small ones, and most of it because the truth is no Gaussian.")
+        return verdict(
+            "supports",
+            "Big steps lose much more than small ones, and most "
+            "of it because the truth is no Gaussian.",
+        )
     if all(share.high < MOSTLY for share in shares.values()):
         text = (
-            "Big steps do lose, but mostly because the sampler assumes too narrow a spread, and only a little because the truth "
+            "Big steps do lose, but mostly because the sampler assumes too narrow a "
+            "spread, and only a little because the truth "
             "is no Gaussian."
         )
         return verdict("refines", text)
-    return verdict("inconclusive", "Big steps lose, but whether by the shape or by the spread that they assume is open.")
+    return verdict(
+        "inconclusive",
+        "Big steps lose, but whether by the shape or by the spread that they assume is open.",
+    )
 
 
 def _of(step: Transition) -> str:
@@ -77,12 +111,16 @@ def _grids(found: Mapping[str, Sequence[Losses]]) -> list[str]:
     grid, first = next(iter(found.items()))
     usual, best = _pair(found)
     lines = [
-        f"All steps of {grid} together lose {between(first[0].nats)} nats in one step, {between(usual.nats)} in {usual.steps}, "
+        f"All steps of {grid} together lose {between(first[0].nats)} nats in one step, "
+        f"{between(usual.nats)} in {usual.steps}, "
         f"{between(first[-1].nats)} in {first[-1].steps}.",
         f"The grid that loses least loses {between(best.nats)} in {best.steps}.",
     ]
     if usual.quality and best.quality:
-        lines.append(f"FID proxy in {best.steps} steps: {brackets(best.quality)} on that grid, {brackets(usual.quality)} on {grid}.")
+        lines.append(
+            f"FID proxy in {best.steps} steps: {brackets(best.quality)} on that "
+            f"grid, {brackets(usual.quality)} on {grid}."
+        )
     return lines
 
 
@@ -92,9 +130,11 @@ def _surprise(found: Mapping[str, Sequence[Losses]]) -> str:
     if usual.quality is None or best.quality is None or not best.quality.low > usual.quality.high:
         return ""
     return (
-        f"The grid that loses the fewest nats makes the <em>worse</em> images: in {best.steps} steps it loses "
+        "The grid that loses the fewest nats makes the <em>worse</em> images: in "
+        f"{best.steps} steps it loses "
         f"{usual.nats.value / best.nats.value:.0f} "
-        f"times fewer, and its FID proxy is {best.quality.value:.0f} against {usual.quality.value:.1f} (smaller is better), "
+        f"times fewer, and its FID proxy is {best.quality.value:.0f} against "
+        f"{usual.quality.value:.1f} (smaller is better), "
         "because nats count "
         "every detail alike, also the finest grain, which nobody sees."
     )
@@ -105,7 +145,10 @@ def _table(found: Mapping[str, Sequence[Losses]], mark: str) -> pd.DataFrame:
     frame = pd.DataFrame(columns)
     for grid, rows in found.items():
         frame[f"{grid}, nats"] = [f"{one.nats.value:,.0f}" for one in rows]
-        frame[f"{grid}, FID proxy{mark}"] = ["–" if one.quality is None else f"{round(one.quality.value, 1) + 0.0:.1f}" for one in rows]
+        frame[f"{grid}, FID proxy{mark}"] = [
+            "–" if one.quality is None else f"{round(one.quality.value, 1) + 0.0:.1f}"
+            for one in rows
+        ]
     return frame
 
 
@@ -113,7 +156,8 @@ ROW = Row(
     number=3,
     question="What exactly is lost by a big step?",
     claim=(
-        "Going back from a noisy state, the distribution of the less noisy one is close to an isotropic Gaussian for small steps only; "
+        "Going back from a noisy state, the distribution of the less noisy one is close "
+        "to an isotropic Gaussian for small steps only; "
         "big steps break this assumption, and the sampler with it."
     ),
     measure=measure,

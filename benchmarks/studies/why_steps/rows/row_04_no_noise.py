@@ -1,4 +1,6 @@
-"""Row 4: does the reverse process need noise beyond the first draw, and does the trade-off remain without it?"""
+"""Row 4: does the reverse process need noise beyond the first draw, and does the trade-off
+remain without it?
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ def tell(found: Measured) -> Answer:
     table = pd.DataFrame(
         {
             "evaluations": found.counts,
-            **{f"distance to data, {name}{mark(found.flags)}": [half(one) for one in line] for name, line in found.quality.items()},
+            **{
+                f"distance to data, {name}{mark(found.flags)}": [half(one) for one in line]
+                for name, line in found.quality.items()
+            },
             "euler less ddpm": [brackets(one) for one in found.noise],
         }
     )
@@ -33,7 +38,8 @@ def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdi
     """What becomes of the claim.
 
     Args:
-        noise: by number of steps, the distance to the data without noise less that with it, at equal evaluations.
+        noise: by number of steps, the distance to the data without noise less that with it, at
+            equal evaluations.
         trade: distance after one step less that after the most, without noise.
         scale: total variance of the data's features.
     """
@@ -42,19 +48,34 @@ def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdi
     helps = [steps for steps, one in noise.items() if one.high < 0]
     hurts = [steps for steps, one in noise.items() if one.low > 0]
     numbers = (
-        f"In {most} steps, leaving out the noise changes the Fréchet distance to the data by {between(last)}.",
-        f"Without noise, one step is farther than {most} by {between(trade)}; the features of the data have a variance of {scale:.3g}.",
-        f"At equal steps, where the interval tells, Euler’s method without noise is nearer at {_list(helps)}, and farther at "
+        f"In {most} steps, leaving out the noise changes the Fréchet distance to the data "
+        f"by {between(last)}.",
+        f"Without noise, one step is farther than {most} by {between(trade)}; the "
+        f"features of the data have a variance of {scale:.3g}.",
+        "At equal steps, where the interval tells, Euler’s method without noise is "
+        f"nearer at {_list(helps)}, and farther at "
         f"{_list(hurts)}.",
         INTERVALS,
     )
     if last.low > slight:
-        return Verdict("refutes", "Noise is needed here: without it even many steps end farther from the data.", numbers)
+        return Verdict(
+            "refutes",
+            "Noise is needed here: without it even many steps end farther from the data.",
+            numbers,
+        )
     if last.high > slight:
-        return Verdict("inconclusive", "These samples are too few to say whether noise is needed.", numbers)
+        return Verdict(
+            "inconclusive", "These samples are too few to say whether noise is needed.", numbers
+        )
     if trade.low <= slight:
-        return Verdict("refines", "No noise is needed, but here big steps cost nothing either.", numbers)
-    return Verdict("supports", "No noise is needed after the first draw, and big steps cost quality all the same.", numbers)
+        return Verdict(
+            "refines", "No noise is needed, but here big steps cost nothing either.", numbers
+        )
+    return Verdict(
+        "supports",
+        "No noise is needed after the first draw, and big steps cost quality all the same.",
+        numbers,
+    )
 
 
 def _list(steps: list[int]) -> str:
@@ -64,7 +85,8 @@ def _list(steps: list[int]) -> str:
 ROW = Row(
     number=4,
     question="Does sampling need noise beyond the first draw?",
-    claim="The reverse process can be followed without adding noise after the first draw, and big steps cost quality all the same.",
+    claim="The reverse process can be followed without adding noise after the first "
+    "draw, and big steps cost quality all the same.",
     measure=measure,
     tell=tell,
 )

@@ -24,7 +24,12 @@ def tell(found: Measured) -> Answer:
         columns[name] = [half(one) for one in found.distances[clock]]
         columns[f"error on a Gaussian, {clock}"] = [f"{error:.2g}" for error in found.errors[clock]]
     verdict = judge(found.gaps, found.variance, found.errors[CLOCKS[1]][0])
-    return Answer(draw(found.counts, found.distances, found.errors), pd.DataFrame(columns), verdict, DETAILS + note(found.flags))
+    return Answer(
+        draw(found.counts, found.distances, found.errors),
+        pd.DataFrame(columns),
+        verdict,
+        DETAILS + note(found.flags),
+    )
 
 
 def judge(gaps: Mapping[str, Interval], scale: float, straight: float) -> Verdict:
@@ -32,26 +37,38 @@ def judge(gaps: Mapping[str, Interval], scale: float, straight: float) -> Verdic
 
     Args:
         gaps: distance to the data after one step less that after fifty, in each clock.
-        scale: total variance of the data's features; a gap that is surely below :data:`NEGLIGIBLE` of it is none.
-        straight: error of one step on an isotropic Gaussian in its own clock, relative to its standard deviation.
+        scale: total variance of the data's features; a gap that is surely below :data:`NEGLIGIBLE`
+            of it is none.
+        straight: error of one step on an isotropic Gaussian in its own clock, relative to its
+            standard deviation.
     """
-    worst, best = max(gaps.values(), key=lambda one: one.value), min(gaps.values(), key=lambda one: one.value)
+    worst, best = (
+        max(gaps.values(), key=lambda one: one.value),
+        min(gaps.values(), key=lambda one: one.value),
+    )
     numbers = (
-        f"One step is farther from the data than fifty by a Fréchet distance of {between(best)} in the better clock and "
+        "One step is farther from the data than fifty by a Fréchet distance of "
+        f"{between(best)} in the better clock and "
         f"{between(worst)} in the "
         f"other; the features of the data have a variance of {scale:.3g}.",
-        f"On an isotropic Gaussian, in the clock that makes its paths straight, one step errs by {straight:.0e} standard deviations.",
+        "On an isotropic Gaussian, in the clock that makes its paths straight, one step "
+        f"errs by {straight:.0e} standard deviations.",
         INTERVALS,
     )
     if best.high < NEGLIGIBLE * scale:
-        return Verdict("supports", "In the right clock, one step is as good as fifty here.", numbers)
+        return Verdict(
+            "supports", "In the right clock, one step is as good as fifty here.", numbers
+        )
     if best.low > NEGLIGIBLE * scale:
         sentence = (
-            "Leaving out the noise does not make one step enough: that takes straight paths, which a single Gaussian has and "
+            "Leaving out the noise does not make one step enough: that takes straight "
+            "paths, which a single Gaussian has and "
             "images have not."
         )
         return Verdict("refutes", sentence, numbers)
-    return Verdict("inconclusive", "These samples are too few to tell one step from fifty.", numbers)
+    return Verdict(
+        "inconclusive", "These samples are too few to tell one step from fifty.", numbers
+    )
 
 
 ROW = Row(

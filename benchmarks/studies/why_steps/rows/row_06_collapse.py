@@ -1,4 +1,6 @@
-"""Row 6: do big steps make a few outputs from any input? Variance loss, mode loss and memorisation, told apart."""
+"""Row 6: do big steps make a few outputs from any input? Variance loss, mode loss and
+memorisation, told apart.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +25,38 @@ FEW = 0.05
 
 def tell(found: Measured) -> Answer:
     """What is lost, what is missed and what is copied, against steps."""
-    few = [line.value for steps, line in zip(found.counts, found.copies["digits"], strict=True) if steps <= BIG]
+    few = [
+        line.value
+        for steps, line in zip(found.counts, found.copies["digits"], strict=True)
+        if steps <= BIG
+    ]
     modes = found.modes.get("gmm-2d", [Interval(1, 1, 1)])
-    verdict = judge(found.variance["gmm-2d"][0], modes[0], largest(few, found.samples["digits"]), LEVEL)
-    return Answer(draw(found.counts, found.variance, found.modes, found.copies), _table(found), verdict, DETAILS, keys=2)
+    verdict = judge(
+        found.variance["gmm-2d"][0], modes[0], largest(few, found.samples["digits"]), LEVEL
+    )
+    return Answer(
+        draw(found.counts, found.variance, found.modes, found.copies),
+        _table(found),
+        verdict,
+        DETAILS,
+        keys=2,
+    )
 
 
 def _table(found: Measured) -> pd.DataFrame:
-    shares = {"variance kept, %": found.variance, "modes kept, %": found.modes, "near-copies, %": found.copies}
+    shares = {
+        "variance kept, %": found.variance,
+        "modes kept, %": found.modes,
+        "near-copies, %": found.copies,
+    }
     return pd.DataFrame(
         {
             "model": name,
             "steps": steps,
-            **{what: brackets(lines[name][place] if name in lines else None, 100) for what, lines in shares.items()},
+            **{
+                what: brackets(lines[name][place] if name in lines else None, 100)
+                for what, lines in shares.items()
+            },
             "distinct outputs, %": f"{100 * found.distinct[name][place]:.1f}",
         }
         for name in found.samples
@@ -49,33 +70,57 @@ def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -
     Args:
         variance: share of the data's variance that one step keeps.
         modes: share of the data's effective number of modes that it keeps.
-        copies: largest share of near-copies of training examples among the outputs of few steps, from :func:`largest`.
+        copies: largest share of near-copies of training examples among the outputs of few steps,
+            from :func:`largest`.
         fresh: that share of data that nobody has seen.
     """
     lost, merged, copied = variance.high < KEPT, modes.high < KEPT, copies.low > fresh
     numbers = (
-        f"One step on <code>gmm-2d</code> keeps {percent(variance)} of the variance and {percent(modes)} of the modes.",
-        f"Of the outputs of the network <code>digits</code> after at most {BIG} steps {percent(copies)} are near-copies of "
+        f"One step on <code>gmm-2d</code> keeps {percent(variance)} of the variance and "
+        f"{percent(modes)} of the modes.",
+        f"Of the outputs of the network <code>digits</code> after at most {BIG} steps "
+        f"{percent(copies)} are near-copies of "
         "training images, "
         f"of unseen images {fresh:.0%}.",
-        f"{INTERVALS} The last is of the largest share among those numbers of steps, and holds for all.",
+        f"{INTERVALS} The last is of the largest share among those numbers of steps, and "
+        "holds for all.",
     )
     if not copied and copies.high > FEW:
-        return Verdict("inconclusive", "These samples are too few to say whether training images are copied.", numbers)
+        return Verdict(
+            "inconclusive",
+            "These samples are too few to say whether training images are copied.",
+            numbers,
+        )
     if (lost or merged) and copied:
-        return Verdict("supports", "Big steps make a few outputs here, and copies of training images with them.", numbers)
+        return Verdict(
+            "supports",
+            "Big steps make a few outputs here, and copies of training images with them.",
+            numbers,
+        )
     if lost or merged:
-        return Verdict("refines", "Big steps make a few outputs, but these are averages and not training images.", numbers)
+        return Verdict(
+            "refines",
+            "Big steps make a few outputs, but these are averages and not training images.",
+            numbers,
+        )
     if copied:
-        return Verdict("refines", "The model copies training images, but big steps lose nothing.", numbers)
-    return Verdict("refutes", "Big steps make as many different outputs as there are, and none is copied.", numbers)
+        return Verdict(
+            "refines", "The model copies training images, but big steps lose nothing.", numbers
+        )
+    return Verdict(
+        "refutes",
+        "Big steps make as many different outputs as there are, and none is copied.",
+        numbers,
+    )
 
 
 def largest(shares: Sequence[float], n: int) -> Interval:
-    """The largest of several shares of ``n`` samples, with an interval that holds although it was picked.
+    """The largest of several shares of ``n`` samples, with an interval that holds although it was
+    picked.
 
-    Each has an interval of level 1 - 0.05 / K for K shares (Bonferroni), so all of them hold together with probability 0.95; at 0.95 each,
-    the best of three would pass its test by chance nearly three times as often as it says.
+    Each has an interval of level 1 - 0.05 / K for K shares (Bonferroni), so all of them hold
+    together with probability 0.95; at 0.95 each, the best of three would pass its test by chance
+    nearly three times as often as it says.
     """
     hits = round(max(shares) * n)
     return Interval(hits / n, *binomial_interval(hits, n, 1 - (1 - CONFIDENCE) / len(shares)))
@@ -84,7 +129,8 @@ def largest(shares: Sequence[float], n: int) -> Interval:
 ROW = Row(
     number=6,
     question="Do big steps make a few outputs from any input?",
-    claim="With big steps the model collapses: it makes a few outputs, whatever it starts from, and these are memorised training images.",
+    claim="With big steps the model collapses: it makes a few outputs, whatever it "
+    "starts from, and these are memorised training images.",
     measure=measure,
     tell=tell,
 )

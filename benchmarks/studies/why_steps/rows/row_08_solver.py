@@ -1,4 +1,6 @@
-"""Row 8: is it like solving a differential equation numerically? Error against evaluations and seconds, and measured orders."""
+"""Row 8: is it like solving a differential equation numerically? Error against evaluations and
+seconds, and measured orders.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,16 @@ def tell(lines: list[Line]) -> Answer:
             "method": [line.name for line in lines],
             "order": [line.order for line in lines],
             "measured order": [between(line.slope) for line in lines],
-            **{f"error at {count} steps": [f"{line.errors[place]:.1e}" for line in lines] for place, count in enumerate(steps)},
+            **{
+                f"error at {count} steps": [f"{line.errors[place]:.1e}" for line in lines]
+                for place, count in enumerate(steps)
+            },
             "evaluations for 10⁻³": [number(needed(line, 1e-3)) for line in lines],
         }
     )
-    return Answer(draw(lines), table, judge([(line.name, line.order, line.slope) for line in lines]), DETAILS)
+    return Answer(
+        draw(lines), table, judge([(line.name, line.order, line.slope) for line in lines]), DETAILS
+    )
 
 
 def judge(orders: Sequence[tuple[str, int, Interval]]) -> Verdict:
@@ -41,18 +48,38 @@ def judge(orders: Sequence[tuple[str, int, Interval]]) -> Verdict:
     """
     off = {name: abs(slope.value - order) for name, order, slope in orders}
     right = [name for name, distance in off.items() if distance <= WITHIN]
-    measured = ", ".join(f"<code>{name}</code> {between(slope)} of {order}" for name, order, slope in orders)
-    numbers = (f"Measured orders: {measured}.", f"The worst is off by {max(off.values()):.2f}; up to {WITHIN} counts as right.", INTERVALS)
+    measured = ", ".join(
+        f"<code>{name}</code> {between(slope)} of {order}" for name, order, slope in orders
+    )
+    numbers = (
+        f"Measured orders: {measured}.",
+        f"The worst is off by {max(off.values()):.2f}; up to {WITHIN} counts as right.",
+        INTERVALS,
+    )
     if len(right) == len(orders):
-        return Verdict("supports", "The error of every method falls with the steps as fast as the theory of such equations says.", numbers)
+        return Verdict(
+            "supports",
+            "The error of every method falls with the steps as "
+            "fast as the theory of such equations says.",
+            numbers,
+        )
     if not right:
-        return Verdict("refutes", "The error of no method falls with the steps as fast as the theory says.", numbers)
-    sentence = f"The error of {len(right)} of {len(orders)} methods falls with the steps as fast as the theory of such equations says."
+        return Verdict(
+            "refutes",
+            "The error of no method falls with the steps as fast as the theory says.",
+            numbers,
+        )
+    sentence = (
+        f"The error of {len(right)} of {len(orders)} methods falls with the steps "
+        "as fast as the theory of such equations says."
+    )
     return Verdict("refines", sentence, numbers)
 
 
 def needed(line: Line, error: float) -> float:
-    """Evaluations at which the line crosses an error, between grids on a straight line of the logarithms; NaN if it does not."""
+    """Evaluations at which the line crosses an error, between grids on a straight line of the
+    logarithms; NaN if it does not.
+    """
     falling = np.minimum.accumulate(line.errors)
     if not falling[-1] <= error <= falling[0]:
         return float("nan")
@@ -67,7 +94,8 @@ def number(evaluations: float) -> str:
 ROW = Row(
     number=8,
     question="Is it like solving a differential equation?",
-    claim="Sampling is the numerical solution of a differential equation: the error falls with the steps at the order of the method.",
+    claim="Sampling is the numerical solution of a differential equation: the error "
+    "falls with the steps at the order of the method.",
     measure=measure,
     tell=tell,
 )

@@ -1,4 +1,6 @@
-"""Row 16: how far around a pixel must the denoiser look? The effective receptive field against the noise level."""
+"""Row 16: how far around a pixel must the denoiser look? The effective receptive field against
+the noise level.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,36 @@ WIDER = 1.25
 
 def tell(found: Measured) -> Answer:
     """Radii against the noise level, and what they are radii of."""
-    columns = {f"radius, {kind} (pixels)": [brackets(one) for one in line] for kind, line in found.radii.items()}
+    columns = {
+        f"radius, {kind} (pixels)": [brackets(one) for one in line]
+        for kind, line in found.radii.items()
+    }
     verdict = judge(found.growth, found.radii)
-    return Answer(draw(LEVELS, found.radii), pd.DataFrame({"σ": LEVELS, **columns}), verdict, DETAILS, (maps(LEVELS, found.pictures),))
+    return Answer(
+        draw(LEVELS, found.radii),
+        pd.DataFrame({"σ": LEVELS, **columns}),
+        verdict,
+        DETAILS,
+        (maps(LEVELS, found.pictures),),
+    )
 
 
 def judge(growth: Mapping[str, Interval], radii: Mapping[str, Sequence[Interval]]) -> Verdict:
     """What becomes of the claim.
 
     Args:
-        growth: by denoiser, its radius at the high level over that at the low one; NaN where it looks at the pixel alone.
-        radii: by denoiser, at all levels; where several differ in their intervals the sentence says so.
+        growth: by denoiser, its radius at the high level over that at the low one; NaN where it
+            looks at the pixel alone.
+        radii: by denoiser, at all levels; where several differ in their intervals the sentence says
+            so.
     """
-    ends = {name: [line[LEVELS.index(sigma)] for sigma in (LOW, HIGH)] for name, line in radii.items()}
+    ends = {
+        name: [line[LEVELS.index(sigma)] for sigma in (LOW, HIGH)] for name, line in radii.items()
+    }
     numbers = (
         *(
-            f"{name.capitalize()}: from {brackets(ends[name][0])} pixels at σ = {LOW:g} to {brackets(ends[name][1])} at σ = "
+            f"{name.capitalize()}: from {brackets(ends[name][0])} pixels at σ = {LOW:g} "
+            f"to {brackets(ends[name][1])} at σ = "
             f"{HIGH:g}, a factor "
             f"of {brackets(one)}."
             for name, one in growth.items()
@@ -43,19 +59,34 @@ def judge(growth: Mapping[str, Interval], radii: Mapping[str, Sequence[Interval]
     grow = [name for name, one in growth.items() if one.low > WIDER]
     flat = [name for name, one in growth.items() if not one.high > WIDER]
     if len(grow) == len(growth):
-        low, high = (sum(pair[place].value for pair in ends.values()) / len(ends) for place in (0, 1))
+        low, high = (
+            sum(pair[place].value for pair in ends.values()) / len(ends) for place in (0, 1)
+        )
         sentence = (
-            f"The more noise there is, the farther around a pixel the denoiser looks: {low:.0f} pixel{'s' * (round(low) != 1)} "
+            "The more noise there is, the farther around a pixel the denoiser looks: "
+            f"{low:.0f} pixel{'s' * (round(low) != 1)} "
             f"with little, {high:.0f} with much."
         )
         return Verdict("supports", sentence, numbers)
     if len(flat) == len(growth):
-        return Verdict("refutes", "The denoiser looks no farther around a pixel when there is more noise.", numbers)
+        return Verdict(
+            "refutes",
+            "The denoiser looks no farther around a pixel when there is more noise.",
+            numbers,
+        )
     if grow:
         return Verdict(
-            "refines", f"The more noise, the farther around a pixel the denoiser looks, but only the {' and the '.join(grow)} one.", numbers
+            "refines",
+            "The more noise, the farther around a pixel the denoiser looks, "
+            f"but only the {' and the '.join(grow)} one.",
+            numbers,
         )
-    return Verdict("inconclusive", "These samples are too few to say whether the denoiser looks farther when there is more noise.", numbers)
+    return Verdict(
+        "inconclusive",
+        "These samples are too few to say whether the "
+        "denoiser looks farther when there is more noise.",
+        numbers,
+    )
 
 
 ROW = Row(

@@ -1,4 +1,6 @@
-"""How numbers with intervals are written in tables and sentences, and which of them are not to be trusted."""
+"""How numbers with intervals are written in tables and sentences, and which of them are not to
+be trusted.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,12 @@ INTERVALS = "Brackets are 95 % intervals."
 
 
 def brackets(one: Interval | None, scale: float = 1) -> str:
-    """A value with its interval in brackets, to the places that the interval's width allows; a dash for none.
+    """A value with its interval in brackets, to the places that the interval's width allows.
 
-    An interval that is too narrow to be seen in print is left out: of a value that is exact nothing is gained by repeating it.
+    A dash for none.
+
+    An interval that is too narrow to be seen in print is left out: of a value that is exact nothing
+    is gained by repeating it.
 
     Args:
         one: the interval, or None.
@@ -37,7 +42,10 @@ def percent(one: Interval) -> str:
 
 
 def between(one: Interval) -> str:
-    """A value of any size with its interval, to the digits that its width allows; the value alone where it has no width to speak of."""
+    """A value of any size with its interval, to the digits that its width allows.
+
+    The value alone where it has no width to speak of.
+    """
     width = one.high - one.low
     if not width > VISIBLE * abs(one.value):
         return _sensible(one.value)
@@ -66,7 +74,8 @@ def codes(names: Iterable[str]) -> str:
 
 
 def mark(flags: Sequence[str]) -> str:
-    """What follows the name of a column of distances: a dagger if one of those that the row measured is flagged.
+    """What follows the name of a column of distances: a dagger if one of those that the row
+    measured is flagged.
 
     Args:
         flags: of all of them, why each is not to be trusted; empty for those that are.
@@ -82,6 +91,7 @@ def note(flags: Sequence[str]) -> str:
     reasons = Counter(reason for flag in flagged for reason in flag.split("; "))
     told = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
     return (
-        f"<p>† The intervals of {len(flagged)} of {len(flags)} Fréchet distances here are not to be trusted, for these reasons "
+        f"<p>† The intervals of {len(flagged)} of {len(flags)} Fréchet distances here are "
+        "not to be trusted, for these reasons "
         f"(and so often): {escape(told)}. They are for the order of magnitude.</p>"
     )

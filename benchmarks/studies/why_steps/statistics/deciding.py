@@ -51,21 +51,33 @@ class Course(NamedTuple):
 
 def class_course(model: ExactModel, run: Run) -> Course:
     """What an exact model makes of the states on the way."""
-    found = [class_probabilities(model, x, sigma) for x, sigma in zip(run.states, run.levels, strict=True)]
-    own = torch.stack([probability[torch.arange(len(run.labels)), run.labels] for probability in found])
+    found = [
+        class_probabilities(model, x, sigma)
+        for x, sigma in zip(run.states, run.levels, strict=True)
+    ]
+    own = torch.stack(
+        [probability[torch.arange(len(run.labels)), run.labels] for probability in found]
+    )
     left = torch.stack([effective_number(probability) for probability in found])
     return Course(own.numpy(), left.numpy())
 
 
 def decision(own: FloatArray, run: Run) -> FloatArray:
-    """The level from which on a sample's class stays likelier than not, ``(n,)``; NaN where it never does."""
-    sure = (own[::-1] > EVEN).cumprod(0).sum(0)  # how many of the last levels are sure without a break
+    """The level from which on a sample's class stays likelier than not, ``(n,)``.
+
+    NaN where it never does.
+    """
+    # how many of the last levels are sure without a break
+    sure = (own[::-1] > EVEN).cumprod(0).sum(0)
     levels = np.array([*run.levels, math.nan])
     return levels[np.where(sure > 0, len(run.levels) - sure, len(run.levels))]
 
 
 def middle(decided: FloatArray) -> Interval:
-    """Geometric mean level of decision, over the samples that are decided; NaN if fewer than half are."""
+    """Geometric mean level of decision, over the samples that are decided.
+
+    NaN if fewer than half are.
+    """
     return bootstrap(lambda rows: mean_level(decided[rows]), len(decided))
 
 
@@ -76,9 +88,11 @@ def mean_level(decided: FloatArray) -> float:
 
 
 def ahead(plain: FloatArray, guided: FloatArray) -> Interval:
-    """Geometric mean ratio of the levels of decision, over the latents that are decided in both runs; NaN if fewer than half are.
+    """Geometric mean ratio of the levels of decision, over the latents that are decided in both
+    runs; NaN if fewer than half are.
 
-    Means of either run alone would be of different latents: those that only guidance decides would pass for the effect of guidance.
+    Means of either run alone would be of different latents: those that only guidance decides would
+    pass for the effect of guidance.
     """
     return middle(guided / plain)
 

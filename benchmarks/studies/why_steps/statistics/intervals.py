@@ -34,13 +34,18 @@ class Interval(NamedTuple):
 
     @classmethod
     def of(cls, found: Estimate) -> Interval:
-        """Of a Monte Carlo estimate: its noise, and what quadrature or a tail may add to that on either side."""
+        """Of a Monte Carlo estimate: its noise, and what quadrature or a tail may add to that
+        on either side.
+        """
         half = NORMAL * found.error + found.bound
         return cls(found.value, found.value - half, found.value + half)
 
 
-def bootstrap(statistic: Callable[[NDArray[np.int64]], float], n: int, *, draws: int = 400, seed: int = 0) -> Interval:
-    """The percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3).
+def bootstrap(
+    statistic: Callable[[NDArray[np.int64]], float], n: int, *, draws: int = 400, seed: int = 0
+) -> Interval:
+    """The percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
+    section 13.3).
 
     Args:
         statistic: of the samples with these numbers, some of which occur several times.

@@ -1,9 +1,12 @@
-"""Whether samples pass for real: how many real samples they are near to, against how many a real one is near to that nobody has seen.
+"""Whether samples pass for real: how many real samples they are near to, against how many a real
+one is near to that nobody has seen.
 
-The neighbourhood of a real sample reaches to its third-nearest other real sample, as that of precision does (arXiv:1904.06991). Precision
-asks whether a sample is in *some* neighbourhood, and so takes a mean for data: in many dimensions data are farther from each other (by
-about a factor of sqrt 2) than from their mean, which then is in the neighbourhood of nearly all of them. No datum is. So a sample passes
-if it is in one neighbourhood at least, and in no more of them than :data:`USUAL` of the unseen real samples are.
+The neighbourhood of a real sample reaches to its third-nearest other real sample, as that of
+precision does (arXiv:1904.06991). Precision asks whether a sample is in *some* neighbourhood, and
+so takes a mean for data: in many dimensions data are farther from each other (by about a factor of
+sqrt 2) than from their mean, which then is in the neighbourhood of nearly all of them. No datum is.
+So a sample passes if it is in one neighbourhood at least, and in no more of them than :data:`USUAL`
+of the unseen real samples are.
 """
 
 from __future__ import annotations
@@ -36,7 +39,10 @@ class Likeness:
 
     def __init__(self, real: FloatArray, unseen: FloatArray) -> None:
         if not len(unseen):
-            raise ValueError("the model has no second half of held-out samples to say what is usual; take one that has")
+            raise ValueError(
+                "the model has no second half of held-out samples to say "
+                "what is usual; take one that has"
+            )
         self._real = real
         self._reach = nearest(real, real, MANIFOLD, same=True)[:, -1]
         found = self.near(unseen)
@@ -45,7 +51,9 @@ class Likeness:
 
     def near(self, x: FloatArray) -> NDArray[np.int64]:
         """In how many neighbourhoods each of ``(n, d)`` lies, ``(n,)``."""
-        return np.concatenate([(square <= self._reach).sum(1) for _, square in square_distances(x, self._real)])
+        return np.concatenate(
+            [(square <= self._reach).sum(1) for _, square in square_distances(x, self._real)]
+        )
 
     def passes(self, near: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether so many are as usual."""

@@ -12,7 +12,10 @@ from .intervals import Interval
 
 RATIOS, FAST_RATIOS = (1.1, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0), (1.1, 2.0, 5.0)
 DRAWS = {"gmm-2d": (8000, 1000), "gmm-64d": (1000, 128), "fashion-mppca": (32, 16)}
-"""Models whose single steps are looked at, and pairs of states in a full and in a fast run; the last is dense in 784 dimensions."""
+"""Models whose single steps are looked at, and pairs of states in a full and in a fast run.
+
+The last is dense in 784 dimensions.
+"""
 
 
 class Transition(NamedTuple):
@@ -20,7 +23,8 @@ class Transition(NamedTuple):
 
     Attributes:
         ratio: of its two levels.
-        total: divergence of the exact reverse conditional from the isotropic Gaussian that is drawn from instead.
+        total: divergence of the exact reverse conditional from the isotropic Gaussian that is drawn
+            from instead.
         shape: the part of it that no Gaussian could avoid.
     """
 
@@ -35,7 +39,9 @@ class Transition(NamedTuple):
 
 
 def transitions(model: ExactModel, ratios: Sequence[float], samples: int) -> list[Transition]:
-    """Exact divergences of steps about sigma = 1, where images take their form, of several sizes."""
+    """Exact divergences of steps about sigma = 1, where images take their form, of several
+    sizes.
+    """
 
     def one(ratio: float) -> Transition:
         found = transition_kl(model, math.sqrt(ratio), 1 / math.sqrt(ratio), samples)

@@ -21,17 +21,24 @@ def variance_kept(x: FloatArray, total: float) -> Interval:
 
 
 def total_variance(model: Denoiser) -> float:
-    """Trace of the covariance of a model's data; where means of classes are known, about their common mean."""
+    """Trace of the covariance of a model's data.
+
+    Where means of classes are known, about their common mean.
+    """
     found = model.moments()
     if found is None:
-        raise ValueError(f"nobody knows the variance of the data of model {model.name}; take one with moments")
+        raise ValueError(
+            f"nobody knows the variance of the data of model {model.name}; take one with moments"
+        )
     mean, cov = found
     between = mean.var(0).sum() if mean.ndim > 1 else 0.0
     return float(np.trace(cov) + between)
 
 
 def modes_kept(modes: NDArray[np.int64], model: Denoiser) -> Interval:
-    """Effective number of modes exp(H) of samples over that of the data: of exact ones, or of equally many in each class."""
+    """Effective number of modes exp(H) of samples over that of the data: of exact ones, or of
+    equally many in each class.
+    """
     truth = model.mode_of(model.held_out(EXACT)) if isinstance(model, ExactModel) else None
     k = int(max(modes.max(), 0 if truth is None else truth.max())) + 1
     whole = float(model.classes) if truth is None else effective(mode_counts(truth.numpy(), k))
