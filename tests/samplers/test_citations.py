@@ -20,6 +20,7 @@ def test_the_source_of_a_sampler_is_in_the_bibliography(name):
 def test_the_scaffolds_source_is_in_the_bibliography():
     template = Path(
         next(iter(benchmarks.__path__)),
+        "cli",
         "templates",
         "solver",
         "src",
