@@ -158,8 +158,7 @@ def style(sampler: str, origin: str = "") -> Style:
             plugin's.
 
     >>> style("dpmpp_3m")
-    Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash',
-    own=False)
+    Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)
     """
     kin, place = _place(sampler, origin)
     digit = re.search(r"\d", sampler)

@@ -54,8 +54,7 @@ def _(
     m_k = g_k u + (1 - g_k) mu_k + U_k gain c with u = x - mean and c = U_k^T u - U_k^T mu_k, so
     that
 
-        |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k + sum_j gain_j c_j [gain_j
-        c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
+        |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
     """
     basis, offsets, norms = model._basis, model._offsets, model._norms
 

@@ -3,15 +3,13 @@ use for it.
 
 By Bayes' rule, for any exact model,
 
-    log p(x_nxt | x_cur) = log p_nxt(x_nxt) - log p_cur(x_cur) + log N(x_cur; x_nxt, (cur² - nxt²)
-    I).
+    log p(x_nxt | x_cur) = log p_nxt(x_nxt) - log p_cur(x_cur) + log N(x_cur; x_nxt, (cur² - nxt²) I).
 
 With r = (nxt / cur)², v = nxt² (1 - r) and dgamma = 1 / nxt² - 1 / cur², its mean is m = r x_cur +
 (1 - r) d and its covariance v (I + dgamma Cov[x0 | x_cur]). Ancestral sampling draws from N(m, v
 I). As the divergence from a Gaussian splits at the Gaussian with the same moments,
 
-    KL(p || N(m, v I)) = KL(p || N(m, v (I + dgamma Cov))) + 1/2 [dgamma tr Cov - log det(I + dgamma
-    Cov)]
+    KL(p || N(m, v I)) = KL(p || N(m, v (I + dgamma Cov))) + 1/2 [dgamma tr Cov - log det(I + dgamma Cov)]
          total         =             shape                 +                  covariance.
 
 Summed over the steps of a grid, the total is the path divergence of

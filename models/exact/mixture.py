@@ -30,10 +30,8 @@ class GaussianMixture(ExactModel):
     Then Sigma_k has variance v_kj along column j of U_k and s_k^2 in every other direction, which
     gives (Woodbury's identity, already diagonalised)
 
-        log N(x; mu_k, Sigma_k + sigma^2 I) = -1/2 [ sum_j (U_k^T c)_j^2 / (v_kj + sigma^2) + (|c|^2
-        - |U_k^T c|^2) / (s_k^2 + sigma^2)
-                                              + sum_j log(v_kj + sigma^2) + (d - r) log(s_k^2 +
-                                              sigma^2) + d log 2 pi ]
+        log N(x; mu_k, Sigma_k + sigma^2 I) = -1/2 [ sum_j (U_k^T c)_j^2 / (v_kj + sigma^2) + (|c|^2 - |U_k^T c|^2) / (s_k^2 + sigma^2)
+                                              + sum_j log(v_kj + sigma^2) + (d - r) log(s_k^2 + sigma^2) + d log 2 pi ]
         E[x0 | x, k] = g_k x + (1 - g_k) mu_k + U_k [ (v_k / (v_k + sigma^2) - g_k) U_k^T c ],        g_k = s_k^2 / (s_k^2 + sigma^2)
 
     and d = sum_k p(k | x) E[x0 | x, k]. All projections of a chunk are one matrix product, and the

@@ -5,8 +5,7 @@ For every kappa >= 0, dx = (1 + kappa) (d - x) dlam + sigma sqrt(2 kappa) dw has
 the probability flow (kappa = 0) and of the time-reversed noising process (kappa = 1). Over a step
 of length h = log(cur / nxt), with k = 1 + kappa, its solution is
 
-    x(lam + h) = e^{-k h} x(lam) + k int_0^h e^{-k (h - s)} d(lam + s) ds + nxt sqrt(1 - e^{-2 kappa
-    h}) z,
+    x(lam + h) = e^{-k h} x(lam) + k int_0^h e^{-k (h - s)} d(lam + s) ds + nxt sqrt(1 - e^{-2 kappa h}) z,
 
 with z standard normal. The linear part and the noise are exact; methods differ in how they
 approximate d under the integral.
