@@ -44,7 +44,7 @@ def list_samplers() -> list[Row]:
                 "batch_coupled": sampler.batch_coupled,
                 "same_as": sampler.same_as,
                 "options": {f.name: f.default for f in fields(sampler)},
-                "summary": (type(sampler).__doc__ or "").strip().splitlines()[0],
+                "summary": " ".join((type(sampler).__doc__ or "").partition("\n\n")[0].split()),
                 "source": f"{sampler.source.key} {sampler.source.where}",
                 "url": sampler.source.url,
                 "deviations": list(sampler.source.deviations),

@@ -37,7 +37,7 @@ class Entry:
     @property
     def summary(self) -> str:
         """The first line of its docstring."""
-        return (inspect.getdoc(self.make) or "").partition("\n")[0]
+        return " ".join((inspect.getdoc(self.make) or "").partition("\n\n")[0].split())
 
 
 SCHEDULES: dict[str, Entry] = {}

@@ -156,7 +156,7 @@ def main() -> None:
     if given.peers_path:
         set_peers_path(given.peers_path)
     for number in given.numbers or FINDINGS:
-        print((FINDINGS[number].__doc__ or "").splitlines()[0])
+        print(" ".join((FINDINGS[number].__doc__ or "").partition("\n\n")[0].split()))
         try:
             for line in FINDINGS[number]():
                 print(f"   {line}")
