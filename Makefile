@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SUITE  ?= quick
 QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
           $(patsubst %,tests/results/test_%.py,intervals error_decomposition estimates fairness files headline latex pareto sealed significance) \
-          $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration \
+          $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration metrics/test_installed_metrics \
             samplers/test_exponential_sde samplers/test_no_synchronisation)
 
 .PHONY: bench test quick lint docs perf perf-peers wheel clean
