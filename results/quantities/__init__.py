@@ -1,0 +1,202 @@
+"""The quantities that metrics measure: each with all that tables, plots, verdicts and help say of
+it.
+
+A metric (``benchmarks.metrics``) computes numbers; what they are called, which columns hold them,
+how their errors are given and what may be claimed from them is said here, once. Nothing else keeps
+a list of metrics. Those that are built in are below; a plugin brings its own with its metric (entry
+points ``samplerbench.metrics``), which is asked for them when a table is read.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from ..record import AROUND, ROW
+from .built_in import (
+    BUILT_IN,
+    COEFFICIENTS,
+    DUPLICATES,
+    ENDPOINTS,
+    ENERGY,
+    FRECHET,
+    KID,
+    LABELS,
+    MANIFOLDS,
+    MEMORISED,
+    MODES,
+    STRONG,
+    SWD,
+)
+from .quantity import Floor, Quantity, To
+
+__all__ = [
+    "BUILT_IN",
+    "COEFFICIENTS",
+    "DUPLICATES",
+    "ENDPOINTS",
+    "ENERGY",
+    "ENTRY_POINTS",
+    "FRECHET",
+    "KID",
+    "LABELS",
+    "MANIFOLDS",
+    "MEMORISED",
+    "MODES",
+    "STRONG",
+    "SWD",
+    "Floor",
+    "Installed",
+    "Quantity",
+    "To",
+    "find",
+    "flags",
+    "installed",
+    "judged",
+    "named",
+    "panels",
+    "quantities",
+    "register",
+]
+
+log = logging.getLogger("samplerbench")
+
+ENTRY_POINTS = "samplerbench.metrics"
+
+_OWNED: dict[str, tuple[Quantity, ...]] = {}
+"""By the name of the metric that measures them, for as long as the process lives."""
+
+
+def register(metric: str, measured: tuple[Quantity, ...]) -> None:
+    """Make the quantities of a metric known; those that it had before are forgotten.
+
+    Raises:
+        ValueError: a column or an array of influence values is another's already, or a quantity
+            speaks of a column that is nobody's.
+    """
+    rest = [
+        q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())
+    ]
+    taken = {name: "a built-in metric" for q in rest for name in _names_of(q)}
+    for other, own in _OWNED.items():
+        if other != metric:
+            taken |= {name: f"metric {other}" for q in own for name in _names_of(q)}
+    taken |= {column.name: "every row" for column in (*ROW, *AROUND)}
+    for quantity in measured:
+        for name in _names_of(quantity):
+            if not (name.isascii() and name.isidentifier()):
+                raise ValueError(
+                    f"metric {metric} has a column {name!r}; name it with a-z, 0-9 and _"
+                )
+            if name in taken:
+                clash = (
+                    f"metric {metric} wants the column or array {name!r}, which {taken[name]} has"
+                )
+                raise ValueError(f"{clash}; give it another name")
+        taken |= dict.fromkeys(_names_of(quantity), f"another quantity of metric {metric}")
+    for quantity in measured:
+        floor = quantity.floor.column if quantity.floor else ""
+        for name in filter(None, (quantity.flag, quantity.resolution, floor)):
+            if name not in taken:
+                unknown = f"quantity {quantity.name} speaks of {name!r}, which is no column"
+                raise ValueError(f"{unknown}; put it beside one of the metric's quantities")
+    _OWNED[metric] = measured
+
+
+def _names_of(quantity: Quantity) -> set[str]:
+    """Its columns, and the arrays of its influence values, which may be called as its own
+    column.
+    """
+    arrays = {quantity.influence, quantity.reference_influence} - {""}
+    return arrays | {column.name for column in quantity.columns}
+
+
+def quantities() -> tuple[Quantity, ...]:
+    """All quantities that are known here, those of installed plugins among them."""
+    _warn_of_broken()
+    built_in = set(BUILT_IN)
+    return (*BUILT_IN, *(q for own in _OWNED.values() for q in own if q not in built_in))
+
+
+class Installed(NamedTuple):
+    """A metric that an installed package names: what was loaded, or why it could not be."""
+
+    name: str
+    package: str
+    found: Any
+    fault: str
+
+
+@cache
+def installed() -> tuple[Installed, ...]:
+    """The metrics of installed packages, loaded once a process.
+
+    Loading one makes its quantities known.
+    """
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return tuple(_loaded(point) for point in sorted(points, key=lambda point: point.name))
+
+
+def _loaded(point: importlib.metadata.EntryPoint) -> Installed:
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:
+        fault = f"cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
+        return Installed(point.name, package, None, fault)
+    is_one = isinstance(getattr(found, "quantities", None), tuple) and callable(found)
+    fault = (
+        ""
+        if is_one
+        else (f"({point.value}) is not decorated with samplerbench.benchmarks.metrics.metric")
+    )
+    return Installed(point.name, package, found, fault)
+
+
+@cache
+def _warn_of_broken() -> None:
+    """Say once which metrics of installed packages are left out, and why."""
+    for each in installed():
+        if each.fault:
+            log.warning(
+                "The metric %s of %s is left out: it %s.", each.name, each.package, each.fault
+            )
+
+
+def find(name: str) -> Quantity:
+    """The quantity of a column; one that is not known has ``NAME_se`` for its standard error."""
+    known = next((quantity for quantity in quantities() if quantity.name == name), None)
+    return known or Quantity(name=name, meaning="", error="se")
+
+
+def judged() -> tuple[Quantity, ...]:
+    """Those that verdicts can be about, the usual one of a table first."""
+    return tuple(quantity for quantity in quantities() if quantity.influence)
+
+
+def panels() -> tuple[Quantity, ...]:
+    """Those that have a panel in the report."""
+    return tuple(quantity for quantity in quantities() if quantity.note)
+
+
+def flags() -> dict[str, str]:
+    """The columns that say why an interval is not to be trusted, by the columns of the values."""
+    return {quantity.name: quantity.flag for quantity in quantities() if quantity.flag}
+
+
+def named(known: Sequence[Quantity], name: str) -> Quantity:
+    """One of several quantities by its name.
+
+    Raises:
+        ValueError: it is not among them.
+    """
+    for quantity in known:
+        if quantity.name == name:
+            return quantity
+    there = ", ".join(quantity.name for quantity in known)
+    raise ValueError(
+        f"there is no {name!r} here; choose from {there or 'nothing: none is measured'}"
+    )

@@ -1,0 +1,324 @@
+"""The quantities of the metrics that are built in, in the order of the table."""
+
+from __future__ import annotations
+
+from ..record import Column
+from .quantity import Floor, Quantity
+
+FRECHET = (
+    Quantity(
+        name="fid_proxy",
+        meaning="Fréchet distance to the reference in the features that estimator names, "
+        "bias removed",
+        title="FID proxy",
+        axis="FID proxy (bias removed)",
+        short="FID proxy",
+        note="Fréchet distance to the reference in the features that the estimator names, sampling "
+        "bias removed, with 95 % intervals. A value that is not positive has no place on "
+        "this axis: "
+        "the triangle marks the upper end of its interval.",
+        brief="how far a sampler's samples, as a set, are from real data, in the manner "
+        "of the Fréchet inception distance (FID)",
+        to="data",
+        error="interval",
+        flag="fid_flag",
+        floor=Floor(column="fid_proxy_converged", meaning="the model's own error"),
+        resolution="fid_proxy_floor_se",
+        influence="influence",
+        listed=True,
+    ),
+    Quantity(
+        name="fid_proxy_raw",
+        meaning="the plain plug-in Fréchet distance",
+        title="FID proxy, plug-in",
+        axis="FID proxy (plug-in)",
+        short="FID proxy, plug-in",
+        note="The same distance without bias correction, so it can be held against the "
+        "dashed floor: "
+        "what as many held-out real (or exact) samples get.",
+        brief="how far a sampler's samples, as a set, are from real data, before the "
+        "bias of a finite number of samples is removed",
+        to="data",
+        floor=Floor(column="fid_proxy_floor", meaning="as many held-out samples", perfect=True),
+        listed=True,
+        beside=(
+            Column(
+                "fid_proxy_floor",
+                "number",
+                "plug-in Fréchet distance of as many held-out real or exact samples; "
+                "compare with raw",
+            ),
+            Column(
+                "fid_proxy_floor_se",
+                "number",
+                "standard error of fid_proxy_floor: smaller distances are not told from 0",
+            ),
+            Column(
+                "fid_flag",
+                "text",
+                "why the interval of fid_proxy is not to be trusted (empty: it is)",
+            ),
+        ),
+    ),
+    Quantity(
+        name="fd_conv",
+        meaning="Fréchet distance to converged samples of the same model from disjoint "
+        "latents, both sides' bias removed",
+        title="FD to converged",
+        axis="Fréchet distance to converged samples",
+        short="FD to converged",
+        note="Fréchet distance to converged samples of the same model: the sampler's own "
+        "error, without the model's. 95 % intervals.",
+        brief="how far a sampler's samples, as a set, are from those of the same model "
+        "after very many steps: its own error alone",
+        to="converged samples",
+        error="interval",
+        flag="fd_conv_flag",
+        floor=Floor(column="fid_proxy_floor_se", meaning="not told from 0 below", factor=1.96),
+        resolution="fid_proxy_floor_se",
+        influence="fd_conv",
+        reference_influence="fd_conv_reference",
+        power=2,
+        listed=True,
+        beside=(
+            Column(
+                "fd_conv_flag",
+                "text",
+                "why the interval of fd_conv is not to be trusted, on either side (empty: it is)",
+            ),
+        ),
+    ),
+    Quantity(
+        name="fd_inf",
+        meaning="Fréchet distance extrapolated in 1/N to infinitely many samples",
+        axis="Fréchet distance, infinitely many samples",
+        to="data",
+    ),
+    Quantity(
+        name="fid_proxy_converged",
+        meaning="fid_proxy of the converged samples themselves: the model's own error",
+        to="data",
+        error="interval",
+        beside=(
+            Column(
+                "dominated",
+                "flag",
+                "whether a ranking by fid_proxy is dominated by the model's error at this row",
+            ),
+        ),
+    ),
+)
+
+KID = Quantity(
+    name="kid",
+    meaning="kernel distance (KID) to as many held-out samples, unbiased",
+    title="KID",
+    axis="KID",
+    note="Kernel distance to as many held-out samples, without bias. 95 % intervals.",
+    brief="how far a sampler's samples, as a set, are from real data, by a kernel",
+    to="data",
+    error="interval",
+    influence="kid",
+    reference_influence="kid_reference",
+    listed=True,
+)
+
+ENERGY = Quantity(
+    name="energy",
+    meaning="energy distance to as many held-out samples, unbiased, in the units of the features",
+    title="Energy distance",
+    axis="Energy distance",
+    note="Energy distance to as many held-out samples, without bias: twice the mean "
+    "distance between "
+    "the two sets less those within them. 95 % intervals.",
+    brief="how far a sampler's samples, as a set, are from real data, by distances "
+    "within and between",
+    to="data",
+    error="interval",
+    influence="energy",
+    reference_influence="energy_reference",
+    listed=True,
+)
+
+SWD = Quantity(
+    name="swd",
+    meaning="mean squared Wasserstein distance of projections to as many held-out samples, plug-in",
+    title="Sliced W₂²",
+    axis="Sliced Wasserstein distance²",
+    note="Mean squared Wasserstein distance of projections to as many held-out samples; "
+    "the dashed floor is what two held-out sets get.",
+    brief="how far a sampler's samples, as a set, are from real data, in random directions",
+    to="data",
+    error="se",
+    floor=Floor(column="swd_floor", meaning="as many held-out samples", perfect=True),
+    listed=True,
+    beside=(
+        Column(
+            "swd_floor",
+            "number",
+            "the same distance between two sets of as many held-out samples; compare with swd",
+        ),
+    ),
+)
+
+MANIFOLDS = (
+    Quantity(
+        name="precision",
+        meaning="fraction of samples inside the manifold of as many held-out ones",
+        lower=False,
+        listed=True,
+    ),
+    Quantity(
+        name="recall",
+        meaning="fraction of held-out samples inside the manifold of the samples",
+        lower=False,
+        listed=True,
+    ),
+    Quantity(
+        name="density",
+        meaning="mean number of held-out samples' neighbourhoods around a sample, over "
+        "what real samples get",
+        lower=False,
+    ),
+    Quantity(
+        name="coverage",
+        meaning="fraction of held-out samples with a sample in their neighbourhood",
+        lower=False,
+    ),
+)
+
+MODES = Quantity(
+    name="mode_coverage",
+    meaning="fraction of the data's modes or classes that the samples visit",
+    lower=False,
+    listed=True,
+    beside=(
+        Column(
+            "mode_p", "number", "p value of the test that they visit them as often as the data do"
+        ),
+    ),
+)
+
+MEMORISED = Quantity(
+    name="memorised",
+    meaning="fraction of samples nearer to a training example than 99 % of held-out data "
+    "are; 0.01 is none",
+    error="ends",
+)
+
+DUPLICATES = Quantity(
+    name="duplicates",
+    meaning="fraction of the samples kept whole that repeat an earlier one exactly",
+)
+
+COEFFICIENTS = Quantity(
+    name="w2_coefficients",
+    meaning="RMS Wasserstein distance of coefficients to their exact distributions, in "
+    "standard deviations",
+    to="data",
+    beside=(
+        Column("w2_coefficients_floor", "number", "the same distance of as many exact samples"),
+    ),
+)
+
+ENDPOINTS = (
+    Quantity(
+        name="rmse",
+        meaning="root mean square distance per dimension to the converged ODE endpoint "
+        "from the same latent",
+        title="RMSE to the ODE",
+        axis="RMSE to the converged ODE endpoint",
+        short="RMSE to ODE",
+        note="Root mean square distance per dimension to the converged ODE endpoint from the same "
+        "latent; deterministic samplers only. 95 % intervals.",
+        brief="how far a sample lands from where its own noise leads in very many steps: "
+        "the sampler's error alone",
+        to="reference solution",
+        error="se",
+        floor=Floor(column="rmse_resolution", meaning="resolution of the endpoints"),
+        resolution="rmse_resolution",
+        influence="distance",
+        root=True,
+        power=1,
+        listed=True,
+    ),
+    Quantity(
+        name="rmse_median",
+        meaning="median over samples of the per-dimension distance",
+        axis="Median distance to the converged ODE endpoint",
+        to="reference solution",
+        power=1,
+        beside=(
+            Column(
+                "rmse_samples",
+                "integer",
+                "number of samples compared with converged endpoints: the first, as far "
+                "as they were kept whole",
+            ),
+            Column(
+                "rmse_resolution",
+                "number",
+                "how far off the converged endpoints themselves may be (RMS); 0 where "
+                "they are exact",
+            ),
+        ),
+    ),
+    Quantity(
+        name="flip_fraction",
+        meaning="fraction of samples that ended in another mode or class than the "
+        "converged endpoint",
+        to="reference solution",
+        listed=True,
+    ),
+)
+
+STRONG = Quantity(
+    name="strong_error",
+    meaning="root mean square distance per dimension to the pathwise limit of the "
+    "reverse SDE, for brownian noise",
+    title="Strong error",
+    axis="RMSE to the pathwise limit",
+    note="Root mean square distance per dimension to the limit of the reverse SDE on the "
+    "same Brownian path. 95 % intervals.",
+    brief="how far a sample lands from where its own noise leads in very many steps: the "
+    "sampler's error alone",
+    to="path limit",
+    error="se",
+    floor=Floor(column="strong_resolution", meaning="resolution of the limits"),
+    resolution="strong_resolution",
+    influence="strong",
+    root=True,
+    power=1,
+    listed=True,
+    beside=(
+        Column(
+            "strong_resolution",
+            "number",
+            "how far off the pathwise limits themselves may be (RMS)",
+        ),
+    ),
+)
+
+LABELS = Quantity(
+    name="label_agreement",
+    meaning="fraction of conditional samples that the extractor puts in the class they "
+    "were asked for",
+    lower=False,
+    listed=True,
+)
+
+BUILT_IN: tuple[Quantity, ...] = (
+    *FRECHET,
+    KID,
+    ENERGY,
+    SWD,
+    *MANIFOLDS,
+    MODES,
+    MEMORISED,
+    DUPLICATES,
+    COEFFICIENTS,
+    *ENDPOINTS,
+    STRONG,
+    LABELS,
+)
+"""In the order of the table; what is judged first where several are measured comes first."""
