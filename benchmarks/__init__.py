@@ -55,9 +55,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """What the package offers, imported when it is asked for: torch and pydantic take their
-    time.
-    """
+    """What the package offers, imported when it is asked for: torch and pydantic are slow."""
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,5 +1,4 @@
-"""The Denoiser: the interface of every model, bound to a batch of samples before a sampler calls
-it.
+"""The Denoiser: every model's interface, bound to a batch of samples before it is called.
 
 Everything is in canonical coordinates: x = x0 + sigma z with z ~ N(0, I), and ``denoise(x, sigma)``
 estimates E[x0 | x].

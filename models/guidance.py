@@ -14,9 +14,7 @@ from .wrappers import Altered
 
 
 class _Guided(Altered):
-    """What both kinds share: the inner model must have classes, and a sample without a label
-    gets one.
-    """
+    """What both kinds share: the inner model must have classes, and unlabelled samples get one."""
 
     def __init__(self, inner: Denoiser, kind: str, scale: float) -> None:
         if not inner.classes:

@@ -157,9 +157,7 @@ class GridSampler(Sampler, ABC):
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
-        """One row of coefficients per step: Python floats, computed once, a pure function of
-        the grid.
-        """
+        """One row of coefficients per step: Python floats, computed once from the grid alone."""
 
     @abstractmethod
     def step(

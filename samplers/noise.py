@@ -1,5 +1,4 @@
-"""Counter-based noise: what sample i gets in step k depends on (seed, i, k, draw) and on nothing
-else.
+"""Counter-based noise: what sample i gets in step k depends only on (seed, i, k, draw).
 
 A sample therefore does not change with its batch, its worker or the number of other samples, and
 every sampler starts sample i from the same latent, so that comparisons are paired.

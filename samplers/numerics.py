@@ -107,9 +107,7 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
 
 
 def levels(levels: list[float], x: Tensor) -> Tensor:
-    """``(rows,)``, for a denoiser: float64 whatever the state is, except where the device has
-    none.
-    """
+    """``(rows,)``, for a denoiser: float64 whatever the state, except where the device has none."""
     return torch.tensor(
         levels, dtype=torch.float32 if x.device.type == "mps" else torch.float64, device=x.device
     )

@@ -1,6 +1,4 @@
-"""``compare`` and ``gate``: which differences between runs, or between the samplers of one, are
-real.
-"""
+"""``compare`` and ``gate``: which differences between runs, or samplers of one run, are real."""
 
 from __future__ import annotations
 

@@ -24,9 +24,7 @@ nor wrapped.
 
 
 _PROSE, _WRAPPED = 34, 24
-"""Letters from which on a column is prose, which may be wrapped, and how many it then has at
-least.
-"""
+"""A column with texts longer than this may be wrapped, to no less than the second number."""
 
 
 class Safe(Console):

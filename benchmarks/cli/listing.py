@@ -1,6 +1,4 @@
-"""What there is: samplers, schedules, models, metrics, suites and peers, as rows of plain
-values.
-"""
+"""What exists: samplers, schedules, models, metrics, suites and peers, as rows of plain values."""
 
 from __future__ import annotations
 

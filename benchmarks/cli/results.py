@@ -217,9 +217,7 @@ def figures(
     sampler: SamplerNames = None,
     width: WidthName = "single",
 ) -> None:
-    """Write the figures of a run: work-precision plots, Pareto fronts, rankings, times and
-    samples.
-    """
+    """Write the figures of a run: work-precision plots, Pareto fronts, rankings, times, samples."""
     from ...results.figures import KINDS, write_figures
 
     if width not in ("single", "double"):

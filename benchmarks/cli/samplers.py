@@ -169,9 +169,7 @@ def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[st
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """A sampler's row with a source that fits, and the weak order for the one of a stochastic
-    sampler.
-    """
+    """A sampler's row with a source that fits, and a stochastic one's weak order as its order."""
     measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
     return {
         **row,
@@ -196,9 +194,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print a list of noise levels as diffusers or k-diffusion take it: Python to be pasted, or
-    JSON.
-    """
+    """Print noise levels as diffusers or k-diffusion take them: Python to be pasted, or JSON."""
     from ...samplers.peers import export_sigmas
     from ..planning.levels import levels_of, read_levels
 

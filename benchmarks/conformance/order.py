@@ -47,8 +47,7 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExactStart(GridSampler):
-    """A grid sampler whose state is set to the exact flow after each step that lacks its full
-    history.
+    """A grid sampler whose state is set to the exact flow after each step without full history.
 
     Attributes:
         inner: the sampler.
@@ -238,8 +237,7 @@ def _span(slopes: dict[str, float]) -> str:
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """The smallest tolerance gives the smallest error on both problems, below 100 times the
-    tolerance.
+    """The smallest tolerance gives the smallest error on both problems, below 100 tolerances.
 
     (Between loose tolerances the error need not fall: the first step can be all there is.)
     """

@@ -22,9 +22,7 @@ from torch import Tensor
 from ...samplers import Grid, karras, uniform_lambda
 
 INTERIOR = (0.15, 3.0)
-"""Levels between which orders are measured: away from 0, where every method drops to first
-order.
-"""
+"""Levels between which orders are measured: away from 0, where every order drops to one."""
 POINTS = 10
 GRIDS: dict[str, Callable[[int], Grid]] = {
     "uniform_lambda": lambda n: uniform_lambda(n, *INTERIOR, to_zero=False),

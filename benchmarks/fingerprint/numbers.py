@@ -95,15 +95,12 @@ def reduced(row: NDArray[np.float64]) -> list[float]:
 
 @lru_cache(maxsize=64)
 def _weights(count: int) -> NDArray[np.float64]:
-    """``(PROJECTIONS, count)`` fixed weights of square sum 1 in the mean, the same on every
-    machine.
-    """
+    """``(PROJECTIONS, count)`` fixed weights of mean square sum 1, the same on every machine."""
     return normal(0, torch.arange(PROJECTIONS), 0, 0, count).numpy() / np.sqrt(count)
 
 
 class Flattened:
-    """Floats of nested tuples, records and arrays in order, and a text of everything that is no
-    float.
+    """Floats of nested tuples, records and arrays in order, and all else as a text.
 
     What is neither number, text nor a container of such is named by its class only.
 

@@ -1,5 +1,4 @@
-r"""Distance of every coefficient's distribution to its exact one, a mixture of Gaussians on the
-line.
+r"""Distance of every coefficient's distribution to its exact one, a mixture of Gaussians.
 
 For sorted values x_(1) <= … <= x_(n) and an exact distribution with quantile function Q,
 

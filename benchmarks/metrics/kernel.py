@@ -105,8 +105,7 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
 
 
 def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> KernelEstimate:
-    """The squared maximum mean discrepancy of two sets by any kernel, with what is known of its
-    error.
+    """The squared maximum mean discrepancy of two sets by any kernel, with standard errors.
 
     Args:
         x: ``(n, d)``, n >= 4, finite.

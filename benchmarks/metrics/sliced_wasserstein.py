@@ -95,9 +95,7 @@ def directions(d: int, projections: int = PROJECTIONS, seed: int = SEED) -> Floa
 
 
 def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Squared 2-Wasserstein distances ``(l,)`` of columns that are sorted: ``(n, l)`` and ``(m,
-    l)``.
-    """
+    """Squared 2-Wasserstein distances ``(l,)`` of sorted columns ``(n, l)`` and ``(m, l)``."""
     of_x, of_y, width = _intervals(len(x), len(y))
     return width @ np.square(x[of_x] - y[of_y])
 

@@ -33,9 +33,7 @@ CELLS = 308
 
 
 def cpu_of(args: list[str]) -> float:
-    """CPU seconds, user and system, of a process that runs the command line, and of its
-    children.
-    """
+    """CPU seconds, user and system, of a command line's process and of its children."""
     before = os.times()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([sys.executable, "-m", "samplerbench.benchmarks", *args], check=True, **quiet)

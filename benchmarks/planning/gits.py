@@ -18,9 +18,7 @@ from ..sampling.meter import Meter
 from .cache import remembered
 
 SEARCH_IDS = 2**30
-"""Sample numbers from here on belong to schedule searches: no scored or converged sample has
-them.
-"""
+"""Sample numbers from here belong to schedule searches: no scored or converged sample has them."""
 
 _SEED = 0
 _VERSION = 1  # raised when the same options would give other costs

@@ -126,9 +126,7 @@ class Search:
 
 @torch.no_grad()
 def _measure(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """The MMSE curve at ``_NODES`` levels, and the evaluations that it took, all samples
-    together.
-    """
+    """The MMSE curve at ``_NODES`` levels, and the evaluations it took for all samples."""
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES

@@ -142,9 +142,7 @@ class Admission:
         return found
 
     def _probe(self, cell: Cell) -> Fingerprint:
-        """What a cell's sampler does, found where samplers run, or here if it came with this
-        package.
-        """
+        """What a cell's sampler does, found where samplers run, or here for a built-in one."""
         if cell.key not in self._probed:
             self._probed[cell.key] = self._known_failure(cell) or self._looked_at(cell)
         return self._probed[cell.key]

@@ -116,9 +116,7 @@ class Identity:
             log.warning("%s is set aside: %s.", key, why)
 
     def digests(self, name: str) -> tuple[str, str]:
-        """The digests of a model's record and of its extractor's, which is "" where there is
-        none.
-        """
+        """The digests of a model's record and of its extractor's, "" where there is none."""
         model, extractor = self._digests[name]
         return model, extractor
 

@@ -68,8 +68,7 @@ class Reporter:
 
     @contextmanager
     def part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
-        """A part of the work, which fills the bar by what it is expected to take, whatever it
-        takes.
+        """A part of the work, which fills the bar by the time it is expected to take.
 
         Args:
             text: what is being done.

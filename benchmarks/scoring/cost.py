@@ -23,9 +23,7 @@ Measured are 500 to 1000.
 """
 
 DOUBLINGS = 3
-"""Solutions, each on twice the steps of the last, after which a reference is expected to be
-converged.
-"""
+"""Expected number of solutions, each on twice the steps, until a reference has converged."""
 
 STAGES = 2
 """Evaluations of a step of the pathwise limit."""

@@ -91,9 +91,7 @@ class Data:
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means and standard deviations ``(2, d)`` of the coefficients of a
-        ``wavelet``.
-        """
+        """Weights, means and standard deviations ``(2, d)`` of a ``wavelet``'s coefficients."""
         if not isinstance(self.exact, Wavelet):
             return None
         channels, side, _ = self.exact.event

@@ -345,9 +345,7 @@ class Scorer:
 
 
 def _asked_of(done: Mapping[str, Any]) -> Any:
-    """What a score was asked for, without the version that stood there before metrics had their
-    own.
-    """
+    """What a score was asked for, without the one version of before metrics had their own."""
     asked = done.get(ASKED)
     return (
         {name: value for name, value in asked.items() if name != "quality_version"}

@@ -1,5 +1,4 @@
-r"""What a start from noise alone costs: the error of the samples that no number of steps takes
-away.
+r"""What a start from noise alone costs: the error of the samples that no steps take away.
 
 At sigma_max = S the noisy data are x0 + S z, and a run begins at S z. For Gaussian data with mean
 m_k and variance c_k along their principal axes the probability flow maps x(S) to m_k + g_k (x_k -
@@ -22,9 +21,7 @@ from ...models import Denoiser
 from ..suites.start import moments_of
 
 LARGEST = 1024
-"""Dimensions up to which a second's work on the covariance is spent on this at the beginning of
-a run.
-"""
+"""Dimensions up to which a run begins with this, a second's work on the covariance."""
 
 
 def start_errors(model: Denoiser) -> dict[str, float]:

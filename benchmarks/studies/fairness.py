@@ -210,8 +210,7 @@ def _references(source: Source) -> dict[str, FrechetReference]:
 
 
 def _check(entry: Entry, reference: Reference) -> None:
-    """Refuse to score stored features against a reference of another feature space, or of other
-    data.
+    """Refuse to score stored features against a reference of another feature space or data.
 
     Raises:
         ValueError: the row was scored against something else.

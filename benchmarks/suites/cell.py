@@ -1,6 +1,4 @@
-"""A cell: one row of the table to be, and the name of the folder that holds what is computed
-for it.
-"""
+"""A cell: one row of the table, and the name of the folder of what is computed for it."""
 
 from __future__ import annotations
 

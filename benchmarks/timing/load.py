@@ -99,9 +99,7 @@ def cpu_doubts(load: Load, cores: int, threads: int) -> list[str]:
 
 
 def _waited() -> float | None:
-    """Run-queue delay of all threads of this process: the second number of schedstat, in
-    nanoseconds.
-    """
+    """Run-queue delay of all threads of this process (second number of schedstat), nanoseconds."""
     total, known = 0, False
     for path in Path("/proc/self/task").glob("*/schedstat"):
         with suppress(OSError, ValueError, IndexError):  # a thread may end in between

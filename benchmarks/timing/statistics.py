@@ -9,9 +9,7 @@ from math import comb
 
 LEVEL = 0.95
 FEWEST = 6
-"""Fewer times than this have no 95 % interval: the range of five covers the median in 94 % of
-cases.
-"""
+"""Fewer times have no 95 % interval: the range of five covers the median in 94 % of cases."""
 
 
 def median_interval(times: Sequence[float]) -> tuple[float, float]:

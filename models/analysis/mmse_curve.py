@@ -103,8 +103,7 @@ class Curve:
 
 
 def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
-    """``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², evenly in the
-    logarithm.
+    """``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², even in logarithm.
 
     Raises:
         ValueError: not 0 < ``sigma_min`` < ``sigma_max``.

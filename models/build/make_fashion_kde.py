@@ -50,9 +50,7 @@ def make_fashion_kde(root: Path = CARDS) -> Card:
 
 
 def first_of_each(labels: Tensor, count: int) -> Tensor:
-    """Places of the first ``count`` entries of each class, in order, ``(classes * count,)``
-    int64.
-    """
+    """Places of each class's first ``count`` entries, in order, ``(classes * count,)`` int64."""
     return torch.cat([(labels == k).nonzero()[:count, 0] for k in labels.unique()]).sort().values
 
 

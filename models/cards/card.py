@@ -182,9 +182,7 @@ def write_card(card: Card) -> Card:
 
 
 def _toml(table: Mapping[str, object], prefix: str = "") -> str:
-    """TOML of scalars, lists of scalars and nested tables, since the standard library only
-    reads it.
-    """
+    """TOML of scalars, lists of scalars and nested tables, as the standard library only reads."""
     lines, tables = [], []
     for key, value in table.items():
         quoted = key if key.replace("_", "").isalnum() else json.dumps(key)

@@ -1,6 +1,4 @@
-"""The data sets of the shipped models, Fashion-MNIST and scikit-learn's digits, as tensors in
-[-1, 1].
-"""
+"""Data sets of the shipped models, Fashion-MNIST and scikit-learn's digits, in [-1, 1]."""
 
 from __future__ import annotations
 

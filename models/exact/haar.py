@@ -32,9 +32,7 @@ def haar(image: Tensor) -> Tensor:
 
 
 def inverse_haar(coefficients: Tensor) -> Tensor:
-    """The images with the given coefficients: the inverse of :func:`haar` (its 2 × 2 step is
-    its own).
-    """
+    """Images of given coefficients: the inverse of :func:`haar` (its 2 × 2 step is its own)."""
     out = coefficients.clone()
     n = 2
     while n <= coefficients.shape[-1]:

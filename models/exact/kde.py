@@ -84,9 +84,7 @@ class KernelDensity(ExactModel):
         return mean, cov + self.width**2 * np.eye(self.dim)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Law of total covariance: given y, x0 has mean g x + (1 - g) y and covariance g
-        sigma^2 I.
-        """
+        """Law of total covariance: given y, x0 has mean g x + (1 - g) y, covariance g sigma^2 I."""
         square = per_row(sigma, x).square()
         level, keep = self._level(square.sqrt())
         centre, cov = self._cloud.posterior(x, level)
@@ -109,9 +107,7 @@ class KernelDensity(ExactModel):
         return self._reference() or super().reference()
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Class of the nearest point (of a model with classes) or its number, ``(batch,)``
-        int64.
-        """
+        """Class of the nearest point (in a model with classes) or number, ``(batch,)`` int64."""
         nearest = self._cloud.mode_of(x)
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 

@@ -1,6 +1,4 @@
-"""The probability flow of one-dimensional Gaussian mixtures solved as monotone transport of
-quantiles.
-"""
+"""The probability flow of one-dimensional Gaussian mixtures as monotone transport of quantiles."""
 
 from __future__ import annotations
 

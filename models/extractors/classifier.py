@@ -1,6 +1,4 @@
-"""Features of a Fashion-MNIST classifier's last hidden layer, in which Fréchet distances are
-taken.
-"""
+"""Features of a Fashion-MNIST classifier's last hidden layer, for Fréchet distances."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The source files that a user's module is made of: its own, and the local modules that it
-imports.
-"""
+"""The source files that a user's module is made of: its own, and the local modules it imports."""
 
 from __future__ import annotations
 

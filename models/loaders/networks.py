@@ -140,9 +140,7 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copied_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
-    """The same code with copies of the networks that its closure, its defaults or its globals
-    hold.
-    """
+    """The same code with copies of the networks that its closure, defaults or globals hold."""
     space = function.__globals__
     used = {name: space[name] for name in function.__code__.co_names if name in space}
     copies = {name: twin for name, old in used.items() if (twin := _copied(old, memo)) is not old}

@@ -186,9 +186,7 @@ class Schemes:
         return {point.name: origin_of(point) for point in self._points()}
 
     def usages(self) -> list[str]:
-        """How each scheme is written: those of this package, then those of others with their
-        origin.
-        """
+        """How each scheme is written: this package's, then those of others with their origin."""
         for info in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             importlib.import_module(f"{self._package}.{info.name}")
         own = sorted(scheme.usage for scheme in self._known.values())

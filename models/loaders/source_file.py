@@ -215,9 +215,7 @@ def _importable(folder: Path) -> set[str]:
 
 
 def _replaceable(name: str) -> bool:
-    """Whether a loaded module is one of the user's files, or a folder of such that is no
-    package.
-    """
+    """Whether a loaded module is one of the user's files, or a folder of such without a package."""
     module, file = sys.modules[name], module_file(name)
     if (
         name == "__main__"

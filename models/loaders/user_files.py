@@ -1,6 +1,4 @@
-"""Telling a user's files from installed ones, and hashing them under names that hold on any
-machine.
-"""
+"""Telling a user's files from installed ones, and hashing them under portable names."""
 
 from __future__ import annotations
 

@@ -78,9 +78,7 @@ def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A run, or a table alone: its name, its ``run.json``, the rows with results, and those
-    without.
-    """
+    """A run, or a table alone: name, ``run.json``, the rows with results, and those without."""
 
     name: str
     run: Mapping[str, Any]

@@ -1,5 +1,4 @@
-"""A gate for continuous integration: is the candidate worse than the baseline by more than a
-margin?
+"""The gate for continuous integration: is a candidate worse than a baseline by a margin?
 
 In quality, and in time. Both questions are one-sided tests of "worse by the margin at most",
 corrected by Holm over all lines of the gate, so that a change without effect is stopped in one run

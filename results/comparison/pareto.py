@@ -102,9 +102,7 @@ def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
 
 
 def dominates(a: Point, b: Point) -> bool:
-    """Whether ``a`` is at least as good as ``b`` in both by their point values, and better in
-    one.
-    """
+    """Whether ``a`` is at least as good as ``b`` in both by point values, and better in one."""
     return a.value <= b.value and a.cost <= b.cost and (a.value < b.value or a.cost < b.cost)
 
 

@@ -173,9 +173,7 @@ class Panel:
         return found and replace(found, margin=max(found.margin, back or 0.0))
 
     def verdict(self, candidate: int, baseline: int) -> Verdict:
-        """Whether one row is better or worse than another, by their places, at the level of all
-        pairs.
-        """
+        """Whether one row is better or worse than another, by index, at the level of all pairs."""
         found = self.judgement(candidate, baseline)
         slots = [number(self.entries[place].record, "slot") for place in (candidate, baseline)]
         tests = self.within_budget if slots[0] == slots[1] else self.across_budgets

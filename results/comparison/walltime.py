@@ -100,9 +100,7 @@ def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Rat
 
 
 def log_median(times: Sequence[float]) -> tuple[float, float]:
-    """Logarithm of the median of positive numbers, at least :data:`FEWEST`, and its standard
-    error.
-    """
+    """Log of the median of positive numbers, at least :data:`FEWEST`, and its standard error."""
     n, ordered = len(times), sorted(times)
     c = max(1, round((n + 1) / 2 - math.sqrt(n)))
     outside = sum(math.comb(n, k) for k in range(c)) / 2**n

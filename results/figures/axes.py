@@ -1,6 +1,4 @@
-"""Axes: what they are called, their logarithmic scales with plain numbers, and the floor of a
-metric.
-"""
+"""Axes: their labels, their logarithmic scales with plain numbers, and the floor of a metric."""
 
 from __future__ import annotations
 

@@ -21,9 +21,7 @@ from .sheet import SOFT, Sheet, Width, sheet, styled
 HEIGHT = {"single": 2.5, "double": 3.4}
 PALE = 0.35
 EQUAL = 1e-5
-"""Relative difference of values that counts as none: in one step, for one, all methods are the
-same.
-"""
+"""Relative difference of values that counts as none: in one step all methods are the same."""
 
 
 @styled

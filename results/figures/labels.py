@@ -42,9 +42,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def name_at_the_right(axes: Axes, series: Sequence[Series], size: float = 6.5) -> None:
-    """Write each curve's name right of the axes with its marker, and a fine line from its last
-    point.
-    """
+    """Write each curve's name right of the axes with its marker and a line from its last point."""
     bottom, top = map(math.log, axes.get_ylim())
     left, right = map(math.log, axes.get_xlim())
     height = inches(axes)[1] * 72

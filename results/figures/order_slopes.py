@@ -20,9 +20,7 @@ WIDE, STEEP = 0.22, 0.34
 EDGE = 0.03
 """Of the axes: from the fan to their edge, and to the data."""
 LETTERS = 0.09
-"""Of the axes' height and width: room for the words above the fan, and for the numbers at its
-ends.
-"""
+"""Of the axes' height and width: room for the words above the fan and the numbers at its ends."""
 SIZES = (1.0, 0.75, 0.55)
 """How large the fan is: the first for which there is a free place."""
 ALONG = 24

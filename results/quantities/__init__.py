@@ -1,5 +1,4 @@
-"""The quantities that metrics measure: each with all that tables, plots, verdicts and help say of
-it.
+"""The quantities that metrics measure: each with what tables, plots, verdicts and help say of it.
 
 A metric (``benchmarks.metrics``) computes numbers; what they are called, which columns hold them,
 how their errors are given and what may be claimed from them is said here, once. Nothing else keeps
@@ -107,9 +106,7 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
 
 
 def _names_of(quantity: Quantity) -> set[str]:
-    """Its columns, and the arrays of its influence values, which may be called as its own
-    column.
-    """
+    """Its columns and the arrays of its influence values, which may have its column's name."""
     arrays = {quantity.influence, quantity.reference_influence} - {""}
     return arrays | {column.name for column in quantity.columns}
 

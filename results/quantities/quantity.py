@@ -108,9 +108,7 @@ class Quantity:
 
     @property
     def grows(self) -> bool:
-        """Whether more samples make it more certain: not where only some have a reference
-        solution.
-        """
+        """Whether more samples make it more certain: not where only some have a reference."""
         return bool(self.influence) and self.to in ("data", "converged samples")
 
     @property

@@ -1,3 +1,1 @@
-"""The report of a run: one HTML page that needs nothing but itself
-(:func:`.build.write_report`).
-"""
+"""The report of a run: one HTML page that needs no other file (:func:`.build.write_report`)."""

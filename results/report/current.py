@@ -65,9 +65,7 @@ def note(page: str, made_of: str, folder: Path) -> str:
 
 
 def is_current(folder: Path, baseline: str) -> bool:
-    """Whether the report in a run directory, and what is beside it, is what would be written
-    now.
-    """
+    """Whether a run directory's report, and what is beside it, is what would be written now."""
     try:
         data = (folder / "report.html").read_bytes()
     except OSError:

@@ -56,9 +56,7 @@ _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def shown() -> list[str]:
-    """The columns of the table: those of measured quantities with what perfect samples would
-    get.
-    """
+    """The columns of the table: those of measured quantities with their floors."""
     listed = [quantity for quantity in quantities() if quantity.listed]
     floors = {
         quantity.name: quantity.floor.column

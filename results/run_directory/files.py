@@ -1,5 +1,4 @@
-"""Files that are whole or absent: atomic writes, and reads that take a damaged file for a missing
-one.
+"""Files that are whole or absent: atomic writes, and reads to which a damaged file is missing.
 
 A write goes to a hidden ``*.part`` file in the same folder, is flushed to the disk and then
 renamed, so a process killed at any moment leaves the old file or the new one under the final name,

@@ -1,6 +1,4 @@
-"""Columns of Python values as pandas columns with a fixed type, in which what is empty is
-``pd.NA``.
-"""
+"""Columns of Python values as pandas columns of a fixed type, with ``pd.NA`` for what is empty."""
 
 from __future__ import annotations
 

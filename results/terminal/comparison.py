@@ -1,5 +1,4 @@
-"""A comparison in a terminal: a table for each model and metric, and what the tuned rows of it
-cost.
+"""A comparison in a terminal: a table for each model and metric, and what tuned rows cost.
 
 Readable at 80 columns and without colour.
 """

@@ -132,8 +132,7 @@ class Ranking:
         return Text(f"{short(value)}{flag}{'*' if value == best else ' '}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """The ranking as a table no wider than ``width``, and how many budgets have no column
-        there.
+        """The ranking as a table no wider than ``width``, and how many budgets have no column.
 
         Numbers and their marks are never cut: budgets are left out until the others fit, and names
         take as many lines as they need.

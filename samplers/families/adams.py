@@ -98,8 +98,6 @@ class AdamsBashforth(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """One whose variable and moments are finite at sigma = 0: it has the option
-    ``through_zero``.
-    """
+    """One whose variable and moments are finite at sigma = 0, with the option ``through_zero``."""
 
     through_zero: bool = False

@@ -1,5 +1,4 @@
-"""Ancestral sampling around a deterministic step: down past the next level, then noise back up to
-it.
+"""Ancestral sampling around a deterministic step: down past the next level, then noise up to it.
 
 The distribution after a step has no error but the deterministic method's: at ``down`` it is p_down
 if that method is exact, and independent noise of standard deviation ``up`` makes that p_nxt. The

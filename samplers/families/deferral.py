@@ -1,5 +1,4 @@
-"""A first step without an evaluation of its own, done again with the first evaluation that there
-is.
+"""A first step without an evaluation of its own, done again with the first one there is.
 
 Far above the data the denoised image hardly depends on level or state: it is close to the mean of
 the data, whatever that is. So the first evaluation is made at the second level s1, at a state that

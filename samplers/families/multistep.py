@@ -127,9 +127,7 @@ class Multistep(GridSampler):
         return x, memo if self.history else None
 
     def nfe(self, grid: Grid) -> int:
-        """One evaluation a step, none in an analytic first one, and all the stages of single
-        steps.
-        """
+        """One evaluation a step, none in an analytic first one, all stages of single steps."""
         starts = (
             []
             if self.startup == "ramp"

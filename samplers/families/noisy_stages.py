@@ -1,6 +1,4 @@
-"""Single-step methods with several evaluations and noise in between, as precomputed
-coefficients.
-"""
+"""Single-step methods with several evaluations and noise between, as precomputed coefficients."""
 
 from __future__ import annotations
 

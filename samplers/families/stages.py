@@ -21,9 +21,7 @@ Evaluate = Callable[[Any, float], Any]
 
 
 class Stage(NamedTuple):
-    """One evaluation: d_k = denoise(a x + sum_j b_j d_j, sigma) with the d_j of the earlier
-    stages.
-    """
+    """One evaluation: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier stages."""
 
     sigma: float
     a: float

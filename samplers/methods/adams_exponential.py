@@ -52,9 +52,7 @@ class NoiseEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class DataEAB(Multistep):
-    """x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds: the multistep form of
-    DPM-Solver++.
-    """
+    """x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds: multistep DPM-Solver++."""
 
     source: ClassVar[Source] = Source(
         "lu2022dpmpp",

@@ -14,8 +14,7 @@ from .ancestral import ancestral_row
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMppSDE(NoisyStages):
-    """Single-step method with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on
-    both.
+    """Single step with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on both.
 
     y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1
     / (2 r), where (a_s, c_s) and (a, c) are those of the ancestral steps to s and to nxt. z_0

@@ -41,8 +41,7 @@ class DPMpp2S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3S(ExponentialRungeKutta):
-    """Third order: evaluations at the fractions 0, r1 and r2 = 2/3 of the step in lam, D_k = d_k -
-    d.
+    """Third order: evaluations at fractions 0, r1 and r2 = 2/3 of the step in lam; D_k = d_k - d.
 
     u2 = … + (r2 / r1) r2 h phi_2(-r2 h) D_1; x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
 

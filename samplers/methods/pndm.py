@@ -102,9 +102,7 @@ class PseudoNumerical(GridSampler):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PNDM(PseudoNumerical):
-    """Three Runge-Kutta steps of four evaluations, then four points: N steps cost N + 9
-    evaluations.
-    """
+    """Three Runge-Kutta steps of four evaluations, then four points: N steps cost N + 9."""
 
     name = "pndm"
     ramp = (0, 0, 0)

@@ -56,9 +56,7 @@ class EmbeddedPair:
 
 
 def _dot(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
-    """The weighted sum, as separate products and sums: a fused one may round by where an
-    element lies.
-    """
+    """The weighted sum, as separate products and sums: a fused one may round by position."""
     first, *others = (k * w for w, k in zip(weights, slopes, strict=True) if w)
     return sum(others, first)
 

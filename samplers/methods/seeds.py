@@ -47,9 +47,7 @@ class SEEDS(NoisyStages):
         return strong_order(self.eta)
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Weights of d at the first stages, which are at ``levels``, for the point at level
-        ``to``.
-        """
+        """Weights of d at the first stages, at ``levels``, for the point at level ``to``."""
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:

@@ -1,5 +1,4 @@
-"""Other libraries' own samplers through our harness, by name, such as
-``k-diffusion:sample_dpmpp_2m``.
+"""Other libraries' samplers in our harness, by names such as ``k-diffusion:sample_dpmpp_2m``.
 
 >>> from samplerbench.samplers.peers import resolve
 >>> resolve("scipy:RK45").name

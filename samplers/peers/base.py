@@ -79,8 +79,7 @@ class Peer(Declared, ABC):
 
 
 def define(base: type[Peer], name: str, options: Mapping[str, Any], **declared: Any) -> type[Peer]:
-    """The class of one peer: ``base`` with a field for each option and class attributes
-    ``declared``.
+    """The class of one peer: ``base`` with a field per option and class attributes ``declared``.
 
     An option ``order`` is the field ``max_order``, since ``order`` is what a sampler declares, and
     a peer declares none.

@@ -142,9 +142,7 @@ class EDM(Peer):
         return functions(path(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """The levels come in through ``round_sigma``, the only hook that the function has for
-        them.
-        """
+        """The levels come in through ``round_sigma``, the function's only hook for them."""
         if not call.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = call.levels(x, call.positive)

@@ -83,9 +83,7 @@ class _ReverseSDE:
 
 
 class _Increments:
-    """The Brownian increment of one interval, with its space-time Lévy area where it is asked
-    for.
-    """
+    """The Brownian increment of one interval, with its space-time Lévy area if asked for."""
 
     levy_area_approximation = "space-time"
 

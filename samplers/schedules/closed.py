@@ -126,8 +126,7 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
 def sohl_dickstein_1503(
     n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True
 ) -> Grid:
-    """Every step loses the same share of signal: beta_t = 1 / (T - t + 1), so that abar_t = 1 - t /
-    T.
+    """Every step loses the same share of signal: beta_t = 1 / (T - t + 1), so abar_t = 1 - t / T.
 
     With abar = 1 / (1 + sigma²) the share of signal and s = 1 - abar that of noise, sigma = sqrt(s
     / abar). Arguments as :func:`karras`.

@@ -1,6 +1,4 @@
-"""Schedules on the trained steps of a discrete-time model: which rows of its beta table are
-visited.
-"""
+"""Schedules on the trained steps of a discrete-time model: rows of its beta table."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What is said of where the model's error dominates, and what is not said where nobody measured
-it.
-"""
+"""What is said of where the model's error dominates, and what is left out if not measured."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""Every registered sampler, installed plugins included, passes the suite that its authors are
-given.
-"""
+"""Every registered sampler, installed plugins included, passes the suite its authors are given."""
 
 import json
 from io import StringIO

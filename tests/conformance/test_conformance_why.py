@@ -35,9 +35,7 @@ class IgnoresTheRatio(EAB3):
 
 @frozen
 class OnlyForLinear(LinearStages):
-    """The midpoint rule in sigma, of third order on every Gaussian and of second on anything
-    else.
-    """
+    """The midpoint rule in sigma, third order on every Gaussian and second on anything else."""
 
     name = "only_for_linear"
     order = 3

@@ -41,9 +41,7 @@ def reference(seed: int, d: int) -> FrechetReference:
 
 
 def leverage(g) -> tuple:
-    """Beyond the second order: of the bias in units of p / n, and of the influence in units of
-    p.
-    """
+    """Beyond the second order: of the bias in units of p / n, of the influence in units of p."""
     return (2 - g) / (g * np.sqrt(1 - g)) - 2 / g - g / 4, 1 / np.sqrt(1 - g) - 1 - g / 2
 
 
@@ -238,9 +236,7 @@ def test_units_do_not_matter(unit: float) -> None:
 
 
 def test_bias_is_that_of_the_jackknife() -> None:
-    """Delete-one jackknife: no formula, no moments, and the same answer to the next order in 1
-    / n.
-    """
+    """Delete-one jackknife: no formula, no moments, the same answer to next order in 1 / n."""
     n, d = 600, 3
     ref, x = reference(5, d), np.random.default_rng(6).standard_t(8, size=(n, d)) @ sample(7, d, d)
     e = measure(ref, x, Moments.of(x))

@@ -256,9 +256,7 @@ def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_co
 
 
 def test_two_sides_of_skewed_noise() -> None:
-    """One axis ten times as wide as the others, where a distance is lost in the noise of both
-    sides.
-    """
+    """One axis ten times as wide as the others, where a distance is lost in both sides' noise."""
     rng = np.random.default_rng(8)
     wide = np.where(np.arange(D) == 0, 10.0, 1.0)
     stretch = np.exp(0.1 * rng.choice((-1.0, 1.0), D))

@@ -18,9 +18,7 @@ exact = settings(derandomize=True, deadline=None, max_examples=40)
 
 @st.composite
 def shards(draw) -> tuple[int, list[list[int]]]:
-    """Sample numbers 0 … n - 1 dealt out to shards in any order, and how many features they
-    have.
-    """
+    """Sample numbers 0 … n - 1 dealt out to shards in any order, and the number of features."""
     n = draw(st.integers(6, 60))
     order = draw(st.permutations(range(n)))
     cuts = sorted(draw(st.sets(st.integers(1, n - 1), max_size=6)))

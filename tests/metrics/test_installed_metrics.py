@@ -1,6 +1,4 @@
-"""A metric of an installed package is in the table, the report and the verdicts, with no edit
-here.
-"""
+"""A metric of an installed package is in table, report and verdicts, with no edit here."""
 
 import importlib
 import json

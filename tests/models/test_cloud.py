@@ -73,9 +73,7 @@ def test_denoiser_and_density_keep_their_accuracy_at_every_level(
 
 @pytest.mark.parametrize("sigma", [0.3, 2.0])
 def test_tweedie(few: PointCloud, sigma: float) -> None:
-    """The score of the log-density gives d, and the Jacobian of d gives the posterior
-    covariance.
-    """
+    """The score of the log-density gives d, and d's Jacobian gives the posterior covariance."""
     x = (normal(5, 3) * (1 + sigma)).requires_grad_()
     for labels in (None, torch.tensor([0, 1, 2, 3, 0])):
         (score,) = torch.autograd.grad(few.log_density(x, sigma, labels).sum(), x)

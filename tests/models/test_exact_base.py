@@ -1,6 +1,4 @@
-"""What every exact model shares: bit-identity over batches, the probability flow, and clear
-errors.
-"""
+"""What every exact model shares: bit-identity over batches, probability flow, clear errors."""
 
 import math
 

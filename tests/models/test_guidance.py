@@ -1,6 +1,4 @@
-"""Guidance and the other wrappers: their formulas, what they cost, and what they must not
-inherit.
-"""
+"""Guidance and the other wrappers: formulas, costs, and what they must not inherit."""
 
 from __future__ import annotations
 

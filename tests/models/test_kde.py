@@ -137,9 +137,7 @@ def test_a_width_that_makes_no_sense_is_refused(few, width) -> None:
 
 
 def test_distances_between_images_are_exact(fashion) -> None:
-    """Whole numbers of grey levels: the matrix product's must be the sums of squared
-    differences.
-    """
+    """Whole numbers of grey levels: the matrix product's must be sums of squared differences."""
     unit = 2 / 255
     np.testing.assert_allclose(
         fashion._apart / unit**2, (fashion._apart / unit**2).round(), rtol=1e-13, atol=1e-9

@@ -13,9 +13,7 @@ from samplerbench.models.exact.wavelet import wavelet
 
 
 class Blur(Denoiser):
-    """Averages 3 × 3 neighbourhoods, so that a pixel sees 9 inputs, 4 at distance 1 and 4 at
-    sqrt(2).
-    """
+    """Averages 3 × 3 neighbourhoods, so a pixel sees 9 inputs, 4 at distance 1, 4 at sqrt(2)."""
 
     name, event, identity = "blur", (1, 9, 9), "blur"
 

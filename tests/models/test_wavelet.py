@@ -81,9 +81,7 @@ def test_posterior_of_each_coefficient_by_quadrature(sigma: float) -> None:
 
 @pytest.mark.parametrize("sigma", [0.02, 0.7, 80.0])
 def test_tweedie(sigma: float) -> None:
-    """The score of the log-density gives d, and the Jacobian of d gives the posterior
-    covariance.
-    """
+    """The score of the log-density gives d, and d's Jacobian gives the posterior covariance."""
     model = Wavelet(channels=2, side=4)
     x = (model.sample(3, seed=1) + sigma * normal(3, 2, 4, 4)).requires_grad_()
     (score,) = torch.autograd.grad(model.log_density(x, sigma).sum(), x)

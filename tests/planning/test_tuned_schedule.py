@@ -38,9 +38,7 @@ RUN = "run quick --model gmm-2d --nfe 4 --samples 40 --no-timing --device cpu"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder with ``tuned.json`` and a run of two samplers, tuned and not, made by the
-    command line.
-    """
+    """A folder with ``tuned.json``, and a run of two samplers, tuned and not, by commands."""
     folder, before = tmp_path_factory.mktemp("home"), os.getcwd()
     os.chdir(folder)
     for command in (

@@ -1,6 +1,4 @@
-"""The errors apart: measured orders with honest intervals, and from where on the model's error
-rules.
-"""
+"""The error decomposition: measured orders with intervals, and where the model's error rules."""
 
 import math
 

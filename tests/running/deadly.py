@@ -1,6 +1,4 @@
-"""Samplers that end their process, never end, or eat the memory, for tests of what is left of a
-run.
-"""
+"""Samplers that end their process, never end, or eat the memory, for tests of what is left."""
 
 import ctypes
 import os

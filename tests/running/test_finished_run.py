@@ -1,6 +1,4 @@
-"""A run to which nothing is added leaves its directory as it is, and still finds what is
-damaged.
-"""
+"""A finished run asked again leaves its directory as it is, and still finds what is damaged."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Rows are extended until they are decided, no further, and a run that stopped goes on where it
-was.
-"""
+"""Rows are extended until they are decided, no further, and a run that stopped goes on."""
 
 import json
 import os

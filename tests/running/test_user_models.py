@@ -1,6 +1,4 @@
-"""Models of the user's own, run end to end: what a factory may return gives a row with status
-ok.
-"""
+"""Models of the user's own, run end to end: what a factory may return gives an ok row."""
 
 import re
 import textwrap

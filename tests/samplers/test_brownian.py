@@ -149,9 +149,7 @@ def test_a_range_that_is_none_is_one_sentence():
     ],
 )
 def test_ddpm_follows_the_path_exactly_where_the_denoiser_is_constant(grid):
-    """With d constant, y(tau) = y_0 + d (tau - tau_0) + W(tau) - W(tau_0): the same end on
-    every grid.
-    """
+    """With d constant, y(tau) = y_0 + d (tau - tau_0) + W(tau) - W(tau_0): one end on any grid."""
     source, d = noise(torch.arange(6), (3,)), 0.7
     end = make("ddpm").sample(
         lambda x, sigma: torch.full_like(x, d), TOP * source.initial(), grid, source

@@ -1,6 +1,4 @@
-"""ER-SDE-Solver: the integrals against each noise scale function, and where one stops being
-valid.
-"""
+"""ER-SDE-Solver: the integrals against each noise scale function, and where one is not valid."""
 
 import math
 

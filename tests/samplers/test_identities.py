@@ -1,6 +1,4 @@
-"""Methods that are the same, methods that begin the same, and problems on which a method is
-exact.
-"""
+"""Methods that are equal, methods that begin equal, and problems on which a method is exact."""
 
 import math
 

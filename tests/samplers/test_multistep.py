@@ -139,9 +139,7 @@ def test_b_of_h_matters_only_where_a_weight_is_fixed():
 @pytest.mark.parametrize("prediction", ["data", "noise"])
 @pytest.mark.parametrize("points", [1, 2, 3])
 def test_folding_the_corrector_into_the_next_row_is_predicting_then_correcting(points, prediction):
-    """Against the two formulas one after the other, with weights from an independent
-    interpolation.
-    """
+    """Against the two formulas in turn, with weights from an independent interpolation."""
     sampler = make({"name": f"unipc_{points}", "prediction": prediction})
     grid = karras(7, 0.05, 10.0, to_zero=False)
     problem = ThreeModes()

@@ -1,6 +1,4 @@
-"""Noise by counter: the published generator, normal numbers, and nothing that depends on the
-batch.
-"""
+"""Noise by counter: the published generator, normal numbers, no dependence on the batch."""
 
 import itertools
 

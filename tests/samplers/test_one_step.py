@@ -119,9 +119,7 @@ def test_churn_before_an_exact_step_leaves_the_distribution_exact(grid, churn):
 
 @given(st.floats(0.02, 80.0), st.floats(1e-3, 0.999), st.floats(0.0, 3.0))
 def test_the_level_after_an_ancestral_step_is_the_next_one(cur, ratio, eta):
-    """With d constant, x - d shrinks to down / cur whatever the method is, and the noise
-    restores nxt.
-    """
+    """With d constant, x - d shrinks to down / cur whatever the method, and noise restores nxt."""
     for name in ANCESTRAL:
         end = make({"name": name, "eta": eta}).row(cur, ratio * cur).end
         assert math.hypot(end.a * cur, *end.c) == pytest.approx(ratio * cur, rel=1e-9)

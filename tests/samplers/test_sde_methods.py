@@ -168,9 +168,7 @@ INTERVAL = st.tuples(
 
 @given(st.lists(INTERVAL, max_size=3), st.integers(1, 8))
 def test_any_intervals_stay_within_any_grid(intervals, steps):
-    """The level after the noise is where the way back begins, and that ends where the main
-    process is.
-    """
+    """The level after the noise begins the backward steps, which end where the main process is."""
     sampler, grid = make({"name": "restart", "intervals": intervals}), karras(steps, 0.02, 10.0)
     for row, nxt in zip(sampler.plan(grid), grid.sigma[1:], strict=True):
         for cycle in row.cycles:

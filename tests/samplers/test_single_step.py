@@ -105,9 +105,7 @@ def test_dpm_solver_fast_is_the_single_step_methods_on_equal_steps():
 
 @given(steps=st.lists(st.floats(0.05, 1.5), min_size=4, max_size=4))
 def test_dpm_solver_fast_takes_its_stages_from_the_grid(steps):
-    """One published third-order step with general r1 and r2, written out, and one of first
-    order.
-    """
+    """One published third-order step with general r1 and r2 written out, one of first order."""
     grid, denoise = grid_of(steps), ThreeModes()
     s0, s1, s2, nxt, end = grid.sigma
     h = math.log(s0 / nxt)

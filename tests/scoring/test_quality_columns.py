@@ -134,9 +134,7 @@ def test_the_arrays_give_the_errors_of_the_table(run):
 
 
 def asked(model, names, *, whole, features=None, held_out=None):
-    """What some metrics give for samples that were kept whole, and for features against
-    held-out ones.
-    """
+    """What some metrics give for samples kept whole, and for features against held-out ones."""
     scale = None
     if held_out is not None:
         d = held_out.shape[1]
@@ -169,9 +167,7 @@ def test_a_memorising_model_is_found_out():
 
 
 def test_the_training_images_of_digits_are_not_those_held_out():
-    """The card's reference has moments of its training images, and the held-out images
-    themselves.
-    """
+    """The card's reference has moments of the training images, and the held-out images."""
     model = make_model("digits", guidance=2)
     reference, training = model.reference(), training_set(model)
     assert reference is not None

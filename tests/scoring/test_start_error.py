@@ -1,6 +1,4 @@
-"""The start's error for Gaussian data: against the flow itself, carried out on the mean and the
-axes.
-"""
+"""The start's error for Gaussian data: against the flow itself, of the mean and the axes."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,4 @@
-"""Calibration: exact populations, exact distances, resumable replicates, and verdicts that can
-fail.
-"""
+"""Calibration: exact populations, exact distances, resumable replicates, verdicts that can fail."""
 
 import numpy as np
 import pytest

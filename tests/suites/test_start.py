@@ -38,9 +38,7 @@ def latents(model, n=5):
 
 
 def test_the_gaussian_start_is_the_flow_of_a_gaussian():
-    """The model's own closed form is not asked: its flow is integrated as for any other
-    denoiser.
-    """
+    """The model's own closed form is not asked: its flow is integrated as any other's."""
     model = make_model("gaussian")
     x = latents(model, 3)
     found = make_start("gaussian", model, 2.0, "cpu")(x)

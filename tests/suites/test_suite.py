@@ -40,9 +40,7 @@ def test_grids_start_at_one_evaluation():
 
 
 def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and_our_own_default_among_its_samplers():
-    """Its network has 128 features: in all of them 512 samples would be flagged, and no line
-    decided.
-    """
+    """Its network has 128 features: in all of them 512 samples would be flagged, none decided."""
     suite = load_suite("quick")
     references = load_references(load_models(suite), suite.extractors)
     for entry in suite.models:

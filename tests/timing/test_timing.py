@@ -19,9 +19,7 @@ STEPS, BATCH = 5, 4
 
 def test_the_interval_of_the_median_covers_95_percent_and_no_narrower_one_does():
     def coverage(n, k):
-        """P(the median lies in [t_(k+1), t_(n-k)]): not all but k or fewer of the times on one
-        side.
-        """
+        """P(the median lies in [t_(k+1), t_(n-k)]): not all but k or fewer on one side."""
         return 1 - 2 * sum(math.comb(n, j) for j in range(k + 1)) / 2**n
 
     for n in range(FEWEST, 200):

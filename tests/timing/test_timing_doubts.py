@@ -153,9 +153,7 @@ def test_there_are_no_counters_without_a_gpu(monkeypatch):
 
 
 class FakeCuda:
-    """A GPU that takes 10 ms for whatever lies between two events, and holds 1, 3 and 2 MiB in
-    turn.
-    """
+    """A GPU that takes 10 ms between any two events, and holds 1, 3 and 2 MiB in turn."""
 
     def __init__(self, monkeypatch):
         self.synchronised, self.held, self.peaks = 0, iter((1, 3, 2)), 0

@@ -1,3 +1,1 @@
-"""The mathematics that several metrics share: moments, Fréchet and kernel distances, and their
-errors.
-"""
+"""Mathematics that several metrics share: moments, Fréchet and kernel distances, errors."""

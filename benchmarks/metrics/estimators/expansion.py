@@ -180,8 +180,7 @@ def measure(
 def _whitened(
     reference: FrechetReference, moments: Moments, centred: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Singular values s ``(k,)`` of the cross term and z ``(n, k)``, the whitened samples along
-    them.
+    """Singular values s ``(k,)`` of the cross term and z ``(n, k)``, whitened samples along them.
 
     Works on the smaller side: with A = centred R, A^T A / (n - 1) = M has the same non-zero
     eigenvalues as the ``(n, n)`` Gram matrix A A^T / (n - 1), whose unit eigenvectors are z /
@@ -200,9 +199,7 @@ def _whitened(
 
 
 def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which eigenvalues exceed the rounding error of a symmetric eigensolver, d eps times the
-    largest.
-    """
+    """Which eigenvalues exceed a symmetric eigensolver's rounding error, d eps of the largest."""
     return values > len(values) * np.finfo(np.float64).eps * values.max(initial=0.0)
 
 

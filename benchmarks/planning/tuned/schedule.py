@@ -40,8 +40,7 @@ FILE = "tuned.json"
     needs_sampler=True,
 )
 def tuned(*, file: str = FILE) -> TunedFile:
-    """The levels that ``samplerbench tune`` found for the model, the sampler and the number of
-    steps.
+    """The levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
 
     Args:
         file: what it wrote.

@@ -21,8 +21,7 @@ MOST_STEPS = round(0.5 / LEAST)
 
 @dataclass(frozen=True)
 class Spacing:
-    """Grids of ``steps`` steps from sigma_max to 0, whose other levels lie anywhere above
-    sigma_min.
+    """Grids of ``steps`` steps from sigma_max to 0, with the other levels anywhere above sigma_min.
 
     N numbers give N gaps in lam = -log sigma by a softmax, which fill the range from sigma_max to
     sigma_min; the last one lies below the last positive level. (A common constant changes nothing,

@@ -99,9 +99,7 @@ def place_in(traces: str) -> str:
 
 
 def _main_thread(traces: str) -> str:
-    """The last dump of the thread that runs tasks: the one that came from the child's main
-    function.
-    """
+    """The last dump of the thread that runs tasks: the one of the child's main function."""
     threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
     return next((thread for thread in reversed(threads) if " in serve\n" in thread), "")
 

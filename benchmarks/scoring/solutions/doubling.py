@@ -15,9 +15,7 @@ from torch import Tensor
 from ....results.run_directory.run_dir import RunDir
 
 MARGIN = 1e-5
-"""An rmse below this (in data units per dimension) is not resolved in float32 by any number of
-steps.
-"""
+"""An rmse below this (data units per dimension) is not resolved in float32 by any steps."""
 
 
 @dataclass(frozen=True)

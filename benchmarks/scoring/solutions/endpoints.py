@@ -48,9 +48,7 @@ The order is 1.5, and at last 1: first order is assumed.
 def solve(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, steps: int, batch: int
 ) -> torch.Tensor:
-    """Endpoints of the probability-flow ODE by the reference solver on ``steps`` karras steps
-    to 0.
-    """
+    """Endpoints of the probability-flow ODE by the reference solver on ``steps`` karras steps."""
     grid = karras(steps, model.sigma_min, model.sigma_max)
     sampler = make(SOLVER)
     return torch.cat(

@@ -1,6 +1,4 @@
-"""Laws of features of which the first three moments are known exactly, and the distances
-between them.
-"""
+"""Laws of features with exactly known first three moments, and distances between them."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ class Law:
         return frechet_distance(reference, self.moments)
 
     def raw_third(self) -> FloatArray:
-        """``(d, d, d)`` E x_i x_j x_k = E c_i c_j c_k + (m_i Sigma_jk, three ways) + m_i m_j
-        m_k.
-        """
+        """``(d, d, d)`` E x_i x_j x_k = E c_i c_j c_k + (m_i Sigma_jk, 3 ways) + m_i m_j m_k."""
         m, with_mean = self.mean, np.multiply.outer(self.mean, self.cov)
         cube = np.multiply.outer(np.outer(m, m), m)
         return (

@@ -26,14 +26,10 @@ Arrays = Mapping[str, FloatArray]
 """Name to values ``(replicates, levels)``."""
 
 REFERENCE: Mapping[Metric, int] = {"fd_conv": 2000, "kid": 500}
-"""Reference samples, drawn anew in each replicate, of the distances that take both sides as
-samples.
-"""
+"""Reference samples, new in each replicate, of the distances between two sets of samples."""
 
 VERSION = 1
-"""Of what is replicated: to be raised where families, maps, draws or the arrays that are kept
-change.
-"""
+"""Of what is replicated: raised where families, maps, draws or the arrays kept change."""
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,7 @@ class Problem:
         return self.steps != before
 
     def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
-        """``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), in data units, at most
-        :data:`LOST`.
-        """
+        """``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), data units, up to :data:`LOST`."""
         return self._distances(self.sample(sampler, grid))
 
     @torch.no_grad()

@@ -56,9 +56,7 @@ class Teacher:
 
     @property
     def rounding(self) -> float:
-        """Distances that no number of steps resolves: those between neighbouring states at
-        sigma_max.
-        """
+        """Distances that no number of steps resolves: those of neighbouring states at sigma_max."""
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:

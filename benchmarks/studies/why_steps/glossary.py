@@ -287,8 +287,7 @@ class Introductions:
         self._terms, self._known = tuple(terms), set[str]()
 
     def __call__(self, *texts: str) -> list[Term]:
-        """The terms that these texts are the first to use, those first that others are explained
-        with.
+        """The terms first used by these texts, those that explain others before them.
 
         Args:
             texts: HTML.

@@ -1,6 +1,4 @@
-"""What this machine is, what it can measure, and whether times that are taken here are to be
-trusted.
-"""
+"""What this machine is, what it can measure, and whether times taken here can be trusted."""
 
 from .examine import Diagnosis, examine
 

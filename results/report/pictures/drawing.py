@@ -119,9 +119,7 @@ def scatter(
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """The PNG file of ``pixels`` ``(height, width, channels)`` uint8, with 1, 2, 3 or 4
-    channels.
-    """
+    """The PNG file of ``pixels`` ``(height, width, channels)`` uint8, of 1 to 4 channels."""
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0)
     # each line begins with its filter: 0, none

@@ -1,6 +1,4 @@
-"""How samples come about: for each sampler the state and the denoised prediction along one
-trajectory.
-"""
+"""Trajectories: for each sampler the state and the denoised prediction at each step of one."""
 
 from __future__ import annotations
 

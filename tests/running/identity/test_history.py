@@ -1,6 +1,4 @@
-"""W11: a cell has the same numbers, to the last bit, whatever the directory was asked for
-before.
-"""
+"""W11: a cell has the same numbers, to the last bit, whatever was asked for before."""
 
 import pytest
 from small_runs import numbers, row, run

@@ -90,9 +90,7 @@ def test_a_copied_cell_is_no_row(damaged, caplog):
 
 @pytest.mark.parametrize("fault", ["claims more", "holds less"])
 def test_a_shard_holds_what_it_claims(damaged, fault):
-    """512 samples named 0-1024, and 100 rows of 512, were used: wrong values, intervals and
-    verdicts.
-    """
+    """512 samples named 0-1024, and 100 rows of 512, were used: wrong numbers and verdicts."""
     out, cells = damaged
     shard = cells["heun"] / "00000000-00000128.npz"
     if fault == "claims more":

@@ -1,6 +1,4 @@
-"""What charts of the rows have in common: axes of steps, names beside curves, bands of
-intervals.
-"""
+"""What charts of the rows share: axes of steps, names beside curves, bands of intervals."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Measurements of row 3: what ancestral sampling loses by taking big steps, in nats and in
-quality.
-"""
+"""Measurements of row 3: what ancestral sampling loses by big steps, in nats and in quality."""
 
 from __future__ import annotations
 

@@ -79,9 +79,7 @@ def measure(effort: Effort) -> Measured:
 
 
 def gap(quality: Mapping[str, list[FrechetEstimate]], place: int) -> Interval:
-    """How much farther from the data Euler's method without noise is than with it, paired by
-    latents.
-    """
+    """How much farther from the data Euler's method is without noise, paired by latents."""
     return Interval.normal(*paired_difference(quality["euler"][place], quality["ddpm"][place]))
 
 

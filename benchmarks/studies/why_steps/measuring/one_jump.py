@@ -1,6 +1,4 @@
-"""Measurements of row 1: samples of few steps against the mean of the data, and against the
-data.
-"""
+"""Measurements of row 1: samples of few steps against the mean of the data and the data."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Measurements of row 5: Euler's method in two clocks, on images and where its paths are
-straight.
-"""
+"""Measurements of row 5: Euler's method in two clocks, on images and on straight paths."""
 
 from __future__ import annotations
 
@@ -132,9 +130,7 @@ def sphere() -> Gaussian:
 
 
 def endpoint_share(model: Gaussian, clock: str, steps: int, n: int = 96) -> float:
-    """Root mean square distance to the exact end of each path, in standard deviations of the
-    data.
-    """
+    """Root mean square distance to each path's exact end, in standard deviations of the data."""
     grid = grid_of(model, steps)
     off = generate(model, sampler_of(model, clock), grid, n) - model.endpoint(
         latents(model, torch.arange(n), 0, model.dtype)[0]

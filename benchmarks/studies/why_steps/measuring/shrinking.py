@@ -28,9 +28,7 @@ LEVELS = tuple(np.geomspace(80, 0.02, 25).tolist())
 SHOWN = LEVELS[::2]
 """Levels at which information is asked for."""
 FARTHEST = 1e4
-"""Level at which the curves of exact models begin: what is known there is below a thousandth of
-a nat.
-"""
+"""Level where exact models' curves begin: what is known there is below 0.001 nat."""
 RISE = 0.05
 """Nats by which the entropy of a path must rise to count: far above rounding."""
 

@@ -39,9 +39,7 @@ class Transition(NamedTuple):
 
 
 def transitions(model: ExactModel, ratios: Sequence[float], samples: int) -> list[Transition]:
-    """Exact divergences of steps about sigma = 1, where images take their form, of several
-    sizes.
-    """
+    """Exact divergences of steps about sigma = 1, where images form, of several sizes."""
 
     def one(ratio: float) -> Transition:
         found = transition_kl(model, math.sqrt(ratio), 1 / math.sqrt(ratio), samples)
