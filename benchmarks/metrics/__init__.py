@@ -1,7 +1,11 @@
 """One metric a file: the mathematics, pure functions of float64 arrays, and below it the metric.
 
-Extractors, files and tables are the caller's. :mod:`.metric` says how to add one.
+Importing this package imports every file in it, which makes its metrics known. Extractors, files
+and tables are the caller's. :mod:`.metric` says how to add one.
 """
+
+import importlib
+import pkgutil
 
 from .coefficients import coefficient_distances
 from .coverage import ModeCoverage, against_counts, against_proportions, mode_counts
@@ -61,3 +65,6 @@ __all__ = [
     "precision_recall",
     "sliced_wasserstein",
 ]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

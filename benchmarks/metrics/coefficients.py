@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...models.exact.quantile import log_quantile
-from ...results.quantities import COEFFICIENTS
+from ...results.quantities.built_in import COEFFICIENTS
 from .estimators.moments import FloatArray, as_rows
 from .metric import Context, Measured, metric
 

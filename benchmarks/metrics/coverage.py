@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...results.quantities import LABELS, MODES
+from ...results.quantities.built_in import LABELS, MODES
 from .estimators.moments import FloatArray
 from .metric import Context, Measured, metric
 

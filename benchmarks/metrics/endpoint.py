@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...results.quantities import ENDPOINTS, STRONG
+from ...results.quantities.built_in import ENDPOINTS, STRONG
 from .estimators.moments import FloatArray, as_rows
 from .metric import Context, Measured, metric
 

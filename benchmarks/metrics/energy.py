@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...results.quantities import ENERGY
+from ...results.quantities.built_in import ENERGY
 from .estimators.gram import Kernel
 from .estimators.moments import FloatArray, as_rows
 from .kernel import SMALLEST, KernelEstimate, discrepancy

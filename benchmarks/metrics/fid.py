@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...results.quantities import FRECHET
+from ...results.quantities.built_in import FRECHET
 from .estimators.fd_infinity import PARTS, fd_infinity
 from .estimators.frechet import (
     FrechetEstimate,

@@ -40,7 +40,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...results.quantities import KID
+from ...results.quantities.built_in import KID
 from .estimators.gram import BLOCK, CUBIC, Kernel, across, diagonal, form, within
 from .estimators.moments import FloatArray
 from .estimators.second_order import Noise, interval

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...results.quantities import DUPLICATES, MEMORISED
+from ...results.quantities.built_in import DUPLICATES, MEMORISED
 from .estimators.moments import FloatArray, as_rows
 from .estimators.neighbours import nearest
 from .metric import Context, Measured, metric

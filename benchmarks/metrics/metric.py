@@ -2,7 +2,9 @@
 
 A metric is one file. The decorator :func:`metric` makes it known; an installed package names the
 decorated function as an entry point in the group ``samplerbench.metrics``. Everything that is said
-of the numbers, their columns among it, is said by their quantities (``results.quantities``).
+of the numbers, their columns among it, is said by their quantities (``results.quantities``): a
+plugin's stand beside its function, those of this package in ``results/quantities/built_in.py``,
+since tables are read without what computes them.
 """
 
 from __future__ import annotations
@@ -249,8 +251,18 @@ def register(found: Metric) -> None:
         raise ValueError(
             f"two metrics are called {found.name!r}: {places}; rename or uninstall one"
         )
+    if _is_built_in(found) and not set(found.quantities) <= set(known.BUILT_IN):
+        raise ValueError(
+            f"metric {found.name} is of this package: list its quantities in "
+            "results/quantities/built_in.py, or no report knows them"
+        )
     known.register(found.name, found.quantities)
     _METRICS[found.name] = found
+
+
+def _is_built_in(found: Metric) -> bool:
+    """Whether it is a metric of this package."""
+    return found.measure.__module__.startswith(f"{__package__}.")
 
 
 def _place(found: Metric) -> str:
@@ -274,7 +286,7 @@ def metrics() -> dict[str, Metric]:
 def origin(found: Metric) -> str:
     """Where a metric that is not built in comes from: its package or file; "" if it is built in."""
     module = found.measure.__module__
-    if module.startswith(f"{__package__}."):
+    if _is_built_in(found):
         return ""
     package = next((each.package for each in known.installed() if each.found is found), "")
     file = getattr(sys.modules.get(module), "__file__", None)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...results.quantities import MANIFOLDS
+from ...results.quantities.built_in import MANIFOLDS
 from .estimators.moments import as_rows
 from .estimators.neighbours import BLOCK, nearest, square_distances
 from .metric import Context, Measured, metric

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...results.quantities import SWD
+from ...results.quantities.built_in import SWD
 from .estimators.moments import FloatArray, as_rows
 from .metric import Context, Measured, metric
 

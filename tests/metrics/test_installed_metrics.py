@@ -20,11 +20,13 @@ from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.scoring import versions
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results import quantities
-from samplerbench.results.quantities import ENERGY, Floor, Quantity
+from samplerbench.results.quantities import Floor, Quantity
+from samplerbench.results.quantities.built_in import ENERGY
 from samplerbench.results.record import Column
 from samplerbench.results.run_directory.files import read_npz
 
-metric_module = importlib.import_module("samplerbench.benchmarks.metrics.metric")
+PACKAGE = "samplerbench.benchmarks.metrics"
+metric_module = importlib.import_module(f"{PACKAGE}.metric")
 NAME = "mean_gap"
 COLUMNS = [NAME, f"{NAME}_se", f"{NAME}_low", f"{NAME}_high"]
 ARRAYS = {NAME, f"{NAME}_reference"}
@@ -443,6 +445,21 @@ def test_what_no_metric_can_be_is_one_sentence(registry, make, sentence):
     assert "\n" not in str(caught.value)
     assert "other" not in metrics()
     assert not [q for q in quantities.quantities() if q.name == "other"]
+
+
+def test_every_file_of_the_folder_is_imported():
+    folder = Path(metric_module.__file__).parent
+    known = {name.rpartition(".")[2] for name in sys.modules if name.startswith(PACKAGE)}
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} <= known
+
+
+def test_a_metric_of_this_package_lists_its_quantities_where_reports_find_them(
+    registry, monkeypatch
+):
+    monkeypatch.setattr(constant, "__module__", f"{PACKAGE}.constant")
+    with pytest.raises(ValueError, match=r"list its quantities in results/quantities/built_in\.py"):
+        a_metric("other")(constant)
+    assert "other" not in metrics()
 
 
 def test_a_cell_that_is_run_again_in_a_notebook_replaces_its_metric(registry):
