@@ -1,6 +1,9 @@
 """Where models come from: a table of loaders by scheme, for checkpoints, files of the user's and
 installed packages.
 
+The loaders that are here are :mod:`.perturbed` and :mod:`.python_file`; the other modules are what
+they, and the extractors, are made of: the table itself, and which files something was made from.
+
 ``load(rest, **options) -> Denoiser`` gets what stands behind the colon of ``scheme:rest``. To add
 a scheme, write one file in this folder, called like the scheme, that imports what is heavy inside
 the function::

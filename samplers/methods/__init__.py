@@ -1,6 +1,7 @@
 """The samplers, one family a file.
 
-Importing this package imports every file in it, which registers them.
+Importing this package imports every file in it, which registers them: to add one, write a file
+here (docs/adding-a-sampler.md).
 """
 
 import importlib
