@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 from torch import Tensor
@@ -102,10 +102,60 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
     return blend(x, row.a, row.b, seen, x), seen
 
 
-class _Trace:
-    """Records an update on coefficient vectors: entry 0 stands for x, entry k for the k-th
-    denoised image.
+class _Weights:
+    """A sum of the state and denoised images by its weights, in place of a tensor: entry 0 weighs
+    x, entry k the k-th denoised image.
+
+    It knows what keeps a sum one, and refuses the rest: a clip, say, would act on the weights, and
+    be lost without a word.
     """
+
+    __array_ufunc__ = None  # so that a NumPy number on the left leaves the operation to this class
+
+    def __init__(self, of: np.ndarray) -> None:
+        self.of = of
+
+    def __add__(self, other: object) -> _Weights:
+        if isinstance(other, int) and other == 0:  # what sum() begins with
+            return self
+        return _Weights(self.of + self._like(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: object) -> _Weights:
+        return _Weights(self.of - self._like(other))
+
+    def __mul__(self, number: SupportsFloat) -> _Weights:
+        return _Weights(self.of * float(number))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, number: SupportsFloat) -> _Weights:
+        return _Weights(self.of / float(number))
+
+    def __neg__(self) -> _Weights:
+        return _Weights(-self.of)
+
+    def _like(self, other: object) -> np.ndarray:
+        if not isinstance(other, _Weights):
+            raise TypeError(f"update adds {other!r} to a state: {_ONLY}")
+        return other.of
+
+    def __float__(self) -> float:
+        raise TypeError(f"update multiplies by a state, or divides by one: {_ONLY}")
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"update uses {name!r} of a state: {_ONLY}")
+
+
+_ONLY = (
+    "a LinearStages has + and - of states, * and / with floats, and denoise(y, sigma); "
+    "write another method as a GridSampler"
+)
+
+
+class _Trace:
+    """Records an update on weights."""
 
     # evaluations a step: the length of the vectors is fixed before the update says how many it
     # takes
@@ -115,7 +165,7 @@ class _Trace:
         self.stages: list[Stage] = []
         self.x = self._unit(0)
 
-    def denoise(self, y: np.ndarray, sigma: float) -> np.ndarray:
+    def denoise(self, y: _Weights, sigma: float) -> _Weights:
         a, b = self.split(y)
         if not self.stages and (a, b) != (1.0, ()):
             raise ValueError("the first evaluation of a step must be at the state itself")
@@ -127,11 +177,11 @@ class _Trace:
         self.stages.append(Stage(float(sigma), a, b))
         return self._unit(len(self.stages))
 
-    def split(self, y: np.ndarray) -> tuple[float, tuple[float, ...]]:
+    def split(self, y: _Weights) -> tuple[float, tuple[float, ...]]:
         """(weight of x, weights of the evaluations so far)."""
-        return float(y[0]), tuple(float(v) for v in y[1 : len(self.stages) + 1])
+        return float(y.of[0]), tuple(float(v) for v in y.of[1 : len(self.stages) + 1])
 
-    def _unit(self, k: int) -> np.ndarray:
+    def _unit(self, k: int) -> _Weights:
         unit = np.zeros(self.MOST + 1)
         unit[k] = 1.0
-        return unit
+        return _Weights(unit)

@@ -1,6 +1,8 @@
 """The traced plan of a single-step method is its update rule."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,3 +135,53 @@ def test_a_step_to_zero_does_not_read_a_broken_state():
     x = torch.tensor([[np.inf]])
     end, _ = make("heun").step(x, row, (), lambda x, sigma: torch.zeros_like(x), None)
     assert end.tolist() == [[0.0]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotASum(LinearStages):
+    """Euler's step, and then something that is no sum of what it has seen."""
+
+    name = "not_a_sum"
+    source = Source("", "", "")
+    then: Callable[[Any], Any]
+
+    def update(self, x, denoise, cur, nxt):
+        return self.then(x + (nxt - cur) * (x - denoise(x, cur)) / cur)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda x: x.clip(-1, 1),
+        lambda x: x.clamp(-1, 1),
+        lambda x: x.abs(),
+        lambda x: x + 0.01,
+        lambda x: 0.01 - x,
+        lambda x: x * x,
+        lambda x: x / x,
+        lambda x: x**2,
+        lambda x: x if x > 0 else -x,
+        lambda x: np.maximum(x, 0.0),
+        torch.tanh,
+    ],
+)
+def test_what_is_no_sum_is_refused_and_not_lost(then):
+    with pytest.raises((TypeError, AttributeError)):
+        NotASum(then=then).plan(Grid((2.0, 1.0)))
+
+
+def test_what_is_a_sum_may_be_written_in_any_way():
+    plain = NotASum(then=lambda x: x).plan(Grid((2.0, 1.0)))
+    for then in (
+        lambda x: np.float64(2.0) * x / np.float32(2.0),
+        lambda x: -(-1.0 * x),
+        lambda x: sum([x, x]) * 0.5,
+        lambda x: x + x - x,
+    ):
+        assert NotASum(then=then).plan(Grid((2.0, 1.0))) == plain
+
+
+def test_a_clip_is_one_sentence_of_the_check():
+    clipped = check_sampler(NotASum(then=lambda x: x.clip(-1, 1)), fast=True)
+    assert not clipped.passed
+    assert "update uses 'clip' of a state" in str(clipped)
