@@ -5,12 +5,15 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from samplerbench.results.report import build
 from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.table.result_table import ResultTable
+from samplerbench.samplers import Grid, make
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -102,6 +105,27 @@ def test_the_tutorial_runs(tmp_path, monkeypatch):
     done = doctest.testfile(page, module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert done.attempted > 15
     assert not done.failed
+
+
+@pytest.mark.parametrize("name", ["heun", "dpmpp_2m"])
+@pytest.mark.parametrize("end", [0.0, 0.002])
+def test_samplers_written_line_by_line_are_the_samplers(name, end):
+    made: dict[str, Any] = {}
+    exec(snippet("line-by-line.md", "python"), made)
+    x = 80.0 * torch.linspace(-2, 2, 7, dtype=torch.float64)[:, None]
+    grid = Grid((80.0, 30.0, 7.0, 1.0, 0.1, end))
+
+    def denoise(x, sigma):
+        return torch.tanh(x / (1 + sigma**2))
+
+    torch.testing.assert_close(
+        made[name](denoise, x, grid.sigma), make(name).sample(denoise, x, grid), rtol=1e-12, atol=0
+    )
+
+
+def test_the_rows_that_are_printed_line_by_line_are_the_plans(capsys):
+    exec(snippet("line-by-line.md", "python"), {})
+    assert capsys.readouterr().out == snippet("line-by-line.md", "text")
 
 
 def test_the_suite_of_the_guide_is_planned_and_runs(samplerbench, tmp_path):
