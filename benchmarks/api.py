@@ -15,8 +15,8 @@ from typing import Any, Literal
 from rich.console import Console
 
 from .. import samplers
+from ..results.result_table import ResultTable
 from ..results.run_directory.reading import log
-from ..results.table.result_table import ResultTable
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running.runner import Runner, default_out, pick_device
@@ -24,7 +24,7 @@ from .running.sequential import Sequential
 from .sampling.execution import check_executions
 from .scoring.references import load_references
 from .suites.cell import Cell
-from .suites.paths import code_of
+from .suites.python_files import python_files
 from .suites.suite import Suite, check_suite, load_suite
 
 Asked = Suite | Mapping[str, Any] | Path | str
@@ -127,7 +127,7 @@ def _suite(asked: Asked) -> Suite:
         kind = type(asked).__name__
         raise ValueError(f"a suite is a name, a path, a dictionary or a Suite, not a {kind}")
     found = load_suite(str(asked))
-    if code := next((path for _, path in code_of(found)), None):
+    if code := next((path for _, path in python_files(found)), None):
         remedy = f"look at it, and pass load_suite({str(asked)!r}) if it may"
         raise ValueError(f"{asked} names the Python file {code}, which would run; {remedy}")
     return found

@@ -1,4 +1,4 @@
-"""What came out: run directories, tables, comparisons and reports. Never imports torch.
+"""Results of runs: run directories, tables, comparisons, figures, reports. Never imports torch.
 
 >>> import samplerbench.results as results
 >>> table = results.load("results/runs/quick")  # doctest: +SKIP
@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison.compare import compare, compare_with
-    from .table.result_table import ResultTable, load
+    from .quantities import columns
+    from .result_table import ResultTable, load
 
-__all__ = ["ResultTable", "compare", "compare_with", "load"]
+__all__ = ["ResultTable", "columns", "compare", "compare_with", "load"]
 
 _HOME = {
-    "ResultTable": "table.result_table",
+    "ResultTable": "result_table",
+    "columns": "quantities",
     "compare": "comparison.compare",
     "compare_with": "comparison.compare",
-    "load": "table.result_table",
+    "load": "result_table",
 }
 
 

@@ -1,7 +1,6 @@
-"""One row of the result table: the columns that say what it is and how it came about, and what each
-means.
+"""One row of the result table: the columns that say what it is and how it came about.
 
-Between the two stand the measured ones (:mod:`.quantities`); :mod:`.columns` puts them together.
+Between the two stand the measured ones; :func:`.quantities.columns` puts them together.
 """
 
 from __future__ import annotations

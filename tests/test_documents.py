@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from samplerbench.results.report import build
+from samplerbench.results.result_table import ResultTable
 from samplerbench.results.table.curves import comparable_parts
-from samplerbench.results.table.result_table import ResultTable
 from samplerbench.samplers import Grid, make
 
 ROOT = Path(__file__).parents[1]

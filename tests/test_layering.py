@@ -242,7 +242,7 @@ def test_no_folder_is_crowded(package):
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:
-    """Folders that import each other in a circle; none if there are none."""
+    """Modules or folders that import each other in a circle; none if there are none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -250,20 +250,26 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_folders_of_benchmarks_do_not_import_in_circles():
+def graph_of(package: str, *, folders: bool) -> dict[str, set[str]]:
+    """Which modules of a package a module imports, in functions and for types too; or which
+    folders in it a folder does.
+    """
     graph: dict[str, set[str]] = {}
-    for path in sources("benchmarks"):
-        here = str(path.parent.relative_to(ROOT))
-        graph.setdefault(here, set()).update(
-            str(target.parent.relative_to(ROOT)) for _, target in imports_of(path)
-        )
-        graph[here].discard(here)
-    inner = {
-        folder: {to for to in reached if to.startswith("benchmarks/")}
-        for folder, reached in graph.items()
-    }
-    assert len(inner) > len(FLOORS)
-    assert not circle(inner), " imports ".join(circle(inner))
+    for path in sources(package):
+        for target in (path, *(to for _, to in imports_of(path))):
+            ends = [str((p.parent if folders else p).relative_to(ROOT)) for p in (path, target)]
+            inside = target.is_relative_to(ROOT / package)
+            if inside and not (folders and package in ends):
+                graph.setdefault(ends[0], set()).update(set(ends[1:]) - set(ends[:1]))
+    return graph
+
+
+@pytest.mark.parametrize("package", ["benchmarks", "results"])
+@pytest.mark.parametrize("folders", [False, True], ids=["modules", "folders"])
+def test_nothing_imports_itself_by_a_detour(package, folders):
+    graph = graph_of(package, folders=folders)
+    assert len(graph) >= (len(FLOORS) if package == "benchmarks" else 8)
+    assert not circle(graph), " imports ".join(circle(graph))
 
 
 def test_a_circle_is_found():

@@ -108,7 +108,7 @@ def stoppable(folder: Path, where: Executor) -> Iterator[None]:
 
 def _done(folder: Path) -> str:
     """How far a run came, from its table; nothing where there is none yet."""
-    from ...results.table.result_table import load
+    from ...results.result_table import load
 
     with suppress(ValueError, OSError):
         counts = Counter(load(folder).frame["status"])

@@ -9,7 +9,7 @@ from typing import Any
 from ... import samplers
 from ...models import make_model, model_names
 from ...models.loaders import LOADERS
-from ...results.columns import columns
+from ...results.quantities import columns
 from ...samplers import Grid, karras
 from ...samplers.schedules import SCHEDULES
 from ..conformance.measured import nfe_per_step, shipped

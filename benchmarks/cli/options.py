@@ -349,7 +349,7 @@ def selected(
         ValueError: no such suite, a value that makes no sense, or a suite that would run code
             unasked.
     """
-    from ..suites.paths import refuse_code
+    from ..suites.python_files import refuse_python_files
     from ..suites.suite import load_suite
 
     if steps is not None and nfe is not None:
@@ -357,7 +357,9 @@ def selected(
     given = {key: value if value != [] else None for key, value in axes.items()}
     loaded = load_suite(suite)
     if not trust:
-        refuse_code(loaded, suite, {key for key, value in given.items() if value is not None})
+        refuse_python_files(
+            loaded, suite, {key for key, value in given.items() if value is not None}
+        )
     return loaded.replaced(
         steps=integers(steps, "--steps"),
         nfe=integers(nfe, "--nfe"),

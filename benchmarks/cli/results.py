@@ -15,7 +15,7 @@ from .console import out, print_json, print_rows, say
 from .options import Json
 
 if TYPE_CHECKING:
-    from ...results.table.result_table import ResultTable
+    from ...results.result_table import ResultTable
 
 Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 FigureRun = Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")]
@@ -47,8 +47,8 @@ def status(folder: Folder, as_json: Json = False) -> None:
     """Show what is done, failed, missing and set aside in a run directory."""
     import pandas as pd
 
+    from ...results.result_table import load
     from ...results.run_directory.run_dir import RunDir
-    from ...results.table.result_table import load
 
     records = load(folder).frame.to_dict(orient="records")
     aside = RunDir(folder).aside()
@@ -116,8 +116,8 @@ def show(
     ] = False,
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
+    from ...results.result_table import load
     from ...results.run_directory.reading import run_record
-    from ...results.table.result_table import load
     from ...results.terminal.path_curvature import KEY
     from ...results.terminal.ranking import verdicts_of
 

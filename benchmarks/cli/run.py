@@ -31,7 +31,7 @@ from .options import (
 from .results import print_ranking, write
 
 if TYPE_CHECKING:
-    from ...results.table.result_table import ResultTable
+    from ...results.result_table import ResultTable
     from ..running.sequential import Sequential
     from ..suites.suite import Suite, Until
 
@@ -210,7 +210,7 @@ def _resolved(suite: str, options: SuiteOptions) -> Suite:
 
 def _done(folder: Path, cells: set[str]) -> str:
     """How much of a plan its run directory has already; nothing if there is none."""
-    from ...results.table.result_table import load
+    from ...results.result_table import load
 
     if not (folder / "parts").is_dir():
         return ""

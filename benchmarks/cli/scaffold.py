@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
-from ...results.columns import names as column_names
+from ...results.quantities import column_names
 from ...samplers import names as sampler_names
 
 _TEMPLATES = Path(__file__).parent / "templates"

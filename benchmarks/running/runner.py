@@ -17,10 +17,10 @@ from rich.console import Console
 
 from ...models import Denoiser
 from ...results.record import Record
+from ...results.result_table import ResultTable, rebuild
 from ...results.run_directory.places import QUALITY
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
-from ...results.table.result_table import ResultTable, rebuild
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from .. import timing
 from ..planning.planner import load_models, plan

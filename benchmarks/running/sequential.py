@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...results.comparison.entries import read_source
-from ...results.table.result_table import ResultTable
+from ...results.result_table import ResultTable
 from ..suites.cell import Cell
 from ..suites.suite import Until
 from .interim import UNDECIDED, Row, cell_of, failed_at, level_at, looked_at

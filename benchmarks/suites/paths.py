@@ -1,21 +1,17 @@
-"""Files that a suite names: where they are looked for, and which of them would run as code."""
+"""Files that a suite names are looked for beside the suite's own file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .spec import format_spec, parse_spec, shown
-
-if TYPE_CHECKING:
-    from .suite import Suite
+from .spec import format_spec, parse_spec
 
 DATA_SETS = ("fashion-mnist", "digits")
 """Real samples that a suite names instead of a file."""
 
-_CODE = re.compile(r"\.py(:|$)")
 _PREFIX = re.compile(r"([a-z0-9][a-z0-9_-]+:)?(.+)", re.DOTALL)
 """A scheme, such as that of ``perturbed:file.py:factory``, and a file; one letter is a drive."""
 _FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?)$)|^inception:")
@@ -80,45 +76,3 @@ def _placed(text: str, folder: Path) -> str:
     if match is None or not _FILE.search(text):
         return text
     return (match[1] or "") + str(folder / match[2])
-
-
-def code_of(suite: Suite) -> Iterator[tuple[str, str]]:
-    """What a suite names that is a Python file: the key, and the text."""
-    texts = [
-        *(("models", text) for entry in suite.models for text in _texts(entry.name)),
-        ("extractor", suite.extractor),
-    ]
-    yield from ((key, text) for key, text in texts if _CODE.search(text))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """All texts in a model's spec: its name and the values of its options."""
-    if isinstance(value, str):
-        spec = parse_spec(value)
-        yield from _texts(spec) if len(spec) > 1 else (spec["name"],)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from (item,) if isinstance(item, str) else _texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts({"": item})
-
-
-def refuse_code(suite: Suite, where: str, replaced: Collection[str]) -> None:
-    """Refuse a suite that would run Python files.
-
-    Args:
-        suite: as its file has it.
-        where: the file, as the user named it.
-        replaced: keys that the command line replaces; what it names, the user asked for.
-
-    Raises:
-        ValueError: it names one.
-    """
-    named = next((text for key, text in code_of(suite) if key not in replaced), None)
-    if named is not None:
-        raise ValueError(
-            f"{where} names the Python file {shown(named, 300)}, which would run; look at "
-            "it, and add --trust-suite, or name it "
-            "yourself with --model or --extractor"
-        )

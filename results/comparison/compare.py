@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..quantities import Quantity, judged
 from ..record import Record
-from ..table.result_table import ResultTable
+from ..table.typed_table import TypedTable
 from ..values import text
 from .entries import Source, measured, read_source
 from .estimates import default_quantity
@@ -80,7 +80,7 @@ def compare(
 
 
 def compare_with(
-    run: Path | str | ResultTable,
+    run: Path | str | TypedTable,
     sampler: str,
     *,
     metrics: Sequence[str] = (),

@@ -18,7 +18,8 @@ from ..run_directory.places import TIMING
 from ..run_directory.reading import log, run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import with_curves
-from ..table.result_table import ResultTable, load
+from ..table.reading import read_table
+from ..table.typed_table import TypedTable
 from ..values import rows_of, text
 from .estimates import Estimate, estimate_of
 
@@ -90,7 +91,7 @@ class Source:
         return self.name
 
 
-def read_source(path: Path | str | ResultTable) -> Source:
+def read_source(path: Path | str | TypedTable) -> Source:
     """The source at a run directory, a folder with a ``table.csv``, or a table.
 
     Beside a table, ``run.json`` is read too.
@@ -101,12 +102,12 @@ def read_source(path: Path | str | ResultTable) -> Source:
     Raises:
         ValueError: ``path`` is none of these.
     """
-    if isinstance(path, ResultTable):
+    if isinstance(path, TypedTable):
         rows = rows_of(with_curves(path.frame))
         done = tuple(Entry(row) for row in rows if row["status"] == "ok")
         return Source("table", {}, done, tuple(row for row in rows if row["status"] != "ok"))
     path = Path(path)
-    frame = with_curves(load(path).frame)
+    frame = with_curves(read_table(path).frame)
     run = run_record(path)
     provenance = run.get("provenance")
     device = provenance.get("device") if isinstance(provenance, dict) else None

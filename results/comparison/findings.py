@@ -150,7 +150,7 @@ def findings_of(
     """What can be said of the rows of a table; all claims hold together.
 
     Args:
-        frame: of a :class:`..table.result_table.ResultTable`.
+        frame: of a :class:`..table.typed_table.TypedTable`.
         homes: path of each run by its name in the column ``run``, or of the only one as "", where
             influence values are read.
         baseline: sampler or curve that rows are held against.

@@ -30,7 +30,7 @@ import pandas as pd
 
 from ..intervals import bounds, flag_of
 from ..table.curves import comparable_parts
-from ..table.result_table import ResultTable
+from ..table.typed_table import TypedTable
 from ..text import Z95, short
 from ..values import number, rows_of, text
 from .significance import LEVEL, Evidence, claim
@@ -70,7 +70,7 @@ class Crossing(NamedTuple):
     high: float
 
 
-def headline(table: ResultTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
+def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
     """One row per model and curve: ``nfe_to_floor`` with the ends ``low`` and ``high`` of its 95 %
     interval, in evaluations per sample.
 
@@ -88,7 +88,7 @@ def headline(table: ResultTable | pd.DataFrame, *, samples: int | None = None) -
         than the first of its model ("worse"), or that is not shown ("inconclusive", "no verdict";
         "" for the first itself). The fewest evaluations come first within a model.
     """
-    frame = table.frame if isinstance(table, ResultTable) else table
+    frame = table.frame if isinstance(table, TypedTable) else table
     found = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]
     return pd.DataFrame(found, columns=list(COLUMNS))
 

@@ -10,7 +10,8 @@ from typing import Literal
 import pandas as pd
 
 from ..table.curves import comparable_parts
-from ..table.result_table import ResultTable, load
+from ..table.reading import read_table
+from ..table.typed_table import TypedTable
 from ..text import choices
 from .axes import plottable
 from .front import front
@@ -61,7 +62,7 @@ def write_figures(
         ValueError: an unknown format, kind, metric, model or sampler; or there is nothing to draw.
     """
     _check_place(Path(source), Path(out))
-    table = load(source)
+    table = read_table(source)
     _check("format", formats, FORMATS)
     _check("figure", kinds, KINDS)
     _check_metrics(metrics, table)
@@ -88,7 +89,7 @@ def slug(words: str) -> str:
 
 
 def _figures(
-    kind: str, source: Path | str, table: ResultTable, metrics: Sequence[str], width: Width
+    kind: str, source: Path | str, table: TypedTable, metrics: Sequence[str], width: Width
 ) -> Iterator[tuple[str, Sheet]]:
     """The figures of one kind with the names of their files."""
     if kind == "samples":
@@ -100,7 +101,7 @@ def _figures(
         yield from ((f"{slug(title)}-samples", figure) for title, figure in figures)
         return
     for title, rows in comparable_parts(table.ok.frame):
-        part, name = ResultTable(rows.drop(columns=["curve", "slot"])), f"{slug(title)}-{kind}"
+        part, name = TypedTable(rows.drop(columns=["curve", "slot"])), f"{slug(title)}-{kind}"
         if kind == "timing" and len(
             rows.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"])
         ):
@@ -123,11 +124,11 @@ def _figures(
             )
 
 
-def _only(table: ResultTable, column: str, names: Sequence[str]) -> ResultTable:
+def _only(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
     """The rows with one of these names in a column; all if there are none."""
     _check(column, names, sorted(set(table.frame[column].dropna())))
     return (
-        ResultTable(table.frame.loc[table.frame[column].isin(names)].reset_index(drop=True))
+        TypedTable(table.frame.loc[table.frame[column].isin(names)].reset_index(drop=True))
         if names
         else table
     )
@@ -139,7 +140,7 @@ def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
             raise ValueError(f"there is no {what} {name!r}; {choices(name, known)}")
 
 
-def _check_metrics(given: Sequence[str], table: ResultTable) -> None:
+def _check_metrics(given: Sequence[str], table: TypedTable) -> None:
     """Refuse what is no column of numbers.
 
     Of the others too, only those that mean something in a figure are proposed.
@@ -175,7 +176,7 @@ def _check_place(source: Path, out: Path) -> None:
 
 
 def draw(
-    table: ResultTable,
+    table: TypedTable,
     metric: str,
     cost: str,
     *,

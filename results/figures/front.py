@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ..comparison.pareto import pareto
 from ..palette import Style, style
 from ..record import Record
 from ..table.curves import comparable_parts
-from ..table.result_table import ResultTable
+from ..table.typed_table import TypedTable
 from ..values import rows_of, text
 from .axes import logarithmic, title_of
 from .labels import name_at_the_right
@@ -26,7 +27,7 @@ EQUAL = 1e-5
 
 @styled
 def front(
-    table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
+    table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
     """A panel for each model and estimator: all rows as dots, those on the front joined by steps.
 
@@ -43,7 +44,7 @@ def front(
     Raises:
         ValueError: no row has both columns.
     """
-    whole = table.pareto(metric, cost)
+    whole = pareto(table.ok.frame, metric, cost)
     parts = [
         (title, rows)
         for title, rows in comparable_parts(whole)

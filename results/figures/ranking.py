@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from ..palette import style
 from ..record import Record
 from ..table.curves import comparable_parts
-from ..table.result_table import ResultTable
+from ..table.typed_table import TypedTable
 from ..text import short
 from ..values import number, rows_of, text
 from .axes import short_title
@@ -29,7 +29,7 @@ NEAR = 10
 
 @styled
 def ranking(
-    table: ResultTable,
+    table: TypedTable,
     left: str = "fid_proxy",
     right: str = "rmse",
     *,

@@ -17,7 +17,7 @@ from ..record import Record
 from ..report.pictures.drawing import Box, common_box
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts
-from ..table.result_table import load
+from ..table.reading import read_table
 from ..values import number, rows_of, text
 from .series import label
 from .sheet import RULE, WIDTHS, Sheet, Width, blank, styled
@@ -51,7 +51,7 @@ def samples(
     folder = RunDir.open(run)
     parts = [
         (title, _pictures(folder, some))
-        for title, some in comparable_parts(load(run).ok.frame if rows is None else rows)
+        for title, some in comparable_parts(read_table(run).ok.frame if rows is None else rows)
     ]
     return [(title, _figure(title, found, width)) for title, found in parts if found]
 

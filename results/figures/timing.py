@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from ..record import Record
 from ..table.curves import comparable_parts
-from ..table.result_table import ResultTable
+from ..table.typed_table import TypedTable
 from ..text import short
 from ..values import number, rows_of, text
 from .ranking import nearest
@@ -20,7 +20,7 @@ LINE, HEAD = 0.19, 0.75
 
 
 @styled
-def timing(table: ResultTable, *, budget: int | None = None, width: Width = "single") -> Sheet:
+def timing(table: TypedTable, *, budget: int | None = None, width: Width = "single") -> Sheet:
     """A panel for each model: milliseconds per sample at one budget, network and overhead apart,
     the least overhead first.
 

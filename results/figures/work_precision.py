@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from ..quantities import find
 from ..table.curves import comparable_parts
-from ..table.result_table import ResultTable
+from ..table.typed_table import TypedTable
 from ..values import rows_of
 from .axes import floor_line, floor_of, logarithmic, title_of
 from .labels import name_at_the_right
@@ -29,7 +29,7 @@ NEAR = 10
 
 @styled
 def work_precision(
-    table: ResultTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
+    table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
     """A panel for each model and estimator: ``metric`` against ``cost``, both logarithmic, a curve
     for each sampler.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from ..record import AROUND, ROW
+from ..record import AROUND, ROW, Column, Kind
 from .built_in import BUILT_IN
 from .quantity import Floor, Quantity, To
 
@@ -25,6 +25,9 @@ __all__ = [
     "Installed",
     "Quantity",
     "To",
+    "column_kinds",
+    "column_names",
+    "columns",
     "find",
     "flags",
     "installed",
@@ -90,6 +93,24 @@ def quantities() -> tuple[Quantity, ...]:
     _warn_of_broken()
     built_in = set(BUILT_IN)
     return (*BUILT_IN, *(q for own in _OWNED.values() for q in own if q not in built_in))
+
+
+def columns() -> tuple[Column, ...]:
+    """All columns of the result table in order, those of installed metrics among them: what a row
+    is, what was measured, how it came about.
+    """
+    measured = (column for quantity in quantities() for column in quantity.columns)
+    return (*ROW, *measured, *AROUND)
+
+
+def column_names() -> tuple[str, ...]:
+    """The names of all columns."""
+    return tuple(column.name for column in columns())
+
+
+def column_kinds() -> dict[str, Kind]:
+    """What each column holds, by its name."""
+    return {column.name: column.kind for column in columns()}
 
 
 class Installed(NamedTuple):

@@ -19,12 +19,13 @@ from ..comparison.findings import BASELINE, TableFindings, baseline_title, findi
 from ..comparison.significance import SIGNS
 from ..intervals import plus_minus, with_bounds
 from ..palette import FAMILIES
+from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
 from ..run_directory.reading import run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import brief
-from ..table.result_table import ResultTable, load, run_names
+from ..table.reading import run_names
 from ..text import choices, interval, short
 from ..values import empty, number, rows_of, text
 from .current import ingredients, note

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..columns import columns
 from ..comparison.significance import SIGNS
 from ..comparison.verdicts import Line as JudgedLine
 from ..intervals import flag_of, plus_minus
-from ..quantities import flags, quantities
+from ..quantities import columns, flags, quantities
 from ..record import Record
 from ..text import short
 from ..values import empty, number, rows_of, text

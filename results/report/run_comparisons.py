@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..comparison.compare import Comparison, compare, notes
-from ..table.result_table import run_names
+from ..table.reading import run_names
 
 
 @dataclass(frozen=True)

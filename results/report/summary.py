@@ -7,8 +7,8 @@ from ..escaping import escape_markdown
 from ..intervals import flag_of, with_bounds
 from ..quantities import Quantity, flags, quantities
 from ..record import Record
+from ..result_table import ResultTable
 from ..table.curves import comparable_parts
-from ..table.result_table import ResultTable
 from ..text import filled, markdown_table, short
 from ..values import number, rows_of, text
 from .answer import NOTHING, answer

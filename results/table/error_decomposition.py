@@ -27,7 +27,7 @@ from ..record import Record
 from ..text import ends
 from ..values import number, rows_of, text
 from .curves import comparable_parts
-from .result_table import ResultTable
+from .typed_table import TypedTable
 
 COPIED = (
     "model",
@@ -57,7 +57,7 @@ DERIVED = ("order", "order_low", "order_high", "end_bound", "start_error")
 
 
 def error_decomposition(
-    table: ResultTable | pd.DataFrame, starts: Mapping[str, Mapping[str, float]] | None = None
+    table: TypedTable | pd.DataFrame, starts: Mapping[str, Mapping[str, float]] | None = None
 ) -> pd.DataFrame:
     """One row per finished row of a table, along its curves: each error in a column of its own.
 
@@ -72,7 +72,7 @@ def error_decomposition(
         for grids that end at 0); ``start_error``. Errors of single samples are root mean squares
         per dimension, in the units of the data.
     """
-    frame = table.frame if isinstance(table, ResultTable) else table
+    frame = table.frame if isinstance(table, TypedTable) else table
     found = []
     for _, rows in comparable_parts(frame):
         done = rows_of(
@@ -94,7 +94,7 @@ def error_decomposition(
     return pd.DataFrame(found, columns=[*COPIED, *DERIVED])
 
 
-def dominated_from(table: ResultTable | pd.DataFrame) -> pd.DataFrame:
+def dominated_from(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
     """From which budget on the model's error dominates a ranking by distance to the data.
 
     Returns:
@@ -104,7 +104,7 @@ def dominated_from(table: ResultTable | pd.DataFrame) -> pd.DataFrame:
         from which on the row with the smallest ``fd_conv``, the winner among solvers, is dominated.
         Who leads by distance to the data is then the model's doing.
     """
-    frame = table.frame if isinstance(table, ResultTable) else table
+    frame = table.frame if isinstance(table, TypedTable) else table
     found = []
     for _, rows in comparable_parts(frame):
         done = rows.loc[(rows["status"] == "ok") & rows["dominated"].notna()]

@@ -23,8 +23,8 @@ from ..escaping import printable as harmless
 from ..intervals import flag_of
 from ..quantities import judged
 from ..record import Record
+from ..result_table import ResultTable
 from ..table.curves import comparable_parts
-from ..table.result_table import ResultTable
 from ..text import short
 from ..values import number, rows_of, text
 from .sparkline import ASCII, BLOCKS, positive_range, sparkline

@@ -3,7 +3,7 @@
 import pytest
 
 from samplerbench.benchmarks.cli.results import print_errors
-from samplerbench.results.table.result_table import ResultTable
+from samplerbench.results.result_table import ResultTable
 
 ROW = {
     "model": "m",

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from samplerbench.benchmarks.cli import console
-from samplerbench.benchmarks.suites.paths import code_of
+from samplerbench.benchmarks.suites.python_files import python_files
 from samplerbench.benchmarks.suites.suite import load_suite
 
 MODEL = """
@@ -95,7 +95,7 @@ def test_a_model_of_a_file_keeps_its_name_everywhere(samplerbench, model):
 
 
 def test_titles_and_rows_of_results_are_not_emoji_either():
-    from samplerbench.results.table.result_table import ResultTable
+    from samplerbench.results.result_table import ResultTable
     from samplerbench.results.terminal.ranking import print_table
 
     rows = [
@@ -233,7 +233,7 @@ def test_other_files_of_a_suite_are_beside_it_too_and_need_no_trust(tmp_path, mo
     assert suite.real == f"{folder}/x.npy"
     assert load_suite(str(suite_of(folder, **keys, real="images"))).real == f"{folder}/images"
     assert load_suite(str(suite_of(folder, **keys, real="digits"))).real == "digits"
-    assert not list(code_of(suite))
+    assert not list(python_files(suite))
     monkeypatch.chdir(folder)
     assert load_suite(str(suite_of(folder, **keys, real="x.npy"))).real == "x.npy"
 

@@ -9,7 +9,7 @@ from samplerbench import samplers
 from samplerbench.benchmarks.suites.suite import Timing
 from samplerbench.benchmarks.timing.table import write_timings
 from samplerbench.models import CardError, load_card
-from samplerbench.results.table.result_table import load
+from samplerbench.results.result_table import load
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from arena import SCALARS, TREES, Arena, fuzz, sealed, small_run, warned
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.results.columns import names
+from samplerbench.results.quantities import column_names
 
 PARTS, DRAWN, TABLES, LINKS = 80, 6, 104, 10
 
@@ -42,7 +42,7 @@ FILES = (
     "run.json",
     "looks.json",
 )
-NAMES = list(names())
+NAMES = list(column_names())
 
 
 @pytest.fixture(scope="module")

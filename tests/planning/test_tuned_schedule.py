@@ -23,8 +23,8 @@ from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.results.comparison.entries import read_source
 from samplerbench.results.comparison.pairing import match_cells
+from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import with_curves
-from samplerbench.results.table.result_table import ResultTable, load
 from samplerbench.samplers import make
 from samplerbench.samplers.peers import set_peers_path
 

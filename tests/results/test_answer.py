@@ -2,8 +2,8 @@ import pytest
 
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.report.answer import answer
+from samplerbench.results.result_table import ResultTable
 from samplerbench.results.table.curves import comparable_parts
-from samplerbench.results.table.result_table import ResultTable
 
 
 def row(sampler, value, se=1.0, budget=10, **more):

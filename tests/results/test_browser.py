@@ -7,7 +7,7 @@ import pytest
 from synthetic import HOSTILE_MODEL, synthetic_run
 
 from samplerbench.results.report.build import write_report
-from samplerbench.results.table.result_table import load
+from samplerbench.results.result_table import load
 
 AXE = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],

@@ -11,7 +11,7 @@ from samplerbench.results.comparison.estimates import Estimate
 from samplerbench.results.comparison.pairing import Pair
 from samplerbench.results.comparison.verdicts import judge_lines
 from samplerbench.results.quantities import judged as judged_quantities
-from samplerbench.results.table.result_table import load, rebuild
+from samplerbench.results.result_table import load, rebuild
 from samplerbench.results.terminal.comparison import print_comparison
 
 N = 400

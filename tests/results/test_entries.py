@@ -4,7 +4,7 @@ from runs import add, make_run
 from samplerbench.results.comparison.compare import compare
 from samplerbench.results.comparison.entries import read_source
 from samplerbench.results.comparison.gate import gate
-from samplerbench.results.table.result_table import rebuild
+from samplerbench.results.result_table import rebuild
 
 
 def test_a_folder_with_a_table_alone_is_compared_and_gated(tmp_path):

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from samplerbench.results.result_table import ResultTable
 from samplerbench.results.table.error_decomposition import (
     dominated_from,
     error_decomposition,
     measured_order,
 )
-from samplerbench.results.table.result_table import ResultTable
 
 
 def row(sampler, nfe, rmse, *, dominated=None, **more):

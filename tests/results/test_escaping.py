@@ -15,7 +15,7 @@ from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.cli.console import Safe, print_rows
 from samplerbench.results.escaping import csv_text, escape_markdown, printable
 from samplerbench.results.report.build import write_report
-from samplerbench.results.table.result_table import ResultTable, load
+from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.terminal.ranking import print_table
 from samplerbench.results.text import csv_field
 

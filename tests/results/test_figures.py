@@ -14,7 +14,7 @@ from samplerbench.results.figures.labels import spread
 from samplerbench.results.figures.samples import strip
 from samplerbench.results.figures.series import Point, notable, point_of, series_of
 from samplerbench.results.palette import style
-from samplerbench.results.table.result_table import ResultTable, load
+from samplerbench.results.result_table import ResultTable, load
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from runs import add, make_run
 from samplerbench.results.comparison.compare import compare_with
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.report.build import write_report
-from samplerbench.results.table.result_table import ResultTable, load
+from samplerbench.results.result_table import ResultTable, load
 
 
 @pytest.fixture

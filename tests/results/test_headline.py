@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerbench.results.comparison.headline import crossing, headline, in_words
-from samplerbench.results.table.result_table import ResultTable
+from samplerbench.results.result_table import ResultTable
 from samplerbench.results.text import ends
 
 NFE = [5, 10, 20, 40, 80]

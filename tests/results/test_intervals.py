@@ -5,7 +5,7 @@ import pytest
 from samplerbench.results.figures.series import point_of
 from samplerbench.results.intervals import bounds, plus_minus, with_bounds
 from samplerbench.results.report.listing import listing_of
-from samplerbench.results.table.result_table import ResultTable
+from samplerbench.results.result_table import ResultTable
 
 SYMMETRIC = {"rmse": 2.0, "rmse_se": 0.5}
 OWN = {"kid": 2.0, "kid_se": 0.5, "kid_low": 1.5, "kid_high": 4.0, "nfe": 5.0}

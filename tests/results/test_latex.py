@@ -3,8 +3,8 @@ import re
 import pytest
 from synthetic import HOSTILE_MODEL
 
+from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.latex import escape, latex, rounded
-from samplerbench.results.table.result_table import ResultTable, load
 
 
 def rows(**values):

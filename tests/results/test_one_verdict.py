@@ -28,8 +28,8 @@ from samplerbench.results.report.answer import answer, lead
 from samplerbench.results.report.build import _environment, write_report
 from samplerbench.results.report.recommendation import fronts_of
 from samplerbench.results.report.summary import summary
+from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import comparable_parts
-from samplerbench.results.table.result_table import ResultTable, load
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.values import number, rows_of, text
 

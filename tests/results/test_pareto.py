@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.results.comparison.pareto import Point, dominates
-from samplerbench.results.table.result_table import ResultTable
+from samplerbench.results.result_table import ResultTable
 
 
 def row(sampler, value, nfe, se=0.1, **more):

@@ -8,8 +8,8 @@ from synthetic import HOSTILE_MODEL, HOSTILE_SAMPLER, synthetic_run
 
 from samplerbench.results.report.build import write_report
 from samplerbench.results.report.provenance import command_of, sections_of
+from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.table.result_table import load
 
 
 class Page(HTMLParser):

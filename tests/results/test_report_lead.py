@@ -8,8 +8,8 @@ from runs import add, make_run
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import COLUMNS, headline
 from samplerbench.results.report.answer import answer, lead
+from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import comparable_parts
-from samplerbench.results.table.result_table import ResultTable, load
 
 NOBODY = pd.DataFrame(columns=list(COLUMNS)).astype({"nfe_to_floor": float})
 

@@ -21,9 +21,9 @@ from samplerbench.results.report.plots import curve_styles, plot_of
 from samplerbench.results.report.recommendation import fronts_of
 from samplerbench.results.report.summary import summary
 from samplerbench.results.report.timing import sizes_of, timing_of
+from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.table.curves import comparable_parts
-from samplerbench.results.table.result_table import ResultTable, load
 
 
 def row(sampler="euler", **columns):

@@ -12,7 +12,7 @@ import pytest
 from synthetic import HOSTILE_SAMPLER, synthetic_run
 
 import samplerbench.results as results
-from samplerbench.results.table.result_table import ResultTable
+from samplerbench.results.result_table import ResultTable
 
 DOCS = Path(__file__).parents[2] / "docs" / "results-api.md"
 CHECK = """

@@ -223,7 +223,7 @@ def test_a_cell_that_was_set_aside_is_kept_with_its_reason_and_can_come_back(tmp
 def test_a_run_from_before_there_were_seals_is_read_and_said_to_be_one(tmp_path, caplog):
     import json
 
-    from samplerbench.results.table.result_table import load
+    from samplerbench.results.result_table import load
 
     run = RunDir.create(tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({"suite": {"name": "quick"}, "provenance": {}}))

@@ -7,10 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synthetic import BUDGETS, HOSTILE_MODEL, MODELS, ORDERS, synthetic_run
 
-from samplerbench.results.columns import columns, names
 from samplerbench.results.escaping import escape_markdown
+from samplerbench.results.quantities import column_names, columns
+from samplerbench.results.result_table import ResultTable, load, rebuild
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.table.result_table import ResultTable, load, rebuild
 from samplerbench.results.text import markdown_table, short
 
 
@@ -31,8 +31,8 @@ def test_one_row_for_each_planned_cell_with_its_status(run):
 
 def test_columns_are_those_of_the_record_then_others(run):
     frame = load(run.path).frame
-    assert tuple(frame.columns[: len(names())]) == names()
-    assert set(frame.columns[len(names()) :]) == {"extra_column", "cell"}
+    assert tuple(frame.columns[: len(column_names())]) == column_names()
+    assert set(frame.columns[len(column_names()) :]) == {"extra_column", "cell"}
     kinds = {"text": "string", "integer": "Int64", "number": "Float64", "flag": "boolean"}
     assert all(str(frame[column.name].dtype) == kinds[column.kind] for column in columns())
 
@@ -172,7 +172,7 @@ def test_loading_something_else_is_a_clear_error(tmp_path):
 def test_an_empty_run_has_an_empty_table(tmp_path):
     RunDir.create(tmp_path)
     assert len(rebuild(tmp_path)) == 0
-    assert load(tmp_path / "table.csv").frame.columns.tolist() == list(names())
+    assert load(tmp_path / "table.csv").frame.columns.tolist() == list(column_names())
 
 
 @settings(derandomize=True, deadline=None, max_examples=80)

@@ -11,7 +11,7 @@ from synthetic import synthetic_run
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.results.table.result_table import ResultTable, load
+from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.terminal.sparkline import positive_range, sparkline
 from samplerbench.results.text import short

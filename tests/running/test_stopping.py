@@ -17,9 +17,9 @@ from samplerbench import samplers
 from samplerbench.benchmarks.running.executing import Worker
 from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import files
 from samplerbench.results.run_directory.files import read_json
-from samplerbench.results.table.result_table import load
 
 DEADLY = Path(__file__).with_name("deadly.py")
 PLAIN = """

@@ -31,7 +31,7 @@ from samplerbench.models import make_model
 from samplerbench.models.cards.card import CONVERGED, REFERENCE, WEIGHTS, Card
 from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.results.comparison.compare import compare
-from samplerbench.results.table.result_table import load
+from samplerbench.results.result_table import load
 
 SUITE = {
     "name": "small",

@@ -21,8 +21,8 @@ from samplerbench.benchmarks.scoring.scale import Scale
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics
-from samplerbench.results.columns import names
 from samplerbench.results.comparison.headline import headline
+from samplerbench.results.quantities import column_names
 from samplerbench.results.run_directory.files import read_npz
 
 SUITE = {
@@ -70,7 +70,7 @@ def run(tmp_path_factory):
 
 def test_every_column_is_given(run):
     _, rows = run
-    assert set(EVERYWHERE) <= set(names())
+    assert set(EVERYWHERE) <= set(column_names())
     assert (rows["status"] == "ok").all(), rows["reason"].tolist()
     assert rows[EVERYWHERE].notna().all().all(), rows[EVERYWHERE].isna().sum()
     assert rows[["memorised", "w2_coefficients"]].isna().all().all()

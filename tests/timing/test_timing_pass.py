@@ -10,8 +10,8 @@ from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.runner import Runner, pick_device
 from samplerbench.benchmarks.suites import groups
 from samplerbench.benchmarks.suites.suite import check_suite, load_suite
+from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import read_json
-from samplerbench.results.table.result_table import load
 
 SUITE = {
     "name": "rig",

@@ -18,7 +18,7 @@ from samplerbench.benchmarks.running.sequential import Sequential
 from samplerbench.benchmarks.suites.suite import Until
 from samplerbench.results.comparison.compare import compare, compare_with
 from samplerbench.results.report.build import write_report
-from samplerbench.results.table.result_table import load
+from samplerbench.results.result_table import load
 from samplerbench.results.terminal.ranking import verdicts_of
 
 ASKED = {"samplers": ["euler", "heun"], "nfe": [5], "steps": None, "extractor": "pixels"}

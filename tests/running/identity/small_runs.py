@@ -6,7 +6,7 @@ from rich.console import Console
 
 from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.results.columns import columns
+from samplerbench.results.quantities import columns
 
 SUITE = {
     "name": "small",

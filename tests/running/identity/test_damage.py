@@ -8,7 +8,7 @@ With ``-s`` what each does is printed as a table.
 import pytest
 from damaging import COMMANDS, HEAD, HOWS, KINDS, intact, line, outcomes
 
-from samplerbench.results.table.result_table import load
+from samplerbench.results.result_table import load
 
 
 @pytest.fixture(scope="module")

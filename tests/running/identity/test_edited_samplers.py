@@ -6,8 +6,8 @@ Whatever was edited, one directory has one answer, that of the present code.
 import pytest
 from small_runs import numbers, run
 
+from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.table.result_table import load
 from samplerbench.samplers.methods.heun import Heun
 
 PLUGIN = """

@@ -6,8 +6,8 @@ import pytest
 from small_runs import numbers, run, runner
 
 from samplerbench.benchmarks.running import runner as runners
+from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.table.result_table import load
 from samplerbench.samplers.methods.euler import Euler
 
 RUN = (

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from small_runs import numbers, run
 
+from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import write_npz
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.run_directory.sealed import Damaged
-from samplerbench.results.table.result_table import load
 
 ASKED = {"samplers": ["euler", "heun"]}
 

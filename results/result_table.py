@@ -1,0 +1,193 @@
+"""The result table that commands and notebooks work with: read, rearranged, drawn and written."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import pandas as pd
+
+from .run_directory.files import write_bytes, write_text
+from .run_directory.run_dir import RunDir
+from .table.curves import with_curves
+from .table.latex import latex
+from .table.reading import read_csv, read_parquet, read_table
+from .table.run_rows import rows_of_run
+from .table.typed_table import TypedTable
+from .text import csv_lines, markdown_table
+from .values import empty
+
+if TYPE_CHECKING:
+    from .figures import Kind, Sheet, Width
+
+Axis = Literal["budget", "nfe", "steps"]
+
+
+class ResultTable(TypedTable):
+    """Rows of runs, one per cell, with their views, figures and files."""
+
+    @classmethod
+    def from_csv(cls, path: Path | str) -> Self:
+        """The table that :meth:`to_csv` wrote, exactly.
+
+        Columns that :mod:`.quantities` does not know are typed by what they look like.
+
+        Raises:
+            ValueError: the file holds no such table.
+        """
+        return cls(read_csv(path).frame)
+
+    @classmethod
+    def from_parquet(cls, path: Path | str) -> Self:
+        """The table that :meth:`to_parquet` wrote, exactly.
+
+        Raises:
+            ValueError: the file holds no such table.
+        """
+        return cls(read_parquet(path).frame)
+
+    def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
+        """One line per model and curve, one column per budget, ``nfe`` or ``steps``.
+
+        Finished rows only.
+
+        ``budget`` is the evaluation budget that a row fits in
+        (:func:`.table.curves.with_curves`), so adaptive methods and suites with step counts have a
+        place too. Where a curve has several
+        rows in one place, the one with the most evaluations counts.
+        """
+        frame = (
+            with_curves(self.ok.frame)
+            .rename(columns={"budget": "asked", "slot": "budget"})
+            .sort_values("nfe", kind="stable")
+        )
+        frame = frame.dropna(subset=[columns, metric]).drop_duplicates(
+            ["model", "curve", columns], keep="last"
+        )
+        return frame.pivot(index=["model", "curve"], columns=columns, values=metric).sort_index(
+            axis="columns"
+        )
+
+    def pivot(self, index: str | Sequence[str], columns: str, values: str) -> pd.DataFrame:
+        """Finished rows rearranged, as ``DataFrame.pivot``.
+
+        Where several rows meet, the first counts.
+        """
+        return self.ok.frame.pivot_table(
+            index=index, columns=columns, values=values, aggfunc="first"
+        )
+
+    def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
+        """For each model and budget the finished row with the smallest ``metric``: all columns,
+        and ``curve`` and ``slot``.
+        """
+        frame = (
+            with_curves(self.ok.frame)
+            .dropna(subset=["slot", metric])
+            .sort_values(metric, kind="stable")
+        )
+        return frame.drop_duplicates(["model", "slot"]).sort_values(
+            ["model", "slot"], ignore_index=True
+        )
+
+    def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
+        """For each model and estimator the finished rows by cost, with ``on_front`` and ``front``:
+        "on", "off" or "uncertain".
+
+        See :mod:`.comparison.pareto`. ``cost`` is "nfe" or "ms_per_sample"; lower is better in
+        both columns.
+        """
+        from .comparison.pareto import pareto  # a run needs no judge
+
+        return pareto(self.ok.frame, metric, cost)
+
+    def to_csv(self, path: Path | str) -> None:
+        """Write CSV, atomically. Floats keep all their digits, so equal tables give equal bytes."""
+        write_text(Path(path), self.csv())
+
+    def csv(self) -> str:
+        """The text of :meth:`to_csv`."""
+        return csv_lines(self.frame.columns, self.frame.itertuples(index=False, name=None))
+
+    def to_parquet(self, path: Path | str) -> None:
+        """Write Parquet, atomically."""
+        buffer = io.BytesIO()
+        self.frame.to_parquet(buffer, index=False)
+        write_bytes(Path(path), buffer.getvalue())
+
+    def to_markdown(self, columns: Sequence[str] | None = None) -> str:
+        """A Markdown table of ``columns`` (default: those that are not empty)."""
+        chosen = self.filled if columns is None else list(columns)
+        return markdown_table(chosen, self.frame[chosen].itertuples(index=False))
+
+    def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
+        """LaTeX with booktabs: a table for each model, samplers by budgets, values with
+        standard errors; see :mod:`.table.latex`.
+        """
+        return latex(self.frame, metric, budgets)
+
+    def plot(
+        self,
+        metric: str = "fid_proxy",
+        cost: str = "nfe",
+        *,
+        kind: Kind = "work-precision",
+        width: Width = "single",
+    ) -> Sheet:
+        """A figure of finished rows, one panel for each model: see :mod:`.figures`.
+
+        Args:
+            metric: column of the quality, lower is better.
+            cost: "nfe", "ms_per_sample", "joules_per_sample" or "steps".
+            kind: "work-precision" (a curve for each sampler) or "pareto" (the front).
+            width: "single" or "double", in columns of a page.
+
+        Returns:
+            A matplotlib figure, which notebooks show by themselves.
+
+        Raises:
+            ValueError: no row has both columns, or no such kind.
+        """
+        from .figures import draw  # matplotlib takes its time
+
+        return draw(self, metric, cost, kind=kind, width=width)
+
+    @property
+    def filled(self) -> list[str]:
+        """The names of the columns that are not empty."""
+        return [str(name) for name in self.frame.columns if not all(map(empty, self.frame[name]))]
+
+    def _repr_html_(self) -> str:
+        """The columns that are not empty, as notebooks show them."""
+        return str(
+            self.frame[self.filled].to_html(
+                max_rows=20, max_cols=24, show_dimensions=True, na_rep=""
+            )
+        )
+
+
+def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
+    """The table of one run or of several.
+
+    Args:
+        paths: run directories, finished or not, folders with a ``table.csv``, or ``table.csv`` and
+            ``table.parquet`` files. With several, a column ``run`` says where a row came from. The
+            column ``cell`` names the folder of a row's parts.
+
+    Raises:
+        ValueError: a path is none of these.
+    """
+    return ResultTable(read_table(paths).frame)
+
+
+def rebuild(source: RunDir | Path | str) -> ResultTable:
+    """Write ``table.csv`` and ``table.parquet`` of a run directory from its parts, and return
+    the table.
+    """
+    run = source if isinstance(source, RunDir) else RunDir.open(source)
+    table = ResultTable.of(rows_of_run(run))
+    table.to_csv(run.path / "table.csv")
+    table.to_parquet(run.path / "table.parquet")
+    return table

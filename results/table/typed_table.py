@@ -1,0 +1,114 @@
+"""A table of rows in canonical order, with a type for each column."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import pandas as pd
+
+from ..quantities import column_kinds
+from ..record import Record
+from .dtypes import column
+
+ORDER = (
+    *("suite", "model", "schedule", "start", "end", "sampler", "params"),
+    *("budget", "steps", "nfe", "samples", "seed", "device", "dtype", "batch_size"),
+)
+"""Rows are sorted by these columns, empty values last."""
+
+
+@dataclass(frozen=True)
+class TypedTable:
+    """Rows in canonical order with typed columns: those that are known first, then any others.
+
+    Attributes:
+        frame: the data; treat it as read-only.
+    """
+
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Self:
+        """The table of some rows; columns that no row has are empty."""
+        return cls.typed(pd.DataFrame(list(records), dtype=object))
+
+    @classmethod
+    def typed(cls, frame: pd.DataFrame) -> Self:
+        """The table with the data of ``frame``, whatever the types, columns and order there."""
+        if "fd_conv_flag" not in frame:  # once one column stood for both
+            frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
+        known = column_kinds()
+        extra = [name for name in frame.columns if name not in known]
+        whole = frame.reindex(columns=[*known, *extra])
+        columns = {name: column(whole[name], kind, name) for name, kind in known.items()}
+        columns |= {name: column(whole[name], name=str(name)) for name in extra}
+        sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(columns[name]))]
+        return cls(
+            pd.DataFrame(columns).sort_values(
+                sort_by, kind="stable", na_position="last", ignore_index=True
+            )
+        )
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.frame)
+
+    @property
+    def ok(self) -> Self:
+        """The rows that have results."""
+        return self._rows(self._equal("status", "ok"))
+
+    def where(self, **equal: object) -> Self:
+        """The rows with these values in these columns, such as ``where(model="fashion",
+        sampler=["heun", "euler"])``.
+
+        Args:
+            equal: column to value, or to several in a list, tuple or set; None is a value that is
+                not there.
+
+        Raises:
+            ValueError: no such column, or a value that no row of this table has; the message names
+                those that are there. (An empty table would be taken for an answer. Where none is
+                one, ask ``table.frame``.)
+        """
+        keep = pd.Series(True, index=self.frame.index)
+        for name, value in equal.items():
+            if name not in self.frame:
+                raise ValueError(
+                    f"the table has no column {name!r}{_near(name, map(str, self.frame.columns))}"
+                )
+            found = pd.Series(False, index=self.frame.index)
+            for one in value if isinstance(value, list | tuple | set | frozenset) else [value]:
+                rows = self._equal(name, one)
+                if len(self) and not bool(rows.any()):
+                    there = [str(v) for v in self.frame[name].dropna().unique()]
+                    raise ValueError(f"no row has {name} = {one!r}{_near(str(one), there)}")
+                found |= rows
+            keep &= found
+        return self._rows(keep)
+
+    def _equal(self, name: str, value: object) -> pd.Series:
+        column = self.frame[name]
+        return pd.Series(
+            column.isna() if value is None else (column == value).fillna(False),
+            index=self.frame.index,
+            dtype=bool,
+        )
+
+    def _rows(self, keep: pd.Series) -> Self:
+        return type(self)(self.frame.loc[keep].reset_index(drop=True))
+
+
+def _near(word: str, there: Iterable[str]) -> str:
+    """What was meant perhaps, or else what there is, a dozen at most."""
+    known = sorted(there)
+    if close := difflib.get_close_matches(word, known, n=3):
+        return f"; did you mean {' or '.join(close)}?"
+    return (
+        f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known[:12])}{', …' if len(known) > 12 else ''}"
+        if known
+        else ""
+    )
