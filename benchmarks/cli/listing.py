@@ -1,4 +1,4 @@
-"""What exists: samplers, schedules, models, metrics, suites and peers, as rows of plain values."""
+"""Rows of ``samplerbench list``: samplers, schedules, models, extractors, metrics, suites, peers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 from ... import samplers
 from ...models import make_model, model_names
+from ...models.extractors import EXTRACTORS
 from ...models.loaders import LOADERS
 from ...results.quantities import columns
 from ...samplers import Grid, karras
 from ...samplers.schedules import SCHEDULES
 from ..conformance.measured import nfe_per_step, shipped
+from ..metrics import metrics
 from ..planning.authors import usage_of
 from ..planning.schedules import options_of
 from ..suites.suite import built_in, load_suite
@@ -42,7 +44,7 @@ def list_samplers() -> list[Row]:
                 "batch_coupled": sampler.batch_coupled,
                 "same_as": sampler.same_as,
                 "options": {f.name: f.default for f in fields(sampler)},
-                "summary": " ".join((type(sampler).__doc__ or "").partition("\n\n")[0].split()),
+                "summary": _summary(type(sampler)),
                 "source": f"{sampler.source.key} {sampler.source.where}",
                 "url": sampler.source.url,
                 "deviations": list(sampler.source.deviations),
@@ -52,6 +54,11 @@ def list_samplers() -> list[Row]:
             }
         )
     return rows
+
+
+def _summary(documented: object) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join((documented.__doc__ or "").partition("\n\n")[0].split())
 
 
 def list_profiles(steps: int) -> list[Row]:
@@ -146,13 +153,33 @@ def list_models() -> list[Row]:
     ]
 
 
+def list_extractors() -> list[Row]:
+    """Every feature space by scheme: those of this package, then those of installed packages, of
+    which nothing is imported.
+    """
+    own = [
+        {"name": scheme.usage, "features": _summary(scheme.load), "origin": "built in"}
+        for scheme in EXTRACTORS.built_in()
+    ]
+    return own + [
+        {"name": f"{scheme}:…", "features": f"as {origin} says", "origin": origin}
+        for scheme, origin in EXTRACTORS.installed().items()
+    ]
+
+
 def list_metrics() -> list[Row]:
-    """The measured columns of the table: its numbers and flags, less the ends of the grid,
-    which are asked for.
+    """The measured columns of the table (its numbers and flags, less the ends of the grid, which
+    are asked for), each with the name of the metric that a suite chooses it by, if there is one.
     """
     asked = ("sigma_min", "sigma_max")
+    measured_by = {
+        column.name: name
+        for name, metric in metrics().items()
+        for quantity in metric.quantities
+        for column in quantity.columns
+    }
     return [
-        {"name": c.name, "meaning": c.meaning}
+        {"name": c.name, "metric": measured_by.get(c.name), "meaning": c.meaning}
         for c in columns()
         if c.kind in ("number", "flag") and c.name not in asked
     ]
@@ -180,6 +207,7 @@ KINDS: dict[str, Callable[[], list[Row]]] = {
     "samplers": list_samplers,
     "schedules": list_schedules,
     "models": list_models,
+    "extractors": list_extractors,
     "metrics": list_metrics,
     "suites": list_suites,
     "peers": list_peers,

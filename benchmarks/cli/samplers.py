@@ -1,6 +1,4 @@
-"""``list``, ``check`` and ``export``: what there is, whether a sampler keeps its promises, and
-noise levels as others take them.
-"""
+"""``list``, ``check`` and ``export``: listings, checks of samplers, noise levels for other libraries."""
 
 from __future__ import annotations
 
@@ -120,7 +118,8 @@ def _print_failures(results: list[Conformance]) -> None:
 
 def list_command(
     kind: Annotated[
-        str, typer.Argument(help="samplers, schedules, models, metrics, suites or peers.")
+        str,
+        typer.Argument(help="samplers, schedules, models, extractors, metrics, suites or peers."),
     ],
     profile: Annotated[
         int | None,
@@ -147,7 +146,11 @@ def list_command(
     if kind == "samplers" and "order" in rows[0]:
         return print_rows([_short(row) for row in rows], SAMPLER_COLUMNS)
     hidden = HIDDEN - {"source"} | {"needs_model"} if kind == "schedules" else HIDDEN
-    return print_rows(rows, {key: key for key in rows[0] if key not in hidden})
+    known = [row for row in rows if kind != "models" or row["event"]]
+    print_rows(known, {key: key for key in rows[0] if key not in hidden})
+    for row in rows[len(known) :]:
+        say(f"{row['name']}  of {row['origin']}; what it loads is known once it is loaded")
+    return None
 
 
 def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:

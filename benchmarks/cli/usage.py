@@ -147,7 +147,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "tune": ("tune --model fashion --sampler euler --sampler heun --nfe 5,10 --out tuned.json",),
     "frontier": ("frontier", "frontier --model gmm-2d --nfe 5,10 --out results/runs/mine"),
-    "list": ("list samplers", "list samplers --profile 10", "list suites", "list metrics --json"),
+    "list": (
+        "list samplers",
+        "list samplers --profile 10",
+        "list extractors",
+        "list metrics --json",
+    ),
     "check": ("check heun 'ddim(eta=0.5)'", "check my_solver --plugin my_solver.py", "check --all"),
     "calibrate": ("calibrate --quick",),
     "new-solver": ("new-solver my_solver", "new-solver my_solver --out packages"),

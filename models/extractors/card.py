@@ -22,10 +22,9 @@ from . import Samples, extractor
 from .classifier import FashionExtractor
 
 
-@extractor("card", usage="card or card:N")
+@extractor("card", usage="card[:N]")
 def load(count: str, samples: Samples) -> Reference:
-    """The model's own reference, in the first ``count`` axes of its features, or in all of them
-    where that is "".
+    """The features of the model's own card, or their first N principal axes.
 
     Raises:
         ValueError: ``count`` is no number, or the model has no reference, or no axes are known for

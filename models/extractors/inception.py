@@ -20,7 +20,7 @@ CHUNK = 32
 
 @extractor("inception", usage="inception:WEIGHTS")
 def load(weights: str, samples: Samples) -> Inception:
-    """The features of the FID, with the weights in a file.
+    """The 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights.
 
     Raises:
         ValueError: no file is named, or as :class:`Inception`.

@@ -8,7 +8,7 @@ from . import Samples, extractor
 
 @extractor("pixels", usage="pixels")
 def load(rest: str, samples: Samples) -> Identity:
-    """The samples themselves.
+    """The samples themselves, flattened.
 
     Raises:
         ValueError: something stands behind the colon.

@@ -21,7 +21,9 @@ _PROBES = 4
 
 @extractor("python_file", usage="file.py:factory")
 def load(spec: str, samples: Samples) -> Extractor:
-    """What the function ``path/to/file.py:factory`` returns, which takes no arguments.
+    """What a function of yours returns: a callable from samples to features.
+
+    The function takes no arguments.
 
     Raises:
         ValueError: no such file or function, or it makes no features of such samples.

@@ -185,18 +185,22 @@ class Schemes:
         """
         return {point.name: origin_of(point) for point in self._points()}
 
-    def usages(self) -> list[str]:
-        """How each scheme is written: this package's, then those of others with their origin."""
+    def built_in(self) -> list[Scheme]:
+        """The schemes of this package, by how they are written; their modules are imported."""
         for info in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             importlib.import_module(f"{self._package}.{info.name}")
-        own = sorted(scheme.usage for scheme in self._known.values())
+        return sorted(self._known.values(), key=lambda scheme: scheme.usage)
+
+    def usages(self) -> list[str]:
+        """How each scheme is written: this package's, then those of others with their origin."""
+        own = [scheme.usage for scheme in self.built_in()]
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def near(self, spec: str, others: Collection[str] = ()) -> str:
         """``did you mean …? `` with the scheme, or other name, that is most like that of
         ``spec``; "" if none is.
         """
-        self.usages()
+        self.built_in()
         name = spec.partition(":")[0]
         found = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)
         return f"did you mean {found[0]!r}? " if found else ""

@@ -159,7 +159,9 @@ def test_run_then_report_then_show(samplerbench, tmp_path):
     assert (tmp_path / "page.html").exists()
 
 
-@pytest.mark.parametrize("kind", ["samplers", "schedules", "models", "metrics", "suites", "peers"])
+@pytest.mark.parametrize(
+    "kind", ["samplers", "schedules", "models", "extractors", "metrics", "suites", "peers"]
+)
 def test_every_listing_has_text_and_json(samplerbench, kind):
     code, out, _ = samplerbench("list", kind, "--json")
     rows = json.loads(out)
@@ -378,7 +380,9 @@ def test_cite_prints_bibtex(samplerbench):
     assert out.count("@") == 2
 
 
-@pytest.mark.parametrize("kind", ["samplers", "schedules", "models", "metrics", "suites"])
+@pytest.mark.parametrize(
+    "kind", ["samplers", "schedules", "models", "extractors", "metrics", "suites"]
+)
 def test_listings_are_readable_at_80_columns(samplerbench, monkeypatch, kind):
     rows = json.loads(samplerbench("list", kind, "--json")[1])
     monkeypatch.setattr(console.out, "_width", 80)

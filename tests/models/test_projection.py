@@ -151,7 +151,7 @@ def test_a_number_that_is_none_is_one_sentence(spec):
     with pytest.raises(
         ValueError,
         match=r"on model fashion: nothing stands behind the "
-        r"colon of 'card:'; write card or card:N",
+        r"colon of 'card:'; write card\[:N\]",
     ):
         load_references({"fashion": make_model("fashion")}, "card:")
 
