@@ -27,7 +27,7 @@ that keep it from that.
 
 
 def printable(words: str) -> str:
-    r"""``words`` without what a terminal would obey and nobody would see.
+    r"""``words`` without control characters and invisible ones.
 
     >>> printable("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
     'ared link'

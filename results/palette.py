@@ -1,5 +1,5 @@
-"""One look for each sampler in every figure: a colour for its family, a symbol for its method, a
-dash for its order.
+"""Styles of samplers in all figures: a colour for the family, a symbol for the method, a dash for
+the order.
 
 A pure function of the sampler's name and origin, so that a sampler looks the same in every plot of
 every report. A sampler of the reader's own, a plugin, is what the figure was made for: it has the
@@ -148,7 +148,7 @@ VARIANT = re.compile(r"_published$")
 
 
 def style(sampler: str, origin: str = "") -> Style:
-    """The look of a sampler.
+    """How a sampler is drawn, the same in every figure.
 
     Args:
         sampler: registry name (``dpmpp_2m``), or that of another library's

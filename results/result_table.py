@@ -99,7 +99,7 @@ class ResultTable(TypedTable):
         See :mod:`.comparison.pareto`. ``cost`` is "nfe" or "ms_per_sample"; lower is better in
         both columns.
         """
-        from .comparison.pareto import pareto  # a run needs no judge
+        from .comparison.pareto import pareto  # which a run does without
 
         return pareto(self.ok.frame, metric, cost)
 

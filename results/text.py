@@ -101,7 +101,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
 def filled(
     header: Sequence[str], rows: Sequence[Sequence[object]]
 ) -> tuple[list[str], list[list[object]]]:
-    """A table without the columns that say nothing in any row: "–", "" or what is empty."""
+    """A table without the columns that are empty in every row."""
     kept = [
         place
         for place in range(len(header))

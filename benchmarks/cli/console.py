@@ -1,4 +1,4 @@
-"""Where the command line writes, and how it shows rows."""
+"""Output of the command line: two consoles, warnings, JSON, and tables of rows."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _PROSE, _WRAPPED = 34, 24
 
 
 class Safe(Console):
-    """A console whose texts no terminal obeys: names and reasons come from files, and may hold
-    anything.
+    """A console that prints control characters as text: names and reasons come from files, and may
+    hold anything.
 
     Names are printed as they are: without emoji for ``:factory:``, and without colours that nobody
     asked for.
@@ -119,7 +119,7 @@ def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
 
 
 def cell_text(value: Any) -> str:
-    """A value of a row, for people."""
+    """A value as text: "" for None and False, "yes" for True, four digits of a number."""
     if value is None or value is False or value == "":
         return ""
     if value is True:
@@ -130,7 +130,7 @@ def cell_text(value: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds as ``12 s``, ``5 min`` or ``1.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""``doctor``: the machine, what it can measure, and whether to believe its clocks."""
+"""``doctor``: the machine, what can be measured on it, and whether its times can be trusted."""
 
 from __future__ import annotations
 

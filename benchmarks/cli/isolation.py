@@ -1,4 +1,4 @@
-"""``run``: where its samplers run, what they may take, and how it is stopped."""
+"""``run``: the process of its samplers, limits of time and memory, and how it is stopped."""
 
 from __future__ import annotations
 

@@ -182,8 +182,8 @@ def print_ranking(
 
 
 def ranked(table: Any) -> list[str]:
-    """The columns that have a standard error and a value, and what else is smaller where it is
-    better.
+    """Columns that rows can be ranked by: measured quantities with values, and others of which less
+    is better.
     """
     names = table.frame.columns
     measured = [
@@ -271,8 +271,8 @@ def print_errors(
     starts: Mapping[str, Mapping[str, float]],
     paths: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Print each error of each row in a column of its own, how the paths bend, and from where on
-    the model's own error rules a ranking.
+    """Print the error decomposition of each row, the path curvature, and from where on the model's
+    own error dominates a ranking.
 
     Args:
         table: results.

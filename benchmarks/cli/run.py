@@ -228,7 +228,7 @@ def asked(
     margin: str | None,
     most: int | None,
 ) -> Suite:
-    """The suite with the question of the command line; what is not given stays as the suite has it.
+    """The suite with what the command line says of sequential sampling; the rest stays as it is.
 
     Raises:
         ValueError: an option that says how to stop, where nothing says when; or a value that makes
@@ -295,7 +295,7 @@ def _interval(row: dict[str, Any]) -> str:
 
 
 def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
-    """Print how many of the run's cells are not ok, and why, a line for each reason.
+    """Print how many of the run's cells have no result, and a line for each reason.
 
     Args:
         table: of the run directory, which may hold cells of other runs too.

@@ -1,4 +1,4 @@
-"""Examples in ``--help``.
+"""Examples in ``--help``, and errors of usage in one sentence.
 
 Wrong usage in one sentence, and exit codes: 0 done, 1 a check failed, 2 bad usage or input.
 """

@@ -1,5 +1,5 @@
-"""Finite results of the right kind on the shortest grids, and the algebra that every consistent
-method obeys.
+"""Checks of finite results on the shortest grids, and of identities that every consistent method
+obeys.
 """
 
 from __future__ import annotations

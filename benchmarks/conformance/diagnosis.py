@@ -1,5 +1,4 @@
-"""What the pattern of failures says: where a method is right and where it is wrong tells more than
-that it is wrong.
+"""Diagnosis of failed checks: which pattern of failures points to which mistake.
 
 Each rule reads the numbers of the checks and answers with one sentence or none. They are hypotheses
 for the author of a sampler, who finds the numbers beside them; none of them decides whether a
@@ -23,8 +22,8 @@ AGREE = 0.35
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
-    """Why a sampler fails, or converges less well than it could: a sentence for each pattern
-    that is there.
+    """Why a sampler fails, or converges more slowly than it could: a sentence for each known
+    pattern.
     """
     found = {check.name: check for check in checks}
     return [sentence for rule in RULES if (sentence := rule(sampler, found))]

@@ -1,5 +1,5 @@
-"""What ``check`` measured of each sampler, in short: a file that the package ships, and that
-listings show beside what is declared.
+"""The shipped file of what ``check`` measured of each sampler, which listings show beside what is
+declared.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from .check import Check
-from .problems import GRIDS, INTERIOR, Problem, ThreeModes, problems, uneven
+from .problems import GRIDS, INTERIOR, ExactProblem, ThreeModes, problems, uneven
 
 STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
@@ -57,7 +57,7 @@ class ExactStart(GridSampler):
     name = "exact_start"
     source: ClassVar[Source] = Source("", "", "")
     inner: GridSampler
-    problem: Problem
+    problem: ExactProblem
 
     @property
     def history(self) -> int:  # type: ignore[override]
@@ -96,12 +96,13 @@ def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
     if fast:
         pairs = [pairs[0], pairs[3]]
     table = {
-        f"{problem.name}/{grid}": _measure(sampler, problem, GRIDS[grid]) for problem, grid in pairs
+        f"{problem.name}/{grid}": _convergence(sampler, problem, GRIDS[grid])
+        for problem, grid in pairs
     }
     slopes = {key: entry["slope"] for key, entry in table.items()}
     local = {key: entry["local_slope"] for key, entry in table.items()}
     shipped = {key: entry["as_shipped_slope"] for key, entry in table.items()}
-    gaussian = _measure(sampler, problems()[0], uneven)
+    gaussian = _convergence(sampler, problems()[0], uneven)
     order = sampler.order
     right = order is None or all(
         _fits(slope, order, exactly=key.startswith(ThreeModes.name))
@@ -163,7 +164,9 @@ def _prepare(history: int) -> None:
         problem.prepare(levels)
 
 
-def _measure(sampler: Sampler, problem: Problem, schedule: Callable[[int], Grid]) -> dict[str, Any]:
+def _convergence(
+    sampler: Sampler, problem: ExactProblem, schedule: Callable[[int], Grid]
+) -> dict[str, Any]:
     """Errors and slopes over the step counts, up to the first whose error is rounding."""
     errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
     for n in STEPS:
@@ -188,7 +191,7 @@ def _measure(sampler: Sampler, problem: Problem, schedule: Callable[[int], Grid]
     }
 
 
-def _errors(sampler: Sampler, problem: Problem, grid: Grid) -> tuple[float, float]:
+def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float, float]:
     """Error at the end, and that of the first step with its full history."""
     if not isinstance(sampler, GridSampler):
         first = _run(sampler, problem, Grid(grid.sigma[:2]))
@@ -207,7 +210,7 @@ def _errors(sampler: Sampler, problem: Problem, grid: Grid) -> tuple[float, floa
     return rms(end, problem.truth(grid.sigma[-1])), local
 
 
-def _run(sampler: Sampler, problem: Problem, grid: Grid) -> Tensor:
+def _run(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:
     return sampler.sample(problem, problem.start.clone(), grid, NoNoise())
 
 

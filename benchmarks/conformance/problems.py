@@ -46,7 +46,7 @@ def _real(*values: object) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-class Problem(ABC):
+class ExactProblem(ABC):
     """A denoiser that is a function of each row alone, with its exact probability flow from fixed
     points at the highest level.
 
@@ -98,7 +98,7 @@ class Problem(ABC):
             self._known |= zip(missing, self.flow(missing), strict=True)
 
 
-class AnisotropicGaussian(Problem):
+class AnisotropicGaussian(ExactProblem):
     """x0 ~ N(m, Q diag(v) Q^T) in three dimensions.
 
     Its flow is m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)].
@@ -141,7 +141,7 @@ class AnisotropicGaussian(Problem):
         ]
 
 
-class ThreeModes(Problem):
+class ThreeModes(ExactProblem):
     """x0 ~ sum_k w_k N(mu_k, v_k I) in two dimensions: nonlinear, with the flow by DOP853 at a
     tolerance near rounding.
     """

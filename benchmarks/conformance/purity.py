@@ -1,5 +1,5 @@
-"""Nothing is kept, nothing is modified, nothing is drawn from elsewhere, and a sample does not
-depend on its batch.
+"""Checks of purity (no state, no changed arguments, no global random numbers) and of independence
+of the batch.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""How the checks run a sampler: latents and noise by sample number, and a denoiser that writes
-down all that it is asked.
+"""Test doubles for the checks: latents and noise by sample number, and a denoiser that records its
+calls.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def same(a: Tensor, b: Tensor) -> bool:
 
 @dataclass
 class Log:
-    """What a recorder saw.
+    """The calls that a recorder saw.
 
     Attributes:
         calls: number of evaluations, of however many rows.

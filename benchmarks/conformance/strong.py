@@ -1,4 +1,4 @@
-"""Strong order: how fast a stochastic sampler comes to the path that its Brownian motion leads to.
+"""Strong order: how fast a stochastic sampler's error along a Brownian path falls.
 
 On the mixture, since on a Gaussian errors may cancel, and on a uniform grid in lam, on which the
 tree has the noise of every N at hand. The root mean square over paths has heavy tails (a path near

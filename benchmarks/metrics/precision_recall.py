@@ -1,5 +1,5 @@
-r"""Precision and recall, density and coverage: how faithful samples are, and how diverse, as two
-things.
+r"""Precision and recall, density and coverage: fidelity and diversity of samples as separate
+numbers.
 
 Around every real sample y_i lies a ball that reaches its k-th nearest real neighbour; the balls
 together are the real manifold, and likewise for generated samples. With R the real balls and G the

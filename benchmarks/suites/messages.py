@@ -1,6 +1,4 @@
-"""What is wrong with a suite, in one plain sentence: its reader's words are those of a library
-that the user has not heard of.
-"""
+"""Errors in a suite, as pydantic finds them, in one plain sentence."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How a run begins: from noise alone, from noise about the data's mean, or down a Gaussian's
-probability flow, which costs no evaluation.
+"""Starts: from noise alone, from noise about the data's mean, or along a Gaussian's probability
+flow, which costs no evaluation.
 
 Far above the spread of the data, a denoiser sees little of them but mean and covariance. For x0 ~
 N(mean, sum_k c_k u_k u_k^T) the flow from level S to level s has a closed form,
@@ -39,7 +39,7 @@ LARGEST = 4096
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Makes first states from latents.
+    """A start: makes first states from latents.
 
     Attributes:
         name: "noise", "mean" or "gaussian".

@@ -75,7 +75,7 @@ class Timing(Strict):
 
 
 class Until(Strict):
-    """Sampling on until the question is decided (``benchmarks.running.sequential``).
+    """Sequential sampling: when a row has samples enough (``benchmarks.running.sequential``).
 
     Attributes:
         baseline: registry name of the sampler that each row is compared with, at the same model,

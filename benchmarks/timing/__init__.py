@@ -1,5 +1,5 @@
-"""Wall time, as docs/timing.md defines it: what a sampler costs beside the network, how sure
-that is, and whether to believe it.
+"""Wall time, as docs/timing.md defines it: time per sample, overhead, intervals, and reasons not to
+trust them.
 """
 
 from .cells import time_cells

@@ -140,7 +140,7 @@ class _Pass:
             watch.warm = warm_up(watch.works.sample, self.clock, self.warm_up_ms)
         sample, network = watch.works
         calls = max(1, min(NETWORK_CALLS, round(watch.evaluations)))
-        with watch.witness.block(self.device):
+        with watch.disturbances.block(self.device):
             watch.total.append(self.clock(sample))
             bare = self.clock(lambda: [network() for _ in range(calls)])
         watch.network.append(watch.evaluations * bare.ms / calls)
@@ -149,7 +149,7 @@ class _Pass:
         """Energy, if it is asked for and counted, then the columns."""
         if watch.works is None:
             return
-        gpu, before = watch.witness.gpu, time.perf_counter()
+        gpu, before = watch.disturbances.gpu, time.perf_counter()
         if gpu is not None and self.options.energy_seconds:
             watch.joules = joules_per_call(
                 watch.works.sample, gpu.joules, torch.cuda.synchronize, self.options.energy_seconds

@@ -1,4 +1,4 @@
-"""How long a call takes, and when a call is warm."""
+"""The time of one call on a device, and warm-up."""
 
 from __future__ import annotations
 

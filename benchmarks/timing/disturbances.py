@@ -1,5 +1,5 @@
-"""Watches a machine while a cell is timed, block by block, and says at last whether the times
-are to be believed.
+"""Disturbances while a cell is timed, block by block, and the reasons that they give not to trust
+its times.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Disturbances:
         found = cpu_doubts(self.load, os.cpu_count() or 1, torch.get_num_threads()) + gpu_doubts(
             self.states
         )
-        return "; ".join(found + _apart(readings))
+        return "; ".join(found + _clocks_disagree(readings))
 
     def observed(self) -> dict[str, object]:
         """What was seen, for the raw record: seconds of the load, and the range of each number
@@ -70,7 +70,7 @@ class Disturbances:
         return {**self.load._asdict(), **ranges}
 
 
-def _apart(readings: list[Reading]) -> list[str]:
+def _clocks_disagree(readings: list[Reading]) -> list[str]:
     """Whether CUDA events and the wall clock tell different stories, compared by their sums."""
     ms, wall = sum(r.ms for r in readings), sum(r.wall_ms for r in readings)
     if abs(wall - ms) <= max(APART * wall, APART_MS * len(readings)):

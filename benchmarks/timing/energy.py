@@ -1,6 +1,4 @@
-"""Energy of a sample: a counter read before and after a window of seconds, in which nothing but
-the sampler runs.
-"""
+"""Energy per sample: a counter read before and after some seconds of nothing but the sampler."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What NVML says of the GPU that is timed: clocks, temperature, throttling, other processes,
-energy. It changes nothing.
+"""State of the GPU by NVML: clocks, temperature, throttling, other processes, energy. Nothing is
+changed.
 
 NVML is the library behind nvidia-smi; its Python binding is the optional package nvidia-ml-py. What
 a card or a driver does not offer is None.

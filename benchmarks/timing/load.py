@@ -1,5 +1,4 @@
-"""What else the machine did while something was timed: counters of the kernel, and what is wrong
-with them.
+"""Load of the machine by the kernel's counters, and the reasons that it gives not to trust times.
 
 Three views, since each is missing somewhere: the time that this process's own threads were ready to
 run and had no core (schedstat; on any Linux, in containers too), the busy time of the whole machine

@@ -23,7 +23,7 @@ class Watch:
     Attributes:
         cell: what is timed.
         batch: samples of a call.
-        witness: of what went on meanwhile.
+        disturbances: what was seen of the machine meanwhile.
         total: whole calls of the sampler.
         network: milliseconds of the bare network for the same evaluations, taken beside them.
         works: the calls; None before the first round and after the last.
@@ -34,7 +34,7 @@ class Watch:
 
     cell: Cell
     batch: int
-    witness: Disturbances
+    disturbances: Disturbances
     total: list[Reading] = field(default_factory=list)
     network: list[float] = field(default_factory=list)
     works: Works | None = None
@@ -52,13 +52,13 @@ class Watch:
         return settled(self.times, options.half_width, options.min_rounds)
 
     def columns(self, options: Timing, device: str) -> Record:
-        """The timing columns, the raw times and what the witness saw."""
+        """The timing columns, the raw times and the disturbances."""
         enough = len(self.times) >= FEWEST
         low, high = median_interval(self.times)
         quarter, middle, three = np.percentile(self.times, [25, 50, 75]) / self.batch
         model = statistics.median(self.network) / self.batch
         walls = [reading.wall_ms for reading in self.total] if device.startswith("cuda") else []
-        peak = self.witness.peak
+        peak = self.disturbances.peak
         return {
             "ms_per_sample": float(middle),
             "ms_low": low / self.batch if enough else None,
@@ -70,13 +70,13 @@ class Watch:
             "peak_memory_mb": None if peak is None else peak / 2**20,
             "joules_per_sample": None if self.joules is None else self.joules / self.batch,
             "timing_converged": self.settled(options),
-            "timing_flag": self.witness.doubts(self.total),
+            "timing_flag": self.disturbances.doubts(self.total),
             "timing_rounds": len(self.total),
             "timing_batch_size": self.batch,
             "timing_device": device,
             "timing_execution": self.cell.execution,
             "timing_warm": self.warm,
-            "timing_observed": self.witness.observed(),
+            "timing_observed": self.disturbances.observed(),
             "raw_total_ms": self.times,
             "raw_wall_ms": walls,
             "raw_network_ms": self.network,

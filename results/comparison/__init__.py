@@ -1,1 +1,1 @@
-"""Comparisons: which rows, what their difference is, and what may be concluded of it."""
+"""Comparisons of rows: pairs, differences with errors, verdicts, and what is built on them."""

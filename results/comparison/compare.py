@@ -208,7 +208,7 @@ def row_name(row: Record) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What is to be known about a comparison, a sentence each."""
+    """Remarks on a comparison, a sentence each: what was not compared, and what limits it."""
     lines, count = comparison.lines, len(comparison.unmatched)
     counts = Counter(line.verdict for line in lines)
     found = [

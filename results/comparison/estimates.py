@@ -54,8 +54,8 @@ class Estimate:
     reach: float = 0.0
 
     def same(self, other: Estimate) -> bool:
-        """Whether the numbers are the same, bit by bit, and what each sample contributes as
-        well, where both kept it.
+        """Whether two estimates are equal bit by bit, influence values included where both kept
+        them.
         """
         sides = ((self.influence, other.influence), (self.reference, other.reference))
         kept = all(a is None or b is None or np.array_equal(a, b) for a, b in sides)

@@ -1,5 +1,4 @@
-"""Solver and schedule apart: each sampler at its best of the same schedules, at the one that its
-author used, or at one tuned for it.
+"""Fair schedules: each sampler at its best of the same ones, at its author's, or at a tuned one.
 
 Published tables couple a solver with a schedule. Of K schedules the best is chosen on one half of
 the samples and measured on the other, whose latents are disjoint: the smallest of K noisy numbers

@@ -1,7 +1,7 @@
-"""What a table says of each problem, as objects: the lowest row at each budget, how it stands, and
-from where on more work buys nothing.
+"""Findings of a table: for each problem the lowest row at each budget with its verdict, and the
+budget beyond which more work is not shown to help.
 
-Each claim is the judge's (:mod:`.verdicts`): the report, its Markdown and the terminal only put it
+Each claim is a verdict (:mod:`.verdicts`): the report, its Markdown and the terminal only put it
 into words.
 """
 
@@ -97,7 +97,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Plateau:
-    """What more work buys.
+    """The budget beyond which more work is not shown to help.
 
     Attributes:
         budget: evaluations.
@@ -300,7 +300,7 @@ def _standing(
 def _plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
     """The smallest budget beyond which no lowest row is shown to be lower.
 
-    Nothing where the judge refuses any of the comparisons.
+    Nothing where one of the comparisons gets no verdict.
     """
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):

@@ -1,12 +1,12 @@
 r"""The Pareto front of quality against cost: rows that no other row beats in both.
 
-Quality is measured with an error, and so is time. Whether a value is lower is for the judge to say
+Quality is measured with an error, and so is time. Whether a value is lower is a verdict
 (:class:`.verdicts.Panel`); of two times one is *surely* lower if their 95 % intervals do not
 overlap, of two counts if it is lower. A row is
 
     off         if some row on the front is shown to have the lower value at no more cost (counts: lower or equal; times: surely lower);
     on          if no other row can be excluded from it: each is surely dearer, or shown to be worse;
-    uncertain   otherwise, and wherever the judge refuses.
+    uncertain   otherwise, and wherever there is no verdict.
 
 ``on_front`` is what the point values alone say.
 """

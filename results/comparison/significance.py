@@ -1,4 +1,4 @@
-r"""From a difference and its standard error to a verdict that a whole table can stand behind.
+r"""Verdicts from differences and their standard errors, corrected for the number of comparisons.
 
 Two tests a line, each on the normal distribution of d / se, where d > 0 is worse:
 

@@ -1,5 +1,4 @@
-"""The judge: from two rows to what can be said of their difference, and from many pairs to verdicts
-that hold together.
+"""Verdicts on pairs of rows: what their difference allows to conclude, corrected over all pairs.
 
 Whoever says that one row is better than another asks here: ``compare``, ``gate``, ``run
 --until-decided``, the marks of the terminal, and the sentences, tables and recommendations of the
@@ -49,8 +48,7 @@ SIDES = ("tuning", "baseline_tuning")
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What can be said of two rows by one quantity, before it is known how many others are judged
-    with them.
+    """The difference of two rows by one quantity, before correction for other comparisons.
 
     Attributes:
         pair: the rows.
@@ -161,12 +159,12 @@ class Panel:
 
     @classmethod
     def of(cls, entries: dict[int, Entry], quantity: Quantity) -> Panel:
-        """A panel by itself."""
+        """A panel whose verdicts are corrected over its own pairs only."""
         (panel,) = corrected_together([cls(entries, quantity, 0, 0)])
         return panel
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
-        """Of two rows by their places."""
+        """The judgement on two rows, given their indices."""
         found = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
         back = found and _margin(found.pair, self.quantity, found.candidate, MARGIN)
         # the same whichever of the two is called the baseline
@@ -181,9 +179,7 @@ class Panel:
 
 
 def corrected_together(panels: Iterable[Panel]) -> list[Panel]:
-    """The panels of one page, so that what is said of any rows holds with all that is said of
-    others.
-    """
+    """The panels of one page with verdicts corrected over the pairs of all of them."""
     panels = list(panels)
     within = across = 0
     for panel in panels:

@@ -1,5 +1,4 @@
-r"""How much slower: the ratio of two medians of raw wall times, with an interval, if the times may
-be compared at all.
+r"""Ratios of wall times: medians of raw times, with an interval, if the times may be compared.
 
 The interval is Price and Bonett's (2002): with the order statistics x_(c) and x_(n-c+1) of n times,
 c = (n + 1) / 2 - sqrt(n) rounded and at least 1, which enclose the median with the exact binomial

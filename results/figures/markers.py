@@ -1,4 +1,4 @@
-"""The palette's symbols and dashes in matplotlib's words."""
+"""The palette's symbols and dashes as matplotlib's."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ def line(style: Style) -> dict[str, Any]:
 
 
 def lift(style: Style) -> float:
-    """How much higher than the others a curve is drawn."""
+    """What is added to the ``zorder`` of a curve so that it lies above others."""
     return ABOVE if style.own else 0.0

@@ -30,7 +30,7 @@ ALONG = 24
 def order_slopes(
     axes: Axes, exponent: int, curves: Iterable[Path], orders: tuple[int, ...] = (1, 2, 3)
 ) -> None:
-    """What methods of these orders would fall like, were every step a small one.
+    """Draw lines that fall as errors of orders 1, 2 and 3 do, where no data are.
 
     The fan lies in the first free corner or edge; where no place is free, the axes grow downwards
     to make one.

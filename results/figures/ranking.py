@@ -1,4 +1,4 @@
-"""Two rankings side by side: who is near the data, and who is near the solution of the equation."""
+"""Two rankings side by side: by distance to the data, and by distance to the reference solution."""
 
 from __future__ import annotations
 

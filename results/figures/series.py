@@ -1,4 +1,4 @@
-"""Rows as the curves of a plot, and which of many curves deserve a name."""
+"""Rows as the curves of a plot, and which of many curves are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time goes: the network, and the sampler around it."""
+"""Time per sample: the network's share and the sampler's overhead."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What the findings say, in sentences: the first ones of a report, and those beside its table
-of best rows.
-"""
+"""The findings as sentences: the opening of a report, and remarks beside its table of best rows."""
 
 from __future__ import annotations
 

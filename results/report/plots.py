@@ -1,4 +1,4 @@
-"""The numbers behind the work-precision plots, as plain data, and the look of each curve.
+"""Data of the work-precision plots, and the style of each curve.
 
 ``plot.js`` draws them. Plotly reads a little HTML in its labels, so every text that reaches it is
 escaped here.

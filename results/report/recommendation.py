@@ -1,5 +1,5 @@
-"""Which sampler to take for each budget: the Pareto front, read as a recommendation where the
-judge stands behind it.
+"""Which sampler to take at each budget: the Pareto front, and a recommendation where verdicts
+support one.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _front(panel: Panel, unit: str, cost: str, found: dict[int, FrontPosition]) 
         for index, before in zip(on, [None, *on], strict=False)
         if before is None or points[index].cost != points[before].cost
     ]
-    kept = _apart(first, points)
+    kept = _distinct_costs(first, points)
     costs = [points[index].cost for index in kept]
     ranges = [f"{short(low)} to {short(high)}" for low, high in pairwise(costs)] + [
         f"{short(cost)} or more" for cost in costs[-1:]
@@ -100,7 +100,7 @@ def _front(panel: Panel, unit: str, cost: str, found: dict[int, FrontPosition]) 
             words,
             panel.entries[index].record,
             found[index].front == "on",
-            _alike(panel, index, cost),
+            _coinciding(panel, index, cost),
             alone,
         )
         for words, index in zip(ranges, kept, strict=True)
@@ -113,7 +113,7 @@ def _point(panel: Panel, index: int, cost: str) -> Point | None:
     return point_of(panel.entries[index].record, panel.quantity.name, cost)
 
 
-def _apart(front: list[int], points: dict[int, Point]) -> list[int]:
+def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
     """The rows whose costs are told apart: of those that are not, the dearest, whose value is
     the lowest.
     """
@@ -124,7 +124,7 @@ def _apart(front: list[int], points: dict[int, Point]) -> list[int]:
     return kept[::-1]
 
 
-def _alike(panel: Panel, index: int, cost: str) -> int:
+def _coinciding(panel: Panel, index: int, cost: str) -> int:
     """How many rows of a row's cost coincide with it, itself among them."""
     mine = number(panel.entries[index].record, cost)
     others = [

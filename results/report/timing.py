@@ -1,5 +1,5 @@
-"""Where the time goes: the network's share and the sampler's own, at the largest budget that
-was timed, and how the times scatter.
+"""Time per sample at the largest budget that was timed: the network's share, the sampler's
+overhead, and the scatter of the times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The head of the page: what was asked of what, how much, where and when, and by which command."""
+"""The head of the page: models, samplers, samples, budgets, device, date and command."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a table is about, in words: which samplers on which models, how many samples, which
-budgets, and what it has nothing on.
+"""A table in words: its samplers, models, numbers of samples and budgets, and why a model has no
+distance to the data.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NO_DATA = (
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """What was asked of what: "Nine samplers on fashion, gmm-2d and gmm-64d"."""
+    """The samplers and models of a table, as in "Nine samplers on fashion, gmm-2d and gmm-64d"."""
     samplers, models = (
         [printable(str(name)) for name in _distinct(frame[column])]
         for column in ("sampler", "model")
@@ -59,7 +59,7 @@ def heading(frame: pd.DataFrame) -> str:
 
 
 def extent(frame: pd.DataFrame) -> tuple[str, ...]:
-    """How much was asked: the numbers of samples, and the budgets."""
+    """The numbers of samples and the budgets of a table, in words."""
     return tuple(filter(None, (_samples(frame), _work(frame))))
 
 

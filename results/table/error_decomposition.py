@@ -1,5 +1,5 @@
-r"""The errors of a sample apart, which one distance to the data mixes: start, discretisation, end,
-distribution, and the model's own.
+r"""The error decomposition: start, discretisation, end, distribution and model, each in a column of
+its own.
 
 * **start**: samples begin at sigma_max z, not at x0 + sigma_max z. Known in closed form for
   Gaussian data (``benchmarks.scoring.start_error``).

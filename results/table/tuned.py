@@ -1,4 +1,4 @@
-"""Rows at tuned levels: what the tuning cost, and what it is worth where it was not done."""
+"""Rows at tuned levels: the cost of tuning, and its gain on other latents and on another model."""
 
 from __future__ import annotations
 

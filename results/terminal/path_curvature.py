@@ -1,4 +1,4 @@
-"""How the paths of a model bend, in three lines, from what ``run.json`` keeps of it
+"""Path curvature of a model in three lines, from ``run.json``
 (``benchmarks.scoring.path_curvature``).
 """
 
@@ -17,7 +17,7 @@ KEY = "path_curvature"
 
 
 def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """What is said of the paths of a model.
+    """The lines on one model.
 
     Args:
         found: its entry in ``path_curvature``; None, as in an older ``run.json``, says nothing.

@@ -1,4 +1,4 @@
-"""A ranking in a terminal: who is lowest at each budget, with the verdicts against a baseline.
+"""A ranking in a terminal: the lowest row at each budget, with verdicts against a baseline.
 
 Readable at 80 columns, without colour and in plain ASCII.
 """

@@ -183,15 +183,15 @@ def test_a_gpu_is_timed_by_events_and_by_the_wall_clock_between_two_synchronisat
 
 
 def test_the_peak_of_the_memory_is_the_largest_of_all_blocks(monkeypatch):
-    cuda, witness = FakeCuda(monkeypatch), Disturbances(gpu=Gpu(Driver(), None))
+    cuda, disturbances = FakeCuda(monkeypatch), Disturbances(gpu=Gpu(Driver(), None))
     for _ in range(3):
-        with witness.block("cuda"):
+        with disturbances.block("cuda"):
             pass
-    assert witness.peak == 3 * 2**20
+    assert disturbances.peak == 3 * 2**20
     assert cuda.peaks == 3
-    assert len(witness.states) == 3
-    assert witness.observed()["gpu_sm_clock"] == [1980.0, 1980.0]
-    assert "power cap" in witness.doubts([])
+    assert len(disturbances.states) == 3
+    assert disturbances.observed()["gpu_sm_clock"] == [1980.0, 1980.0]
+    assert "power cap" in disturbances.doubts([])
 
 
 @pytest.mark.parametrize("uuid", ["1234-ab", "GPU-1234-ab"])
@@ -213,11 +213,11 @@ def test_nvml_is_asked_for_the_device_that_torch_uses(monkeypatch, uuid):
 
 
 def test_events_and_wall_clock_that_differ_are_told():
-    witness = Disturbances()
-    assert witness.doubts([Reading(100.0, 103.0)] * 3) == ""
-    assert witness.doubts([Reading(100.0, 150.0)] * 3) == "wall clock +50% against CUDA events"
+    disturbances = Disturbances()
+    assert disturbances.doubts([Reading(100.0, 103.0)] * 3) == ""
+    assert disturbances.doubts([Reading(100.0, 150.0)] * 3) == "wall clock +50% against CUDA events"
     # what it costs to launch and to synchronise
-    assert witness.doubts([Reading(0.10, 0.15)] * 3) == ""
+    assert disturbances.doubts([Reading(0.10, 0.15)] * 3) == ""
 
 
 # -- a real machine

@@ -143,7 +143,7 @@ class Side(NamedTuple):
         return self.raw - self.bias
 
 
-def measure(
+def expand(
     reference: FrechetReference, rows: FloatArray, moments: Moments, with_noise: bool = False
 ) -> Side:
     """Value, bias, influence, flags and, if asked for, noise of one side's samples and their

@@ -1,5 +1,4 @@
-r"""Fréchet distance between Gaussians fitted to features, with its bias removed and an honest
-standard error.
+r"""Fréchet distance between Gaussians fitted to features: bias removed, with its standard error.
 
 Two estimands, never to be mixed: :func:`estimate` takes the reference as the fixed truth (the
 field's convention), and :func:`population_estimate` takes both sides as samples of unknown
@@ -40,7 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .expansion import FrechetReference, Side, check_dimensions, measure, resolved
+from .expansion import FrechetReference, Side, check_dimensions, expand, resolved
 from .moments import FloatArray, Moments, as_rows
 from .second_order import interval, sum_of_noise
 
@@ -120,8 +119,8 @@ def estimate(
             f"features {rows.shape} are not those of the moments ({moments.n}, "
             f"{len(moments.mean)}): pass both of the same samples"
         )
-    side = measure(reference, rows, Moments.of(rows), with_noise=True)
-    halves = [measure(reference, half, Moments.of(half)).debiased for (half,) in _halves(rows)]
+    side = expand(reference, rows, Moments.of(rows), with_noise=True)
+    halves = [expand(reference, half, Moments.of(half)).debiased for (half,) in _halves(rows)]
     raw = side.raw if moments is None else frechet_distance(reference, moments)
     return _estimate(raw, side.bias + _left(side.debiased, halves), (side,))
 
@@ -204,7 +203,7 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike, n: int) -> 
     rows = as_rows(held_out_features)[:n]
     if len(rows) == n:
         return frechet_distance(reference, Moments.of(rows))
-    known = measure(reference, rows, Moments.of(rows))
+    known = expand(reference, rows, Moments.of(rows))
     return known.debiased + known.bias * len(rows) / n
 
 
@@ -232,7 +231,7 @@ def _left(whole: float, halves: Sequence[float]) -> float:
 def _both(rows_a: FloatArray, rows_b: FloatArray, with_noise: bool = False) -> tuple[Side, Side]:
     """Each side with the other fixed."""
     a, b = Moments.of(rows_a), Moments.of(rows_b)
-    return measure(FrechetReference.of(b), rows_a, a, with_noise), measure(
+    return expand(FrechetReference.of(b), rows_a, a, with_noise), expand(
         FrechetReference.of(a), rows_b, b, with_noise
     )
 

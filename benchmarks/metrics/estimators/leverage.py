@@ -1,4 +1,4 @@
-r"""What one sample adds to the Fréchet distance by itself, beyond second order.
+r"""Leverage of single samples: terms of a Fréchet distance beyond second order.
 
 A sample x with whitened coordinates z is part of the covariance it is compared with. Without its
 mass 1/n the cross term of :mod:`.expansion` is S (I - z z^T / n) S, S = diag(s). Where the s_i are
@@ -41,7 +41,7 @@ from .moments import FloatArray
 
 
 class Excess(NamedTuple):
-    """What is to be added to the terms of second order.
+    """What is added to bias and influence of second order.
 
     Attributes:
         bias: ``(n,)`` of each sample, to be summed.

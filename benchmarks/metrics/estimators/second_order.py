@@ -1,5 +1,4 @@
-r"""How the noise of a squared distance departs from that of a mean of influences, and the interval
-that takes account of it.
+r"""The second-order noise of a squared distance, and an interval that takes account of it.
 
 To second order the value of a Fréchet distance is F + mean IF(x_i) + ½ mean_{i≠j} h(x_i, x_j), with
 (notation of :mod:`.expansion`)
@@ -63,7 +62,7 @@ NORMAL = NormalDist()
 
 
 class Noise(NamedTuple):
-    """Of one side, or of both.
+    """Moments of the noise of a distance, from one set of samples or from both.
 
     Attributes:
         second: K, the variance of second order.

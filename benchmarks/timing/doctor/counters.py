@@ -1,4 +1,4 @@
-"""Which clocks and counters there are."""
+"""The clocks and counters that this machine has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examination as a whole."""
+"""All that ``doctor`` finds out about a machine."""
 
 from __future__ import annotations
 
