@@ -1,7 +1,4 @@
-"""One torch thread, as in workers, commands that run samplers in this process, the same drawn
-examples every time,
-a browser, and the command line.
-"""
+"""One torch thread as in workers, commands run in this process, fixed examples, and fixtures."""
 
 import functools
 import os

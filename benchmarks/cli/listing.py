@@ -1,4 +1,4 @@
-"""Rows of ``samplerbench list``: samplers, schedules, models, extractors, metrics, suites, peers."""
+"""Rows of ``samplerbench list``: samplers, models, feature spaces, metrics and so on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``list``, ``check`` and ``export``: listings, checks of samplers, noise levels for other libraries."""
+"""``list``, ``check`` and ``export``: listings, checks of samplers, levels for other libraries."""
 
 from __future__ import annotations
 

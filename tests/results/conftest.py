@@ -1,6 +1,8 @@
 import pytest
 from synthetic import synthetic_run
 
+pytest.register_assert_rewrite("rendered_claims")  # failing claims show their values
+
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
