@@ -6,7 +6,7 @@
 """
 
 from . import methods
-from .base import Declared, GridSampler, Sampler, non_default
+from .base import Declared, Sampler, non_default
 from .citations import bibtex
 from .families.adams import AdamsBashforth, AdamsBashforthToZero
 from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
@@ -16,7 +16,7 @@ from .families.multistep import Multistep, MultistepToZero, SelfStarting
 from .families.stages import LinearStages
 from .families.startup import StartRow, Startup
 from .grid import Grid
-from .loop import integrate
+from .loop import GridSampler, integrate
 from .noise import NoNoise, SampleNoise
 from .registry import (
     PluginError,

@@ -1,12 +1,9 @@
-"""What a sampler is: a frozen dataclass with a plan (what depends on the grid) and a step (what
-depends on the sample).
-"""
+"""The interface of a sampler, and the base class of those that do not step along a fixed grid."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -14,7 +11,7 @@ from torch import Tensor
 
 from .grid import Grid, as_grid
 from .noise import NoNoise
-from .types import Denoise, Noise, RowByRow, Source, StepNoise
+from .types import Denoise, Noise, RowByRow, Source
 
 Levels = Grid | Sequence[float] | Tensor
 """Where a grid is wanted: one, or its falling levels."""
@@ -25,10 +22,10 @@ AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 
 @runtime_checkable
 class Sampler(Protocol):
-    """The contract: all that the harness reads from a sampler. It is a frozen dataclass.
+    """The interface: all that the harness reads from a sampler, which is a frozen dataclass.
 
     A fixed-grid method, an adaptive one, one that is parallel in time, and another library's own
-    code are all samplers. The declarations have the defaults below; :class:`GridSampler`,
+    code are all samplers. The declarations have the defaults below; :class:`.GridSampler`,
     :class:`Declared` and the classes on them take these from here.
 
     Class attributes (or properties, where an option decides):
@@ -47,7 +44,7 @@ class Sampler(Protocol):
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
 
     Some samplers have more, which the harness looks for: ``plan(grid)`` and ``history`` (those on a
-    fixed grid, see :class:`GridSampler`), ``profile(grid)`` (the order of each step), and
+    fixed grid, see :class:`.GridSampler`), ``profile(grid)`` (the order of each step), and
     ``levels(grid)`` (the grid that is used, where ``own_grid``).
     """
 
@@ -91,22 +88,21 @@ class Sampler(Protocol):
         ...
 
 
-class Solves(Protocol):
-    """What :func:`run` makes the call for: it may rely on what it is handed."""
+class HasSolve(Protocol):
+    """What :func:`call_solve` needs."""
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """States at ``grid.sigma[-1]`` from states ``x`` at ``grid.sigma[0]``, which it must
-        not modify.
-        """
+        """States at ``grid.sigma[-1]`` from states ``x`` at ``grid.sigma[0]``, not modified."""
         ...
 
 
-def run(
-    sampler: Solves, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None
+def call_solve(
+    sampler: HasSolve, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None
 ) -> Tensor:
-    """:meth:`Sampler.sample` of our own samplers: makes an easy call into what ``solve`` is handed.
+    """Call ``solve`` without gradients, with a grid, a denoiser that has ``take`` and a noise source.
 
-    Steps write over their own tensors, so it runs without gradients.
+    They are made of what the user passed to ``sample``: levels, a plain function, no noise. Steps
+    write over their own tensors, hence no gradients.
     """
     source = NoNoise(sampler) if noise is None or isinstance(noise, NoNoise) else noise
     with torch.no_grad():
@@ -115,17 +111,13 @@ def run(
 
 
 class Declared(Sampler):
-    """A sampler that says itself how it gets from the first level to the last: write :meth:`solve`
-    and ``nfe``.
-
-    Inherit it where no base class with a plan fits.
-    """
+    """Base class of samplers that are no :class:`.GridSampler`: write :meth:`solve` and ``nfe``."""
 
     def sample(
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None = None
     ) -> Tensor:
         """Integrate over the grid, without gradients: see :meth:`Sampler.sample`."""
-        return run(self, denoise, x, grid, noise)
+        return call_solve(self, denoise, x, grid, noise)
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
         """The method: states at ``grid.sigma[-1]`` from states ``x`` at ``grid.sigma[0]``,
@@ -135,57 +127,6 @@ class Declared(Sampler):
             f"sampler {self.name} has no method 'solve'; write it "
             "(docs/adding-a-sampler.md has the contract)"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridSampler(Sampler, ABC):
-    """A sampler that takes one step per interval of a fixed grid.
-
-    Subclasses are frozen dataclasses: nothing is kept between calls.
-
-    Class attributes beside those of :class:`Sampler`:
-        history: how many memos of earlier steps a step may read.
-    """
-
-    history: ClassVar[int] = 0
-
-    def sample(
-        self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None = None
-    ) -> Tensor:
-        """Integrate over the grid, without gradients: see :meth:`Sampler.sample`."""
-        return run(self, denoise, x, grid, noise)
-
-    @abstractmethod
-    def plan(self, grid: Grid) -> Sequence[Any]:
-        """One row of coefficients per step: Python floats, computed once from the grid alone."""
-
-    @abstractmethod
-    def step(
-        self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
-    ) -> tuple[Tensor, Any]:
-        """One step.
-
-        Args:
-            x: ``(batch, *event)``, owned by the step: it may be overwritten and returned.
-            row: this step's row of the plan.
-            past: memos of earlier steps, newest first; shorter than ``history`` at the start. Never
-                to be modified.
-            denoise: the bound denoiser; what it returns must not be modified if it is remembered.
-            noise: this step's noise.
-
-        Returns:
-            The next state and the memo of this step.
-        """
-
-    def nfe(self, grid: Grid) -> int:
-        """Evaluations per sample, exactly."""
-        return len(grid)
-
-    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Step after step from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
-        from .loop import integrate
-
-        return integrate(self, denoise, x, grid, noise)
 
 
 def non_default(sampler: object) -> dict[str, Any]:

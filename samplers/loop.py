@@ -1,20 +1,73 @@
-"""The only fixed-grid loop in the project."""
+"""Samplers that take one step per interval of a fixed grid, and the only loop over such steps."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from .base import GridSampler
+from .base import AnyDenoise, Levels, Sampler, call_solve
 from .grid import Grid
-from .types import Denoise, Noise
+from .types import Denoise, Noise, StepNoise
 
 OnStep = Callable[[int, float, Tensor], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSampler(Sampler, ABC):
+    """A sampler with a plan (what depends on the grid) and a step (what depends on the sample).
+
+    Subclasses are frozen dataclasses: nothing is kept between calls.
+
+    Class attributes beside those of :class:`Sampler`:
+        history: how many memos of earlier steps a step may read.
+    """
+
+    history: ClassVar[int] = 0
+
+    def sample(
+        self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None = None
+    ) -> Tensor:
+        """Integrate over the grid, without gradients: see :meth:`Sampler.sample`."""
+        return call_solve(self, denoise, x, grid, noise)
+
+    @abstractmethod
+    def plan(self, grid: Grid) -> Sequence[Any]:
+        """One row of coefficients per step: Python floats, computed once, a pure function of
+        the grid.
+        """
+
+    @abstractmethod
+    def step(
+        self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, Any]:
+        """One step.
+
+        Args:
+            x: ``(batch, *event)``, owned by the step: it may be overwritten and returned.
+            row: this step's row of the plan.
+            past: memos of earlier steps, newest first; shorter than ``history`` at the start. Never
+                to be modified.
+            denoise: the bound denoiser; what it returns must not be modified if it is remembered.
+            noise: this step's noise.
+
+        Returns:
+            The next state and the memo of this step.
+        """
+
+    def nfe(self, grid: Grid) -> int:
+        """Evaluations per sample, exactly."""
+        return len(grid)
+
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
+        """Step after step from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
+        return integrate(self, denoise, x, grid, noise)
 
 
 @torch.no_grad()

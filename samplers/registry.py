@@ -116,14 +116,17 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Any:
-    """The class of a name; one with a colon is another library's own sampler (:mod:`.peers`).
+    """The class of a name; ``LIBRARY:NAME`` is another library's own sampler (:mod:`.peers`).
 
     Raises:
         ValueError: unknown name; the message suggests close ones.
     """
     if ":" in name:
-        from .peers import resolve
+        from .peers import ADAPTERS, resolve
 
+        library, _, target = name.partition(":")
+        if library in ADAPTERS:
+            return get(f"{library}_{target.lower()}")
         cls = resolve(name)
         _ORIGIN[name] = getattr(cls, "origin", "")
         return cls

@@ -5,6 +5,7 @@ import is executed.
 import ast
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -264,8 +265,10 @@ def graph_of(package: str, *, folders: bool) -> dict[str, set[str]]:
     return graph
 
 
-@pytest.mark.parametrize("package", ["benchmarks", "results"])
-@pytest.mark.parametrize("folders", [False, True], ids=["modules", "folders"])
+@pytest.mark.parametrize(
+    ("package", "folders"),
+    [*product(("benchmarks", "results"), (False, True)), ("models", False), ("samplers", False)],
+)
 def test_nothing_imports_itself_by_a_detour(package, folders):
     graph = graph_of(package, folders=folders)
     assert len(graph) >= (len(FLOORS) if package == "benchmarks" else 8)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from ..loaders.schemes import Schemes
 from ..reference import Extractor, Reference
+from .checked import CheckedExtractor
 
 ENTRY_POINTS = "samplerbench.extractors"
 
@@ -78,7 +79,6 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
             f"{spec}: {scheme.origin} returned a reference; it must return a "
             "callable from samples to features"
         )
-    from .python_file import CheckedExtractor
-
     origin = scheme.origin.replace(" ", "-")
-    return CheckedExtractor(made, f"{scheme.called(rest)}-{origin}", samples)
+    called = f"{scheme.called(rest)}-{origin}"
+    return CheckedExtractor(made, called, samples.event, samples.limits)

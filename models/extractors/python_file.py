@@ -4,23 +4,13 @@ to features ``(n, dim)``.
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from ..loaders.reading import reading
-from ..loaders.source_file import Made, digest_of, source_function
-from ..reference import Extractor, FloatArray
+from ..loaders.source_file import source_function
 from . import Samples, extractor
-
-CHUNK = 64
-"""Samples that an extractor sees at a time."""
-
-_PROBES = 4
+from .checked import CheckedExtractor
 
 
 @extractor("python_file", usage="file.py:factory")
-def load(spec: str, samples: Samples) -> Extractor:
+def load(spec: str, samples: Samples) -> CheckedExtractor:
     """What a function of yours returns: a callable from samples to features.
 
     The function takes no arguments.
@@ -29,79 +19,4 @@ def load(spec: str, samples: Samples) -> Extractor:
         ValueError: no such file or function, or it makes no features of such samples.
     """
     source = source_function(spec, "extractor")
-    return CheckedExtractor(source.call(), source.called, samples)
-
-
-class CheckedExtractor:
-    """An extractor of a user's file or of an installed package.
-
-    Its identity has the hash of every file that it is made of, so that numbers of two versions are
-    never compared, nor those of two sets of weights behind one text. What no file says is told by
-    what it does (:mod:`samplerbench.benchmarks.fingerprint`).
-
-    Args:
-        made: what the factory returned, and what it is made of.
-        called: the spec without a folder, with which its identity begins.
-        samples: what it is for.
-
-    Raises:
-        ValueError: what the factory returned is no extractor: a sample's features depend on the
-            others in its batch, or are other numbers each time.
-    """
-
-    def __init__(self, made: Made, called: str, samples: Samples) -> None:
-        self._call, self.read, _ = made
-        if not callable(self._call):
-            raise ValueError(
-                f"{called} returned {type(self._call).__name__}; it must "
-                "return a callable from samples to features"
-            )
-        self.identity = called  # until it is known what it reads
-        low, high = samples.limits or (-1.0, 1.0)
-        noise = (
-            torch.rand(_PROBES, *samples.event, generator=torch.Generator().manual_seed(0))
-            * (high - low)
-            + low
-        )
-        with reading() as seen:  # weights may be loaded at the first call
-            found, alone = self._features(noise.clone()), self._features(noise[:1].clone())
-        self.read |= seen.paths
-        self.identity = f"{called}-{digest_of(self.read)}"
-        if not np.allclose(found[:1], alone, rtol=1e-3, atol=1e-4 * np.abs(found).max()):
-            raise ValueError(
-                f"extractor {self.identity} gave a sample other features in another "
-                "batch, or at another time; "
-                "put its network in eval mode, and seed what it draws"
-            )
-        self.dim = found.shape[1]
-
-    def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 copies,
-        on their device.
-
-        Raises:
-            ValueError: a feature is not finite, or there are not n rows of them.
-        """
-        parts = [self._features(part.float().clone()) for part in x.split(CHUNK)] if len(x) else []
-        return np.concatenate(parts) if parts else np.empty((0, self.dim))
-
-    @torch.no_grad()
-    def _features(self, x: Tensor) -> FloatArray:
-        try:
-            found = self._call(x)
-            features = np.asarray(
-                found.detach().cpu() if isinstance(found, Tensor) else found, dtype=np.float64
-            )
-        except Exception as error:
-            raise ValueError(
-                f"extractor {self.identity} raised {type(error).__name__} on "
-                f"samples {tuple(x.shape)}: {error}"
-            ) from error
-        if features.ndim != 2 or len(features) != len(x):
-            raise ValueError(
-                f"extractor {self.identity} gave {features.shape} for "
-                f"samples {tuple(x.shape)}; it must give (n, features)"
-            )
-        if not np.isfinite(features).all():
-            raise ValueError(f"extractor {self.identity} gave features that are not finite")
-        return features
+    return CheckedExtractor(source.call(), source.called, samples.event, samples.limits)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..base import GridSampler
 from ..grid import Grid
+from ..loop import GridSampler
 from ..numerics import blend
 from ..types import Denoise, StepNoise
 

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ..base import GridSampler
 from ..grid import Grid
+from ..loop import GridSampler
 from ..types import Denoise, StepNoise
 from .linear import LinearRow, jump, linear_step
 from .startup import HIGHEST, StartRow, Startup, start_row, start_step

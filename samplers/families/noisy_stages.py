@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..base import GridSampler
 from ..grid import Grid
+from ..loop import GridSampler
 from ..types import Denoise, StepNoise
 
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, SupportsFloat
 import numpy as np
 from torch import Tensor
 
-from ..base import GridSampler
 from ..grid import Grid
+from ..loop import GridSampler
 from ..numerics import blend
 from ..types import Denoise, StepNoise
 

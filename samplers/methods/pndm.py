@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ..base import GridSampler
 from ..families.linear import LinearRow
 from ..families.stages import Evaluate, LinearStages
 from ..families.startup import StartRow, start_step
 from ..grid import Grid
+from ..loop import GridSampler
 from ..registry import get, register
 from ..types import Denoise, Source, StepNoise
 from .heun import Heun

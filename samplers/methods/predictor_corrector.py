@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..base import GridSampler
 from ..families.linear import LinearMultistep, LinearRow
 from ..grid import Grid
+from ..loop import GridSampler
 from ..numerics import column, sums_of_squares
 from ..registry import register
 from ..types import Denoise, Source, StepNoise

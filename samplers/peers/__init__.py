@@ -1,22 +1,19 @@
 """Other libraries' samplers in our harness, by names such as ``k-diffusion:sample_dpmpp_2m``.
 
->>> from samplerbench.samplers.peers import resolve
->>> resolve("scipy:RK45").name
+>>> from samplerbench.samplers import make
+>>> make("scipy:RK45").name
 'scipy_rk45'
 """
 
 from __future__ import annotations
 
-import difflib
-from functools import lru_cache
-from importlib import import_module
-from typing import Any
-
 from .base import Peer
+from .by_name import ADAPTERS, available, resolve
 from .locate import peers_path, set_peers_path
 from .translate import export_sigmas, translate
 
 __all__ = [
+    "ADAPTERS",
     "Peer",
     "available",
     "export_sigmas",
@@ -25,75 +22,3 @@ __all__ = [
     "set_peers_path",
     "translate",
 ]
-
-_MODULES = {
-    "diffusers": "diffusers",
-    "k-diffusion": "k_diffusion",
-    "azula": "azula",
-    "torchsde": "torchsde",
-    "dpm-solver": "official",
-    "UniPC": "official",
-    "diff-sampler": "official",
-    "edm": "official",
-}
-_ADAPTERS = ("scipy", "torchdiffeq")
-"""Libraries whose samplers are built in, under names of ours."""
-
-
-def resolve(name: str) -> Any:
-    """The sampler class of ``LIBRARY:NAME``.
-
-    Raises:
-        ValueError: unknown library or name (the message suggests close ones), or a library that is
-            not there.
-    """
-    library, _, target = name.partition(":")
-    if library in _ADAPTERS:
-        from ..registry import get
-
-        return get(f"{library}_{target.lower()}")
-    if library not in _MODULES:
-        raise ValueError(
-            f"unknown peer library {library!r} in {name!r}; there are {', '.join([*_MODULES, *_ADAPTERS])}"
-        )
-    known = _names(library)
-    if target not in known:
-        close = difflib.get_close_matches(target, known, n=3)
-        hint = (
-            f"did you mean {' or '.join(f'{library}:{c}' for c in close)}?"
-            if close
-            else f"there are {', '.join(known)}"
-        )
-        raise ValueError(f"peer library {library!r} has no sampler {target!r}; {hint}")
-    return _make(name, _origin(library, target))
-
-
-def available() -> list[str]:
-    """The names of all peers whose code is here, sorted."""
-    found = []
-    for library in _MODULES:
-        try:
-            found += [f"{library}:{target}" for target in _names(library)]
-        except ValueError:  # the library is not here
-            continue
-    return sorted(found)
-
-
-def _names(library: str) -> list[str]:
-    module = _module(library)
-    return module.names(library) if _MODULES[library] == "official" else module.names()
-
-
-def _module(library: str) -> Any:
-    return import_module(f"{__name__}.{_MODULES[library]}")
-
-
-def _origin(library: str, target: str) -> str:
-    """What the class of a name depends on beside the name: where the code is."""
-    module = _module(library)
-    return module.where(f"{library}:{target}") if hasattr(module, "where") else ""
-
-
-@lru_cache(maxsize=256)
-def _make(name: str, origin: str) -> type[Peer]:  # noqa: ARG001 - another origin is another class
-    return _module(name.partition(":")[0]).make(name)

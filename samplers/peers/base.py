@@ -17,6 +17,7 @@ from torch import Tensor
 from ..base import Declared
 from ..grid import Grid
 from ..types import Denoise, Noise, Source, StepNoise
+from .by_name import resolve
 from .call import Call
 
 
@@ -107,8 +108,6 @@ def _hashable(value: Any) -> Any:
 
 
 def _remake(name: str, options: dict[str, Any]) -> Peer:
-    from . import resolve
-
     return resolve(name)(**options)
 
 

@@ -135,3 +135,8 @@ class _OurNoise(TorchFunctionMode):
             drawn = self._draw()
             return drawn.to(options.get("dtype") or drawn.dtype)
         return func(*args, **options)
+
+
+def image(x: Tensor) -> Tensor:
+    """The state as a batch of images ``(batch, c, h, w)``, which some libraries assume."""
+    return x if x.ndim == 4 else x.reshape(len(x), -1, 1, 1)

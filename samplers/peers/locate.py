@@ -16,8 +16,29 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..types import Source
+
 ENVIRONMENT = "SAMPLERBENCH_PEERS"
 _folder: Path | None = None
+
+_FILES = {
+    "dpm-solver": ("dpm-solver/dpm_solver_pytorch.py",),
+    "UniPC": ("UniPC/uni_pc.py", "UniPC/example/score_sde_pytorch/uni_pc.py"),
+    "diff-sampler": (
+        "diff-sampler/diff-solvers-main/solvers.py",
+        "diff-sampler/amed-solver-main/solvers_amed.py",
+    ),
+    "edm": ("edm/generate.py",),
+}
+SOURCES = {
+    "dpm-solver": Source(
+        "lu2022dpmpp", "dpm_solver_pytorch.py", "https://github.com/LuChengTHU/dpm-solver"
+    ),
+    "UniPC": Source("zhao2023unipc", "uni_pc.py", "https://github.com/wl-zhao/UniPC"),
+    "diff-sampler": Source("zhou2024amed", "solvers.py", "https://github.com/zju-pi/diff-sampler"),
+    "edm": Source("karras2022edm", "generate.py", "https://github.com/NVlabs/edm"),
+}
+"""Where the formulas are, by the library whose repository the user clones."""
 
 
 def set_peers_path(folder: str | Path | None) -> None:
@@ -62,6 +83,21 @@ def cloned_file(name: str, url: str, *candidates: str) -> Path:
         f"peer {name!r} runs from a clone: git clone {url} into a folder, "
         f"and name that with --peers-path or ${ENVIRONMENT}"
     )
+
+
+def clone_file(name: str) -> Path:
+    """The file of a peer, such as ``edm:…``, in the user's clones.
+
+    Raises:
+        ValueError: it is not there; the message says what to clone.
+    """
+    library = name.partition(":")[0]
+    return cloned_file(name, SOURCES[library].url, *_FILES[library])
+
+
+def where(name: str) -> str:
+    """The path of that file: two clones of a library are two peers."""
+    return str(clone_file(name))
 
 
 def installed(name: str, package: str, module: str) -> ModuleType:

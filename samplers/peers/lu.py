@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from .base import Peer
-from .call import Call
-from .clones import image, path
-from .locate import load_script
+from .call import Call, image
+from .locate import clone_file, load_script
 
 
 @contextlib.contextmanager
@@ -68,7 +67,7 @@ class DPMSolverOrUniPC(Peer):
         order = (
             min(options.pop("order"), steps) if self.target == "multistep" else options.pop("order")
         )
-        module = load_script(path(self.name))
+        module = load_script(clone_file(self.name))
         cls = module.UniPC if self.name.startswith("UniPC") else module.DPM_Solver
         built = {key: options.pop(key) for key in ("algorithm_type", "variant") if key in options}
         with _quietly(x.dtype):

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from .base import Peer, define
-from .call import Call
-from .clones import SOURCES, image, path, where
-from .locate import digest, functions, load_script
+from .call import Call, image
+from .locate import SOURCES, clone_file, digest, functions, load_script, where
 from .lu import DPMSolverOrUniPC
 
 __all__ = ["make", "names", "where"]
@@ -54,7 +53,7 @@ def names(library: str) -> list[str]:
     Raises:
         ValueError: no clone of it.
     """
-    file = path(library)
+    file = clone_file(library)
     if library in _OPTIONS:
         return sorted(_OPTIONS[library])
     if library == "edm":
@@ -69,7 +68,7 @@ def names(library: str) -> list[str]:
 def make(name: str) -> type[Peer]:
     """The class of ``LIBRARY:METHOD``."""
     library, _, target = name.partition(":")
-    file = path(name)
+    file = clone_file(name)
     declared: dict[str, Any] = {"source": SOURCES[library], "origin": digest(file)}
     if library in _OPTIONS:
         return define(DPMSolverOrUniPC, name, _OPTIONS[library][target], **declared)
@@ -102,14 +101,14 @@ class DiffSampler(Peer):
     @staticmethod
     def function(name: str) -> Any:
         """The sampler's function."""
-        return getattr(load_script(path(name), "solver_utils"), name.partition(":")[2])
+        return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
         """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
         if len(call.positive) < 2:
             return call.jump(x)
         levels, options = call.levels(x, call.positive), self.options
-        module = load_script(path(self.name), "solver_utils")
+        module = load_script(clone_file(self.name), "solver_utils")
         if "deis_mode" in options:
             options["coeff_list"] = module.get_deis_coeff_list(
                 levels, options["max_order"], deis_mode=options.pop("deis_mode")
@@ -139,7 +138,7 @@ class EDM(Peer):
         """The sampler's function, of a script that cannot be imported without its checkpoints'
         libraries.
         """
-        return functions(path(name), torch=torch, np=np)[name.partition(":")[2]]
+        return functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
         """The levels come in through ``round_sigma``, the function's only hook for them."""

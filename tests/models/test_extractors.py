@@ -11,7 +11,7 @@ import torch
 
 from samplerbench.benchmarks.fingerprint import difference, extractor_fingerprint
 from samplerbench.models.extractors import Samples, inception, make_extractor
-from samplerbench.models.extractors.python_file import CHUNK
+from samplerbench.models.extractors.checked import CHUNK
 
 EVENT = (1, 8, 8)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ....samplers import Grid, NoNoise, karras, make
-from ....samplers.peers import clones, diffusers, k_diffusion, locate
+from ....samplers.peers import diffusers, k_diffusion, locate
 from ....samplers.peers.lu import Exploding
 from ...conformance.order import rms
 from ...conformance.problems import INTERIOR, Rational, ThreeModes
@@ -24,7 +24,7 @@ from ...conformance.problems import INTERIOR, Rational, ThreeModes
 def unipc_dtype() -> Iterator[str]:
     """Both UniPCs on the dtype that is not the default."""
     x = torch.ones(2, 3, 1, 1, dtype=torch.float64)
-    module = locate.load_script(clones.path("UniPC:multistep"))
+    module = locate.load_script(locate.clone_file("UniPC:multistep"))
     solver = module.UniPC(lambda y, t: y / (1 + t.reshape(-1, 1, 1, 1)), Exploding(), variant="bh2")
     yield raises(
         "official, float64 state, float32 default",
@@ -61,7 +61,7 @@ def raises(what: str, run: Callable[[], Any]) -> str:
 
 def tab_consistency() -> Iterator[str]:
     """Weights of a consistent method sum to the step."""
-    module = locate.load_script(clones.path("diff-sampler:deis_sampler"), "solver_utils")
+    module = locate.load_script(locate.clone_file("diff-sampler:deis_sampler"), "solver_utils")
     levels = torch.tensor(karras(10, 0.002, 80.0).sigma[:-1], dtype=torch.float64)
     rows = module.get_deis_coeff_list(levels, 4, deis_mode="tab")
     off = [

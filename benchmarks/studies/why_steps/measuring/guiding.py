@@ -13,7 +13,7 @@ import torch
 from .....models import Denoiser
 from .....models.guidance import ClassifierFree
 from .....samplers import integrate, make
-from .....samplers.base import GridSampler
+from .....samplers.loop import GridSampler
 from ....metrics.memorisation import binomial_interval
 from ....sampling.batch import latents
 from ..statistics.deciding import Course, Run, ahead, class_course, decision, middle, undecided
