@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .loaders.reading import Read
+    from .loaders.reading import FilesRead
     from .reference import Moments, Reference
 
 _GOLDEN, _MIX1, _MIX2 = (
@@ -61,7 +61,7 @@ class Denoiser(ABC):
     dtype: torch.dtype = torch.float32
     capturable: bool = True
     identity: str
-    read: Read | None = None
+    read: FilesRead | None = None
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:

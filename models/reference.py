@@ -74,7 +74,7 @@ class Statistics(NamedTuple):
 
 @dataclass(frozen=True)
 class Reference:
-    """The truth about a model's data, in the feature space of ``extractor``.
+    """What samples of a model are compared with, in the feature space of ``extractor``.
 
     Its numbers are made when they are first asked for.
 
@@ -127,5 +127,5 @@ class Reference:
         return (self.mean, self.cov) if isinstance(self.extractor, Identity) else None
 
     def of_another_model(self) -> Reference:
-        """The same truth for a model whose converged samples are others."""
+        """The same data for a model whose converged samples are others."""
         return replace(self, make=lambda: self.statistics._replace(converged=None))

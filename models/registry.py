@@ -71,8 +71,8 @@ def _built_in(name: str, params: dict[str, Any]) -> Denoiser:
 
 
 def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
-    from .loaders.python_file import adopted
-    from .loaders.reading import Read, reading
+    from .loaders.python_file import as_denoiser
+    from .loaders.reading import FilesRead, reading
     from .loaders.source_file import options_text
 
     scheme, rest = _scheme(spec)
@@ -80,12 +80,12 @@ def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
     if scheme.origin:
         made = scheme.made(rest, **params)
         identity = f"{scheme.identity(rest, made.digest)}{options_text(params)}"
-        return adopted(made, scheme.called(rest), identity)
+        return as_denoiser(made, scheme.called(rest), identity)
     with reading() as seen:
         model = scheme.load(rest, **params)
     # a checkpoint, by the names that its files have in its folder
     if model.read is None and seen.paths:
-        model.read = Read(Path(rest), seen.paths)
+        model.read = FilesRead(Path(rest), seen.paths)
     return model
 
 

@@ -10,8 +10,8 @@ from .reference import Reference
 
 
 class Altered(Wrapper):
-    """A wrapper whose denoiser is not the inner model's: neither the inner endpoint nor its
-    converged samples are its own.
+    """Base class of wrappers that change the denoised image: inner endpoints and converged samples
+    do not hold for them.
 
     Args:
         inner: the model to wrap.

@@ -1,5 +1,5 @@
-"""The three things that a sampler is handed or declares: a denoiser, noise, and where its
-formulas come from.
+"""Types that samplers share: the denoiser and the noise that they are given, and the source that
+they declare.
 """
 
 from __future__ import annotations

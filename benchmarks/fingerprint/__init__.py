@@ -1,5 +1,5 @@
-"""What numbers are made of, pinned by what it does: fingerprints of samplers, models and
-extractors.
+"""Fingerprints of samplers, models and extractors: what each computes on fixed inputs, by which
+results of changed code are told.
 """
 
 from ...results.run_directory.fingerprint import Fingerprint, Numbers, difference

@@ -1,5 +1,5 @@
-"""What a feature extractor does: all its features of some fixed noise, beside the hashes of the
-files that it is made of.
+"""The fingerprint of a feature extractor: its features of fixed noise, and the hashes of the files
+that it is made of.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from ...models.loaders.reading import reading
 from ...models.reference import Extractor, Identity
 from ...results.run_directory.fingerprint import Fact, Fingerprint
 from ...samplers import SampleNoise
-from .model import files_of, placeless
+from .model import files_of, without_folders
 from .numbers import of_rows
 
 PROBES, SEED = 4, 0
@@ -22,7 +22,7 @@ def extractor_fingerprint(
     limits: tuple[float, float] | None,
     device: str = "cpu",
 ) -> Fingerprint:
-    """The fingerprint of an extractor: what it makes of :data:`PROBES` samples of noise, white and
+    """The fingerprint of an extractor: its features of :data:`PROBES` samples of noise, white and
     smooth.
 
     Args:
@@ -35,7 +35,7 @@ def extractor_fingerprint(
         Exception: whatever the extractor raises.
     """
     exact: dict[str, Fact] = {
-        "identity": placeless(extractor.identity),
+        "identity": without_folders(extractor.identity),
         "dim": extractor.dim,
         "event": str(tuple(event)),
         "limits": str(limits),
@@ -47,7 +47,7 @@ def extractor_fingerprint(
     exact = files_of(getattr(extractor, "read", None), seen.paths) | exact
     return Fingerprint(
         "extractor",
-        placeless(extractor.identity),
+        without_folders(extractor.identity),
         exact,
         {"features of fixed noise": of_rows(features, torch.float32, device)},
     )

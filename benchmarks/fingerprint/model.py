@@ -1,5 +1,5 @@
-"""What a model does: its output on fixed noise at a few levels, beside the hashes of the files
-that it is made of.
+"""The fingerprint of a model: its output on fixed noise at a few levels, and the hashes of the
+files that it is made of.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 
 from ...models import Denoiser
 from ...models.loaders.networks import parameter_dtype
-from ...models.loaders.reading import Read, reading
+from ...models.loaders.reading import FilesRead, reading
 from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import SampleNoise
 from .numbers import of_rows
@@ -46,7 +46,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
                 bound(z * math.sqrt(1 + sigma * sigma), sigma), precision, device
             )
     exact: dict[str, Fact] = {
-        "identity": placeless(model.identity),
+        "identity": without_folders(model.identity),
         "event": str(tuple(model.event)),
         "sigma_min": model.sigma_min,
         "sigma_max": model.sigma_max,
@@ -56,7 +56,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
         "dtype": str(model.dtype).removeprefix("torch."),
     }
     return Fingerprint(
-        "model", placeless(model.name), files_of(model.read, seen.paths) | exact, values
+        "model", without_folders(model.name), files_of(model.read, seen.paths) | exact, values
     )
 
 
@@ -70,7 +70,7 @@ def levels_of(model: Denoiser) -> list[float]:
     ]
 
 
-def files_of(read: Read | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
+def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
     """The hashes of a user's files as facts.
 
     ``later`` are those that were opened after it was made.
@@ -97,6 +97,6 @@ def precision_of(model: Denoiser) -> torch.dtype:
     return max(found, key=lambda dtype: torch.finfo(dtype).eps)
 
 
-def placeless(text: str) -> str:
-    """A text without the folders of absolute paths in it, which another machine does not have."""
+def without_folders(text: str) -> str:
+    """A text without the folders of absolute paths, which differ between machines."""
     return _ABSOLUTE.sub("", text)

@@ -1,5 +1,5 @@
-"""From tensors and plans to short lists of numbers: a few entries at fixed places, and
-projections that see all the others.
+"""Tensors and plans as short lists of numbers: entries at fixed places, and fixed random
+projections, which see all the others.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def _weights(count: int) -> NDArray[np.float64]:
 
 
 class Flattened:
-    """Floats of nested tuples, records and arrays in order, and all else as a text.
+    """Nested tuples, records and arrays as a list of their floats, and a text of everything that is
+    no float.
 
     What is neither number, text nor a container of such is named by its class only.
 

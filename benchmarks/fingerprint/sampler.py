@@ -1,5 +1,5 @@
-"""What a configured sampler does on its own grid: its levels, its coefficients, and what it
-makes of three points.
+"""The fingerprint of a configured sampler on its own grid: levels, coefficients, and its result for
+three points.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...samplers import Grid, GridSampler, Sampler
 from ...samplers.loop import planned
 from ..suites.cell import Cell
 from ..suites.start import Start
-from . import problem
+from . import probe
 from .numbers import Flattened, of_plan, of_rows
 
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
@@ -42,13 +42,13 @@ def sampler_fingerprint(cell: Cell) -> Fingerprint:
     """
     if cell.grid is None:
         raise ValueError(f"{cell.label} has no grid, so there is nothing to show what it does")
-    parts = Parts(cell.sampler, cell.grid, cell.noise, cell.sigma_max, cell.sigma_min)
-    return fingerprint_of(parts, cell.label, None if cell.start.means is None else cell.start)
+    setup = SamplerSetup(cell.sampler, cell.grid, cell.noise, cell.sigma_max, cell.sigma_min)
+    return fingerprint_of(setup, cell.label, None if cell.start.means is None else cell.start)
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What decides the samples of a cell, beside its model.
+class SamplerSetup:
+    """All that decides the samples of a cell, beside its model.
 
     Attributes:
         sampler: the configured sampler.
@@ -64,11 +64,11 @@ class Parts:
     sigma_min: float
 
 
-def fingerprint_of(parts: Parts, name: str, start: Start | None = None) -> Fingerprint:
+def fingerprint_of(setup: SamplerSetup, name: str, start: Start | None = None) -> Fingerprint:
     """The fingerprint of a sampler on a grid, under a name, with what makes its first states
     where that is not noise alone.
     """
-    sampler, grid = parts.sampler, parts.grid
+    sampler, grid = setup.sampler, setup.grid
     size = f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
     exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
@@ -77,21 +77,19 @@ def fingerprint_of(parts: Parts, name: str, start: Start | None = None) -> Finge
         plan = Flattened(planned(cast(GridSampler, sampler), grid))
         exact[f"layout of the plan {size}"] = plan.layout
         values[f"plan {size}"] = of_plan(plan.numbers)
-    values[f"result for three points {size}"] = _points(parts)
+    values[f"result for three points {size}"] = _points(setup)
     if start is not None:
         values[f"start {start.name}"] = _first_states(start)
     return Fingerprint("sampler", name, exact, values)
 
 
-def _points(parts: Parts) -> Numbers:
-    """What becomes of three points. A peer may compute in float32, whatever the state is."""
-    noise = problem.noise_of(parts.noise, parts.sigma_max, parts.sigma_min)
-    denoise = problem.Tiny(problem.scale_of(parts.sigma_max, parts.sigma_min))
+def _points(setup: SamplerSetup) -> Numbers:
+    """The sampler's result for three points, in float32 if it is a peer, which may compute in it."""
+    noise = probe.noise_of(setup.noise, setup.sigma_max, setup.sigma_min)
+    denoise = probe.ProbeDenoiser(probe.scale_of(setup.sigma_max, setup.sigma_min))
     with torch.no_grad():
-        x = parts.sampler.sample(
-            denoise, parts.grid.sigma[0] * problem.latents(), parts.grid, noise
-        )
-    return of_rows(x, torch.float32 if ":" in parts.sampler.name else torch.float64)
+        x = setup.sampler.sample(denoise, setup.grid.sigma[0] * probe.latents(), setup.grid, noise)
+    return of_rows(x, torch.float32 if ":" in setup.sampler.name else torch.float64)
 
 
 def _first_states(start: Start) -> Numbers:
@@ -99,7 +97,7 @@ def _first_states(start: Start) -> Numbers:
     assert start.means is not None
     ids = torch.arange(_START_ROWS)
     latents = samplers.SampleNoise(
-        problem.SEED, ids, tuple(start.means.shape[1:]), torch.float64
+        probe.SEED, ids, tuple(start.means.shape[1:]), torch.float64
     ).initial()
     x = start(
         (start.sigma_max * latents).to(start.means.device),

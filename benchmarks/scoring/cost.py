@@ -56,7 +56,7 @@ def reference_evaluations(
     if any(not cell.sampler.stochastic for cell in cells):
         total += endpoints * per_endpoint(model, cells[0])
         if suite.path_curvature:
-            from .path_curvature.kept import MOST, STEPS  # few runs ask for it
+            from .path_curvature.curvature import MOST, STEPS  # few runs ask for it
 
             total += min(endpoints, MOST) * model.passes * STEPS[0]
     if any(_follows_path(cell) for cell in cells) and isinstance(model, ExactModel):

@@ -158,7 +158,7 @@ class Scorer:
                 )
         if self.suite.path_curvature and endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
-            from .path_curvature.kept import keep_curvature  # few runs ask for it
+            from .path_curvature.curvature import keep_curvature  # few runs ask for it
 
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 

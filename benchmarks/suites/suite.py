@@ -163,7 +163,7 @@ class Suite(Strict):
         metrics: names of the metrics that are measured (``samplerbench list metrics``); None for
             all.
         path_curvature: whether to measure how the paths of each model bend
-            (``benchmarks.scoring.path_curvature.kept``).
+            (``benchmarks.scoring.path_curvature.curvature``).
         until: when to stop extending rows; None leaves each at ``samples``.
     """
 

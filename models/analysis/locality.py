@@ -1,5 +1,5 @@
-"""The receptive field of a denoiser: how far a pixel of the denoised image looks, at every
-noise level.
+"""The receptive field of a denoiser: how far the pixels are that a denoised pixel depends on, at
+every noise level.
 """
 
 from __future__ import annotations

@@ -59,20 +59,20 @@ def _(
     basis, offsets, norms = model._basis, model._offsets, model._norms
 
     def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        parts = model._parts(x, sigma, labels)
-        chosen = parts.log_joint.softmax(1)
-        keep, gain = model._gains(parts.square)
+        terms = model._terms(x, sigma, labels)
+        chosen = terms.log_joint.softmax(1)
+        keep, gain = model._gains(terms.square)
         u = x - model._centre
         across = product(u, basis.T).reshape(*keep.shape, -1)[:, :, -1]
-        along = gain * parts.coords
-        bent = (along * (along + 2 * (keep[:, :, None] * parts.coords + offsets))).sum(2)
+        along = gain * terms.coords
+        bent = (along * (along + 2 * (keep[:, :, None] * terms.coords + offsets))).sum(2)
         size = (
             keep.square() * u.square().sum(1, keepdim=True)
             + (1 - keep).square() * norms
             + 2 * keep * (1 - keep) * across
             + bent
         )
-        within = parts.square * (gain.sum(2) + model.dim * keep)
+        within = terms.square * (gain.sum(2) + model.dim * keep)
         d = model.denoise_rows(x, sigma, labels) - model._centre
         return (chosen * (size + within)).sum(1) - d.square().sum(1)
 

@@ -93,7 +93,7 @@ def publish_extractor(run: Path, root: Path = CARDS) -> Card:
         for key, value in state["model"].items()
         if key.startswith(prefix)
     }
-    net = train_extractor.Trainee().classifier
+    net = train_extractor.TrainingModel().classifier
     training: dict[str, Any] = {
         key: value for key, value in asdict(recipe).items() if key != "steps"
     } | {

@@ -42,8 +42,10 @@ class Recipe:
     seed: int = 0
 
 
-class Trainee(nn.Module):
-    """The classifier and the layer that reads the appearance off its features (training only)."""
+class TrainingModel(nn.Module):
+    """The classifier with the head that predicts an image's appearance from its features (training
+    only).
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +100,7 @@ def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> Classifi
     out.mkdir(parents=True, exist_ok=True)
     images, labels = datasets.fashion_mnist("train")
     torch.manual_seed(recipe.seed)
-    model = Trainee()
+    model = TrainingModel()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay

@@ -1,5 +1,5 @@
-"""Exact models: the denoiser, density, samples, moments and probability-flow map are all known, so
-that truth needs no network.
+"""Exact models: denoiser, density, samples, moments and probability-flow map are known, so that
+samples can be compared with the truth.
 
 A matrix product of another shape may add in another order, so a plain batched formula gives a
 sample other last bits in another batch. Exact models therefore evaluate in chunks of :data:`CHUNK`
@@ -35,7 +35,7 @@ Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class ExactModel(Denoiser):
-    """A :class:`Denoiser` with exact truth.
+    """Base class of :class:`Denoiser` objects whose distribution is known exactly.
 
     Subclasses work on ``(CHUNK, d)`` float64 rows and never see the event's shape.
 
@@ -131,7 +131,7 @@ class ExactModel(Denoiser):
         """
         if sigma_to == 0:
             near = 1e-3 * self.scale
-            return self.land(self.flow(x, sigma_from, near, labels), near, labels)
+            return self.flow_to_zero(self.flow(x, sigma_from, near, labels), near, labels)
         rows = x.reshape(len(x), self.dim).double()
 
         def denoise(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class ExactModel(Denoiser):
             .to(x.dtype)
         )
 
-    def land(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
+    def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """The end of the flow from a small ``sigma`` to 0.
 
         A smooth density has x(sigma) = x(0) + c sigma^2 + O(sigma^4), so d = x - sigma x' = x(0) -
@@ -155,8 +155,8 @@ class ExactModel(Denoiser):
         return (x + self._evaluated(x, sigma, labels)) / 2
 
     def observed(self, seen: Callable[[int], object]) -> Self:
-        """This model, with ``seen`` told the number of rows of every evaluation that :meth:`flow`
-        makes: what exact endpoints cost.
+        """A copy of this model that calls ``seen`` with the number of rows of every evaluation in
+        :meth:`flow`: the cost of exact endpoints.
 
         A flow in closed form makes none.
         """

@@ -103,7 +103,7 @@ class PointCloud(ExactModel):
             cov.append(offset.T @ offset)
         return mean, torch.stack(cov) if cov else mean.new_zeros(0, self.dim, self.dim)
 
-    def land(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
+    def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """The flow ends in a point: at a small ``sigma``, the nearest."""
         return self._points[self._nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
 

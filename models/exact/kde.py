@@ -1,5 +1,5 @@
-"""Kernel density estimates: a cloud of points with a Gaussian around each, from memorised
-points to a smooth density by one number.
+"""Kernel density estimates: N points with a Gaussian of one width around each; without width a
+model that memorised its data.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from ..denoiser import per_row
 from .base import ExactModel, FloatArray, fingerprint, product
 
 
-class Parts(NamedTuple):
-    """What an evaluation of n rows knows about each of the K components."""
+class ComponentTerms(NamedTuple):
+    """Quantities of each of the K components in an evaluation of n rows."""
 
     coords: Tensor  # (n, K, r): U_k^T (x - mu_k)
     square: Tensor  # (n, 1): sigma^2
@@ -89,17 +89,17 @@ class GaussianMixture(ExactModel):
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """The formula of the class."""
-        parts = self._parts(x, sigma, labels)
-        chosen = parts.log_joint.softmax(1)
-        keep, gain = self._gains(parts.square)
-        along = chosen[:, :, None] * gain * parts.coords
+        terms = self._terms(x, sigma, labels)
+        chosen = terms.log_joint.softmax(1)
+        keep, gain = self._gains(terms.square)
+        along = chosen[:, :, None] * gain * terms.coords
         towards = (chosen * (1 - keep))[:, :, None]
         mixed = product(torch.cat([along, towards], 2).reshape(len(x), -1), self._basis)
         return (chosen * keep).sum(1, keepdim=True) * (x - self._centre) + mixed + self._centre
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Log-sum-exp of the components' joint log-densities."""
-        return self._parts(x, sigma, labels).log_joint.logsumexp(1)
+        return self._terms(x, sigma, labels).log_joint.logsumexp(1)
 
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
@@ -109,7 +109,7 @@ class GaussianMixture(ExactModel):
         """
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-            return self._parts(x, sigma, labels).log_joint.softmax(1)
+            return self._terms(x, sigma, labels).log_joint.softmax(1)
 
         return self.chunked(rows, x, sigma, labels)
 
@@ -192,7 +192,7 @@ class GaussianMixture(ExactModel):
             self.dim, dtype=torch.float64, device=x.device
         )
 
-    def _parts(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Parts:
+    def _terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
         """Projections and joint log-densities of ``(n, d)`` rows."""
         x = x - self._centre
         products = product(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
@@ -212,7 +212,7 @@ class GaussianMixture(ExactModel):
             + self.dim * math.log(2 * math.pi)
         )
         prior = self._log_weights[-1] if labels is None else self._log_weights[labels]
-        return Parts(coords, square, prior - 0.5 * (quadratic + volume))
+        return ComponentTerms(coords, square, prior - 0.5 * (quadratic + volume))
 
     def _gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """g_k ``(n, K)`` and v / (v + sigma^2) - g_k ``(n, K, r)``, the latter without

@@ -32,7 +32,7 @@ __all__ = ["ENTRY_POINTS", "EXTRACTORS", "Samples", "extractor", "make_extractor
 
 @dataclass(frozen=True)
 class Samples:
-    """What an extractor is made for: the samples of one model.
+    """What an extractor has to know of the samples of one model.
 
     Attributes:
         event: shape of one sample.

@@ -65,10 +65,10 @@ def load(spec: str, **params: Any) -> Denoiser:
     """
     source = source_function(spec, "model")
     made = source.call(**params)
-    return adopted(made, source.called, f"{source.called}-{made.digest}{options_text(params)}")
+    return as_denoiser(made, source.called, f"{source.called}-{made.digest}{options_text(params)}")
 
 
-def adopted(made: Made, name: str, identity: str) -> Denoiser:
+def as_denoiser(made: Made, name: str, identity: str) -> Denoiser:
     """What a user's factory, or an installed package's loader, returned, as a Denoiser that knows
     the files it is made of.
 

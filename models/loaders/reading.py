@@ -35,14 +35,14 @@ _READERS = (
 """Module, or class of a module, and the name in it."""
 
 _lock = threading.RLock()
-_open: list[Reading] = []
+_open: list[FileRecorder] = []
 _wrapped = contextlib.ExitStack()
 _hooked = False
 
 
 @dataclass(frozen=True)
-class Read:
-    """Files that something was made of.
+class FilesRead:
+    """The files that something was made of, and the folder that names are relative to.
 
     Attributes:
         folder: where names begin.
@@ -59,14 +59,14 @@ class Read:
         """
         return named_hashes(self.paths, self.folder)
 
-    def __or__(self, more: frozenset[str]) -> Read:
+    def __or__(self, more: frozenset[str]) -> FilesRead:
         """The same with more files."""
-        return self if more <= self.paths else Read(self.folder, self.paths | more)
+        return self if more <= self.paths else FilesRead(self.folder, self.paths | more)
 
 
 @dataclass(eq=False)
-class Reading:
-    """What is being read: whatever this thread, or one that it started, has opened so far."""
+class FileRecorder:
+    """Recorder of the files that this thread, or one that it started, opens."""
 
     others: frozenset[int | None]
     opened: set[str] = field(default_factory=set)
@@ -80,10 +80,10 @@ class Reading:
 
 
 @contextlib.contextmanager
-def reading() -> Iterator[Reading]:
+def reading() -> Iterator[FileRecorder]:
     """A context that sees which files are read in it."""
     global _hooked
-    now = Reading(
+    now = FileRecorder(
         frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
     )
     with _lock:

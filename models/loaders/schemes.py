@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from .local_code import modules_of
-from .reading import Read, Reading, reading
+from .reading import FileRecorder, FilesRead, reading
 from .source_file import Made, digest_of, short_path
 from .user_files import module_file
 
@@ -79,13 +79,13 @@ class Scheme:
         """The spec without the folder of a path in it."""
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
-    def _read(self, seen: Reading) -> Read:
+    def _read(self, seen: FileRecorder) -> FilesRead:
         package, root = self._package
         opened = frozenset(path for path in self.opened | seen.opened if _is_data(path, root))
         if self._module is None:
-            return Read(Path.cwd(), seen.paths)
+            return FilesRead(Path.cwd(), seen.paths)
         code = frozenset(modules_of(self._module, package))
-        return Read(root.parent, code | opened | seen.paths)
+        return FilesRead(root.parent, code | opened | seen.paths)
 
     @property
     def _module(self) -> ModuleType | None:

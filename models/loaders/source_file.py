@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from .local_code import modules_of
-from .reading import Read, reading
+from .reading import FilesRead, reading
 from .user_files import is_users, module_file
 
 _fresh: weakref.WeakSet[ModuleType] = weakref.WeakSet()
@@ -38,7 +38,7 @@ class Made(NamedTuple):
     """
 
     value: Any
-    read: Read
+    read: FilesRead
     digest: str
 
 
@@ -58,7 +58,7 @@ class SourceFunction:
     called: str
     function: Callable[..., Any]
     module: ModuleType
-    read: Read
+    read: FilesRead
 
     def call(self, **params: Any) -> Made:
         """What the function returns, which may import modules that lie beside its file.
@@ -83,7 +83,7 @@ class SourceFunction:
         return Made(value, read, digest_of(read))
 
 
-def digest_of(read: Read) -> str:
+def digest_of(read: FilesRead) -> str:
     """16 hexadecimal digits of the names and hashes of files.
 
     Of the hash alone, if there is one file.
@@ -134,7 +134,7 @@ def source_function(spec: str, makes: str) -> SourceFunction:
     folder = Path(os.path.abspath(path)).parent
     with beside(folder), reading() as seen:
         module = _imported(path, makes)
-        read = Read(folder, seen.paths | {os.path.abspath(path)})
+        read = FilesRead(folder, seen.paths | {os.path.abspath(path)})
     function = getattr(module, name, None)
     if not callable(function):
         raise ValueError(f"{spec}: {path.name} has no function {name}")

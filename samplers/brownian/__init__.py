@@ -1,5 +1,5 @@
-"""Noise from Brownian paths: a path that is drawn where it is asked for (``tree``), and its
-increments as a sampler's noise.
+"""Brownian paths: their values at any noise level (``tree``), and their increments as a sampler's
+noise (``noise``).
 """
 
 from .noise import BrownianNoise

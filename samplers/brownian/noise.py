@@ -1,5 +1,5 @@
-"""Noise from one Brownian path per sample: runs with different steps see the same noise, and a
-stochastic sampler has a pathwise truth.
+"""Noise from one Brownian path per sample: runs with other numbers of steps see the same path, so
+that strong errors can be measured.
 
 The clock. With tau = 1 / sigma^2 and y = x / sigma^2, the time-reversed noising process
 

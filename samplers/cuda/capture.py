@@ -1,5 +1,5 @@
-"""A whole run of a fixed-grid sampler recorded once and replayed, which costs the host one launch
-in place of thousands.
+"""Recording a whole run of a fixed-grid sampler as a CUDA graph, so that the host launches once in
+place of thousands of times.
 
 A recording repeats the same kernels on the same memory. What may differ from one replay to the next
 is what is copied into that memory: the latents and the batch's context, such as sample numbers and
@@ -27,12 +27,14 @@ Setting = Callable[..., tuple[Denoise, Noise]]
 
 
 class Backend(Protocol):
-    """What records: :class:`~samplerbench.samplers.cuda.graph.CudaGraph`, or a stand-in that
-    does the work again.
+    """What records and replays: :class:`~samplerbench.samplers.cuda.graph.CudaGraph`, or in tests a
+    substitute that does the work again.
     """
 
     def warm_up(self, work: Work) -> None:
-        """Run ``work`` until nothing in it happens for the first time."""
+        """Run ``work`` until all that happens only at first, such as lazy initialisation, has
+        happened.
+        """
         ...
 
     def capture(self, work: Work) -> Tensor:
@@ -122,13 +124,14 @@ def capture(
 
     def run(x: Tensor, *context: Tensor) -> Tensor:
         denoise, noise = setting(*context)
-        return sampler.sample(Levelled(denoise), x, grid, noise)
+        return sampler.sample(TensorLevels(denoise), x, grid, noise)
 
     return Recording(run, inputs, CudaGraph(inputs[0].device) if backend is None else backend)
 
 
-class Levelled:
-    """A bound denoiser that is given levels as tensors on the device, whatever the sampler says.
+class TensorLevels:
+    """A bound denoiser that passes noise levels on as tensors on the device, whether it gets floats
+    or tensors.
 
     A model may copy a float to the device by ``torch.as_tensor``, which waits for it; a fill does
     not.
@@ -144,9 +147,9 @@ class Levelled:
         """Denoise ``x`` ``(batch, *event)`` at ``sigma``."""
         return self._denoise(x, as_levels(sigma, x))
 
-    def take(self, rows: Tensor) -> Levelled:
+    def take(self, rows: Tensor) -> TensorLevels:
         """The same for a subset or repeats of the batch."""
-        return Levelled(self._denoise.take(rows))
+        return TensorLevels(self._denoise.take(rows))
 
 
 def as_levels(sigma: float | Tensor, x: Tensor) -> Tensor:

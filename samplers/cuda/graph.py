@@ -1,5 +1,5 @@
-"""CUDA graphs as a backend of :mod:`.capture`: what the rules of stream capture ask for, and
-nothing about samplers.
+"""CUDA graphs as a backend of :mod:`.capture`: the rules of PyTorch's stream capture, and nothing
+about samplers.
 """
 
 from __future__ import annotations

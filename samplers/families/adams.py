@@ -1,5 +1,5 @@
-"""Adams-Bashforth methods after a change of variables: the linear part of the ODE exactly, a memo
-as a polynomial of its history.
+"""Adams-Bashforth methods after a change of variables: the linear part of the ODE is solved
+exactly, the rest as a polynomial through earlier evaluations.
 
 Write dx/dsigma = (x - d) / sigma as a linear part that is solved exactly and a rest, the memo m,
 that should vary little. Then
@@ -67,8 +67,8 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforth(Multistep):
-    """A sampler from its own :class:`Form`: write :meth:`variable` and :meth:`moments`, and what
-    differs from eps.
+    """Base class of Adams-Bashforth samplers: write :meth:`variable` and :meth:`moments`; override
+    the other two where the memo is not eps.
 
     Without more, eps is remembered and nothing is solved exactly: dx/dsigma = eps.
     """
@@ -98,6 +98,8 @@ class AdamsBashforth(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """One whose variable and moments are finite at sigma = 0, with the option ``through_zero``."""
+    """An Adams-Bashforth method whose variable and moments are finite at sigma = 0: it has the
+    option ``through_zero``.
+    """
 
     through_zero: bool = False

@@ -1,4 +1,4 @@
-"""Samplers under a tolerance, and step control for each sample by itself.
+"""Base classes of samplers that a tolerance controls, with step sizes of each sample's own.
 
 Every sample has its own position, step and verdict, so that none depends on its batch.
 """
@@ -24,7 +24,7 @@ _SMALLEST = 1e-5
 
 
 class Attempt(NamedTuple):
-    """A step that was tried.
+    """The result of a step that may yet be rejected.
 
     Attributes:
         x: ``(rows, *event)`` states after it.
@@ -39,7 +39,7 @@ class Attempt(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerant(Declared):
-    """What samplers that are controlled by a tolerance share.
+    """Base class of samplers that are controlled by a tolerance: the options ``rtol`` and ``atol``.
 
     Attributes:
         rtol, atol: relative and absolute tolerance, > 0.
@@ -63,7 +63,7 @@ class Tolerant(Declared):
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveSampler(Tolerant, ABC):
-    """An embedded pair in lam = -log(sigma) with steps of its own.
+    """Base class of embedded pairs in lam = -log(sigma), with step control for each sample.
 
     Subclasses write :meth:`attempt`.
 

@@ -62,8 +62,8 @@ class Churned(LinearStages):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """The method's without churn, and with s_noise = 1 up to the churn whose cap does not
-        hide it at usual numbers of steps.
+        """The method's without churn, and with s_noise = 1 if there is so little churn that 16
+        steps show the order; None otherwise.
         """
         return (
             self.solver_order

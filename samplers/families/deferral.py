@@ -1,4 +1,5 @@
-"""A first step without an evaluation of its own, done again with the first one there is.
+"""A deferred first step: taken without an evaluation, and corrected when the first evaluation is
+there.
 
 Far above the data the denoised image hardly depends on level or state: it is close to the mean of
 the data, whatever that is. So the first evaluation is made at the second level s1, at a state that

@@ -25,7 +25,7 @@ def decay(cur: float, nxt: float, kappa: float) -> float:
     return (nxt / cur) ** (1 + kappa)
 
 
-def spread(cur: float, nxt: float, kappa: float) -> float:
+def noise_std(cur: float, nxt: float, kappa: float) -> float:
     """Standard deviation nxt sqrt(1 - e^{-2 kappa h}) of the noise that the step adds."""
     return nxt * math.sqrt(-math.expm1(-2 * kappa * math.log(cur / nxt)))
 
@@ -49,11 +49,11 @@ def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) 
 
 def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> LinearRow:
     """The step with these weights of d, newest first."""
-    return LinearRow(cur, a=decay(cur, nxt, kappa), b=tuple(weights), c=spread(cur, nxt, kappa))
+    return LinearRow(cur, a=decay(cur, nxt, kappa), b=tuple(weights), c=noise_std(cur, nxt, kappa))
 
 
 def check_eta(name: str, eta: float) -> None:
-    """Refuse an amount of noise kappa = eta that makes no sense.
+    """Refuse an amount of noise kappa = eta that is negative or infinite.
 
     Raises:
         ValueError: unless 0 <= eta < inf.
@@ -65,5 +65,5 @@ def check_eta(name: str, eta: float) -> None:
 
 
 def strong_order(eta: float) -> float | None:
-    """1 towards the path of the reverse SDE: what the noise does within a span does not enter."""
+    """1 at eta = 1, the reverse SDE of the data's noising process; None for others."""
     return 1.0 if eta == 1 else None

@@ -1,4 +1,6 @@
-"""Steps that are linear in what a method has seen: one row of coefficients, applied in place."""
+"""Steps that are linear in the state, earlier evaluations and noise: one row of coefficients,
+applied in place.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from ..types import Denoise, StepNoise
 
 
 class LinearRow(NamedTuple):
-    """A step that is linear in what it has seen: with the memo m_i = p x_i + q d_i, x <- a x +
-    sum_j b_j m_{i-j} + c z.
+    """Coefficients of a linear step: with the memo m_i = p x_i + q d_i, x <- a x + sum_j b_j
+    m_{i-j} + c z.
 
     Attributes:
         sigma: level at which the denoiser is evaluated.
@@ -69,7 +71,8 @@ def memo_of(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearMultistep(GridSampler):
-    """A sampler that is nothing but coefficients: one evaluation a step.
+    """Base class of linear methods with one evaluation a step: write :meth:`plan`, the coefficients
+    of each step.
 
     Subclasses write :meth:`plan` only.
     """

@@ -156,7 +156,7 @@ class MultistepToZero(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfStarting(Multistep):
-    """A multistep method whose :meth:`row` is right for any distinct levels: it has the option
+    """A multistep method whose :meth:`row` holds for any distinct levels: it has the option
     ``startup``.
     """
 

@@ -16,7 +16,7 @@ from ..types import Denoise, StepNoise
 
 
 class Mix(NamedTuple):
-    """A point of a step: a x + sum_j b_j d_j + sum_m c_m z_m, with the d_j and z_m so far.
+    """A linear combination of what a step has so far: a x + sum_j b_j d_j + sum_m c_m z_m.
 
     ``sigma`` is its level.
     """

@@ -1,5 +1,5 @@
-"""A coordinate on noise levels in which the probability flow bends evenly, whose levels are at
-equal distances in it.
+"""A coordinate on noise levels, between a power of sigma and one of log(sigma), and grids of equal
+steps in it.
 """
 
 from __future__ import annotations

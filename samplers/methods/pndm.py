@@ -1,4 +1,4 @@
-"""PNDM and PLMS: iPNDM's weights behind a start with more evaluations."""
+"""PNDM and PLMS: iPNDM's weights after first steps with more evaluations."""
 
 from __future__ import annotations
 

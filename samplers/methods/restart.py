@@ -1,5 +1,5 @@
-"""Restart: from time to time, noise forward from a low level to a higher one, and a
-deterministic way back.
+"""Restart: now and then, noise takes the state back up to a higher level, and a deterministic
+method down again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Interval = tuple[int, int, float, float, float]
 
 
 class Cycle(NamedTuple):
-    """Noise of this standard deviation, then these steps."""
+    """One restart: noise of this standard deviation, then these steps."""
 
     noise: float
     rows: tuple[StagesRow, ...]

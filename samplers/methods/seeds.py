@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-from ..families.exponential_sde import check_eta, data_weights, decay, spread, strong_order
+from ..families.exponential_sde import check_eta, data_weights, decay, noise_std, strong_order
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source
@@ -70,7 +70,7 @@ def _carried(spans: tuple[tuple[float, float], ...], to: float, eta: float) -> t
     """What the unit increments of ``spans`` add at level ``to``: each one's standard deviation,
     decayed from its end to there.
     """
-    return tuple(spread(cur, nxt, eta) * decay(nxt, to, eta) for cur, nxt in spans)
+    return tuple(noise_std(cur, nxt, eta) * decay(nxt, to, eta) for cur, nxt in spans)
 
 
 @register

@@ -1,5 +1,5 @@
 """Adams-Bashforth in the velocity of a straight-line process, as a polynomial in a warped noise
-level; and the default built on it.
+level; and ``auto``, the default sampler.
 """
 
 from __future__ import annotations

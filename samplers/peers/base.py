@@ -1,5 +1,5 @@
-"""What all peers share: their options as fields, our grid, our noise, and evaluations counted
-by a dry run.
+"""The base class of peers, other libraries' samplers: options as fields, our grid and noise,
+evaluations counted by a dry run.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Peer(Declared, ABC):
         The result has the state's dtype whatever the peer computes in.
         """
         return self.integrate(
-            Call(denoise, grid, noise if self.stochastic else _Silence(x), x.dtype), x.clone()
+            Call(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype), x.clone()
         ).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
@@ -111,7 +111,7 @@ def _remake(name: str, options: dict[str, Any]) -> Peer:
     return resolve(name)(**options)
 
 
-class _Silence:
+class _ZeroNoise:
     """Noise that is zero: many peers draw it even where they multiply it by zero."""
 
     def __init__(self, x: Tensor) -> None:
@@ -121,8 +121,8 @@ class _Silence:
         return lambda draw=0, *, cur=None, nxt=None: self.zero  # noqa: ARG005
 
 
-class _Free:
-    """A denoiser that counts and costs nothing."""
+class _CountingDenoiser:
+    """A closed-form denoiser that counts its evaluations."""
 
     def __init__(self) -> None:
         self.evaluations = 0
@@ -138,10 +138,10 @@ class _Free:
 @lru_cache(maxsize=4096)
 def _dry_run(sampler: Peer, grid: Grid) -> int:
     """Evaluations of one sample of one channel."""
-    free, x = _Free(), torch.full((1, 1), grid.sigma[0], dtype=torch.float64)
+    counter, x = _CountingDenoiser(), torch.full((1, 1), grid.sigma[0], dtype=torch.float64)
     with torch.no_grad():
         try:
-            sampler.integrate(Call(free, grid, _Silence(x), x.dtype), x)
+            sampler.integrate(Call(counter, grid, _ZeroNoise(x), x.dtype), x)
         except ValueError:
             raise
         except Exception as error:
@@ -150,4 +150,4 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
                 f"peer {sampler.name!r} fails on a grid of {len(grid)} steps "
                 f"({what}); choose another number"
             ) from error
-    return free.evaluations
+    return counter.evaluations

@@ -1,4 +1,6 @@
-"""One run of a peer: the denoiser and the noise as foreign code asks for them."""
+"""What a peer is called with: the denoiser and the noise of one batch in the forms that other
+libraries ask for.
+"""
 
 from __future__ import annotations
 

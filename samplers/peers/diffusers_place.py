@@ -1,4 +1,4 @@
-"""Where each scheduler of diffusers keeps its levels, and the coordinates that it works in."""
+"""Setting our noise levels in each scheduler of diffusers, and the coordinates that it works in."""
 
 from __future__ import annotations
 

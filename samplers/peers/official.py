@@ -15,8 +15,8 @@ from torch import Tensor
 
 from .base import Peer, define
 from .call import Call, image
+from .dpm_solver import DPMSolverOrUniPC
 from .locate import SOURCES, clone_file, digest, functions, load_script, where
-from .lu import DPMSolverOrUniPC
 
 __all__ = ["make", "names", "where"]
 

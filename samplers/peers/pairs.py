@@ -1,5 +1,5 @@
-"""Which of our samplers is which of a peer's, on which steps, and how closely: one table for
-translations and for parity tests.
+"""The table of equal samplers: ours and a peer's, for how many steps, and to which tolerance; read
+by translations and parity tests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ to float32, and to a mere relative.
 
 
 class Pair(NamedTuple):
-    """Two names of one method.
+    """One method under our name and a peer's.
 
     Attributes:
         ours: our sampler with options.

@@ -1,4 +1,4 @@
-"""Schedules in closed form in sigma: they need to know of no process."""
+"""Schedules in closed form in sigma, which need no noising process."""
 
 from __future__ import annotations
 

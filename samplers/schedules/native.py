@@ -1,4 +1,4 @@
-"""Schedules that are placed in the native time of a noising process."""
+"""Schedules that are formulas in the native time of a noising process."""
 
 from __future__ import annotations
 

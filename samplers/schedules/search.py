@@ -1,5 +1,5 @@
-"""Schedules as cheapest paths: which nodes of a fine grid a coarse one should visit, given what
-every jump costs.
+"""Schedules by dynamic programming: the nodes of a fine grid whose steps cost least in sum, and
+what a step costs.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ Matrix = NDArray[np.float64]
 def euler_costs(
     states: Sequence[Tensor], slopes: Sequence[Tensor], levels: Sequence[float]
 ) -> Matrix:
-    """What an Euler step from one node of a trajectory to another misses it by, on average over
-    trajectories.
+    """The mean error of an Euler step from one node of a trajectory to another.
 
         c_ij = mean |x_i + (sigma_j - sigma_i) eps_i - x_j|₂   for i < j, 0 elsewhere
 
@@ -44,7 +43,7 @@ def euler_costs(
 
 
 def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
-    """The path from the first node to the last with the smallest sum of weight^k c over its jumps k
+    """The path from the first node to the last with the smallest sum of weight^k c over its steps k
     = 0, 1, …, ``steps`` of them.
 
     Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) =
@@ -79,7 +78,7 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """The schedule of one model.
+    """A schedule that was searched on one model.
 
     Attributes:
         levels: the fine grid, from the model's sigma_max to its sigma_min.

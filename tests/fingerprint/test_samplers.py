@@ -13,7 +13,7 @@ import torch
 
 from samplerbench import samplers
 from samplerbench.benchmarks.fingerprint import Fingerprint, difference, sampler_fingerprint
-from samplerbench.benchmarks.fingerprint.sampler import Parts, fingerprint_of
+from samplerbench.benchmarks.fingerprint.sampler import SamplerSetup, fingerprint_of
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.suites.suite import load_suite
 from samplerbench.samplers import Grid, karras, loop, registry
@@ -27,7 +27,7 @@ def fingerprint(name, steps=5, noise="white", grid=None):
     sampler = samplers.make(name)
     grid = grid or karras(2 if sampler.adaptive else steps, ENDS[1], ENDS[0])
     return fingerprint_of(
-        Parts(sampler, grid, noise if sampler.stochastic else None, *ENDS), str(name)
+        SamplerSetup(sampler, grid, noise if sampler.stochastic else None, *ENDS), str(name)
     )
 
 

@@ -129,7 +129,7 @@ def test_flow_solver_equals_the_closed_form_of_a_gaussian() -> None:
         )
         torch.testing.assert_close(numeric, model.flow(x, 80.0, sigma_to), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(
-        ExactModel.land(model, model.flow(x, 80.0, 1e-4), 1e-4, None),
+        ExactModel.flow_to_zero(model, model.flow(x, 80.0, 1e-4), 1e-4, None),
         model.endpoint(x),
         rtol=0,
         atol=1e-12,

@@ -162,7 +162,7 @@ def test_endpoint_agrees_with_dop853_at_1024_dimensions() -> None:
     end = torch.from_numpy(solution.y[:, -1]).reshape(x.shape)
     assert (model.flow(x, 80.0, low) - end).abs().max() < 1e-8
     # the issue asks for 1e-7
-    assert (model.endpoint(x) - model.land(end, low, None)).abs().max() < 1e-8
+    assert (model.endpoint(x) - model.flow_to_zero(end, low, None)).abs().max() < 1e-8
 
 
 def test_flow_composes_and_returns() -> None:

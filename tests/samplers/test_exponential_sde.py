@@ -25,7 +25,7 @@ from samplerbench.samplers import (
     make,
 )
 from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.families.exponential_sde import data_weights, decay, moments, spread
+from samplerbench.samplers.families.exponential_sde import data_weights, decay, moments, noise_std
 from samplerbench.samplers.families.noisy_stages import NoisyStages
 from samplerbench.samplers.methods.er_sde import LOG_SCALE
 
@@ -138,7 +138,7 @@ def test_a_step_keeps_the_marginal_variance(cur, r, eta):
     stage and with every weight.
     """
     nxt = cur * r
-    assert math.hypot(decay(cur, nxt, eta) * cur, spread(cur, nxt, eta)) == pytest.approx(
+    assert math.hypot(decay(cur, nxt, eta) * cur, noise_std(cur, nxt, eta)) == pytest.approx(
         nxt, rel=1e-12
     )
     stages: list[NoisyStages] = [replace(make(name), eta=min(eta, 1.0)) for name in STAGES]

@@ -5,7 +5,7 @@ import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import SampleNoise, karras, make
-from samplerbench.samplers.families.exponential_sde import data_weights, decay, spread
+from samplerbench.samplers.families.exponential_sde import data_weights, decay, noise_std
 
 
 def predict_evaluate_correct(sampler, grid, noise):
@@ -19,7 +19,7 @@ def predict_evaluate_correct(sampler, grid, noise):
         return (
             decay(cur, nxt, kappa) * x
             + sum(w * d for w, (_, d) in zip(weights, seen, strict=True))
-            + spread(cur, nxt, kappa) * z
+            + noise_std(cur, nxt, kappa) * z
         )
 
     denoise, x = ThreeModes(), noise.initial() * grid.sigma[0]

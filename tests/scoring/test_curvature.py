@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from samplerbench.benchmarks.running.runner import Runner
-from samplerbench.benchmarks.scoring.path_curvature.kept import (
+from samplerbench.benchmarks.scoring.path_curvature.curvature import (
     converged,
     keep_curvature,
     measured,
@@ -20,11 +20,11 @@ from samplerbench.benchmarks.scoring.path_curvature.kept import (
 )
 from samplerbench.benchmarks.scoring.path_curvature.paths import (
     Path,
+    arc_length,
     deviation,
     follow,
     jump,
     straightness,
-    way,
 )
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
@@ -35,7 +35,7 @@ from samplerbench.results.terminal.path_curvature import curvature_lines, curvat
 from samplerbench.samplers import karras
 from samplerbench.samplers.noise import SampleNoise
 
-MEASURES = (lambda path, unit: way(path, unit)[-1], jump, deviation, straightness)
+MEASURES = (lambda path, unit: arc_length(path, unit)[-1], jump, deviation, straightness)
 
 
 def latents(n, dim, top):
@@ -76,7 +76,7 @@ def test_paths_of_an_isotropic_gaussian_have_a_closed_form():
     size = np.linalg.norm(end, axis=1) / (s * math.sqrt(3))
     gone = size * (1 - s / math.sqrt(c + top**2))
     assert path.end == pytest.approx(end, rel=1e-4)
-    assert way(path, s)[-1] == pytest.approx(gone, rel=1e-4)
+    assert arc_length(path, s)[-1] == pytest.approx(gone, rel=1e-4)
     assert jump(path, s) == pytest.approx(gone, rel=1e-4)
     assert np.abs(deviation(path, s)).max() < 1e-9
     last = top / (s + top)

@@ -1,1 +1,1 @@
-"""How the paths of a model's probability flow bend, for runs that ask for it."""
+"""The curvature of a model's probability-flow trajectories, for runs that ask for it."""

@@ -1,4 +1,5 @@
-"""How paths of the probability flow bend: why one step does not do.
+"""The curvature of probability-flow trajectories, and the error of a single Euler step that it
+bounds.
 
 In canonical coordinates dx/dsigma = (x - d) / sigma, and a second derivative gives sigma x'' =
 -dd/dsigma: a path is straight exactly where the denoised image d stays what it is. An Euler step
@@ -88,9 +89,9 @@ def follow(denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid) ->
     return Path(np.array(grid.sigma[:-1]), states, images, _flat(end, 1))
 
 
-def way(path: Path, unit: float, every: int = 1) -> FloatArray:
-    """How far d has come at the nodes ``(k, n)``, from 0 at the first: the length of the polygon,
-    in ``unit`` per root dimension.
+def arc_length(path: Path, unit: float, every: int = 1) -> FloatArray:
+    """The arc length of d at the nodes ``(k, n)``, from 0 at the first: that of the polygon, in
+    ``unit`` per root dimension.
 
     Args:
         path: of ``k`` nodes.

@@ -1,5 +1,5 @@
-"""References by doubling: a solution on more and more steps, until more would change no number
-in the table.
+"""Reference solutions by doubling: on more and more steps, until more would change no number in the
+table.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Endpoints:
 
 
 class Doubling(NamedTuple):
-    """When a reference is converged.
+    """When doubling the steps of a reference solution stops.
 
     Attributes:
         first, last: the fewest and the most steps.
@@ -53,7 +53,7 @@ def doubled(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """What ``solve(steps)`` gives when doubling the steps once more would not matter.
+    """The first ``solve(steps)`` that one more doubling of the steps hardly moves.
 
     Every solution is kept in the run directory.
     """
@@ -72,8 +72,8 @@ def doubled(
 def converged(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
-    """What ``solve(steps)`` gives when doubling the steps once more would not matter beside its
-    distance to what was ``measured``.
+    """The first ``solve(steps)`` that one more doubling moves little, beside its distance to what
+    was ``measured``.
     """
     steps, previous = first, None
     while True:

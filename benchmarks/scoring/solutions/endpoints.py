@@ -1,5 +1,5 @@
-"""What samples are held against: converged endpoints from the same latents, and converged samples
-from other latents.
+"""Reference solutions: converged endpoints of the same latents, and converged samples from other
+latents.
 
 The endpoint of a latent is a property of the model: from its own sigma_max to 0, whatever grid a
 cell uses. Exact models know it in closed form or integrate to 1e-12; for networks the reference
@@ -115,8 +115,8 @@ def path_endpoints(
     batch: int,
     measured: Sequence[NDArray],
 ) -> Endpoints:
-    """Where the Brownian paths of samples 0 … count - 1 lead: the pathwise limit of the reverse SDE
-    at sigma_min, denoised.
+    """The pathwise limits of samples 0 … count - 1: the reverse SDE's states at sigma_min along
+    their Brownian paths, denoised.
 
     That is the limit at 0 but for terms of fourth order in sigma_min, and exactly what the step to
     0 makes of the limit. Arguments as :func:`endpoints`, with ``measured`` from samplers that

@@ -1,5 +1,5 @@
-"""The pathwise limit of the reverse SDE: where a sample ends when infinitely many steps see its
-Brownian path.
+"""The pathwise limit of the reverse SDE: the end of a sample along its Brownian path as steps
+become infinitely many.
 
 In y = x / sigma^2 and tau = 1 / sigma^2 the SDE is dy = d dtau + dW (``samplers.brownian``):
 additive noise of constant size, for which SRA1 of Rössler 2010 (doi:10.1137/09076636X, section 5)

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from ....samplers import Grid, NoNoise, karras, make
 from ....samplers.peers import diffusers, k_diffusion, locate
-from ....samplers.peers.lu import Exploding
+from ....samplers.peers.dpm_solver import VarianceExploding
 from ...conformance.order import rms
 from ...conformance.problems import INTERIOR, Rational, ThreeModes
 
@@ -25,7 +25,9 @@ def unipc_dtype() -> Iterator[str]:
     """Both UniPCs on the dtype that is not the default."""
     x = torch.ones(2, 3, 1, 1, dtype=torch.float64)
     module = locate.load_script(locate.clone_file("UniPC:multistep"))
-    solver = module.UniPC(lambda y, t: y / (1 + t.reshape(-1, 1, 1, 1)), Exploding(), variant="bh2")
+    solver = module.UniPC(
+        lambda y, t: y / (1 + t.reshape(-1, 1, 1, 1)), VarianceExploding(), variant="bh2"
+    )
     yield raises(
         "official, float64 state, float32 default",
         lambda: solver.sample(x, steps=5, t_start=1.0, t_end=0.1, order=3),

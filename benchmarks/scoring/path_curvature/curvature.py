@@ -1,5 +1,5 @@
-"""The curvature of a model's paths from latents that ``rmse`` compares: measured once a run
-directory, summed up in ``run.json``.
+"""The curvature of a model's trajectories from the latents that ``rmse`` compares: measured once a
+run directory, summarised in ``run.json``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...sampling.batch import latents
 from ...suites.cell import Cell
 from ...suites.start import moments_of
 from ..solutions.endpoints import tag_of
-from .paths import FloatArray, Path, deviation, follow, jump, straightness, way
+from .paths import FloatArray, Path, arc_length, deviation, follow, jump, straightness
 
 MOST = 64
 """Latents followed."""
@@ -36,8 +36,8 @@ Arrays = dict[str, NDArray]
 
 
 def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
-    """Follow the paths of a model's latents, unless they were, and write the summary into
-    ``run.json``.
+    """Measure the curvature of a model's trajectories, unless the run directory has it, and write
+    the summary into ``run.json``.
 
     A path that is not finite has no summary.
 
@@ -66,7 +66,7 @@ def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> N
 def converged(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
 ) -> Arrays:
-    """What :func:`measured` gives on so many steps that more of them would not matter.
+    """:func:`measured` on so many steps that more would change it little.
 
     Arguments as there.
     """
@@ -100,9 +100,9 @@ def measured(
         steps: >= 2.
 
     Returns:
-        ``sigma`` (17,) the edges of the bands, falling; ``way`` (n, 17) of d from sigma_max to
-        each; ``missing`` (n,) by how much more steps would lengthen the last; ``jump``,
-        ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
+        ``sigma`` (17,) the edges of the bands, falling; ``way`` (n, 17) the arc length of d from
+        sigma_max to each; ``missing`` (n,) by how much more steps would lengthen the last;
+        ``jump``, ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
     """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     edges = np.geomspace(model.sigma_max, model.sigma_min, BANDS + 1)
@@ -120,8 +120,8 @@ def measured(
 
 
 def summary(found: Arrays) -> dict[str, Any]:
-    """Means over latents with their standard errors (None for a single one), and where the bending
-    sits.
+    """Means over latents with their standard errors (None for a single one), and the levels at
+    which the curvature lies.
 
     Returns:
         ``curvature``, ``jump``, ``deviation``, ``straightness``, each with ``_se``; ``resolution``,
@@ -135,11 +135,13 @@ def summary(found: Arrays) -> dict[str, Any]:
     record: dict[str, Any] = {}
     for name, values in whole.items():
         record |= {name: float(values.mean()), f"{name}_se": _error(values)}
-    way, lam = found["way"].mean(0), -np.log(found["sigma"])
+    lengths, lam = found["way"].mean(0), -np.log(found["sigma"])
     return record | {
         "resolution": float(found["missing"].mean()),
-        "half": [float(np.exp(-np.interp(share * way[-1], way, lam))) for share in (0.25, 0.75)],
-        "profile": (np.diff(way) / np.diff(lam)).tolist(),
+        "half": [
+            float(np.exp(-np.interp(share * lengths[-1], lengths, lam))) for share in (0.25, 0.75)
+        ],
+        "profile": (np.diff(lengths) / np.diff(lam)).tolist(),
         "edges": found["sigma"].tolist(),
         "samples": len(found["way"]),
         "steps": int(found["steps"]),
@@ -170,11 +172,11 @@ def spread(model: Denoiser, ends: NDArray) -> float:
 
 
 def _values(path: Path, unit: float, edges: FloatArray) -> Arrays:
-    gone = way(path, unit)
+    gone = arc_length(path, unit)
     lam = -np.log(path.sigma)
     lengths = np.stack([np.interp(-np.log(edges), lam, one) for one in gone.T])
     # a polygon's length is of second order in its sides
-    missing = (gone[-1] - way(path, unit, every=2)[-1]) / 3
+    missing = (gone[-1] - arc_length(path, unit, every=2)[-1]) / 3
     return {
         "way": lengths,
         "missing": missing,

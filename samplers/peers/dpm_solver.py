@@ -1,4 +1,4 @@
-"""The authors' DPM-Solver and UniPC, whose files share one interface, from the user's clones."""
+"""The DPM-Solver and UniPC of their authors' repositories, whose files share one interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .locate import clone_file, load_script
 
 @contextlib.contextmanager
 def _quietly(dtype: torch.dtype) -> Iterator[None]:
-    """Default dtype ``dtype``, which these files assume, and nothing printed."""
+    """A context with the default dtype ``dtype``, which these files assume, and nothing printed."""
     kept = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -28,7 +28,7 @@ def _quietly(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(kept)
 
 
-class Exploding:
+class VarianceExploding:
     """The noise schedule alpha = 1, sigma = t as these files ask for it."""
 
     # ruff: noqa: D102 - the methods' names are their definitions
@@ -72,7 +72,9 @@ class DPMSolverOrUniPC(Peer):
         built = {key: options.pop(key) for key in ("algorithm_type", "variant") if key in options}
         with _quietly(x.dtype):
             solver = cls(
-                lambda y, t: call.eps(y.reshape(x.shape), t).reshape(y.shape), Exploding(), **built
+                lambda y, t: call.eps(y.reshape(x.shape), t).reshape(y.shape),
+                VarianceExploding(),
+                **built,
             )
             inner, ends, levels = (
                 solver.get_time_steps,

@@ -1,5 +1,5 @@
-"""The tiny problem on which samplers show what they do: three points in the plane, a mixture of
-two Gaussians, fixed noise.
+"""The inputs of samplers' fingerprints: three points in the plane, a mixture of two Gaussians as
+the denoiser, fixed noise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROWS, EVENT, SEED = 3, (2,), 0
 _KEPT = 20_000  # tensors of noise, of six numbers each
 
 
-class Tiny:
+class ProbeDenoiser:
     """The exact denoiser of two Gaussians with one covariance, of unlike weights and widths, away
     from the origin; float64.
 
@@ -62,7 +62,7 @@ class Tiny:
         return self
 
 
-class Kept:
+class CachedNoise:
     """A source of noise whose tensors are drawn once a process: white noise does not depend on the
     grid, so all cells share it.
 
@@ -103,8 +103,8 @@ class Kept:
 
 
 _IDS = torch.arange(ROWS)
-_WHITE = Kept(SampleNoise(SEED, _IDS, EVENT, torch.float64), intervals=False)
-_paths: dict[tuple[float, float], Kept] = {}
+_WHITE = CachedNoise(SampleNoise(SEED, _IDS, EVENT, torch.float64), intervals=False)
+_paths: dict[tuple[float, float], CachedNoise] = {}
 
 
 def latents() -> Tensor:
@@ -126,7 +126,9 @@ def noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
         return _WHITE
     ends = sigma_max, sigma_min
     if ends not in _paths:
-        _paths[ends] = Kept(BrownianNoise(SEED, _IDS, EVENT, *ends, torch.float64), intervals=True)
+        _paths[ends] = CachedNoise(
+            BrownianNoise(SEED, _IDS, EVENT, *ends, torch.float64), intervals=True
+        )
     return _paths[ends]
 
 
