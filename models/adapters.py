@@ -59,17 +59,15 @@ def _v(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _flow(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:  # noqa: ARG001
-    """The velocity p = z - x0 of the straight path (Liu et al.
-
-    2023, arXiv:2209.03003): x = (1 + level) x0 + level p.
+    """The velocity p = z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003): x = (1 +
+    level) x0 + level p.
     """
     return 1 / (1 + level), -level / (1 + level)
 
 
 def _score(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The score p = grad log p_t(x_t) = -z / sigma_t (Song et al.
-
-    2021, arXiv:2011.13456): Tweedie's formula.
+    """The score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456):
+    Tweedie's formula.
     """
     return np.ones_like(level), alpha * level**2
 

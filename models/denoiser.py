@@ -270,9 +270,8 @@ def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
 
 
 def _uniform(ids: Tensor, seed: int) -> Tensor:
-    """Float64 in [0, 1) from the mixing function of SplitMix64 (Steele et al.
-
-    2014, doi:10.1145/2660193.2660195), nested: seed, id.
+    """Float64 in [0, 1) from the mixing function of SplitMix64 (Steele et al. 2014,
+    doi:10.1145/2660193.2660195), nested: seed, id.
     """
     key = _mix(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
     return ((_mix(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53

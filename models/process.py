@@ -107,9 +107,8 @@ class VE(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class VPLinear(Process):
-    """Variance preserving with a linear rate (Song et al.
-
-    2021, score_sde, arXiv:2011.13456, eq. 11 and appendix C).
+    """Variance preserving with a linear rate (Song et al. 2021, score_sde, arXiv:2011.13456, eq. 11
+    and appendix C).
 
     The rate is beta(t) = beta_min + beta_d t; with B(t) = ∫ beta = beta_d t² / 2 + beta_min t,
 
@@ -157,9 +156,8 @@ class VPLinear(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Process):
-    """Variance preserving along a cosine (Nichol & Dhariwal 2021, iDDPM, arXiv:2102.09672, eq.
-
-    17), in continuous time.
+    """Variance preserving along a cosine (Nichol & Dhariwal 2021, iDDPM, arXiv:2102.09672, eq. 17),
+    in continuous time.
 
     With the angle phi(t) = (t + s) / (1 + s) · pi / 2, which runs from phi0 = phi(0) to pi / 2,
 

@@ -57,9 +57,8 @@ class Clipped(Altered):
 
 
 class DynamicThresholding(Altered):
-    """Imagen's dynamic thresholding (Saharia et al.
-
-    2022, arXiv:2205.11487, section 2.3), for data in [-1, 1].
+    """Imagen's dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3), for data
+    in [-1, 1].
 
     With s the given quantile of the magnitudes of d in one sample, but at least 1: clamp d to [-s,
     s] and divide it by s.

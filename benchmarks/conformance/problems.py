@@ -171,9 +171,8 @@ class ThreeModes(ExactProblem):
         return torch.addcmul(chosen @ pull, chosen @ gain, state).to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
-        """log(w_k N(x.
-
-        mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and what pulls towards the means.
+        """log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and what pulls
+        towards the means.
         """
         total = self.variances + sigma**2
         constant = self.weights.log() - total.log() - self._norms / (2 * total)

@@ -1,6 +1,5 @@
-"""Mutual information I(x0.
-
-x_sigma) of the clean and the noisy sample in nats, by the I-MMSE relation.
+"""Mutual information I(x0; x_sigma) of the clean and the noisy sample in nats, by the I-MMSE
+relation.
 
     I(x0; x_sigma) = 1/2 int_0^{1 / sigma²} mmse(gamma) dgamma
 

@@ -125,10 +125,8 @@ def maximised(
 
 
 def log_joint(x: Array, component: Component) -> NDArray[np.float64]:
-    """Values of log w_k + log N(x.
-
-    mu_k, W_k W_k^T + s_k^2 I), ``(n,)``; the columns of W_k are orthogonal, so W_k^T W_k is
-    diagonal.
+    """Values of log w_k + log N(x; mu_k, W_k W_k^T + s_k^2 I), ``(n,)``; the columns of W_k are
+    orthogonal, so W_k^T W_k is diagonal.
     """
     strength = np.square(component.factor, dtype=np.float64).sum(0)
     noise = component.noise**2

@@ -140,9 +140,8 @@ def quality(net: Classifier) -> dict[str, float]:
 
 @torch.inference_mode()
 def held_out_loss(net: EDMPrecond, images: Tensor, labels: Tensor, recipe: train.Recipe) -> float:
-    """The training loss (EDM eq.
-
-    8) on held-out images, in float32, over up to 10 000 of them with seeded noise.
+    """The training loss (EDM eq. 8) on held-out images, in float32, over up to 10 000 of them with
+    seeded noise.
     """
     generator = torch.Generator().manual_seed(0)
     parts = []

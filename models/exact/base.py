@@ -256,7 +256,6 @@ def product(rows: Tensor, matrix: Tensor) -> Tensor:
 
 def fingerprint(name: str, version: int, *parameters: Tensor) -> str:
     """What identifies an exact model: its name, version, and a hash of its parameters, e.g.
-
     ``gmm-2d-v1-1f0c…``.
     """
     digest = hashlib.sha256()

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 
 class EDMPrecond(nn.Module):
-    """D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Karras et al.
-
-    2022 (arXiv:2206.00364), eq. (7), Table 1.
+    """D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Karras et al. 2022
+    (arXiv:2206.00364), eq. (7), Table 1.
 
     Args:
         net: the raw network F(x, c_noise, labels).
@@ -52,9 +51,8 @@ def edm_loss(
     p_std: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """EDM's training loss, eq.
-
-    (8): weighted squared denoising error at ln(sigma) ~ N(p_mean, p_std²); a scalar.
+    """EDM's training loss, eq. (8): weighted squared denoising error at ln(sigma) ~ N(p_mean,
+    p_std²); a scalar.
 
     The levels are stratified over the batch, which keeps the density and cuts the variance of the
     gradient.

@@ -123,9 +123,8 @@ class DiffSampler(Peer):
 
 @dataclass(frozen=True, kw_only=True)
 class EDM(Peer):
-    """EDM's sampler (Alg.
-
-    2) on the levels of our grid, which has to end at 0; it computes in float64.
+    """EDM's sampler (Alg. 2) on the levels of our grid, which has to end at 0; it computes in
+    float64.
     """
 
     @property

@@ -71,9 +71,8 @@ def spoil(run, cell, file, changes, whole):
 
 
 def any_spoils():
-    """Changes of some files of some cells: (file, items, number of the cell.
-
-    9 for another file in its place).
+    """Changes of some files of some cells: (file, items, number of the cell; 9 for another file in
+    its place).
     """
     items = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), TREES, max_size=3)
     return st.lists(

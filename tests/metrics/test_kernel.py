@@ -64,9 +64,8 @@ def test_tiles_rotations_and_the_order_of_samples_change_nothing(seed, n, m, blo
 
 
 def u_centred(x):
-    """V of a set, by taking the means out of its matrix (Székely and Rizzo 2014, eq.
-
-    2.2), and a row's mean.
+    """V of a set, by taking the means out of its matrix (Székely and Rizzo 2014, eq. 2.2), and a
+    row's mean.
     """
     k, n = (x @ x.T / x.shape[1] + 1) ** 3, len(x)
     np.fill_diagonal(k, 0)

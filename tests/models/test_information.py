@@ -154,9 +154,8 @@ def test_a_cloud_ends_at_the_logarithm_of_its_points():
 
 @pytest.mark.parametrize("sigma", [0.05, 0.4, 2.0])
 def test_the_information_of_a_mixture_is_a_difference_of_entropies(sigma):
-    """I(x0.
-
-    X) = h(x) - h(x | x0), with h(x) by exact log-densities: neither an MMSE nor an integral.
+    """I(x0; X) = h(x) - h(x | x0), with h(x) by exact log-densities: neither an MMSE nor an
+    integral.
     """
     model = gmm_2d()
     found, _ = exact_information(model, sigma, 2000)

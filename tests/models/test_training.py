@@ -35,7 +35,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
 
 def test_an_untrained_network_has_loss_one():
     """EDM's weights make the network's target have unit variance at every level (Karras et al.
-
     2022, appendix B.6).
     """
     recipe = train.RECIPES["digits"]

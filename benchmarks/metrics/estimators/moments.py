@@ -32,9 +32,8 @@ class Moments:
 
     @classmethod
     def of(cls, features: ArrayLike) -> Moments:
-        """Moments of ``features`` ``(n, ...)`` (any real dtype.
-
-        Flattened to ``(n, d)``), in two passes: exact even far from the origin.
+        """Moments of ``features`` ``(n, ...)`` (any real dtype; flattened to ``(n, d)``), in two
+        passes: exact even far from the origin.
 
         Raises:
             ValueError: there is no sample, or :func:`as_rows` refuses them.

@@ -16,10 +16,8 @@ from .libraries import Counted
 
 
 def levels() -> Iterator[str]:
-    """5.
-
-    diffusers: levels that rise, repeat, start too high, or are rounded; a coefficient with the
-    wrong sign.
+    """5. diffusers: levels that rise, repeat, start too high, or are rounded; a coefficient with
+    the wrong sign.
     """
     library = diffusers.library("diffusers:EulerDiscreteScheduler")
     euler = library.EulerDiscreteScheduler(
@@ -84,9 +82,7 @@ def _show(levels: Tensor) -> str:
 
 
 def steps_to_zero() -> Iterator[str]:
-    """9.
-
-    diffusers' UniPC with bh1 gives NaN in the step to 0, which is its default end; DEIS and
+    """9. diffusers' UniPC with bh1 gives NaN in the step to 0, which is its default end; DEIS and
     SA-Solver cannot make that step.
     """
     library = diffusers.library("diffusers:UniPCMultistepScheduler")
@@ -108,10 +104,8 @@ def steps_to_zero() -> Iterator[str]:
 
 
 def churn() -> Iterator[str]:
-    """10.
-
-    diffusers' churn evaluates the network before it adds the noise: at sigma, on the state without
-    noise.
+    """10. diffusers' churn evaluates the network before it adds the noise: at sigma, on the state
+    without noise.
     """
     for name in ("diffusers:EulerDiscreteScheduler", "k-diffusion:sample_euler"):
         grid = karras(4, 0.1, 10.0)

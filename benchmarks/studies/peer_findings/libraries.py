@@ -95,9 +95,8 @@ class Counted:
 
 
 def torchdiffeq_in_sigma() -> Iterator[str]:
-    """6.
-
-    torchdiffeq's adaptive solvers, integrated in sigma, step past the end and interpolate back.
+    """6. torchdiffeq's adaptive solvers, integrated in sigma, step past the end and interpolate
+    back.
     """
     odeint = locate.installed("torchdiffeq", "torchdiffeq", "torchdiffeq").odeint
     problem, grid = ThreeModes(), Grid((80.0, 0.002))
@@ -151,10 +150,8 @@ class _Draws(TorchFunctionMode):
 
 
 def unused_noise() -> Iterator[str]:
-    """7.
-
-    k-diffusion and EDM draw a batch of noise in every step even where none is used; two samplers
-    fail on one step.
+    """7. k-diffusion and EDM draw a batch of noise in every step even where none is used; two
+    samplers fail on one step.
     """
     sampling = k_diffusion.module("k-diffusion:sample_heun")
     x, levels = torch.ones(2, 3, 8, 8) * 80, torch.tensor(karras(10, 0.002, 80.0).sigma)

@@ -45,10 +45,8 @@ def order(spec: str, grids: Callable[[int], Grid] = graded) -> str:
 
 
 def third_order_multistep() -> Iterator[str]:
-    """1.
-
-    DPM-Solver++(3M) is of order 2 wherever it is published; with the missing factor 2 it is of
-    order 3.
+    """1. DPM-Solver++(3M) is of order 2 wherever it is published; with the missing factor 2 it is
+    of order 3.
     """
     yield order("dpm-solver:multistep(max_order=3)")
     yield order("diffusers:EDMDPMSolverMultistepScheduler(solver_order=3)")

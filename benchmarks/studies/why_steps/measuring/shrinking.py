@@ -154,9 +154,8 @@ def curve_of(model: Denoiser, lowest: float, samples: int, nodes: int) -> Curve:
 
 
 def known(model: Denoiser, curve: Curve, levels: Sequence[float]) -> list[Estimate]:
-    """I(x0.
-
-    x_sigma) in nats at each level, from the curve; given the class, where the model is told one.
+    """I(x0; x_sigma) in nats at each level, from the curve; given the class, where the model is
+    told one.
 
     Raises:
         ValueError: the model does not know its moments.
