@@ -167,7 +167,7 @@ def test_the_interval_covers_where_the_error_grows_with_the_value(level):
     truths far from 0.
     """
     cell = Case("kid", "mixture", 16, 500)
-    true = cell.problem.pairs[level][0].kid
+    true = cell.samplers.pairs[level][0].kid
     found = cell.replicates(range(1000, 1120))
     inside = (found["low"][:, level] <= true) & (true <= found["high"][:, level])
     assert 0.9 <= inside.mean() <= 1.0

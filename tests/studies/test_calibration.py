@@ -11,8 +11,8 @@ from samplerbench.benchmarks.metrics.kernel import kid
 from samplerbench.benchmarks.scoring.scale import ESTIMATOR
 from samplerbench.benchmarks.studies.calibration import Calibration
 from samplerbench.benchmarks.studies.calibration.families import FAMILIES, rectified_moments
-from samplerbench.benchmarks.studies.calibration.law import Law, Map
-from samplerbench.benchmarks.studies.calibration.problem import LEVELS, MARGIN, Problem
+from samplerbench.benchmarks.studies.calibration.law import FeatureMap, Law
+from samplerbench.benchmarks.studies.calibration.pairs import LEVELS, MARGIN, SamplerPairs
 from samplerbench.benchmarks.studies.calibration.table import write_calibration
 from samplerbench.benchmarks.studies.calibration.trials import Case
 from samplerbench.benchmarks.studies.calibration.verdict import misses, sentences
@@ -80,7 +80,7 @@ def test_a_map_moves_the_law_as_it_moves_the_samples():
     rng = np.random.default_rng(1)
     x = rng.exponential(size=(50, 3))
     law = Law(*moments_of(x))
-    move = Map(law.mean, rng.uniform(0.5, 2, 3), rng.standard_normal(3))
+    move = FeatureMap(law.mean, rng.uniform(0.5, 2, 3), rng.standard_normal(3))
     moved = move.law(law)
     for exact, found in zip((moved.mean, moved.cov, moved.third), moments_of(move(x)), strict=True):
         np.testing.assert_allclose(exact, found, rtol=1e-10, atol=1e-12)
@@ -100,29 +100,29 @@ def test_true_kernel_distance_is_that_of_all_pairs():
 
 @pytest.mark.parametrize("family", ["gaussian", "rectified"])
 def test_samplers_are_at_the_distances_that_they_are_said_to_be(family):
-    problem = Problem.make(family, 4, 60)
-    for level, (a, b) in zip(LEVELS, problem.pairs, strict=True):
-        assert a.fd == pytest.approx(level * problem.floor, rel=1e-9, abs=1e-12)
-        assert b.fd - a.fd == pytest.approx(MARGIN * max(a.fd, problem.floor), rel=1e-8)
-    a = problem.pairs[2][0]
-    x = a.move(problem.population.draw(np.random.default_rng(3), 200_000))
-    y = problem.population.draw(np.random.default_rng(4), 2_000)
-    assert frechet_distance(problem.reference, Moments.of(x)) == pytest.approx(a.fd, rel=0.02)
+    samplers = SamplerPairs.make(family, 4, 60)
+    for level, (a, b) in zip(LEVELS, samplers.pairs, strict=True):
+        assert a.fd == pytest.approx(level * samplers.floor, rel=1e-9, abs=1e-12)
+        assert b.fd - a.fd == pytest.approx(MARGIN * max(a.fd, samplers.floor), rel=1e-8)
+    a = samplers.pairs[2][0]
+    x = a.move(samplers.population.draw(np.random.default_rng(3), 200_000))
+    y = samplers.population.draw(np.random.default_rng(4), 2_000)
+    assert frechet_distance(samplers.reference, Moments.of(x)) == pytest.approx(a.fd, rel=0.02)
     found = kid(x[:2_000], y)
     assert abs(found.value - a.kid) < 4 * found.se
 
 
 def test_the_control_variate_is_the_mean_of_the_true_influence():
-    problem = Problem.make("rectified", 3, 60)
-    a = problem.pairs[2][0]
-    x = a.move(problem.population.draw(np.random.default_rng(5), 100_000))
-    exact = FrechetReference(problem.reference.mean, problem.reference.cov)
+    samplers = SamplerPairs.make("rectified", 3, 60)
+    a = samplers.pairs[2][0]
+    x = a.move(samplers.population.draw(np.random.default_rng(5), 100_000))
+    exact = FrechetReference(samplers.reference.mean, samplers.reference.cov)
     half = x[:50_000], x[50_000:]
     noise = [a.first_order(Moments.of(part)) for part in half]
     values = [estimate(exact, part).value - a.fd for part in half]
     np.testing.assert_allclose(values, noise, atol=0.1 * np.abs(noise).max())
     # And of the reference's samples, the other side being exact.
-    y = problem.population.draw(np.random.default_rng(6), 100_000)
+    y = samplers.population.draw(np.random.default_rng(6), 100_000)
     moved = FrechetReference(a.law.mean, a.law.cov)
     noise = [a.first_order_of_reference(Moments.of(part)) for part in (y[:50_000], y[50_000:])]
     values = [estimate(moved, part).value - a.fd for part in (y[:50_000], y[50_000:])]

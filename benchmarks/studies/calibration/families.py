@@ -1,5 +1,5 @@
-"""Families of features: light tails and heavy ones, one mode or several, symmetric, sparse and
-lopsided, a network's; moments are exact.
+"""Distributions of features with exactly known moments: light and heavy tails, one mode or several,
+symmetric, skewed or sparse, and a network's.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def mixture(d: int) -> Population:
 
 
 def spiked(d: int) -> Population:
-    """A Gaussian with one axis ten times as wide as the next: the noise of a distance may be
-    that of one square, as skewed as can be.
+    """A Gaussian with one axis ten times as wide as the next, so that one square may dominate the
+    noise of a distance and skew it.
     """
     axes = spread(d)
     axes[0] *= 10
@@ -131,7 +131,7 @@ def _three_ways(pairs: FloatArray) -> FloatArray:
 
 def network(d: int) -> Population:
     """Features of 10 000 real images on the first d axes of the shipped extractor, drawn with
-    replacement: a law that nobody made up.
+    replacement.
     """
     reference = make_model("fashion").reference()
     assert reference is not None

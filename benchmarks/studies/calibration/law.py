@@ -1,4 +1,6 @@
-"""Laws of features with exactly known first three moments, and distances between them."""
+"""Distributions of features of which the first three moments are known exactly, and the distances
+between them.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,7 @@ class Law:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """A law that can be sampled.
+    """A distribution that can be sampled.
 
     Attributes:
         law: its exact moments.
@@ -88,8 +90,8 @@ class Population:
 
 
 @dataclass(frozen=True, eq=False)
-class Map:
-    """What a sampler makes of the features: each is stretched about its mean, and moved.
+class FeatureMap:
+    """The error of a simulated sampler: features are stretched about their mean and shifted.
 
     Attributes:
         centre: ``(d,)``, the mean before.
@@ -106,7 +108,7 @@ class Map:
         return x * self.scale + (self.centre * (1 - self.scale) + self.shift)
 
     def law(self, law: Law) -> Law:
-        """The law of the moved features."""
+        """The moments of the features after it."""
         a = self.scale
         return Law(
             self(law.mean),

@@ -12,7 +12,7 @@ import numpy as np
 
 from ....results.run_directory.files import read_npz, write_npz
 from .families import FAMILIES
-from .rows import rows
+from .summary import summarise
 from .trials import Arrays, Case, Metric
 
 LIMIT = 2000
@@ -88,7 +88,7 @@ class Calibration:
         found = {
             cell: self._arrays(cell) for cell in sorted(self.cells, key=lambda cell: cell.cost)
         }
-        return [row for cell in self.cells for row in rows(cell, found[cell])]
+        return [row for cell in self.cells for row in summarise(cell, found[cell])]
 
     def _arrays(self, cell: Case) -> Arrays:
         path = self.log / f"{cell.name}.npz"

@@ -18,10 +18,11 @@ from ...metrics.estimators.moments import FloatArray
 from ...metrics.kernel import ESTIMATOR as KERNEL
 from ...metrics.kernel import KernelEstimate, kid
 from ...scoring.scale import ESTIMATOR
-from .problem import LEVELS, MARGIN, PILOT, Problem, Side
+from .pairs import LEVELS, MARGIN, PILOT, SamplerPairs, SimulatedSampler
 
 Metric = Literal["fd", "fd_conv", "kid"]
 Estimate = FrechetEstimate | KernelEstimate
+Pair = tuple[SimulatedSampler, SimulatedSampler]
 Arrays = Mapping[str, FloatArray]
 """Name to values ``(replicates, levels)``."""
 
@@ -34,7 +35,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Case:
-    """What is replicated.
+    """A cell of the calibration: a metric, a family of features, their number and that of samples.
 
     Attributes:
         metric: fd, to the exact reference; fd_conv, to samples of it; kid.
@@ -55,7 +56,7 @@ class Case:
 
     @property
     def identity(self) -> str:
-        """What replicates must share to be counted together, beside the cell."""
+        """All that replicates must share to be counted together, beside the cell."""
         estimator = KERNEL if self.metric == "kid" else ESTIMATOR
         metric = (
             f"{estimator}; {REFERENCE[self.metric]} reference samples"
@@ -63,7 +64,7 @@ class Case:
             else estimator
         )
         levels = ", ".join(f"{level:g}" for level in LEVELS)
-        source = self.problem.population.source
+        source = self.samplers.population.source
         return (
             f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}"
         ) + (source and f"; {source}")
@@ -80,9 +81,9 @@ class Case:
         return rows * self.d * (rows if self.metric == "kid" else self.d)
 
     @cached_property
-    def problem(self) -> Problem:
-        """The population and the truth."""
-        return Problem.make(self.family, self.d, self.n)
+    def samplers(self) -> SamplerPairs:
+        """The samplers that are compared, and their true distances."""
+        return SamplerPairs.make(self.family, self.d, self.n)
 
     def replicates(self, numbers: Iterable[int]) -> Arrays:
         """Replicates by their numbers; each depends on the cell and its own number only.
@@ -102,30 +103,30 @@ class Case:
         self, trial: Callable[..., dict[str, float]], number: int
     ) -> list[dict[str, float]]:
         rng = np.random.default_rng([6, zlib.crc32(self.name.encode()), number])
-        x = self.problem.population.draw(rng, self.n)
+        x = self.samplers.population.draw(rng, self.n)
         other = (
-            self.problem.population.draw(rng, REFERENCE[self.metric])
+            self.samplers.population.draw(rng, REFERENCE[self.metric])
             if self.metric in REFERENCE
             else None
         )
-        return [trial(self.problem, x, other, pair) for pair in self.problem.pairs]
+        return [trial(self.samplers, x, other, pair) for pair in self.samplers.pairs]
 
 
-def _frechet(problem: Problem, x: FloatArray, y: None, pair: tuple[Side, Side]) -> dict[str, float]:  # noqa: ARG001
+def _frechet(samplers: SamplerPairs, x: FloatArray, y: None, pair: Pair) -> dict[str, float]:  # noqa: ARG001
     """One level of one replicate, FD."""
-    a, b = (estimate(problem.reference, side.move(x)) for side in pair)
+    a, b = (estimate(samplers.reference, one.move(x)) for one in pair)
     first = pair[0].first_order(Moments.of(pair[0].move(x)))
     return _numbers(a, b) | _of_bias(a, first)
 
 
 def _population(
-    problem: Problem,  # noqa: ARG001
+    samplers: SamplerPairs,  # noqa: ARG001
     x: FloatArray,
     y: FloatArray,
-    pair: tuple[Side, Side],
+    pair: Pair,
 ) -> dict[str, float]:
     """One level of one replicate, FD against the reference samples ``y``."""
-    a, b = (population_estimate(side.move(x), y) for side in pair)
+    a, b = (population_estimate(one.move(x), y) for one in pair)
     first = pair[0].first_order(Moments.of(pair[0].move(x))) + pair[0].first_order_of_reference(
         Moments.of(y)
     )
@@ -133,18 +134,18 @@ def _population(
 
 
 def _kernel(
-    problem: Problem,  # noqa: ARG001
+    samplers: SamplerPairs,  # noqa: ARG001
     x: FloatArray,
     y: FloatArray,
-    pair: tuple[Side, Side],
+    pair: Pair,
 ) -> dict[str, float]:
     """One level of one replicate, KID against the reference samples ``y``."""
-    a, b = (kid(side.move(x), y) for side in pair)
+    a, b = (kid(one.move(x), y) for one in pair)
     return _numbers(a, b)
 
 
 def _numbers(a: Estimate, b: Estimate) -> dict[str, float]:
-    """The two values, and their difference as the judge of every table takes it."""
+    """The two values, and their difference as verdicts take it."""
     gap = difference(_judged(b), _judged(a), same_latents=True)
     assert gap.se is not None
     assert gap.paired

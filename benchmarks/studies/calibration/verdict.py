@@ -1,5 +1,5 @@
-"""The criteria that the intervals must meet where they are not flagged, and what of them each
-row misses.
+"""The criteria that intervals without a flag must meet, and which of them each line of the table
+misses.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .rows import TABLE
+from .summary import TABLE
 
 BIAS_LEFT = 0.15
 """Most bias that may be left, as a share of the plug-in bias."""

@@ -1,4 +1,4 @@
-"""How far a configuration ends from the exact endpoints of the same latents."""
+"""Distances of a configuration's samples to the exact endpoints of the same latents."""
 
 from __future__ import annotations
 

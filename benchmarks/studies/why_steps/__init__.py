@@ -1,3 +1,3 @@
-"""Why can we not just jump to the final image? Rows of measurements with computed verdicts:
-``samplerbench explain``.
+"""Why can we not just jump to the final image? Measurements of common claims, with verdicts
+computed from them: ``samplerbench explain``.
 """

@@ -1,5 +1,4 @@
-"""The words of the page that a student need not know, each with what it means: a term is introduced
-where it is first used.
+"""The terms of the page with their meanings, each introduced where it is first used.
 
 What it means is said in words that are either everybody's or terms themselves; those are then
 introduced before it.

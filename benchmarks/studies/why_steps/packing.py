@@ -1,5 +1,5 @@
-"""Measurements as named arrays and a JSON text: what a row finds goes to disk by its values, and
-comes back by its declared type.
+"""Measurements as named arrays and a JSON text: stored by their values, and read back by their
+declared types.
 
 A measurement is a named tuple or a dataclass of numbers, texts, arrays, None, and sequences and
 mappings of these or of others like it. Sequences come back as lists. No class is named in the file,

@@ -1,4 +1,4 @@
-"""The page of the answer: one HTML file that needs nothing but itself."""
+"""The page with the answers: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _words(introduced: Introductions, *texts: str) -> list[tuple[Markup, Markup]
 
 
 def _read(*figures: Figure) -> list[str]:
-    """All that is written in figures and below them."""
+    """All text in figures and in their captions."""
     return [text for one in figures for text in (escape(one.words), one.caption)]
 
 

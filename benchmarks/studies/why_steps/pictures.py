@@ -1,5 +1,5 @@
-"""The two figures of the documents: ``python -m
-samplerbench.benchmarks.studies.why_steps.pictures docs/figures``.
+"""Two figures for the documents: ``python -m samplerbench.benchmarks.studies.why_steps.pictures
+docs/figures``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ....models.exact.base import ExactModel
 from .figures.big_steps import staircases
 from .figures.one_jump import strips
 from .measuring.big_steps import tabulated
-from .measuring.one_jump import SHOWN, Data
+from .measuring.one_jump import SHOWN, ComparisonData
 
 STEPS = (1, 5, 10, 50)
 SAMPLES, NODES = 512, 97
@@ -26,7 +26,7 @@ def main(folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     jump, stairs = folder / "why-one-jump.png", folder / "why-staircase.png"
-    data = Data(make_model("fashion"), 100)
+    data = ComparisonData(make_model("fashion"), 100)
     strips("fashion", [data.measure(n, SHOWN) for n in STEPS], jump)
     staircases(tabulated(cast(ExactModel, make_model("fashion-mppca")), SAMPLES, NODES), stairs)
     return [jump, stairs]

@@ -1,4 +1,4 @@
-"""The sixteen questions of the answer, in order: what rows that are still to come will ask."""
+"""The sixteen questions of the page, in order, those without a measurement included."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class ToCome(NamedTuple):
-    """A row that no module measures.
+    """A question that no row measures yet.
 
     Attributes:
         number: its place.
@@ -60,5 +60,5 @@ TO_COME = (
 
 
 def to_come(measured: set[int]) -> list[ToCome]:
-    """The rows that are in no module's charge."""
+    """The questions that no row measures yet."""
     return [row for row in TO_COME if row.number not in measured]

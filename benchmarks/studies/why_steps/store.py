@@ -1,5 +1,5 @@
-"""Measurements on disk: one file a row, so that an interrupted run goes on where it was, and an
-edited figure is only drawn anew.
+"""Measurements on disk, one file a row, which interrupted runs and edited figures read instead of
+measuring again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KEY = "key"
 
 
 def answered(row: Row[Any], effort: Effort) -> Answer:
-    """The row's answer, told of what ``effort.out`` holds, or measured if the same code has not
+    """The row's answer, made of what ``effort.out`` holds, or measured if the same code has not
     measured it there for the same effort.
     """
     known = recall(row, effort)
@@ -49,18 +49,18 @@ def answered(row: Row[Any], effort: Effort) -> Answer:
     found = row.measure(effort)
     if effort.out is not None:
         write_npz(_path(row, effort.out), {KEY: np.array(key), **packed(found)})
-    return row.tell(found)
+    return row.answer(found)
 
 
 def recall(row: Row[Any], effort: Effort) -> Answer | None:
-    """What is told of the measurement in ``effort.out``, or None.
+    """The answer that is made of the measurement in ``effort.out``, or None.
 
     A damaged file, or one of other code or effort, counts as none.
     """
     stored = read_npz(_path(row, effort.out)) if effort.out is not None else None
     if stored is None or str(stored.get(KEY)) != _key(row, effort):
         return None
-    return row.tell(unpacked(get_type_hints(row.measure)["return"], stored))
+    return row.answer(unpacked(get_type_hints(row.measure)["return"], stored))
 
 
 def _path(row: Row[Any], out: Path) -> Path:
@@ -68,8 +68,8 @@ def _path(row: Row[Any], out: Path) -> Path:
 
 
 def _key(row: Row[Any], effort: Effort) -> str:
-    """All that a measurement depends on, but for other packages and the shell around the row,
-    which the version stands for.
+    """All that a measurement depends on, as text; packages other than this one and code around the
+    rows only by the version.
     """
     models = {name: model.identity for name, model in sorted(effort.models.items())}
     code = _digest(measuring_files(row))

@@ -14,7 +14,7 @@ from samplerbench.benchmarks.studies.why_steps.measuring import (
     solver,
 )
 from samplerbench.benchmarks.studies.why_steps.statistics import single_steps
-from samplerbench.benchmarks.studies.why_steps.statistics.deciding import Course
+from samplerbench.benchmarks.studies.why_steps.statistics.deciding import ClassCourse
 from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
 from samplerbench.models.analysis.estimate import Estimate
 from samplerbench.models.analysis.mmse_curve import Curve, gammas
@@ -42,7 +42,7 @@ def jump():
     def measured(steps, pictured):
         distance = about(100 / steps, 3)
         spectrum = np.linspace(1, 1 / steps, 14) if pictured else np.empty(0)
-        return one_jump.Measured(
+        return one_jump.JumpResult(
             steps,
             about(1 - 0.99 / steps),
             about(0.8 - 0.75 / steps),
@@ -63,12 +63,12 @@ def jump():
 def candidates():
     levels = np.asarray(shrinking.LEVELS)
     entropy = np.log1p(levels) * np.random.default_rng(0).uniform(0.9, 1.1, (40, 1))
-    paths = shrinking.Paths(levels, entropy, 7.5)
+    paths = shrinking.PathEntropies(levels, entropy, 7.5)
     known = {
         name: [Estimate(1 / level, 0.01) for level in shrinking.SHOWN]
         for name in ("fashion-mppca", "fashion", "digits-cloud")
     }
-    return shrinking.Measured(paths, paths, paths, known, about(0.2))
+    return shrinking.CandidatesResult(paths, paths, paths, known, about(0.2))
 
 
 def stairs():
@@ -85,14 +85,14 @@ def stairs():
         name: [single_steps.Transition(r, about(r**2), about(0.1 * r)) for r in single_steps.RATIOS]
         for name in single_steps.DRAWS
     }
-    return big_steps.Measured(curve, lost, single, ["N = 192 is below 15 d = 1920", ""])
+    return big_steps.BigStepsResult(curve, lost, single, ["N = 192 is below 15 d = 1920", ""])
 
 
 def quiet():
     counts, fine = no_noise.COUNTS, no_noise.FINE
     errors = {name: falling(fine, 1, order) for order, name in enumerate(no_noise.QUIET, 1)}
     quality = {name: line(counts) for name in no_noise.SAMPLERS}
-    return no_noise.Measured(
+    return no_noise.NoNoiseResult(
         counts, quality, [about(0, 0.5)] * len(counts), about(180), fine, errors, 104.0, ["", ""]
     )
 
@@ -101,7 +101,7 @@ def clocks():
     counts = one_step.COUNTS
     errors = {one_step.CLOCKS[0]: falling(counts, 1), one_step.CLOCKS[1]: [1e-16] * len(counts)}
     distances = {clock: line(counts) for clock in one_step.CLOCKS}
-    return one_step.Measured(
+    return one_step.OneStepResult(
         counts, distances, errors, {clock: about(150) for clock in one_step.CLOCKS}, 104.0, []
     )
 
@@ -111,7 +111,7 @@ def collapsed():
     shares = {name: rising(counts) for name in names}
     copies = {name: [about(0.0, 0.01)] * len(counts) for name in ("digits", "digits-cloud")}
     modes = {name: shares[name] for name in collapse.MODES}
-    return collapse.Measured(
+    return collapse.CollapseResult(
         counts, names, shares, modes, copies, {name: [1.0] * len(counts) for name in names}
     )
 
@@ -120,7 +120,7 @@ def solved():
     steps = solver.STEPS
     orders = dict(zip(solver.SOLVERS, (1, 2, 2, 3, 3, 4), strict=True))
     return [
-        solver.Line(
+        solver.SolverCurve(
             name,
             steps,
             order,
@@ -136,7 +136,7 @@ def solved():
 def guided():
     levels = np.geomspace(80, 0.3, 32)
     courses = {
-        scale: Course(
+        scale: ClassCourse(
             np.outer(1 / (1 + levels / scale), (0.9, 1.0)), np.outer(1 + levels / 9, (1.0, 1.0))
         )
         for scale in guiding.SCALES
@@ -147,7 +147,7 @@ def guided():
         }
         for name in guiding.STEPS
     }
-    return guiding.Measured(
+    return guiding.GuidanceResult(
         levels.tolist(),
         courses,
         {scale: about(3 * scale) for scale in guiding.SCALES},
@@ -163,7 +163,7 @@ def fields():
         for kind in locality.MODELS
     }
     pictures = {kind: [np.eye(28)] * len(locality.LEVELS) for kind in locality.MODELS}
-    return locality.Measured(radii, {kind: about(5) for kind in locality.MODELS}, pictures)
+    return locality.LocalityResult(radii, {kind: about(5) for kind in locality.MODELS}, pictures)
 
 
 INVENTED = {

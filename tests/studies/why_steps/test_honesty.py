@@ -14,8 +14,12 @@ from samplerbench.benchmarks.studies.why_steps.measuring import (
     one_step,
 )
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.generating import Yardstick
-from samplerbench.benchmarks.studies.why_steps.measuring.shrinking import SHOWN, Measured, Paths
+from samplerbench.benchmarks.studies.why_steps.measuring.generating import DistanceToData
+from samplerbench.benchmarks.studies.why_steps.measuring.shrinking import (
+    SHOWN,
+    CandidatesResult,
+    PathEntropies,
+)
 from samplerbench.benchmarks.studies.why_steps.rows import (
     row_04_no_noise,
     row_05_one_step,
@@ -24,7 +28,10 @@ from samplerbench.benchmarks.studies.why_steps.rows import (
 from samplerbench.benchmarks.studies.why_steps.rows.row_02_candidates import _table
 from samplerbench.benchmarks.studies.why_steps.rows.row_06_collapse import largest
 from samplerbench.benchmarks.studies.why_steps.rows.wording import mark, note
-from samplerbench.benchmarks.studies.why_steps.statistics.deciding import ahead, undecided
+from samplerbench.benchmarks.studies.why_steps.statistics.deciding import (
+    decision_ratio,
+    undecided_share,
+)
 from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
 from samplerbench.models.analysis.estimate import Estimate
 from samplerbench.models.exact.gaussian import Gaussian
@@ -49,8 +56,8 @@ def test_an_interval_holds_the_bound_too():
 
 
 def test_row_2_s_information_holds_the_bound():
-    flat = Paths(np.arange(25), np.ones((2, 25)), 1.0)
-    found = Measured(
+    flat = PathEntropies(np.arange(25), np.ones((2, 25)), 1.0)
+    found = CandidatesResult(
         flat, flat, flat, {"a": [Estimate(10.0, 1.0, 0.7)] * len(SHOWN)}, Interval(0, 0, 0)
     )
     assert _table(found)["nats known, a"][0] == "10.0 ± 2.7"
@@ -60,7 +67,7 @@ def test_row_3_s_nats_hold_the_bound():
     model = gmm_2d()
     curve = big_steps.tabulated(model, 64, 9)  # so coarse that interpolation errs
     at = big_steps.levels("karras", 4)
-    nats = big_steps.losses(model, curve, (4,), {}, Yardstick(model))["karras"][0].nats
+    nats = big_steps.losses(model, curve, (4,), {}, DistanceToData(model))["karras"][0].nats
     truth = big_steps.path_kl(curve, at)
     assert truth.bound > 0.01 * truth.value
     assert nats.high - nats.value == pytest.approx(1.96 * truth.error + truth.bound)
@@ -68,13 +75,13 @@ def test_row_3_s_nats_hold_the_bound():
 
 def test_a_yardstick_remembers_why_its_intervals_are_not_to_be_trusted():
     model = unit(8)
-    ruler = Yardstick(model)
-    assert ruler(model.sample(500, 1)).flag == ""
-    assert (mark(ruler.flags), note(ruler.flags)) == ("", "")
-    ruler(model.sample(40, 1))
-    assert mark(ruler.flags) == " †"
-    assert "1 of 2 Fréchet distances" in note(ruler.flags)
-    assert "N = 40 is below 15 d = 120" in note(ruler.flags)
+    to_data = DistanceToData(model)
+    assert to_data(model.sample(500, 1)).flag == ""
+    assert (mark(to_data.flags), note(to_data.flags)) == ("", "")
+    to_data(model.sample(40, 1))
+    assert mark(to_data.flags) == " †"
+    assert "1 of 2 Fréchet distances" in note(to_data.flags)
+    assert "N = 40 is below 15 d = 120" in note(to_data.flags)
 
 
 @pytest.mark.parametrize(
@@ -124,12 +131,12 @@ def test_guidance_is_compared_on_latents_that_are_decided_in_both_runs():
     """
     plain = np.array([8.0] * 30 + [math.nan] * 10)
     guided = np.array([8.0] * 30 + [0.5] * 10)
-    assert ahead(plain, guided) == pytest.approx((1.0, 1.0, 1.0))
-    assert undecided(plain, guided) == pytest.approx(0.25)
+    assert decision_ratio(plain, guided) == pytest.approx((1.0, 1.0, 1.0))
+    assert undecided_share(plain, guided) == pytest.approx(0.25)
 
 
 def test_pairs_share_their_latents_spread():
     """A common factor of two between levels that spread widely is known exactly."""
     plain = np.exp(np.random.default_rng(0).normal(size=60))
-    assert ahead(plain, 2 * plain) == pytest.approx((2.0, 2.0, 2.0))
-    assert math.isnan(ahead(np.array([1.0, math.nan, math.nan]), np.ones(3)).value)
+    assert decision_ratio(plain, 2 * plain) == pytest.approx((2.0, 2.0, 2.0))
+    assert math.isnan(decision_ratio(np.array([1.0, math.nan, math.nan]), np.ones(3)).value)

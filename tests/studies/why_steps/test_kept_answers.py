@@ -18,7 +18,7 @@ from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.studies.why_steps import run, store
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.measuring.row import Answer, Figure, Row, Verdict
-from samplerbench.benchmarks.studies.why_steps.measuring.solver import Line
+from samplerbench.benchmarks.studies.why_steps.measuring.solver import SolverCurve
 from samplerbench.benchmarks.studies.why_steps.packing import packed, unpacked
 from samplerbench.benchmarks.studies.why_steps.rows import rows
 from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
@@ -38,7 +38,7 @@ class Found(NamedTuple):
     none: Interval | None
     lines: Mapping[float, Sequence[Interval]]
     names: list[str]
-    line: Line
+    line: SolverCurve
     array: FloatArray
 
 
@@ -50,7 +50,7 @@ FOUND = Found(
     None,
     {1.0: [INTERVAL], 4.0: []},
     ["a", ""],
-    Line("euler", [8, 16], 1, [8, 16], [0.5, 1.0], [1e-3, 1e-300], INTERVAL),
+    SolverCurve("euler", [8, 16], 1, [8, 16], [0.5, 1.0], [1e-3, 1e-300], INTERVAL),
     np.arange(6, dtype=np.float64).reshape(2, 3) / 7,
 )
 

@@ -26,7 +26,7 @@ AXE = {
 
 @pytest.fixture(scope="module")
 def answers():
-    return {number: row.tell(INVENTED[number]()) for number, row in rows().items()}
+    return {number: row.answer(INVENTED[number]()) for number, row in rows().items()}
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ NAMED = re.compile(r"<code>([a-z]+[-_a-z\d]*)</code>")
 
 @pytest.fixture(scope="module")
 def answers():
-    return {number: row.tell(INVENTED[number]()) for number, row in rows().items()}
+    return {number: row.answer(INVENTED[number]()) for number, row in rows().items()}
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from samplerbench.benchmarks.studies.why_steps.measuring import big_steps, one_j
 from samplerbench.benchmarks.studies.why_steps.measuring.big_steps import Losses
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.measuring.generating import generate, grid_of
-from samplerbench.benchmarks.studies.why_steps.measuring.one_jump import Measured
+from samplerbench.benchmarks.studies.why_steps.measuring.one_jump import JumpResult
 from samplerbench.benchmarks.studies.why_steps.rows import (
     row_01_one_jump,
     row_02_candidates,
@@ -22,7 +22,7 @@ from samplerbench.benchmarks.studies.why_steps.rows import (
 )
 from samplerbench.benchmarks.studies.why_steps.statistics import single_steps
 from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
-from samplerbench.benchmarks.studies.why_steps.statistics.likeness import Likeness
+from samplerbench.benchmarks.studies.why_steps.statistics.neighbourhoods import Neighbourhoods
 from samplerbench.benchmarks.studies.why_steps.statistics.single_steps import Transition
 from samplerbench.models.analysis.path_kl import path_kl
 from samplerbench.models.exact.cloud import PointCloud
@@ -41,8 +41,8 @@ def about(value, half=0.01):
 
 def jumped(spread, among, best=0.9, near=0.0):
     none = np.empty(0)
-    first = Measured(1, about(spread), about(among), near, 0.9, 2.0, None, None, none, none)
-    return [first, Measured(50, about(1.0), about(best), 2.0, 0.9, 2.0, None, None, none, none)]
+    first = JumpResult(1, about(spread), about(among), near, 0.9, 2.0, None, None, none, none)
+    return [first, JumpResult(50, about(1.0), about(best), 2.0, 0.9, 2.0, None, None, none, none)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_an_average_does_not_pass_for_real_where_it_is_nearest_to_everything():
     rng = np.random.default_rng(0)
     real, unseen, others = (rng.standard_normal((400, 200)) for _ in range(3))
     average = np.zeros((1, 200)) + 0.1 * rng.standard_normal((20, 200))
-    found = Likeness(real, unseen)
+    found = Neighbourhoods(real, unseen)
     assert precision_recall(average, real).precision == 1
     assert found.near(average).min() > 350
     assert not found.passes(found.near(average)).any()
@@ -85,7 +85,7 @@ def test_an_average_does_not_pass_for_real_where_it_is_nearest_to_everything():
     far = 10 + rng.standard_normal((20, 200))
     assert not found.passes(found.near(far)).any()
     with pytest.raises(ValueError, match="held-out"):
-        Likeness(real, real[:0])
+        Neighbourhoods(real, real[:0])
 
 
 def test_no_step_of_a_few_is_wasted():
@@ -105,7 +105,7 @@ def test_no_step_of_a_few_is_wasted():
 
 def test_one_jump_is_the_mean_and_data_have_the_spread_of_data():
     model = Wavelet(1, 8)
-    data = one_jump.Data(model, 200)
+    data = one_jump.ComparisonData(model, 200)
     assert data.spread(model.sample(2000, 1)).low < 1 < data.spread(model.sample(2000, 1)).high
     found = data.measure(1, 100)
     variances = np.linalg.eigvalsh(model.moments()[1])
@@ -177,7 +177,7 @@ def test_true_paths_are_one_brownian_motion():
 def test_entropy_and_the_mmse_curve_count_the_same_information():
     points = torch.tensor([[0.0, 0.0], [1.0, 0.3], [-0.4, 2.0], [2.5, 1.0]], dtype=torch.float64)
     cloud, level = PointCloud("four", points), 0.7
-    paths = shrinking.follow(cloud, (5.0, level), 4000)
+    paths = shrinking.entropies_along_paths(cloud, (5.0, level), 4000)
     (curve,) = shrinking.known(cloud, shrinking.curve_of(cloud, level, 4000, 65), [level])
     assert paths.most == pytest.approx(math.log(4))
     direct = paths.known(1)
@@ -189,7 +189,7 @@ def test_entropy_and_the_mmse_curve_count_the_same_information():
 
 def test_rising_paths_are_counted_from_their_lowest():
     entropy = np.array([[3, 2, 1, 0], [3, 1, 1.2, 0], [3, 1, 1.04, 1.08], [0, 0, 0, 0.04]])
-    assert shrinking.Paths(np.arange(4), entropy, 3.0).rising() == 2
+    assert shrinking.PathEntropies(np.arange(4), entropy, 3.0).rising() == 2
 
 
 def test_row_2_on_twins_is_refuted():

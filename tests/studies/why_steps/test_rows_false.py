@@ -14,7 +14,7 @@ from samplerbench.benchmarks.studies.why_steps.measuring import (
     solver,
 )
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.solver import Line
+from samplerbench.benchmarks.studies.why_steps.measuring.solver import SolverCurve
 from samplerbench.benchmarks.studies.why_steps.rows import (
     row_04_no_noise,
     row_05_one_step,
@@ -23,7 +23,11 @@ from samplerbench.benchmarks.studies.why_steps.rows import (
     row_13_guidance,
     row_16_locality,
 )
-from samplerbench.benchmarks.studies.why_steps.statistics.deciding import Run, decision, mean_level
+from samplerbench.benchmarks.studies.why_steps.statistics.deciding import (
+    GuidedRun,
+    decision,
+    mean_level,
+)
 from samplerbench.benchmarks.studies.why_steps.statistics.spread import (
     modes_kept,
     total_variance,
@@ -148,7 +152,7 @@ def test_row_8_a_denoiser_that_jumps_has_no_order(monkeypatch):
 
 
 def test_row_8_evaluations_that_are_needed_lie_on_the_line():
-    line = Line("a", [10, 20, 40], 2, [10, 20, 40], [0.0] * 3, [1e-2, 2.5e-3, 6.25e-4], None)
+    line = SolverCurve("a", [10, 20, 40], 2, [10, 20, 40], [0.0] * 3, [1e-2, 2.5e-3, 6.25e-4], None)
     assert row_08_solver.needed(line, 2.5e-3) == pytest.approx(20)
     assert row_08_solver.needed(line, 5e-3) == pytest.approx(10 * 2**0.5)
     assert row_08_solver.needed(line, 1e-9) != row_08_solver.needed(line, 1e-9)
@@ -182,7 +186,7 @@ def test_row_13_classes_that_are_alike_are_never_decided(monkeypatch, apart, kin
 
 def test_a_class_is_decided_where_it_stays_so():
     nothing = torch.zeros(4, 1)
-    run = Run((8.0, 4.0, 2.0, 1.0), nothing, nothing, nothing, nothing)
+    run = GuidedRun((8.0, 4.0, 2.0, 1.0), nothing, nothing, nothing, nothing)
     own = torch.tensor([[0.9, 0.1, 0.9], [0.1, 0.2, 0.9], [0.8, 0.3, 0.9], [0.9, 0.4, 0.9]])
     found = decision(own.numpy(), run)
     assert found[[0, 2]].tolist() == [2.0, 8.0]

@@ -1,1 +1,1 @@
-"""The figures of the answer."""
+"""The figures of the page that ``samplerbench explain`` writes."""

@@ -9,16 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..measuring.row import Figure
-from ..measuring.shrinking import Measured, Paths
+from ..measuring.shrinking import CandidatesResult, PathEntropies
 from .charting import label_curve, level, separate_labels
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
 
 SINGLE = 12
-"""Paths that are drawn one by one."""
+"""PathEntropies that are drawn one by one."""
 
 
 @styled
-def main(found: Measured, shown: Sequence[float]) -> Figure:
+def main(found: CandidatesResult, shown: Sequence[float]) -> Figure:
     """Candidates of a cloud, with single paths.
 
     Components and classes of a mixture; nats of information.
@@ -67,7 +67,7 @@ def main(found: Measured, shown: Sequence[float]) -> Figure:
     )
 
 
-def _mean(axes: Axes, paths: Paths, colour: str, name: str, below: bool = False) -> None:
+def _mean(axes: Axes, paths: PathEntropies, colour: str, name: str, below: bool = False) -> None:
     found = [paths.number(i) for i in range(len(paths.levels))]
     axes.plot(paths.levels, [one.value for one in found], color=colour, lw=2.2)
     axes.fill_between(
@@ -102,7 +102,7 @@ def _noise_axis(axes: Axes, shown: Sequence[float], room: float) -> None:
     axes.grid(axis="y")
 
 
-def details(found: Measured, shown: Sequence[float]) -> str:
+def details(found: CandidatesResult, shown: Sequence[float]) -> str:
     """How it was measured, with the identity that ties both halves together."""
     middle = len(shown) // 2
     place = list(found.points.levels).index(shown[middle])

@@ -1,4 +1,4 @@
-"""What charts of the rows share: axes of steps, names beside curves, bands of intervals."""
+"""Chart elements that rows share: axes of steps, names beside curves, bands of intervals."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Figures of the answer: matplotlib without a display, colours that the page's theme decides,
-ids that are the figure's own.
+"""Figures for the page: matplotlib without a display, colours from the page's theme, and ids of
+each figure's own.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from ..measuring.guiding import SCALES, Measured
+from ..measuring.guiding import SCALES, GuidanceResult
 from ..measuring.row import Figure
 from .charting import label_curve, separate_labels
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
@@ -16,7 +16,7 @@ LOOKS = {1.0: (BLUE, "o"), 2.0: (GREEN, "^"), 4.0: (ORANGE, "s")}
 
 
 @styled
-def draw(found: Measured) -> Figure:
+def draw(found: GuidanceResult) -> Figure:
     """How sure the exact model is along the way, how many classes are left, and fidelity
     against diversity.
     """

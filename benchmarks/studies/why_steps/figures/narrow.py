@@ -1,5 +1,5 @@
-"""Figures on narrow screens: what stands side by side is shown one below the other, without
-being drawn twice.
+"""Figures on narrow screens: panels that stand side by side are shown one below the other, from the
+same drawing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Window = tuple[float, float]
 
 
 def parts(canvas: Canvas, whole: str, cut: float | None = None) -> str:
-    """One ``<svg>`` for each panel, a window on the drawing ``whole``.
+    """One ``<svg>`` for each panel, which shows its piece of the drawing ``whole``.
 
     Nothing for a single panel, or an uncut grid.
 

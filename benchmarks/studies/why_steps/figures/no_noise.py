@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..measuring.no_noise import Measured
+from ..measuring.no_noise import NoNoiseResult
 from ..measuring.row import Figure
 from .charting import curve, label_curve, level, separate_labels, step_axis
 from .drawing import BLUE, GREEN, ORANGE, RED, figure, panels, styled
@@ -17,7 +17,7 @@ LOOKS = {
 
 
 @styled
-def draw(found: Measured) -> Figure:
+def draw(found: NoNoiseResult) -> Figure:
     """Quality with and without noise, and the error without."""
     counts, quality, fine, errors = found.counts, found.quality, found.fine, found.errors
     canvas, (images, ends) = panels(2, 340)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from ..measuring.one_jump import SHOWN, Found, Measured
+from ..measuring.one_jump import SHOWN, JumpResult, JumpResults
 from ..measuring.row import Figure
 from ..statistics.intervals import Interval
 from .charting import curve, label_curve, level, separate_labels, step_axis
@@ -42,7 +42,7 @@ points. Nor does the distance to the nearest of the data: averages are near many
 
 
 @styled
-def curves(found: Found) -> Figure:
+def curves(found: JumpResults) -> Figure:
     """The share of the variance, and of samples that pass for real, against steps."""
     canvas, (left, right) = panels(2, 330)
     _shares(left, found, "spread", "variance of the samples, % of the data’s")
@@ -71,7 +71,7 @@ def curves(found: Found) -> Figure:
     )
 
 
-def _shares(axes: Axes, found: Found, what: str, name: str) -> None:
+def _shares(axes: Axes, found: JumpResults, what: str, name: str) -> None:
     names = []
     for (model, rows), colour, marker in zip(found.items(), COLOURS, MARKERS, strict=False):
         percent = [
@@ -85,18 +85,18 @@ def _shares(axes: Axes, found: Found, what: str, name: str) -> None:
     axes.set_ylabel(name)
 
 
-def _steps(axes: Axes, found: Found) -> None:
+def _steps(axes: Axes, found: JumpResults) -> None:
     counts = sorted({row.steps for rows in found.values() for row in rows})
     step_axis(axes, counts, "steps", (counts[-1] / counts[0]) ** 0.4)
     axes.grid(axis="y")
 
 
-def pictured(found: Found) -> Found:
+def pictured(found: JumpResults) -> JumpResults:
     """Those whose samples are pictures."""
     return {name: rows for name, rows in found.items() if len(rows[0].spectrum)}
 
 
-def strips(model: str, rows: Sequence[Measured], png: Path | None = None) -> Figure:
+def strips(model: str, rows: Sequence[JumpResult], png: Path | None = None) -> Figure:
     """The same latents at every number of steps, one below the other."""
     caption = (
         f"<code>{model}</code>: each column starts from the same noise. Top: the "
@@ -105,7 +105,7 @@ def strips(model: str, rows: Sequence[Measured], png: Path | None = None) -> Fig
     return _grid(model, rows, SHOWN, 760, caption, png, cut=0.5)
 
 
-def opening(model: str, rows: Sequence[Measured]) -> Figure:
+def opening(model: str, rows: Sequence[JumpResult]) -> Figure:
     """The same with few rows and columns, for the top of the page."""
     few = [row for row in rows if row.steps in OPENING] or rows
     caption = (
@@ -121,7 +121,7 @@ def opening(model: str, rows: Sequence[Measured]) -> Figure:
 @styled
 def _grid(
     model: str,
-    rows: Sequence[Measured],
+    rows: Sequence[JumpResult],
     columns: int,
     width: float,
     caption: str,
@@ -147,7 +147,7 @@ def _grid(
     return figure(canvas, told, caption, png, cut=cut)
 
 
-def mosaic(rows: Sequence[Measured], columns: int) -> NDArray[np.float64]:
+def mosaic(rows: Sequence[JumpResult], columns: int) -> NDArray[np.float64]:
     """The first pictures of every row in one, from 0 to 1, with NaN between the tiles.
 
     Data lie in [-1, 1].
@@ -162,12 +162,12 @@ def mosaic(rows: Sequence[Measured], columns: int) -> NDArray[np.float64]:
     return np.vstack([np.hstack(row) for row in tiles]).clip(0, 1)
 
 
-def _tile(rows: Sequence[Measured]) -> int:
+def _tile(rows: Sequence[JumpResult]) -> int:
     return rows[0].pictures.shape[-2] + 2
 
 
 @styled
-def quality(found: Found) -> Figure:
+def quality(found: JumpResults) -> Figure:
     """Distance to converged samples over that of the jump.
 
     And the spectrum of the jump and of the most steps, over the data's.

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
 from ..measuring.row import Figure
-from ..measuring.solver import Line
+from ..measuring.solver import SolverCurve
 from .charting import label_curve, separate_labels
 from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, YELLOW, figure, panels, styled
 
@@ -23,7 +23,7 @@ LOOKS = {
 
 
 @styled
-def draw(lines: Sequence[Line]) -> Figure:
+def draw(lines: Sequence[SolverCurve]) -> Figure:
     """Error against evaluations, and against seconds."""
     canvas, (counts, clock) = panels(2, 360, sharey=True)
     names: dict[Axes, list[Annotation]] = {counts: [], clock: []}

@@ -18,7 +18,7 @@ from ....planning.schedules import make_schedule
 from ..statistics.intervals import Interval
 from ..statistics.single_steps import DRAWS, FAST_RATIOS, RATIOS, Transition, transitions
 from .effort import Effort
-from .generating import Yardstick, generate
+from .generating import DistanceToData, generate
 
 HIGH, LOW = 80.0, 0.05
 """The levels between which steps are taken.
@@ -39,7 +39,7 @@ MEASURED, FAST_MEASURED = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16)
 
 
 class Losses(NamedTuple):
-    """What N steps of one grid lose.
+    """The losses of N steps of one grid.
 
     Attributes:
         steps: N, between :data:`HIGH` and :data:`LOW`.
@@ -53,8 +53,8 @@ class Losses(NamedTuple):
     quality: Interval | None
 
 
-class Measured(NamedTuple):
-    """What the row found.
+class BigStepsResult(NamedTuple):
+    """The measurements of row 3.
 
     Attributes:
         curve: of ``fashion-mppca``, between the levels.
@@ -69,7 +69,7 @@ class Measured(NamedTuple):
     flags: list[str]
 
 
-def measure(effort: Effort) -> Measured:
+def measure(effort: Effort) -> BigStepsResult:
     """Path divergences from the MMSE curve, single steps from exact densities, quality from
     samples of ``ddpm``.
     """
@@ -77,8 +77,8 @@ def measure(effort: Effort) -> Measured:
     model = cast(ExactModel, effort.model("fashion-mppca"))
     curve = tabulated(model, effort.samples(512, 96), 49 if fast else 97)
     drawn = dict.fromkeys(FAST_MEASURED if fast else MEASURED, effort.samples(512, 192))
-    ruler = Yardstick(model)
-    found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn, ruler)
+    to_data = DistanceToData(model)
+    found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn, to_data)
     single = {
         name: transitions(
             cast(ExactModel, effort.model(name)),
@@ -87,7 +87,7 @@ def measure(effort: Effort) -> Measured:
         )
         for name, (many, few) in DRAWS.items()
     }
-    return Measured(curve, found, single, ruler.flags)
+    return BigStepsResult(curve, found, single, to_data.flags)
 
 
 def tabulated(model: ExactModel, samples: int, nodes: int) -> Curve:
@@ -124,7 +124,7 @@ def losses(
     curve: Curve,
     counts: Sequence[int],
     samples: Mapping[int, int],
-    ruler: Yardstick,
+    to_data: DistanceToData,
 ) -> dict[str, list[Losses]]:
     """Nats and quality of every grid.
 
@@ -133,7 +133,7 @@ def losses(
         curve: from :func:`tabulated`.
         counts: numbers of steps N.
         samples: how many to draw, by N; quality is not measured where there is no entry.
-        ruler: what it is measured by.
+        to_data: what it is measured by.
     """
     best = Best(curve)
 
@@ -141,7 +141,7 @@ def losses(
         at = best(steps) if grid == OPTIMAL else levels(grid, steps)
         nats, quality = path_kl(curve, at), None
         if steps in samples:
-            found = ruler(generate(model, "ddpm", Grid((*at, 0.0)), samples[steps]))
+            found = to_data(generate(model, "ddpm", Grid((*at, 0.0)), samples[steps]))
             quality = Interval.normal(found.value, found.se)
         return Losses(steps, Interval.of(nats), quality)
 

@@ -22,8 +22,8 @@ MODES = ("gmm-2d", "fashion")
 """Models whose modes mean something."""
 
 
-class Measured(NamedTuple):
-    """What the row found: shares, by model, at each number of steps.
+class CollapseResult(NamedTuple):
+    """The measurements of row 6: shares, by model, at each number of steps.
 
     Attributes:
         counts: numbers of steps.
@@ -42,7 +42,7 @@ class Measured(NamedTuple):
     distinct: Mapping[str, Sequence[float]]
 
 
-def measure(effort: Effort) -> Measured:
+def measure(effort: Effort) -> CollapseResult:
     """Four models, sampled with ever more steps."""
     samples = {name: effort.samples(full, LEAST) for name, full in SAMPLES.items()}
     variance, modes, copies, distinct = {}, {}, {}, {}
@@ -57,12 +57,12 @@ def measure(effort: Effort) -> Measured:
             modes[name] = [modes_kept(mode.numpy(), model) for mode in visited if mode is not None]
         if known := training_set(model):
             copies[name] = [copied(x, known.examples, known.threshold) for x in rows]
-    return Measured(COUNTS, samples, variance, modes, copies, distinct)
+    return CollapseResult(COUNTS, samples, variance, modes, copies, distinct)
 
 
 def copied(x: FloatArray, examples: FloatArray, threshold: float) -> Interval:
-    """Share of samples whose two nearest training examples are as unequally far as unseen
-    data's are once in a hundred.
+    """Share of samples that are near-copies: the ratio of distances to the two nearest training
+    examples is one that unseen data have once in a hundred.
     """
     hits = int((distance_ratio(x, examples) < threshold).sum())
     return Interval(hits / len(x), *binomial_interval(hits, len(x)))

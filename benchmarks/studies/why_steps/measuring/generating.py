@@ -71,7 +71,7 @@ def unlabelled(model: Denoiser, n: int) -> Tensor | None:
     return torch.full((n,), model.classes) if model.classes else None
 
 
-class Yardstick:
+class DistanceToData:
     """The Fréchet distance from samples to a model's data, in the feature space of its reference.
 
     Args:
@@ -96,7 +96,7 @@ class Yardstick:
 
     @property
     def variance(self) -> float:
-        """Total variance of the data's features: what distances are small or large against."""
+        """Total variance of the data's features, with which distances are compared."""
         return float(np.trace(self._reference.cov))
 
     def features(self, x: Tensor) -> FloatArray:

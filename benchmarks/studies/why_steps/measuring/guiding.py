@@ -1,5 +1,5 @@
-"""Sampling under guidance: when the class is decided, how often it is met, and how alike the
-samples are.
+"""Measurements of row 13: at which level guided samples decide their class, how often they meet it,
+and how diverse they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from .....samplers import integrate, make
 from .....samplers.loop import GridSampler
 from ....metrics.memorisation import binomial_interval
 from ....sampling.batch import latents
-from ..statistics.deciding import Course, Run, ahead, class_course, decision, middle, undecided
+from ..statistics.deciding import (
+    ClassCourse,
+    GuidedRun,
+    class_course,
+    decision,
+    decision_ratio,
+    mean_decision,
+    undecided_share,
+)
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
 from .generating import BATCH, exact_model, grid_of
@@ -28,7 +36,7 @@ SAMPLES = {"fashion-mppca": 480, "fashion": 240}
 
 
 class Outcome(NamedTuple):
-    """What the samples of one guidance scale are like.
+    """Fidelity and diversity of the samples at one guidance scale.
 
     Attributes:
         fidelity: share that lies in its class.
@@ -39,8 +47,8 @@ class Outcome(NamedTuple):
     variance: Interval
 
 
-class Measured(NamedTuple):
-    """What the row found; mappings are by guidance scale.
+class GuidanceResult(NamedTuple):
+    """The measurements of row 13; mappings are by guidance scale.
 
     Attributes:
         levels: of the exact model's grid, but for the last.
@@ -52,18 +60,18 @@ class Measured(NamedTuple):
     """
 
     levels: Sequence[float]
-    courses: Mapping[float, Course]
+    courses: Mapping[float, ClassCourse]
     decided: Mapping[float, Interval]
     earlier: Interval
     dropped: float
     outcomes: Mapping[str, Mapping[float, Outcome]]
 
 
-def measure(effort: Effort) -> Measured:
+def measure(effort: Effort) -> GuidanceResult:
     """An exact model and a network at three guidance scales, from the same latents."""
     exact = exact_model(effort, "fashion-mppca")
     runs = {
-        name: followed(effort.model(name), effort.samples(SAMPLES[name], BATCH), steps)
+        name: guided_runs(effort.model(name), effort.samples(SAMPLES[name], BATCH), steps)
         for name, steps in STEPS.items()
     }
     courses = {scale: class_course(exact, run) for scale, run in runs["fashion-mppca"].items()}
@@ -80,20 +88,25 @@ def measure(effort: Effort) -> Measured:
         for name, of in runs.items()
     }
     levels = runs["fashion-mppca"][SCALES[0]].levels
-    decisions = {scale: middle(levels) for scale, levels in decided.items()}
-    return Measured(
-        levels, courses, decisions, ahead(plain, guided), undecided(plain, guided), outcomes
+    decisions = {scale: mean_decision(levels) for scale, levels in decided.items()}
+    return GuidanceResult(
+        levels,
+        courses,
+        decisions,
+        decision_ratio(plain, guided),
+        undecided_share(plain, guided),
+        outcomes,
     )
 
 
-def followed(model: Denoiser, n: int, steps: int) -> dict[float, Run]:
-    """A run at each scale."""
-    return {scale: follow(model, scale, n, steps) for scale in SCALES}
+def guided_runs(model: Denoiser, n: int, steps: int) -> dict[float, GuidedRun]:
+    """A run at each guidance scale."""
+    return {scale: guided_run(model, scale, n, steps) for scale in SCALES}
 
 
 @torch.no_grad()
-def follow(model: Denoiser, scale: float, n: int, steps: int) -> Run:
-    """Euler's method under guidance, every class alike, with the states on the way."""
+def guided_run(model: Denoiser, scale: float, n: int, steps: int) -> GuidedRun:
+    """Euler's method under guidance, with all classes equally often, and its states at every level."""
     guided = model if scale == 1 else ClassifierFree(model, scale)
     labels, grid, sampler = torch.arange(n) % model.classes, grid_of(model, steps), make("euler")
     assert isinstance(sampler, GridSampler)
@@ -113,16 +126,16 @@ def follow(model: Denoiser, scale: float, n: int, steps: int) -> Run:
         parts.append(torch.stack(states))
     states = torch.cat(parts, 1)
     modes = model.mode_of(states[-1])
-    return Run(grid.sigma[:-1], states[:-1], states[-1], labels, labels == modes)
+    return GuidedRun(grid.sigma[:-1], states[:-1], states[-1], labels, labels == modes)
 
 
-def fidelity(run: Run) -> Interval:
+def fidelity(run: GuidedRun) -> Interval:
     """Share of the samples that lie in their class."""
     hits, n = int(run.own.sum()), len(run.own)
     return Interval(hits / n, *binomial_interval(hits, n))
 
 
-def diversity(run: Run, plain: Run) -> Interval:
+def diversity(run: GuidedRun, plain: GuidedRun) -> Interval:
     """Variance inside the classes over that of another run from the same latents."""
     x, y, labels = (
         run.end.double().flatten(1).numpy(),

@@ -24,8 +24,8 @@ LOW, HIGH = 0.2, 5.0
 MODELS = {"exact": "fashion-mppca", "network": "fashion"}
 
 
-class Measured(NamedTuple):
-    """What the row found, of each kind of denoiser in :data:`MODELS`.
+class LocalityResult(NamedTuple):
+    """The measurements of row 16, of each kind of denoiser in :data:`MODELS`.
 
     Attributes:
         radii: at every level, in pixels.
@@ -38,7 +38,7 @@ class Measured(NamedTuple):
     pictures: Mapping[str, Sequence[FloatArray]]
 
 
-def measure(effort: Effort) -> Measured:
+def measure(effort: Effort) -> LocalityResult:
     """Sensitivity of the centre pixel at seven levels, of the exact denoiser and of the network."""
     n = effort.samples(64, 16)
     rows = {
@@ -46,7 +46,7 @@ def measure(effort: Effort) -> Measured:
         for kind, name in MODELS.items()
     }
     low, high = LEVELS.index(LOW), LEVELS.index(HIGH)
-    return Measured(
+    return LocalityResult(
         {kind: [radius(part) for part in parts] for kind, parts in rows.items()},
         {kind: ratio(parts[low], parts[high]) for kind, parts in rows.items()},
         {kind: [picture(part) for part in parts] for kind, parts in rows.items()},

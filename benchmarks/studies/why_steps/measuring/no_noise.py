@@ -14,7 +14,7 @@ from ....sampling.batch import latents
 from ..statistics.intervals import Interval
 from ..statistics.spread import total_variance
 from .effort import Effort
-from .generating import Yardstick, exact_model, generate, unlabelled
+from .generating import DistanceToData, exact_model, generate, unlabelled
 
 COUNTS, FAST = (1, 2, 5, 10, 20, 50, 100, 200), (1, 2, 5, 10, 20, 50)
 FINE, FAST_FINE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), (1, 2, 5, 10, 20, 50, 100, 200)
@@ -24,8 +24,8 @@ QUIET = ("euler", "dpmpp_2m", "dpm_solver_3m")
 """Methods without noise, of orders 1, 2 and 3."""
 
 
-class Measured(NamedTuple):
-    """What the row found.
+class NoNoiseResult(NamedTuple):
+    """The measurements of row 4.
 
     Attributes:
         counts: numbers of steps at which quality was measured.
@@ -50,20 +50,20 @@ class Measured(NamedTuple):
     flags: Sequence[str]
 
 
-def measure(effort: Effort) -> Measured:
+def measure(effort: Effort) -> NoNoiseResult:
     """Quality with and without noise at equal evaluations, and distances to the exact end of
     each path without.
     """
     counts, fine = (FAST, FAST_FINE) if effort.fast else (COUNTS, FINE)
     images, points = effort.model("fashion-mppca"), exact_model(effort, "gmm-64d")
-    n, ruler = effort.samples(576, 192), Yardstick(images)
+    n, to_data = effort.samples(576, 192), DistanceToData(images)
     labels = unlabelled(images, n)
     quality = {
-        name: [ruler(generate(images, name, steps, n, labels=labels)) for steps in counts]
+        name: [to_data(generate(images, name, steps, n, labels=labels)) for steps in counts]
         for name in SAMPLERS
     }
     errors = {name: ends(points, name, fine, effort.samples(384, 96)) for name in QUIET}
-    return Measured(
+    return NoNoiseResult(
         counts,
         {
             name: [Interval.normal(one.value, one.se) for one in line]
@@ -73,8 +73,8 @@ def measure(effort: Effort) -> Measured:
         Interval.normal(*paired_difference(quality["euler"][0], quality["euler"][-1])),
         fine,
         errors,
-        ruler.variance,
-        ruler.flags,
+        to_data.variance,
+        to_data.flags,
     )
 
 

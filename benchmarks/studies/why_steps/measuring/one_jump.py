@@ -15,9 +15,9 @@ from ....metrics import FrechetReference, population_estimate
 from ....metrics import estimate as estimate_fixed
 from ....metrics.memorisation import binomial_interval
 from ..statistics.intervals import Interval
-from ..statistics.likeness import Likeness
+from ..statistics.neighbourhoods import Neighbourhoods
 from .effort import Effort
-from .generating import Yardstick, generate
+from .generating import DistanceToData, generate
 
 MODELS = {"fashion": 320, "fashion-mppca": 512, "wavelet": 512}
 """Samples of each model in a full run; half of them above 50 steps."""
@@ -27,14 +27,14 @@ SHOWN = 10
 """Samples that are kept as pictures."""
 
 
-class Measured(NamedTuple):
-    """One model at one number of steps.
+class JumpResult(NamedTuple):
+    """The measurements of row 1 on one model at one number of steps.
 
     Attributes:
         steps: N.
         spread: E |x - mean|² over the data's, about the mean of the class where the model is told
             one: 0 for the mean, 1 for data.
-        among: share of the samples that pass for real (:class:`.likeness.Likeness`).
+        among: share of the samples that pass for real (:class:`.neighbourhoods.Neighbourhoods`).
         near: in how many neighbourhoods of real samples they are, the median.
         unseen, usual: the same two of real samples that nobody has seen: what is to be reached.
         to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples
@@ -56,14 +56,17 @@ class Measured(NamedTuple):
     pictures: NDArray[np.float32]
 
 
-Found = dict[str, list[Measured]]
+JumpResults = dict[str, list[JumpResult]]
 """By model, one for each number of steps."""
 
 
-def measure(effort: Effort) -> Found:
+def measure(effort: Effort) -> JumpResults:
     """Samples of Euler's method with N steps, for every N, on every model."""
     steps = FAST_STEPS if effort.fast else STEPS
-    data = {name: Data(effort.model(name), FAST_REAL if effort.fast else REAL) for name in MODELS}
+    data = {
+        name: ComparisonData(effort.model(name), FAST_REAL if effort.fast else REAL)
+        for name in MODELS
+    }
     return {
         name: [data[name].measure(n, _count(effort, full, n)) for n in steps]
         for name, full in MODELS.items()
@@ -74,8 +77,8 @@ def _count(effort: Effort, full: int, steps: int) -> int:
     return effort.samples(full, LEAST) if steps <= 50 else max(LEAST, full // 2)
 
 
-class Data:
-    """What samples of a model are compared with.
+class ComparisonData:
+    """The data that samples of a model are compared with.
 
     Args:
         model: on the CPU, with a reference and moments.
@@ -91,11 +94,11 @@ class Data:
             raise ValueError(
                 f"model {model.name} does not know its data; give it a reference() and moments()"
             )
-        self.model, self._ruler = model, Yardstick(model)
+        self.model, self._to_data = model, DistanceToData(model)
         self._truth = FrechetReference(reference.mean, reference.cov)
         held_out = reference.held_out(2 * count)
         half = len(held_out) // 2
-        self.likeness = Likeness(held_out[:half], held_out[half:])
+        self.neighbourhoods = Neighbourhoods(held_out[:half], held_out[half:])
         # Samples of an exact model's data are what converged samples are.
         self.converged = (
             held_out[:count] if reference.converged is None else reference.converged[:count]
@@ -103,22 +106,22 @@ class Data:
         self.mean, self.cov = moments
         self._spectrum = spectrum_of_moments(self.mean, self.cov, model.event)
 
-    def measure(self, steps: int, count: int) -> Measured:
+    def measure(self, steps: int, count: int) -> JumpResult:
         """Euler's method on the probability flow with so many steps.
 
         One step is the jump x = D(x_T, sigma_max).
         """
         x = generate(self.model, "euler", steps, count)
-        seen = self._ruler.features(x)
-        near = self.likeness.near(seen)
-        hits = int(self.likeness.passes(near).sum())
-        return Measured(
+        seen = self._to_data.features(x)
+        near = self.neighbourhoods.near(seen)
+        hits = int(self.neighbourhoods.passes(near).sum())
+        return JumpResult(
             steps,
             self.spread(x),
             Interval(hits / count, *binomial_interval(hits, count)),
             float(np.median(near)),
-            self.likeness.unseen,
-            self.likeness.usual,
+            self.neighbourhoods.unseen,
+            self.neighbourhoods.usual,
             *self._distances(seen),
             ring_power(x) / self._spectrum if len(self._spectrum) else self._spectrum,
             x[:SHOWN].float().numpy(),

@@ -19,15 +19,15 @@ from ....sampling.batch import latents
 from ..statistics.intervals import Interval
 from ..statistics.spread import total_variance
 from .effort import Effort
-from .generating import Yardstick, generate, grid_of, unlabelled
+from .generating import DistanceToData, generate, grid_of, unlabelled
 
 COUNTS, FAST = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), (1, 2, 5, 10, 20, 50)
 FEW, MANY = 1, 50
 CLOCKS = ("clock σ", "clock √(v+σ²)")
 
 
-class Measured(NamedTuple):
-    """What the row found; mappings are by clock.
+class OneStepResult(NamedTuple):
+    """The measurements of row 5; mappings are by clock.
 
     Attributes:
         counts: numbers of steps.
@@ -46,16 +46,16 @@ class Measured(NamedTuple):
     flags: Sequence[str]
 
 
-def measure(effort: Effort) -> Measured:
+def measure(effort: Effort) -> OneStepResult:
     """Euler's method in two clocks from 1 to 1000 steps, on a mixture and on a Gaussian."""
     counts = FAST if effort.fast else COUNTS
     model, n = effort.model("fashion-mppca"), effort.samples(576, 192)
-    ruler = Yardstick(model)
+    to_data = DistanceToData(model)
     distances = {
-        clock: [distance(ruler, model, clock, steps, n) for steps in counts] for clock in CLOCKS
+        clock: [distance(to_data, model, clock, steps, n) for steps in counts] for clock in CLOCKS
     }
     few, many = counts.index(FEW), counts.index(MANY)
-    return Measured(
+    return OneStepResult(
         counts,
         {
             clock: [Interval.normal(one.value, one.se) for one in line]
@@ -66,8 +66,8 @@ def measure(effort: Effort) -> Measured:
             clock: Interval.normal(*paired_difference(line[few], line[many]))
             for clock, line in distances.items()
         },
-        ruler.variance,
-        ruler.flags,
+        to_data.variance,
+        to_data.flags,
     )
 
 
@@ -117,9 +117,11 @@ def sampler_of(model: Denoiser, clock: str) -> StraightEuler | str:
     return StraightEuler(variance=total_variance(model) / math.prod(model.event))
 
 
-def distance(ruler: Yardstick, model: Denoiser, clock: str, steps: int, n: int) -> FrechetEstimate:
+def distance(
+    to_data: DistanceToData, model: Denoiser, clock: str, steps: int, n: int
+) -> FrechetEstimate:
     """Fréchet distance from the data after so many steps."""
-    return ruler(generate(model, sampler_of(model, clock), steps, n, labels=unlabelled(model, n)))
+    return to_data(generate(model, sampler_of(model, clock), steps, n, labels=unlabelled(model, n)))
 
 
 def sphere() -> Gaussian:

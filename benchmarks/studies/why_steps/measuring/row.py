@@ -1,4 +1,4 @@
-"""What a row of the answer is: a claim in plain words, a measurement, and a verdict that is
+"""The types of a row of the page: a claim in plain words, a measurement, and a verdict that is
 computed from it.
 """
 
@@ -35,7 +35,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the measurement says about the claim.
+    """Whether the measurement supports the claim.
 
     Attributes:
         kind: one of :data:`Kind`.
@@ -53,7 +53,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Lead:
-    """What a row has to say at the top of the page, before anything else.
+    """A row's contribution to the summary at the top of the page.
 
     Attributes:
         text: a sentence or two for somebody who knows none of the words, as HTML.
@@ -66,7 +66,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a row found.
+    """All that the page shows of a row.
 
     Attributes:
         figure: the figure.
@@ -92,9 +92,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Row(Generic[M]):
-    """One question, in two halves: what is measured takes minutes and is kept on disk.
+    """One question, in two halves: the measurement, which takes minutes and is kept on disk, and
+    the answer made of it.
 
-    What is told of it takes a second, and is not.
+    The answer that is made of it takes a second, and is not.
 
     They live in different modules: an edit of the module of ``measure``, or of what that imports of
     this study, measures the row again, and no other edit of the study does.
@@ -105,15 +106,15 @@ class Row(Generic[M]):
         claim: what is often said, in plain words.
         measure: a pure function of the effort. The type that it declares to return is one that
             :mod:`..packing` can keep.
-        tell: draws, tabulates and judges what was measured; a pure function of it.
+        answer: the figures, the table and the verdict of a measurement; a pure function of it.
     """
 
     number: int
     question: str
     claim: str
     measure: Callable[[Effort], M]
-    tell: Callable[[M], Answer]
+    answer: Callable[[M], Answer]
 
     def __call__(self, effort: Effort) -> Answer:
-        """Measure and tell, whatever is on disk."""
-        return self.tell(self.measure(effort))
+        """Measure and answer, whatever is on disk."""
+        return self.answer(self.measure(effort))

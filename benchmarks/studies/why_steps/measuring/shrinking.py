@@ -1,5 +1,5 @@
-"""Measurements of row 2: how many clean samples are still possible at each noise level, and
-what the state says about them.
+"""Measurements of row 2: how many clean samples are still possible at each noise level, and the
+information that the state has about them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ RISE = 0.05
 """Nats by which the entropy of a path must rise to count: far above rounding."""
 
 
-class Paths(NamedTuple):
-    """Entropies of what is still possible, along true noisy paths from high to low levels.
+class PathEntropies(NamedTuple):
+    """Posterior entropies of the clean sample along true noisy paths, from high to low levels.
 
     Attributes:
         levels: L of them, falling.
@@ -66,8 +66,8 @@ class Paths(NamedTuple):
         return Interval.normal(found.value, found.error)
 
 
-class Measured(NamedTuple):
-    """What the row found.
+class CandidatesResult(NamedTuple):
+    """The measurements of row 2.
 
     Attributes:
         points: entropies over the points of a cloud.
@@ -76,20 +76,20 @@ class Measured(NamedTuple):
         rising: share of the cloud's paths on which the entropy rises somewhere.
     """
 
-    points: Paths
-    components: Paths
-    classes: Paths
+    points: PathEntropies
+    components: PathEntropies
+    classes: PathEntropies
     information: Mapping[str, Sequence[Estimate]]
     rising: Interval
 
 
-def measure(effort: Effort) -> Measured:
+def measure(effort: Effort) -> CandidatesResult:
     """Entropies along true paths; information from MMSE curves."""
     cloud, mixture = (
         cast(ExactModel, effort.model(name)) for name in ("digits-cloud", "fashion-mppca")
     )
     n = effort.samples(1024, 128)
-    points = follow(cloud, LEVELS, n)
+    points = entropies_along_paths(cloud, LEVELS, n)
     hits = points.rising()
     curves = {
         "fashion-mppca": (mixture, 512),
@@ -101,10 +101,10 @@ def measure(effort: Effort) -> Measured:
         name: known(model, curve_of(model, LEVELS[-1], effort.samples(full, 48), nodes), SHOWN)
         for name, (model, full) in curves.items()
     }
-    return Measured(
+    return CandidatesResult(
         points,
-        follow(mixture, LEVELS, n),
-        follow(mixture, LEVELS, n, classes=True),
+        entropies_along_paths(mixture, LEVELS, n),
+        entropies_along_paths(mixture, LEVELS, n, classes=True),
         information,
         Interval(hits / n, *binomial_interval(hits, n)),
     )
@@ -123,9 +123,9 @@ def true_path(x0: Tensor, levels: Sequence[float], seed: int = 0) -> list[Tensor
     return states
 
 
-def follow(
+def entropies_along_paths(
     model: ExactModel, levels: Sequence[float], samples: int, *, classes: bool = False
-) -> Paths:
+) -> PathEntropies:
     """Entropy of the components, points, or classes of an exact model along true paths.
 
     Raises:
@@ -135,7 +135,7 @@ def follow(
     ask = class_probabilities if classes else responsibilities
     found = [ask(model, x, level) for x, level in zip(true_path(x0, levels), levels, strict=True)]
     entropy = torch.stack([torch.log(effective_number(rows)) for rows in found], 1)
-    return Paths(np.asarray(levels), entropy.numpy(), math.log(found[0].shape[1]))
+    return PathEntropies(np.asarray(levels), entropy.numpy(), math.log(found[0].shape[1]))
 
 
 def curve_of(model: Denoiser, lowest: float, samples: int, nodes: int) -> Curve:

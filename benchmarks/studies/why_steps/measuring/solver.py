@@ -28,8 +28,8 @@ LAST = 3
 
 
 @dataclass(frozen=True)
-class Line:
-    """A method on ever finer grids.
+class SolverCurve:
+    """Errors and costs of a method on ever finer grids.
 
     Attributes:
         name: of the method.
@@ -50,29 +50,31 @@ class Line:
     slope: Interval
 
 
-def measure(effort: Effort) -> list[Line]:
+def measure(effort: Effort) -> list[SolverCurve]:
     """Six methods on six grids, against the exact flow."""
     model, n = exact_model(effort, "gmm-64d"), effort.samples(384, 96)
     with torch.no_grad():
         truth = model.flow(latents(model, torch.arange(n), 0, model.dtype)[0], model.sigma_max, END)
-    return [followed(model, name, FAST if effort.fast else STEPS, truth) for name in SOLVERS]
+    return [curve_of(model, name, FAST if effort.fast else STEPS, truth) for name in SOLVERS]
 
 
-def followed(model: ExactModel, name: str, steps: Sequence[int], truth: Tensor) -> Line:
+def curve_of(model: ExactModel, name: str, steps: Sequence[int], truth: Tensor) -> SolverCurve:
     """Errors, evaluations, seconds and slope of a method."""
     sampler = make(name)
     grids = [karras(count, END, model.sigma_max, to_zero=False) for count in steps]
-    errors, seconds = zip(*(run(model, name, grid, truth) for grid in grids), strict=True)
+    errors, seconds = zip(*(timed_errors(model, name, grid, truth) for grid in grids), strict=True)
     evaluations = [sampler.nfe(grid) or 0 for grid in grids]
     order = sampler.order
     assert order is not None
     medians = [float(np.median(part)) for part in errors]
-    return Line(
+    return SolverCurve(
         name, steps, order, evaluations, list(seconds), medians, slope(steps, np.stack(errors))
     )
 
 
-def run(model: ExactModel, name: str, grid: Grid, truth: Tensor) -> tuple[FloatArray, float]:
+def timed_errors(
+    model: ExactModel, name: str, grid: Grid, truth: Tensor
+) -> tuple[FloatArray, float]:
     """Distances of the samples to the exact end, and seconds of one core a sample."""
     start = time.process_time()
     x = generate(model, name, grid, len(truth))

@@ -1,4 +1,4 @@
-"""The rows of the answer, one a module: what is told of a measurement."""
+"""The rows of the answer, one a module: the answer that is made of a measurement."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ..figures import one_jump as figures
-from ..measuring.one_jump import Found, Measured, measure
+from ..measuring.one_jump import JumpResult, JumpResults, measure
 from ..measuring.row import Answer, Lead, Row, Verdict
 from .wording import INTERVALS, brackets, codes, percent
 
@@ -25,7 +25,7 @@ still become. That is a blur, and nearly the same blur for every noise. A small 
 little of what the image will be; the next prediction is an average of fewer images, and sharper. The jump skips all that."""
 
 
-def tell(found: Found) -> Answer:
+def answer(found: JumpResults) -> Answer:
     """Curves, pictures, and a table of all samples."""
     verdict, pictured = judge(found), figures.pictured(found)
     averages = verdict.kind in ("supports", "refines") and pictured
@@ -44,7 +44,7 @@ def tell(found: Found) -> Answer:
     )
 
 
-def judge(found: Mapping[str, Sequence[Measured]]) -> Verdict:
+def judge(found: Mapping[str, Sequence[JumpResult]]) -> Verdict:
     """Refutes unless every jump is the mean.
 
     Then supports where no mean passes for real, refutes where all do, else refines.
@@ -91,8 +91,8 @@ def judge(found: Mapping[str, Sequence[Measured]]) -> Verdict:
     )
 
 
-def _midst(jumps: Mapping[str, tuple[Measured, Measured]]) -> str:
-    """What surprises where the mean is not too far from the data but too near."""
+def _midst(jumps: Mapping[str, tuple[JumpResult, JumpResult]]) -> str:
+    """The surprise that these samples are nearer to the mean of the data than data are."""
     for name, (jump, _) in jumps.items():
         if jump.near > CROWDED * jump.usual:
             return (
@@ -104,7 +104,7 @@ def _midst(jumps: Mapping[str, tuple[Measured, Measured]]) -> str:
     return ""
 
 
-def _numbers(name: str, jump: Measured, best: Measured) -> str:
+def _numbers(name: str, jump: JumpResult, best: JumpResult) -> str:
     return (
         f"<code>{name}</code>: one jump keeps {percent(jump.spread)} of the data’s "
         f"variance. {percent(jump.among)} of the jumps pass for "
@@ -115,7 +115,7 @@ def _numbers(name: str, jump: Measured, best: Measured) -> str:
     )
 
 
-def _table(found: Mapping[str, Sequence[Measured]]) -> pd.DataFrame:
+def _table(found: Mapping[str, Sequence[JumpResult]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "model": name,
@@ -137,5 +137,5 @@ ROW = Row(
     claim="The prediction is the mean of all clean images that could have led here, and "
     "a mean of images is not an image.",
     measure=measure,
-    tell=tell,
+    answer=answer,
 )

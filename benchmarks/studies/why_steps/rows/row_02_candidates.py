@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..figures import candidates as figures
 from ..measuring.row import Answer, Row, Verdict
-from ..measuring.shrinking import LEVELS, RISE, SHOWN, Measured, measure
+from ..measuring.shrinking import LEVELS, RISE, SHOWN, CandidatesResult, measure
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, percent
 
@@ -17,7 +17,7 @@ A share of paths above this is more than an exception.
 """
 
 
-def tell(found: Measured) -> Answer:
+def answer(found: CandidatesResult) -> Answer:
     """Candidates and information against the noise level."""
     verdict = judge(found.points.number(0), found.points.number(-1), found.rising)
     return Answer(figures.main(found, SHOWN), _table(found), verdict, figures.details(found, SHOWN))
@@ -37,7 +37,7 @@ def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
     numbers = (
         f"Candidates among the images of <code>digits-cloud</code>: {start} at the start, "
         f"{end} at the end.",
-        f"Paths on which their number grows again by more than {RISE:g} nats, seen at "
+        f"PathEntropies on which their number grows again by more than {RISE:g} nats, seen at "
         f"{len(LEVELS)} levels: {percent(rising)}.",
         INTERVALS,
     )
@@ -71,7 +71,7 @@ def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
     )
 
 
-def _table(found: Measured) -> pd.DataFrame:
+def _table(found: CandidatesResult) -> pd.DataFrame:
     places = [LEVELS.index(level) for level in SHOWN]
     return pd.DataFrame(
         {
@@ -103,5 +103,5 @@ ROW = Row(
     question="What do the small steps decide?",
     claim="As small steps are taken, the set of possible clean images shrinks, until one is left.",
     measure=measure,
-    tell=tell,
+    answer=answer,
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ..figures import big_steps as figures
-from ..measuring.big_steps import OPTIMAL, Losses, Measured, measure
+from ..measuring.big_steps import OPTIMAL, BigStepsResult, Losses, measure
 from ..measuring.row import Answer, Kind, Lead, Row, Verdict
 from ..statistics.single_steps import Transition
 from .wording import INTERVALS, between, brackets, mark, note, percent
@@ -25,7 +25,7 @@ LEAD = (
 )
 
 
-def tell(found: Measured) -> Answer:
+def answer(found: BigStepsResult) -> Answer:
     """Staircases, losses against steps, and single steps taken apart."""
     verdict, details = judge(found.single, found.losses), figures.DETAILS + note(found.flags)
     single = (figures.single_steps(found.single),)
@@ -161,5 +161,5 @@ ROW = Row(
         "big steps break this assumption, and the sampler with it."
     ),
     measure=measure,
-    tell=tell,
+    answer=answer,
 )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..figures.no_noise import DETAILS, draw
-from ..measuring.no_noise import Measured, measure
+from ..measuring.no_noise import NoNoiseResult, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, brackets, half, mark, note
@@ -18,7 +18,7 @@ SLIGHT = 0.05
 """A difference in distance below this share of the variance of the data's features is none."""
 
 
-def tell(found: Measured) -> Answer:
+def answer(found: NoNoiseResult) -> Answer:
     """Quality and errors against evaluations."""
     table = pd.DataFrame(
         {
@@ -88,5 +88,5 @@ ROW = Row(
     claim="The reverse process can be followed without adding noise after the first "
     "draw, and big steps cost quality all the same.",
     measure=measure,
-    tell=tell,
+    answer=answer,
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..figures.one_step import DETAILS, draw
-from ..measuring.one_step import CLOCKS, Measured, measure
+from ..measuring.one_step import CLOCKS, OneStepResult, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half, mark, note
@@ -16,7 +16,7 @@ NEGLIGIBLE = 0.01
 """A gap below this share of the variance of the features is none."""
 
 
-def tell(found: Measured) -> Answer:
+def answer(found: OneStepResult) -> Answer:
     """Distances and errors against steps."""
     columns: dict[str, object] = {"steps": found.counts}
     for clock in CLOCKS:
@@ -76,5 +76,5 @@ ROW = Row(
     question="Without added noise, is one step as good as fifty?",
     claim="If no noise is added, nothing is lost by jumping: one step gives as much as fifty.",
     measure=measure,
-    tell=tell,
+    answer=answer,
 )

@@ -1,5 +1,5 @@
-"""Row 6: do big steps make a few outputs from any input? Variance loss, mode loss and
-memorisation, told apart.
+"""Row 6: do big steps make a few outputs from any input? Loss of variance, loss of modes and
+memorisation, measured separately.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pandas as pd
 
 from ....metrics.memorisation import CONFIDENCE, LEVEL, binomial_interval
 from ..figures.collapse import DETAILS, draw
-from ..measuring.collapse import Measured, measure
+from ..measuring.collapse import CollapseResult, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, brackets, percent
@@ -23,7 +23,7 @@ FEW = 0.05
 """Samples whose share of copies may be above this leave it open whether there are any."""
 
 
-def tell(found: Measured) -> Answer:
+def answer(found: CollapseResult) -> Answer:
     """What is lost, what is missed and what is copied, against steps."""
     few = [
         line.value
@@ -43,7 +43,7 @@ def tell(found: Measured) -> Answer:
     )
 
 
-def _table(found: Measured) -> pd.DataFrame:
+def _table(found: CollapseResult) -> pd.DataFrame:
     shares = {
         "variance kept, %": found.variance,
         "modes kept, %": found.modes,
@@ -132,5 +132,5 @@ ROW = Row(
     claim="With big steps the model collapses: it makes a few outputs, whatever it "
     "starts from, and these are memorised training images.",
     measure=measure,
-    tell=tell,
+    answer=answer,
 )

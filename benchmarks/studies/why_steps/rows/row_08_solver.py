@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..figures.solver import DETAILS, draw
 from ..measuring.row import Answer, Row, Verdict
-from ..measuring.solver import Line, measure
+from ..measuring.solver import SolverCurve, measure
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, between
 
@@ -20,7 +20,7 @@ WITHIN = 0.25
 """An order is confirmed within this."""
 
 
-def tell(lines: list[Line]) -> Answer:
+def answer(lines: list[SolverCurve]) -> Answer:
     """Errors against evaluations and seconds, with the orders that they show."""
     steps = lines[0].steps
     table = pd.DataFrame(
@@ -76,7 +76,7 @@ def judge(orders: Sequence[tuple[str, int, Interval]]) -> Verdict:
     return Verdict("refines", sentence, numbers)
 
 
-def needed(line: Line, error: float) -> float:
+def needed(line: SolverCurve, error: float) -> float:
     """Evaluations at which the line crosses an error, between grids on a straight line of the
     logarithms; NaN if it does not.
     """
@@ -97,5 +97,5 @@ ROW = Row(
     claim="Sampling is the numerical solution of a differential equation: the error "
     "falls with the steps at the order of the method.",
     measure=measure,
-    tell=tell,
+    answer=answer,
 )

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..figures.guidance import DETAILS, draw
-from ..measuring.guiding import SCALES, Measured, measure
+from ..measuring.guiding import SCALES, GuidanceResult, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, brackets, percent
 
 
-def tell(found: Measured) -> Answer:
+def answer(found: GuidanceResult) -> Answer:
     """When the class is decided, how often it is met, and how alike the samples are."""
     table = pd.DataFrame(
         [
@@ -104,5 +104,5 @@ ROW = Row(
     claim="Text is a twist: it tilts the probabilities, so that the network is convinced "
     "early that there is a dog.",
     measure=measure,
-    tell=tell,
+    answer=answer,
 )

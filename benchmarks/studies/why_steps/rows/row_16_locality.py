@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ..figures.locality import DETAILS, draw, maps
-from ..measuring.locality import HIGH, LEVELS, LOW, Measured, measure
+from ..measuring.locality import HIGH, LEVELS, LOW, LocalityResult, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, brackets
@@ -18,7 +18,7 @@ WIDER = 1.25
 """A ratio of radii above this is growth."""
 
 
-def tell(found: Measured) -> Answer:
+def answer(found: LocalityResult) -> Answer:
     """Radii against the noise level, and what they are radii of."""
     columns = {
         f"radius, {kind} (pixels)": [brackets(one) for one in line]
@@ -94,5 +94,5 @@ ROW = Row(
     question="How far must the denoiser look?",
     claim="At low signal the network must average over large areas, and later over small ones.",
     measure=measure,
-    tell=tell,
+    answer=answer,
 )

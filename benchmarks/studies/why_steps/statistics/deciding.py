@@ -1,4 +1,4 @@
-"""When a class is decided, on the way to a sample."""
+"""The noise level at which the class of a sample is decided."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVEN = 0.5
 """A class is decided from the level on at which its probability stays above this."""
 
 
-class Run(NamedTuple):
+class GuidedRun(NamedTuple):
     """Samples under one guidance scale.
 
     Attributes:
@@ -37,8 +37,8 @@ class Run(NamedTuple):
     own: Tensor
 
 
-class Course(NamedTuple):
-    """What the exact model makes of the states on the way, ``(levels, n)`` each.
+class ClassCourse(NamedTuple):
+    """The exact model's class probabilities at the states of a run, ``(levels, n)`` each.
 
     Attributes:
         own: probability of the class that was asked for.
@@ -49,8 +49,8 @@ class Course(NamedTuple):
     left: FloatArray
 
 
-def class_course(model: ExactModel, run: Run) -> Course:
-    """What an exact model makes of the states on the way."""
+def class_course(model: ExactModel, run: GuidedRun) -> ClassCourse:
+    """An exact model's class probabilities at the states of a run."""
     found = [
         class_probabilities(model, x, sigma)
         for x, sigma in zip(run.states, run.levels, strict=True)
@@ -59,10 +59,10 @@ def class_course(model: ExactModel, run: Run) -> Course:
         [probability[torch.arange(len(run.labels)), run.labels] for probability in found]
     )
     left = torch.stack([effective_number(probability) for probability in found])
-    return Course(own.numpy(), left.numpy())
+    return ClassCourse(own.numpy(), left.numpy())
 
 
-def decision(own: FloatArray, run: Run) -> FloatArray:
+def decision(own: FloatArray, run: GuidedRun) -> FloatArray:
     """The level from which on a sample's class stays likelier than not, ``(n,)``.
 
     NaN where it never does.
@@ -73,7 +73,7 @@ def decision(own: FloatArray, run: Run) -> FloatArray:
     return levels[np.where(sure > 0, len(run.levels) - sure, len(run.levels))]
 
 
-def middle(decided: FloatArray) -> Interval:
+def mean_decision(decided: FloatArray) -> Interval:
     """Geometric mean level of decision, over the samples that are decided.
 
     NaN if fewer than half are.
@@ -82,21 +82,21 @@ def middle(decided: FloatArray) -> Interval:
 
 
 def mean_level(decided: FloatArray) -> float:
-    """See :func:`middle`."""
+    """See :func:`mean_decision`."""
     known = decided[np.isfinite(decided)]
     return float(np.exp(np.log(known).mean())) if 2 * len(known) > len(decided) else math.nan
 
 
-def ahead(plain: FloatArray, guided: FloatArray) -> Interval:
+def decision_ratio(plain: FloatArray, guided: FloatArray) -> Interval:
     """Geometric mean ratio of the levels of decision, over the latents that are decided in both
     runs; NaN if fewer than half are.
 
     Means of either run alone would be of different latents: those that only guidance decides would
     pass for the effect of guidance.
     """
-    return middle(guided / plain)
+    return mean_decision(guided / plain)
 
 
-def undecided(plain: FloatArray, guided: FloatArray) -> float:
-    """Share of the latents that :func:`ahead` leaves out."""
+def undecided_share(plain: FloatArray, guided: FloatArray) -> float:
+    """Share of the latents that :func:`decision_ratio` leaves out."""
     return 1 - float(np.isfinite(guided / plain).mean())

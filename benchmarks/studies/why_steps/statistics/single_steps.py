@@ -1,4 +1,6 @@
-"""Measurements of row 3: single reverse steps, taken apart into shape and covariance."""
+"""Measurements of row 3: divergences of single reverse steps, separated into those by shape and by
+covariance.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How spread out outputs are: variance and modes, each as a share of the data's, with intervals."""
+"""Variance and modes of samples as shares of the data's, with intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two samplers at known distances from the truth."""
+"""Pairs of simulated samplers at known distances from the data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.optimize import root_scalar
 from ...metrics import FrechetReference, Moments, frechet_distance
 from ...metrics.estimators.moments import FloatArray
 from .families import FAMILIES
-from .law import Law, Map, Population
+from .law import FeatureMap, Law, Population
 
 LEVELS = (0.0, 1.0, 10.0)
 """True FD of the first sampler, in floors."""
@@ -25,8 +25,9 @@ PILOT = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """One sampler at one level.
+class SimulatedSampler:
+    """A sampler that is only an error: it stretches and shifts features of the data until their
+    true FD is a given one.
 
     Attributes:
         move: what it makes of the features.
@@ -40,7 +41,7 @@ class Side:
         truth: law of the reference.
     """
 
-    move: Map
+    move: FeatureMap
     fd: float
     kid: float
     quadratic: FloatArray
@@ -61,8 +62,9 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """A family in d dimensions, N samples, and at each level a pair of samplers on shared latents.
+class SamplerPairs:
+    """A family of features in d dimensions, N samples, and at each level a pair of simulated
+    samplers on shared latents.
 
     Attributes:
         population: of the features before the samplers, and the truth.
@@ -74,11 +76,11 @@ class Problem:
     population: Population
     reference: FrechetReference
     floor: float
-    pairs: tuple[tuple[Side, Side], ...]
+    pairs: tuple[tuple[SimulatedSampler, SimulatedSampler], ...]
 
     @classmethod
-    def make(cls, family: str, d: int, n: int) -> Problem:
-        """The problem of one cell; a function of its arguments alone."""
+    def make(cls, family: str, d: int, n: int) -> SamplerPairs:
+        """The pairs of one cell, a function of the arguments alone."""
         population = FAMILIES[family](d)
         law = population.law
         reference = FrechetReference(law.mean, law.cov)
@@ -103,8 +105,8 @@ class Problem:
 
 
 def directions(law: Law) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
-    """How each of the two samplers errs: rates of stretching ``(d,)`` and of moving ``(d,)``, which
-    add alike to FD.
+    """The errors of both samplers: rates of stretching ``(d,)`` and of shifting ``(d,)``, which add
+    alike to FD.
 
     The second shares four fifths of the first one's direction, as samplers of one kind do.
     """
@@ -118,12 +120,12 @@ def directions(law: Law) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArra
 
 def at_distance(
     law: Law, reference: FrechetReference, direction: tuple[FloatArray, FloatArray], fd: float
-) -> Side:
-    """The sampler that errs in a direction until its true FD is ``fd``."""
+) -> SimulatedSampler:
+    """The sampler with errors in a direction whose true FD is ``fd``."""
     stretch, shift = direction
 
-    def move(t: float) -> Map:
-        return Map(law.mean, np.exp(t * stretch), t * shift)
+    def move(t: float) -> FeatureMap:
+        return FeatureMap(law.mean, np.exp(t * stretch), t * shift)
 
     t = (
         root_scalar(
@@ -139,7 +141,7 @@ def at_distance(
         _quadratic(reference, moved.cov),
         _quadratic(FrechetReference(moved.mean, moved.cov), law.cov),
     )
-    return Side(move(t), *distances, there, back, moved.mean - law.mean, moved, law)
+    return SimulatedSampler(move(t), *distances, there, back, moved.mean - law.mean, moved, law)
 
 
 def _mean_influence(quadratic: FloatArray, shift: FloatArray, law: Law, moments: Moments) -> float:

@@ -1,5 +1,5 @@
-"""Whether samples pass for real: how many real samples they are near to, against how many a real
-one is near to that nobody has seen.
+"""Whether samples pass for real: how many neighbourhoods of real samples they lie in, compared with
+unseen real samples.
 
 The neighbourhood of a real sample reaches to its third-nearest other real sample, as that of
 precision does (arXiv:1904.06991). Precision asks whether a sample is in *some* neighbourhood, and
@@ -21,8 +21,8 @@ from ....metrics.precision_recall import MANIFOLD
 USUAL = 0.975
 
 
-class Likeness:
-    """The neighbourhoods of real samples, and how many of them unseen ones are in.
+class Neighbourhoods:
+    """The neighbourhoods of real samples, and how many of them an unseen real sample lies in.
 
     Args:
         real: features ``(m, d)`` of real samples, m > 3.
@@ -56,5 +56,5 @@ class Likeness:
         )
 
     def passes(self, near: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether so many are as usual."""
+        """Whether so many neighbourhoods are usual for real samples."""
         return (near > 0) & (near <= self.most)

@@ -1,4 +1,6 @@
-"""Statistics of a cell's replicates: one row for each level."""
+"""Coverage, bias and false verdicts over the replicates of a cell, one line of the calibration's
+table a level.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,15 @@ from ....results.comparison.estimates import Estimate, difference
 from ....results.comparison.significance import LEVEL, Evidence, claim, verdicts
 from ....results.text import Z95
 from ...metrics.estimators.moments import FloatArray
-from .problem import LEVELS
+from .pairs import LEVELS
 from .trials import Arrays, Case
 
 TABLE = 10
 """Lines of a table whose verdicts are corrected together."""
 
 
-def rows(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row for each level.
+def summarise(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
+    """The table's lines of a cell, one for each level.
 
     Columns: ``bias_left`` is the mean error of the values as a share of the plug-in bias (FD only),
     ``bias_noise`` its standard error; ``coverage`` of 95 % intervals; ``se_ratio`` the mean
@@ -43,7 +45,7 @@ def rows(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
 
 
 def _of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
-    a, b = (side.kid if cell.metric == "kid" else side.fd for side in cell.problem.pairs[i])
+    a, b = (side.kid if cell.metric == "kid" else side.fd for side in cell.samplers.pairs[i])
     value, se, gap, error = (
         arrays[name] for name in ("value", "se", "difference", "difference_se")
     )
