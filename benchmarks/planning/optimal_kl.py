@@ -15,8 +15,7 @@ from ...models.analysis.mmse_curve import Curve, gammas
 from ...models.exact.base import ExactModel
 from ...samplers import NoNoise, SampleNoise, Source, karras, make
 from ...samplers.schedules import schedule
-from ...samplers.schedules.search import Searched
-from ...samplers.schedules.staircase import staircase_costs
+from ...samplers.schedules.search import Searched, staircase_costs
 from ..sampling.meter import Meter
 from .cache import remembered
 from .gits import SEARCH_IDS

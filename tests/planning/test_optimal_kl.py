@@ -13,8 +13,7 @@ from samplerbench.models import make_model
 from samplerbench.models.analysis.mmse import exact_mmse, gaussian_mmse
 from samplerbench.models.analysis.mmse_curve import Curve, gammas
 from samplerbench.models.analysis.path_kl import path_kl
-from samplerbench.samplers.schedules.search import cheapest_path
-from samplerbench.samplers.schedules.staircase import staircase_costs
+from samplerbench.samplers.schedules.search import cheapest_path, staircase_costs
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,7 @@ from .....models.analysis.mmse_curve import Curve, gammas
 from .....models.analysis.path_kl import path_kl
 from .....models.exact.base import ExactModel
 from .....samplers import Grid
-from .....samplers.schedules.search import cheapest_path
-from .....samplers.schedules.staircase import staircase_costs
+from .....samplers.schedules.search import cheapest_path, staircase_costs
 from ....planning.schedules import make_schedule
 from ..statistics.intervals import Interval
 from ..statistics.single_steps import DRAWS, FAST_RATIOS, RATIOS, Transition, transitions
