@@ -19,7 +19,13 @@ from samplerbench.benchmarks.planning import gits
 from samplerbench.benchmarks.planning.tuned.file import read_tuned
 from samplerbench.benchmarks.planning.tuned.spacing import LEAST, Spacing
 from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS, latents
-from samplerbench.benchmarks.studies.tuning.problem import LOST, MOST, TEST_IDS, TRAIN_IDS, pose
+from samplerbench.benchmarks.studies.tuning.problem import (
+    LOST,
+    MOST,
+    TEST_IDS,
+    TRAIN_IDS,
+    tuning_problem,
+)
 from samplerbench.benchmarks.studies.tuning.search import (
     OBJECTIVES,
     Found,
@@ -42,7 +48,7 @@ def gmm():
 
 @pytest.fixture(scope="module")
 def train(gmm):
-    return pose(gmm, TRAIN_IDS, 64, 0)
+    return tuning_problem(gmm, TRAIN_IDS, 64, 0)
 
 
 # -- latents
@@ -160,7 +166,7 @@ def test_a_search_that_gains_nothing_keeps_the_schedule(train, monkeypatch):
 def gmm_64d():
     """Problems to tune and to test on."""
     model = make_model("gmm-64d")
-    return pose(model, TRAIN_IDS, 256, 0), pose(model, TEST_IDS, 256, 0)
+    return tuning_problem(model, TRAIN_IDS, 256, 0), tuning_problem(model, TEST_IDS, 256, 0)
 
 
 @pytest.mark.slow
@@ -186,7 +192,7 @@ def test_a_sample_that_is_not_finite_is_lost_but_counts(gmm):
         def sample(self, denoise, x, grid, noise):
             return x * torch.tensor([1.0, float("nan")]).repeat(len(x) // 2)[:, None]
 
-    distances = pose(gmm, 0, 4, 0).distances(Diverging(), karras(2, 0.002, 80.0))
+    distances = tuning_problem(gmm, 0, 4, 0).distances(Diverging(), karras(2, 0.002, 80.0))
     assert (distances[1::2] == LOST).all()
     assert np.isfinite(distances).all()
 
@@ -263,7 +269,7 @@ def test_an_entry_that_another_process_writes_meanwhile_stays(gmm, tmp_path, mon
 
 def test_an_entry_adds_up(gmm, tmp_path):
     (entry,) = tuner(tmp_path / "t.json", gmm)(tasks_of([make("heun")], gmm, None, [5]))
-    train, test = pose(gmm, TRAIN_IDS, 12, 0), pose(gmm, TEST_IDS, 8, 0)
+    train, test = tuning_problem(gmm, TRAIN_IDS, 12, 0), tuning_problem(gmm, TEST_IDS, 8, 0)
     assert entry.nfe == 5
     assert entry.subject.steps == len(entry.levels) - 1 == 3
     distances = test.distances(make("heun"), Grid(entry.levels))
@@ -313,7 +319,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(args, sentence, tmp_path, mon
         ["samplerbench", "tune", "--model", "gmm-2d", *args.replace("OTHER", str(other)).split()],
     )
     monkeypatch.setattr(
-        "samplerbench.benchmarks.studies.tuning.tuner.pose",
+        "samplerbench.benchmarks.studies.tuning.tuner.tuning_problem",
         lambda *_: pytest.fail("computed something"),
     )
     with pytest.raises(SystemExit) as end:

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.planning.remedy import Named
 from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.sampling.shard import latents
 from samplerbench.benchmarks.scoring.solutions.endpoints import ODE, solve
-from samplerbench.benchmarks.studies.tuning.problem import RESOLVED, TRAIN_IDS, pose
+from samplerbench.benchmarks.studies.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.studies.tuning.task import Task
 from samplerbench.benchmarks.studies.tuning.tuner import Tuner
 from samplerbench.models import make_model
@@ -27,7 +27,7 @@ EULER = make("euler")
 
 def test_endpoints_are_those_that_rmse_uses_and_what_they_took_is_counted():
     gmm = make_model("gmm-2d")
-    problem = pose(gmm, 0, 5, 3)
+    problem = tuning_problem(gmm, 0, 5, 3)
     x, _ = latents(gmm, torch.arange(5), 3, gmm.dtype)
     assert torch.equal(problem.endpoints, gmm.endpoint(x))
     assert problem.teacher.evaluations > 5 * 100
@@ -38,11 +38,11 @@ def test_endpoints_are_those_that_rmse_uses_and_what_they_took_is_counted():
 
 
 def test_endpoints_in_closed_form_take_no_evaluation_and_those_of_a_cloud_take_as_many_as_it_makes():
-    assert pose(make_model("gaussian"), 0, 4, 0).teacher.evaluations == 0
+    assert tuning_problem(make_model("gaussian"), 0, 4, 0).teacher.evaluations == 0
     points = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]], dtype=torch.float64)
     cloud = PointCloud("few", points)
     for model in (cloud, KernelDensity(cloud, 0.3)):
-        assert pose(model, 0, 4, 0).teacher.evaluations > 4 * 100
+        assert tuning_problem(model, 0, 4, 0).teacher.evaluations > 4 * 100
 
 
 def watch(patched):
@@ -153,7 +153,7 @@ def test_an_entry_does_not_depend_on_those_before_it(both, coarse, tmp_path):
 
 def test_a_teacher_is_refined_as_far_as_rounding_and_its_most_steps_go(coarse, monkeypatch):
     model = make_model("digits")
-    problem, grid = pose(model, 0, 2, 0), karras(4, model.sigma_min, model.sigma_max)
+    problem, grid = tuning_problem(model, 0, 2, 0), karras(4, model.sigma_min, model.sigma_max)
     assert not problem.settle(EULER, grid) or problem.resolution <= RESOLVED * np.sqrt(
         np.mean(problem.distances(EULER, grid) ** 2)
     )
@@ -171,7 +171,7 @@ def test_endpoints_that_are_not_finite_are_one_sentence(monkeypatch):
     )
     model = make_model("digits")
     with pytest.raises(ValueError, match="model digits has no finite endpoints to tune for"):
-        pose(model, 0, 2, 0).distances(EULER, karras(4, model.sigma_min, model.sigma_max))
+        tuning_problem(model, 0, 2, 0).distances(EULER, karras(4, model.sigma_min, model.sigma_max))
 
 
 def test_the_teacher_of_a_network_solves_the_same_latents(monkeypatch):
@@ -183,5 +183,7 @@ def test_the_teacher_of_a_network_solves_the_same_latents(monkeypatch):
 
     monkeypatch.setattr("samplerbench.benchmarks.scoring.solutions.endpoints.latents", watched)
     model = make_model("digits")
-    pose(model, TRAIN_IDS, 2, 0).distances(EULER, karras(2, model.sigma_min, model.sigma_max))
+    tuning_problem(model, TRAIN_IDS, 2, 0).distances(
+        EULER, karras(2, model.sigma_min, model.sigma_max)
+    )
     assert seen == {TRAIN_IDS, TRAIN_IDS + 1}

@@ -53,7 +53,7 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Problem:
+class ExactProblem:
     """A model with latents and their exact endpoints.
 
     Attributes:

@@ -18,7 +18,7 @@ from ....models import Denoiser, make_model
 from ....results.run_directory.files import read_npz, write_npz
 from ....samplers import SampleNoise
 from .candidates import Candidate
-from .measure import Errors, Problem
+from .measure import Errors, ExactProblem
 from .table import CRITERIA, row
 
 MODELS = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
@@ -71,7 +71,7 @@ class Frontier:
 
     def _model(self, name: str, candidates: Sequence[Candidate]) -> Iterable[dict[str, Any]]:
         model = make_model(name)
-        problem = Problem(model, self.seed, self._endpoints(name, model))
+        problem = ExactProblem(model, self.seed, self._endpoints(name, model))
         for budget in self.budgets:
             self.progress(f"{name}: {budget} evaluations")
             winners: dict[tuple[str, str], tuple[Candidate, Errors]] = {}
@@ -109,7 +109,7 @@ class Frontier:
     def _choose(
         self,
         name: str,
-        problem: Problem,
+        problem: ExactProblem,
         budget: int,
         candidates: Sequence[Candidate],
         criterion: str,
@@ -129,7 +129,7 @@ class Frontier:
         )
 
     def _half(
-        self, name: str, problem: Problem, candidate: Candidate, budget: int, criterion: str
+        self, name: str, problem: ExactProblem, candidate: Candidate, budget: int, criterion: str
     ) -> float:
         """The error on the whole first half."""
         return self._measure(name, problem, candidate, budget, self.samples // 2)[
@@ -158,7 +158,7 @@ class Frontier:
         return json.dumps([name, candidate.side, candidate.label, budget, samples])
 
     def _measure(
-        self, name: str, problem: Problem, candidate: Candidate, budget: int, samples: int
+        self, name: str, problem: ExactProblem, candidate: Candidate, budget: int, samples: int
     ) -> list[float]:
         """[median, rms] on the first ``samples`` latents.
 
@@ -172,7 +172,7 @@ class Frontier:
                 log.write(json.dumps([key, self.known[key]]) + "\n")
         return self.known[key]
 
-    def _score(self, name: str, problem: Problem, winner: Candidate, budget: int) -> Errors:
+    def _score(self, name: str, problem: ExactProblem, winner: Candidate, budget: int) -> Errors:
         """Errors on the second half."""
         digest = hashlib.sha256(
             json.dumps([name, winner.label, budget, self.samples, self.seed]).encode()

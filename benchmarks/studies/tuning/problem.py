@@ -38,7 +38,7 @@ LOST = 1e6
 
 
 @dataclass(eq=False)
-class Problem:
+class TuningProblem:
     """Latents of a model, and how far from their converged endpoints a sampler takes them.
 
     Attributes:
@@ -95,7 +95,7 @@ class Problem:
 
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
-        """What the sampler makes of the latents."""
+        """The sampler's samples from these latents."""
         return torch.cat([self._sample(sampler, grid, ids) for ids in self.ids.split(BATCH)])
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int:
@@ -116,8 +116,10 @@ class Problem:
         return float(np.sqrt(np.square(self._distances(samples)).mean()))
 
 
-def pose(model: Denoiser, first: int, count: int, seed: int, device: str = "cpu") -> Problem:
-    """The problem of ``count`` latents from number ``first`` on.
+def tuning_problem(
+    model: Denoiser, first: int, count: int, seed: int, device: str = "cpu"
+) -> TuningProblem:
+    """A :class:`TuningProblem` of ``count`` latents from number ``first`` on.
 
     Args:
         model: on ``device``.
@@ -127,4 +129,6 @@ def pose(model: Denoiser, first: int, count: int, seed: int, device: str = "cpu"
         device: "cpu" or "cuda".
     """
     meter, ids = Meter(), torch.arange(first, first + count, device=device)
-    return Problem(meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first)
+    return TuningProblem(
+        meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first
+    )

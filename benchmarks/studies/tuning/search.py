@@ -15,7 +15,7 @@ from ....samplers import Grid, Sampler
 from ....samplers.schedules import SCHEDULES
 from ...planning.schedules import make_schedule
 from ...planning.tuned.spacing import Spacing
-from .problem import Problem
+from .problem import TuningProblem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
 """Means of the distances by their power.
@@ -66,7 +66,7 @@ def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
 
 
 def search(
-    problem: Problem,
+    problem: TuningProblem,
     sampler: Sampler,
     steps: int,
     objective: str = "mean",

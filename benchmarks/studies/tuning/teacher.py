@@ -1,5 +1,5 @@
-"""The teacher: where the probability flow takes the latents of a problem, solved on more and
-more steps as it is asked for.
+"""The teacher: the ends of the probability flow from the latents of a problem, solved on more and
+more steps as needed.
 """
 
 from __future__ import annotations

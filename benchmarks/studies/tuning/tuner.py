@@ -18,7 +18,7 @@ from ...planning.remedy import Named
 from ...planning.schedules import make_schedule
 from ...planning.tuned.entry import Cost, Elsewhere, Score, Scores, Setting, Subject, Tuned, gap_of
 from ...planning.tuned.file import check_writable, read_tuned, write_tuned
-from .problem import MOST, TEST_IDS, TRAIN_IDS, Problem, pose
+from .problem import MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, Found, mean_of, search
 from .task import Task
 
@@ -48,7 +48,7 @@ class Tuner:
     objective: str = "mean"
     device: str = "cpu"
     progress: Callable[[str], object] = print
-    _posed: dict[tuple[str, int], Problem] = field(default_factory=dict, repr=False)
+    _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for option, count in (("--latents", self.latents), ("--test-latents", self.test_latents)):
@@ -127,7 +127,7 @@ class Tuner:
             scores=scores,
         )
 
-    def _problem(self, named: Named, first: int) -> Problem:
+    def _problem(self, named: Named, first: int) -> TuningProblem:
         """Latents of a model with their teacher, made once.
 
         Each entry begins with its coarsest endpoints, whatever came before.
@@ -135,10 +135,14 @@ class Tuner:
         if (named.name, first) not in self._posed:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             self.progress(f"{named.name}: converged endpoints of {count} latents")
-            self._posed[named.name, first] = pose(named.model, first, count, self.seed, self.device)
+            self._posed[named.name, first] = tuning_problem(
+                named.model, first, count, self.seed, self.device
+            )
         return replace(self._posed[named.name, first])
 
-    def _scores(self, problem: Problem, sampler: Sampler, untuned: Grid, tuned: Grid) -> Scores:
+    def _scores(
+        self, problem: TuningProblem, sampler: Sampler, untuned: Grid, tuned: Grid
+    ) -> Scores:
         """Both grids on the latents of a problem, beside endpoints that are fine enough for the
         better one.
         """
