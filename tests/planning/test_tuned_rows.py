@@ -9,8 +9,8 @@ from tuned_home import RUN, fails, invoke, retuned
 from samplerbench.benchmarks.planning.tuned.file import read_tuned, write_tuned
 from samplerbench.results.comparison.entries import read_source
 from samplerbench.results.comparison.pairing import match_cells
+from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import with_curves
-from samplerbench.results.table.result_table import ResultTable, load
 
 
 def test_a_file_that_has_grown_samples_nothing_anew(home, monkeypatch):
