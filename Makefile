@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# what is imported is compiled then, by whoever is first: all of torch is half of the installation
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 SUITE  ?= quick
 QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
           $(patsubst %,tests/results/test_%.py,intervals error_decomposition estimates fairness files headline latex pareto sealed significance) \
@@ -12,7 +14,7 @@ QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(PIP) -e '.[dev]'
 	touch $@
 
 bench: $(VENV)/.ready            ## run the quick suite and write its report
@@ -32,7 +34,7 @@ lint: $(VENV)/.ready
 	$(BIN)/pyright
 
 $(VENV)/.ready-docs: $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(PIP) -e '.[docs]'
 	touch $@
 
 docs: $(VENV)/.ready-docs        ## the site, into build/site; dead links, missing anchors and stray pages fail
@@ -46,7 +48,7 @@ perf: $(VENV)/.ready             ## time the library itself
 	$(BIN)/python -m samplerbench.results.perf results/runs/perf.json
 
 perf-peers: $(VENV)/.ready       ## time samplers beside those of other libraries, which it installs
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
+	$(PIP) -e '.[dev,peers]'
 	mkdir -p results/runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf/bench_peers.py -o python_files='bench_*.py' -p no:warnings \
 	  --benchmark-only --benchmark-json=results/runs/perf-peers.json
