@@ -1,9 +1,30 @@
-"""Where tasks run: in this process, or in one of their own that may crash or hang.
+"""Where tasks run: in this process, in others that may crash or hang, or wherever an installed
+package takes them.
 
 What is imported here is quick to import.
 """
 
-from .executor import Call, Executor, Failure, InProcess, Task, Tell
+from .executor import Call, Executor, Failure, InProcess, Serial, Task, Tell, TellOf
+from .known import ENTRY_POINTS, executors, make_executor
+from .pool import Pool
+from .remote import packed, packed_result, unpacked
 from .worker import Worker
 
-__all__ = ["Call", "Executor", "Failure", "InProcess", "Task", "Tell", "Worker"]
+__all__ = [
+    "ENTRY_POINTS",
+    "Call",
+    "Executor",
+    "Failure",
+    "InProcess",
+    "Pool",
+    "Serial",
+    "Task",
+    "Tell",
+    "TellOf",
+    "Worker",
+    "executors",
+    "make_executor",
+    "packed",
+    "packed_result",
+    "unpacked",
+]

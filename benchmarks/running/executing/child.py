@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import pickle
 import signal
 import threading
 from multiprocessing.connection import Connection
-from typing import Any
 
-from .executor import Failure, attempted
+from .remote import packed_result, unpacked
 from .vitals import offer_to_the_killer
 
 WHERE = signal.SIGUSR1
@@ -22,10 +20,9 @@ WHERE = signal.SIGUSR1
 def serve(tasks: int, lifeline: int, traces: int) -> None:
     """Run tasks until the pipe is closed.
 
-    A request is the pickled setting, or None where it is still the last one, and the pickled task.
-    Answers are ``("begun", None)`` when all is loaded and the time counts, ``("progress", count)``,
-    and at last ``("done", result)``, ``("failure", failure)`` or, where the task could not begin,
-    ``("unprepared", sentence)``.
+    A request is what :func:`.packed` gives. Answers are ``("begun", None)`` when all is loaded and
+    the time counts, ``("progress", news)``, and at last ``("done", packed result)`` or, where the
+    task could not begin, ``("unprepared", sentence)``.
 
     Args:
         tasks: file descriptor of the pipe.
@@ -36,53 +33,21 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
     faulthandler.enable(traces)
     faulthandler.register(WHERE, traces)
     offer_to_the_killer()
-    from .world import Setting, World  # torch, while the parent is still planning
+    from . import world  # noqa: F401 - torch, while the parent is still planning
 
-    pipe, world = Connection(tasks), None
+    pipe = Connection(tasks)
     while True:
         try:
-            setting_sent, task_sent = pipe.recv()
+            request = pipe.recv()
         except EOFError:
             return
         try:
-            if setting_sent is not None:
-                setting: Setting = pickle.loads(setting_sent)
-                setting.apply()
-                world = World(setting)
-            assert world is not None
-            task = pickle.loads(task_sent)
-            task.prepare(world)
-        except BaseException as error:  # a file of the user's that exits, among others
-            pipe.send(("unprepared", " ".join(f"{error}".split()) or type(error).__name__))
+            task, there = unpacked(*request)
+        except ValueError as error:
+            pipe.send(("unprepared", str(error)))
             continue
         pipe.send(("begun", None))
-        _answer(pipe, _result(task, world, pipe))
-
-
-def _result(task: Any, world: Any, pipe: Connection) -> tuple[str, Any]:
-    try:
-        return "done", attempted(task, world, lambda count: pipe.send(("progress", count)))
-    except Failure as failure:
-        return "failure", failure
-    except (
-        BaseException
-    ) as error:  # KeyboardInterrupt, or an exception that is meant to pass all nets
-        return "failure", Failure(
-            "failed", " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-        )
-
-
-def _answer(pipe: Connection, answer: tuple[str, Any]) -> None:
-    try:
-        sent = pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        sent = pickle.dumps(
-            (
-                "failure",
-                Failure("failed", f"its result cannot be sent to another process ({error})"),
-            )
-        )
-    pipe.send_bytes(sent)
+        pipe.send(("done", packed_result(task, there, lambda news: pipe.send(("progress", news)))))
 
 
 def _end_with_the_parent(lifeline: int) -> None:

@@ -1,13 +1,16 @@
-"""What a task is, what may become of it, and the executor that runs it where it is called.
+"""What a task is, what may become of it, and the executors that run it: what all of them promise,
+and the one that runs it where it is called.
 
 A task is picklable and says all that its result depends on, so that the same one can run here, in a
-worker process, or elsewhere.
+worker process, or elsewhere. docs/adding-an-executor.md is the guide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...sampling.failure import Failure
@@ -15,11 +18,20 @@ from ...sampling.failure import Failure
 if TYPE_CHECKING:
     from .world import World
 
-Tell = Callable[[int], None]
-"""Told how many more samples, or whatever a task counts, are done."""
+Tell = Callable[[Any], None]
+"""Told how a task gets on, in what the task itself counts: how many more samples are done, or a
+sentence. Picklable.
+"""
+
+TellOf = Callable[[int, Any], None]
+"""The same of many tasks: their number comes first."""
 
 LONGEST = 500
 """Letters of an exception's message that a reason keeps."""
+
+
+def silent(*_news: object) -> None:
+    """Tells nobody."""
 
 
 class Task(Protocol):
@@ -62,53 +74,107 @@ class Call:
         return self.function(*self.args)
 
 
-class Executor(Protocol):
-    """Runs tasks one at a time.
+class Executor(ABC):
+    """Runs tasks, here or elsewhere; a subclass needs :meth:`map` alone.
 
     Attributes:
         keeps_limits: whether it gives up a task that takes too long.
     """
 
-    keeps_limits: bool
+    keeps_limits: bool = False
 
     def start(self) -> None:
         """Get ready early, where that takes a while."""
-        ...
+        return
 
-    def run(self, task: Task, world: World, *, tell: Tell = ..., limit: float | None = None) -> Any:
-        """The result of a task.
+    @abstractmethod
+    def map(
+        self,
+        tasks: Sequence[Task],
+        world: World,
+        *,
+        tell: TellOf = silent,
+        limits: Sequence[float | None] = (),
+    ) -> Iterator[tuple[int, Any]]:
+        """The number of each task and its result, as they finish, in any order.
+
+        What is not taken from the iterator need not be run; where it is closed, or an exception
+        such as an interrupt leaves it, running tasks are given up.
 
         Args:
-            task: what to run.
+            tasks: what to run.
             world: the models of this process, and how another one makes them.
-            tell: progress.
-            limit: seconds after which the task is given up, where that is possible; None for no
-                limit.
+            tell: progress, told by the thread that iterates.
+            limits: seconds after which each task is given up, where that is possible, None for
+                never; one a task, or empty for no limits.
+
+        Yields:
+            A :class:`Failure` in place of the result of a task that raised, whose process ended,
+            or that took too long.
 
         Raises:
-            Failure: it raised, or its process ended, or it took too long.
+            ValueError: a task could not be prepared; those that have not finished are given up.
+        """
+
+    def run(
+        self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
+    ) -> Any:
+        """The result of one task; arguments as in :meth:`map`.
+
+        Raises:
+            Failure: in place of the result.
             ValueError: it could not be prepared.
         """
-        ...
+        ((_, result),) = self.map([task], world, tell=lambda _, news: tell(news), limits=[limit])
+        if isinstance(result, Failure):
+            raise result
+        return result
 
     def close(self) -> None:
         """Free what is held; a later task starts anew."""
-        ...
+        return
 
 
-def silent(_count: int) -> None:
-    """Tells nobody."""
+class Serial(Executor):
+    """Runs tasks one after the other, in their order; a subclass needs :meth:`run` alone."""
+
+    def map(
+        self,
+        tasks: Sequence[Task],
+        world: World,
+        *,
+        tell: TellOf = silent,
+        limits: Sequence[float | None] = (),
+    ) -> Iterator[tuple[int, Any]]:
+        """See :meth:`Executor.map`."""
+        for number, (task, limit) in enumerate(zip(tasks, each(limits, tasks), strict=True)):
+            run = partial(self.run, task, world, tell=partial(tell, number), limit=limit)
+            yield number, result_of(run)
+
+    @abstractmethod
+    def run(
+        self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
+    ) -> Any:
+        """See :meth:`Executor.run`."""
 
 
-class InProcess:
+def result_of(run: Callable[[], Any]) -> Any:
+    """What a call returns, or the failure that it raises."""
+    try:
+        return run()
+    except Failure as failure:
+        return failure
+
+
+def each(limits: Sequence[float | None], tasks: Sequence[Task]) -> Sequence[float | None]:
+    """One limit a task: those of :meth:`Executor.map`, or None for each where there are none."""
+    return limits or [None] * len(tasks)
+
+
+class InProcess(Serial):
     """Runs tasks where it is called: quick to start, easy to debug, and at the mercy of what it
     runs. Time limits are not kept.
     """
-
-    keeps_limits = False
-
-    def start(self) -> None:
-        """It is ready."""
 
     def run(
         self,
@@ -121,9 +187,6 @@ class InProcess:
         """See :meth:`Executor.run`."""
         task.prepare(world)
         return attempted(task, world, tell)
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 def attempted(task: Task, world: World, tell: Tell) -> Any:

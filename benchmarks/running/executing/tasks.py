@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .... import samplers
 from ....models.reference import Extractor
+from ....samplers import Sampler
 from ...fingerprint import Fingerprint, sampler_fingerprint
 from ...sampling.shard import Arrays, sample_shard
 from ...sampling.trajectories import Seen, watched
@@ -20,43 +21,40 @@ from .pace import evaluations_per_second
 from .world import World
 
 
-class Sent(NamedTuple):
-    """A cell as another process is sent it: with the sampler by name and options, for its class may
-    be known by name only.
+class SentSampler(NamedTuple):
+    """A sampler as another process is sent it: by name and options, for its class may be known by
+    name only.
 
     Attributes:
-        cell: without the sampler, and without what its schedule was searched with.
-        spec: of the sampler.
-        origin: where the sampler's class comes from (:func:`samplerbench.samplers.origin`).
+        spec: its name and options.
+        origin: where its class comes from (:func:`samplerbench.samplers.origin`).
     """
 
-    cell: Cell
     spec: dict[str, Any]
     origin: str
 
     @classmethod
-    def of(cls, cell: Cell) -> Sent:
-        """A cell, to be sent.
+    def of(cls, sampler: Sampler) -> SentSampler:
+        """A sampler, to be sent.
 
         Raises:
-            PicklingError: only this process knows the sampler, whose class was made in a notebook
-                or a script.
+            PicklingError: only this process knows its class, which was made in a notebook or a
+                script.
         """
-        name, origin = cell.sampler.name, samplers.origin(cell.sampler.name)
+        name, origin = sampler.name, samplers.origin(sampler.name)
         if (
             not origin
             and ":" not in name
-            and not type(cell.sampler).__module__.startswith(f"{samplers.__name__}.")
+            and not type(sampler).__module__.startswith(f"{samplers.__name__}.")
         ):
             raise pickle.PicklingError(f"sampler {name} was defined in this process only")
-        bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
-        return cls(bare, {"name": name, **cell.params}, origin)
+        return cls({"name": name, **samplers.non_default(sampler)}, origin)
 
-    def here(self) -> Cell:
-        """The cell in this process.
+    def here(self) -> Sampler:
+        """The sampler in this process.
 
         Raises:
-            ValueError: the sampler is not here, or not the same.
+            ValueError: it is not here, or not the same.
         """
         sampler = samplers.make(self.spec)
         if samplers.origin(sampler.name) != self.origin:
@@ -64,7 +62,7 @@ class Sent(NamedTuple):
                 f"the file of sampler {sampler.name} changed while the run "
                 "was going on; run the same command again"
             )
-        return replace(self.cell, sampler=sampler)
+        return sampler
 
 
 @dataclass(frozen=True)
@@ -92,13 +90,14 @@ class OfCell:
             )
 
     def __reduce__(self) -> tuple[Callable[..., OfCell], tuple[Any, ...]]:
-        """Pickled with the sampler by its name."""
-        _, *others = vars(self).values()
-        return _received, (type(self), Sent.of(self.cell), *others)
+        """Pickled with the sampler by its name, and without what its schedule was searched with."""
+        cell, *others = vars(self).values()
+        bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
+        return _received, (type(self), bare, SentSampler.of(cell.sampler), *others)
 
 
-def _received(kind: type[OfCell], sent: Sent, *others: Any) -> OfCell:
-    return kind(sent.here(), *others)
+def _received(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: Any) -> OfCell:
+    return kind(replace(cell, sampler=sampler.here()), *others)
 
 
 class Scored(NamedTuple):

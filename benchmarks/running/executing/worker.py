@@ -17,14 +17,16 @@ import tempfile
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from threading import Event
 from time import monotonic, sleep
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from .executor import Failure, InProcess, Task, Tell, silent
+from .executor import Failure, InProcess, Serial, Task, Tell, silent
+from .remote import packed
 from .vitals import gibibytes, how_it_ended, memory_limit, memory_of, place_in
 
 if TYPE_CHECKING:
-    from .world import Setting, World
+    from .world import World
 
 TICK = 0.1
 """Seconds between looks at a worker that says nothing."""
@@ -52,20 +54,20 @@ class _Gone(Exception):  # noqa: N818
         self.ending, self.begun = ending, begun
 
 
-class Worker:
+class Worker(Serial):
     """Runs tasks in a process that is replaced when it dies. What cannot be sent to it runs here.
 
     Args:
         memory: bytes that it may hold; None for a share of the machine's, 0 for no limit.
+        given_up: when it is set, the task that runs is given up as by an interrupt.
     """
 
     keeps_limits = True
 
-    def __init__(self, memory: int | None = None) -> None:
+    def __init__(self, memory: int | None = None, given_up: Event | None = None) -> None:
         self._memory = memory_limit() if memory is None else memory
+        self._given_up = given_up
         self._worker: _Process | None = None
-        self._setting: Setting | None = None
-        self._inside = InProcess()
 
     def start(self) -> None:
         """Start the process, unless it runs: its imports take as long as this one's, at the
@@ -98,13 +100,16 @@ class Worker:
         self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
     ) -> Any:
         """See :meth:`.Executor.run`."""
-        try:
-            sent = pickle.dumps(task, protocol=pickle.HIGHEST_PROTOCOL)
-        except Exception:  # of a class that only this process knows
-            return self._inside.run(task, world, tell=tell, limit=limit)
+        sent = packed(task, world.setting)
+        if sent is None:
+            return InProcess().run(task, world, tell=tell, limit=limit)
+        return self.run_packed(sent, tell, limit)
+
+    def run_packed(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
+        """:meth:`run` of a task that is :func:`.packed` already."""
         for last in (False, True):
             try:
-                return self._run(sent, world, tell, limit)
+                return self._run(sent, tell, limit)
             except _Gone as gone:  # before the task began it is not to blame: what ran before it may have left a time bomb
                 self.close()
                 if gone.begun:
@@ -124,7 +129,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process, at once."""
-        worker, self._worker, self._setting = self._worker, None, None
+        worker, self._worker = self._worker, None
         if worker is not None:
             with suppress(ProcessLookupError):
                 os.killpg(worker.process.pid, signal.SIGKILL)
@@ -133,15 +138,14 @@ class Worker:
             os.close(worker.lifeline)
             worker.traces.close()
 
-    def _run(self, sent: bytes, world: World, tell: Tell, limit: float | None) -> Any:
+    def _run(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
         self.start()
         assert self._worker is not None
-        news = None if world.setting == self._setting else pickle.dumps(world.setting)
         with suppress(OSError):  # it ended: the wait says how
-            self._worker.pipe.send((news, sent))
-        return self._wait(self._worker, world.setting, tell, limit)
+            self._worker.pipe.send(sent)
+        return self._wait(self._worker, tell, limit)
 
-    def _wait(self, worker: _Process, setting: Setting, tell: Tell, limit: float | None) -> Any:
+    def _wait(self, worker: _Process, tell: Tell, limit: float | None) -> Any:
         begun: float | None = None
         looked = monotonic()
         while True:
@@ -151,18 +155,20 @@ class Worker:
                 except (EOFError, OSError):
                     raise self._gone(worker, begun=begun is not None) from None
                 if kind == "begun":
-                    begun, self._setting = monotonic(), setting
+                    begun = monotonic()
                 elif kind == "progress":
                     tell(value)
                 elif kind == "unprepared":
-                    self._setting = None
                     raise ValueError(value)
-                elif kind == "failure":
-                    raise value
                 else:
-                    return value
+                    result = pickle.loads(value)
+                    if isinstance(result, Failure):
+                        raise result
+                    return result
             elif worker.process.poll() is not None:
                 raise self._gone(worker, begun=begun is not None)
+            if self._given_up is not None and self._given_up.is_set():
+                raise KeyboardInterrupt
             now = monotonic()
             if now - looked >= TICK:
                 looked = now

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -15,6 +15,8 @@ from ....models.reference import Extractor
 from ....samplers.peers import peers_path, set_peers_path
 from ...scoring.references import CARD, extractor_of
 from ...suites.spec import parse_spec
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,13 @@ class World:
             name: Subject(model, extractors.get(name)) for name, model in (models or {}).items()
         }
         self._latest: tuple[str, Subject] | None = None
+        self._made_once: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made once for all tasks that run in this world."""
+        if key not in self._made_once:
+            self._made_once[key] = make()
+        return self._made_once[key]
 
     def subject(self, name: str) -> Subject:
         """A model by its spec.

@@ -1,0 +1,89 @@
+"""Executors by name: those of this package, and those that installed packages bring as entry points
+of the group ``samplerbench.executors``.
+
+A name never enters a number, an identity or a run directory. What is imported here is quick to
+import.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from .executor import Executor, InProcess
+from .worker import Worker
+
+ENTRY_POINTS = "samplerbench.executors"
+
+BUILT_IN = {"worker": Worker, "in-process": InProcess}
+"""The first is the one of a run that is not told otherwise."""
+
+
+def executors() -> list[str]:
+    """All names. Imports nothing."""
+    return list(dict.fromkeys([*BUILT_IN, *(point.name for point in _installed())]))
+
+
+def make_executor(spec: str) -> Executor:
+    """The executor called ``name``, or ``name:rest``, which is made with the rest as its argument,
+    such as an address.
+
+    Raises:
+        ValueError: there is none, there are two, its package cannot be imported, or it takes no
+            such argument.
+    """
+    name, colon, rest = spec.partition(":")
+    points = [point for point in _installed() if point.name == name]
+    origins = ["samplerbench itself"] * (name in BUILT_IN) + [_origin(point) for point in points]
+    if len(origins) > 1:
+        both = " and ".join(origins)
+        raise ValueError(f"two executors are called {name!r}: {both}; uninstall one")
+    if not origins:
+        close = difflib.get_close_matches(name, executors(), n=1)
+        hint = f"did you mean {close[0]!r}? The" if close else "the"
+        raise ValueError(
+            f"there is no executor {name!r}; {hint} executors are: {', '.join(executors())}"
+        )
+    if colon and (not rest or name in BUILT_IN):
+        fault = "takes nothing behind a colon" if rest else "has nothing behind its colon"
+        raise ValueError(f"executor {spec!r} {fault}; write {name}")
+    make = BUILT_IN[name] if name in BUILT_IN else _loaded(points[0])
+    return _made(make, origins[0], spec)
+
+
+def _loaded(point: EntryPoint) -> Callable[..., Any]:
+    try:
+        return point.load()
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"executor {point.name!r} of {_origin(point)} failed to load: {_words(error)}"
+        ) from error
+
+
+def _made(make: Callable[..., Any], origin: str, spec: str) -> Executor:
+    _, colon, rest = spec.partition(":")
+    try:
+        made = make(rest) if colon else make()
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"executor {spec} of {origin} failed: {_words(error)}") from error
+    if not isinstance(made, Executor):
+        base = f"{Executor.__module__}.{Executor.__qualname__}"
+        raise ValueError(
+            f"executor {spec} of {origin} is a {type(made).__name__}, which is no {base}"
+        )
+    return made
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _installed() -> list[EntryPoint]:
+    return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+
+
+def _origin(point: EntryPoint) -> str:
+    where = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+    return f"{where} ({point.value})"

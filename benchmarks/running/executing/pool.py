@@ -1,0 +1,122 @@
+"""Several worker processes at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+from .executor import Executor, InProcess, Task, TellOf, each, result_of, silent
+from .remote import packed
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from .world import World
+
+
+class Pool(Executor):
+    """Runs as many tasks at a time as it has workers, each with a thread that waits for it.
+
+    Where several run, each has one thread of torch, for they share the machine. What cannot be
+    sent to a worker runs in the thread that iterates. The workers live until the pool is closed;
+    one map at a time has them.
+
+    Args:
+        size: how many at a time, >= 1.
+        memory: bytes that each worker may hold, as in :class:`.Worker`.
+    """
+
+    keeps_limits = True
+
+    def __init__(self, size: int, memory: int | None = None) -> None:
+        self._given_up = Event()
+        self._workers = [Worker(memory, self._given_up) for _ in range(size)]
+        self._threads: list[Thread] = []
+
+    def map(
+        self,
+        tasks: Sequence[Task],
+        world: World,
+        *,
+        tell: TellOf = silent,
+        limits: Sequence[float | None] = (),
+    ) -> Iterator[tuple[int, Any]]:
+        """See :meth:`.Executor.map`."""
+        todo = deque(enumerate(zip(tasks, each(limits, tasks), strict=True)))
+        size = min(len(self._workers), len(tasks))
+        setting = replace(world.setting, threads=1) if size > 1 else world.setting
+        said: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
+
+        def work(worker: Worker) -> None:
+            while not self._given_up.is_set():
+                try:
+                    number, (task, limit) = todo.popleft()
+                except IndexError:
+                    return
+                said.put(_done(worker, number, packed(task, setting), limit, said))
+
+        self._stop()
+        self._threads = [
+            Thread(target=work, args=(worker,), daemon=True) for worker in self._workers[:size]
+        ]
+        try:
+            for thread in self._threads:
+                thread.start()
+            left = len(tasks)
+            while left:
+                kind, number, value = said.get()
+                if kind == "progress":
+                    tell(number, value)
+                    continue
+                if kind == "error":
+                    raise value
+                left -= 1
+                if kind == "here":
+                    here = partial(
+                        InProcess().run, tasks[number], world, tell=partial(tell, number)
+                    )
+                    value = result_of(here)
+                yield number, value
+        finally:
+            self._stop()
+
+    def close(self) -> None:
+        """End the processes, at once."""
+        self._stop()
+        for worker in self._workers:
+            worker.close()
+
+    def _stop(self) -> None:
+        """Give up what runs, and wait until no thread has a worker."""
+        self._given_up.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+        self._given_up.clear()
+
+
+def _done(
+    worker: Worker,
+    number: int,
+    sent: tuple[bytes, bytes] | None,
+    limit: float | None,
+    said: SimpleQueue[tuple[str, int, Any]],
+) -> tuple[str, int, Any]:
+    """What became of a task: ``done``, ``here`` for one to be run where the map is iterated, or the
+    ``error`` that ends the map.
+    """
+
+    def tell(news: Any) -> None:
+        said.put(("progress", number, news))
+
+    if sent is None:
+        return "here", number, None
+    try:
+        run = partial(worker.run_packed, sent, tell, limit)
+        return "done", number, result_of(run)
+    except BaseException as error:
+        return "error", number, error

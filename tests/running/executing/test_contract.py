@@ -1,0 +1,253 @@
+"""What every executor promises, tried on those that are known by name here, installed ones among
+them, on the pool, and on the one of the guide.
+"""
+
+import math
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.running.executing import (
+    Call,
+    Executor,
+    Failure,
+    Pool,
+    executors,
+    make_executor,
+)
+from samplerbench.benchmarks.running.executing.tasks import Shard
+from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.suites.suite import check_suite
+
+GUIDE = Path(__file__).parents[3] / "docs" / "examples" / "fresh_process.py"
+WORLD = World(Setting.here({}, "cpu"))
+
+
+def of_the_guide():
+    import fresh_process
+
+    return fresh_process.FreshProcess()
+
+
+def pool():
+    return Pool(2)
+
+
+KINDS = {**{name: name for name in executors()}, "pool": pool, "guide": of_the_guide}
+
+
+SLOW = [pytest.param("guide", marks=pytest.mark.slow)]  # torch is imported by each task
+
+
+@pytest.fixture(scope="module", params=[*(kind for kind in KINDS if kind != "guide"), *SLOW])
+def executor(request):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(GUIDE.parent))
+        folders = (GUIDE.parent, Path(__file__).parent)
+        patched.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
+        kind = KINDS[request.param]
+        made = make_executor(kind) if isinstance(kind, str) else kind()
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(executor):
+    """Whether tasks run in another process, which may end."""
+    return executor.run(Call(os.getpid), WORLD) != os.getpid()
+
+
+class Slow:
+    """A task that tells how it gets on."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def prepare(self, world):
+        pass
+
+    def __call__(self, world, tell):
+        for k in range(self.count):
+            tell(k)
+        tell("a sentence")
+        return self.count
+
+
+class Unprepared(Slow):
+    def prepare(self, world):
+        raise ValueError("its file is gone")
+
+
+class Asking(Slow):
+    """A task that asks the world for a model."""
+
+    def __call__(self, world, tell):
+        return world.subject("gmm-2d").model.event, world.setting.threads
+
+
+def test_it_is_one(executor):
+    assert isinstance(executor, Executor)
+    executor.start()
+
+
+def test_each_task_has_its_result_or_its_failure_in_any_order(executor):
+    tasks = [
+        Call(math.hypot, (3, 4)),
+        Call(math.sqrt, (-1,)),
+        Call(exit, (7,)),
+        Call(abs, (-2,)),
+        Call(_raises),
+    ]
+    found = dict(executor.map(tasks, WORLD))
+    assert sorted(found) == [0, 1, 2, 3, 4]
+    assert (found[0], found[3]) == (5, 2)
+    for number, reason in (
+        (1, "ValueError: math domain error"),
+        (2, "it called sys.exit(7)"),
+        (4, "of its own"),
+    ):
+        assert isinstance(found[number], Failure)
+        assert found[number].reason.startswith(reason)
+    assert (found[1].status, found[4].status) == ("failed", "diverged")
+
+
+def _raises():
+    raise Failure("diverged", "of its own")
+
+
+def test_no_task_is_no_result(executor):
+    assert list(executor.map([], WORLD)) == []
+
+
+def test_run_is_map_of_one(executor):
+    assert executor.run(Call(math.hypot, (3, 4)), WORLD) == 5
+    with pytest.raises(Failure, match="math domain error"):
+        executor.run(Call(math.sqrt, (-1,)), WORLD)
+    told = []
+    assert executor.run(Slow(2), WORLD, tell=told.append) == 2
+    assert told in ([0, 1, "a sentence"], [])
+
+
+def test_progress_says_of_which_task_and_comes_in_the_thread_that_iterates(executor):
+    told = []
+
+    def tell(number, news):
+        told.append((number, news, threading.current_thread()))
+
+    assert dict(executor.map([Slow(1), Slow(3)], WORLD, tell=tell)) == {0: 1, 1: 3}
+    of_each = [[news for which, news, _ in told if which == number] for number in (0, 1)]
+    assert of_each in ([[0, "a sentence"], [0, 1, 2, "a sentence"]], [[], []])
+    assert {thread for *_, thread in told} <= {threading.current_thread()}
+
+
+def test_what_cannot_be_prepared_is_a_value_error_and_the_next_map_is_whole(executor):
+    with pytest.raises(ValueError, match="its file is gone"):
+        list(executor.map([Call(abs, (1,)), Unprepared(1), Call(abs, (2,))], WORLD))
+    assert sorted(dict(executor.map([Slow(1), Slow(2)], WORLD)).values()) == [1, 2]
+
+
+def test_what_only_this_process_knows_runs_in_the_thread_that_iterates(executor):
+    tasks = [Call(abs, (-1,)), Call(lambda: (os.getpid(), threading.get_ident()))]
+    found = dict(executor.map(tasks, WORLD))
+    assert found == {0: 1, 1: (os.getpid(), threading.get_ident())}
+
+
+def test_tasks_see_the_models_and_the_setting_of_the_world(executor):
+    world = World(WORLD.setting)
+    assert executor.run(Asking(0), world) == ((2,), WORLD.setting.threads)
+
+
+def test_a_shard_is_bit_for_bit_the_one_that_is_made_here(executor):
+    suite = check_suite(
+        {
+            "name": "t", "models": ["gmm-2d"], "samplers": ["heun", "ddpm"],
+            "nfe": [5], "samples": 20, "batch_size": 8,
+        },
+        "test",
+    )  # fmt: skip
+    models = load_models(suite)
+    cells = plan(suite, models, load_references(models))
+    tasks = [Shard(cell, 0, 20, 4, 8, None) for cell in cells]
+    here = [task(World(WORLD.setting), lambda _: None) for task in tasks]
+    found = dict(executor.map(tasks, WORLD))
+    for number, mine in enumerate(here):
+        assert mine.keys() == found[number].keys()
+        assert all((mine[name] == found[number][name]).all() for name in mine)
+
+
+def test_a_task_that_ends_its_process_fails_alone(executor, elsewhere):
+    if not elsewhere:
+        pytest.skip("runs tasks here")
+    tasks = [Call(abs, (-1,)), Call(os._exit, (0,)), Call(_killed), Call(abs, (-2,))]
+    found = dict(executor.map(tasks, WORLD))
+    assert (found[0], found[3]) == (1, 2)
+    assert {found[1].status, found[2].status} == {"crashed"}
+    assert all("\n" not in found[number].reason for number in (1, 2))
+
+
+def _killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_task_that_takes_too_long_fails_alone(executor):
+    if not executor.keeps_limits:
+        pytest.skip("keeps no limits")
+    begin = time.monotonic()
+    tasks = [Call(time.sleep, (600,)), Call(abs, (-1,))]
+    found = dict(executor.map(tasks, WORLD, limits=[1.0, None]))
+    assert time.monotonic() - begin < 120
+    assert found[0].status == "timed out"
+    assert found[1] == 1
+
+
+def test_an_interrupt_leaves_at_once_and_nothing_runs_on(executor, elsewhere, tmp_path):
+    """As Ctrl-C raises it, where the caller has the results of the tasks before."""
+    if not elsewhere:
+        pytest.skip("the task is interrupted itself")
+    tasks, done = [Call(abs, (-1,)), Call(_writes_its_process, (tmp_path / "pid",))], []
+
+    def interrupt():
+        while not (done and (tmp_path / "pid").exists()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def collect():
+        for number, _ in executor.map(tasks, WORLD):
+            done.append(number)
+
+    timer = threading.Thread(target=interrupt)
+    timer.start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        collect()
+    timer.join()
+    assert time.monotonic() - begin < 120
+    assert done == [0]
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert dict(executor.map([Call(abs, (-3,))], WORLD)) == {0: 3}, "it goes on afterwards"
+
+
+def _writes_its_process(path):
+    whole = path.with_suffix(".part")
+    whole.write_text(str(os.getpid()))
+    whole.replace(path)
+    time.sleep(600)
+
+
+def test_what_is_closed_early_is_given_up_and_a_closed_executor_starts_anew(executor):
+    results = executor.map([Call(abs, (-1,)), Call(abs, (-2,))], WORLD)
+    next(results)
+    results.close()
+    executor.close()
+    executor.close()
+    assert executor.run(Call(math.hypot, (3, 4)), WORLD) == 5
