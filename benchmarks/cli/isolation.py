@@ -16,9 +16,13 @@ from typing import NoReturn
 
 import typer
 
-from ..running.executing import Executor, InProcess, Worker
+from ..running.executing import Executor, InProcess, Pool, Worker, make_executor
 from .console import err
 
+OFF = ("0", "false", "f", "no", "n", "off")
+"""Values of the environment variable ``SAMPLERBENCH_ISOLATION`` that mean ``--no-isolation``, where
+neither that nor ``--executor`` was given.
+"""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -34,21 +38,55 @@ class StoppedError(KeyboardInterrupt):
         self.number = number
 
 
-def executor(isolation: bool, time_limit: float | None, memory_limit: float | None) -> Executor:
+def executor(
+    name: str | None,
+    isolation: bool | None,
+    time_limit: float | None,
+    memory_limit: float | None,
+) -> Executor:
     """Where samplers run.
 
+    Args:
+        name: of the executor; None for what ``isolation`` says.
+        isolation: whether the name is that of the worker, or of none: ``--no-isolation`` is short
+            for ``--executor in-process``; None where nothing was said.
+        time_limit: seconds, as they were asked for.
+        memory_limit: GiB, as they were asked for.
+
     Raises:
-        ValueError: a limit without a process to be limited.
+        ValueError: an unknown name, two that contradict each other, or a limit that nothing keeps.
     """
-    if isolation:
-        return Worker(None if memory_limit is None else int(memory_limit * 2**30))
-    for option, value in {"--time-limit": time_limit, "--memory-limit": memory_limit}.items():
-        if value:
+    short = {None: None, True: "worker", False: "in-process"}[isolation]
+    if name and short and name != short:
+        option = "--isolation" if isolation else "--no-isolation"
+        raise ValueError(
+            f"{option} is short for --executor {short}, and --executor {name} was given too; "
+            "leave one of them out"
+        )
+    name = name or short or ("in-process" if _off() else "worker")
+    if memory_limit is not None and name == "worker":
+        return Worker(int(memory_limit * 2**30))
+    made = make_executor(name)
+    kept = {
+        "--time-limit": (time_limit, made.keeps_limits),
+        "--memory-limit": (memory_limit, False),
+    }
+    for option, (value, keeps) in kept.items():
+        if value and not keeps:
             raise ValueError(
-                f"{option} is kept by ending the samplers' process, and "
-                "--no-isolation has none; leave one of them out"
+                f"{option} is kept by ending the samplers' process, which --executor {name} "
+                "does not do; leave one of them out"
             )
-    return InProcess()
+    return made
+
+
+def workers(jobs: int) -> Executor:
+    """Where studies measure: some processes, or here where :data:`OFF` says so."""
+    return InProcess() if _off() else Pool(jobs)
+
+
+def _off() -> bool:
+    return os.environ.get("SAMPLERBENCH_ISOLATION", "").lower() in OFF
 
 
 def looks_new(suite: str, folder: Path | None) -> bool:

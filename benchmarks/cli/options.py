@@ -137,12 +137,21 @@ MaxSamplesOption = Annotated[
     typer.Option("--max-samples", help="Samples per row at most (default: 16 times the first)."),
 ]
 IsolationOption = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--isolation/--no-isolation", envvar="SAMPLERBENCH_ISOLATION", show_envvar=False,
-        help="Run samplers in a process of their own, which may crash or hang.",
+        "--isolation/--no-isolation",
+        help="Short for --executor worker (the default), or for --executor in-process.",
     ),
-]  # fmt: skip
+]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        help="Where samplers run: worker, a process of its own, which may crash or hang; "
+        "in-process; or one of an installed package.",
+    ),
+]
+JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes that measure at a time.")]
 TimeLimitOption = Annotated[
     float | None,
     typer.Option(

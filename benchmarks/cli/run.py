@@ -15,6 +15,7 @@ from .compare import share
 from .console import duration, err, out, print_json, print_rows, say
 from .options import (
     DEVICES,
+    ExecutorOption,
     IsolationOption,
     Json,
     MemoryLimitOption,
@@ -45,16 +46,17 @@ _MOST_NAMES = 3
 def run(
     suite: SuiteName,
     options: SuiteOptions,
-    isolation: IsolationOption = True,
+    executor: ExecutorOption = None,
+    isolation: IsolationOption = None,
     time_limit: TimeLimitOption = None,
     memory_limit: MemoryLimitOption = None,
     retry: RetryOption = False,
 ) -> None:
     """Run a suite: only what is missing in the run directory; then write its table and report."""
     _refuse_frontier(suite)
-    executor = isolating.executor(isolation, time_limit, memory_limit)
+    runs_in = isolating.executor(executor, isolation, time_limit, memory_limit)
     if isolating.looks_new(suite, options.out_dir):
-        executor.start()  # its imports take as long as ours, at the same time
+        runs_in.start()  # its imports take as long as ours, at the same time
 
     from ..running.runner import Runner, default_out, pick_device
     from ..running.sequential import Sequential
@@ -65,13 +67,13 @@ def run(
     folder = options.out_dir or default_out(resolved)
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
-    with isolating.stoppable(folder, executor):
+    with isolating.stoppable(folder, runs_in):
         runner = Runner(
             resolved,
             folder,
             device=where,
             console=err,
-            executor=executor,
+            executor=runs_in,
             time_limit=time_limit,
             retry=retry,
         )

@@ -71,7 +71,7 @@ def _made(make: Callable[..., Any], origin: str, spec: str) -> Executor:
     if not isinstance(made, Executor):
         base = f"{Executor.__module__}.{Executor.__qualname__}"
         raise ValueError(
-            f"executor {spec} of {origin} is a {type(made).__name__}, which is no {base}"
+            f"executor {spec} of {origin} made a {type(made).__name__}, which is no {base}"
         )
     return made
 
