@@ -6,18 +6,22 @@ import hashlib
 import os
 import re
 import shlex
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..running.executing import Failure
 from .console import err, out, print_json, print_rows, say
+from .isolation import workers
 from .options import (
     DEVICES,
     LARGEST_SEED,
     MOST,
     DeviceOption,
+    JobsOption,
     Json,
     NfeOption,
     OutOption,
@@ -37,6 +41,7 @@ CALIBRATION_LOG = Path("results") / "runs" / "calibration"
 EXPLAIN_HOME = Path("results") / "runs" / "explain"
 TAKES = "A full run takes about 11 minutes on two free cores, a fast one less than 2."
 """Said here, in README.md and in docs/why-steps.md, in the same words."""
+CORES = os.cpu_count() or 1
 FRONTIER_HOME = Path("results") / "runs" / "frontier"
 FRONTIER_COLUMNS = {
     "model": "model",
@@ -79,6 +84,7 @@ def calibrate(
     quick: Annotated[
         bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")
     ] = False,
+    jobs: JobsOption = 1,
 ) -> None:
     """Measure coverage, bias and power of the metrics' intervals on features whose true
     distances are known.
@@ -88,12 +94,18 @@ def calibrate(
     from ..studies.calibration.verdict import sentences
 
     make = Calibration.quick if quick else Calibration
-    run = make(
-        log,
-        replicates=replicates or (40 if quick else 500),
-        progress=lambda line: err.print(line, markup=False),
-    )
-    rows = run()
+    with closing(workers(jobs)) as executor:
+        run = make(
+            log,
+            replicates=replicates or (40 if quick else 500),
+            executor=executor,
+            progress=lambda line: err.print(line, markup=False),
+        )
+        try:
+            rows = run()
+        except Failure as failure:
+            say(f"{failure.status}: {failure.reason}; the same command goes on from what is kept.")
+            raise typer.Exit(1) from None
     for sentence in sentences(rows):
         say(sentence)
     say(f"Table: {write_calibration(rows, folder)}")
@@ -114,9 +126,7 @@ def explain(
         list[str] | None,
         typer.Option("--replace", help="NAME=OTHER: measure model OTHER in place of NAME."),
     ] = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", min=1, help="Rows that are measured at a time.")
-    ] = os.cpu_count() or 1,
+    jobs: JobsOption = CORES,
 ) -> None:
     """Measure why sampling takes many steps, and write the page with the answers."""
     from ..studies.why_steps.measuring.row import Answer
@@ -124,9 +134,14 @@ def explain(
     from ..studies.why_steps.run import Plan
     from ..studies.why_steps.run import explain as measure
 
-    def told(number: int, answer: Answer, seconds: float) -> None:
+    failed = []
+
+    def told(number: int, answer: Answer | Failure, seconds: float | None) -> None:
+        if isinstance(answer, Failure):
+            failed.append(number)
+            return say(f"Row {number}: {answer.status}, {answer.reason}.")
         sentence = re.sub(r"<[^>]*>", " ", answer.verdict.sentence)
-        say(
+        return say(
             f"Row {number}: claim {WORDS[answer.verdict.kind][1]} ({seconds:.0f} s). {' '.join(sentence.split())}"
         )
 
@@ -134,8 +149,11 @@ def explain(
     pairs = tuple(_pair(text) for text in replace or ())
     folder = out_dir / folder_of(effort, pairs)
     plan = Plan(effort, folder, pairs)
-    answers = measure(plan, integers(rows, "--rows"), jobs, told)
+    with closing(workers(jobs)) as executor:
+        answers = measure(plan, integers(rows, "--rows"), executor, told)
     say(f"Page: {write_page(folder / 'why-steps.html', answers, plan.effort())}")
+    if failed:
+        raise typer.Exit(1)
 
 
 def folder_of(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
@@ -181,6 +199,7 @@ def frontier(
     ] = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
+    jobs: JobsOption = 1,
 ) -> None:
     """Find the best of this library and of the peers at each budget, beside the default.
 
@@ -195,8 +214,11 @@ def frontier(
 
     chosen = {"models": model, "budgets": integers(nfe, "--nfe"), "samples": samples, "seed": seed}
     load_plugins(plugin, peers_path)
+    torch.set_num_threads(1)  # small tensors only lose by being shared among threads
+    executor = workers(jobs)
     study = Frontier(
         out_dir or FRONTIER_HOME,
+        executor=executor,
         progress=lambda stage: err.print(stage, markup=False),
         **{key: value for key, value in chosen.items() if value},  # type: ignore[arg-type]
     )
@@ -212,8 +234,9 @@ def frontier(
             "Peers that only run from clones are left out: --peers-path names no folder "
             f"with {', '.join(not_cloned)}."
         )
-    torch.set_num_threads(1)  # small tensors only lose by being shared among threads
-    rows = study([*ours(), *([] if absent else from_peers(clones=not not_cloned)), *default()])
+    candidates = [*ours(), *([] if absent else from_peers(clones=not not_cloned)), *default()]
+    with closing(executor):
+        rows = study(candidates)
     print_rows([row for row in rows if row["criterion"] == "median"], FRONTIER_COLUMNS)
     for sentence in summary(rows):
         say(sentence)
@@ -259,8 +282,7 @@ def tune(
     from ... import samplers
     from ..planning.remedy import loading
     from ..running.runner import pick_device
-    from ..studies.tuning.problem import RESOLVED
-    from ..studies.tuning.task import tasks_of
+    from ..studies.tuning.target import targets_of
     from ..studies.tuning.tuner import Tuner
     from ..suites.spec import parse_spec
 
@@ -270,8 +292,9 @@ def tune(
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe, one of them")
     made = [samplers.make(parse_spec(spec)) for spec in sampler]
-    tasks = tasks_of(made, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"))
+    targets = targets_of(made, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"))
     other = _named(holdout_model or next(name for name in OTHERS if name != subject.name), where)
+    executor = workers(1)
     tuner = Tuner(
         file,
         subject,
@@ -281,18 +304,43 @@ def tune(
         seed,
         objective,
         where,
+        executor,
         progress=lambda stage: err.print(stage, markup=False),
     )
-    found = tuner(tasks)
+    with closing(executor):
+        found = tuner(targets)
+    for target, failure in tuner.failures.items():
+        what = f"{target.label}, {target.steps} steps"
+        err.print(f"{what}: {failure.status}, {failure.reason}", markup=False, soft_wrap=True)
     if as_json:
-        return print_json(
+        print_json(
             [{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in found]
         )
+    elif found:
+        _say_tuned(found, objective, test_latents, other.name)
+        axes = [
+            ("--model", model),
+            *(("--sampler", one) for one in sampler),
+            ("--steps", steps),
+            ("--nfe", nfe),
+        ]
+        words = [word for name, value in axes if value is not None for word in (name, value)]
+        schedule = ["--schedule", f"tuned(file='{file}')"]
+        command = ["samplerbench", "run", "quick", *words, *loading(made), *schedule]
+        say(f"{file} has the grids: {shlex.join(command)}")
+    if tuner.failures:
+        raise typer.Exit(1)
+
+
+def _say_tuned(found: list[Tuned], objective: str, test_latents: int, other: str) -> None:
+    """The table of the entries, and how to read it."""
+    from ..studies.tuning.problem import RESOLVED
+
     print_rows([_row(entry) for entry in found], TUNE_COLUMNS)
     say(
         f"Errors are {objective} distances to converged endpoints, untuned → tuned, on "
         f"{test_latents} latents that nothing was tuned on; "
-        f"elsewhere is {other.name}. The gap is (tuned / untuned error) / (the same on "
+        f"elsewhere is {other}. The gap is (tuned / untuned error) / (the same on "
         "the latents that were tuned on) - 1. "
         "The teacher is how far endpoints moved when its steps were last doubled, beside "
         "the smallest rms error that they measure."
@@ -304,25 +352,6 @@ def tune(
             f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: "
             "rounding, or the most steps, came first."
         )
-    axes = [
-        ("--model", model),
-        *(("--sampler", one) for one in sampler),
-        ("--steps", steps),
-        ("--nfe", nfe),
-    ]
-    words = [word for name, value in axes if value is not None for word in (name, value)]
-    command = shlex.join(
-        [
-            "samplerbench",
-            "run",
-            "quick",
-            *words,
-            *loading(made),
-            "--schedule",
-            f"tuned(file='{file}')",
-        ]
-    )
-    return say(f"{file} has the grids: {command}")
 
 
 def _named(spec: str, device: str) -> Named:

@@ -9,7 +9,7 @@ import pytest
 
 from samplerbench.benchmarks.studies.frontier import Frontier, ours
 from samplerbench.benchmarks.studies.frontier.candidates import default, takes_part
-from samplerbench.benchmarks.studies.frontier.measure import Errors, ExactProblem
+from samplerbench.benchmarks.studies.frontier.measure import Errors, Samples
 from samplerbench.benchmarks.studies.frontier.table import compare, summary
 from samplerbench.samplers import make, names
 
@@ -48,13 +48,13 @@ def test_one_row_for_each_budget_criterion_and_side(run):
 
 def test_winners_are_chosen_on_the_first_half_and_scored_on_the_second(tmp_path, monkeypatch):
     asked = []
-    errors = ExactProblem.errors
+    sample = Samples.__call__
 
-    def watch(self, candidate, budget, start, stop):
-        asked.append((candidate.label, start, stop))
-        return errors(self, candidate, budget, start, stop)
+    def watch(self, *args):
+        asked.append((self.candidate.label, self.start, self.stop))
+        return sample(self, *args)
 
-    monkeypatch.setattr(ExactProblem, "errors", watch)
+    monkeypatch.setattr(Samples, "__call__", watch)
     rows = frontier(tmp_path, budgets=(5,))(ours(NAMES))
     spans = {(start, stop) for _, start, stop in asked}
     assert spans == {(0, 8), (0, 20), (20, 40)}
@@ -64,7 +64,7 @@ def test_winners_are_chosen_on_the_first_half_and_scored_on_the_second(tmp_path,
 
 def test_a_second_run_measures_nothing_and_gives_the_same_rows(run, monkeypatch):
     out, rows = run
-    monkeypatch.setattr(ExactProblem, "errors", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(Samples, "prepare", lambda *_: pytest.fail("measured again"))
     assert frontier(out)([*ours(NAMES), *default()]) == rows
 
 

@@ -33,8 +33,8 @@ from samplerbench.benchmarks.studies.tuning.search import (
     mean_of,
     search,
 )
-from samplerbench.benchmarks.studies.tuning.task import Task, tasks_of
-from samplerbench.benchmarks.studies.tuning.tuner import carried
+from samplerbench.benchmarks.studies.tuning.target import Target, targets_of
+from samplerbench.benchmarks.studies.tuning.tuning import carried
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, karras, make
 
@@ -69,7 +69,7 @@ def test_the_latents_that_are_used_are_those_and_no_others(gmm, tmp_path, monkey
         return draw(model, ids, seed, dtype)
 
     monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.problem.latents", watched)
-    tuner(tmp_path / "t.json", gmm)(tasks_of([EULER], gmm, [2], None))
+    tuner(tmp_path / "t.json", gmm)(targets_of([EULER], gmm, [2], None))
     assert seen == {*range(TRAIN_IDS, TRAIN_IDS + 12), *range(TEST_IDS, TEST_IDS + 8)}
 
 
@@ -204,7 +204,7 @@ def test_a_sample_that_is_not_finite_is_lost_but_counts(gmm):
 def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_once(
     gmm, tmp_path, monkeypatch
 ):
-    file, tasks = tmp_path / "t.json", tasks_of([EULER, make("heun")], gmm, [2, 3], None)
+    file, tasks = tmp_path / "t.json", targets_of([EULER, make("heun")], gmm, [2, 3], None)
     calls = []
 
     def stops(problem, sampler, steps, objective):
@@ -214,7 +214,7 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
         grid = karras(steps, gmm.sigma_min, gmm.sigma_max)
         return Found(grid, "karras", grid)
 
-    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.tuner.search", stops)
+    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.tuning.search", stops)
     with pytest.raises(KeyboardInterrupt):
         tuner(file, gmm)(tasks)
     assert [entry.subject.steps for entry in read_tuned(file)] == [2, 3]
@@ -226,7 +226,7 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
 
 
 def test_another_setting_is_tuned_again_and_takes_the_place(gmm, tmp_path):
-    file, tasks = tmp_path / "t.json", tasks_of([EULER], gmm, [2], None)
+    file, tasks = tmp_path / "t.json", targets_of([EULER], gmm, [2], None)
     first, second = tuner(file, gmm)(tasks)[0], tuner(file, gmm, seed=1)(tasks)[0]
     assert first.levels != second.levels
     assert read_tuned(file) == (second,)
@@ -248,8 +248,8 @@ def test_the_search_is_counted_at_the_model(gmm, tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(type(gmm), "denoise", counted)
-    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.tuner.search", watched)
-    (entry,) = tuner(tmp_path / "t.json", gmm)(tasks_of([make("heun")], gmm, None, [5]))
+    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.tuning.search", watched)
+    (entry,) = tuner(tmp_path / "t.json", gmm)(targets_of([make("heun")], gmm, None, [5]))
     assert entry.search.evaluations == rows[0] > 0
 
 
@@ -259,16 +259,16 @@ def test_an_entry_that_another_process_writes_meanwhile_stays(gmm, tmp_path, mon
 
     def found(problem, sampler, steps, objective):
         if sampler.name == "euler":  # heun's process begins and ends while euler's is searching
-            tuner(file, gmm)(tasks_of([make("heun")], gmm, [2], None))
+            tuner(file, gmm)(targets_of([make("heun")], gmm, [2], None))
         return Found(grid, "karras", grid)
 
-    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.tuner.search", found)
-    tuner(file, gmm)(tasks_of([EULER], gmm, [2], None))
+    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.tuning.search", found)
+    tuner(file, gmm)(targets_of([EULER], gmm, [2], None))
     assert {entry.subject.sampler for entry in read_tuned(file)} == {"heun", "euler"}
 
 
 def test_an_entry_adds_up(gmm, tmp_path):
-    (entry,) = tuner(tmp_path / "t.json", gmm)(tasks_of([make("heun")], gmm, None, [5]))
+    (entry,) = tuner(tmp_path / "t.json", gmm)(targets_of([make("heun")], gmm, None, [5]))
     train, test = tuning_problem(gmm, TRAIN_IDS, 12, 0), tuning_problem(gmm, TEST_IDS, 8, 0)
     assert entry.nfe == 5
     assert entry.subject.steps == len(entry.levels) - 1 == 3
@@ -319,7 +319,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(args, sentence, tmp_path, mon
         ["samplerbench", "tune", "--model", "gmm-2d", *args.replace("OTHER", str(other)).split()],
     )
     monkeypatch.setattr(
-        "samplerbench.benchmarks.studies.tuning.tuner.tuning_problem",
+        "samplerbench.benchmarks.studies.tuning.tuning.tuning_problem",
         lambda *_: pytest.fail("computed something"),
     )
     with pytest.raises(SystemExit) as end:
@@ -330,4 +330,4 @@ def test_mistakes_are_one_sentence_and_exit_code_2(args, sentence, tmp_path, mon
 
 
 def test_a_task_is_named_once(gmm):
-    assert tasks_of([EULER, EULER], gmm, None, [5, 5]) == [Task(EULER, 5)]
+    assert targets_of([EULER, EULER], gmm, None, [5, 5]) == [Target(EULER, 5)]

@@ -14,8 +14,8 @@ from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.sampling.shard import latents
 from samplerbench.benchmarks.scoring.solutions.endpoints import ODE, solve
 from samplerbench.benchmarks.studies.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.studies.tuning.task import Task
-from samplerbench.benchmarks.studies.tuning.tuner import Tuner
+from samplerbench.benchmarks.studies.tuning.target import Target
+from samplerbench.benchmarks.studies.tuning.tuning import Tuning
 from samplerbench.models import make_model
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.kde import KernelDensity
@@ -70,7 +70,7 @@ def digits_tuner(file):
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Seen:
     """What was tuned, and what was seen when the first scores were asked for.
 
     Attributes:
@@ -90,7 +90,7 @@ class Tuning:
 def both(tmp_path_factory):
     """A fine entry, then a coarse one, counted by a counter of this test's own."""
     rows, until_scores = [0], []
-    plain, scores = NetworkDenoiser.denoise, Tuner._scores
+    plain, scores = NetworkDenoiser.denoise, Tuning._scores
 
     def counted(self, x, sigma, labels):
         rows[0] += len(x)
@@ -103,10 +103,10 @@ def both(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         solved = watch(patched)
         patched.setattr(NetworkDenoiser, "denoise", counted)
-        patched.setattr(Tuner, "_scores", watched)
-        tasks = [Task(make("dpmpp_2m"), 5), Task(EULER, 2)]
+        patched.setattr(Tuning, "_scores", watched)
+        tasks = [Target(make("dpmpp_2m"), 5), Target(EULER, 2)]
         fine, coarse = digits_tuner(tmp_path_factory.mktemp("both") / "t.json")(tasks)
-    return Tuning(fine, coarse, *until_scores[0])
+    return Seen(fine, coarse, *until_scores[0])
 
 
 def test_the_teacher_is_refined_until_it_is_exact_beside_what_was_tuned(both):
@@ -139,7 +139,7 @@ def test_the_teacher_and_the_search_are_all_that_is_evaluated_on_the_training_la
 
 
 def test_an_entry_does_not_depend_on_those_before_it(both, coarse, tmp_path):
-    (alone,) = digits_tuner(tmp_path / "one.json")([Task(EULER, 2)])
+    (alone,) = digits_tuner(tmp_path / "one.json")([Target(EULER, 2)])
     assert both.fine.train.resolution < alone.train.resolution
     assert (both.coarse.levels, both.coarse.train, both.coarse.test) == (
         alone.levels,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +11,8 @@ from typing import Any, get_args
 import numpy as np
 
 from ....results.run_directory.files import read_npz, write_npz
+from ...running.executing import Call, Executor, Failure, InProcess
+from ...running.executing.world import Setting, World
 from .families import FAMILIES
 from .summary import summarise
 from .trials import Arrays, Case, Metric
@@ -42,6 +44,7 @@ class Calibration:
         more: cells beside every family with all numbers of features and samples: family, features,
             samples.
         replicates: of each cell, >= 10.
+        executor: where replicates are drawn, :data:`CHUNK` of a cell a task.
         progress: told what is being done.
     """
 
@@ -51,6 +54,7 @@ class Calibration:
     samples: Sequence[int] = (500, 2000, 10000)
     more: Sequence[tuple[str, int, int]] = NETWORK
     replicates: int = 500
+    executor: Executor = field(default_factory=InProcess)
     progress: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
@@ -84,26 +88,59 @@ class Calibration:
         ]
 
     def __call__(self) -> list[dict[str, Any]]:
-        """Rows of the table; the cheap cells are run first."""
-        found = {
-            cell: self._arrays(cell) for cell in sorted(self.cells, key=lambda cell: cell.cost)
-        }
-        return [row for cell in self.cells for row in summarise(cell, found[cell])]
+        """Rows of the table; the cheap cells are run first.
 
-    def _arrays(self, cell: Case) -> Arrays:
-        path = self.log / f"{cell.name}.npz"
-        stored = read_npz(path) or {}
+        Raises:
+            Failure: a chunk could not be drawn; what comes before it in its cell, and the other
+                cells, are kept.
+        """
+        order = sorted(self.cells, key=lambda cell: cell.cost)
+        kept = {cell: self._kept(cell) for cell in order}
+        chunks = [(cell, part) for cell in order for part in self._missing(kept[cell])]
+        tasks = [Call(Case.replicates, chunk) for chunk in chunks]
+        failure, early = None, {}
+        for which, drawn in self.executor.map(tasks, World(Setting.here({}, "cpu"))):
+            cell, part = chunks[which]
+            if isinstance(drawn, Failure):
+                failure = failure or Failure(drawn.status, f"{cell.name}: {drawn.reason}")
+                continue
+            early[cell, part.start] = drawn
+            while (done := _count(kept[cell])) < self.replicates and (cell, done) in early:
+                kept[cell] = _joined(kept[cell], early.pop((cell, done)))
+                self._keep(cell, kept[cell])
+        if failure is not None:
+            raise failure
+        return [row for cell in self.cells for row in summarise(cell, self._first(kept[cell]))]
+
+    def _kept(self, cell: Case) -> Arrays:
+        """Replicates of earlier runs, as far as they are of the same estimator."""
+        stored = read_npz(self._path(cell)) or {}
         # a file without one is of a version that nobody can tell
-        known = str(stored.pop("identity", "")) == cell.identity
-        arrays: Arrays = stored if known else {}
-        done = len(next(iter(arrays.values()), ()))
-        while done < self.replicates:
-            self.progress(f"{cell.name}: {done} of {self.replicates} replicates")
-            fresh = cell.replicates(range(done, min(done + CHUNK, self.replicates)))
-            arrays = {
-                name: np.concatenate([*([arrays[name]] if done else []), fresh[name]])
-                for name in fresh
-            }
-            write_npz(path, {**arrays, "identity": np.array(cell.identity)})
-            done = len(arrays["value"])
+        return stored if str(stored.pop("identity", "")) == cell.identity else {}
+
+    def _missing(self, kept: Arrays) -> list[range]:
+        """The chunks that are to be drawn of a cell."""
+        return [
+            range(start, min(start + CHUNK, self.replicates))
+            for start in range(_count(kept), self.replicates, CHUNK)
+        ]
+
+    def _keep(self, cell: Case, arrays: Arrays) -> None:
+        write_npz(self._path(cell), {**arrays, "identity": np.array(cell.identity)})
+        self.progress(f"{cell.name}: {_count(arrays)} of {self.replicates} replicates")
+
+    def _first(self, arrays: Arrays) -> Arrays:
         return {name: values[: self.replicates] for name, values in arrays.items()}
+
+    def _path(self, cell: Case) -> Path:
+        return self.log / f"{cell.name}.npz"
+
+
+def _count(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values()), ()))
+
+
+def _joined(arrays: Arrays, more: Arrays) -> Arrays:
+    if not arrays:
+        return more
+    return {name: np.concatenate([arrays[name], more[name]]) for name in more}

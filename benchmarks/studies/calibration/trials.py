@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from ...metrics.estimators.moments import FloatArray
 from ...metrics.kernel import ESTIMATOR as KERNEL
 from ...metrics.kernel import KernelEstimate, kid
 from ...scoring.scale import ESTIMATOR
+from .families import FAMILIES
 from .pairs import LEVELS, MARGIN, PILOT, SamplerPairs, SimulatedSampler
 
 Metric = Literal["fd", "fd_conv", "kid"]
@@ -64,7 +65,7 @@ class Case:
             else estimator
         )
         levels = ", ".join(f"{level:g}" for level in LEVELS)
-        source = self.samplers.population.source
+        source = FAMILIES[self.family](self.d).source
         return (
             f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}"
         ) + (source and f"; {source}")
@@ -80,10 +81,10 @@ class Case:
         rows = self.n + REFERENCE.get(self.metric, 0)
         return rows * self.d * (rows if self.metric == "kid" else self.d)
 
-    @cached_property
+    @property
     def samplers(self) -> SamplerPairs:
         """The samplers that are compared, and their true distances."""
-        return SamplerPairs.make(self.family, self.d, self.n)
+        return _samplers(self.family, self.d, self.n)
 
     def replicates(self, numbers: Iterable[int]) -> Arrays:
         """Replicates by their numbers; each depends on the cell and its own number only.
@@ -110,6 +111,11 @@ class Case:
             else None
         )
         return [trial(self.samplers, x, other, pair) for pair in self.samplers.pairs]
+
+
+@lru_cache(maxsize=1)  # some hold 100 MB; the chunks of a cell follow each other
+def _samplers(family: str, d: int, n: int) -> SamplerPairs:
+    return SamplerPairs.make(family, d, n)
 
 
 def _frechet(samplers: SamplerPairs, x: FloatArray, y: None, pair: Pair) -> dict[str, float]:  # noqa: ARG001

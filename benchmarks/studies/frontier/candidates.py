@@ -4,7 +4,7 @@ and the peers' own code, on the same schedules.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 from .... import samplers
 from ....samplers.peers import available
 from ...planning.schedules import Schedule, make_schedule
+from ...running.executing.tasks import SentSampler
 from ...suites.spec import label_of
 
 Side = Literal["ours", "peers", "auto"]
@@ -111,6 +112,14 @@ class Candidate:
     def label(self) -> str:
         """Sampler and schedule."""
         return f"{self.spec} on {self.schedule.label}"
+
+    def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[Any, ...]]:
+        """Pickled with the sampler by its name."""
+        return _received, (self.side, SentSampler.of(self.sampler), self.spec, self.schedule)
+
+
+def _received(side: Side, sampler: SentSampler, spec: str, schedule: Schedule) -> Candidate:
+    return Candidate(side, sampler.here(), spec, schedule)
 
 
 def ours(names: Iterable[str] | None = None) -> list[Candidate]:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ....models import Denoiser
 from ....samplers import Grid, NoNoise, SampleNoise
+from ...running.executing import Tell
+from ...running.executing.world import World
 from .candidates import Candidate
 
 BATCH = 256
@@ -57,11 +59,13 @@ class ExactProblem:
     """A model with latents and their exact endpoints.
 
     Attributes:
+        name: of the model.
         model: on the CPU.
         seed: of the latents.
         endpoints: ``(n, *event)`` of samples 0 … n - 1.
     """
 
+    name: str
     model: Denoiser
     seed: int
     endpoints: Tensor
@@ -71,48 +75,70 @@ class ExactProblem:
         """The modes of the endpoints."""
         return self.model.mode_of(self.endpoints)
 
-    def grid(self, candidate: Candidate, budget: int) -> Grid | None:
-        """The largest grid to 0 whose evaluations fit in ``budget``.
+    def errors(self, x: Tensor, start: int) -> Errors:
+        """Errors of samples ``start`` and following, ``(k, *event)``."""
+        which = slice(start, start + len(x))
+        distance = (x - self.endpoints[which]).flatten(1).square().mean(1).sqrt()
+        flipped = ~x.flatten(1).isfinite().all(1)
+        if self.modes is not None:
+            flipped |= self.model.mode_of(x.nan_to_num()) != self.modes[which]  # type: ignore[arg-type]
+        return Errors(distance.nan_to_num(nan=np.inf).double().numpy(), flipped.numpy())
 
-        None if one step does not, or if the peer refuses it.
-        """
 
-        def made(n: int) -> Grid:
-            return candidate.schedule(n, self.model.sigma_min, self.model.sigma_max)
+@dataclass(frozen=True)
+class Samples:
+    """The task to sample a configuration from some of the latents.
 
-        n = bisect_right(range(1, budget + 2), budget, key=lambda n: candidate.sampler.nfe(made(n)))
-        return made(n) if n else None
+    Attributes:
+        model: its name.
+        seed: of the latents.
+        candidate: the configuration.
+        budget: evaluations per sample.
+        start, stop: sample numbers.
+    """
+
+    model: str
+    seed: int
+    candidate: Candidate
+    budget: int
+    start: int
+    stop: int
+
+    def prepare(self, world: World) -> None:
+        """Load the model."""
+        world.subject(self.model)
 
     @torch.no_grad()
-    def errors(self, candidate: Candidate, budget: int, start: int, stop: int) -> Errors | None:
-        """Errors of samples ``start`` … ``stop - 1``.
-
-        None if there is no grid or the sampler raises on it.
-        """
+    def __call__(self, world: World, tell: Tell) -> NDArray | None:  # noqa: ARG002
+        """The samples ``(n, *event)``; None if there is no grid or the sampler raises on it."""
+        model = world.subject(self.model).model
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the peers' own
-                grid = self.grid(candidate, budget)
+                grid = grid_within(self.candidate, self.budget, model)
                 if grid is None:
                     return None
-                x = torch.cat(
-                    [
-                        self._sample(candidate, grid, ids)
-                        for ids in torch.arange(start, stop).split(BATCH)
-                    ]
-                )
+                x = [
+                    self._sample(model, grid, ids)
+                    for ids in torch.arange(self.start, self.stop).split(BATCH)
+                ]
+                return torch.cat(x).numpy()
         except (ValueError, RuntimeError, IndexError, ZeroDivisionError):
             return None
-        truth = self.endpoints[start:stop]
-        distance = (x - truth).flatten(1).square().mean(1).sqrt().nan_to_num(nan=np.inf)
-        flipped = ~x.flatten(1).isfinite().all(1)
-        if self.modes is not None:
-            flipped |= self.model.mode_of(x.nan_to_num()) != self.modes[start:stop]  # type: ignore[arg-type]
-        return Errors(distance.double().numpy(), flipped.numpy())
 
-    def _sample(self, candidate: Candidate, grid: Grid, ids: Tensor) -> Tensor:
-        latents = (
-            self.model.sigma_max
-            * SampleNoise(self.seed, ids, self.model.event, self.model.dtype).initial()
-        )
-        return candidate.sampler.sample(self.model.bind(ids, self.seed), latents, grid, NoNoise())
+    def _sample(self, model: Denoiser, grid: Grid, ids: Tensor) -> Tensor:
+        latents = model.sigma_max * SampleNoise(self.seed, ids, model.event, model.dtype).initial()
+        return self.candidate.sampler.sample(model.bind(ids, self.seed), latents, grid, NoNoise())
+
+
+def grid_within(candidate: Candidate, budget: int, model: Denoiser) -> Grid | None:
+    """The largest grid to 0 whose evaluations fit in ``budget``.
+
+    None if one step does not, or if the peer refuses it.
+    """
+
+    def made(n: int) -> Grid:
+        return candidate.schedule(n, model.sigma_min, model.sigma_max)
+
+    n = bisect_right(range(1, budget + 2), budget, key=lambda n: candidate.sampler.nfe(made(n)))
+    return made(n) if n else None

@@ -6,19 +6,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ....models import Denoiser, make_model
+from ....models import Denoiser
 from ....results.run_directory.files import read_npz, write_npz
 from ....samplers import SampleNoise
+from ...running.executing import Executor, Failure, InProcess
+from ...running.executing.world import Setting, World
 from .candidates import Candidate
-from .measure import Errors, ExactProblem
+from .measure import Errors, ExactProblem, Samples, grid_within
 from .table import CRITERIA, row
 
 MODELS = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
@@ -42,6 +45,8 @@ class Frontier:
         screen: latents of the first half on which all configurations are tried.
         finalists: how many of each side, for each criterion, are tried on the whole first half.
         seed: of the latents.
+        executor: where configurations are sampled, each a task.
+        progress: told what is being done.
     """
 
     out: Path
@@ -51,6 +56,7 @@ class Frontier:
     screen: int = 96
     finalists: int = 8
     seed: int = 0
+    executor: Executor = field(default_factory=InProcess)
     progress: Progress = print
     known: dict[str, list[float]] = field(default_factory=dict, repr=False)
 
@@ -60,6 +66,7 @@ class Frontier:
                 f"the frontier screens on {self.screen} of the first half of "
                 f"{self.samples} samples; give more samples"
             )
+        self._world = World(Setting.here({}, "cpu"))
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         """Rows of the table: model, budget, criterion, side, the winner, its errors, and how
@@ -70,71 +77,78 @@ class Frontier:
         return [line for name in self.models for line in self._model(name, candidates)]
 
     def _model(self, name: str, candidates: Sequence[Candidate]) -> Iterable[dict[str, Any]]:
-        model = make_model(name)
-        problem = ExactProblem(model, self.seed, self._endpoints(name, model))
+        model = self._world.subject(name).model
+        problem = ExactProblem(name, model, self.seed, self._endpoints(name, model))
+        sides = {
+            side: [c for c in candidates if c.side == side]
+            for side in dict.fromkeys(c.side for c in candidates)
+        }
         for budget in self.budgets:
             self.progress(f"{name}: {budget} evaluations")
-            winners: dict[tuple[str, str], tuple[Candidate, Errors]] = {}
-            for side in dict.fromkeys(c.side for c in candidates):
-                mine = [c for c in candidates if c.side == side]
-                for criterion in CRITERIA:
-                    best = self._choose(name, problem, budget, mine, criterion)
-                    if best is not None:
-                        winners[side, criterion] = best, self._score(name, problem, best, budget)
+            chosen = self._chosen(problem, budget, sides)
+            scored = self._scored(problem, budget, list(chosen.values()))
+            winners = {
+                key: (best, scored[best.label])
+                for key, best in chosen.items()
+                if best.label in scored
+            }
             for (side, criterion), (candidate, errors) in winners.items():
                 own = [
                     found
                     for (s, which), found in winners.items()
                     if which == criterion and s != "peers"
                 ]
-                best = (
-                    min(
-                        own,
-                        key=lambda found: self._half(name, problem, found[0], budget, criterion),
-                    )[1]
-                    if own
-                    else None
-                )
-                yield row(
-                    name,
-                    budget,
-                    side,
-                    criterion,
-                    candidate,
-                    candidate.sampler.nfe(problem.grid(candidate, budget)),
-                    errors,
-                    best,
-                )
+                best = min(
+                    own,
+                    key=lambda found: self._half(name, found[0], budget, criterion),
+                    default=(None, None),
+                )[1]
+                grid = grid_within(candidate, budget, model)
+                nfe = candidate.sampler.nfe(grid)
+                yield row(name, budget, side, criterion, candidate, nfe, errors, best)
 
-    def _choose(
-        self,
-        name: str,
-        problem: ExactProblem,
-        budget: int,
-        candidates: Sequence[Candidate],
-        criterion: str,
-    ) -> Candidate | None:
-        """The best on the first half, among those that lead on its first samples."""
-        index = CRITERIA.index(criterion)
-        hopeful = self._hopeful(name, candidates, budget)
-        screened = [
-            (self._measure(name, problem, candidates[i], budget, self.screen)[index], i)
-            for i in hopeful
-        ]
-        leading = [
-            candidates[i] for error, i in sorted(screened)[: self.finalists] if np.isfinite(error)
-        ]
-        return min(
-            leading, key=lambda c: self._half(name, problem, c, budget, criterion), default=None
-        )
+    def _chosen(
+        self, problem: ExactProblem, budget: int, sides: Mapping[str, Sequence[Candidate]]
+    ) -> dict[tuple[str, str], Candidate]:
+        """By side and criterion, the best on the first half among those that lead on its first
+        samples.
+        """
+        name, half = problem.name, self.samples // 2
+        hopeful = {
+            side: [mine[i] for i in self._hopeful(name, mine, budget)]
+            for side, mine in sides.items()
+        }
+        self._measure(problem, budget, chain.from_iterable(hopeful.values()), self.screen)
+        leading = {
+            (side, criterion): self._leading(name, mine, budget, criterion)
+            for side, mine in hopeful.items()
+            for criterion in CRITERIA
+        }
+        self._measure(problem, budget, chain.from_iterable(leading.values()), half)
+        return {
+            key: min(some, key=lambda c, key=key: self._half(name, c, budget, key[1]))
+            for key, some in leading.items()
+            if some
+        }
 
-    def _half(
-        self, name: str, problem: ExactProblem, candidate: Candidate, budget: int, criterion: str
-    ) -> float:
+    def _leading(
+        self, name: str, candidates: Sequence[Candidate], budget: int, criterion: str
+    ) -> list[Candidate]:
+        """The best on the first samples."""
+        errors = [self._error(name, c, budget, self.screen, criterion) for c in candidates]
+        ranked = sorted(zip(errors, range(len(errors)), strict=True))[: self.finalists]
+        return [candidates[i] for error, i in ranked if np.isfinite(error)]
+
+    def _half(self, name: str, candidate: Candidate, budget: int, criterion: str) -> float:
         """The error on the whole first half."""
-        return self._measure(name, problem, candidate, budget, self.samples // 2)[
-            CRITERIA.index(criterion)
-        ]
+        return self._error(name, candidate, budget, self.samples // 2, criterion)
+
+    def _error(
+        self, name: str, candidate: Candidate, budget: int, samples: int, criterion: str
+    ) -> float:
+        """What was measured; infinite if nothing was."""
+        found = self.known.get(self._key(name, candidate, budget, samples))
+        return found[CRITERIA.index(criterion)] if found else np.inf
 
     def _hopeful(self, name: str, candidates: Sequence[Candidate], budget: int) -> list[int]:
         """Which configurations are tried: those that were not far behind the best of their side
@@ -143,48 +157,76 @@ class Frontier:
         before = sorted(b for b in self.budgets if b < budget)[-2:]
         if len(before) < 2:
             return list(range(len(candidates)))
-        found = {b: [self._screened(name, c, b) for c in candidates] for b in before}
+        found = {
+            b: [self._error(name, c, b, self.screen, CRITERIA[0]) for c in candidates]
+            for b in before
+        }
         return [
             i
             for i in range(len(candidates))
             if any(found[b][i] <= HOPELESS * min(found[b]) for b in before)
         ]
 
-    def _screened(self, name: str, candidate: Candidate, budget: int) -> float:
-        """The median that screening found; infinite if it was not tried."""
-        return self.known.get(self._key(name, candidate, budget, self.screen), [np.inf])[0]
-
     def _key(self, name: str, candidate: Candidate, budget: int, samples: int) -> str:
         return json.dumps([name, candidate.side, candidate.label, budget, samples])
 
     def _measure(
-        self, name: str, problem: ExactProblem, candidate: Candidate, budget: int, samples: int
-    ) -> list[float]:
-        """[median, rms] on the first ``samples`` latents.
+        self, problem: ExactProblem, budget: int, candidates: Iterable[Candidate], samples: int
+    ) -> None:
+        """Have [median, rms] on the first ``samples`` latents in the log.
 
-        Infinite if the configuration does not run.
+        Infinite if the configuration does not run. One whose task failed is not logged, so that
+        another run tries it again.
         """
-        key = self._key(name, candidate, budget, samples)
-        if key not in self.known:
-            errors = problem.errors(candidate, budget, 0, samples)
-            self.known[key] = [errors.median, errors.rms] if errors else [np.inf, np.inf]
+        asked = {self._key(problem.name, c, budget, samples): c for c in candidates}
+        keys = [key for key in asked if key not in self.known]
+        for which, x in self._sampled(problem, budget, [asked[key] for key in keys], 0, samples):
+            errors = None if x is None else problem.errors(x, 0)
+            self.known[keys[which]] = [errors.median, errors.rms] if errors else [np.inf, np.inf]
             with self._log.open("a", encoding="utf-8") as log:
-                log.write(json.dumps([key, self.known[key]]) + "\n")
-        return self.known[key]
+                log.write(json.dumps([keys[which], self.known[keys[which]]]) + "\n")
 
-    def _score(self, name: str, problem: ExactProblem, winner: Candidate, budget: int) -> Errors:
-        """Errors on the second half."""
+    def _scored(
+        self, problem: ExactProblem, budget: int, winners: Sequence[Candidate]
+    ) -> dict[str, Errors]:
+        """Errors on the second half, by label, of the winners that ran there."""
+        half = self.samples // 2
+        paths = {w.label: self._path(problem.name, w, budget) for w in winners}
+        stored = {label: read_npz(path) for label, path in paths.items()}
+        found = {label: Errors(**arrays) for label, arrays in stored.items() if arrays is not None}
+        todo = list({w.label: w for w in winners if w.label not in found}.values())
+        for which, x in self._sampled(problem, budget, todo, half, self.samples):
+            if x is None:
+                continue
+            errors, label = problem.errors(x, half), todo[which].label
+            write_npz(paths[label], {"distance": errors.distance, "flipped": errors.flipped})
+            found[label] = errors
+        return found
+
+    def _sampled(
+        self,
+        problem: ExactProblem,
+        budget: int,
+        candidates: Sequence[Candidate],
+        start: int,
+        stop: int,
+    ) -> Iterator[tuple[int, torch.Tensor | None]]:
+        """The number and the samples of each configuration as they come, None for one that does
+        not run; what fails is told, and left out.
+        """
+        tasks = [Samples(problem.name, self.seed, c, budget, start, stop) for c in candidates]
+        for which, x in self.executor.map(tasks, self._world):
+            if isinstance(x, Failure):
+                label = candidates[which].label
+                self.progress(f"{problem.name}: {label}: {x.status}, {x.reason}")
+            else:
+                yield which, None if x is None else torch.from_numpy(x)
+
+    def _path(self, name: str, winner: Candidate, budget: int) -> Path:
         digest = hashlib.sha256(
             json.dumps([name, winner.label, budget, self.samples, self.seed]).encode()
         ).hexdigest()[:10]
-        path = self.out / "scored" / f"{name}-{budget}-{digest}.npz"
-        stored = read_npz(path)
-        if stored is None:
-            errors = problem.errors(winner, budget, self.samples // 2, self.samples)
-            assert errors is not None  # it ran on the first half
-            stored = {"distance": errors.distance, "flipped": errors.flipped}
-            write_npz(path, stored)
-        return Errors(**stored)
+        return self.out / "scored" / f"{name}-{budget}-{digest}.npz"
 
     @property
     def _log(self) -> Path:

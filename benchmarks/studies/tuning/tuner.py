@@ -2,30 +2,69 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .... import samplers
-from ....models import Denoiser
-from ....samplers import Grid, Sampler
 from ...planning.remedy import Named
-from ...planning.schedules import make_schedule
-from ...planning.tuned.entry import Cost, Elsewhere, Score, Scores, Setting, Subject, Tuned, gap_of
+from ...planning.tuned.entry import Tuned
 from ...planning.tuned.file import check_writable, read_tuned, write_tuned
-from .problem import MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-from .search import OBJECTIVES, Found, mean_of, search
-from .task import Task
+from ...running.executing import Executor, Failure, InProcess, Tell
+from ...running.executing.tasks import SentSampler
+from ...running.executing.world import Setting, World
+from .problem import MOST
+from .search import OBJECTIVES
+from .target import Target
+from .tuning import Tuning
+
+
+@dataclass(frozen=True)
+class Tune:
+    """The task to tune a target. Those of one world share their endpoints, and what these cost.
+
+    Attributes:
+        target: what is tuned.
+        models: names of the models to tune on and to score on too.
+        options: further arguments of :class:`.Tuning`.
+    """
+
+    target: Target
+    models: tuple[str, str]
+    options: tuple[Any, ...]
+
+    def prepare(self, world: World) -> None:
+        """Load the models."""
+        self._tuning(world)
+
+    def __call__(self, world: World, tell: Tell) -> Tuned:
+        """The entry."""
+        return self._tuning(world)(self.target, tell)
+
+    def __reduce__(self) -> tuple[Callable[..., Tune], tuple[Any, ...]]:
+        """Pickled with the sampler by its name."""
+        sampler, steps = self.target
+        return _received, (SentSampler.of(sampler), steps, self.models, self.options)
+
+    def _tuning(self, world: World) -> Tuning:
+        def made() -> Tuning:
+            named = (Named(name, world.subject(name).model) for name in self.models)
+            return Tuning(*named, *self.options, world.setting.device)
+
+        return world.once((self.models, self.options), made)
+
+
+def _received(
+    sampler: SentSampler, steps: int, models: tuple[str, str], options: tuple[Any, ...]
+) -> Tune:
+    return Tune(Target(sampler.here(), steps), models, options)
 
 
 @dataclass
 class Tuner:
-    """Tunes into a file.
+    """Tunes into a file. A whole search is one task, and they are run one after the other: each of
+    its evaluations depends on those before, and all searches share the converged endpoints, which
+    cost most and would be solved again in every process.
 
     Attributes:
         file: of entries; what it holds of the same subject and setting is not tuned again, and of
@@ -36,7 +75,9 @@ class Tuner:
         seed: of all latents.
         objective: of :data:`.search.OBJECTIVES`.
         device: "cpu" or "cuda", where the models are.
+        executor: where samplers are tuned.
         progress: told what is being done.
+        failures: of the targets that the last call could not tune, by target.
     """
 
     file: Path
@@ -47,8 +88,9 @@ class Tuner:
     seed: int = 0
     objective: str = "mean"
     device: str = "cpu"
+    executor: Executor = field(default_factory=InProcess)
     progress: Callable[[str], object] = print
-    _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
+    failures: dict[Target, Failure] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for option, count in (("--latents", self.latents), ("--test-latents", self.test_latents)):
@@ -63,135 +105,36 @@ class Tuner:
                 f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
             )
 
-    def __call__(self, tasks: Sequence[Task]) -> list[Tuned]:
-        """The entries of the tasks (:func:`.task.tasks_of`), from the file or tuned now.
+        self._options = (self.latents, self.test_latents, self.seed, self.objective)
+        models = {named.name: named.model for named in (self.subject, self.other)}
+        self._world = World(Setting.here({}, self.device), models)
+
+    def __call__(self, targets: Sequence[Target]) -> list[Tuned]:
+        """The entries of the targets (:func:`.target.targets_of`), from the file or tuned now, but
+        for those of :attr:`failures`.
 
         Raises:
             ValueError: the file is something else, or cannot be written.
         """
         check_writable(self.file)
+        self.failures = {}
+        about = Tuning(self.subject, self.other, *self._options, self.device)
         found = []
-        for task in tasks:
+        for target in targets:
             known = self._known()
-            subject, setting = self._subject(task), self._setting
+            subject, setting = about.subject_of(target), about.setting
             entry = next((e for e in known if (e.subject, e.setting) == (subject, setting)), None)
             if entry is None:
-                entry = self._tune(task)
+                task = Tune(target, (self.subject.name, self.other.name), self._options)
+                try:
+                    entry = self.executor.run(task, self._world, tell=self.progress)
+                except Failure as failure:
+                    self.failures[target] = failure
+                    continue
                 known = self._known()  # another process may have written meanwhile
                 write_tuned(self.file, [*(e for e in known if e.subject != subject), entry])
             found.append(entry)
         return found
 
-    def _tune(self, task: Task) -> Tuned:
-        where = f"{self.subject.name}: {task.label}, {task.steps} steps"
-        train, test = (self._problem(self.subject, first) for first in (TRAIN_IDS, TEST_IDS))
-        self.progress(f"{where}: searching")
-        before, taught, started = train.meter.rows, train.teacher.seconds, perf_counter()
-        found = search(train, task.sampler, task.steps, self.objective)
-        while train.settle(task.sampler, found.untuned, found.grid):
-            self.progress(f"{where}: searching on, beside endpoints of {train.steps} steps")
-            found = search(train, task.sampler, task.steps, self.objective, found.grid)
-        seconds = perf_counter() - started - (train.teacher.seconds - taught)
-        search_cost = self._cost(train.meter.rows - before, seconds)
-        self.progress(f"{where}: scoring")
-        scores = [
-            self._scores(problem, task.sampler, found.untuned, found.grid)
-            for problem in (train, test)
-        ]
-        return Tuned(
-            subject=self._subject(task),
-            setting=self._setting,
-            levels=found.grid.sigma,
-            nfe=test.nfe(task.sampler, found.grid),
-            schedule=found.schedule,
-            train=scores[0],
-            test=scores[1],
-            gap=gap_of(*scores),
-            teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
-            search=search_cost,
-            elsewhere=self._elsewhere(task, found),
-        )
-
-    def _elsewhere(self, task: Task, found: Found) -> Elsewhere:
-        """The score on the other model, on latents that were not tuned on there either."""
-        other = self.other.model
-        problem = self._problem(self.other, TEST_IDS)
-        untuned = make_schedule(found.schedule)(task.steps, other.sigma_min, other.sigma_max)
-        grid = carried(found.grid, self.subject.model, other)
-        scores = self._scores(problem, task.sampler, untuned, grid)
-        return Elsewhere(
-            model=self.other.name,
-            identity=other.identity,
-            levels=grid.sigma,
-            latents=self.test_latents,
-            scores=scores,
-        )
-
-    def _problem(self, named: Named, first: int) -> TuningProblem:
-        """Latents of a model with their teacher, made once.
-
-        Each entry begins with its coarsest endpoints, whatever came before.
-        """
-        if (named.name, first) not in self._posed:
-            count = self.latents if first == TRAIN_IDS else self.test_latents
-            self.progress(f"{named.name}: converged endpoints of {count} latents")
-            self._posed[named.name, first] = tuning_problem(
-                named.model, first, count, self.seed, self.device
-            )
-        return replace(self._posed[named.name, first])
-
-    def _scores(
-        self, problem: TuningProblem, sampler: Sampler, untuned: Grid, tuned: Grid
-    ) -> Scores:
-        """Both grids on the latents of a problem, beside endpoints that are fine enough for the
-        better one.
-        """
-        problem.settle(sampler, untuned, tuned)
-        before, after = (self._score(problem.distances(sampler, grid)) for grid in (untuned, tuned))
-        return Scores(untuned=before, tuned=after, resolution=problem.resolution)
-
-    def _score(self, distances: NDArray[np.float64]) -> Score:
-        error = mean_of(distances, OBJECTIVES[self.objective])
-        return Score(
-            error=error,
-            rms=mean_of(distances, OBJECTIVES["rms"]),
-            median=float(np.median(distances)),
-        )
-
-    def _cost(self, evaluations: int, seconds: float) -> Cost:
-        return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
-
     def _known(self) -> tuple[Tuned, ...]:
         return read_tuned(self.file) if self.file.exists() else ()
-
-    def _subject(self, task: Task) -> Subject:
-        model = self.subject.model
-        return Subject(
-            model=self.subject.name,
-            identity=model.identity,
-            sigma_min=model.sigma_min,
-            sigma_max=model.sigma_max,
-            sampler=task.label,
-            origin=samplers.origin(task.sampler.name),
-            steps=task.steps,
-        )
-
-    @property
-    def _setting(self) -> Setting:
-        return Setting(
-            seed=self.seed,
-            latents=self.latents,
-            test_latents=self.test_latents,
-            objective=self.objective,  # type: ignore[arg-type]
-            elsewhere=self.other.model.identity,
-        )
-
-
-def carried(grid: Grid, here: Denoiser, there: Denoiser) -> Grid:
-    """The grid at the same relative positions in log sigma between sigma_max and sigma_min of
-    another model.
-    """
-    share = math.log(there.sigma_max / there.sigma_min) / math.log(here.sigma_max / here.sigma_min)
-    return Grid(
-        (*(there.sigma_max * (sigma / here.sigma_max) ** share for sigma in grid.sigma[:-1]), 0.0)
-    )

@@ -1,27 +1,23 @@
-"""Answers of rows, several measured at a time, each in a process of its own with one thread."""
+"""Answers of rows, each measured as a task of an executor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
-
-import torch
+from typing import Any, Literal
 
 from ....models import make_model
+from ...running.executing import Call, Executor, Failure
+from ...running.executing.world import Setting, World
 from .measuring.effort import Effort
 from .measuring.row import Answer
 from .rows import rows
-from .store import answered, recall
+from .store import keep, key_of, recall
 
-Told = Callable[[int, Answer, float], None]
-"""Called with a row's number, its answer and the seconds that it took."""
+Told = Callable[[int, Answer | Failure, float | None], None]
+"""Called with a row's number, its answer and the seconds that it took; or with why it has none."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +45,17 @@ class Plan:
         )
 
 
-def explain(plan: Plan, numbers: Sequence[int] | None, jobs: int, told: Told) -> dict[int, Answer]:
+def explain(
+    plan: Plan, numbers: Sequence[int] | None, executor: Executor, told: Told
+) -> dict[int, Answer]:
     """Answers of the rows, measured unless they are known, with whatever other rows ``plan.out``
     already knows.
 
     Args:
         plan: what to measure.
         numbers: of the rows; None for all that exist.
-        jobs: how many at a time, >= 1.
-        told: progress.
+        executor: where they are measured, each row a task.
+        told: progress; of a row that has no answer, why.
 
     Raises:
         ValueError: a row that does not exist.
@@ -73,35 +71,21 @@ def explain(plan: Plan, numbers: Sequence[int] | None, jobs: int, told: Told) ->
         if (answer := recall(row, effort)) is not None
     }
     wanted = [number for number in (numbers or sorted(known)) if number not in found]
-    with _workers(min(jobs, len(wanted))) as pool:
-        if pool is None:
-            done = (_measured(plan, number) for number in wanted)
-        else:
-            done = (
-                future.result()
-                for future in as_completed(
-                    [pool.submit(_measured, plan, number) for number in wanted]
-                )
-            )
-        for number, answer, seconds in done:
-            found[number] = answer
-            told(number, answer, seconds)
+    keys = {number: key_of(known[number], effort) for number in wanted}
+    tasks = [Call(_measured, (plan, number)) for number in wanted]
+    for which, result in executor.map(tasks, World(Setting.here({}, "cpu"))):
+        number = wanted[which]
+        if isinstance(result, Failure):
+            told(number, result, None)
+            continue
+        measured, seconds = result
+        found[number] = keep(known[number], effort, keys[number], measured)
+        told(number, found[number], seconds)
     return dict(sorted(found.items()))
 
 
-@contextmanager
-def _workers(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Processes with one thread each; None where one row at a time is enough."""
-    if jobs < 2:
-        yield None
-        return
-    with ProcessPoolExecutor(
-        jobs, get_context("spawn"), initializer=partial(torch.set_num_threads, 1)
-    ) as pool:
-        yield pool
-
-
-def _measured(plan: Plan, number: int) -> tuple[int, Answer, float]:
+def _measured(plan: Plan, number: int) -> tuple[Any, float]:
+    """What a row finds, and the seconds that it took."""
     start = perf_counter()
-    answer = answered(rows()[number], plan.effort())
-    return number, answer, perf_counter() - start
+    measured = rows()[number].measure(plan.effort())
+    return measured, perf_counter() - start

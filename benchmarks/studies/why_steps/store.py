@@ -16,7 +16,7 @@ import numpy as np
 
 from ....results.run_directory.files import read_npz, write_npz
 from .measuring.effort import Effort
-from .measuring.row import Answer, Row
+from .measuring.row import Answer, M, Row
 from .packing import packed, unpacked
 
 HERE = Path(__file__).parent
@@ -38,15 +38,15 @@ KEY = "key"
 """Name of the array that says what the others depend on."""
 
 
-def answered(row: Row[Any], effort: Effort) -> Answer:
-    """The row's answer, made of what ``effort.out`` holds, or measured if the same code has not
-    measured it there for the same effort.
+def keep(row: Row[M], effort: Effort, key: str, found: M) -> Answer:
+    """The answer that a measurement gives, once it is in ``effort.out``.
+
+    Args:
+        row: what was measured.
+        effort: how.
+        key: :func:`key_of` it, taken before it was measured: code may be edited meanwhile.
+        found: what ``row.measure`` gave.
     """
-    known = recall(row, effort)
-    if known is not None:
-        return known
-    key = _key(row, effort)  # before measuring: the code may be edited meanwhile
-    found = row.measure(effort)
     if effort.out is not None:
         write_npz(_path(row, effort.out), {KEY: np.array(key), **packed(found)})
     return row.answer(found)
@@ -58,7 +58,7 @@ def recall(row: Row[Any], effort: Effort) -> Answer | None:
     A damaged file, or one of other code or effort, counts as none.
     """
     stored = read_npz(_path(row, effort.out)) if effort.out is not None else None
-    if stored is None or str(stored.get(KEY)) != _key(row, effort):
+    if stored is None or str(stored.get(KEY)) != key_of(row, effort):
         return None
     return row.answer(unpacked(get_type_hints(row.measure)["return"], stored))
 
@@ -67,7 +67,7 @@ def _path(row: Row[Any], out: Path) -> Path:
     return out / f"row-{row.number}.npz"
 
 
-def _key(row: Row[Any], effort: Effort) -> str:
+def key_of(row: Row[Any], effort: Effort) -> str:
     """All that a measurement depends on, as text; packages other than this one and code around the
     rows only by the version.
     """

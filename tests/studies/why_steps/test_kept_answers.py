@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from answering import answered
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.running.executing import InProcess
 from samplerbench.benchmarks.studies.why_steps import run, store
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.measuring.row import Answer, Figure, Row, Verdict
@@ -97,7 +99,7 @@ def test_edited_figures_are_drawn_anew_and_edited_measuring_is_measured_anew(
     shutil.copytree(store.HERE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(store, "HERE", folder)
     row.measure.__module__ = rows()[1].measure.__module__
-    store.answered(row, effort)
+    answered(row, effort)
     for name in (
         "figures/drawing.py",
         "figures/one_jump.py",
@@ -105,11 +107,11 @@ def test_edited_figures_are_drawn_anew_and_edited_measuring_is_measured_anew(
         "measuring/big_steps.py",
     ):
         (folder / name).write_text("edited = True")
-    store.answered(row, effort)
+    answered(row, effort)
     assert calls == {"measure": 1, "tell": 2}
     with (folder / "statistics" / "intervals.py").open("a") as file:
         file.write("edited = True")
-    store.answered(row, effort)
+    answered(row, effort)
     assert calls == {"measure": 2, "tell": 3}
 
 
@@ -122,9 +124,12 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(run, "rows", lambda: {1: first, 2: replace(second, measure=interrupted)})
     plan = run.Plan("fast", tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        run.explain(plan, None, 1, lambda number, *_: told.append(number))
+        run.explain(plan, None, InProcess(), lambda number, *_: told.append(number))
     monkeypatch.setattr(run, "rows", lambda: {1: first, 2: second})
-    assert list(run.explain(plan, None, 1, lambda number, *_: told.append(number))) == [1, 2]
+    assert list(run.explain(plan, None, InProcess(), lambda number, *_: told.append(number))) == [
+        1,
+        2,
+    ]
     assert told == [1, 2]
     assert calls["measure"] == 1
 
@@ -147,7 +152,7 @@ def test_a_changed_sampler_model_card_or_metric_is_measured_again(
         (package / file).write_text("before")
     monkeypatch.setattr(store, "PACKAGE", package)
     row, _ = steady()
-    store.answered(row, effort)
+    answered(row, effort)
     (package / "benchmarks/cli/console.py").write_text("after")
     assert store.recall(row, effort) is not None
     (package / name).write_text("after")
@@ -190,7 +195,9 @@ def test_rows_use_nothing_else_of_the_folder_above():
 def test_the_command_says_what_became_of_the_claim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, word: str
 ):
-    def measured(_plan: object, _numbers: object, _jobs: int, told: run.Told) -> dict[int, Answer]:
+    def measured(
+        _plan: object, _numbers: object, _executor: object, told: run.Told
+    ) -> dict[int, Answer]:
         told(4, answer(kind), 3.0)
         return {4: answer(kind)}
 

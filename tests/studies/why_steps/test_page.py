@@ -6,10 +6,12 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
+from answering import answered
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.studies import folder_of
+from samplerbench.benchmarks.running.executing import InProcess
 from samplerbench.benchmarks.studies.why_steps import page, run, store
 from samplerbench.benchmarks.studies.why_steps.figures import charting
 from samplerbench.benchmarks.studies.why_steps.figures.drawing import THEME, figure, panels
@@ -183,7 +185,7 @@ def test_numbers_are_typeset():
 
 def test_an_answer_is_measured_once_and_comes_back_whole(tmp_path):
     (row, calls), effort = counted(), Effort("fast", tmp_path)
-    first, again = store.answered(row, effort), store.answered(row, effort)
+    first, again = answered(row, effort), answered(row, effort)
     assert len(calls) == 1
     assert again.verdict == first.verdict
     assert again.figure == first.figure
@@ -193,7 +195,7 @@ def test_an_answer_is_measured_once_and_comes_back_whole(tmp_path):
 
 def test_other_efforts_models_and_damaged_files_are_measured_again(tmp_path):
     row, _ = counted()
-    store.answered(row, Effort("fast", tmp_path))
+    answered(row, Effort("fast", tmp_path))
     assert store.recall(row, Effort("full", tmp_path)) is None
     assert store.recall(row, Effort("fast", tmp_path, {"fashion": make_model("gaussian")})) is None
     assert store.recall(row, Effort("fast")) is None
@@ -205,8 +207,8 @@ def test_rows_that_are_known_are_not_measured_again(tmp_path, monkeypatch):
     (row, calls), told = counted(), []
     monkeypatch.setattr(run, "rows", lambda: {1: row})
     plan = run.Plan("fast", tmp_path)
-    assert list(run.explain(plan, None, 2, lambda number, *_: told.append(number))) == [1]
-    assert list(run.explain(plan, None, 2, lambda number, *_: told.append(number))) == [1]
+    assert list(run.explain(plan, None, InProcess(), lambda number, *_: told.append(number))) == [1]
+    assert list(run.explain(plan, None, InProcess(), lambda number, *_: told.append(number))) == [1]
     assert told == [1]
     assert len(calls) == 1
 

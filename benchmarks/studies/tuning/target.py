@@ -14,7 +14,7 @@ from ...planning.tuned.spacing import MOST_STEPS
 from ...suites.spec import label_of
 
 
-class Task(NamedTuple):
+class Target(NamedTuple):
     """What to tune: a sampler for a number of steps."""
 
     sampler: Sampler
@@ -26,37 +26,37 @@ class Task(NamedTuple):
         return label_of(self.sampler)
 
 
-def check(task: Task) -> None:
+def check(target: Target) -> None:
     """Refuse what has no levels to tune.
 
     Raises:
         ValueError: the sampler is stochastic, adaptive, or has levels of its own, or the one step
             is the jump.
     """
-    if reason := untunable(task.sampler):
+    if reason := untunable(target.sampler):
         raise ValueError(
-            f"sampler {task.label} cannot be tuned: it {reason}; give a "
+            f"sampler {target.label} cannot be tuned: it {reason}; give a "
             "deterministic sampler on a fixed grid, such as heun"
         )
-    if task.steps > MOST_STEPS:
+    if target.steps > MOST_STEPS:
         raise ValueError(
-            f"{task.steps} steps of {task.label} are too many to tune; give at most {MOST_STEPS}"
+            f"{target.steps} steps of {target.label} are too many to tune; give at most {MOST_STEPS}"
         )
-    if task.steps < 2:
-        raise ValueError(f"one step of {task.label} has no level to tune; give more")
+    if target.steps < 2:
+        raise ValueError(f"one step of {target.label} has no level to tune; give more")
 
 
-def tasks_of(
+def targets_of(
     made: Sequence[Any], model: Denoiser, steps: Sequence[int] | None, budgets: Sequence[int] | None
-) -> list[Task]:
+) -> list[Target]:
     """Each sampler for each number of steps, or for the most steps that each budget of evaluations
     buys; each once.
 
     Raises:
-        ValueError: what is no task (:func:`check`), or a budget that buys no step.
+        ValueError: what is no target (:func:`check`), or a budget that buys no step.
     """
     karras = make_schedule("karras")
-    found: dict[Task, None] = {}
+    found: dict[Target, None] = {}
     for sampler in made:
         for size in steps or budgets or ():
             # an adaptive sampler is refused below, with the reason
@@ -66,7 +66,7 @@ def tasks_of(
                 raise ValueError(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
-            task = Task(sampler, count)
-            check(task)
-            found[task] = None
+            target = Target(sampler, count)
+            check(target)
+            found[target] = None
     return list(found)

@@ -1,0 +1,158 @@
+"""One tuning: the levels of a sampler are searched, and scored on latents that chose nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .... import samplers
+from ....models import Denoiser
+from ....samplers import Grid, Sampler
+from ...planning.remedy import Named
+from ...planning.schedules import make_schedule
+from ...planning.tuned.entry import Cost, Elsewhere, Score, Scores, Setting, Subject, Tuned, gap_of
+from ...running.executing import Tell
+from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
+from .search import OBJECTIVES, Found, mean_of, search
+from .target import Target
+
+
+@dataclass
+class Tuning:
+    """Tunes samplers on a model, one after the other, beside the same endpoints.
+
+    Attributes:
+        subject: the model to tune on.
+        other: the model to score on too.
+        latents, test_latents: how many to tune on, and to measure the gap on.
+        seed: of all latents.
+        objective: of :data:`.search.OBJECTIVES`.
+        device: "cpu" or "cuda", where the models are.
+    """
+
+    subject: Named
+    other: Named
+    latents: int
+    test_latents: int
+    seed: int
+    objective: str
+    device: str
+    _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
+
+    def __call__(self, target: Target, tell: Tell) -> Tuned:
+        """The entry of a target; what is being done is told in words."""
+        where = f"{self.subject.name}: {target.label}, {target.steps} steps"
+        train, test = (self._problem(self.subject, first, tell) for first in (TRAIN_IDS, TEST_IDS))
+        tell(f"{where}: searching")
+        before, taught, started = train.meter.rows, train.teacher.seconds, perf_counter()
+        found = search(train, target.sampler, target.steps, self.objective)
+        while train.settle(target.sampler, found.untuned, found.grid):
+            tell(f"{where}: searching on, beside endpoints of {train.steps} steps")
+            found = search(train, target.sampler, target.steps, self.objective, found.grid)
+        seconds = perf_counter() - started - (train.teacher.seconds - taught)
+        search_cost = self._cost(train.meter.rows - before, seconds)
+        tell(f"{where}: scoring")
+        scores = [
+            self._scores(problem, target.sampler, found.untuned, found.grid)
+            for problem in (train, test)
+        ]
+        return Tuned(
+            subject=self.subject_of(target),
+            setting=self.setting,
+            levels=found.grid.sigma,
+            nfe=test.nfe(target.sampler, found.grid),
+            schedule=found.schedule,
+            train=scores[0],
+            test=scores[1],
+            gap=gap_of(*scores),
+            teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
+            search=search_cost,
+            elsewhere=self._elsewhere(target, found, tell),
+        )
+
+    def _elsewhere(self, target: Target, found: Found, tell: Tell) -> Elsewhere:
+        """The score on the other model, on latents that were not tuned on there either."""
+        other = self.other.model
+        problem = self._problem(self.other, TEST_IDS, tell)
+        untuned = make_schedule(found.schedule)(target.steps, other.sigma_min, other.sigma_max)
+        grid = carried(found.grid, self.subject.model, other)
+        scores = self._scores(problem, target.sampler, untuned, grid)
+        return Elsewhere(
+            model=self.other.name,
+            identity=other.identity,
+            levels=grid.sigma,
+            latents=self.test_latents,
+            scores=scores,
+        )
+
+    def _problem(self, named: Named, first: int, tell: Tell) -> TuningProblem:
+        """Latents of a model with their teacher, made once.
+
+        Each entry begins with its coarsest endpoints, whatever came before.
+        """
+        if (named.name, first) not in self._posed:
+            count = self.latents if first == TRAIN_IDS else self.test_latents
+            tell(f"{named.name}: converged endpoints of {count} latents")
+            self._posed[named.name, first] = tuning_problem(
+                named.model, first, count, self.seed, self.device
+            )
+        return replace(self._posed[named.name, first])
+
+    def _scores(
+        self, problem: TuningProblem, sampler: Sampler, untuned: Grid, tuned: Grid
+    ) -> Scores:
+        """Both grids on the latents of a problem, beside endpoints that are fine enough for the
+        better one.
+        """
+        problem.settle(sampler, untuned, tuned)
+        before, after = (self._score(problem.distances(sampler, grid)) for grid in (untuned, tuned))
+        return Scores(untuned=before, tuned=after, resolution=problem.resolution)
+
+    def _score(self, distances: NDArray[np.float64]) -> Score:
+        error = mean_of(distances, OBJECTIVES[self.objective])
+        return Score(
+            error=error,
+            rms=mean_of(distances, OBJECTIVES["rms"]),
+            median=float(np.median(distances)),
+        )
+
+    def _cost(self, evaluations: int, seconds: float) -> Cost:
+        return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
+
+    def subject_of(self, target: Target) -> Subject:
+        """What names the entry of a target."""
+        model = self.subject.model
+        return Subject(
+            model=self.subject.name,
+            identity=model.identity,
+            sigma_min=model.sigma_min,
+            sigma_max=model.sigma_max,
+            sampler=target.label,
+            origin=samplers.origin(target.sampler.name),
+            steps=target.steps,
+        )
+
+    @property
+    def setting(self) -> Setting:
+        """What else the entries depend on."""
+        return Setting(
+            seed=self.seed,
+            latents=self.latents,
+            test_latents=self.test_latents,
+            objective=self.objective,  # type: ignore[arg-type]
+            elsewhere=self.other.model.identity,
+        )
+
+
+def carried(grid: Grid, here: Denoiser, there: Denoiser) -> Grid:
+    """The grid at the same relative positions in log sigma between sigma_max and sigma_min of
+    another model.
+    """
+    share = math.log(there.sigma_max / there.sigma_min) / math.log(here.sigma_max / here.sigma_min)
+    return Grid(
+        (*(there.sigma_max * (sigma / here.sigma_max) ** share for sigma in grid.sigma[:-1]), 0.0)
+    )
