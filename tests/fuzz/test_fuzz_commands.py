@@ -152,6 +152,8 @@ POOLS = {
     "objective": ["mean", "rms", "x"],
     "rows": ["1", "99", "x"],
     "replace": ["a=b", "a", "=", "gaussian=fashion"],
+    "executor": ["in-process", "in-process:x", "nobody", ":", ""],
+    "jobs": ["1", "2", "0", "9" * 30],
     "translate": ["diffusers", "x"],
 }
 """Values by parameter."""

@@ -33,8 +33,8 @@ class Pool(Executor):
     keeps_limits = True
 
     def __init__(self, size: int, memory: int | None = None) -> None:
-        self._given_up = Event()
-        self._workers = [Worker(memory, self._given_up) for _ in range(size)]
+        self._size, self._memory, self._given_up = size, memory, Event()
+        self._workers: list[Worker] = []
         self._threads: list[Thread] = []
 
     def map(
@@ -47,7 +47,7 @@ class Pool(Executor):
     ) -> Iterator[tuple[int, Any]]:
         """See :meth:`.Executor.map`."""
         todo = deque(enumerate(zip(tasks, each(limits, tasks), strict=True)))
-        size = min(len(self._workers), len(tasks))
+        size = min(self._size, len(tasks))
         setting = replace(world.setting, threads=1) if size > 1 else world.setting
         said: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
 
@@ -60,6 +60,8 @@ class Pool(Executor):
                 said.put(_done(worker, number, packed(task, setting), limit, said))
 
         self._stop()
+        while len(self._workers) < size:
+            self._workers.append(Worker(self._memory, self._given_up))
         self._threads = [
             Thread(target=work, args=(worker,), daemon=True) for worker in self._workers[:size]
         ]

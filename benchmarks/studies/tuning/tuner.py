@@ -48,8 +48,8 @@ class Tune:
 
     def _tuning(self, world: World) -> Tuning:
         def made() -> Tuning:
-            named = (Named(name, world.subject(name).model) for name in self.models)
-            return Tuning(*named, *self.options, world.setting.device)
+            subject, other = (Named(name, world.subject(name).model) for name in self.models)
+            return Tuning(subject, other, *self.options, device=world.setting.device)
 
         return world.once((self.models, self.options), made)
 
@@ -89,7 +89,7 @@ class Tuner:
     objective: str = "mean"
     device: str = "cpu"
     executor: Executor = field(default_factory=InProcess)
-    progress: Callable[[str], object] = print
+    progress: Callable[[str], None] = print
     failures: dict[Target, Failure] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
