@@ -166,7 +166,7 @@ def test_a_search_that_gains_nothing_keeps_the_schedule(train, monkeypatch):
 def gmm_64d():
     """Problems to tune and to test on."""
     model = make_model("gmm-64d")
-    return tuning_problem(model, TRAIN_IDS, 256, 0), tuning_problem(model, TEST_IDS, 256, 0)
+    return tuning_problem(model, TRAIN_IDS, 128, 0), tuning_problem(model, TEST_IDS, 256, 0)
 
 
 @pytest.mark.slow
