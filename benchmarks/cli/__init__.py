@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from ...results.run_directory.once import read_once
 from .compare import compare, gate
 from .console import Warnings, say
 from .doctor import doctor
@@ -38,6 +39,7 @@ def _start(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Benchmark diffusion samplers: quality and cost against the number of steps."""
+    context.with_resource(read_once())
     if version:
         from importlib.metadata import version as installed
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..quantities import Quantity
 from ..record import Record
+from ..run_directory.once import read_once
 from ..run_directory.places import TIMING
 from ..run_directory.reading import log, run_record
 from ..run_directory.run_dir import RunDir
@@ -91,6 +92,7 @@ class Source:
         return self.name
 
 
+@read_once()
 def read_source(path: Path | str | TypedTable) -> Source:
     """The source at a run directory, a folder with a ``table.csv``, or a table.
 

@@ -21,6 +21,7 @@ from ..intervals import plus_minus, with_bounds
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
+from ..run_directory.once import read_once
 from ..run_directory.reading import run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts, with_curves
@@ -45,6 +46,7 @@ LONGEST_WHOLE = 20
 """Letters of a name that stays on one line in a heading."""
 
 
+@read_once()
 def write_report(
     dirs: Path | str | Sequence[Path | str], out: Path | str, *, baseline: str = BASELINE
 ) -> Path:
@@ -68,8 +70,6 @@ def write_report(
     own = (
         len(sources) == 1 and (sources[0] / "parts").is_dir() and page == sources[0] / "report.html"
     )
-    # before anything is read, so that what changes meanwhile is noticed
-    made_of = ingredients(sources[0], baseline) if own else ""
     table = load(sources)
     _check_baseline(baseline, table)
     found = findings_of(table.frame, _homes(sources), baseline)
@@ -85,6 +85,8 @@ def write_report(
         )
         if metric:
             write_text(page.with_name("table.tex"), table.to_latex(metric))
+        # of the files as they were read, so that what changed meanwhile is noticed
+        made_of = ingredients(sources[0], baseline) if own else ""
         write_text(page, html + (note(html, made_of, page.parent) if own else ""))
     except OSError as error:
         raise ValueError(

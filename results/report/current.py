@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ..run_directory.reading import RunReader
+
 BESIDE = ("table.csv", "table.parquet", "table.md", "table.tex")
 """Files that are written with a page."""
 
@@ -28,10 +30,11 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def ingredients(folder: Path, baseline: str) -> str:
-    """Digest of all that the report of a run directory is made of.
+    """Digest of all that the report of a run directory is made of, as it was when it was read.
 
     Shards of samples, which it does not read, are left out.
     """
+    run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     for pattern in _CODE:
@@ -43,7 +46,11 @@ def ingredients(folder: Path, baseline: str) -> str:
         *_below(folder / "parts"),
         *_below(folder / "samples"),
     ):
-        _add(digest, os.path.relpath(path, folder), path)
+        place = path.relative_to(folder).as_posix()
+        if path.suffix in (".json", ".npz"):
+            digest.update(f"{place}\0{run.digest(place)}\0".encode(errors="surrogateescape"))
+        else:
+            _add(digest, place, path)
     about = {
         "baseline": baseline,
         "python": sys.version,

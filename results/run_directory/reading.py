@@ -9,13 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from . import sealed
-from .files import read_json, read_npz
-from .json_cache import JsonCache
+from .contents import Contents, contents_of
 from .places import (
     CELL,
     INFLUENCE,
@@ -30,7 +28,7 @@ from .places import (
     pictures_of,
     shard_of,
 )
-from .sealed import Arrays, Damaged, Unsealed
+from .sealed import Arrays, Damaged
 
 log = logging.getLogger("samplerbench")
 
@@ -53,8 +51,17 @@ class RunReader:
     path: Path
     model: str = ""
     extractor: str = ""
-    _makers: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
-    _cache: JsonCache = field(default_factory=JsonCache, compare=False, repr=False)
+    _known: Contents | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Share what is known of the files."""
+        if self._known is None:
+            object.__setattr__(self, "_known", contents_of(self.path))
+
+    @property
+    def _contents(self) -> Contents:
+        assert self._known is not None
+        return self._known
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
@@ -134,13 +141,13 @@ class RunReader:
 
     def run(self) -> dict[str, Any]:
         """``run.json``; empty if it is not there yet."""
-        return self._cache.pending_run or self._tried("run.json", self._json) or {}
+        return self._contents.pending_run or self._tried("run.json", self._contents.json) or {}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
         return self._tried(
             part_of(cell, name),
-            self._json,
+            self._contents.json,
             self.made_by(cell) if name not in (CELL, MADE) else None,
         )
 
@@ -151,7 +158,9 @@ class RunReader:
             FileNotFoundError: there is none.
             Damaged: it is not what its name says.
         """
-        return self._json(part_of(cell, name), self.made_by(cell) if name != CELL else None)
+        return self._contents.json(
+            part_of(cell, name), self.made_by(cell) if name != CELL else None
+        )
 
     def influence(self, cell: str) -> Arrays | None:
         """The arrays of a cell's ``influence.npz``, which must be the one that was written with
@@ -165,23 +174,23 @@ class RunReader:
                 "folder again makes it anew.",
                 self.path / place,
             )
-        return self._tried(place, self._npz, self.made_by(cell), pin)
+        return self._tried(place, partial(self._contents.npz, keep=True), self.made_by(cell), pin)
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
         """The arrays of a shard."""
-        return self._tried(shard_of(cell, start, stop), self._npz, self.made_by(cell))
+        return self._tried(shard_of(cell, start, stop), self._contents.npz, self.made_by(cell))
 
     def read_samples(self, cell: str) -> Arrays | None:
         """A cell's pictures."""
-        return self._tried(pictures_of(cell), self._npz, self.made_by(cell))
+        return self._tried(pictures_of(cell), self._contents.npz, self.made_by(cell))
 
     def read_evolution(self, cell: str) -> Arrays | None:
         """A cell's trajectories."""
-        return self._tried(evolution_of(cell), self._npz, self.made_by(cell))
+        return self._tried(evolution_of(cell), self._contents.npz, self.made_by(cell))
 
     def read_reference(self, name: str) -> Arrays | None:
         """Reference data."""
-        return self._tried(self._reference(name), self._npz)
+        return self._tried(self._reference(name), self._contents.npz)
 
     def reference_steps(self, tag: str) -> list[int]:
         """The numbers N for which there are reference data ``TAG-N``, sorted."""
@@ -194,33 +203,32 @@ class RunReader:
     def made(self) -> dict[str, dict[str, Any]]:
         """What models and extractors of this run do, by digest: records of fingerprints."""
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
-        read = {name: self._tried(made_of(name), self._json) for name in names}
+        read = {name: self._tried(made_of(name), self._contents.json) for name in names}
         return {name: record for name, record in read.items() if record is not None}
 
     def read_log(self, name: str) -> dict[str, Any]:
         """A JSON file at the top, such as ``looks.json``; empty if it is not there."""
-        return self._tried(name, self._json) or {}
+        return self._tried(name, self._contents.json) or {}
 
     def made_by(self, cell: str) -> str:
         """The digest of what made a cell; "" where its ``cell.json`` does not say."""
-        if cell not in self._makers:
-            try:
-                self._makers[cell] = str(self._json(part_of(cell, CELL)).get("made_by") or "")
-            except (FileNotFoundError, Damaged):
-                self._makers[cell] = ""
-        return self._makers[cell]
+        try:
+            return str(self._contents.json(part_of(cell, CELL)).get("made_by") or "")
+        except (FileNotFoundError, Damaged):
+            return ""
 
-    @cached_property
+    def digest(self, place: str) -> str:
+        """What the content of a JSON file or of arrays is known by, sound or not; "" where there is
+        no file.
+        """
+        return self._contents.digest(place)
+
+    @property
     def old(self) -> bool:
         """Whether the run was made before there were seals: its files can be read, but nothing
         proves what they are.
         """
-        known = read_json(self.path / "run.json")
-        # which no earlier version wrote: then it is run.json that is damaged
-        sealed_once = (self.path / "made").is_dir()
-        return (
-            known is not None and "suite" in known and sealed.KEY not in known and not sealed_once
-        )
+        return self._contents.old
 
     def _reference(self, name: str) -> str:
         return f"reference/{checked(f'{self.model}.{name}' if self.model else name)}.npz"
@@ -230,16 +238,6 @@ class RunReader:
             SHARD.fullmatch(path.name) for path in self.part(cell, CELL).parent.glob("*-*.npz")
         )
         return sorted((int(match[1]), int(match[2])) for match in matches if match)
-
-    def _json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
-        try:
-            return self._cache.read(
-                place, made_by, lambda: sealed.read_json(self.path / place, place, made_by)
-            )
-        except Unsealed:
-            if self.old:
-                return read_json(self.path / place) or {}
-            raise
 
     def _pinned(self, cell: str) -> str | None:
         """The digest of the influence values that belong to the quality columns.
@@ -251,31 +249,6 @@ class RunReader:
         except (FileNotFoundError, Damaged):
             return None
         return str(pin.get("sha256")) if isinstance(pin, dict) else None
-
-    def _npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-        try:
-            return sealed.read_npz(self.path / place, place, made_by, sha256)
-        except Unsealed:
-            if not self.old:
-                raise
-        return self._unsealed(place)
-
-    def _sound(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise what :meth:`_npz` would: a digest that holds says that the arrays are those
-        that were written.
-        """
-        try:
-            sealed.check_npz(self.path / place, place, made_by, sha256)
-        except Unsealed:
-            if not self.old:
-                raise
-            self._unsealed(place)
-
-    def _unsealed(self, place: str) -> Arrays:
-        arrays = read_npz(self.path / place)
-        if arrays is None:
-            raise Damaged("its arrays cannot be read")
-        return arrays
 
     def _tried(self, place: str, read: Callable[..., Value], *expected: str | None) -> Value | None:
         try:

@@ -57,6 +57,7 @@ class RunDir(RunWriter):
         so that they are made again; say which.
         """
         readers: dict[str, Callable[..., object]] = {}
+        contents = self._contents
         home = self.part(cell, CELL).parent
         for name in sorted(os.listdir(home)) if home.is_dir() else ():
             if (
@@ -65,8 +66,10 @@ class RunDir(RunWriter):
                 and SAFE.fullmatch(name)
                 and not SHARD.fullmatch(name)
             ):
-                readers[part_of(cell, name)] = self._sound if name.endswith(".npz") else self._json
-        readers |= dict.fromkeys((pictures_of(cell), evolution_of(cell)), self._sound)
+                readers[part_of(cell, name)] = (
+                    contents.check if name.endswith(".npz") else contents.json
+                )
+        readers |= dict.fromkeys((pictures_of(cell), evolution_of(cell)), contents.check)
         for place, read in readers.items():
             pin = (self._pinned(cell),) if place.endswith(INFLUENCE) else ()
             self._mended(place, read, self.made_by(cell), *pin)
@@ -74,12 +77,12 @@ class RunDir(RunWriter):
     def mend_shards(self, cell: str) -> None:
         """The same for the shards of a cell, which can be large."""
         for start, stop in self._listed(cell):
-            self._mended(shard_of(cell, start, stop), self._sound, self.made_by(cell))
+            self._mended(shard_of(cell, start, stop), self._contents.check, self.made_by(cell))
 
     def mend_references(self) -> None:
         """The same for reference data."""
         for path in sorted((self.path / "reference").glob("[!.]*.npz")):
-            self._mended(f"reference/{path.name}", self._sound)
+            self._mended(f"reference/{path.name}", self._contents.check)
 
     def set_aside(self, cell: str, why: str) -> None:
         """Move everything that belongs to a cell out of the way, and keep it with the reason."""
@@ -88,7 +91,6 @@ class RunDir(RunWriter):
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
         write_json(self.part(cell, WHY), {"why": why})
         self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
-        self._makers.pop(cell, None)
 
     def made_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
         """Folders of a cell that were set aside, the latest first, each with its ``made.json``."""
@@ -112,15 +114,15 @@ class RunDir(RunWriter):
         """
         home = self.part(cell, CELL).parent
         self._changes(part_of(cell, CELL))
-        self._cache.forget_folder(home.relative_to(self.path).as_posix())
+        self._contents.forget_folder(home.relative_to(self.path).as_posix())
         shutil.move(self.path / ASIDE / folder, home)
         (home / WHY).unlink(missing_ok=True)
         for path in (self.samples(cell), self.evolution(cell)):
             kept = home / f"kept-{path.name}"
             if kept.exists():
+                self._changes(path.relative_to(self.path).as_posix())
                 path.parent.mkdir(exist_ok=True)
                 kept.replace(path)
-        self._makers.pop(cell, None)
 
     def aside(self) -> list[Aside]:
         """What was set aside, sorted by name."""
@@ -157,7 +159,7 @@ class RunDir(RunWriter):
         """Move a file or a folder, to a name with the next free number unless ``free`` is off."""
         place = source.relative_to(self.path).as_posix()
         self._changes(place)
-        self._cache.forget_folder(place)
+        self._contents.forget_folder(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))
         shutil.move(

@@ -15,8 +15,8 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,43 @@ class Seal:
         return {"of": self.of, "made_by": self.made_by, "sha256": self.sha256}
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A file as it was read.
+
+    Attributes:
+        digest: of its bytes: that of its seal if it is sound; "" if there is no file.
+        seal: what it says of itself; None where it has no seal, or is not sound.
+        value: the object or the arrays in it; None where there are none, or none were asked for.
+        fault: why it is not what its name says; None if it is.
+    """
+
+    digest: str = ""
+    seal: Seal | None = None
+    value: dict[str, Any] | None = None
+    fault: Damaged | FileNotFoundError | None = None
+
+    def check(self, made_by: str | None = None, sha256: str | None = None) -> None:
+        """Refuse what is not expected.
+
+        Args:
+            made_by: what the seal must say; None to take anything.
+            sha256: the digest that the file must have, where another file says so.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            Damaged: it is not what its name says.
+            Unsealed: (a :class:`Damaged`) it has no seal.
+        """
+        if self.fault is not None:
+            raise self.fault.with_traceback(None)
+        assert self.seal is not None
+        if made_by is not None and self.seal.made_by != made_by:
+            raise Damaged("other code made it than its cell says")
+        if sha256 is not None and self.seal.sha256 != sha256:
+            raise Damaged("it is not the one that was written with quality.json")
+
+
 def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> str:
     """Write an object with its seal, atomically.
 
@@ -85,30 +122,25 @@ def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "")
     return digest
 
 
-def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
-    """The object that :func:`write_json` wrote, without its seal.
+def open_json(path: Path, of: str) -> Opened:
+    """The file that :func:`write_json` wrote: its value is the object without the seal.
 
     Args:
         path: where.
         of: the place that the seal must name.
-        made_by: what the seal must say; None to take anything.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        Damaged: it is not that object.
-        Unsealed: (a :class:`Damaged`) it is an object without a seal.
     """
-    data = _bytes(path)
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Damaged("it is no JSON") from error
-    if not isinstance(value, dict):
-        raise Damaged("it is no JSON object")
-    if KEY not in value:
-        raise Unsealed
-    _check(data, _seal(value.pop(KEY)), of, made_by)
-    return value
+    return _opened(path, lambda data: _json_in(data, of))
+
+
+def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
+    """The object that :func:`write_json` wrote, without its seal.
+
+    Arguments and exceptions as :func:`open_json` and :meth:`Opened.check`.
+    """
+    opened = open_json(path, of)
+    opened.check(made_by)
+    assert opened.value is not None
+    return opened.value
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> str:
@@ -135,64 +167,96 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], of: str, made_by: 
     return digest
 
 
+def open_npz(path: Path, of: str, *, arrays: bool = True) -> Opened:
+    """The file that :func:`write_npz` wrote; its value are the arrays. Pickles are refused.
+
+    Args:
+        path: where.
+        of: the place that the seal must name.
+        arrays: whether they are read; without, a digest that holds says that they are those that
+            were written.
+    """
+    return _opened(path, lambda data: _npz_in(data, of, arrays=arrays))
+
+
 def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-    """The arrays that :func:`write_npz` wrote; arguments and exceptions as :func:`read_json`.
+    """The arrays that :func:`write_npz` wrote.
 
-    Pickles are refused.
-
-    ``sha256`` is the digest that the file must have, where another file says so.
+    Arguments and exceptions as :func:`open_npz` and :meth:`Opened.check`.
     """
+    opened = open_npz(path, of)
+    opened.check(made_by, sha256)
+    assert opened.value is not None
+    return opened.value
+
+
+def _opened(path: Path, parse: Callable[[bytes], Opened]) -> Opened:
     try:
-        return arrays_in(io.BytesIO(check_npz(path, of, made_by, sha256)))
-    except UNREADABLE as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise Damaged("its arrays cannot be read") from error
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return Opened(fault=FileNotFoundError(path))
+    except OSError as error:
+        return Opened("unreadable", fault=Damaged(f"it cannot be read: {error.strerror}"))
+    try:
+        found = parse(data)
+    except Damaged as fault:
+        found = Opened(fault=fault)
+    digest = found.seal.sha256 if found.seal else hashlib.sha256(data).hexdigest()
+    return replace(found, digest=digest)
 
 
-def check_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None = None) -> bytes:
-    """The bytes of the file that :func:`read_npz` reads, which are those that were written.
+def _json_in(data: bytes, of: str) -> Opened:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Damaged("it is no JSON") from error
+    if not isinstance(value, dict):
+        raise Damaged("it is no JSON object")
+    if KEY not in value:
+        return Opened(value=value, fault=Unsealed())
+    return Opened(seal=_sound(data, value.pop(KEY), of), value=value)
 
-    Arguments and exceptions as there.
-    """
-    data = _bytes(path)
+
+def _npz_in(data: bytes, of: str, *, arrays: bool) -> Opened:
     start = data.rfind(_MARK, -_LARGEST_COMMENT)
     if start < 0 and not zipfile.is_zipfile(io.BytesIO(data)):
         raise Damaged("it is no archive of arrays")
     if start < 0:
-        raise Unsealed
+        return Opened(value=_arrays_in(data) if arrays else None, fault=Unsealed())
     try:
-        seal = json.loads(data[start + len(_MARK) :])
+        said = json.loads(data[start + len(_MARK) :])
     except (ValueError, RecursionError) as error:
         raise Damaged("its seal is damaged") from error
-    _check(data, _seal(seal), of, made_by, start)
-    if sha256 is not None and seal["sha256"] != sha256:
-        raise Damaged("it is not the one that was written with quality.json")
-    return data
+    seal = _sound(data, said, of, start)
+    return Opened(seal=seal, value=_arrays_in(data) if arrays else None)
 
 
-def _bytes(path: Path) -> bytes:
+def _arrays_in(data: bytes) -> Arrays:
     try:
-        return path.read_bytes()
-    except NotADirectoryError as error:
-        raise FileNotFoundError(path) from error
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise Damaged(f"it cannot be read: {error.strerror}") from error
+        return arrays_in(io.BytesIO(data))
+    except UNREADABLE as error:
+        raise Damaged("its arrays cannot be read") from error
 
 
-def _seal(value: object) -> Seal:
+def _sound(data: bytes, said: object, of: str, start: int = 0) -> Seal:
+    """The seal of a file, which holds.
+
+    Args:
+        data: the file.
+        said: what stands in the place of its seal.
+        of: the place that it must name.
+        start: where the seal begins, at the earliest.
+
+    Raises:
+        Damaged: it does not hold.
+    """
     if (
-        not isinstance(value, dict)
-        or set(value) != {"of", "made_by", "sha256"}
-        or not all(isinstance(v, str) for v in value.values())
+        not isinstance(said, dict)
+        or set(said) != {"of", "made_by", "sha256"}
+        or not all(isinstance(value, str) for value in said.values())
     ):
         raise Damaged("its seal is damaged")
-    return Seal(**value)
-
-
-def _check(data: bytes, seal: Seal, of: str, made_by: str | None, start: int = 0) -> None:
+    seal = Seal(**said)
     if len(seal.sha256) != len(_EMPTY) or seal.sha256 == _EMPTY:
         raise Damaged("its seal is damaged")
     unsealed = data[:start] + data[start:].replace(seal.sha256.encode(), _EMPTY.encode(), 1)
@@ -200,5 +264,4 @@ def _check(data: bytes, seal: Seal, of: str, made_by: str | None, start: int = 0
         raise Damaged("its content is not what was written")
     if seal.of != of:
         raise Damaged(f"it belongs to {seal.of}")
-    if made_by is not None and seal.made_by != made_by:
-        raise Damaged("other code made it than its cell says")
+    return seal

@@ -95,21 +95,20 @@ class RunWriter(RunReader):
                 for stray in self.path.glob(pattern + PART):
                     if STRAY.fullmatch(stray.name):
                         stray.unlink(missing_ok=True)
-            with self._cache.exclusive():
+            with self._contents.exclusive():
                 yield
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
-        self._cache.pending_run = None
+        self._contents.pending_run = None
         self._write("run.json", run)
-        self.__dict__.pop("old", None)
 
     def announce(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json`` before anything else is.
 
         If only the moment and the command are new, not unless something else is.
         """
-        if not self._cache.defer(run, self.run()):
+        if not self._contents.defer(run, self.run()):
             self.write_run(run)
 
     def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
@@ -162,12 +161,11 @@ class RunWriter(RunReader):
         """
         place, made_by = part_of(cell, CELL), str(record.get("made_by") or "")
         try:
-            if self._json(place) == record:
+            if self._contents.json(place) == record:
                 return
         except (FileNotFoundError, Damaged):
             pass
         self._write(place, record, made_by)
-        self._makers[cell] = made_by
 
     def delete(self, cell: str, name: str) -> None:
         """Delete a part of a cell, if it is there."""
@@ -176,6 +174,7 @@ class RunWriter(RunReader):
 
     def drop_shard(self, cell: str, start: int, stop: int) -> None:
         """Delete a shard, so that it is sampled again."""
+        self._changes(shard_of(cell, start, stop))
         self.shard(cell, start, stop).unlink(missing_ok=True)
 
     @property
@@ -184,7 +183,7 @@ class RunWriter(RunReader):
 
         What had no use for any left the directory as it was.
         """
-        return self._cache.changes
+        return self._contents.changes
 
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
         self._changes(place)
@@ -196,9 +195,9 @@ class RunWriter(RunReader):
 
     def _changes(self, place: str) -> None:
         """What has to be done before a file is written, moved or deleted."""
-        self._cache.forget(place)
-        if self._cache.pending_run:
-            self.write_run(self._cache.pending_run)
+        self._contents.forget(place)
+        if self._contents.pending_run:
+            self.write_run(self._contents.pending_run)
 
     def _inside(self, place: str) -> Path:
         """The path of a place, in a folder that is none of somebody else's.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..escaping import csv_text
 from ..quantities import column_kinds
+from ..run_directory.once import read_once
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
 from .dtypes import parsed
@@ -19,6 +20,7 @@ NEEDED = ("model", "sampler", "nfe", "status")
 """Columns without which a file is no table of results."""
 
 
+@read_once()
 def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
     """The table of one run or of several, as :func:`..result_table.load` describes it.
 

@@ -1,0 +1,190 @@
+"""What is known of the files of a run directory, so that each is read and checked once.
+
+Files are remembered while nobody else writes, under the lock of the directory, and within
+:func:`.once.read_once`, which takes the directory for what it was when each file was read. Otherwise
+nothing is: another process may change any file, and a damaged one must be found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .files import jsonable
+from .once import shared_by_all
+from .sealed import Arrays, Opened, Unsealed, open_json, open_npz
+
+_ARRAYS_UNREAD = Opened()
+
+
+class Contents:
+    """The files of one run directory that were read, and one that waits to be written.
+
+    JSON files are remembered with their objects. So are the arrays that a reader asks to be kept,
+    while nothing is written; of others only what says whether they are sound, since they can be
+    large.
+
+    Args:
+        folder: the run directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, Opened] = {}
+        self._shared = self._locked = self._writes = False
+        self.pending_run: dict[str, Any] | None = None
+        self.changes = 0
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """While this lasts, files change only as this process says by :meth:`forget`."""
+        self._known, self.pending_run, self._locked, self._writes = {}, None, True, True
+        try:
+            yield
+        finally:
+            self.pending_run, self._locked = None, False
+            if not self._shared:
+                self._known = {}
+
+    def share(self) -> None:
+        """From now on, take the directory for what it was when its files were read."""
+        self._shared = True
+
+    def unshare(self) -> None:
+        """No longer do so."""
+        self._shared, self._known = False, {}
+
+    @property
+    def old(self) -> bool:
+        """Whether the run was made before there were seals: its files can be read, but nothing
+        proves what they are.
+        """
+        opened = self._json("run.json")
+        # which no earlier version wrote: then it is run.json that is damaged
+        sealed_once = (self._folder / "made").is_dir()
+        unsealed = isinstance(opened.fault, Unsealed) and "suite" in (opened.value or {})
+        return unsealed and not sealed_once
+
+    def json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
+        """The object in a JSON file.
+
+        Args:
+            place: of the file in the directory.
+            made_by: what its seal must say; None to take anything.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            Damaged: it is not what its name says.
+        """
+        return dict(self._checked(self._json(place), made_by))
+
+    def npz(
+        self,
+        place: str,
+        made_by: str | None = None,
+        sha256: str | None = None,
+        *,
+        keep: bool = False,
+    ) -> Arrays:
+        """The arrays in a file; exceptions as :meth:`json`.
+
+        Args:
+            place: as there.
+            made_by: as there.
+            sha256: the digest that the file must have, where another file says so.
+            keep: whether they may be asked for again.
+        """
+        known = self._known.get(place, _ARRAYS_UNREAD)
+        if known.value is None and (known.fault is None or isinstance(known.fault, Unsealed)):
+            known = open_npz(self._folder / place, place)
+            kept = known if keep and not self._writes else replace(known, value=None)
+            self._remember(place, kept)
+        return dict(self._checked(known, made_by, sha256))
+
+    def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
+        """Raise what :meth:`npz` would: a digest that holds says that the arrays are those that
+        were written.
+        """
+        opened = self._sound(place)
+        if isinstance(opened.fault, Unsealed) and self.old:
+            self.npz(place)
+        else:
+            opened.check(made_by, sha256)
+
+    def digest(self, place: str) -> str:
+        """What the content of a JSON file or of arrays is known by, sound or not; "" where there is
+        no file.
+        """
+        return (self._json if place.endswith(".json") else self._sound)(place).digest
+
+    def forget(self, place: str) -> None:
+        """Remember nothing more of a file, which changes."""
+        self.changes += 1
+        self._known.pop(place, None)
+
+    def forget_folder(self, place: str) -> None:
+        """Remember nothing more of the files in a folder, which is moved, or of a file."""
+        for known in [
+            known for known in self._known if known == place or known.startswith(f"{place}/")
+        ]:
+            self.forget(known)
+
+    def defer(self, run: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+        """Whether a new ``run.json`` says no more than the one that is there, but for the moment
+        and the command, and so can wait.
+
+        It is kept as :attr:`pending_run` then, until another file is written: what adds nothing to
+        a directory leaves it as it is.
+        """
+        same = self._locked and _timeless(run) == _timeless(known)
+        self.pending_run = dict(run) if same else None
+        return same
+
+    def _json(self, place: str) -> Opened:
+        return self._once(place, lambda: open_json(self._folder / place, place))
+
+    def _sound(self, place: str) -> Opened:
+        return self._once(place, lambda: open_npz(self._folder / place, place, arrays=False))
+
+    def _checked(
+        self, opened: Opened, made_by: str | None = None, sha256: str | None = None
+    ) -> dict[str, Any]:
+        """What is in a file, if it is what is expected; of a run from before there were seals,
+        whatever it is.
+        """
+        if not (isinstance(opened.fault, Unsealed) and self.old):
+            opened.check(made_by, sha256)
+        assert opened.value is not None
+        return opened.value
+
+    def _once(self, place: str, read: Callable[[], Opened]) -> Opened:
+        if place not in self._known:
+            found = read()
+            self._remember(place, found)
+            return found
+        return self._known[place]
+
+    def _remember(self, place: str, found: Opened) -> None:
+        if self._locked or self._shared:
+            self._known[place] = found
+
+
+def contents_of(folder: Path) -> Contents:
+    """What is known of a run directory: what others know of it too, within
+    :func:`.once.read_once`.
+    """
+    found = shared_by_all(os.path.abspath(folder), lambda: Contents(folder))
+    return found or Contents(folder)
+
+
+def _timeless(run: Mapping[str, Any]) -> object:
+    made = {
+        name: value
+        for name, value in (run.get("provenance") or {}).items()
+        if name not in ("started", "command", "conditions")
+    }
+    return jsonable({**run, "provenance": made})
