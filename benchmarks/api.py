@@ -19,8 +19,9 @@ from ..results.result_table import ResultTable
 from ..results.run_directory.reading import log
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
-from .running.runner import Runner, default_out, pick_device
-from .running.sequential import Sequential
+from .running import runner
+from .running.sequential import run_until_decided
+from .running.setup import default_out, pick_device, set_up
 from .sampling.execution import check_executions
 from .scoring.references import load_references
 from .suites.cell import Cell
@@ -57,8 +58,7 @@ def plan(suite: Asked, *, device: Device = "auto") -> list[Cell]:
     asked = _suite(suite)
     where = _device(device, asked)
     check_executions(asked.execution, where)
-    loaded = load_models(asked)
-    models = {name: m.to(where) if where != "cpu" else m for name, m in loaded.items()}
+    models = load_models(asked, where)
     return plan_suite(asked, models, load_references(models, asked.extractors, asked.real), where)
 
 
@@ -107,8 +107,10 @@ def run(
     check_executions(asked.execution, where)
     console = Console(stderr=True, quiet=not progress)
     folder = default_out(asked) if out is None else Path(out)
-    runner = Runner(asked, folder, device=where, console=console, retry=retry)
-    return Sequential(runner, asked.until)() if asked.until else runner()
+    setup = set_up(asked, folder, device=where, console=console)
+    if asked.until:
+        return run_until_decided(setup, asked.until, retry=retry).table
+    return runner.run(setup, retry=retry)
 
 
 def _suite(asked: Asked) -> Suite:

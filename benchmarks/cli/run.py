@@ -33,7 +33,7 @@ from .results import print_ranking, write
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
-    from ..running.sequential import Sequential
+    from ..running.sequential import Looks
     from ..suites.suite import Suite, Until
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
@@ -58,8 +58,9 @@ def run(
     if isolating.looks_new(suite, options.out_dir):
         runs_in.start()  # its imports take as long as ours, at the same time
 
-    from ..running.runner import Runner, default_out, pick_device
-    from ..running.sequential import Sequential
+    from ..running import runner
+    from ..running.sequential import run_until_decided
+    from ..running.setup import default_out, pick_device, set_up
     from ..sampling.execution import check_executions
 
     load_plugins(options.plugin, options.peers_path)
@@ -68,21 +69,22 @@ def run(
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
     with isolating.stoppable(folder, runs_in):
-        runner = Runner(
+        setup = set_up(
             resolved,
             folder,
             device=where,
             console=err,
             executor=runs_in,
             time_limit=time_limit,
-            retry=retry,
         )
-        looks = Sequential(runner, resolved.until) if resolved.until else None
-        table = looks() if looks else runner()
+        if resolved.until:
+            table, looks = run_until_decided(setup, resolved.until, retry=retry)
+        else:
+            table, looks = runner.run(setup, retry=retry), None
     print_ranking(table)
     if looks:
         print_answer(looks)
-    code = say_troubles(table, {cell.key for cell in runner.cells}, folder)
+    code = say_troubles(table, {cell.key for cell in setup.cells}, folder)
     write([folder], None, anew=False)
     if code:
         raise typer.Exit(code)
@@ -97,7 +99,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     from ..planning.planner import plan as plan_suite
     from ..running.executing.pace import expected
     from ..running.forecast import forecast
-    from ..running.runner import default_out, pick_device
+    from ..running.setup import default_out, pick_device
     from ..sampling.execution import check_executions
     from ..scoring.references import load_references
 
@@ -105,9 +107,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     resolved = _resolved(suite, options)
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
-    models = {
-        name: m.to(where) if where != "cpu" else m for name, m in load_models(resolved).items()
-    }
+    models = load_models(resolved, where)
     references = load_references(models, resolved.extractors, resolved.real)
     cells = plan_suite(resolved, models, references, where)
     if as_json:
@@ -254,15 +254,15 @@ def asked(
     return suite.replaced(until={**known, **given}) if given else suite
 
 
-def print_answer(run: Sequential) -> None:
+def print_answer(looks: Looks) -> None:
     """Print each row with its verdict, and what the verdicts can bear."""
     from ...results.comparison.significance import LEVEL
 
-    rows = [{**row, "interval": _interval(row), "name": row["curve"]} for row in run.rows]
-    print_rows(rows, _columns(run.until))
+    rows = [{**row, "interval": _interval(row), "name": row["curve"]} for row in looks.rows]
+    print_rows(rows, _columns(looks.until))
     counts = Counter(row["verdict"] for row in rows)
     say(
-        f"{run.looks} looks at {run.until.column}: "
+        f"{looks.number} looks at {looks.until.column}: "
         + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
         + "."
     )
@@ -270,9 +270,9 @@ def print_answer(run: Sequential) -> None:
         row["reason"] for row in rows if row["reason"] and row["verdict"] in WITHOUT
     ).items():
         say(f"{n} without a decision: {reason}.")
-    if run.until.baseline is not None:
+    if looks.until.baseline is not None:
         say(
-            f"Against {run.until.baseline}, lower is better; verdicts hold together at "
+            f"Against {looks.until.baseline}, lower is better; verdicts hold together at "
             f"{LEVEL:.0%}, over rows and looks. Δ is as last seen."
         )
     out.print()

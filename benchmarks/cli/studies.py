@@ -281,7 +281,7 @@ def tune(
     """
     from ... import samplers
     from ..planning.remedy import loading
-    from ..running.runner import pick_device
+    from ..running.setup import pick_device
     from ..studies.tuning.target import targets_of
     from ..studies.tuning.tuner import Tuner
     from ..suites.spec import parse_spec

@@ -27,8 +27,8 @@ from .tuned.schedule import UntunedError
 ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma_min, 0)
 
 
-def load_models(suite: Suite) -> dict[str, Denoiser]:
-    """The models of a suite by spec, in order.
+def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
+    """The models of a suite by spec, in order, on a device.
 
     Raises:
         ValueError: unknown model or option.
@@ -37,7 +37,8 @@ def load_models(suite: Suite) -> dict[str, Denoiser]:
     for entry in suite.models:
         spec = parse_spec(entry.name)
         options = {key: value for key, value in spec.items() if key != "name"}
-        loaded[format_spec(spec)] = make_model(spec["name"], **options)
+        model = make_model(spec["name"], **options)
+        loaded[format_spec(spec)] = model.to(device) if device != "cpu" else model
     return loaded
 
 

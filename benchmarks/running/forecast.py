@@ -70,9 +70,7 @@ def forecast(
         doubts = cpu_doubts(
             Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads()
         )
-        until_scored = reference_evaluations(
-            suite, model, references[name], own, endpoints_asked(suite, name, list(models))
-        )
+        until_scored = reference_evaluations(suite, model, references[name], own)
         adaptive = sum(cell.sampler.adaptive for cell in own)
         scoring = scoring_seconds(model, references[name], own, suite.metrics)
         out.append(
@@ -88,12 +86,6 @@ def forecast(
             )
         )
     return out
-
-
-def endpoints_asked(suite: Suite, name: str, names: Sequence[str]) -> int:
-    """How many samples of a model are compared with their converged endpoints."""
-    entry = suite.models[names.index(name)]
-    return min(entry.samples or suite.samples, entry.reference_samples or suite.reference_samples)
 
 
 def scoring_seconds(

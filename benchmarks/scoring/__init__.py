@@ -1,5 +1,1 @@
 """From a cell's samples to the quality columns of its row: metrics, and what they compare with."""
-
-from .scorer import Gone, Scorer
-
-__all__ = ["Gone", "Scorer"]

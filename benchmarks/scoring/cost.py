@@ -13,6 +13,7 @@ from ...models.exact.base import ExactModel
 from ..sampling.batch import latents
 from ..sampling.meter import Teller
 from ..suites.cell import Cell
+from ..suites.spec import format_spec, parse_spec
 from ..suites.suite import Suite
 from .solutions.endpoints import CONVERGED_STEPS, ODE, PATH
 
@@ -38,7 +39,6 @@ def reference_evaluations(
     model: Denoiser,
     reference: Reference | None,
     cells: Sequence[Cell],
-    endpoints: int,
 ) -> float:
     """Evaluations that are expected before the cells of one model can be scored, if nothing of it
     is there yet.
@@ -48,11 +48,10 @@ def reference_evaluations(
         model: on its device.
         reference: its truth; None for none.
         cells: of the model.
-        endpoints: samples that are compared with their converged endpoints.
     """
     if not cells:
         return 0.0
-    total = 0.0
+    total, endpoints = 0.0, max(endpoints_asked(suite, cell) for cell in cells)
     if any(not cell.sampler.stochastic for cell in cells):
         total += endpoints * per_endpoint(model, cells[0])
         if suite.path_curvature:
@@ -64,6 +63,12 @@ def reference_evaluations(
     if reference is not None and reference.converged is None:
         total += suite.converged_samples * CONVERGED_STEPS * model.passes
     return total
+
+
+def endpoints_asked(suite: Suite, cell: Cell) -> int:
+    """How many samples of a cell are compared with their converged endpoints."""
+    entry = next(e for e in suite.models if format_spec(parse_spec(e.name)) == cell.model)
+    return min(cell.samples, entry.reference_samples or suite.reference_samples)
 
 
 def per_endpoint(model: Denoiser, cell: Cell) -> float:

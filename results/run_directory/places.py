@@ -25,6 +25,8 @@ warning; a run into such a directory sets their parts aside, since nothing prove
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -119,6 +121,19 @@ def refuse_link(folder: Path) -> None:
             f"{folder} is a symbolic link, and a run would write through it; "
             "remove it or choose another folder with --out"
         )
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, or made.
+
+    Raises:
+        OSError: the folder, or the nearest one above it, cannot be written.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def stranger_in(path: Path) -> str:

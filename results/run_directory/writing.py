@@ -24,6 +24,7 @@ from .places import (
     part_of,
     pictures_of,
     refuse_link,
+    refuse_unwritable,
     shard_of,
     stranger_in,
 )
@@ -40,15 +41,26 @@ class RunWriter(RunReader):
         """The run directory at ``path``, made if it does not exist.
 
         Raises:
-            ValueError: ``path`` is a file, cannot be written, or is a folder that holds something
-                else.
+            ValueError: see :meth:`at`.
+        """
+        run = cls.at(path)
+        run._make()
+        return run
+
+    @classmethod
+    def at(cls, path: Path | str) -> Self:
+        """The run directory that is at ``path``, or may be made there; nothing is written.
+
+        Raises:
+            ValueError: ``path`` is a file, cannot be written, is a folder that holds something
+                else, or another process runs there.
         """
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise ValueError(
-                f"{path} is a file, not a run directory; choose another folder with --out"
-            )
         try:
+            if path.exists() and not path.is_dir():
+                raise ValueError(
+                    f"{path} is a file, not a run directory; choose another folder with --out"
+                )
             stranger = stranger_in(path) if path.exists() else ""
             if stranger:
                 raise ValueError(
@@ -61,24 +73,44 @@ class RunWriter(RunReader):
                         f"{path / name} is a symbolic link, which a run would write "
                         "through; remove it or choose another --out"
                     )
-            path.mkdir(parents=True, exist_ok=True)
-            (path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
-            (path / "parts").mkdir(exist_ok=True)
+            refuse_unwritable(path)
         except OSError as error:
-            raise ValueError(
-                f"cannot write to {path} ({error.strerror}); choose another folder with --out"
-            ) from error
-        return cls(path)
+            raise _unwritable(path, error) from error
+        run = cls(path)
+        if (path / LOCK).exists():
+            with run._locked():
+                pass
+        return run
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
+            (self.path / "parts").mkdir(exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only process that writes here, and clear what a killed one left half-written.
+        """Be the only process that writes here, in a folder that is made if it does not exist, and
+        clear what a killed one left half-written.
 
         The kernel drops the lock when its process ends, however it ends.
 
         Raises:
-            ValueError: another process holds the lock.
+            ValueError: another process holds the lock, or the folder cannot be made.
         """
+        self._make()
+        with self._locked():
+            for pattern in (".*", "parts/*/.*", "made/.*", "reference/.*", "samples/.*"):
+                for stray in self.path.glob(pattern + PART):
+                    if STRAY.fullmatch(stray.name):
+                        stray.unlink(missing_ok=True)
+            with self._contents.exclusive():
+                yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         # here, because reading a run needs no lock, and must work where there is no fcntl
         import fcntl
 
@@ -91,12 +123,7 @@ class RunWriter(RunReader):
                     "for it to end or choose another --out"
                 )
                 raise ValueError(message) from error
-            for pattern in (".*", "parts/*/.*", "made/.*", "reference/.*", "samples/.*"):
-                for stray in self.path.glob(pattern + PART):
-                    if STRAY.fullmatch(stray.name):
-                        stray.unlink(missing_ok=True)
-            with self._contents.exclusive():
-                yield
+            yield
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -209,3 +236,9 @@ class RunWriter(RunReader):
         for parent in path.parents[: len(Path(place).parts) - 1]:
             refuse_link(parent)
         return path
+
+
+def _unwritable(path: Path, error: OSError) -> ValueError:
+    return ValueError(
+        f"cannot write to {path} ({error.strerror}); choose another folder with --out"
+    )

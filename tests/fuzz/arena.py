@@ -30,7 +30,7 @@ LONGEST = 3000
 """Letters of a sentence: room for two paths."""
 
 WORK = (
-    "running.runner.Runner.__init__",
+    "running.setup.set_up",
     "running.forecast.forecast",
     "running.executing.pace.expected",
     "studies.tuning.tuner.Tuner.__call__",

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli.scaffold import new_package
 from samplerbench.benchmarks.metrics import Measured, metric, metrics
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.scoring import versions
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results import quantities
@@ -276,7 +275,7 @@ def test_an_unknown_metric_is_refused_before_anything_is_sampled(tmp_path):
         "metrics": ["kdi"],
     }
     with pytest.raises(ValueError, match="unknown metric 'kdi'; did you mean kid"):
-        Runner(check_suite(suite, "t"), tmp_path / "run", device="cpu", console=Console(quiet=True))
+        quiet_setup(check_suite(suite, "t"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -321,7 +320,7 @@ SUITE = {
 
 def run(out, **changes):
     suite = check_suite(SUITE | changes, "t")
-    return Runner(suite, out, device="cpu", console=Console(quiet=True))().frame
+    return quiet_run(suite, out).frame
 
 
 def test_a_kid_of_another_version_does_not_score_the_frechet_distance_again(

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.suites.suite import check_suite
 
 PLUGINS = Path(__file__).with_name("plugins.py")
@@ -28,9 +27,7 @@ def rows(tmp_path_factory):
         },
         "test",
     )
-    table = Runner(
-        suite, tmp_path_factory.mktemp("run") / "out", device="cpu", console=Console(quiet=True)
-    )()
+    table = quiet_run(suite, tmp_path_factory.mktemp("run") / "out")
     return {row["sampler"]: row for row in table.frame.to_dict(orient="records")}
 
 

@@ -4,6 +4,7 @@ import io
 import time
 
 import pytest
+from quiet_runs import quiet_run
 from rich.console import Console
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
@@ -11,7 +12,6 @@ from samplerbench.benchmarks.running import forecast as forecasting
 from samplerbench.benchmarks.running import progress
 from samplerbench.benchmarks.running.forecast import forecast
 from samplerbench.benchmarks.running.progress import Reporter
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.scoring.cost import EXACT_FLOW, per_endpoint, reference_evaluations
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
@@ -40,9 +40,7 @@ def planned(**change):
 def evaluations(**change):
     suite, models, references, cells = planned(**change)
     (name,) = models
-    return reference_evaluations(
-        suite, models[name], references[name], cells, suite.reference_samples
-    )
+    return reference_evaluations(suite, models[name], references[name], cells)
 
 
 def test_references_are_counted_as_the_suite_asks_for_them():
@@ -97,12 +95,7 @@ def test_a_part_fills_the_bar_by_its_forecast_whatever_it_takes():
 def test_a_run_says_at_each_moment_what_it_does(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(Reporter, "stage", lambda self, text: said.append(text))
-    Runner(
-        check_suite({**SUITE, "path_curvature": True}, "test"),
-        tmp_path,
-        device="cpu",
-        console=Console(quiet=True),
-    )()
+    quiet_run(check_suite({**SUITE, "path_curvature": True}, "test"), tmp_path)
     assert said == [
         "gmm-2d: euler",
         "gmm-2d: scoring",
@@ -116,5 +109,5 @@ def test_a_run_says_at_each_moment_what_it_does(tmp_path, monkeypatch):
 def test_references_move_the_bar(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(Reporter, "evaluations", lambda self, count: told.append(count))
-    Runner(check_suite(SUITE, "test"), tmp_path, device="cpu", console=Console(quiet=True))()
+    quiet_run(check_suite(SUITE, "test"), tmp_path)
     assert sum(told) > 5 * 64 + 100 * 64

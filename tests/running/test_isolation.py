@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_run
 
 from samplerbench import samplers
 from samplerbench.benchmarks.running.executing import InProcess, Worker
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.suites.suite import check_suite
 
 DEADLY = Path(__file__).with_name("deadly.py")
@@ -58,9 +57,7 @@ def plugin():
 
 def run(out, names, executor, **how):
     suite = check_suite({**SUITE, "samplers": names}, "test")
-    return Runner(
-        suite, out, device="cpu", console=Console(quiet=True), executor=executor, **how
-    )().frame
+    return quiet_run(suite, out, executor=executor, **how).frame
 
 
 @pytest.fixture(scope="module")

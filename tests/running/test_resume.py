@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_run
 
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -42,7 +41,7 @@ QUALITY = [
 
 
 def run(suite, out):
-    return Runner(suite, out, device="cpu", console=Console(quiet=True))()
+    return quiet_run(suite, out)
 
 
 def quality(table):

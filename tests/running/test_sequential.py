@@ -5,14 +5,19 @@ import os
 
 import numpy as np
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_setup
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.run import asked
+from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.interim import level_at, looked_at
-from samplerbench.benchmarks.running.runner import Runner
-from samplerbench.benchmarks.running.sequential import FILE, Sequential
+from samplerbench.benchmarks.running.sequential import (
+    FILE,
+    look,
+    looks_on_record,
+    run_until_decided,
+)
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 from samplerbench.results.comparison.entries import Entry
 
@@ -29,37 +34,37 @@ SUITE = {
 UNTIL = Until(baseline="euler", metric="fid_proxy", max_samples=1024)
 
 
-def sequential(out, until=UNTIL, **suite):
-    return Sequential(
-        Runner(
-            check_suite({"name": "t", **SUITE, **suite}, "t"),
-            out,
-            device="cpu",
-            console=Console(quiet=True),
-        ),
-        until,
-    )
+def setup(out, **suite):
+    return quiet_setup(check_suite({"name": "t", **SUITE, **suite}, "t"), out)
+
+
+def on_record(out, until=UNTIL, **suite):
+    return looks_on_record(setup(out, **suite), until)
+
+
+def decided(out, until=UNTIL, **suite):
+    return run_until_decided(setup(out, **suite), until)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    run = sequential(out)
-    return out, run, run()
+    table, looks = decided(out)
+    return out, looks, table
 
 
 def test_decided_rows_stop_and_open_ones_get_the_most(finished):
-    _, run, table = finished
-    verdicts = {(row["curve"], row["budget"]): row for row in run.rows}
+    _, looks, table = finished
+    verdicts = {(row["curve"], row["budget"]): row for row in looks.rows}
     assert len(verdicts) == 6  # all but the baseline's
     assert verdicts["heun", 5]["verdict"] == "worse"
     assert verdicts["heun", 5]["samples"] == 128
     assert verdicts["heun", 5]["look"] == 1
-    for row in run.rows:
+    for row in looks.rows:
         assert row["samples"] == 128 * 2 ** (row["look"] - 1)
         if row["verdict"] == "undecided":
             assert row["samples"] == 1024
-    assert {row["samples"] for row in run.rows} - {128}  # some needed more
+    assert {row["samples"] for row in looks.rows} - {128}  # some needed more
     samples = {(row.sampler, row.budget): row.samples for row in table.frame.itertuples()}
     assert {key: samples[key] for key in verdicts} == {
         key: row["samples"] for key, row in verdicts.items()
@@ -69,58 +74,56 @@ def test_decided_rows_stop_and_open_ones_get_the_most(finished):
 
 
 def test_a_finished_run_has_nothing_left_to_do(finished):
-    out, run, table = finished
+    out, looks, table = finished
     before = {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
-    again = sequential(out)
-    assert again().csv() == table.csv()
-    assert again.rows == run.rows
-    still = {row["curve"] for row in run.rows if row["verdict"] == "undecided"}
+    again = decided(out)
+    assert again.table.csv() == table.csv()
+    assert again.looks == looks
+    still = {row["curve"] for row in looks.rows if row["verdict"] == "undecided"}
     # a decision is never made again
-    assert {row["curve"] for row in again._looked(9, set(again.first)).values()} == still
+    assert {row["curve"] for row in look(setup(out), looks, set(looks.first)).values()} == still
     assert before == {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
 
 
 def test_more_samples_go_on_from_there_and_end_as_if_asked_at_once(finished, tmp_path):
     out, *_ = finished
-    stopped = sequential(tmp_path / "a", UNTIL.model_copy(update={"max_samples": 256}))
-    stopped()
+    stopped = decided(tmp_path / "a", UNTIL.model_copy(update={"max_samples": 256})).looks
     assert max(row["samples"] for row in stopped.rows) == 256
-    resumed = sequential(tmp_path / "a")
-    assert resumed.looks == 2
-    resumed()
+    assert on_record(tmp_path / "a").number == 2
+    decided(tmp_path / "a")
     assert json.loads((tmp_path / "a" / FILE).read_text()) == json.loads((out / FILE).read_text())
 
 
 def test_a_kill_between_looks_loses_no_decision(finished, tmp_path, monkeypatch):
     out, *_ = finished
-    killed = sequential(tmp_path / "a")
-    run, left = killed._run, iter(range(2))
+    run, left = runner.run, iter(range(2))
 
-    def dies_at_the_third(samples, *, time):
+    def dies_at_the_third(setup, **how):
         next(left)
-        return run(samples, time=time)
+        return run(setup, **how)
 
-    monkeypatch.setattr(killed, "_run", dies_at_the_third)
-    with pytest.raises(StopIteration):
-        killed()
-    assert sequential(tmp_path / "a").looks == 2
-    sequential(tmp_path / "a")()
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "run", dies_at_the_third)
+        with pytest.raises(StopIteration):
+            decided(tmp_path / "a")
+    assert on_record(tmp_path / "a").number == 2
+    decided(tmp_path / "a")
     assert json.loads((tmp_path / "a" / FILE).read_text()) == json.loads((out / FILE).read_text())
 
 
 def test_another_question_starts_over(finished):
     out, *_ = finished
-    assert sequential(out).looks > 0
-    assert sequential(out, UNTIL.model_copy(update={"margin": 0.05})).looks == 0
-    assert sequential(out, samplers=["euler", "heun"]).looks == 0
+    assert on_record(out).number > 0
+    assert on_record(out, UNTIL.model_copy(update={"margin": 0.05})).number == 0
+    assert on_record(out, samplers=["euler", "heun"]).number == 0
 
 
 def test_a_standard_error_that_is_small_enough_closes_a_row(tmp_path):
-    run = sequential(
+    table, looks = decided(
         tmp_path / "a", Until(target_se=0.05, max_samples=512), samplers=["euler", "heun"], nfe=[5]
     )
-    table = run().frame.set_index("sampler")
-    rows = {row["curve"]: row for row in run.rows}
+    table = table.frame.set_index("sampler")
+    rows = {row["curve"]: row for row in looks.rows}
     assert set(rows) == {"euler", "heun"}
     assert rows["euler"]["verdict"] == "precise"
     assert table.loc["euler", "fid_proxy_se"] <= 0.05
@@ -191,9 +194,10 @@ def test_mistakes_are_one_sentence(tmp_path):
     with pytest.raises(
         ValueError, match="baseline 'ipndm' is not run; choose one of ddpm, dpmpp_2m, euler, heun"
     ):
-        sequential(tmp_path, Until(baseline="ipndm"))
+        decided(tmp_path / "a", Until(baseline="ipndm"))
     with pytest.raises(ValueError, match="--max-samples 64 is less than gmm-2d starts with"):
-        sequential(tmp_path, Until(baseline="euler", max_samples=64))
+        decided(tmp_path / "a", Until(baseline="euler", max_samples=64))
+    assert not (tmp_path / "a").exists()
     with pytest.raises(ValueError, match="until needs a baseline to compare with, or a target_se"):
         check_suite({"name": "t", **SUITE, "until": {"margin": 0.1}}, "t.toml")
     with pytest.raises(ValueError, match="did you mean 'max_samples'"):

@@ -3,12 +3,11 @@ as if it were still so.
 """
 
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_setup
 
 from samplerbench.benchmarks.cli.run import print_answer
 from samplerbench.benchmarks.running.executing import tasks as running
-from samplerbench.benchmarks.running.runner import Runner
-from samplerbench.benchmarks.running.sequential import Sequential
+from samplerbench.benchmarks.running.sequential import run_until_decided
 from samplerbench.benchmarks.sampling.failure import Failure
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 
@@ -38,16 +37,14 @@ def test_a_row_that_diverges_at_a_look_is_closed_as_failed(
 
     monkeypatch.setattr(running, "sample_shard", diverging)
     until = Until(baseline="euler", metric="fid_proxy", margin=0.0, max_samples=64)
-    run = Sequential(
-        Runner(check_suite(SUITE, "t"), tmp_path, device="cpu", console=Console(quiet=True)), until
-    )
+    setup = quiet_setup(check_suite(SUITE, "t"), tmp_path)
     # no look decides
     monkeypatch.setattr(
         "samplerbench.benchmarks.running.sequential.level_at", lambda look, rows: 0.0
     )
-    run()
+    looks = run_until_decided(setup, until).looks
     look = 1 if first_sample == 0 else 2
-    (row,) = run.rows
+    (row,) = looks.rows
     assert (row["verdict"], row["reason"], row["look"]) == (
         "failed",
         "diverged: 3 samples are not finite",
@@ -60,8 +57,8 @@ def test_a_row_that_diverges_at_a_look_is_closed_as_failed(
         16 * look,
     )
     assert "difference" not in row
-    assert run.looks == look  # nothing was left to extend
-    print_answer(run)
+    assert looks.number == look  # nothing was left to extend
+    print_answer(looks)
     printed = capsys.readouterr().out
     assert "1 failed." in printed
     assert "1 without a decision: diverged: 3 samples are not finite." in printed

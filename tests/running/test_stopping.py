@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_run
 
 from samplerbench import samplers
 from samplerbench.benchmarks.running.executing import Worker
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import files
@@ -49,9 +48,7 @@ SUITE = {
 
 def run(out, executor=None, retry=False, **change):
     suite = check_suite({**SUITE, **change}, "test")
-    return Runner(
-        suite, out, device="cpu", console=Console(quiet=True), executor=executor, retry=retry
-    )().frame
+    return quiet_run(suite, out, executor=executor, retry=retry).frame
 
 
 def hanging(tmp_path, *options):

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_run
 
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.suites.suite import check_suite
 
 GUIDE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
@@ -27,9 +26,7 @@ def rows(spec, out):
         "converged_samples": 32,
         "timing": {"enabled": False},
     }
-    frame = Runner(
-        check_suite(suite, "test"), out, device="cpu", console=Console(quiet=True)
-    )().frame
+    frame = quiet_run(check_suite(suite, "test"), out).frame
     assert list(frame["status"]) == ["ok", "ok"], list(frame["reason"])
     return {row["sampler"]: row for row in frame.to_dict("records")}
 
@@ -188,7 +185,5 @@ def test_a_float32_network_in_a_float64_run(tmp_path):
         "converged_samples": 16,
         "timing": {"enabled": False},
     }
-    frame = Runner(
-        check_suite(suite, "test"), tmp_path / "out", device="cpu", console=Console(quiet=True)
-    )().frame
+    frame = quiet_run(check_suite(suite, "test"), tmp_path / "out").frame
     assert set(frame["status"]) == {"ok"}, list(frame["reason"])

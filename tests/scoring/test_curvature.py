@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
+from quiet_runs import quiet_run
 
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.scoring.path_curvature.curvature import (
     converged,
     keep_curvature,
@@ -152,12 +151,7 @@ def run(out, **changes):
         "converged_samples": 16,
         "path_curvature": True,
     }
-    Runner(
-        check_suite({**suite, "timing": {"enabled": False}, **changes}, "test"),
-        out,
-        device="cpu",
-        console=Console(quiet=True),
-    )()
+    quiet_run(check_suite({**suite, "timing": {"enabled": False}, **changes}, "test"), out)
 
 
 def test_a_run_keeps_it_and_an_older_directory_gains_it(tmp_path):

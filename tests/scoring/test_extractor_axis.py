@@ -10,12 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
+from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning.planner import load_models
-from samplerbench.benchmarks.running.runner import Runner
-from samplerbench.benchmarks.running.sequential import Sequential
+from samplerbench.benchmarks.running.sequential import looks_on_record, run_until_decided
 from samplerbench.benchmarks.sampling.snapshots import display_range
 from samplerbench.benchmarks.scoring.real_data import (
     HELD_OUT,
@@ -62,7 +61,7 @@ def suite(**changes):
 
 
 def frame_of(folder, **changes):
-    return Runner(suite(**changes), folder, device="cpu", console=Console(quiet=True))().frame
+    return quiet_run(suite(**changes), folder).frame
 
 
 def test_a_model_that_draws_its_data_is_compared_with_their_features(spec, tmp_path):
@@ -286,14 +285,11 @@ def test_a_question_about_other_real_samples_is_another_question(tmp_path):
 
     def asked(name):
         chosen = suite(extractor="pixels", real=str(tmp_path / f"{name}.npy"))
-        return Sequential(
-            Runner(chosen, tmp_path / "run", device="cpu", console=Console(quiet=True)), until
-        )
+        return quiet_setup(chosen, tmp_path / "run")
 
-    first = asked("a")
-    first()
-    assert asked("a").rows == first.rows != []
-    assert asked("b").rows == []
+    first = run_until_decided(asked("a"), until).looks
+    assert looks_on_record(asked("a"), until).rows == first.rows != []
+    assert looks_on_record(asked("b"), until).rows == []
 
 
 def test_pictures_do_not_take_their_greys_from_features():

@@ -5,7 +5,7 @@ known, and the arrays behind them.
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.metrics import (
     FrechetReference,
@@ -14,7 +14,6 @@ from samplerbench.benchmarks.metrics import (
     metrics,
     population_estimate,
 )
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.scoring.context import CellContext
 from samplerbench.benchmarks.scoring.data import Data, training_set
 from samplerbench.benchmarks.scoring.scale import Scale
@@ -64,7 +63,7 @@ EVERYWHERE = [
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("columns")
-    frame = Runner(check_suite(SUITE, "t"), out, device="cpu", console=Console(quiet=True))().frame
+    frame = quiet_run(check_suite(SUITE, "t"), out).frame
     return out, frame.set_index(["sampler", "budget"])
 
 
@@ -79,7 +78,7 @@ def test_every_column_is_given(run):
 
 def test_too_few_converged_samples_flag_the_distance_to_them_only(tmp_path):
     suite = check_suite({**SUITE, "samplers": ["heun"], "nfe": [5], "converged_samples": 20}, "t")
-    table = Runner(suite, tmp_path, device="cpu", console=Console(quiet=True))()
+    table = quiet_run(suite, tmp_path)
     (row,) = table.frame.to_dict("records")
     assert pd.isna(row["fid_flag"])
     assert "N = 20 is below 15 d = 30" in row["fd_conv_flag"]

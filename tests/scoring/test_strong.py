@@ -9,10 +9,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
+from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.conformance.strong import check_strong
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.scoring.solutions.path_limit import path_limit
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.samplers import make
@@ -119,9 +118,7 @@ SUITE = {
 
 
 def table(tmp_path, **change):
-    return Runner(
-        check_suite({**SUITE, **change}, "t"), tmp_path, device="cpu", console=Console(quiet=True)
-    )().frame
+    return quiet_run(check_suite({**SUITE, **change}, "t"), tmp_path).frame
 
 
 def test_the_columns_of_a_run(tmp_path):

@@ -3,13 +3,14 @@
 import csv
 
 import pytest
-from rich.console import Console
+from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.running import runner
-from samplerbench.benchmarks.running.runner import Runner, pick_device
+from samplerbench.benchmarks.running import setup
+from samplerbench.benchmarks.running.setup import pick_device
 from samplerbench.benchmarks.suites import groups
 from samplerbench.benchmarks.suites.suite import check_suite, load_suite
+from samplerbench.benchmarks.timing import pending
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import read_json
 
@@ -35,7 +36,7 @@ def run(tmp_path, suite=None, **timing):
         },
         "rig",
     )
-    Runner(suite, tmp_path / "run", device="cpu", console=Console(quiet=True))()
+    quiet_run(suite, tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -106,7 +107,7 @@ def test_what_could_not_be_timed_is_tried_again_by_another_version_only(tmp_path
         (file, *_) = run(tmp_path).glob("parts/*/timing.json")
     assert read_json(file)["timing_reason"] == "RuntimeError: out of memory"
     assert read_json(run(tmp_path) / "parts" / file.parent.name / file.name)["timing_reason"]
-    monkeypatch.setattr(runner, "version", lambda: "another")
+    monkeypatch.setattr(pending, "version", lambda: "another")
     run(tmp_path)
     assert "timing_reason" not in read_json(file)
     assert read_json(file)["ms_per_sample"] > 0
@@ -138,7 +139,7 @@ def test_fixed_grid_stands_for_every_sampler_that_takes_the_steps_of_a_grid():
 
 
 def test_the_gpu_suite_asks_for_a_gpu_in_one_sentence(monkeypatch):
-    monkeypatch.setattr(runner.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(setup.torch.cuda, "is_available", lambda: False)
     suite = load_suite("gpu")
     with pytest.raises(
         ValueError, match=r"^suite gpu is made for a CUDA GPU, .* --device " r"cpu, such as .*$"

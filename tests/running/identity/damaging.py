@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from small_runs import numbers, run, runner
+from quiet_runs import quiet_setup
+from small_runs import numbers, run, suite
 
-from samplerbench.benchmarks.running.sequential import Sequential
+from samplerbench.benchmarks.running.sequential import run_until_decided
 from samplerbench.benchmarks.suites.suite import Until
 from samplerbench.results.comparison.compare import compare, compare_with
 from samplerbench.results.report.build import write_report
@@ -97,7 +98,7 @@ def _key(out: Path, sampler: str) -> str:
 
 def intact(out: Path) -> pd.DataFrame:
     """A whole run with times and looks; its table."""
-    Sequential(runner(out, **TIMED), UNTIL)()
+    run_until_decided(quiet_setup(suite(**TIMED), out), UNTIL)
     return load(out).frame
 
 

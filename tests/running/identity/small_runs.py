@@ -1,10 +1,7 @@
 """Small runs of real suites, and their quality columns to the last bit."""
 
-from pathlib import Path
+from quiet_runs import quiet_run
 
-from rich.console import Console
-
-from samplerbench.benchmarks.running.runner import Runner
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.quantities import columns
 
@@ -38,18 +35,13 @@ FOREIGN = (
 """Columns of text that say what a row is, and where it lies, rather than what was measured."""
 
 
-def runner(out, **changes):
-    return Runner(
-        check_suite({**SUITE, **changes}, "test"),
-        Path(out),
-        device="cpu",
-        console=Console(quiet=True),
-    )
+def suite(**changes):
+    return check_suite({**SUITE, **changes}, "test")
 
 
 def run(out, **changes):
     """The table of a run."""
-    return runner(out, **changes)().frame
+    return quiet_run(suite(**changes), out).frame
 
 
 def numbers(frame, *, but=()):

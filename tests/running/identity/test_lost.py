@@ -3,9 +3,10 @@ anything is computed.
 """
 
 import pytest
-from small_runs import numbers, run, runner
+from quiet_runs import quiet_run, quiet_setup
+from small_runs import numbers, run, suite
 
-from samplerbench.benchmarks.running import runner as runners
+from samplerbench.benchmarks.running import setup
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.samplers.methods.euler import Euler
@@ -77,15 +78,15 @@ def test_a_checksum_error_of_a_shard_costs_that_shard(done, caplog):
 
 def test_the_lock_is_tried_before_models_are_loaded(tmp_path, monkeypatch):
     """L5: it took 26 s to hear that somebody else was there."""
-    monkeypatch.setattr(runners, "load_models", lambda _: pytest.fail("models are loaded first"))
+    monkeypatch.setattr(setup, "load_models", lambda *_: pytest.fail("models are loaded first"))
     monkeypatch.setattr(
-        runners, "load_references", lambda *_: pytest.fail("references are loaded first")
+        setup, "load_references", lambda *_: pytest.fail("references are loaded first")
     )
     with (
         RunDir.create(tmp_path / "run").lock(),
         pytest.raises(ValueError, match="another samplerbench process is running"),
     ):
-        runner(tmp_path / "run")
+        quiet_setup(suite(), tmp_path / "run")
 
 
 def test_a_row_that_failed_is_tried_again_when_that_is_asked_for(tmp_path, monkeypatch):
@@ -102,11 +103,30 @@ def test_a_row_that_failed_is_tried_again_when_that_is_asked_for(tmp_path, monke
         (failed,) = run(tmp_path / "run").to_dict("records")
         assert failed["status"] == "failed"
         assert "out of memory" in failed["reason"]
-    stuck = runner(tmp_path / "run")().frame
+    stuck = run(tmp_path / "run")
     assert stuck["status"].tolist() == ["failed"], "not tried again unasked"
-    again = runner(tmp_path / "run")
-    again.retry = True
-    assert numbers(again().frame) == numbers(run(tmp_path / "fresh"))
+    again = quiet_run(suite(), tmp_path / "run", retry=True).frame
+    assert numbers(again) == numbers(run(tmp_path / "fresh"))
+
+
+@pytest.mark.parametrize(
+    "misspelt",
+    [
+        ("--sampler", "eular"),
+        ("--model", "gmm-2"),
+        ("--schedule", "karas"),
+        ("--start", "noises"),
+        ("--extractor", "pixel"),
+        ("--until-decided", "--baseline", "heum"),
+    ],
+)
+def test_what_is_misspelt_leaves_no_folder(samplerbench, tmp_path, misspelt):
+    """It left an empty one."""
+    out = tmp_path / "a" / "run"
+    code, _, err = samplerbench(*RUN, "--no-isolation", *misspelt, "--out", out)
+    assert code == 2
+    assert misspelt[-1] in err
+    assert not out.parent.exists()
 
 
 @pytest.mark.parametrize("seed", [2**63, 2**200, -1])

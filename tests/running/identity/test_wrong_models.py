@@ -67,7 +67,7 @@ def run(samplerbench, tmp_path):
             out,
         )
         code, _, err = samplerbench("run", "smoke", *args)
-        return code, err, list((out / "parts").iterdir())
+        return code, err, list(out.glob("parts/*"))
 
     return go
 
@@ -79,10 +79,11 @@ def test_the_right_model_runs(run):
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_model_is_refused_before_the_first_cell(run, name):
+def test_a_wrong_model_is_refused_before_the_first_cell(run, name, tmp_path):
     changes, says = WRONG[name]
     code, err, cells = run(**changes)
     assert code == 2
     assert re.search(says, err)
     assert len(err.strip().splitlines()) == 1
     assert not cells
+    assert not (tmp_path / "run").exists()

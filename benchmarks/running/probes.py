@@ -1,0 +1,122 @@
+"""What the sampler of each cell does, found on three points in the plane: where samplers run, or
+here if it came with this package.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ... import samplers
+from ...results.run_directory.fingerprint import Fingerprint
+from ...results.run_directory.places import MADE, QUALITY
+from ...results.run_directory.run_dir import RunDir
+from ..fingerprint import origin_of
+from ..suites.cell import Cell
+from .executing import Executor, Failure, InProcess
+from .executing.tasks import Look
+from .executing.world import World
+
+FAULT = "fault"
+"""Fact of the fingerprint of a sampler that failed when it was looked at."""
+
+ENDED = ("crashed", "timed out")
+"""Fates of samplers that are not tried again while their files are the same.
+
+Others fail at once, so they are looked at each time.
+"""
+
+LONGEST_LOOK = 20.0
+"""Seconds; built-in samplers take milliseconds for three points."""
+
+
+class Looked(NamedTuple):
+    """What a look at a sampler found.
+
+    Attributes:
+        fingerprint: what the sampler does, or how it failed.
+        failure: that of one that ended its process or hung; None for others.
+    """
+
+    fingerprint: Fingerprint
+    failure: Failure | None = None
+
+
+class Probes:
+    """Looks at the samplers of cells, at each once.
+
+    Args:
+        run: the directory, where earlier failures are on record.
+        world: the models.
+        executor: where samplers run that did not come with this package.
+        time_limit: seconds that looking at a sampler may take, if that is less than
+            :data:`LONGEST_LOOK`; None or 0 for that.
+    """
+
+    def __init__(
+        self, run: RunDir, world: World, executor: Executor, time_limit: float | None
+    ) -> None:
+        self._run, self._world, self._executor = run, world, executor
+        self._limit = min(time_limit or LONGEST_LOOK, LONGEST_LOOK)
+        self._found: dict[str, Looked] = {}
+        self._alike: dict[tuple[object, ...], Looked] = {}
+
+    def of(self, cell: Cell) -> Looked:
+        """What a cell's sampler does on the cell's grid."""
+        if cell.key not in self._found:
+            self._found[cell.key] = self._known_failure(cell) or self._looked_at(cell)
+        return self._found[cell.key]
+
+    def fingerprint(self, cell: Cell) -> Fingerprint:
+        """The fingerprint of a cell's sampler."""
+        return self.of(cell).fingerprint
+
+    def _looked_at(self, cell: Cell) -> Looked:
+        """The fingerprint of a sampler.
+
+        One that fails on three points in the plane may still do what it was made for, so it is
+        tried, and its files are all that pins it. One that ends its process or hangs is not tried
+        again.
+        """
+        origin = samplers.origin(cell.sampler.name)
+        facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}
+        if cell.skip:
+            return Looked(Fingerprint("sampler", cell.label, facts, {}))
+        foreign = bool(origin) or ":" in cell.sampler.name
+        executor = self._executor if foreign else InProcess()
+        alike = (
+            cell.label,
+            cell.grid,
+            cell.start.means is None,
+            cell.noise,
+            cell.sigma_max,
+            cell.sigma_min,
+        )
+        if alike in self._alike:  # the same sampler on the same grid, for another model
+            return self._alike[alike]
+        try:
+            found = Looked(executor.run(Look(cell), self._world, limit=self._limit))
+            if not foreign and cell.start.means is None:
+                self._alike[alike] = found
+            return found
+        except Failure as failure:
+            # of an exception only its type is kept: its words may name an address
+            ended = failure.status in ENDED
+            what = failure.reason if ended else failure.reason.partition(":")[0]
+            facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {what}"}
+            return Looked(Fingerprint("sampler", cell.label, facts, {}), failure if ended else None)
+
+    def _known_failure(self, cell: Cell) -> Looked | None:
+        """The fingerprint on record of a sampler that ended its process or hung, while its row
+        says the same and its origin is the same.
+        """
+        try:
+            known = Fingerprint.from_json((self._run.read(cell.key, MADE) or {}).get("sampler"))
+        except ValueError:
+            return None
+        quality = self._run.read(cell.key, QUALITY) or {}
+        ended = (
+            quality.get("status") in ENDED
+            and known.exact.get(FAULT, "") == f"{quality['status']}: {quality.get('reason')}"
+        )
+        same = ended and origin_of(cell.sampler).items() <= known.exact.items()
+        return Looked(known) if same else None

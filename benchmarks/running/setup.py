@@ -1,0 +1,201 @@
+"""What a run works with: models, references, cells and limits, all of them known to exist before
+anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from ...models import Denoiser, Reference
+from ...results.run_directory.run_dir import RunDir
+from ..fingerprint import extractor_fingerprint, model_fingerprint
+from ..planning.planner import load_models, plan
+from ..scoring.real_data import real_data
+from ..scoring.references import load_references
+from ..scoring.start_error import start_errors
+from ..scoring.versions import asked_metrics
+from ..suites.cell import Cell
+from ..suites.suite import Suite
+from .executing import Executor, Failure, InProcess
+from .executing.pace import SHORTEST_COMPILED, Limits
+from .executing.tasks import Pace
+from .executing.world import Setting, World
+from .identity import Makers
+from .model_check import check_model
+from .probes import Probes
+from .provenance import citations, provenance
+
+REAL = 256
+"""Real samples that a user's model is tried on."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run works with.
+
+    Attributes:
+        suite: what was asked for.
+        directory: where everything goes; made when a run takes its lock.
+        device: "cpu" or "cuda".
+        console: for progress.
+        executor: where samplers run.
+        models: by name, on the device.
+        references: theirs.
+        cells: the plan.
+        world: the models as tasks ask for them.
+        limits: of the time that a shard may take.
+        makers: what models and extractors do.
+        probes: what samplers do.
+        about: what ``run.json`` says of the run.
+    """
+
+    suite: Suite
+    directory: RunDir
+    device: str
+    console: Console
+    executor: Executor
+    models: Mapping[str, Denoiser]
+    references: Mapping[str, Reference | None]
+    cells: Sequence[Cell]
+    world: World
+    limits: Limits
+    makers: Mapping[str, Makers]
+    probes: Probes
+    about: Mapping[str, Any]
+
+    def cells_of(self, model: str) -> list[Cell]:
+        """The cells of one model, in the order of the plan."""
+        return [cell for cell in self.cells if cell.model == model]
+
+
+def set_up(
+    suite: Suite,
+    out: Path,
+    *,
+    device: str,
+    console: Console,
+    executor: Executor | None = None,
+    time_limit: float | None = None,
+) -> Setup:
+    """Load and plan what a suite asks for; nothing is written.
+
+    Args:
+        suite: what to run.
+        out: run directory.
+        device: "cpu" or "cuda".
+        console: for progress.
+        executor: where samplers run; None runs them in this process.
+        time_limit: seconds that a shard of samples may take; None has it forecast
+            (:class:`.pace.Limits`), 0 sets none.
+
+    Raises:
+        ValueError: something is asked for that does not exist, a model cannot be what its user
+            means, or ``out`` is no place for a run.
+    """
+    # a metric that is unknown, or a folder that is taken, is said now: models can take minutes
+    asked_metrics(suite.metrics)
+    directory = RunDir.at(out)
+    executor = executor or InProcess()
+    models = load_models(suite, device)
+    references = load_references(models, suite.extractors, suite.real)
+    cells = plan(suite, models, references, device)
+    world = World(Setting.here(suite.extractors, device), models, references)
+    makers = {name: _makers(suite, name, models[name], references[name], device) for name in models}
+    return Setup(
+        suite=suite,
+        directory=directory,
+        device=device,
+        console=console,
+        executor=executor,
+        models=models,
+        references=references,
+        cells=cells,
+        world=world,
+        limits=Limits(
+            models, time_limit if executor.keeps_limits else 0, partial(_pace, executor, world)
+        ),
+        makers=makers,
+        probes=Probes(directory, world, executor, time_limit),
+        about={
+            "suite": suite.model_dump(mode="json"),
+            "provenance": provenance(device),
+            "models": {name: model.identity for name, model in models.items()},
+            "citations": citations(cell.sampler for cell in cells),
+            "start_errors": {name: start_errors(model) for name, model in models.items()},
+            "fingerprints": {name: found.model.to_json() for name, found in makers.items()},
+        },
+    )
+
+
+@torch.no_grad()
+def _makers(
+    suite: Suite, name: str, model: Denoiser, reference: Reference | None, device: str
+) -> Makers:
+    """What a model and its extractor do.
+
+    Raises:
+        ValueError: the model cannot be what its user means, or the extractor fails.
+    """
+    own = model.read is not None  # of a user's file
+    data = real_data(model, suite.real).held_out[:REAL] if own and suite.real else None
+    check_model(model, reference, data=data, denoising=own, device=device)
+    try:
+        extractor = reference and extractor_fingerprint(
+            reference.extractor, model.event, reference.clamp, device
+        )
+    except Exception as error:
+        raise ValueError(
+            f"the extractor of model {name} fails on noise ({type(error).__name__}: {error})"
+        ) from error
+    return Makers(model_fingerprint(model, device), extractor)
+
+
+def _pace(executor: Executor, world: World, cell: Cell) -> float:
+    """Evaluations per second where cells run.
+
+    Nothing is expected of a model that fails, whose rows will say why.
+    """
+    try:
+        return executor.run(Pace(cell, 0.1), world, limit=SHORTEST_COMPILED)
+    except Failure:
+        return inf
+
+
+def default_out(suite: Suite) -> Path:
+    """Where a run goes unless told otherwise."""
+    return Path("results") / "runs" / f"{suite.name}-{suite.digest}"
+
+
+def pick_device(device: str, suite: Suite | None = None) -> str:
+    """The device to use: ``auto`` becomes ``cuda`` where there is one.
+
+    Raises:
+        ValueError: "cuda" without a GPU; or "auto" without one, for a suite that is made for it.
+    """
+    if (
+        device == "auto"
+        and suite is not None
+        and suite.device == "cuda"
+        and not torch.cuda.is_available()
+    ):
+        raise ValueError(
+            f"suite {suite.name} is made for a CUDA GPU, and torch sees none here; try a "
+            "part of it with --device cpu, such as "
+            "--model fashion --sampler euler --sampler heun --nfe 5 --samples 16 --batch-size 8"
+        )
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "--device cuda: torch sees no CUDA device here; use --device "
+            "cpu, or install a CUDA build of torch"
+        )
+    return device

@@ -1,0 +1,78 @@
+"""What the samples of a model's cells are compared with one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from numpy.typing import NDArray
+
+from ....models import Denoiser
+from ....models.exact.base import ExactModel
+from ....results.run_directory.run_dir import RunDir
+from ...suites.cell import Cell
+from .doubling import Endpoints
+from .endpoints import endpoints, path_endpoints
+
+Truth = Callable[..., Endpoints]
+"""One of :func:`.endpoints` and :func:`.path_endpoints`."""
+
+
+def truth_of(model: Denoiser, cell: Cell) -> Truth | None:
+    """What a cell's samples are compared with one by one.
+
+    None for samples that no limit belongs to.
+
+    A pathwise limit needs a sampler that claims to converge to it and an exact denoiser, since it
+    takes thousands of evaluations; the Gaussian start follows the ODE, not the path.
+    """
+    if not cell.sampler.stochastic:
+        return endpoints
+    claims = getattr(cell.sampler, "strong_order", None) is not None
+    follows = (
+        cell.noise == "brownian"
+        and claims
+        and cell.start.name != "gaussian"
+        and isinstance(model, ExactModel)
+    )
+    return path_endpoints if follows else None
+
+
+def truths_of(
+    run: RunDir,
+    model: Denoiser,
+    solved: Denoiser,
+    cells: Sequence[Cell],
+    whole: Callable[[Cell], NDArray],
+    stage: Callable[[str], None],
+) -> Mapping[Truth | None, Endpoints]:
+    """Converged endpoints of both kinds, where there are cells to be compared with them.
+
+    How exact they must be depends on what the cells made of the latents.
+
+    Args:
+        run: where they are kept.
+        model: of the cells.
+        solved: the same model, as it is evaluated for this.
+        cells: to be compared.
+        whole: gives the samples of a cell that were kept whole, ``(k, *event)``.
+        stage: told what is being done.
+    """
+    truths: dict[Truth | None, Endpoints] = {}
+    for truth in (endpoints, path_endpoints):
+        comparable = [cell for cell in cells if truth_of(model, cell) is truth]
+        if comparable:
+            measured = [whole(cell) for cell in comparable]
+            first, count = comparable[0], max(map(len, measured))
+            what = "endpoints" if truth is endpoints else "paths"
+            stage(f"{first.model}: converged {what} of {count} samples")
+            truths[truth] = truth(
+                run,
+                solved,
+                first.seed,
+                first.dtype,
+                first.device,
+                count,
+                first.batch_size,
+                measured,
+            )
+    return truths

@@ -1,0 +1,72 @@
+"""Times the cells of a run directory that were not timed as they would be now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ...models import Denoiser
+from ...results.record import Record
+from ...results.run_directory.run_dir import RunDir
+from ..suites.cell import Cell
+from ..suites.suite import Timing
+from .cells import time_cells
+from .machine import device_of, version
+from .table import timing_file
+
+
+def time_pending(
+    run: RunDir,
+    model: Denoiser,
+    cells: Sequence[Cell],
+    options: Timing,
+    device: str,
+    stage: Callable[[str], None],
+) -> None:
+    """Time the cells of one model that lack times, at each batch size.
+
+    Args:
+        run: where the times are.
+        model: on the device.
+        cells: of the model, with samples.
+        options: batch sizes, how long and how exactly.
+        device: "cpu" or "cuda".
+        stage: told what is being done.
+    """
+    for size in options.batch_size if cells else ():
+        file, stamps = timing_file(size, options), {}
+        for cell in cells:
+            stamp = _stamp(cell, options, device, size)
+            if not stamp.items() <= (run.read(cell.key, file) or {}).items():
+                stamps[cell.key] = stamp
+        title = f"{cells[0].model}: timing" + (f" batches of {size}" if size else "")
+        if stamps:
+            time_cells(
+                model,
+                [cell for cell in cells if cell.key in stamps],
+                options,
+                device,
+                batch_size=size,
+                progress=lambda share, label, title=title: stage(f"{title} {share:.0%} {label}"),
+                done=lambda key, record, file=file, stamps=stamps: run.write(
+                    key, file, {**stamps[key], **record}
+                ),
+            )
+
+
+def _stamp(cell: Cell, options: Timing, device: str, size: int) -> Record:
+    """What times, or the lack of them, depend on beside the cell's identity.
+
+    One of these changed is another chance.
+    """
+    return {
+        "timing_device": device,
+        "timing_device_name": device_of(device)["name"],
+        "timing_threads": torch.get_num_threads(),
+        "timing_batch_size": size or cell.batch_size,
+        "timing_asked": {
+            "samplerbench": version(),
+            **options.model_dump(mode="json", exclude={"enabled", "batch_size"}),
+        },
+    }
