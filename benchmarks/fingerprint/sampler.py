@@ -99,7 +99,7 @@ def _first_states(start: Start) -> Numbers:
     latents = samplers.SampleNoise(
         probe.SEED, ids, tuple(start.means.shape[1:]), torch.float64
     ).initial()
-    x = start(
+    x = start.states(
         (start.sigma_max * latents).to(start.means.device),
         (ids % len(start.means)).to(start.means.device),
     )

@@ -35,7 +35,7 @@ def latents(
 def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
     """The states at the first level of the cell's grid, and what its sampler draws noise from."""
     x, _ = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
-    return cell.start(x, model.draw_labels(ids, cell.seed)), noise_of(model, cell, ids)
+    return cell.start.states(x, model.draw_labels(ids, cell.seed)), noise_of(model, cell, ids)
 
 
 def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:

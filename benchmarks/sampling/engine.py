@@ -69,7 +69,7 @@ class Engine:
         """The denoiser of a batch, counted."""
         return self._metered.bind(ids, self._cell.seed)
 
-    def __call__(self, bound: Bound, ids: Tensor) -> Batch:
+    def sample(self, bound: Bound, ids: Tensor) -> Batch:
         """The samples ``ids``, with their counts.
 
         Raises:

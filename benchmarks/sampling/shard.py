@@ -100,7 +100,7 @@ def sample_shard(
         ids = ids.to(device)
         bound = engine.bind(ids)
         with unseeded_draws() as draws:
-            batch = engine(bound, ids)
+            batch = engine.sample(bound, ids)
         if draws.sentence and ":" not in cell.sampler.name:  # other libraries' samplers are theirs
             raise Failure("failed", f"{cell.sampler.name} {draws.sentence}")
         rows = slice(first - int(ids[0]), last - int(ids[0]))

@@ -58,7 +58,7 @@ class Start:
     gaussian: Gaussian | None = None
     skip: str = ""
 
-    def __call__(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+    def states(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """States at ``sigma`` from ``x`` ``(batch, *event)`` at ``sigma_max``.
 
         Bit-identical in any batch.

@@ -63,12 +63,14 @@ def time_cells(
         progress: told the share of the pass that is done, and what is being timed.
         done: given the key and the timing columns of a cell as soon as it is settled, or when the
             time is spent. A cell that cannot be timed gets a ``timing_reason`` and no times.
-        clock: what times a call; by default the device's :class:`Clock`.
+        clock: what times a call; by default :meth:`.Clock.time` of the device.
     """
     gpu = Gpu.of_torch() if device.startswith("cuda") else None
     watches = [Watch(cell, batch_size or cell.batch_size, Disturbances(gpu)) for cell in cells]
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
-    _Pass(model, watches, options, device, progress, done, clock or Clock(device), warm_up_ms).run()
+    _Pass(
+        model, watches, options, device, progress, done, clock or Clock(device).time, warm_up_ms
+    ).run()
 
 
 @dataclass

@@ -38,7 +38,7 @@ class Clock:
 
     device: str
 
-    def __call__(self, work: Callable[[], object]) -> Reading:
+    def time(self, work: Callable[[], object]) -> Reading:
         """The time of one call, complete on the device."""
         if not self.device.startswith("cuda"):
             begin = time.perf_counter_ns()

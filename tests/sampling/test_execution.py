@@ -199,7 +199,7 @@ def test_a_replaying_engine_gives_the_samples_and_the_counts_of_an_eager_one(sam
     once, each = Engine(model, replace(eager, execution="cuda-graph"), Again), Engine(model, eager)
     for first in (0, 4, 100):
         ids = torch.arange(first, first + 4)
-        replayed, run = (engine(engine.bind(ids), ids) for engine in (once, each))
+        replayed, run = (engine.sample(engine.bind(ids), ids) for engine in (once, each))
         torch.testing.assert_close(replayed.x, run.x, rtol=1e-12, atol=1e-12)
         assert replayed[1:] == run[1:]
 
@@ -222,7 +222,7 @@ def test_no_label_is_drawn_in_a_recording():
             return self.output
 
     engine, ids = Engine(Draws(), a_cell(), Noted), torch.arange(4)
-    assert engine(engine.bind(ids), ids).x.shape == (4, 3)
+    assert engine.sample(engine.bind(ids), ids).x.shape == (4, 3)
 
 
 def test_brownian_paths_are_those_of_the_batch():
@@ -231,14 +231,16 @@ def test_brownian_paths_are_those_of_the_batch():
     for first in (0, 100):
         ids = torch.arange(first, first + 4)
         torch.testing.assert_close(
-            *(engine(engine.bind(ids), ids).x for engine in (once, each)), rtol=1e-12, atol=1e-12
+            *(engine.sample(engine.bind(ids), ids).x for engine in (once, each)),
+            rtol=1e-12,
+            atol=1e-12,
         )
 
 
 def test_a_run_that_cannot_be_recorded_is_skipped():
     engine, ids = Engine(MODEL, a_cell(), Waits), torch.arange(4)
     with pytest.raises(Failure, match="it waits for the device") as failure:
-        engine(engine.bind(ids), ids)
+        engine.sample(engine.bind(ids), ids)
     assert failure.value.status == "skipped"
 
 
@@ -292,12 +294,14 @@ def test_the_network_is_compiled_once_below_guidance_and_counted(programs):
     guided, ids, cell = ClassifierFree(Labelled(), 2.0), torch.arange(4), a_cell("compile")
     for _ in range(2):
         engine = Engine(guided, cell)
-        batch = engine(engine.bind(ids), ids)
+        batch = engine.sample(engine.bind(ids), ids)
     (calls,) = programs
     assert len(calls) == 14, "two runs of seven evaluations, each of twice the rows"
     assert batch[1:] == (14, 7)
     eager = Engine(guided, replace(cell, execution="eager"))
-    torch.testing.assert_close(batch.x, eager(eager.bind(ids), ids).x, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        batch.x, eager.sample(eager.bind(ids), ids).x, rtol=1e-12, atol=1e-12
+    )
 
 
 def test_a_program_is_given_tensors_only(programs):

@@ -41,16 +41,16 @@ def test_the_gaussian_start_is_the_flow_of_a_gaussian():
     """The model's own closed form is not asked: its flow is integrated as any other's."""
     model = make_model("gaussian")
     x = latents(model, 3)
-    found = make_start("gaussian", model, 2.0, "cpu")(x)
+    found = make_start("gaussian", model, 2.0, "cpu").states(x)
     assert float((found - ExactModel.flow(model, x, model.sigma_max, 2.0)).abs().max()) < 1e-9
 
 
 def test_noise_is_the_latent_and_mean_is_moved_by_the_mean():
     model = make_model("gmm-2d")
     x = latents(model)
-    assert make_start("noise", model, None, "cpu")(x) is x
+    assert make_start("noise", model, None, "cpu").states(x) is x
     moved = make_start("mean", model, None, "cpu")
-    assert torch.equal(moved(x), x + torch.from_numpy(model.moments()[0]))
+    assert torch.equal(moved.states(x), x + torch.from_numpy(model.moments()[0]))
     assert moved.sigma == model.sigma_max
 
 
@@ -59,11 +59,11 @@ def test_a_start_is_the_same_in_every_batch(dtype):
     model = make_model("digits-cloud")
     start = make_start("gaussian", model, None, "cpu")
     x = latents(model, 130).to(dtype)
-    every = start(x)
+    every = start.states(x)
     assert every.dtype == dtype
     assert every.shape == x.shape
-    assert torch.equal(start(x[7:8])[0], every[7])
-    assert torch.equal(start(x[[128, 3]]), every[[128, 3]])
+    assert torch.equal(start.states(x[7:8])[0], every[7])
+    assert torch.equal(start.states(x[[128, 3]]), every[[128, 3]])
 
 
 def test_directions_without_variance_shrink_like_the_level():
@@ -73,7 +73,7 @@ def test_directions_without_variance_shrink_like_the_level():
     assert constant.any()
     x = latents(model)
     start = make_start("gaussian", model, 1.0, "cpu")
-    moved, before = (y.flatten(1) - torch.from_numpy(mean) for y in (start(x), x))
+    moved, before = (y.flatten(1) - torch.from_numpy(mean) for y in (start.states(x), x))
     assert torch.allclose(moved[:, constant], before[:, constant] / model.sigma_max, atol=1e-12)
 
 
@@ -154,8 +154,8 @@ def test_a_users_model_tells_them_by_moments(tmp_path):
     x = latents(model)
     start = make_start("gaussian", model, 2.0, "cpu")
     exact = mean + ((var + 4) / (var + 80**2)).sqrt() * (x - mean)
-    assert float((start(x) - exact).abs().max()) < 1e-12
-    assert torch.equal(make_start("mean", model, None, "cpu")(x), x + mean)
+    assert float((start.states(x) - exact).abs().max()) < 1e-12
+    assert torch.equal(make_start("mean", model, None, "cpu").states(x), x + mean)
 
 
 def test_a_level_outside_the_model_is_skipped_with_a_reason():

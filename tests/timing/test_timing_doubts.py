@@ -176,7 +176,7 @@ class FakeCuda:
 
 def test_a_gpu_is_timed_by_events_and_by_the_wall_clock_between_two_synchronisations(monkeypatch):
     cuda, seen = FakeCuda(monkeypatch), []
-    reading = Clock("cuda")(lambda: (seen.append(cuda.synchronised), time.sleep(0.002)))
+    reading = Clock("cuda").time(lambda: (seen.append(cuda.synchronised), time.sleep(0.002)))
     assert reading.ms == 10.0
     assert 2.0 <= reading.wall_ms < 1000
     assert (seen, cuda.synchronised) == ([1], 2)

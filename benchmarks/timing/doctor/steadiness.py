@@ -75,7 +75,7 @@ def steadiness(device: str, seconds: float = 1.5) -> Steadiness:
     for phase in (seconds / 5, seconds):
         times, before, begin = [], Load.of_this_moment(), time.perf_counter()
         while not times or time.perf_counter() - begin < phase:
-            times.append(clock(lambda: a @ a).ms)
+            times.append(clock.time(lambda: a @ a).ms)
     doubts = cpu_doubts(
         Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads()
     )
