@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -14,15 +14,18 @@ from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ..sampling.execution import check_executions, refusal
 from ..suites.cell import Cell
-from ..suites.groups import expanded
 from ..suites.spec import format_spec, parse_spec
 from ..suites.start import Start, make_start
-from ..suites.suite import ExecutionName, ModelEntry, Suite
+from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import cost_of, steps_within
 from .cache import default_cache
 from .remedy import Named, remedy
 from .schedules import Schedule, make_schedule
 from .tuned.schedule import UntunedError
+
+FIXED_GRID = "fixed-grid"
+"""Stands for every sampler that takes the steps of a grid, in a suite or after ``--sampler``."""
+_GRID = Grid((80.0, 1.0, 0.0))
 
 ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma_min, 0)
 
@@ -147,6 +150,20 @@ def _sizes(
     """Numbers of steps, or budgets, that are asked of a model."""
     own = entry.steps is not None or entry.nfe is not None
     return (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
+
+
+def expanded(specs: Sequence[Spec]) -> list[Spec]:
+    """The specs, with :data:`FIXED_GRID` replaced by the registered samplers whose cost a grid
+    decides, each computation once: without names that are ``same_as`` another, sorted.
+    """
+    fixed = [
+        name
+        for name in sorted(samplers.names() if FIXED_GRID in specs else ())
+        if not (cls := samplers.get(name)).adaptive
+        and not cls.same_as
+        and samplers.make(name).nfe(_GRID) is not None
+    ]
+    return [one for spec in specs for one in (fixed if spec == FIXED_GRID else [spec])]
 
 
 def _configured(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:

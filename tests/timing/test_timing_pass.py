@@ -6,9 +6,9 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
+from samplerbench.benchmarks.planning import planner
 from samplerbench.benchmarks.running import setup
 from samplerbench.benchmarks.running.setup import pick_device
-from samplerbench.benchmarks.suites import groups
 from samplerbench.benchmarks.suites.suite import check_suite, load_suite
 from samplerbench.benchmarks.timing import pending
 from samplerbench.results.result_table import load
@@ -127,7 +127,7 @@ def test_what_times_depend_on_is_beside_them(tmp_path):
 
 
 def test_fixed_grid_stands_for_every_sampler_that_takes_the_steps_of_a_grid():
-    names = groups.expanded(["fixed-grid", "rk45"])
+    names = planner.expanded(["fixed-grid", "rk45"])
     assert names[-1] == "rk45"
     assert {"euler", "heun", "dpmpp_2m", "torchdiffeq_rk4"} <= set(names)
     for name in samplers.names():
@@ -135,7 +135,7 @@ def test_fixed_grid_stands_for_every_sampler_that_takes_the_steps_of_a_grid():
         if name in names[:-1]:
             assert not cls.adaptive
         elif not cls.adaptive:
-            assert cls.same_as or samplers.make(name).nfe(groups._GRID) is None
+            assert cls.same_as or samplers.make(name).nfe(planner._GRID) is None
 
 
 def test_the_gpu_suite_asks_for_a_gpu_in_one_sentence(monkeypatch):
