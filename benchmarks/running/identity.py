@@ -133,10 +133,12 @@ class Identity:
             return "its made.json is damaged or missing, so that nothing says what made it"
         if before is not sampler and (found := difference(before, sampler)):
             return f"the sampler is another one: {found}"
-        for kind, now in zip(
-            ("model", "extractor")[: 1 + extractor], self.makers[name], strict=False
-        ):
-            was = self._known.get(str(stored.get(kind) or ""))
+        kinds = ("model", "extractor")[: 1 + extractor]
+        for kind, now, digest in zip(kinds, self.makers[name], self._digests[name], strict=False):
+            stands = str(stored.get(kind) or "")
+            if stands == digest:  # the record that the present one was found to equal
+                continue
+            was = self._known.get(stands)
             if (was is None) != (now is None):
                 return f"the {kind} is another one, or nothing says which it was"
             if was is not None and now is not None and (found := difference(was, now)):

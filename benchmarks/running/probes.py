@@ -109,14 +109,13 @@ class Probes:
         """The fingerprint on record of a sampler that ended its process or hung, while its row
         says the same and its origin is the same.
         """
+        quality = self._run.read(cell.key, QUALITY) or {}
+        if quality.get("status") not in ENDED:
+            return None
         try:
             known = Fingerprint.from_json((self._run.read(cell.key, MADE) or {}).get("sampler"))
         except ValueError:
             return None
-        quality = self._run.read(cell.key, QUALITY) or {}
-        ended = (
-            quality.get("status") in ENDED
-            and known.exact.get(FAULT, "") == f"{quality['status']}: {quality.get('reason')}"
-        )
-        same = ended and origin_of(cell.sampler).items() <= known.exact.items()
-        return Looked(known) if same else None
+        fault = f"{quality['status']}: {quality.get('reason')}"
+        same = origin_of(cell.sampler).items() <= known.exact.items()
+        return Looked(known) if same and known.exact.get(FAULT, "") == fault else None
