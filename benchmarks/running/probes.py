@@ -1,5 +1,5 @@
-"""What the sampler of each cell does, found on three points in the plane: where samplers run, or
-here if it came with this package.
+"""What the sampler of each cell does to three points in the plane, found where samplers run, or
+here for a built-in one.
 """
 
 from __future__ import annotations

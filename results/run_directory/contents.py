@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import jsonable
-from .once import shared_by_all
+from .once import directories
 from .sealed import Arrays, Opened, Unsealed, open_json, open_npz
 
 _ARRAYS_UNREAD = Opened()
@@ -177,8 +177,14 @@ def contents_of(folder: Path) -> Contents:
     """What is known of a run directory: what others know of it too, within
     :func:`.once.read_once`.
     """
-    found = shared_by_all(os.path.abspath(folder), lambda: Contents(folder))
-    return found or Contents(folder)
+    shared, key = directories(), os.path.abspath(folder)
+    if shared is None:
+        return Contents(folder)
+    found = shared.get(key)
+    if not isinstance(found, Contents):
+        found = shared[key] = Contents(folder)
+        found.share()
+    return found
 
 
 def _timeless(run: Mapping[str, Any]) -> object:

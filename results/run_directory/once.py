@@ -5,15 +5,21 @@ What is imported here is quick to import.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .contents import Contents
 
-_directories: ContextVar[dict[str, Contents] | None] = ContextVar("directories", default=None)
+class Remembering(Protocol):
+    """What is known of a directory."""
+
+    def unshare(self) -> None:
+        """Remember it no longer."""
+        ...
+
+
+_directories: ContextVar[dict[str, Remembering] | None] = ContextVar("directories", default=None)
 
 
 @contextmanager
@@ -26,27 +32,18 @@ def read_once() -> Iterator[None]:
     if _directories.get() is not None:  # within another one
         yield
         return
-    directories: dict[str, Contents] = {}
-    token = _directories.set(directories)
+    known: dict[str, Remembering] = {}
+    token = _directories.set(known)
     try:
         yield
     finally:
         _directories.reset(token)
-        for contents in directories.values():
+        for contents in known.values():
             contents.unshare()
 
 
-def shared_by_all(folder: str, make: Callable[[], Contents]) -> Contents | None:
-    """What is known of a directory by all that read it within :func:`read_once`; None outside.
-
-    Args:
-        folder: its absolute path.
-        make: what is known of it when the first one asks.
+def directories() -> dict[str, Remembering] | None:
+    """What is known of each directory, by its absolute path, within :func:`read_once`; None
+    outside.
     """
-    directories = _directories.get()
-    if directories is None:
-        return None
-    if folder not in directories:
-        directories[folder] = make()
-        directories[folder].share()
-    return directories[folder]
+    return _directories.get()
