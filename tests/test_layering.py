@@ -197,7 +197,7 @@ def test_only_the_command_line_imports_studies():
     [
         (
             "scoring/x.py",
-            "from ..running.runner import Runner",
+            "from ..running.runner import run",
             ["scoring/x.py:1 (floor 4) imports running/runner.py (floor 5)"],
         ),
         (
@@ -206,7 +206,7 @@ def test_only_the_command_line_imports_studies():
             ["scoring/x.py:2 (floor 4) imports cli/__init__.py (floor 7)"],
         ),
         ("running/x.py", "from ..scoring.scorer import Scorer", []),
-        ("running/executing/x.py", "from ..runner import Runner", []),
+        ("running/executing/x.py", "from ..runner import run", []),
     ],
 )
 def test_a_line_that_breaks_the_floors_is_named(file, statement, broken):
