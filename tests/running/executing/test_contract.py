@@ -206,6 +206,15 @@ def test_a_task_that_takes_too_long_fails_alone(executor):
     assert found[1] == 1
 
 
+@pytest.fixture
+def interruptible():
+    """As in a terminal: in a job that a script runs in the background, SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_leaves_at_once_and_nothing_runs_on(executor, elsewhere, tmp_path):
     """As Ctrl-C raises it, where the caller has the results of the tasks before."""
     if not elsewhere:
