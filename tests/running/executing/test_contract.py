@@ -42,10 +42,10 @@ def pool():
 KINDS = {**{name: name for name in executors()}, "pool": pool, "guide": of_the_guide}
 
 
-SLOW = [pytest.param("guide", marks=pytest.mark.slow)]  # torch is imported by each task
+EVERY = [kind for kind in KINDS if kind != "guide"]
 
 
-@pytest.fixture(scope="module", params=[*(kind for kind in KINDS if kind != "guide"), *SLOW])
+@pytest.fixture(scope="module", params=EVERY)
 def executor(request):
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(str(GUIDE.parent))
@@ -55,6 +55,15 @@ def executor(request):
         made = make_executor(kind) if isinstance(kind, str) else kind()
         yield made
         made.close()
+
+
+guide_too = pytest.mark.parametrize(
+    "executor",
+    [*EVERY, pytest.param("guide", marks=pytest.mark.slow)],  # each task imports torch
+    indirect=True,
+    scope="module",
+)
+"""The guide's executor keeps all promises, and is held to those that its own code is about."""
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,7 @@ def test_it_is_one(executor):
     executor.start()
 
 
+@guide_too
 def test_each_task_has_its_result_or_its_failure_in_any_order(executor):
     tasks = [
         Call(math.hypot, (3, 4)),
@@ -163,6 +173,7 @@ def test_tasks_see_the_models_and_the_setting_of_the_world(executor):
     assert executor.run(Asking(0), world) == ((2,), WORLD.setting.threads)
 
 
+@guide_too
 def test_a_shard_is_bit_for_bit_the_one_that_is_made_here(executor):
     suite = check_suite(
         {
@@ -181,6 +192,7 @@ def test_a_shard_is_bit_for_bit_the_one_that_is_made_here(executor):
         assert all((mine[name] == found[number][name]).all() for name in mine)
 
 
+@guide_too
 def test_a_task_that_ends_its_process_fails_alone(executor, elsewhere):
     if not elsewhere:
         pytest.skip("runs tasks here")
@@ -195,6 +207,7 @@ def _killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@guide_too
 def test_a_task_that_takes_too_long_fails_alone(executor):
     if not executor.keeps_limits:
         pytest.skip("keeps no limits")
@@ -214,6 +227,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+@guide_too
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_leaves_at_once_and_nothing_runs_on(executor, elsewhere, tmp_path):
     """As Ctrl-C raises it, where the caller has the results of the tasks before."""
