@@ -136,6 +136,6 @@ def test_a_start_brings_each_sample_near_the_flow_of_its_class():
     def off(y):
         return float((y - truth).square().mean().sqrt())
 
-    assert off(start(x, labels)) < 0.12
-    assert off(pooled(x)) > 0.2
-    assert off(start(x, labels.flip(0))) > 0.2
+    assert off(start.states(x, labels)) < 0.12
+    assert off(pooled.states(x)) > 0.2
+    assert off(start.states(x, labels.flip(0))) > 0.2
