@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import new_processes
 import pytest
 
 from samplerbench.benchmarks.cli.scaffold import new_package, next_steps
@@ -59,10 +60,9 @@ def test_the_solver_is_short(tmp_path):
 def own_test(package):
     """What the package's own test says: exit status and output."""
     environment = os.environ | {"PYTHONPATH": str(package / "src"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-    asked = {"cwd": package, "env": environment, "capture_output": True, "text": True}
-    run = subprocess.run(command, **asked, check=False)
-    return run.returncode, run.stdout + run.stderr
+    words = ("-q", "-p", "no:cacheprovider", "tests")
+    code, out, err = new_processes.command(*words, cwd=package, env=environment, module="pytest")
+    return code, out + err
 
 
 @pytest.mark.parametrize(("kind", "count"), [("solver", 1), ("metric", 8)])

@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from new_processes import command
 from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli.scaffold import new_package
@@ -77,10 +77,7 @@ class Site:
             "COLUMNS": "200",
             "SAMPLERBENCH_ISOLATION": "0",
         }
-        command = [sys.executable, "-W", "error", "-m", "samplerbench.benchmarks", *map(str, args)]
-        asked = {"cwd": self.folder, "env": environment, "capture_output": True, "text": True}
-        done = subprocess.run(command, **asked, check=False)
-        return done.returncode, done.stdout, done.stderr
+        return command(*args, cwd=self.folder, env=environment, strict=True)
 
 
 def generated(folder):

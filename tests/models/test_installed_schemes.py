@@ -4,13 +4,13 @@ asked for.
 
 import os
 import re
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 import torch
+from new_processes import command
 
 from samplerbench.models import make_model
 from samplerbench.models.extractors import EXTRACTORS, Samples, make_extractor
@@ -271,11 +271,7 @@ def samplerbench_with(target, tmp_path):
     }
 
     def call(*args):
-        command = [sys.executable, "-m", "samplerbench.benchmarks", *map(str, args)]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stdout, done.stderr
+        return command(*args, cwd=tmp_path, env=environment)
 
     return call
 

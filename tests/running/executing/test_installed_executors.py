@@ -4,10 +4,10 @@ brings, which is the one of the guide.
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import new_processes
 import pandas as pd
 import pytest
 
@@ -60,10 +60,8 @@ def command(folder, site, *args, **variables):
         "SAMPLERBENCH_CACHE": str(folder / "cache"),
         **variables,
     }
-    words = [sys.executable, "-m", "samplerbench.benchmarks", *map(str, args)]
-    asked = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
-    done = subprocess.run(words, **asked, check=False)
-    return done.returncode, done.stderr
+    code, _, err = new_processes.command(*args, cwd=folder, env=environment)
+    return code, err
 
 
 def test_names(site):
