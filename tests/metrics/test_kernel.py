@@ -161,14 +161,18 @@ def test_more_pairs_than_are_asked_for_change_the_skewness_little(monkeypatch):
     assert some.high - some.value == pytest.approx(whole.high - whole.value, rel=0.05)
 
 
-@pytest.mark.parametrize("level", [0, 1, 2])
-def test_the_interval_covers_where_the_error_grows_with_the_value(level):
-    """The mixture in 16 dimensions, whose noise is skewed: value ± 1.96 se covers 87 % of the
-    truths far from 0.
-    """
+@pytest.fixture(scope="module")
+def mixtures():
+    """The mixture in 16 dimensions, and estimates of it at all levels, 120 of each."""
     cell = Case("kid", "mixture", 16, 500)
+    return cell, cell.replicates(range(1000, 1120))
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_interval_covers_where_the_error_grows_with_the_value(level, mixtures):
+    """The mixture's noise is skewed: value ± 1.96 se covers 87 % of the truths far from 0."""
+    cell, found = mixtures
     true = cell.samplers.pairs[level][0].kid
-    found = cell.replicates(range(1000, 1120))
     inside = (found["low"][:, level] <= true) & (true <= found["high"][:, level])
     assert 0.9 <= inside.mean() <= 1.0
     wald = np.abs(found["value"][:, level] - true) <= Z95 * found["se"][:, level]
