@@ -21,6 +21,7 @@ PANEL = 1.0
 """Longest panel, in the units of the variable: 12 points integrate what is analytic within 1.5
 of it to rounding.
 """
+FACTORIALS = tuple(float(math.factorial(n)) for n in range(40))
 SUM_TO_ONE = 1e-13
 CANCELS = 0.25
 
@@ -35,7 +36,7 @@ def phi(k: int, h: float) -> float:
     if k == 0:
         return math.exp(h)
     if abs(h) < 1:
-        return math.fsum(h**j / math.factorial(j + k) for j in range(20))
+        return math.fsum([h**j / FACTORIALS[j + k] for j in range(20)])
     value = math.expm1(h) / h
     for j in range(1, k):
         value = (value - 1 / math.factorial(j)) / h

@@ -21,6 +21,7 @@ import numpy as np
 from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
+from ...samplers.loop import planned
 from .check import Check
 from .problems import GRIDS, INTERIOR, ExactProblem, ThreeModes, problems, uneven
 
@@ -70,7 +71,7 @@ class ExactStart(GridSampler):
             self.problem.truth(s) if i < self.history else None
             for i, s in enumerate(grid.sigma[1:])
         ]
-        return [_Row(row, x) for row, x in zip(self.inner.plan(grid), exact, strict=True)]
+        return [_Row(row, x) for row, x in zip(planned(self.inner, grid), exact, strict=True)]
 
     def step(
         self, x: Tensor, row: _Row, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise

@@ -66,9 +66,10 @@ class ExactProblem(ABC):
         if not isinstance(sigma, Tensor) or sigma.ndim == 0:
             return self.at(x, float(sigma))
         d = torch.empty_like(x)
-        for level in sigma.unique():
-            rows = sigma == level
-            d[rows] = self.at(x[rows], float(level))
+        levels, counts = sigma.unique_consecutive(return_counts=True)
+        sizes = counts.tolist()
+        for level, rows, out in zip(levels.tolist(), x.split(sizes), d.split(sizes), strict=True):
+            out.copy_(self.at(rows, level))
         return d
 
     @abstractmethod
@@ -164,9 +165,7 @@ class ThreeModes(ExactProblem):
         """sum_k p_k [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
         constant, linear, quadratic, gain, pull = self._parts(sigma)
         state = x.double()
-        logits = (
-            torch.addmm(constant, state, linear) + state.square().sum(1, keepdim=True) * quadratic
-        )
+        logits = torch.addmm(constant, state, linear).addmm_(state.square(), quadratic)
         chosen = logits.softmax(1)
         return torch.addcmul(chosen @ pull, chosen @ gain, state).to(x.dtype)
 
@@ -180,7 +179,7 @@ class ThreeModes(ExactProblem):
         return (
             constant,
             (self.means / total[:, None]).T.contiguous(),
-            -0.5 / total,
+            (-0.5 / total).repeat(2, 1),
             gain,
             (1 - gain) * self.means,
         )

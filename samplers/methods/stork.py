@@ -13,6 +13,7 @@ y <- y + sum_j H^{j+1} m_j v^{(j)} / j!, H = t_nxt - t_cur.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from ..registry import register
 from ..types import Source
@@ -63,6 +64,7 @@ class Stork2(VelocityAB):
         return [*exact[:2], *(m * 3 * gegenbauer_moment(self.stages) for m in exact[2:])]
 
 
+@cache
 def gegenbauer_moment(stages: int) -> float:
     """The solution at 1 of y' = t², y(0) = 0 by one Runge-Kutta-Gegenbauer step of second order
     (RKG2 of Skaras et al. 2021).

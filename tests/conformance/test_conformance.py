@@ -1,5 +1,6 @@
 """Every registered sampler, installed plugins included, passes the suite its authors are given."""
 
+import functools
 import json
 from io import StringIO
 
@@ -14,6 +15,8 @@ from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.samplers import get, karras, load_plugins, make, names
 
 FAILURES = load_plugins()
+checked = functools.cache(check_sampler)
+"""A sampler's whole result by its name, for all tests that look at it."""
 
 
 def test_installed_plugins_load() -> None:
@@ -22,7 +25,7 @@ def test_installed_plugins_load() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_sampler_conforms(name: str) -> None:
-    result = check_sampler(name)
+    result = checked(name)
     assert result.passed, "; ".join(f"{check.name}: {check.detail}" for check in result.failures)
 
 
@@ -71,9 +74,7 @@ def test_the_mixture_and_its_flow_agree_with_the_exact_model() -> None:
 
 def test_uneven_steps_expose_weights_that_ignore_the_step_ratio() -> None:
     found = {
-        name: next(
-            c for c in check_sampler(name, fast=True).checks if c.name == "order, uneven steps"
-        )
+        name: next(c for c in checked(name).checks if c.name == "order, uneven steps")
         for name in ("dpmpp_2m", "ipndm_2")
     }
     assert found["dpmpp_2m"].data["slope"] == pytest.approx(2, abs=0.25)
@@ -81,7 +82,7 @@ def test_uneven_steps_expose_weights_that_ignore_the_step_ratio() -> None:
 
 
 def test_result_is_plain_data_and_prints() -> None:
-    result = check_sampler("euler", fast=True)
+    result = checked("euler")
     data = json.loads(json.dumps(result.as_dict(), allow_nan=False))
     order = next(check for check in data["checks"] if check["name"] == "order")
     pair = order["data"]["gaussian/uniform_lambda"]
