@@ -44,11 +44,9 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
       one, of its step counts) that ``nfe`` fits in, and empty if there is none.
     """
     pieces = [_labelled(group) for _, group in frame.groupby("model", dropna=False, sort=False)]
-    return (
-        pd.concat(pieces).sort_index()
-        if pieces
-        else frame.assign(curve=pd.array([], "string"), slot=pd.array([], "Int64"))
-    )
+    if not pieces:
+        return frame.assign(curve=pd.array([], "string"), slot=pd.array([], "Int64"))
+    return (pieces[0] if len(pieces) == 1 else pd.concat(pieces)).sort_index()
 
 
 def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

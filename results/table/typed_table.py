@@ -46,8 +46,9 @@ class TypedTable:
         columns = {name: column(whole[name], kind, name) for name, kind in known.items()}
         columns |= {name: column(whole[name], name=str(name)) for name in extra}
         sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(columns[name]))]
+        arrays = {name: series.array for name, series in columns.items()}  # no rows to be aligned
         return cls(
-            pd.DataFrame(columns).sort_values(
+            pd.DataFrame(arrays).sort_values(
                 sort_by, kind="stable", na_position="last", ignore_index=True
             )
         )

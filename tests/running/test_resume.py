@@ -138,7 +138,7 @@ def test_another_selection_adds_cells(tmp_path):
 
 def test_the_batch_size_does_not_change_an_exact_models_samples(tmp_path):
     tables = [
-        run(small(samplers=["euler", "ddpm", "heun"], batch_size=b), tmp_path / str(b))
+        run(small(samplers=["euler", "ddpm", "heun"], samples=40, batch_size=b), tmp_path / str(b))
         for b in (1, 7, 256)
     ]
     assert len({quality(t) for t in tables}) == 1
@@ -156,18 +156,18 @@ def test_more_reference_samples_are_those_of_a_run_from_nothing(tmp_path):
     """Of the first 512 samples, a whole shard, 8 were kept: that shard is sampled again, so
     that the endpoints of sample 8 on are there.
     """
-    out, asked = tmp_path / "out", {"samples": 1024, "reference_samples": 600, "keep": 1}
+    out, asked = tmp_path / "out", {"samples": 520, "reference_samples": 516, "keep": 1}
     run(small(samples=512, keep=0), out)
     extended = run(small(**asked), out).frame.iloc[0]
     fresh = run(small(**asked), tmp_path / "fresh").frame.iloc[0]
-    assert (extended["rmse_samples"], fresh["rmse_samples"]) == (600, 600)
+    assert (extended["rmse_samples"], fresh["rmse_samples"]) == (516, 516)
     for column in ("rmse", "rmse_se", "flip_fraction", "duplicates"):
         assert extended[column] == fresh[column]
 
 
 def test_kept_samples_of_several_shards_join_up_to_the_limit(tmp_path):
-    frame = run(small(samples=1300, reference_samples=520), tmp_path / "out").frame
-    assert frame["rmse_samples"].tolist() == [520]
-    assert run(small(samples=1300, reference_samples=600), tmp_path / "out").frame[
+    frame = run(small(samples=1030, reference_samples=514), tmp_path / "out").frame
+    assert frame["rmse_samples"].tolist() == [514]
+    assert run(small(samples=1030, reference_samples=520), tmp_path / "out").frame[
         "rmse_samples"
-    ].tolist() == [600]
+    ].tolist() == [520]

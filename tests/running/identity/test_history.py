@@ -15,12 +15,12 @@ def test_the_numbers_do_not_depend_on_what_was_asked_for_before(tmp_path, model)
     """
     samplers = ["euler", "rk23"] if model == "gmm-2d" else ["euler"]
     asked = {**SMALL, "models": [model], "samplers": samplers}
-    fresh = numbers(run(tmp_path / "fresh", **asked, samples=1100))
-    for samples in (100, 540, 1100):
+    fresh = numbers(run(tmp_path / "fresh", **asked, samples=560))
+    for samples in (100, 520, 560):
         stepped = run(tmp_path / "stepped", **asked, samples=samples)
     assert numbers(stepped) == fresh
-    first = run(tmp_path / "shrunk", **asked, samples=1700)
-    assert row(first, sampler="euler")["samples"] == 1700
-    shrunk = run(tmp_path / "shrunk", **asked, samples=1100)
+    first = run(tmp_path / "shrunk", **asked, samples=1100)
+    assert row(first, sampler="euler")["samples"] == 1100
+    shrunk = run(tmp_path / "shrunk", **asked, samples=560)
     assert numbers(shrunk) == fresh
-    assert numbers(run(tmp_path / "shrunk", **asked, samples=1700)) == numbers(first)
+    assert numbers(run(tmp_path / "shrunk", **asked, samples=1100)) == numbers(first)
