@@ -13,11 +13,9 @@ import torch
 from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli import main
-from samplerbench.benchmarks.planning.planner import load_models
 from samplerbench.benchmarks.running.sequential import looks_on_record, run_until_decided
 from samplerbench.benchmarks.sampling.snapshots import display_range
 from samplerbench.benchmarks.scoring.real_data import (
-    HELD_OUT,
     HELD_OUT_SEED,
     MODEL_SAMPLES,
     SEED,
@@ -308,41 +306,6 @@ def test_keys_at_their_defaults_leave_the_folder_as_it_was():
         suite(real="x.npy")
 
 
-def test_real_samples_come_from_a_file(tmp_path):
-    model, x = make_model("gmm-2d"), np.random.default_rng(0).standard_normal((30, 2))
-    np.save(tmp_path / "x.npy", x)
-    np.savez(tmp_path / "x.npz", other=x[:3], x=x)
-    np.savez(tmp_path / "one.npz", anything=x)
-    for name in ("x.npy", "x.npz", "one.npz"):
-        real = real_data(model, str(tmp_path / name))
-        assert (len(real.reference), len(real.held_out)) == (25, 30 // HELD_OUT)
-        np.testing.assert_allclose(real.held_out.numpy(), x[HELD_OUT - 1 :: HELD_OUT], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"x": np.zeros((30, 3))}, "shape"),
-        ({"x": np.full((30, 2), np.nan)}, "not finite"),
-        ({"x": np.zeros((5, 2))}, "give at least 12"),
-        ({"x": np.array([["a", "b"]] * 30)}, "not numbers"),
-        ({"a": np.zeros((30, 2)), "b": np.zeros((30, 2))}, "call the one that is meant x"),
-    ],
-)
-def test_a_file_that_does_not_fit_is_one_sentence(tmp_path, arrays, message):
-    np.savez(tmp_path / "real.npz", **arrays)
-    with pytest.raises(ValueError, match=message):
-        real_data(make_model("gmm-2d"), str(tmp_path / "real.npz"))
-
-
-def test_images_of_another_range_are_refused(tmp_path):
-    np.save(tmp_path / "bytes.npy", np.random.default_rng(0).integers(0, 256, (30, 1, 8, 8)))
-    with pytest.raises(ValueError, match=r"outside the data's range \[-1, 1\]; scale them"):
-        load_references(
-            {"digits": make_model("digits")}, "pixels", str(tmp_path / "bytes.npy"), tmp_path
-        )
-
-
 def test_two_extractors_share_a_cache_and_no_features(spec, tmp_path):
     models = {"gmm-2d": make_model("gmm-2d")}
     (tmp_path / "cubes.py").write_text("def make():\n    return lambda x: x**3\n")
@@ -415,13 +378,3 @@ def test_a_user_s_model_states_its_range_for_inception(tmp_path, monkeypatch, ca
     assert "range[0,1]" in row["estimator"]
     assert row["fid_proxy_raw"] > 0
     assert row["clamped"] > 0.05, "of a Gaussian with the data's variance, 1 / 12, 8 % are outside"
-
-
-def test_missing_data_are_one_sentence(tmp_path):
-    (tmp_path / "junk.npy").write_bytes(b"junk")
-    with pytest.raises(ValueError, match="is no NumPy file"):
-        real_data(make_model("gmm-2d"), str(tmp_path / "junk.npy"))
-    with pytest.raises(ValueError, match="no such file"):
-        real_data(make_model("gmm-2d"), str(tmp_path / "none.npy"))
-    with pytest.raises(ValueError, match=r"--real FILE\.npy"):
-        real_data(load_models(suite(models=["digits"]))["digits"], None)
