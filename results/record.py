@@ -98,6 +98,12 @@ AROUND: tuple[Column, ...] = (
     ),
     Column("estimator", "text", "identity of metric, extractor, preprocessing and reference"),
     Column(
+        "pilot_evaluations",
+        "integer",
+        "network evaluations that a sampler's rule was found with, all latents together: one look "
+        "at the model, which its other rows share, and trials",
+    ),
+    Column(
         "tuning_digest",
         "text",
         "tuned schedule: digest of its levels, which tells "

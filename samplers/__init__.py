@@ -6,7 +6,7 @@
 """
 
 from . import methods
-from .base import Declared, Sampler, non_default
+from .base import Declared, Sampler, found_for_model, non_default
 from .citations import bibtex
 from .families.adams import AdamsBashforth, AdamsBashforthToZero
 from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
@@ -62,6 +62,7 @@ __all__ = [
     "Tableau",
     "Tolerant",
     "bibtex",
+    "found_for_model",
     "get",
     "integrate",
     "jump",

@@ -42,6 +42,8 @@ class Sampler(Protocol):
             data of mean zero.
         own_grid: uses the ends and the number of steps of the grid, and levels of its own between.
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
+        needs_look: has a field that is found by a look at the model (:mod:`.pilot`), and
+            ``fitted``, which fills it in.
 
     Some samplers have more, which the harness looks for: ``plan(grid)`` and ``history`` (those on a
     fixed grid, see :class:`.GridSampler`), ``profile(grid)`` (the order of each step), and
@@ -58,6 +60,7 @@ class Sampler(Protocol):
     translates: ClassVar[bool] = True
     own_grid: ClassVar[bool] = False
     strong_order: ClassVar[float | None] = None
+    needs_look: ClassVar[bool] = False
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def sample(
@@ -129,12 +132,23 @@ class Declared(Sampler):
         )
 
 
+FOUND = {"found": True}
+"""Metadata of a field that a harness finds for a model: no option, and no part of a label."""
+
+
 def non_default(sampler: object) -> dict[str, Any]:
-    """The fields of a sampler that differ from their defaults: its configuration, for labels
+    """The options of a sampler that differ from their defaults: its configuration, for labels
     and identities.
     """
-    return {
-        f.name: getattr(sampler, f.name)
-        for f in fields(sampler)  # type: ignore[arg-type]
-        if getattr(sampler, f.name) != f.default
-    }
+    return {f.name: v for f, v in _changed(sampler) if not f.metadata.get("found")}
+
+
+def found_for_model(sampler: object) -> dict[str, Any]:
+    """The fields that were found for a model (:data:`FOUND`)."""
+    return {f.name: v for f, v in _changed(sampler) if f.metadata.get("found")}
+
+
+def _changed(sampler: object) -> list[tuple[Field[Any], Any]]:
+    """Fields that differ from their defaults, with their values."""
+    pairs = ((f, getattr(sampler, f.name)) for f in fields(sampler))  # type: ignore[arg-type]
+    return [(f, value) for f, value in pairs if value != f.default]

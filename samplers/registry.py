@@ -157,7 +157,7 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
         raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
     given |= options
     cls = get(given.pop("name"))
-    known = {f.name: f for f in fields(cls)}
+    known = {f.name: f for f in fields(cls) if not f.metadata.get("found")}
     for key, value in given.items():
         if key not in known:
             there = ", ".join(known) or "none"

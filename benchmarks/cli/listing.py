@@ -43,7 +43,9 @@ def list_samplers() -> list[Row]:
                 "control": "tolerance" if sampler.adaptive else "steps",
                 "batch_coupled": sampler.batch_coupled,
                 "same_as": sampler.same_as,
-                "options": {f.name: f.default for f in fields(sampler)},
+                "options": {
+                    f.name: f.default for f in fields(sampler) if not f.metadata.get("found")
+                },
                 "summary": _summary(type(sampler)),
                 "source": f"{sampler.source.key} {sampler.source.where}",
                 "url": sampler.source.url,

@@ -19,6 +19,7 @@ from ..suites.start import Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import cost_of, steps_within
 from .cache import default_cache
+from .fitting import Pilot
 from .remedy import Named, remedy
 from .schedules import Schedule, make_schedule
 from .tuned.schedule import UntunedError
@@ -73,13 +74,20 @@ def plan(
         starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
         try:
             own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
+            pilot = Pilot(model, default_cache(), device)
             for start, sampler, execution in product(starts, configured, suite.execution):
                 suited = [schedule for schedule in own if schedule.suits(sampler)] or own
                 for schedule, end in product(
                     suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end
                 ):
                     subject = Subject(
-                        name, model, references[name], device, _fitting(start, schedule), execution
+                        name,
+                        model,
+                        references[name],
+                        device,
+                        _fitting(start, schedule),
+                        execution,
+                        pilot,
                     )
                     cells += _cells(
                         suite, entry, subject, sampler, schedule.for_sampler(sampler), end
@@ -189,8 +197,8 @@ def _fitting(start: Start, schedule: Schedule) -> Start:
 
 
 class Subject(NamedTuple):
-    """A model as a suite names it, its reference, where it runs, how its runs begin, and how
-    they are executed.
+    """A model as a suite names it, its reference, where it runs, how its runs begin, how they are
+    executed, and who looks at it.
     """
 
     name: str
@@ -199,6 +207,7 @@ class Subject(NamedTuple):
     device: str
     start: Start
     execution: ExecutionName
+    pilot: Pilot
 
 
 def _cells(
@@ -227,7 +236,7 @@ def _cells(
         )
         yield Cell(
             model=subject.name,
-            sampler=sampler,
+            sampler=subject.pilot.fitted(sampler, grid) if grid and sampler.needs_look else sampler,
             schedule=schedule,
             start=start,
             end=end,

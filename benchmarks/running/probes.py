@@ -85,6 +85,7 @@ class Probes:
         executor = self._executor if foreign else InProcess()
         alike = (
             cell.label,
+            tuple(samplers.found_for_model(cell.sampler).items()),
             cell.grid,
             cell.start.means is None,
             cell.noise,

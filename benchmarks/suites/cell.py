@@ -99,8 +99,13 @@ class Cell:
 
     @cached_property
     def facts(self) -> Record:
-        """What else the row says of the schedule of a grid (:meth:`GridMaker.facts`)."""
-        return {} if self.steps is None or self.grid is None else self.schedule.facts(self.steps)
+        """What else the row says of the schedule of a grid (:meth:`GridMaker.facts`), and of what
+        was found for the sampler.
+        """
+        found = dict(getattr(self.sampler, "facts", {}))
+        if self.steps is None or self.grid is None:
+            return found
+        return found | dict(self.schedule.facts(self.steps))
 
     def record(self, suite: str) -> Record:
         """The identity columns of the row."""

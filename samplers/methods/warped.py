@@ -1,6 +1,4 @@
-"""Adams-Bashforth in the velocity of a straight-line process, as a polynomial in a warped noise
-level; and ``auto``, the default sampler.
-"""
+"""Adams-Bashforth in the velocity of a straight-line process, as a polynomial in a warped level."""
 
 from __future__ import annotations
 
@@ -9,25 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
-
-from ..base import Declared
 from ..families.adams import adams_row
 from ..families.deferral import deferred
-from ..families.linear import LinearRow
+from ..families.linear import LinearRow, jump
 from ..families.multistep import Multistep
 from ..families.startup import Startup
 from ..families.warp import Warp
 from ..grid import Grid
-from ..numerics import integral
-from ..registry import get, register, register_family
-from ..types import Denoise, Noise, Source
+from ..numerics import FACTORIALS, integral, monomial_weights
+from ..registry import register_family
+from ..types import Source
 
 TO_ZERO = 40.0
 """log(cur / nxt) that stands for a step to 0 in a quadrature over log sigma: what is left out
 is below rounding.
 """
-_SOURCE = Source(
+SOURCE = Source(
     "zhang2023deis",
     "rhoAB-DEIS, with another memo, variable and kernel",
     "https://arxiv.org/abs/2204.13902v4",
@@ -52,9 +47,13 @@ class WarpedAB(Multistep):
         scale, power, exponent: of the :class:`~samplerbench.samplers.families.warp.Warp` g.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
             second (:mod:`.deferral`), and needs no assumption on the data.
+        spread: standard deviation of the data, > 0, which the analytic first step supposes.
+        end: with ``through_zero``, a level >= 0: the step to 0 gives the denoised image there,
+            from memos at higher levels, in place of x(0). Both are one where ``end`` is 0, or
+            below all that the data resolve. An evaluation at ``end`` itself is that image.
     """
 
-    source: ClassVar[Source] = _SOURCE
+    source: ClassVar[Source] = SOURCE
     through_zero: bool = False
     startup: Startup = "ramp"
     knee: float = 1.5
@@ -62,6 +61,8 @@ class WarpedAB(Multistep):
     power: float = 1.07
     exponent: float = 0.63
     deferred: bool = False
+    spread: float = 1.0
+    end: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,8 +70,11 @@ class WarpedAB(Multistep):
             raise ValueError(
                 f"{self.name}: deferred is about the analytic first step; set analytic_first too"
             )
-        if not self.knee > 0:
-            raise ValueError(f"{self.name}: knee must be positive, got {self.knee}")
+        if not min(self.knee, self.spread) > 0 or not self.end >= 0:
+            raise ValueError(
+                f"{self.name}: knee and spread must be positive and end not negative, got "
+                f"{self.knee}, {self.spread} and {self.end}"
+            )
         self.warp  # noqa: B018 - refuses bad values
 
     @property
@@ -88,6 +92,9 @@ class WarpedAB(Multistep):
     def plan(self, grid: Grid) -> list[Any]:
         """The rows, with the deferred first step in them."""
         rows = super().plan(grid)
+        if self._skips_first(grid):
+            cur = rows[0].sigma
+            rows[0] = rows[0]._replace(gain=1 - cur / math.hypot(self.spread, cur))
         return deferred(rows) if self.deferred else rows
 
     def remembered(self, sigma: float) -> tuple[float, float]:
@@ -120,53 +127,28 @@ class WarpedAB(Multistep):
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """The polynomial through the memos, integrated over the step."""
-        return adams_row(self, levels, nxt)
+        return adams_row(self, levels, nxt) if nxt > 0 or not self.end else self._image(levels)
+
+    def _image(self, levels: Sequence[float]) -> LinearRow:
+        """The denoised image at ``end``, with x there by a step and v there by the polynomial.
+
+        d = (x - v end / k) / (1 + end / k).
+        """
+        cur, held = levels[0], self.end / self.knee
+        if cur <= self.end:
+            return jump(cur)
+        step, here = adams_row(self, levels, self.end), self.variable(cur)
+        away = self.variable(self.end) - here
+        ahead = monomial_weights(
+            [self.variable(level) - here for level in levels],
+            [away**j / FACTORIALS[j] for j in range(len(levels))],
+        )
+        weights = (
+            (b - w * self.remembered(level)[1] * held) / (1 + held)
+            for b, w, level in zip(step.b, ahead, levels, strict=True)
+        )
+        return step._replace(a=step.a / (1 + held), b=tuple(weights))
 
 
 for _points in (2, 3, 4):
     register_family(WarpedAB, f"warped_ab_{_points}", points=_points, order=_points)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class Auto(Declared):
-    """The default for any budget: fourth-order :class:`WarpedAB` on equal steps of its own
-    coordinate between the ends of the grid.
-
-    Where the grid starts far above the data (sigma >= 20), the first step shares the evaluation of
-    the second (:mod:`.deferral`), and the evaluation saved buys one more step. The step to 0 is a
-    step like any other. N steps cost N evaluations.
-    """
-
-    name = "auto"
-    order = 2
-    own_grid = True
-    translates = False
-    source = _SOURCE
-    FAR: ClassVar[float] = 20.0
-
-    def _method(self, grid: Grid) -> WarpedAB:
-        far = len(grid) > 1 and grid.sigma[0] >= self.FAR
-        return get("warped_ab_4")(analytic_first=far, deferred=far, through_zero=len(grid) > 1)
-
-    def levels(self, grid: Grid) -> Grid:
-        """The levels that are used in place of those of ``grid``."""
-        if len(grid) == 1:
-            return grid
-        method = self._method(grid)
-        last = grid.sigma[-2] if grid.to_zero else grid.sigma[-1]
-        return method.warp.grid(
-            len(grid) + int(method.analytic_first), last, grid.sigma[0], to_zero=grid.to_zero
-        )
-
-    def profile(self, grid: Grid) -> list[int]:
-        """Orders of the steps on :meth:`levels`, the analytic first one included."""
-        return self._method(grid).profile(self.levels(grid))
-
-    def nfe(self, grid: Grid) -> int:
-        """One evaluation a step of the grid that was given."""
-        return len(grid)
-
-    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Integrate on :meth:`levels`."""
-        return self._method(grid).solve(denoise, x, self.levels(grid), noise)

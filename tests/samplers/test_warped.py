@@ -1,4 +1,4 @@
-"""The warped coordinate, its grids, and the default sampler that is built on them."""
+"""The warped coordinate, its grids, and the step to 0 of methods in it."""
 
 import math
 from itertools import pairwise
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.samplers import NoNoise, SampleNoise, karras, make
+from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.families.warp import Warp
 
 LEVELS = st.floats(1e-3, 1e3)
@@ -43,53 +43,37 @@ def test_grids_have_equal_steps_the_right_ends_and_no_level_below_sigma_min(n, l
     assert steps == pytest.approx([sum(steps) / max(1, len(steps))] * len(steps), rel=1e-6)
 
 
-def test_auto_is_warped_ab_4_on_its_own_levels():
-    grid = karras(8, 0.002, 80.0)
-    auto, method = (
-        make("auto"),
-        make(
-            {"name": "warped_ab_4", "analytic_first": True, "deferred": True, "through_zero": True}
-        ),
-    )
-    x = 80.0 * SampleNoise(0, torch.arange(5), (2,), torch.float64).initial()
-    problem = ThreeModes()
-    own = auto.levels(grid)
+@pytest.mark.parametrize("points", [2, 3, 4])
+def test_the_step_to_zero_gives_the_denoised_image_at_its_end(points):
+    """By extrapolation, of the method's order; by an evaluation there, exactly."""
+    problem, end, start = ThreeModes(), 0.05, 2.0
+    x = start * SampleNoise(0, torch.arange(20), (2,), torch.float64).initial()
+    state = make("dpmpp_3m").sample(problem, x, karras(2000, end, start, to_zero=False), NoNoise())
+    truth = problem(state, end)
+    name = f"warped_ab_{points}"
+    errors = []
+    for n in (40, 80):
+        method = make(name, through_zero=True, end=end, startup="singlestep")
+        own = Warp(0.09, 1.07, 0.63).grid(n, end, start)
+        errors.append(float((method.sample(problem, x, own, NoNoise()) - truth).norm()))
+    assert math.log2(errors[0] / errors[1]) > points - 0.6
+    last = make(name, through_zero=True, end=end)
     assert torch.equal(
-        auto.sample(problem, x, grid, NoNoise()), method.sample(problem, x, own, NoNoise())
+        last.sample(problem, state, Grid((end, 0.0)), NoNoise()), problem(state, end)
     )
-    assert (len(own), own.sigma[0], own.sigma[-1]) == (9, 80.0, 0.0)
-    assert auto.nfe(grid) == method.nfe(own) == 8
 
 
-def test_auto_depends_on_the_ends_of_the_grid_only():
-    ends = [make("auto").levels(karras(8, 0.002, 80.0, rho=rho)) for rho in (2.0, 7.0)]
-    assert ends[0] == ends[1]
-
-
-def test_auto_takes_no_analytic_step_where_the_data_are_visible():
-    grid = karras(6, 0.02, 5.0)
-    assert len(make("auto").levels(grid)) == 6
-    assert make("auto").levels(karras(1, 0.02, 80.0)).sigma == (80.0, 0.0)
-
-
-@pytest.mark.parametrize(("budget", "rival"), [(8, "dpmpp_2m"), (16, "dpmpp_2m"), (31, "heun")])
-def test_auto_is_well_ahead_of_the_usual_defaults(budget, rival):
-    problem = ThreeModes()
-    x = 80.0 * SampleNoise(0, torch.arange(200), (2,), torch.float64).initial()
-    steps = {"dpmpp_2m": budget, "heun": (budget + 1) // 2}[rival]
-    truth = make("dpmpp_3m").sample(problem, x, karras(3000, 0.002, 80.0), NoNoise())
-    errors = {
-        name: float(
-            (make(name).sample(problem, x, karras(n, 0.002, 80.0), NoNoise()) - truth)
-            .norm(dim=1)
-            .median()
-        )
-        for name, n in (("auto", budget), (rival, steps))
-    }
-    assert errors["auto"] < errors[rival] / 3
-
-
-@pytest.mark.parametrize("bad", [{"knee": 0.0}, {"scale": -1.0}, {"power": 0.0}, {"exponent": 0.0}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"spread": 0.0},
+        {"end": -1.0},
+        {"knee": 0.0},
+        {"scale": -1.0},
+        {"power": 0.0},
+        {"exponent": 0.0},
+    ],
+)
 def test_values_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="0"):
         make({"name": "warped_ab_3", **bad})

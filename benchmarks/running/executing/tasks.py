@@ -28,10 +28,12 @@ class SentSampler(NamedTuple):
     Attributes:
         spec: its name and options.
         origin: where its class comes from (:func:`samplerbench.samplers.origin`).
+        found: its fields that were found for a model.
     """
 
     spec: dict[str, Any]
     origin: str
+    found: dict[str, Any]
 
     @classmethod
     def of(cls, sampler: Sampler) -> SentSampler:
@@ -48,7 +50,8 @@ class SentSampler(NamedTuple):
             and not type(sampler).__module__.startswith(f"{samplers.__name__}.")
         ):
             raise pickle.PicklingError(f"sampler {name} was defined in this process only")
-        return cls({"name": name, **samplers.non_default(sampler)}, origin)
+        spec = {"name": name, **samplers.non_default(sampler)}
+        return cls(spec, origin, samplers.found_for_model(sampler))
 
     def here(self) -> Sampler:
         """The sampler in this process.
@@ -62,7 +65,7 @@ class SentSampler(NamedTuple):
                 f"the file of sampler {sampler.name} changed while the run "
                 "was going on; run the same command again"
             )
-        return sampler
+        return replace(sampler, **self.found) if self.found else sampler
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,153 @@
+"""Rules that are found for a model: one look at it, kept with it, and a search for each grid."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...models import Denoiser
+from ...results.run_directory.files import read_npz, write_npz
+from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, karras
+from ...samplers.pilot import Fitted, Look, Response, Rule, best_rule, look_at
+from ...samplers.pilot.look import MOST
+from ..sampling.meter import Meter
+from ..suites.spec import canonical
+from .cache import remembered
+from .gits import SEARCH_IDS
+
+_SEED = 0
+_VERSION = 1
+"""Raised when the same model would give another look, or the same look another rule."""
+
+LATENTS = (16, 64)
+"""Trajectories of a look, at least and at most."""
+NUMBERS = 1024
+"""A look has as many trajectories as make this many numbers of one level, within these bounds: few
+dimensions tell little each.
+"""
+ROOM = 2**27
+"""Numbers that the states of a look may have in memory; a larger model has fewer trajectories."""
+MOST_STEPS = 64
+"""A grid of more steps has the rule of one of this many."""
+
+log = logging.getLogger("samplerbench")
+
+
+@dataclass(frozen=True, eq=False)
+class Pilot:
+    """Looks at one model, once, and finds rules for it.
+
+    Attributes:
+        model: on ``device``.
+        cache: folder where look and rules are kept; None keeps nothing.
+        device: "cpu" or "cuda".
+    """
+
+    model: Denoiser
+    cache: Path | None
+    device: str = "cpu"
+
+    def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
+        """The sampler with the rule that is found for a grid on this model.
+
+        It stays as it is where the grid has one step, or the model no finite trajectories, as that
+        of a failed training, which its rows will say.
+        """
+        if len(grid) == 1:
+            return sampler
+        n, start = min(len(grid), MOST_STEPS), grid.sigma[0]
+        key = self._key | {"steps": n, "start": start, "to_zero": grid.to_zero}
+        try:
+            found = remembered(
+                self.cache, "auto", key, lambda: self._search(sampler, n, start, grid.to_zero)
+            )
+        except FloatingPointError as error:
+            log.warning("model %s: %s; auto has its usual rule there", self.model.name, error)
+            return sampler
+        rule = Rule(*found["rule"])
+        if len(grid) > n:  # the last level of few steps is too high for many
+            rule = rule._replace(last=0.0)
+        return cast(Any, sampler).fitted(Fitted(rule, int(found["evaluations"])))
+
+    def _search(self, sampler: Sampler, n: int, start: float, to_zero: bool) -> dict[str, Any]:
+        """The rule for a grid, and the evaluations that it took."""
+        look, meter = self._look, Meter()
+        grid = karras(n, self.model.sigma_min, start, to_zero=to_zero)  # its ends are all it is for
+
+        def trial(rule: Rule) -> NDArray[np.float64]:
+            bound, latents = self._latents(meter, look.rows)
+            tried = cast(Any, sampler).fitted(Fitted(rule, 0))
+            end = tried.sample(bound, start * latents, grid, NoNoise())
+            return look.missed(end, to_zero=to_zero)
+
+        known = start == self.model.sigma_max  # there the trajectories begin at a latent
+        rule = best_rule(look, n, start, to_zero=to_zero, trial=trial if known else None)
+        return {"rule": list(rule), "evaluations": look.evaluations + meter.rows}
+
+    @cached_property
+    def _look(self) -> Look:
+        """The look, from the cache if it is there."""
+        digest = hashlib.sha256(canonical(self._key).encode()).hexdigest()[:16]
+        path = self.cache and self.cache / f"auto-look-{digest}.npz"
+        stored = read_npz(path) if path else None
+        if stored is not None:
+            return _restored(stored)
+        meter = Meter()
+        bound, latents = self._latents(meter, np.arange(self._count))
+        found = look_at(bound, latents, self.model.sigma_min, self.model.sigma_max)
+        found = replace(found, evaluations=meter.rows)  # with the passes of guidance
+        if path:
+            write_npz(path, _stored(found))
+        return found
+
+    def _latents(self, meter: Meter, rows: NDArray[np.int64]) -> tuple[Denoise, Tensor]:
+        """The counted denoiser of some latents that no sample begins at, and the latents."""
+        ids = torch.from_numpy(SEARCH_IDS + rows).to(self.device)
+        noise = SampleNoise(_SEED, ids, self.model.event, self.model.dtype)
+        return meter.attach(self.model).bind(ids, _SEED), noise.initial()
+
+    @property
+    def _count(self) -> int:
+        """How many trajectories."""
+        dim = math.prod(self.model.event)
+        least, most = LATENTS
+        fitting = ROOM // (2 * MOST * dim)
+        return max(2, min(fitting, max(least, min(most, NUMBERS // dim))))
+
+    @property
+    def _key(self) -> dict[str, Any]:
+        """What a look depends on."""
+        model = self.model
+        return {
+            "model": model.name,
+            "identity": model.identity,
+            "sigma_min": model.sigma_min,
+            "sigma_max": model.sigma_max,
+            "dtype": str(model.dtype),
+            "seed": _SEED,
+            "version": _VERSION,
+        }
+
+
+def _stored(look: Look) -> dict[str, NDArray[Any]]:
+    """A look as named arrays."""
+    named = {f.name: getattr(look, f.name) for f in fields(look)}
+    return {k: np.asarray(v) for k, v in (named | named.pop("response")._asdict()).items()}
+
+
+def _restored(arrays: dict[str, NDArray[Any]]) -> Look:
+    """The look of named arrays."""
+    response = Response(*(arrays.pop(name) for name in Response._fields))
+    numbers = {"dim": int, "spread": float, "evaluations": int}
+    own: dict[str, Any] = {k: numbers[k](v) if k in numbers else v for k, v in arrays.items()}
+    return Look(response=response, **own)

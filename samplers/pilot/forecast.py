@@ -1,0 +1,214 @@
+"""The errors that rules would make on the trajectories of a look, to first order, without an
+evaluation.
+
+A linear multistep method is run on the known trajectory: its memos are those of the exact d, plus
+what the error of the state so far adds to them by the Jacobian of d. So the forecast has the
+truncation error of every step and its way through all later steps of the method itself. What it
+leaves out is of second order in the errors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .look import Array, Look
+from .rule import HIGHEST_LAST, Rule
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+_NODES = (1 + _NODES) / 2
+_WEIGHTS = _WEIGHTS / 2
+SMALLEST_STEP = 1e-9
+"""Of the level at which it starts; rules with smaller ones are out."""
+
+
+class Forecast(NamedTuple):
+    """What is forecast of P rules on K trajectories; inf for a rule whose levels do not fall.
+
+    Attributes:
+        errors: ``(P, K)``, root mean squares over the dimensions at the end.
+        beyond: ``(P, K)``, the size of what first order leaves out: over the evaluations, the sum
+            of |J e| |e| / sigma for the error e of the state, both root mean squares. A denoiser
+            bends over distances of about sigma.
+    """
+
+    errors: Array
+    beyond: Array
+
+
+def forecast(look: Look, rules: Sequence[Rule], n: int, start: float, *, to_zero: bool) -> Forecast:
+    """The errors of rules: those of x(sigma_min), or ``to_zero`` of the denoised image there, which
+    the step to 0 gives.
+
+    Args:
+        look: at the model.
+        rules: P of them, alike in ``points`` and ``deferred``.
+        n: evaluations, >= 1.
+        start: first level, at most the look's.
+        to_zero: where the grid ends.
+    """
+    many = _Many.of(rules, start, float(look.levels[-1]))
+    levels = many.levels(n, to_zero=to_zero)
+    steps = levels[:, :-1] - levels[:, 1:] > SMALLEST_STEP * levels[:, :-1]
+    if to_zero:  # the last evaluation may be at sigma_min itself
+        steps[:, -1] |= levels[:, -1] == levels[:, -2]
+    falls = np.flatnonzero(steps.all(1))
+    told = Forecast(*np.full((2, len(rules), len(look.first)), math.inf))
+    if len(falls):
+        found = _errors(look, many.only(falls), levels[falls], to_zero)
+        told.errors[falls], told.beyond[falls] = found
+    return told
+
+
+@dataclass(frozen=True)
+class _Many:
+    """The numbers of several rules, ``(P,)`` each, with the levels at both ends."""
+
+    points: int
+    deferred: bool
+    spread: Array
+    knee: Array
+    scale: Array
+    power: Array
+    exponent: Array
+    last: Array
+    start: float
+    end: float
+
+    @classmethod
+    def of(cls, rules: Sequence[Rule], start: float, end: float) -> _Many:
+        """Those of the rules, in the units of the data."""
+        spread, knee, scale, power, exponent, last = np.array([rule[2:] for rule in rules]).T
+        return cls(
+            rules[0].points,
+            rules[0].deferred,
+            spread,
+            knee * spread,
+            scale * spread,
+            power,
+            exponent,
+            last * spread,
+            start,
+            end,
+        )
+
+    def only(self, which: NDArray[np.int64]) -> _Many:
+        """Some of the rules."""
+        numbers = ("spread", "knee", "scale", "power", "exponent", "last")
+        return replace(self, **{name: getattr(self, name)[which] for name in numbers})
+
+    def g(self, levels: Array) -> Array:
+        """The coordinate at ``(P, …)``."""
+        shape = (-1, *[1] * (levels.ndim - 1))
+        scale, power, exponent = (v.reshape(shape) for v in (self.scale, self.power, self.exponent))
+        return np.log1p((levels / scale) ** power) ** exponent
+
+    def levels(self, n: int, *, to_zero: bool) -> Array:
+        """Those of :meth:`Rule.grid`, with sigma_min in place of 0: ``(P, steps + 1)``."""
+        count = n + int(self.deferred)
+        lowest = np.full(len(self.knee), self.end)
+        if to_zero and count == 1:
+            return np.stack([np.full_like(lowest, self.start), lowest], 1)
+        asked = np.minimum(np.maximum(self.last, self.end), HIGHEST_LAST * self.start)
+        last = asked if to_zero else lowest
+        inner = count - 1 if to_zero else count
+        share = np.arange(1, inner) / inner
+        top, low = (self.g(v)[:, None] for v in (np.full_like(last, self.start), last))
+        g = top + (low - top) * share
+        between = self.scale[:, None] * np.expm1(g ** (1 / self.exponent[:, None])) ** (
+            1 / self.power[:, None]
+        )
+        ends = [last, lowest] if to_zero else [last]
+        first = np.full((len(last), 1), self.start)
+        return np.concatenate([first, between, *(end[:, None] for end in ends)], 1)
+
+
+def _errors(look: Look, many: _Many, levels: Array, to_zero: bool) -> tuple[Array, Array]:
+    """The recursion of the error of the state, and what it leaves out, ``(P, K)`` at its end.
+
+    v is remembered, v = [x - (1 + sigma / k) d] k / sigma with y = x / (k + sigma), and dy/du = v.
+    """
+    d, x = look.at(levels)
+    gain, pull = (v[..., None, None] for v in (many.knee[:, None] / levels, _pull(many, levels)))
+    weights, ahead = _weights(many, levels)
+    total = (many.knee[:, None] + levels)[..., None, None]
+    error, beyond = np.zeros_like(x[:, 0]), np.zeros(x[:, 0].shape[:2])
+    if many.deferred:
+        d[:, 0] = d[:, 1] = d[:, 1] + look.felt(
+            levels[:, 1], _provided(many, levels, weights, x[:, 0]) - x[:, 1]
+        )
+    seen: list[Array] = []
+    for i in range(levels.shape[1] - 1):
+        state, image = x[:, i] + error, d[:, i]
+        if i > int(many.deferred):
+            felt = look.felt(levels[:, i], error)
+            image = image + felt
+            beyond += _size(felt) * _size(error) / (math.sqrt(look.dim) * levels[:, i, None])
+        seen.append(gain[:, i] * (state - pull[:, i] * image))
+        if many.deferred and i == 0:  # the image of the next level, held over the step
+            share = (levels[:, 1] / levels[:, 0])[:, None, None]
+            error = share * x[:, 0] + (1 - share) * image - x[:, 1]
+            continue
+        y = state / total[:, i]
+        for j in range(min(i + 1, many.points)):
+            y += weights[:, i, j, None, None] * seen[i - j]
+        error = y * total[:, i + 1] - x[:, i + 1]
+    if to_zero:
+        v = sum(ahead[:, j, None, None] * seen[-1 - j] for j in range(min(len(seen), many.points)))
+        held = (levels[:, -1] / many.knee)[:, None, None]
+        error = (x[:, -1] + error - held * v) / (1 + held) - d[:, -1]
+    return _size(error) / math.sqrt(look.dim), beyond / math.sqrt(look.dim)
+
+
+def _pull(many: _Many, levels: Array) -> Array:
+    """1 + sigma / k."""
+    return 1 + levels / many.knee[:, None]
+
+
+def _size(vectors: Array) -> Array:
+    """Euclidean lengths."""
+    return np.sqrt(np.square(vectors).sum(-1))
+
+
+def _provided(many: _Many, levels: Array, weights: Array, x: Array) -> Array:
+    """The state that an analytic first step from ``x`` leads to."""
+    start, knee = levels[:, 0], many.knee
+    known = 1 - start / np.hypot(many.spread, start)
+    slope = (1 - (1 + start / knee) * known) * knee / start
+    moved = (knee + levels[:, 1]) * (1 / (knee + start) + weights[:, 0, 0] * slope)
+    return moved[:, None, None] * x
+
+
+def _weights(many: _Many, levels: Array) -> tuple[Array, Array]:
+    """The weights ``(P, steps, points)`` of the memos in y over each step, newest first, and those
+    ``(P, points)`` that give the memo at the end of the last step from those before it.
+    """
+    size, steps = len(levels), levels.shape[1] - 1
+    start, span = levels[:, :-1, None], np.log(levels[:, :-1] / levels[:, 1:])[..., None]
+    inside = start * np.exp(-span * _NODES)
+    kernel = -span * _WEIGHTS * inside / (many.knee[:, None, None] + inside) ** 2
+    at, nodes = many.g(inside), many.g(levels)
+    weights, ahead = np.zeros((size, steps, many.points)), np.zeros((size, many.points))
+    for i in range(steps):
+        used = nodes[:, max(0, i + 1 - many.points) : i + 1][:, ::-1]
+        count = used.shape[1]
+        weights[:, i, :count] = (_lagrange(used, at[:, i]) * kernel[:, i, None]).sum(2)
+        if i == steps - 1:
+            ahead[:, :count] = _lagrange(used, nodes[:, -1:])[..., 0]
+    return weights, ahead
+
+
+def _lagrange(nodes: Array, at: Array) -> Array:
+    """The Lagrange polynomials of nodes ``(P, m)`` at ``(P, q)``: ``(P, m, q)``."""
+    apart = at[:, None, :] - nodes[:, :, None]
+    found = np.ones((*nodes.shape, at.shape[1]))
+    for j in range(nodes.shape[1]):
+        for other in range(nodes.shape[1]):
+            if other != j:
+                found[:, j] *= apart[:, other] / (nodes[:, j] - nodes[:, other])[:, None]
+    return found

@@ -1,0 +1,299 @@
+"""One short look at a model: a few trajectories on a fine grid, and how the denoiser responds to
+errors on them.
+
+A solver's errors on a trajectory are sums of denoised images d(sigma) along it, so everything
+happens in the space that these span. It has few dimensions, because d is smooth in sigma: each
+trajectory gets an orthonormal basis of its own, by principal components about 0, and all that is
+kept is written in it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..grid import Grid
+from ..noise import NoNoise
+from ..registry import make
+from ..types import Denoise
+
+if TYPE_CHECKING:
+    from scipy.interpolate import BSpline
+
+Array = NDArray[np.float64]
+
+SOLVER = "dpmpp_3m"
+"""Gives the trajectories: one evaluation a step, and stable at the small end."""
+PER_E_FOLD = 5.0
+"""Levels for each factor e between sigma_max and sigma_min."""
+FEWEST, MOST = 32, 128
+"""Fine steps."""
+STRIDE = 2
+"""The response is measured at each second level, and interpolated."""
+DIRECTIONS = ((-1, 1), (-9, -2), (-25, -10))
+"""Between which levels, counted from the present one, d changes in the directions that the response
+is measured in: that of the error a step makes here, and those of errors made before.
+"""
+RANK = 24
+"""Dimensions of a trajectory that are kept."""
+NUDGE = 0.02
+"""Length of the error whose response is measured, in units of the noise."""
+FILLING = 1e-6
+"""Of another direction, that is added to each."""
+NEGLIGIBLE = 1e-14
+"""Share of a trajectory's square below which a principal component is rounding."""
+
+
+class Response(NamedTuple):
+    """The Jacobian U A U^T + r (1 - U U^T) of d in the state, at M levels.
+
+    Attributes:
+        along: U ``(M, K, R, m)``, directions in the coordinates of the trajectory.
+        known: A - r ``(M, K, m, m)``, symmetric.
+        rest: r ``(M, K)``, in all other directions.
+    """
+
+    along: Array
+    known: Array
+    rest: Array
+
+    def __call__(self, which: NDArray[np.int64], error: Array) -> Array:
+        """The change of d for errors ``(P, K, R)`` at levels of these numbers ``(P,)``."""
+        along = self.along[which]
+        inside = np.matmul(error[..., None, :], along)
+        inside = np.matmul(inside, self.known[which])
+        return (
+            np.matmul(inside, along.swapaxes(2, 3))[..., 0, :] + self.rest[which][..., None] * error
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was seen of a model, in coordinates of each trajectory's own.
+
+    Attributes:
+        levels: ``(L + 1,)`` from sigma_max down to sigma_min, even in log sigma.
+        first: ``(K, R)`` the states at the first level.
+        denoised: ``(L + 1, K, R)`` the denoised images along the trajectories.
+        response: of each ``STRIDE``-th level, what is known of the Jacobian of d in the state.
+        dim: numbers in a sample.
+        spread: standard deviation of the data, in their units, of what the trajectories ended at.
+        evaluations: that this cost, all latents together.
+        rows: ``(K,)`` which latents the trajectories are of: those whose are finite.
+        state, image: ``(K, dim)`` the last state and its denoised image, whole.
+    """
+
+    levels: Array
+    first: Array
+    denoised: Array
+    response: Response
+    dim: int
+    spread: float
+    evaluations: int
+    rows: NDArray[np.int64]
+    state: Array
+    image: Array
+
+    def at(self, levels: Array) -> tuple[Array, Array]:
+        """Denoised images and states of the trajectories at ``levels`` ``(…)`` within the range:
+        ``(…, K, R)`` each.
+
+        d is a spline in lam = -log sigma, and x = sigma (x_0 / sigma_0 + int d e^lam dlam) its
+        exact solution, by quadrature between the nodes.
+        """
+        flat = np.clip(-np.log(levels.ravel()), self._lam[0], self._lam[-1])
+        below = np.clip(np.searchsorted(self._lam, flat, side="right") - 1, 0, len(self._lam) - 2)
+        points, weights = _panel(self._lam[below], flat)
+        basis = self._spline(np.concatenate([flat, points.ravel()]))
+        d = basis[: len(flat)] @ self._flat
+        inside = (basis[len(flat) :].reshape(*points.shape, -1) * weights[..., None]).sum(1)
+        y = (self._integrals[below] + inside) @ self._flat + self.first.reshape(-1) / self.levels[0]
+        shape = (*levels.shape, *self.first.shape)
+        return d.reshape(shape), (y * levels.reshape(-1, 1)).reshape(shape)
+
+    def felt(self, levels: Array, error: Array) -> Array:
+        """How d changes with errors ``(P, K, R)`` of the state at ``levels`` ``(P,)``."""
+        place = (-np.log(levels) - self._lam[0]) / (self._lam[1] - self._lam[0]) / STRIDE
+        below = np.clip(place.astype(int), 0, len(self.response.rest) - 2)
+        share = np.clip(place - below, 0, 1)[:, None, None]
+        return (1 - share) * self.response(below, error) + share * self.response(below + 1, error)
+
+    def missed(self, end: Tensor, *, to_zero: bool) -> Array:
+        """How far samples ``(K, *event)`` of the same latents are from where the trajectories end:
+        ``(K,)``, root mean squares over the dimensions.
+        """
+        truth = self.image if to_zero else self.state
+        return np.sqrt(np.square(end.flatten(1).double().cpu().numpy() - truth).mean(1))
+
+    @cached_property
+    def _lam(self) -> Array:
+        return -np.log(self.levels)
+
+    @cached_property
+    def _flat(self) -> Array:
+        return self.denoised.reshape(len(self.levels), -1)
+
+    @cached_property
+    def _spline(self) -> BSpline:
+        """The weights of the nodes' values at any lam."""
+        from scipy.interpolate import make_interp_spline  # here: few runs have a use for it
+
+        return make_interp_spline(self._lam, np.eye(len(self._lam)), k=5)
+
+    @cached_property
+    def _integrals(self) -> Array:
+        """The integral of d e^lam dlam from the first node to each, in weights of the nodes' values."""
+        points, weights = _panel(self._lam[:-1], self._lam[1:])
+        panels = self._spline(points.ravel()).reshape(*points.shape, -1) * weights[..., None]
+        return np.concatenate([np.zeros((1, len(self._lam))), panels.sum(1).cumsum(0)])
+
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
+
+
+def _panel(start: Array, stop: Array) -> tuple[Array, Array]:
+    """Points and weights ``(n, 5)`` of int f(lam) e^lam dlam over each interval."""
+    half = (stop - start)[:, None] / 2
+    points = start[:, None] + half * (1 + _NODES)
+    return points, half * _WEIGHTS * np.exp(points)
+
+
+@torch.no_grad()
+def look_at(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: float) -> Look:
+    """Look at a model along the trajectories of some latents.
+
+    No evaluation is outside [sigma_min, sigma_max].
+
+    Args:
+        denoise: the bound denoiser of these latents.
+        latents: ``(K, *event)`` standard normal.
+        sigma_min: the model's lowest level, > 0.
+        sigma_max: its highest.
+
+    Raises:
+        FloatingPointError: the trajectories of half of the latents or more are not finite.
+    """
+    fine = max(FEWEST, min(MOST, math.ceil(PER_E_FOLD * math.log(sigma_max / sigma_min))))
+    levels = np.geomspace(sigma_max, sigma_min, fine + 1)
+    x, d = _trajectories(denoise, sigma_max * latents, levels.tolist())
+    good = x.isfinite().all(2).all(0) & d.isfinite().all(2).all(0)
+    if 2 * int(good.sum()) <= len(good):
+        raise FloatingPointError("the trajectories of a look at it are not finite")
+    rows = good.nonzero().flatten()
+    x, d = x[:, rows], d[:, rows]
+    basis = _basis(torch.cat([x[:1] / sigma_max * d.std(), d]).transpose(0, 1))
+    response, probes = _response(denoise.take(rows), x, d, basis, levels, latents[0])
+    spread = float((d[-1] - d[-1].mean(0)).square().mean().sqrt())
+    return Look(
+        levels,
+        torch.einsum("kd,kdr->kr", x[0], basis).cpu().numpy(),
+        torch.einsum("lkd,kdr->lkr", d, basis).cpu().numpy(),
+        response,
+        math.prod(latents.shape[1:]),
+        max(spread, sigma_min),
+        len(latents) * len(levels) + probes,
+        rows.cpu().numpy(),
+        x[-1].cpu().numpy(),
+        d[-1].cpu().numpy(),
+    )
+
+
+def _trajectories(denoise: Denoise, x: Tensor, levels: list[float]) -> tuple[Tensor, Tensor]:
+    """States and denoised images ``(L + 1, K, dim)`` in float64, one evaluation a level."""
+    states: list[Tensor] = []
+    images: list[Tensor] = []
+
+    def seen(x: Tensor, sigma: float | Tensor) -> Tensor:
+        d = denoise(x, sigma)
+        states.append(x.flatten(1).double().clone())
+        images.append(d.flatten(1).double().clone())
+        return d
+
+    end = make(SOLVER).sample(seen, x, Grid(tuple(levels)), NoNoise())
+    seen(end, levels[-1])
+    return torch.stack(states), torch.stack(images)
+
+
+def _basis(curves: Tensor) -> Tensor:
+    """Orthonormal bases ``(K, dim, R)`` of what the curves ``(K, n, dim)`` span, the largest principal
+    components about 0; columns of zeros where there is no more.
+    """
+    count, _, dim = curves.shape
+    if dim <= RANK:
+        return torch.eye(dim, dtype=curves.dtype, device=curves.device).expand(count, dim, dim)
+    square, vectors = torch.linalg.eigh(curves @ curves.transpose(1, 2))
+    square, vectors = square[:, -RANK:], vectors[:, :, -RANK:]
+    kept = square > NEGLIGIBLE * square[:, -1:]
+    scale = torch.where(kept, square, torch.ones_like(square)).rsqrt() * kept
+    return curves.transpose(1, 2) @ (vectors * scale[:, None, :])
+
+
+def _response(
+    denoise: Denoise, x: Tensor, d: Tensor, basis: Tensor, levels: Array, like: Tensor
+) -> tuple[Response, int]:
+    """The Jacobian of d in the state, and the evaluations that it took.
+
+    U spans the :data:`DIRECTIONS`, and A is the symmetric part of U^T J U, from differences along
+    U: J is symmetric where d = x + sigma² grad log p, as of an exact denoiser. In all other
+    directions it is the mean of A's diagonal.
+
+    Args:
+        denoise: of the trajectories' latents.
+        x: ``(L + 1, K, dim)``, the states.
+        d: ``(L + 1, K, dim)``, the denoised images.
+        basis: ``(K, dim, R)``.
+        levels: ``(L + 1,)``.
+        like: a latent, of the shape and dtype that the model takes.
+    """
+    count, dim = x.shape[1:]
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    evaluations = 0
+    for i in range(0, len(levels), STRIDE):
+        level = float(levels[i])
+        along = _directions(d, i)
+        nudge = NUDGE * level * math.sqrt(dim)
+        change = torch.stack(
+            [
+                denoise((x[i] + nudge * u).reshape(count, *like.shape).to(like.dtype), level)
+                .flatten(1)
+                .double()
+                .sub_(d[i])
+                for u in along.unbind(2)
+            ],
+            2,
+        ).div_(nudge)
+        evaluations += count * along.shape[2]
+        known = along.transpose(1, 2) @ change
+        known = (known + known.transpose(1, 2)) / 2
+        rest = known.diagonal(dim1=1, dim2=2).mean(1)
+        own = torch.eye(along.shape[2], dtype=known.dtype, device=known.device)
+        found.append((basis.transpose(1, 2) @ along, known - rest[:, None, None] * own, rest))
+    parts = (torch.stack(part).cpu().numpy() for part in zip(*found, strict=True))
+    return Response(*parts), evaluations
+
+
+def _directions(d: Tensor, i: int) -> Tensor:
+    """An orthonormal basis ``(K, dim, m)`` of the directions that the response is measured in."""
+    _, count, dim = d.shape
+    if dim <= len(DIRECTIONS):
+        return torch.eye(dim, dtype=d.dtype, device=d.device).expand(count, dim, dim)
+    last = len(d) - 1
+    changes = []
+    for before, after in DIRECTIONS:
+        stop = min(max(i + after, 1), last)
+        changes.append(d[stop] - d[max(min(i + before, stop - 1), 0)])
+    vectors = torch.stack(changes, 2)
+    # where d stands still, or two of them are one, any direction will do
+    some = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    vectors = vectors / torch.where(some > 0, some, torch.ones_like(some))
+    filling = torch.zeros_like(vectors)
+    for j in range(vectors.shape[2]):
+        filling[:, (i + j) % dim, j] = FILLING
+    return torch.linalg.qr(vectors + filling)[0]

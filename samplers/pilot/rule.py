@@ -1,0 +1,87 @@
+"""A rule: which levels a number of steps has, and by which formula they are joined."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..families.warp import Warp
+from ..grid import Grid
+
+HIGHEST_LAST = 0.5
+"""The last level with an evaluation is at most this share of the first."""
+
+
+class Rule(NamedTuple):
+    """All that :class:`~samplerbench.samplers.methods.auto.Auto` may choose.
+
+    Attributes:
+        points: evaluations that a step uses, at most: 2, 3 or 4.
+        deferred: the first step shares the evaluation of the second
+            (:mod:`~samplerbench.samplers.families.deferral`), and the one that is saved buys one
+            more step.
+        spread: standard deviation of the data, in their units: the length that the other four are
+            in proportion to.
+        knee: k / spread, of the velocity that is a polynomial.
+        scale: s / spread, of the coordinate g (:class:`~samplerbench.samplers.families.warp.Warp`)
+            in which it is one, and in which the levels are at equal distances.
+        power, exponent: the coordinate's.
+        last: the last level with an evaluation on the way to 0, in units of ``spread``; 0 for the
+            one that equal steps in g to 0 have. It is never below the model's sigma_min.
+    """
+
+    points: int
+    deferred: bool
+    spread: float
+    knee: float
+    scale: float
+    power: float
+    exponent: float
+    last: float
+
+    @property
+    def warp(self) -> Warp:
+        """The coordinate g."""
+        return Warp(self.scale * self.spread, self.power, self.exponent)
+
+    def grid(self, n: int, start: float, sigma_min: float, *, to_zero: bool) -> Grid:
+        """The levels of ``n`` evaluations from ``start`` to 0 or to ``sigma_min``, the one that a
+        deferred first step begins at included.
+
+        Raises:
+            ValueError: they do not fall, as where the steps are smaller than rounding.
+        """
+        count = n + int(self.deferred)
+        if not to_zero:
+            return Grid((start, *self._between(count, start, sigma_min), sigma_min))
+        if count == 1:
+            return Grid((start, 0.0))
+        natural = self.warp.inverse(self.warp(start) / count)
+        last = min(max(self.last * self.spread or natural, sigma_min), HIGHEST_LAST * start)
+        return Grid((start, *self._between(count - 1, start, last), last, 0.0))
+
+    def _between(self, steps: int, start: float, last: float) -> list[float]:
+        """The inner levels of equal steps in g."""
+        g = self.warp
+        top, low = g(start), g(last)
+        return [g.inverse(top + (low - top) * i / steps) for i in range(1, steps)]
+
+
+class Fitted(NamedTuple):
+    """What was found for one model and one grid.
+
+    Attributes:
+        rule: found.
+        evaluations: of the model that this took, all latents together: of the look, which other
+            grids on the model share, and of trials.
+    """
+
+    rule: Rule
+    evaluations: int
+
+
+def typical(spread: float) -> Rule:
+    """The rule for a model that nobody looked at, but for the standard deviation of its data.
+
+    Fourth order, a deferred first step, and constants that a search on four exact problems found.
+    """
+    return Rule(4, True, spread, 3.0, 0.18, 1.07, 0.63, 0.0)

@@ -1,0 +1,112 @@
+"""The rule with the smallest forecast error, and a trial of the best few."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+
+from .forecast import forecast
+from .look import Array, Look
+from .rule import Rule
+
+KINDS = tuple(product((2, 3, 4), (False, True)))
+"""``points`` and ``deferred``."""
+
+BOUNDS = np.log([(0.05, 100.0), (0.002, 10.0), (0.15, 12.0), (0.02, 6.0), (2e-4, 1.0)])
+"""Of knee, scale, power, exponent and last, all searched in logarithm."""
+
+MEMBERS, GENERATIONS = 16, 50
+"""Of the population, for each number that is searched; and how often it is renewed."""
+TRIALS = 24
+"""Evaluations per latent that the best rules of all kinds are tried with, together."""
+
+HOPEFUL = 4.0
+"""A rule whose forecast is behind the best by more than this factor is not tried."""
+
+MOSTLY = 0.7
+"""Weight of the typical sample in what is minimised; the rest is that of the worst."""
+EXACT, HOPELESS = 1e-9, 1e6
+"""Errors are counted as no smaller and no larger than this, in units of the data's spread."""
+
+Trial = Callable[[Rule], Array]
+
+
+def cost_of(errors: Array, spread: float) -> Array:
+    """The logarithm of the geometric mean of the errors and of their root mean square, weighted.
+
+    The first follows the median, the second the few samples that bend most; either alone buys a
+    little of itself with much of the other.
+
+    Args:
+        errors: ``(…, K)`` >= 0; what is not finite counts as hopeless.
+        spread: standard deviation of the data.
+
+    Returns:
+        ``(…)``.
+    """
+    held = np.clip(np.nan_to_num(errors / spread, nan=HOPELESS, posinf=HOPELESS), EXACT, HOPELESS)
+    typical, worst = np.log(held).mean(-1), 0.5 * np.log(np.square(held).mean(-1))
+    return MOSTLY * typical + (1 - MOSTLY) * worst
+
+
+def best_rule(
+    look: Look, n: int, start: float, *, to_zero: bool, trial: Trial | None = None
+) -> Rule:
+    """The rule for ``n`` evaluations from ``start``.
+
+    It is searched by differential evolution (Storn and Price 1997), from fixed random numbers. As
+    many of the best of each of :data:`KINDS` as :data:`TRIALS` has room for are tried on the model,
+    if there is a ``trial``, since a few large steps are beyond first order; where there is no room,
+    the forecast decides.
+
+    Args:
+        look: at the model.
+        n: evaluations, >= 1.
+        start: first level, in (sigma_min, sigma_max].
+        to_zero: whether the grid ends at 0 or at sigma_min.
+        trial: gives the errors ``(K,)`` of a rule on the model itself.
+    """
+    from scipy.optimize import differential_evolution  # here: few runs have a use for it
+
+    kinds = [kind for kind in KINDS if kind[0] <= max(2, n)]
+    best_of: dict[tuple[int, bool], tuple[float, Rule]] = {}
+
+    def costs(drawn: Array) -> Array:
+        """What is minimised, of the population ``(numbers, members)``."""
+        which, numbers = drawn[0].astype(int), np.exp(drawn[1:].T)
+        found = np.empty(len(which))
+        for i in np.unique(which):
+            own = np.flatnonzero(which == i)
+            rules = [_rule(kinds[i], look.spread, numbers[j]) for j in own]
+            told = forecast(look, rules, n, start, to_zero=to_zero)
+            found[own] = cost_of(told.errors + told.beyond, look.spread)
+            least = int(found[own].argmin())
+            candidate = (float(found[own][least]), rules[least])
+            best_of[kinds[i]] = min(candidate, best_of.get(kinds[i], candidate))
+        return found
+
+    differential_evolution(
+        costs,
+        [(0, len(kinds) - 1e-9), *BOUNDS],
+        vectorized=True,
+        updating="deferred",
+        popsize=MEMBERS,
+        maxiter=GENERATIONS,
+        polish=False,
+        rng=0,
+    )
+    found = sorted(best_of.values())
+    least, best = found[0]
+    tried = [r for cost, r in found[: TRIALS // n] if cost <= least + math.log(HOPEFUL)]
+    if trial is None or len(tried) < 2:
+        return best
+    return min(tried, key=lambda rule: float(cost_of(trial(rule), look.spread)))
+
+
+def _rule(kind: tuple[int, bool], spread: float, numbers: Array) -> Rule:
+    """The rule of a kind with these numbers, in the order of :data:`BOUNDS`."""
+    knee, scale, power, exponent, last = map(float, numbers)
+    return Rule(*kind, spread, knee, scale, power, exponent, last)

@@ -1,0 +1,186 @@
+"""What a look at a model sees, what is forecast from it, and the rules that are found."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.models.exact.gaussian import Gaussian
+from samplerbench.models.exact.mixture import GaussianMixture
+from samplerbench.samplers import NoNoise, SampleNoise, karras, make
+from samplerbench.samplers.pilot import Fitted, Rule, best_rule, look_at
+from samplerbench.samplers.pilot.forecast import forecast
+from samplerbench.samplers.pilot.search import cost_of
+
+LOW, HIGH = 0.01, 40.0
+RULES = [
+    Rule(points, deferred, 0.5, 2.0, 0.3, 1.5, 0.6, 0.1)
+    for points in (2, 3, 4)
+    for deferred in (False, True)
+]
+
+
+def gaussian(scale=1.0):
+    """Two dimensions, of unlike variances."""
+    spread = torch.tensor([0.7, 0.1], dtype=torch.float64) * scale
+    turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]], dtype=torch.float64)
+    return Gaussian("g", torch.zeros(2, dtype=torch.float64), turn, spread**2)
+
+
+def modes(scale=1.0):
+    """Three in five dimensions."""
+    rng = np.random.default_rng(1)
+    means = torch.from_numpy(rng.standard_normal((3, 5)) * 0.6) * scale
+    factors = torch.from_numpy(rng.standard_normal((3, 5, 1)) * 0.2) * scale
+    return GaussianMixture("m", (5,), torch.ones(3), means, factors, torch.full((3,), 0.1) * scale)
+
+
+def tails(scale=1.0):
+    """A mixture of widths about one mean."""
+    widths = torch.tensor([0.1, 0.3, 0.6, 1.5], dtype=torch.float64) * scale
+    zeros = torch.zeros(4, 8, 1, dtype=torch.float64)
+    return GaussianMixture("t", (8,), torch.ones(4), zeros[..., 0], zeros, widths)
+
+
+def seen(model, count=24, low=LOW, high=HIGH):
+    """A look, with the denoiser and the latents that it is of."""
+    ids = torch.arange(count)
+    latents = SampleNoise(5, ids, model.event, torch.float64).initial()
+    bound = model.bind(ids, 0)
+    return look_at(bound, latents, low, high), bound, latents
+
+
+@pytest.mark.parametrize("to_zero", [True, False])
+@pytest.mark.parametrize("rule", RULES)
+def test_on_a_gaussian_the_forecast_is_the_error(rule, to_zero, monkeypatch):
+    """There d is linear in x, and in no more dimensions than directions all of the Jacobian is
+    seen, so that nothing is left out but what lies between the levels of the look.
+    """
+    monkeypatch.setattr("samplerbench.samplers.pilot.look.PER_E_FOLD", 15.0)
+    look, bound, latents = seen(gaussian())
+    for n in (4, 9):
+        grid = karras(n, LOW, HIGH, to_zero=to_zero)
+        made = make("auto").fitted(Fitted(rule, 0)).sample(bound, HIGH * latents, grid, NoNoise())
+        state = gaussian().flow(HIGH * latents, HIGH, LOW)
+        truth = bound(state, LOW) if to_zero else state
+        error = (made - truth).square().mean(1).sqrt().numpy()
+        told = forecast(look, [rule], n, HIGH, to_zero=to_zero).errors[0]
+        assert told == pytest.approx(error, rel=0.02, abs=1e-5)
+
+
+@pytest.mark.parametrize("make_model", [modes, tails])
+def test_forecasts_rank_rules_where_the_denoiser_is_not_linear(make_model):
+    model = make_model()
+    look, bound, latents = seen(model)
+    rng = np.random.default_rng(0)
+    rules = [
+        Rule(3, False, 0.5, *np.exp(rng.uniform(-1, 1, 2)) * (1, 0.2), 1.5, q, 0.05)
+        for q in rng.uniform(0.3, 1.2, 20)
+    ]
+    told = np.median(forecast(look, rules, 10, HIGH, to_zero=True).errors, 1)
+    truth = bound(model.flow(HIGH * latents, HIGH, LOW), LOW)
+    true = [
+        float(
+            (
+                make("auto")
+                .fitted(Fitted(rule, 0))
+                .sample(bound, HIGH * latents, karras(10, LOW, HIGH))
+                - truth
+            )
+            .square()
+            .mean(1)
+            .sqrt()
+            .median()
+        )
+        for rule in rules
+    ]
+    assert np.corrcoef(np.log(told), np.log(true))[0, 1] > 0.9
+
+
+def test_the_found_rule_is_better_than_the_usual_ones():
+    model = modes()
+    look = seen(model, 48)[0]
+    fresh = model.bind(torch.arange(1000, 1400), 0)
+    x = HIGH * SampleNoise(5, torch.arange(1000, 1400), model.event, torch.float64).initial()
+    truth = fresh(model.flow(x, HIGH, LOW), LOW)
+    grid = karras(10, LOW, HIGH)
+    found = make("auto").fitted(Fitted(best_rule(look, 10, HIGH, to_zero=True), 0))
+
+    def missed(sampler):
+        return float((sampler.sample(fresh, x, grid, NoNoise()) - truth).norm(dim=1).median())
+
+    others = ("auto", "dpmpp_2m", "dpmpp_3m", "unipc_3", "ipndm")
+    assert missed(found) < min(missed(make(name)) for name in others) / 2
+
+
+@pytest.mark.parametrize("make_model", [gaussian, modes, tails])
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_scaled_data_and_levels_give_scaled_errors(make_model, scale):
+    errors = []
+    for unit in (1.0, scale):
+        model = make_model(unit)
+        low, high = LOW * unit, HIGH * unit
+        look, bound, latents = seen(model, low=low, high=high)
+        auto = make("auto").fitted(Fitted(best_rule(look, 7, high, to_zero=True), 0))
+        made = auto.sample(bound, high * latents, karras(7, low, high))
+        truth = bound(model.flow(high * latents, high, low), low)
+        errors.append((made - truth).norm(dim=1) / unit)
+    assert torch.allclose(errors[0], errors[1], rtol=1e-6, atol=1e-12)
+
+
+def test_a_look_stays_in_the_models_range_and_counts_itself():
+    model, levels = modes(), []
+
+    class Watched:
+        """A bound denoiser whose levels are noted."""
+
+        def __init__(self, bound):
+            self.bound = bound
+
+        def __call__(self, x, sigma):
+            levels.extend([float(sigma)] * len(x))
+            return self.bound(x, sigma)
+
+        def take(self, rows):
+            return Watched(self.bound.take(rows))
+
+    ids = torch.arange(16)
+    latents = SampleNoise(0, ids, model.event, torch.float64).initial()
+    look = look_at(Watched(model.bind(ids, 0)), latents, 0.03, 14.6)
+    assert look.evaluations == len(levels)
+    assert min(levels) >= 0.03 * (1 - 1e-12)
+    assert max(levels) <= 14.6 * (1 + 1e-12)
+    assert look.spread == pytest.approx(0.6, rel=0.4)
+
+
+def test_a_model_without_finite_trajectories_is_refused_and_some_latents_are_left_out():
+    model = gaussian()
+    ids = torch.arange(8)
+    latents = SampleNoise(0, ids, model.event, torch.float64).initial()
+    bound = model.bind(ids, 0)
+
+    class Broken:
+        """NaN for some rows."""
+
+        def __init__(self, broken):
+            self.broken = broken
+
+        def __call__(self, x, sigma):
+            return torch.where(self.broken[:, None], math.nan, bound(x, sigma))
+
+        def take(self, rows):
+            return Broken(self.broken[rows])
+
+    look = look_at(Broken(ids < 3), latents, LOW, HIGH)
+    assert look.rows.tolist() == [3, 4, 5, 6, 7]
+    with pytest.raises(FloatingPointError, match="not finite"):
+        look_at(Broken(ids < 4), latents, LOW, HIGH)
+
+
+def test_the_cost_weighs_the_typical_sample_and_the_worst():
+    errors = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 2.0], [0.5, 1.0, 1.0], [1.0, 1.0, math.nan]])
+    cost = cost_of(errors, 1.0)
+    assert cost[0] == pytest.approx(0)
+    assert cost[2] < cost[0] < cost[1] < cost[3]
+    assert cost_of(errors[:3] * 7, 7.0) == pytest.approx(cost[:3])
