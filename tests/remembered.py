@@ -1,9 +1,10 @@
-"""What many small runs of one process compute again: endpoints of exact models.
+"""What many small runs of one process compute again: endpoints and converged samples of exact
+models.
 
-An exact flow takes half a second, most of such a run, and is a function of its arguments alone;
-tests/models computes it without this. Nothing is looked up by a name or an identity that could be
-wrong: the key is all that the flow reads, bit by bit, and the functions that it calls, so that a
-model with one other weight, or whose denoiser a test replaces, is another one.
+Each takes half a second, most of such a run, and is a function of its arguments alone; tests/models
+computes them without this. Nothing is looked up by a name or an identity that could be wrong: the
+key is all that is read, bit by bit, and the functions that are called, so that a model with one
+other weight, or whose denoiser a test replaces, is another one.
 """
 
 import inspect
@@ -14,22 +15,25 @@ from typing import Any
 import pytest
 import torch
 
+from samplerbench.benchmarks.scoring.solutions import endpoints
 from samplerbench.models.exact import base
 from samplerbench.models.exact.base import ExactModel
 from samplerbench.samplers import registry
 
 _KNOWN: dict[Any, Any] = {}
 _flow = ExactModel.flow
+_converged_samples = endpoints.converged_samples
 
 
 def flow(self, x, sigma_from, sigma_to, labels=None):
     """:meth:`ExactModel.flow`; the evaluations of the first time are told each time."""
     own = {name: value for name, value in vars(self).items() if name != "_seen"}
-    functions = tuple(
-        f for kind in type(self).__mro__ for f in vars(kind).values() if inspect.isfunction(f)
-    )
     try:
-        key = (type(self), functions, base.flow_rows, _bits((own, x, sigma_from, sigma_to, labels)))
+        key = (
+            _functions(self),
+            base.flow_rows,
+            _bits((own, x, sigma_from, sigma_to, labels)),
+        )
     except (pickle.PicklingError, AttributeError, TypeError):  # an object of a test's own
         return _flow(self, x, sigma_from, sigma_to, labels)
     if key not in _KNOWN:
@@ -42,6 +46,30 @@ def flow(self, x, sigma_from, sigma_to, labels=None):
     for count in rows if self._seen is not None else ():
         self._seen(count)
     return found.clone()
+
+
+def converged_samples(model, *how):
+    """:func:`endpoints.converged_samples`; of an exact model whose evaluations nobody counts."""
+    told = isinstance(model, ExactModel) and model._seen is None
+    solver = endpoints.make(endpoints.SOLVER)
+    try:
+        bits = _bits((vars(model) if told else None, vars(solver), how))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        told = False
+    if not told:
+        return _converged_samples(model, *how)
+    parts = (endpoints.solve, endpoints.latents, endpoints.karras)
+    numbers = (endpoints.SOLVER, endpoints.CONVERGED_STEPS, endpoints.CONVERGED_IDS)
+    key = (_functions(model), _functions(solver), parts, numbers, bits)
+    if key not in _KNOWN:
+        _KNOWN[key] = _converged_samples(model, *how)
+    return _KNOWN[key].clone()
+
+
+def _functions(of):
+    """Its class, and the functions there, as they are now."""
+    kinds = type(of).__mro__
+    return type(of), *(f for kind in kinds for f in vars(kind).values() if inspect.isfunction(f))
 
 
 class _Bits(pickle.Pickler):
@@ -65,6 +93,7 @@ def remembered():
     """Within a file of tests, they are computed once a process."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ExactModel, "flow", flow)
+        patched.setattr(endpoints, "converged_samples", converged_samples)
         yield
 
 

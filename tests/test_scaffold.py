@@ -59,8 +59,12 @@ def test_the_solver_is_short(tmp_path):
 
 def own_test(package):
     """What the package's own test says: exit status and output."""
-    environment = os.environ | {"PYTHONPATH": str(package / "src"), "OMP_NUM_THREADS": "1"}
-    words = ("-q", "-p", "no:cacheprovider", "tests")
+    environment = os.environ | {
+        "PYTHONPATH": str(package / "src"),
+        "OMP_NUM_THREADS": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    words = ("-q", "-x", "-p", "no:cacheprovider", "tests")
     code, out, err = new_processes.command(*words, cwd=package, env=environment, module="pytest")
     return code, out + err
 

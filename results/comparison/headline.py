@@ -161,9 +161,10 @@ def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...
     for curve, points in done.groupby("curve", sort=False):
         points = points.drop_duplicates("nfe", keep="last")
         nfe = points["nfe"].astype(float).tolist()
-        ends = [ends for row in rows_of(points) if (ends := bounds(row, "fd_conv"))]
+        told = rows_of(points)
+        ends = [ends for row in told if (ends := bounds(row, "fd_conv"))]
         found = crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
-        flag = next((words for row in rows_of(points) if (words := flag_of(row, "fd_conv"))), "")
+        flag = next((words for row in told if (words := flag_of(row, "fd_conv"))), "")
         scale = in_words(found, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
         lines.append(
             (text(fewest, "model"), str(curve), *found, *scale, flag, text(fewest, "estimator"))

@@ -158,10 +158,10 @@ def _metrics(verdicts: Iterable[JudgedLine]) -> str:
 
 def _constant(frame: pd.DataFrame, name: str) -> str:
     """The value that all finished rows share, in words; "" if they do not."""
+    if len(frame) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
+        return ""
     values = {value for value in frame[name] if not empty(value)}
-    done = frame.loc[frame["status"] == "ok", name]
-    varies = len(values) != 1 or len(frame) < 2 or done.isna().to_numpy().any()
-    if varies or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
+    if len(values) != 1 or frame.loc[frame["status"] == "ok", name].isna().to_numpy().any():
         return ""
     return (
         short(float(next(iter(values))))

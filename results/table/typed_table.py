@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..quantities import column_kinds
 from ..record import Record
-from .dtypes import column
+from .dtypes import DTYPES, column
 
 ORDER = (
     *("suite", "model", "schedule", "start", "end", "sampler", "params"),
@@ -42,11 +42,14 @@ class TypedTable:
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
         known = column_kinds()
         extra = [name for name in frame.columns if name not in known]
-        whole = frame.reindex(columns=[*known, *extra])
-        columns = {name: column(whole[name], kind, name) for name, kind in known.items()}
-        columns |= {name: column(whole[name], name=str(name)) for name in extra}
-        sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(columns[name]))]
-        arrays = {name: series.array for name, series in columns.items()}  # no rows to be aligned
+        # most columns of most tables: one array of each kind, which the frame copies
+        nothing = {kind: column([None] * len(frame), kind).array for kind in DTYPES}
+        arrays = {
+            name: column(frame[name], kind, name).array if name in frame else nothing[kind]
+            for name, kind in known.items()
+        }
+        arrays |= {name: column(frame[name], name=str(name)).array for name in extra}
+        sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(arrays[name]))]
         return cls(
             pd.DataFrame(arrays).sort_values(
                 sort_by, kind="stable", na_position="last", ignore_index=True

@@ -3,8 +3,8 @@ known exactly.
 
 A population is a finite pool of features that is sampled with replacement: whatever its shape, its
 moments are exact. The first-order noise of a mean over replicates is removed by the population's
-own influence function (a control variate with mean 0), so that 200 replicates resolve a few per
-cent of the bias.
+own influence function (a control variate with mean 0), so that 100 replicates resolve a few per
+cent of the bias; of a standard deviation they resolve 7 %, of a coverage of 95 % two points.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from samplerbench.benchmarks.metrics.estimators.expansion import expand
 from samplerbench.benchmarks.metrics.estimators.second_order import interval, sum_of_noise
 from samplerbench.models import make_model
 
-POOL, D, REPLICATES = 20_000, 16, 200
+POOL, D, REPLICATES = 20_000, 16, 100
 
 
 def normal(rng: np.random.Generator, d: int) -> np.ndarray:
@@ -171,7 +171,7 @@ def test_samples_far_out_keep_no_bias(n: int) -> None:
     """
     pool = heavier(np.random.default_rng(0), D)
     exact = exactly(pool)
-    trials = fixed_reference(pool, FrechetReference(exact.mean, exact.cov), n)
+    trials = fixed_reference(pool, FrechetReference(exact.mean, exact.cov), n, 200)
     remaining, noise = trials.excess("value")
     assert noise < 0.02 * trials.excess("raw")[0]
     assert abs(remaining) < 0.05 * trials.excess("raw")[0]

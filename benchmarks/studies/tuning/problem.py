@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -96,7 +97,12 @@ class TuningProblem:
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
         """The sampler's samples from these latents."""
-        return torch.cat([self._sample(sampler, grid, ids) for ids in self.ids.split(BATCH)])
+        return torch.cat(
+            [
+                sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())
+                for ids, x in self._latents
+            ]
+        )
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int:
         """Evaluations per sample, counted."""
@@ -104,9 +110,13 @@ class TuningProblem:
         self.sample(sampler, grid)
         return round((self.meter.rows - before) / len(self.ids))
 
-    def _sample(self, sampler: Sampler, grid: Grid, ids: Tensor) -> Tensor:
-        x = latents(self.model, ids, self.seed, self.model.dtype)[0]
-        return sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())
+    @cached_property
+    def _latents(self) -> list[tuple[Tensor, Tensor]]:
+        """The numbers of each batch and its latents, which no sampler modifies."""
+        return [
+            (ids, latents(self.model, ids, self.seed, self.model.dtype)[0])
+            for ids in self.ids.split(BATCH)
+        ]
 
     def _distances(self, samples: Tensor) -> NDArray[np.float64]:
         squares = (samples - self.endpoints).double().square().flatten(1).mean(1)

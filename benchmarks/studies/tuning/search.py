@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.stats import pmean
 
 from ....models import Denoiser
 from ....samplers import Grid, Sampler
@@ -108,7 +107,10 @@ def search(
 
 def mean_of(distances: NDArray[np.float64], power: int) -> float:
     """The power mean, the geometric one for power 0; in the units of the distances."""
-    return float(pmean(np.maximum(distances, FLOOR), power))
+    values = np.maximum(distances, FLOOR)  # so that no log and no power fails
+    if power == 0:
+        return float(np.exp(np.log(values).mean()))
+    return float((values ** float(power)).mean() ** (1 / power))
 
 
 def _descend(

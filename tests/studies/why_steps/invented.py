@@ -1,5 +1,7 @@
 """Measurements that nobody made: of the shape of a full run, for what is told of them."""
 
+from functools import cache
+
 import numpy as np
 
 from samplerbench.benchmarks.studies.why_steps.measuring import (
@@ -13,6 +15,7 @@ from samplerbench.benchmarks.studies.why_steps.measuring import (
     shrinking,
     solver,
 )
+from samplerbench.benchmarks.studies.why_steps.rows import rows
 from samplerbench.benchmarks.studies.why_steps.statistics import single_steps
 from samplerbench.benchmarks.studies.why_steps.statistics.deciding import ClassCourse
 from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
@@ -178,3 +181,9 @@ INVENTED = {
     16: fields,
 }
 """By number of the row."""
+
+
+@cache
+def answered(number):
+    """What the row tells of them: drawing takes a second, and no test changes it."""
+    return rows()[number].answer(INVENTED[number]())

@@ -3,7 +3,7 @@ and accessible in light and dark.
 """
 
 import pytest
-from invented import INVENTED
+from invented import INVENTED, answered
 
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.page import write_page
@@ -26,7 +26,7 @@ AXE = {
 
 @pytest.fixture(scope="module")
 def answers():
-    return {number: row.answer(INVENTED[number]()) for number, row in rows().items()}
+    return {number: answered(number) for number in rows()}
 
 
 @pytest.fixture(scope="module")

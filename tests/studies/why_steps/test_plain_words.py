@@ -7,7 +7,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from invented import INVENTED
+from invented import answered
 
 from samplerbench.benchmarks.studies.why_steps import page
 from samplerbench.benchmarks.studies.why_steps.glossary import TERMS, Introductions, Term, plain
@@ -25,7 +25,7 @@ NAMED = re.compile(r"<code>([a-z]+[-_a-z\d]*)</code>")
 
 @pytest.fixture(scope="module")
 def answers():
-    return {number: row.answer(INVENTED[number]()) for number, row in rows().items()}
+    return {number: answered(number) for number in rows()}
 
 
 @pytest.fixture(scope="module")

@@ -4,20 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from invented import INVENTED
+from invented import answered
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.studies import TAKES
 from samplerbench.benchmarks.studies.why_steps import page, verdicts
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.rows import rows
 
 DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_a_page_is_quoted_with_its_command_and_surprises():
-    answers = {number: rows()[number].answer(INVENTED[number]()) for number in (3, 4)}
+    answers = {number: answered(number) for number in (3, 4)}
     surprised = replace(
         answers[3],
         verdict=replace(
@@ -41,7 +40,7 @@ def test_a_page_is_quoted_with_its_command_and_surprises():
 
 
 def test_a_document_keeps_what_is_outside_its_marks():
-    html = page.render({4: rows()[4].answer(INVENTED[4]())}, Effort())
+    html = page.render({4: answered(4)}, Effort())
     once = verdicts.quote(f"before {verdicts.START} old {verdicts.END} after", html)
     assert once.startswith(f"before {verdicts.START}\nThe verdicts of")
     assert once.endswith(f"{verdicts.END} after")
