@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SMALL = 1 << 16
+SMALL = 1 << 17
 """Bytes below which the C library keeps what is freed, and is the faster of the two."""
 _DTYPES = (torch.float32, torch.float64, torch.float16)
 """Those that NumPy has too."""
