@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .base import AnyDenoise, Levels, Sampler, call_solve
+from .buffers import kept_buffers
 from .grid import Grid
 from .types import Denoise, Noise, StepNoise
 
@@ -71,6 +72,7 @@ class GridSampler(Sampler, ABC):
 
 
 @torch.no_grad()
+@kept_buffers()
 def integrate(
     sampler: GridSampler,
     denoise: Denoise,

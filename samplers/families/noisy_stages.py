@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..buffers import buffer
 from ..grid import Grid
 from ..loop import GridSampler
 from ..types import Denoise, StepNoise
@@ -75,12 +76,14 @@ class NoisyStages(GridSampler):
         draws = [noise(m, cur=cur, nxt=nxt) for m, (cur, nxt) in enumerate(row.spans)]
         seen: list[Tensor] = []
         for stage in row.stages:
-            seen.append(denoise(_mixed(x, stage, seen, draws) if stage.b else x, stage.sigma))
-        return _mixed(x, row.end, seen, draws, out=x), None
+            seen.append(
+                denoise(_mixed(x, stage, seen, draws, buffer(x)) if stage.b else x, stage.sigma)
+            )
+        return _mixed(x, row.end, seen, draws, x), None
 
 
 def _mixed(
-    x: Tensor, mix: Mix, seen: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None = None
+    x: Tensor, mix: Mix, seen: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
     """The sum, into ``out`` if given.
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, SupportsFloat
 import numpy as np
 from torch import Tensor
 
+from ..buffers import buffer
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import blend
@@ -97,7 +98,7 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
     """
     seen: list[Tensor] = []
     for stage in row.stages:
-        y = blend(x, stage.a, stage.b, seen, None) if stage.b else x
+        y = blend(x, stage.a, stage.b, seen, buffer(x)) if stage.b else x
         seen.append(denoise(y, stage.sigma))
     return blend(x, row.a, row.b, seen, x), seen
 

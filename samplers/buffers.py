@@ -1,0 +1,70 @@
+"""Memory that the steps of a run use again, in place of new memory in each.
+
+When a block of a few hundred kilobytes is freed, the C library may give it back to the system, and
+then a new one is paid for page by page. Whether it does hangs on what else the process has
+allocated. Where it does, that takes longer than the arithmetic.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SMALL = 1 << 17
+"""Bytes below which the C library keeps what is freed, and is the faster of the two."""
+_DTYPES = (torch.float32, torch.float64, torch.float16)
+"""Those that NumPy has too."""
+_Array = np.ndarray[Any, Any]
+_Memory = defaultdict[object, list[_Array]]
+
+_run: ContextVar[_Memory | None] = ContextVar("run", default=None)
+"""The memory of the run, by shape, layout and dtype of the tensors on it."""
+
+
+@contextmanager
+def kept_buffers() -> Iterator[None]:
+    """Inside, :func:`buffer` gives memory again that is no longer used. A run inside has its own."""
+    before = _run.set(defaultdict(list))
+    try:
+        yield
+    finally:
+        _run.reset(before)
+
+
+def buffer(like: Tensor) -> Tensor | None:
+    """Where a step puts a temporary or a memo of the shape of ``like``: for an argument ``out``.
+
+    Memory is given again when no tensor is on it any longer, views included: neither memos nor what
+    a denoiser keeps are ever overwritten, and nothing is to be given back.
+
+    Returns:
+        An uninitialised tensor; None, which stands for a new one, outside of a run, for small
+        tensors, and on devices, where torch keeps what is freed.
+    """
+    memory = _run.get()
+    if memory is None or type(like) is not Tensor or not like.is_cpu or like.nbytes < SMALL:
+        return None
+    arrays = memory[like.shape, like.stride(), like.dtype]
+    for i in range(len(arrays)):
+        if _holders(arrays, i) == _ALONE:
+            return torch.from_numpy(arrays[i])
+    if like.dtype not in _DTYPES:
+        return None
+    arrays.append(torch.empty_like(like).numpy())
+    return torch.from_numpy(arrays[-1])
+
+
+def _holders(arrays: list[_Array], i: int) -> int:
+    """How many hold array ``i``: each tensor's memory, the list, and this call."""
+    return sys.getrefcount(arrays[i])
+
+
+_ALONE = _holders([np.empty(0)], 0)
