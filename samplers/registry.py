@@ -56,8 +56,8 @@ def register(cls: Any) -> Any:
 
 
 def register_family(base: type, name: str, **declared: object) -> None:
-    """Register a subclass of ``base`` that differs only in class attributes: one member of a family
-    of methods.
+    """Register a subclass of ``base`` that differs only in class attributes and in defaults of
+    options: one member of a family of methods.
 
     The class lives in the module of ``base`` under the name in CamelCase, so that it can be
     pickled.
@@ -65,6 +65,8 @@ def register_family(base: type, name: str, **declared: object) -> None:
     module = sys.modules[base.__module__]
     title = "".join(part.capitalize() for part in name.split("_"))
     body = {"name": name, "__module__": base.__module__, "__doc__": base.__doc__, **declared}
+    # a dataclass takes a new default of an inherited field only with its annotation
+    body["__annotations__"] = {f.name: f.type for f in fields(base) if f.name in declared}
     setattr(
         module, title, register(dataclass(frozen=True, kw_only=True)(type(title, (base,), body)))
     )

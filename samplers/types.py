@@ -66,7 +66,8 @@ class StepNoise(Protocol):
             cur: where the part of the step begins that this noise drives, for a stage that covers
                 less than the whole.
             nxt: where that part ends. White noise ignores both; a Brownian source answers with its
-                normalised increment between them.
+                normalised increment between them. Parts of one step are disjoint, so that both
+                have one law: for parts that overlap, white draws would be independent.
         """
         ...
 

@@ -21,6 +21,7 @@ from .consistency import check_algebra, check_finite, check_to_zero, check_trans
 from .counts import check_nfe
 from .diagnosis import diagnose
 from .moments import check_moments
+from .noise import check_noise
 from .order import check_order, check_tolerance
 from .problems import AnisotropicGaussian
 from .purity import check_batch, check_purity
@@ -96,6 +97,7 @@ def _plan(sampler: Sampler, fast: bool) -> list[tuple[str, Callable[[], list[Che
     elif sampler.stochastic:
         accuracy = [
             ("moments", lambda: check_moments(sampler)),
+            ("noise", lambda: check_noise(sampler)),
             ("strong order", lambda: check_strong(sampler)),
             ("translation", lambda: check_translation(sampler)),
         ]

@@ -8,7 +8,7 @@ the covariance is sum_k R_k R_k^T, exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,16 @@ from .problems import GRIDS, INTERIOR, AnisotropicGaussian
 STEPS = (16, 32, 64, 128)
 CLOSE = 0.05
 
-Key = tuple[int, int]
+Interval = tuple[float, float]
+Key = tuple[int, int, Interval | None]
+"""A draw: its step, its number in the step, and the interval of levels that it drives, if any."""
+Units = Callable[[Iterable[Key]], dict[Key, dict[Hashable, float]]]
+"""How a source makes draws: each one's weights of independent standard normals."""
+
+
+def white_units(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+    """White noise: one normal for each step and number, whatever the interval."""
+    return {key: {key[:2]: 1.0} for key in asked}
 
 
 @dataclass(frozen=True)
@@ -32,19 +41,24 @@ class ImpulseNoise:
     """Answers from a table; implements :class:`~samplerbench.samplers.types.Noise`.
 
     Attributes:
-        answer: gives the tensor of the draw (step, draw).
+        answer: gives the tensor of a draw.
         asked: the draws that the sampler asked for, in order, each once.
     """
 
     answer: Callable[[Key], Tensor]
     asked: dict[Key, None] = field(default_factory=dict)
 
-    def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
-        """The draws of one step."""
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:
+        """The draws of one step; as on a Brownian path, draw 0 drives the whole of it unless its
+        interval is given.
+        """
+        whole = cur, nxt
 
-        def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:  # noqa: ARG001
-            self.asked[step, draw] = None
-            return self.answer((step, draw))
+        def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
+            given = None if cur is None or nxt is None else (cur, nxt)
+            key = step, draw, given or (whole if draw == 0 else None)
+            self.asked[key] = None
+            return self.answer(key)
 
         return draw
 
@@ -65,15 +79,21 @@ class Moments:
     affine: float
 
 
-def exact_moments(sampler: Sampler, problem: AnisotropicGaussian, grid: Grid) -> Moments:
-    """Moments at the end of ``grid`` from a start that is exactly distributed as the noisy data."""
+def exact_moments(
+    sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_units
+) -> Moments:
+    """Moments at the end of ``grid`` from a start that is exactly distributed as the noisy data,
+    and from noise of which ``units`` says how it is made.
+    """
     d = len(problem.mean)
     root = torch.linalg.cholesky(
         problem.covariance + grid.sigma[0] ** 2 * torch.eye(d, dtype=torch.float64)
     )
     probe = ImpulseNoise(lambda _: torch.zeros(1, d, dtype=torch.float64))
     sampler.sample(problem, problem.mean[None].clone(), grid, probe)
-    place = {key: 1 + d * (k + 1) for k, key in enumerate(probe.asked)}
+    made = units(probe.asked)
+    independent = dict.fromkeys(unit for weights in made.values() for unit in weights)
+    place = {unit: 1 + d * (k + 1) for k, unit in enumerate(independent)}
     rows = 1 + d * (1 + len(place))
     mixed = torch.from_numpy(np.random.default_rng(1).standard_normal(rows - 1))
 
@@ -91,7 +111,12 @@ def exact_moments(sampler: Sampler, problem: AnisotropicGaussian, grid: Grid) ->
         problem,
         problem.mean + impulse(1) @ root.T,
         grid,
-        ImpulseNoise(lambda key: impulse(place[key])),
+        ImpulseNoise(
+            lambda key: sum(
+                (weight * impulse(place[unit]) for unit, weight in made[key].items()),
+                torch.zeros(rows + 1, d, dtype=torch.float64),
+            )
+        ),
     )
     responses = y[1:-1] - y[0]
     return Moments(

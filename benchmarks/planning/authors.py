@@ -66,7 +66,10 @@ USAGES: tuple[Usage, ...] = (
         _README,
     ),
     Usage(
-        ("unipc_1", "unipc_2", "unipc_3"), ("uniform_lambda", "uniform_time"), "zhao2023unipc", _SNR
+        ("unipc_1", "unipc_2", "unipc_2_published", "unipc_3", "unipc_3_published"),
+        ("uniform_lambda", "uniform_time"),
+        "zhao2023unipc",
+        _SNR,
     ),
     Usage(
         ("ddim",),

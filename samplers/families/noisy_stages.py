@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -34,7 +36,9 @@ class NoisyRow(NamedTuple):
     Attributes:
         stages: where the denoiser is evaluated.
         end: the next state.
-        spans: the interval (cur, nxt) that each z_m drives.
+        spans: the interval (cur, nxt) that each z_m drives. Where they overlap, as those of a
+            method that draws for a stage and again for the whole step, the z_m are increments of
+            one path.
     """
 
     stages: tuple[Mix, ...]
@@ -54,9 +58,13 @@ class NoisyStages(GridSampler):
         """Coefficients of the step from ``cur`` to ``nxt`` > 0."""
 
     def plan(self, grid: Grid) -> list[NoisyRow]:
-        """One row per step; the step to 0 is one evaluation, x <- d."""
+        """One row per step, of noise over disjoint intervals; the step to 0 is one evaluation, x <-
+        d.
+        """
         return [
-            self.row(cur, nxt) if nxt > 0 else NoisyRow((Mix(cur, 1.0),), Mix(0.0, 0.0, (1.0,)))
+            on_one_path(self.row(cur, nxt))
+            if nxt > 0
+            else NoisyRow((Mix(cur, 1.0),), Mix(0.0, 0.0, (1.0,)))
             for cur, nxt in grid.intervals()
         ]
 
@@ -80,6 +88,44 @@ class NoisyStages(GridSampler):
                 denoise(_mixed(x, stage, seen, draws, buffer(x)) if stage.b else x, stage.sigma)
             )
         return _mixed(x, row.end, seen, draws, x), None
+
+
+def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
+    """The row with its noise drawn over disjoint intervals, so that z_m over overlapping ones are
+    normalised increments of one Brownian path, whichever source the noise comes from.
+
+    White noise does not know of intervals: z_m and z_n for overlapping ones would be independent
+    there. The path's time is ``clock(sigma)``, by default sigma, as in k-diffusion's
+    BrownianTreeNoiseSampler: (W(b) - W(a)) / sqrt|b - a|. For a stage over the share r of a step of
+    length h in lam, the correlation of its noise with the step's is sqrt(r) + O(h) on every smooth
+    clock, which is what weak order 2 asks for; the clocks differ in the next term, which large
+    steps feel.
+    """
+    levels = sorted({level for span in row.spans for level in span}, reverse=True)
+    parts = list(pairwise(levels))
+    lengths = [abs(clock(nxt) - clock(cur)) for cur, nxt in parts]
+    shares = [
+        [
+            math.sqrt(length / abs(clock(end) - clock(start))) if start >= cur > end else 0.0
+            for (cur, _), length in zip(parts, lengths, strict=True)
+        ]
+        for start, end in row.spans
+    ]
+
+    def mixed(c: Sequence[float]) -> tuple[float, ...]:
+        weights = [
+            math.fsum(weight * share[k] for weight, share in zip(c, shares, strict=False))
+            for k in range(len(parts))
+        ]
+        while weights and weights[-1] == 0:
+            weights.pop()
+        return tuple(weights)
+
+    return NoisyRow(
+        tuple(stage._replace(c=mixed(stage.c)) for stage in row.stages),
+        row.end._replace(c=mixed(row.end.c)),
+        tuple(parts),
+    )
 
 
 def _mixed(

@@ -18,7 +18,8 @@ class DPMppSDE(NoisyStages):
 
     y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1
     / (2 r), where (a_s, c_s) and (a, c) are those of the ancestral steps to s and to nxt. z_0
-    drives (cur, s) and z_1 drives (cur, nxt).
+    drives (cur, s) and z_1 drives (cur, nxt), as increments of one path: with f = (cur - s) / (cur
+    - nxt), z_1 = sqrt(f) z_0 + sqrt(1 - f) times the noise of (s, nxt).
 
     Attributes:
         eta: share of the ancestral noise, in [0, 1]; 0 is the deterministic DPM-Solver++(2S).
@@ -26,14 +27,16 @@ class DPMppSDE(NoisyStages):
     """
 
     name = "dpmpp_sde"
+    order = 2
     source = Source(
         "lu2022dpmpp",
         "Alg. 1 for the SDE; k-diffusion, sample_dpmpp_sde",
         "https://arxiv.org/abs/2211.01095v2",
         deviations=(
             "the paper has this method for the ODE only; the SDE form is k-diffusion's",
-            "declared at its weak order with independent z_0 and z_1, 1; one Brownian "
-            "path through both makes it 2",
+            "z_0 and z_1 are correlated as on a Brownian path in sigma, which k-diffusion has by "
+            "default, from any source of noise; independent ones leave weak order 1, and a path "
+            "in 1 / sigma² makes it seeds_2",
         ),
     )
     eta: float = 1.0
@@ -54,11 +57,6 @@ class DPMppSDE(NoisyStages):
     def strong_order(self) -> float | None:  # type: ignore[override]
         """1 at eta = 1."""
         return strong_order(self.eta)
-
-    @property
-    def order(self) -> int:  # type: ignore[override]
-        """2 without noise; 1 with it."""
-        return 1 if self.eta else 2
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
         """As in the class."""

@@ -24,14 +24,16 @@ class IPNDM(Multistep):
     """x <- x + (nxt - cur) sum_j w_j eps_{i-j}, eps = (x - d) / sigma, w the classical
     Adams-Bashforth weights.
 
-    On levels that are uniform in sigma its order is the number of points. On every other grid the
-    weights miss the first moment of the history by a term proportional to the step, so that the
-    method is of second order, and yet among the best below 15 evaluations.
+    On levels that are uniform in sigma its order is the number of points. On other levels the
+    weights miss the first moment of the history by a term proportional to the difference of
+    neighbouring steps. On a smooth schedule, whose steps become equal as it is refined, that leaves
+    second order, and the method is yet among the best below 15 evaluations. Where they do not, as
+    with steps that alternate in length or are random, it is of first order.
     """
 
     source: ClassVar[Source] = Source(
         "zhang2023deis", "iPNDM; authors' code, method ipndm", "https://arxiv.org/abs/2204.13902v4",
-        deviations=("declared at its order on graded grids, 2",),
+        deviations=("declared at its order on smooth schedules, 2; it is 1 where steps stay unequal",),
     )  # fmt: skip
     through_zero: bool = False
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import ClassVar, Literal
 
@@ -36,6 +36,8 @@ class UniPC(Multistep):
 
     Attributes:
         prediction: what is remembered, the denoised image ("data") or eps ("noise").
+        last: as in every multistep method; (2, 1) is what libraries ship, by default in
+            unipc_2_published and unipc_3_published.
         variant: B(h) is -h ("bh1") or e^{-h} - 1 ("bh2") for the data prediction, with the sign of
             h changed for the noise prediction.
         corrector: without it, this is UniP-p, of order p.
@@ -154,3 +156,21 @@ def _lam(levels: Sequence[float], origin: float) -> list[float]:
 
 for _points in (1, 2, 3):
     register_family(UniPC, f"unipc_{_points}", points=_points)
+for _points in (2, 3):
+    register_family(
+        UniPC,
+        f"unipc_{_points}_published",
+        points=_points,
+        last=(2, 1),
+        order=2,
+        source=replace(
+            UniPC.source,
+            where="authors' code, lower_order_final=True; diffusers, UniPCMultistepScheduler",
+            deviations=(
+                "the step to sigma = 0 is x <- d, as in diffusers; the authors' code has "
+                "another step of first order before it, which is last=(2, 1, 1)",
+                "declared at its measured order, 2, which the last step leaves: it is of first "
+                "order and uncorrected, unless it leads to sigma = 0",
+            ),
+        ),
+    )

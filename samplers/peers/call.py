@@ -5,6 +5,7 @@ libraries ask for.
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -36,6 +37,7 @@ class Call:
         self._denoise, self._noise, self._dtype = denoise, noise, dtype
         self._rising = grid.sigma[::-1]
         self._drawn: dict[int, int] = {}
+        self._path: tuple[int, list[tuple[float, Tensor | float]]] = (-1, [])
 
     @property
     def positive(self) -> tuple[float, ...]:
@@ -76,19 +78,33 @@ class Call:
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
         """A standard normal like the state, a new one each time: for the interval from ``cur``
         to ``nxt``, or for the present step.
+
+        A peer that names intervals expects a path. Those of one step that begin at one level, each
+        longer than the last, are increments of one in sigma, as k-diffusion's own are: see
+        :func:`~samplerbench.samplers.families.noisy_stages.on_one_path`.
         """
-        step = (
-            min(self.step, len(self.grid) - 1)
-            if cur is None
-            else self.step_of(self._snapped(float(cur)))
-        )
+        if cur is None or nxt is None:
+            return self._fresh(min(self.step, len(self.grid) - 1))
+        start, end = self._snapped(float(cur)), self._snapped(float(nxt))
+        step = self.step_of(start)
+        if end >= start:
+            return self._fresh(step, start, end)
+        known, path = self._path
+        levels = [level for level, _ in path]
+        at = next((k for k, s in enumerate(levels) if abs(s - start) <= ROUNDING * start), None)
+        if known != step or at is None or end >= levels[-1]:
+            at, path = 0, [(start, 0.0)]
+        low, reached = path[-1]
+        fresh = self._fresh(step, low, end)
+        now = reached + math.sqrt(low - end) * fresh
+        self._path = step, [*path, (end, now)]
+        return fresh if at == len(path) - 1 else (now - path[at][1]) / math.sqrt(start - end)
+
+    def _fresh(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
+        """The next draw of a step."""
         count = self._drawn[step] = self._drawn.get(step, -1) + 1
         noise = self._noise.at(step, *self.grid.sigma[step : step + 2])
-        return (
-            noise(count)
-            if cur is None or nxt is None
-            else noise(count, cur=float(cur), nxt=self._snapped(float(nxt)))
-        )
+        return noise(count, cur=cur, nxt=nxt)
 
     def once_a_step(self) -> Callable[[], Tensor]:
         """A source for foreign code that draws once at the beginning of every step."""

@@ -181,10 +181,10 @@ PAIRS: tuple[Pair, ...] = (
         end="zero",
     ),
     Pair("zeab_2", "diffusers:DEISMultistepScheduler", "DEIS", fewest=16, end="zero"),
-    Pair("unipc_2(last=(2, 1))", "diffusers:UniPCMultistepScheduler", "UniPC"),
-    Pair("unipc_3(last=(2, 1))", "diffusers:UniPCMultistepScheduler(solver_order=3)", "UniPC"),
+    Pair("unipc_2_published", "diffusers:UniPCMultistepScheduler", "UniPC"),
+    Pair("unipc_3_published", "diffusers:UniPCMultistepScheduler(solver_order=3)", "UniPC"),
     Pair(
-        "unipc_2(last=(2, 1), variant='bh1')",
+        "unipc_2_published(variant='bh1')",
         "diffusers:UniPCMultistepScheduler(solver_type='bh1')",
         "UniPC",
         end="sigma_min",
@@ -270,6 +270,14 @@ PAIRS: tuple[Pair, ...] = (
     Pair("unipc_3(last=(2, 1, 1))", "UniPC:multistep(variant='bh2')", "UniPC", end="zero"),
     Pair(
         "unipc_2(last=(1, 1))", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC", end="zero"
+    ),
+    Pair("unipc_3_published(variant='bh1')", "UniPC:multistep", "UniPC", end="sigma_min"),
+    Pair("unipc_3_published", "UniPC:multistep(variant='bh2')", "UniPC", end="sigma_min"),
+    Pair(
+        "unipc_2_published",
+        "UniPC:multistep(variant='bh2', max_order=2)",
+        "UniPC",
+        end="sigma_min",
     ),
     Pair("euler", "diff-sampler:euler_sampler"),
     Pair("heun", "diff-sampler:heun_sampler"),

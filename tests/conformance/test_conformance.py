@@ -37,12 +37,13 @@ def test_options_are_checked_too() -> None:
 
 
 def test_no_two_names_are_one_method_unless_they_say_so() -> None:
-    """On a nonlinear problem, at 10 steps."""
-    problem, grid = ThreeModes(), karras(10, 0.02, 20.0)
+    """On a nonlinear problem, at 10 steps, to 0 and to sigma_min."""
+    problem, grids = ThreeModes(), [karras(10, 0.02, 20.0, to_zero=end) for end in (True, False)]
     seen: dict[str, torch.Tensor] = {}
     for name in names():
         noise, latents = noise_for(make(name), torch.arange(8), (2,))
-        seen[name] = make(name).sample(problem, latents * grid.sigma[0], grid, noise)
+        ends = [make(name).sample(problem, latents * g.sigma[0], g, noise) for g in grids]
+        seen[name] = torch.stack(ends)
     for a in names():
         for b in names():
             if a < b:

@@ -13,8 +13,10 @@ import torch
 from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source, make
 from samplerbench.samplers.base import Declared
+from samplerbench.samplers.families.noisy_stages import NoisyRow
 from samplerbench.samplers.methods.ancestral import DDPM
 from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp2M
+from samplerbench.samplers.methods.dpmpp_sde import DPMppSDE
 from samplerbench.samplers.methods.euler import Euler
 from samplerbench.samplers.methods.heun import Heun
 from samplerbench.samplers.methods.scipy import ScipyODE
@@ -182,6 +184,19 @@ class TooQuiet:
         return [row._replace(c=row.c / 2) for row in DDPM.plan(self, grid)]
 
 
+@faulty(DPMppSDE)
+class DrawsTwice:
+    """One independent draw for the stage and one for the step, over intervals that overlap."""
+
+    order = 1
+
+    def plan(self, grid: Grid) -> list[NoisyRow]:
+        return [
+            row if nxt == 0 else self.row(cur, nxt)
+            for row, (cur, nxt) in zip(DPMppSDE.plan(self, grid), grid.intervals(), strict=True)
+        ]
+
+
 @faulty(DDPM)
 class SecretNoise:
     """Draws although it declares that it does not."""
@@ -255,6 +270,7 @@ class Mutable(Declared):
         (Couples, "batch independence"),
         (TooQuiet, "moments"),
         (TooQuiet, "weak order"),
+        (DrawsTwice, "noise"),
         (SecretNoise, "runs"),
         (OutOfRange, "levels"),
         (NotTheSame, "same as"),
@@ -267,6 +283,13 @@ def test_a_fault_is_found(cls: type, failing: str) -> None:
     result = check_sampler(cls(), fast=True)
     assert not result.passed
     assert failing in {check.name for check in result.failures}
+
+
+def test_independent_draws_over_one_interval_fail_nothing_but_the_check_of_noise() -> None:
+    """Its moments converge, and its order is the one that it declares: only the law that a path
+    would give shows that its noise is another.
+    """
+    assert [check.name for check in check_sampler(DrawsTwice(), fast=True).failures] == ["noise"]
 
 
 def test_a_sampler_that_raises_has_failed_with_the_reason() -> None:

@@ -1,5 +1,7 @@
 """The stochastic DPM-Solver++ family against k-diffusion, step for step, from the same noise."""
 
+import math
+
 import pytest
 import torch
 
@@ -11,24 +13,24 @@ STEPS, BATCH = 8, 6
 
 
 class Draws:
-    """A fixed sequence of normals, given out call by call to the peer, and by (step, draw) here."""
+    """Increments of one path, W(sigma), a smooth function: the peer asks for them by interval as it
+    asks its own Brownian tree, and ours by interval, or for the whole of a step.
+    """
 
-    def __init__(self, per_step):
-        self.z = torch.randn(
-            STEPS * per_step,
-            BATCH,
-            2,
-            dtype=torch.float64,
-            generator=torch.Generator().manual_seed(3),
+    def __init__(self):
+        self.amplitudes = torch.randn(
+            STEPS, BATCH, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
         )
-        self.per_step, self.calls = per_step, 0
 
     def __call__(self, sigma, sigma_next):
-        self.calls += 1
-        return self.z[self.calls - 1]
+        cur, nxt = float(sigma), float(sigma_next)
+        waves = torch.arange(1, STEPS + 1, dtype=torch.float64)
+        moved = (waves * nxt).sin() - (waves * cur).sin()
+        return torch.einsum("k,kbd->bd", moved, self.amplitudes) / math.sqrt(abs(cur - nxt))
 
     def at(self, step, cur, nxt):
-        return lambda draw=0, *, cur=None, nxt=None: self.z[step * self.per_step + draw]
+        whole = cur, nxt
+        return lambda draw=0, *, cur=None, nxt=None: self(*(whole if cur is None else (cur, nxt)))
 
 
 def theirs(function, draws, x, grid, **options):
@@ -42,28 +44,27 @@ def theirs(function, draws, x, grid, **options):
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("to_zero", [True, False])
 @pytest.mark.parametrize(
-    ("spec", "function", "options", "per_step"),
+    ("spec", "function", "options"),
     [
-        ({"name": "dpmpp_sde"}, "sample_dpmpp_sde", {}, 2),
-        ({"name": "dpmpp_sde", "r": 0.3}, "sample_dpmpp_sde", {"r": 0.3}, 2),
-        ({"name": "dpmpp_2m_sde"}, "sample_dpmpp_2m_sde", {"solver_type": "midpoint"}, 1),
+        ({"name": "dpmpp_sde"}, "sample_dpmpp_sde", {}),
+        ({"name": "dpmpp_sde", "r": 0.3}, "sample_dpmpp_sde", {"r": 0.3}),
+        ({"name": "dpmpp_2m_sde"}, "sample_dpmpp_2m_sde", {"solver_type": "midpoint"}),
         (
             {"name": "dpmpp_2m_sde", "solver_type": "heun"},
             "sample_dpmpp_2m_sde",
             {"solver_type": "heun"},
-            1,
         ),
-        ({"name": "dpmpp_3m_sde_published"}, "sample_dpmpp_3m_sde", {}, 1),
+        ({"name": "dpmpp_3m_sde_published"}, "sample_dpmpp_3m_sde", {}),
     ],
     ids=str,
 )
-def test_the_same_samples(peer, spec, function, options, per_step, to_zero, eta):
+def test_the_same_samples(peer, spec, function, options, to_zero, eta):
     grid = karras(STEPS, 0.05, 20.0, to_zero=to_zero)
     x = 20.0 * torch.randn(
         BATCH, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(4)
     )
-    expected = theirs(getattr(peer, function), Draws(per_step), x.clone(), grid, eta=eta, **options)
-    found = make({**spec, "eta": eta}).sample(ThreeModes(), x, grid, Draws(per_step))
+    expected = theirs(getattr(peer, function), Draws(), x.clone(), grid, eta=eta, **options)
+    found = make({**spec, "eta": eta}).sample(ThreeModes(), x, grid, Draws())
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-11)
 
 
@@ -73,7 +74,7 @@ def test_the_peer_fails_where_the_only_step_goes_to_zero(peer, function):
     with pytest.raises(UnboundLocalError):
         theirs(
             getattr(peer, function),
-            Draws(1),
+            Draws(),
             torch.ones(BATCH, 2, dtype=torch.float64),
             Grid((20.0, 0.0)),
         )

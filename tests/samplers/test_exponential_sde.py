@@ -26,7 +26,8 @@ from samplerbench.samplers import (
 )
 from samplerbench.samplers.brownian import BrownianNoise
 from samplerbench.samplers.families.exponential_sde import data_weights, decay, moments, noise_std
-from samplerbench.samplers.families.noisy_stages import NoisyStages
+from samplerbench.samplers.families.noisy_stages import NoisyStages, on_one_path
+from samplerbench.samplers.methods.dpmpp_sde import DPMppSDE
 from samplerbench.samplers.methods.er_sde import LOG_SCALE
 
 GRID = karras(9, 0.02, 40.0)
@@ -112,9 +113,44 @@ def test_the_published_third_order_differs_from_the_third_step_on(published, cor
     assert not same(run(published, Grid(GRID.sigma[:4])), run(corrected, Grid(GRID.sigma[:4])))
 
 
-def test_on_one_brownian_path_dpmpp_sde_is_seeds_2():
+def test_on_a_path_in_the_clock_of_seeds_dpmpp_sde_is_seeds_2():
+    """What tells the two apart is how their noise is correlated: on 1 / sigma², or on sigma."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class OtherClock(DPMppSDE):
+        def plan(self, grid):
+            return [
+                on_one_path(self.row(cur, nxt), lambda sigma: sigma**-2) if nxt > 0 else row
+                for row, (cur, nxt) in zip(super().plan(grid), grid.intervals(), strict=True)
+            ]
+
     path = BrownianNoise(1, torch.arange(6), (2,), GRID.sigma[0], 0.02, torch.float64)
-    assert same(run("dpmpp_sde", noise=path), run("seeds_2", noise=path))
+    for noise in (None, path):
+        assert same(run(OtherClock(), noise=noise), run("seeds_2", noise=noise))
+        assert not same(run("dpmpp_sde", noise=noise), run("seeds_2", noise=noise), 0.01)
+
+
+@given(cur=levels, r=st.floats(0.05, 0.95), ratio=ratios)
+def test_both_draws_of_a_step_are_increments_of_a_path_in_sigma(cur, r, ratio):
+    """(W(a) - W(b)) / sqrt(a - b): correlated by the square root of the share that they have in
+    common, and standard normal each.
+    """
+    nxt, sampler = cur * ratio, DPMppSDE(r=r)
+    written, row = sampler.row(cur, nxt), sampler.plan(Grid((cur, nxt)))[0]
+    (_, mid), _ = written.spans
+    assert row.spans == ((cur, mid), (mid, nxt))
+    (stage,), (first, second) = row.stages[1].c, row.end.c
+    assert stage == pytest.approx(written.stages[1].c[0], rel=1e-12)
+    assert math.hypot(first, second) == pytest.approx(written.end.c[1], rel=1e-12)
+    share = (cur - mid) / (cur - nxt)
+    assert first / math.hypot(first, second) == pytest.approx(math.sqrt(share), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["seeds_1", "seeds_2", "seeds_3", "dpmpp_2s_ancestral"])
+def test_draws_over_disjoint_intervals_stay_as_they_are(name):
+    sampler = make(name)
+    for row, (cur, nxt) in zip(sampler.plan(GRID), GRID.intervals(), strict=True):
+        assert nxt == 0 or row == sampler.row(cur, nxt)
 
 
 @pytest.mark.parametrize(

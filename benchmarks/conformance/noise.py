@@ -1,0 +1,97 @@
+"""One law, whichever noise drives it: a sampler's moments under white noise are those on a Brownian
+path.
+
+A path answers two draws over intervals that overlap with correlated increments, white noise with
+independent ones. A sampler that asks for such draws is two methods, and the one that white noise
+makes of it may be of a lower order than the published one, whose noise comes from a path.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable
+from itertools import combinations, pairwise
+
+from ...samplers import Sampler
+from .check import Check
+from .moments import Interval, Key, exact_moments, white_units
+from .problems import GRIDS, AnisotropicGaussian
+
+SAME = 1e-11
+STEPS = (1, 8)
+
+
+def check_noise(sampler: Sampler) -> list[Check]:
+    """Exact mean and covariance of one step and of eight, under either noise."""
+    problem, grids = AnisotropicGaussian(), [make(n) for n in STEPS for make in GRIDS.values()]
+    worst, overlaps = 0.0, []
+
+    def path(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+        keys = list(asked)
+        overlaps.extend(overlapping(keys))
+        return path_units(keys)
+
+    for grid in grids:
+        white, along = (exact_moments(sampler, problem, grid, of) for of in (white_units, path))
+        if max(white.affine, along.affine) > 1e-9:
+            worst = math.nan
+            break
+        apart = (white.mean - along.mean).abs().max(), (white.cov - along.cov).abs().max()
+        worst = max(worst, *(float(error) for error in apart))
+    data = {"error": worst, "overlapping": overlaps[:1]}
+    if overlaps:
+        (a, b), (c, d) = overlaps[0]
+        return [
+            Check(
+                "noise",
+                False,
+                f"draws over {a:.4g} to {b:.4g} and over {c:.4g} to {d:.4g}, which overlap, are "
+                "correlated on a path and independent as white noise: moments differ by "
+                f"{worst:.1e}; draw over disjoint intervals and combine (on_one_path)",
+                data,
+            )
+        ]
+    if math.isnan(worst):
+        return [Check("noise", True, "draws over disjoint intervals", data)]
+    return [
+        Check(
+            "noise",
+            worst < SAME,
+            f"the same moments from white noise and from a path, to {worst:.0e}",
+            data,
+        )
+    ]
+
+
+def path_units(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+    """Noise of a Brownian path in 1 / sigma²: a draw is the sum of the increments of the parts
+    into which all intervals together cut its own; without an interval it is white.
+    """
+    keys = list(asked)
+    levels = sorted({level for key in keys for level in _falling(key) or ()}, reverse=True)
+    return {
+        key: {
+            (high, low): math.sqrt((low**-2 - high**-2) / (span[1] ** -2 - span[0] ** -2))
+            for high, low in pairwise(levels)
+            if span[0] >= high and low >= span[1]
+        }
+        if (span := _falling(key))
+        else {key[:2]: 1.0}
+        for key in keys
+    }
+
+
+def overlapping(asked: Iterable[Key]) -> list[tuple[Interval, Interval]]:
+    """The pairs of intervals of different draws that have more than an end in common."""
+    spans = [span for key in asked if (span := _falling(key))]
+    return [
+        (one, other)
+        for one, other in combinations(spans, 2)
+        if min(one[0], other[0]) > max(one[1], other[1]) * (1 + 1e-9)
+    ]
+
+
+def _falling(key: Key) -> Interval | None:
+    """The interval of a draw, if it is one that a path covers."""
+    span = key[2]
+    return span if span and span[0] > span[1] > 0 else None
