@@ -35,10 +35,14 @@ class Forecast(NamedTuple):
         beyond: ``(P, K)``, the size of what first order leaves out: over the evaluations, the sum
             of |J e| |e| / sigma for the error e of the state, both root mean squares. A denoiser
             bends over distances of about sigma.
+        strayed: ``(P, K)``, the largest error of the state at an evaluation, as it would be at the
+            end on data of one width. Where J is 0, as next to one of a set of points, no error is
+            felt until it is large.
     """
 
     errors: Array
     beyond: Array
+    strayed: Array
 
 
 def forecast(look: Look, rules: Sequence[Rule], n: int, start: float, *, to_zero: bool) -> Forecast:
@@ -58,10 +62,10 @@ def forecast(look: Look, rules: Sequence[Rule], n: int, start: float, *, to_zero
     if to_zero:  # the last evaluation may be at sigma_min itself
         steps[:, -1] |= levels[:, -1] == levels[:, -2]
     falls = np.flatnonzero(steps.all(1))
-    told = Forecast(*np.full((2, len(rules), len(look.first)), math.inf))
+    told = Forecast(*np.full((3, len(rules), len(look.first)), math.inf))
     if len(falls):
-        found = _errors(look, many.only(falls), levels[falls], to_zero)
-        told.errors[falls], told.beyond[falls] = found
+        found = _forecast(look, many.only(falls), levels[falls], to_zero)
+        told.errors[falls], told.beyond[falls], told.strayed[falls] = found
     return told
 
 
@@ -128,8 +132,8 @@ class _Many:
         return np.concatenate([first, between, *(end[:, None] for end in ends)], 1)
 
 
-def _errors(look: Look, many: _Many, levels: Array, to_zero: bool) -> tuple[Array, Array]:
-    """The recursion of the error of the state, and what it leaves out, ``(P, K)`` at its end.
+def _forecast(look: Look, many: _Many, levels: Array, to_zero: bool) -> Forecast:
+    """The recursion of the error of the state.
 
     v is remembered, v = [x - (1 + sigma / k) d] k / sigma with y = x / (k + sigma), and dy/du = v.
     """
@@ -137,18 +141,25 @@ def _errors(look: Look, many: _Many, levels: Array, to_zero: bool) -> tuple[Arra
     gain, pull = (v[..., None, None] for v in (many.knee[:, None] / levels, _pull(many, levels)))
     weights, ahead = _weights(many, levels)
     total = (many.knee[:, None] + levels)[..., None, None]
-    error, beyond = np.zeros_like(x[:, 0]), np.zeros(x[:, 0].shape[:2])
+    error = np.zeros_like(x[:, 0])
+    beyond, strayed = np.zeros(error.shape[:2]), np.zeros(error.shape[:2])
+    kept = look.spread / np.hypot(look.spread, levels) / math.sqrt(look.dim)
+
+    def felt(i: int, error: Array) -> Array:
+        """How the image at level ``i`` changes with an error of the state, which is noted."""
+        change, size = look.felt(levels[:, i], error), _size(error)
+        beyond[...] += _size(change) * size / (look.dim * levels[:, i, None])
+        np.maximum(strayed, size * kept[:, i, None], out=strayed)
+        return change
+
     if many.deferred:
-        d[:, 0] = d[:, 1] = d[:, 1] + look.felt(
-            levels[:, 1], _provided(many, levels, weights, x[:, 0]) - x[:, 1]
-        )
+        off = _provided(many, levels, weights, x[:, 0]) - x[:, 1]
+        d[:, 0] = d[:, 1] = d[:, 1] + felt(1, off)
     seen: list[Array] = []
     for i in range(levels.shape[1] - 1):
         state, image = x[:, i] + error, d[:, i]
         if i > int(many.deferred):
-            felt = look.felt(levels[:, i], error)
-            image = image + felt
-            beyond += _size(felt) * _size(error) / (math.sqrt(look.dim) * levels[:, i, None])
+            image = image + felt(i, error)
         seen.append(gain[:, i] * (state - pull[:, i] * image))
         if many.deferred and i == 0:  # the image of the next level, held over the step
             share = (levels[:, 1] / levels[:, 0])[:, None, None]
@@ -162,7 +173,7 @@ def _errors(look: Look, many: _Many, levels: Array, to_zero: bool) -> tuple[Arra
         v = sum(ahead[:, j, None, None] * seen[-1 - j] for j in range(min(len(seen), many.points)))
         held = (levels[:, -1] / many.knee)[:, None, None]
         error = (x[:, -1] + error - held * v) / (1 + held) - d[:, -1]
-    return _size(error) / math.sqrt(look.dim), beyond / math.sqrt(look.dim)
+    return Forecast(_size(error) / math.sqrt(look.dim), beyond, strayed)
 
 
 def _pull(many: _Many, levels: Array) -> Array:

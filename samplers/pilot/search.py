@@ -28,6 +28,8 @@ HOPEFUL = 4.0
 
 MOSTLY = 0.7
 """Weight of the typical sample in what is minimised; the rest is that of the worst."""
+STRAYED = 0.1
+"""Weight of what a state strays on its way, in what is minimised."""
 EXACT, HOPELESS = 1e-9, 1e6
 """Errors are counted as no smaller and no larger than this, in units of the data's spread."""
 
@@ -82,7 +84,8 @@ def best_rule(
             own = np.flatnonzero(which == i)
             rules = [_rule(kinds[i], look.spread, numbers[j]) for j in own]
             told = forecast(look, rules, n, start, to_zero=to_zero)
-            found[own] = cost_of(told.errors + told.beyond, look.spread)
+            doubtful = told.beyond + STRAYED * told.strayed
+            found[own] = cost_of(told.errors + doubtful, look.spread)
             least = int(found[own].argmin())
             candidate = (float(found[own][least]), rules[least])
             best_of[kinds[i]] = min(candidate, best_of.get(kinds[i], candidate))
