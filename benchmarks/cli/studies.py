@@ -45,6 +45,7 @@ CORES = os.cpu_count() or 1
 FRONTIER_HOME = Path("results") / "runs" / "frontier"
 FRONTIER_COLUMNS = {
     "model": "model",
+    "end": "end",
     "budget": "NFE",
     "side": "side",
     "sampler": "sampler",
@@ -186,6 +187,17 @@ def frontier(
         list[str] | None,
         typer.Option("--model", help="Exact model, in place of all four (repeatable)."),
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--part",
+            help="Problems of a family in place of the four: training, validation or sealed.",
+        ),
+    ] = None,
+    end: Annotated[
+        list[str] | None,
+        typer.Option("--end", help="zero or sigma_min (repeatable); zero by default."),
+    ] = None,
     nfe: Annotated[
         str | None,
         typer.Option("--nfe", help="Budgets of evaluations, in place of 5,8,10,15,20,30."),
@@ -210,9 +222,23 @@ def frontier(
     from ...samplers.peers.locate import clone
     from ..studies.frontier import Frontier, from_peers, ours
     from ..studies.frontier.candidates import default
+    from ..studies.frontier.measure import ENDS
+    from ..studies.frontier.problems import PARTS, problems
     from ..studies.frontier.table import summary, write_frontier
 
-    chosen = {"models": model, "budgets": integers(nfe, "--nfe"), "samples": samples, "seed": seed}
+    if part is not None and model:
+        raise ValueError("--part names its models; leave out --model, or --part")
+    for what, asked, known in (("--part", [part] if part else [], PARTS), ("--end", end, ENDS)):
+        if wrong := [name for name in asked or () if name not in known]:
+            raise ValueError(f"{what}: there is no {wrong[0]!r}; choose {', '.join(known)}")
+    models = problems(part) if part else model  # type: ignore[arg-type]
+    chosen = {
+        "models": models,
+        "ends": end,
+        "budgets": integers(nfe, "--nfe"),
+        "samples": samples,
+        "seed": seed,
+    }
     load_plugins(plugin, peers_path)
     torch.set_num_threads(1)  # small tensors only lose by being shared among threads
     executor = workers(jobs)

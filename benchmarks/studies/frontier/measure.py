@@ -6,6 +6,7 @@ import warnings
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,12 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ....models import Denoiser
-from ....samplers import Grid, NoNoise, SampleNoise
+from ....samplers import Grid, NoNoise, SampleNoise, Sampler
+from ...planning.cache import default_cache
+from ...planning.fitting import Pilot
 from ...running.executing import Tell
 from ...running.executing.world import World
 from .candidates import Candidate
 
 BATCH = 256
+
+End = Literal["zero", "sigma_min"]
+ENDS: tuple[End, ...] = ("zero", "sigma_min")
 
 
 @dataclass(frozen=True)
@@ -56,18 +62,21 @@ class Errors:
 
 @dataclass(frozen=True)
 class ExactProblem:
-    """A model with latents and their exact endpoints.
+    """A model with latents and where exact solvers would end.
 
     Attributes:
         name: of the model.
         model: on the CPU.
         seed: of the latents.
-        endpoints: ``(n, *event)`` of samples 0 … n - 1.
+        end: "zero" or "sigma_min".
+        endpoints: ``(n, *event)`` of samples 0 … n - 1: the states at sigma_min on the exact
+            probability flow, or for "zero" the denoised images there.
     """
 
     name: str
     model: Denoiser
     seed: int
+    end: End
     endpoints: Tensor
 
     @cached_property
@@ -94,6 +103,7 @@ class Samples:
         seed: of the latents.
         candidate: the configuration.
         budget: evaluations per sample.
+        end: of the grid.
         start, stop: sample numbers.
     """
 
@@ -101,6 +111,7 @@ class Samples:
     seed: int
     candidate: Candidate
     budget: int
+    end: End
     start: int
     stop: int
 
@@ -115,30 +126,33 @@ class Samples:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the peers' own
-                grid = grid_within(self.candidate, self.budget, model)
+                grid = grid_within(self.candidate, self.budget, model, self.end)
                 if grid is None:
                     return None
+                sampler = self.candidate.sampler
+                if sampler.needs_look:
+                    sampler = Pilot(model, default_cache()).fitted(sampler, grid)
                 x = [
-                    self._sample(model, grid, ids)
+                    self._sample(sampler, model, grid, ids)
                     for ids in torch.arange(self.start, self.stop).split(BATCH)
                 ]
                 return torch.cat(x).numpy()
         except (ValueError, RuntimeError, IndexError, ZeroDivisionError):
             return None
 
-    def _sample(self, model: Denoiser, grid: Grid, ids: Tensor) -> Tensor:
+    def _sample(self, sampler: Sampler, model: Denoiser, grid: Grid, ids: Tensor) -> Tensor:
         latents = model.sigma_max * SampleNoise(self.seed, ids, model.event, model.dtype).initial()
-        return self.candidate.sampler.sample(model.bind(ids, self.seed), latents, grid, NoNoise())
+        return sampler.sample(model.bind(ids, self.seed), latents, grid, NoNoise())
 
 
-def grid_within(candidate: Candidate, budget: int, model: Denoiser) -> Grid | None:
-    """The largest grid to 0 whose evaluations fit in ``budget``.
+def grid_within(candidate: Candidate, budget: int, model: Denoiser, end: End) -> Grid | None:
+    """The largest grid whose evaluations fit in ``budget``.
 
     None if one step does not, or if the peer refuses it.
     """
 
     def made(n: int) -> Grid:
-        return candidate.schedule(n, model.sigma_min, model.sigma_max)
+        return candidate.schedule(n, model.sigma_min, model.sigma_max, to_zero=end == "zero")
 
     n = bisect_right(range(1, budget + 2), budget, key=lambda n: candidate.sampler.nfe(made(n)))
     return made(n) if n else None

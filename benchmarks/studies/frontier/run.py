@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ import numpy as np
 import torch
 
 from ....models import Denoiser
+from ....models.exact.base import ExactModel
 from ....results.run_directory.files import read_npz, write_npz
 from ....samplers import SampleNoise
 from ...running.executing import Executor, Failure, InProcess
 from ...running.executing.world import Setting, World
+from ...suites.cell import file_name
 from .candidates import Candidate
-from .measure import Errors, ExactProblem, Samples, grid_within
+from .measure import End, Errors, ExactProblem, Samples, grid_within
+from .problems import HOME
 from .table import CRITERIA, row
 
-MODELS = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
 BUDGETS = (5, 8, 10, 15, 20, 30)
 HOPELESS = 4.0
 """How far behind the best of its side, at two budgets in a row, a configuration is left out at
@@ -39,7 +41,8 @@ class Frontier:
 
     Attributes:
         out: run directory.
-        models: exact models.
+        models: exact models, by spec.
+        ends: where grids end.
         budgets: evaluations per sample.
         samples: latents; the first half chooses, the second scores.
         screen: latents of the first half on which all configurations are tried.
@@ -50,7 +53,8 @@ class Frontier:
     """
 
     out: Path
-    models: Sequence[str] = MODELS
+    models: Sequence[str] = HOME
+    ends: Sequence[End] = ("zero",)
     budgets: Sequence[int] = BUDGETS
     samples: int = 2000
     screen: int = 96
@@ -69,22 +73,28 @@ class Frontier:
         self._world = World(Setting.here({}, "cpu"))
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-        """Rows of the table: model, budget, criterion, side, the winner, its errors, and how
+        """Rows of the table: model, end, budget, criterion, side, the winner, its errors, and how
         they compare with the best of this library.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         self._recall()
-        return [line for name in self.models for line in self._model(name, candidates)]
+        return [
+            line
+            for name, end in product(self.models, self.ends)
+            for line in self._model(name, end, candidates)
+        ]
 
-    def _model(self, name: str, candidates: Sequence[Candidate]) -> Iterable[dict[str, Any]]:
+    def _model(
+        self, name: str, end: End, candidates: Sequence[Candidate]
+    ) -> Iterable[dict[str, Any]]:
         model = self._world.subject(name).model
-        problem = ExactProblem(name, model, self.seed, self._endpoints(name, model))
+        problem = ExactProblem(name, model, self.seed, end, self._endpoints(name, model, end))
         sides = {
             side: [c for c in candidates if c.side == side]
             for side in dict.fromkeys(c.side for c in candidates)
         }
         for budget in self.budgets:
-            self.progress(f"{name}: {budget} evaluations")
+            self.progress(f"{name}, to {end}: {budget} evaluations")
             chosen = self._chosen(problem, budget, sides)
             scored = self._scored(problem, budget, list(chosen.values()))
             winners = {
@@ -100,12 +110,12 @@ class Frontier:
                 ]
                 best = min(
                     own,
-                    key=lambda found: self._half(name, found[0], budget, criterion),
+                    key=lambda found: self._half(problem, found[0], budget, criterion),
                     default=(None, None),
                 )[1]
-                grid = grid_within(candidate, budget, model)
+                grid = grid_within(candidate, budget, model, end)
                 nfe = candidate.sampler.nfe(grid)
-                yield row(name, budget, side, criterion, candidate, nfe, errors, best)
+                yield row(name, end, budget, side, criterion, candidate, nfe, errors, best)
 
     def _chosen(
         self, problem: ExactProblem, budget: int, sides: Mapping[str, Sequence[Candidate]]
@@ -113,44 +123,48 @@ class Frontier:
         """By side and criterion, the best on the first half among those that lead on its first
         samples.
         """
-        name, half = problem.name, self.samples // 2
+        half = self.samples // 2
         hopeful = {
-            side: [mine[i] for i in self._hopeful(name, mine, budget)]
+            side: [mine[i] for i in self._hopeful(problem, mine, budget)]
             for side, mine in sides.items()
         }
         self._measure(problem, budget, chain.from_iterable(hopeful.values()), self.screen)
         leading = {
-            (side, criterion): self._leading(name, mine, budget, criterion)
+            (side, criterion): self._leading(problem, mine, budget, criterion)
             for side, mine in hopeful.items()
             for criterion in CRITERIA
         }
         self._measure(problem, budget, chain.from_iterable(leading.values()), half)
         return {
-            key: min(some, key=lambda c, key=key: self._half(name, c, budget, key[1]))
+            key: min(some, key=lambda c, key=key: self._half(problem, c, budget, key[1]))
             for key, some in leading.items()
             if some
         }
 
     def _leading(
-        self, name: str, candidates: Sequence[Candidate], budget: int, criterion: str
+        self, problem: ExactProblem, candidates: Sequence[Candidate], budget: int, criterion: str
     ) -> list[Candidate]:
         """The best on the first samples."""
-        errors = [self._error(name, c, budget, self.screen, criterion) for c in candidates]
+        errors = [self._error(problem, c, budget, self.screen, criterion) for c in candidates]
         ranked = sorted(zip(errors, range(len(errors)), strict=True))[: self.finalists]
         return [candidates[i] for error, i in ranked if np.isfinite(error)]
 
-    def _half(self, name: str, candidate: Candidate, budget: int, criterion: str) -> float:
+    def _half(
+        self, problem: ExactProblem, candidate: Candidate, budget: int, criterion: str
+    ) -> float:
         """The error on the whole first half."""
-        return self._error(name, candidate, budget, self.samples // 2, criterion)
+        return self._error(problem, candidate, budget, self.samples // 2, criterion)
 
     def _error(
-        self, name: str, candidate: Candidate, budget: int, samples: int, criterion: str
+        self, problem: ExactProblem, candidate: Candidate, budget: int, samples: int, criterion: str
     ) -> float:
         """What was measured; infinite if nothing was."""
-        found = self.known.get(self._key(name, candidate, budget, samples))
+        found = self.known.get(self._key(problem, candidate, budget, samples))
         return found[CRITERIA.index(criterion)] if found else np.inf
 
-    def _hopeful(self, name: str, candidates: Sequence[Candidate], budget: int) -> list[int]:
+    def _hopeful(
+        self, problem: ExactProblem, candidates: Sequence[Candidate], budget: int
+    ) -> list[int]:
         """Which configurations are tried: those that were not far behind the best of their side
         at both budgets before this one.
         """
@@ -158,7 +172,7 @@ class Frontier:
         if len(before) < 2:
             return list(range(len(candidates)))
         found = {
-            b: [self._error(name, c, b, self.screen, CRITERIA[0]) for c in candidates]
+            b: [self._error(problem, c, b, self.screen, CRITERIA[0]) for c in candidates]
             for b in before
         }
         return [
@@ -167,8 +181,9 @@ class Frontier:
             if any(found[b][i] <= HOPELESS * min(found[b]) for b in before)
         ]
 
-    def _key(self, name: str, candidate: Candidate, budget: int, samples: int) -> str:
-        return json.dumps([name, candidate.side, candidate.label, budget, samples])
+    def _key(self, problem: ExactProblem, candidate: Candidate, budget: int, samples: int) -> str:
+        which = [problem.name, problem.end, candidate.side, candidate.label]
+        return json.dumps([*which, budget, samples])
 
     def _measure(
         self, problem: ExactProblem, budget: int, candidates: Iterable[Candidate], samples: int
@@ -178,7 +193,7 @@ class Frontier:
         Infinite if the configuration does not run. One whose task failed is not logged, so that
         another run tries it again.
         """
-        asked = {self._key(problem.name, c, budget, samples): c for c in candidates}
+        asked = {self._key(problem, c, budget, samples): c for c in candidates}
         keys = [key for key in asked if key not in self.known]
         for which, x in self._sampled(problem, budget, [asked[key] for key in keys], 0, samples):
             errors = None if x is None else problem.errors(x, 0)
@@ -191,7 +206,7 @@ class Frontier:
     ) -> dict[str, Errors]:
         """Errors on the second half, by label, of the winners that ran there."""
         half = self.samples // 2
-        paths = {w.label: self._path(problem.name, w, budget) for w in winners}
+        paths = {w.label: self._path(problem, w, budget) for w in winners}
         stored = {label: read_npz(path) for label, path in paths.items()}
         found = {label: Errors(**arrays) for label, arrays in stored.items() if arrays is not None}
         todo = list({w.label: w for w in winners if w.label not in found}.values())
@@ -214,7 +229,10 @@ class Frontier:
         """The number and the samples of each configuration as they come, None for one that does
         not run; what fails is told, and left out.
         """
-        tasks = [Samples(problem.name, self.seed, c, budget, start, stop) for c in candidates]
+        tasks = [
+            Samples(problem.name, self.seed, c, budget, problem.end, start, stop)
+            for c in candidates
+        ]
         for which, x in self.executor.map(tasks, self._world):
             if isinstance(x, Failure):
                 label = candidates[which].label
@@ -222,11 +240,10 @@ class Frontier:
             else:
                 yield which, None if x is None else torch.from_numpy(x)
 
-    def _path(self, name: str, winner: Candidate, budget: int) -> Path:
-        digest = hashlib.sha256(
-            json.dumps([name, winner.label, budget, self.samples, self.seed]).encode()
-        ).hexdigest()[:10]
-        return self.out / "scored" / f"{name}-{budget}-{digest}.npz"
+    def _path(self, problem: ExactProblem, winner: Candidate, budget: int) -> Path:
+        what = [problem.name, problem.end, winner.label, budget, self.samples, self.seed]
+        name = file_name(f"{problem.name}-{problem.end}-{budget}", _digest(what))
+        return self.out / "scored" / f"{name}.npz"
 
     @property
     def _log(self) -> Path:
@@ -246,26 +263,35 @@ class Frontier:
                 continue
             self.known[key] = values
 
-    def _endpoints(self, name: str, model: Denoiser) -> torch.Tensor:
-        """Exact endpoints, from the run directory if they are there.
+    def _endpoints(self, name: str, model: Denoiser, end: End) -> torch.Tensor:
+        """Where exact solvers would end, from the run directory if it is there.
 
         Raises:
-            ValueError: the model has none.
+            ValueError: the model's probability flow is not known.
         """
-        path = self.out / f"endpoints-{name}-{self.seed}-{self.samples}.npz"
+        what = [name, model.identity, self.seed, self.samples]
+        path = self.out / f"{file_name(f'ends-{name}', _digest(what))}.npz"
         stored = read_npz(path)
         if stored is None:
             self.progress(f"{name}: exact endpoints")
+            if not isinstance(model, ExactModel):
+                raise ValueError(
+                    f"model {name} has no exact probability flow; the frontier "
+                    f"needs an exact model, such as {', '.join(HOME)}"
+                )
             ids = torch.arange(self.samples)
             latents = (
                 model.sigma_max * SampleNoise(self.seed, ids, model.event, model.dtype).initial()
             )
-            x = model.endpoint(latents, model.bind(ids, self.seed).labels)
-            if x is None:
-                raise ValueError(
-                    f"model {name} has no exact endpoints; the frontier "
-                    f"needs an exact model, such as {', '.join(MODELS)}"
-                )
-            stored = {"x": x.numpy()}
+            bound = model.bind(ids, self.seed)
+            state = model.flow(latents, model.sigma_max, model.sigma_min, bound.labels)
+            stored = {
+                "sigma_min": state.numpy(),
+                "zero": bound(state, model.sigma_min).numpy(),
+            }
             write_npz(path, stored)
-        return torch.from_numpy(stored["x"])
+        return torch.from_numpy(stored[end])
+
+
+def _digest(what: object) -> str:
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:10]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ RESAMPLES = 400
 
 def row(
     model: str,
+    end: str,
     budget: int,
     side: str,
     criterion: str,
@@ -35,6 +36,7 @@ def row(
     ratio, low, high = compare(errors, best, criterion) if best is not None else (None, None, None)
     return {
         "model": model,
+        "end": end,
         "budget": budget,
         "criterion": criterion,
         "side": side,
@@ -79,44 +81,64 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for criterion in CRITERIA:
         ratios = {
-            (r["model"], r["budget"]): r["ratio_to_ours"]
+            (r["model"], r["end"], r["budget"]): r["ratio_to_ours"]
             for r in rows
             if r["criterion"] == criterion and r["side"] == "peers"
         }
         if ratios:
-            model, budget = min(ratios, key=lambda key: ratios[key])
+            where = min(ratios, key=lambda key: ratios[key])
             lines.append(
-                f"{criterion}: the best peer's error is {_mean(ratios):.2f} times that of "
+                f"{criterion}: the best peer's error is {_mean(ratios.values()):.2f} times that of "
                 "the best of samplerbench (geometric mean), "
-                f"at least {ratios[model, budget]:.2f} times ({model}, {budget} evaluations)."
+                f"at least {ratios[where]:.2f} times ({_place(where)})."
             )
-    ratios = _default_to_best([r for r in rows if r["criterion"] == "median"])
-    if ratios:
-        model, budget = max(ratios, key=lambda key: ratios[key])
-        lines.append(
-            f"auto: {_mean(ratios):.2f} times the best median of all other configurations "
-            "(geometric mean), at most "
-            f"{ratios[model, budget]:.2f} times ({model}, {budget} evaluations)."
-        )
+    for criterion in CRITERIA:
+        ratios = default_to_best(rows, criterion)
+        if ratios:
+            where = max(ratios, key=lambda key: ratios[key])
+            by_model: dict[str, list[float]] = {}
+            for (model, _, _), ratio in ratios.items():
+                by_model.setdefault(model, []).append(ratio)
+            means = {model: _mean(values) for model, values in by_model.items()}
+            worst = max(means, key=lambda model: means[model])
+            lines.append(
+                f"auto: {_mean(ratios.values()):.2f} times the best {criterion} error of all other "
+                f"configurations (geometric mean); at most {means[worst]:.2f} times on a model "
+                f"({worst}), and {ratios[where]:.2f} times in a cell ({_place(where)})."
+            )
     return lines
 
 
-def _mean(ratios: Mapping[Any, float]) -> float:
+def _place(key: tuple[str, str, int]) -> str:
+    """Model, end and budget, in words."""
+    model, end, budget = key
+    return f"{model}, to {'0' if end == 'zero' else end}, {budget} evaluations"
+
+
+def _mean(ratios: Iterable[float]) -> float:
     """The geometric mean."""
-    return float(np.exp(np.mean(np.log(list(ratios.values())))))
+    return float(np.exp(np.mean(np.log(list(ratios)))))
 
 
-def _default_to_best(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], float]:
-    """The default's median over the best median of all other configurations, for each model and
-    budget.
+EXACT = 1e-12
+"""Distances that count as exact: their ratio is that of this number."""
+
+
+def default_to_best(
+    rows: Sequence[Mapping[str, Any]], criterion: str
+) -> dict[tuple[str, str, int], float]:
+    """The default's error over the best of all other configurations, each chosen for the criterion,
+    by model, end and budget.
     """
-    medians: dict[tuple[str, int], dict[str, float]] = {}
+    found: dict[tuple[str, str, int], dict[str, float]] = {}
     for row in rows:
-        medians.setdefault((row["model"], row["budget"]), {})[row["side"]] = row["median"]
+        if row["criterion"] == criterion:
+            key = (row["model"], row["end"], row["budget"])
+            found.setdefault(key, {})[row["side"]] = max(row[criterion], EXACT)
     return {
-        key: found["auto"] / min(value for side, value in found.items() if side != "auto")
-        for key, found in medians.items()
-        if "auto" in found and len(found) > 1
+        key: sides["auto"] / min(error for side, error in sides.items() if side != "auto")
+        for key, sides in found.items()
+        if "auto" in sides and len(sides) > 1
     }
 
 
@@ -143,6 +165,7 @@ def write_frontier(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
 def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
     columns = (
         "model",
+        "end",
         "NFE",
         "side",
         "sampler",
@@ -155,7 +178,7 @@ def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
         columns,
         [
             (
-                *(row[key] for key in ("model", "budget", "side", "sampler", "schedule")),
+                *(row[key] for key in ("model", "end", "budget", "side", "sampler", "schedule")),
                 short(row[criterion]),
                 f"{row['flip_fraction']:.1%}",
                 f"{short(row['ratio_to_ours'])} [{short(row['ratio_low'])}, "

@@ -1,0 +1,41 @@
+"""``family:KIND``: an exact problem of any size, scale and range
+(:mod:`samplerbench.models.exact.family`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import loader
+
+if TYPE_CHECKING:
+    from ..exact.base import ExactModel
+
+EXAMPLE = "modes"
+
+
+@loader("family", usage="family:KIND")
+def load(
+    rest: str,
+    dim: int = 8,
+    std: float = 0.5,
+    seed: int = 0,
+    sigma_min: float = 0.002,
+    sigma_max: float = 80.0,
+) -> ExactModel:
+    """The problem of kind ``rest``, such as ``family:curve(dim=3, std=0.1, seed=4)``.
+
+    Args:
+        rest: the kind, what stands behind ``family:``; :data:`EXAMPLE` if nothing does.
+        dim: number of dimensions, >= 2.
+        std: standard deviation of the data per dimension, > 0.
+        seed: which problem, >= 0.
+        sigma_min: lowest noise level, > 0.
+        sigma_max: highest.
+
+    Raises:
+        ValueError: no such kind, or a number out of range.
+    """
+    from ..exact.family import member
+
+    return member(rest or EXAMPLE, dim, std, seed, sigma_min, sigma_max)
