@@ -1,11 +1,13 @@
 """One torch thread as in workers, commands run in this process, fixed examples, and fixtures."""
 
+import atexit
 import compileall
 import functools
 import gc
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,10 @@ typer.main.get_command = functools.cache(typer.main.get_command)
 os.fsync = os.fstat
 # of commands that tests call here; those about the worker ask for it
 os.environ.setdefault("SAMPLERBENCH_ISOLATION", "0")
+# what was found for a model by other code, or by tests of yesterday, is not what tests are about
+if "SAMPLERBENCH_CACHE" not in os.environ:  # workers have it of the process that started them
+    os.environ["SAMPLERBENCH_CACHE"] = tempfile.mkdtemp(prefix="samplerbench-cache-")
+    atexit.register(shutil.rmtree, os.environ["SAMPLERBENCH_CACHE"], ignore_errors=True)
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=25, database=None)
 settings.load_profile("same")
 

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...models import Denoiser
 from ...results.run_directory.files import read_npz, write_npz
-from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, karras
+from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, karras, pilot
 from ...samplers.pilot import Fitted, Look, Response, Rule, best_rule, look_at
 from ...samplers.pilot.look import MOST
 from ..sampling.meter import Meter
@@ -27,7 +27,7 @@ from .gits import SEARCH_IDS
 
 _SEED = 0
 _VERSION = 1
-"""Raised when the same model would give another look, or the same look another rule."""
+"""Raised when the same model would give other trajectories."""
 
 LATENTS = (16, 64)
 """Trajectories of a look, at least and at most."""
@@ -37,10 +37,14 @@ dimensions tell little each.
 """
 ROOM = 2**27
 """Numbers that the states of a look may have in memory; a larger model has fewer trajectories."""
-MOST_STEPS = 64
+MOST_STEPS = 50
 """A grid of more steps has the rule of one of this many."""
 
 log = logging.getLogger("samplerbench")
+
+
+class _UnseenError(Exception):
+    """A model that cannot be looked at, in a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +53,19 @@ class Pilot:
 
     Attributes:
         model: on ``device``.
-        cache: folder where look and rules are kept; None keeps nothing.
+        folder: where look and rules are kept; None keeps nothing.
         device: "cpu" or "cuda".
     """
 
     model: Denoiser
-    cache: Path | None
+    folder: Path | None
     device: str = "cpu"
 
     def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
         """The sampler with the rule that is found for a grid on this model.
 
-        It stays as it is where the grid has one step, or the model no finite trajectories, as that
-        of a failed training, which its rows will say.
+        It stays as it is where the grid has one step, or the model fails or has no finite
+        trajectories, which its rows will say.
         """
         if len(grid) == 1:
             return sampler
@@ -69,10 +73,10 @@ class Pilot:
         key = self._key | {"steps": n, "start": start, "to_zero": grid.to_zero}
         try:
             found = remembered(
-                self.cache, "auto", key, lambda: self._search(sampler, n, start, grid.to_zero)
+                self.folder, "auto", key, lambda: self._search(sampler, n, start, grid.to_zero)
             )
-        except FloatingPointError as error:
-            log.warning("model %s: %s; auto has its usual rule there", self.model.name, error)
+        except _UnseenError as unseen:
+            log.warning("%s; %s has its usual rule there", unseen, sampler.name)
             return sampler
         rule = Rule(*found["rule"])
         if len(grid) > n:  # the last level of few steps is too high for many
@@ -98,13 +102,17 @@ class Pilot:
     def _look(self) -> Look:
         """The look, from the cache if it is there."""
         digest = hashlib.sha256(canonical(self._key).encode()).hexdigest()[:16]
-        path = self.cache and self.cache / f"auto-look-{digest}.npz"
+        path = self.folder and self.folder / f"auto-look-{digest}.npz"
         stored = read_npz(path) if path else None
         if stored is not None:
             return _restored(stored)
         meter = Meter()
         bound, latents = self._latents(meter, np.arange(self._count))
-        found = look_at(bound, latents, self.model.sigma_min, self.model.sigma_max)
+        try:
+            found = look_at(bound, latents, self.model.sigma_min, self.model.sigma_max)
+        except Exception as error:  # whatever a user's model raises
+            why = f"{type(error).__name__}: {error}"
+            raise _UnseenError(f"model {self.model.name} cannot be looked at ({why})") from error
         found = replace(found, evaluations=meter.rows)  # with the passes of guidance
         if path:
             write_npz(path, _stored(found))
@@ -136,7 +144,16 @@ class Pilot:
             "dtype": str(model.dtype),
             "seed": _SEED,
             "version": _VERSION,
+            "code": _code(),
         }
+
+
+@cache
+def _code() -> str:
+    """A digest of the files that look, forecast and search."""
+    folder = Path(pilot.__file__).parent
+    files = (path.read_bytes() for path in sorted(folder.glob("*.py")))
+    return hashlib.sha256(b"".join(files)).hexdigest()[:16]
 
 
 def _stored(look: Look) -> dict[str, NDArray[Any]]:

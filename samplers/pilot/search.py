@@ -12,13 +12,17 @@ from .forecast import forecast
 from .look import Array, Look
 from .rule import Rule
 
-KINDS = tuple(product((2, 3, 4), (False, True)))
+HIGHEST = 4
+KINDS = tuple(product(range(2, HIGHEST + 1), (False, True)))
 """``points`` and ``deferred``."""
 
 BOUNDS = np.log([(0.05, 100.0), (0.002, 10.0), (0.15, 12.0), (0.02, 6.0), (2e-4, 1.0)])
 """Of knee, scale, power, exponent and last, all searched in logarithm."""
 
-MEMBERS, GENERATIONS = 16, 50
+MANY = 25
+"""Evaluations from which on only the highest order is searched, which then always wins."""
+
+MEMBERS, GENERATIONS = 12, 40
 """Of the population, for each number that is searched; and how often it is renewed."""
 TRIALS = 24
 """Evaluations per latent that the best rules of all kinds are tried with, together."""
@@ -73,7 +77,8 @@ def best_rule(
     """
     from scipy.optimize import differential_evolution  # here: few runs have a use for it
 
-    kinds = [kind for kind in KINDS if kind[0] <= max(2, n)]
+    fewest = HIGHEST if n >= MANY else 2
+    kinds = [kind for kind in KINDS if fewest <= kind[0] <= max(2, n)]
     best_of: dict[tuple[int, bool], tuple[float, Rule]] = {}
 
     def costs(drawn: Array) -> Array:

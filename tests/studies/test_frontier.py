@@ -6,11 +6,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from samplerbench.benchmarks.studies.frontier import Frontier, ours
 from samplerbench.benchmarks.studies.frontier.candidates import default, takes_part
-from samplerbench.benchmarks.studies.frontier.measure import Errors, Samples
+from samplerbench.benchmarks.studies.frontier.measure import Errors, ExactProblem, Samples
+from samplerbench.benchmarks.studies.frontier.problems import PARTS, problems
 from samplerbench.benchmarks.studies.frontier.table import compare, summary
+from samplerbench.benchmarks.suites.spec import parse_spec
+from samplerbench.models import make_model
 from samplerbench.samplers import make, names
 
 NAMES = ("euler", "zab_2", "heun")
@@ -80,12 +84,13 @@ def test_a_line_that_a_kill_cut_short_is_measured_again(tmp_path):
 
 def test_the_hopeless_are_left_out_at_larger_budgets(tmp_path):
     made = frontier(tmp_path, budgets=(5, 8, 10))
+    problem = ExactProblem("gmm-2d", make_model("gmm-2d"), 0, "zero", torch.zeros(8, 2))
     candidates = ours(("euler", "zab_2"))[:2]
     for budget, values in ((5, (1.0, 9.0)), (8, (1.0, 9.0))):
         for candidate, value in zip(candidates, values, strict=True):
-            made.known[made._key("gmm-2d", candidate, budget, made.screen)] = [value, value]
-    assert made._hopeful("gmm-2d", candidates, 10) == [0]
-    assert made._hopeful("gmm-2d", candidates, 8) == [0, 1]
+            made.known[made._key(problem, candidate, budget, made.screen)] = [value, value]
+    assert made._hopeful(problem, candidates, 10) == [0]
+    assert made._hopeful(problem, candidates, 8) == [0, 1]
 
 
 def test_ours_are_own_deterministic_fixed_grid_methods_without_aliases():
@@ -131,5 +136,25 @@ def test_too_few_samples_are_refused(tmp_path):
 def test_the_log_is_plain_json(run):
     for line in (run[0] / "measured-0.jsonl").read_text().splitlines():
         key, values = json.loads(line)
-        assert len(json.loads(key)) == 5
+        assert len(json.loads(key)) == 6
         assert len(values) == 2
+
+
+def test_parts_share_no_problem_and_each_can_be_made():
+    parts = [problems(part) for part in PARTS]
+    assert [len(part) for part in parts] == [10, 10, 24]
+    seeds = [spec.split("seed=")[1].split(",")[0] for part in parts for spec in part]
+    assert len(set(seeds)) == 44
+    assert problems("sealed") == parts[2]
+    for spec in parts[0]:
+        parsed = parse_spec(spec)
+        model = make_model(parsed.pop("name"), **parsed)
+        assert (model.sigma_min, model.sigma_max) == (parsed["sigma_min"], parsed["sigma_max"])
+
+
+def test_both_ends_have_the_exact_flow_and_the_denoised_image_there(tmp_path):
+    study = frontier(tmp_path)
+    model = make_model("gmm-2d")
+    state, image = (study._endpoints("gmm-2d", model, end) for end in ("sigma_min", "zero"))
+    assert torch.equal(image, model.denoise(state, model.sigma_min))
+    assert 0 < float((image - state).norm()) < 0.1

@@ -1,0 +1,42 @@
+"""The family of exact problems: scale, range, identity, and that each is what its kind says."""
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.models import make_model
+from samplerbench.models.exact.family import KINDS, member
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("std", [0.05, 2.0])
+def test_data_have_the_standard_deviation_that_was_asked_for(kind, std):
+    model = member(kind, 6, std, 3, 0.002, 80.0)
+    mean, covariance = model.moments()
+    assert np.sqrt(np.trace(covariance) / 6) == pytest.approx(std, rel=0.35)
+    assert np.abs(mean).max() < 2 * std
+    assert model.sample(50, 0).std() == pytest.approx(std, rel=0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_numbers_give_the_same_model_and_others_another(kind):
+    specs = [f"family:{kind}"] * 2
+    one, same = (make_model(spec, dim=4, seed=1) for spec in specs)
+    others = [make_model(specs[0], **o) for o in ({"dim": 5, "seed": 1}, {"dim": 4, "seed": 2})]
+    assert one.identity == same.identity
+    assert one.identity not in {other.identity for other in others}
+    x = torch.ones(3, 4, dtype=torch.float64)
+    assert torch.equal(one.denoise(x, 0.3), same.denoise(x, 0.3))
+
+
+def test_a_curve_is_thin():
+    model = member("curve", 3, 1.0, 0, 0.002, 80.0)
+    assert 0.01 <= model.scale <= 0.05
+    assert model.denoise(model.sample(5, 0), 0.001) == pytest.approx(model.sample(5, 0), abs=0.01)
+
+
+def test_a_wrong_kind_or_number_is_one_sentence():
+    with pytest.raises(ValueError, match="no kind 'circle' of exact problem; choose spectrum"):
+        make_model("family:circle")
+    with pytest.raises(ValueError, match="dim >= 2, std > 0"):
+        make_model("family:curve", std=-1.0)

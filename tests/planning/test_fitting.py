@@ -1,0 +1,92 @@
+"""Rules that are found for a model: kept, counted, told in the table, and never in the way."""
+
+import logging
+import math
+
+import pytest
+import torch
+
+from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.planning.planner import plan
+from samplerbench.benchmarks.sampling.meter import Meter
+from samplerbench.benchmarks.suites.suite import Suite
+from samplerbench.models import Denoiser, make_model
+from samplerbench.samplers import karras, make
+
+AUTO = make("auto")
+GRID = karras(6, 0.002, 80.0)
+
+
+def counted(model):
+    """The model, and its meter."""
+    meter = Meter()
+    return meter.attach(model), meter
+
+
+def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_path):
+    model, meter = counted(make_model("gmm-2d"))
+    first = Pilot(model, tmp_path).fitted(AUTO, GRID)
+    assert first.found.evaluations == meter.rows > 0
+    meter.reset()
+    again = Pilot(model, tmp_path).fitted(AUTO, GRID)
+    assert again == first
+    assert meter.rows == 0
+    other = Pilot(model, tmp_path).fitted(AUTO, karras(6, 0.002, 80.0, to_zero=False))
+    trials = meter.rows  # the look is kept
+    assert trials < other.found.evaluations
+    assert first.found.rule != other.found.rule
+
+
+def test_guidance_counts_both_of_its_passes(tmp_path):
+    digits = make_model("digits-cloud")
+    guided = make_model("digits-cloud", guidance=2.0)
+    looks = [Pilot(model, tmp_path)._look.evaluations for model in (digits, guided)]
+    assert looks[1] == 2 * looks[0]
+
+
+def test_a_step_needs_no_rule_and_many_have_that_of_fewer(tmp_path, monkeypatch):
+    monkeypatch.setattr("samplerbench.benchmarks.planning.fitting.MOST_STEPS", 30)
+    model = make_model("gaussian")
+    pilot = Pilot(model, tmp_path)
+    assert pilot.fitted(AUTO, karras(1, 0.002, 80.0)) == AUTO
+    many = pilot.fitted(AUTO, karras(70, 0.002, 80.0))
+    most = pilot.fitted(AUTO, karras(30, 0.002, 80.0))
+    assert many.found.rule == most.found.rule._replace(last=0.0)
+    ids = torch.arange(20)
+    x = 80.0 * torch.randn(20, *model.event, dtype=torch.float64, generator=torch.manual_seed(0))
+    truth = model.bind(ids, 0)(model.flow(x, 80.0, 0.002), 0.002)
+    missed = [
+        float((s.sample(model.bind(ids, 0), x, karras(n, 0.002, 80.0)) - truth).norm())
+        for s, n in ((most, 30), (many, 70))
+    ]
+    assert missed[1] < 2 * missed[0] < 1e-2
+
+
+@pytest.mark.parametrize("broken", ["raises", "nan"])
+def test_a_model_that_cannot_be_looked_at_is_a_warning(broken, caplog):
+    class Broken(Denoiser):
+        """Fails in one of two ways."""
+
+        name, event, identity, dtype = "broken", (2,), "broken", torch.float64
+
+        def denoise(self, x, sigma, labels):
+            if broken == "raises":
+                raise RuntimeError("no weights")
+            return x * math.nan
+
+    with caplog.at_level(logging.WARNING):
+        assert Pilot(Broken(), None).fitted(AUTO, GRID) == AUTO
+    assert "model broken cannot be looked at" in caplog.text
+    assert ("no weights" if broken == "raises" else "not finite") in caplog.text
+
+
+def test_cells_have_the_rule_of_their_model_and_the_table_its_cost():
+    suite = Suite(
+        name="two", models=("gaussian", "gmm-2d"), samplers=("auto", "euler"), nfe=(5, 9), samples=8
+    )
+    models = {name: make_model(name) for name in ("gaussian", "gmm-2d")}
+    cells = plan(suite, models, dict.fromkeys(models))
+    rules = {(c.model, c.budget): c.sampler.found.rule for c in cells if c.label == "auto"}
+    assert len(rules) == len(set(rules.values())) == 4
+    assert all(c.facts["pilot_evaluations"] > 0 for c in cells if c.label == "auto")
+    assert not any(c.facts for c in cells if c.label == "euler")
