@@ -198,6 +198,10 @@ def frontier(
         list[str] | None,
         typer.Option("--end", help="zero or sigma_min (repeatable); zero by default."),
     ] = None,
+    side: Annotated[
+        list[str] | None,
+        typer.Option("--side", help="Only ours, peers or auto (repeatable); all by default."),
+    ] = None,
     nfe: Annotated[
         str | None,
         typer.Option("--nfe", help="Budgets of evaluations, in place of 5,8,10,15,20,30."),
@@ -221,14 +225,18 @@ def frontier(
 
     from ...samplers.peers.locate import clone
     from ..studies.frontier import Frontier, from_peers, ours
-    from ..studies.frontier.candidates import default
+    from ..studies.frontier.candidates import SIDES, default
     from ..studies.frontier.measure import ENDS
     from ..studies.frontier.problems import PARTS, problems
     from ..studies.frontier.table import summary, write_frontier
 
     if part is not None and model:
         raise ValueError("--part names its models; leave out --model, or --part")
-    for what, asked, known in (("--part", [part] if part else [], PARTS), ("--end", end, ENDS)):
+    for what, asked, known in (
+        ("--part", [part] if part else [], PARTS),
+        ("--end", end, ENDS),
+        ("--side", side, SIDES),
+    ):
         if wrong := [name for name in asked or () if name not in known]:
             raise ValueError(f"{what}: there is no {wrong[0]!r}; choose {', '.join(known)}")
     models = problems(part) if part else model  # type: ignore[arg-type]
@@ -261,6 +269,7 @@ def frontier(
             f"with {', '.join(not_cloned)}."
         )
     candidates = [*ours(), *([] if absent else from_peers(clones=not not_cloned)), *default()]
+    candidates = [one for one in candidates if one.side in (side or SIDES)]
     with closing(executor):
         rows = study(candidates)
     print_rows([row for row in rows if row["criterion"] == "median"], FRONTIER_COLUMNS)

@@ -16,6 +16,7 @@ from ...running.executing.tasks import SentSampler
 from ...suites.spec import label_of
 
 Side = Literal["ours", "peers", "auto"]
+SIDES: tuple[Side, ...] = ("ours", "peers", "auto")
 
 SCHEDULES = (
     "karras(rho=4.0)",
