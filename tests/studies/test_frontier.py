@@ -128,6 +128,13 @@ def test_comparison_is_paired_and_leaves_flipped_samples_out_of_the_rms():
     assert flipped.flip_fraction == 0.02
 
 
+def test_exact_samples_are_compared_as_a_smallest_distance():
+    """Points are reached to the last bit."""
+    exact = Errors(np.zeros(50), np.zeros(50, bool))
+    assert compare(exact, exact, "median") == (1, 1, 1)
+    assert compare(Errors(np.ones(50), exact.flipped), exact, "rms")[0] == 1e12
+
+
 def test_too_few_samples_are_refused(tmp_path):
     with pytest.raises(ValueError, match="give more samples"):
         frontier(tmp_path, samples=10, screen=8)

@@ -15,6 +15,8 @@ from .measure import Errors
 
 CRITERIA = ("median", "rms")
 RESAMPLES = 400
+EXACT = 1e-12
+"""Distances that count as exact: their ratio is that of this number."""
 
 
 def row(
@@ -62,11 +64,12 @@ def compare(errors: Errors, other: Errors, criterion: str) -> tuple[float, float
 
     def value(e: Errors, which: np.ndarray | slice) -> float:
         distance, kept = e.distance[which], ~e.flipped[which]
-        return (
-            float(np.median(distance))
+        found = (
+            np.median(distance)
             if criterion == "median"
-            else float(np.sqrt(np.mean(np.square(distance[kept]))))
+            else np.sqrt(np.mean(np.square(distance[kept])))
         )
+        return max(float(found), EXACT)
 
     draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
     ratios = [value(errors, which) / value(other, which) for which in draws]
@@ -118,10 +121,6 @@ def _place(key: tuple[str, str, int]) -> str:
 def _mean(ratios: Iterable[float]) -> float:
     """The geometric mean."""
     return float(np.exp(np.mean(np.log(list(ratios)))))
-
-
-EXACT = 1e-12
-"""Distances that count as exact: their ratio is that of this number."""
 
 
 def default_to_best(
