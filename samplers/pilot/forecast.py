@@ -56,13 +56,18 @@ def forecast(look: Look, rules: Sequence[Rule], n: int, start: float, *, to_zero
         start: first level, at most the look's.
         to_zero: where the grid ends.
     """
-    many = _Many.of(rules, start, float(look.levels[-1]))
+    with np.errstate(all="ignore"):  # extreme rules leave the range of floats, and are out
+        return _checked(look, _Many.of(rules, start, float(look.levels[-1])), n, to_zero)
+
+
+def _checked(look: Look, many: _Many, n: int, to_zero: bool) -> Forecast:
+    """The forecast of the rules whose levels fall."""
     levels = many.levels(n, to_zero=to_zero)
     steps = levels[:, :-1] - levels[:, 1:] > SMALLEST_STEP * levels[:, :-1]
     if to_zero:  # the last evaluation may be at sigma_min itself
         steps[:, -1] |= levels[:, -1] == levels[:, -2]
     falls = np.flatnonzero(steps.all(1))
-    told = Forecast(*np.full((3, len(rules), len(look.first)), math.inf))
+    told = Forecast(*np.full((3, len(levels), len(look.first)), math.inf))
     if len(falls):
         found = _forecast(look, many.only(falls), levels[falls], to_zero)
         told.errors[falls], told.beyond[falls], told.strayed[falls] = found
