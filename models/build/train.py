@@ -115,10 +115,24 @@ def save(path: Path, **content: object) -> None:
     part.replace(path)
 
 
-def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> EDMPrecond:
-    """Train, or resume from ``out/checkpoint.pt``; returns the averaged network in eval mode."""
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    data: tuple[Tensor, Tensor] | None = None,
+    checkpoint_every: int = 500,
+) -> EDMPrecond:
+    """Train, or resume from ``out/checkpoint.pt``; returns the averaged network in eval mode.
+
+    Args:
+        recipe: what is trained.
+        out: folder of the checkpoint.
+        data: images ``(n, C, h, w)`` float32 and labels ``(n,)`` int64, in place of the training
+            set that the recipe names.
+        checkpoint_every: steps.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    images, labels = getattr(datasets, recipe.dataset)("train")
+    images, labels = data or getattr(datasets, recipe.dataset)("train")
     model = build(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = copy.deepcopy(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, betas=recipe.betas)
