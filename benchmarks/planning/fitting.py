@@ -26,7 +26,7 @@ from .cache import remembered
 from .gits import SEARCH_IDS
 
 _SEED = 0
-_VERSION = 1
+_VERSION = 2
 """Raised when the same model would give other trajectories."""
 
 LATENTS = (16, 64)

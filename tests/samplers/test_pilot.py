@@ -52,6 +52,13 @@ def seen(model, count=24, low=LOW, high=HIGH):
     return look_at(bound, latents, low, high), bound, latents
 
 
+def test_trajectories_are_right_where_the_images_move_from_the_first_level_on():
+    """There a solver's first steps, of low order, are the largest error."""
+    look, _, latents = seen(gaussian(), high=2.0)
+    missed = look.missed(gaussian().flow(2.0 * latents, 2.0, LOW), to_zero=False)
+    assert np.median(missed) < 3e-4
+
+
 @pytest.mark.parametrize("to_zero", [True, False])
 @pytest.mark.parametrize("rule", RULES)
 def test_on_a_gaussian_the_forecast_is_the_error(rule, to_zero, monkeypatch):
