@@ -85,6 +85,7 @@ class _Many:
     scale: Array
     power: Array
     exponent: Array
+    first: Array
     last: Array
     start: float
     end: float
@@ -92,7 +93,7 @@ class _Many:
     @classmethod
     def of(cls, rules: Sequence[Rule], start: float, end: float) -> _Many:
         """Those of the rules, in the units of the data."""
-        spread, knee, scale, power, exponent, last = np.array([rule[2:] for rule in rules]).T
+        spread, knee, scale, power, exponent, first, last = np.array([rule[2:] for rule in rules]).T
         return cls(
             rules[0].points,
             rules[0].deferred,
@@ -101,6 +102,7 @@ class _Many:
             scale * spread,
             power,
             exponent,
+            first,
             last * spread,
             start,
             end,
@@ -108,7 +110,7 @@ class _Many:
 
     def only(self, which: NDArray[np.int64]) -> _Many:
         """Some of the rules."""
-        numbers = ("spread", "knee", "scale", "power", "exponent", "last")
+        numbers = ("spread", "knee", "scale", "power", "exponent", "first", "last")
         return replace(self, **{name: getattr(self, name)[which] for name in numbers})
 
     def g(self, levels: Array) -> Array:
@@ -126,7 +128,7 @@ class _Many:
         asked = np.minimum(np.maximum(self.last, self.end), HIGHEST_LAST * self.start)
         last = asked if to_zero else lowest
         inner = count - 1 if to_zero else count
-        share = np.arange(1, inner) / inner
+        share = (self.first[:, None] + np.arange(inner - 1)) / (self.first[:, None] + inner - 1)
         top, low = (self.g(v)[:, None] for v in (np.full_like(last, self.start), last))
         g = top + (low - top) * share
         between = self.scale[:, None] * np.expm1(g ** (1 / self.exponent[:, None])) ** (

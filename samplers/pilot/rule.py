@@ -19,12 +19,14 @@ class Rule(NamedTuple):
         deferred: the first step shares the evaluation of the second
             (:mod:`~samplerbench.samplers.families.deferral`), and the one that is saved buys one
             more step.
-        spread: standard deviation of the data, in their units: the length that the other four are
-            in proportion to.
+        spread: standard deviation of the data, in their units: the length that knee, scale and
+            last are in proportion to.
         knee: k / spread, of the velocity that is a polynomial.
         scale: s / spread, of the coordinate g (:class:`~samplerbench.samplers.families.warp.Warp`)
             in which it is one, and in which the levels are at equal distances.
         power, exponent: the coordinate's.
+        first: length of the first step in g, in units of the others'. It is of first order, so
+            where the data are seen from the first level on, a short one costs least.
         last: the last level with an evaluation on the way to 0, in units of ``spread``; 0 for the
             one that equal steps in g to 0 have. It is never below the model's sigma_min.
     """
@@ -36,6 +38,7 @@ class Rule(NamedTuple):
     scale: float
     power: float
     exponent: float
+    first: float
     last: float
 
     @property
@@ -60,10 +63,11 @@ class Rule(NamedTuple):
         return Grid((start, *self._between(count - 1, start, last), last, 0.0))
 
     def _between(self, steps: int, start: float, last: float) -> list[float]:
-        """The inner levels of equal steps in g."""
+        """The inner levels of ``steps`` equal steps in g, the first shorter or longer."""
         g = self.warp
         top, low = g(start), g(last)
-        return [g.inverse(top + (low - top) * i / steps) for i in range(1, steps)]
+        shares = ((self.first + i) / (self.first + steps - 1) for i in range(steps - 1))
+        return [g.inverse(top + (low - top) * share) for share in shares]
 
 
 class Fitted(NamedTuple):
@@ -84,4 +88,4 @@ def typical(spread: float) -> Rule:
 
     Fourth order, a deferred first step, and constants that a search on four exact problems found.
     """
-    return Rule(4, True, spread, 3.0, 0.18, 1.07, 0.63, 0.0)
+    return Rule(4, True, spread, 3.0, 0.18, 1.07, 0.63, 1.0, 0.0)

@@ -16,8 +16,13 @@ HIGHEST = 4
 KINDS = tuple(product(range(2, HIGHEST + 1), (False, True)))
 """``points`` and ``deferred``."""
 
-BOUNDS = np.log([(0.05, 100.0), (0.002, 10.0), (0.15, 12.0), (0.02, 6.0), (2e-4, 1.0)])
-"""Of knee, scale, power, exponent and last, all searched in logarithm."""
+BOUNDS = np.log(
+    [
+        *((0.05, 100.0), (0.002, 10.0), (0.15, 12.0), (0.02, 6.0)),
+        *((0.01, 2.0), (2e-4, 1.0)),
+    ]
+)
+"""Of knee, scale, power, exponent, first and last, all searched in logarithm."""
 
 MANY = 25
 """Evaluations from which on only the highest order is searched, which then always wins."""
@@ -116,5 +121,5 @@ def best_rule(
 
 def _rule(kind: tuple[int, bool], spread: float, numbers: Array) -> Rule:
     """The rule of a kind with these numbers, in the order of :data:`BOUNDS`."""
-    knee, scale, power, exponent, last = map(float, numbers)
-    return Rule(*kind, spread, knee, scale, power, exponent, last)
+    knee, scale, power, exponent, first, last = map(float, numbers)
+    return Rule(*kind, spread, knee, scale, power, exponent, first, last)

@@ -16,9 +16,9 @@ from samplerbench.samplers.pilot.search import cost_of
 
 LOW, HIGH = 0.01, 40.0
 RULES = [
-    Rule(points, deferred, 0.5, 2.0, 0.3, 1.5, 0.6, 0.1)
+    Rule(points, deferred, 0.5, 2.0, 0.3, 1.5, 0.6, first, 0.1)
     for points in (2, 3, 4)
-    for deferred in (False, True)
+    for deferred, first in ((False, 0.3), (True, 1.0))
 ]
 
 
@@ -83,7 +83,7 @@ def test_forecasts_rank_rules_where_the_denoiser_is_not_linear(make_model):
     look, bound, latents = seen(model)
     rng = np.random.default_rng(0)
     rules = [
-        Rule(3, False, 0.5, *np.exp(rng.uniform(-1, 1, 2)) * (1, 0.2), 1.5, q, 0.05)
+        Rule(3, False, 0.5, *np.exp(rng.uniform(-1, 1, 2)) * (1, 0.2), 1.5, q, 1.0, 0.05)
         for q in rng.uniform(0.3, 1.2, 20)
     ]
     told = np.median(forecast(look, rules, 10, HIGH, to_zero=True).errors, 1)
