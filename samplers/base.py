@@ -42,12 +42,11 @@ class Sampler(Protocol):
             data of mean zero.
         own_grid: uses the ends and the number of steps of the grid, and levels of its own between.
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
-        needs_look: has a field that is found by a look at the model (:mod:`.pilot`), and
-            ``fitted``, which fills it in.
 
     Some samplers have more, which the harness looks for: ``plan(grid)`` and ``history`` (those on a
     fixed grid, see :class:`.GridSampler`), ``profile(grid)`` (the order of each step), and
-    ``levels(grid)`` (the grid that is used, where ``own_grid``).
+    ``levels(grid)`` (the grid that is used, where ``own_grid``). One with ``needs_look = True`` has
+    a field that is found by a look at the model (:mod:`.pilot`), and ``fitted``, which fills it in.
     """
 
     name: ClassVar[str]
@@ -60,7 +59,6 @@ class Sampler(Protocol):
     translates: ClassVar[bool] = True
     own_grid: ClassVar[bool] = False
     strong_order: ClassVar[float | None] = None
-    needs_look: ClassVar[bool] = False
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def sample(

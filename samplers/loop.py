@@ -72,7 +72,6 @@ class GridSampler(Sampler, ABC):
 
 
 @torch.no_grad()
-@kept_buffers()
 def integrate(
     sampler: GridSampler,
     denoise: Denoise,
@@ -106,15 +105,16 @@ def integrate(
             f"{sampler.name}: plan() gave {len(plan)} rows for a grid of {len(grid)} steps"
         )
     x, past = x.clone(), ()
-    for i, (row, (cur, nxt)) in enumerate(zip(plan, grid.intervals(), strict=True)):
-        done = sampler.step(x, row, past, denoise, noise.at(i, cur, nxt))
-        # two rows of a tensor would unpack without a word
-        if not isinstance(done, tuple) or len(done) != 2:
-            raise TypeError(_no_step(sampler, done))
-        x, memo = done
-        past = (memo, *past)[: sampler.history]
-        if on_step is not None:
-            on_step(i, nxt, x.clone())
+    with kept_buffers():
+        for i, (row, (cur, nxt)) in enumerate(zip(plan, grid.intervals(), strict=True)):
+            done = sampler.step(x, row, past, denoise, noise.at(i, cur, nxt))
+            # two rows of a tensor would unpack without a word
+            if not isinstance(done, tuple) or len(done) != 2:
+                raise TypeError(_no_step(sampler, done))
+            x, memo = done
+            past = (memo, *past)[: sampler.history]
+            if on_step is not None:
+                on_step(i, nxt, x.clone())
     return x
 
 

@@ -64,10 +64,10 @@ class Pilot:
     def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
         """The sampler with the rule that is found for a grid on this model.
 
-        It stays as it is where the grid has one step, or the model fails or has no finite
-        trajectories, which its rows will say.
+        It stays as it is if it needs no look, where the grid has one step, or where the model
+        fails or has no finite trajectories, which its rows will say.
         """
-        if len(grid) == 1:
+        if not getattr(sampler, "needs_look", False) or len(grid) == 1:
             return sampler
         n, start = min(len(grid), MOST_STEPS), grid.sigma[0]
         key = self._key | {"steps": n, "start": start, "to_zero": grid.to_zero}

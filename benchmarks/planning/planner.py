@@ -236,7 +236,7 @@ def _cells(
         )
         yield Cell(
             model=subject.name,
-            sampler=subject.pilot.fitted(sampler, grid) if grid and sampler.needs_look else sampler,
+            sampler=subject.pilot.fitted(sampler, grid) if grid else sampler,
             schedule=schedule,
             start=start,
             end=end,

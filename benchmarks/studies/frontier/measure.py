@@ -129,9 +129,7 @@ class Samples:
                 grid = grid_within(self.candidate, self.budget, model, self.end)
                 if grid is None:
                     return None
-                sampler = self.candidate.sampler
-                if sampler.needs_look:
-                    sampler = Pilot(model, default_cache()).fitted(sampler, grid)
+                sampler = Pilot(model, default_cache()).fitted(self.candidate.sampler, grid)
                 x = [
                     self._sample(sampler, model, grid, ids)
                     for ids in torch.arange(self.start, self.stop).split(BATCH)
