@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -85,7 +85,7 @@ class Pilot:
 
     def _search(self, sampler: Sampler, n: int, start: float, to_zero: bool) -> dict[str, Any]:
         """The rule for a grid, and the evaluations that it took."""
-        look, meter = self._look, Meter()
+        (look, spent), meter = self._look, Meter()
         grid = karras(n, self.model.sigma_min, start, to_zero=to_zero)  # its ends are all it is for
 
         def trial(rule: Rule) -> NDArray[np.float64]:
@@ -96,16 +96,17 @@ class Pilot:
 
         known = start == self.model.sigma_max  # there the trajectories begin at a latent
         rule = best_rule(look, n, start, to_zero=to_zero, trial=trial if known else None)
-        return {"rule": list(rule), "evaluations": look.evaluations + meter.rows}
+        return {"rule": list(rule), "evaluations": spent + meter.rows}
 
     @cached_property
-    def _look(self) -> Look:
-        """The look, from the cache if it is there."""
+    def _look(self) -> tuple[Look, int]:
+        """The look and the evaluations that it took, from the cache if they are there."""
         digest = hashlib.sha256(canonical(self._key).encode()).hexdigest()[:16]
         path = self.folder and self.folder / f"auto-look-{digest}.npz"
         stored = read_npz(path) if path else None
         if stored is not None:
-            return _restored(stored)
+            spent = int(stored.pop("evaluations"))
+            return _restored(stored), spent
         meter = Meter()
         bound, latents = self._latents(meter, np.arange(self._count))
         try:
@@ -113,10 +114,9 @@ class Pilot:
         except Exception as error:  # whatever a user's model raises
             why = f"{type(error).__name__}: {error}"
             raise _UnseenError(f"model {self.model.name} cannot be looked at ({why})") from error
-        found = replace(found, evaluations=meter.rows)  # with the passes of guidance
         if path:
-            write_npz(path, _stored(found))
-        return found
+            write_npz(path, _stored(found) | {"evaluations": np.asarray(meter.rows)})
+        return found, meter.rows
 
     def _latents(self, meter: Meter, rows: NDArray[np.int64]) -> tuple[Denoise, Tensor]:
         """The counted denoiser of some latents that no sample begins at, and the latents."""
@@ -165,6 +165,6 @@ def _stored(look: Look) -> dict[str, NDArray[Any]]:
 def _restored(arrays: dict[str, NDArray[Any]]) -> Look:
     """The look of named arrays."""
     response = Response(*(arrays.pop(name) for name in Response._fields))
-    numbers = {"dim": int, "spread": float, "evaluations": int}
+    numbers = {"dim": int, "spread": float}
     own: dict[str, Any] = {k: numbers[k](v) if k in numbers else v for k, v in arrays.items()}
     return Look(response=response, **own)

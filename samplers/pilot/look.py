@@ -85,7 +85,6 @@ class Look:
         response: of each ``STRIDE``-th level, what is known of the Jacobian of d in the state.
         dim: numbers in a sample.
         spread: standard deviation of the data, in their units, of what the trajectories ended at.
-        evaluations: that this cost, all latents together.
         rows: ``(K,)`` which latents the trajectories are of: those whose are finite.
         state, image: ``(K, dim)`` the last state and its denoised image, whole.
     """
@@ -96,7 +95,6 @@ class Look:
     response: Response
     dim: int
     spread: float
-    evaluations: int
     rows: NDArray[np.int64]
     state: Array
     image: Array
@@ -200,7 +198,7 @@ def look_at(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: floa
     rows = good.nonzero().flatten()
     x, d = x[:, rows], d[:, rows]
     basis = _basis(torch.cat([x[:1] / sigma_max * d.std(), d]).transpose(0, 1))
-    response, probes = _response(denoise.take(rows), x, d, basis, levels, latents[0])
+    response = _response(denoise.take(rows), x, d, basis, levels, latents[0])
     spread = float((d[-1] - d[-1].mean(0)).square().mean().sqrt())
     return Look(
         levels,
@@ -209,7 +207,6 @@ def look_at(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: floa
         response,
         math.prod(latents.shape[1:]),
         max(spread, sigma_min),
-        len(latents) * (len(levels) + fine) + probes,
         rows.cpu().numpy(),
         x[-1].cpu().numpy(),
         d[-1].cpu().numpy(),
@@ -271,8 +268,8 @@ def _basis(curves: Tensor) -> Tensor:
 
 def _response(
     denoise: Denoise, x: Tensor, d: Tensor, basis: Tensor, levels: Array, like: Tensor
-) -> tuple[Response, int]:
-    """The Jacobian of d in the state, and the evaluations that it took.
+) -> Response:
+    """The Jacobian of d in the state.
 
     U spans the :data:`DIRECTIONS`, and A is the symmetric part of U^T J U, from differences along
     U: J is symmetric where d = x + sigma² grad log p, as of an exact denoiser. In all other
@@ -288,7 +285,6 @@ def _response(
     """
     count, dim = x.shape[1:]
     found: list[tuple[Tensor, Tensor, Tensor]] = []
-    evaluations = 0
     for i in range(0, len(levels), STRIDE):
         level = float(levels[i])
         along = _directions(d, i)
@@ -303,14 +299,13 @@ def _response(
             ],
             2,
         ).div_(nudge)
-        evaluations += count * along.shape[2]
         known = along.transpose(1, 2) @ change
         known = (known + known.transpose(1, 2)) / 2
         rest = known.diagonal(dim1=1, dim2=2).mean(1)
         own = torch.eye(along.shape[2], dtype=known.dtype, device=known.device)
         found.append((basis.transpose(1, 2) @ along, known - rest[:, None, None] * own, rest))
     parts = (torch.stack(part).cpu().numpy() for part in zip(*found, strict=True))
-    return Response(*parts), evaluations
+    return Response(*parts)
 
 
 def _directions(d: Tensor, i: int) -> Tensor:

@@ -40,7 +40,7 @@ def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_
 def test_guidance_counts_both_of_its_passes(tmp_path):
     digits = make_model("digits-cloud")
     guided = make_model("digits-cloud", guidance=2.0)
-    looks = [Pilot(model, tmp_path)._look.evaluations for model in (digits, guided)]
+    looks = [Pilot(model, tmp_path)._look[1] for model in (digits, guided)]
     assert looks[1] == 2 * looks[0]
 
 
