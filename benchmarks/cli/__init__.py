@@ -17,11 +17,11 @@ from ...results.run_directory.once import read_once
 from .compare import compare, gate
 from .console import Warnings, say
 from .doctor import doctor
-from .plugins import cite, new_metric, new_solver
+from .frontier import frontier
 from .results import figures, report, show, status
 from .run import plan, run
-from .samplers import check, export, list_command
-from .studies import calibrate, explain, frontier, tune
+from .samplers import check, cite, export, list_command, new_metric, new_solver
+from .studies import calibrate, explain, tune
 from .usage import epilog, run_app
 
 __all__ = ["app", "main"]

@@ -1,4 +1,6 @@
-"""``list``, ``check`` and ``export``: listings, checks of samplers, levels for other libraries."""
+"""``list``, ``check``, ``export`` and ``cite``: listings, checks of samplers, levels for other
+libraries; ``new-solver`` and ``new-metric``: packages of one's own.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from .options import Json, PeersPath, Plugins, load_plugins
 
 if TYPE_CHECKING:
     from ..conformance import Conformance
+    from .scaffold import Kind
 
 LINE = "{name:<30} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step:>9}  {passed}"
 HEADINGS = {"name": "sampler", "nfe_per_step": "per step", "passed": ""} | {
@@ -34,6 +37,7 @@ SOURCE_WIDTH = 30
 
 With it, the table of samplers takes 120.
 """
+PackageFolder = Annotated[Path, typer.Option("--out", help="Where to make the package.")]
 
 
 def check(
@@ -216,3 +220,37 @@ def export(
         say(f"# {found['notes']}")
     say(f"sigmas = {found['sigmas']}")
     return say(found["call"])
+
+
+def new_solver(
+    name: Annotated[str, typer.Argument(help="Registry name of the sampler, e.g. my_solver.")],
+    folder: PackageFolder = Path(),
+) -> None:
+    """Write a plugin package with one working sampler and its test."""
+    _new_package("solver", name, folder)
+
+
+def new_metric(
+    name: Annotated[str, typer.Argument(help="Name of the metric and its column, e.g. my_metric.")],
+    folder: PackageFolder = Path(),
+) -> None:
+    """Write a plugin package with one working metric and the test of its intervals."""
+    _new_package("metric", name, folder)
+
+
+def _new_package(kind: Kind, name: str, folder: Path) -> None:
+    from . import scaffold
+
+    load_plugins(None)
+    path = scaffold.new_package(kind, name, folder)
+    say(f"Wrote {path}. Next:")
+    for line in scaffold.next_steps(kind, name, path):
+        say(f"  {line}")
+
+
+def cite(sampler: Annotated[list[str], typer.Argument(help="Samplers.")]) -> None:
+    """Print the BibTeX entries of samplers."""
+    from ... import samplers
+
+    load_plugins(None)
+    say(samplers.bibtex([samplers.get(name).source.key for name in sampler]))
