@@ -42,3 +42,31 @@ def test_extras_have_lower_bounds_too():
     extras = tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]
     assert {"dev", "docs", "peers"} <= set(extras)
     assert all(">=" in line for lines in extras.values() for line in lines)
+
+
+def test_the_wheel_has_every_module_and_data_file():
+    """setuptools leaves out in silence what is not declared; CI sees it in the wheel, minutes later."""
+    declared = tomllib.loads(PYPROJECT)["tool"]["setuptools"]
+    packages = {ROOT.joinpath(*name.split(".")[1:]) for name in declared["packages"]}
+    data = {
+        file
+        for name, globs in declared["package-data"].items()
+        for glob in globs
+        for file in ROOT.joinpath(*name.split(".")[1:]).glob(glob)
+    }
+    not_shipped = [
+        ROOT / "results" / "reference",
+        ROOT / "results" / "runs",
+        ROOT / "models" / "build",
+    ]
+    forgotten = [
+        str(file.relative_to(ROOT))
+        for top in declared["package-dir"].values()
+        for file in (ROOT / top).rglob("*")
+        if file.is_file()
+        and "__pycache__" not in file.parts
+        and not any(file.is_relative_to(folder) for folder in not_shipped)
+        and not (file.suffix == ".py" and file.parent in packages)
+        and file not in data
+    ]
+    assert not forgotten
