@@ -1,5 +1,5 @@
-"""Adapters from a network's prediction (eps, v, x0, flow, score) at its native time to a denoiser
-E[x0 | x].
+"""Adapters from a network's prediction (eps, v, x0, flow, score, EDM's) at its native time to a
+denoiser E[x0 | x].
 
 A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of
 several things. A sampler sees x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d =
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -25,7 +26,9 @@ from .denoiser import Denoiser, column, labels_for
 from .loaders.networks import moved
 from .process import FloatArray, Process
 
-Prediction = Literal["x0", "eps", "v", "flow", "score"]
+Prediction = Literal["x0", "eps", "v", "flow", "score", "edm"]
+Half = Literal["first", "second"]
+Weights = tuple[FloatArray, FloatArray]
 
 
 class Network(Protocol):
@@ -40,17 +43,42 @@ class Network(Protocol):
         ...
 
 
-def _x0(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:  # noqa: ARG001
+@dataclass(frozen=True, kw_only=True)
+class NetworkTime:
+    """What a network is told of the noise level: ``offset + scale * of``.
+
+    >>> NetworkTime(of="log_level", scale=0.25).told(np.array([1.0]), np.array([1.0])).item()
+    0.0
+
+    Attributes:
+        of: ``t``, the native time of the process; ``level``; or ``log_level``, its natural
+            logarithm.
+        scale: 0.25 for EDM's ln(sigma) / 4; 1000 for a network that takes t in thousandths; -1 with
+            an offset of 1 for one whose time runs from noise to data.
+        offset: what is added.
+    """
+
+    of: Literal["t", "level", "log_level"] = "t"
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def told(self, t: FloatArray, level: FloatArray) -> FloatArray:
+        """What it is told at native times ``t`` with these levels, of one shape."""
+        of = {"t": t, "level": level, "log_level": np.log(level)}[self.of]
+        return self.offset + self.scale * of
+
+
+def _x0(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """The clean image itself: d = p."""
     return np.zeros_like(level), np.ones_like(level)
 
 
-def _eps(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:  # noqa: ARG001
+def _eps(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """The noise: x = d + level p."""
     return np.ones_like(level), -level
 
 
-def _v(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _v(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """The rotated pair p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512, section
     4), with z = (x - x0) / level.
     """
@@ -58,22 +86,32 @@ def _v(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
     return 1 / total, -level / (alpha * total)
 
 
-def _flow(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:  # noqa: ARG001
-    """The velocity p = z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003): x = (1 +
-    level) x0 + level p.
+def _flow(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+    """The velocity p = nu z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003) to noise
+    of standard deviation nu, the process's ``noise_scale``, else 1: with z = (x - x0) / level.
     """
-    return 1 / (1 + level), -level / (1 + level)
+    nu = getattr(process, "noise_scale", 1.0)
+    return nu / (nu + level), -level / (nu + level)
 
 
-def _score(level: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _score(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """The score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456):
     Tweedie's formula.
     """
     return np.ones_like(level), alpha * level**2
 
 
-_WEIGHTS: dict[str, Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]] = {
-    "x0": _x0, "eps": _eps, "v": _v, "flow": _flow, "score": _score,
+def _edm(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+    """The raw output F of Karras et al. 2022 (arXiv:2206.00364), eq. (7): c_skip and c_out of
+    Table 1, for the process's ``sigma_data``.
+    """
+    data: float = process.sigma_data  # type: ignore[attr-defined]
+    total = np.hypot(level, data)
+    return (data / total) ** 2, data * (level / total)
+
+
+_WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
+    "x0": _x0, "eps": _eps, "v": _v, "flow": _flow, "score": _score, "edm": _edm,
 }  # fmt: skip
 
 
@@ -89,11 +127,16 @@ class NativeDenoiser(Denoiser):
         network: see :class:`Network`.
         process: the process that it was trained on.
         prediction: what it predicts: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t x0;
-            ``flow`` = z - x0; ``score`` = grad log p_t(x_t).
+            ``flow`` = z - x0; ``score`` = grad log p_t(x_t); ``edm``, EDM's F, in an
+            :class:`~samplerbench.models.process.EDM` process.
         name, event, classes, identity: as in :class:`Denoiser`.
         times: native times that the network knows, for one trained on a discrete set or up to t =
             1: it is called at the nearest of them. The level of d = a x + b p stays exact. None:
             every time.
+        time: what it is told of a native time.
+        factor: the network gives the prediction divided by this: -1 for the opposite sign.
+        half: which half of the network's channels the prediction is, where it learned a variance
+            too; None for all.
         network_dtype: dtype of its inputs.
         dtype: dtype of the state unless a run says otherwise; by default the network's.
         sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and
@@ -104,7 +147,8 @@ class NativeDenoiser(Denoiser):
             label", which the network must know.
 
     Raises:
-        ValueError: unknown prediction, or not one weight a class.
+        ValueError: unknown prediction, or not one weight a class; or ``edm`` in a process without
+            ``sigma_data``.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -120,6 +164,9 @@ class NativeDenoiser(Denoiser):
         identity: str,
         classes: int = 0,
         times: FloatArray | None = None,
+        time: NetworkTime | None = None,
+        factor: float = 1.0,
+        half: Half | None = None,
         network_dtype: torch.dtype = torch.float32,
         dtype: torch.dtype | None = None,
         sigma_min: float | None = None,
@@ -137,12 +184,15 @@ class NativeDenoiser(Denoiser):
                 f"model {name}: unknown prediction {prediction!r}; choose "
                 f"one of {', '.join(_WEIGHTS)}"
             )
+        if prediction == "edm" and not hasattr(process, "sigma_data"):
+            raise ValueError(f"model {name}: prediction 'edm' needs an EDM process, for sigma_data")
         if isinstance(network, nn.Module):
             network.eval().requires_grad_(False)
         self.network, self.process, self.prediction = network, process, prediction
         self.name, self.event, self.identity, self.classes = name, event, identity, classes
         self.limits, self.class_weights = limits, class_weights
         self.times = None if times is None else np.sort(np.asarray(times, dtype=np.float64))
+        self.time, self.factor, self.half = time or NetworkTime(), factor, half
         self.network_dtype = network_dtype
         self.dtype = network_dtype if dtype is None else dtype
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
@@ -166,13 +216,24 @@ class NativeDenoiser(Denoiser):
         )
         time = self.process.t_of(level)
         alpha = self.process.alpha(time)
-        a, b = _WEIGHTS[self.prediction](level, alpha)
+        a, b = _WEIGHTS[self.prediction](level, alpha, self.process)
         scale, keep, weigh = (
-            column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b)
+            column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b * self.factor)
         )
-        t = torch.from_numpy(self._known(time)).to(x.device, self.network_dtype).expand(len(x))
-        prediction = self.network((x * scale).to(self.network_dtype), t, self._labels(labels, x))
-        return keep * x + weigh * prediction.to(x.dtype)
+        told = self._told(time, level)
+        t = torch.from_numpy(told).to(x.device, self.network_dtype).expand(len(x))
+        output = self.network((x * scale).to(self.network_dtype), t, self._labels(labels, x))
+        if self.half is not None:
+            first, second = output.chunk(2, 1)
+            output = first if self.half == "first" else second
+        return keep * x + weigh * output.to(x.dtype)
+
+    def _told(self, time: FloatArray, level: FloatArray) -> FloatArray:
+        """What the network is told, at the nearest time that it knows."""
+        if self.times is None:
+            return self.time.told(time, level)
+        known = self._known(time)
+        return self.time.told(known, self.process.level(known))
 
     def _known(self, time: FloatArray) -> FloatArray:
         """The nearest times that the network knows."""

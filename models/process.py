@@ -1,5 +1,5 @@
-"""Noising processes x_t = alpha(t) x0 + sigma(t) z in their native time: VP, cosine, VE, rectified
-flow.
+"""Noising processes x_t = alpha(t) x0 + sigma(t) z in their native time: VE, EDM's scaling of it,
+VP, sub-VP, cosine, discrete betas, rectified flow, and the trigonometric path.
 
 Samplers never see one: they work in canonical coordinates x = x_t / alpha(t), with the noise level
 sigma(t) / alpha(t). A process is needed to call a network in the coordinates it was trained in
@@ -32,7 +32,8 @@ class Process(ABC):
     Every method takes a Python float or a float64 array and answers with the same kind.
 
     Attributes:
-        t_min, t_max: the native times between which the process is sampled, 0 <= t_min < t_max.
+        t_min, t_max: the native times between which the process is sampled, 0 <= t_min < t_max. The
+            level may be infinite at ``t_max``.
     """
 
     t_min: float
@@ -60,8 +61,10 @@ class Process(ABC):
             return _like(t, np.divide(self._sigma(time), self._alpha(time)))
 
     def t_of(self, level: Real) -> Real:
-        """Native time at which sigma / alpha equals ``level`` (finite, >= 0): the exact inverse
-        of :meth:`level`.
+        """Native time at which sigma / alpha equals ``level`` (>= 0): the exact inverse of
+        :meth:`level`.
+
+        An infinite level has the time at which alpha = 0, where there is one.
         """
         return _like(level, self._t_of(np.asarray(level, dtype=np.float64)))
 
@@ -103,6 +106,32 @@ class VE(Process):
 
     def _t_of(self, level: FloatArray) -> FloatArray:
         return level
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDM(VE):
+    """Variance exploding, in states of unit variance: alpha = 1 / sqrt(t² + sigma_data²), and the
+    level is t (Karras et al. 2022, arXiv:2206.00364, Table 1, c_in of the last column).
+
+    >>> EDM().alpha(1.2)
+    0.7692307692307692
+
+    Attributes:
+        sigma_data: standard deviation of the data, > 0.
+    """
+
+    sigma_data: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.sigma_data > 0:
+            raise ValueError(f"EDM: need sigma_data > 0, got {self.sigma_data}")
+
+    def _alpha(self, t: FloatArray) -> FloatArray:
+        return 1 / np.hypot(t, self.sigma_data)
+
+    def _sigma(self, t: FloatArray) -> FloatArray:
+        return t / np.hypot(t, self.sigma_data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +177,33 @@ class VPLinear(Process):
         return np.sqrt(-np.expm1(-self._integral(t)))
 
     def _t_of(self, level: FloatArray) -> FloatArray:
-        integral = np.log1p(level**2)
+        return self._time_of(np.log1p(level**2))
+
+    def _time_of(self, integral: FloatArray) -> FloatArray:
+        """The time at which B has this value."""
         return (
             2 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2 * self.beta_d * integral))
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubVP(VPLinear):
+    """The sub-VP process, whose variance is below that of VP (Song et al. 2021, arXiv:2011.13456, eq.
+    14 and appendix C).
+
+    With B(t) as there,
+
+        alpha = exp(-B / 2),   sigma = 1 - exp(-B),   level = 2 sinh(B / 2).
+
+    >>> SubVP().sigma(0.0)
+    0.0
+    """
+
+    def _sigma(self, t: FloatArray) -> FloatArray:
+        return -np.expm1(-self._integral(t))
+
+    def _t_of(self, level: FloatArray) -> FloatArray:
+        return self._time_of(2 * np.arcsinh(level / 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,33 +260,69 @@ class Cosine(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class RectifiedFlow(Process):
-    """The straight path x_t = (1 - t) x0 + t z: alpha = 1 - t, sigma = t, level = t / (1 - t).
+    """The straight path x_t = (1 - t) x0 + t nu z: alpha = 1 - t, sigma = nu t, level = nu t / (1 - t).
 
     Rectified flow (Liu et al. 2023, arXiv:2209.03003) and the conditional optimal-transport path of
     flow matching (Lipman et al. 2023, arXiv:2210.02747, section 4.1), with noise at t = 1 as in
     diffusion; both papers run time the other way. The level is infinite at t = 1, so ``t_max`` is
-    where it reaches 1e4.
+    where it reaches 1e4 unless it is given.
 
     >>> RectifiedFlow().t_of(1.0)
     0.5
+
+    Attributes:
+        noise_scale: nu, the standard deviation of the noise at t = 1, > 0. It is 1 in both papers;
+            models of large images use more (Li & He 2025, arXiv:2511.13720).
     """
 
+    noise_scale: float = 1.0
     t_min: float = 1e-3
     t_max: float = 1e4 / (1 + 1e4)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.t_max >= 1:
+        if not (self.noise_scale > 0 and self.t_max <= 1):
             raise ValueError(
-                "RectifiedFlow: need t_max < 1 (the level is infinite at "
-                f"1), got t_max={self.t_max}"
+                "RectifiedFlow: need noise_scale > 0 and t_max <= 1 (the level is infinite at 1), "
+                f"got noise_scale={self.noise_scale}, t_max={self.t_max}"
             )
 
     def _alpha(self, t: FloatArray) -> FloatArray:
         return 1 - t
 
     def _sigma(self, t: FloatArray) -> FloatArray:
-        return t
+        return self.noise_scale * t
 
     def _t_of(self, level: FloatArray) -> FloatArray:
-        return level / (1 + level)
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isinf(level), 1.0, level / (self.noise_scale + level))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigonometric(Process):
+    """The path along a circle: alpha = cos(pi t / 2), sigma = sin(pi t / 2), level = tan(pi t / 2).
+
+    The GVP path of interpolants (Albergo et al. 2023, arXiv:2303.08797; Ma et al. 2024, SiT,
+    arXiv:2401.08740, Table 1), and, with t = 2 / pi of the angle, v-diffusion's. The level is
+    infinite at t = 1.
+
+    >>> Trigonometric().sigma(0.0)
+    0.0
+    """
+
+    t_min: float = 1e-3
+    t_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.t_max > 1:
+            raise ValueError(f"Trigonometric: need t_max <= 1, got t_max={self.t_max}")
+
+    def _alpha(self, t: FloatArray) -> FloatArray:
+        return np.sin(0.5 * math.pi * (1 - t))  # cos(pi t / 2), exact at t = 1
+
+    def _sigma(self, t: FloatArray) -> FloatArray:
+        return np.sin(0.5 * math.pi * t)
+
+    def _t_of(self, level: FloatArray) -> FloatArray:
+        return np.arctan(level) * (2 / math.pi)

@@ -14,8 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from samplerbench.models.adapters import NativeDenoiser, Prediction
-from samplerbench.models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
+from samplerbench.models.adapters import NativeDenoiser, NetworkTime, Prediction
+from samplerbench.models.discrete import Discrete
+from samplerbench.models.process import (
+    EDM,
+    VE,
+    Cosine,
+    Process,
+    RectifiedFlow,
+    SubVP,
+    Trigonometric,
+    VPLinear,
+)
 
 PROCESSES: list[Process] = [
     VE(),
@@ -24,6 +34,10 @@ PROCESSES: list[Process] = [
     Cosine(),
     Cosine(s=0.1),
     RectifiedFlow(),
+    RectifiedFlow(noise_scale=2.0, t_max=0.999),
+    EDM(),
+    SubVP(),
+    Trigonometric(t_max=0.999),
 ]
 PREDICTIONS: list[Prediction] = ["x0", "eps", "v", "flow", "score"]
 
@@ -35,8 +49,15 @@ def textbook(process: Process, t: float) -> tuple[mpmath.mpf, mpmath.mpf]:
     """
     t_ = mpmath.mpf(t)
     match process:
-        case VE():
-            return mpmath.mpf(1), t_
+        case EDM(sigma_data=data):
+            return 1 / mpmath.sqrt(t_**2 + mpmath.mpf(data) ** 2), t_ / mpmath.sqrt(
+                t_**2 + mpmath.mpf(data) ** 2
+            )
+        case SubVP(beta_d=beta_d, beta_min=beta_min):
+            alpha = mpmath.exp(-(t_**2) * mpmath.mpf(beta_d) / 4 - t_ * mpmath.mpf(beta_min) / 2)
+            return alpha, 1 - alpha**2
+        case Trigonometric():
+            return mpmath.cos(mpmath.pi * t_ / 2), mpmath.sin(mpmath.pi * t_ / 2)
         case VPLinear(beta_d=beta_d, beta_min=beta_min):
             alpha = mpmath.exp(-(t_**2) * mpmath.mpf(beta_d) / 4 - t_ * mpmath.mpf(beta_min) / 2)
             return alpha, mpmath.sqrt(1 - alpha**2)
@@ -45,8 +66,12 @@ def textbook(process: Process, t: float) -> tuple[mpmath.mpf, mpmath.mpf]:
                 s / (1 + mpmath.mpf(s)) * mpmath.pi / 2
             )
             return alpha, mpmath.sqrt(1 - alpha**2)
+        case VE():
+            return mpmath.mpf(1), t_
+        case RectifiedFlow(noise_scale=nu):
+            return 1 - t_, mpmath.mpf(nu) * t_
         case _:
-            return 1 - t_, t_
+            raise AssertionError(process)
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
@@ -112,12 +137,18 @@ def test_mistakes_are_named() -> None:
         lambda: VE(t_min=2.0, t_max=1.0),
         lambda: VPLinear(beta_min=0.0),
         lambda: Cosine(t_max=1.0),
-        lambda: RectifiedFlow(t_max=1.0),
+        lambda: RectifiedFlow(t_max=1.1),
+        lambda: RectifiedFlow(noise_scale=0.0),
+        lambda: EDM(sigma_data=0.0),
+        lambda: Trigonometric(t_max=1.1),
+        lambda: Discrete(levels=(1.0, 1.0)),
     ):
         with pytest.raises(ValueError, match="need"):
             make()
     with pytest.raises(ValueError, match="unknown prediction 'noise'"):
         NativeDenoiser(lambda x, t, labels: x, VE(), "noise", name="n", event=(2,), identity="n")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'edm' needs an EDM process"):
+        NativeDenoiser(lambda x, t, labels: x, VE(), "edm", name="n", event=(2,), identity="n")
 
 
 # One mixture of three isotropic Gaussians in three dimensions, with one class a component.
@@ -152,9 +183,16 @@ class MixtureNetwork:
             "x0": x0,
             "eps": z,
             "v": alpha * z - sigma * x0,
-            "flow": z - x0,
+            "flow": getattr(self.process, "noise_scale", 1.0) * z - x0,
             "score": -z / sigma,
+            "edm": self._raw(x_t, x0, sigma / alpha),
         }[self.prediction]
+
+    def _raw(self, x_t: torch.Tensor, x0: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        """F of d = c_skip x + c_out F, in an EDM process."""
+        data = getattr(self.process, "sigma_data", 1.0)
+        total = (level**2 + data**2).sqrt()
+        return (x0 - data**2 / total * x_t) * total / (level * data)
 
 
 def adapted(process: Process, prediction: Prediction, **options: object) -> NativeDenoiser:
@@ -171,8 +209,15 @@ def adapted(process: Process, prediction: Prediction, **options: object) -> Nati
     )
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("process", PROCESSES[1:], ids=repr)
+@pytest.mark.parametrize(
+    ("process", "prediction"),
+    [
+        *((p, k) for p in PROCESSES[1:] for k in PREDICTIONS),
+        (EDM(), "edm"),
+        (EDM(sigma_data=2.0), "edm"),
+    ],
+    ids=repr,
+)
 def test_one_model_through_every_process_and_prediction(
     process: Process, prediction: Prediction
 ) -> None:
@@ -275,3 +320,75 @@ def test_the_network_inside_a_function_is_copied_and_moves_with_the_model() -> N
         model = NativeDenoiser(network, VE(), "x0", name="m", event=(2,), identity="m").to("meta")
         assert next(module.parameters()).device.type == "cpu"
         assert model.denoise(torch.zeros(3, 2, device="meta"), 1.0, None).device.type == "meta"
+
+
+def test_the_levels_of_discrete_processes_are_the_published_ones() -> None:
+    steps = np.arange(1000) / 999
+    ddpm = Discrete.of_betas(1e-4 + (0.02 - 1e-4) * steps)
+    stable = Discrete.of_betas((0.00085**0.5 + (0.012**0.5 - 0.00085**0.5) * steps) ** 2)
+    assert (ddpm.level(0.0), ddpm.level(999.0)) == pytest.approx((0.0100, 157.4), rel=1e-3)
+    assert (stable.level(0.0), stable.level(999.0)) == pytest.approx((0.0292, 14.61), rel=1e-2)
+
+
+def test_a_discrete_process_is_vp_linear_between_its_times_as_they_become_many() -> None:
+    levels, limit, off = np.geomspace(0.01, 100, 30), VPLinear(), []
+    for steps in (10_000, 20_000):
+        betas = (0.1 + 19.9 * (np.arange(steps) + 0.5) / steps) / steps
+        time = (Discrete.of_betas(betas).t_of(levels) + 1) / steps
+        off.append(np.abs(time - limit.t_of(levels)).max())
+    assert off[1] < 2e-4
+    assert off[0] / off[1] == pytest.approx(2, rel=0.05)  # of first order in 1 / steps
+
+
+def test_a_discrete_process_stands_still_outside_its_levels_and_knows_infinity() -> None:
+    process = Discrete(levels=(0.1, 1.0, 10.0, np.inf))
+    assert process.t_of(0.01) == 0.0
+    assert process.t_of(10**0.5) == pytest.approx(1.5)
+    assert process.t_of(1e3) == 2.0
+    assert process.t_of(np.inf) == 3.0 == process.t_max
+    assert (process.alpha(3.0), process.sigma(3.0)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("process", [RectifiedFlow(noise_scale=3.0, t_max=1.0), Trigonometric()])
+def test_an_infinite_level_has_the_time_of_pure_noise(process: Process) -> None:
+    assert process.t_of(np.inf) == 1.0
+    assert process.alpha(1.0) == 0.0
+
+
+def test_what_a_network_is_told() -> None:
+    level, t = np.array([0.5, 8.0]), np.array([0.2, 0.9])
+    np.testing.assert_allclose(NetworkTime().told(t, level), t)
+    np.testing.assert_allclose(
+        NetworkTime(of="log_level", scale=0.25).told(t, level), np.log(level) / 4
+    )
+    np.testing.assert_allclose(NetworkTime(scale=-1, offset=1).told(t, level), 1 - t)
+    np.testing.assert_allclose(NetworkTime(of="level").told(t, level), level)
+
+
+@pytest.mark.parametrize("half", ["first", "second"])
+def test_signs_halves_and_times_are_undone(half: str) -> None:
+    plain = adapted(RectifiedFlow(), "flow")
+    inner = plain.network
+
+    def other(x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """What the network says with the opposite sign, told 1 - t, beside a variance."""
+        velocity = -inner(x_t, 1 - t, labels)
+        parts = [velocity, torch.full_like(velocity, 9.0)]
+        return torch.cat(parts if half == "first" else parts[::-1], 1)
+
+    model = adapted(
+        RectifiedFlow(), "flow", factor=-1.0, half=half, time=NetworkTime(scale=-1, offset=1)
+    )
+    model.network = other
+    x = MEANS + 0.3
+    torch.testing.assert_close(model.denoise(x, 0.7, None), plain.denoise(x, 0.7, None))
+
+
+def test_times_that_are_known_are_told_as_they_are() -> None:
+    model = adapted(
+        EDM(), "edm", times=np.array([0.5, 1.0]), time=NetworkTime(of="log_level", scale=0.25)
+    )
+    told = []
+    model.network = lambda x_t, t, labels: told.append(t) or x_t
+    model.denoise(MEANS, 0.9, None)
+    assert told[0].tolist() == [0.0] * 3
