@@ -97,9 +97,19 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
         return LOADERS.find(spec)
     if ".py:" in spec or spec.endswith(".py"):
         return LOADERS.get("python_file"), spec
+    if _is_checkpoint(spec):
+        return LOADERS.get("checkpoint"), spec
     near = LOADERS.near(spec, model_names())
     there = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
     raise ValueError(f"there is no model {spec!r}; {near}The models are: {there}")
+
+
+def _is_checkpoint(spec: str) -> bool:
+    """Whether it is ``FAMILY:PATH``, or the path of something that is there."""
+    from .checkpoints.families import family_names
+
+    path = spec.rpartition("?")[0] or spec
+    return spec.partition(":")[0] in family_names() or Path(path).expanduser().exists()
 
 
 def _check(spec: str, make: Any, args: tuple[str, ...], params: dict[str, Any]) -> None:

@@ -1,0 +1,68 @@
+"""From the path of a checkpoint to a Denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .families import families, family, family_names
+from .mapping import Checkpoint
+from .opening import CheckpointError, Opened, open_checkpoint
+from .specification import Specification
+
+
+def probe(opened: Opened, name: str | None = None) -> Specification:
+    """What a checkpoint is.
+
+    Args:
+        opened: of :func:`open_checkpoint`.
+        name: of its family; None asks all.
+
+    Raises:
+        CheckpointError: no family, or not this one, or more than one recognises it.
+        ValueError: there is no such family.
+    """
+    if name is not None:
+        spec = family(name).recognise(opened)
+        if spec is None:
+            raise CheckpointError(f"{opened.path} is no {name} checkpoint")
+        return spec
+    found = [spec for each in families() if (spec := each.recognise(opened)) is not None]
+    if len(found) > 1:
+        names = " and ".join(spec.family for spec in found)
+        raise CheckpointError(
+            f"{opened.path} could be {names}; say which, as in {found[0].family}:{opened.path}"
+        )
+    if not found:
+        raise CheckpointError(
+            f"{opened.path} is a checkpoint of no known family; they are: {', '.join(family_names())}. "
+            "Wrap the network in a Python file (docs/adding-a-model.md)"
+        )
+    return found[0]
+
+
+def build(spec: Specification, opened: Opened) -> Checkpoint:
+    """The model of a checkpoint, on the CPU.
+
+    Raises:
+        CheckpointError: its weights do not fit its network.
+        ValueError: a question is open, or a value of the specification cannot be.
+    """
+    network = family(spec.family).network(spec, opened)
+    return Checkpoint(spec, network, opened.path.stem or opened.path.name, opened.content)
+
+
+def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Checkpoint:
+    """The model of a checkpoint with what the user says of it, on the CPU.
+
+    Args:
+        path: of a file or folder.
+        given: settings by name, as :meth:`Specification.overridden` takes them.
+        name: of its family; None if the file tells.
+
+    Raises:
+        CheckpointError: it cannot be read, or is of no known family.
+        ValueError: a setting that cannot be, or a question is open.
+    """
+    opened = open_checkpoint(path)
+    return build(probe(opened, name).overridden(given), opened)

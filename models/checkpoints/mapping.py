@@ -1,0 +1,178 @@
+"""A specification and its network as a Denoiser."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..adapters import NativeDenoiser, Network, NetworkTime
+from ..denoiser import labels_for
+from ..discrete import Discrete
+from ..process import EDM, VE, Cosine, Process, RectifiedFlow, SubVP, Trigonometric, VPLinear
+from .specification import Specification
+
+
+def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
+    """The rates of a named schedule, ``steps`` of them.
+
+    Args:
+        schedule: ``linear`` (Ho et al. 2020, arXiv:2006.11239); ``scaled_linear``, linear in the
+            square root (Rombach et al. 2022, arXiv:2112.10752); ``cosine`` (Nichol & Dhariwal 2021,
+            arXiv:2102.09672, eq. 17), capped at 0.999.
+        steps: times, >= 2.
+        start: first rate, of the first two.
+        end: last rate, of the first two.
+
+    Raises:
+        ValueError: no such schedule.
+    """
+    if schedule == "linear":
+        return np.linspace(start, end, steps).tolist()
+    if schedule == "scaled_linear":
+        return (np.linspace(start**0.5, end**0.5, steps) ** 2).tolist()
+    if schedule == "cosine":
+        t = np.arange(steps + 1) / steps
+        kept = np.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+        return np.minimum(1 - kept[1:] / kept[:-1], 0.999).tolist()
+    raise ValueError(
+        f"there is no schedule of betas {schedule!r}; choose linear, scaled_linear or cosine"
+    )
+
+
+def _discrete(
+    *,
+    schedule: str = "",
+    steps: int = 1000,
+    start: float = 1e-4,
+    end: float = 0.02,
+    betas: list[float] | None = None,
+    zero_snr: bool = False,
+) -> Discrete:
+    """A table of betas, or of a named schedule; with ``zero_snr`` rescaled so that alphas_cumprod
+    ends at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1).
+    """
+    rates = np.asarray(betas if betas is not None else betas_of(schedule, steps, start, end))
+    if not zero_snr:
+        return Discrete.of_betas(rates)
+    root = np.sqrt(np.cumprod(1 - rates))
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    with np.errstate(divide="ignore"):
+        levels = np.sqrt(np.maximum(1 / root**2 - 1, 0))
+    return Discrete(levels=tuple(levels.tolist()))
+
+
+PROCESSES: dict[str, Callable[..., Process]] = {
+    "ve": VE,
+    "edm": EDM,
+    "vp_linear": VPLinear,
+    "sub_vp": SubVP,
+    "vp_cosine": Cosine,
+    "discrete": _discrete,
+    "flow": RectifiedFlow,
+    "trigonometric": Trigonometric,
+}
+"""Name in a specification to the process; the arguments are its other entries."""
+
+
+def process_of(spec: Specification) -> Process:
+    """The process of a specification.
+
+    Raises:
+        ValueError: no such process, or an argument that it does not take.
+    """
+    arguments = dict(spec.process)
+    name = arguments.pop("name")
+    if name not in PROCESSES:
+        raise ValueError(
+            f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
+        )
+    try:
+        return PROCESSES[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"process {name}: {error}") from None
+
+
+class Checkpoint(NativeDenoiser):
+    """A network of a checkpoint as a Denoiser.
+
+    Args:
+        spec: with nothing open.
+        network: in its native coordinates; labels are class numbers (:class:`Network`).
+        name: what tables call it.
+        content: hexadecimal digest of all that was read; with the specification it is the identity.
+
+    Raises:
+        ValueError: a question is open, or a value of the specification cannot be.
+    """
+
+    spec: Specification
+
+    def __init__(self, spec: Specification, network: Network, name: str, content: str) -> None:
+        if spec.open:
+            asked = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
+            raise ValueError(
+                f"{name}: a {spec.family} checkpoint does not say everything: {asked}. Say it behind "
+                "the path, as in PATH?schedule=linear, or let samplerbench check-model find out"
+            )
+        process = process_of(spec)
+        super().__init__(
+            network,
+            process,
+            spec.prediction,  # type: ignore[arg-type]
+            name=name,
+            event=spec.event,
+            identity=f"{name}-{content[:16]}-{digest(meaning(spec))[:8]}",
+            classes=spec.classes,
+            times=_known(process) if spec.snap == "nearest" else None,
+            time=NetworkTime(**spec.time),
+            factor=spec.factor,
+            half=spec.half or None,  # type: ignore[arg-type]
+            sigma_min=spec.sigma_min,
+            sigma_max=spec.sigma_max,
+            limits=spec.limits,
+        )
+        self.spec = spec
+
+    def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
+        """As the specification says: ``random``, each class as likely; ``balanced``, sample number
+        modulo classes; None for ``none``.
+        """
+        if self.spec.labels == "none":
+            return None
+        if self.spec.labels == "balanced":
+            return ids % self.classes
+        return labels_for(ids, seed, [1.0] * self.classes)
+
+
+def _known(process: Process) -> Any:
+    return np.arange(process.t_min, process.t_max + 1)
+
+
+def meaning(spec: Specification) -> dict[str, Any]:
+    """What of a specification decides the numbers."""
+    plain = spec.as_json()
+    for name in ("evidence", "sources", "open"):
+        del plain[name]
+    del plain["weights"]["file"]
+    return plain
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a plain value, in hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
+    """Rows of an identity matrix, ``(batch, classes)`` of ``like``'s dtype; zeros for the label
+    ``classes``. None without labels.
+    """
+    if labels is None or not classes:
+        return None
+    return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]

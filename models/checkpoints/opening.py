@@ -1,0 +1,224 @@
+"""Opening a checkpoint of any container: what is inside, or one sentence that says what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import struct
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from .pickles import PickleModule, RestrictedUnpickler, UnsafePickleError
+
+Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
+
+AGAIN = "download it again"
+PARTIAL = (".part", ".crdownload", ".aria2", ".incomplete", ".tmp", ".download")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, in one sentence with the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A checkpoint that was opened; nothing of it was executed.
+
+    Attributes:
+        path: of the file or folder.
+        container: ``pickle``, a bare pickle such as NVIDIA's; ``torch``, of ``torch.save``;
+            ``safetensors``; ``folder``; ``onnx``; ``exported``, of ``torch.export.save``.
+        value: what is inside a file, tensors and records; None for a folder and for programs.
+        metadata: of a safetensors file.
+    """
+
+    path: Path
+    container: Container
+    value: Any = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 of the file, or of the names and hashes of the files of a folder, in hexadecimal
+        digits.
+        """
+        if self.container != "folder":
+            return _hash(self.path)
+        files = (p for p in sorted(self.path.rglob("*")) if p.is_file() and p.suffix != ".lock")
+        named = [(p.relative_to(self.path).as_posix(), _hash(p)) for p in files]
+        return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+
+    def config(self, name: str) -> dict[str, Any]:
+        """A JSON file of a folder.
+
+        Raises:
+            CheckpointError: there is none, or it is no JSON object.
+        """
+        path = self.path / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{self.path}: {name} is missing; copy the whole folder of the checkpoint"
+            ) from None
+        except ValueError as error:
+            raise CheckpointError(f"{path} is no JSON ({error}); {AGAIN}") from None
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{path} is no JSON object; {AGAIN}")
+        return value
+
+
+def open_checkpoint(path: Path) -> Opened:
+    """Open a file or folder.
+
+    Raises:
+        CheckpointError: it is missing, damaged or half-downloaded, no checkpoint, or a pickle with
+            code.
+    """
+    if path.is_dir():
+        return Opened(path, "folder")
+    if not path.is_file():
+        raise CheckpointError(f"there is no file or folder {path}")
+    if path.suffix in PARTIAL:
+        raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if not head:
+        raise CheckpointError(f"{path} is empty; {AGAIN}")
+    if head.startswith(b"version https://git-lfs"):
+        raise CheckpointError(
+            f"{path} is a pointer of Git LFS, not the file; get it with git lfs pull"
+        )
+    if head.startswith(b"PK\x03\x04"):
+        return _zip(path)
+    if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
+        return Opened(path, "onnx")
+    if _is_safetensors(head, path):
+        return _safetensors(path)
+    if head[:1] == b"\x80":
+        return _pickled(path)
+    return _not_a_checkpoint(path, head)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_safetensors(head: bytes, path: Path) -> bool:
+    """Eight bytes with the length of a header of JSON, and the header."""
+    return path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{")
+
+
+def _safetensors(path: Path) -> Opened:
+    try:
+        tensors = safetensors.torch.load_file(path)
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            metadata = json.loads(file.read(length)).get("__metadata__", {})
+    except (SafetensorError, ValueError, struct.error) as error:
+        raise CheckpointError(
+            f"{path} is cut short or damaged ({error}); compare its size with the source's, and {AGAIN}"
+        ) from None
+    return Opened(path, "safetensors", tensors, metadata)
+
+
+def _zip(path: Path) -> Opened:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        raise CheckpointError(
+            f"{path} is cut short: a zip archive without its end; compare its size with the source's, "
+            f"and {AGAIN}"
+        ) from None
+    inside = {name.partition("/")[2] for name in names}
+    if "constants.pkl" in inside:
+        raise CheckpointError(
+            f"{path} is a TorchScript program; export the network with torch.export.save, or save "
+            "its state_dict()"
+        )
+    if any(name.startswith("models/") or name == "archive_format" for name in inside | set(names)):
+        return Opened(path, "exported")
+    if "data.pkl" not in inside:
+        raise CheckpointError(
+            f"{path} is a zip archive of other things ({', '.join(sorted(names)[:3])} …); unpack it, "
+            "and give the checkpoint inside"
+        )
+    return Opened(path, "torch", _unpickled(path))
+
+
+def _pickled(path: Path) -> Opened:
+    """A bare pickle, or a file of ``torch.save`` before its zip archives."""
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first = _guarded(path, lambda: RestrictedUnpickler(file).load())
+    if isinstance(first, int):  # the magic number of the old format
+        return Opened(path, "torch", _unpickled(path))
+    return Opened(path, "pickle", first)
+
+
+def _unpickled(path: Path) -> Any:
+    """What ``torch.save`` wrote; names of other libraries become records."""
+
+    def read() -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(
+                path, map_location="cpu", weights_only=False, pickle_module=PickleModule
+            )
+
+    return _guarded(path, read)
+
+
+def _guarded(path: Path, read: Any) -> Any:
+    try:
+        return read()
+    except UnsafePickleError as error:
+        raise CheckpointError(f"{path} is a pickle with code: {error}") from None
+    except (EOFError, pickle.UnpicklingError, RuntimeError, OSError) as error:
+        what = " ".join(str(error).split())[:120] or type(error).__name__
+        raise CheckpointError(
+            f"{path} is cut short or damaged ({what}); compare its size with the source's, and {AGAIN}"
+        ) from None
+    except Exception as error:  # whatever a file of strange records makes of torch and NumPy
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise CheckpointError(
+            f"{path} cannot be read without executing it ({what}); save the state_dict() of the "
+            "network as safetensors"
+        ) from None
+
+
+def _not_a_checkpoint(path: Path, head: bytes) -> Opened:
+    text = head.lstrip()
+    if text[:1] == b"<":
+        raise CheckpointError(
+            f"{path} is a web page, such as one that asks to log in; download the file itself"
+        )
+    try:
+        head.decode("utf-8")
+        kind = "a text file"
+    except UnicodeDecodeError:
+        kind = "of no known format"
+    raise CheckpointError(
+        f"{path} is {kind}; a checkpoint is a .pkl, .pt, .pth, .ckpt, .safetensors, .onnx or .pt2 "
+        "file, or a diffusers folder"
+    )
+
+
+def state_dict(value: Any) -> dict[str, Tensor]:
+    """The tensors of a flat dictionary; empty if it is none."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}

@@ -1,0 +1,204 @@
+"""What a checkpoint is and how its output becomes E[x0 | x], as plain values that can be printed,
+compared and overridden; each says where it is known from.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import product
+from typing import Any, Literal
+
+FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
+"""Where a value is known from: the file itself; what all files of a family share; the user; or a
+check that tried what is possible (``samplerbench check-model``).
+"""
+
+Value = Any
+"""Plain JSON: text, numbers, flags, lists and tables of them."""
+
+INFINITE = "inf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specification:
+    """A checkpoint, understood.
+
+    Attributes:
+        family: who writes such files, a name of :mod:`samplerbench.models.checkpoints.families`.
+        network: ``class`` and ``arguments`` of the network.
+        weights: ``file`` and, where a file holds several sets of weights, ``entry``, such as
+            ``ema``.
+        event: shape of one sample.
+        process: ``name``, one of :data:`.mapping.PROCESSES`, and its arguments.
+        prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``score``, ``edm``.
+        factor: the network gives the prediction divided by this: -1 for the opposite sign.
+        half: which half of the output's channels it is, ``first`` or ``second``; "" for all.
+        time: ``of``, ``scale`` and ``offset`` of
+            :class:`~samplerbench.models.adapters.NetworkTime`.
+        snap: ``nearest`` where the network knows the times of a table only; "" for any time.
+        sigma_min, sigma_max: levels that it was trained for.
+        limits: range of the values of the data; None where nobody says.
+        classes: number of classes; 0 without labels.
+        null_label: whether label ``classes`` is "no label" to the network.
+        labels: how labels of unconditional sampling are drawn: ``random``, ``balanced``, or
+            ``none``.
+        kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no
+            posterior mean.
+        evidence: sentences that say how the family is known.
+        sources: of each field, one of ``file``, ``family``, ``user`` and ``check``.
+        open: questions that the file does not answer: name to possible answers, each with the
+            fields that it sets.
+    """
+
+    family: str
+    network: Mapping[str, Value]
+    weights: Mapping[str, Value]
+    event: tuple[int, ...]
+    process: Mapping[str, Value]
+    prediction: str
+    factor: float = 1.0
+    half: str = ""
+    time: Mapping[str, Value] = field(default_factory=lambda: {"of": "t"})
+    snap: str = ""
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    limits: tuple[float, float] | None = (-1.0, 1.0)
+    classes: int = 0
+    null_label: bool = False
+    labels: Literal["none", "random", "balanced"] = "none"
+    kind: Literal["denoiser", "map"] = "denoiser"
+    evidence: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    open: Mapping[str, Mapping[str, Mapping[str, Value]]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Value]:
+        """Plain values; an infinite level is the text ``inf``."""
+        plain = json.loads(json.dumps(asdict(self)))
+        if math.isinf(self.sigma_max):
+            plain["sigma_max"] = INFINITE
+        return plain
+
+    def source(self, name: str) -> str:
+        """Where a field is known from; what nobody set is the family's."""
+        return self.sources.get(name, FAMILY)
+
+    def answered(self, question: str, answer: str, source: str) -> Specification:
+        """This with an open question answered.
+
+        Raises:
+            ValueError: there is no such question, or it has no such answer.
+        """
+        if question not in self.open:
+            raise ValueError(
+                f"{question!r} is no open question of this {self.family} checkpoint; "
+                f"open are: {', '.join(self.open) or 'none'}"
+            )
+        answers = self.open[question]
+        if answer not in answers:
+            raise ValueError(
+                f"{question}={answer!r} is no answer for this {self.family} checkpoint; "
+                f"choose one of {', '.join(answers)}"
+            )
+        left = {name: options for name, options in self.open.items() if name != question}
+        changes = dict(answers[answer])
+        known = dict.fromkeys(changes, source)
+        return replace(self, **_typed(changes), sources={**self.sources, **known}, open=left)
+
+    def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
+        """Every way to answer what is open, and this with it; itself alone if nothing is."""
+        for answers in product(*self.open.values()):
+            chosen, told = self, dict(zip(self.open, answers, strict=True))
+            for question, answer in told.items():
+                chosen = chosen.answered(question, answer, CHECK)
+            yield told, chosen
+
+    def overridden(self, given: Mapping[str, str]) -> Specification:
+        """This with what the user says: answers to open questions, and fields by name.
+
+        ``process``, ``time``, ``network`` and ``weights`` are set part by part, such as
+        ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``.
+
+        Args:
+            given: name to text, as written behind ``?``.
+
+        Raises:
+            ValueError: there is no such name, or the text is no value of it, in a sentence that
+                lists what there is.
+        """
+        spec = self
+        for name, text in given.items():
+            field_name = "factor" if name == "sign" else name
+            is_open = name in spec.open
+            spec = spec.answered(name, text, USER) if is_open else _set(spec, field_name, text)
+        return spec
+
+
+_SETTABLE = tuple(
+    f.name
+    for f in fields(Specification)
+    if f.name not in ("family", "evidence", "sources", "open", "event")
+)
+_TABLES = ("network", "weights", "process", "time")
+
+
+def _set(spec: Specification, name: str, text: str) -> Specification:
+    top, dot, part = name.partition(".")
+    if top not in _SETTABLE or bool(dot) != (top in _TABLES):
+        plain = [n for n in _SETTABLE if n not in _TABLES]
+        parts = [f"{t}.{p}" for t in _TABLES for p in getattr(spec, t)]
+        names = ", ".join([*spec.open, "sign", *plain, *parts])
+        raise ValueError(
+            f"{name!r} is no setting of a {spec.family} checkpoint; there are: {names}"
+        )
+    value = _read(text)
+    if dot:
+        value = {**getattr(spec, top), part: value}
+    changes = _typed({top: value})
+    _check(spec, name, changes[top], text)
+    return replace(spec, **changes, sources={**spec.sources, name: USER})
+
+
+def _read(text: str) -> Value:
+    """A number, flag or list as JSON writes it, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
+    """Values of JSON as a :class:`Specification` has them."""
+    typed = dict(changes)
+    for name in ("event", "limits"):
+        if isinstance(typed.get(name), list):
+            typed[name] = tuple(typed[name])
+    for name in ("sigma_min", "sigma_max"):
+        if typed.get(name) == INFINITE:
+            typed[name] = math.inf
+    return typed
+
+
+_CHOICES = {
+    "prediction": ("x0", "eps", "v", "flow", "score", "edm"),
+    "half": ("", "first", "second"),
+    "snap": ("", "nearest"),
+    "labels": ("none", "random", "balanced"),
+    "kind": ("denoiser", "map"),
+}
+
+
+def _check(spec: Specification, name: str, value: Value, text: str) -> None:
+    """Refuse what cannot be a field's value."""
+    if name in _CHOICES and value not in _CHOICES[name]:
+        there = ", ".join(map(repr, _CHOICES[name]))
+        raise ValueError(f"{name}={text} is none of {there}")
+    number = isinstance(getattr(spec, name, None), float)
+    if number and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"{name}={text}: it must be a number")
+    if name in ("sigma_min", "sigma_max") and not value > 0:
+        raise ValueError(f"{name}={text}: it must be above 0")
+    if name == "factor" and value == 0:
+        raise ValueError("factor=0: it must not be 0")

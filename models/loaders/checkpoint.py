@@ -1,0 +1,52 @@
+"""``checkpoint:PATH``: a checkpoint that somebody trained, of any family that is known
+(:mod:`samplerbench.models.checkpoints`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from . import loader
+
+if TYPE_CHECKING:
+    from ..checkpoints.mapping import Checkpoint
+
+
+@loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
+def load(rest: str) -> Checkpoint:
+    """The model of a checkpoint, such as ``checkpoint:ema.pt?schedule=linear``.
+
+    Args:
+        rest: path of the file or folder, what its file does not say behind ``?``, and before it,
+            with a colon, the family, if the file does not tell.
+
+    Raises:
+        ValueError: it cannot be read, is of no known family, leaves a question open, or has no such
+            setting.
+    """
+    from .. import checkpoints
+
+    return checkpoints.load(*split(rest))
+
+
+def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
+    """The path, the settings behind its last question mark, and the family before its colon.
+
+    Raises:
+        ValueError: what stands behind the question mark is no ``setting=value&…``.
+    """
+    from ..checkpoints.families import family_names
+
+    name, colon, behind = rest.partition(":")
+    if colon and name in family_names():
+        return (*split(behind)[:2], name)
+    path, mark, query = rest.rpartition("?")
+    if not mark or Path(rest).exists():
+        return Path(rest).expanduser(), {}, None
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        raise ValueError(f"{query!r} behind {path} is not setting=value&…") from None
+    return Path(path).expanduser(), dict(pairs), None
