@@ -106,7 +106,7 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
 
 def _is_checkpoint(spec: str) -> bool:
     """Whether it is ``FAMILY:PATH``, or the path of something that is there."""
-    from .checkpoints.families import family_names
+    from .loaders.checkpoint.families import family_names
 
     path = spec.rpartition("?")[0] or spec
     return spec.partition(":")[0] in family_names() or Path(path).expanduser().exists()

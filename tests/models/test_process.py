@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime, Prediction
-from samplerbench.models.discrete import Discrete
 from samplerbench.models.process import (
     EDM,
     VE,
     Cosine,
+    Discrete,
     Process,
     RectifiedFlow,
     SubVP,

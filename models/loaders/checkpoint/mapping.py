@@ -12,10 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..adapters import NativeDenoiser, Network, NetworkTime
-from ..denoiser import labels_for
-from ..discrete import Discrete
-from ..process import EDM, VE, Cosine, Process, RectifiedFlow, SubVP, Trigonometric, VPLinear
+from ...adapters import NativeDenoiser, Network, NetworkTime
+from ...denoiser import labels_for
+from ...process import (
+    EDM,
+    VE,
+    Cosine,
+    Discrete,
+    Process,
+    RectifiedFlow,
+    SubVP,
+    Trigonometric,
+    VPLinear,
+)
 from .specification import Specification
 
 

@@ -13,7 +13,7 @@ import collections
 import io
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -179,7 +179,7 @@ class RestrictedUnpickler(pickle.Unpickler):
         return type(name.rpartition(".")[2], (Record,), {"qualified_name": full})
 
 
-def _of_a_library(module: str, name: str) -> Callable[..., Any] | None:
+def _of_a_library(module: str, name: str) -> Any:
     """A function of torch or NumPy that makes a tensor or an array again, or a dtype."""
     if module == "torch" or module.startswith("torch."):
         path = f"{module}.{name}".removeprefix("torch.")

@@ -18,7 +18,7 @@ import pkgutil
 from collections.abc import Iterator
 from typing import Protocol, cast
 
-from ...adapters import Network
+from ....adapters import Network
 from ..opening import Opened
 from ..specification import Specification
 

@@ -27,7 +27,7 @@ class Specification:
     """A checkpoint, understood.
 
     Attributes:
-        family: who writes such files, a name of :mod:`samplerbench.models.checkpoints.families`.
+        family: who writes such files, a name of :mod:`samplerbench.models.loaders.checkpoint.families`.
         network: ``class`` and ``arguments`` of the network.
         weights: ``file`` and, where a file holds several sets of weights, ``entry``, such as
             ``ema``.

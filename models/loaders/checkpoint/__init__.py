@@ -1,5 +1,7 @@
 """``checkpoint:PATH``: a checkpoint that somebody trained, of any family that is known
-(:mod:`samplerbench.models.checkpoints`).
+without executing anything of it.
+
+:func:`~.loading.probe` says what a file or folder is, :func:`~.loading.load` makes a model of it.
 """
 
 from __future__ import annotations
@@ -8,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from . import loader
+from .. import loader
 
 if TYPE_CHECKING:
-    from ..checkpoints.mapping import Checkpoint
+    from .mapping import Checkpoint
 
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
@@ -26,9 +28,9 @@ def load(rest: str) -> Checkpoint:
         ValueError: it cannot be read, is of no known family, leaves a question open, or has no such
             setting.
     """
-    from .. import checkpoints
+    from . import loading
 
-    return checkpoints.load(*split(rest))
+    return loading.load(*split(rest))
 
 
 def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
@@ -37,7 +39,7 @@ def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
     Raises:
         ValueError: what stands behind the question mark is no ``setting=value&…``.
     """
-    from ..checkpoints.families import family_names
+    from .families import family_names
 
     name, colon, behind = rest.partition(":")
     if colon and name in family_names():

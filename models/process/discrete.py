@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .process import FloatArray, Process
+from .continuous import FloatArray, Process
 
 
 @dataclass(frozen=True, kw_only=True)

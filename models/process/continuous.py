@@ -1,9 +1,5 @@
-"""Noising processes x_t = alpha(t) x0 + sigma(t) z in their native time: VE, EDM's scaling of it,
-VP, sub-VP, cosine, discrete betas, rectified flow, and the trigonometric path.
-
-Samplers never see one: they work in canonical coordinates x = x_t / alpha(t), with the noise level
-sigma(t) / alpha(t). A process is needed to call a network in the coordinates it was trained in
-(:mod:`.adapters`), and to place a grid evenly in native time.
+"""Processes with a formula: VE, EDM's scaling of it, VP, sub-VP, cosine, rectified flow, and the
+trigonometric path.
 
 Formulas are written so that neither end cancels: relative accuracy holds down to t = 0 and up to
 levels of 1e4 and more.
