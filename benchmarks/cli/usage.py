@@ -153,6 +153,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "list extractors",
         "list metrics --json",
     ),
+    "check-model": (
+        "check-model ema.pt --images train/",
+        "check-model 'edm:net.pkl?labels=balanced' --json",
+    ),
     "check": ("check heun 'ddim(eta=0.5)'", "check my_solver --plugin my_solver.py", "check --all"),
     "calibrate": ("calibrate --quick",),
     "new-solver": ("new-solver my_solver", "new-solver my_solver --out packages"),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...models.loaders.checkpoint.answers import cache_folder
 from ...results.run_directory.files import read_json, write_json
 from ..suites.spec import canonical
 
 
 def default_cache() -> Path:
     """Where searches are kept between runs: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
-    return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")
+    return cache_folder()
 
 
 def remembered(

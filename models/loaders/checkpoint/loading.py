@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from .answers import with_answers
 from .families import families, family, family_names
 from .mapping import Checkpoint
 from .opening import CheckpointError, Opened, open_checkpoint
@@ -53,7 +54,8 @@ def build(spec: Specification, opened: Opened) -> Checkpoint:
 
 
 def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Checkpoint:
-    """The model of a checkpoint with what the user says of it, on the CPU.
+    """The model of a checkpoint with what the user says of it, on the CPU; what neither file nor user
+    says is as ``samplerbench check-model`` found it.
 
     Args:
         path: of a file or folder.
@@ -65,4 +67,5 @@ def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Check
         ValueError: a setting that cannot be, or a question is open.
     """
     opened = open_checkpoint(path)
-    return build(probe(opened, name).overridden(given), opened)
+    spec = probe(opened, name).overridden(given)
+    return build(with_answers(spec, opened.content) if spec.open else spec, opened)

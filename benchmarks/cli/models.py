@@ -1,0 +1,153 @@
+"""``check-model``: what a checkpoint is, and whether its mapping to E[x0 | x] is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import print_json, print_rows, say
+from .options import DeviceOption, Json
+
+if TYPE_CHECKING:
+    from ...models.loaders.checkpoint.specification import Specification
+    from ..model_checks import Checked
+
+SHOWN = (
+    "event",
+    "process",
+    "prediction",
+    "factor",
+    "half",
+    "time",
+    "snap",
+    "sigma_min",
+    "sigma_max",
+)
+SHOWN += ("limits", "classes", "labels", "kind", "network", "weights")
+"""Fields of a specification, in the order in which they are shown."""
+WIDEST = 54
+"""Characters of a value in text; ``--json`` has all of it."""
+
+
+def check_model(
+    model: Annotated[
+        str,
+        typer.Argument(help="A checkpoint: PATH, FAMILY:PATH, or either with ?setting=value&…."),
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            help="Clean images that it was trained on, or like them: a folder, .npy or .npz. "
+            "Without any, the model's own samples, which tell less.",
+        ),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=16, max=10_000, help="Images, or own samples, at most.")
+    ] = 256,
+    device: DeviceOption = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Say what a checkpoint is and how that is known, and check that its output becomes E[x0 | x].
+
+    Exit code 1 if the mapping is wrong, or if several fit.
+    """
+    from ...models.loaders.checkpoint import split
+    from ...models.loaders.checkpoint.answers import keep_answers
+    from ...models.loaders.checkpoint.families import family
+    from ...models.loaders.checkpoint.loading import probe
+    from ...models.loaders.checkpoint.opening import open_checkpoint
+    from ..model_checks import check_checkpoint, read_images
+
+    path, given, name = split(model.removeprefix("checkpoint:"))
+    opened = open_checkpoint(path)
+    spec = probe(opened, name).overridden(given)
+    if not as_json:
+        _show(spec)
+    clean, labels = (
+        (None, None) if images is None else read_images(images, spec.event, spec.limits, samples)
+    )
+    found = check_checkpoint(
+        spec,
+        family(spec.family).network(spec, opened),
+        clean,
+        labels,
+        samples=samples,
+        device=device,
+    )
+    if found.answers:
+        keep_answers(spec, opened.content, found.answers)
+    if as_json:
+        print_json(_as_json(found, opened.content))
+    else:
+        _print(found)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def _show(spec: Specification) -> None:
+    say(f"{spec.family}: {'; '.join(spec.evidence)}")
+    plain = spec.as_json()
+    rows = [
+        {"field": name, "value": _short(plain[name]), "known from": spec.source(name)}
+        for name in SHOWN
+        if plain[name] not in ("", None, {}, [])
+    ]
+    rows += [
+        {"field": name, "value": " or ".join(answers), "known from": "open"}
+        for name, answers in spec.open.items()
+    ]
+    print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        value = " ".join(f"{k}={v}" for k, v in value.items())
+    text = str(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def _print(found: Checked) -> None:
+    where = f"{found.images} images" if found.images else "the model's own samples"
+    say(f"Checked on {where}:")
+    for check in found.checks:
+        say(f"  {'passed' if check.passed else 'FAILED'}  {check.name}: {check.said}")
+    if found.fit is not None:
+        rows = [
+            {"sigma": f"{s:.3g}", "error": f"{e:.3g}", "defect": f"{d:+.3f}", "se": f"{q:.3f}"}
+            for s, e, d, q in zip(
+                found.fit.levels,
+                found.fit.errors.mean(1),
+                found.fit.defect,
+                found.fit.defect_se,
+                strict=True,
+            )
+        ]
+        print_rows(rows, {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "se": "±"})
+
+
+def _as_json(found: Checked, content: str) -> dict[str, Any]:
+    fit = found.fit
+    return {
+        "passed": found.passed,
+        "content": content,
+        "specification": found.spec.as_json(),
+        "answers": found.answers,
+        "images": found.images,
+        "checks": [vars(check) for check in found.checks],
+        "candidates": list(found.candidates),
+        "levels": []
+        if fit is None
+        else [
+            {"sigma": s, "error": e, "defect": d, "defect_se": q}
+            for s, e, d, q in zip(
+                fit.levels.tolist(),
+                fit.errors.mean(1).tolist(),
+                fit.defect.tolist(),
+                fit.defect_se.tolist(),
+                strict=True,
+            )
+        ],
+    }

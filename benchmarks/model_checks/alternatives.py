@@ -1,0 +1,70 @@
+"""The usual mistakes: maps beside a specification's that somebody could have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ...models.loaders.checkpoint.specification import Specification
+
+VP = ("vp_linear", "vp_cosine", "discrete")
+NAMED = ("linear", "scaled_linear", "cosine")
+"""Schedules of betas."""
+
+
+def alternatives(spec: Specification) -> Iterator[tuple[str, Specification]]:
+    """Other maps for the same network, each by the settings that would choose it.
+
+    Nothing in ``spec`` is open.
+    """
+    for settings, changes in _changes(spec):
+        yield settings, replace(spec, **changes)
+
+
+def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield f"factor={-spec.factor:g}", {"factor": -spec.factor}
+    if spec.half:
+        other = "second" if spec.half == "first" else "first"
+        yield f"half={other}", {"half": other}
+    yield from ((_told(time), {"time": time}) for time in _times(spec))
+    yield from _processes(spec)
+    name = spec.process["name"]
+    of_vp = ("eps", "v", "x0") if name in VP else ("flow", "x0") if name == "flow" else ()
+    for prediction in of_vp:
+        if prediction != spec.prediction:
+            yield f"prediction={prediction}", {"prediction": prediction}
+
+
+def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
+    """Time in another direction, or in other units."""
+    time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
+    if time["of"] != "t":
+        return
+    if spec.process["name"] in ("flow", "trigonometric"):
+        whole = abs(time["scale"])
+        yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
+    for unit in (1000.0, 0.001):
+        yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
+
+
+def _told(time: Mapping[str, Any]) -> str:
+    return f"time.scale={time['scale']:g}&time.offset={time['offset']:g}"
+
+
+def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Other schedules of betas, and noise of another scale."""
+    process = spec.process
+    if process["name"] == "discrete" and "betas" not in process:
+        for schedule in NAMED:
+            if schedule != process.get("schedule"):
+                ends = {"scaled_linear": (0.00085, 0.012), "linear": (1e-4, 0.02)}.get(schedule, ())
+                changed = {
+                    **process,
+                    "schedule": schedule,
+                    **dict(zip(("start", "end"), ends, strict=False)),
+                }
+                yield f"process.schedule={schedule}", {"process": changed}
+    if process["name"] == "flow":
+        scale = 1.0 if process.get("noise_scale", 1.0) != 1.0 else 2.0
+        yield f"process.noise_scale={scale:g}", {"process": {**process, "noise_scale": scale}}

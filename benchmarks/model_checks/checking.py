@@ -1,0 +1,261 @@
+"""Checking a checkpoint: which of the possible maps fits, whether it is right, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...models.adapters import Network
+from ...models.loaders.checkpoint.mapping import Checkpoint
+from ...models.loaders.checkpoint.specification import Specification
+from ...samplers import NoNoise, SampleNoise, karras, make
+from ..running.model_check import check_model
+from .alternatives import alternatives
+from .fit import SEED, Fit, fit, levels_of
+
+SURE = 3.0
+"""Standard errors by which one map must be better than another."""
+ALIKE = 0.005
+"""Share of the error by which two maps that differ at all must differ."""
+SLACK = 0.1
+"""Defect that training explains; maps that are wrong have more at some level."""
+STEPS, HIGHEST = 40, 1e3
+"""Of the model's own samples, where there are no others: steps, and the level that an infinite range
+begins at.
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: in a word.
+        passed: whether it is as it must be.
+        said: what was found, in a sentence.
+    """
+
+    name: str
+    passed: bool
+    said: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found.
+
+    Attributes:
+        spec: with nothing open, if the open questions could be answered.
+        answers: to what was open.
+        checks: in the order in which they were made.
+        fit: of the chosen map; None where none could be chosen.
+        images: how many clean samples there were; 0 where the model's own took their place.
+    """
+
+    spec: Specification
+    answers: dict[str, str]
+    checks: tuple[Check, ...]
+    fit: Fit | None
+    images: int
+    candidates: tuple[dict[str, Any], ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is as it must be."""
+        return all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    settings: str
+    model: Checkpoint
+    fit: Fit
+
+
+def check_checkpoint(
+    spec: Specification,
+    network: Network,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+    *,
+    samples: int = 64,
+    device: str = "cpu",
+) -> Checked:
+    """Check a checkpoint, and answer what its file leaves open.
+
+    Args:
+        spec: what is known.
+        network: of the checkpoint, in its native coordinates.
+        images: clean samples ``(n, *event)``; None takes the model's own, of each candidate for
+            itself, which tells less.
+        labels: their classes ``(n,)``, or None.
+        samples: how many of its own.
+        device: "cpu" or "cuda".
+    """
+
+    def model_of(of: Specification) -> Checkpoint:
+        made = Checkpoint(of, network, spec.family, "")
+        return made if device == "cpu" else made.to(device)  # type: ignore[return-value]
+
+    def judged(settings: str, of: Specification) -> _Candidate:
+        model = model_of(of)
+        if images is None:
+            clean, classes = _own_samples(model, samples, device)
+        else:
+            clean, classes = images.to(device, model.dtype), _classes(model, labels, device)
+        return _Candidate(settings, model, fit(model, clean, classes, levels_of(model, clean)))
+
+    options = [
+        (answers, judged("&".join(f"{k}={v}" for k, v in answers.items()), candidate))
+        for answers, candidate in spec.candidates()
+    ]
+    checks: list[Check] = []
+    answers, best = min(options, key=lambda option: _cost(option[1].fit, own=images is None))
+    others = [candidate for _, candidate in options if candidate is not best]
+    if others:
+        checks.append(_decided(best, others, own=images is None))
+    if images is not None:
+        others = [judged(settings, other) for settings, other in alternatives(best.model.spec)]
+        checks.append(_best_of_neighbours(best, others))
+    checks.append(_pythagoras(best.fit))
+    checks.append(_behaves(best.model, images, device))
+    return Checked(
+        best.model.spec,
+        answers if all(check.passed for check in checks) else {},
+        tuple(checks),
+        best.fit,
+        0 if images is None else len(images),
+        tuple(_told([best, *others])),
+    )
+
+
+def _cost(of: Fit, *, own: bool) -> float:
+    """What the best candidate has least of: the error on clean samples, or, on samples of each
+    candidate's own, the largest defect.
+    """
+    if own:
+        worst = float(abs(of.defect).max())
+        return worst if math.isfinite(worst) else math.inf
+    error = of.errors.mean(1)
+    return float(sum(math.log(max(e, 1e-300)) if math.isfinite(e) else math.inf for e in error))
+
+
+def _decided(best: _Candidate, others: Sequence[_Candidate], *, own: bool) -> Check:
+    """Whether the best answer to the open questions is better than every other."""
+    name = "open questions"
+    alike = [o.settings for o in others if _fits_alike(best, o, own=own)]
+    if alike:
+        return Check(
+            name,
+            False,
+            f"{best.settings} and {' and '.join(alike)} fit alike; say which behind the path, as in "
+            f"PATH?{best.settings}"
+            + (", or give --images, which tell more than the model's own samples" if own else ""),
+        )
+    return Check(name, True, f"{best.settings} fits, and {_listed(others)} not")
+
+
+def _fits_alike(best: _Candidate, other: _Candidate, *, own: bool) -> bool:
+    if own:
+        return _obeys(other.fit)
+    excess, se = other.fit.excess(best.fit)
+    return excess < max(SURE * se, ALIKE)
+
+
+def _listed(others: Sequence[_Candidate]) -> str:
+    return ", ".join(o.settings for o in others)
+
+
+def _best_of_neighbours(stated: _Candidate, others: Sequence[_Candidate]) -> Check:
+    """Whether no usual mistake would fit better."""
+    name = "usual mistakes"
+    better = []
+    for other in others:
+        excess, se = stated.fit.excess(other.fit)
+        if excess > max(SURE * se, ALIKE):
+            better.append((excess, other.settings))
+    if better:
+        excess, settings = max(better)
+        return Check(
+            name,
+            False,
+            f"the map is wrong: with {settings} the mean squared error on the images is "
+            f"{100 * excess / (1 + excess):.0f} % smaller",
+        )
+    return Check(name, True, f"none of {len(others)} other maps fits better ({_listed(others)})")
+
+
+def _obeys(of: Fit) -> bool:
+    return bool((abs(of.defect) <= SLACK + SURE * of.defect_se).all())
+
+
+def _pythagoras(of: Fit) -> Check:
+    worst = int(abs(of.defect).argmax())
+    at = f"{of.defect[worst]:+.2g} at sigma {of.levels[worst]:.3g} (± {of.defect_se[worst]:.1g})"
+    if _obeys(of):
+        return Check("Pythagoras", True, f"the defect is {at} at most, and 0 for a posterior mean")
+    return Check(
+        "Pythagoras",
+        False,
+        f"d is no posterior mean: the defect is {at}, at most {SLACK:g} would be training's; its "
+        "process, prediction, sign or time is wrong, or the network is trained on other data",
+    )
+
+
+def _behaves(model: Checkpoint, images: Tensor | None, device: str) -> Check:
+    """Rows alone and together, both ends, and that noise is taken away."""
+    data = images if images is not None and not model.classes else None
+    try:
+        check_model(model, data=data, denoising=data is not None, device=device)
+    except ValueError as error:
+        return Check("behaviour", False, str(error))
+    return Check(
+        "behaviour",
+        True,
+        "finite at both ends, the same for the same input, and each row by itself",
+    )
+
+
+def _classes(model: Checkpoint, labels: Tensor | None, device: str) -> Tensor | None:
+    """Labels of the images: those given, or "no label" where the network knows it.
+
+    Raises:
+        ValueError: the network needs labels, and there are none.
+    """
+    if not model.classes:
+        return None
+    if labels is not None:
+        return labels.to(device)
+    if model.spec.null_label:
+        return None
+    raise ValueError(
+        f"the network is conditional on {model.classes} classes, and the images have none; put them in "
+        "a folder for each class, or give an .npz file with labels in arr_1"
+    )
+
+
+@torch.no_grad()
+def _own_samples(model: Checkpoint, count: int, device: str) -> tuple[Tensor, Tensor | None]:
+    """What the model itself makes, with the labels that it was made of."""
+    ids = torch.arange(count, device=device)
+    top = min(model.sigma_max, HIGHEST)
+    grid = karras(STEPS, model.sigma_min, top)
+    bound = model.bind(ids, SEED + 1)  # other noise than what they are then checked with
+    latents = SampleNoise(SEED + 1, ids, model.event, model.dtype).initial()
+    return make("dpmpp_2m").sample(bound, top * latents, grid, NoNoise()), bound.labels
+
+
+def _told(candidates: Sequence[_Candidate]) -> Iterator[dict[str, Any]]:
+    for candidate in candidates:
+        excess, se = candidate.fit.excess(candidates[0].fit)
+        yield {
+            "settings": candidate.settings,
+            "excess": excess if math.isfinite(excess) else None,
+            "excess_se": se,
+            "largest_defect": float(abs(candidate.fit.defect).max()),
+        }

@@ -1,0 +1,103 @@
+"""How well a denoiser fits clean samples, level by level: its error, and whether it obeys Pythagoras.
+
+If d = E[x0 | x] with x = x0 + sigma z, then d - x0 is orthogonal to every function of x. So no other
+function of x has a smaller mean squared error, which decides between candidates; and
+
+    E |sigma z|² = E |x - d|² + E |d - x0|²,
+
+which needs no other candidate. The defect is the difference of the two sides over the left one,
+-2 E <x - d, d - x0> / (sigma² D), D numbers a sample.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...models import Denoiser
+from ...samplers import SampleNoise
+
+SEED = 5_000_000
+BATCH = 64
+LEVELS = 9
+NARROWEST, WIDEST = 0.05, 20.0
+"""Levels of interest, in standard deviations of the data: below and above, all maps look alike."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Of one denoiser on n clean samples at L levels.
+
+    Attributes:
+        levels: ``(L,)``, falling.
+        errors: ``(L, n)``, squared errors of d, a number of the sample.
+        defects: ``(L, n)``; their mean over samples is the defect.
+    """
+
+    levels: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    defects: NDArray[np.float64]
+
+    @property
+    def defect(self) -> NDArray[np.float64]:
+        """``(L,)``; 0 for a posterior mean."""
+        with np.errstate(all="ignore"):  # of a map that is far off
+            return self.defects.mean(1)
+
+    @property
+    def defect_se(self) -> NDArray[np.float64]:
+        """``(L,)``, standard errors of :attr:`defect`."""
+        with np.errstate(all="ignore"):  # of a map that is far off
+            return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
+
+    def excess(self, best: Fit) -> tuple[float, float]:
+        """By which share the error is larger than that of another fit on the same samples, the mean
+        over the levels, and its standard error.
+
+        Infinite where one of them is not finite.
+        """
+        for sign, errors in ((1, self.errors), (-1, best.errors)):
+            if not np.isfinite(errors).all():
+                return sign * math.inf, 0.0
+        share = ((self.errors - best.errors) / best.errors.mean(1, keepdims=True)).mean(0)
+        return float(share.mean()), float(share.std(ddof=1) / math.sqrt(len(share)))
+
+
+def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
+    """Where a wrong map shows: about the standard deviation of the data, within the model's range."""
+    std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
+    low = max(model.sigma_min, NARROWEST * std)
+    high = min(model.sigma_max, WIDEST * std)
+    if low >= high:  # a range beside the data
+        low, high = model.sigma_min, min(model.sigma_max, 1e4 * model.sigma_min)
+    return np.geomspace(high, low, LEVELS)
+
+
+@torch.no_grad()
+def fit(model: Denoiser, x0: Tensor, labels: Tensor | None, levels: NDArray[np.float64]) -> Fit:
+    """Fit of a model on clean samples ``(n, *event)``, with noise that is the same for every model.
+
+    Args:
+        model: on the device of ``x0``.
+        x0: in the model's dtype.
+        labels: ``(n,)``, or None.
+        levels: ``(L,)``.
+    """
+    errors, defects = np.empty((2, len(levels), len(x0)))
+    for start in range(0, len(x0), BATCH):
+        rows = slice(start, start + BATCH)
+        clean, own = x0[rows], None if labels is None else labels[rows]
+        ids = torch.arange(start, start + len(clean), device=x0.device)
+        z = SampleNoise(SEED, ids, model.event, x0.dtype).initial()
+        for i, level in enumerate(levels.tolist()):
+            x = clean + level * z
+            d = model.denoise(x, level, own)
+            off, moved = (d - clean).flatten(1).double(), (x - d).flatten(1).double()
+            errors[i, rows] = off.square().mean(1).cpu().numpy()
+            defects[i, rows] = (-2 * (moved * off).mean(1) / level**2).cpu().numpy()
+    return Fit(levels, errors, defects)

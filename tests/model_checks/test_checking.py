@@ -1,0 +1,179 @@
+"""Checks of a mapping, on exact networks in native coordinates, of which every map is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.benchmarks.model_checks import check_checkpoint
+from samplerbench.benchmarks.model_checks.alternatives import alternatives
+from samplerbench.benchmarks.model_checks.fit import fit
+from samplerbench.models.adapters import NetworkTime
+from samplerbench.models.loaders.checkpoint.mapping import Checkpoint, process_of
+from samplerbench.models.loaders.checkpoint.specification import Specification
+
+EVENT = (2, 4, 4)
+ROOM = torch.Generator().manual_seed(3)
+MEANS = 0.6 * torch.randn(5, *EVENT, generator=ROOM, dtype=torch.float64)
+WIDTH = 0.15
+DDPM = {"name": "discrete", "schedule": "linear", "steps": 1000, "start": 1e-4, "end": 0.02}
+
+
+def data(n: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(7)
+    which = torch.randint(5, (n,), generator=generator)
+    return MEANS[which] + WIDTH * torch.randn(n, *EVENT, generator=generator, dtype=torch.float64)
+
+
+class Exact:
+    """The network that a specification describes: exact for a mixture, in its own conventions."""
+
+    def __init__(self, spec: Specification) -> None:
+        self.spec, self.process = spec, process_of(spec)
+        self.time = NetworkTime(**spec.time)
+
+    def __call__(self, x_t, told, labels):
+        level = self._level(told.numpy())
+        alpha = torch.from_numpy(self.process.alpha(self.process.t_of(level)))[:, None, None, None]
+        level = torch.from_numpy(level)[:, None, None, None]
+        x = x_t / alpha
+        total = WIDTH**2 + level**2
+        off = x[:, None] - MEANS
+        weight = (-off.square().flatten(2).sum(2) / (2 * total[:, :, 0, 0])).softmax(1)
+        d = (weight[..., None, None, None] * (MEANS + (WIDTH**2 / total)[:, None] * off)).sum(1)
+        z = (x - d) / level
+        data = getattr(self.process, "sigma_data", 1.0)
+        output = {
+            "x0": d,
+            "eps": z,
+            "v": alpha * (z - level * d),
+            "flow": getattr(self.process, "noise_scale", 1.0) * z - d,
+            "score": -z / (alpha * level),
+            "edm": (d - data**2 / (level**2 + data**2) * x)
+            * (level**2 + data**2).sqrt()
+            / (level * data),
+        }[self.spec.prediction] / self.spec.factor
+        noise = torch.full_like(output, 0.3)
+        if self.spec.half:
+            output = torch.cat([output, noise] if self.spec.half == "first" else [noise, output], 1)
+        return output
+
+    def _level(self, told: np.ndarray) -> np.ndarray:
+        of = (told.astype(np.float64) - self.time.offset) / self.time.scale
+        return {"t": self.process.level, "level": lambda s: s, "log_level": np.exp}[self.time.of](
+            of
+        )
+
+
+def specification(**changes) -> Specification:
+    spec = Specification(
+        family="openai",
+        network={},
+        weights={"file": "x.pt"},
+        event=EVENT,
+        process=DDPM,
+        prediction="eps",
+        sigma_min=0.02,
+        sigma_max=100.0,
+    )
+    return replace(spec, **changes)
+
+
+RIGHT = {
+    "DDPM, learned variance": specification(half="first", snap="nearest"),
+    "stable diffusion's v": specification(
+        process={**DDPM, "schedule": "scaled_linear", "start": 0.00085, "end": 0.012},
+        prediction="v",
+        sigma_min=0.03,
+        sigma_max=14.6,
+    ),
+    "cosine": specification(process={**DDPM, "schedule": "cosine", "start": 0, "end": 0}),
+    "EDM": specification(
+        process={"name": "edm"}, prediction="edm", time={"of": "log_level", "scale": 0.25}
+    ),
+    "EDM, diffusers' sign": specification(
+        process={"name": "edm"},
+        prediction="edm",
+        factor=-1.0,
+        time={"of": "log_level", "scale": 0.25},
+    ),
+    "flow from data to noise": specification(process={"name": "flow"}, prediction="flow"),
+    "SiT": specification(
+        process={"name": "flow"},
+        prediction="flow",
+        factor=-1.0,
+        time={"of": "t", "scale": -1.0, "offset": 1.0},
+    ),
+    "JiT": specification(process={"name": "flow", "noise_scale": 2.0}, prediction="x0"),
+    "score, VE": specification(
+        process={"name": "ve"}, prediction="score", time={"of": "level"}, sigma_max=50.0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_right_map_passes(name: str) -> None:
+    found = check_checkpoint(RIGHT[name], _float32(Exact(RIGHT[name])), data(128))
+    assert found.passed, [c.said for c in found.checks if not c.passed]
+    assert abs(found.fit.defect).max() < 0.05
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_each_usual_mistake_fails(name: str) -> None:
+    """The network is what it is; its user says something else of it."""
+    truth, network, images = RIGHT[name], _float32(Exact(RIGHT[name])), data(96)
+    wrong = list(alternatives(truth))
+    assert len(wrong) >= 1
+    for settings, stated in wrong:
+        found = check_checkpoint(stated, network, images)
+        assert not found.passed, settings
+
+
+def test_what_a_file_leaves_open_is_answered() -> None:
+    truth = specification(process={**DDPM, "schedule": "cosine"}, half="first")
+    schedules = {s: {"process": {**DDPM, "schedule": s}} for s in ("linear", "cosine")}
+    halves = {"first": {"half": "first"}, "second": {"half": "second"}}
+    asked = replace(truth, open={"schedule": schedules, "half": halves})
+    for images in (data(96), None):
+        found = check_checkpoint(asked, _float32(Exact(truth)), images, samples=48)
+        assert found.passed, [c.said for c in found.checks]
+        assert found.answers == {"schedule": "cosine", "half": "first"}
+        assert found.spec.source("process") == "check"
+
+
+def test_two_that_fit_alike_are_refused_by_name() -> None:
+    near = {"a": {"process": DDPM}, "b": {"process": {**DDPM, "end": 0.0200001}}}
+    asked = specification(open={"schedule": near})
+    found = check_checkpoint(asked, _float32(Exact(specification())), data(96))
+    assert not found.passed
+    assert found.answers == {}
+    assert "fit alike" in found.checks[0].said
+    assert "schedule=a" in found.checks[0].said
+    assert "schedule=b" in found.checks[0].said
+
+
+def test_the_defect_is_zero_for_an_exact_denoiser_and_not_for_one_that_is_told_another_level() -> (
+    None
+):
+    spec = RIGHT["EDM"]
+    model = Checkpoint(spec, Exact(spec), "exact", "0")
+    levels = np.array([1.0, 0.3])
+    exact = fit(model, data(2000), None, levels)
+    assert (abs(exact.defect) < 4 * exact.defect_se).all()
+    told = Checkpoint(
+        replace(spec, time={"of": "log_level", "scale": 0.25, "offset": 0.1}),
+        Exact(spec),
+        "off",
+        "0",
+    )
+    off = fit(told, data(2000), None, levels)
+    assert (abs(off.defect) > 10 * off.defect_se).any()
+    assert off.excess(exact)[0] > 5 * off.excess(exact)[1] > 0
+
+
+def _float32(exact: Exact):
+    """The same in float32, as networks are."""
+    return lambda x_t, t, labels: exact(x_t.double(), t.double(), labels).float()
