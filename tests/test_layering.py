@@ -98,7 +98,6 @@ FLOORS = {
     "timing": 4,
     "running": 5,
     "conformance": 5,
-    "model_checks": 6,
     "studies": 6,
     "cli": 7,
 }

@@ -12,7 +12,7 @@ from .options import DeviceOption, Json
 
 if TYPE_CHECKING:
     from ...models.loaders.checkpoint.specification import Specification
-    from ..model_checks import Checked
+    from ..conformance.models import Checked
 
 SHOWN = (
     "event",
@@ -59,7 +59,7 @@ def check_model(
     from ...models.loaders.checkpoint.families import family
     from ...models.loaders.checkpoint.loading import probe
     from ...models.loaders.checkpoint.opening import open_checkpoint
-    from ..model_checks import check_checkpoint, read_images
+    from ..conformance.models import check_checkpoint, read_images
 
     path, given, name = split(model.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)

@@ -21,6 +21,7 @@ def test_the_scaffolds_source_is_in_the_bibliography():
     template = Path(
         next(iter(benchmarks.__path__)),
         "cli",
+        "scaffold",
         "templates",
         "solver",
         "src",

@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
-from ...results.quantities import column_names
-from ...samplers import names as sampler_names
+from ....results.quantities import column_names
+from ....samplers import names as sampler_names
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SUFFIX = ".tmpl"
@@ -33,7 +33,7 @@ class _Package:
 
 
 def _metric_names() -> Collection[str]:
-    from ..metrics.metric import metrics
+    from ...metrics.metric import metrics
 
     return metrics()
 

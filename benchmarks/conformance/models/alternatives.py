@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...models.loaders.checkpoint.specification import Specification
+from ....models.loaders.checkpoint.specification import Specification
 
 VP = ("vp_linear", "vp_cosine", "discrete")
 NAMED = ("linear", "scaled_linear", "cosine")

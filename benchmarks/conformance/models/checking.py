@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...models.adapters import Network
-from ...models.loaders.checkpoint.mapping import Checkpoint
-from ...models.loaders.checkpoint.specification import Specification
-from ...samplers import NoNoise, SampleNoise, karras, make
-from ..running.model_check import check_model
+from ....models.adapters import Network
+from ....models.loaders.checkpoint.mapping import Checkpoint
+from ....models.loaders.checkpoint.specification import Specification
+from ....samplers import NoNoise, SampleNoise, karras, make
+from ...running.model_check import check_model
 from .alternatives import alternatives
 from .fit import SEED, Fit, fit, levels_of
 

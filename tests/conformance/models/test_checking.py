@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.model_checks import check_checkpoint
-from samplerbench.benchmarks.model_checks.alternatives import alternatives
-from samplerbench.benchmarks.model_checks.fit import fit
+from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.benchmarks.conformance.models.alternatives import alternatives
+from samplerbench.benchmarks.conformance.models.fit import fit
 from samplerbench.models.adapters import NetworkTime
 from samplerbench.models.loaders.checkpoint.mapping import Checkpoint, process_of
 from samplerbench.models.loaders.checkpoint.specification import Specification

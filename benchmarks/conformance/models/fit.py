@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models import Denoiser
-from ...samplers import SampleNoise
+from ....models import Denoiser
+from ....samplers import SampleNoise
 
 SEED = 5_000_000
 BATCH = 64
