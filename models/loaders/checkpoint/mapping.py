@@ -127,7 +127,7 @@ class Checkpoint(NativeDenoiser):
         if spec.open:
             asked = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
             raise ValueError(
-                f"{name}: a {spec.family} checkpoint does not say everything: {asked}. Say it behind "
+                f"{name}: the checkpoint ({spec.family}) does not say everything: {asked}. Say it behind "
                 "the path, as in PATH?schedule=linear, or let samplerbench check-model find out"
             )
         process = process_of(spec)

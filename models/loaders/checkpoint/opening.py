@@ -106,7 +106,7 @@ def open_checkpoint(path: Path) -> Opened:
         return Opened(path, "onnx")
     if _is_safetensors(head, path):
         return _safetensors(path)
-    if head[:1] == b"\x80":
+    if head[:1] == b"\x80" and head[1] <= pickle.HIGHEST_PROTOCOL:
         return _pickled(path)
     return _not_a_checkpoint(path, head)
 

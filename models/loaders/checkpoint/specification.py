@@ -93,13 +93,13 @@ class Specification:
         """
         if question not in self.open:
             raise ValueError(
-                f"{question!r} is no open question of this {self.family} checkpoint; "
+                f"{question!r} is no open question of this checkpoint ({self.family}); "
                 f"open are: {', '.join(self.open) or 'none'}"
             )
         answers = self.open[question]
         if answer not in answers:
             raise ValueError(
-                f"{question}={answer!r} is no answer for this {self.family} checkpoint; "
+                f"{question}={answer!r} is no answer for this checkpoint ({self.family}); "
                 f"choose one of {', '.join(answers)}"
             )
         left = {name: options for name, options in self.open.items() if name != question}
@@ -150,9 +150,7 @@ def _set(spec: Specification, name: str, text: str) -> Specification:
         plain = [n for n in _SETTABLE if n not in _TABLES]
         parts = [f"{t}.{p}" for t in _TABLES for p in getattr(spec, t)]
         names = ", ".join([*spec.open, "sign", *plain, *parts])
-        raise ValueError(
-            f"{name!r} is no setting of a {spec.family} checkpoint; there are: {names}"
-        )
+        raise ValueError(f"{name!r} is no setting of {spec.family} checkpoints; there are: {names}")
     value = _read(text)
     if dot:
         value = {**getattr(spec, top), part: value}

@@ -1,0 +1,156 @@
+"""Files that are opened, and the one sentence for each that cannot be."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from samplerbench.models.loaders.checkpoint.opening import CheckpointError, open_checkpoint
+from samplerbench.models.loaders.checkpoint.pickles import Record
+
+WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
+
+
+class Runs:
+    """Leaves a file where it is unpickled by anybody who executes it."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.made}",)
+
+
+def test_tensors_come_out_of_every_container(tmp_path):
+    safetensors.torch.save_file(WEIGHTS, tmp_path / "a.safetensors", {"config": "{}"})
+    torch.save({"ema": WEIGHTS, "step": 7}, tmp_path / "a.pt")
+    torch.save(WEIGHTS, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    opened = open_checkpoint(tmp_path / "a.safetensors")
+    assert (opened.container, opened.metadata) == ("safetensors", {"config": "{}"})
+    new, old = open_checkpoint(tmp_path / "a.pt"), open_checkpoint(tmp_path / "old.pth")
+    assert new.value["step"] == 7
+    for found in (opened.value, new.value["ema"], old.value):
+        assert found.keys() == WEIGHTS.keys()
+        assert all(torch.equal(found[k], WEIGHTS[k]) for k in WEIGHTS)
+
+
+def test_what_lies_beside_the_weights_is_read_and_does_nothing(tmp_path):
+    beside = {
+        "args": argparse.Namespace(lr=1e-4, schedule="linear"),
+        "loss": np.float64(0.25),
+        "seen": np.arange(3),
+        "dtype": torch.float16,
+    }
+    torch.save({"model": WEIGHTS, **beside}, tmp_path / "a.pt")
+    found = open_checkpoint(tmp_path / "a.pt").value
+    assert isinstance(found["args"], Record)
+    assert found["args"].state == {"lr": 1e-4, "schedule": "linear"}
+    assert found["loss"] == 0.25
+    assert found["seen"].tolist() == [0, 1, 2]
+    assert found["dtype"] == torch.float16
+
+
+@pytest.mark.parametrize("container", ["pickle", "torch", "old torch"])
+def test_code_in_a_pickle_does_not_run(tmp_path, container):
+    made, path = tmp_path / "made", tmp_path / "a.pt"
+    value = {"model": WEIGHTS, "more": Runs(made)}
+    if container == "pickle":
+        path.write_bytes(pickle.dumps(value))
+    else:
+        torch.save(value, path, _use_new_zipfile_serialization=container == "torch")
+    with pytest.raises(CheckpointError, match=r"pickle with code: it names \w+\.system") as refused:
+        open_checkpoint(path)
+    assert "safetensors" in str(refused.value)
+    assert not made.exists()
+    if container == "pickle":  # and it would have
+        pickle.loads(path.read_bytes())
+        assert made.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["builtins.eval", "builtins.getattr", "runpy.run_path", "sys.exit"]
+)
+def test_functions_of_python_are_refused(tmp_path, name):
+    module, _, function = name.partition(".")
+    path = tmp_path / "a.pkl"
+    path.write_bytes(
+        b"\x80\x02c" + f"{module}\n{function}\n".encode() + b"X\x01\x00\x00\x001\x85R."
+    )
+    with pytest.raises(CheckpointError, match=name.replace(".", r"\.")):
+        open_checkpoint(path)
+
+
+def _cut(content: bytes) -> bytes:
+    return content[: len(content) * 2 // 3]
+
+
+def _zip_of_others(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat.png", b"x")
+
+
+def _scripted(path: Path) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+
+
+WRONG = {
+    "empty.pt": (lambda p: p.write_bytes(b""), "is empty; download it again"),
+    "a.pt.part": (lambda p: p.write_bytes(b"PK"), "did not finish"),
+    "lfs.safetensors": (
+        lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "git lfs pull",
+    ),
+    "page.ckpt": (lambda p: p.write_text("<!DOCTYPE html><title>Log in</title>"), "is a web page"),
+    "notes.txt": (lambda p: p.write_text("weights, see drive"), "is a text file; a checkpoint is"),
+    "cut.safetensors": (
+        lambda p: p.write_bytes(_cut(safetensors.torch.save(WEIGHTS))),
+        "cut short or damaged",
+    ),
+    "others.zip": (_zip_of_others, "other things .cat.png"),
+    "script.pt": (_scripted, "is a TorchScript program"),
+    "bytes.bin": (lambda p: p.write_bytes(bytes(range(128, 256)) * 9), "is of no known format"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_wrong_file_is_one_sentence(tmp_path, name):
+    write, said = WRONG[name]
+    write(tmp_path / name)
+    with pytest.raises(CheckpointError, match=said) as refused:
+        open_checkpoint(tmp_path / name)
+    assert "\n" not in str(refused.value)
+    assert str(tmp_path / name) in str(refused.value)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_torch_file_that_is_cut_short_is_one_sentence(tmp_path, new):
+    path = tmp_path / "a.pt"
+    torch.save(WEIGHTS, path, _use_new_zipfile_serialization=new)
+    whole = path.read_bytes()
+    for share in (0.1, 0.5, 0.95):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(CheckpointError, match="cut short"):
+            open_checkpoint(path)
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no file or folder"):
+        open_checkpoint(tmp_path / "none.pt")
+
+
+def test_the_content_of_a_folder_is_that_of_its_files(tmp_path):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "a.bin").write_bytes(b"1")
+    first = open_checkpoint(tmp_path).content
+    assert first == open_checkpoint(tmp_path).content
+    (tmp_path / "unet" / "a.bin").write_bytes(b"2")
+    assert first != open_checkpoint(tmp_path).content

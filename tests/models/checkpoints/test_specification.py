@@ -1,0 +1,140 @@
+"""Settings, open questions and identities of checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from samplerbench.models.loaders.checkpoint import split
+from samplerbench.models.loaders.checkpoint.mapping import Checkpoint, betas_of, one_hot, process_of
+from samplerbench.models.loaders.checkpoint.specification import Specification
+
+SCHEDULES = {
+    name: {"process": {"name": "discrete", "schedule": name}} for name in ("linear", "cosine")
+}
+SPEC = Specification(
+    family="openai",
+    network={"class": "UNet", "arguments": {}},
+    weights={"file": "ema.pt"},
+    event=(3, 8, 8),
+    process={"name": "discrete", "schedule": "linear"},
+    prediction="eps",
+    classes=10,
+    null_label=True,
+    sigma_min=0.01,
+    sigma_max=150.0,
+    open={"schedule": SCHEDULES, "half": {"first": {"half": "first"}, "all": {"half": ""}}},
+)
+
+
+def made(spec: Specification, content: str = "ab" * 32, name: str = "net") -> Checkpoint:
+    return Checkpoint(spec, lambda x, t, labels: x, name, content)
+
+
+def answered(**given: str) -> Specification:
+    return SPEC.overridden({"schedule": "linear", "half": "all"} | given)
+
+
+def test_what_is_open_must_be_answered():
+    with pytest.raises(ValueError, match=r"schedule=linear\|cosine; half=first\|all") as refused:
+        made(SPEC)
+    assert "check-model" in str(refused.value)
+    assert len(list(SPEC.candidates())) == 4
+    assert {tuple(told.values()) for told, _ in SPEC.candidates()} == {
+        (s, h) for s in ("linear", "cosine") for h in ("first", "all")
+    }
+
+
+def test_what_the_user_says_is_set_and_its_source_told():
+    spec = answered(
+        sign="-1", sigma_max="inf", limits="[0, 1]", **{"time.scale": "1000", "process.steps": "50"}
+    )
+    assert (spec.factor, spec.sigma_max, spec.limits) == (-1, math.inf, (0, 1))
+    assert spec.time == {"of": "t", "scale": 1000}
+    assert len(process_of(spec).levels) == 50
+    assert spec.source("factor") == spec.source("process") == "user"
+    assert spec.source("prediction") == "family"
+    assert json.loads(json.dumps(spec.as_json()))["sigma_max"] == "inf"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"schedule": "sigmoid"}, "choose one of linear, cosine"),
+        ({"colour": "red"}, "'colour' is no setting of openai checkpoints; there are: schedule"),
+        ({"prediction": "noise"}, "prediction=noise is none of 'x0'"),
+        ({"sigma_min": "low"}, "sigma_min=low: it must be a number"),
+        ({"sigma_max": "0"}, "it must be above 0"),
+        ({"sign": "0"}, "must not be 0"),
+        ({"process": "edm"}, "'process' is no setting"),
+    ],
+)
+def test_what_cannot_be_set_is_one_sentence(given, said):
+    with pytest.raises(ValueError, match=said):
+        SPEC.overridden(given)
+
+
+def test_a_process_that_is_none_is_one_sentence():
+    with pytest.raises(ValueError, match="there is no process 'edn'; choose one of ve, edm"):
+        made(answered(**{"process.name": "edn"}))
+    with pytest.raises(ValueError, match=r"process discrete: .*colour"):
+        made(answered(**{"process.colour": "red"}))
+
+
+def test_the_identity_is_of_the_content_and_of_what_is_said():
+    same = made(answered()).identity
+    assert same == made(answered()).identity
+    others = [
+        made(answered(), content="cd" * 32),
+        made(answered(sign="-1")),
+        made(answered(schedule="cosine")),
+        made(answered(labels="balanced")),
+    ]
+    assert len({same, *(model.identity for model in others)}) == 5
+
+
+def test_labels_are_none_random_or_balanced():
+    ids = torch.arange(40)
+    assert made(answered()).draw_labels(ids, 0) is None
+    assert made(answered(labels="balanced")).draw_labels(ids, 0).bincount().tolist() == [4] * 10
+    random = made(answered(labels="random"))
+    assert torch.equal(random.draw_labels(ids, 0)[7:9], random.draw_labels(ids[7:9], 0))
+    assert set(random.draw_labels(torch.arange(2000), 0).tolist()) == set(range(10))
+
+
+def test_one_hot_has_no_one_for_no_label():
+    rows = one_hot(torch.tensor([1, 3]), 3, torch.zeros(1))
+    assert rows.tolist() == [[0, 1, 0], [0, 0, 0]]
+    assert one_hot(None, 3, torch.zeros(1)) is None
+
+
+def test_the_cosine_schedule_ends_at_its_cap():
+    betas = betas_of("cosine", 1000)
+    assert betas[-1] == 0.999
+    assert betas[0] == pytest.approx(4.1e-5, rel=0.01)
+    with pytest.raises(ValueError, match="linear, scaled_linear or cosine"):
+        betas_of("sigmoid", 10)
+
+
+@pytest.mark.parametrize(
+    ("written", "path", "settings", "family"),
+    [
+        ("net.pkl", "net.pkl", {}, None),
+        ("edm:net.pkl?sign=-1&time.scale=2", "net.pkl", {"sign": "-1", "time.scale": "2"}, "edm"),
+        ("a/b?x=", "a/b", {"x": ""}, None),
+    ],
+)
+def test_a_path_its_family_and_its_settings(written, path, settings, family, monkeypatch):
+    from samplerbench.models.loaders.checkpoint import families
+
+    monkeypatch.setattr(families, "family_names", lambda: ["edm"])
+    found, given, name = split(written)
+    assert (str(found), given, name) == (path, settings, family)
+
+
+def test_a_query_that_is_none_is_one_sentence():
+    with pytest.raises(ValueError, match=r"'schedule' behind net\.pt is not setting=value"):
+        split("net.pt?schedule")
