@@ -50,8 +50,8 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
 
     Args:
         model: whose data it is.
-        source: ``.npy`` or ``.npz`` file with an array ``(n, *event)`` in the model's own range (of
-            an ``.npz``, its only array or ``x``); a folder of images (:func:`read_folder`); or
+        source: ``.npy`` or ``.npz`` file (:func:`read_array`); a folder of images
+            (:func:`read_folder`); or
             ``fashion-mnist`` or ``digits``, where those are installed
             (:mod:`samplerbench.models.cards.datasets`); None has the model draw them.
 
@@ -86,7 +86,9 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
         return RealData(train, test, source)
     path = Path(source)
     samples = _fitting(
-        read_folder(path, model.event, model.limits) if path.is_dir() else _read(path),
+        read_folder(path, model.event, model.limits)
+        if path.is_dir()
+        else read_array(path, model.event, model.limits),
         model,
         source,
     )
@@ -98,7 +100,20 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
     return RealData(samples[~held], samples[held], Path(source).name)
 
 
-def _read(path: Path) -> Tensor:
+def read_array(path: Path, event: tuple[int, ...], limits: tuple[float, float] | None) -> Tensor:
+    """The samples of a file, ``(n, …)`` float32.
+
+    Args:
+        path: ``.npy``, or ``.npz`` with one array, ``x`` or ``arr_0``, ``(n, *event)`` in the model's
+            own range. Bytes (uint8) of a model with ``limits`` are images, from ``limits[0]`` for 0
+            to ``limits[1]`` for 255; of ``(n, h, w)`` or ``(n, h, w, channels)`` the channels are
+            put first.
+        event: shape of a sample.
+        limits: range of the model's data; None leaves bytes as they are.
+
+    Raises:
+        ValueError: there is no such file, or it holds no numbers.
+    """
     if not path.is_file():
         raise ValueError(
             f"--real {path}: there is no such file; give a .npy or .npz "
@@ -113,14 +128,23 @@ def _read(path: Path) -> Tensor:
         raise ValueError(
             f"--real {path.name} is no NumPy file of numbers ({type(error).__name__}: {error})"
         ) from error
-    if "x" not in arrays and len(arrays) != 1:
+    name = next((name for name in ("x", "arr_0") if name in arrays), None)
+    if name is None and len(arrays) != 1:
         raise ValueError(
             f"--real {path.name} has the arrays {', '.join(arrays)}; call the one that is meant x"
         )
-    found = arrays["x"] if "x" in arrays else next(iter(arrays.values()))
+    found = next(iter(arrays.values())) if name is None else arrays[name]
     if found.dtype.kind not in "fiu":
         raise ValueError(f"--real {path.name} holds {found.dtype}, not numbers")
-    return torch.from_numpy(found.astype(np.float32))
+    values = found.astype(np.float32)
+    if found.dtype == np.uint8 and limits is not None and len(event) == 3:
+        low, high = limits
+        values = values / 255 * (high - low) + low
+        if event[0] == 1 and values.shape[1:] == event[1:]:
+            values = values[:, None]
+        elif values.shape[1:] == (*event[1:], event[0]):
+            values = values.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(values))
 
 
 def _fitting(samples: Tensor, model: Denoiser, source: str) -> Tensor:

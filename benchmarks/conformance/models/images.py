@@ -1,4 +1,4 @@
-"""Clean samples from files: a folder of images, or an array."""
+"""Clean images that a checkpoint is checked on, with their classes where they are known."""
 
 from __future__ import annotations
 
@@ -8,88 +8,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+from ...scoring.real_data import SUFFIXES, read_array, read_folder
 
 
 def read_images(
     path: Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int
 ) -> tuple[Tensor, Tensor | None]:
-    """The first samples of a folder or file, and their class numbers if it has them.
+    """Some samples of a folder or file, spread over all of it.
 
     Args:
-        path: a folder of images, in folders by class or not (classes are numbered in the order of
-            the folders' names); a ``.npy`` file ``(n, …)``; or a ``.npz`` file with ``arr_0``, and
-            perhaps labels in ``arr_1``. Channels are first or last.
+        path: of a folder of images, in a folder for each class (numbered in the order of the
+            folders' names) or not; or of a ``.npy`` or ``.npz`` file
+            (:func:`~samplerbench.benchmarks.scoring.real_data.read_array`), of the latter with class
+            numbers in ``y`` or ``arr_1``, or not.
         event: shape of a sample.
-        limits: values that 0 and 255 of bytes become; None leaves values as they are.
-        most: samples at most. Of images in folders, they are spread over the classes.
+        limits: range of the model's data.
+        most: samples at most.
 
     Returns:
-        ``(n, *event)`` float64, and ``(n,)`` int64 or None.
+        ``(n, *event)`` float32, and ``(n,)`` int64 or None.
 
     Raises:
         ValueError: there is nothing of this kind, or of this shape.
     """
-    if path.is_dir():
-        values, labels = _folder(path, most)
-    elif path.suffix in (".npy", ".npz") and path.is_file():
-        values, labels = _array(path, most)
-    else:
-        raise ValueError(
-            f"--images {path}: it must be a folder of images ({', '.join(SUFFIXES)}), or a .npy or "
-            ".npz file"
-        )
-    return _as_samples(path, values, event, limits), labels
-
-
-def _folder(path: Path, most: int) -> tuple[np.ndarray, Tensor | None]:
-    from PIL import Image
-
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not files:
-        raise ValueError(f"--images {path}: no images there ({', '.join(SUFFIXES)})")
-    names = sorted({p.parent.name for p in files if p.parent != path})
-    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).astype(int))]
-    pictures = [np.asarray(Image.open(p)) for p in chosen]
-    shapes = {p.shape for p in pictures}
-    if len(shapes) > 1:
-        raise ValueError(
-            f"--images {path}: images of several sizes, {' and '.join(map(str, sorted(shapes)[:2]))}; "
-            "bring them to one"
-        )
-    labels = [names.index(p.parent.name) for p in chosen] if names else None
-    return np.stack(pictures), None if labels is None else torch.tensor(labels)
-
-
-def _array(path: Path, most: int) -> tuple[np.ndarray, Tensor | None]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"--images {path} cannot be read ({error})") from None
-    if isinstance(loaded, np.ndarray):
-        return loaded[:most], None
-    if "arr_0" not in loaded:
+        read = read_folder if path.is_dir() else read_array
+        samples = read(path, event, limits)
+    except ValueError as error:
+        raise ValueError(str(error).replace("--real", "--images")) from None
+    if samples.shape[1:] != event:
         raise ValueError(
-            f"--images {path}: an .npz file needs an array arr_0; it has {', '.join(loaded) or 'none'}"
+            f"--images {path} has samples of shape {tuple(samples.shape[1:])}, but the model's are "
+            f"{event}"
         )
-    labels = torch.from_numpy(loaded["arr_1"][:most]).long() if "arr_1" in loaded else None
-    return loaded["arr_0"][:most], labels
+    labels = _of_folders(path) if path.is_dir() else _of_array(path)
+    chosen = torch.linspace(0, len(samples) - 1, min(most, len(samples))).round().long()
+    return samples[chosen], None if labels is None else labels[chosen]
 
 
-def _as_samples(
-    path: Path, values: np.ndarray, event: tuple[int, ...], limits: tuple[float, float] | None
-) -> Tensor:
-    scaled = values.astype(np.float64)
-    if values.dtype == np.uint8 and limits is not None:
-        scaled = limits[0] + scaled * ((limits[1] - limits[0]) / 255)
-    if len(event) == 3:
-        if scaled.ndim == 3:
-            scaled = scaled[:, None]
-        elif scaled.shape[1:] != event and scaled.shape[1:] == (*event[1:], event[0]):
-            scaled = scaled.transpose(0, 3, 1, 2)
-    if scaled.shape[1:] != event:
-        raise ValueError(
-            f"--images {path}: samples of shape {values.shape[1:]}, and the model's are {event}; "
-            "resize them, or give those it was trained on"
-        )
-    return torch.from_numpy(np.ascontiguousarray(scaled))
+def _of_folders(path: Path) -> Tensor | None:
+    """The class of each image, in the order in which they are read."""
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    names = sorted({p.parent for p in files})
+    return torch.tensor([names.index(p.parent) for p in files]) if len(names) > 1 else None
+
+
+def _of_array(path: Path) -> Tensor | None:
+    stored = np.load(path, allow_pickle=False)
+    if isinstance(stored, np.ndarray):
+        return None
+    found = [stored[name] for name in ("y", "arr_1") if name in stored]
+    return torch.from_numpy(found[0].astype(np.int64)) if found else None
