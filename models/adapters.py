@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .denoiser import Denoiser, column, labels_for
@@ -133,6 +134,7 @@ class NativeDenoiser(Denoiser):
         times: native times that the network knows, for one trained on a discrete set or up to t =
             1: it is called at the nearest of them. The level of d = a x + b p stays exact. None:
             every time.
+        nearest: in what the nearest of ``times`` is sought, ``time`` or ``level``.
         time: what it is told of a native time.
         factor: the network gives the prediction divided by this: -1 for the opposite sign.
         half: which half of the network's channels the prediction is, where it learned a variance
@@ -164,6 +166,7 @@ class NativeDenoiser(Denoiser):
         identity: str,
         classes: int = 0,
         times: FloatArray | None = None,
+        nearest: Literal["time", "level"] = "time",
         time: NetworkTime | None = None,
         factor: float = 1.0,
         half: Half | None = None,
@@ -192,6 +195,7 @@ class NativeDenoiser(Denoiser):
         self.name, self.event, self.identity, self.classes = name, event, identity, classes
         self.limits, self.class_weights = limits, class_weights
         self.times = None if times is None else np.sort(np.asarray(times, dtype=np.float64))
+        self.nearest = nearest
         self.time, self.factor, self.half = time or NetworkTime(), factor, half
         self.network_dtype = network_dtype
         self.dtype = network_dtype if dtype is None else dtype
@@ -232,16 +236,11 @@ class NativeDenoiser(Denoiser):
         """What the network is told, at the nearest time that it knows."""
         if self.times is None:
             return self.time.told(time, level)
-        known = self._known(time)
+        if self.nearest == "level":
+            known = self.times[_nearest(self.process.level(self.times), level)]
+        else:
+            known = self.times[_nearest(self.times, time)]
         return self.time.told(known, self.process.level(known))
-
-    def _known(self, time: FloatArray) -> FloatArray:
-        """The nearest times that the network knows."""
-        if self.times is None:
-            return time
-        after = np.searchsorted(self.times, time).clip(1, len(self.times) - 1)
-        low, high = self.times[after - 1], self.times[after]
-        return np.where(time - low <= high - time, low, high)
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
         if labels is None and self.classes:
@@ -255,3 +254,9 @@ class NativeDenoiser(Denoiser):
         twin = copy.copy(self)
         twin.network = moved(self.network, device)
         return twin
+
+
+def _nearest(known: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
+    """Places in the sorted ``known`` of the nearest to each that is wanted; of two, the first."""
+    after = np.searchsorted(known, wanted).clip(1, len(known) - 1)
+    return np.where(wanted - known[after - 1] <= known[after] - wanted, after - 1, after)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...adapters import NativeDenoiser, Network, NetworkTime
 from ...denoiser import labels_for
@@ -62,11 +62,14 @@ def _discrete(
     start: float = 1e-4,
     end: float = 0.02,
     betas: list[float] | None = None,
+    levels: list[float] | None = None,
     zero_snr: bool = False,
 ) -> Discrete:
-    """A table of betas, or of a named schedule; with ``zero_snr`` rescaled so that alphas_cumprod
-    ends at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1).
+    """A table of levels, or of betas, or of a named schedule's betas; betas with ``zero_snr`` are
+    rescaled so that alphas_cumprod ends at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1).
     """
+    if levels is not None:
+        return Discrete(levels=tuple(levels))
     rates = np.asarray(betas if betas is not None else betas_of(schedule, steps, start, end))
     if not zero_snr:
         return Discrete.of_betas(rates)
@@ -139,7 +142,8 @@ class Checkpoint(NativeDenoiser):
             event=spec.event,
             identity=f"{name}-{content[:16]}-{digest(meaning(spec))[:8]}",
             classes=spec.classes,
-            times=_known(process) if spec.snap == "nearest" else None,
+            times=_known(process) if spec.snap else None,
+            nearest="level" if spec.snap == "nearest_level" else "time",
             time=NetworkTime(**spec.time),
             factor=spec.factor,
             half=spec.half or None,  # type: ignore[arg-type]
@@ -178,10 +182,18 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
-    """Rows of an identity matrix, ``(batch, classes)`` of ``like``'s dtype; zeros for the label
-    ``classes``. None without labels.
+class OneHot(nn.Module):
+    """A network that takes labels as rows of an identity matrix, ``(batch, classes)`` of zeros for
+    no label, called with class numbers; without classes with None.
     """
-    if labels is None or not classes:
-        return None
-    return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]
+
+    def __init__(self, network: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`~samplerbench.models.adapters.Network`."""
+        if labels is None or not self.classes:
+            return self.network(x, t, None)
+        rows = torch.eye(self.classes + 1, self.classes, dtype=x.dtype, device=x.device)
+        return self.network(x, t, rows[labels])

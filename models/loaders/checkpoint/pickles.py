@@ -98,7 +98,7 @@ def _tensors(network: Record, prefix: str) -> Iterator[tuple[str, torch.Tensor]]
 
 def _from_bytes(content: bytes) -> Any:
     """A tensor's storage, pickled by itself."""
-    return torch.load(io.BytesIO(content), weights_only=True)
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 _MEANT: dict[str, Any] = {

@@ -38,7 +38,8 @@ class Specification:
         half: which half of the output's channels it is, ``first`` or ``second``; "" for all.
         time: ``of``, ``scale`` and ``offset`` of
             :class:`~samplerbench.models.adapters.NetworkTime`.
-        snap: ``nearest`` where the network knows the times of a table only; "" for any time.
+        snap: where the network knows the times of a table only: ``nearest`` for the nearest of
+            them, ``nearest_level`` for that of the nearest level; "" for any time.
         sigma_min, sigma_max: levels that it was trained for.
         limits: range of the values of the data; None where nobody says.
         classes: number of classes; 0 without labels.
@@ -182,7 +183,7 @@ def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
 _CHOICES = {
     "prediction": ("x0", "eps", "v", "flow", "score", "edm"),
     "half": ("", "first", "second"),
-    "snap": ("", "nearest"),
+    "snap": ("", "nearest", "nearest_level"),
     "labels": ("none", "random", "balanced"),
     "kind": ("denoiser", "map"),
 }
