@@ -1,0 +1,192 @@
+"""What the U-Nets of EDM checkpoints are made of: embeddings of the noise level, convolutions that
+halve or double the resolution, and the residual block.
+
+Written from the papers (Song et al. 2021, arXiv:2011.13456; Dhariwal & Nichol 2021,
+arXiv:2105.05233; Karras et al. 2022, arXiv:2206.00364, appendix F.1 and Table 7). Names of
+parameters are those of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Resample = Literal["", "up", "down"]
+
+
+class SinusoidalNoise(nn.Module):
+    """Cosines, then sines, of a number at frequencies in geometric progression from 1 down to
+    1e-4: ``(batch,)`` to ``(batch, channels)``.
+
+    Args:
+        channels: even.
+        reaches_end: whether the last frequency is 1e-4 itself, or the progression stops one short.
+    """
+
+    def __init__(self, channels: int, *, reaches_end: bool) -> None:
+        super().__init__()
+        self.half, self.steps = channels // 2, channels // 2 - reaches_end
+
+    def forward(self, number: Tensor) -> Tensor:
+        """Embed ``number``."""
+        index = torch.arange(self.half, dtype=torch.float32, device=number.device)
+        angle = number[:, None] * (1e-4 ** (index / self.steps)).to(number.dtype)
+        return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+class FourierNoise(nn.Module):
+    """Cosines, then sines, of a number at frequencies that were drawn once: ``(batch,)`` to
+    ``(batch, channels)``.
+    """
+
+    freqs: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("freqs", torch.randn(channels // 2) * 16)
+
+    def forward(self, number: Tensor) -> Tensor:
+        """Embed ``number``."""
+        angle = number[:, None] * (2 * math.pi * self.freqs).to(number.dtype)
+        return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation over at most 32 groups of at least four channels."""
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__(min(32, channels // 4), channels, eps)
+
+
+class Conv(nn.Module):
+    """A convolution at the resolution of its input, half or twice of it.
+
+    The change of resolution filters each channel alone with fixed taps in both directions: an
+    enlarged image is filtered before the convolution, a reduced one too, unless ``folded``.
+
+    Args:
+        c_in, c_out: channels.
+        side: of the kernel, odd; 0 for the change of resolution alone.
+        resample: change of resolution.
+        taps: of the filter, an even number.
+        folded: convolution and filter are one operation: zeros are padded once around the image
+            rather than before each of them, and a reduced image is filtered last.
+    """
+
+    resample_filter: Tensor
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        side: int,
+        resample: Resample = "",
+        taps: Sequence[float] = (1, 1),
+        *,
+        folded: bool = False,
+    ) -> None:
+        super().__init__()
+        self.side, self.resample, self.folded = side, resample, folded
+        if side:
+            shape = nn.Conv2d(c_in, c_out, side)
+            self.weight, self.bias = shape.weight, cast(nn.Parameter, shape.bias)
+        if resample:
+            row = torch.tensor(taps, dtype=torch.float32)
+            self.register_buffer(
+                "resample_filter", (row[:, None] * row / row.sum() ** 2)[None, None]
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h', w')``."""
+        margin = self.side // 2
+        reach = (self.resample_filter.shape[-1] - 1) // 2 if self.resample else 0
+        if self.folded and self.resample == "down":
+            x = F.conv2d(x, self.weight, padding=margin + reach)
+            return self._filtered(x, 0) + self.bias[:, None, None]
+        if self.folded:
+            before, after = max(reach - margin, 0), max(margin - reach, 0)
+            return F.conv2d(self._filtered(x, before), self.weight, self.bias, padding=after)
+        x = self._filtered(x, reach) if self.resample else x
+        return F.conv2d(x, self.weight, self.bias, padding=margin) if self.side else x
+
+    def _filtered(self, x: Tensor, padding: int) -> Tensor:
+        """Reduced by two after the filter, or enlarged by two before it, channel by channel."""
+        channels = x.shape[1]
+        taps = self.resample_filter.to(x.dtype).expand(channels, -1, -1, -1)
+        if self.resample == "down":
+            return F.conv2d(x, taps, stride=2, padding=padding, groups=channels)
+        return F.conv_transpose2d(x, 4 * taps, stride=2, padding=padding, groups=channels)
+
+
+class Block(nn.Module):
+    """Two 3 × 3 convolutions beside a skip connection, and attention over all pixels.
+
+    The embedding is added before the second normalisation or, if ``adaptive``, scales and shifts
+    behind it.
+
+    Args:
+        c_in, c_out: channels.
+        c_emb: channels of the embedding.
+        resample, taps: of the first convolution and of the skip connection.
+        heads: of the attention; 0 for none.
+        eps: of the normalisations.
+        adaptive: see above.
+        projected: whether a skip connection that changes the resolution has a convolution too where
+            the channels stay.
+        weight: of each sum of a branch and its skip connection.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        c_emb: int,
+        *,
+        resample: Resample,
+        taps: Sequence[float],
+        heads: int,
+        eps: float,
+        adaptive: bool,
+        projected: bool,
+        weight: float,
+    ) -> None:
+        super().__init__()
+        self.heads, self.adaptive, self.weight = heads, adaptive, weight
+        self.norm0 = GroupNorm(c_in, eps)
+        self.conv0 = Conv(c_in, c_out, 3, resample, taps)
+        self.affine = nn.Linear(c_emb, c_out * (2 if adaptive else 1))
+        self.norm1 = GroupNorm(c_out, eps)
+        self.conv1 = Conv(c_out, c_out, 3)
+        self.skip = nn.Identity()
+        if resample or c_in != c_out:
+            side = 1 if projected or c_in != c_out else 0
+            self.skip = Conv(c_in, c_out, side, resample, taps)
+        if heads:
+            self.norm2 = GroupNorm(c_out, eps)
+            self.qkv = Conv(c_out, 3 * c_out, 1)
+            self.proj = Conv(c_out, c_out, 1)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
+        h = self.conv0(F.silu(self.norm0(x)))
+        told = self.affine(emb)[:, :, None, None]
+        if self.adaptive:
+            scale, shift = told.chunk(2, dim=1)
+            h = self.norm1(h) * (1 + scale) + shift
+        else:
+            h = self.norm1(h + told)
+        x = self.weight * (self.skip(x) + self.conv1(F.silu(h)))
+        return self.weight * (x + self._attended(x)) if self.heads else x
+
+    def _attended(self, x: Tensor) -> Tensor:
+        """Attention; queries, keys and values lie side by side, channel by channel of a head."""
+        n, c, height, width = x.shape
+        parts = self.qkv(self.norm2(x)).reshape(n, self.heads, c // self.heads, 3, height * width)
+        query, key, value = (part.transpose(2, 3) for part in parts.unbind(3))
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(2, 3).reshape(x.shape))
