@@ -392,3 +392,17 @@ def test_times_that_are_known_are_told_as_they_are() -> None:
     model.network = lambda x_t, t, labels: told.append(t) or x_t
     model.denoise(MEANS, 0.9, None)
     assert told[0].tolist() == [0.0] * 3
+
+
+@pytest.mark.parametrize(("nearest", "told"), [("time", 1.0), ("level", 0.0)])
+def test_the_nearest_of_known_times_is_sought_in_time_or_in_level(
+    nearest: str, told: float
+) -> None:
+    process = Discrete(
+        levels=(0.5, 4.0, 30.0)
+    )  # 2 is nearer to 0.5, and its logarithm to that of 4
+    model = adapted(process, "eps", times=np.arange(3.0), nearest=nearest)
+    given = []
+    model.network = lambda x_t, t, labels: given.append(t) or x_t
+    model.denoise(MEANS, 2.0, None)
+    assert given[0].tolist() == [told] * 3

@@ -97,8 +97,18 @@ def _tensors(network: Record, prefix: str) -> Iterator[tuple[str, torch.Tensor]]
 
 
 def _from_bytes(content: bytes) -> Any:
-    """A tensor's storage, pickled by itself."""
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    """A tensor's storage, pickled by itself.
+
+    Raises:
+        UnsafePickleError: it is something else.
+    """
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UnsafePickleError(
+            "where a tensor should be, it has something that torch does not take for one; nothing "
+            "of it was executed. Get the file from its author as safetensors"
+        ) from None
 
 
 _MEANT: dict[str, Any] = {

@@ -1,0 +1,196 @@
+"""Pickles of NVIDIA's EDM (Karras et al. 2022, arXiv:2206.00364): a network with one of four
+preconditionings around a U-Net.
+
+The class of the preconditioning decides the process, not the name of the file: ``vp`` and ``ve`` in
+``edm-cifar10-32x32-uncond-vp.pkl`` are architectures, and both networks are EDM's.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ....adapters import Network
+from ....nets.edm_unets import DhariwalUNet, SongUNet
+from ....process import VPLinear
+from ..mapping import OneHot, betas_of
+from ..opening import AGAIN, CheckpointError, Opened
+from ..persistent import arguments_of, persistent_network
+from ..pickles import PersistentObject, Record, tensors_of
+from ..specification import FILE, Specification
+from ..weights import WRAP, built, filled
+
+OUTER = frozenset(
+    (
+        *("img_resolution", "img_channels", "label_dim", "use_fp16", "model_type"),
+        *("sigma_min", "sigma_max", "sigma_data", "beta_d", "beta_min", "M", "epsilon_t"),
+        *("C_1", "C_2"),
+    )
+)
+"""Arguments of the preconditionings."""
+
+NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
+
+Fields = dict[str, Any]
+Given = Mapping[str, Any]
+
+
+def _edm(given: Given) -> Fields:
+    """Table 1, last column. The class says that it takes every level; the paper samples from 80
+    to 0.002.
+    """
+    return {
+        "process": {"name": "edm", "sigma_data": given.get("sigma_data", 0.5)},
+        "prediction": "edm",
+        "time": {"of": "log_level", "scale": 0.25},
+        "sigma_min": max(0.002, given.get("sigma_min", 0.0)),
+        "sigma_max": min(80.0, given.get("sigma_max", math.inf)),
+    }
+
+
+def _vp(given: Given) -> Fields:
+    """Table 1, column VP: the noise z, told of 999 t."""
+    arguments = {
+        "beta_d": given.get("beta_d", 19.9),
+        "beta_min": given.get("beta_min", 0.1),
+        "t_min": given.get("epsilon_t", 1e-5),
+    }
+    process = VPLinear(**arguments)
+    return {
+        "process": {"name": "vp_linear", **arguments},
+        "prediction": "eps",
+        "time": {"of": "t", "scale": given.get("M", 1000) - 1.0},
+        "sigma_min": process.level(process.t_min),
+        "sigma_max": process.level(process.t_max),
+    }
+
+
+def _ve(given: Given) -> Fields:
+    """Table 1, column VE: minus the noise z, told of ln(sigma / 2)."""
+    low, high = given.get("sigma_min", 0.02), given.get("sigma_max", 100.0)
+    return {
+        "process": {"name": "ve", "t_min": low, "t_max": high},
+        "prediction": "eps",
+        "factor": -1.0,
+        "time": {"of": "log_level", "scale": 1.0, "offset": -math.log(2)},
+        "sigma_min": low,
+        "sigma_max": high,
+    }
+
+
+def _iddpm(given: Given) -> Fields:
+    """Table 1, column iDDPM: the noise z in the first half of the channels, told of the index of
+    the nearest level of a table, which the file has as ``u``, from the highest down to 0.
+    """
+    table = given["u"].double().numpy()[-2::-1]
+    steps = len(table)
+    kept = np.cumprod(1 - np.asarray(betas_of("cosine", steps)))
+    cosine = np.allclose(table, np.sqrt(1 / kept - 1), rtol=1e-3)
+    named = {"schedule": "cosine", "steps": steps} if cosine else {"levels": table.tolist()}
+    return {
+        "process": {"name": "discrete", **named},
+        "prediction": "eps",
+        "half": "first",
+        "snap": "nearest_level",
+        "sigma_min": float(table[0]),
+        "sigma_max": float(table[-1]),
+    }
+
+
+PRECONDITIONINGS: dict[str, Callable[[Given], Fields]] = {
+    "EDMPrecond": _edm,
+    "VPPrecond": _vp,
+    "VEPrecond": _ve,
+    "iDDPMPrecond": _iddpm,
+}
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """A pickle with one of the four preconditionings around a SongUNet or a DhariwalUNet.
+
+    Raises:
+        CheckpointError: it is one of them and changed, or the state of a training.
+    """
+    found = persistent_network(opened)
+    if found is None or found.network.class_name not in PRECONDITIONINGS:
+        return None
+    outer = found.network
+    raw, arguments = _raw(opened, outer)
+    fields = PRECONDITIONINGS[outer.class_name]({**found.given, **_table(opened, outer)})
+    classes = int(arguments.get("label_dim", 0))
+    said = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")
+    return Specification(
+        family="edm",
+        network={"class": raw, "arguments": arguments},
+        weights={"file": str(opened.path), "entry": found.entry},
+        event=(arguments["in_channels"], arguments["img_resolution"], arguments["img_resolution"]),
+        classes=classes,
+        null_label=classes > 0 and arguments.get("label_dropout", 0) > 0,
+        labels="random" if classes else "none",
+        evidence=found.evidence(f"{outer.class_name} around {raw}"),
+        sources=dict.fromkeys(said, FILE),
+        **fields,
+    )
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """The raw network of the checkpoint, without its preconditioning.
+
+    Raises:
+        CheckpointError: its arguments or weights are not those of its class.
+    """
+    found = persistent_network(opened)
+    assert found is not None
+    kind = NETWORKS[spec.network["class"]]
+    raw = built(kind, spec.network["arguments"], opened.path)
+    tensors = tensors_of(found.network.state["_modules"]["model"])
+    return OneHot(filled(raw, tensors, opened.path), spec.classes)
+
+
+def _raw(opened: Opened, outer: PersistentObject) -> tuple[str, dict[str, Any]]:
+    """Class and arguments of the network inside a preconditioning."""
+    given = arguments_of(outer)
+    inner = (outer.state.get("_modules") or {}).get("model")
+    name = inner.class_name if isinstance(inner, PersistentObject) else given.get("model_type")
+    if not isinstance(inner, Record):
+        raise CheckpointError(f"{opened.path}: its {outer.class_name} has no network; {AGAIN}")
+    if name not in NETWORKS:
+        raise CheckpointError(
+            f"{opened.path}: {outer.class_name} is around a {name}, which is none of "
+            f"{', '.join(NETWORKS)}, and the code in the file is not executed; {WRAP}"
+        )
+    there = set(inspect.signature(NETWORKS[name]).parameters)
+    if strange := set(given) - there - OUTER:
+        raise CheckpointError(
+            f"{opened.path}: its {outer.class_name} is not EDM's: it has {', '.join(sorted(strange))}, "
+            f"and the code in the file is not executed; {WRAP}"
+        )
+    channels = given.get("img_channels")
+    doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
+    arguments = arguments_of(inner) or {
+        **{key: value for key, value in given.items() if key in there},
+        **({"in_channels": channels, "out_channels": channels * doubled} if channels else {}),
+    }
+    if lacking := {"img_resolution", "in_channels", "out_channels"} - set(arguments):
+        raise CheckpointError(
+            f"{opened.path}: its {name} does not say its {', '.join(sorted(lacking))}; the file is "
+            f"not one that EDM's training wrote; {WRAP}"
+        )
+    return name, arguments
+
+
+def _table(opened: Opened, outer: PersistentObject) -> dict[str, Tensor]:
+    """The levels of an iDDPMPrecond, as ``u``; empty for the others."""
+    if outer.class_name != "iDDPMPrecond":
+        return {}
+    table = tensors_of(outer).get("u")
+    if table is None or table.ndim != 1 or len(table) < 3 or not (table[:-1] > table[1:]).all():
+        raise CheckpointError(
+            f"{opened.path}: its iDDPMPrecond has no table u of falling levels; {AGAIN}"
+        )
+    return {"u": table}

@@ -1,0 +1,63 @@
+"""Making the network of a checkpoint, and putting its weights into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from .opening import CheckpointError
+
+M = TypeVar("M", bound=nn.Module)
+
+WRAP = "wrap the network in a Python file (docs/adding-a-model.md)"
+
+
+def built(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
+    """A network of a class with these arguments, on the CPU.
+
+    Raises:
+        CheckpointError: it does not take them.
+    """
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: its network cannot be built as the file describes it "
+            f"({' '.join(str(error).split())[:120]}); if its code was changed, {WRAP}"
+        ) from None
+
+
+def filled(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
+    """The network with these weights, in evaluation mode and frozen.
+
+    Args:
+        network: is changed.
+        tensors: by their names in its state dict, all of them and no others.
+        path: of the checkpoint, for the message.
+
+    Raises:
+        CheckpointError: they are of other names or shapes.
+    """
+    own = network.state_dict()
+    missing = [name for name in own if name not in tensors]
+    unknown = [name for name in tensors if name not in own]
+    other = [
+        f"{name} is {tuple(tensors[name].shape)} and should be {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    wrong = [
+        *(f"{len(missing)} weights are missing, such as {name}" for name in missing[:1]),
+        *(f"{len(unknown)} weights are unknown, such as {name}" for name in unknown[:1]),
+        *other[:1],
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{path}: the weights do not fit the network that the file describes: "
+            f"{'; '.join(wrong)}; if the file is whole, its code was changed: {WRAP}"
+        )
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)
