@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .opening import CheckpointError, Opened
+from .opening import AGAIN, CheckpointError, Opened
 from .pickles import PersistentObject, Record
+from .weights import WRAP
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,54 @@ def persistent_network(opened: Opened) -> PersistentNetwork | None:
             "the network-snapshot-*.pkl beside it"
         )
     return None
+
+
+def raw_network(
+    opened: Opened,
+    outer: PersistentObject,
+    attribute: str,
+    networks: Mapping[str, Callable[..., Any]],
+    own: Set[str],
+    assumed: Mapping[str, Any] | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """Class and arguments of the network inside a preconditioning.
+
+    Args:
+        opened: for the messages.
+        outer: the preconditioning.
+        attribute: of it, which the network is.
+        networks: classes by name.
+        own: arguments of the preconditioning that are none of the network's.
+        assumed: arguments of a network that does not say its own.
+
+    Raises:
+        CheckpointError: no such class, or arguments that neither class has, or too few.
+    """
+    given, path = arguments_of(outer), opened.path
+    inner = (outer.state.get("_modules") or {}).get(attribute)
+    if not isinstance(inner, Record):
+        raise CheckpointError(f"{path}: its {outer.class_name} has no network; {AGAIN}")
+    told = inner.class_name if isinstance(inner, PersistentObject) else given.get("model_type")
+    if (name := str(told)) not in networks:
+        raise CheckpointError(
+            f"{path}: {outer.class_name} is around a {name}, which is none of "
+            f"{', '.join(networks)}, and the code in the file is not executed; {WRAP}"
+        )
+    parameters = inspect.signature(networks[name]).parameters
+    if strange := sorted(set(given) - set(parameters) - own):
+        raise CheckpointError(
+            f"{path}: its {outer.class_name} has {', '.join(strange)}, which the published one has not, "
+            f"and the code in the file is not executed; {WRAP}"
+        )
+    outside = {key: value for key, value in given.items() if key in parameters}
+    arguments = arguments_of(inner) or {**outside, **(assumed or {})}
+    needed = [key for key, p in parameters.items() if p.default is p.empty]
+    if lacking := [key for key in needed if key not in arguments]:
+        raise CheckpointError(
+            f"{path}: its {name} does not say its {', '.join(lacking)}; the file is none that "
+            f"NVIDIA's training wrote; {WRAP}"
+        )
+    return name, arguments
 
 
 def arguments_of(network: Record) -> dict[str, Any]:

@@ -48,6 +48,9 @@ class Specification:
             ``none``.
         kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no
             posterior mean.
+        decoder: of samples that are latents: ``class`` of what makes images of them, its ``folder``,
+            and ``scale`` and ``shift``, where the decoder takes x / scale + shift; empty where
+            samples are the data themselves. It is recorded, not applied.
         evidence: sentences that say how the family is known.
         sources: of each field, one of ``file``, ``family``, ``user`` and ``check``.
         open: questions that the file does not answer: name to possible answers, each with the
@@ -71,6 +74,7 @@ class Specification:
     null_label: bool = False
     labels: Literal["none", "random", "balanced"] = "none"
     kind: Literal["denoiser", "map"] = "denoiser"
+    decoder: Mapping[str, Value] = field(default_factory=dict)
     evidence: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     open: Mapping[str, Mapping[str, Mapping[str, Value]]] = field(default_factory=dict)
@@ -140,7 +144,7 @@ class Specification:
 _SETTABLE = tuple(
     f.name
     for f in fields(Specification)
-    if f.name not in ("family", "evidence", "sources", "open", "event")
+    if f.name not in ("family", "evidence", "sources", "open", "event", "decoder")
 )
 _TABLES = ("network", "weights", "process", "time")
 

@@ -76,14 +76,9 @@ def write(path: Path, value: object) -> Path:
     return path
 
 
-def snapshot(path: Path, network: object) -> Path:
-    """A network-snapshot-*.pkl around a persisted network."""
+def snapshot(path: Path, network: object, **beside) -> Path:
+    """A network-snapshot-*.pkl around a persisted network, with what else it has."""
     return write(
         path,
-        {
-            "ema": network,
-            "loss_fn": None,
-            "augment_pipe": None,
-            "dataset_kwargs": EasyDict(path="d"),
-        },
+        {"ema": network, "loss_fn": None, "dataset_kwargs": EasyDict(path="d"), **beside},
     )

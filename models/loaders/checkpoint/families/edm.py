@@ -7,7 +7,6 @@ The class of the preconditioning decides the process, not the name of the file: 
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,19 +19,19 @@ from ....nets.edm_unets import DhariwalUNet, SongUNet
 from ....process import VPLinear
 from ..mapping import OneHot, betas_of
 from ..opening import AGAIN, CheckpointError, Opened
-from ..persistent import arguments_of, persistent_network
-from ..pickles import PersistentObject, Record, tensors_of
+from ..persistent import persistent_network, raw_network
+from ..pickles import PersistentObject, tensors_of
 from ..specification import FILE, Specification
-from ..weights import WRAP, built, filled
+from ..weights import built, filled
 
 OUTER = frozenset(
     (
-        *("img_resolution", "img_channels", "label_dim", "use_fp16", "model_type"),
+        *("img_channels", "use_fp16", "model_type"),
         *("sigma_min", "sigma_max", "sigma_data", "beta_d", "beta_min", "M", "epsilon_t"),
         *("C_1", "C_2"),
     )
 )
-"""Arguments of the preconditionings."""
+"""Arguments of the preconditionings alone."""
 
 NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
 
@@ -120,7 +119,10 @@ def recognise(opened: Opened) -> Specification | None:
     if found is None or found.network.class_name not in PRECONDITIONINGS:
         return None
     outer = found.network
-    raw, arguments = _raw(opened, outer)
+    channels = found.given.get("img_channels")
+    doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
+    sizes = {"in_channels": channels, "out_channels": channels * doubled} if channels else {}
+    raw, arguments = raw_network(opened, outer, "model", NETWORKS, OUTER, sizes)
     fields = PRECONDITIONINGS[outer.class_name]({**found.given, **_table(opened, outer)})
     classes = int(arguments.get("label_dim", 0))
     said = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")
@@ -150,38 +152,6 @@ def network(spec: Specification, opened: Opened) -> Network:
     raw = built(kind, spec.network["arguments"], opened.path)
     tensors = tensors_of(found.network.state["_modules"]["model"])
     return OneHot(filled(raw, tensors, opened.path), spec.classes)
-
-
-def _raw(opened: Opened, outer: PersistentObject) -> tuple[str, dict[str, Any]]:
-    """Class and arguments of the network inside a preconditioning."""
-    given = arguments_of(outer)
-    inner = (outer.state.get("_modules") or {}).get("model")
-    name = inner.class_name if isinstance(inner, PersistentObject) else given.get("model_type")
-    if not isinstance(inner, Record):
-        raise CheckpointError(f"{opened.path}: its {outer.class_name} has no network; {AGAIN}")
-    if name not in NETWORKS:
-        raise CheckpointError(
-            f"{opened.path}: {outer.class_name} is around a {name}, which is none of "
-            f"{', '.join(NETWORKS)}, and the code in the file is not executed; {WRAP}"
-        )
-    there = set(inspect.signature(NETWORKS[name]).parameters)
-    if strange := set(given) - there - OUTER:
-        raise CheckpointError(
-            f"{opened.path}: its {outer.class_name} is not EDM's: it has {', '.join(sorted(strange))}, "
-            f"and the code in the file is not executed; {WRAP}"
-        )
-    channels = given.get("img_channels")
-    doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
-    arguments = arguments_of(inner) or {
-        **{key: value for key, value in given.items() if key in there},
-        **({"in_channels": channels, "out_channels": channels * doubled} if channels else {}),
-    }
-    if lacking := {"img_resolution", "in_channels", "out_channels"} - set(arguments):
-        raise CheckpointError(
-            f"{opened.path}: its {name} does not say its {', '.join(sorted(lacking))}; the file is "
-            f"not one that EDM's training wrote; {WRAP}"
-        )
-    return name, arguments
 
 
 def _table(opened: Opened, outer: PersistentObject) -> dict[str, Tensor]:
