@@ -88,7 +88,9 @@ def check_model(
 
 
 def _show(spec: Specification) -> None:
-    say(f"{spec.family}: {'; '.join(spec.evidence)}")
+    say(f"A checkpoint of the family {spec.family}:")
+    for sentence in spec.evidence:
+        say(f"  {sentence}")
     plain = spec.as_json()
     rows = [
         {"field": name, "value": _short(plain[name]), "known from": spec.source(name)}

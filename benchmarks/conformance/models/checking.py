@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,8 +23,12 @@ SURE = 3.0
 """Standard errors by which one map must be better than another."""
 ALIKE = 0.005
 """Share of the error by which two maps that differ at all must differ."""
-SLACK = 0.1
-"""Defect that training explains; maps that are wrong have more at some level."""
+SLACK, LARGE = 0.1, 0.3
+"""Defects that a trained network has, and that one has which is trained too little; maps that are
+wrong have more at some level.
+"""
+POOR = 1.2
+"""How much larger the error may be than that of the best multiple of the noisy sample."""
 STEPS, HIGHEST = 40, 1e3
 """Of the model's own samples, where there are no others: steps, and the level that an infinite range
 begins at.
@@ -122,8 +127,10 @@ def check_checkpoint(
     if images is not None:
         others = [judged(settings, other) for settings, other in alternatives(best.model.spec)]
         checks.append(_best_of_neighbours(best, others))
+    if images is not None:
+        checks.append(_denoises(best.fit, images))
     checks.append(_pythagoras(best.fit))
-    checks.append(_behaves(best.model, images, device))
+    checks.append(_behaves(best.model, device))
     return Checked(
         best.model.spec,
         answers if all(check.passed for check in checks) else {},
@@ -142,7 +149,7 @@ def _cost(of: Fit, *, own: bool) -> float:
         worst = float(abs(of.defect).max())
         return worst if math.isfinite(worst) else math.inf
     error = of.errors.mean(1)
-    return float(sum(math.log(max(e, 1e-300)) if math.isfinite(e) else math.inf for e in error))
+    return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
 
 def _decided(best: _Candidate, others: Sequence[_Candidate], *, own: bool) -> Check:
@@ -190,28 +197,43 @@ def _best_of_neighbours(stated: _Candidate, others: Sequence[_Candidate]) -> Che
     return Check(name, True, f"none of {len(others)} other maps fits better ({_listed(others)})")
 
 
-def _obeys(of: Fit) -> bool:
-    return bool((abs(of.defect) <= SLACK + SURE * of.defect_se).all())
+def _obeys(of: Fit, slack: float = SLACK) -> bool:
+    return bool((abs(of.defect) <= slack + SURE * of.defect_se).all())
+
+
+def _denoises(of: Fit, images: Tensor) -> Check:
+    """Whether the error is below that of a multiple of the noisy sample, at most levels."""
+    variance = float((images - images.mean(0)).double().square().mean())
+    multiple = variance * of.levels**2 / (variance + of.levels**2)
+    share = float(np.median(of.errors.mean(1) / multiple))
+    said = f"the error is {share:.2g} times that of the best multiple of the noisy sample (median)"
+    if share <= POOR:
+        return Check("denoises", True, said)
+    return Check(
+        "denoises", False, f"{said}; the map is wrong, or the images are not what it was trained on"
+    )
 
 
 def _pythagoras(of: Fit) -> Check:
     worst = int(abs(of.defect).argmax())
     at = f"{of.defect[worst]:+.2g} at sigma {of.levels[worst]:.3g} (± {of.defect_se[worst]:.1g})"
+    said = f"the defect is {at} at most, and 0 for a posterior mean"
     if _obeys(of):
-        return Check("Pythagoras", True, f"the defect is {at} at most, and 0 for a posterior mean")
+        return Check("Pythagoras", True, said)
+    if _obeys(of, LARGE):
+        return Check("Pythagoras", True, f"{said}; more than {SLACK:g}, so it is trained little")
     return Check(
         "Pythagoras",
         False,
-        f"d is no posterior mean: the defect is {at}, at most {SLACK:g} would be training's; its "
-        "process, prediction, sign or time is wrong, or the network is trained on other data",
+        f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
+        "wrong, or it is trained on other data, or hardly at all",
     )
 
 
-def _behaves(model: Checkpoint, images: Tensor | None, device: str) -> Check:
-    """Rows alone and together, both ends, and that noise is taken away."""
-    data = images if images is not None and not model.classes else None
+def _behaves(model: Checkpoint, device: str) -> Check:
+    """Rows alone and together, and both ends."""
     try:
-        check_model(model, data=data, denoising=data is not None, device=device)
+        check_model(model, denoising=False, device=device)
     except ValueError as error:
         return Check("behaviour", False, str(error))
     return Check(

@@ -56,16 +56,19 @@ class Fit:
             return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """By which share the error is larger than that of another fit on the same samples, the mean
-        over the levels, and its standard error.
+        """By which share the error is larger than that of another fit on the same samples, at the
+        level where this is the median, and its standard error.
 
-        Infinite where one of them is not finite.
+        A network that predicts noise and is trained little is far off at high levels, where any other
+        reading of it is better; a wrong map is worse at most levels. Infinite where one of the fits
+        is not finite.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():
                 return sign * math.inf, 0.0
-        share = ((self.errors - best.errors) / best.errors.mean(1, keepdims=True)).mean(0)
-        return float(share.mean()), float(share.std(ddof=1) / math.sqrt(len(share)))
+        share = (self.errors - best.errors) / best.errors.mean(1, keepdims=True)
+        middle = share[np.argsort(share.mean(1))[len(share) // 2]]
+        return float(middle.mean()), float(middle.std(ddof=1) / math.sqrt(len(middle)))
 
 
 def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
