@@ -141,7 +141,8 @@ class Popen(subprocess.Popen):
 
     def _execute_child(self, args, *how):
         python, *words = [args] if isinstance(args, str) else map(str, args)
-        if python != sys.executable or words[0] not in ("-B", "-W", "-c", "-m"):
+        known = python == sys.executable and words[0] in ("-B", "-W", "-c", "-m")
+        if not known or sys.platform != "linux":  # elsewhere as ever, and slower
             return super()._execute_child(args, *how)
         pass_fds, cwd, env, *_ = how[3:]
         p2cread, _, _, c2pwrite, _, errwrite = pipes = how[9:15]
