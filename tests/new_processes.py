@@ -1,37 +1,67 @@
-"""Commands in processes of their own, which have the libraries already: to import torch and pandas
-takes longer than most commands.
+"""Processes that have the libraries already: to import torch and pandas takes longer than most
+commands, and than most tasks of a worker.
 
-A server imports them, and no module of this project; a command is a fork of it, with the folder,
-environment and module path that it would have had.
+A server imports them, and no module of this project; a process is a fork of it, with the folder,
+environment, module path, and files that it would have had, and a child of the process that asked.
 """
 
 import atexit
+import ctypes
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import cache
 from tempfile import TemporaryFile
+from threading import Lock
+
+import pytest
 
 LIBRARIES = (
-    "jinja2", "numpy", "pandas", "pydantic", "pytest", "rich.live", "scipy.optimize",
-    "scipy.spatial", "scipy.special", "torch", "torch._dynamo", "typer",
+    "jinja2", "numpy", "pandas", "pydantic.main", "pytest", "rich.live", "safetensors.torch",
+    "scipy.optimize", "scipy.spatial", "scipy.special", "torch", "torch._dynamo", "typer",
 )  # fmt: skip
 
 SERVER = f"""
-import importlib, json, os, runpy, sys, warnings
+import atexit, fcntl, gc, importlib, json, os, runpy, signal, socket, sys, threading, warnings
 for library in {LIBRARIES}:
     importlib.import_module(library)
 assert not [name for name in sys.modules if name.startswith("samplerbench.")]
+gc.collect()
+gc.freeze()  # an end need not walk through it
 base = [path for path in sys.path if path]
-for line in sys.stdin:
-    asked = json.loads(line)
+asking = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    text, received, *_ = socket.recv_fds(asking, 2**20, 64)
+    if not text:
+        sys.exit()
+    asked = json.loads(text)
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)  # the process is its grandparent's by now
+        for fd in received:
+            os.close(fd)
+        asking.send(b"done")
+        continue
     process = os.fork()
     if process:
-        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
-        continue
-    for number in (1, 2):
-        os.dup2(asked["streams"][number - 1], number)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        if asked["group"] >= 0:
+            os.setpgid(process, asked["group"])
+        asking.send(str(process).encode())
+        os._exit(0)
+    asking.close()
+    apart = [fcntl.fcntl(fd, fcntl.F_DUPFD, 512) for fd in received]  # no number is taken
+    for fd in received:
+        os.close(fd)
+    for fd, number in zip(apart, asked["numbers"], strict=True):
+        os.dup2(fd, number)
+        os.close(fd)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN if asked["deaf"] else signal.default_int_handler
+    )
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
@@ -39,27 +69,104 @@ for line in sys.stdin:
     sys.path[:] = [asked["cwd"], *mine, *base]
     sys.dont_write_bytecode = bool(asked["env"].get("PYTHONDONTWRITEBYTECODE"))
     importlib.invalidate_caches()
-    if asked["strict"]:
-        warnings.simplefilter("error")
-    sys.argv[1:] = asked["args"]
-    runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
-    break
+    while asked["words"][0] not in ("-c", "-m"):
+        option = asked["words"].pop(0)
+        if option == "-B":
+            sys.dont_write_bytecode = True
+        else:  # -W error
+            warnings.simplefilter(asked["words"].pop(0))
+    how, what, *rest = asked["words"]
+    sys.argv[:] = ["-c", *rest]
+    code = 0
+    try:
+        if how == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            sys.modules["__main__"] = main = type(sys)("__main__")
+            exec(compile(what, "<string>", "exec"), vars(main))
+    except SystemExit as stop:
+        if not isinstance(stop.code, int | None):
+            raise
+        code = stop.code or 0
+    # as Python ends, without taking all libraries apart, which takes as long as a task
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 """
+
+_ONE = Lock()
+_plain = subprocess.Popen
 
 
 @cache
 def _server():
-    """The process, and the files that commands write to, which it inherits."""
-    streams = TemporaryFile(), TemporaryFile()  # noqa: SIM115 - open as long as the process
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        pass_fds=[stream.fileno() for stream in streams],
-    )
-    atexit.register(server.kill)
-    return server, streams
+    """The socket on which processes are asked for."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        words = [sys.executable, "-c", SERVER, str(theirs.fileno())]
+        server = _plain(words, pass_fds=[theirs.fileno()])
+    atexit.register(server.wait)  # ends when the socket is closed
+    atexit.register(ours.close)
+    return ours
+
+
+def _fork(asked, files):
+    """The process number of a fork of the server, which is a child of this process."""
+    with _ONE:
+        server = _server()
+        _adopting(True)
+        try:
+            socket.send_fds(server, [json.dumps(asked).encode()], files)
+            process = int(server.recv(64))
+            assert server.recv(64) == b"done"
+        finally:
+            _adopting(False)
+    return process
+
+
+def _adopting(on):
+    """Whether this process becomes the parent of descendants whose own has ended, which is what
+    PR_SET_CHILD_SUBREAPER, number 36 of prctl, says on Linux.
+    """
+    assert ctypes.CDLL(None).prctl(36, ctypes.c_ulong(on), 0, 0, 0) == 0
+
+
+class Popen(subprocess.Popen):
+    """The standard one; ``python -c CODE`` and ``-m MODULE`` with their words, behind ``-B`` and
+    ``-W ACTION``, are by way of the server. What the libraries read of the environment, they read
+    before.
+    """
+
+    def _execute_child(self, args, *how):
+        python, *words = [args] if isinstance(args, str) else map(str, args)
+        known = python == sys.executable and words[0] in ("-B", "-W", "-c", "-m")
+        if not known or sys.platform != "linux":  # elsewhere as ever, and slower
+            return super()._execute_child(args, *how)
+        pass_fds, cwd, env, *_ = how[3:]
+        p2cread, _, _, c2pwrite, _, errwrite = pipes = how[9:15]
+        ends = (p2cread, c2pwrite, errwrite)
+        files = {number: number if end == -1 else end for number, end in enumerate(ends)}
+        files |= {number: number for number in pass_fds}
+        asked = {
+            "words": words, "numbers": list(files), "cwd": str(cwd or os.getcwd()),
+            "env": dict(os.environ if env is None else env), "group": how[-1],
+            "deaf": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
+        }  # fmt: skip
+        try:
+            self.pid = _fork(asked, list(files.values()))
+            self._child_created = True
+        finally:
+            self._close_pipe_fds(*pipes)
+
+
+@contextmanager
+def ready():
+    """All that this process starts meanwhile has the libraries already."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(subprocess, "Popen", Popen)
+        yield
 
 
 def command(*args, cwd, env, module="samplerbench.benchmarks", strict=False):
@@ -68,22 +175,18 @@ def command(*args, cwd, env, module="samplerbench.benchmarks", strict=False):
     Args:
         args: words of the command line.
         cwd: its folder.
-        env: its whole environment; what the libraries read of it was read before.
+        env: its whole environment.
         module: of the project, or pytest.
         strict: whether warnings are errors.
     """
-    server, streams = _server()
-    for stream in streams:
-        stream.seek(0)
-        stream.truncate()
-    asked = {
-        "args": [str(word) for word in args], "cwd": str(cwd), "env": dict(env), "module": module,
-        "strict": strict, "streams": [stream.fileno() for stream in streams],
-    }  # fmt: skip
-    server.stdin.write(json.dumps(asked) + "\n")
-    server.stdin.flush()
-    code = int(server.stdout.readline())
-    for stream in streams:
-        stream.seek(0)
-    out, err = (stream.read().decode() for stream in streams)
-    return code, out, err
+    warnings = ["-W", "error"] if strict else []
+    words = [sys.executable, *warnings, "-m", module, *map(str, args)]
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err}
+        with Popen(words, cwd=cwd, env=env, **streams) as process:
+            code = process.wait()
+        said = []
+        for stream in (out, err):
+            stream.seek(0)
+            said.append(stream.read())
+    return code, *said

@@ -57,43 +57,50 @@ def test_the_solver_is_short(tmp_path):
     assert len(text[text.index("@dataclass") :].splitlines()) < 30
 
 
-def own_test(package):
-    """What the package's own test says: exit status and output."""
+def own_tests(*packages):
+    """What the packages' own tests say: exit status and output."""
     environment = os.environ | {
-        "PYTHONPATH": str(package / "src"),
+        "PYTHONPATH": os.pathsep.join(str(package / "src") for package in packages),
         "OMP_NUM_THREADS": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "COLUMNS": "500",  # for a whole reason in a line of the summary
     }
-    words = ("-q", "-x", "-p", "no:cacheprovider", "tests")
-    code, out, err = new_processes.command(*words, cwd=package, env=environment, module="pytest")
+    words = ("-q", "-p", "no:cacheprovider", *(package / "tests" for package in packages))
+    code, out, err = new_processes.command(
+        *words, cwd=packages[0].parent, env=environment, module="pytest"
+    )
     return code, out + err
 
 
 @pytest.mark.parametrize(("kind", "count"), [("solver", 1), ("metric", 8)])
 def test_its_own_test_runs(tmp_path, kind, count):
-    code, said = own_test(new_package(kind, f"my_{kind}", tmp_path))
+    code, said = own_tests(new_package(kind, f"my_{kind}", tmp_path))
     assert code == 0, said
     assert f"{count} passed" in said
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong", "words"),
-    [
-        ("gap @ gap - np.trace(v)", "gap @ gap", "it is biased"),
-        ("se = math.sqrt(max(first, 0.0) + second)", "se = math.sqrt(second)", "its standard err"),
-        ("half = Z95 * math.sqrt(", "half = math.sqrt(", "of 1000 replicates"),
-        ("Estimate(value, se, low, high, 2 * u, -2 * w)", "Estimate(value, se, low, high, u, w)",
-         "test_influences"),
-    ],
-)  # fmt: skip
-def test_the_metric_s_test_finds_a_wrong_formula(tmp_path, right, wrong, words):
-    package = new_package("metric", "my_metric", tmp_path)
-    file = package / "src" / "my_metric" / "__init__.py"
-    assert right in file.read_text()
-    file.write_text(file.read_text().replace(right, wrong))
-    code, said = own_test(package)
+def test_the_metric_s_test_finds_a_wrong_formula(tmp_path):
+    """Four packages, each with one, in one process: to start takes longer than to test."""
+    wrong = {
+        "value": ("gap @ gap - np.trace(v)", "gap @ gap", "it is biased"),
+        "error": ("se = math.sqrt(max(first, 0.0) + second)", "se = math.sqrt(second)", "its standard err"),
+        "ends": ("half = Z95 * math.sqrt(", "half = math.sqrt(", "of 1000 replicates"),
+        "shares": (
+            "Estimate(value, se, low, high, 2 * u, -2 * w)",
+            "Estimate(value, se, low, high, u, w)",
+            "test_influences",
+        ),
+    }  # fmt: skip
+    for name, (right, other, _) in wrong.items():
+        file = new_package("metric", f"my_{name}", tmp_path) / "src" / f"my_{name}" / "__init__.py"
+        assert right in file.read_text()
+        file.write_text(file.read_text().replace(right, other))
+    code, said = own_tests(*(tmp_path / f"my_{name}" for name in wrong))
     assert code == 1
-    assert words in said
+    failed = [line for line in said.splitlines() if line.startswith("FAILED ")]
+    for name, (_, _, words) in wrong.items():
+        found = [line for line in failed if f"test_my_{name}.py" in line]
+        assert any(words in line for line in found), f"{name}: {found}"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,6 @@
-"""``compare`` and ``gate``: which differences between runs, or samplers of one run, are real."""
+"""``compare`` and ``gate``: which differences between runs, or samplers of one run, or
+from what papers report, are real.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +46,16 @@ TunedOption = Annotated[bool, typer.Option("--tuned", help="Each sampler at its 
 AuthorOption = Annotated[
     bool, typer.Option("--author-schedule", help="Each sampler at the schedule of its paper.")
 ]
+PublishedOption = Annotated[
+    bool, typer.Option("--published", help="The run beside what papers report for its model.")
+]
+PublishedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--published-model",
+        help="Name of the run's model in the published table (default: the suite's, or its own).",
+    ),
+]
 QualityMargin = Annotated[
     str, typer.Option("--quality-margin", help="By how much a metric may rise.")
 ]
@@ -61,12 +73,19 @@ def compare(
     best_schedule: BestOption = False,
     author_schedule: AuthorOption = False,
     tuned: TunedOption = False,
+    published: PublishedOption = False,
+    published_model: PublishedModel = None,
     csv: CsvOption = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two runs cell by cell, or the samplers of a run with one of them: intervals and a
-    verdict per line.
+    """Compare two runs cell by cell, the samplers of a run with one of them, or a run with what
+    papers report: intervals and a verdict per line.
     """
+    if published or published_model is not None:
+        others = (baseline, metric, best_schedule, author_schedule, tuned, csv)
+        if len(runs) != 1 or any(others):
+            raise ValueError("--published takes one run, and of the options --margin and --json")
+        return _print_published(runs[0], published_model, share(margin, "--margin"), as_json)
     asked: dict[Fair, bool] = {"best": best_schedule, "author": author_schedule, "tuned": tuned}
     found = _comparisons(
         runs,
@@ -168,6 +187,17 @@ def _comparisons(
             f"within one; there are {len(runs)}"
         )
     return [cells(*runs, metrics=metrics, margin=margin)]
+
+
+def _print_published(run: Path, model: str | None, margin: float, as_json: bool) -> None:
+    from ...results.published.reproduction import reproductions
+
+    found = reproductions(run, model=model, margin=margin)
+    if as_json:
+        return print_json([one.flat for one in found])
+    from ...results.terminal.published import print_reproductions
+
+    return print_reproductions(found, out)
 
 
 def _write_csv(found: list[Comparison], path: Path) -> None:

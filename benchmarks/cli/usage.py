@@ -140,6 +140,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "compare": (
         "compare results/runs/before results/runs/after",
         "compare results/runs/mine --baseline heun --margin 2%",
+        "compare results/runs/mine --published",
     ),
     "gate": (
         "gate results/runs/before results/runs/after",

@@ -15,15 +15,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from ...samplers.loop import planned
 from .check import Check
-from .problems import GRIDS, INTERIOR, ExactProblem, ThreeModes, problems, uneven
+from .problems import GRIDS, INTERIOR, POINTS, ExactProblem, ThreeModes, problems, uneven
 
 STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
@@ -49,6 +51,8 @@ class _Row(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class ExactStart(GridSampler):
     """A grid sampler whose state is set to the exact flow after each step without full history.
+
+    Rows beyond the problem's points are left as the sampler makes them.
 
     Attributes:
         inner: the sampler.
@@ -78,7 +82,9 @@ class ExactStart(GridSampler):
     ) -> tuple[Tensor, Any]:
         """The inner step."""
         x, memo = self.inner.step(x, row.inner, past, denoise, noise)
-        return (x if row.exact is None else row.exact.clone()), memo
+        if row.exact is not None:
+            x = torch.cat([row.exact, x[len(row.exact) :]])
+        return x, memo
 
 
 def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
@@ -157,8 +163,11 @@ def _fits(slope: float, order: int, *, exactly: bool) -> bool:
     return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
 
 
+@cache
 def _prepare(history: int) -> None:
-    """Ask for all truths in one pass: start values, the step after them, and the end."""
+    """Ask for all truths in one pass, once a process: start values, the step after them, and the
+    end.
+    """
     grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven) for n in STEPS]
     levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
     for problem in problems():
@@ -171,13 +180,7 @@ def _convergence(
     """Errors and slopes over the step counts, up to the first whose error is rounding."""
     errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
     for n in STEPS:
-        grid = schedule(n)
-        error, local = _errors(sampler, problem, grid)
-        shipped = (
-            error
-            if not getattr(sampler, "history", 0)
-            else rms(_run(sampler, problem, grid), problem.truth(grid.sigma[-1]))
-        )
+        error, local, shipped = _errors(sampler, problem, schedule(n))
         for key, value in zip(errors, (error, local, shipped), strict=True):
             errors[key].append(value)
         if not max(error, shipped) > FLOOR:
@@ -192,23 +195,37 @@ def _convergence(
     }
 
 
-def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float, float]:
-    """Error at the end, and that of the first step with its full history."""
+def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float, float, float]:
+    """Errors: at the end, of the first step with its full history, and at the end with the
+    sampler's own start-up.
+    """
+    truth = problem.truth(grid.sigma[-1])
     if not isinstance(sampler, GridSampler):
+        error = rms(_run(sampler, problem, grid), truth)
         first = _run(sampler, problem, Grid(grid.sigma[:2]))
-        return rms(_run(sampler, problem, grid), problem.truth(grid.sigma[-1])), rms(
-            first, problem.truth(grid.sigma[1])
-        )
+        return error, rms(first, problem.truth(grid.sigma[1])), error
     local = math.nan
 
     def watch(i: int, level: float, x: Tensor) -> None:
         nonlocal local
         if i == sampler.history:
-            local = rms(x, problem.truth(level))
+            local = rms(x[:POINTS], problem.truth(level))
 
+    # the points once more, with the start-up, where a row's result does not hang on the others
+    both = sampler.history > 0 and not sampler.batch_coupled and _is_plain(sampler)
+    start = torch.cat([problem.start] * (1 + both))
     exact = ExactStart(inner=sampler, problem=problem)
-    end = integrate(exact, problem, problem.start, grid, NoNoise(), on_step=watch)
-    return rms(end, problem.truth(grid.sigma[-1])), local
+    end = integrate(exact, problem, start, grid, NoNoise(), on_step=watch)
+    error = rms(end[:POINTS], truth)
+    if both:
+        return error, local, rms(end[POINTS:], truth)
+    return error, local, rms(_run(sampler, problem, grid), truth) if sampler.history else error
+
+
+def _is_plain(sampler: GridSampler) -> bool:
+    """Whether its samples are made by its plan and steps alone."""
+    kind = type(sampler)
+    return (kind.sample, kind.solve) == (GridSampler.sample, GridSampler.solve)
 
 
 def _run(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:

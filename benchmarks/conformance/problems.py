@@ -25,11 +25,12 @@ INTERIOR = (0.15, 3.0)
 """Levels between which orders are measured: away from 0, where every order drops to one."""
 POINTS = 10
 GRIDS: dict[str, Callable[[int], Grid]] = {
-    "uniform_lambda": lambda n: uniform_lambda(n, *INTERIOR, to_zero=False),
-    "karras": lambda n: karras(n, *INTERIOR, to_zero=False),
+    "uniform_lambda": cache(lambda n: uniform_lambda(n, *INTERIOR, to_zero=False)),
+    "karras": cache(lambda n: karras(n, *INTERIOR, to_zero=False)),
 }
 
 
+@cache
 def uneven(n: int) -> Grid:
     """Levels whose steps in lam alternate in length as 1 to 2, for even ``n``.
 
@@ -123,7 +124,7 @@ class AnisotropicGaussian(ExactProblem):
         """Shrink towards the mean along the principal axes."""
         gain, offset = self._gain(sigma)
         return (
-            torch.addmm(offset, x, gain.to(x.dtype))
+            torch.addmm(offset, x, gain)
             if x.dtype == offset.dtype
             else (x.double() @ gain + offset).to(x.dtype)
         )
@@ -167,7 +168,8 @@ class ThreeModes(ExactProblem):
         state = x.double()
         logits = torch.addmm(constant, state, linear).addmm_(state.square(), quadratic)
         chosen = logits.softmax(1)
-        return torch.addcmul(chosen @ pull, chosen @ gain, state).to(x.dtype)
+        d = torch.addcmul(chosen @ pull, chosen @ gain, state)
+        return d if d.dtype == x.dtype else d.to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
         """log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and what pulls

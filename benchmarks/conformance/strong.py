@@ -7,6 +7,7 @@ a watershed may go the other way), so slopes scatter by about 0.1.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -64,8 +65,25 @@ def check_strong(sampler: Sampler) -> list[Check]:
     return [Check("strong order", True, detail, data, asserted=False)]
 
 
+@dataclass(frozen=True)
+class _Paths(BrownianNoise):
+    """Paths that remember their increments: most samplers ask for those of the same intervals."""
+
+    _known: dict[tuple[float, float], Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def increment(self, cur: float, nxt: float) -> Tensor:
+        """As of the base class, computed once: a copy, since a step may overwrite its noise."""
+        if (cur, nxt) not in self._known:
+            self._known[cur, nxt] = super().increment(cur, nxt)
+        return self._known[cur, nxt].clone()
+
+
+@cache
 def _noise() -> BrownianNoise:
-    return BrownianNoise(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
+    """The noise of all samplers, made once a process."""
+    return _Paths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
 def _end(sampler: Sampler, n: int) -> Tensor:

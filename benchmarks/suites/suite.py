@@ -116,7 +116,10 @@ class Until(Strict):
 
 
 class ModelEntry(Strict):
-    """A model of a suite, with what differs from the suite for it."""
+    """A model of a suite, with what differs from the suite for it.
+
+    ``published`` is what ``compare --published`` looks it up by; no number depends on it.
+    """
 
     name: Spec
     samples: Several | None = None
@@ -125,6 +128,7 @@ class ModelEntry(Strict):
     batch_size: BatchSize | None = None
     reference_samples: Several | None = None
     extractor: str | None = None
+    published: str | None = None
 
 
 class Suite(Strict):
@@ -249,7 +253,11 @@ class Suite(Strict):
         }
         data = self.model_dump(mode="json", exclude={"until", *young})
         data["models"] = [
-            {k: v for k, v in entry.items() if k != "extractor" or v is not None}
+            {
+                k: v
+                for k, v in entry.items()
+                if k != "published" and (k != "extractor" or v is not None)
+            }
             for entry in data["models"]
         ]
         return hashlib.sha256(canonical(data).encode()).hexdigest()[:8]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import product
+from itertools import islice, product, zip_longest
 
 import numpy as np
 
@@ -29,16 +29,21 @@ MANY = 25
 
 MEMBERS, GENERATIONS = 12, 40
 """Of the population, for each number that is searched; and how often it is renewed."""
-TRIALS = 24
-"""Evaluations per latent that the best rules of all kinds are tried with, together."""
+TRIALS, FEWEST_TRIED = 60, 2
+"""Evaluations per latent that the best rules of all kinds are tried with, together; and how many
+rules are tried whatever that takes.
+"""
 
 HOPEFUL = 4.0
 """A rule whose forecast is behind the best by more than this factor is not tried."""
 
 MOSTLY = 0.7
 """Weight of the typical sample in what is minimised; the rest is that of the worst."""
-STRAYED = 0.1
-"""Weight of what a state strays on its way, in what is minimised."""
+ALLOWANCES = ((1.0, 2), (0.1, 1))
+"""How what a state strays on its way is counted, in units of the data's spread: times a weight, to a
+power. First order leaves out what is of second, so the first is right in principle; the second is
+the more careful. Each has a search of its own.
+"""
 EXACT, HOPELESS = 1e-9, 1e6
 """Errors are counted as no smaller and no larger than this, in units of the data's spread."""
 
@@ -68,10 +73,9 @@ def best_rule(
 ) -> Rule:
     """The rule for ``n`` evaluations from ``start``.
 
-    It is searched by differential evolution (Storn and Price 1997), from fixed random numbers. As
-    many of the best of each of :data:`KINDS` as :data:`TRIALS` has room for are tried on the model,
-    if there is a ``trial``, since a few large steps are beyond first order; where there is no room,
-    the forecast decides.
+    The best of each of :data:`KINDS` is searched, once for each of :data:`ALLOWANCES`. As many of
+    the best as :data:`TRIALS` has room for are tried on the model, if there is a ``trial``, since
+    large steps are beyond first order; without one, the forecast decides.
 
     Args:
         look: at the model.
@@ -80,11 +84,26 @@ def best_rule(
         to_zero: whether the grid ends at 0 or at sigma_min.
         trial: gives the errors ``(K,)`` of a rule on the model itself.
     """
+    if trial is None:
+        return _search(look, n, start, to_zero, ALLOWANCES[0])[0]
+    found = [_search(look, n, start, to_zero, allowance) for allowance in ALLOWANCES]
+    in_turn = (rule for rank in zip_longest(*found) for rule in rank if rule is not None)
+    tried = list(islice(dict.fromkeys(in_turn), max(FEWEST_TRIED, TRIALS // n)))
+    return min(tried, key=lambda rule: float(cost_of(trial(rule), look.spread)))
+
+
+def _search(
+    look: Look, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
+) -> list[Rule]:
+    """The best rule of each kind that is not hopelessly behind, the best first, by differential
+    evolution (Storn and Price 1997) from fixed random numbers.
+    """
     from scipy.optimize import differential_evolution  # here: few runs have a use for it
 
     fewest = HIGHEST if n >= MANY else 2
     kinds = [kind for kind in KINDS if fewest <= kind[0] <= max(2, n)]
     best_of: dict[tuple[int, bool], tuple[float, Rule]] = {}
+    weight, power = allowance
 
     def costs(drawn: Array) -> Array:
         """What is minimised, of the population ``(numbers, members)``."""
@@ -94,7 +113,8 @@ def best_rule(
             own = np.flatnonzero(which == i)
             rules = [_rule(kinds[i], look.spread, numbers[j]) for j in own]
             told = forecast(look, rules, n, start, to_zero=to_zero)
-            doubtful = told.beyond + STRAYED * told.strayed
+            strayed = np.minimum(told.strayed / look.spread, HOPELESS) ** power
+            doubtful = told.beyond + weight * look.spread * strayed
             found[own] = cost_of(told.errors + doubtful, look.spread)
             least = int(found[own].argmin())
             candidate = (float(found[own][least]), rules[least])
@@ -112,11 +132,7 @@ def best_rule(
         rng=0,
     )
     found = sorted(best_of.values())
-    least, best = found[0]
-    tried = [r for cost, r in found[: TRIALS // n] if cost <= least + math.log(HOPEFUL)]
-    if trial is None or len(tried) < 2:
-        return best
-    return min(tried, key=lambda rule: float(cost_of(trial(rule), look.spread)))
+    return [rule for cost, rule in found if cost <= found[0][0] + math.log(HOPEFUL)]
 
 
 def _rule(kind: tuple[int, bool], spread: float, numbers: Array) -> Rule:

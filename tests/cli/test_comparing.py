@@ -56,6 +56,35 @@ def test_compare_within_a_run_names_its_baseline(runs):
     assert "better" in done.stdout
 
 
+@pytest.fixture
+def inception_run(tmp_path):
+    run = make_run(tmp_path / "fid")
+    quality = {
+        "fid_proxy": 2.75,
+        "fid_proxy_raw": 2.77,
+        "estimator": "frechet/1; inception-v3-compat-2048-uint8-rounded-range[-1,1]",
+    }
+    z = np.random.default_rng(0).normal(size=50_000)
+    model = "edm-cifar10-32x32-uncond-vp"
+    add(run, "ipndm", influence=2.75 + z, quality=quality, model=model, end="sigma_min")
+    add(run, "stork_2", influence=2.75 + z, quality=quality, model=model)
+    return run.path
+
+
+def test_a_run_stands_beside_what_papers_report(inception_run):
+    done = invoke("compare", inception_run, "--published")
+    assert done.exit_code == 0
+    assert "published  FID 2.77, iPNDM-4, polynomial rho=7" in done.stdout
+    assert "reproduced within 0.0174 (0.63 %)" in done.stdout
+    assert "have no stork_2" in done.stdout
+    lines = json.loads(invoke("compare", inception_run, "--published", "--json").stdout)
+    assert lines[0]["name"] == "ipndm · sigma_min"
+    assert lines[0]["outcome"] == "reproduced"
+    assert lines[0]["published"]["fid"] == 2.77
+    assert lines[0]["published"]["nfe"] == 10
+    assert lines[-1]["published"] is None
+
+
 def test_gate_exits_with_1_on_a_regression_and_says_which(runs):
     assert invoke("gate", runs[0], runs[0]).exit_code == 0
     done = invoke("gate", *runs)
@@ -76,6 +105,9 @@ def test_gate_exits_with_1_on_a_regression_and_says_which(runs):
             ("compare", "A", "--baseline", "euler", "--author-schedule", "--metric", "kid"),
             "'kid' has no values",
         ),
+        (("compare", "A", "--published", "--baseline", "euler"), "--published takes one run"),
+        (("compare", "A", "B", "--published"), "--published takes one run"),
+        (("compare", "A", "--published"), "no finished row with a Fréchet distance"),
         (("gate", "A", "nowhere"), "nowhere"),
     ],
 )

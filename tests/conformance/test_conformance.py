@@ -9,7 +9,8 @@ import torch
 from rich.console import Console
 
 from samplerbench.benchmarks.conformance import check_sampler, print_conformance
-from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes
+from samplerbench.benchmarks.conformance.order import rms
+from samplerbench.benchmarks.conformance.problems import GRIDS, INTERIOR, ThreeModes, problems
 from samplerbench.benchmarks.conformance.recorder import noise_for
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.samplers import get, karras, load_plugins, make, names
@@ -71,6 +72,16 @@ def test_the_mixture_and_its_flow_agree_with_the_exact_model() -> None:
         rtol=0,
         atol=3e-11,
     )
+
+
+def test_the_error_as_shipped_is_that_of_the_sampler_by_itself() -> None:
+    """It is measured in one batch with the run from exact start values."""
+    problem, sampler = problems()[1], make("dpmpp_3m")
+    entry = next(c for c in checked("dpmpp_3m").checks if c.name == "order").data["mixture/karras"]
+    grid = GRIDS["karras"](entry["N"][0])
+    end = sampler.sample(problem, problem.start, grid)
+    assert entry["as_shipped_error"][0] == rms(end, problem.truth(grid.sigma[-1]))
+    assert entry["as_shipped_error"][0] != entry["error"][0]
 
 
 def test_uneven_steps_expose_weights_that_ignore_the_step_ratio() -> None:

@@ -17,6 +17,12 @@ AUTO = make("auto")
 GRID = karras(6, 0.002, 80.0)
 
 
+@pytest.fixture(autouse=True)
+def short_search(monkeypatch):
+    """How good a rule is found is not what these tests are about."""
+    monkeypatch.setattr("samplerbench.samplers.pilot.search.GENERATIONS", 10)
+
+
 def counted(model):
     """The model, and its meter."""
     meter = Meter()

@@ -4,6 +4,7 @@ reason, and the others are as if alone.
 
 from pathlib import Path
 
+import new_processes
 import pandas as pd
 import pytest
 from quiet_runs import quiet_run
@@ -71,10 +72,9 @@ def frames(plugin, tmp_path_factory):
         + ["euler"]
     )
     folder = tmp_path_factory.mktemp("runs")
-    return (
-        run(folder / "mixed", mixed, Worker(memory=700 * 2**20), time_limit=8),
-        run(folder / "good", [*GOOD, "euler"], InProcess()),
-    )
+    with new_processes.ready():
+        one = run(folder / "mixed", mixed, Worker(memory=700 * 2**20), time_limit=4)
+    return one, run(folder / "good", [*GOOD, "euler"], InProcess())
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import new_processes
 import pytest
 from quiet_runs import quiet_run
 
@@ -74,7 +75,7 @@ def test_two_kills_leave_the_quality_columns_bit_identical(tmp_path):
     kept: dict[Path, int] = {}
     for kill in range(2):
         isolation = "--isolation" if kill == 0 else "--no-isolation"
-        process = subprocess.Popen(
+        process = new_processes.Popen(
             [*command, isolation], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 60

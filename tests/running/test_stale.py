@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import new_processes
 import pandas as pd
 import pytest
 import torch
@@ -167,11 +168,9 @@ def test_a_helper_of_a_sampler_that_fails_when_it_is_looked_at(measure, tmp_path
             "--no-isolation",
             "--out",
         ]
-        subprocess.run(
-            [sys.executable, "-B", "-c", RUNS, *outs, "--", "run", "smoke", *asked],
-            check=True,
-            capture_output=True,
-        )
+        words = [sys.executable, "-B", "-c", RUNS, *outs, "--", "run", "smoke", *asked]
+        with new_processes.ready():
+            subprocess.run(words, check=True, capture_output=True)
         return [list(pd.read_csv(f"{out}/table.csv").rmse) for out in outs]
 
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

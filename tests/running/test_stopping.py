@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import new_processes
 import pytest
 from quiet_runs import quiet_run
 
@@ -79,9 +80,8 @@ def hanging(tmp_path, *options):
         *options,
     ]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = new_processes.Popen(command, env=env, **pipes)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "out").glob("parts/*euler*/*.npz")):
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -184,12 +184,16 @@ def test_a_plugin_that_changes_under_a_run_is_refused_and_one_that_only_this_pro
     plugin.write_text(PLAIN)
     samplers.load_file(plugin)
     worker = Worker()
-    run(tmp_path / "out", worker, samplers=["plain"])  # the worker ends with the run
+    with new_processes.ready():
+        run(tmp_path / "out", worker, samplers=["plain"])  # the worker ends with the run
     plugin.write_text(PLAIN.replace("a=nxt / cur", "a=nxt / cur + 1"))
-    with pytest.raises(
-        ValueError,
-        match="the file of sampler plain changed while the run "
-        "was going on; run the same command again",
+    with (
+        new_processes.ready(),
+        pytest.raises(
+            ValueError,
+            match="the file of sampler plain changed while the run "
+            "was going on; run the same command again",
+        ),
     ):
         run(tmp_path / "other", worker, samplers=["plain"])
 
@@ -198,7 +202,9 @@ def test_a_plugin_that_changes_under_a_run_is_refused_and_one_that_only_this_pro
     try:
         exec(PLAIN.replace('"plain"', '"homemade"'), namespace)
         samplers.register(namespace["Plain"])
-        assert run(tmp_path / "third", worker, samplers=["homemade"])["status"].tolist() == ["ok"]
+        with new_processes.ready():
+            frame = run(tmp_path / "third", worker, samplers=["homemade"])
+        assert frame["status"].tolist() == ["ok"]
     finally:
         del sys.modules["notebook"]
         worker.close()

@@ -11,10 +11,12 @@ import pytest
 import torch
 from quiet_runs import quiet_run
 
+from samplerbench.benchmarks.conformance import strong
 from samplerbench.benchmarks.conformance.strong import check_strong
 from samplerbench.benchmarks.scoring.solutions.path_limit import path_limit
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.samplers import make
+from samplerbench.samplers.brownian import BrownianNoise
 from samplerbench.samplers.brownian.tree import DEPTH, BrownianTree
 from samplerbench.samplers.methods.ancestral import DDPM
 
@@ -72,6 +74,17 @@ def test_less_noise_is_another_sde_with_an_order_of_its_own():
     assert check.passed
     assert check.data["strong_order"] == pytest.approx(1.0, abs=0.25)
     assert check.data["to_reverse_sde"] < 0.25, "it does not converge to the reverse SDE"
+
+
+def test_paths_that_are_remembered_are_the_paths_also_after_a_step_wrote_over_its_noise():
+    shared = strong._noise()
+    plain = BrownianNoise(shared.seed, shared.ids, (2,), TOP, FLOOR, torch.float64)
+    for _ in range(2):
+        found = shared.at(0, 2.0, 1.0)()
+        assert torch.equal(found, plain.increment(2.0, 1.0))
+        found.zero_()
+    some = torch.tensor([3, 1])
+    assert torch.equal(shared.take(some).increment(2.0, 1.0), plain.increment(2.0, 1.0)[some])
 
 
 @dataclass(frozen=True, kw_only=True)

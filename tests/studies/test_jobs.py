@@ -4,6 +4,7 @@ its process costs itself alone.
 
 import os
 
+import new_processes
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -22,8 +23,9 @@ from samplerbench.samplers import make
 @pytest.fixture(scope="module")
 def pool():
     pool = Pool(2)
-    yield pool
-    pool.close()
+    with new_processes.ready():
+        yield pool
+        pool.close()
 
 
 class Crashing(InProcess):
@@ -117,7 +119,8 @@ def test_a_row_that_is_lost_is_one_sentence_and_the_others_are_told(tmp_path, mo
         "samplerbench.benchmarks.studies.why_steps.page.write_page", lambda path, *_: path
     )
     args = ["explain", "--rows", "1,2,3", "--jobs", "2", "--out", str(tmp_path)]
-    result = CliRunner().invoke(app, args, env={"COLUMNS": "300"})
+    with new_processes.ready():
+        result = CliRunner().invoke(app, args, env={"COLUMNS": "300"})
     assert result.exit_code == 1
     said = result.output.splitlines()
     assert (

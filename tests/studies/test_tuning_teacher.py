@@ -55,7 +55,7 @@ def watch(patched):
         solved.append(steps)
         return solve(model, ids, seed, dtype, steps, batch)
 
-    patched.setattr("samplerbench.benchmarks.studies.tuning.search.PATIENCE", 5)
+    patched.setattr("samplerbench.benchmarks.studies.tuning.search.PATIENCE", 1)
     patched.setattr("samplerbench.benchmarks.studies.tuning.problem.ODE", ODE._replace(first=2))
     patched.setattr("samplerbench.benchmarks.studies.tuning.teacher.solve", watched)
     return solved

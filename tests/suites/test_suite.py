@@ -176,6 +176,13 @@ def test_a_model_of_the_command_line_is_found_however_it_is_written():
         suite.replaced(models=["fashion", "fashion"])
 
 
+def test_a_published_name_is_no_part_of_the_digest():
+    plain = check_suite({**MINIMAL, "models": [{"name": "gmm-2d"}]}, "test")
+    named = check_suite({**MINIMAL, "models": [{"name": "gmm-2d", "published": "edm"}]}, "test")
+    assert named.models[0].published == "edm"
+    assert named.digest == plain.digest
+
+
 def test_the_digest_follows_the_content():
     suite = check_suite(MINIMAL, "test")
     assert suite.digest == check_suite(dict(reversed(MINIMAL.items())), "test").digest

@@ -307,6 +307,7 @@ def cpu_flag_of_a_run():
         batch_size=128,
         half_width=1e-9,
         max_rounds=150,
+        seconds=1.5,
         steps=20,
     )
     assert record["timing_observed"]["wall"] > load.SHORT

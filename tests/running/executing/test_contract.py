@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import new_processes
 import pytest
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
@@ -49,17 +50,20 @@ EVERY = [kind for kind in KINDS if kind != "guide"]
 def executor(request):
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(str(GUIDE.parent))
-        folders = (GUIDE.parent, Path(__file__).parent)
+        folders = (GUIDE.parent, Path(__file__).parent, Path(new_processes.__file__).parent)
         patched.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
         kind = KINDS[request.param]
         made = make_executor(kind) if isinstance(kind, str) else kind()
-        yield made
-        made.close()
+        if request.param == "guide":  # test_executing starts the worker as it is written
+            assert made.run(Call(math.hypot, (3, 4)), WORLD) == 5
+        with new_processes.ready():
+            yield made
+            made.close()
 
 
 guide_too = pytest.mark.parametrize(
     "executor",
-    [*EVERY, pytest.param("guide", marks=pytest.mark.slow)],  # each task imports torch
+    [*EVERY, pytest.param("guide", marks=pytest.mark.slow)],
     indirect=True,
     scope="module",
 )

@@ -2,10 +2,11 @@
 brings, which is the one of the guide.
 """
 
-import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import new_processes
 import pandas as pd
@@ -50,18 +51,6 @@ def install(site, name, points):
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
     (info / "entry_points.txt").write_text(f"[samplerbench.executors]\n{points}\n")
-
-
-def command(folder, site, *args, **variables):
-    environment = os.environ | {
-        "PYTHONPATH": str(site),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "SAMPLERBENCH_CACHE": str(folder / "cache"),
-        **variables,
-    }
-    code, _, err = new_processes.command(*args, cwd=folder, env=environment)
-    return code, err
 
 
 def test_names(site):
@@ -142,8 +131,8 @@ def test_options_that_contradict_each_other_are_refused(given, sentence):
     assert str(caught.value).startswith(sentence)
 
 
-def test_an_unknown_executor_is_exit_code_2_before_anything_is_made(tmp_path, site):
-    code, err = command(tmp_path, site, *RUN, "--executor", "nobody", "--out", "run")
+def test_an_unknown_executor_is_exit_code_2_before_anything_is_made(tmp_path, site, samplerbench):
+    code, _, err = samplerbench(*RUN, "--executor", "nobody", "--out", "run")
     assert code == 2
     assert "there is no executor 'nobody'; the executors are: worker, in-process, " in err
     assert len(err.strip().splitlines()) == 1
@@ -151,9 +140,15 @@ def test_an_unknown_executor_is_exit_code_2_before_anything_is_made(tmp_path, si
 
 
 @pytest.mark.slow
-def test_a_run_with_an_installed_executor_has_the_numbers_of_every_other(tmp_path, site):
+def test_a_run_with_an_installed_executor_has_the_numbers_of_every_other(
+    tmp_path, site, samplerbench, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setattr(subprocess, "Popen", started := Mock(wraps=new_processes.Popen))
     for name in ("fresh", "in-process"):
-        code, err = command(tmp_path, site, *RUN, "--executor", name, "--out", name)
+        code, _, err = samplerbench(*RUN, "--executor", name, "--out", name)
         assert code == 0, err
+    words = [call.args[0][1:] for call in started.call_args_list]
+    assert words.count(["-m", "fresh_process"]) > 1
     mine, theirs = (pd.read_csv(tmp_path / name / "table.csv") for name in ("fresh", "in-process"))
     pd.testing.assert_frame_equal(mine, theirs, check_exact=True)

@@ -1,0 +1,1 @@
+"""What papers report, and how a run compares with it."""

@@ -1,0 +1,282 @@
+r"""Whether a run reproduces what papers report: its FID beside each published one.
+
+Published FIDs are plug-in values, too large by a bias that falls as 1/N. The run's is brought to the
+N of the source: its value without bias, and the bias that it had, times N_run / N. Where the source
+does not say N, the run's own plug-in value stands. The published number is one draw too. Its standard
+error is taken to be the run's, times sqrt(N_run / N), and it is rounded; both widen the interval of
+the difference.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..comparison.entries import Source, read_source
+from ..comparison.verdicts import MARGIN
+from ..intervals import bounds, flag_of
+from ..record import Record
+from ..text import Z95, short
+from ..values import number, text
+from .protocol import Difference, differences, is_inception
+from .rows import Published, checked_model, model_in, rows_of_model
+from .solvers import Solver, solvers_of
+
+CLOSE = 0.1
+"""Share of the published number that an interval around it may reach and still say "reproduced":
+wider ones say that more samples are needed.
+"""
+
+METHOD = ("method", "options", "grid")
+"""Points of the protocol that make another method of it, not another measurement."""
+
+Outcome = Literal[
+    "reproduced", "not reproduced", "undecided", "no verdict", "not comparable", "nothing published"
+]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A row of a run beside one published number.
+
+    Attributes:
+        row: the row.
+        model: its model by the published name.
+        paper: the number; None where nothing is published.
+        outcome: the verdict.
+        reason: why there is none; "" if there is one.
+        differences: in what the protocols differ, or are not known.
+        fid: the run's plug-in value at the source's number of samples; without Inception it is the
+            Fréchet distance in the run's features.
+        low, high: ends of its 95 % interval.
+        difference: ``fid`` less the published one; None where the two cannot be compared.
+        difference_low, difference_high: ends of its 95 % interval.
+    """
+
+    row: Record
+    model: str
+    paper: Published | None
+    outcome: Outcome
+    reason: str = ""
+    differences: tuple[Difference, ...] = ()
+    fid: float | None = None
+    low: float | None = None
+    high: float | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+
+    @property
+    def reach(self) -> float | None:
+        """The largest difference that the interval allows, in size; None if it is not known."""
+        if self.difference_low is None or self.difference_high is None:
+            return None
+        return max(abs(self.difference_low), abs(self.difference_high))
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in words, with numbers."""
+        if self.paper is None or self.difference is None or self.reach is None:
+            return self.outcome + (f": {self.reason}" if self.reason else "")
+        if self.outcome in ("reproduced", "undecided"):
+            share = f"{short(100 * self.reach / self.paper.value, 2)} %"
+            colon = ":" if self.outcome == "undecided" else ""
+            words = f"{self.outcome}{colon} within {short(self.reach)} ({share})"
+        else:
+            ends = f"[{_signed(self.difference_low)}, {_signed(self.difference_high)}]"
+            share = f"{_signed(100 * self.difference / self.paper.value, 2)} %"
+            words = f"{self.outcome}: {_signed(self.difference)} {ends} ({share})"
+        if self.other_method:
+            words += f", by another {' and '.join(self.other_method)}"
+        return words + (f"; {self.reason}" if self.reason else "")
+
+    @property
+    def other_method(self) -> list[str]:
+        """In which points the two are known not to be one method."""
+        return [item.what for item in self.differences if item.known and item.what in METHOD]
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """It as JSON has it."""
+        row = {
+            name: self.row.get(name)
+            for name in (
+                *("model", "sampler", "params", "schedule", "end", "steps", "nfe", "depth"),
+                *("samples", "seed", "estimator", "fid_proxy", "fid_proxy_raw"),
+            )
+        }
+        return {
+            "name": text(self.row, "curve") or text(self.row, "sampler"),
+            "published_model": self.model,
+            "outcome": self.outcome,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "fid": self.fid,
+            "low": self.low,
+            "high": self.high,
+            "difference": self.difference,
+            "difference_low": self.difference_low,
+            "difference_high": self.difference_high,
+            "reach": self.reach,
+            "run": row,
+            "published": None if self.paper is None else self.paper.flat,
+            "differences": [asdict(item) for item in self.differences],
+        }
+
+
+def reproductions(
+    run: Path | str, *, model: str | None = None, margin: float = MARGIN
+) -> list[Reproduction]:
+    """Each row of a run beside what papers report for its model, solver and NFE; of several numbers
+    the one whose protocol differs least comes first.
+
+    Args:
+        run: run directory or table.
+        model: published name of the run's model; None for the suite's, or its own name.
+        margin: share of the published number, >= 0, that does not matter.
+
+    Raises:
+        ValueError: no row has a Fréchet distance, or no model of the run is in the table.
+    """
+    source = read_source(run)
+    rows = [e.record for e in source.entries if number(e.record, "fid_proxy_raw") is not None]
+    if not rows:
+        raise ValueError(f"{source} has no finished row with a Fréchet distance (fid_proxy_raw)")
+    names = _published_names(source, rows, model)
+    return [
+        found
+        for row in rows
+        if text(row, "model") in names
+        for found in _beside(row, names[text(row, "model")], margin)
+    ]
+
+
+def _published_names(source: Source, rows: list[Record], given: str | None) -> dict[str, str]:
+    """The published name of each model of the run that has one.
+
+    Raises:
+        ValueError: none has, or one name is given for several models.
+    """
+    models = list(dict.fromkeys(text(row, "model") for row in rows))
+    if given is not None:
+        if len(models) > 1:
+            raise ValueError(
+                f"--published-model names one model, and {source} has {', '.join(models)}; "
+                "give each in its suite (published = NAME)"
+            )
+        return {models[0]: checked_model(given)}
+    suite = source.run.get("suite")
+    entries = (suite.get("models") or []) if isinstance(suite, dict) else []
+    said = {
+        _bare(str(entry.get("name"))): str(entry["published"])
+        for entry in entries
+        if isinstance(entry, dict) and entry.get("published")
+    }
+    found = {
+        name: checked_model(said[_bare(name)]) if _bare(name) in said else model_in(name)
+        for name in models
+    }
+    names = {name: known for name, known in found.items() if known}
+    return names or {models[0]: checked_model(models[0])}
+
+
+def _bare(spec: str) -> str:
+    """A model's spec, whatever its spaces and quotes."""
+    return re.sub(r"[\s'\"]", "", spec)
+
+
+def _beside(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
+    """A row beside each number that is published for it; one that says so where there is none."""
+    solvers = solvers_of(row)
+    if not solvers:
+        reason = f"the papers of the table have no {text(row, 'sampler')}"
+        yield Reproduction(row, model, None, "nothing published", reason)
+        return
+    named = {solver.name: solver for solver in solvers}
+    known = [paper for paper in rows_of_model(model) if paper.solver in named]
+    matched = [paper for paper in known if _same_cost(row, paper)]
+    found = [_judged(row, paper, model, margin, named) for paper in matched]
+    yield from sorted(found, key=_distance)
+    if not found:
+        there = sorted({int(paper.nfe) for paper in known if paper.nfe})
+        reason = (
+            f"{' or '.join(named)} of this model is published at "
+            f"{', '.join(map(str, there))} evaluations only"
+            if there
+            else f"no number of {' or '.join(named)} for this model and its evaluations"
+        )
+        yield Reproduction(row, model, None, "nothing published", reason)
+
+
+def _distance(one: Reproduction) -> tuple[int, int]:
+    """How far its protocol is from the row's: by method first, then by what differs or is unsaid."""
+    return len(one.other_method), len(one.differences)
+
+
+def _same_cost(row: Record, paper: Published) -> bool:
+    """Whether a number is of as many evaluations, or of a solver that chooses them itself."""
+    if paper.nfe:
+        return number(row, "nfe") == float(paper.nfe)
+    if paper.depth:
+        return number(row, "depth") == float(paper.depth)
+    return row.get("steps") is None
+
+
+def _judged(
+    row: Record, paper: Published, model: str, margin: float, named: dict[str, Solver]
+) -> Reproduction:
+    listed = tuple(differences(row, paper, named[paper.solver], model))
+    value, low, high, noise = _at(row, paper)
+    shown = {"differences": listed, "fid": value, "low": low, "high": high}
+    if not is_inception(row):
+        reason = "the run's features are not Inception's, so its distance is no FID"
+        return Reproduction(row, model, paper, "not comparable", reason, **shown)
+    difference = value - paper.value
+    shown["difference"] = difference
+    if low is None or high is None:
+        reason = "the interval of the run's FID is not known"
+        return Reproduction(row, model, paper, "no verdict", reason, **shown)
+    down = difference - math.hypot(value - low, noise) - paper.rounding
+    up = difference + math.hypot(high - value, noise) + paper.rounding
+    shown |= {"difference_low": down, "difference_high": up}
+    flag = flag_of(row, "fid_proxy")
+    outcome: Outcome = "no verdict" if flag else outcome_of(down, up, paper.value, margin)
+    return Reproduction(row, model, paper, outcome, flag, **shown)
+
+
+def outcome_of(low: float, high: float, published: float, margin: float) -> Outcome:
+    """The verdict on a difference with this 95 % interval.
+
+    >>> [outcome_of(*ends, 2.0, 0.01) for ends in ((-0.1, 0.1), (-0.5, 0.1), (0.1, 0.2))]
+    ['reproduced', 'undecided', 'not reproduced']
+    """
+    reach = max(abs(low), abs(high))
+    if reach <= margin * published:
+        return "reproduced"
+    if not low <= 0 <= high:
+        return "not reproduced"
+    return "reproduced" if reach <= CLOSE * published else "undecided"
+
+
+def _at(row: Record, paper: Published) -> tuple[float, float | None, float | None, float]:
+    """The run's plug-in FID at the source's number of samples, the ends of its interval, and half
+    of the interval that the published number's own draw has.
+    """
+    raw, plain, n = (number(row, name) for name in ("fid_proxy_raw", "fid_proxy", "samples"))
+    assert raw is not None
+    if plain is None:
+        return raw, None, None, 0.0
+    ratio = n / float(paper.samples) if n and paper.samples else None
+    shift = (raw - plain) * (1.0 if ratio is None else ratio)
+    ends, se = bounds(row, "fid_proxy"), number(row, "fid_proxy_se")
+    noise = Z95 * se * math.sqrt(ratio) if se is not None and ratio is not None else 0.0
+    low, high = (None, None) if ends is None else (ends[0] + shift, ends[1] + shift)
+    return plain + shift, low, high, noise
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    return ("+" if value is not None and value > 0 else "") + short(value, digits)
