@@ -76,8 +76,8 @@ def _discrete(
     root = np.sqrt(np.cumprod(1 - rates))
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     with np.errstate(divide="ignore"):
-        levels = np.sqrt(np.maximum(1 / root**2 - 1, 0))
-    return Discrete(levels=tuple(levels.tolist()))
+        rescaled = np.sqrt(np.maximum(1 / root**2 - 1, 0))
+    return Discrete(levels=tuple(rescaled.tolist()))
 
 
 PROCESSES: dict[str, Callable[..., Process]] = {
