@@ -250,6 +250,7 @@ class EDM2UNet(nn.Module):
         """
         emb = self.emb_noise(self.emb_fourier(noise))
         if self.emb_label is not None:
+            assert labels is not None
             told = self.emb_label(labels * math.sqrt(self.label_dim))
             emb = blend(emb, told, self.label_balance)
         emb = silu(emb)

@@ -30,11 +30,11 @@ class SinusoidalNoise(nn.Module):
 
     def __init__(self, channels: int, *, reaches_end: bool) -> None:
         super().__init__()
-        self.half, self.steps = channels // 2, channels // 2 - reaches_end
+        self.count, self.steps = channels // 2, channels // 2 - reaches_end
 
     def forward(self, number: Tensor) -> Tensor:
         """Embed ``number``."""
-        index = torch.arange(self.half, dtype=torch.float32, device=number.device)
+        index = torch.arange(self.count, dtype=torch.float32, device=number.device)
         angle = number[:, None] * (1e-4 ** (index / self.steps)).to(number.dtype)
         return torch.cat([angle.cos(), angle.sin()], dim=1)
 

@@ -229,6 +229,7 @@ class SongUNet(_UNet):
         cos, sin = self.map_noise(noise).chunk(2, dim=1)
         emb = torch.cat([sin, cos], dim=1)  # the published weights expect sines first
         if self.map_label is not None:
+            assert labels is not None
             emb = emb + self.map_label(labels * math.sqrt(self.map_label.in_features))
         emb = F.silu(self.map_layer1(F.silu(self.map_layer0(emb))))
         return self._decoded(self._encoded(x, emb), emb)
@@ -299,6 +300,7 @@ class DhariwalUNet(_UNet):
         """The raw output; see :meth:`SongUNet.forward`."""
         emb = self.map_layer1(F.silu(self.map_layer0(self.map_noise(noise))))
         if self.map_label is not None:
+            assert labels is not None
             emb = emb + self.map_label(labels)
         emb = F.silu(emb)
         return self._decoded(self._encoded(x, emb), emb)

@@ -76,8 +76,8 @@ def _discrete(
     root = np.sqrt(np.cumprod(1 - rates))
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     with np.errstate(divide="ignore"):
-        levels = np.sqrt(np.maximum(1 / root**2 - 1, 0))
-    return Discrete(levels=tuple(levels.tolist()))
+        rescaled = np.sqrt(np.maximum(1 / root**2 - 1, 0))
+    return Discrete(levels=tuple(rescaled.tolist()))
 
 
 PROCESSES: dict[str, Callable[..., Process]] = {
@@ -182,10 +182,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-class OneHot(nn.Module):
-    """A network that takes labels as rows of an identity matrix, ``(batch, classes)`` of zeros for
-    no label, called with class numbers; without classes with None.
+def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
+    """Rows of an identity matrix, ``(batch, classes)`` of ``like``'s dtype; zeros for the label
+    ``classes``. None without labels.
     """
+    if labels is None or not classes:
+        return None
+    return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]
+
+
+class OneHot(nn.Module):
+    """A network that takes labels as :func:`one_hot` makes them, called with class numbers."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         super().__init__()
@@ -193,7 +200,4 @@ class OneHot(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """See :class:`~samplerbench.models.adapters.Network`."""
-        if labels is None or not self.classes:
-            return self.network(x, t, None)
-        rows = torch.eye(self.classes + 1, self.classes, dtype=x.dtype, device=x.device)
-        return self.network(x, t, rows[labels])
+        return self.network(x, t, one_hot(labels, self.classes, x))
