@@ -50,7 +50,8 @@ def build(spec: Specification, opened: Opened) -> Checkpoint:
         ValueError: a question is open, or a value of the specification cannot be.
     """
     network = family(spec.family).network(spec, opened)
-    return Checkpoint(spec, network, opened.path.stem or opened.path.name, opened.content)
+    name = opened.path.resolve().stem
+    return Checkpoint(spec, network, f"{name}-latents" if spec.decoder else name, opened.content)
 
 
 def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Checkpoint:

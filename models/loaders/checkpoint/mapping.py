@@ -19,6 +19,7 @@ from ...process import (
     VE,
     Cosine,
     Discrete,
+    FloatArray,
     Process,
     RectifiedFlow,
     SubVP,
@@ -32,27 +33,51 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
     """The rates of a named schedule, ``steps`` of them.
 
     Args:
-        schedule: ``linear`` (Ho et al. 2020, arXiv:2006.11239); ``scaled_linear``, linear in the
-            square root (Rombach et al. 2022, arXiv:2112.10752); ``cosine`` (Nichol & Dhariwal 2021,
-            arXiv:2102.09672, eq. 17), capped at 0.999.
+        schedule: between ``start`` and ``end``: ``linear`` (Ho et al. 2020, arXiv:2006.11239);
+            ``scaled_linear``, linear in the square root (Rombach et al. 2022, arXiv:2112.10752);
+            ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). Of what is left of the signal, and
+            capped at 0.999: ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17);
+            ``laplace`` (Hang et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has
+            them.
         steps: times, >= 2.
-        start: first rate, of the first two.
-        end: last rate, of the first two.
+        start: first rate, of the first three; of ``sigmoid`` about 0.
+        end: last rate.
 
     Raises:
         ValueError: no such schedule.
     """
-    if schedule == "linear":
-        return np.linspace(start, end, steps).tolist()
-    if schedule == "scaled_linear":
-        return (np.linspace(start**0.5, end**0.5, steps) ** 2).tolist()
-    if schedule == "cosine":
-        t = np.arange(steps + 1) / steps
-        kept = np.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+    if schedule in _RATES:
+        return _RATES[schedule](steps, start, end).tolist()
+    if schedule in _KEPT:
+        kept = _KEPT[schedule](np.arange(steps + 1) / steps)
         return np.minimum(1 - kept[1:] / kept[:-1], 0.999).tolist()
     raise ValueError(
-        f"there is no schedule of betas {schedule!r}; choose linear, scaled_linear or cosine"
+        f"there is no schedule of betas {schedule!r}; choose one of {', '.join([*_RATES, *_KEPT])}"
     )
+
+
+def _sigmoid(steps: int, start: float, end: float) -> FloatArray:
+    return start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, steps)))
+
+
+_RATES: dict[str, Callable[[int, float, float], FloatArray]] = {
+    "linear": lambda steps, start, end: np.linspace(start, end, steps),
+    "scaled_linear": lambda steps, start, end: np.linspace(start**0.5, end**0.5, steps) ** 2,
+    "sigmoid": _sigmoid,
+}
+
+
+def _laplace(t: FloatArray) -> FloatArray:
+    log_snr = 0.5 * np.where(t > 0.5, 1.0, -1.0) * np.log(1 - 2 * np.abs(0.5 - t) + 1e-6)
+    return 1 / np.sqrt(1 + np.exp(-log_snr))
+
+
+_KEPT: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "cosine": lambda t: np.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2,
+    "laplace": _laplace,
+    "exponential": lambda t: np.exp(-12 * t),
+}
+"""What is left of the signal's power at times from 0 to 1."""
 
 
 def _discrete(
@@ -64,9 +89,11 @@ def _discrete(
     betas: list[float] | None = None,
     levels: list[float] | None = None,
     zero_snr: bool = False,
+    cap: float = math.inf,
 ) -> Discrete:
     """A table of levels, or of betas, or of a named schedule's betas; betas with ``zero_snr`` are
-    rescaled so that alphas_cumprod ends at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1).
+    rescaled so that alphas_cumprod ends at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1),
+    where the level is ``cap``.
     """
     if levels is not None:
         return Discrete(levels=tuple(levels))
@@ -77,7 +104,7 @@ def _discrete(
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     with np.errstate(divide="ignore"):
         rescaled = np.sqrt(np.maximum(1 / root**2 - 1, 0))
-    return Discrete(levels=tuple(rescaled.tolist()))
+    return Discrete(levels=(*rescaled[:-1].tolist(), cap))
 
 
 PROCESSES: dict[str, Callable[..., Process]] = {
@@ -171,7 +198,7 @@ def _known(process: Process) -> Any:
 def meaning(spec: Specification) -> dict[str, Any]:
     """What of a specification decides the numbers."""
     plain = spec.as_json()
-    for name in ("evidence", "sources", "open"):
+    for name in ("preset", "evidence", "sources", "open"):
         del plain[name]
     del plain["weights"]["file"]
     return plain

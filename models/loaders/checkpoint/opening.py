@@ -50,24 +50,32 @@ class Opened:
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 of the file, or of the names and hashes of the files of a folder, in hexadecimal
-        digits.
+        """SHA-256 of the file, or of the names and hashes of the files of a folder that are not
+        hidden (those are a download's or Git's own), in hexadecimal digits.
         """
         if self.container != "folder":
             return _hash(self.path)
-        files = (p for p in sorted(self.path.rglob("*")) if p.is_file() and p.suffix != ".lock")
-        named = [(p.relative_to(self.path).as_posix(), _hash(p)) for p in files]
+        files = (p for p in sorted(self.path.rglob("*")) if p.is_file())
+        inside = [(p.relative_to(self.path), p) for p in files]
+        named = [
+            (name.as_posix(), _hash(p))
+            for name, p in inside
+            if not any(part.startswith(".") for part in name.parts) and p.suffix != ".lock"
+        ]
         return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
     def config(self, name: str) -> dict[str, Any]:
         """A JSON file of a folder.
 
         Raises:
-            CheckpointError: there is none, or it is no JSON object.
+            CheckpointError: there is none, it is not all there, or no JSON object.
         """
         path = self.path / name
         try:
+            first_bytes(path)
             value = json.loads(path.read_text(encoding="utf-8"))
+        except CheckpointError:
+            raise
         except FileNotFoundError:
             raise CheckpointError(
                 f"{self.path}: {name} is missing; copy the whole folder of the checkpoint"
@@ -90,6 +98,24 @@ def open_checkpoint(path: Path) -> Opened:
         return Opened(path, "folder")
     if not path.is_file():
         raise CheckpointError(f"there is no file or folder {path}")
+    head = first_bytes(path)
+    if head.startswith(b"PK\x03\x04"):
+        return _zip(path)
+    if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
+        return Opened(path, "onnx")
+    if _is_safetensors(head, path):
+        return _safetensors(path)
+    if head[:1] == b"\x80" and head[1] <= pickle.HIGHEST_PROTOCOL:
+        return _pickled(path)
+    return _not_a_checkpoint(path, head)
+
+
+def first_bytes(path: Path) -> bytes:
+    """The first 4096 bytes of a file that is all there, as far as can be seen.
+
+    Raises:
+        CheckpointError: it is empty, a download that did not finish, or a pointer of Git LFS.
+    """
     if path.suffix in PARTIAL:
         raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
     with path.open("rb") as file:
@@ -100,15 +126,7 @@ def open_checkpoint(path: Path) -> Opened:
         raise CheckpointError(
             f"{path} is a pointer of Git LFS, not the file; get it with git lfs pull"
         )
-    if head.startswith(b"PK\x03\x04"):
-        return _zip(path)
-    if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
-        return Opened(path, "onnx")
-    if _is_safetensors(head, path):
-        return _safetensors(path)
-    if head[:1] == b"\x80" and head[1] <= pickle.HIGHEST_PROTOCOL:
-        return _pickled(path)
-    return _not_a_checkpoint(path, head)
+    return head
 
 
 def _hash(path: Path) -> str:

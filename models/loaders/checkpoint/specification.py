@@ -51,6 +51,8 @@ class Specification:
         decoder: of samples that are latents: ``class`` of what makes images of them, its ``folder``,
             and ``scale`` and ``shift``, where the decoder takes x / scale + shift; empty where
             samples are the data themselves. It is recorded, not applied.
+        preset: how the checkpoint's own scheduler would sample it (:mod:`.families.diffusers.preset`);
+            no part of the model, nor of its identity.
         evidence: sentences that say how the family is known.
         sources: of each field, one of ``file``, ``family``, ``user`` and ``check``.
         open: questions that the file does not answer: name to possible answers, each with the
@@ -75,6 +77,7 @@ class Specification:
     labels: Literal["none", "random", "balanced"] = "none"
     kind: Literal["denoiser", "map"] = "denoiser"
     decoder: Mapping[str, Value] = field(default_factory=dict)
+    preset: Mapping[str, Value] = field(default_factory=dict)
     evidence: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     open: Mapping[str, Mapping[str, Mapping[str, Value]]] = field(default_factory=dict)
@@ -144,7 +147,7 @@ class Specification:
 _SETTABLE = tuple(
     f.name
     for f in fields(Specification)
-    if f.name not in ("family", "evidence", "sources", "open", "event", "decoder")
+    if f.name not in ("family", "evidence", "sources", "open", "event", "decoder", "preset")
 )
 _TABLES = ("network", "weights", "process", "time")
 

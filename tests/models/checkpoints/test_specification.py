@@ -116,8 +116,8 @@ def test_the_cosine_schedule_ends_at_its_cap():
     betas = betas_of("cosine", 1000)
     assert betas[-1] == 0.999
     assert betas[0] == pytest.approx(4.1e-5, rel=0.01)
-    with pytest.raises(ValueError, match="linear, scaled_linear or cosine"):
-        betas_of("sigmoid", 10)
+    with pytest.raises(ValueError, match="choose one of linear, scaled_linear, sigmoid, cosine"):
+        betas_of("square", 10)
 
 
 @pytest.mark.parametrize(
