@@ -1,0 +1,167 @@
+"""What lies in a folder of diffusers: which network, its weights, its scheduler, its decoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...opening import CheckpointError, Opened, first_bytes
+
+INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
+UNET, DIT = "UNet2DModel", "DiTTransformer2DModel"
+NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT}
+"""Classes of networks that are read, as files name them, to the library's class of today."""
+DECODERS = ("vae", "vqvae")
+STEM = "diffusion_pytorch_model"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder, read.
+
+    Attributes:
+        pipeline: class of the pipeline; "" for a network alone.
+        part: folder of the network inside, "" for the folder itself.
+        network: its class, a value of :data:`NETWORKS`.
+        config: its settings.
+        weights: name of their file, such as ``unet/diffusion_pytorch_model.safetensors``.
+        variant: of the weights, such as ``fp16``; "" for none.
+        scheduler: the scheduler's settings, its class under ``_class_name``.
+        decoder: as in :class:`.Specification`.
+    """
+
+    pipeline: str
+    part: str
+    network: str
+    config: Mapping[str, Any]
+    weights: str
+    variant: str
+    scheduler: Mapping[str, Any]
+    decoder: Mapping[str, Any]
+
+
+def read_folder(opened: Opened) -> Folder | None:
+    """What a folder holds; None if it is no folder of diffusers.
+
+    Raises:
+        CheckpointError: it is one, but a part is missing, broken or of a kind that is not read.
+    """
+    if opened.container != "folder":
+        return None
+    if (opened.path / INDEX).is_file():
+        return _pipeline(opened, opened.config(INDEX))
+    if not (opened.path / CONFIG).is_file():
+        return None
+    config = opened.config(CONFIG)
+    named = config.get("_class_name")
+    if named not in NETWORKS:
+        if "_diffusers_version" in config:
+            raise CheckpointError(_unread(opened, f"a {named} of diffusers"))
+        return None
+    return Folder(
+        "", "", NETWORKS[named], config, *_weights(opened, ""), _scheduler(opened, ""), {}
+    )
+
+
+def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
+    """Of the table of a pipeline's parts, each a library and a class."""
+    pipeline = str(index.get("_class_name"))
+    parts = {
+        name: value[1]
+        for name, value in index.items()
+        if isinstance(value, list) and len(value) == 2 and value[1] is not None
+    }
+    named = [name for name, cls in parts.items() if cls in NETWORKS]
+    other = [cls for name, cls in parts.items() if name not in (*named, *DECODERS, "scheduler")]
+    if len(named) != 1 or other:
+        what = ", ".join(other or parts.values())
+        raise CheckpointError(_unread(opened, f"a {pipeline} ({what})"))
+    part = _place(opened, named[0], CONFIG)
+    config = opened.config(_join(part, CONFIG))
+    scheduler = {
+        "_class_name": parts.get("scheduler"),
+        **_scheduler(opened, _place(opened, "scheduler", SCHEDULER)),
+    }
+    cls = NETWORKS[parts[named[0]]]
+    return Folder(
+        pipeline, part, cls, config, *_weights(opened, part), scheduler, _decoder(opened, parts)
+    )
+
+
+def _unread(opened: Opened, what: str) -> str:
+    return (
+        f"{opened.path} is {what}, which is not read: only pipelines of one {UNET} or {DIT} are; "
+        "wrap the network in a Python file (docs/adding-a-model.md)"
+    )
+
+
+def _place(opened: Opened, name: str, file: str) -> str:
+    """The folder of a part: early pipelines have all files in one, without folders."""
+    return "" if not (opened.path / name).is_dir() and (opened.path / file).is_file() else name
+
+
+def _join(part: str, file: str) -> str:
+    return f"{part}/{file}" if part else file
+
+
+def _scheduler(opened: Opened, part: str) -> dict[str, Any]:
+    inside = _join(part, SCHEDULER)
+    if not part and not (opened.path / inside).is_file():
+        inside = _join("scheduler", SCHEDULER)
+    if not (opened.path / inside).is_file():
+        raise CheckpointError(
+            f"{opened.path} has no {SCHEDULER}, and without it nobody knows what the network "
+            f"predicts at which noise level; copy it there as {_join(part, SCHEDULER)}, or give the "
+            f"folder above if that has {INDEX}"
+        )
+    return opened.config(inside)
+
+
+def _weights(opened: Opened, part: str) -> tuple[str, str]:
+    """Name of the file of weights, and their variant: one without a variant before any, safetensors
+    before pickles.
+    """
+    folder = opened.path / part
+    found = []
+    for path in sorted(folder.glob(f"{STEM}*")):
+        words = path.name.split(".")[1:]
+        variant = ".".join(w for w in words if w not in ("safetensors", "bin", "index", "json"))
+        if {"safetensors", "bin"} & set(words) and "-of-" not in path.name:
+            found.append((variant, "bin" in words, path))
+    if not found:
+        raise CheckpointError(
+            f"{folder} has no weights: there is no {STEM}.safetensors or .bin in it; "
+            "download them too (a clone without Git LFS leaves them out)"
+        )
+    variant, _, path = min(found)
+    for file in _shards(path) if path.suffix == ".json" else [path]:
+        if not file.is_file():
+            raise CheckpointError(f"{file} is missing, a part of the weights; download it too")
+        first_bytes(file)
+    return _join(part, path.name), variant
+
+
+def _shards(index: Path) -> list[Path]:
+    """The files that an index of weights names."""
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CheckpointError(f"{index} is no index of weights; download it again") from None
+    return [index.with_name(str(name)) for name in sorted(names)]
+
+
+def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
+    """What makes images of latents; empty without any."""
+    name = next((name for name in DECODERS if name in parts), None)
+    if name is None:
+        return {}
+    config = opened.config(_join(name, CONFIG))
+    return {
+        "class": parts[name],
+        "folder": name,
+        "scale": float(config.get("scaling_factor") or 0.18215),
+        "shift": float(config.get("shift_factor") or 0.0),
+    }

@@ -1,0 +1,146 @@
+"""What a scheduler's file says of the model: process, prediction and what the network is told.
+
+The other settings of a scheduler say how it samples, and are no part of the model: :mod:`.preset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...opening import CheckpointError
+from .folder import SCHEDULER
+
+LATENT_BETAS = ("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSDE")
+TABLE = (
+    *("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "LMSDiscrete", "EulerDiscrete"),
+    *("EulerAncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep"),
+    *("UniPCMultistep", "SASolver", *LATENT_BETAS),
+)
+"""Schedulers, without "Scheduler", of networks trained at a table of times; those of
+:data:`LATENT_BETAS` have other rates where the file names none.
+"""
+FLOW = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
+EDM = ("EDMEuler", "EDMDPMSolverMultistep")
+
+SCHEDULES = {
+    "linear": "linear",
+    "scaled_linear": "scaled_linear",
+    "squaredcos_cap_v2": "cosine",
+    "sigmoid": "sigmoid",
+    "laplace": "laplace",
+    "exp": "exponential",
+}
+"""The library's names of schedules of betas, and ours."""
+PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
+CAP = 1e4
+"""The level that stands for no signal at all, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
+
+
+def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields ``process``, ``prediction``, ``factor``, ``time`` and ``snap`` of a specification.
+
+    >>> trained({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
+    -1.0
+
+    Args:
+        scheduler: settings; a setting that is missing has the library's default.
+
+    Raises:
+        CheckpointError: a scheduler, schedule or prediction that is not known.
+    """
+    kind = kind_of(scheduler)
+    if kind in EDM:
+        return _edm(scheduler)
+    if kind in FLOW:
+        return _flow(scheduler)
+    if kind not in TABLE:
+        raise CheckpointError(
+            f"the scheduler {scheduler.get('_class_name')} is none that is read "
+            f"({', '.join((*TABLE, *FLOW, *EDM))}); put the file of the one that the network was "
+            f"trained with, such as DDPMScheduler, in the place of {SCHEDULER}"
+        )
+    prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
+    if prediction == "flow" or scheduler.get("use_flow_sigmas"):
+        return _flow(scheduler)
+    if prediction == "v" and scheduler.get("timestep_type") == "continuous":
+        return _continuous(scheduler)
+    return _table(scheduler, kind, prediction)
+
+
+def kind_of(scheduler: Mapping[str, Any]) -> str:
+    """Its class without "Scheduler"."""
+    return str(scheduler.get("_class_name")).removesuffix("Scheduler")
+
+
+def _one_of(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
+    """What the first of ``names`` stands for, unless the file has the key.
+
+    Raises:
+        CheckpointError: for none of them.
+    """
+    given = scheduler.get(key, next(iter(names)))
+    if given not in names:
+        raise CheckpointError(
+            f"{key} {given!r} of {scheduler.get('_class_name')} is none of {', '.join(names)}; "
+            f"write the one that the network was trained with into {SCHEDULER}"
+        )
+    return names[given]
+
+
+def _table(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str, Any]:
+    process: dict[str, Any] = {"name": "discrete"}
+    if scheduler.get("trained_betas") is not None:
+        process["betas"] = [float(beta) for beta in scheduler["trained_betas"]]
+    else:
+        start, end = (0.00085, 0.012) if kind in LATENT_BETAS else (1e-4, 0.02)
+        process |= {
+            "schedule": _one_of(scheduler, "beta_schedule", SCHEDULES),
+            "steps": int(scheduler.get("num_train_timesteps", 1000)),
+            "start": float(scheduler.get("beta_start", start)),
+            "end": float(scheduler.get("beta_end", end)),
+        }
+    if scheduler.get("rescale_betas_zero_snr"):
+        process |= {"zero_snr": True, "cap": CAP}
+    return {"process": process, "prediction": prediction, "snap": "nearest"}
+
+
+def _flow(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """The straight path, of which the network is told t in parts of ``num_train_timesteps``."""
+    steps = int(scheduler.get("num_train_timesteps", 1000))
+    return {
+        "process": {"name": "flow", "t_min": 1 / steps},
+        "prediction": "flow",
+        "time": {"of": "t", "scale": float(steps)},
+    }
+
+
+def _edm(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """EDM's F, or its opposite, which the library calls v."""
+    signs = {"epsilon": 1.0, "v_prediction": -1.0}
+    process = {
+        "name": "edm",
+        "sigma_data": float(scheduler.get("sigma_data", 0.5)),
+        "t_min": float(scheduler.get("sigma_min", 0.002)),
+        "t_max": float(scheduler.get("sigma_max", 80.0)),
+    }
+    return {
+        "process": process,
+        "prediction": "edm",
+        "factor": _one_of(scheduler, "prediction_type", signs),
+        "time": {"of": "log_level", "scale": 0.25},
+    }
+
+
+def _continuous(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """The velocity v at any level, told ln(sigma) / 4."""
+    ends = {
+        ours: float(scheduler[key])
+        for ours, key in (("t_min", "sigma_min"), ("t_max", "sigma_max"))
+        if scheduler.get(key) is not None
+    }
+    return {
+        "process": {"name": "edm", "sigma_data": 1.0, **ends},
+        "prediction": "v",
+        "time": {"of": "log_level", "scale": 0.25},
+    }
