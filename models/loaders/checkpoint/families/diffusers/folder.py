@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...opening import CheckpointError, Opened, first_bytes
+from ...weights import WRAP
 
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
 UNET, DIT = "UNet2DModel", "DiTTransformer2DModel"
@@ -94,7 +95,7 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
 def _unread(opened: Opened, what: str) -> str:
     return (
         f"{opened.path} is {what}, which is not read: only pipelines of one {UNET} or {DIT} are; "
-        "wrap the network in a Python file (docs/adding-a-model.md)"
+        f"{WRAP}"
     )
 
 

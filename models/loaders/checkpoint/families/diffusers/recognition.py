@@ -9,6 +9,7 @@ from typing import Any
 from ...mapping import process_of
 from ...opening import CheckpointError, Opened
 from ...specification import FAMILY, FILE, Specification
+from ...weights import WRAP
 from .folder import DIT, Folder, read_folder
 from .preset import preset_of
 from .scheduler import PREDICTIONS, trained
@@ -59,7 +60,7 @@ def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
         if config.get("class_embed_type") is not None:
             raise CheckpointError(
                 f"{opened.path}: class_embed_type {config['class_embed_type']!r} makes its labels no "
-                "class numbers; wrap the network in a Python file (docs/adding-a-model.md)"
+                f"class numbers; {WRAP}"
             )
     channels = int(config.get("in_channels", 4 if folder.network == DIT else 3))
     variance_too = config.get("out_channels") == 2 * channels
@@ -94,11 +95,9 @@ def _sources(folder: Folder) -> Mapping[str, str]:
     told = any(key in scheduler for key in ("beta_schedule", "trained_betas", "sigma_data"))
     predicts = scheduler.get("prediction_type") in PREDICTIONS
     always = ("network", "weights", "event", "classes", "half", "decoder", "preset")
-    return dict.fromkeys(always, FILE) | {
-        "process": FILE if told else FAMILY,
-        "prediction": FILE if predicts else FAMILY,
-        "factor": FILE if predicts else FAMILY,
-    }
+    of_process = dict.fromkeys(("process", "sigma_min", "sigma_max"), FILE if told else FAMILY)
+    of_output = dict.fromkeys(("prediction", "factor"), FILE if predicts else FAMILY)
+    return dict.fromkeys(always, FILE) | of_process | of_output
 
 
 def _with_levels(spec: Specification) -> Specification:
