@@ -162,6 +162,7 @@ def test_no_signal_at_all_is_a_level_that_only_noise_does_not_reach(tmp_path):
 def test_sources_are_told(tmp_path):
     spec = spec_of(pipeline(tmp_path, DDIM | {"beta_schedule": "linear"}))
     assert (spec.source("process"), spec.source("prediction")) == ("file", "family")
+    assert spec.source("sigma_max") == "file"
     assert "DDPMPipeline" in spec.evidence[0]
     assert (spec.limits, spec.classes, spec.labels, spec.half) == ((-1, 1), 0, "none", "")
 

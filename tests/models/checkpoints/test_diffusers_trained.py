@@ -200,6 +200,20 @@ def test_the_map_is_the_networks_own_and_it_denoises(folders, name, at):
     assert (wrong.denoise(x, sigma, None) - x0).square().mean() > 2 * best
 
 
+def test_between_the_times_of_the_table(folders):
+    """At the nearest, unless a user says otherwise."""
+    path = folders("eps")[2]
+    sigma = (LEVELS[30] * LEVELS[31]).sqrt().item() * 1.001
+    x, told = noisy(sigma, 4)[1], []
+    for settings in ({}, {"snap": ""}):
+        model = load(path, settings)
+        handle = model.network.register_forward_pre_hook(lambda _, args: told.append(args[1]))
+        model.denoise(x, sigma, None)
+        handle.remove()
+    assert told[0].tolist() == [31.0] * 4
+    assert ((told[1] > 30.5) & (told[1] < 30.6)).all()
+
+
 def test_the_check_finds_the_sign_of_edm(folders):
     opened = open_checkpoint(folders("edm")[2])
     spec = recognise(opened)
@@ -240,6 +254,22 @@ def test_early_layouts_and_pickles_are_the_same_model(folders, tmp_path):
     assert torch.equal(load(tmp_path, {}).denoise(x, 1.0, None), d)
     (tmp_path / "model_index.json").unlink()  # the network alone, beside its scheduler
     assert torch.equal(load(tmp_path, {}).denoise(x, 1.0, None), d)
+
+
+def test_early_names_of_attention_weights_are_understood(tmp_path):
+    blocks = {"down_block_types": ("AttnDownBlock2D",), "up_block_types": ("AttnUpBlock2D",)}
+    net = diffusers.UNet2DModel(**UNET | blocks).eval()
+    net.save_config(tmp_path)
+    (tmp_path / "scheduler_config.json").write_text('{"_class_name": "DDPMScheduler"}')
+    early = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    weights = net.state_dict()
+    for new, old in early.items():
+        weights = {name.replace(new, old): tensor for name, tensor in weights.items()}
+    assert any("query" in name for name in weights)
+    torch.save(weights, tmp_path / "diffusion_pytorch_model.bin")
+    x, t = torch.randn(2, 1, SIZE, SIZE), torch.full((2,), 5.0)
+    with torch.no_grad():
+        assert torch.equal(load(tmp_path, {}).network(x, t, None), net(x, t).sample)
 
 
 def test_weights_that_are_damaged_or_of_another_network_are_refused(folders, tmp_path):

@@ -94,10 +94,20 @@ def _sources(folder: Folder) -> Mapping[str, str]:
     scheduler = folder.scheduler
     told = any(key in scheduler for key in ("beta_schedule", "trained_betas", "sigma_data"))
     predicts = scheduler.get("prediction_type") in PREDICTIONS
-    always = ("network", "weights", "event", "classes", "half", "decoder", "preset")
-    of_process = dict.fromkeys(("process", "sigma_min", "sigma_max"), FILE if told else FAMILY)
-    of_output = dict.fromkeys(("prediction", "factor"), FILE if predicts else FAMILY)
-    return dict.fromkeys(always, FILE) | of_process | of_output
+    known: dict[str, str] = dict.fromkeys(_IN_THE_FILE, FILE)
+    known |= dict.fromkeys(("process", "sigma_min", "sigma_max"), FILE if told else FAMILY)
+    return known | dict.fromkeys(("prediction", "factor"), FILE if predicts else FAMILY)
+
+
+_IN_THE_FILE: tuple[str, ...] = (
+    "network",
+    "weights",
+    "event",
+    "classes",
+    "half",
+    "decoder",
+    "preset",
+)
 
 
 def _with_levels(spec: Specification) -> Specification:
