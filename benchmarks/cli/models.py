@@ -11,6 +11,8 @@ from .console import print_json, print_rows, say
 from .options import DeviceOption, Json
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ...models.loaders.checkpoint.specification import Specification
     from ..conformance.models import Checked
 
@@ -59,21 +61,21 @@ def check_model(
     from ...models.loaders.checkpoint.families import family
     from ...models.loaders.checkpoint.loading import probe
     from ...models.loaders.checkpoint.opening import open_checkpoint
-    from ..conformance.models import check_checkpoint, read_images
+    from ..conformance.models import check_checkpoint
 
     path, given, name = split(model.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
     spec = probe(opened, name).overridden(given)
     if not as_json:
         _show(spec)
-    clean, labels = (
-        (None, None) if images is None else read_images(images, spec.event, spec.limits, samples)
-    )
+    builds = family(spec.family).network
+    clean, labels = (None, None) if images is None else _read(images, spec, samples)
     found = check_checkpoint(
         spec,
-        family(spec.family).network(spec, opened),
+        builds(spec, opened),
         clean,
         labels,
+        built=lambda of: builds(of, opened),
         samples=samples,
         device=device,
     )
@@ -85,6 +87,19 @@ def check_model(
         _print(found)
     if not found.passed:
         raise typer.Exit(1)
+
+
+def _read(images: Path, spec: Specification, most: int) -> tuple[Tensor, Tensor | None]:
+    """The images, of the first shape that fits them where the file leaves the size open."""
+    from ..conformance.models import read_images
+
+    *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
+    for event in events:
+        try:
+            return read_images(images, event, spec.limits, most)
+        except ValueError:
+            continue
+    return read_images(images, last, spec.limits, most)
 
 
 def _show(spec: Specification) -> None:

@@ -44,7 +44,11 @@ def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
     if spec.process["name"] in ("flow", "trigonometric"):
         whole = abs(time["scale"])
         yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
-    for unit in (1000.0, 0.001):
+    units = [1000.0, 0.001]
+    if spec.process["name"] == "discrete":  # numbers of steps told in thousandths, or the reverse
+        steps = spec.process.get("steps", 1000)
+        units.append(1000 / steps if steps != 1000 else 4.0)
+    for unit in units:
         yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
 
 

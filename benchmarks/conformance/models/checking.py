@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ....models.adapters import Network
-from ....models.loaders.checkpoint.mapping import Checkpoint
+from ....models.loaders.checkpoint.mapping import Checkpoint, digest
 from ....models.loaders.checkpoint.specification import Specification
 from ....samplers import NoNoise, SampleNoise, karras, make
 from ...running.model_check import check_model
@@ -88,6 +88,7 @@ def check_checkpoint(
     images: Tensor | None = None,
     labels: Tensor | None = None,
     *,
+    built: Callable[[Specification], Network] | None = None,
     samples: int = 64,
     device: str = "cpu",
 ) -> Checked:
@@ -99,12 +100,26 @@ def check_checkpoint(
         images: clean samples ``(n, *event)``; None takes the model's own, of each candidate for
             itself, which tells less.
         labels: their classes ``(n,)``, or None.
+        built: makes the network of a candidate whose ``network`` is another than that of ``spec``;
+            None where all candidates have the same.
         samples: how many of its own.
         device: "cpu" or "cuda".
+
+    Raises:
+        ValueError: the images are of another shape than the model's.
     """
+    networks = {digest(spec.network): network}
+
+    def network_of(of: Specification) -> Network:
+        if built is None:
+            return network
+        key = digest(of.network)
+        if key not in networks:
+            networks[key] = built(of)
+        return networks[key]
 
     def model_of(of: Specification) -> Checkpoint:
-        made = Checkpoint(of, network, spec.family, "")
+        made = Checkpoint(of, network_of(of), spec.family, "")
         return made if device == "cpu" else made.to(device)  # type: ignore[return-value]
 
     def judged(settings: str, of: Specification) -> _Candidate:
@@ -115,9 +130,14 @@ def check_checkpoint(
             clean, classes = images.to(device, model.dtype), _classes(model, labels, device)
         return _Candidate(settings, model, fit(model, clean, classes, levels_of(model, clean)))
 
+    if images is not None and not any(_takes(c, images) for _, c in spec.candidates()):
+        raise ValueError(
+            f"the images are of shape {tuple(images.shape[1:])}, but the model's are {spec.event}"
+        )
     options = [
         (answers, judged("&".join(f"{k}={v}" for k, v in answers.items()), candidate))
         for answers, candidate in spec.candidates()
+        if images is None or _takes(candidate, images)
     ]
     checks: list[Check] = []
     answers, best = min(options, key=lambda option: _cost(option[1].fit, own=images is None))
@@ -139,6 +159,10 @@ def check_checkpoint(
         0 if images is None else len(images),
         tuple(_told([best, *others])),
     )
+
+
+def _takes(spec: Specification, images: Tensor) -> bool:
+    return spec.event == tuple(images.shape[1:])
 
 
 def _cost(of: Fit, *, own: bool) -> float:

@@ -56,8 +56,8 @@ class Fit:
             return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """By which share the error is larger than that of another fit on the same samples, at the
-        level where this is the median, and its standard error.
+        """By which share the error is larger than that of another fit on the same samples, the mean
+        over the middle half of the levels in the order of this share, and its standard error.
 
         A network that predicts noise and is trained little is far off at high levels, where any other
         reading of it is better; a wrong map is worse at most levels. Infinite where one of the fits
@@ -67,7 +67,8 @@ class Fit:
             if not np.isfinite(errors).all():
                 return sign * math.inf, 0.0
         share = (self.errors - best.errors) / best.errors.mean(1, keepdims=True)
-        middle = share[np.argsort(share.mean(1))[len(share) // 2]]
+        order, apart = np.argsort(share.mean(1)), len(share) // 4
+        middle = share[order[apart : len(share) - apart]].mean(0)
         return float(middle.mean()), float(middle.std(ddof=1) / math.sqrt(len(middle)))
 
 

@@ -148,7 +148,8 @@ class Checkpoint(NativeDenoiser):
         content: hexadecimal digest of all that was read; with the specification it is the identity.
 
     Raises:
-        ValueError: a question is open, or a value of the specification cannot be.
+        ValueError: a question is open, a value of the specification cannot be, or the network is a
+            few-step map.
     """
 
     spec: Specification
@@ -159,6 +160,12 @@ class Checkpoint(NativeDenoiser):
             raise ValueError(
                 f"{name}: the checkpoint ({spec.family}) does not say everything: {asked}. Say it behind "
                 "the path, as in PATH?schedule=linear, or let samplerbench check-model find out"
+            )
+        if spec.kind == "map":
+            raise ValueError(
+                f"{name}: the checkpoint ({spec.family}) is a few-step map, such as a consistency model, "
+                "which jumps to the end of the path and is no denoiser E[x0 | x]; give the diffusion "
+                "model that it was distilled from"
             )
         process = process_of(spec)
         super().__init__(

@@ -1,0 +1,183 @@
+"""Transformers of DiT, SiT and REPA: the same weights by name, trained in different ways.
+
+The sizes are in the shapes. What the network was trained to predict, along which path and in which
+direction of time, is not, unless the file has the arguments of its training beside the weights.
+Published networks are of latents; nothing decodes them here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ....adapters import Network
+from ....nets.dit import DiT
+from ..entries import entries_of, settings_of
+from ..opening import CheckpointError, Opened
+from ..specification import FAMILY, FILE, Specification
+from ..weights import WRAP, built, filled
+
+KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
+KEYS += (
+    "y_embedder.embedding_table.weight",
+    "blocks.0.mlp.fc1.weight",
+    "final_layer.linear.weight",
+)
+PROJECTORS = "projectors."
+"""What REPA trains beside the network, and sampling does not need."""
+
+HEADS = {1152: 16, 1024: 16, 768: 12, 384: 6}
+"""Heads by width: XL, L, B and S of the paper (Peebles & Xie 2023, Table 1)."""
+OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
+
+ENDS = {"sigma_min": 1e-3, "sigma_max": 1e4}
+"""Of paths whose level is infinite at the end."""
+REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
+
+TRAININGS: dict[str, dict[str, Any]] = {
+    "DiT": {
+        "process": {"name": "discrete", "schedule": "linear", "steps": 1000},
+        "prediction": "eps",
+        "snap": "nearest",
+        "sigma_min": 0.0100005,
+        "sigma_max": 157.407,
+    },
+    "SiT": {"process": {"name": "flow"}, "prediction": "flow", "factor": -1.0, "time": REVERSED},
+    "SiT-GVP": {
+        "process": {"name": "trigonometric"},
+        "prediction": "v",
+        "factor": -2 / math.pi,
+        "time": REVERSED,
+    },
+    "REPA": {"process": {"name": "flow"}, "prediction": "flow", "time": {"of": "t"}},
+    "REPA-cosine": {
+        "process": {"name": "trigonometric"},
+        "prediction": "v",
+        "factor": 2 / math.pi,
+        "time": {"of": "t"},
+    },
+}
+"""What each predicts: DiT the noise at 1000 times; SiT the velocity of a path that has noise at t = 0
+and data at t = 1, on a line or a circle; REPA that of the path the other way. On the circle the
+velocity is pi / 2 times ``v``.
+"""
+
+Answers = dict[str, dict[str, Any]]
+Tensors = Mapping[str, Tensor]
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """A state dict of the transformer, alone or as an entry such as ``ema``.
+
+    Raises:
+        CheckpointError: its sizes are not such a transformer's.
+    """
+    for entry, tensors in entries_of(opened).items():
+        if all(key in tensors for key in KEYS):
+            return _specification(opened, entry, tensors)
+    return None
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """The transformer.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
+    raw = built(DiT, spec.network["arguments"], opened.path)
+    tensors = entries_of(opened).get(spec.weights["entry"], {})
+    own = {k: v.float() for k, v in tensors.items() if not k.startswith(PROJECTORS)}
+    return filled(raw, own, opened.path)
+
+
+def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+    found = _layout(opened, tensors)
+    channels, doubled = found["in_channels"], found["out_channels"]
+    repa = any(name.startswith(PROJECTORS) for name in tensors)
+    trainings = {k: {**ENDS, **v} for k, v in TRAININGS.items() if not repa or k.startswith("REPA")}
+    heads = _heads(found)
+    spec = Specification(
+        family="dit",
+        network=next(iter(heads.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, found["side"], found["side"]),
+        process={"name": ""},
+        prediction="",
+        half="first" if doubled == 2 * channels else "",
+        limits=None,
+        classes=found["labels"] - 1,
+        null_label=True,
+        labels="random",
+        evidence=_evidence(found, repa=repa),
+        sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
+        open={"training": trainings, "heads": heads},
+    )
+    if len(heads) == 1:
+        spec = spec.answered("heads", next(iter(heads)), FAMILY)
+    told = _told(settings_of(opened), repa=repa)
+    return spec.answered("training", told, FILE) if told in trainings else spec
+
+
+def _evidence(found: Mapping[str, Any], *, repa: bool) -> tuple[str, ...]:
+    channels = found["in_channels"]
+    doubled = found["out_channels"] == 2 * channels
+    return (
+        "the names of its weights are those of DiT, SiT and REPA",
+        *(["REPA's projectors are beside them"] if repa else []),
+        f"it gives {found['out_channels']} channels for {channels}: "
+        + ("the prediction, then a learned variance" if doubled else "no learned variance"),
+        *(["samples are latents of 4 channels, which nothing decodes"] if channels == 4 else []),
+    )
+
+
+def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
+    """Arguments of the transformer without its heads.
+
+    Raises:
+        CheckpointError: its tokens are no square, or its output is no prediction.
+    """
+    width, channels, patch, _ = tensors["x_embedder.proj.weight"].shape
+    tokens = tensors["pos_embed"].shape[1]
+    depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))
+    numbers = len(tensors["final_layer.linear.weight"])
+    side = math.isqrt(tokens)
+    if side**2 != tokens or numbers not in (patch**2 * channels, 2 * patch**2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its transformer has {tokens} tokens and gives {numbers} numbers for each "
+            f"patch of {channels} x {patch} x {patch}, which is not DiT's; {WRAP}"
+        )
+    return {
+        "side": side * patch,
+        "in_channels": channels,
+        "out_channels": numbers // patch**2,
+        "patch": patch,
+        "width": width,
+        "depth": depth,
+        "hidden": len(tensors["blocks.0.mlp.fc1.weight"]),
+        "labels": len(tensors["y_embedder.embedding_table.weight"]),
+        "frequencies": tensors["t_embedder.mlp.0.weight"].shape[1],
+        "normed": "blocks.0.attn.q_norm.weight" in tensors,
+    }
+
+
+def _heads(found: Mapping[str, Any]) -> Answers:
+    """How many heads there can be: those of a published width, or all that divide it."""
+    width = found["width"]
+    heads = (HEADS[width],) if width in HEADS else (n for n in OTHER_HEADS if width % n == 0)
+    return {
+        str(n): {"network": {"class": "DiT", "arguments": {**found, "heads": n}}} for n in heads
+    }
+
+
+def _told(settings: Mapping[str, Any], *, repa: bool) -> str:
+    """What the arguments of the training say; "" where there are none or they say something else."""
+    path = str(settings.get("path_type", "")).lower()
+    if repa or "proj_coeff" in settings:
+        return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")
+    if path:
+        velocity = settings.get("prediction", "velocity") == "velocity"
+        return {"linear": "SiT", "gvp": "SiT-GVP"}.get(path, "") if velocity else ""
+    return "DiT" if {"model", "image_size", "vae"} <= set(settings) else ""

@@ -1,0 +1,189 @@
+"""U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: one state dict.
+
+The sizes are in the shapes. The schedule, the order of the attention's channels and, where the
+multipliers of the channels are not a published network's, the side of the images are not, and stay
+open. Teachers and students of consistency models have the same weights by name; students jump to
+the end and are no denoisers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ....adapters import Network
+from ....nets.adm_unet import ADMUNet, Heads
+from ....process import Discrete
+from ..entries import entries_of
+from ..mapping import betas_of
+from ..opening import CheckpointError, Opened
+from ..specification import FAMILY, FILE, Specification
+from ..unet_layout import Tensors, layout
+from ..weights import WRAP, built, filled
+
+KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
+STUDENTS = ("cd_", "ct_")
+"""How consistency_models' own files of students begin."""
+
+SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256}
+SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
+"""Side of the images by the multipliers of the channels, as the libraries choose these by that."""
+OTHER_SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
+
+ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
+"""Published networks divide the channels in these ways."""
+
+Answers = dict[str, dict[str, Any]]
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """A state dict of the U-Net, alone or as an entry such as ``ema``.
+
+    Raises:
+        CheckpointError: it is a classifier, upsamples images, or lacks blocks.
+    """
+    for entry, tensors in entries_of(opened).items():
+        if all(key in tensors for key in KEYS) and not _of_text(tensors):
+            return _specification(opened, entry, tensors)
+    return None
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """The U-Net.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
+    raw = built(ADMUNet, spec.network["arguments"], opened.path)
+    tensors = entries_of(opened).get(spec.weights["entry"], {})
+    return filled(raw, {name: _own(name, tensor) for name, tensor in tensors.items()}, opened.path)
+
+
+def _own(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """In float32; attention's convolutions in one dimension, which some files have in two."""
+    one = name.endswith((".qkv.weight", ".proj_out.weight"))
+    return (tensor.reshape(*tensor.shape[:2], 1) if one else tensor).float()
+
+
+def _of_text(tensors: Tensors) -> bool:
+    """Whether it is latent diffusion's U-Net, whose attention is another."""
+    return any(".transformer_blocks." in name for name in tensors)
+
+
+def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+    if not any(name.startswith("output_blocks.") for name in tensors):
+        raise CheckpointError(
+            f"{opened.path} is a classifier that guides a diffusion model, and no diffusion model; "
+            "give the file of that"
+        )
+    found = layout(tensors, opened.path)
+    channels, doubled = found["in_channels"], found["out_channels"]
+    if channels == 6:
+        raise CheckpointError(
+            f"{opened.path} enlarges images (6 channels in: the noisy image and a small one) and "
+            f"cannot be sampled alone; {WRAP}"
+        )
+    if doubled not in (channels, 2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its U-Net gives {doubled} channels of {channels}, neither as many nor "
+            f"twice as many; {WRAP}"
+        )
+    student = opened.path.name.startswith(STUDENTS)
+    sizes = _sizes(found)
+    schedules = _schedules(learned_variance=doubled == 2 * channels)
+    attention = _attention(found)
+    questions = {
+        "schedule": {"edm": schedules["edm"]} if student else schedules,
+        "attention": attention,
+        "size": sizes,
+    }
+    spec = Specification(
+        family="openai",
+        network=next(iter(attention.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, 0, 0),
+        process={"name": "discrete"},
+        prediction="eps",
+        half="first" if doubled == 2 * channels else "",
+        classes=found["classes"],
+        labels="random" if found["classes"] else "none",
+        kind="map" if student else "denoiser",
+        evidence=_evidence(found, student=student),
+        sources=dict.fromkeys(("network", "weights", "half", "classes"), FILE),
+        open=questions,
+    )
+    for question, answers in questions.items():
+        if len(answers) == 1:
+            spec = spec.answered(question, next(iter(answers)), FAMILY)
+    return spec
+
+
+def _evidence(found: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
+    channels = found["out_channels"]
+    learned = channels == 2 * found["in_channels"]
+    return (
+        "the names of its weights are those of OpenAI's U-Net",
+        f"out.2 has {channels} rows for {found['in_channels']} channels: "
+        + ("eps, then a learned variance" if learned else "no learned variance"),
+        *(["its name begins as those of consistency models do"] if student else []),
+    )
+
+
+def _sizes(found: Mapping[str, Any]) -> Answers:
+    """Sides that the images can have: the one that the libraries have for these channels, or all."""
+    multipliers = tuple(width / found["embedding"] for width in found["widths"])
+    sides = (SIDES[multipliers],) if multipliers in SIDES else OTHER_SIDES
+    halvings = 2 ** (len(found["widths"]) - 1)
+    channels = found["in_channels"]
+    return {str(side): {"event": [channels, side, side]} for side in sides if side % halvings == 0}
+
+
+def _schedules(*, learned_variance: bool) -> Answers:
+    """Schedules of the libraries. Linear rates are divided by the number of steps over 1000.
+
+    With 4000 steps the network is told the number of the step as it is; where it is told thousandths
+    (``rescale_timesteps``) the map is that of 1000 steps. EDM's teachers learn no variance.
+    """
+    answers: Answers = {}
+    for steps in (1000, 4000):
+        for name in ("linear", "cosine"):
+            told = {} if name == "cosine" else {"start": 0.1 / steps, "end": 20.0 / steps}
+            levels = Discrete.of_betas(betas_of(name, steps, **told)).levels  # type: ignore[arg-type]
+            answers[name if steps == 1000 else f"{name}-{steps}"] = {
+                "process": {"name": "discrete", "schedule": name, "steps": steps, **told},
+                "snap": "nearest",
+                "sigma_min": levels[0],
+                "sigma_max": levels[-1],
+            }
+    if not learned_variance:
+        answers["edm"] = {
+            "process": {"name": "edm", "sigma_data": 0.5},
+            "prediction": "edm",
+            "time": {"of": "log_level", "scale": 250.0},
+            "sigma_min": 0.002,
+            "sigma_max": 80.0,
+        }
+    return answers
+
+
+def _attention(found: Mapping[str, Any]) -> Answers:
+    """How the channels of attention may be divided; ways that come to the same are one."""
+    widths = {found["widths"][level] for level in found["attention"]} | {found["widths"][-1]}
+    answers: Answers = {}
+    seen = set()
+    for name, heads in ATTENTION.items():
+        for together in (False, True):
+            try:
+                ways = tuple(heads.of(width) for width in sorted(widths))
+            except ValueError:
+                continue
+            same = (ways, together and set(ways) != {1})
+            if same not in seen:
+                seen.add(same)
+                arguments = {**found, **asdict(heads), "together": together}
+                network = {"class": "ADMUNet", "arguments": arguments}
+                answers[f"{name}-together" if together else name] = {"network": network}
+    return answers

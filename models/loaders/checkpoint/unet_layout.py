@@ -1,0 +1,70 @@
+"""The architecture of OpenAI's U-Net, read from the names and shapes of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .opening import CheckpointError
+from .weights import WRAP
+
+Tensors = Mapping[str, Tensor]
+
+
+def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
+    """Arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet` without those of its heads.
+
+    What it reads is not all that the weights could contradict; whether they fit shows when they are
+    put into the network.
+
+    Raises:
+        CheckpointError: blocks are missing, or the resolution changes without weights.
+    """
+    try:
+        return _layout(tensors)
+    except (KeyError, IndexError):
+        raise CheckpointError(
+            f"{path}: its U-Net lacks blocks, or changes its resolution without weights "
+            f"(conv_resample=False); if the file is whole, {WRAP}"
+        ) from None
+
+
+def _layout(tensors: Tensors) -> dict[str, Any]:
+    embedding = tensors["time_embed.0.weight"].shape[1]
+    rising = [_rises(tensors, i) for i in range(_count(tensors, "output_blocks"))]
+    stages = rising.index(True) + 1 if True in rising else len(rising)
+    levels = len(rising) // stages
+    firsts = [1 + level * stages for level in range(levels)]
+    halved = [f"input_blocks.{first - 1}.0" for first in firsts[1:]]
+    widths = [tensors[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in firsts]
+    told = tensors["middle_block.0.emb_layers.1.weight"].shape[0]
+    labels = tensors.get("label_emb.weight")
+    return {
+        "in_channels": tensors["input_blocks.0.0.weight"].shape[1],
+        "out_channels": tensors["out.2.weight"].shape[0],
+        "embedding": embedding,
+        "stem": tensors["input_blocks.0.0.weight"].shape[0],
+        "widths": widths,
+        "blocks": stages - 1,
+        "attention": [
+            n for n, i in enumerate(firsts) if f"input_blocks.{i}.1.qkv.weight" in tensors
+        ],
+        "scale_shift": told == 2 * widths[-1],
+        "resample_blocks": bool(halved) and f"{halved[0]}.in_layers.2.weight" in tensors,
+        "classes": 0 if labels is None else len(labels),
+    }
+
+
+def _count(tensors: Tensors, stage: str) -> int:
+    return 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith(f"{stage}."))
+
+
+def _rises(tensors: Tensors, block: int) -> bool:
+    """Whether a block on the way up ends with twice the resolution: in a convolution, or in a second
+    residual block.
+    """
+    names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
+    return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)

@@ -1,0 +1,231 @@
+"""Transformers of DiT, SiT and REPA: recognised by their weights, and told apart by what they do."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import pytest
+import torch
+import trained_mixture as training
+
+from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.loaders.checkpoint.families import dit
+from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint.opening import CheckpointError, open_checkpoint
+from samplerbench.models.nets.dit import DiT
+
+SHAPE = {
+    "side": 8,
+    "in_channels": 1,
+    "out_channels": 2,
+    "patch": 4,
+    "width": 64,
+    "depth": 1,
+    "heads": 4,
+    "hidden": 128,
+    "labels": training.MODES + 1,
+}
+
+
+def made(**changes) -> DiT:
+    torch.manual_seed(0)
+    network = DiT(**{**SHAPE, **changes})
+    with torch.no_grad():
+        network.pos_embed.normal_(0, 0.1)
+    network.pos_embed.requires_grad_(False)
+    return network
+
+
+def losses(network, *, noise_first: bool):
+    """Of SiT, whose path runs from noise at t = 0 to data at t = 1; or of REPA, whose path runs the
+    other way. Half of the labels are dropped, and most times are near the data.
+    """
+
+    def of(x0, modes, generator):
+        count = len(x0)
+        u = (torch.rand(count, generator=generator) + torch.arange(count)) / count
+        share = 1 - (1 - u) ** 2  # of the data
+        z = torch.randn(x0.shape, generator=generator)
+        labels = torch.where(torch.rand(count, generator=generator) < 0.5, training.MODES, modes)
+        data = share[:, None, None, None]
+        t, wanted = (share, x0 - z) if noise_first else (1 - share, z - x0)
+        velocity, variance = network(data * x0 + (1 - data) * z, t, labels).chunk(2, 1)
+        off = (velocity.detach() - wanted).square()
+        return (velocity - wanted).square().mean() + 0.1 * (variance - off).square().mean()
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A network trained as SiT's are, and one as REPA's, which begins as minus the first; saved with
+    what those trainings save beside it.
+    """
+    folder = tmp_path_factory.mktemp("dit")
+    network = made()
+    first = training.trained(
+        network, losses(network, noise_first=True), steps=300, rate=1.2e-2, batch=256
+    )
+    network.load_state_dict({k: -w if "final_layer.l" in k else w for k, w in first.items()})
+    second = training.trained(
+        network, losses(network, noise_first=False), steps=250, rate=1.2e-2, batch=256
+    )
+    second["projectors.0.0.weight"] = torch.zeros(4, 64)
+    for name, weights in (("SiT", first), ("REPA", second)):
+        held = {
+            "ema": weights,
+            "model": {k: 0 * w for k, w in weights.items()},
+            "opt": {"state": {}},
+        }
+        torch.save(held, folder / f"{name}.pt")
+    return {name: folder / f"{name}.pt" for name in ("SiT", "REPA")}
+
+
+def checked(path, given, images=96):
+    opened = open_checkpoint(path)
+    spec = probe(opened).overridden(given)
+    clean, labels = training.data(images, 5) if images else (None, None)
+    return check_checkpoint(
+        spec, dit.network(spec, opened), clean, labels, built=lambda of: dit.network(of, opened)
+    )
+
+
+@pytest.mark.parametrize("name", ["SiT", "REPA"])
+def test_a_trained_network_denoises_as_the_formula_says(files, name):
+    model = load(files[name], {"training": name, "heads": "4"})
+    assert (model.spec.weights["entry"], model.spec.half, model.classes) == ("ema", "first", 2)
+    network = DiT(**SHAPE)
+    weights = torch.load(files[name], weights_only=True)["ema"]
+    network.load_state_dict({k: w for k, w in weights.items() if "projectors" not in k})
+    clean, modes = training.data(64, 9)
+    for sigma in (20.0, 1.0, 0.4, 0.1):
+        z = torch.randn(clean.shape, generator=torch.Generator().manual_seed(2))
+        x = clean + sigma * z
+        t = sigma / (1 + sigma)  # of noise
+        told = torch.full((64,), 1 - t if name == "SiT" else t)
+        with torch.no_grad():
+            velocity = network((1 - t) * x, told, modes)[:, :1]
+        to_data = velocity if name == "SiT" else -velocity
+        right = (1 - t) * x + t * to_data
+        torch.testing.assert_close(model.denoise(x, sigma, modes), right, rtol=1e-5, atol=1e-5)
+        none = model.denoise(x, sigma, torch.full((64,), 2))
+        best = (training.exact(x, sigma) - clean).square().mean()
+        assert (none - clean).square().mean() < 1.3 * best
+
+
+@pytest.mark.parametrize("images", [96, 0])
+def test_the_training_is_found_among_all(files, images):
+    found = checked(files["SiT"], {"heads": "4"}, images)
+    assert found.passed, [c.said for c in found.checks]
+    assert found.answers == {"training": "SiT"}
+
+
+def test_the_path_of_repa_is_found(files):
+    """Its file has projectors, so it is none of the others."""
+    found = checked(files["REPA"], {"heads": "4"})
+    assert found.passed, [c.said for c in found.checks]
+    assert found.answers == {"training": "REPA"}
+
+
+WRONG = ["SiT&half=second", "SiT&sign=1", "REPA", "SiT-GVP", "DiT", "SiT&prediction=x0"]
+WRONG += ["SiT&time.scale=-1000&time.offset=1000", "SiT&process.noise_scale=2"]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_settings_fail(files, wrong):
+    given = dict(part.split("=") for part in f"training={wrong}".split("&"))
+    assert not checked(files["SiT"], {"heads": "4", **given}).passed
+
+
+@pytest.mark.parametrize("wrong", ["REPA-cosine", "REPA&time.scale=-1&time.offset=1"])
+def test_wrong_settings_of_repa_fail(files, wrong):
+    given = dict(part.split("=") for part in f"training={wrong}".split("&"))
+    assert not checked(files["REPA"], {"heads": "4", **given}).passed
+
+
+def test_heads_that_fit_alike_are_refused_by_name(files):
+    found = checked(files["SiT"], {"training": "SiT"})
+    assert not found.passed
+    assert "heads=4" in found.checks[0].said
+    assert "fit alike" in found.checks[0].said
+
+
+def saved(tmp_path, value, name="model.pt"):
+    torch.save(value, tmp_path / name)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("settings", "projectors", "training_of"),
+    [
+        ({"path_type": "Linear", "prediction": "velocity"}, False, "SiT"),
+        ({"path_type": "GVP", "prediction": "velocity"}, False, "SiT-GVP"),
+        ({"path_type": "linear", "proj_coeff": 0.5}, False, "REPA"),
+        ({"path_type": "cosine"}, True, "REPA-cosine"),
+        ({"model": "DiT-XL/2", "image_size": 256, "vae": "ema"}, False, "DiT"),
+        ({"path_type": "VP", "prediction": "velocity"}, False, None),
+        ({"path_type": "Linear", "prediction": "noise"}, False, None),
+    ],
+)
+def test_the_arguments_of_the_training_tell(tmp_path, settings, projectors, training_of):
+    weights = made().state_dict() | ({"projectors.0.0.weight": torch.ones(1)} if projectors else {})
+    held = {"ema": weights, "args": argparse.Namespace(**settings)}
+    spec = probe(open_checkpoint(saved(tmp_path, held)))
+    assert ("training" in spec.open) == (training_of is None)
+    if training_of:
+        assert spec.source("prediction") == "file"
+        assert spec.prediction == dit.TRAININGS[training_of]["prediction"]
+
+
+@pytest.mark.parametrize("kind", ["SiT-GVP", "REPA-cosine"])
+def test_the_path_on_a_circle(tmp_path, kind):
+    """Against the derivative of its own formula."""
+    model = load(saved(tmp_path, made().state_dict()), {"training": kind, "heads": "4"})
+    clean, z = training.data(3, 1)[0].double(), torch.randn(3, 1, 8, 8, dtype=torch.float64)
+    sigma = 0.7
+    angle = math.atan(sigma)
+    speed = math.pi / 2 * (math.cos(angle) * z - math.sin(angle) * clean)
+    seen = []
+
+    def exact(x_t, t, labels):
+        seen.append(t)
+        velocity = (-speed if kind == "SiT-GVP" else speed).float()
+        return torch.cat([velocity, velocity], 1)
+
+    model.network = exact
+    torch.testing.assert_close(
+        model.denoise(clean + sigma * z, sigma, None), clean, atol=1e-5, rtol=0
+    )
+    noise = 2 / math.pi * angle
+    assert seen[0].tolist() == pytest.approx([1 - noise if kind == "SiT-GVP" else noise] * 3)
+
+
+def test_sizes_and_heads_of_a_published_network_come_from_shapes(tmp_path):
+    sizes = {
+        "side": 16,
+        "in_channels": 4,
+        "out_channels": 8,
+        "patch": 2,
+        "width": 384,
+        "labels": 1001,
+    }
+    held = {f"module.{k}": w for k, w in made(**sizes, heads=6, normed=True).state_dict().items()}
+    spec = probe(open_checkpoint(saved(tmp_path, held)))
+    assert (spec.event, spec.classes, spec.half, spec.limits) == ((4, 16, 16), 1000, "first", None)
+    assert spec.network["arguments"]["heads"] == 6
+    assert set(spec.open) == {"training"}
+    assert any("latents" in sentence for sentence in spec.evidence)
+    spec = spec.overridden({"training": "DiT"})
+    assert (spec.sigma_min, spec.sigma_max) == pytest.approx((0.0100, 157.4), rel=1e-3)
+
+
+def test_a_wrong_file_is_one_sentence(tmp_path):
+    weights = made().state_dict()
+    path = saved(tmp_path, weights | {"pos_embed": torch.zeros(1, 5, 64)}, "tokens.pt")
+    with pytest.raises(CheckpointError, match=r"has 5 tokens .* which is not DiT's"):
+        probe(open_checkpoint(path))
+    del weights["blocks.0.attn.qkv.bias"]
+    opened = open_checkpoint(saved(tmp_path, weights))
+    with pytest.raises(CheckpointError, match=r"missing, such as blocks\.0\.attn\.qkv\.bias"):
+        dit.network(probe(opened), opened)
