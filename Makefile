@@ -21,7 +21,7 @@ bench: $(VENV)/.ready            ## run the quick suite and write its report
 	$(BIN)/samplerbench run $(SUITE)
 
 test: $(VENV)/.ready lint        ## everything that CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 quick: $(VENV)/.ready            ## what answers within a minute: style, and the mathematics
 	$(BIN)/ruff check .
