@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from ....models.loaders.checkpoint.specification import Specification
@@ -11,6 +12,8 @@ from ....models.loaders.checkpoint.specification import Specification
 VP = ("vp_linear", "vp_cosine", "discrete")
 NAMED = ("linear", "scaled_linear", "cosine")
 """Schedules of betas."""
+ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
+USUAL_STEPS = 1000
 
 
 def alternatives(spec: Specification) -> Iterator[tuple[str, Specification]]:
@@ -46,8 +49,8 @@ def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
         yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
     units = [1000.0, 0.001]
     if spec.process["name"] == "discrete":  # numbers of steps told in thousandths, or the reverse
-        steps = spec.process.get("steps", 1000)
-        units.append(1000 / steps if steps != 1000 else 4.0)
+        steps = spec.process.get("steps", USUAL_STEPS)
+        units.append(USUAL_STEPS / steps if steps != USUAL_STEPS else 4.0)
     for unit in units:
         yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
 
@@ -60,15 +63,15 @@ def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     """Other schedules of betas, and noise of another scale."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
-        for schedule in NAMED:
-            if schedule != process.get("schedule"):
-                ends = {"scaled_linear": (0.00085, 0.012), "linear": (1e-4, 0.02)}.get(schedule, ())
-                changed = {
-                    **process,
-                    "schedule": schedule,
-                    **dict(zip(("start", "end"), ends, strict=False)),
-                }
-                yield f"process.schedule={schedule}", {"process": changed}
+        own = process.get("steps", USUAL_STEPS)
+        for steps, schedule in product(dict.fromkeys((own, USUAL_STEPS)), NAMED):
+            if (steps, schedule) != (own, process.get("schedule")):
+                changed = {**process, **ENDS.get(schedule, {}), "schedule": schedule}
+                other = "" if steps == own else f"&process.steps={steps}"
+                yield (
+                    f"process.schedule={schedule}{other}",
+                    {"process": {**changed, "steps": steps}},
+                )
     if process["name"] == "flow":
         scale = 1.0 if process.get("noise_scale", 1.0) != 1.0 else 2.0
         yield f"process.noise_scale={scale:g}", {"process": {**process, "noise_scale": scale}}
