@@ -196,7 +196,7 @@ def answered(number):
     if run is None:
         return rows()[number].answer(INVENTED[number]())
     path = Path(os.environ["SAMPLERBENCH_CACHE"]) / run / f"row-{number}.pkl"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # the other worker may be drawing it
         if not file.tell():
