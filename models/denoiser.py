@@ -36,6 +36,7 @@ class Denoiser(ABC):
         classes: number of classes; 0 for a model without class labels. Only where it is positive
             are labels class numbers, which :meth:`mode_of` can be compared with; elsewhere they are
             whatever the model needs to know about a sample.
+        null_label: whether the label ``classes`` is "no label" to it, which guidance needs.
         class_weights: how often each class occurs in the data, in proportion; None where nobody
             knows.
         limits: range of the values of the data, which samples are clamped to before their features
@@ -55,6 +56,7 @@ class Denoiser(ABC):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     classes: int = 0
+    null_label: bool = True
     class_weights: Sequence[float] | None = None
     limits: tuple[float, float] | None = None
     passes: int = 1
@@ -183,6 +185,7 @@ class Wrapper(Denoiser):
         self.name, self.event, self.identity = inner.name, inner.event, inner.identity
         self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
         self.classes, self.class_weights = inner.classes, inner.class_weights
+        self.null_label = inner.null_label
         self.limits, self.passes, self.dtype, self.read = (
             inner.limits,
             inner.passes,

@@ -19,6 +19,10 @@ class _Guided(Altered):
     def __init__(self, inner: Denoiser, kind: str, scale: float) -> None:
         if not inner.classes:
             raise ValueError(f"model {inner.name} has no classes, so it cannot be guided")
+        if not inner.null_label:
+            raise ValueError(
+                f"model {inner.name} was not trained without labels, so there is nothing to guide from"
+            )
         super().__init__(inner, f"{kind}={scale:.15g}")
         self.scale = scale
 
@@ -49,7 +53,7 @@ class ClassifierFree(_Guided):
         scale: guidance scale.
 
     Raises:
-        ValueError: the model has no classes.
+        ValueError: the model has no classes, or knows no "no label".
     """
 
     def __init__(self, inner: Denoiser, scale: float) -> None:
@@ -85,7 +89,7 @@ class ClassifierGuidance(_Guided):
         scale: guidance scale.
 
     Raises:
-        ValueError: the model has no classes.
+        ValueError: the model has no classes, or knows no "no label".
     """
 
     def __init__(

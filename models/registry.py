@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,7 @@ def _is_checkpoint(spec: str) -> bool:
     from .loaders.checkpoint.families import family_names
 
     path = spec.rpartition("?")[0] or spec
-    return spec.partition(":")[0] in family_names() or Path(path).expanduser().exists()
+    return spec.partition(":")[0] in family_names() or os.path.exists(os.path.expanduser(path))
 
 
 def _check(spec: str, make: Any, args: tuple[str, ...], params: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ training has, are taken and do nothing.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 from .edm_layers import Block, Conv, FourierNoise, GroupNorm, Resample, SinusoidalNoise
 
 
-class _UNet(nn.Module):
+class _UNet(nn.Module, ABC):
     """An encoder and a decoder over halving resolutions, with a connection from every block of the
     encoder to one of the decoder, which has one block more at each.
 
@@ -122,9 +123,9 @@ class _UNet(nn.Module):
         """The state at a lower resolution after it was shown the image, and the image for the next."""
         return x, image
 
+    @abstractmethod
     def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
         """The image so far, after the blocks of one resolution of the decoder."""
-        raise NotImplementedError
 
 
 class SongUNet(_UNet):

@@ -60,6 +60,8 @@ class Checked:
         checks: in the order in which they were made.
         fit: of the chosen map; None where none could be chosen.
         images: how many clean samples there were; 0 where the model's own took their place.
+        candidates: the chosen map, the other answers to what was open, and the usual mistakes: their
+            settings, by which share their error is larger, and their largest defect.
     """
 
     spec: Specification
@@ -145,10 +147,10 @@ def check_checkpoint(
     if others:
         checks.append(_decided(best, others, own=images is None))
     if images is not None:
-        others = [judged(settings, other) for settings, other in alternatives(best.model.spec)]
-        checks.append(_best_of_neighbours(best, others))
-    if images is not None:
+        mistakes = [judged(settings, other) for settings, other in alternatives(best.model.spec)]
+        checks.append(_best_of_neighbours(best, mistakes))
         checks.append(_denoises(best.fit, images))
+        others += mistakes
     checks.append(_pythagoras(best.fit))
     checks.append(_behaves(best.model, device))
     return Checked(

@@ -6,6 +6,7 @@ without executing anything of it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -45,10 +46,10 @@ def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
     if colon and name in family_names():
         return (*split(behind)[:2], name)
     path, mark, query = rest.rpartition("?")
-    if not mark or Path(rest).exists():
-        return Path(rest).expanduser(), {}, None
+    if not mark or os.path.exists(rest):  # Path.exists raises for names that are too long
+        return Path(os.path.expanduser(rest)), {}, None
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError:
         raise ValueError(f"{query!r} behind {path} is not setting=value&…") from None
-    return Path(path).expanduser(), dict(pairs), None
+    return Path(os.path.expanduser(path)), dict(pairs), None

@@ -148,8 +148,8 @@ class Checkpoint(NativeDenoiser):
         content: hexadecimal digest of all that was read; with the specification it is the identity.
 
     Raises:
-        ValueError: a question is open, a value of the specification cannot be, or the network is a
-            few-step map.
+        ValueError: a question is open, a value of the specification cannot be, the network is a
+            few-step map, or it needs labels and is to be sampled without.
     """
 
     spec: Specification
@@ -166,6 +166,11 @@ class Checkpoint(NativeDenoiser):
                 f"{name}: the checkpoint ({spec.family}) is a few-step map, such as a consistency model, "
                 "which jumps to the end of the path and is no denoiser E[x0 | x]; give the diffusion "
                 "model that it was distilled from"
+            )
+        if spec.classes and spec.labels == "none" and not spec.null_label:
+            raise ValueError(
+                f"{name}: labels=none, but the network was trained with labels alone; choose "
+                "labels=random or labels=balanced"
             )
         process = process_of(spec)
         super().__init__(
@@ -185,7 +190,7 @@ class Checkpoint(NativeDenoiser):
             sigma_max=spec.sigma_max,
             limits=spec.limits,
         )
-        self.spec = spec
+        self.spec, self.null_label = spec, spec.null_label
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """As the specification says: ``random``, each class as likely; ``balanced``, sample number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import struct
 import warnings
@@ -94,9 +95,9 @@ def open_checkpoint(path: Path) -> Opened:
         CheckpointError: it is missing, damaged or half-downloaded, no checkpoint, or a pickle with
             code.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises for names that are too long
         return Opened(path, "folder")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"there is no file or folder {path}")
     head = first_bytes(path)
     if head.startswith(b"PK\x03\x04"):
@@ -105,7 +106,7 @@ def open_checkpoint(path: Path) -> Opened:
         return Opened(path, "onnx")
     if _is_safetensors(head, path):
         return _safetensors(path)
-    if head[:1] == b"\x80" and head[1] <= pickle.HIGHEST_PROTOCOL:
+    if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
         return _pickled(path)
     return _not_a_checkpoint(path, head)
 

@@ -142,6 +142,8 @@ def test_what_a_file_leaves_open_is_answered() -> None:
         assert found.passed, [c.said for c in found.checks]
         assert found.answers == {"schedule": "cosine", "half": "first"}
         assert found.spec.source("process") == "check"
+        told = {candidate["settings"] for candidate in found.candidates}
+        assert {f"schedule={s}&half={h}" for s in schedules for h in halves} <= told
 
 
 def test_two_that_fit_alike_are_refused_by_name() -> None:

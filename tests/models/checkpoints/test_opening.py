@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from samplerbench.models import make_model
 from samplerbench.models.loaders.checkpoint.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint.pickles import Record
 
@@ -116,6 +117,7 @@ WRONG = {
     ),
     "others.zip": (_zip_of_others, "other things .cat.png"),
     "script.pt": (_scripted, "is a TorchScript program"),
+    "short.pkl": (lambda p: p.write_bytes(b"\x80"), "is cut short"),
     "bytes.bin": (lambda p: p.write_bytes(bytes(range(128, 256)) * 9), "is of no known format"),
 }
 
@@ -142,9 +144,12 @@ def test_a_torch_file_that_is_cut_short_is_one_sentence(tmp_path, new):
             open_checkpoint(path)
 
 
-def test_what_is_not_there_is_said(tmp_path):
+@pytest.mark.parametrize("path", ["none.pt", "a" * 300, "~nobody_of_this_name/a.pt"])
+def test_what_is_not_there_is_said(path):
     with pytest.raises(CheckpointError, match="there is no file or folder"):
-        open_checkpoint(tmp_path / "none.pt")
+        make_model(f"checkpoint:{path}")
+    with pytest.raises(ValueError, match="there is no model"):
+        make_model(path)
 
 
 def test_the_content_of_a_folder_is_that_of_its_files(tmp_path):

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint import split
 from samplerbench.models.loaders.checkpoint.mapping import Checkpoint, OneHot, betas_of, process_of
 from samplerbench.models.loaders.checkpoint.specification import Specification
@@ -103,6 +104,15 @@ def test_labels_are_none_random_or_balanced():
     random = made(answered(labels="random"))
     assert torch.equal(random.draw_labels(ids, 0)[7:9], random.draw_labels(ids[7:9], 0))
     assert set(random.draw_labels(torch.arange(2000), 0).tolist()) == set(range(10))
+
+
+def test_a_network_that_needs_labels_is_neither_sampled_without_nor_guided():
+    with pytest.raises(ValueError, match="choose labels=random or labels=balanced"):
+        made(answered(null_label="false"))
+    conditional = made(answered(null_label="false", labels="random"))
+    with pytest.raises(ValueError, match="nothing to guide from"):
+        ClassifierFree(conditional, 2.0)
+    assert ClassifierFree(made(answered()), 2.0).null_label
 
 
 def test_one_hot_has_no_one_for_no_label():
