@@ -23,8 +23,8 @@ _FACTORIES = {
     "wavelet": ".exact.wavelet:wavelet",
     "fashion-kde": ".exact.kde:fashion_kde",
     "digits-cloud": ".exact.cloud:digits_cloud",
-    "fashion": ".nets.network:fashion",
-    "digits": ".nets.network:digits",
+    "fashion": ".cards.network:fashion",
+    "digits": ".cards.network:digits",
     "random-unet-32": ".nets.random_unet:random_unet_32",
     "random-unet-64": ".nets.random_unet:random_unet_64",
 }

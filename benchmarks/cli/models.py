@@ -13,7 +13,7 @@ from .options import DeviceOption, Json
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...models.loaders.checkpoint.specification import Specification
+    from ...models.checkpoints.specification import Specification
     from ..conformance.models import Checked
 
 SHOWN = (
@@ -56,11 +56,11 @@ def check_model(
 
     Exit code 1 if the mapping is wrong, or if several fit.
     """
+    from ...models.checkpoints.answers import keep_answers
+    from ...models.checkpoints.opening import open_checkpoint
     from ...models.loaders.checkpoint import split
-    from ...models.loaders.checkpoint.answers import keep_answers
     from ...models.loaders.checkpoint.families import family
     from ...models.loaders.checkpoint.loading import probe
-    from ...models.loaders.checkpoint.opening import open_checkpoint
     from ..conformance.models import check_checkpoint
 
     path, given, name = split(model.removeprefix("checkpoint:"))

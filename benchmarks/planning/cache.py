@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...models.loaders.checkpoint.answers import cache_folder
+from ...models.checkpoints.answers import cache_folder
 from ...results.run_directory.files import read_json, write_json
 from ..suites.spec import canonical
 

@@ -24,7 +24,7 @@ from samplerbench.models.build.publish import architecture, release
 from samplerbench.models.build.train import Recipe, train
 from samplerbench.models.cards import datasets
 from samplerbench.models.cards.card import Card, load_card
-from samplerbench.models.nets.network import NetworkDenoiser
+from samplerbench.models.cards.network import NetworkDenoiser
 
 
 def digits_of_a_tenth() -> tuple[Tensor, Tensor]:

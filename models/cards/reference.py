@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ..extractors.classifier import load_extractor
 from ..reference import Extractor, FloatArray, Identity, Reference, Statistics
 from .card import CONVERGED, REFERENCE, Card, CardError
+from .features import load_extractor
 
 
 def extractor_of(card: Card) -> Extractor:

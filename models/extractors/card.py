@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..cards.features import FashionExtractor
 from ..reference import Extractor, FloatArray, Reference, Statistics
 from . import Samples, extractor
-from .classifier import FashionExtractor
 
 
 @extractor("card", usage="card[:N]")

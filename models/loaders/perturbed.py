@@ -68,8 +68,8 @@ def load(
 
 
 def _spread_of(model: Denoiser) -> float:
+    from ..cards.network import NetworkDenoiser
     from ..exact.base import ExactModel
-    from ..nets.network import NetworkDenoiser
 
     if isinstance(model, ExactModel):
         return math.sqrt(float(np.mean(np.diag(model.moments()[1]))))

@@ -14,8 +14,8 @@ from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import load_card, make_model
 from samplerbench.models.build.reference import add_axes
 from samplerbench.models.cards.card import AXES, WEIGHTS, CardError
+from samplerbench.models.cards.features import FashionExtractor
 from samplerbench.models.extractors.card import principal_axes, projected
-from samplerbench.models.extractors.classifier import FashionExtractor
 
 
 @pytest.fixture(scope="module")

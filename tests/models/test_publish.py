@@ -15,7 +15,7 @@ from samplerbench.models.cards.card import (
     write_card,
     write_tensors,
 )
-from samplerbench.models.nets.network import NetworkDenoiser
+from samplerbench.models.cards.network import NetworkDenoiser
 
 pytest.importorskip("sklearn")
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint.families.diffusers import network, recognise
 from samplerbench.models.loaders.checkpoint.families.diffusers.preset import levels_of
 from samplerbench.models.loaders.checkpoint.loading import load
-from samplerbench.models.loaders.checkpoint.opening import open_checkpoint
 from samplerbench.models.wrappers import Clipped
 from samplerbench.samplers import Grid, NoNoise, make
 

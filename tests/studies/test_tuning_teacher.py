@@ -17,9 +17,9 @@ from samplerbench.benchmarks.studies.tuning.problem import RESOLVED, TRAIN_IDS, 
 from samplerbench.benchmarks.studies.tuning.target import Target
 from samplerbench.benchmarks.studies.tuning.tuning import Tuning
 from samplerbench.models import make_model
+from samplerbench.models.cards.network import NetworkDenoiser
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.kde import KernelDensity
-from samplerbench.models.nets.network import NetworkDenoiser
 from samplerbench.samplers import Grid, NoNoise, karras, make
 
 EULER = make("euler")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from ....models.loaders.checkpoint.specification import Specification
+from ....models.checkpoints.specification import Specification
 
 VP = ("vp_linear", "vp_cosine", "discrete")
 NAMED = ("linear", "scaled_linear", "cosine")

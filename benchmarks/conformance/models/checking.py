@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ....models.adapters import Network
-from ....models.loaders.checkpoint.mapping import Checkpoint, digest
-from ....models.loaders.checkpoint.specification import Specification
+from ....models.checkpoints.mapping import Checkpoint, digest
+from ....models.checkpoints.specification import Specification
 from ....samplers import NoNoise, SampleNoise, karras, make
 from ...running.model_check import check_model
 from .alternatives import alternatives

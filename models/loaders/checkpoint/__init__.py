@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from .. import loader
 
 if TYPE_CHECKING:
-    from .mapping import Checkpoint
+    from ...checkpoints.mapping import Checkpoint
 
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from .answers import with_answers
+from ...checkpoints.answers import with_answers
+from ...checkpoints.mapping import Checkpoint
+from ...checkpoints.opening import CheckpointError, Opened, open_checkpoint
+from ...checkpoints.specification import Specification
 from .families import families, family, family_names
-from .mapping import Checkpoint
-from .opening import CheckpointError, Opened, open_checkpoint
-from .specification import Specification
 
 
 def probe(opened: Opened, name: str | None = None) -> Specification:

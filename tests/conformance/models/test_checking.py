@@ -12,8 +12,8 @@ from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.benchmarks.conformance.models.alternatives import alternatives
 from samplerbench.benchmarks.conformance.models.fit import fit
 from samplerbench.models.adapters import NetworkTime
-from samplerbench.models.loaders.checkpoint.mapping import Checkpoint, process_of
-from samplerbench.models.loaders.checkpoint.specification import Specification
+from samplerbench.models.checkpoints.mapping import Checkpoint, process_of
+from samplerbench.models.checkpoints.specification import Specification
 
 EVENT = (2, 4, 4)
 ROOM = torch.Generator().manual_seed(3)

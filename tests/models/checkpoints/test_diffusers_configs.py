@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from samplerbench.models.checkpoints.mapping import meaning, process_of
+from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
+from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.loaders.checkpoint.families.diffusers.preset import levels_of
 from samplerbench.models.loaders.checkpoint.loading import load, probe
-from samplerbench.models.loaders.checkpoint.mapping import meaning, process_of
-from samplerbench.models.loaders.checkpoint.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.specification import Specification
 
 UNET = {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1}
 DIT = {

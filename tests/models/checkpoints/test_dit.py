@@ -10,9 +10,9 @@ import torch
 import trained_mixture as training
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint.families import dit
 from samplerbench.models.loaders.checkpoint.loading import load, probe
-from samplerbench.models.loaders.checkpoint.opening import CheckpointError, open_checkpoint
 from samplerbench.models.nets.dit import DiT
 
 SHAPE = {

@@ -15,8 +15,8 @@ from edm_pickles import persisted, snapshot
 from torch import Tensor, nn
 
 from samplerbench.models import make_model
+from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint.loading import build, load, probe
-from samplerbench.models.loaders.checkpoint.opening import CheckpointError, open_checkpoint
 from samplerbench.models.nets.edm_unets import DhariwalUNet, SongUNet
 
 SHAPE = {

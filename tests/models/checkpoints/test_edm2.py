@@ -11,8 +11,8 @@ from edm_cases import CLASSES, SIDE, Case, Data, noisy, train
 from edm_pickles import persisted, snapshot
 from torch import nn
 
+from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint.loading import load, probe
-from samplerbench.models.loaders.checkpoint.opening import CheckpointError, open_checkpoint
 from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer, blend, joined, silu
 
 SHAPE = {

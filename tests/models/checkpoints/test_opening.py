@@ -14,8 +14,8 @@ import safetensors.torch
 import torch
 
 from samplerbench.models import make_model
-from samplerbench.models.loaders.checkpoint.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.pickles import Record
+from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
+from samplerbench.models.checkpoints.pickles import Record
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 

@@ -8,10 +8,10 @@ import math
 import pytest
 import torch
 
+from samplerbench.models.checkpoints.mapping import Checkpoint, OneHot, betas_of, process_of
+from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint import split
-from samplerbench.models.loaders.checkpoint.mapping import Checkpoint, OneHot, betas_of, process_of
-from samplerbench.models.loaders.checkpoint.specification import Specification
 
 SCHEDULES = {
     name: {"process": {"name": "discrete", "schedule": name}} for name in ("linear", "cosine")

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from typing import Protocol, cast
 
 from ....adapters import Network
-from ..opening import Opened
-from ..specification import Specification
+from ....checkpoints.opening import Opened
+from ....checkpoints.specification import Specification
 
 
 class Family(Protocol):

@@ -14,11 +14,11 @@ from typing import Any
 from torch import Tensor
 
 from ....adapters import Network
+from ....checkpoints.entries import entries_of, settings_of
+from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.specification import FAMILY, FILE, Specification
+from ....checkpoints.weights import WRAP, built, filled
 from ....nets.dit import DiT
-from ..entries import entries_of, settings_of
-from ..opening import CheckpointError, Opened
-from ..specification import FAMILY, FILE, Specification
-from ..weights import WRAP, built, filled
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
 KEYS += (

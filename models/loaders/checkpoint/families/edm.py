@@ -15,14 +15,14 @@ import numpy as np
 from torch import Tensor
 
 from ....adapters import Network
+from ....checkpoints.mapping import OneHot, betas_of
+from ....checkpoints.opening import AGAIN, CheckpointError, Opened
+from ....checkpoints.persistent import persistent_network, raw_network
+from ....checkpoints.pickles import PersistentObject, tensors_of
+from ....checkpoints.specification import FILE, Specification
+from ....checkpoints.weights import built, filled
 from ....nets.edm_unets import DhariwalUNet, SongUNet
 from ....process import VPLinear
-from ..mapping import OneHot, betas_of
-from ..opening import AGAIN, CheckpointError, Opened
-from ..persistent import persistent_network, raw_network
-from ..pickles import PersistentObject, tensors_of
-from ..specification import FILE, Specification
-from ..weights import built, filled
 
 OUTER = frozenset(
     (

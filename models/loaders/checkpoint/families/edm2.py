@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ....adapters import Network
+from ....checkpoints.mapping import OneHot
+from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.persistent import persistent_network, raw_network
+from ....checkpoints.pickles import PersistentObject, tensors_of
+from ....checkpoints.specification import FILE, Specification
+from ....checkpoints.weights import WRAP, built, filled
 from ....nets.edm2_unet import EDM2UNet
-from ..mapping import OneHot
-from ..opening import CheckpointError, Opened
-from ..persistent import persistent_network, raw_network
-from ..pickles import PersistentObject, tensors_of
-from ..specification import FILE, Specification
-from ..weights import WRAP, built, filled
 
 NETWORKS = {"UNet": EDM2UNet}
 OUTER = frozenset(("use_fp16", "sigma_data", "logvar_channels"))

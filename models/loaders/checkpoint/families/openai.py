@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from ....adapters import Network
+from ....checkpoints.entries import entries_of
+from ....checkpoints.mapping import betas_of
+from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.specification import FAMILY, FILE, Specification
+from ....checkpoints.unet_layout import Tensors, layout
+from ....checkpoints.weights import WRAP, built, filled
 from ....nets.adm_unet import ADMUNet, Heads
 from ....process import Discrete
-from ..entries import entries_of
-from ..mapping import betas_of
-from ..opening import CheckpointError, Opened
-from ..specification import FAMILY, FILE, Specification
-from ..unet_layout import Tensors, layout
-from ..weights import WRAP, built, filled
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
 STUDENTS = ("cd_", "ct_")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...opening import CheckpointError, Opened, first_bytes
-from ...weights import WRAP
+from .....checkpoints.opening import CheckpointError, Opened, first_bytes
+from .....checkpoints.weights import WRAP
 
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
 UNET, DIT = "UNet2DModel", "DiTTransformer2DModel"

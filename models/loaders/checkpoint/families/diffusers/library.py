@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...opening import CheckpointError, Opened
-from ...specification import Specification
+from .....checkpoints.opening import CheckpointError, Opened
+from .....checkpoints.specification import Specification
 
 
 class Called(nn.Module):

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from .....checkpoints.mapping import process_of
+from .....checkpoints.specification import Specification
 from .....process import Process
-from ...mapping import process_of
-from ...specification import Specification
 from .scheduler import kind_of
 
 SAMPLERS = {

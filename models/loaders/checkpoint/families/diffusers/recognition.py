@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...mapping import process_of
-from ...opening import CheckpointError, Opened
-from ...specification import FAMILY, FILE, Specification
-from ...weights import WRAP
+from .....checkpoints.mapping import process_of
+from .....checkpoints.opening import CheckpointError, Opened
+from .....checkpoints.specification import FAMILY, FILE, Specification
+from .....checkpoints.weights import WRAP
 from .folder import DIT, Folder, read_folder
 from .preset import preset_of
 from .scheduler import PREDICTIONS, trained

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...opening import CheckpointError
+from .....checkpoints.opening import CheckpointError
 from .folder import SCHEDULER
 
 LATENT_BETAS = ("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSDE")

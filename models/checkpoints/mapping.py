@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...adapters import NativeDenoiser, Network, NetworkTime
-from ...denoiser import labels_for
-from ...process import (
+from ..adapters import NativeDenoiser, Network, NetworkTime
+from ..denoiser import labels_for
+from ..process import (
     EDM,
     VE,
     Cosine,

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..cards.card import AXES, CARDS, Card, load_card
 from ..nets.classifier import Classifier
 from ..reference import FloatArray
+from .card import AXES, CARDS, Card, load_card
 
 CHUNK = 96
 """Images of every evaluation.

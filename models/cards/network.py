@@ -8,14 +8,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..cards.card import Card, load_card
-from ..cards.moments import card_moments
-from ..cards.reference import card_reference, extractor_of, value_range
 from ..denoiser import Denoiser, labels_for, per_row
-from ..extractors.classifier import FashionExtractor
+from ..nets.edm import EDMPrecond
+from ..nets.unet import UNet
 from ..reference import Moments, Reference
-from .edm import EDMPrecond
-from .unet import UNet
+from .card import Card, load_card
+from .features import FashionExtractor
+from .moments import card_moments
+from .reference import card_reference, extractor_of, value_range
 
 
 class NetworkDenoiser(Denoiser):
