@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 NAME = "samplerbench"
 PURPOSE = {
-    "peers": "samplers of other libraries, for parity tests and for run frontier",
+    "peers": "samplers of other libraries, for parity tests and for frontier",
     "dev": "tests, linters and the build",
     "gpu": "throttling, other processes and energy of an NVIDIA GPU in timings",
 }
