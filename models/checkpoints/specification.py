@@ -138,7 +138,8 @@ class Specification:
                 lists what there is.
         """
         spec = self
-        for name, text in given.items():
+        # answers first, whatever the order: a field that is given as well holds against its answer
+        for name, text in sorted(given.items(), key=lambda item: item[0] not in self.open):
             field_name = "factor" if name == "sign" else name
             is_open = name in spec.open
             spec = (
