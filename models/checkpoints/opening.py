@@ -177,7 +177,8 @@ def _zip(path: Path) -> Opened:
             f"{path} is a TorchScript program; export the network with torch.export.save, or save "
             "its state_dict()"
         )
-    if any(name.startswith("models/") or name == "archive_format" for name in inside | set(names)):
+    programs = ("archive_format", "serialized_exported_program.json")
+    if any(name.startswith("models/") or name in programs for name in inside | set(names)):
         return Opened(path, "exported")
     if "data.pkl" not in inside:
         raise CheckpointError(
