@@ -89,6 +89,21 @@ class Specification:
             plain["sigma_max"] = INFINITE
         return plain
 
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Value]) -> Specification:
+        """What :meth:`as_json` gave.
+
+        Raises:
+            ValueError: a field is missing, unknown, or none that it can be.
+        """
+        try:
+            spec = cls(**_typed(plain))
+        except TypeError as error:
+            raise ValueError(f"it is no specification ({error})") from None
+        for name in _CHOICES:
+            _check(spec, name, getattr(spec, name), str(getattr(spec, name)))
+        return spec
+
     def source(self, name: str) -> str:
         """Where a field is known from; what nobody set is the family's."""
         return self.sources.get(name, FAMILY)
@@ -188,7 +203,7 @@ def _read(text: str) -> Value:
 def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
     """Values of JSON as a :class:`Specification` has them."""
     typed = dict(changes)
-    for name in ("event", "limits"):
+    for name in ("event", "limits", "evidence"):
         if isinstance(typed.get(name), list):
             typed[name] = tuple(typed[name])
     for name in ("sigma_min", "sigma_max"):

@@ -1,9 +1,13 @@
-"""Networks that are exported as programs in tests: an exact one in EDM's convention, and one of
-convolutions with labels.
+"""Networks that are exported as programs in tests, an exact one in EDM's convention and one of
+convolutions with labels; and how.
 """
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
+import torch
 import trained_mixture as mixture
 from torch import Tensor, nn
 
@@ -57,3 +61,31 @@ class Small(nn.Module):
     def as_network(self, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
         """As an adapter calls it."""
         return self(x, t, one_hot(y, CLASSES, x) if self.hot is not None else y)
+
+
+def to_onnx(network: nn.Module, path: Path, *inputs: torch.Tensor, fixed: bool = False) -> Path:
+    """A network's ONNX file, for any number of rows unless ``fixed``."""
+    names = ["x", "t", "y"][: len(inputs)]
+    free = [name for name, given in zip(names, inputs, strict=True) if given.ndim]
+    rows = {} if fixed else {name: {0: "rows"} for name in [*free, "out"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.eval(),
+            inputs,
+            str(path),
+            input_names=names,
+            output_names=["out"],
+            dynamic_axes=rows,
+            dynamo=False,
+        )
+    return path
+
+
+def to_exported(network: nn.Module, path: Path, *inputs: torch.Tensor, fixed: bool = False) -> Path:
+    """A network's program, for any number of rows unless ``fixed``."""
+    rows = torch.export.Dim("rows", min=1, max=1024)
+    shapes = None if fixed else tuple({0: rows} for _ in inputs)
+    program = torch.export.export(network.eval(), inputs, dynamic_shapes=shapes)
+    torch.export.save(program, path)
+    return path

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import trained_mixture as mixture
-from small_programs import CLASSES, SIDE, ExactEDM, Small
+from small_programs import CLASSES, SIDE, ExactEDM, Small, to_exported
 from torch import nn
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
@@ -24,15 +24,6 @@ from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.dit import DiT
 
 GIVEN = {"training": "linear-eps"}
-
-
-def exported(network: nn.Module, path: Path, *inputs: torch.Tensor, fixed: bool = False) -> Path:
-    """A network's program, for any number of rows unless ``fixed``."""
-    rows = torch.export.Dim("rows", min=1, max=1024)
-    shapes = None if fixed else tuple({0: rows} for _ in inputs)
-    program = torch.export.export(network.eval(), inputs, dynamic_shapes=shapes)
-    torch.export.save(program, path)
-    return path
 
 
 def noisy(rows: int = 2, channels: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,7 +52,7 @@ def test_it_gives_what_the_network_gives(tmp_path, name):
     for weight in network.parameters():  # some of them begin at 0
         nn.init.normal_(weight, std=0.1)
     y = torch.eye(CLASSES)[[0, 2]] if name == "labels as rows" else torch.tensor([0, 2])
-    path = exported(
+    path = to_exported(
         network, tmp_path / "net.pt2", *noisy(), *([y] if name != "convolutions" else [])
     )
     given = GIVEN | ({"half": "first"} if name == "transformer" else {})
@@ -82,7 +73,7 @@ def test_a_program_for_one_number_of_rows_takes_any(tmp_path):
     torch.manual_seed(4)
     network = Small()
     free, fixed = (
-        load(exported(network, tmp_path / f"{f}.pt2", *noisy(4), fixed=f), GIVEN)
+        load(to_exported(network, tmp_path / f"{f}.pt2", *noisy(4), fixed=f), GIVEN)
         for f in (False, True)
     )
     assert "it takes 4 rows at a time" in fixed.spec.evidence
@@ -93,7 +84,7 @@ def test_a_program_for_one_number_of_rows_takes_any(tmp_path):
 
 
 def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path):
-    opened = open_checkpoint(exported(ExactEDM(), tmp_path / "net.pt2", *noisy()))
+    opened = open_checkpoint(to_exported(ExactEDM(), tmp_path / "net.pt2", *noisy()))
     spec = probe(opened)
     found = check_checkpoint(spec, family.network(spec, opened), mixture.data(64, 5, SIDE)[0])
     assert found.answers == {"training": "edm"}, [check.said for check in found.checks]
@@ -121,7 +112,7 @@ def changed(path: Path, change: Callable[[str, bytes], bytes]) -> Path:
 
 def test_nothing_of_the_file_is_executed(tmp_path):
     """Pickled example inputs, sizes and guards as code: torch.export.load runs them."""
-    path, mark = exported(Small(), tmp_path / "net.pt2", *noisy()), tmp_path / "executed"
+    path, mark = to_exported(Small(), tmp_path / "net.pt2", *noisy()), tmp_path / "executed"
     x = torch.randn(2, 1, SIDE, SIDE)
     before = load(path, GIVEN).denoise(x, 1.0, None)
 
@@ -166,7 +157,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_file_is_one_sentence(tmp_path, name):
     change, said = WRONG[name]
-    path = changed(exported(Small(), tmp_path / "net.pt2", *noisy()), change)
+    path = changed(to_exported(Small(), tmp_path / "net.pt2", *noisy()), change)
     with pytest.raises(CheckpointError, match=said) as refused:
         probe(open_checkpoint(path))
     assert "\n" not in str(refused.value)
@@ -181,13 +172,13 @@ class Branching(nn.Module):
 
 
 def test_a_graph_within_the_graph_is_refused(tmp_path):
-    path = exported(Branching(), tmp_path / "net.pt2", *noisy())
+    path = to_exported(Branching(), tmp_path / "net.pt2", *noisy())
     with pytest.raises(CheckpointError, match=r"calls torch\.ops\.higher_order\.cond|of the kind"):
         probe(open_checkpoint(path))
 
 
 def test_half_an_archive_is_one_sentence(tmp_path):
-    path = exported(Small(), tmp_path / "net.pt2", *noisy())
+    path = to_exported(Small(), tmp_path / "net.pt2", *noisy())
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(CheckpointError, match="cut short"):
         open_checkpoint(path)

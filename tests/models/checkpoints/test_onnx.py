@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
 import torch
 import trained_mixture as mixture
-from small_programs import CLASSES, SIDE, ExactEDM, Small
+from small_programs import CLASSES, SIDE, ExactEDM, Small, to_onnx
 from torch import nn
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
@@ -20,25 +19,6 @@ from samplerbench.models.loaders.checkpoint.loading import load, probe
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no ONNX files are written")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: ONNX files are not run")
-
-
-def exported(network: nn.Module, path: Path, *inputs: torch.Tensor, fixed: bool = False) -> Path:
-    """A network's ONNX file, for any number of rows unless ``fixed``."""
-    names = ["x", "t", "y"][: len(inputs)]
-    free = [name for name, given in zip(names, inputs, strict=True) if given.ndim]
-    rows = {} if fixed else {name: {0: "rows"} for name in [*free, "out"]}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network.eval(),
-            inputs,
-            str(path),
-            input_names=names,
-            output_names=["out"],
-            dynamic_axes=rows,
-            dynamo=False,
-        )
-    return path
 
 
 def noisy(rows: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,7 +35,7 @@ def made(request, tmp_path_factory):
     network = Small(**LABELS[request.param])
     y = {"none": (), "numbers": (torch.tensor([0, 2]),), "rows": (torch.eye(CLASSES)[[0, 2]],)}
     path = tmp_path_factory.mktemp("onnx") / f"{request.param}.onnx"
-    return network, exported(network, path, *noisy(), *y[request.param])
+    return network, to_onnx(network, path, *noisy(), *y[request.param])
 
 
 def test_it_gives_what_the_network_gives(made):
@@ -86,7 +66,7 @@ def test_a_file_for_one_number_of_rows_takes_any(tmp_path):
     torch.manual_seed(4)
     network = Small()
     files = [
-        exported(network, tmp_path / f"{fixed}.onnx", *noisy(4), fixed=fixed)
+        to_onnx(network, tmp_path / f"{fixed}.onnx", *noisy(4), fixed=fixed)
         for fixed in (False, True)
     ]
     models = [load(path, {"training": "linear-eps"}) for path in files]
@@ -112,15 +92,15 @@ def test_a_file_for_one_time_is_called_for_each(tmp_path):
     torch.manual_seed(5)
     network = Small()
     x, _ = noisy(4)
-    path = exported(OneTime(network), tmp_path / "one.onnx", x, torch.tensor(0.5))
-    many = exported(network, tmp_path / "many.onnx", *noisy())
+    path = to_onnx(OneTime(network), tmp_path / "one.onnx", x, torch.tensor(0.5))
+    many = to_onnx(network, tmp_path / "many.onnx", *noisy())
     models = [load(p, {"training": "linear-eps"}) for p in (path, many)]
     ends = [model.denoise(x, torch.tensor([3.0, 0.5, 3.0, 1.0]), None) for model in models]
     torch.testing.assert_close(*ends, rtol=0, atol=1e-6)
 
 
 def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path):
-    opened = open_checkpoint(exported(ExactEDM(), tmp_path / "net.onnx", *noisy()))
+    opened = open_checkpoint(to_onnx(ExactEDM(), tmp_path / "net.onnx", *noisy()))
     spec = probe(opened)
     assert set(spec.open) == {"training"}
     found = check_checkpoint(spec, family.network(spec, opened), mixture.data(64, 5, SIDE)[0])
@@ -136,7 +116,7 @@ def with_metadata(path: Path, **said: str) -> Path:
 
 
 def test_metadata_answer_and_a_learned_variance_is_asked_for(tmp_path):
-    path = exported(Small(doubled=True), tmp_path / "net.onnx", *noisy())
+    path = to_onnx(Small(doubled=True), tmp_path / "net.onnx", *noisy())
     assert set(probe(open_checkpoint(path)).open) == {"training", "half"}
     with_metadata(path, training="cosine-v", half="second", sigma_max="50")
     spec = probe(open_checkpoint(path))
@@ -149,7 +129,7 @@ def test_metadata_answer_and_a_learned_variance_is_asked_for(tmp_path):
 
 
 def test_weights_beside_the_file_are_part_of_the_identity(tmp_path):
-    path = exported(Small(), tmp_path / "net.onnx", *noisy())
+    path = to_onnx(Small(), tmp_path / "net.onnx", *noisy())
     alone = load(path, {"training": "linear-eps"})
     onnx.save(
         onnx.load(path), path, save_as_external_data=True, location="net.data", size_threshold=0
@@ -191,7 +171,7 @@ class Ignoring(nn.Module):
 def test_wrong_inputs_are_one_sentence(tmp_path, name):
     network, inputs, said = WRONG[name]
     network = Ignoring(network) if inputs is None else network
-    path = exported(network, tmp_path / "net.onnx", *(inputs or noisy()))
+    path = to_onnx(network, tmp_path / "net.onnx", *(inputs or noisy()))
     with pytest.raises(CheckpointError, match=said) as refused:
         probe(open_checkpoint(path))
     assert "\n" not in str(refused.value)
@@ -199,7 +179,7 @@ def test_wrong_inputs_are_one_sentence(tmp_path, name):
 
 
 def test_a_damaged_file_is_one_sentence(tmp_path):
-    path = exported(Small(), tmp_path / "net.onnx", *noisy())
+    path = to_onnx(Small(), tmp_path / "net.onnx", *noisy())
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="cut short or no ONNX file; copy or export it again"):
@@ -210,14 +190,14 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
 
 
 def test_without_onnxruntime_the_remedy_is_named(tmp_path, monkeypatch):
-    path = exported(Small(), tmp_path / "net.onnx", *noisy())
+    path = to_onnx(Small(), tmp_path / "net.onnx", *noisy())
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(CheckpointError, match=r"pip install 'samplerbench\[onnx\]'"):
         probe(open_checkpoint(path))
 
 
 def test_it_stays_on_the_cpu(tmp_path):
-    model = load(exported(Small(), tmp_path / "n.onnx", *noisy()), {"training": "linear-eps"})
+    model = load(to_onnx(Small(), tmp_path / "n.onnx", *noisy()), {"training": "linear-eps"})
     assert model.to("cpu") is not model
     with pytest.raises(ValueError, match="ONNX files run on the CPU here, not on cuda"):
         model.to("cuda")
