@@ -1,5 +1,5 @@
 """Adapters from a network's prediction (eps, v, x0, flow, score, EDM's) at its native time to a
-denoiser E[x0 | x].
+denoiser E[x0 | x], or to a few-step map.
 
 A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of
 several things. A sampler sees x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d =
@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .denoiser import Denoiser, column, labels_for
+from .denoiser import Denoiser, Kind, column, labels_for
 from .loaders.networks import moved
 from .process import FloatArray, Process
 
-Prediction = Literal["x0", "eps", "v", "flow", "score", "edm"]
+Prediction = Literal["x0", "eps", "v", "flow", "score", "edm", "consistency"]
 Half = Literal["first", "second"]
 Weights = tuple[FloatArray, FloatArray]
 
@@ -111,8 +111,18 @@ def _edm(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # 
     return (data / total) ** 2, data * (level / total)
 
 
+def _consistency(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+    """The raw output F of a consistency model (Song et al. 2023, arXiv:2303.01469, appendix C): c_skip
+    and c_out that make the map the identity at the process's ``t_min``.
+    """
+    data: float = process.sigma_data  # type: ignore[attr-defined]
+    above = level - process.t_min
+    return data**2 / (above**2 + data**2), data * (above / np.hypot(level, data))
+
+
 _WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
     "x0": _x0, "eps": _eps, "v": _v, "flow": _flow, "score": _score, "edm": _edm,
+    "consistency": _consistency,
 }  # fmt: skip
 
 
@@ -128,8 +138,8 @@ class NativeDenoiser(Denoiser):
         network: see :class:`Network`.
         process: the process that it was trained on.
         prediction: what it predicts: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t x0;
-            ``flow`` = z - x0; ``score`` = grad log p_t(x_t); ``edm``, EDM's F, in an
-            :class:`~samplerbench.models.process.EDM` process.
+            ``flow`` = z - x0; ``score`` = grad log p_t(x_t); ``edm``, EDM's F, or ``consistency``,
+            that of a consistency model, in an :class:`~samplerbench.models.process.EDM` process.
         name, event, classes, identity: as in :class:`Denoiser`.
         times: native times that the network knows, for one trained on a discrete set or up to t =
             1: it is called at the nearest of them. The level of d = a x + b p stays exact. None:
@@ -144,13 +154,14 @@ class NativeDenoiser(Denoiser):
         sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and
             ``t_max``.
         limits: range of the values of the data, as in :class:`Denoiser`.
+        kind: ``map`` for a few-step map, as in :class:`Denoiser`.
         class_weights: how often each of the ``classes`` occurs in the data, in proportion. Every
             sample is then drawn a label; without them all samples go by the label ``classes``, "no
             label", which the network must know.
 
     Raises:
-        ValueError: unknown prediction, or not one weight a class; or ``edm`` in a process without
-            ``sigma_data``.
+        ValueError: unknown prediction, or not one weight a class; or ``edm`` or ``consistency`` in a
+            process without ``sigma_data``.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -175,6 +186,7 @@ class NativeDenoiser(Denoiser):
         sigma_min: float | None = None,
         sigma_max: float | None = None,
         limits: tuple[float, float] | None = None,
+        kind: Kind = "denoiser",
         class_weights: Sequence[float] | None = None,
     ) -> None:
         if class_weights is not None and len(class_weights) != classes:
@@ -187,13 +199,15 @@ class NativeDenoiser(Denoiser):
                 f"model {name}: unknown prediction {prediction!r}; choose "
                 f"one of {', '.join(_WEIGHTS)}"
             )
-        if prediction == "edm" and not hasattr(process, "sigma_data"):
-            raise ValueError(f"model {name}: prediction 'edm' needs an EDM process, for sigma_data")
+        if prediction in ("edm", "consistency") and not hasattr(process, "sigma_data"):
+            raise ValueError(
+                f"model {name}: prediction {prediction!r} needs an EDM process, for sigma_data"
+            )
         if isinstance(network, nn.Module):
             network.eval().requires_grad_(False)
         self.network, self.process, self.prediction = network, process, prediction
         self.name, self.event, self.identity, self.classes = name, event, identity, classes
-        self.limits, self.class_weights = limits, class_weights
+        self.limits, self.class_weights, self.kind = limits, class_weights, kind
         self.times = None if times is None else np.sort(np.asarray(times, dtype=np.float64))
         self.nearest = nearest
         self.time, self.factor, self.half = time or NetworkTime(), factor, half

@@ -10,7 +10,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,10 @@ _GOLDEN, _MIX1, _MIX2 = (
     0xBF58476D1CE4E5B9 - 2**64,
     0x94D049BB133111EB - 2**64,
 )
+
+
+Kind = Literal["denoiser", "map"]
+"""What a model's call gives: E[x0 | x], or the end of the path through x."""
 
 
 class Denoiser(ABC):
@@ -45,6 +49,9 @@ class Denoiser(ABC):
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
         capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the
             device, and its shapes depend on no value.
+        kind: ``denoiser``, or ``map`` for a few-step map such as a consistency model, whose
+            :meth:`denoise` gives the end of the probability flow through x in place of E[x0 | x].
+            Only samplers that are made for maps run on it, and it has no reference solution.
         identity: what pins the numbers it gives: name and version or hash. Results with different
             identities do not mix.
         read: the user's files that it is made of; None for a model that comes with this package, or
@@ -62,6 +69,7 @@ class Denoiser(ABC):
     passes: int = 1
     dtype: torch.dtype = torch.float32
     capturable: bool = True
+    kind: Kind = "denoiser"
     identity: str
     read: FilesRead | None = None
 
@@ -185,7 +193,7 @@ class Wrapper(Denoiser):
         self.name, self.event, self.identity = inner.name, inner.event, inner.identity
         self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
         self.classes, self.class_weights = inner.classes, inner.class_weights
-        self.null_label = inner.null_label
+        self.null_label, self.kind = inner.null_label, inner.kind
         self.limits, self.passes, self.dtype, self.read = (
             inner.limits,
             inner.passes,

@@ -107,6 +107,7 @@ FAMILIES = (
                 "dpmpp_m_sde",
             ),
             *(
+                "consistency",
                 "dpmpp_sde",
                 "dpmpp_s_ancestral",
                 "er_sde",

@@ -42,6 +42,7 @@ class Sampler(Protocol):
             data of mean zero.
         own_grid: uses the ends and the number of steps of the grid, and levels of its own between.
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
+        for_maps: whether what it calls is a few-step map to the end of the path, not E[x0 | x].
 
     Some samplers have more, which the harness looks for: ``plan(grid)`` and ``history`` (those on a
     fixed grid, see :class:`.GridSampler`), ``profile(grid)`` (the order of each step), and
@@ -59,6 +60,7 @@ class Sampler(Protocol):
     translates: ClassVar[bool] = True
     own_grid: ClassVar[bool] = False
     strong_order: ClassVar[float | None] = None
+    for_maps: ClassVar[bool] = False
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def sample(

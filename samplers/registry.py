@@ -103,6 +103,7 @@ def _lack(cls: object) -> str:
         "translates",
         "own_grid",
         "strong_order",
+        "for_maps",
     ):
         if not hasattr(cls, declaration):
             return (

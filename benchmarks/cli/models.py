@@ -1,4 +1,6 @@
-"""``check-model``: what a checkpoint is, and whether its mapping to E[x0 | x] is right."""
+"""``check-model``: what a checkpoint is, and whether its mapping to E[x0 | x] is right; and
+``convert``: the same checkpoint as safetensors and a card.
+"""
 
 from __future__ import annotations
 
@@ -87,6 +89,29 @@ def check_model(
         _print(found)
     if not found.passed:
         raise typer.Exit(1)
+
+
+def convert(
+    model: Annotated[
+        str,
+        typer.Argument(help="A checkpoint: PATH, FAMILY:PATH, or either with ?setting=value&…."),
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="Folder to write; it must not be there, or be empty.")
+    ],
+) -> None:
+    """Write a checkpoint as a folder of safetensors and a card that says all that is known of it.
+
+    Nothing of the file is executed. --model OUT is the same model.
+    """
+    from ...models.loaders.checkpoint import split
+    from ...models.loaders.checkpoint.converting import write_converted
+
+    written = write_converted(*split(model.removeprefix("checkpoint:")), out)
+    say(
+        f"{out} has {written.tensors} tensors of {written.numbers:,} numbers and card.json; "
+        f"run it with --model {out}, or look at it with samplerbench check-model {out}"
+    )
 
 
 def _read(images: Path, spec: Specification, most: int) -> tuple[Tensor, Tensor | None]:

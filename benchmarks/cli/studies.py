@@ -282,6 +282,11 @@ def _named(spec: str, device: str) -> Named:
     given = parse_spec(spec)
     name = format_spec(given)
     found = make_model(given.pop("name"), **given)
+    if found.kind == "map":
+        raise ValueError(
+            f"model {name} is a few-step map to the end of the path, which has no levels to tune by "
+            "the error of an ODE; tune the denoiser that it was distilled from"
+        )
     return Named(name, found.to(device) if device != "cpu" else found)
 
 

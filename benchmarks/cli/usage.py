@@ -158,6 +158,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "check-model ema.pt --images train/",
         "check-model 'edm:net.pkl?labels=balanced' --json",
     ),
+    "convert": ("convert ema.pt mine/", "convert 'ema.pt?schedule=linear' mine/"),
     "check": ("check heun 'ddim(eta=0.5)'", "check my_solver --plugin my_solver.py", "check --all"),
     "calibrate": ("calibrate --quick",),
     "new-solver": ("new-solver my_solver", "new-solver my_solver --out packages"),

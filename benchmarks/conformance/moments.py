@@ -19,7 +19,7 @@ from torch import Tensor
 from ...samplers import Grid, Sampler, StepNoise
 from .check import Check
 from .order import MARGIN, slope
-from .problems import GRIDS, INTERIOR, AnisotropicGaussian
+from .problems import GRIDS, INTERIOR, AnisotropicGaussian, GaussianMap
 
 STEPS = (16, 32, 64, 128)
 CLOSE = 0.05
@@ -124,11 +124,16 @@ def exact_moments(
     )
 
 
+def problem_for(sampler: Sampler) -> AnisotropicGaussian:
+    """The Gaussian: its denoiser, or its exact map for a sampler that is made for maps."""
+    return GaussianMap() if sampler.for_maps else AnisotropicGaussian()
+
+
 def check_moments(sampler: Sampler) -> list[Check]:
     """Errors of the exact mean and covariance (relative to the largest variance) against N, and
     their weak order if one is declared.
     """
-    problem = AnisotropicGaussian()
+    problem = problem_for(sampler)
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
     scale = float(truth.diagonal().max())
     data: dict[str, Any] = {}

@@ -14,8 +14,8 @@ from itertools import combinations, pairwise
 
 from ...samplers import Sampler
 from .check import Check
-from .moments import Interval, Key, exact_moments, white_units
-from .problems import GRIDS, AnisotropicGaussian
+from .moments import Interval, Key, exact_moments, problem_for, white_units
+from .problems import GRIDS
 
 SAME = 1e-11
 STEPS = (1, 8)
@@ -23,7 +23,7 @@ STEPS = (1, 8)
 
 def check_noise(sampler: Sampler) -> list[Check]:
     """Exact mean and covariance of one step and of eight, under either noise."""
-    problem, grids = AnisotropicGaussian(), [make(n) for n in STEPS for make in GRIDS.values()]
+    problem, grids = problem_for(sampler), [make(n) for n in STEPS for make in GRIDS.values()]
     worst, overlaps = 0.0, []
 
     def path(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:

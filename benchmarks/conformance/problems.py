@@ -143,6 +143,19 @@ class AnisotropicGaussian(ExactProblem):
         ]
 
 
+class GaussianMap(AnisotropicGaussian):
+    """The exact few-step map of the Gaussian: its flow from any level to the lowest interior one,
+    for samplers that are made for maps.
+    """
+
+    name = "gaussian map"
+
+    def _gain_at(self, sigma: float) -> tuple[Tensor, Tensor]:
+        ratio = (self.variances + INTERIOR[0] ** 2) / (self.variances + sigma**2)
+        gain = self.basis * ratio.sqrt() @ self.basis
+        return gain, self.mean - self.mean @ gain
+
+
 class ThreeModes(ExactProblem):
     """x0 ~ sum_k w_k N(mu_k, v_k I) in two dimensions: nonlinear, with the flow by DOP853 at a
     tolerance near rounding.

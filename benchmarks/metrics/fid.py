@@ -11,6 +11,7 @@ from .estimators.frechet import (
     floor,
     population_estimate,
 )
+from .estimators.moments import FloatArray
 from .metric import Context, Measured, metric
 
 
@@ -20,8 +21,6 @@ def frechet(cell: Context) -> Measured:
     truth = cell.once("frechet reference", lambda: _fixed(cell))
     n, d = cell.features.shape
     fixed = estimate(truth, cell.features, cell.moments)
-    population = population_estimate(cell.features, cell.converged)
-    model_error = cell.once("model error", lambda: estimate(truth, cell.converged))
     lowest = cell.once(("frechet floor", n), lambda: _floor(cell, truth, n))
     columns = {
         "fid_proxy": fixed.value,
@@ -32,12 +31,22 @@ def frechet(cell: Context) -> Measured:
         "fid_proxy_floor": lowest and lowest[0],
         "fid_proxy_floor_se": lowest and lowest[1],
         "fid_flag": fixed.flag,
+        "fd_inf": fd_infinity(truth, cell.features) if n // PARTS > d else None,
+    }
+    own = Measured({}) if cell.converged is None else _to_converged(cell, truth, cell.converged)
+    return Measured(columns | dict(own.columns), {"influence": fixed.influence, **own.influence})
+
+
+def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray) -> Measured:
+    """What is told of a model by its own converged samples."""
+    population = population_estimate(cell.features, converged)
+    model_error = cell.once("model error", lambda: estimate(truth, converged))
+    columns = {
         "fd_conv": population.value,
         "fd_conv_se": population.se,
         "fd_conv_low": population.low,
         "fd_conv_high": population.high,
         "fd_conv_flag": population.flag,
-        "fd_inf": fd_infinity(truth, cell.features) if n // PARTS > d else None,
         "fid_proxy_converged": model_error.value,
         "fid_proxy_converged_se": model_error.se,
         "fid_proxy_converged_low": model_error.low,
@@ -46,7 +55,6 @@ def frechet(cell: Context) -> Measured:
     }
     assert population.reference_influence is not None
     influence = {
-        "influence": fixed.influence,
         "fd_conv": population.influence,
         "fd_conv_reference": population.reference_influence,
     }

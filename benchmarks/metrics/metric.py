@@ -88,8 +88,12 @@ class Context(Protocol):
         ...
 
     @property
-    def converged(self) -> FloatArray:
-        """Features ``(m, d)`` of converged samples, from other latents. Need: "features"."""
+    def converged(self) -> FloatArray | None:
+        """Features ``(m, d)`` of converged samples, from other latents; None for a few-step map,
+        which has none.
+
+        Need: "features".
+        """
         ...
 
     def held_out(self, n: int) -> FloatArray:

@@ -20,6 +20,7 @@ from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import cost_of, steps_within
 from .cache import default_cache
 from .fitting import Pilot
+from .maps import check_schedules, mismatch
 from .remedy import Named, remedy
 from .schedules import Schedule, make_schedule
 from .tuned.schedule import UntunedError
@@ -59,8 +60,8 @@ def plan(
     have levels for certain samplers only, the other samplers run on the others.
 
     Raises:
-        ValueError: unknown sampler, schedule or option, or an execution that this machine does not
-            have.
+        ValueError: unknown sampler, schedule or option, a schedule that is searched for a few-step
+            map, or an execution that this machine does not have.
     """
     check_executions(suite.execution, device)
     configured = [
@@ -71,6 +72,7 @@ def plan(
     schedules = [make_schedule(spec) for spec in suite.schedules]
     cells: list[Cell] = []
     for entry, (name, model) in zip(suite.models, models.items(), strict=True):
+        check_schedules(model, schedules)
         starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
         try:
             own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
@@ -162,13 +164,15 @@ def _sizes(
 
 def expanded(specs: Sequence[Spec]) -> list[Spec]:
     """The specs, with :data:`FIXED_GRID` replaced by the registered samplers whose cost a grid
-    decides, each computation once: without names that are ``same_as`` another, sorted.
+    decides, each computation once: without names that are ``same_as`` another, and without those
+    for few-step maps, sorted.
     """
     fixed = [
         name
         for name in sorted(samplers.names() if FIXED_GRID in specs else ())
         if not (cls := samplers.get(name)).adaptive
         and not cls.same_as
+        and not cls.for_maps
         and samplers.make(name).nfe(_GRID) is not None
     ]
     return [one for spec in specs for one in (fixed if spec == FIXED_GRID else [spec])]
@@ -228,6 +232,7 @@ def _cells(
         sizes = [(steps_within(budget, cost), budget) for budget in budgets]
     else:
         sizes = [(count, None) for count in counts or ()]
+    unfit = mismatch(model, sampler)
     for n, budget in sizes:
         grid = (
             schedule(n, model.sigma_min, start.sigma, to_zero=end == "zero")
@@ -236,7 +241,7 @@ def _cells(
         )
         yield Cell(
             model=subject.name,
-            sampler=subject.pilot.fitted(sampler, grid) if grid else sampler,
+            sampler=subject.pilot.fitted(sampler, grid) if grid and not unfit else sampler,
             schedule=schedule,
             start=start,
             end=end,
@@ -252,7 +257,7 @@ def _cells(
             sigma_max=model.sigma_max,
             identity=(model.identity, reference.extractor.identity if reference else ""),
             device=subject.device,
-            skip=start.skip or _skip(subject, sampler, grid, budget),
+            skip=unfit or start.skip or _skip(subject, sampler, grid, budget),
             execution=subject.execution,
             space=suite.extractors[subject.name]
             if suite.real is None

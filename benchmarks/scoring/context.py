@@ -76,7 +76,7 @@ class CellContext(Context):
         return self._scale.reference
 
     @property
-    def converged(self) -> FloatArray:
+    def converged(self) -> FloatArray | None:
         return self._scale.converged
 
     def held_out(self, n: int) -> FloatArray:

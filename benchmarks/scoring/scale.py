@@ -22,11 +22,12 @@ class Scale:
 
     Attributes:
         reference: features of real or exact samples.
-        converged: ``(m, d)`` features of converged samples of the model.
+        converged: ``(m, d)`` features of converged samples of the model; None for a few-step map,
+            of which no solver gives any.
     """
 
     reference: Reference
-    converged: FloatArray
+    converged: FloatArray | None
     _held_out: dict[int, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     def held_out(self, n: int) -> FloatArray:
@@ -45,6 +46,5 @@ class Scale:
         )
         extractor = self.reference.extractor.identity
         reference = f"reference {self.reference.identity}"
-        return "; ".join(
-            (ESTIMATOR, extractor, reference, f"{len(self.converged)} converged", sets)
-        )
+        converged = 0 if self.converged is None else len(self.converged)
+        return "; ".join((ESTIMATOR, extractor, reference, f"{converged} converged", sets))

@@ -148,8 +148,8 @@ class Checkpoint(NativeDenoiser):
         content: hexadecimal digest of all that was read; with the specification it is the identity.
 
     Raises:
-        ValueError: a question is open, a value of the specification cannot be, the network is a
-            few-step map, or it needs labels and is to be sampled without.
+        ValueError: a question is open, a value of the specification cannot be, or the network needs
+            labels and is to be sampled without.
     """
 
     spec: Specification
@@ -160,12 +160,6 @@ class Checkpoint(NativeDenoiser):
             raise ValueError(
                 f"{name}: the checkpoint ({spec.family}) does not say everything: {asked}. Say it behind "
                 "the path, as in PATH?schedule=linear, or let samplerbench check-model find out"
-            )
-        if spec.kind == "map":
-            raise ValueError(
-                f"{name}: the checkpoint ({spec.family}) is a few-step map, such as a consistency model, "
-                "which jumps to the end of the path and is no denoiser E[x0 | x]; give the diffusion "
-                "model that it was distilled from"
             )
         if spec.classes and spec.labels == "none" and not spec.null_label:
             raise ValueError(
@@ -189,6 +183,7 @@ class Checkpoint(NativeDenoiser):
             sigma_min=spec.sigma_min,
             sigma_max=spec.sigma_max,
             limits=spec.limits,
+            kind=spec.kind,
         )
         self.spec, self.null_label = spec, spec.null_label
 

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from .onnx_files import external_files
 from .pickles import PickleModule, RestrictedUnpickler, UnsafePickleError
 
 Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
@@ -42,18 +43,26 @@ class Opened:
             ``safetensors``; ``folder``; ``onnx``; ``exported``, of ``torch.export.save``.
         value: what is inside a file, tensors and records; None for a folder and for programs.
         metadata: of a safetensors file.
+        beside: files that an ONNX file keeps weights in.
     """
 
     path: Path
     container: Container
     value: Any = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[Path, ...] = ()
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 of the file, or of the names and hashes of the files of a folder that are not
-        hidden (those are a download's or Git's own), in hexadecimal digits.
+        """SHA-256 of the file, or of the names and hashes of the files beside it that it keeps weights
+        in, or of those of a folder that are not hidden (those are a download's or Git's own), in
+        hexadecimal digits.
         """
+        if self.beside:
+            names = [("", self.path), *((p.name, p) for p in self.beside)]
+            return hashlib.sha256(
+                json.dumps([(n, _hash(p)) for n, p in names]).encode()
+            ).hexdigest()
         if self.container != "folder":
             return _hash(self.path)
         files = (p for p in sorted(self.path.rglob("*")) if p.is_file())
@@ -103,7 +112,7 @@ def open_checkpoint(path: Path) -> Opened:
     if head.startswith(b"PK\x03\x04"):
         return _zip(path)
     if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
-        return Opened(path, "onnx")
+        return _onnx(path)
     if _is_safetensors(head, path):
         return _safetensors(path)
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
@@ -168,7 +177,8 @@ def _zip(path: Path) -> Opened:
             f"{path} is a TorchScript program; export the network with torch.export.save, or save "
             "its state_dict()"
         )
-    if any(name.startswith("models/") or name == "archive_format" for name in inside | set(names)):
+    programs = ("archive_format", "serialized_exported_program.json")
+    if any(name.startswith("models/") or name in programs for name in inside | set(names)):
         return Opened(path, "exported")
     if "data.pkl" not in inside:
         raise CheckpointError(
@@ -176,6 +186,13 @@ def _zip(path: Path) -> Opened:
             "and give the checkpoint inside"
         )
     return Opened(path, "torch", _unpickled(path))
+
+
+def _onnx(path: Path) -> Opened:
+    try:
+        return Opened(path, "onnx", beside=external_files(path))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; copy or export it again, whole") from None
 
 
 def _pickled(path: Path) -> Opened:

@@ -33,7 +33,7 @@ class Specification:
             ``ema``.
         event: shape of one sample.
         process: ``name``, one of :data:`.mapping.PROCESSES`, and its arguments.
-        prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``score``, ``edm``.
+        prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``score``, ``edm``, ``consistency``.
         factor: the network gives the prediction divided by this: -1 for the opposite sign.
         half: which half of the output's channels it is, ``first`` or ``second``; "" for all.
         time: ``of``, ``scale`` and ``offset`` of
@@ -89,6 +89,21 @@ class Specification:
             plain["sigma_max"] = INFINITE
         return plain
 
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Value]) -> Specification:
+        """What :meth:`as_json` gave.
+
+        Raises:
+            ValueError: a field is missing, unknown, or none that it can be.
+        """
+        try:
+            spec = cls(**_typed(plain))
+        except TypeError as error:
+            raise ValueError(f"it is no specification ({error})") from None
+        for name in _CHOICES:
+            _check(spec, name, getattr(spec, name), str(getattr(spec, name)))
+        return spec
+
     def source(self, name: str) -> str:
         """Where a field is known from; what nobody set is the family's."""
         return self.sources.get(name, FAMILY)
@@ -123,7 +138,7 @@ class Specification:
                 chosen = chosen.answered(question, answer, CHECK)
             yield told, chosen
 
-    def overridden(self, given: Mapping[str, str]) -> Specification:
+    def overridden(self, given: Mapping[str, str], source: str = USER) -> Specification:
         """This with what the user says: answers to open questions, and fields by name.
 
         ``process``, ``time``, ``network`` and ``weights`` are set part by part, such as
@@ -131,18 +146,28 @@ class Specification:
 
         Args:
             given: name to text, as written behind ``?``.
+            source: who says it.
 
         Raises:
             ValueError: there is no such name, or the text is no value of it, in a sentence that
                 lists what there is.
         """
         spec = self
-        for name, text in given.items():
+        # answers first, whatever the order: a field that is given as well holds against its answer
+        for name, text in sorted(given.items(), key=lambda item: item[0] not in self.open):
             field_name = "factor" if name == "sign" else name
             is_open = name in spec.open
-            spec = spec.answered(name, text, USER) if is_open else _set(spec, field_name, text)
-        return spec
+            spec = (
+                spec.answered(name, text, source)
+                if is_open
+                else _set(spec, field_name, text, source)
+            )
+        twin = _TWINS.get((spec.kind, spec.prediction))
+        return replace(spec, prediction=twin) if twin and "prediction" not in given else spec
 
+
+_TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
+"""EDM's F of a teacher and of its student differ in c_skip and c_out alone."""
 
 _SETTABLE = tuple(
     f.name
@@ -152,7 +177,7 @@ _SETTABLE = tuple(
 _TABLES = ("network", "weights", "process", "time")
 
 
-def _set(spec: Specification, name: str, text: str) -> Specification:
+def _set(spec: Specification, name: str, text: str, source: str) -> Specification:
     top, dot, part = name.partition(".")
     if top not in _SETTABLE or bool(dot) != (top in _TABLES):
         plain = [n for n in _SETTABLE if n not in _TABLES]
@@ -164,7 +189,7 @@ def _set(spec: Specification, name: str, text: str) -> Specification:
         value = {**getattr(spec, top), part: value}
     changes = _typed({top: value})
     _check(spec, name, changes[top], text)
-    return replace(spec, **changes, sources={**spec.sources, name: USER})
+    return replace(spec, **changes, sources={**spec.sources, name: source})
 
 
 def _read(text: str) -> Value:
@@ -178,7 +203,7 @@ def _read(text: str) -> Value:
 def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
     """Values of JSON as a :class:`Specification` has them."""
     typed = dict(changes)
-    for name in ("event", "limits"):
+    for name in ("event", "limits", "evidence"):
         if isinstance(typed.get(name), list):
             typed[name] = tuple(typed[name])
     for name in ("sigma_min", "sigma_max"):
@@ -188,7 +213,7 @@ def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
 
 
 _CHOICES = {
-    "prediction": ("x0", "eps", "v", "flow", "score", "edm"),
+    "prediction": ("x0", "eps", "v", "flow", "score", "edm", "consistency"),
     "half": ("", "first", "second"),
     "snap": ("", "nearest", "nearest_level"),
     "labels": ("none", "random", "balanced"),

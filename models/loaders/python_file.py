@@ -13,6 +13,8 @@ with the attributes
   compared with;
 * optionally ``network_dtype``: what its network computes in, which ``x`` and a tensor of levels are
   cast to; that of its parameters, where they are found, if absent;
+* optionally ``kind``: ``"map"`` for a few-step map, such as a consistency model, which gives the
+  end of the path through x and no E[x0 | x];
 * optionally ``limits``: two numbers, the range of the values of the data, which samples are clamped
   to before their features are taken (``--extractor inception:WEIGHTS`` needs it);
 * optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the
@@ -30,13 +32,13 @@ import copy
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoiser import Denoiser, Wrapper
+from ..denoiser import Denoiser, Kind, Wrapper
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Reference, Statistics
 from . import loader
 from .networks import moved, parameter_dtype
@@ -145,6 +147,11 @@ class FileModel(Denoiser):
                 "number of evaluations, at least 1"
             )
         self.limits = _limits(name, model)
+        self.kind = getattr(model, "kind", "denoiser")
+        if self.kind not in get_args(Kind):
+            raise ValueError(
+                f"{name}: kind is {self.kind!r}; it must be one of {', '.join(get_args(Kind))}"
+            )
         self._model: Any = model
         self.network_dtype = getattr(model, "network_dtype", None) or parameter_dtype(model)
         self._latest: tuple[Tensor, Call] | None = None

@@ -185,7 +185,7 @@ def sampler_class(**changes):
         "batch_coupled": False,
         "same_as": "",
     }
-    body |= {"translates": True, "own_grid": False, "strong_order": 1.0}
+    body |= {"translates": True, "own_grid": False, "strong_order": 1.0, "for_maps": False}
     return dataclass(frozen=True)(
         type("Whole", (), {k: v for k, v in (body | changes).items() if v is not None})
     )

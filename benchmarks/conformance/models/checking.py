@@ -14,10 +14,12 @@ from torch import Tensor
 from ....models.adapters import Network
 from ....models.checkpoints.mapping import Checkpoint, digest
 from ....models.checkpoints.specification import Specification
-from ....samplers import NoNoise, SampleNoise, karras, make
+from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...running.model_check import check_model
 from .alternatives import alternatives
+from .check import Check
 from .fit import SEED, Fit, fit, levels_of
+from .maps import check_map, looks_like_a_map
 
 SURE = 3.0
 """Standard errors by which one map must be better than another."""
@@ -36,21 +38,6 @@ begins at.
 
 
 @dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: in a word.
-        passed: whether it is as it must be.
-        said: what was found, in a sentence.
-    """
-
-    name: str
-    passed: bool
-    said: str
-
-
-@dataclass(frozen=True)
 class Checked:
     """What was found.
 
@@ -58,7 +45,7 @@ class Checked:
         spec: with nothing open, if the open questions could be answered.
         answers: to what was open.
         checks: in the order in which they were made.
-        fit: of the chosen map; None where none could be chosen.
+        fit: of the chosen map to E[x0 | x]; None for a few-step map.
         images: how many clean samples there were; 0 where the model's own took their place.
         candidates: the chosen map, the other answers to what was open, and the usual mistakes: their
             settings, by which share their error is larger, and their largest defect.
@@ -82,6 +69,8 @@ class _Candidate:
     settings: str
     model: Checkpoint
     fit: Fit
+    clean: Tensor
+    labels: Tensor | None
 
 
 def check_checkpoint(
@@ -130,7 +119,8 @@ def check_checkpoint(
             clean, classes = _own_samples(model, samples, device)
         else:
             clean, classes = images.to(device, model.dtype), _classes(model, labels, device)
-        return _Candidate(settings, model, fit(model, clean, classes, levels_of(model, clean)))
+        found = fit(model, clean, classes, levels_of(model, clean))
+        return _Candidate(settings, model, found, clean, classes)
 
     if images is not None and not any(_takes(c, images) for _, c in spec.candidates()):
         raise ValueError(
@@ -146,18 +136,22 @@ def check_checkpoint(
     others = [candidate for _, candidate in options if candidate is not best]
     if others:
         checks.append(_decided(best, others, own=images is None))
-    if images is not None:
+    is_map = best.model.kind == "map"
+    if is_map:
+        checks += check_map(best.model, best.clean, best.labels)
+    elif images is not None:
         mistakes = [judged(settings, other) for settings, other in alternatives(best.model.spec)]
         checks.append(_best_of_neighbours(best, mistakes))
         checks.append(_denoises(best.fit, images))
         others += mistakes
-    checks.append(_pythagoras(best.fit))
+    if not is_map:
+        checks.append(_pythagoras(best.fit, best.clean))
     checks.append(_behaves(best.model, device))
     return Checked(
         best.model.spec,
         answers if all(check.passed for check in checks) else {},
         tuple(checks),
-        best.fit,
+        None if is_map else best.fit,
         0 if images is None else len(images),
         tuple(_told([best, *others])),
     )
@@ -195,7 +189,7 @@ def _decided(best: _Candidate, others: Sequence[_Candidate], *, own: bool) -> Ch
 
 def _fits_alike(best: _Candidate, other: _Candidate, *, own: bool) -> bool:
     if own:
-        return _obeys(other.fit)
+        return best.model.kind == "map" or _obeys(other.fit)
     excess, se = other.fit.excess(best.fit)
     return excess < max(SURE * se, ALIKE)
 
@@ -240,12 +234,19 @@ def _denoises(of: Fit, images: Tensor) -> Check:
     )
 
 
-def _pythagoras(of: Fit) -> Check:
+def _pythagoras(of: Fit, clean: Tensor) -> Check:
     worst = int(abs(of.defect).argmax())
     at = f"{of.defect[worst]:+.2g} at sigma {of.levels[worst]:.3g} (± {of.defect_se[worst]:.1g})"
     said = f"the defect is {at} at most, and 0 for a posterior mean"
     if _obeys(of):
         return Check("Pythagoras", True, said)
+    if looks_like_a_map(of, clean):
+        return Check(
+            "Pythagoras",
+            False,
+            f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
+            "another sample; it is a few-step map: say kind=map",
+        )
     if _obeys(of, LARGE):
         return Check("Pythagoras", True, f"{said}; more than {SLACK:g}, so it is trained little")
     return Check(
@@ -292,10 +293,12 @@ def _own_samples(model: Checkpoint, count: int, device: str) -> tuple[Tensor, Te
     """What the model itself makes, with the labels that it was made of."""
     ids = torch.arange(count, device=device)
     top = min(model.sigma_max, HIGHEST)
-    grid = karras(STEPS, model.sigma_min, top)
+    is_map = model.kind == "map"
+    grid = Grid((top, 0.0)) if is_map else karras(STEPS, model.sigma_min, top)
     bound = model.bind(ids, SEED + 1)  # other noise than what they are then checked with
     latents = SampleNoise(SEED + 1, ids, model.event, model.dtype).initial()
-    return make("dpmpp_2m").sample(bound, top * latents, grid, NoNoise()), bound.labels
+    sampler = make("consistency" if is_map else "dpmpp_2m")
+    return sampler.sample(bound, top * latents, grid, NoNoise()), bound.labels
 
 
 def _told(candidates: Sequence[_Candidate]) -> Iterator[dict[str, Any]]:

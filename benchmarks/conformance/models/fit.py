@@ -29,6 +29,10 @@ NARROWEST, WIDEST = 0.05, 20.0
 """Levels of interest, in standard deviations of the data: below and above, all maps look alike."""
 
 
+NEAR = 0.5
+"""The same of few-step maps."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """Of one denoiser on n clean samples at L levels.
@@ -73,10 +77,13 @@ class Fit:
 
 
 def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
-    """Where a wrong map shows: about the standard deviation of the data, within the model's range."""
+    """Where a wrong map shows: about the standard deviation of the data, within the model's range.
+
+    For a few-step map below it: above, its output is another sample, far from the clean one.
+    """
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
     low = max(model.sigma_min, NARROWEST * std)
-    high = min(model.sigma_max, WIDEST * std)
+    high = min(model.sigma_max, (WIDEST if model.kind != "map" else NEAR) * std)
     if low >= high:  # a range beside the data
         low, high = model.sigma_min, min(model.sigma_max, 1e4 * model.sigma_min)
     return np.geomspace(high, low, LEVELS)

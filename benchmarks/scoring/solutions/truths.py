@@ -23,8 +23,11 @@ def truth_of(model: Denoiser, cell: Cell) -> Truth | None:
     None for samples that no limit belongs to.
 
     A pathwise limit needs a sampler that claims to converge to it and an exact denoiser, since it
-    takes thousands of evaluations; the Gaussian start follows the ODE, not the path.
+    takes thousands of evaluations; the Gaussian start follows the ODE, not the path. The path of a
+    few-step map is known at its end alone.
     """
+    if model.kind == "map":
+        return None
     if not cell.sampler.stochastic:
         return endpoints
     claims = getattr(cell.sampler, "strong_order", None) is not None

@@ -68,5 +68,10 @@ def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Check
         ValueError: a setting that cannot be, or a question is open.
     """
     opened = open_checkpoint(path)
-    spec = probe(opened, name).overridden(given)
+    return resolved(probe(opened, name), opened, given)
+
+
+def resolved(spec: Specification, opened: Opened, given: Mapping[str, str]) -> Checkpoint:
+    """The model of a specification with what the user says and what was once found; see :func:`load`."""
+    spec = spec.overridden(given)
     return build(with_answers(spec, opened.content) if spec.open else spec, opened)

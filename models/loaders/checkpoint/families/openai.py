@@ -3,7 +3,7 @@
 The sizes are in the shapes. The schedule, the order of the attention's channels and, where the
 multipliers of the channels are not a published network's, the side of the images are not, and stay
 open. Teachers and students of consistency models have the same weights by name; students jump to
-the end and are no denoisers.
+the end and are few-step maps.
 """
 
 from __future__ import annotations
@@ -37,6 +37,16 @@ ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Hea
 """Published networks divide the channels in these ways."""
 
 Answers = dict[str, dict[str, Any]]
+
+TEACHER: dict[str, Any] = {
+    "process": {"name": "edm", "sigma_data": 0.5},
+    "prediction": "edm",
+    "time": {"of": "log_level", "scale": 250.0},
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+}
+STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
+"""Of consistency models: the same network, with other c_skip and c_out for the student."""
 
 
 def recognise(opened: Opened) -> Specification | None:
@@ -96,7 +106,7 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
     schedules = _schedules(learned_variance=doubled == 2 * channels)
     attention = _attention(found)
     questions = {
-        "schedule": {"edm": schedules["edm"]} if student else schedules,
+        "schedule": {"consistency": STUDENT} if student else schedules,
         "attention": attention,
         "size": sizes,
     }
@@ -159,13 +169,7 @@ def _schedules(*, learned_variance: bool) -> Answers:
                 "sigma_max": levels[-1],
             }
     if not learned_variance:
-        answers["edm"] = {
-            "process": {"name": "edm", "sigma_data": 0.5},
-            "prediction": "edm",
-            "time": {"of": "log_level", "scale": 250.0},
-            "sigma_min": 0.002,
-            "sigma_max": 80.0,
-        }
+        answers["edm"] = TEACHER
     return answers
 
 

@@ -1,0 +1,125 @@
+"""Checks of few-step maps: what a jump to the end of the path must be like.
+
+A map f takes a state along the probability flow to its end at sigma_min. So it leaves a state at
+sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3); and
+f(x0 + sigma z) has the distribution of the data at every level, where E[x0 | x] has less variance,
+hardly any at high levels. That two states of one path end in one point can only be seen with the
+denoiser that knows the path, and is not looked at.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....models import Denoiser
+from ....samplers import SampleNoise
+from .check import Check
+from .fit import LEVELS, NARROWEST, SEED, WIDEST, Fit
+
+MOVED = 0.02
+"""Standard deviations of the data by which a state may move at sigma_min, beside twice sigma_min
+itself, the noise that a map to 0 takes away.
+"""
+LEAST, MOST = 0.5, 2.0
+"""Bounds of the variance of the outputs over that of the data, which a trained map keeps."""
+
+
+FAR = 4.0
+"""Standard deviations of the data above which a level leaves little of a sample in the state."""
+TWICE = (1.4, 2.3)
+"""Bounds of twice the variance of the data, as what is left and what was learned allow."""
+
+
+def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
+    """Whether what is read as E[x0 | x] is a sample: from high levels it is another than the clean
+    one and as far from it as two samples are, whose squared distance is twice the variance. The mean
+    is never further than once.
+
+    Args:
+        of: of the model on ``clean``, at falling levels.
+        clean: ``(n, *event)``.
+    """
+    variance = _variance(clean)
+    share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
+    return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())
+
+
+@torch.no_grad()
+def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Check]:
+    """Whether a model can be a few-step map.
+
+    Args:
+        model: of kind ``map``, on the device of ``clean``.
+        clean: ``(n, *event)`` clean samples, in the model's dtype.
+        labels: their classes ``(n,)``, or None.
+    """
+    ids = torch.arange(len(clean), device=clean.device)
+    z = SampleNoise(SEED, ids, model.event, clean.dtype).initial()
+    variance = _variance(clean)
+    std = variance**0.5
+    return [
+        Check(
+            "Pythagoras",
+            True,
+            "the model is a map: it gives one of the samples that a state can become and not their "
+            "mean, so the defect is not judged",
+        ),
+        _boundary(model, clean + model.sigma_min * z, labels, std),
+        _distribution(model, clean, z, labels, variance),
+    ]
+
+
+def _boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> Check:
+    moved = float((model.denoise(x, model.sigma_min, labels) - x).double().square().mean().sqrt())
+    said = (
+        f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
+        f"have a standard deviation of {std:.2g})"
+    )
+    if moved <= 2 * model.sigma_min + MOVED * std:
+        return Check("boundary", True, said)
+    return Check(
+        "boundary",
+        False,
+        f"{said}, and must stay where it is; the map's prediction, time or sigma_min is wrong",
+    )
+
+
+def _distribution(
+    model: Denoiser, clean: Tensor, z: Tensor, labels: Tensor | None, variance: float
+) -> Check:
+    std = variance**0.5
+    high = max(min(model.sigma_max, WIDEST * std), 2 * model.sigma_min)
+    levels = np.geomspace(high, max(model.sigma_min, NARROWEST * std), LEVELS).tolist()
+    share = [
+        _variance(model.denoise(clean + level * z, level, labels)) / variance for level in levels
+    ]
+    least, most = int(np.argmin(share)), int(np.argmax(share))
+    name = "distribution"
+    if share[least] < LEAST:
+        return Check(
+            name,
+            False,
+            f"at sigma {levels[least]:.3g} the outputs have {share[least]:.2g} times the variance of "
+            "the data, and those of a map have all of it; if the model is a denoiser, leave out "
+            "kind=map",
+        )
+    if not share[most] <= MOST:
+        return Check(
+            name,
+            False,
+            f"at sigma {levels[most]:.3g} the outputs have {share[most]:.2g} times the variance of "
+            "the data; the map's process, prediction, sign or time is wrong",
+        )
+    return Check(
+        name,
+        True,
+        f"the outputs have {share[least]:.2g} to {share[most]:.2g} times the variance of the data, "
+        f"from sigma {levels[0]:.3g} down to {levels[-1]:.3g}",
+    )
+
+
+def _variance(x: Tensor) -> float:
+    """Of a number of a sample, about the mean of each, the mean over all."""
+    return float((x - x.mean(0)).double().square().mean())

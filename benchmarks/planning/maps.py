@@ -1,0 +1,40 @@
+"""What runs on few-step maps, which jump to the end of the path, and what on denoisers."""
+
+from __future__ import annotations
+
+from ...models import Denoiser
+from ...samplers import Sampler
+from .schedules import Schedule
+
+SAMPLER = "consistency"
+"""The sampler that messages name as the one for maps."""
+
+
+def mismatch(model: Denoiser, sampler: Sampler) -> str:
+    """Why a sampler does not run on a model of this kind, in a sentence; "" if it does."""
+    if model.kind == "map" and not sampler.for_maps:
+        return (
+            f"sampler {sampler.name} needs a denoiser E[x0 | x], and model {model.name} is a few-step "
+            f"map to the end of the path; take --sampler {SAMPLER}"
+        )
+    if model.kind != "map" and sampler.for_maps:
+        return (
+            f"sampler {sampler.name} needs a few-step map, and model {model.name} is a denoiser "
+            "E[x0 | x]; take another sampler, or say kind=map if the model is a map"
+        )
+    return ""
+
+
+def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
+    """Refuse levels that are searched along the probability flow, of which a map knows the end
+    alone.
+
+    Raises:
+        ValueError: one of them is searched for the model.
+    """
+    for schedule in schedules:
+        if model.kind == "map" and schedule.needs_model:
+            raise ValueError(
+                f"schedule {schedule.label} is searched with a denoiser, and model {model.name} is a "
+                "few-step map to the end of the path; take one that is not, such as --schedule karras"
+            )

@@ -1,0 +1,71 @@
+"""Calling a program as a network: by the roles of its inputs, and in as many rows as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..mapping import one_hot
+from .signature import Port, Signature
+
+Run = Callable[[tuple[Tensor, ...]], Tensor]
+"""The program: its inputs in its own order to its first output."""
+
+
+def called(
+    run: Run, found: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
+) -> Tensor:
+    """The prediction, in the dtype of the program.
+
+    A program that takes one number of rows gets them so, the last filled up with copies of a row; and
+    one that takes one time for all rows is called for each time.
+
+    Args:
+        run: the program.
+        found: its inputs.
+        classes: how many there are; the label ``classes`` is "no label".
+        x: ``(batch, *event)``.
+        t: ``(batch,)``.
+        labels: ``(batch,)`` int64, or None.
+    """
+    if not found.one_time:
+        return _in_rows(run, found, classes, x, t, labels)
+    order, parts = [], []
+    for time in t.unique():
+        (rows,) = (t == time).nonzero(as_tuple=True)
+        own = None if labels is None else labels[rows]
+        parts.append(_in_rows(run, found, classes, x[rows], t[rows], own))
+        order.append(rows)
+    return torch.cat(parts)[torch.cat(order).argsort()]
+
+
+def _in_rows(
+    run: Run, found: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
+) -> Tensor:
+    size = found.batch or len(x)
+    parts = []
+    for start in range(0, len(x), size):
+        rows = torch.arange(start, start + size, device=x.device).clamp_(max=len(x) - 1)
+        own = None if labels is None else labels[rows]
+        parts.append(run(_inputs(found, classes, x[rows], t[rows], own)))
+    return torch.cat(parts)[: len(x)]
+
+
+def _inputs(
+    found: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
+) -> tuple[Tensor, ...]:
+    told = t[:1] if found.one_time else t
+    values = {found.state.name: x, found.time.name: _like(told, found.time)}
+    if found.labels is not None:
+        given = torch.full((len(x),), classes, device=x.device) if labels is None else labels
+        rows = one_hot(given, classes, x) if found.one_hot else given
+        values[found.labels.name] = given if rows is None else rows
+    return tuple(values[port.name].to(port.dtype) for port in found.inputs)
+
+
+def _like(t: Tensor, port: Port) -> Tensor:
+    """Times ``(batch,)`` of the port's dimensions, rounded where it takes whole numbers."""
+    shaped = t.reshape(()) if not port.shape else t.reshape(-1, *[1] * (len(port.shape) - 1))
+    return shaped if port.dtype.is_floating_point else shaped.round()

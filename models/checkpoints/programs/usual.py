@@ -1,0 +1,52 @@
+"""What a network may have been trained to do, for files that say nothing of it."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ...process import Discrete
+from ..mapping import betas_of
+
+Answers = dict[str, dict[str, Any]]
+
+SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
+"""Schedules of 1000 betas, with their ends."""
+REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
+FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
+
+
+def trainings() -> Answers:
+    """Answers to the question ``training``.
+
+    ``SCHEDULE-PREDICTION``, told the number of the step; ``edm``, EDM's F told ln sigma / 4;
+    ``denoiser``, E[x0 | x] itself of x = x0 + sigma z, told sigma; ``flow``, z - x0 with noise at
+    t = 1, ``flow-1000`` told thousandths, ``flow-reversed``, x0 - z with data at t = 1.
+    """
+    return {
+        **{f"{s}-{p}": _discrete(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
+        "edm": {
+            "process": {"name": "edm", "sigma_data": 0.5},
+            "prediction": "edm",
+            "time": {"of": "log_level", "scale": 0.25},
+        },
+        "denoiser": {"process": {"name": "ve"}, "prediction": "x0", "time": {"of": "level"}},
+        "flow": FLOW,
+        "flow-1000": {**FLOW, "time": {"of": "t", "scale": 1000.0}},
+        "flow-reversed": {**FLOW, "factor": -1.0, "time": REVERSED},
+    }
+
+
+def _discrete(schedule: str, prediction: str) -> dict[str, Any]:
+    start, end = SCHEDULES[schedule]
+    levels = Discrete.of_betas(np.asarray(betas_of(schedule, 1000, start, end))).levels
+    ends = {} if schedule == "cosine" else {"start": start, "end": end}
+    return {
+        "process": {"name": "discrete", "schedule": schedule, "steps": 1000, **ends},
+        "prediction": prediction,
+        "snap": "nearest",
+        "sigma_min": levels[0],
+        "sigma_max": levels[-1],
+    }

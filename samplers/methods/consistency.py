@@ -1,0 +1,60 @@
+"""Sampling with few-step maps: consistency models and their kin, which jump to the end of the path."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..families.linear import LinearMultistep, LinearRow
+from ..grid import Grid
+from ..registry import register
+from ..types import Source
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Consistency(LinearMultistep):
+    """x <- f(x, cur) + sqrt(nxt² - low²) z, with low the lowest positive level of the grid.
+
+    For a map f, which takes a state along the probability flow to its end at ``low``, the model's
+    sigma_min: to jump there is to have a sample of the data, noise takes it back up to the next
+    level, and the jump from there corrects the first. With an exact map every step leaves exact
+    samples, on any levels. It is no method for a denoiser: noise added to E[x0 | x] has another
+    distribution than the noisy data.
+
+    At ``low`` a map is the identity, so that the step from there to 0 takes no evaluation: N steps
+    to 0 are N - 1 evaluations (one step is one), and N steps to sigma_min are N.
+    """
+
+    name = "consistency"
+    stochastic = True
+    for_maps: ClassVar[bool] = True
+    source = Source(
+        "song2023consistency",
+        "Alg. 1",
+        "https://arxiv.org/abs/2303.01469v2",
+        deviations=("the levels are those of the grid; the paper searches them for each model",),
+    )
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """A jump and fresh noise, one row a step."""
+        low = _lowest(grid)
+        return [
+            LinearRow(
+                cur,
+                a=0.0,
+                b=(1.0,),
+                c=math.sqrt(max(nxt**2 - low**2, 0.0)),
+                gain=1.0 if i and cur == low else None,
+            )
+            for i, (cur, nxt) in enumerate(grid.intervals())
+        ]
+
+    def nfe(self, grid: Grid) -> int:
+        """One a step, but for that from the lowest level."""
+        return sum(row.gain is None for row in self.plan(grid))
+
+
+def _lowest(grid: Grid) -> float:
+    return grid.sigma[-2] if grid.to_zero else grid.sigma[-1]

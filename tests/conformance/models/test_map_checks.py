@@ -1,0 +1,120 @@
+"""What is checked of few-step maps, on an exact one in consistency models' own coordinates."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.mapping import Checkpoint
+from samplerbench.models.checkpoints.specification import Specification
+from samplerbench.models.exact.quantile import transport
+
+EVENT, DATA, LOW = (2, 4, 4), 0.5, 0.002
+WEIGHTS, MEANS, WIDTH = np.array([0.4, 0.6]), np.array([-0.6, 0.5]), 0.2
+SPEC = Specification(
+    family="openai",
+    network={},
+    weights={"file": "x.pt"},
+    event=EVENT,
+    process={"name": "edm", "sigma_data": DATA},
+    prediction="consistency",
+    time={"of": "log_level", "scale": 250.0},
+    kind="map",
+)
+
+
+def images(n: int) -> torch.Tensor:
+    rng = np.random.default_rng(4)
+    which = rng.choice(2, p=WEIGHTS, size=(n, *EVENT))
+    return torch.from_numpy(MEANS[which] + WIDTH * rng.standard_normal((n, *EVENT))).float()
+
+
+def jump(x: torch.Tensor, level: float) -> torch.Tensor:
+    """Every number by itself: it keeps its quantile."""
+    stds = [np.full((2, 1), np.hypot(WIDTH, s)) for s in (level, LOW)]
+    moved = transport(x.reshape(-1, 1).numpy(), WEIGHTS[:, None], MEANS[:, None], *stds)
+    return torch.from_numpy(moved).reshape(x.shape)
+
+
+def mean(x: torch.Tensor, level: float) -> torch.Tensor:
+    """E[x0 | x]."""
+    total = WIDTH**2 + level**2
+    means = torch.from_numpy(MEANS)
+    off = x[..., None] - means
+    weight = (torch.from_numpy(np.log(WEIGHTS)) - off.square() / (2 * total)).softmax(-1)
+    return (weight * (means + WIDTH**2 / total * off)).sum(-1)
+
+
+def network(function):
+    """The raw output F of a consistency model whose map is this."""
+
+    def raw(x_t, told, labels):
+        level = float((told[0].double() / 250).exp())
+        above, total = level - LOW, float(np.hypot(level, DATA))
+        x = x_t.double() * total
+        if above <= 1e-9:
+            return torch.zeros_like(x_t)
+        skip = DATA**2 / (above**2 + DATA**2)
+        return ((function(x, level) - skip * x) * total / (DATA * above)).float()
+
+    return raw
+
+
+def said(found):
+    return {check.name: (check.passed, check.said) for check in found.checks}
+
+
+def test_the_map_is_the_identity_at_sigma_min_whatever_the_network_gives():
+    model = Checkpoint(SPEC, lambda x, t, labels: torch.full_like(x, 7.0), "map", "0")
+    x = torch.randn(3, *EVENT, dtype=torch.float64)
+    assert torch.equal(model.denoise(x, LOW, None), x)
+    assert not torch.allclose(model.denoise(x, 1.0, None), x)
+    assert model.kind == "map"
+
+
+def test_it_is_what_its_network_was_made_of():
+    model = Checkpoint(SPEC, network(jump), "map", "0")
+    x = torch.randn(3, *EVENT, dtype=torch.float64) * 2
+    torch.testing.assert_close(model.denoise(x, 2.0, None), jump(x, 2.0), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_map_passes(given):
+    found = check_checkpoint(SPEC, network(jump), images(64) if given else None)
+    assert found.passed, said(found)
+    assert "is a map" in said(found)["Pythagoras"][1]
+    assert found.fit is None
+
+
+def test_a_denoiser_that_is_called_a_map_fails():
+    found = check_checkpoint(SPEC, network(mean), images(64))
+    passed, sentence = said(found)["distribution"]
+    assert not passed
+    assert "those of a map have all of it; if the model is a denoiser, leave out" in sentence
+
+
+def test_a_map_that_is_called_a_denoiser_fails_and_is_told():
+    spec = SPEC.overridden({"kind": "denoiser"})
+    assert spec.prediction == "edm"
+    passed, sentence = said(check_checkpoint(spec, network(jump), images(64)))["Pythagoras"]
+    assert not passed
+    assert "it is a few-step map: say kind=map" in sentence
+
+
+def test_a_map_that_moves_what_is_at_its_end_fails():
+    """Read as a network of x0, without the skip."""
+    spec = replace(SPEC, prediction="x0")
+    passed, sentence = said(check_checkpoint(spec, network(jump), images(64)))["boundary"]
+    assert not passed
+    assert "must stay where it is" in sentence
+
+
+def test_what_is_open_of_a_map_is_answered_by_images_alone():
+    wrong = {"of": "log_level", "scale": 250.0, "offset": 400.0}
+    asked = replace(SPEC, open={"time": {"a": {"time": wrong}, "b": {"time": dict(SPEC.time)}}})
+    assert check_checkpoint(asked, network(jump), images(64)).answers == {"time": "b"}
+    alone = check_checkpoint(asked, network(jump))
+    assert alone.answers == {}
+    assert "fit alike" in said(alone)["open questions"][1]
