@@ -108,7 +108,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
     models = load_models(resolved, where)
-    references = load_references(models, resolved.extractors, resolved.real)
+    references = load_references(models, resolved.extractors, resolved.reference)
     cells = plan_suite(resolved, models, references, where)
     if as_json:
         rows = [
@@ -188,7 +188,7 @@ def _resolved(suite: str, options: SuiteOptions) -> Suite:
         dtype=options.dtype,
         execution=execution(options.compiled, options.cuda_graph),
         extractor=options.extractor,
-        real=options.real,
+        reference=options.reference,
         reference_samples=options.reference_samples,
         converged_samples=options.converged_samples,
         path_curvature=options.path_curvature or None,

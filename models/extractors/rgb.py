@@ -33,8 +33,9 @@ class RgbNetwork:
         network: a module; is moved to where the images are.
         features: of ``(network, images)``, images ``(n, 3, h, w)`` uint8, gives ``(n, dim)``.
         dim: number of features.
-        made_of: name of the network, hash of its weights, preprocessing: the identity but for what
-            is done to all images.
+        made_of: name of the network, hash of its weights, preprocessing: the identity but for the
+            range of the data, which does not matter to 8-bit images.
+        space: what others call these features, such as ``inception-v3-2048``; "" if they do not.
 
     Raises:
         ValueError: samples are no images of a known range.
@@ -48,10 +49,12 @@ class RgbNetwork:
         features: Callable[[Any, Tensor], Tensor],
         dim: int,
         made_of: str,
+        space: str = "",
     ) -> None:
         self._low, self._high = check_images(name, samples)
         self._net, self._features, self.dim = network, features, dim
-        self.identity = f"{made_of}-uint8-rounded-range[{self._low:g},{self._high:g}]"
+        self.made_of, self.space = f"{made_of}-uint8-rounded", space
+        self.identity = f"{self.made_of}-range[{self._low:g},{self._high:g}]"
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> FloatArray:

@@ -128,7 +128,7 @@ POOLS = {
     "margin": ["1%", "0.01", "-1%", "x", "1e999"],
     "quality_margin": ["1%", "x"],
     "time_margin": ["5%", "%"],
-    "real": ["none.npy", "run", "x"],
+    "reference": ["none.npy", "run", "x", "torchvision:x"],
     "extractor": ["pixels", "card", "card:32", "card:x", "inception:x", "bad.py:f", "code.py:f"],
     "plugin": ["bad.py", "none.py", "run", "exit.py"],
     "peers_path": ["none", "run"],
