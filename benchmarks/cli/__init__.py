@@ -18,7 +18,7 @@ from .compare import compare, gate
 from .console import Warnings, say
 from .doctor import doctor
 from .frontier import frontier
-from .models import check_model
+from .models import check_model, reference
 from .results import figures, report, show, status
 from .run import plan, run
 from .samplers import check, cite, export, list_command, new_metric, new_solver
@@ -64,6 +64,7 @@ for _name, _command in {
     "list": list_command,
     "check": check,
     "check-model": check_model,
+    "reference": reference,
     "calibrate": calibrate,
     "new-solver": new_solver,
     "new-metric": new_metric,

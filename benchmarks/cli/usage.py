@@ -158,6 +158,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "check-model ema.pt --images train/",
         "check-model 'edm:net.pkl?labels=balanced' --json",
     ),
+    "reference": (
+        "reference train/ --extractor efficientnet-lite0 --out train.npz",
+        "reference x.npy --model my_model.py:factory --extractor pixels --out x.npz",
+    ),
     "check": ("check heun 'ddim(eta=0.5)'", "check my_solver --plugin my_solver.py", "check --all"),
     "calibrate": ("calibrate --quick",),
     "new-solver": ("new-solver my_solver", "new-solver my_solver --out packages"),

@@ -62,15 +62,15 @@ class RgbNetwork:
 
         Values outside are clamped to it.
         """
-        grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
-        images = grey.to(torch.uint8).expand(-1, 3, -1, -1)
         self._net = self._net.to(x.device)
-        parts = (
-            [self._features(self._net, part).cpu() for part in images.split(CHUNK)]
-            if len(images)
-            else [torch.empty(0, self.dim)]
-        )
-        return torch.cat(parts).double().numpy()
+        parts = [
+            self._features(self._net, self._images(part)).cpu() for part in x.split(CHUNK) if len(x)
+        ]
+        return (torch.cat(parts) if parts else torch.empty(0, self.dim)).double().numpy()
+
+    def _images(self, x: Tensor) -> Tensor:
+        grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
+        return grey.to(torch.uint8).expand(-1, 3, -1, -1)
 
 
 def check_images(name: str, samples: Samples) -> tuple[float, float]:

@@ -77,32 +77,47 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
                 "give real samples with --reference FILE.npy"
             )
         return RealData(reference, held_out, f"{model.identity}-{MODEL_SAMPLES}-exact")
-    if source in SETS:
-        try:
-            train, test = (
-                _fitting(SETS[source](split)[0], model, source) for split in ("train", "test")
-            )
-        except (FileNotFoundError, ImportError) as error:
-            raise ValueError(f"--reference {source}: {error}") from error
-        return RealData(train, test, source)
-    if source.startswith(PREFIX):
-        return RealData(
-            *torchvision_set(source, model.event, model.limits), source.rpartition(":")[0]
-        )
-    path = Path(source)
-    samples = _fitting(
-        read_folder(path, model.event, model.limits)
-        if path.is_dir()
-        else read_array(path, model.event, model.limits),
-        model,
-        source,
-    )
+    samples, held_out = read_samples(source, model.event, model.limits, model.name)
+    name = source.rpartition(":")[0] if source.startswith(PREFIX) else Path(source).name
+    if held_out is not None:
+        return RealData(samples, held_out, name)
     held = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
     if held.sum() < 2:
         raise ValueError(
             f"--reference {source} has {len(samples)} samples; give at least {2 * HELD_OUT}"
         )
-    return RealData(samples[~held], samples[held], Path(source).name)
+    return RealData(samples[~held], samples[held], name)
+
+
+def read_samples(
+    source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
+) -> tuple[Tensor, Tensor | None]:
+    """The real samples of a source, ``(n, *event)`` float32, and those that it holds out, if it
+    has a part for that.
+
+    Args:
+        source: as :func:`real_data` takes it.
+        event: shape of a sample.
+        limits: range of the data; None if there is none.
+        whose: name of the model, for messages.
+
+    Raises:
+        ValueError: there is no such source, or its samples are not like the model's.
+    """
+    if source.startswith(PREFIX):
+        return torchvision_set(source, event, limits)
+    if source in SETS:
+        try:
+            train, test = (
+                _fitting(SETS[source](split)[0], event, source, whose)
+                for split in ("train", "test")
+            )
+        except (FileNotFoundError, ImportError) as error:
+            raise ValueError(f"--reference {source}: {error}") from error
+        return train, test
+    path = Path(source)
+    read = read_folder if path.is_dir() else read_array
+    return _fitting(read(path, event, limits), event, source, whose), None
 
 
 def held_out_samples(model: Denoiser, source: str) -> Tensor | None:
@@ -117,12 +132,11 @@ def held_out_samples(model: Denoiser, source: str) -> Tensor | None:
     return real_data(model, source).held_out
 
 
-def _fitting(samples: Tensor, model: Denoiser, source: str) -> Tensor:
-    if samples.shape[1:] != model.event:
+def _fitting(samples: Tensor, event: tuple[int, ...], source: str, whose: str) -> Tensor:
+    if samples.shape[1:] != event:
         raise ValueError(
-            f"--reference {source} has samples of shape "
-            f"{tuple(samples.shape[1:])}, but those of {model.name} are "
-            f"{model.event}"
+            f"--reference {source} has samples of shape {tuple(samples.shape[1:])}, but those of "
+            f"{whose} are {event}"
         )
     if not samples.isfinite().all():
         raise ValueError(f"--reference {source} has values that are not finite")
