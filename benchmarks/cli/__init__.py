@@ -20,7 +20,7 @@ from .doctor import doctor
 from .frontier import frontier
 from .models import check_model, reference
 from .results import figures, report, show, status
-from .run import plan, run
+from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
 from .studies import calibrate, explain, tune
 from .usage import epilog, run_app
@@ -53,6 +53,7 @@ def _start(
 for _name, _command in {
     "run": run,
     "plan": plan,
+    "samples": samples,
     "status": status,
     "report": report,
     "show": show,

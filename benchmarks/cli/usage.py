@@ -123,6 +123,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run mine.toml --trust-suite",
     ),
     "plan": ("plan full", "plan quick --model fashion --nfe 5,10 --json"),
+    "samples": (
+        "samples quick --model fashion --sampler heun --nfe 9 --samples 10000 --out images",
+        "samples quick --model checkpoint:edm.pkl --sampler heun --nfe 35 --quantise truncate",
+    ),
     "status": ("status results/runs/mine", "status results/runs/mine --json"),
     "report": (
         "report results/runs/mine",

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...models import Denoiser, Reference
 from ...models.extractors import Samples, make_extractor
+from ...models.extractors.quantised import Quantised
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ..metrics.estimators.moments import FloatArray
 from ..planning.cache import default_cache
@@ -107,13 +108,22 @@ def _rescored(
     model: Denoiser, own: Reference | None, spec: str, source: str | None, cache: Path
 ) -> Reference:
     """The reference of a model in another feature space."""
-    limits, note = model.limits, ""
     try:
-        extractor = make_extractor(spec, Samples(model.event, limits, own))
+        extractor = make_extractor(spec, Samples(model.event, model.limits, own))
     except ValueError as error:
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if isinstance(extractor, Reference):
         return extractor
+    if isinstance(extractor, Quantised):  # samples are, real ones are not
+        return extractor.reference(_compared(model, own, extractor.inner, source, cache))
+    return _compared(model, own, extractor, source, cache)
+
+
+def _compared(
+    model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
+) -> Reference:
+    """What samples of a model are compared with in the space of an extractor."""
+    limits, note = model.limits, ""
     if source is None and isinstance(extractor, Identity):
         exact = (
             own

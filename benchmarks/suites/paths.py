@@ -12,9 +12,9 @@ from .spec import format_spec, parse_spec
 DATA_SETS = ("fashion-mnist", "digits")
 """Real samples that a suite names instead of a file."""
 
-_PREFIX = re.compile(r"([a-z0-9][a-z0-9_-]+:)?(.+)", re.DOTALL)
-"""A scheme, such as that of ``perturbed:file.py:factory``, and a file; one letter is a drive."""
-_FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|^inception:")
+_PREFIX = re.compile(r"((?:[a-z0-9][a-z0-9_-]+:)*)(.+)", re.DOTALL)
+"""Schemes, such as those of ``truncate:inception:weights.pth``, and a file; one letter is a drive."""
+_FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|(^|:)(inception|dinov2|clip):")
 
 
 def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -229,7 +230,9 @@ class Suite(Strict):
 
     @model_validator(mode="after")
     def _reference_for_another_extractor(self) -> Self:
-        if self.reference is not None and self.extractor.partition(":")[0] == "card":
+        if self.reference is not None and re.match(
+            r"(?:(?:round|truncate):)?card(?::|$)", self.extractor
+        ):
             raise ValueError(
                 "a reference is for another feature space: give an extractor too, such as pixels"
             )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.cli import app
 
 CASES = {
-    "run": 110,
+    "run": 100,
     "plan": 60,
     "show": 50,
     "compare": 50,
@@ -27,6 +27,7 @@ CASES = {
     "frontier": 10,
     "check-model": 14,
     "reference": 10,
+    "samples": 10,
     "export": 40,
     "new-solver": 20,
     "new-metric": 10,
@@ -131,6 +132,7 @@ POOLS = {
     "time_margin": ["5%", "%"],
     "reference": ["none.npy", "run", "x", "torchvision:x"],
     "extractor": ["pixels", "card", "card:32", "card:x", "inception:x", "bad.py:f", "code.py:f"],
+    "quantise": ["round", "truncate", "x"],
     "data": ["none.npy", "empty", "digits", "table", "run.json", "torchvision:x"],
     "plugin": ["bad.py", "none.py", "run", "exit.py"],
     "peers_path": ["none", "run"],
