@@ -1,5 +1,5 @@
-"""``check-model``: what a checkpoint is, and whether its mapping to E[x0 | x] is right; and
-``convert``: the same checkpoint as safetensors and a card.
+"""``check-model``: what a checkpoint is, and whether its mapping to E[x0 | x] is right; ``convert``:
+the same checkpoint as safetensors and a card; ``reference``: statistics of real samples.
 """
 
 from __future__ import annotations
@@ -111,6 +111,45 @@ def convert(
     say(
         f"{out} has {written.tensors} tensors of {written.numbers:,} numbers and card.json; "
         f"run it with --model {out}, or look at it with samplerbench check-model {out}"
+    )
+
+
+def reference(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Real samples: a folder of images, .npy, .npz, a data set, as for run --reference."
+        ),
+    ],
+    extractor: Annotated[
+        str, typer.Option("--extractor", help="Feature space, one of `list extractors`.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help=".npz file to write.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Whose data they are; says their shape and range where they are no images of 8 bits.",
+        ),
+    ] = None,
+) -> None:
+    """Write mean and covariance of the features of real samples, in the format that EDM's scripts
+    read.
+
+    ``run --reference FILE`` reads it again. All samples count: none is held out.
+    """
+    from ...models import make_model
+    from ..scoring.real.making import make_statistics
+    from ..suites.spec import parse_spec
+
+    made = None
+    if model is not None:
+        options = parse_spec(model)
+        made = make_model(options.pop("name"), **options)
+    written = make_statistics(data, extractor, out, made)
+    say(
+        f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "
+        f"{written.extractor.identity}."
     )
 
 

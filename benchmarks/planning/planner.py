@@ -260,8 +260,8 @@ def _cells(
             skip=unfit or start.skip or _skip(subject, sampler, grid, budget),
             execution=subject.execution,
             space=suite.extractors[subject.name]
-            if suite.real is None
-            else f"{suite.extractors[subject.name]} {suite.real}",
+            if suite.reference is None
+            else f"{suite.extractors[subject.name]} {suite.reference}",
         )
 
 

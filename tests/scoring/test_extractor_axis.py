@@ -15,7 +15,7 @@ from quiet_runs import quiet_run, quiet_setup
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.running.sequential import looks_on_record, run_until_decided
 from samplerbench.benchmarks.sampling.snapshots import display_range
-from samplerbench.benchmarks.scoring.real_data import (
+from samplerbench.benchmarks.scoring.real.data import (
     HELD_OUT_SEED,
     MODEL_SAMPLES,
     SEED,
@@ -97,7 +97,7 @@ def test_features_of_real_samples_are_taken_once(spec, tmp_path, monkeypatch):
     models = {"gmm-2d": make_model("gmm-2d")}
     first = load_references(models, spec, cache=tmp_path)["gmm-2d"]
     monkeypatch.setattr(
-        "samplerbench.benchmarks.scoring.references.Moments.of",
+        "samplerbench.benchmarks.scoring.real.features.Moments.of",
         lambda _: pytest.fail("taken again"),
     )
     again = load_references(models, spec, cache=tmp_path)["gmm-2d"]
@@ -352,7 +352,7 @@ def test_a_user_s_model_states_its_range_for_inception(tmp_path, monkeypatch, ca
         "samplerbench.models.extractors.inception._network", lambda weights: Greys()
     )
     # of 2048 features, covariances take 10 s
-    monkeypatch.setattr("samplerbench.models.extractors.inception.Inception.dim", 64)
+    monkeypatch.setattr("samplerbench.models.extractors.inception.DIM", 64)
     Path("w.pth").write_bytes(b"")
     np.save("x.npy", np.random.default_rng(0).uniform(0, 1, (60, 1, 4, 4)))
     run = (
