@@ -36,7 +36,10 @@ class Denoiser(ABC):
         classes: number of classes; 0 for a model without class labels. Only where it is positive
             are labels class numbers, which :meth:`mode_of` can be compared with; elsewhere they are
             whatever the model needs to know about a sample.
-        null_label: whether the label ``classes`` is "no label" to it, which guidance needs.
+        conditions: number of other conditions, such as prompts, where there are no classes: a label
+            is then the number of one.
+        null_label: whether the label ``classes``, or ``conditions``, is "no label" to it, which
+            guidance needs.
         class_weights: how often each class occurs in the data, in proportion; None where nobody
             knows.
         limits: range of the values of the data, which samples are clamped to before their features
@@ -56,6 +59,7 @@ class Denoiser(ABC):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     classes: int = 0
+    conditions: int = 0
     null_label: bool = True
     class_weights: Sequence[float] | None = None
     limits: tuple[float, float] | None = None
@@ -185,6 +189,7 @@ class Wrapper(Denoiser):
         self.name, self.event, self.identity = inner.name, inner.event, inner.identity
         self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
         self.classes, self.class_weights = inner.classes, inner.class_weights
+        self.conditions = inner.conditions
         self.null_label = inner.null_label
         self.limits, self.passes, self.dtype, self.read = (
             inner.limits,

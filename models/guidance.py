@@ -14,14 +14,19 @@ from .wrappers import Altered
 
 
 class _Guided(Altered):
-    """What both kinds share: the inner model must have classes, and unlabelled samples get one."""
+    """What both kinds share: the inner model must have classes, or other conditions, and unlabelled
+    samples get one.
+    """
 
     def __init__(self, inner: Denoiser, kind: str, scale: float) -> None:
-        if not inner.classes:
+        if not (inner.classes or inner.conditions):
             raise ValueError(f"model {inner.name} has no classes, so it cannot be guided")
         if not inner.null_label:
             raise ValueError(
-                f"model {inner.name} was not trained without labels, so there is nothing to guide from"
+                f"model {inner.name} has no embeddings of the negative prompt to guide from; give "
+                "negative_prompt_embeds in the same file"
+                if inner.conditions
+                else f"model {inner.name} was not trained without labels, so there is nothing to guide from"
             )
         super().__init__(inner, f"{kind}={scale:.15g}")
         self.scale = scale
@@ -33,10 +38,15 @@ class _Guided(Altered):
         guide to.
         """
         labels = self.inner.draw_labels(ids, seed)
-        return labels_for(ids, seed, [1.0] * self.classes) if labels is None else labels
+        return labels_for(ids, seed, [1.0] * self._none) if labels is None else labels
+
+    @property
+    def _none(self) -> int:
+        """The label that means none."""
+        return self.classes or self.conditions
 
     def _unlabelled(self, x: Tensor) -> Tensor:
-        return torch.full((len(x),), self.classes, dtype=torch.int64, device=x.device)
+        return torch.full((len(x),), self._none, dtype=torch.int64, device=x.device)
 
 
 class ClassifierFree(_Guided):
@@ -107,9 +117,9 @@ class ClassifierGuidance(_Guided):
         d = self.inner.denoise(x, sigma, self._unlabelled(x))
         if labels is None:
             return d
-        gradient = self._gradient(x, sigma, labels.clamp(max=self.classes - 1))
+        gradient = self._gradient(x, sigma, labels.clamp(max=self._none - 1))
         guided = d + self.scale * column(sigma, x) ** 2 * gradient
-        labelled = (labels < self.classes).reshape(-1, *[1] * (x.ndim - 1))
+        labelled = (labels < self._none).reshape(-1, *[1] * (x.ndim - 1))
         return torch.where(labelled, guided, d)
 
     def _gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:

@@ -167,6 +167,11 @@ class Checkpoint(NativeDenoiser):
                 "which jumps to the end of the path and is no denoiser E[x0 | x]; give the diffusion "
                 "model that it was distilled from"
             )
+        if spec.embeddings and spec.labels == "none" and not spec.null_label:
+            raise ValueError(
+                f"{name}: labels=none, but {spec.embeddings['file']} has nothing for no condition; "
+                "give negative_prompt_embeds in it, or choose labels=random or labels=balanced"
+            )
         if spec.classes and spec.labels == "none" and not spec.null_label:
             raise ValueError(
                 f"{name}: labels=none, but the network was trained with labels alone; choose "
@@ -189,18 +194,21 @@ class Checkpoint(NativeDenoiser):
             sigma_min=spec.sigma_min,
             sigma_max=spec.sigma_max,
             limits=spec.limits,
+            conditions=spec.embeddings.get("rows", 0),
+            null_label=spec.null_label,
         )
-        self.spec, self.null_label = spec, spec.null_label
+        self.spec = spec
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """As the specification says: ``random``, each class as likely; ``balanced``, sample number
-        modulo classes; None for ``none``.
+        """As the specification says: ``random``, each class or condition as likely; ``balanced``,
+        sample number modulo classes, or conditions; None for ``none``.
         """
+        count = self.classes or self.conditions
         if self.spec.labels == "none":
             return None
         if self.spec.labels == "balanced":
-            return ids % self.classes
-        return labels_for(ids, seed, [1.0] * self.classes)
+            return ids % count
+        return labels_for(ids, seed, [1.0] * count)
 
 
 def _known(process: Process) -> Any:
@@ -213,6 +221,10 @@ def meaning(spec: Specification) -> dict[str, Any]:
     for name in ("preset", "evidence", "sources", "open"):
         del plain[name]
     del plain["weights"]["file"]
+    plain["embeddings"].pop("file", None)  # its hash stays
+    for name in ("embeddings", "scalars"):  # that most have none of changes nothing
+        if not plain[name]:
+            del plain[name]
     return plain
 
 

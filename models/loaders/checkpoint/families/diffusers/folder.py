@@ -13,9 +13,16 @@ from .....checkpoints.weights import WRAP
 
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
 UNET, DIT = "UNet2DModel", "DiTTransformer2DModel"
-NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT}
+UNET_TEXT, SD3 = "UNet2DConditionModel", "SD3Transformer2DModel"
+FLUX, SANA = "FluxTransformer2DModel", "SanaTransformer2DModel"
+OF_TEXT = (UNET_TEXT, SD3, FLUX, SANA)
+NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT, **{cls: cls for cls in OF_TEXT}}
 """Classes of networks that are read, as files name them, to the library's class of today."""
 DECODERS = ("vae", "vqvae")
+TEXT = ("text_encoder", "tokenizer", "bert", "safety_checker", "feature_extractor", "image_encoder")
+"""Beginnings of the names of parts that make embeddings of prompts, or look at images: those are
+given, and these not looked at.
+"""
 STEM = "diffusion_pytorch_model"
 
 
@@ -76,7 +83,12 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
         if isinstance(value, list) and len(value) == 2 and value[1] is not None
     }
     named = [name for name, cls in parts.items() if cls in NETWORKS]
-    other = [cls for name, cls in parts.items() if name not in (*named, *DECODERS, "scheduler")]
+    other = [
+        cls
+        for name, cls in parts.items()
+        if name not in (*named, *DECODERS, "scheduler")
+        and not (name.startswith(TEXT) and any(parts[n] in OF_TEXT for n in named))
+    ]
     if len(named) != 1 or other:
         what = ", ".join(other or parts.values())
         raise CheckpointError(_unread(opened, f"a {pipeline} ({what})"))
@@ -94,8 +106,8 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
 
 def _unread(opened: Opened, what: str) -> str:
     return (
-        f"{opened.path} is {what}, which is not read: only pipelines of one {UNET} or {DIT} are; "
-        f"{WRAP}"
+        f"{opened.path} is {what}, which is not read: only pipelines of one network are, of "
+        f"{', '.join(dict.fromkeys(NETWORKS.values()))}; {WRAP}"
     )
 
 

@@ -9,34 +9,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from .....checkpoints.conditions import given_conditions
 from .....checkpoints.opening import CheckpointError, Opened
 from .....checkpoints.specification import Specification
+from .calls import CONVENTIONS, Labelled, Prompted
 
 
-class Called(nn.Module):
-    """A ``UNet2DModel`` or ``DiTTransformer2DModel``, called as pipelines call them.
-
-    Args:
-        network: of the library.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Its output for states ``(batch, *event)``, times ``(batch,)`` and class numbers."""
-        return self.network(x_t, timestep=t, class_labels=labels, return_dict=False)[0]
-
-
-def network(spec: Specification, opened: Opened) -> Called:
+def network(spec: Specification, opened: Opened) -> Labelled | Prompted:
     """The network with its weights, in float32 on the CPU.
 
     Raises:
-        CheckpointError: the library is missing, or the weights are damaged or do not fit.
+        CheckpointError: the library is missing, the weights are damaged or do not fit, or the network
+            takes embeddings and none are given.
     """
+    if not spec.embeddings:
+        return Labelled(_loaded(spec, opened))
+    conditions = given_conditions(spec.embeddings, opened.path)
+    return Prompted(
+        _loaded(spec, opened),
+        CONVENTIONS[spec.network["class"]],
+        conditions.tables,
+        _scalars(spec),
+    )
+
+
+def _scalars(spec: Specification) -> dict[str, Any]:
+    """What the network is told, with sizes in pixels of what is sampled where nobody says others."""
+    told = dict(spec.scalars)
+    if "time_ids" in told and told["time_ids"] is None:
+        height, width = (side * int(spec.network["pixels"]) for side in spec.event[1:])
+        told["time_ids"] = [height, width, 0, 0, height, width]
+    return told
+
+
+def _loaded(spec: Specification, opened: Opened) -> nn.Module:
     cls = getattr(_library(), spec.network["class"])
     folder = opened.path / spec.network["folder"]
     with _quietly():
@@ -58,7 +66,7 @@ def network(spec: Specification, opened: Opened) -> Called:
             f"({len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}); "
             "take both from one source"
         )
-    return Called(made.float())
+    return made.float()
 
 
 _MISFITS = ("missing_keys", "unexpected_keys", "mismatched_keys")

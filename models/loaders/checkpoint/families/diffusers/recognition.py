@@ -10,7 +10,8 @@ from .....checkpoints.mapping import process_of
 from .....checkpoints.opening import CheckpointError, Opened
 from .....checkpoints.specification import FAMILY, FILE, Specification
 from .....checkpoints.weights import WRAP
-from .folder import DIT, Folder, read_folder
+from .calls import CONVENTIONS
+from .folder import DIT, OF_TEXT, Folder, read_folder
 from .preset import preset_of
 from .scheduler import PREDICTIONS, trained
 
@@ -24,36 +25,59 @@ def recognise(opened: Opened) -> Specification | None:
     folder = read_folder(opened)
     if folder is None:
         return None
+    convention = CONVENTIONS[folder.network]
+    if why := convention.refused(folder.config):
+        raise CheckpointError(f"{opened.path}: its {folder.network} is of another kind: {why}; {WRAP}")
+    told = trained(folder.scheduler)
+    if (scale := convention.told(folder.config)) != 1:
+        time = told.get("time", {"of": "t"})
+        told["time"] = {**time, "scale": time.get("scale", 1.0) * scale}
     spec = Specification(
         family="diffusers",
-        network={"class": folder.network, "folder": folder.part},
+        network=_network(opened, folder),
         weights={"file": folder.weights, "variant": folder.variant},
         event=_event(opened, folder),
         limits=None if folder.decoder else (-1.0, 1.0),
         decoder=folder.decoder,
         evidence=tuple(_evidence(folder)),
-        **trained(folder.scheduler),
+        scalars=convention.scalars(folder.config),
+        **told,
         **_conditions(opened, folder),
     )
     return _with_levels(replace(spec, sources=_sources(folder), preset=preset_of(folder.scheduler)))
 
 
+def _network(opened: Opened, folder: Folder) -> dict[str, Any]:
+    """The field ``network``: its class and folder, and, where it is told sizes in pixels, how many of
+    them a side of a latent is.
+    """
+    named = {"class": folder.network, "folder": folder.part}
+    if "time_ids" in CONVENTIONS[folder.network].scalars(folder.config):
+        decoder = opened.config(f"{folder.decoder['folder']}/config.json") if folder.decoder else {}
+        blocks = decoder.get("block_out_channels") or [0] * 4
+        named["pixels"] = 2 ** (len(blocks) - 1)
+    return named
+
+
 def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
-    channels = folder.config.get("in_channels", 4 if folder.network == DIT else 3)
-    size = folder.config.get("sample_size", 32 if folder.network == DIT else None)
+    convention = CONVENTIONS[folder.network]
+    channels = folder.config.get("in_channels", convention.channels) // convention.packed**2
+    size = folder.config.get("sample_size", convention.size)
     if size is None:
         raise CheckpointError(
             f"{opened.path}: the network's config.json has no sample_size, the height of what it "
-            "was trained on; write it there"
+            "was trained on; write it there, in latents if it is a network of those"
         )
     height, width = size if isinstance(size, list) else (size, size)
     return (int(channels), int(height), int(width))
 
 
 def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """The fields ``classes``, ``null_label``, ``labels`` and ``half``."""
-    config = folder.config
-    if folder.network == DIT:  # its table of labels has a last row for "no label"
+    """The fields ``classes``, ``null_label``, ``labels``, ``half`` and ``embeddings``."""
+    config, convention = folder.config, CONVENTIONS[folder.network]
+    if folder.network in OF_TEXT:
+        classes, null = 0, False
+    elif folder.network == DIT:  # its table of labels has a last row for "no label"
         classes, null = int(config.get("num_embeds_ada_norm") or 1000), True
     else:
         classes, null = int(config.get("num_class_embeds") or 0), False
@@ -62,9 +86,17 @@ def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
                 f"{opened.path}: class_embed_type {config['class_embed_type']!r} makes its labels no "
                 f"class numbers; {WRAP}"
             )
-    channels = int(config.get("in_channels", 4 if folder.network == DIT else 3))
-    variance_too = config.get("out_channels") == 2 * channels
+    channels = int(config.get("in_channels", convention.channels))
+    made = int(config.get("out_channels") or channels)
+    if folder.network in OF_TEXT and made not in (channels, 2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its {folder.network} takes {channels} channels and makes {made}, so it is "
+            f"given more than the noisy state, such as another image; {WRAP}"
+        )
+    variance_too = made == 2 * channels
+    needs = convention.needs(config)
     return {
+        "embeddings": {"needs": list(needs)} if needs else {},
         "classes": classes,
         "null_label": null,
         "labels": "random" if classes else "none",
@@ -82,6 +114,11 @@ def _evidence(folder: Folder) -> list[str]:
         f"its scheduler is a {name}"
         + (f" with prediction_type {prediction}" if prediction else ""),
     ]
+    if folder.network in OF_TEXT:
+        said.append(
+            "it takes embeddings of prompts, computed beforehand, from the file behind ?embeddings=; text "
+            "encoders are not run"
+        )
     if folder.decoder:
         said.append(
             f"its samples are latents: the {folder.decoder['class']} that makes images of them is "
@@ -105,6 +142,8 @@ _IN_THE_FILE: tuple[str, ...] = (
     "event",
     "classes",
     "half",
+    "embeddings",
+    "scalars",
     "decoder",
     "preset",
 )
