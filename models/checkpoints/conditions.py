@@ -59,7 +59,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
 
     Args:
         path: of the file.
-        needs: names of the tensors that a network takes.
+        needs: names of the tensors that a network takes; none takes those that the file has.
 
     Raises:
         CheckpointError: it is no such file, lacks a tensor or has another, or rows do not fit.
@@ -67,10 +67,15 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     opened = open_checkpoint(path.expanduser())
     if opened.container != "safetensors":
         raise CheckpointError(
-            f"embeddings {path}: it is no safetensors file; save the tensors {', '.join(needs)} with "
-            "safetensors.torch.save_file"
+            f"embeddings {path}: it is no safetensors file; save the tensors "
+            f"{', '.join(needs) or 'prompt_embeds …'} with safetensors.torch.save_file"
         )
     stored: Mapping[str, Tensor] = opened.value
+    needs = needs or [name for name in stored if not name.startswith(NEGATIVE)]
+    if not needs:
+        raise CheckpointError(
+            f"embeddings {path}: it has no tensor of a condition, as prompt_embeds"
+        )
     missing = [name for name in needs if name not in stored]
     known = {*needs, *(NEGATIVE + name for name in needs)}
     unknown = sorted(set(stored) - known)
@@ -110,13 +115,15 @@ def given_conditions(embeddings: Mapping[str, Any], checkpoint: Path) -> Conditi
     needs = embeddings["needs"]
     if "file" not in embeddings:
         raise CheckpointError(
-            f"{checkpoint}: its network takes embeddings ({', '.join(needs)}); compute them once with "
+            f"{checkpoint}: its network takes embeddings ({', '.join(needs) or 'of prompts'}); compute them once with "
             "the pipeline's encode_prompt, save them as safetensors, and give the file, as in "
             "PATH?embeddings=prompts.safetensors (docs/checkpoints.md)"
         )
     conditions = read_conditions(Path(embeddings["file"]), needs)
     if conditions.described()["sha256"] != embeddings["sha256"]:
-        raise CheckpointError(f"embeddings {conditions.path} changed while they were read; try again")
+        raise CheckpointError(
+            f"embeddings {conditions.path} changed while they were read; try again"
+        )
     return conditions
 
 

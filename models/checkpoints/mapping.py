@@ -167,6 +167,11 @@ class Checkpoint(NativeDenoiser):
                 "which jumps to the end of the path and is no denoiser E[x0 | x]; give the diffusion "
                 "model that it was distilled from"
             )
+        if not spec.event:
+            raise ValueError(
+                f"{name}: the checkpoint does not say of which shape its samples are; say it behind the "
+                "path, as in PATH?event=[4,64,64]"
+            )
         if spec.embeddings and spec.labels == "none" and not spec.null_label:
             raise ValueError(
                 f"{name}: labels=none, but {spec.embeddings['file']} has nothing for no condition; "

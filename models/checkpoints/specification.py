@@ -34,7 +34,7 @@ class Specification:
         network: ``class`` and ``arguments`` of the network.
         weights: ``file`` and, where a file holds several sets of weights, ``entry``, such as
             ``ema``.
-        event: shape of one sample.
+        event: shape of one sample; empty where only the user can say.
         process: ``name``, one of :data:`.mapping.PROCESSES`, and its arguments.
         prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``score``, ``edm``.
         factor: the network gives the prediction divided by this: -1 for the opposite sign.
@@ -52,7 +52,7 @@ class Specification:
         kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no
             posterior mean.
         embeddings: of a network that takes embeddings, such as those of prompts: ``needs``, their
-            names, and, once a file of them is given, what :meth:`.Conditions.described` says of it;
+            names (none: those that the file has), and, once a file of them is given, what :meth:`.Conditions.described` says of it;
             empty for any other network.
         scalars: what else the network is told, the same of all samples, such as FLUX's ``guidance``
             and the ``time_ids`` of Stable Diffusion XL.
@@ -236,8 +236,8 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"{name}={text} is none of {there}")
     if name == "event" and not _is_a_size_of(value, spec.event):
         raise ValueError(
-            f"event={text}: it must be another size of {list(spec.event)}, such as "
-            f"[{', '.join(map(str, spec.event))}], with as many channels"
+            f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
+            + (", with as many channels" if spec.event else "")
         )
     number = isinstance(getattr(spec, name, None), float)
     if number and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -253,6 +253,6 @@ def _is_a_size_of(value: Value, event: tuple[int, ...]) -> bool:
     return (
         isinstance(value, tuple)
         and all(isinstance(side, int) and side > 0 for side in value)
-        and len(value) == len(event)
-        and value[0] == event[0]
+        and bool(value)
+        and (not event or (len(value) == len(event) and value[0] == event[0]))
     )

@@ -40,11 +40,11 @@ class Convention:
     channels: int
     size: int | None
     call: Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor] | None = None
-    needs: Callable[[Config], tuple[str, ...]] = lambda config: ()
-    scalars: Callable[[Config], dict[str, Any]] = lambda config: {}
+    needs: Callable[[Config], tuple[str, ...]] = lambda _: ()
+    scalars: Callable[[Config], dict[str, Any]] = lambda _: {}
     packed: int = 1
-    told: Callable[[Config], float] = lambda config: 1.0
-    refused: Callable[[Config], str] = lambda config: ""
+    told: Callable[[Config], float] = lambda _: 1.0
+    refused: Callable[[Config], str] = lambda _: ""
 
 
 def _unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
@@ -131,21 +131,21 @@ CONVENTIONS = {
         scalars=lambda config: {"time_ids": None} if _sizes_are_told(config) else {},
         refused=_unet_refused,
     ),
-    SD3: Convention(channels=16, size=128, call=_sd3, needs=lambda config: (PROMPT, POOLED)),
+    SD3: Convention(channels=16, size=128, call=_sd3, needs=lambda _: (PROMPT, POOLED)),
     FLUX: Convention(
         channels=64,
         size=128,
         call=_flux,
-        needs=lambda config: (PROMPT, POOLED),
+        needs=lambda _: (PROMPT, POOLED),
         scalars=lambda config: {"guidance": 3.5} if config.get("guidance_embeds") else {},
         packed=2,
-        told=lambda config: 1e-3,
+        told=lambda _: 1e-3,
     ),
     SANA: Convention(
         channels=32,
         size=32,
         call=_sana,
-        needs=lambda config: (PROMPT, MASK),
+        needs=lambda _: (PROMPT, MASK),
         told=lambda config: float(config.get("timestep_scale") or 1.0),
         refused=lambda config: (
             "it is told the scale of guidance" if config.get("guidance_embeds") else ""

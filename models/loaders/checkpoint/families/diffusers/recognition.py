@@ -10,8 +10,8 @@ from .....checkpoints.mapping import process_of
 from .....checkpoints.opening import CheckpointError, Opened
 from .....checkpoints.specification import FAMILY, FILE, Specification
 from .....checkpoints.weights import WRAP
-from .calls import CONVENTIONS
-from .folder import DIT, OF_TEXT, Folder, read_folder
+from .calls import CONVENTIONS, Convention
+from .folder import DIT, OF_TEXT, PIPELINE, Folder, read_folder
 from .preset import preset_of
 from .scheduler import PREDICTIONS, trained
 
@@ -25,9 +25,8 @@ def recognise(opened: Opened) -> Specification | None:
     folder = read_folder(opened)
     if folder is None:
         return None
-    convention = CONVENTIONS[folder.network]
-    if why := convention.refused(folder.config):
-        raise CheckpointError(f"{opened.path}: its {folder.network} is of another kind: {why}; {WRAP}")
+    folder = _by_whom(opened, folder)
+    convention = _convention(folder)
     told = trained(folder.scheduler)
     if (scale := convention.told(folder.config)) != 1:
         time = told.get("time", {"of": "t"})
@@ -47,12 +46,38 @@ def recognise(opened: Opened) -> Specification | None:
     return _with_levels(replace(spec, sources=_sources(folder), preset=preset_of(folder.scheduler)))
 
 
+_OF_PIPELINES = Convention(
+    channels=0,
+    size=None,
+    scalars=lambda _: {"guidance_scale": 1.0},
+)
+"""Of networks that their pipeline calls: it has all that it is told as arguments."""
+
+
+def _convention(folder: Folder) -> Convention:
+    return _OF_PIPELINES if folder.by_pipeline else CONVENTIONS[folder.network]
+
+
+def _by_whom(opened: Opened, folder: Folder) -> Folder:
+    """The folder, with the reason why only its pipeline can call the network, if its settings are one."""
+    if folder.by_pipeline or not (why := CONVENTIONS[folder.network].refused(folder.config)):
+        return folder
+    if not folder.pipeline:
+        raise CheckpointError(
+            f"{opened.path}: its {folder.network} is called in another way than usual: {why}; give the "
+            f"folder of the whole pipeline, which can call it, or {WRAP}"
+        )
+    return replace(folder, by_pipeline=f"its {folder.network} is called in another way: {why}")
+
+
 def _network(opened: Opened, folder: Folder) -> dict[str, Any]:
     """The field ``network``: its class and folder, and, where it is told sizes in pixels, how many of
     them a side of a latent is.
     """
-    named = {"class": folder.network, "folder": folder.part}
-    if "time_ids" in CONVENTIONS[folder.network].scalars(folder.config):
+    named: dict[str, Any] = {"class": folder.network, "folder": folder.part}
+    if folder.by_pipeline:
+        named["call"] = PIPELINE
+    elif "time_ids" in CONVENTIONS[folder.network].scalars(folder.config):
         decoder = opened.config(f"{folder.decoder['folder']}/config.json") if folder.decoder else {}
         blocks = decoder.get("block_out_channels") or [0] * 4
         named["pixels"] = 2 ** (len(blocks) - 1)
@@ -60,7 +85,10 @@ def _network(opened: Opened, folder: Folder) -> dict[str, Any]:
 
 
 def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
-    convention = CONVENTIONS[folder.network]
+    """Shape of a sample; empty where only the user can say."""
+    convention = _convention(folder)
+    if folder.by_pipeline and not {"in_channels", "sample_size"} <= set(folder.config):
+        return ()
     channels = folder.config.get("in_channels", convention.channels) // convention.packed**2
     size = folder.config.get("sample_size", convention.size)
     if size is None:
@@ -74,7 +102,9 @@ def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
 
 def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
     """The fields ``classes``, ``null_label``, ``labels``, ``half`` and ``embeddings``."""
-    config, convention = folder.config, CONVENTIONS[folder.network]
+    config, convention = folder.config, _convention(folder)
+    if folder.by_pipeline:
+        return {"embeddings": {"needs": []} if folder.prompts else {}}
     if folder.network in OF_TEXT:
         classes, null = 0, False
     elif folder.network == DIT:  # its table of labels has a last row for "no label"
@@ -114,7 +144,12 @@ def _evidence(folder: Folder) -> list[str]:
         f"its scheduler is a {name}"
         + (f" with prediction_type {prediction}" if prediction else ""),
     ]
-    if folder.network in OF_TEXT:
+    if folder.by_pipeline:
+        said.append(
+            f"{folder.by_pipeline}, so the pipeline itself is run for one step at every evaluation "
+            "(loop capture), which is slow"
+        )
+    if folder.network in OF_TEXT or (folder.by_pipeline and folder.prompts):
         said.append(
             "it takes embeddings of prompts, computed beforehand, from the file behind ?embeddings=; text "
             "encoders are not run"
