@@ -173,7 +173,8 @@ def _set(spec: Specification, name: str, text: str) -> Specification:
     if name == "embeddings":
         return _embedded(spec, text)
     value = _read(text)
-    if top == "scalars" and part not in spec.scalars:
+    any_name = "call" in spec.network  # arguments of a pipeline, which looks at them itself
+    if top == "scalars" and part not in spec.scalars and not any_name:
         raise ValueError(
             f"{name!r} is no setting of this network; its scalars are: "
             f"{', '.join(spec.scalars) or 'none'}"

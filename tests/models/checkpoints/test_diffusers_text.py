@@ -34,7 +34,7 @@ def test_the_folder_says_what_it_takes(case):
 
 
 def test_every_sample_has_its_prompt(case):
-    name, path, settings, tables = case
+    _, path, settings, _ = case
     model = load(path, settings)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, *model.event, generator=generator).repeat(7, 1, 1, 1)

@@ -157,7 +157,8 @@ def test_settings_that_cannot_be(file, tmp_path):
             plain.overridden(given)
     assert plain.overridden({"event": "[4,16,16]"}).event == (4, 16, 16)
     assert plain.overridden({"scalars.guidance": "1"}).scalars == {"guidance": 1}
+    only = tmp_path / "only.safetensors"
+    save_file({"prompt_embeds": ROWS}, only)
+    spec = specification(only, labels="none")
     with pytest.raises(ValueError, match="has nothing for no condition"):
-        only = tmp_path / "only.safetensors"
-        save_file({"prompt_embeds": ROWS}, only)
-        model(specification(only, labels="none"), only)
+        model(spec, only)

@@ -155,7 +155,12 @@ class Captured(nn.Module):
         return self._of_shape(once.output, x)
 
     def _of_shape(self, output: Tensor, x: Tensor) -> Tensor:
-        """An output that is packed into tokens, as a state; the first half if it has variances too."""
+        """An output that is packed into tokens, as a state.
+
+        Under guidance some pipelines step both halves of the batch, which are then alike.
+        """
+        if len(output) == 2 * len(x):
+            output = output[: len(x)]
         if output.ndim != x.ndim and hasattr(self.pipeline, "_unpack_latents"):
             side = self.pipeline.vae_scale_factor
             height, width = self.event[-2] * side, self.event[-1] * side

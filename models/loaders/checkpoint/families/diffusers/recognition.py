@@ -46,12 +46,10 @@ def recognise(opened: Opened) -> Specification | None:
     return _with_levels(replace(spec, sources=_sources(folder), preset=preset_of(folder.scheduler)))
 
 
-_OF_PIPELINES = Convention(
-    channels=0,
-    size=None,
-    scalars=lambda _: {"guidance_scale": 1.0},
-)
-"""Of networks that their pipeline calls: it has all that it is told as arguments."""
+_OF_PIPELINES = Convention(channels=0, size=None)
+"""Of networks that their pipeline calls: what they are told are its arguments, which it has defaults
+for.
+"""
 
 
 def _convention(folder: Folder) -> Convention:
@@ -87,7 +85,8 @@ def _network(opened: Opened, folder: Folder) -> dict[str, Any]:
 def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
     """Shape of a sample; empty where only the user can say."""
     convention = _convention(folder)
-    if folder.by_pipeline and not {"in_channels", "sample_size"} <= set(folder.config):
+    told = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
+    if folder.by_pipeline and not told:
         return ()
     channels = folder.config.get("in_channels", convention.channels) // convention.packed**2
     size = folder.config.get("sample_size", convention.size)

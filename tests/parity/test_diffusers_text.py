@@ -1,0 +1,71 @@
+"""Text-to-image networks, called by us and by diffusers' own pipelines."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_text
+import torch
+
+from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
+from samplerbench.models.loaders.checkpoint.families.diffusers.library import called_by_pipeline
+from samplerbench.models.loaders.checkpoint.loading import load
+
+pytest.importorskip("diffusers", reason="diffusers is not installed")
+pytest.importorskip("transformers", reason="pipelines of text import transformers")
+# a library's warnings are its own
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
+
+TIME = 321.0
+TOLD = {"flux": TIME / 1000, "sana": TIME * 0.5}
+
+
+@pytest.mark.parametrize("name", tiny_text.PIPELINES)
+def test_the_call_is_the_pipelines_own(tmp_path, name):
+    path, settings, _ = tiny_text.saved(tmp_path, name)
+    model = load(path, settings)
+    called = called_by_pipeline(model.spec, open_checkpoint(path))
+    x = torch.randn(3, *model.event, generator=torch.Generator().manual_seed(0))
+    rows = torch.tensor([4, 0, 2])
+    with torch.no_grad():
+        direct = model.network(x, torch.full((3,), TOLD.get(name, TIME)), rows)
+        captured = called(x, torch.full((3,), TIME), rows)
+    assert (direct - captured).abs().max() < 1e-6
+    assert (direct[0] - direct[1]).abs().max() > 1e-3
+
+
+def pixart() -> torch.nn.Module:
+    import diffusers
+
+    return diffusers.PixArtTransformer2DModel(
+        sample_size=8, in_channels=4, out_channels=8, num_layers=1, num_attention_heads=2,
+        attention_head_dim=8, cross_attention_dim=16, caption_channels=8, patch_size=2,
+        use_additional_conditions=False,
+    )  # fmt: skip
+
+
+def test_a_text_pipeline_that_nobody_wrote(tmp_path, monkeypatch):
+    """PixArt's, whose network learned a variance that the pipeline leaves out."""
+    monkeypatch.setitem(
+        tiny_text.PIPELINES, "pixart", ("PixArtSigmaPipeline", "transformer", pixart)
+    )
+    monkeypatch.setitem(tiny_text.SCHEDULERS, "pixart", tiny_text.SCHEDULERS["xl"])
+    monkeypatch.setitem(tiny_text.NEEDS, "pixart", tiny_text.NEEDS["sana"])
+    path, settings, tables = tiny_text.saved(tmp_path, "pixart")
+    model = load(path, settings)
+    assert "nobody wrote down how a PixArtSigmaPipeline" in " ".join(model.spec.evidence)
+    x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    sigma = float(model.process.level(TIME))
+    d = model.bind(torch.tensor([6, 2]), 0)(x, sigma)
+    net = model.network.pipeline.transformer
+    rows = torch.tensor([1, 2])
+    with torch.no_grad():
+        p = net(
+            x / (1 + sigma**2) ** 0.5,
+            encoder_hidden_states=tables["prompt_embeds"][rows],
+            encoder_attention_mask=tables["prompt_attention_mask"][rows],
+            timestep=torch.full((2,), TIME),
+            added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+        ).sample[:, :4]
+    assert (d - (x - sigma * p)).abs().max() < 1e-4
+    with pytest.raises(CheckpointError, match="takes no strength; its arguments are: prompt"):
+        load(path, settings | {"scalars.strength": "1"})
