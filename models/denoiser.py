@@ -17,6 +17,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from .loaders.reading import FilesRead
+    from .own_sampling import OwnSampling
     from .reference import Moments, Reference
 
 _GOLDEN, _MIX1, _MIX2 = (
@@ -155,6 +156,14 @@ class Denoiser(ABC):
         """
         return None
 
+    def own_sampling(self, steps: int) -> OwnSampling | None:  # noqa: ARG002
+        """What the scheduler that came with the model does in ``steps`` steps; None where none did.
+
+        Raises:
+            ValueError: nothing of ours does what it does.
+        """
+        return None
+
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
         """Which mode or class each clean sample lies in, ``(batch,)`` int64, or None if the
         model has no such notion.
@@ -235,6 +244,10 @@ class Wrapper(Denoiser):
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """The inner model's. A wrapper that changes :meth:`denoise` must override this."""
         return self.inner.endpoint(x, labels)
+
+    def own_sampling(self, steps: int) -> OwnSampling | None:
+        """The inner model's."""
+        return self.inner.own_sampling(steps)
 
     def mode_of(self, x: Tensor) -> Tensor | None:
         """The inner model's."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..adapters import NativeDenoiser, Network, NetworkTime
 from ..denoiser import labels_for
+from ..own_sampling import OwnSampling
 from ..process import (
     EDM,
     VE,
@@ -146,6 +147,7 @@ class Checkpoint(NativeDenoiser):
         network: in its native coordinates; labels are class numbers (:class:`Network`).
         name: what tables call it.
         content: hexadecimal digest of all that was read; with the specification it is the identity.
+        sampling: what the checkpoint's own scheduler does, by the specification and the steps.
 
     Raises:
         ValueError: a question is open, a value of the specification cannot be, the network is a
@@ -154,7 +156,14 @@ class Checkpoint(NativeDenoiser):
 
     spec: Specification
 
-    def __init__(self, spec: Specification, network: Network, name: str, content: str) -> None:
+    def __init__(
+        self,
+        spec: Specification,
+        network: Network,
+        name: str,
+        content: str,
+        sampling: Callable[[Specification, int], OwnSampling] | None = None,
+    ) -> None:
         if spec.open:
             asked = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
             raise ValueError(
@@ -202,7 +211,13 @@ class Checkpoint(NativeDenoiser):
             conditions=spec.embeddings.get("rows", 0),
             null_label=spec.null_label,
         )
-        self.spec = spec
+        self.spec, self._sampling = spec, sampling
+
+    def own_sampling(self, steps: int) -> OwnSampling | None:
+        """What the scheduler of the checkpoint's own folder does."""
+        if self._sampling is None or not self.spec.preset:
+            return None
+        return self._sampling(self.spec, steps)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """As the specification says: ``random``, each class or condition as likely; ``balanced``,

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from own_pipeline import pipeline_sampled
 from torch import Tensor
 
 from samplerbench.models.checkpoints.opening import open_checkpoint
@@ -19,8 +20,7 @@ from samplerbench.models.loaders.checkpoint.families.diffusers import network, r
 from samplerbench.models.loaders.checkpoint.families.diffusers.library import called_by_pipeline
 from samplerbench.models.loaders.checkpoint.families.diffusers.preset import levels_of
 from samplerbench.models.loaders.checkpoint.loading import load
-from samplerbench.models.wrappers import Clipped
-from samplerbench.samplers import Grid, NoNoise, make
+from samplerbench.samplers import Grid, make
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 # a library's warnings are its own
@@ -71,24 +71,13 @@ def theirs(pipeline, module, monkeypatch, steps: int, **call) -> tuple[Tensor, T
     return states[-1], images
 
 
-def ours(model, steps: int, spec=None) -> Tensor:
-    """The same latents with the preset of the folder."""
-    spec = spec or model.spec
-    grid = Grid(levels_of(spec, steps))
-    first = grid.sigma[0]
-    scale = math.sqrt(1 + first**2) if spec.preset["start"] == "unit" else first
-    latents = scale * LATENTS.double()
-    bound = model.bind(torch.arange(SAMPLES), 0)
-    return make(spec.preset["sampler"]).sample(bound, latents, grid, NoNoise())
+def ours(model, steps: int) -> Tensor:
+    """The same latents as ``--sampler pipeline`` samples them."""
+    return pipeline_sampled(model, LATENTS, steps)
 
 
 def images(state: Tensor) -> Tensor:
     return (state / 2 + 0.5).clamp(0, 1)
-
-
-def pixels(spec) -> float:
-    """The scale of the state that the scheduler ends with, where that is not at level 0."""
-    return 1 / math.sqrt(1 + spec.sigma_min**2) if spec.preset["end"] == "sigma_min" else 1.0
 
 
 V = {"prediction_type": "v_prediction", "clip_sample": False}
@@ -117,21 +106,28 @@ def test_ddim(tmp_path, monkeypatch, settings, steps):
     state, made = theirs(pipeline, pipeline_ddim, monkeypatch, steps)
     model = load(tmp_path, {})
     assert model.spec.preset["differs"] == []
-    found = ours(model, steps) * pixels(model.spec)
+    found = ours(model, steps)
     assert (found - state).abs().max() < 1e-4 * max(1.0, state.abs().max().item())
     assert (images(found) - made).abs().max() < 1e-4
 
 
-def test_ddim_that_clamps_what_it_goes_on_with(tmp_path, monkeypatch):
+@pytest.mark.parametrize("bound", [1.0, 0.5])
+def test_ddim_that_clamps_d_but_not_the_noise(tmp_path, monkeypatch, bound):
     from diffusers.pipelines.ddim import pipeline_ddim
 
-    pipeline = diffusers.DDIMPipeline(unet(), diffusers.DDIMScheduler())
+    scheduler = diffusers.DDIMScheduler(clip_sample_range=bound)
+    pipeline = diffusers.DDIMPipeline(unet(), scheduler)
     pipeline.save_pretrained(tmp_path)
-    state, _ = theirs(pipeline, pipeline_ddim, monkeypatch, 10, use_clipped_model_output=True)
-    model = load(tmp_path, {})
-    bound = model.spec.preset["clip"]
-    found = ours(Clipped(model, -bound, bound), 10, model.spec)
+    state, made = theirs(pipeline, pipeline_ddim, monkeypatch, 10)
+    found = ours(load(tmp_path, {}), 10)
     assert (found - state).abs().max() < 1e-4
+    assert (images(found) - made).abs().max() < 1e-4
+    plain = make("ddim").sample(
+        load(tmp_path, {}).bind(torch.arange(SAMPLES), 0),
+        LATENTS * 157.4,
+        Grid(levels_of(load(tmp_path, {}).spec, 10)),
+    )
+    assert (plain - state).abs().max() > 0.1  # it clamps indeed
 
 
 def test_a_flow(tmp_path, monkeypatch):
@@ -141,9 +137,7 @@ def test_a_flow(tmp_path, monkeypatch):
     pipeline = diffusers.DDPMPipeline(unet(), scheduler)
     pipeline.save_pretrained(tmp_path)
     state, made = theirs(pipeline, pipeline_ddpm, monkeypatch, 10)
-    # they start where there is no signal at all, and we at the level 1e4 unless we are told more
-    assert (images(ours(load(tmp_path, {}), 10)) - made).abs().max() < 5e-4
-    found = ours(load(tmp_path, {"process.t_max": "1", "sigma_max": "1e6"}), 10)
+    found = ours(load(tmp_path, {}), 10)
     assert (found - state).abs().max() < 1e-4 * max(1.0, state.abs().max().item())
     assert (images(found) - made).abs().max() < 1e-4
 
@@ -206,8 +200,9 @@ def dance(path):
     """A pipeline whose call nobody wrote down: sound, of one dimension."""
     torch.manual_seed(0)
     net = diffusers.UNet1DModel(
-        sample_size=64, in_channels=2, out_channels=2, extra_in_channels=16, norm_num_groups=4,
-        down_block_types=("DownBlock1D",), up_block_types=("UpBlock1D",), block_out_channels=(8,),
+        sample_size=64, sample_rate=64, in_channels=2, out_channels=2, extra_in_channels=64, norm_num_groups=4,
+        down_block_types=("DownBlock1DNoSkip", "DownBlock1D"), block_out_channels=(32, 32),
+        up_block_types=("UpBlock1D", "UpBlock1DNoSkip"),
         time_embedding_type="fourier", use_timestep_embedding=False, flip_sin_to_cos=True,
     )  # fmt: skip
     net.save_pretrained(path / "unet")

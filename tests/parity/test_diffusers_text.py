@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import tiny_text
 import torch
+from own_pipeline import pipeline_sampled
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
+from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint.families.diffusers.library import called_by_pipeline
 from samplerbench.models.loaders.checkpoint.loading import load
 
@@ -31,6 +33,37 @@ def test_the_call_is_the_pipelines_own(tmp_path, name):
         captured = called(x, torch.full((3,), TIME), rows)
     assert (direct - captured).abs().max() < 1e-6
     assert (direct[0] - direct[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "steps"), [("sd", 4.0, 10), ("sd3", 3.0, 8), ("flux", 1.0, 6), ("xl", 2.0, 9)]
+)
+def test_latents_are_those_of_the_pipeline(tmp_path, name, scale, steps):
+    """v-prediction and noise with DDIM, flows with a shift, and with one by the size of the state."""
+    path, settings, tables = tiny_text.saved(tmp_path, name)
+    model = load(path, settings)
+    called = called_by_pipeline(model.spec, open_checkpoint(path))
+    pipeline, rows = called.pipeline, [0, 1, 2]
+    latents = torch.randn(3, *model.event, generator=torch.Generator().manual_seed(0))
+    given = {key: table[rows] for key, table in tables.items() if not key.startswith("negative")}
+    if scale > 1:
+        given |= {k: t.repeat(3, *[1] * (t.ndim - 1)) for k, t in tables.items() if "negative" in k}
+        given["guidance_scale"] = scale
+    else:
+        given["guidance_scale"] = model.spec.scalars["guidance"]
+    sent = latents
+    if name == "flux":
+        sent = pipeline._pack_latents(latents, 3, *model.event)
+    theirs = pipeline(
+        **given, latents=sent.clone(), num_inference_steps=steps, height=8, width=8,
+        output_type="latent",
+    ).images  # fmt: skip
+    if name == "flux":
+        theirs = pipeline._unpack_latents(theirs, 8, 8, 1)
+    guided = model if scale == 1 else ClassifierFree(model, scale)
+    ours = pipeline_sampled(guided, latents, steps)
+    assert (ours - theirs).abs().max() < 1e-4 * max(1.0, theirs.abs().max().item())
+    assert theirs.std() > 0.1
 
 
 def pixart() -> torch.nn.Module:

@@ -43,13 +43,20 @@ def recognise(opened: Opened) -> Specification | None:
         **told,
         **_conditions(opened, folder),
     )
-    return _with_levels(replace(spec, sources=_sources(folder), preset=preset_of(folder.scheduler)))
+    return _with_levels(replace(spec, sources=_sources(folder), preset=_preset(folder)))
 
 
 _OF_PIPELINES = Convention(channels=0, size=None)
 """Of networks that their pipeline calls: what they are told are its arguments, which it has defaults
 for.
 """
+
+
+def _preset(folder: Folder) -> dict[str, Any]:
+    """The field ``preset``."""
+    patch = int(folder.config.get("patch_size") or 1)
+    tokens = 0 if folder.by_pipeline else _convention(folder).packed * patch
+    return preset_of(folder.scheduler, folder.pipeline, tokens)
 
 
 def _convention(folder: Folder) -> Convention:
