@@ -105,12 +105,12 @@ class Captured(nn.Module):
         self.parts = nn.ModuleDict(
             {k: v for k, v in pipeline.components.items() if isinstance(v, nn.Module)}
         )
-        self._takes = inspect.signature(type(pipeline).__call__).parameters
+        self._takes = tuple(inspect.signature(type(pipeline).__call__).parameters)
         unknown = [name for name in (*tables, *scalars) if name not in self._takes]
         if unknown:
             raise CheckpointError(
                 f"{type(pipeline).__name__} takes no {', '.join(unknown)}; its arguments are: "
-                f"{', '.join(list(self._takes)[1:])}"
+                f"{', '.join(self._takes[1:])}"
             )
         side = int(getattr(pipeline, "vae_scale_factor", 1))
         sizes = {"height": event[-2] * side, "width": event[-1] * side} if len(event) > 1 else {}
