@@ -45,7 +45,8 @@ class Denoiser(ABC):
             knows.
         limits: range of the values of the data, which samples are clamped to before their features
             are taken; None where there is none.
-        passes: network evaluations that one call costs a sample (2 under classifier-free guidance).
+        passes: network evaluations that one call costs a sample (2 under classifier-free guidance), the
+            most where the level decides (:meth:`passes_at`).
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
         capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the
             device, and its shapes depend on no value.
@@ -156,6 +157,10 @@ class Denoiser(ABC):
         """
         return None
 
+    def passes_at(self, sigma: float) -> int:  # noqa: ARG002
+        """Network evaluations that one call at this level costs a sample."""
+        return self.passes
+
     def own_sampling(self, steps: int) -> OwnSampling | None:  # noqa: ARG002
         """What the scheduler that came with the model does in ``steps`` steps; None where none did.
 
@@ -244,6 +249,10 @@ class Wrapper(Denoiser):
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """The inner model's. A wrapper that changes :meth:`denoise` must override this."""
         return self.inner.endpoint(x, labels)
+
+    def passes_at(self, sigma: float) -> int:
+        """The inner model's, unless this costs more."""
+        return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
     def own_sampling(self, steps: int) -> OwnSampling | None:
         """The inner model's."""

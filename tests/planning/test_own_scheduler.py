@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 
 import pytest
 import torch
@@ -69,13 +70,13 @@ def test_a_budget_buys_as_many_steps_as_evaluations():
 
 
 def test_clamping_leaves_the_predicted_noise():
-    preset = as_its_scheduler(
-        make("pipeline"), Folder(clip=0.3), GRID, Start("noise", 80.0, 80.0)
-    )[0]
+    preset = as_its_scheduler(make("pipeline"), Folder(clip=0.3), GRID, Start("noise", 80.0, 80.0))[
+        0
+    ]
     bound = Folder().bind(torch.arange(3), 0)
     x = torch.randn(3, 2, dtype=torch.float64)
     state, levels = 30 * x, (40.0, 20.0, 10.0, 5.0)
-    for cur, nxt in zip(levels, levels[1:], strict=False):
+    for cur, nxt in pairwise(levels):
         d = bound(state, cur)
         state = d.clamp(-0.3, 0.3) + nxt / cur * (state - d)
     torch.testing.assert_close(preset.sample(bound, 80 * x, GRID), 0.9 * state)
@@ -94,7 +95,9 @@ def test_what_is_not_the_same_is_logged_once(caplog):
         for _ in range(2):
             as_its_scheduler(make("pipeline"), model, GRID, start)
     (said,) = caplog.messages
-    assert said == "pipeline on gmm-2d is not quite its Halving, by two: it thresholds d by quantiles"
+    assert (
+        said == "pipeline on gmm-2d is not quite its Halving, by two: it thresholds d by quantiles"
+    )
 
 
 def test_it_is_no_sampler_of_the_list():
