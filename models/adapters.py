@@ -39,7 +39,8 @@ class Network(Protocol):
         """Predict from ``x_t`` ``(batch, *event)``, native times ``t`` ``(batch,)`` and ``labels``
         ``(batch,)`` int64 in [0, classes].
 
-        The label ``classes`` means "no label". A model without classes gets None.
+        The label ``classes`` means "no label". A model without classes gets None, or the number of
+        a condition in [0, conditions], of which the last means none.
         """
         ...
 
@@ -158,6 +159,11 @@ class NativeDenoiser(Denoiser):
         class_weights: how often each of the ``classes`` occurs in the data, in proportion. Every
             sample is then drawn a label; without them all samples go by the label ``classes``, "no
             label", which the network must know.
+        conditions: number of conditions of a network without classes, such as rows of a table of
+            prompts (:mod:`samplerbench.models.checkpoints.conditions`): a sample is told its number
+            modulo them.
+        null_label: whether the network knows "no label", or, of conditions, the number
+            ``conditions`` as none.
 
     Raises:
         ValueError: unknown prediction, or not one weight a class; or ``edm`` or ``consistency`` in a
@@ -188,12 +194,16 @@ class NativeDenoiser(Denoiser):
         limits: tuple[float, float] | None = None,
         kind: Kind = "denoiser",
         class_weights: Sequence[float] | None = None,
+        conditions: int = 0,
+        null_label: bool = True,
     ) -> None:
         if class_weights is not None and len(class_weights) != classes:
             raise ValueError(
                 f"model {name}: {len(class_weights)} class_weights for "
                 f"{classes} classes; give one for each"
             )
+        if classes and conditions:
+            raise ValueError(f"model {name}: give classes or conditions, not both")
         if prediction not in _WEIGHTS:
             raise ValueError(
                 f"model {name}: unknown prediction {prediction!r}; choose "
@@ -208,6 +218,7 @@ class NativeDenoiser(Denoiser):
         self.network, self.process, self.prediction = network, process, prediction
         self.name, self.event, self.identity, self.classes = name, event, identity, classes
         self.limits, self.class_weights, self.kind = limits, class_weights, kind
+        self.conditions, self.null_label = conditions, null_label
         self.times = None if times is None else np.sort(np.asarray(times, dtype=np.float64))
         self.nearest = nearest
         self.time, self.factor, self.half = time or NetworkTime(), factor, half
@@ -217,10 +228,13 @@ class NativeDenoiser(Denoiser):
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Labels with the frequencies of ``class_weights``, each a function of (seed, id) alone.
+        """Labels with the frequencies of ``class_weights``, each a function of (seed, id) alone; or
+        the id modulo ``conditions``.
 
-        None without them.
+        None without either.
         """
+        if self.conditions:
+            return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -257,8 +271,11 @@ class NativeDenoiser(Denoiser):
         return self.time.told(known, self.process.level(known))
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
-        if labels is None and self.classes:
-            return torch.full((len(x),), self.classes, dtype=torch.int64, device=x.device)
+        none = self.classes or self.conditions
+        if labels is None and self.conditions and not self.null_label:
+            raise ValueError(f"model {self.name} has nothing that means no condition; give labels")
+        if labels is None and none:
+            return torch.full((len(x),), none, dtype=torch.int64, device=x.device)
         return labels
 
     def to(self, device: torch.device | str) -> NativeDenoiser:

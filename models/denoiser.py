@@ -17,6 +17,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from .loaders.reading import FilesRead
+    from .own_sampling import OwnSampling
     from .reference import Moments, Reference
 
 _GOLDEN, _MIX1, _MIX2 = (
@@ -40,12 +41,16 @@ class Denoiser(ABC):
         classes: number of classes; 0 for a model without class labels. Only where it is positive
             are labels class numbers, which :meth:`mode_of` can be compared with; elsewhere they are
             whatever the model needs to know about a sample.
-        null_label: whether the label ``classes`` is "no label" to it, which guidance needs.
+        conditions: number of other conditions, such as prompts, where there are no classes: a label
+            is then the number of one.
+        null_label: whether the label ``classes``, or ``conditions``, is "no label" to it, which
+            guidance needs.
         class_weights: how often each class occurs in the data, in proportion; None where nobody
             knows.
         limits: range of the values of the data, which samples are clamped to before their features
             are taken; None where there is none.
-        passes: network evaluations that one call costs a sample (2 under classifier-free guidance).
+        passes: network evaluations that one call costs a sample (2 under classifier-free guidance), the
+            most where the level decides (:meth:`passes_at`).
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
         capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the
             device, and its shapes depend on no value.
@@ -63,6 +68,7 @@ class Denoiser(ABC):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     classes: int = 0
+    conditions: int = 0
     null_label: bool = True
     class_weights: Sequence[float] | None = None
     limits: tuple[float, float] | None = None
@@ -159,6 +165,18 @@ class Denoiser(ABC):
         """
         return None
 
+    def passes_at(self, sigma: float) -> int:  # noqa: ARG002
+        """Network evaluations that one call at this level costs a sample."""
+        return self.passes
+
+    def own_sampling(self, steps: int) -> OwnSampling | None:  # noqa: ARG002
+        """What the scheduler that came with the model does in ``steps`` steps; None where none did.
+
+        Raises:
+            ValueError: nothing of ours does what it does.
+        """
+        return None
+
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
         """Which mode or class each clean sample lies in, ``(batch,)`` int64, or None if the
         model has no such notion.
@@ -194,6 +212,7 @@ class Wrapper(Denoiser):
         self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
         self.classes, self.class_weights = inner.classes, inner.class_weights
         self.null_label, self.kind = inner.null_label, inner.kind
+        self.conditions = inner.conditions
         self.limits, self.passes, self.dtype, self.read = (
             inner.limits,
             inner.passes,
@@ -238,6 +257,14 @@ class Wrapper(Denoiser):
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """The inner model's. A wrapper that changes :meth:`denoise` must override this."""
         return self.inner.endpoint(x, labels)
+
+    def passes_at(self, sigma: float) -> int:
+        """The inner model's, unless this costs more."""
+        return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
+
+    def own_sampling(self, steps: int) -> OwnSampling | None:
+        """The inner model's."""
+        return self.inner.own_sampling(steps)
 
     def mode_of(self, x: Tensor) -> Tensor | None:
         """The inner model's."""

@@ -1,5 +1,5 @@
-"""Classifier-free and classifier guidance, as a Denoiser around a Denoiser that counts every
-network pass.
+"""Guidance, as a Denoiser around a Denoiser that counts every network pass: classifier-free, by a
+worse model, and by a classifier.
 """
 
 from __future__ import annotations
@@ -10,20 +10,34 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoiser, column, labels_for
+from .guided_rows import Interval, checked, mixed, rows_within, said, within
 from .wrappers import Altered
 
 
 class _Guided(Altered):
-    """What both kinds share: the inner model must have classes, and unlabelled samples get one."""
+    """What both kinds share: the inner model must have classes, or other conditions, and unlabelled
+    samples get one.
+    """
 
-    def __init__(self, inner: Denoiser, kind: str, scale: float) -> None:
-        if not inner.classes:
+    def __init__(
+        self,
+        inner: Denoiser,
+        kind: str,
+        scale: float,
+        *,
+        channels: int | None = None,
+        interval: Interval | None = None,
+    ) -> None:
+        if not (inner.classes or inner.conditions):
             raise ValueError(f"model {inner.name} has no classes, so it cannot be guided")
         if not inner.null_label:
             raise ValueError(
-                f"model {inner.name} was not trained without labels, so there is nothing to guide from"
+                f"model {inner.name} has no embeddings of the negative prompt to guide from; give "
+                "negative_prompt_embeds in the same file"
+                if inner.conditions
+                else f"model {inner.name} was not trained without labels, so there is nothing to guide from"
             )
-        super().__init__(inner, f"{kind}={scale:.15g}")
+        super().__init__(inner, said(kind, scale, channels=channels, interval=interval))
         self.scale = scale
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
@@ -33,10 +47,15 @@ class _Guided(Altered):
         guide to.
         """
         labels = self.inner.draw_labels(ids, seed)
-        return labels_for(ids, seed, [1.0] * self.classes) if labels is None else labels
+        return labels_for(ids, seed, [1.0] * self._none) if labels is None else labels
+
+    @property
+    def _none(self) -> int:
+        """The label that means none."""
+        return self.classes or self.conditions
 
     def _unlabelled(self, x: Tensor) -> Tensor:
-        return torch.full((len(x),), self.classes, dtype=torch.int64, device=x.device)
+        return torch.full((len(x),), self._none, dtype=torch.int64, device=x.device)
 
 
 class ClassifierFree(_Guided):
@@ -46,29 +65,129 @@ class ClassifierFree(_Guided):
 
     ``scale`` 1 is the conditional model and 0 the unconditional one (the paper's w is scale - 1).
     Both passes are one inner call on twice the rows: two evaluations a sample at a sequential depth
-    of one.
+    of one. Outside an interval of levels it is the conditional model, in one evaluation
+    (Kynkäänniemi et al. 2024, arXiv:2404.07724, section 3).
 
     Args:
-        inner: a model with classes.
+        inner: a model with classes or other conditions.
         scale: guidance scale.
+        channels: how many channels are guided, the first ones; the others are the conditional
+            model's (DiT's own code guides three of four). None for all.
+        interval: levels (low, high] at which it is guided, 0 <= low < high; None for all.
 
     Raises:
-        ValueError: the model has no classes, or knows no "no label".
+        ValueError: the model has no classes, or knows no "no label", or has no such channels; or
+            levels that are no interval.
     """
 
-    def __init__(self, inner: Denoiser, scale: float) -> None:
-        super().__init__(inner, "guidance", scale)
+    def __init__(
+        self,
+        inner: Denoiser,
+        scale: float,
+        *,
+        channels: int | None = None,
+        interval: Interval | None = None,
+    ) -> None:
+        super().__init__(inner, "guidance", scale, channels=channels, interval=interval)
+        if channels is not None and not 0 < channels <= inner.event[0]:
+            raise ValueError(
+                f"model {inner.name} has {inner.event[0]} channels, so {channels} of them cannot be "
+                f"guided; give 1 to {inner.event[0]}"
+            )
+        self.channels, self.interval = channels, checked(interval)
         self.passes = 2 * inner.passes
+
+    def passes_at(self, sigma: float) -> int:
+        """Twice those of the inner model, outside the interval as many."""
+        return self.inner.passes_at(sigma) * (2 if within(self.interval, sigma) else 1)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Guided estimate; rows without a label get the unconditional one."""
         none = self._unlabelled(x)
-        twice = torch.cat([sigma, sigma]) if isinstance(sigma, Tensor) else sigma
-        both = self.inner.denoise(
-            torch.cat([x, x]), twice, torch.cat([none if labels is None else labels, none])
+        given = none if labels is None else labels
+        rows = rows_within(self.interval, sigma, x)
+        if rows is None:
+            return self.inner.denoise(x, sigma, given)
+        levels = torch.cat([sigma, sigma[rows]]) if isinstance(sigma, Tensor) else sigma
+        both = self.inner.denoise(torch.cat([x, x[rows]]), levels, torch.cat([given, none[rows]]))
+        label, free = both[: len(x)], both[len(x) :]
+        return mixed(label, free, rows, self.scale, self.channels)
+
+
+class Autoguided(Altered):
+    """Guidance by a worse version of the model (Karras et al. 2024, arXiv:2406.02507, eq. 3).
+
+        d = d_guide + scale (d_model - d_guide)
+
+    Both are told the same labels, or the guide none where it has no classes. A sample costs the
+    evaluations of both, at a sequential depth of two; outside an interval of levels those of the model
+    alone.
+
+    Args:
+        inner: the model.
+        guide: the worse one: of the same event.
+        scale: 1 is the model itself.
+        channels, interval: as in :class:`ClassifierFree`.
+
+    Raises:
+        ValueError: the two are of unlike shapes or classes; or levels that are no interval.
+    """
+
+    def __init__(
+        self,
+        inner: Denoiser,
+        guide: Denoiser,
+        scale: float,
+        *,
+        channels: int | None = None,
+        interval: Interval | None = None,
+    ) -> None:
+        for what in ("event", "classes", "conditions"):
+            own, other = getattr(inner, what), getattr(guide, what)
+            if own != other and not (what != "event" and other == 0):
+                raise ValueError(
+                    f"model {inner.name} has {what} {own}, and its guide {guide.name} {other}; take a guide "
+                    "that was trained on the same data"
+                )
+        told = said("guidance", scale, channels=channels, interval=interval)
+        super().__init__(inner, f"{told},guide={guide.name}")
+        self.identity = f"{inner.identity}({told},guide={guide.identity})"
+        self.guide, self.scale = guide, scale
+        self.channels, self.interval = channels, checked(interval)
+        self.passes = inner.passes + guide.passes
+        if self.read is not None and guide.read is not None:
+            self.read = self.read | guide.read.paths
+
+    def passes_at(self, sigma: float) -> int:
+        """Those of both models, outside the interval of one."""
+        more = self.guide.passes_at(sigma) if within(self.interval, sigma) else 0
+        return self.inner.passes_at(sigma) + more
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Guided estimate."""
+        d = self.inner.denoise(x, sigma, labels)
+        rows = rows_within(self.interval, sigma, x)
+        if rows is None:
+            return d
+        told = self.guide.classes or self.guide.conditions
+        worse = self.guide.denoise(
+            x[rows],
+            sigma[rows] if isinstance(sigma, Tensor) else sigma,
+            None if labels is None or not told else labels[rows],
         )
-        label, free = both.chunk(2)
-        return torch.lerp(free, label, self.scale)
+        return mixed(d, worse, rows, self.scale, self.channels)
+
+    def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
+        """Both networks are counted."""
+        twin = self.rewrapped(self.inner.instrumented(wrap))
+        twin.guide = self.guide.instrumented(wrap)  # type: ignore[attr-defined]
+        return twin
+
+    def to(self, device: torch.device | str) -> Denoiser:
+        """Copies of both models on ``device``."""
+        twin = self.rewrapped(self.inner.to(device))
+        twin.guide = self.guide.to(device)  # type: ignore[attr-defined]
+        return twin
 
 
 class ClassifierGuidance(_Guided):
@@ -107,9 +226,9 @@ class ClassifierGuidance(_Guided):
         d = self.inner.denoise(x, sigma, self._unlabelled(x))
         if labels is None:
             return d
-        gradient = self._gradient(x, sigma, labels.clamp(max=self.classes - 1))
+        gradient = self._gradient(x, sigma, labels.clamp(max=self._none - 1))
         guided = d + self.scale * column(sigma, x) ** 2 * gradient
-        labelled = (labels < self.classes).reshape(-1, *[1] * (x.ndim - 1))
+        labelled = (labels < self._none).reshape(-1, *[1] * (x.ndim - 1))
         return torch.where(labelled, guided, d)
 
     def _gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .denoiser import Denoiser
-from .guidance import ClassifierFree
+from .guidance import Autoguided, ClassifierFree
 
 if TYPE_CHECKING:
     from .loaders.schemes import Scheme
@@ -44,8 +44,8 @@ def make_model(spec: str, **params: Any) -> Denoiser:
             own (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for one that a
             loader makes, of this package, such as ``perturbed:NAME``, or of an installed one
             (:mod:`samplerbench.models.loaders`).
-        **params: ``guidance`` is the scale of classifier-free guidance, for models with classes;
-            the rest goes to the model's factory, or to its loader.
+        **params: those of :func:`guided`, such as ``guidance``, the scale of classifier-free
+            guidance; the rest goes to the model's factory, or to its loader.
 
     Returns:
         The model on the CPU.
@@ -55,13 +55,63 @@ def make_model(spec: str, **params: Any) -> Denoiser:
             classes; or a loader of an installed package that is broken.
         CardError: (a ValueError) a file of the model is missing or damaged.
     """
-    guidance = params.pop("guidance", None)
+    options = {name: params.pop(name) for name in GUIDANCE if name in params}
     model = _built_in(spec, params) if spec in _FACTORIES else _loaded(spec, params)
+    return guided(model, **options)
+
+
+GUIDANCE = ("guidance", "guidance_is", "guidance_channels", "guidance_interval", "guide")
+"""Options that every model with classes, or other conditions, takes."""
+
+
+def guided(
+    model: Denoiser,
+    guidance: Any = None,
+    guidance_is: Any = "w",
+    guidance_channels: Any = None,
+    guidance_interval: Any = None,
+    guide: Any = None,
+) -> Denoiser:
+    """A model under guidance; itself without any.
+
+    Args:
+        model: one with classes or other conditions, unless there is a ``guide``.
+        guidance: the scale w, 1 for the conditional model alone.
+        guidance_is: ``w``, or ``w-1`` for the scale s = w - 1 of U-ViT and flow_matching.
+        guidance_channels: how many of the first channels are guided; None for all.
+        guidance_interval: two levels, above the first and up to the second of which it is guided.
+        guide: spec of a worse model to guide from in place of the unconditional one.
+
+    Raises:
+        ValueError: a value that cannot be, options without a scale, or as
+            :class:`~samplerbench.models.guidance.ClassifierFree` and ``Autoguided`` have it.
+    """
     if guidance is None:
+        if guide is not None or guidance_channels is not None or guidance_interval is not None:
+            raise ValueError("guidance without a scale; give one, such as guidance=2")
         return model
-    if not isinstance(guidance, int | float):
+    if isinstance(guidance, bool) or not isinstance(guidance, int | float):
         raise ValueError(f"guidance is a number, not {guidance!r}")
-    return ClassifierFree(model, float(guidance))
+    if guidance_is not in ("w", "w-1"):
+        raise ValueError(f"guidance_is is 'w' or 'w-1', not {guidance_is!r}")
+    scale = float(guidance) + (guidance_is == "w-1")
+    options = {"channels": guidance_channels, "interval": _interval(guidance_interval)}
+    if guidance_channels is not None and type(guidance_channels) is not int:
+        raise ValueError(f"guidance_channels is a whole number, not {guidance_channels!r}")
+    if guide is None:
+        return ClassifierFree(model, scale, **options)
+    if not isinstance(guide, str):
+        raise ValueError(f"guide is the name or path of a model, not {guide!r}")
+    return Autoguided(model, make_model(guide), scale, **options)
+
+
+def _interval(given: Any) -> tuple[float, float] | None:
+    if given is None:
+        return None
+    numbers = isinstance(given, list | tuple) and len(given) == 2
+    if not numbers or not all(isinstance(level, int | float) for level in given):
+        raise ValueError(f"guidance_interval is two levels, such as [0.2, 5], not {given!r}")
+    return float(given[0]), float(given[1])
 
 
 def _built_in(name: str, params: dict[str, Any]) -> Denoiser:

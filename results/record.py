@@ -104,6 +104,11 @@ AROUND: tuple[Column, ...] = (
         "at the model, which its other rows share, and trials",
     ),
     Column(
+        "preset",
+        "text",
+        "what sampler pipeline was for this model: its own scheduler, and the spacing of its levels",
+    ),
+    Column(
         "tuning_digest",
         "text",
         "tuned schedule: digest of its levels, which tells "

@@ -20,6 +20,7 @@ from .types import Source
 
 ENTRY_POINTS = "samplerbench.samplers"
 _REGISTRY: dict[str, Any] = {}
+_UNLISTED: dict[str, Any] = {}
 _ORIGIN: dict[str, str] = {}
 _PLUGIN_FILE: dict[str, Path] = {}
 
@@ -52,6 +53,14 @@ def register(cls: Any) -> Any:
             f"and {cls.__module__}.{cls.__qualname__}"
         )
     _REGISTRY[name] = cls
+    return cls
+
+
+def register_unlisted(cls: Any) -> Any:
+    """Class decorator: make a sampler known under its ``name``, but not among :func:`names`: for one
+    that stands for another, which the model decides.
+    """
+    _UNLISTED[cls.name] = cls
     return cls
 
 
@@ -133,6 +142,8 @@ def get(name: str) -> Any:
         cls = resolve(name)
         _ORIGIN[name] = getattr(cls, "origin", "")
         return cls
+    if name in _UNLISTED:
+        return _UNLISTED[name]
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=3)
         hint = (

@@ -6,8 +6,12 @@ from bisect import bisect_right
 from collections.abc import Callable
 from functools import cache
 
+import torch
+from torch import Tensor
+
 from ...models import Denoiser
-from ...samplers import Sampler
+from ...samplers import Grid, SampleNoise, Sampler
+from ..sampling.execution import costs_vary
 from .schedules import Schedule
 
 
@@ -26,20 +30,35 @@ def cost_of(
 
     @cache
     def cost(n: int) -> int:
-        says = sampler.nfe(
-            schedule.sketch(
-                n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"
-            )
+        grid = schedule.sketch(
+            n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"
         )
+        says = sampler.nfe(grid)
         if says is None:
             raise ValueError(
                 f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), "
                 "so give --steps; or, if it ignores the "
                 "steps, let it declare adaptive = True"
             )
-        return model.passes * says
+        if sampler.own_grid or not costs_vary(model, grid):
+            return model.passes * says
+        return sum(map(model.passes_at, levels_called(sampler, grid)))
 
     return cost
+
+
+def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
+    """The level of each evaluation of a sampler on a grid, in turn."""
+    called: list[float] = []
+
+    def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
+        called.append(float(sigma.flatten()[0] if isinstance(sigma, Tensor) else sigma))
+        return torch.zeros_like(x)
+
+    ids = torch.zeros(1, dtype=torch.int64)
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    sampler.sample(denoise, x, grid, SampleNoise(0, ids, (1,), x.dtype))
+    return called
 
 
 def steps_within(budget: int, cost: Callable[[int], int]) -> int | None:

@@ -21,6 +21,7 @@ from .budget import cost_of, steps_within
 from .cache import default_cache
 from .fitting import Pilot
 from .maps import check_schedules, mismatch
+from .own_scheduler import as_its_scheduler
 from .remedy import Named, remedy
 from .schedules import Schedule, make_schedule
 from .tuned.schedule import UntunedError
@@ -213,6 +214,16 @@ class Subject(NamedTuple):
     execution: ExecutionName
     pilot: Pilot
 
+    def fitted(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
+        """The sampler with what is found for the model and the grid, and why there is nothing to run,
+        "" if there is.
+        """
+        if grid is None:
+            return sampler, ""
+        if getattr(sampler, "of_checkpoint", False):
+            return as_its_scheduler(sampler, self.model, grid, self.start)
+        return self.pilot.fitted(sampler, grid), ""
+
 
 def _cells(
     suite: Suite,
@@ -239,13 +250,16 @@ def _cells(
             if n and not start.skip
             else None
         )
+        fitted, reason = (sampler, unfit) if unfit else subject.fitted(sampler, grid)
+        if not unfit and getattr(sampler, "of_checkpoint", False) and grid is not None:
+            end = "zero" if fitted.levels(grid).to_zero else "sigma_min"
         yield Cell(
             model=subject.name,
-            sampler=subject.pilot.fitted(sampler, grid) if grid and not unfit else sampler,
+            sampler=fitted,
             schedule=schedule,
             start=start,
             end=end,
-            noise=suite.noise if sampler.stochastic else None,
+            noise=suite.noise if fitted.stochastic else None,
             grid=grid,
             steps=None if sampler.adaptive else n,
             budget=budget,
@@ -257,7 +271,7 @@ def _cells(
             sigma_max=model.sigma_max,
             identity=(model.identity, reference.extractor.identity if reference else ""),
             device=subject.device,
-            skip=unfit or start.skip or _skip(subject, sampler, grid, budget),
+            skip=start.skip or reason or _skip(subject, sampler, grid, budget),
             execution=subject.execution,
             space=suite.extractors[subject.name]
             if suite.reference is None

@@ -12,6 +12,7 @@ from ...models.denoiser import Bound
 from ...samplers import Noise, NoNoise, SampleNoise
 from ...samplers.brownian import BrownianNoise
 from ..suites.cell import Cell
+from .execution import costs_vary
 from .failure import Failure
 from .meter import Meter
 
@@ -51,6 +52,9 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
 
     ``model`` is metered by ``meter`` and bound in ``bound``.
 
+    What the sampler says is held against the calls of the model, guidance and all, and what is
+    reported are the passes of the network.
+
     Raises:
         Failure: the counted evaluations differ from what the sampler says, or the result has the
             wrong shape or dtype.
@@ -58,14 +62,41 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     assert cell.grid is not None
     x, noise = begin(model, cell, ids)
     meter.reset()
-    out = cell.sampler.sample(bound, x, cell.grid, noise)
+    asked = _Asked(model, bound) if costs_vary(model, cell.grid) else None
+    out = cell.sampler.sample(asked or bound, x, cell.grid, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
         got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
     nfe, says = meter.rows / len(ids), cell.sampler.nfe(cell.grid)
-    if says is not None and nfe != says * model.passes:
+    saved = asked.saved / len(ids) if asked else 0.0
+    if says is not None and nfe + saved != says * model.passes:
         raise Failure(
             "failed",
-            f"counted {nfe:g} evaluations per sample, but nfe() says {says * model.passes}",
+            f"counted {nfe + saved:g} evaluations per sample, but nfe() says {says * model.passes}",
         )
     return Batch(out, nfe, meter.calls)
+
+
+class _Asked:
+    """A bound model that is guided at some levels only, and remembers how many passes its calls took
+    less than the most.
+
+    Attributes:
+        saved: passes times rows.
+    """
+
+    def __init__(self, model: Denoiser, bound: Bound, count: list[float] | None = None) -> None:
+        self.model, self.bound = model, bound
+        self.count = [0.0] if count is None else count
+
+    @property
+    def saved(self) -> float:
+        return self.count[0]
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        levels = sigma.expand(len(x)).tolist() if isinstance(sigma, Tensor) else [sigma] * len(x)
+        self.count[0] += sum(self.model.passes - self.model.passes_at(level) for level in levels)
+        return self.bound(x, sigma)
+
+    def take(self, rows: Tensor) -> _Asked:
+        return _Asked(self.model, self.bound.take(rows), self.count)

@@ -64,12 +64,22 @@ def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: G
         return ""
     if captures(execution) and not _innermost(model).capturable:
         return f"model {model.name} says that it cannot be captured (capturable = False)"
+    if costs_vary(model, grid):
+        return (
+            f"execution {execution} needs evaluations of one cost, and model {model.name} is guided at "
+            "some levels only"
+        )
     if sampler.nfe(grid) is None:
         return (
             f"execution {execution} needs batches of one shape, and sampler "
             f"{sampler.name} chooses the samples that it evaluates"
         )
     return cannot_record(sampler, grid) if captures(execution) else ""
+
+
+def costs_vary(model: Denoiser, grid: Grid) -> bool:
+    """Whether an evaluation costs more at some levels of a grid than at others."""
+    return any(model.passes_at(sigma) != model.passes for sigma in grid.sigma)
 
 
 def executed(model: Denoiser, execution: ExecutionName) -> Denoiser:

@@ -22,7 +22,7 @@ import torch
 from ...models import Denoiser
 from ...results.record import Record
 from ..sampling.batch import begin
-from ..sampling.engine import works
+from ..sampling.engine import LEVEL, works
 from ..sampling.meter import Meter
 from ..suites.cell import Cell
 from ..suites.suite import Timing
@@ -167,4 +167,4 @@ def _count(model: Denoiser, cell: Cell, ids: torch.Tensor) -> float:
     meter = Meter()
     x, source = begin(model, cell, ids)
     cell.sampler.sample(meter.attach(model).bind(ids, cell.seed), x, cell.grid, source)
-    return meter.rows / len(ids) / model.passes
+    return meter.rows / len(ids) / model.passes_at(LEVEL)

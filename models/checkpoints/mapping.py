@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..adapters import NativeDenoiser, Network, NetworkTime
 from ..denoiser import labels_for
+from ..own_sampling import OwnSampling
 from ..process import (
     EDM,
     VE,
@@ -146,6 +147,7 @@ class Checkpoint(NativeDenoiser):
         network: in its native coordinates; labels are class numbers (:class:`Network`).
         name: what tables call it.
         content: hexadecimal digest of all that was read; with the specification it is the identity.
+        sampling: what the checkpoint's own scheduler does, by the specification and the steps.
 
     Raises:
         ValueError: a question is open, a value of the specification cannot be, or the network needs
@@ -154,12 +156,29 @@ class Checkpoint(NativeDenoiser):
 
     spec: Specification
 
-    def __init__(self, spec: Specification, network: Network, name: str, content: str) -> None:
+    def __init__(
+        self,
+        spec: Specification,
+        network: Network,
+        name: str,
+        content: str,
+        sampling: Callable[[Specification, int], OwnSampling] | None = None,
+    ) -> None:
         if spec.open:
             asked = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
             raise ValueError(
                 f"{name}: the checkpoint ({spec.family}) does not say everything: {asked}. Say it behind "
                 "the path, as in PATH?schedule=linear, or let samplerbench check-model find out"
+            )
+        if not spec.event:
+            raise ValueError(
+                f"{name}: the checkpoint does not say of which shape its samples are; say it behind the "
+                "path, as in PATH?event=[4,64,64]"
+            )
+        if spec.embeddings and spec.labels == "none" and not spec.null_label:
+            raise ValueError(
+                f"{name}: labels=none, but {spec.embeddings['file']} has nothing for no condition; "
+                "give negative_prompt_embeds in it, or choose labels=random or labels=balanced"
             )
         if spec.classes and spec.labels == "none" and not spec.null_label:
             raise ValueError(
@@ -184,18 +203,27 @@ class Checkpoint(NativeDenoiser):
             sigma_max=spec.sigma_max,
             limits=spec.limits,
             kind=spec.kind,
+            conditions=spec.embeddings.get("rows", 0),
+            null_label=spec.null_label,
         )
-        self.spec, self.null_label = spec, spec.null_label
+        self.spec, self._sampling = spec, sampling
+
+    def own_sampling(self, steps: int) -> OwnSampling | None:
+        """What the scheduler of the checkpoint's own folder does."""
+        if self._sampling is None or not self.spec.preset:
+            return None
+        return self._sampling(self.spec, steps)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """As the specification says: ``random``, each class as likely; ``balanced``, sample number
-        modulo classes; None for ``none``.
+        """As the specification says: ``random``, each class or condition as likely; ``balanced``,
+        sample number modulo classes, or conditions; None for ``none``.
         """
+        count = self.classes or self.conditions
         if self.spec.labels == "none":
             return None
         if self.spec.labels == "balanced":
-            return ids % self.classes
-        return labels_for(ids, seed, [1.0] * self.classes)
+            return ids % count
+        return labels_for(ids, seed, [1.0] * count)
 
 
 def _known(process: Process) -> Any:
@@ -208,6 +236,10 @@ def meaning(spec: Specification) -> dict[str, Any]:
     for name in ("preset", "evidence", "sources", "open"):
         del plain[name]
     del plain["weights"]["file"]
+    plain["embeddings"].pop("file", None)  # its hash stays
+    for name in ("embeddings", "scalars"):  # that most have none of changes nothing
+        if not plain[name]:
+            del plain[name]
     return plain
 
 

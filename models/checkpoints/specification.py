@@ -9,7 +9,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal
+
+from .conditions import read_conditions
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Where a value is known from: the file itself; what all files of a family share; the user; or a
@@ -31,7 +34,7 @@ class Specification:
         network: ``class`` and ``arguments`` of the network.
         weights: ``file`` and, where a file holds several sets of weights, ``entry``, such as
             ``ema``.
-        event: shape of one sample.
+        event: shape of one sample; empty where only the user can say.
         process: ``name``, one of :data:`.mapping.PROCESSES`, and its arguments.
         prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``score``, ``edm``, ``consistency``.
         factor: the network gives the prediction divided by this: -1 for the opposite sign.
@@ -44,10 +47,15 @@ class Specification:
         limits: range of the values of the data; None where nobody says.
         classes: number of classes; 0 without labels.
         null_label: whether label ``classes`` is "no label" to the network.
-        labels: how labels of unconditional sampling are drawn: ``random``, ``balanced``, or
-            ``none``.
+        labels: how labels of unconditional sampling are drawn: ``random``, ``balanced`` (number of
+            the sample modulo classes, or rows of embeddings), or ``none``.
         kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no
             posterior mean.
+        embeddings: of a network that takes embeddings, such as those of prompts: ``needs``, their
+            names (none: those that the file has), and, once a file of them is given, what :meth:`.Conditions.described` says of it;
+            empty for any other network.
+        scalars: what else the network is told, the same of all samples, such as FLUX's ``guidance``
+            and the ``time_ids`` of Stable Diffusion XL.
         decoder: of samples that are latents: ``class`` of what makes images of them, its ``folder``,
             and ``scale`` and ``shift``, where the decoder takes x / scale + shift; empty where
             samples are the data themselves. It is recorded, not applied.
@@ -76,6 +84,8 @@ class Specification:
     null_label: bool = False
     labels: Literal["none", "random", "balanced"] = "none"
     kind: Literal["denoiser", "map"] = "denoiser"
+    embeddings: Mapping[str, Value] = field(default_factory=dict)
+    scalars: Mapping[str, Value] = field(default_factory=dict)
     decoder: Mapping[str, Value] = field(default_factory=dict)
     preset: Mapping[str, Value] = field(default_factory=dict)
     evidence: tuple[str, ...] = ()
@@ -141,8 +151,9 @@ class Specification:
     def overridden(self, given: Mapping[str, str], source: str = USER) -> Specification:
         """This with what the user says: answers to open questions, and fields by name.
 
-        ``process``, ``time``, ``network`` and ``weights`` are set part by part, such as
-        ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``.
+        ``process``, ``time``, ``network``, ``weights`` and ``scalars`` are set part by part, such as
+        ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``; ``embeddings`` is the path
+        of a file, which is read; ``event`` another size of the same number of channels.
 
         Args:
             given: name to text, as written behind ``?``.
@@ -172,9 +183,9 @@ _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
 _SETTABLE = tuple(
     f.name
     for f in fields(Specification)
-    if f.name not in ("family", "evidence", "sources", "open", "event", "decoder", "preset")
+    if f.name not in ("family", "evidence", "sources", "open", "decoder", "preset")
 )
-_TABLES = ("network", "weights", "process", "time")
+_TABLES = ("network", "weights", "process", "time", "scalars")
 
 
 def _set(spec: Specification, name: str, text: str, source: str) -> Specification:
@@ -184,12 +195,35 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
         parts = [f"{t}.{p}" for t in _TABLES for p in getattr(spec, t)]
         names = ", ".join([*spec.open, "sign", *plain, *parts])
         raise ValueError(f"{name!r} is no setting of {spec.family} checkpoints; there are: {names}")
+    if name == "embeddings":
+        return _embedded(spec, text)
     value = _read(text)
+    any_name = "call" in spec.network  # arguments of a pipeline, which looks at them itself
+    if top == "scalars" and part not in spec.scalars and not any_name:
+        raise ValueError(
+            f"{name!r} is no setting of this network; its scalars are: "
+            f"{', '.join(spec.scalars) or 'none'}"
+        )
     if dot:
         value = {**getattr(spec, top), part: value}
     changes = _typed({top: value})
     _check(spec, name, changes[top], text)
     return replace(spec, **changes, sources={**spec.sources, name: source})
+
+
+def _embedded(spec: Specification, path: str) -> Specification:
+    """With a file of embeddings: samples go by its rows in turn, unless the user says otherwise."""
+    if not spec.embeddings:
+        raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
+    told = read_conditions(Path(path), spec.embeddings["needs"]).described()
+    drawn = spec.labels if spec.source("labels") == USER else "balanced"
+    return replace(
+        spec,
+        embeddings={"needs": spec.embeddings["needs"], **told},
+        labels=drawn,
+        null_label=told["null"],
+        sources={**spec.sources, "embeddings": USER},
+    )
 
 
 def _read(text: str) -> Value:
@@ -226,6 +260,11 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
     if name in _CHOICES and value not in _CHOICES[name]:
         there = ", ".join(map(repr, _CHOICES[name]))
         raise ValueError(f"{name}={text} is none of {there}")
+    if name == "event" and not _is_a_size_of(value, spec.event):
+        raise ValueError(
+            f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
+            + (", with as many channels" if spec.event else "")
+        )
     number = isinstance(getattr(spec, name, None), float)
     if number and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ValueError(f"{name}={text}: it must be a number")
@@ -233,3 +272,13 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"{name}={text}: it must be above 0")
     if name == "factor" and value == 0:
         raise ValueError("factor=0: it must not be 0")
+
+
+def _is_a_size_of(value: Value, event: tuple[int, ...]) -> bool:
+    """Whether a value is the shape of a sample with the channels of another."""
+    return (
+        isinstance(value, tuple)
+        and all(isinstance(side, int) and side > 0 for side in value)
+        and bool(value)
+        and (not event or (len(value) == len(event) and value[0] == event[0]))
+    )

@@ -4,21 +4,23 @@ same noise; and networks called as its pipelines call them.
 
 from __future__ import annotations
 
+import json
 import math
-from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from own_pipeline import pipeline_sampled
 from torch import Tensor
 
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint.families.diffusers import network, recognise
+from samplerbench.models.loaders.checkpoint.families.diffusers.library import called_by_pipeline
 from samplerbench.models.loaders.checkpoint.families.diffusers.preset import levels_of
 from samplerbench.models.loaders.checkpoint.loading import load
-from samplerbench.models.wrappers import Clipped
-from samplerbench.samplers import Grid, NoNoise, make
+from samplerbench.samplers import Grid, make
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 # a library's warnings are its own
@@ -69,24 +71,13 @@ def theirs(pipeline, module, monkeypatch, steps: int, **call) -> tuple[Tensor, T
     return states[-1], images
 
 
-def ours(model, steps: int, spec=None) -> Tensor:
-    """The same latents with the preset of the folder."""
-    spec = spec or model.spec
-    grid = Grid(levels_of(spec, steps))
-    first = grid.sigma[0]
-    scale = math.sqrt(1 + first**2) if spec.preset["start"] == "unit" else first
-    latents = scale * LATENTS.double()
-    bound = model.bind(torch.arange(SAMPLES), 0)
-    return make(spec.preset["sampler"]).sample(bound, latents, grid, NoNoise())
+def ours(model, steps: int) -> Tensor:
+    """The same latents as ``--sampler pipeline`` samples them."""
+    return pipeline_sampled(model, LATENTS, steps)
 
 
 def images(state: Tensor) -> Tensor:
     return (state / 2 + 0.5).clamp(0, 1)
-
-
-def pixels(spec) -> float:
-    """The scale of the state that the scheduler ends with, where that is not at level 0."""
-    return 1 / math.sqrt(1 + spec.sigma_min**2) if spec.preset["end"] == "sigma_min" else 1.0
 
 
 V = {"prediction_type": "v_prediction", "clip_sample": False}
@@ -115,21 +106,28 @@ def test_ddim(tmp_path, monkeypatch, settings, steps):
     state, made = theirs(pipeline, pipeline_ddim, monkeypatch, steps)
     model = load(tmp_path, {})
     assert model.spec.preset["differs"] == []
-    found = ours(model, steps) * pixels(model.spec)
+    found = ours(model, steps)
     assert (found - state).abs().max() < 1e-4 * max(1.0, state.abs().max().item())
     assert (images(found) - made).abs().max() < 1e-4
 
 
-def test_ddim_that_clamps_what_it_goes_on_with(tmp_path, monkeypatch):
+@pytest.mark.parametrize("bound", [1.0, 0.5])
+def test_ddim_that_clamps_d_but_not_the_noise(tmp_path, monkeypatch, bound):
     from diffusers.pipelines.ddim import pipeline_ddim
 
-    pipeline = diffusers.DDIMPipeline(unet(), diffusers.DDIMScheduler())
+    scheduler = diffusers.DDIMScheduler(clip_sample_range=bound)
+    pipeline = diffusers.DDIMPipeline(unet(), scheduler)
     pipeline.save_pretrained(tmp_path)
-    state, _ = theirs(pipeline, pipeline_ddim, monkeypatch, 10, use_clipped_model_output=True)
-    model = load(tmp_path, {})
-    bound = model.spec.preset["clip"]
-    found = ours(Clipped(model, -bound, bound), 10, model.spec)
+    state, made = theirs(pipeline, pipeline_ddim, monkeypatch, 10)
+    found = ours(load(tmp_path, {}), 10)
     assert (found - state).abs().max() < 1e-4
+    assert (images(found) - made).abs().max() < 1e-4
+    plain = make("ddim").sample(
+        load(tmp_path, {}).bind(torch.arange(SAMPLES), 0),
+        LATENTS * 157.4,
+        Grid(levels_of(load(tmp_path, {}).spec, 10)),
+    )
+    assert (plain - state).abs().max() > 0.1  # it clamps indeed
 
 
 def test_a_flow(tmp_path, monkeypatch):
@@ -139,9 +137,7 @@ def test_a_flow(tmp_path, monkeypatch):
     pipeline = diffusers.DDPMPipeline(unet(), scheduler)
     pipeline.save_pretrained(tmp_path)
     state, made = theirs(pipeline, pipeline_ddpm, monkeypatch, 10)
-    # they start where there is no signal at all, and we at the level 1e4 unless we are told more
-    assert (images(ours(load(tmp_path, {}), 10)) - made).abs().max() < 5e-4
-    found = ours(load(tmp_path, {"process.t_max": "1", "sigma_max": "1e6"}), 10)
+    found = ours(load(tmp_path, {}), 10)
     assert (found - state).abs().max() < 1e-4 * max(1.0, state.abs().max().item())
     assert (images(found) - made).abs().max() < 1e-4
 
@@ -161,62 +157,87 @@ def test_edm(tmp_path, prediction):
     assert (found - x).abs().max() < 1e-4 * max(1.0, x.abs().max().item())
 
 
-class OneCall:
-    """A scheduler of one time that keeps what the network gave for it, and ends the pipeline there."""
-
-    def __init__(self, time: int, config) -> None:
-        self.timesteps, self.config, self.init_noise_sigma = torch.tensor([time]), config, 1.0
-        self.output: Tensor | None = None
-
-    def set_timesteps(self, *_, **__) -> None: ...
-
-    def scale_model_input(self, x: Tensor, *_: object) -> Tensor:
-        return x
-
-    def step(self, output: Tensor, *_: object, **__: object) -> None:
-        self.output = output
-        raise StopIteration
-
-
-def captured(pipeline, module, monkeypatch, time: int, **call) -> Tensor:
-    """What the pipeline takes its network's output for, at our latents."""
-    pipeline.set_progress_bar_config(disable=True)
-    monkeypatch.setattr(module, "randn_tensor", lambda *_, **__: LATENTS.clone())
-    once = OneCall(time, pipeline.scheduler.config)
-    object.__setattr__(pipeline, "scheduler", once)
-    with suppress(StopIteration):
-        pipeline(**call)
-    assert once.output is not None
-    return once.output
-
-
-def test_the_call_of_a_unet(tmp_path, monkeypatch):
-    from diffusers.pipelines.ddpm import pipeline_ddpm
-
-    pipeline = diffusers.DDPMPipeline(unet(), diffusers.DDPMScheduler())
-    pipeline.save_pretrained(tmp_path)
-    output = captured(pipeline, pipeline_ddpm, monkeypatch, 321, batch_size=SAMPLES)
-    opened = open_checkpoint(tmp_path)
-    called = network(recognise(opened), opened)
+def call_by_pipeline(path, settings, labels=None):
+    """The network of a folder as we call it, and as its pipeline does, at our latents."""
+    opened = open_checkpoint(path)
+    spec = recognise(opened).overridden(settings)
+    ours, theirs = network(spec, opened), called_by_pipeline(spec, opened)
+    times = torch.tensor([321.0, 7.0, 321.0])  # the pipeline runs once for each
     with torch.no_grad():
-        assert torch.equal(called(LATENTS, torch.full((SAMPLES,), 321.0), None), output)
+        return ours(LATENTS, times, labels), theirs(LATENTS, times, labels)
 
 
-def test_the_call_of_a_dit(tmp_path, monkeypatch):
-    from diffusers.pipelines.dit import pipeline_dit
+def test_the_call_of_a_unet(tmp_path):
+    diffusers.DDPMPipeline(unet(), diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+    direct, captured = call_by_pipeline(tmp_path, {})
+    assert (direct - captured).abs().max() < 1e-6
+    assert (direct[0] - direct[1]).abs().max() > 1e-3
 
+
+def test_the_call_of_a_dit(tmp_path):
     pipeline = diffusers.DiTPipeline(dit(), autoencoder(), diffusers.DDIMScheduler(**V))
     pipeline.save_pretrained(tmp_path)
-    labels = [1, 207, 999]
-    call = {"class_labels": labels, "guidance_scale": 3.0}
-    output = captured(pipeline, pipeline_dit, monkeypatch, 321, **call)[:SAMPLES]
-    model = load(tmp_path, {})
-    guided = ClassifierFree(model, 3.0)
+    direct, captured = call_by_pipeline(tmp_path, {}, torch.tensor([1, 207, 1000]))
+    assert (direct[:, :1] - captured).abs().max() < 1e-6  # it leaves out the variances
+
+
+def test_guidance_of_a_dit(tmp_path):
+    """The library guides all channels, as plain guidance here does."""
+    pipeline = diffusers.DiTPipeline(dit(), autoencoder(), diffusers.DDIMScheduler(**V))
+    pipeline.save_pretrained(tmp_path)
+    model, labels = load(tmp_path, {}), torch.tensor([1, 207, 999])
+    opened = open_checkpoint(tmp_path)
+    called = called_by_pipeline(replace(model.spec, scalars={"guidance_scale": 3.0}), opened)
+    output = called(LATENTS, torch.full((SAMPLES,), 321.0), labels)
     sigma = float(model.process.level(321.0))
     x = LATENTS.double() * math.sqrt(1 + sigma**2)
-    d = guided.denoise(x, sigma, torch.tensor(labels))
+    d = ClassifierFree(model, 3.0).denoise(x, sigma, labels)
     expected = x / (1 + sigma**2) - sigma / math.sqrt(1 + sigma**2) * output.double()
     assert (d - expected).abs().max() < 1e-5
+
+
+def dance(path):
+    """A pipeline whose call nobody wrote down: sound, of one dimension."""
+    torch.manual_seed(0)
+    net = diffusers.UNet1DModel(
+        sample_size=64, sample_rate=64, in_channels=2, out_channels=2, extra_in_channels=64, norm_num_groups=4,
+        down_block_types=("DownBlock1DNoSkip", "DownBlock1D"), block_out_channels=(32, 32),
+        up_block_types=("UpBlock1D", "UpBlock1DNoSkip"),
+        time_embedding_type="fourier", use_timestep_embedding=False, flip_sin_to_cos=True,
+    )  # fmt: skip
+    net.save_pretrained(path / "unet")
+    diffusers.DDPMScheduler(clip_sample=False).save_pretrained(path / "scheduler")
+    parts = {"unet": "UNet1DModel", "scheduler": "DDPMScheduler"}
+    index = {"_class_name": "DanceDiffusionPipeline"}
+    index |= {k: ["diffusers", v] for k, v in parts.items()}
+    (path / "model_index.json").write_text(json.dumps(index))
+    return net.eval()
+
+
+def test_a_pipeline_that_nobody_wrote_is_run_itself(tmp_path):
+    net = dance(tmp_path)
+    with pytest.raises(ValueError, match=r"of which shape.*event="):
+        load(tmp_path, {})
+    with pytest.raises(ValueError, match=r"draws noise of shape \(2, 64\).*event="):
+        load(tmp_path, {"event": "[2,32]"}).denoise(torch.zeros(1, 2, 32), 1.0, None)
+    model = load(tmp_path, {"event": "[2,64]"})
+    said = " ".join(model.spec.evidence)
+    assert "nobody wrote down how a DanceDiffusionPipeline calls its UNet1DModel" in said
+    assert "loop capture" in said
+    x = torch.randn(3, 2, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sigma = float(model.process.level(99.0))
+    level = torch.tensor([sigma, 2.0, sigma], dtype=torch.float64)
+    d = model.denoise(x, level, None)
+    with torch.no_grad():
+        p = net((x[:1] / math.sqrt(1 + sigma**2)).float(), torch.tensor([99])).sample
+    assert (d[:1] - (x[:1] - sigma * p)).abs().max() < 1e-5
+    assert torch.equal(model.to("cpu").denoise(x, level, None), d)
+    assert (
+        make("heun")
+        .sample(model.bind(torch.arange(3), 0), x, Grid((5.0, 1.0, 0.1)))
+        .isfinite()
+        .all()
+    )
 
 
 def test_a_latent_model_is_sampled_in_latents(tmp_path, monkeypatch):

@@ -276,12 +276,17 @@ def _classes(model: Checkpoint, labels: Tensor | None, device: str) -> Tensor | 
     Raises:
         ValueError: the network needs labels, and there are none.
     """
-    if not model.classes:
+    if not (model.classes or model.conditions):
         return None
     if labels is not None:
         return labels.to(device)
     if model.spec.null_label:
         return None
+    if model.conditions:
+        raise ValueError(
+            "the network takes embeddings, and nothing says which row of them belongs to which image; give "
+            "an .npz file with the rows' numbers in arr_1"
+        )
     raise ValueError(
         f"the network is conditional on {model.classes} classes, and the images have none; put them in "
         "a folder for each class, or give an .npz file with labels in arr_1"

@@ -6,20 +6,22 @@ without executing anything of it.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from .. import loader
 
 if TYPE_CHECKING:
-    from ...checkpoints.mapping import Checkpoint
+    from ...denoiser import Denoiser
 
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
-def load(rest: str) -> Checkpoint:
-    """The model of a checkpoint, such as ``checkpoint:ema.pt?schedule=linear``.
+def load(rest: str) -> Denoiser:
+    """The model of a checkpoint, such as ``checkpoint:ema.pt?schedule=linear``, under guidance if that is
+    among its settings, such as ``guidance=2`` (:func:`samplerbench.models.registry.guided`).
 
     Args:
         rest: path of the file or folder, what its file does not say behind ``?``, and before it,
@@ -29,9 +31,20 @@ def load(rest: str) -> Checkpoint:
         ValueError: it cannot be read, is of no known family, leaves a question open, or has no such
             setting.
     """
+    from ...registry import GUIDANCE, guided
     from . import loading
 
-    return loading.load(*split(rest))
+    path, given, family = split(rest)
+    guidance = {name: _value(given.pop(name)) for name in GUIDANCE if name in given}
+    return guided(loading.load(path, given, family), **guidance)
+
+
+def _value(text: str) -> Any:
+    """A number or list as JSON writes it, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def split(rest: str) -> tuple[Path, dict[str, str], str | None]:

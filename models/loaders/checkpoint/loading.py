@@ -49,9 +49,15 @@ def build(spec: Specification, opened: Opened) -> Checkpoint:
         CheckpointError: its weights do not fit its network.
         ValueError: a question is open, or a value of the specification cannot be.
     """
-    network = family(spec.family).network(spec, opened)
-    name = opened.path.resolve().stem
-    return Checkpoint(spec, network, f"{name}-latents" if spec.decoder else name, opened.content)
+    of = family(spec.family)
+    network, name = of.network(spec, opened), opened.path.resolve().stem
+    return Checkpoint(
+        spec,
+        network,
+        f"{name}-latents" if spec.decoder else name,
+        opened.content,
+        getattr(of, "own_sampling", None),
+    )
 
 
 def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Checkpoint:

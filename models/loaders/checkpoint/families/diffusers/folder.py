@@ -13,10 +13,19 @@ from .....checkpoints.weights import WRAP
 
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
 UNET, DIT = "UNet2DModel", "DiTTransformer2DModel"
-NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT}
+UNET_TEXT, SD3 = "UNet2DConditionModel", "SD3Transformer2DModel"
+FLUX, SANA = "FluxTransformer2DModel", "SanaTransformer2DModel"
+OF_TEXT = (UNET_TEXT, SD3, FLUX, SANA)
+NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT, **{cls: cls for cls in OF_TEXT}}
 """Classes of networks that are read, as files name them, to the library's class of today."""
 DECODERS = ("vae", "vqvae")
+TEXT = ("text_encoder", "tokenizer", "bert", "safety_checker", "feature_extractor", "image_encoder")
+"""Beginnings of the names of parts that make embeddings of prompts, or look at images: those are
+given, and these not looked at.
+"""
 STEM = "diffusion_pytorch_model"
+PIPELINE = "pipeline"
+"""How a network is called that nobody wrote down the call of: by its pipeline."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +35,14 @@ class Folder:
     Attributes:
         pipeline: class of the pipeline; "" for a network alone.
         part: folder of the network inside, "" for the folder itself.
-        network: its class, a value of :data:`NETWORKS`.
+        network: its class, a value of :data:`NETWORKS`, or another one that the pipeline calls.
         config: its settings.
         weights: name of their file, such as ``unet/diffusion_pytorch_model.safetensors``.
         variant: of the weights, such as ``fp16``; "" for none.
         scheduler: the scheduler's settings, its class under ``_class_name``.
         decoder: as in :class:`.Specification`.
+        by_pipeline: why the pipeline itself has to call the network; "" where its call is known.
+        prompts: whether the pipeline has a part for prompts.
     """
 
     pipeline: str
@@ -42,6 +53,8 @@ class Folder:
     variant: str
     scheduler: Mapping[str, Any]
     decoder: Mapping[str, Any]
+    by_pipeline: str = ""
+    prompts: bool = False
 
 
 def read_folder(opened: Opened) -> Folder | None:
@@ -75,27 +88,38 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
         for name, value in index.items()
         if isinstance(value, list) and len(value) == 2 and value[1] is not None
     }
-    named = [name for name, cls in parts.items() if cls in NETWORKS]
-    other = [cls for name, cls in parts.items() if name not in (*named, *DECODERS, "scheduler")]
-    if len(named) != 1 or other:
-        what = ", ".join(other or parts.values())
+    named = [name for name in parts if not name.startswith((*TEXT, *DECODERS, "scheduler"))]
+    foreign = [parts[name] for name in named if index[name][0] != "diffusers"]
+    if len(named) != 1 or foreign:
+        what = ", ".join(foreign or [parts[name] for name in named] or parts.values())
         raise CheckpointError(_unread(opened, f"a {pipeline} ({what})"))
+    prompts = any(name.startswith(TEXT) for name in index)
     part = _place(opened, named[0], CONFIG)
     config = opened.config(_join(part, CONFIG))
     scheduler = {
         "_class_name": parts.get("scheduler"),
         **_scheduler(opened, _place(opened, "scheduler", SCHEDULER)),
     }
-    cls = NETWORKS[parts[named[0]]]
-    return Folder(
-        pipeline, part, cls, config, *_weights(opened, part), scheduler, _decoder(opened, parts)
-    )
+    own = str(parts[named[0]])
+    cls = NETWORKS.get(own, own)
+    weights, decoder = _weights(opened, part), _decoder(opened, parts)
+    why = _unwritten(pipeline, cls, prompts=prompts)
+    return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, why, prompts)
+
+
+def _unwritten(pipeline: str, network: str, *, prompts: bool) -> str:
+    """Why the call of a network is not known here; "" if it is."""
+    if network not in NETWORKS.values():
+        return f"nobody wrote down how a {pipeline} calls its {network}"
+    if prompts and network not in OF_TEXT:
+        return f"a {pipeline} gives its {network} more than class numbers"
+    return ""
 
 
 def _unread(opened: Opened, what: str) -> str:
     return (
-        f"{opened.path} is {what}, which is not read: only pipelines of one {UNET} or {DIT} are; "
-        f"{WRAP}"
+        f"{opened.path} is {what}, which is not read: only pipelines of one network of diffusers are, "
+        f"and folders of one {UNET} or {DIT}; {WRAP}"
     )
 
 

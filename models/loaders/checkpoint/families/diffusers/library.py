@@ -4,39 +4,114 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from .....checkpoints.conditions import given_conditions
 from .....checkpoints.opening import CheckpointError, Opened
 from .....checkpoints.specification import Specification
+from .calls import CONVENTIONS, Labelled, Prompted
+from .capture import Captured
+from .folder import INDEX, PIPELINE, TEXT
 
 
-class Called(nn.Module):
-    """A ``UNet2DModel`` or ``DiTTransformer2DModel``, called as pipelines call them.
-
-    Args:
-        network: of the library.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Its output for states ``(batch, *event)``, times ``(batch,)`` and class numbers."""
-        return self.network(x_t, timestep=t, class_labels=labels, return_dict=False)[0]
-
-
-def network(spec: Specification, opened: Opened) -> Called:
+def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captured:
     """The network with its weights, in float32 on the CPU.
 
     Raises:
-        CheckpointError: the library is missing, or the weights are damaged or do not fit.
+        CheckpointError: the library is missing, the weights are damaged or do not fit, or the network
+            takes embeddings and none are given.
     """
+    takes = spec.embeddings
+    tables = given_conditions(takes, opened.path).tables if takes else {}
+    if spec.network.get("call") == PIPELINE:
+        return _captured(spec, opened, tables)
+    if not takes:
+        return Labelled(_loaded(spec, opened))
+    return Prompted(
+        _loaded(spec, opened), CONVENTIONS[spec.network["class"]], tables, _scalars(spec)
+    )
+
+
+def _captured(spec: Specification, opened: Opened, tables: Mapping[str, Tensor]) -> Captured:
+    """The network of a folder, called by its pipeline, in float32 on the CPU.
+
+    Only classes of diffusers itself are made, and text encoders are not.
+
+    Raises:
+        CheckpointError: the pipeline is not the library's own, has parts of other libraries, or cannot
+            be made.
+    """
+    index = opened.config(INDEX)
+    name, parts = index.get("_class_name"), _parts(index)
+    cls = getattr(_library(), name, None) if isinstance(name, str) else None
+    foreign = [
+        part for part, of in parts.items() if of != "diffusers" and not part.startswith(TEXT)
+    ]
+    if cls is None or foreign:
+        what = f"its {', '.join(foreign)}" if foreign else f"its pipeline {name}"
+        raise CheckpointError(
+            f"{opened.path}: {what} is not of the diffusers that is installed, and code of other places is "
+            "not run; wrap the network in a Python file (docs/adding-a-model.md)"
+        )
+    left_out = {part: None for part in index if part.startswith(TEXT)}
+    with _quietly():
+        try:
+            pipeline = cls.from_pretrained(
+                opened.path,
+                **left_out,
+                variant=spec.weights["variant"] or None,
+                use_safetensors=".safetensors" in spec.weights["file"],
+                local_files_only=True,
+                low_cpu_mem_usage=False,
+            )
+        except Exception as error:  # whatever the library raises of files
+            raise _unreadable(opened.path, error) from error
+    for part in pipeline.components.values():
+        if isinstance(part, nn.Module):
+            part.float().eval().requires_grad_(False)
+    return Captured(pipeline, spec.event, tables, _arguments(spec))
+
+
+def _arguments(spec: Specification) -> dict[str, Any]:
+    """Scalars by the names that pipelines have for them."""
+    names = {"guidance": "guidance_scale"}
+    return {names.get(k, k): v for k, v in spec.scalars.items() if k != "time_ids"}
+
+
+def _parts(index: Mapping[str, Any]) -> dict[str, str]:
+    """The library of each part of a pipeline."""
+    pairs = {k: v for k, v in index.items() if isinstance(v, list) and len(v) == 2}
+    return {name: str(pair[0]) for name, pair in pairs.items() if pair[1] is not None}
+
+
+def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
+    """The network of a folder whose call is known here, called by its pipeline all the same: what the
+    call is held against.
+
+    It is told the scheduler's time, and its output has the channels of the state.
+
+    Raises:
+        CheckpointError: as :func:`network`.
+    """
+    takes = spec.embeddings
+    return _captured(spec, opened, given_conditions(takes, opened.path).tables if takes else {})
+
+
+def _scalars(spec: Specification) -> dict[str, Any]:
+    """What the network is told, with sizes in pixels of what is sampled where nobody says others."""
+    told = dict(spec.scalars)
+    if "time_ids" in told and told["time_ids"] is None:
+        height, width = (side * int(spec.network["pixels"]) for side in spec.event[1:])
+        told["time_ids"] = [height, width, 0, 0, height, width]
+    return told
+
+
+def _loaded(spec: Specification, opened: Opened) -> nn.Module:
     cls = getattr(_library(), spec.network["class"])
     folder = opened.path / spec.network["folder"]
     with _quietly():
@@ -58,7 +133,7 @@ def network(spec: Specification, opened: Opened) -> Called:
             f"({len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}); "
             "take both from one source"
         )
-    return Called(made.float())
+    return made.float()
 
 
 _MISFITS = ("missing_keys", "unexpected_keys", "mismatched_keys")
@@ -86,9 +161,13 @@ def _library() -> Any:
 def _quietly() -> Iterator[None]:
     """What the library logs of files is said by our errors."""
     logger = logging.getLogger("diffusers")
-    level = logger.level
+    level, bars = logger.level, _library().utils.logging
     logger.setLevel(logging.CRITICAL)
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
         logger.setLevel(level)
+        if shown:
+            bars.enable_progress_bar()

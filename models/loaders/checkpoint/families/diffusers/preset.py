@@ -16,6 +16,7 @@ import numpy as np
 
 from .....checkpoints.mapping import process_of
 from .....checkpoints.specification import Specification
+from .....own_sampling import OwnSampling
 from .....process import Process
 from .scheduler import kind_of
 
@@ -38,27 +39,40 @@ _SPACING = {
     "EulerAncestralDiscrete": "linspace", "EDMEuler": "karras", "FlowMatchEulerDiscrete": "shifted",
 }  # fmt: skip
 _OTHER_LEVELS = (
-    *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_dynamic_shifting"),
-    *("shift_terminal", "invert_sigmas"),
+    *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "shift_terminal"),
+    "invert_sigmas",
 )
+FAR = 1e6
+"""The level at which a flow's own scheduler begins, for no signal at all: nearer to it than the range of
+the model.
+"""
+GIVES_TIMES = ("FluxPipeline",)
+"""Pipelines that ask a flow's scheduler for times from 1 to 1 / steps, which it then shifts."""
 
 
-def preset_of(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
     """How a scheduler samples.
 
     >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
     'ddim'
 
+    Args:
+        scheduler: its settings.
+        pipeline: class of the pipeline, which may ask for times of its own.
+        tokens: side of the squares of the state that the network sees as one, which shifts that depend
+            on the size of the state count; 0 where nobody knows.
+
     Returns:
         ``scheduler``, its class; ``sampler``, ours that is the same on :func:`levels_of`, "" where
         none is known; ``spacing``, how its levels are spaced; ``end``, ``zero`` or ``sigma_min``;
         ``start``, ``unit`` where it begins at sqrt(1 + sigma²) z, or ``noise`` where at sigma z;
-        ``clip``, the bound that it clamps d to, None for no clamping; ``settings``, all that it has
-        set beside those of the model; ``differs``, sentences that say where ours is not the same.
+        ``clip``, the bound that it clamps d to, but not the noise that it goes on with, None for no
+        clamping; ``settings``, all that it has set beside those of the model; ``pipeline`` and
+        ``tokens``, as given; ``differs``, sentences that say where ours is not the same.
     """
     kind = kind_of(scheduler)
     settings = {k: v for k, v in scheduler.items() if k not in _MODEL and not k.startswith("_")}
-    unknown = list(_unknown(scheduler, kind))
+    unknown = list(_unknown(scheduler, kind, tokens))
     clips = scheduler.get("clip_sample", True) and kind in ("DDIM", "DDPM")
     preset = {
         "scheduler": scheduler.get("_class_name"),
@@ -68,6 +82,8 @@ def preset_of(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         "start": "noise",
         "clip": float(scheduler.get("clip_sample_range", 1.0)) if clips else None,
         "settings": settings,
+        "pipeline": pipeline,
+        "tokens": tokens,
     }
     if kind in ("DDIM", "DDPM", "EDMEuler") or preset["spacing"] == "leading":
         preset["start"] = "unit"
@@ -87,13 +103,15 @@ def _end(scheduler: Mapping[str, Any], kind: str) -> str:
     return str(scheduler.get("final_sigmas_type", "zero"))
 
 
-def _unknown(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
+def _unknown(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
     """Why nothing of ours does what the scheduler does."""
     if kind not in SAMPLERS:
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
     for key in _OTHER_LEVELS:
         if scheduler.get(key):
             yield f"its levels with {key} are not known here"
+    if scheduler.get("use_dynamic_shifting") and not tokens:
+        yield "how large its state is to a shift that depends on the size is not known here"
     if (between := scheduler.get("interpolation_type", "linear")) != "linear":
         yield f"its levels with {between} interpolation are not known here"
 
@@ -104,8 +122,6 @@ def _differences(
     """Where our sampler on our levels is not what the scheduler does."""
     if scheduler.get("thresholding"):
         yield "it thresholds d by quantiles"
-    elif preset["clip"] is not None and kind == "DDIM":
-        yield "it clamps d, but not the noise that it goes on with; a clamped model of ours does both"
     variance = str(scheduler.get("variance_type", "fixed_small"))
     if kind == "DDPM" and not variance.startswith("fixed_small"):
         yield f"its noise has the variance {variance}; ours has the smaller, fixed_small"
@@ -186,17 +202,64 @@ def _edm(spec: Specification, process: Process, steps: int) -> list[float]:
 
 
 def _flow(spec: Specification, process: Process, steps: int) -> list[float]:
-    """Times from 1 down, shifted; the library shifts the last twice.
+    """Times from 1 down, shifted; the library shifts the last twice, where the pipeline gives none and
+    the shift does not depend on the size of the state.
 
     No signal at all, at 1, is the level ``sigma_max``.
     """
-    shift = float(spec.preset["settings"].get("shift", 1.0))
+    preset, settings = spec.preset, spec.preset["settings"]
+    dynamic = settings.get("use_dynamic_shifting")
+    shift = _shift_of_size(spec) if dynamic else float(settings.get("shift", 1.0))
 
     def shifted(t: Any) -> Any:
         return shift * t / (1 + (shift - 1) * t)
 
-    times = shifted(np.linspace(1, shifted(process.t_min), steps))
+    last = process.t_min if dynamic else shifted(process.t_min)
+    if preset["pipeline"] in GIVES_TIMES:
+        last = 1 / steps
+    times = shifted(np.linspace(1, last, steps))
     return [spec.sigma_max if t >= 1 else float(process.level(float(t))) for t in times]
+
+
+def _shift_of_size(spec: Specification) -> float:
+    """A shift that grows with the number of the network's tokens (Esser et al. 2024, arXiv:2403.03206,
+    section 5.3.2, in the exponential form of the library's pipelines).
+    """
+    settings = spec.preset["settings"]
+    few, many = (
+        float(settings.get(f"{which}_image_seq_len", usual))
+        for which, usual in (("base", 256), ("max", 4096))
+    )
+    low, high = (
+        float(settings.get(f"{which}_shift", usual))
+        for which, usual in (("base", 0.5), ("max", 1.15))
+    )
+    tokens = math.prod(side // spec.preset["tokens"] for side in spec.event[1:])
+    mu = low + (high - low) * (tokens - few) / (many - few)
+    return mu if settings.get("time_shift_type") == "linear" else math.exp(mu)
+
+
+def own_sampling(spec: Specification, steps: int) -> OwnSampling:
+    """What the folder's own scheduler does in ``steps`` steps, the library's ``num_inference_steps``.
+
+    Raises:
+        ValueError: nothing of ours does what it does.
+    """
+    preset, levels = spec.preset, levels_of(spec, steps)
+    if preset["spacing"] == "shifted" and levels[0] == spec.sigma_max:
+        levels = (max(levels[0], FAR), *levels[1:])
+    first, last = levels[0], levels[-1]
+    # a table's states are those of the process: without noise their scale is 1
+    end = 1 / math.sqrt(1 + last**2) if preset["scheduler"] == "DDIMScheduler" else 1.0
+    return OwnSampling(
+        preset["sampler"],
+        levels,
+        math.sqrt(1 + first**2) if preset["start"] == "unit" else first,
+        end,
+        preset["clip"],
+        f"{preset['scheduler']}, {preset['spacing']}",
+        tuple(preset["differs"]),
+    )
 
 
 _LEVELS: dict[str, Callable[[Specification, Process, int], Sequence[float]]] = {

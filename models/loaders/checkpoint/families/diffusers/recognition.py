@@ -10,7 +10,8 @@ from .....checkpoints.mapping import process_of
 from .....checkpoints.opening import CheckpointError, Opened
 from .....checkpoints.specification import FAMILY, FILE, Specification
 from .....checkpoints.weights import WRAP
-from .folder import DIT, Folder, read_folder
+from .calls import CONVENTIONS, Convention
+from .folder import DIT, OF_TEXT, PIPELINE, Folder, read_folder
 from .preset import preset_of
 from .scheduler import PREDICTIONS, trained
 
@@ -24,36 +25,95 @@ def recognise(opened: Opened) -> Specification | None:
     folder = read_folder(opened)
     if folder is None:
         return None
+    folder = _by_whom(opened, folder)
+    convention = _convention(folder)
+    told = trained(folder.scheduler)
+    if (scale := convention.told(folder.config)) != 1:
+        time = told.get("time", {"of": "t"})
+        told["time"] = {**time, "scale": time.get("scale", 1.0) * scale}
     spec = Specification(
         family="diffusers",
-        network={"class": folder.network, "folder": folder.part},
+        network=_network(opened, folder),
         weights={"file": folder.weights, "variant": folder.variant},
         event=_event(opened, folder),
         limits=None if folder.decoder else (-1.0, 1.0),
         decoder=folder.decoder,
         evidence=tuple(_evidence(folder)),
-        **trained(folder.scheduler),
+        scalars=convention.scalars(folder.config),
+        **told,
         **_conditions(opened, folder),
     )
-    return _with_levels(replace(spec, sources=_sources(folder), preset=preset_of(folder.scheduler)))
+    return _with_levels(replace(spec, sources=_sources(folder), preset=_preset(folder)))
+
+
+_OF_PIPELINES = Convention(channels=0, size=None)
+"""Of networks that their pipeline calls: what they are told are its arguments, which it has defaults
+for.
+"""
+
+
+def _preset(folder: Folder) -> dict[str, Any]:
+    """The field ``preset``."""
+    patch = int(folder.config.get("patch_size") or 1)
+    tokens = 0 if folder.by_pipeline else _convention(folder).packed * patch
+    return preset_of(folder.scheduler, folder.pipeline, tokens)
+
+
+def _convention(folder: Folder) -> Convention:
+    return _OF_PIPELINES if folder.by_pipeline else CONVENTIONS[folder.network]
+
+
+def _by_whom(opened: Opened, folder: Folder) -> Folder:
+    """The folder, with the reason why only its pipeline can call the network, if its settings are one."""
+    if folder.by_pipeline or not (why := CONVENTIONS[folder.network].refused(folder.config)):
+        return folder
+    if not folder.pipeline:
+        raise CheckpointError(
+            f"{opened.path}: its {folder.network} is called in another way than usual: {why}; give the "
+            f"folder of the whole pipeline, which can call it, or {WRAP}"
+        )
+    return replace(folder, by_pipeline=f"its {folder.network} is called in another way: {why}")
+
+
+def _network(opened: Opened, folder: Folder) -> dict[str, Any]:
+    """The field ``network``: its class and folder, and, where it is told sizes in pixels, how many of
+    them a side of a latent is.
+    """
+    named: dict[str, Any] = {"class": folder.network, "folder": folder.part}
+    if folder.by_pipeline:
+        named["call"] = PIPELINE
+    elif "time_ids" in CONVENTIONS[folder.network].scalars(folder.config):
+        decoder = opened.config(f"{folder.decoder['folder']}/config.json") if folder.decoder else {}
+        blocks = decoder.get("block_out_channels") or [0] * 4
+        named["pixels"] = 2 ** (len(blocks) - 1)
+    return named
 
 
 def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
-    channels = folder.config.get("in_channels", 4 if folder.network == DIT else 3)
-    size = folder.config.get("sample_size", 32 if folder.network == DIT else None)
+    """Shape of a sample; empty where only the user can say."""
+    convention = _convention(folder)
+    told = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
+    if folder.by_pipeline and not told:
+        return ()
+    channels = folder.config.get("in_channels", convention.channels) // convention.packed**2
+    size = folder.config.get("sample_size", convention.size)
     if size is None:
         raise CheckpointError(
             f"{opened.path}: the network's config.json has no sample_size, the height of what it "
-            "was trained on; write it there"
+            "was trained on; write it there, in latents if it is a network of those"
         )
     height, width = size if isinstance(size, list) else (size, size)
     return (int(channels), int(height), int(width))
 
 
 def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """The fields ``classes``, ``null_label``, ``labels`` and ``half``."""
-    config = folder.config
-    if folder.network == DIT:  # its table of labels has a last row for "no label"
+    """The fields ``classes``, ``null_label``, ``labels``, ``half`` and ``embeddings``."""
+    config, convention = folder.config, _convention(folder)
+    if folder.by_pipeline:
+        return {"embeddings": {"needs": []} if folder.prompts else {}}
+    if folder.network in OF_TEXT:
+        classes, null = 0, False
+    elif folder.network == DIT:  # its table of labels has a last row for "no label"
         classes, null = int(config.get("num_embeds_ada_norm") or 1000), True
     else:
         classes, null = int(config.get("num_class_embeds") or 0), False
@@ -62,9 +122,17 @@ def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
                 f"{opened.path}: class_embed_type {config['class_embed_type']!r} makes its labels no "
                 f"class numbers; {WRAP}"
             )
-    channels = int(config.get("in_channels", 4 if folder.network == DIT else 3))
-    variance_too = config.get("out_channels") == 2 * channels
+    channels = int(config.get("in_channels", convention.channels))
+    made = int(config.get("out_channels") or channels)
+    if folder.network in OF_TEXT and made not in (channels, 2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its {folder.network} takes {channels} channels and makes {made}, so it is "
+            f"given more than the noisy state, such as another image; {WRAP}"
+        )
+    variance_too = made == 2 * channels
+    needs = convention.needs(config)
     return {
+        "embeddings": {"needs": list(needs)} if needs else {},
         "classes": classes,
         "null_label": null,
         "labels": "random" if classes else "none",
@@ -82,6 +150,16 @@ def _evidence(folder: Folder) -> list[str]:
         f"its scheduler is a {name}"
         + (f" with prediction_type {prediction}" if prediction else ""),
     ]
+    if folder.by_pipeline:
+        said.append(
+            f"{folder.by_pipeline}, so the pipeline itself is run for one step at every evaluation "
+            "(loop capture), which is slow"
+        )
+    if folder.network in OF_TEXT or (folder.by_pipeline and folder.prompts):
+        said.append(
+            "it takes embeddings of prompts, computed beforehand, from the file behind ?embeddings=; text "
+            "encoders are not run"
+        )
     if folder.decoder:
         said.append(
             f"its samples are latents: the {folder.decoder['class']} that makes images of them is "
@@ -105,6 +183,8 @@ _IN_THE_FILE: tuple[str, ...] = (
     "event",
     "classes",
     "half",
+    "embeddings",
+    "scalars",
     "decoder",
     "preset",
 )

@@ -1,0 +1,46 @@
+"""``--sampler pipeline``: what the scheduler that came with a model would do."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+from ...models import Denoiser
+from ...samplers import Grid, Sampler
+from ...samplers.methods.pipeline import Preset
+from ..suites.start import Start
+
+log = logging.getLogger("samplerbench")
+
+
+def as_its_scheduler(
+    sampler: Any, model: Denoiser, grid: Grid, start: Start
+) -> tuple[Sampler, str]:
+    """``pipeline`` with what the model's own scheduler does in as many steps as a grid has.
+
+    What it does otherwise all the same is logged, once a model.
+
+    Returns:
+        The sampler, and why there is nothing to run: no scheduler came with the model, or nothing of
+        ours does what it does; "" if there is.
+    """
+    if start.name != "noise":
+        return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
+    try:
+        own = model.own_sampling(len(grid))
+    except ValueError as error:
+        return sampler, f"pipeline: {error}"
+    if own is None:
+        return sampler, (
+            f"no scheduler came with model {model.name}: pipeline is for folders of diffusers"
+        )
+    if own.differs:
+        _tell(model.name, own.told, own.differs)
+    preset = Preset(own.sampler, own.levels, own.start, own.end, own.clip, own.told)
+    return sampler.fitted(preset), ""
+
+
+@cache
+def _tell(model: str, told: str, differs: tuple[str, ...]) -> None:
+    log.warning("pipeline on %s is not quite its %s: %s", model, told, "; ".join(differs))

@@ -1,0 +1,122 @@
+"""``pipeline``: what the scheduler in a checkpoint's own folder would do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..base import FOUND, Declared, Sampler
+from ..grid import Grid
+from ..registry import make, register_unlisted
+from ..types import Denoise, Noise, Source
+
+
+class Preset(NamedTuple):
+    """What a scheduler does in a number of steps.
+
+    Attributes:
+        sampler: name of the sampler of ours that is the same on these levels.
+        levels: falling; the last may be 0.
+        start: standard deviation of the noise that it begins with.
+        end: by what the result is multiplied.
+        clip: bound that the denoised image is clamped to, while a step without noise goes on with the
+            noise that was predicted; None for no clamping.
+        told: the scheduler and its spacing.
+    """
+
+    sampler: str
+    levels: tuple[float, ...]
+    start: float
+    end: float = 1.0
+    clip: float | None = None
+    told: str = ""
+
+
+@register_unlisted
+@dataclass(frozen=True, kw_only=True)
+class Pipeline(Declared):
+    """The sampler, levels and scales of a checkpoint's own scheduler.
+
+    A harness looks them up for the model and the number of steps. Without that it is Euler's method on
+    the grid that is given. The states that it is given have the grid's first level as their standard
+    deviation; they are scaled to what the scheduler begins with.
+
+    Attributes:
+        found: what the scheduler does. It is found, not given.
+    """
+
+    name = "pipeline"
+    order = None
+    own_grid = True
+    translates = False
+    of_checkpoint = True
+    source = Source("samplerbench", "the settings of a checkpoint's own scheduler", "")
+    found: Preset | None = field(default=None, metadata=FOUND)
+
+    def fitted(self, found: Preset) -> Pipeline:
+        """This sampler with what a model's scheduler does."""
+        return replace(self, found=found)
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether the scheduler draws noise."""
+        return self.found is not None and self._inner.stochastic
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a table says of a row beside its configuration."""
+        return {} if self.found is None else {"preset": self.found.told}
+
+    @property
+    def _inner(self) -> Sampler:
+        return make("euler" if self.found is None else self.found.sampler)
+
+    def levels(self, grid: Grid) -> Grid:
+        """The levels that are used in place of those of ``grid``."""
+        return grid if self.found is None else Grid(self.found.levels)
+
+    def nfe(self, grid: Grid) -> int | None:
+        """Evaluations on :meth:`levels`."""
+        return self._inner.nfe(self.levels(grid))
+
+    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
+        """Integrate on :meth:`levels`."""
+        if self.found is None:
+            return self._inner.sample(denoise, x, grid, noise)
+        levels, clip = self.levels(grid), self.found.clip
+        called = denoise
+        if clip is not None:
+            called = _Clamped(denoise, levels, clip, keeps_noise=not self.stochastic)
+        first = x * (self.found.start / grid.sigma[0])
+        return self._inner.sample(called, first, levels, noise) * self.found.end
+
+
+@dataclass(frozen=True)
+class _Clamped:
+    """A clamped denoiser; or, where the predicted noise is kept, what makes Euler's step DDIM's.
+
+    DDIM goes from s to s' with the denoised image clamped and the predicted noise as it is,
+
+        x' = clamp(d) + r (x - d),   r = s' / s.
+
+    Euler's step is r x + (1 - r) d, so it is given (clamp(d) - r d) / (1 - r).
+    """
+
+    denoise: Denoise
+    levels: Grid
+    bound: float
+    keeps_noise: bool
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        d = self.denoise(x, sigma)
+        if not self.keeps_noise:
+            return d.clamp(-self.bound, self.bound)
+        at = self.levels.sigma.index(float(sigma))
+        r = self.levels.sigma[at + 1] / self.levels.sigma[at]
+        return (d.clamp(-self.bound, self.bound) - r * d) / (1 - r)
+
+    def take(self, rows: Tensor) -> _Clamped:
+        """The same for a subset or repeats of the batch."""
+        return replace(self, denoise=self.denoise.take(rows))

@@ -1,0 +1,92 @@
+"""Networks of text to image in folders of diffusers, with embeddings of prompts from a file."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_text
+import torch
+
+from samplerbench.models import make_model
+from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
+from samplerbench.models.loaders.checkpoint.families.diffusers import network, recognise
+from samplerbench.models.loaders.checkpoint.loading import load
+
+pytest.importorskip("diffusers", reason="diffusers is not installed")
+# a library's warnings are its own
+pytestmark = pytest.mark.filterwarnings("default")
+
+UNITS = {"sd3": 1000.0, "flux": 1.0, "sana": 500.0}
+
+
+@pytest.fixture(scope="module", params=tiny_text.PIPELINES)
+def case(request, tmp_path_factory):
+    return request.param, *tiny_text.saved(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def test_the_folder_says_what_it_takes(case):
+    name, path, _, _ = case
+    spec = recognise(open_checkpoint(path))
+    assert tuple(spec.embeddings["needs"]) == tiny_text.NEEDS[name]
+    assert spec.event == ((4, 128, 128) if name == "flux" else (4, *spec.event[1:]))
+    assert spec.time.get("scale", 1.0) == UNITS.get(name, 1.0)
+    assert any("embeddings of prompts" in sentence for sentence in spec.evidence)
+    assert spec.prediction == {"sd": "v", "xl": "eps"}.get(name, "flow")
+
+
+def test_every_sample_has_its_prompt(case):
+    _, path, settings, _ = case
+    model = load(path, settings)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, *model.event, generator=generator).repeat(7, 1, 1, 1)
+    d = model.bind(torch.arange(7), 0)(x, 1.5)
+    torch.testing.assert_close(d[0], d[5], rtol=0, atol=1e-5)  # prompts 0 and 5 of 5 are one
+    assert (d[0] - d[1]).abs().max() > 1e-3
+    alone = model.bind(torch.tensor([3]), 0)(x[:1], 1.5)
+    torch.testing.assert_close(alone[0], d[3], rtol=0, atol=1e-5)
+    free = model.denoise(x[:1], 1.5, None)
+    assert (free[0] - d[0]).abs().max() > 1e-3
+    named = make_model(f"{path}?" + "&".join(f"{k}={v}" for k, v in settings.items()))
+    assert named.identity == model.identity
+    assert settings["embeddings"] in named.read.paths
+
+
+def test_without_a_file_the_remedy_is_told(case):
+    _, path, _, _ = case
+    with pytest.raises(CheckpointError, match=r"takes embeddings \(prompt_embeds.*encode_prompt"):
+        load(path, {})
+
+
+def test_scalars_are_told_and_are_identity(tmp_path):
+    path, settings, _ = tiny_text.saved(tmp_path, "flux")
+    x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    usual, weak = load(path, settings), load(path, settings | {"scalars.guidance": "1"})
+    assert usual.spec.scalars == {"guidance": 3.5}
+    assert usual.identity != weak.identity
+    at = [m.bind(torch.arange(2), 0)(x, 1.0) for m in (usual, weak)]
+    assert (at[0] - at[1]).abs().max() > 1e-4
+
+
+def test_sizes_in_pixels_follow_the_size_that_is_sampled(tmp_path):
+    path, settings, _ = tiny_text.saved(tmp_path, "xl")
+    for event, ids in (("[4,8,8]", [8, 8, 0, 0, 8, 8]), ("[4,16,8]", [16, 8, 0, 0, 16, 8])):
+        model = load(path, settings | {"event": event})
+        assert model.network.scalars["time_ids"] == ids
+    model = load(path, settings | {"scalars.time_ids": "[512,512,0,0,512,512]"})
+    assert model.network.scalars["time_ids"] == [512, 512, 0, 0, 512, 512]
+
+
+def test_a_network_of_more_than_the_noisy_state_is_refused(tmp_path, monkeypatch):
+    wide = ("StableDiffusionInpaintPipeline", "unet", lambda: tiny_text.unet(in_channels=9))
+    monkeypatch.setitem(tiny_text.PIPELINES, "sd", wide)
+    with pytest.raises(CheckpointError, match="takes 9 channels and makes 4"):
+        recognise(open_checkpoint(tiny_text.folder(tmp_path, "sd")))
+
+
+def test_tables_move_with_the_network(tmp_path):
+    path, settings, tables = tiny_text.saved(tmp_path, "sd")
+    opened = open_checkpoint(path)
+    spec = load(path, settings).spec
+    made = network(spec, opened).to(torch.float64)
+    assert made.lookup(torch.tensor([1]))["prompt_embeds"].dtype == torch.float64
+    both = torch.cat([tables["prompt_embeds"], tables["negative_prompt_embeds"]])
+    assert torch.equal(made.lookup(torch.arange(6))["prompt_embeds"].float(), both)
