@@ -9,7 +9,9 @@ from typing import Any
 
 from ....models.checkpoints.specification import Specification
 
-VP = ("vp_linear", "vp_cosine", "discrete")
+VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
+LINEAR = ("vp_linear", "sub_vp")
+"""Processes with a linear rate."""
 NAMED = ("linear", "scaled_linear", "cosine")
 """Schedules of betas."""
 ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
@@ -42,6 +44,9 @@ def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
 def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
     """Time in another direction, or in other units."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
+    if time["of"] == "log_level":  # EDM is told a quarter of it, NCSN++ all
+        for unit in (4.0, 0.25):
+            yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
     if time["of"] != "t":
         return
     if spec.process["name"] in ("flow", "trigonometric"):
@@ -72,6 +77,9 @@ def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
                     f"process.schedule={schedule}{other}",
                     {"process": {**changed, "steps": steps}},
                 )
+    if process["name"] in LINEAR:
+        other = LINEAR[1 - LINEAR.index(process["name"])]
+        yield f"process.name={other}", {"process": {**process, "name": other}}
     if process["name"] == "flow":
         scale = 1.0 if process.get("noise_scale", 1.0) != 1.0 else 2.0
         yield f"process.noise_scale={scale:g}", {"process": {**process, "noise_scale": scale}}
