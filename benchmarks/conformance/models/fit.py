@@ -27,6 +27,10 @@ BATCH = 64
 LEVELS = 9
 NARROWEST, WIDEST = 0.05, 20.0
 """Levels of interest, in standard deviations of the data: below and above, all maps look alike."""
+NARROWEST_X0 = 0.5
+"""The lowest of a network that predicts the data themselves, whose error does not fall with the level: below,
+its own error is larger than the noise.
+"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Fit:
 def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
     """Where a wrong map shows: about the standard deviation of the data, within the model's range."""
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
-    low = max(model.sigma_min, NARROWEST * std)
+    narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
+    low = max(model.sigma_min, narrowest * std)
     high = min(model.sigma_max, WIDEST * std)
     if low >= high:  # a range beside the data
         low, high = model.sigma_min, min(model.sigma_max, 1e4 * model.sigma_min)
