@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
@@ -16,6 +17,8 @@ NAMED = ("linear", "scaled_linear", "cosine")
 """Schedules of betas."""
 ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
 USUAL_STEPS = 1000
+CIRCLE = 2 / math.pi
+"""Of ``v`` in the velocity along a circle."""
 
 
 def alternatives(spec: Specification) -> Iterator[tuple[str, Specification]]:
@@ -80,6 +83,12 @@ def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     if process["name"] in LINEAR:
         other = LINEAR[1 - LINEAR.index(process["name"])]
         yield f"process.name={other}", {"process": {**process, "name": other}}
+    paths = {("flow", "flow"): ("trigonometric", "v", CIRCLE)}
+    paths |= {("trigonometric", "v"): ("flow", "flow", 1 / CIRCLE)}
+    if (process["name"], spec.prediction) in paths:
+        name, prediction, factor = paths[process["name"], spec.prediction]
+        changes = {"prediction": prediction, "factor": spec.factor * factor}
+        yield f"process.name={name}", {"process": {"name": name}, **changes}
     if process["name"] == "flow":
         scale = 1.0 if process.get("noise_scale", 1.0) != 1.0 else 2.0
         yield f"process.noise_scale={scale:g}", {"process": {**process, "noise_scale": scale}}
