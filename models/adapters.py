@@ -1,4 +1,4 @@
-"""Adapters from a network's prediction (eps, v, x0, flow, score, EDM's) at its native time to a
+"""Adapters from a network's prediction (eps, v, x0, flow, score, velocity, EDM's) at its native time to a
 denoiser E[x0 | x], or to a few-step map.
 
 A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of
@@ -27,7 +27,7 @@ from .denoiser import Denoiser, Kind, column, labels_for
 from .loaders.networks import moved
 from .process import FloatArray, Process
 
-Prediction = Literal["x0", "eps", "v", "flow", "score", "edm", "consistency"]
+Prediction = Literal["x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"]
 Half = Literal["first", "second"]
 Weights = tuple[FloatArray, FloatArray]
 
@@ -96,6 +96,15 @@ def _flow(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  #
     return nu / (nu + level), -level / (nu + level)
 
 
+def _velocity(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+    """The derivative p = alpha' x0 + sigma_t' z of x_t by the native time (Ma et al. 2024, SiT,
+    arXiv:2401.08740, eq. 5), with z = (x - x0) / level, for a process that knows its speeds.
+    """
+    of_data, of_noise = process.speeds(process.t_of(level))  # type: ignore[attr-defined]
+    total = of_noise - level * of_data
+    return of_noise / total, -level / total
+
+
 def _score(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """The score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456):
     Tweedie's formula.
@@ -122,8 +131,8 @@ def _consistency(level: FloatArray, alpha: FloatArray, process: Process) -> Weig
 
 
 _WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
-    "x0": _x0, "eps": _eps, "v": _v, "flow": _flow, "score": _score, "edm": _edm,
-    "consistency": _consistency,
+    "x0": _x0, "eps": _eps, "v": _v, "flow": _flow, "velocity": _velocity, "score": _score,
+    "edm": _edm, "consistency": _consistency,
 }  # fmt: skip
 
 
@@ -139,8 +148,9 @@ class NativeDenoiser(Denoiser):
         network: see :class:`Network`.
         process: the process that it was trained on.
         prediction: what it predicts: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t x0;
-            ``flow`` = z - x0; ``score`` = grad log p_t(x_t); ``edm``, EDM's F, or ``consistency``,
-            that of a consistency model, in an :class:`~samplerbench.models.process.EDM` process.
+            ``flow`` = z - x0; ``velocity`` = dx_t / dt, for a process that knows its ``speeds``;
+            ``score`` = grad log p_t(x_t); ``edm``, EDM's F, or ``consistency``, that of a consistency
+            model, in an :class:`~samplerbench.models.process.EDM` process.
         name, event, classes, identity: as in :class:`Denoiser`.
         times: native times that the network knows, for one trained on a discrete set or up to t =
             1: it is called at the nearest of them. The level of d = a x + b p stays exact. None:
@@ -166,8 +176,8 @@ class NativeDenoiser(Denoiser):
             ``conditions`` as none.
 
     Raises:
-        ValueError: unknown prediction, or not one weight a class; or ``edm`` or ``consistency`` in a
-            process without ``sigma_data``.
+        ValueError: unknown prediction, or not one weight a class; ``edm`` or ``consistency`` in a
+            process without ``sigma_data``, or ``velocity`` in one without ``speeds``.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -212,6 +222,11 @@ class NativeDenoiser(Denoiser):
         if prediction in ("edm", "consistency") and not hasattr(process, "sigma_data"):
             raise ValueError(
                 f"model {name}: prediction {prediction!r} needs an EDM process, for sigma_data"
+            )
+        if prediction == "velocity" and not hasattr(process, "speeds"):
+            raise ValueError(
+                f"model {name}: prediction 'velocity' needs a process that knows its speeds, VPLinear "
+                "or SubVP; on a straight path say 'flow', on a circle 'v' with a factor of 2 / pi"
             )
         if isinstance(network, nn.Module):
             network.eval().requires_grad_(False)

@@ -218,8 +218,9 @@ class Subject(NamedTuple):
         """The sampler with what is found for the model and the grid, and why there is nothing to run,
         "" if there is.
         """
-        if grid is None:
-            return sampler, ""
+        unfit = mismatch(self.model, sampler)
+        if grid is None or unfit:
+            return sampler, unfit
         if getattr(sampler, "of_checkpoint", False):
             return as_its_scheduler(sampler, self.model, grid, self.start)
         return self.pilot.fitted(sampler, grid), ""
@@ -243,22 +244,22 @@ def _cells(
         sizes = [(steps_within(budget, cost), budget) for budget in budgets]
     else:
         sizes = [(count, None) for count in counts or ()]
-    unfit = mismatch(model, sampler)
     for n, budget in sizes:
         grid = (
             schedule(n, model.sigma_min, start.sigma, to_zero=end == "zero")
             if n and not start.skip
             else None
         )
-        fitted, reason = (sampler, unfit) if unfit else subject.fitted(sampler, grid)
-        if not unfit and getattr(sampler, "of_checkpoint", False) and grid is not None:
-            end = "zero" if fitted.levels(grid).to_zero else "sigma_min"
+        fitted, reason = subject.fitted(sampler, grid)
+        reached = end
+        if not reason and getattr(sampler, "of_checkpoint", False) and grid is not None:
+            reached = "zero" if fitted.levels(grid).to_zero else "sigma_min"
         yield Cell(
             model=subject.name,
             sampler=fitted,
             schedule=schedule,
             start=start,
-            end=end,
+            end=reached,
             noise=suite.noise if fitted.stochastic else None,
             grid=grid,
             steps=None if sampler.adaptive else n,

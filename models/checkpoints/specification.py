@@ -36,7 +36,8 @@ class Specification:
             ``ema``.
         event: shape of one sample; empty where only the user can say.
         process: ``name``, one of :data:`.mapping.PROCESSES`, and its arguments.
-        prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``score``, ``edm``, ``consistency``.
+        prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``velocity``, ``score``, ``edm``,
+            ``consistency``.
         factor: the network gives the prediction divided by this: -1 for the opposite sign.
         half: which half of the output's channels it is, ``first`` or ``second``; "" for all.
         time: ``of``, ``scale`` and ``offset`` of
@@ -247,7 +248,7 @@ def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
 
 
 _CHOICES = {
-    "prediction": ("x0", "eps", "v", "flow", "score", "edm", "consistency"),
+    "prediction": ("x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"),
     "half": ("", "first", "second"),
     "snap": ("", "nearest", "nearest_level"),
     "labels": ("none", "random", "balanced"),

@@ -21,21 +21,27 @@ def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
     put into the network.
 
     Raises:
-        CheckpointError: blocks are missing, or the resolution changes without weights.
+        CheckpointError: blocks are missing.
     """
     try:
         return _layout(tensors)
     except (KeyError, IndexError):
         raise CheckpointError(
-            f"{path}: its U-Net lacks blocks, or changes its resolution without weights "
-            f"(conv_resample=False); if the file is whole, {WRAP}"
+            f"{path}: its U-Net lacks blocks, or is not in the order of OpenAI's; if the file is "
+            f"whole, {WRAP}"
         ) from None
 
 
 def _layout(tensors: Tensors) -> dict[str, Any]:
     embedding = tensors["time_embed.0.weight"].shape[1]
+    numbers = {int(name.split(".")[1]) for name in tensors if name.startswith("input_blocks.")}
+    plain = sorted(
+        set(range(max(numbers))) - numbers
+    )  # where the resolution changes without weights
     rising = [_rises(tensors, i) for i in range(_count(tensors, "output_blocks"))]
     stages = rising.index(True) + 1 if True in rising else len(rising)
+    if plain:
+        stages = plain[0]
     levels = len(rising) // stages
     firsts = [1 + level * stages for level in range(levels)]
     halved = [f"input_blocks.{first - 1}.0" for first in firsts[1:]]
@@ -54,6 +60,7 @@ def _layout(tensors: Tensors) -> dict[str, Any]:
         ],
         "scale_shift": told == 2 * widths[-1],
         "resample_blocks": bool(halved) and f"{halved[0]}.in_layers.2.weight" in tensors,
+        **({"resample_plain": True} if plain else {}),
         "classes": 0 if labels is None else len(labels),
     }
 

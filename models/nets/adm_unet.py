@@ -51,12 +51,15 @@ class Heads:
 
 class Resample(nn.Module):
     """Half or twice the resolution, with a 3 × 3 convolution: in strides of two, or after each pixel
-    became four. The convolution is called ``op`` or ``conv``.
+    became four. The convolution is called ``op`` or ``conv``; ``plain``, there is none.
     """
 
-    def __init__(self, channels: int, change: Change) -> None:
+    def __init__(self, channels: int, change: Change, *, plain: bool = False) -> None:
         super().__init__()
-        self.change = change
+        self.change: Change = change
+        self.plain = plain
+        if plain:
+            return
         if change == "down":
             self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         else:
@@ -64,6 +67,8 @@ class Resample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, c, h, w)`` to ``(batch, c, h', w')``."""
+        if self.plain:
+            return changed(x, self.change)
         return self.op(x) if self.change == "down" else self.conv(changed(x, "up"))
 
 
@@ -166,6 +171,7 @@ class ADMUNet(nn.Module):
         heads, head_width, together: see :class:`Heads`.
         scale_shift: see :class:`ResBlock`.
         resample_blocks: whether the resolution changes in residual blocks, or in convolutions.
+        resample_plain: in the latter case, whether it changes without a convolution.
         classes: of the labels; 0 for none.
 
     Raises:
@@ -187,11 +193,13 @@ class ADMUNet(nn.Module):
         together: bool = False,
         scale_shift: bool = True,
         resample_blocks: bool = False,
+        resample_plain: bool = False,
         classes: int = 0,
     ) -> None:
         super().__init__()
         self.classes, self.scale_shift = classes, scale_shift
         self.resample_blocks, self.wide = resample_blocks, 4 * embedding
+        self.resample_plain = resample_plain
         self.heads = Heads(heads=heads, head_width=head_width, together=together)
         self.embed = SinusoidalNoise(embedding, reaches_end=False)
         self.time_embed = nn.Sequential(
@@ -245,7 +253,7 @@ class ADMUNet(nn.Module):
     def _resample(self, channels: int, change: Change) -> nn.Module:
         if self.resample_blocks:
             return self._block(channels, channels, change)
-        return Resample(channels, change)
+        return Resample(channels, change, plain=self.resample_plain)
 
     def _block(self, c_in: int, c_out: int, change: Change = "") -> ResBlock:
         return ResBlock(c_in, c_out, self.wide, scale_shift=self.scale_shift, change=change)

@@ -166,6 +166,14 @@ class VPLinear(Process):
     def _integral(self, t: FloatArray) -> FloatArray:
         return t * (self.beta_min + 0.5 * self.beta_d * t)
 
+    def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Derivatives of alpha and of sigma by ``t`` > 0; of sigma from sigma² = 1 - alpha²."""
+        of_data = self._speed(t)
+        return of_data, -self._alpha(t) * of_data / self._sigma(t)
+
+    def _speed(self, t: FloatArray) -> FloatArray:
+        return -0.5 * (self.beta_min + self.beta_d * t) * self._alpha(t)
+
     def _alpha(self, t: FloatArray) -> FloatArray:
         return np.exp(-0.5 * self._integral(t))
 
@@ -194,6 +202,11 @@ class SubVP(VPLinear):
     >>> SubVP().sigma(0.0)
     0.0
     """
+
+    def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Derivatives of alpha and of sigma = 1 - alpha² by ``t``."""
+        of_data = self._speed(t)
+        return of_data, -2 * self._alpha(t) * of_data
 
     def _sigma(self, t: FloatArray) -> FloatArray:
         return -np.expm1(-self._integral(t))

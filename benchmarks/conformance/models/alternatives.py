@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
@@ -9,11 +10,15 @@ from typing import Any
 
 from ....models.checkpoints.specification import Specification
 
-VP = ("vp_linear", "vp_cosine", "discrete")
+VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
+LINEAR = ("vp_linear", "sub_vp")
+"""Processes with a linear rate."""
 NAMED = ("linear", "scaled_linear", "cosine")
 """Schedules of betas."""
 ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
 USUAL_STEPS = 1000
+CIRCLE = 2 / math.pi
+"""Of ``v`` in the velocity along a circle."""
 
 
 def alternatives(spec: Specification) -> Iterator[tuple[str, Specification]]:
@@ -42,6 +47,9 @@ def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
 def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
     """Time in another direction, or in other units."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
+    if time["of"] == "log_level":  # EDM is told a quarter of it, NCSN++ all
+        for unit in (4.0, 0.25):
+            yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
     if time["of"] != "t":
         return
     if spec.process["name"] in ("flow", "trigonometric"):
@@ -72,6 +80,15 @@ def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
                     f"process.schedule={schedule}{other}",
                     {"process": {**changed, "steps": steps}},
                 )
+    if process["name"] in LINEAR:
+        other = LINEAR[1 - LINEAR.index(process["name"])]
+        yield f"process.name={other}", {"process": {**process, "name": other}}
+    paths = {("flow", "flow"): ("trigonometric", "v", CIRCLE)}
+    paths |= {("trigonometric", "v"): ("flow", "flow", 1 / CIRCLE)}
+    if (process["name"], spec.prediction) in paths:
+        name, prediction, factor = paths[process["name"], spec.prediction]
+        changes = {"prediction": prediction, "factor": spec.factor * factor}
+        yield f"process.name={name}", {"process": {"name": name}, **changes}
     if process["name"] == "flow":
         scale = 1.0 if process.get("noise_scale", 1.0) != 1.0 else 2.0
         yield f"process.noise_scale={scale:g}", {"process": {**process, "noise_scale": scale}}

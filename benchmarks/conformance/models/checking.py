@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ....models.adapters import Network
@@ -113,13 +114,16 @@ def check_checkpoint(
         made = Checkpoint(of, network_of(of), spec.family, "")
         return made if device == "cpu" else made.to(device)  # type: ignore[return-value]
 
-    def judged(settings: str, of: Specification) -> _Candidate:
+    def judged(
+        settings: str, of: Specification, at: NDArray[np.float64] | None = None
+    ) -> _Candidate:
         model = model_of(of)
         if images is None:
             clean, classes = _own_samples(model, samples, device)
         else:
             clean, classes = images.to(device, model.dtype), _classes(model, labels, device)
-        found = fit(model, clean, classes, levels_of(model, clean))
+        levels = levels_of(model, clean) if at is None else at
+        found = fit(model, clean, classes, levels)
         return _Candidate(settings, model, found, clean, classes)
 
     if images is not None and not any(_takes(c, images) for _, c in spec.candidates()):
@@ -140,7 +144,8 @@ def check_checkpoint(
     if is_map:
         checks += check_map(best.model, best.clean, best.labels)
     elif images is not None:
-        mistakes = [judged(settings, other) for settings, other in alternatives(best.model.spec)]
+        at = best.fit.levels
+        mistakes = [judged(name, other, at) for name, other in alternatives(best.model.spec)]
         checks.append(_best_of_neighbours(best, mistakes))
         checks.append(_denoises(best.fit, images))
         others += mistakes

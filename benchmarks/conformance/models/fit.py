@@ -27,6 +27,10 @@ BATCH = 64
 LEVELS = 9
 NARROWEST, WIDEST = 0.05, 20.0
 """Levels of interest, in standard deviations of the data: below and above, all maps look alike."""
+NARROWEST_X0 = 0.5
+"""The lowest of a network that predicts the data themselves, whose error does not fall with the level: below,
+its own error is larger than the noise.
+"""
 
 
 NEAR = 0.5
@@ -82,7 +86,8 @@ def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
     For a few-step map below it: above, its output is another sample, far from the clean one.
     """
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
-    low = max(model.sigma_min, NARROWEST * std)
+    narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
+    low = max(model.sigma_min, narrowest * std)
     high = min(model.sigma_max, (WIDEST if model.kind != "map" else NEAR) * std)
     if low >= high:  # a range beside the data
         low, high = model.sigma_min, min(model.sigma_max, 1e4 * model.sigma_min)

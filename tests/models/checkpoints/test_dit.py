@@ -164,7 +164,7 @@ def saved(tmp_path, value, name="model.pt"):
         ({"path_type": "linear", "proj_coeff": 0.5}, False, "REPA"),
         ({"path_type": "cosine"}, True, "REPA-cosine"),
         ({"model": "DiT-XL/2", "image_size": 256, "vae": "ema"}, False, "DiT"),
-        ({"path_type": "VP", "prediction": "velocity"}, False, None),
+        ({"path_type": "VP", "prediction": "velocity"}, False, "SiT-VP"),
         ({"path_type": "Linear", "prediction": "noise"}, False, None),
     ],
 )
@@ -199,6 +199,32 @@ def test_the_path_on_a_circle(tmp_path, kind):
     )
     noise = 2 / math.pi * angle
     assert seen[0].tolist() == pytest.approx([1 - noise if kind == "SiT-GVP" else noise] * 3)
+
+
+def test_the_path_of_a_linear_rate(tmp_path):
+    """Against the derivative of its own formula, taken by differences."""
+    model = load(saved(tmp_path, made().state_dict()), {"training": "SiT-VP", "heads": "4"})
+    clean, z = training.data(3, 1)[0].double(), torch.randn(3, 1, 8, 8, dtype=torch.float64)
+
+    def state(t):  # data at t = 1
+        log = -0.25 * (1 - t) ** 2 * 19.9 - 0.5 * (1 - t) * 0.1
+        return math.exp(log) * clean + math.sqrt(-math.expm1(2 * log)) * z
+
+    seen = []
+    for t in (0.2, 0.9):
+        log = -0.25 * (1 - t) ** 2 * 19.9 - 0.5 * (1 - t) * 0.1
+        sigma = math.sqrt(math.expm1(-2 * log))
+        velocity = (state(t + 1e-5) - state(t - 1e-5)) / 2e-5
+
+        def exact(x_t, told, _, at=t, velocity=velocity):
+            seen.append(float(told[0]) - at)
+            torch.testing.assert_close(x_t.double(), state(at), rtol=1e-6, atol=1e-6)
+            return torch.cat([velocity, velocity], 1)
+
+        model.network = exact
+        d = model.denoise(clean + sigma * z, sigma, None)
+        torch.testing.assert_close(d, clean, atol=1e-5 * (1 + sigma), rtol=0)
+    assert seen == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_sizes_and_heads_of_a_published_network_come_from_shapes(tmp_path):

@@ -19,6 +19,7 @@ from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.weights import WRAP, built, filled
 from ....nets.dit import DiT
+from ....process import VPLinear
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
 KEYS += (
@@ -26,6 +27,8 @@ KEYS += (
     "blocks.0.mlp.fc1.weight",
     "final_layer.linear.weight",
 )
+LATER = ("feat_rope.freqs_cos", "blocks.0.norm1.weight")
+"""Of transformers that came after them (:mod:`.lightning_dit`)."""
 PROJECTORS = "projectors."
 """What REPA trains beside the network, and sampling does not need."""
 
@@ -52,6 +55,14 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "factor": -2 / math.pi,
         "time": REVERSED,
     },
+    "SiT-VP": {
+        "process": {"name": "vp_linear"},
+        "prediction": "velocity",
+        "factor": -1.0,
+        "time": REVERSED,
+        "sigma_min": VPLinear().level(1e-3),
+        "sigma_max": VPLinear().level(1.0),
+    },
     "REPA": {"process": {"name": "flow"}, "prediction": "flow", "time": {"of": "t"}},
     "REPA-cosine": {
         "process": {"name": "trigonometric"},
@@ -61,7 +72,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     },
 }
 """What each predicts: DiT the noise at 1000 times; SiT the velocity of a path that has noise at t = 0
-and data at t = 1, on a line or a circle; REPA that of the path the other way. On the circle the
+and data at t = 1, on a line, a circle, or with a linear rate of noise; REPA that of the path the other way. On the circle the
 velocity is pi / 2 times ``v``.
 """
 
@@ -76,7 +87,7 @@ def recognise(opened: Opened) -> Specification | None:
         CheckpointError: its sizes are not such a transformer's.
     """
     for entry, tensors in entries_of(opened).items():
-        if all(key in tensors for key in KEYS):
+        if all(key in tensors for key in KEYS) and not any(key in tensors for key in LATER):
             return _specification(opened, entry, tensors)
     return None
 
@@ -179,5 +190,5 @@ def _told(settings: Mapping[str, Any], *, repa: bool) -> str:
         return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")
     if path:
         velocity = settings.get("prediction", "velocity") == "velocity"
-        return {"linear": "SiT", "gvp": "SiT-GVP"}.get(path, "") if velocity else ""
+        return {"linear": "SiT", "gvp": "SiT-GVP", "vp": "SiT-VP"}.get(path, "") if velocity else ""
     return "DiT" if {"model", "image_size", "vae"} <= set(settings) else ""

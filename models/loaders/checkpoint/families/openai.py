@@ -25,6 +25,8 @@ from ....nets.adm_unet import ADMUNet, Heads
 from ....process import Discrete
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
+FLOWS = ("net_model", "lr_schedule")
+"""What trainings of flows save, of the same network (:mod:`.flow_matching`)."""
 STUDENTS = ("cd_", "ct_")
 """How consistency_models' own files of students begin."""
 
@@ -55,6 +57,8 @@ def recognise(opened: Opened) -> Specification | None:
     Raises:
         CheckpointError: it is a classifier, upsamples images, or lacks blocks.
     """
+    if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
+        return None
     for entry, tensors in entries_of(opened).items():
         if all(key in tensors for key in KEYS) and not _of_text(tensors):
             return _specification(opened, entry, tensors)
@@ -67,8 +71,16 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
+    return network_of(spec, opened, entries_of(opened).get(spec.weights["entry"], {}))
+
+
+def network_of(spec: Specification, opened: Opened, tensors: Tensors) -> Network:
+    """The U-Net with these weights.
+
+    Raises:
+        CheckpointError: they do not fit it.
+    """
     raw = built(ADMUNet, spec.network["arguments"], opened.path)
-    tensors = entries_of(opened).get(spec.weights["entry"], {})
     return filled(raw, {name: _own(name, tensor) for name, tensor in tensors.items()}, opened.path)
 
 
@@ -102,9 +114,8 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
             f"twice as many; {WRAP}"
         )
     student = opened.path.name.startswith(STUDENTS)
-    sizes = _sizes(found)
+    sizes, attention = sizes_of(found), attention_of(found)
     schedules = _schedules(learned_variance=doubled == 2 * channels)
-    attention = _attention(found)
     questions = {
         "schedule": {"consistency": STUDENT} if student else schedules,
         "attention": attention,
@@ -142,7 +153,7 @@ def _evidence(found: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
     )
 
 
-def _sizes(found: Mapping[str, Any]) -> Answers:
+def sizes_of(found: Mapping[str, Any]) -> Answers:
     """Sides that the images can have: the one that the libraries have for these channels, or all."""
     multipliers = tuple(width / found["embedding"] for width in found["widths"])
     sides = (SIDES[multipliers],) if multipliers in SIDES else OTHER_SIDES
@@ -173,7 +184,7 @@ def _schedules(*, learned_variance: bool) -> Answers:
     return answers
 
 
-def _attention(found: Mapping[str, Any]) -> Answers:
+def attention_of(found: Mapping[str, Any]) -> Answers:
     """How the channels of attention may be divided; ways that come to the same are one."""
     widths = {found["widths"][level] for level in found["attention"]} | {found["widths"][-1]}
     answers: Answers = {}

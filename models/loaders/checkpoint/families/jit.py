@@ -1,0 +1,101 @@
+"""JiT: transformers that predict clean pixels (Li & He 2025, arXiv:2511.13720).
+
+All of the network is in the shapes but for the block from which tokens of the label join in, a third
+of the depth in all that are published. The scale of the noise is 1 for images of 256 pixels and 2 for
+512, and a question for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ....adapters import Network
+from ....checkpoints.entries import entries_of
+from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.specification import FAMILY, FILE, Specification
+from ....checkpoints.weights import WRAP, built, filled
+from ....nets.rotary_dit import RotaryDiT
+from .dit import ENDS, REVERSED
+from .lightning_dit import layout
+
+PREFIX = "net."
+STEM, NORM = "x_embedder.proj1.weight", "blocks.0.attn.q_norm.weight"
+KEYS = (STEM, NORM, "pos_embed", "t_embedder.mlp.0.weight", "blocks.0.mlp.w3.weight")
+KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
+SCALES = {256: 1.0, 512: 2.0}
+"""Standard deviation of the noise by the side of the images."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """A file of a training, whose first average is taken, or a state dict of the network.
+
+    Raises:
+        CheckpointError: its sizes are not such a transformer's.
+    """
+    for entry, tensors in _sets(opened).items():
+        if all(key in tensors for key in KEYS):
+            return _specification(opened, entry, tensors)
+    return None
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """The transformer.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
+    raw = built(RotaryDiT, spec.network["arguments"], opened.path)
+    tensors = _sets(opened).get(spec.weights["entry"], {})
+    own = {k: v.float() for k, v in tensors.items() if not k.startswith("feat_rope")}
+    return filled(raw, own, opened.path)
+
+
+def _sets(opened: Opened) -> dict[str, dict[str, Tensor]]:
+    return {
+        entry: {name.removeprefix(PREFIX): t for name, t in tensors.items()}
+        for entry, tensors in entries_of(opened).items()
+    }
+
+
+def _specification(opened: Opened, entry: str, tensors: Mapping[str, Tensor]) -> Specification:
+    found = layout(tensors, tensors[STEM], opened)
+    if found["out_channels"] != found["in_channels"]:
+        raise CheckpointError(f"{opened.path} learns a variance, which JiT does not; {WRAP}")
+    places = tensors.get("in_context_posemb")
+    arguments: dict[str, Any] = {
+        **found,
+        "rotary": True,
+        "heads": found["width"] // len(tensors[NORM]),
+        "narrow": len(tensors[STEM]),
+        "told": 0 if places is None else places.shape[1],
+        "told_from": found["depth"] // 3,
+    }
+    side = found["side"]
+    scales = (SCALES[side],) if side in SCALES else tuple(SCALES.values())
+    answers = {f"{s:g}": {"process": {"name": "flow", "noise_scale": s}} for s in scales}
+    spec = Specification(
+        family="jit",
+        network={"class": "RotaryDiT", "arguments": arguments},
+        weights={"file": str(opened.path), "entry": entry},
+        event=(found["in_channels"], side, side),
+        process={"name": "flow"},
+        prediction="x0",
+        time=REVERSED,
+        sigma_min=ENDS["sigma_min"],
+        sigma_max=ENDS["sigma_max"],
+        classes=found["labels"] - 1,
+        null_label=True,
+        labels="random",
+        evidence=(
+            "the names of its weights are JiT's, which predicts clean pixels",
+            f"{entry or 'the file itself'} is the set of weights that is taken",
+        ),
+        sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
+        open={"noise_scale": answers},
+    )
+    if len(answers) == 1:
+        return spec.answered("noise_scale", next(iter(answers)), FAMILY)
+    return spec

@@ -1,0 +1,153 @@
+"""LightningDiT: DiT's names with rotary positions, gates and other normalisations, trained as SiT is.
+
+All of its network is in the shapes. What it was trained to do is the same for all that the library
+publishes: the straight path with data at t = 1. Its samples are latents, whose means and standard
+deviations stand in ``latents_stats.pt`` beside the file, if somebody put it there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ....adapters import Network
+from ....checkpoints.entries import entries_of
+from ....checkpoints.opening import CheckpointError, Opened, open_checkpoint
+from ....checkpoints.specification import FAMILY, FILE, Specification
+from ....checkpoints.weights import WRAP, built, filled
+from ....nets.rotary_dit import RotaryDiT
+from .dit import ENDS, HEADS, LATER, OTHER_HEADS, TRAININGS
+
+KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
+KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
+MORE_HEADS = {1536: 24, 1792: 28}
+"""Of the library's 1.0B and 1.6B."""
+STATISTICS = "latents_stats.pt"
+
+Tensors = Mapping[str, Tensor]
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """A state dict of the transformer, alone or as an entry such as ``ema``.
+
+    Raises:
+        CheckpointError: its sizes are not such a transformer's, or the statistics beside it cannot be
+            read.
+    """
+    for entry, tensors in entries_of(opened).items():
+        if all(key in tensors for key in KEYS) and any(key in tensors for key in LATER):
+            return _specification(opened, entry, tensors)
+    return None
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """The transformer.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
+    raw = built(RotaryDiT, spec.network["arguments"], opened.path)
+    tensors = entries_of(opened).get(spec.weights["entry"], {})
+    return filled(raw, {k: v.float() for k, v in tensors.items()}, opened.path)
+
+
+def layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
+    """Arguments of the transformer without its heads.
+
+    Args:
+        tensors: by DiT's names.
+        stem: the convolution that the image goes through first.
+        opened: for messages.
+
+    Raises:
+        CheckpointError: its tokens are no square, or its output is no prediction.
+    """
+    channels, patch = stem.shape[1], stem.shape[2]
+    tokens, width = tensors["pos_embed"].shape[1:]
+    side, numbers = math.isqrt(tokens), len(tensors["final_layer.linear.weight"])
+    if side**2 != tokens or numbers not in (patch**2 * channels, 2 * patch**2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its transformer has {tokens} tokens and gives {numbers} numbers for each "
+            f"patch of {channels} x {patch} x {patch}, which is not DiT's; {WRAP}"
+        )
+    swiglu = "blocks.0.mlp.w3.weight" in tensors
+    hidden = tensors["blocks.0.mlp.w3.weight" if swiglu else "blocks.0.mlp.fc2.weight"].shape[1]
+    return {
+        "side": side * patch,
+        "in_channels": channels,
+        "out_channels": numbers // patch**2,
+        "patch": patch,
+        "width": width,
+        "depth": 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")),
+        "hidden": hidden,
+        "labels": len(tensors["y_embedder.embedding_table.weight"]),
+        "frequencies": tensors["t_embedder.mlp.0.weight"].shape[1],
+        "normed": "blocks.0.attn.q_norm.weight" in tensors,
+        "rms": "blocks.0.norm1.weight" in tensors,
+        "swiglu": swiglu,
+        "rotary": "feat_rope.freqs_cos" in tensors,
+        "shift": len(tensors["blocks.0.adaLN_modulation.1.bias"]) == 6 * width,
+    }
+
+
+def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+    found = layout(tensors, tensors["x_embedder.proj.weight"], opened)
+    heads = {
+        str(n): {"network": {"class": "RotaryDiT", "arguments": {**found, "heads": n}}}
+        for n in _heads(tensors, found["width"])
+    }
+    channels = found["in_channels"]
+    decoder = _decoder(opened, channels)
+    spec = Specification(
+        family="lightning_dit",
+        network=next(iter(heads.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, found["side"], found["side"]),
+        **{**ENDS, **TRAININGS["SiT"]},
+        half="first" if found["out_channels"] == 2 * channels else "",
+        limits=None,
+        classes=found["labels"] - 1,
+        null_label=True,
+        labels="random",
+        decoder=decoder,
+        evidence=(
+            "the names of its weights are LightningDiT's: DiT's, with "
+            + ", ".join(k for k in ("rotary", "swiglu", "rms") if found[k]),
+            "samples are latents"
+            + (f", whose statistics are in {STATISTICS}" if decoder else "")
+            + "; nothing decodes them",
+        ),
+        sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
+        open={"heads": heads},
+    )
+    return spec.answered("heads", next(iter(heads)), FAMILY) if len(heads) == 1 else spec
+
+
+def _heads(tensors: Tensors, width: int) -> tuple[int, ...]:
+    """From the channels of a head where the file has them, else of a published width, else all."""
+    for name in ("feat_rope.freqs_cos", "blocks.0.attn.q_norm.weight"):
+        if name in tensors:
+            return (width // tensors[name].shape[-1],)
+    published = {**HEADS, **MORE_HEADS}
+    if width in published:
+        return (published[width],)
+    return tuple(n for n in OTHER_HEADS if width % n == 0)
+
+
+def _decoder(opened: Opened, channels: int) -> dict[str, Any]:
+    """Means and standard deviations of the latents by channel, if they are beside the file."""
+    path = opened.path.parent / STATISTICS
+    if not path.is_file() or path == opened.path:
+        return {}
+    held = open_checkpoint(path).value
+    found = {k: held.get(k) if isinstance(held, Mapping) else None for k in ("mean", "std")}
+    plain = {k: v.flatten().tolist() for k, v in found.items() if isinstance(v, Tensor)}
+    if any(len(plain.get(k, ())) != channels for k in found):
+        raise CheckpointError(
+            f"{path} has no mean and std of {channels} channels, as the latents of {opened.path.name} "
+            "have; take the file that came with it, or move it away"
+        )
+    return {"class": "VA-VAE", **plain}

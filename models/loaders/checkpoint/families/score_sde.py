@@ -1,0 +1,208 @@
+"""NCSN++ and DDPM++ of score_sde (Song et al. 2021, arXiv:2011.13456), in its PyTorch version.
+
+A file has the weights, and their average as a list in the order of the parameters. The network is in
+the shapes, but for the filter with which it changes the resolution and, without attention, the side of
+its images; the process is only where sines of random frequencies tell that it is the VE.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ....adapters import Network
+from ....checkpoints.entries import entries_of
+from ....checkpoints.ncsnpp_layout import LIST, layout, renamed
+from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.specification import FAMILY, FILE, Specification
+from ....checkpoints.weights import built, filled
+from ....nets.edm_unets import SongUNet
+from ....process import SubVP, VPLinear
+
+AVERAGE = "ema"
+ATTENDS = 16
+"""Side at which all published networks attend."""
+LARGE = 1024
+SIDES = (4, 8, 16, 28, 32, 64, 128, 256, LARGE)
+FILTERS = {"smooth": [1, 3, 3, 1], "box": [1, 1]}
+"""NCSN++'s and DDPM++'s."""
+CIFAR = (0.01, 50.0)
+"""Levels of its VE networks of CIFAR-10, whose data are in [0, 1]."""
+STEPS = 1000
+
+
+def _preserving(name: str, process: VPLinear) -> dict[str, Any]:
+    return {
+        "process": {"name": name},
+        "prediction": "eps",
+        "time": {"of": "t", "scale": 999.0},
+        "sigma_min": process.level(process.t_min),
+        "sigma_max": process.level(process.t_max),
+    }
+
+
+TRAININGS = {"VP": _preserving("vp_linear", VPLinear()), "subVP": _preserving("sub_vp", SubVP())}
+"""Both predict the noise, and are told 999 t."""
+
+Answers = dict[str, dict[str, Any]]
+
+
+class Centred(nn.Module):
+    """A network of images in [-1, 1] that is shown images in [0, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`~samplerbench.models.adapters.Network`."""
+        return self.network(2 * x - 1, t, labels)
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """A file of a training, or a state dict of the network.
+
+    Raises:
+        CheckpointError: it is another network of the library.
+    """
+    sets = _sets(opened)
+    if not sets:
+        return None
+    entry, tensors = next(iter(sets.items()))
+    found = layout(tensors, opened.path)
+    exploding = found["embedding_type"] == "fourier"
+    filters = _filters(found)
+    questions = {
+        "training": {"VE": _exploding(tensors)} if exploding else _positional(tensors),
+        "filter": filters,
+        "size": _sizes(found),
+    }
+    spec = Specification(
+        family="score_sde",
+        network=next(iter(filters.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(found["in_channels"], 0, 0),
+        process={"name": ""},
+        prediction="eps",
+        evidence=_evidence(found, entry),
+        sources=dict.fromkeys(("network", "weights"), FILE),
+        open=questions,
+    )
+    for question, answers in questions.items():
+        if len(answers) == 1:
+            spec = spec.answered(question, next(iter(answers)), FAMILY)
+    return spec
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """The U-Net, shown data in the range of the specification.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
+    arguments = dict(spec.network["arguments"])
+    side = spec.event[-1] or LARGE  # unknown, it names the layers alone
+    arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
+    arguments["img_resolution"] = side
+    raw = built(SongUNet, arguments, opened.path)
+    tensors = _sets(opened).get(spec.weights["entry"], {})
+    full = filled(raw, renamed(tensors, raw.state_dict(), arguments), opened.path)
+    return Centred(full).eval() if spec.limits == (0.0, 1.0) else full
+
+
+def _sets(opened: Opened) -> dict[str, dict[str, Tensor]]:
+    """Sets of weights by entry, the average first.
+
+    Raises:
+        CheckpointError: the average is of another network.
+    """
+    sets = {
+        entry: tensors
+        for entry, tensors in entries_of(opened).items()
+        if f"{LIST}0.W" in tensors or f"{LIST}0.weight" in tensors
+    }
+    average = opened.value.get(AVERAGE) if isinstance(opened.value, Mapping) else None
+    shadow = average.get("shadow_params") if isinstance(average, Mapping) else None
+    if "model" not in sets or not isinstance(shadow, Sequence):
+        return sets
+    return {AVERAGE: _averaged(sets["model"], shadow, opened), **sets}
+
+
+def _averaged(
+    model: Mapping[str, Tensor], shadow: Sequence[Any], opened: Opened
+) -> dict[str, Tensor]:
+    """The weights with those that are trained from the list: all but frequencies and the levels."""
+    trained = [name for name in model if name not in ("sigmas", f"{LIST}0.W")]
+    shapes = [getattr(t, "shape", None) for t in shadow]
+    if shapes != [model[name].shape for name in trained]:
+        raise CheckpointError(
+            f"{opened.path}: the average of its weights is of another network; use those that were "
+            "trained last, without an average, by saving its entry model alone"
+        )
+    return {**model, **dict(zip(trained, shadow, strict=True))}
+
+
+def _evidence(found: Mapping[str, Any], entry: str) -> tuple[str, ...]:
+    name = "NCSN++" if found["encoder_type"] != "standard" else "DDPM++"
+    told = {
+        "fourier": "it is told the level by sines of random frequencies: the VE process",
+        "positional": "it is told the time by sines in order: VP, subVP, or VE at 1000 levels",
+    }
+    return (
+        "the names of its weights are those of score_sde's list of modules",
+        f"they are in the order of {name}",
+        told[found["embedding_type"]],
+        *(["its average is a list, in the order of the parameters"] if entry == AVERAGE else []),
+    )
+
+
+def _ends(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
+    """Levels of the VE process, which the file may have."""
+    if (levels := tensors.get("sigmas")) is None or levels.ndim != 1 or len(levels) < 2:
+        return CIFAR
+    return float(levels.min()), float(levels.max())
+
+
+def _exploding(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The network's output, divided by the level, is the score: it is minus the noise."""
+    low, high = _ends(tensors)
+    return {
+        "process": {"name": "ve", "t_min": low, "t_max": high},
+        "prediction": "eps",
+        "factor": -1.0,
+        "time": {"of": "log_level"},
+        "sigma_min": low,
+        "sigma_max": high,
+        "limits": [0.0, 1.0],
+    }
+
+
+def _positional(tensors: Mapping[str, Tensor]) -> Answers:
+    """What a network may be that is told 999 t, or the number of a level counted from the highest."""
+    low, high = _ends(tensors)
+    each = (STEPS - 1) / math.log(high / low)
+    told = {"of": "log_level", "scale": -each, "offset": each * math.log(high)}
+    return {**TRAININGS, "VE-1000": {**_exploding(tensors), "time": told}}
+
+
+def _sizes(found: Mapping[str, Any]) -> Answers:
+    """Sides that the images can have: with attention, the one at which it is at 16."""
+    attention = found["attention"]
+    halvings = 2 ** (len(found["channel_mult"]) - 1)
+    sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
+    channels = found["in_channels"]
+    return {str(s): {"event": [channels, s, s]} for s in sides if s % halvings == 0}
+
+
+def _filters(found: Mapping[str, Any]) -> Answers:
+    """Of the changes of resolution, if there are any. Convolutions that reduce the image have the
+    smooth one.
+    """
+    names = ["smooth"] if found["encoder_type"] == "residual" else list(FILTERS)
+    if len(found["channel_mult"]) == 1:
+        names = names[:1]
+    arguments = {n: {**found, "resample_filter": FILTERS[n]} for n in names}
+    return {n: {"network": {"class": "SongUNet", "arguments": a}} for n, a in arguments.items()}

@@ -1,0 +1,144 @@
+"""U-ViT (Bao et al. 2023, arXiv:2209.12152): a plain state dict of its transformer.
+
+Its sizes are in the shapes, its heads for the published widths. Images were trained on the VP process in
+continuous time, latents at Stable Diffusion's 1000 betas: the question ``training``, which four
+channels answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ....adapters import Network
+from ....checkpoints.entries import entries_of
+from ....checkpoints.mapping import betas_of
+from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.specification import FAMILY, FILE, Specification
+from ....checkpoints.weights import WRAP, built, filled
+from ....nets.uvit import UViT
+from ....process import Discrete, VPLinear
+from .dit import OTHER_HEADS
+
+KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "decoder_pred.weight")
+HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16}
+"""Heads by width: S, M, L and H of the paper (Table 1)."""
+WITH_NULL = 1001
+"""Rows of the table of ImageNet's labels with one for "no label"."""
+LATENT = 4
+"""Channels of Stable Diffusion's latents."""
+
+SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, "start": 0.00085, "end": 0.012}
+SD_LEVELS = Discrete.of_betas(np.asarray(betas_of(**SD))).levels
+TRAININGS: dict[str, dict[str, Any]] = {
+    "VP": {
+        "process": {"name": "vp_linear"},
+        "time": {"of": "t", "scale": 999.0},
+        "sigma_min": VPLinear().level(1e-3),
+        "sigma_max": VPLinear().level(1.0),
+    },
+    "SD-betas": {
+        "process": {"name": "discrete", **SD},
+        "time": {"of": "t", "offset": 1.0},
+        "snap": "nearest",
+        "sigma_min": SD_LEVELS[0],
+        "sigma_max": SD_LEVELS[-1],
+        "limits": None,
+    },
+}
+"""Both predict the noise; steps are counted from 1."""
+
+Tensors = Mapping[str, Tensor]
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """A state dict of the transformer, alone or as an entry.
+
+    Raises:
+        CheckpointError: its sizes are not such a transformer's.
+    """
+    for entry, tensors in entries_of(opened).items():
+        if all(key in tensors for key in KEYS):
+            return _specification(opened, entry, tensors)
+    return None
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """The transformer.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
+    raw = built(UViT, spec.network["arguments"], opened.path)
+    tensors = entries_of(opened).get(spec.weights["entry"], {})
+    return filled(raw, {k: v.float() for k, v in tensors.items()}, opened.path)
+
+
+def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+    found = _layout(opened, tensors)
+    channels, rows = found["channels"], found["labels"]
+    published = (HEADS[found["width"]],) if found["width"] in HEADS else OTHER_HEADS
+    heads = {
+        str(n): {"network": {"class": "UViT", "arguments": {**found, "heads": n}}}
+        for n in published
+        if found["width"] % n == 0
+    }
+    questions = {"training": TRAININGS, "heads": heads}
+    if channels == LATENT:
+        questions["training"] = {"SD-betas": TRAININGS["SD-betas"]}
+    spec = Specification(
+        family="uvit",
+        network=next(iter(heads.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, found["side"], found["side"]),
+        process={"name": ""},
+        prediction="eps",
+        classes=rows - (rows == WITH_NULL),
+        null_label=rows == WITH_NULL,
+        labels="random" if rows else "none",
+        evidence=(
+            "the names of its weights are U-ViT's",
+            *(["samples are latents of 4 channels, which nothing decodes"] * (channels == LATENT)),
+        ),
+        sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
+        open=questions,
+    )
+    for question, answers in questions.items():
+        if len(answers) == 1:
+            spec = spec.answered(question, next(iter(answers)), FAMILY)
+    return spec
+
+
+def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
+    """Arguments of the transformer without its heads.
+
+    Raises:
+        CheckpointError: its tokens are no square, or its output is no prediction.
+    """
+    width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
+    labels = tensors.get("label_emb.weight")
+    extra = 1 if labels is None else 2
+    tokens = tensors["pos_embed"].shape[1] - extra
+    side, numbers = math.isqrt(max(tokens, 0)), len(tensors["decoder_pred.weight"])
+    if side**2 != tokens or not side or numbers != patch**2 * channels:
+        raise CheckpointError(
+            f"{opened.path}: its transformer has {tokens} tokens of the image and gives {numbers} "
+            f"numbers for each patch of {channels} x {patch} x {patch}, which is not U-ViT's "
+            f"(networks of text are not read); {WRAP}"
+        )
+    return {
+        "side": side * patch,
+        "channels": channels,
+        "patch": patch,
+        "width": width,
+        "half_depth": len({n.split(".")[1] for n in tensors if n.startswith("in_blocks.")}),
+        "hidden": len(tensors["mid_block.mlp.fc1.weight"]),
+        "labels": 0 if labels is None else len(labels),
+        "bias": "mid_block.attn.qkv.bias" in tensors,
+        "time_layers": "time_embed.0.weight" in tensors,
+        "smoothed": "final_layer.weight" in tensors,
+    }

@@ -1,0 +1,262 @@
+"""Diffusion transformers after DiT: LightningDiT, and JiT, whose images are pixels.
+
+Written from the papers (Yao et al. 2025, arXiv:2501.01423, section 5; Li & He 2025,
+arXiv:2511.13720, section 4; rotary positions: Su et al. 2021, arXiv:2104.09864, in two dimensions;
+SwiGLU: Shazeer 2020, arXiv:2002.05202). Names of parameters are those of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .dit import EPS, LabelEmbedding, Patches, Perceptron, TimeEmbedding
+
+BASE = 1e4
+"""Of the geometric progression of rotary frequencies."""
+
+
+class Rotary(nn.Module):
+    """Angles of the places of a square of tokens: rows in the first half of a head's channels, columns
+    in the second, each pair of channels turned together.
+
+    Args:
+        head_width: channels of a head, divisible by 4.
+        side: tokens of a row.
+        before: tokens before the square, which are not turned.
+        persistent: whether the angles are in the state dict.
+    """
+
+    freqs_cos: Tensor
+    freqs_sin: Tensor
+
+    def __init__(self, head_width: int, side: int, before: int = 0, *, persistent: bool) -> None:
+        super().__init__()
+        half = head_width // 2
+        frequencies = BASE ** -(torch.arange(0, half, 2)[: half // 2] / half)
+        one = (torch.arange(side)[:, None] * frequencies).repeat_interleave(2, 1)
+        grid = torch.cat(
+            [one[:, None].expand(side, side, half), one[None].expand(side, side, half)], 2
+        )
+        angles = torch.cat([torch.zeros(before, head_width), grid.reshape(side**2, head_width)])
+        self.register_buffer("freqs_cos", angles.cos(), persistent)
+        self.register_buffer("freqs_sin", angles.sin(), persistent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn ``(batch, heads, tokens, head_width)``."""
+        first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+        turned = torch.stack([-second, first], -1).flatten(-2)
+        return x * self.freqs_cos + turned * self.freqs_sin
+
+
+class SwiGLU(nn.Module):
+    """A perceptron whose hidden layer is gated by another, of the same input."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.w12, self.w3 = nn.Linear(width, 2 * hidden), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same shape."""
+        gate, value = self.w12(x).chunk(2, -1)
+        return self.w3(F.silu(gate) * value)
+
+
+class Attention(nn.Module):
+    """Self-attention over all tokens; with ``normed``, queries and keys are normalised in each head."""
+
+    def __init__(self, width: int, heads: int, *, normed: bool, rms: bool) -> None:
+        super().__init__()
+        self.heads, each = heads, width // heads
+        self.qkv = nn.Linear(width, 3 * width)
+        norm = (lambda: nn.RMSNorm(each, EPS)) if rms else (lambda: nn.LayerNorm(each))
+        self.q_norm = norm() if normed else nn.Identity()
+        self.k_norm = norm() if normed else nn.Identity()
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, rotary: Rotary | None) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same shape."""
+        n, tokens, width = x.shape
+        parts = self.qkv(x).reshape(n, tokens, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        query, key = self.q_norm(query), self.k_norm(key)
+        if rotary is not None:
+            query, key = rotary(query), rotary(key)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).reshape(n, tokens, width))
+
+
+def _norm(width: int, *, rms: bool) -> nn.Module:
+    return nn.RMSNorm(width, EPS) if rms else nn.LayerNorm(width, EPS, elementwise_affine=False)
+
+
+def _modulated(x: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
+    scaled = x * (1 + scale[:, None])
+    return scaled if shift is None else scaled + shift[:, None]
+
+
+class Block(nn.Module):
+    """Attention and a perceptron, each between a modulation and a gate of the embedding.
+
+    Args:
+        width, heads, hidden: of both.
+        normed, rms, swiglu, shift: see :class:`RotaryDiT`.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        *,
+        normed: bool,
+        rms: bool,
+        swiglu: bool,
+        shift: bool,
+    ) -> None:
+        super().__init__()
+        self.shift = shift
+        self.norm1, self.norm2 = _norm(width, rms=rms), _norm(width, rms=rms)
+        self.attn = Attention(width, heads, normed=normed, rms=rms)
+        self.mlp = SwiGLU(width, hidden) if swiglu else Perceptron(width, hidden)
+        self.adaLN_modulation = nn.Sequential(
+            nn.SiLU(), nn.Linear(width, (6 if shift else 4) * width)
+        )
+
+    def forward(self, x: Tensor, emb: Tensor, rotary: Rotary | None) -> Tensor:
+        """Map ``(batch, tokens, width)`` and ``(batch, width)`` to the shape of ``x``."""
+        told = self.adaLN_modulation(emb)
+        if self.shift:
+            shift1, scale1, gate1, shift2, scale2, gate2 = told.chunk(6, 1)
+        else:
+            (scale1, gate1, scale2, gate2), shift1, shift2 = told.chunk(4, 1), None, None
+        x = x + gate1[:, None] * self.attn(_modulated(self.norm1(x), shift1, scale1), rotary)
+        return x + gate2[:, None] * self.mlp(_modulated(self.norm2(x), shift2, scale2))
+
+
+class FinalLayer(nn.Module):
+    """From tokens to the numbers of their patches."""
+
+    def __init__(self, width: int, numbers: int, *, rms: bool) -> None:
+        super().__init__()
+        self.norm_final = _norm(width, rms=rms)
+        self.linear = nn.Linear(width, numbers)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, tokens, width)`` to ``(batch, tokens, numbers)``."""
+        shift, scale = self.adaLN_modulation(emb).chunk(2, dim=1)
+        return self.linear(_modulated(self.norm_final(x), shift, scale))
+
+
+class NarrowPatches(nn.Module):
+    """An image as tokens through a layer of fewer channels than a token has."""
+
+    def __init__(self, channels: int, narrow: int, width: int, patch: int) -> None:
+        super().__init__()
+        self.proj1 = nn.Conv2d(channels, narrow, patch, patch, bias=False)
+        self.proj2 = nn.Conv2d(narrow, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, channels, side, side)`` to ``(batch, tokens, width)``, row by row."""
+        return self.proj2(self.proj1(x)).flatten(2).transpose(1, 2)
+
+
+class RotaryDiT(nn.Module):
+    """The transformer, called with times and class numbers.
+
+    Args:
+        side, in_channels, out_channels, patch, width, depth, heads, hidden, labels, frequencies: as in
+            :class:`.dit.DiT`.
+        normed: whether queries and keys are normalised.
+        rms: whether normalisations divide by the root mean square and have weights.
+        swiglu: of the perceptrons.
+        rotary: whether attention turns queries and keys by their places.
+        shift: whether blocks are shifted by the embedding, or scaled alone.
+        narrow: channels between image and tokens (JiT); 0 for none.
+        told: tokens of the label that join those of the image (JiT).
+        told_from: block before which they join.
+
+    Raises:
+        ValueError: rotary positions with heads of channels that 4 does not divide.
+    """
+
+    def __init__(
+        self,
+        *,
+        side: int,
+        in_channels: int,
+        out_channels: int,
+        patch: int,
+        width: int,
+        depth: int,
+        heads: int,
+        hidden: int,
+        labels: int,
+        frequencies: int = 256,
+        normed: bool,
+        rms: bool,
+        swiglu: bool,
+        rotary: bool,
+        shift: bool = True,
+        narrow: int = 0,
+        told: int = 0,
+        told_from: int = 0,
+    ) -> None:
+        super().__init__()
+        if rotary and (width % heads or width // heads % 4):
+            raise ValueError(
+                f"{width} channels in {heads} heads cannot be turned in two dimensions"
+            )
+        self.patch, self.out_channels, self.told, self.told_from = (
+            patch,
+            out_channels,
+            told,
+            told_from,
+        )
+        if narrow:
+            self.x_embedder = NarrowPatches(in_channels, narrow, width, patch)
+        else:
+            self.x_embedder = Patches(in_channels, width, patch)
+        self.t_embedder = TimeEmbedding(width, frequencies)
+        self.y_embedder = LabelEmbedding(labels, width)
+        self.pos_embed = nn.Parameter(torch.zeros(1, (side // patch) ** 2, width))
+        self.feat_rope = self.turned = None
+        if rotary:
+            each = width // heads
+            self.feat_rope = Rotary(each, side // patch, persistent=not narrow)
+            if told:
+                self.turned = Rotary(each, side // patch, told, persistent=False)
+        if told:
+            self.in_context_posemb = nn.Parameter(torch.zeros(1, told, width))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, hidden, normed=normed, rms=rms, swiglu=swiglu, shift=shift)
+            for _ in range(depth)
+        )
+        self.final_layer = FinalLayer(width, patch**2 * out_channels, rms=rms)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Raw output ``(batch, out_channels, side, side)``.
+
+        Args:
+            x: ``(batch, in_channels, side, side)``.
+            t: ``(batch,)``.
+            labels: ``(batch,)`` int64; the last row of the table is "no label".
+        """
+        assert labels is not None
+        n, _, height, width = x.shape
+        label = self.y_embedder(labels)
+        emb = self.t_embedder(t) + label
+        tokens = self.x_embedder(x) + self.pos_embed
+        rotary = self.feat_rope
+        for number, block in enumerate(self.blocks):
+            if self.told and number == self.told_from:
+                tokens = torch.cat([label[:, None] + self.in_context_posemb, tokens], 1)
+                rotary = self.turned
+            tokens = block(tokens, emb, rotary)
+        p = self.patch
+        numbers = self.final_layer(tokens[:, self.told :], emb).reshape(
+            n, height // p, width // p, p, p, self.out_channels
+        )
+        return numbers.permute(0, 5, 1, 3, 2, 4).reshape(n, self.out_channels, height, width)

@@ -1,0 +1,147 @@
+"""U-ViT: a transformer in which time, label and patches are tokens, with long skip connections.
+
+Written from the paper (Bao et al. 2023, arXiv:2209.12152, section 3). Names of parameters are those
+of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .dit import Patches
+from .edm_layers import SinusoidalNoise
+
+
+class Attention(nn.Module):
+    """Self-attention over all tokens."""
+
+    def __init__(self, width: int, heads: int, *, bias: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same shape."""
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+
+class Perceptron(nn.Module):
+    """Two layers with a GELU between."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same shape."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """Attention and a perceptron; with ``skips``, after a layer of its input and of an earlier state."""
+
+    def __init__(self, width: int, heads: int, hidden: int, *, bias: bool, skips: bool) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = Attention(width, heads, bias=bias)
+        self.mlp = Perceptron(width, hidden)
+        self.skip_linear = nn.Linear(2 * width, width) if skips else None
+
+    def forward(self, x: Tensor, earlier: Tensor | None = None) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same shape."""
+        if self.skip_linear is not None and earlier is not None:
+            x = self.skip_linear(torch.cat([x, earlier], -1))
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class UViT(nn.Module):
+    """The transformer, called with times and class numbers.
+
+    Args:
+        side: of the image, divisible by ``patch``.
+        channels: of image and output.
+        patch: side of the square that is a token.
+        width: of tokens, even.
+        half_depth: blocks before the middle one, and behind it.
+        heads: of attention.
+        hidden: width of the perceptrons.
+        labels: rows of the table of labels; 0 for none.
+        bias: whether queries, keys and values have one.
+        time_layers: whether the sinusoids of the time go through two layers.
+        smoothed: whether the image goes through a 3 × 3 convolution at the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        side: int,
+        channels: int,
+        patch: int,
+        width: int,
+        half_depth: int,
+        heads: int,
+        hidden: int,
+        labels: int = 0,
+        bias: bool = False,
+        time_layers: bool = False,
+        smoothed: bool = True,
+    ) -> None:
+        super().__init__()
+        self.patch, self.channels, self.extra = patch, channels, 2 if labels else 1
+        self.embed = SinusoidalNoise(width, reaches_end=False)
+        self.patch_embed = Patches(channels, width, patch)
+        if time_layers:
+            self.time_embed = nn.Sequential(
+                nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width)
+            )
+        else:
+            self.time_embed = nn.Identity()
+        if labels:
+            self.label_emb = nn.Embedding(labels, width)
+        self.pos_embed = nn.Parameter(torch.zeros(1, self.extra + (side // patch) ** 2, width))
+
+        def block(*, skips: bool) -> Block:
+            return Block(width, heads, hidden, bias=bias, skips=skips)
+
+        self.in_blocks = nn.ModuleList(block(skips=False) for _ in range(half_depth))
+        self.mid_block = block(skips=False)
+        self.out_blocks = nn.ModuleList(block(skips=True) for _ in range(half_depth))
+        self.norm = nn.LayerNorm(width)
+        self.decoder_pred = nn.Linear(width, patch**2 * channels)
+        self.final_layer = (
+            nn.Conv2d(channels, channels, 3, padding=1) if smoothed else nn.Identity()
+        )
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Raw output ``(batch, channels, side, side)``.
+
+        Args:
+            x: ``(batch, channels, side, side)``.
+            t: ``(batch,)``.
+            labels: ``(batch,)`` int64; None without labels.
+        """
+        n, _, height, width = x.shape
+        tokens = torch.cat([self.time_embed(self.embed(t))[:, None], self.patch_embed(x)], 1)
+        if self.extra == 2:
+            assert labels is not None
+            tokens = torch.cat([self.label_emb(labels)[:, None], tokens], 1)
+        tokens = tokens + self.pos_embed
+        kept = []
+        for block in self.in_blocks:
+            tokens = block(tokens)
+            kept.append(tokens)
+        tokens = self.mid_block(tokens)
+        for block in self.out_blocks:
+            tokens = block(tokens, kept.pop())
+        p = self.patch
+        numbers = self.decoder_pred(self.norm(tokens))[:, self.extra :].reshape(
+            n, height // p, width // p, p, p, self.channels
+        )
+        image = numbers.permute(0, 5, 1, 3, 2, 4).reshape(n, self.channels, height, width)
+        return self.final_layer(image)
