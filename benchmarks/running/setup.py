@@ -145,11 +145,12 @@ def _makers(
         ValueError: the model cannot be what its user means, or the extractor fails.
     """
     own = model.read is not None  # of a user's file
-    data = real_data(model, suite.real).held_out[:REAL] if own and suite.real else None
+    told = own and suite.real is not None and model.decoder is None  # real images are no latents
+    data = real_data(model, suite.real).held_out[:REAL] if told else None
     check_model(model, reference, data=data, denoising=own, device=device)
     try:
         extractor = reference and extractor_fingerprint(
-            reference.extractor, model.event, reference.clamp, device
+            reference.extractor, model.decoded_event, reference.clamp, device
         )
     except Exception as error:
         raise ValueError(

@@ -46,7 +46,7 @@ class RealData(NamedTuple):
 
 
 def real_data(model: Denoiser, source: str | None) -> RealData:
-    """Real samples for a model.
+    """Real samples for a model: of a latent model with a decoder, images.
 
     Args:
         model: whose data it is.
@@ -75,7 +75,8 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
                 "the card's features only: "
                 "give real samples with --real FILE.npy"
             )
-        return RealData(reference, held_out, f"{model.identity}-{MODEL_SAMPLES}-exact")
+        called = f"{model.identity}-{MODEL_SAMPLES}-exact"
+        return RealData(model.decode(reference), model.decode(held_out), called)
     if source in SETS:
         try:
             train, test = (
@@ -86,9 +87,9 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
         return RealData(train, test, source)
     path = Path(source)
     samples = _fitting(
-        read_folder(path, model.event, model.limits)
+        read_folder(path, model.decoded_event, model.decoded_limits)
         if path.is_dir()
-        else read_array(path, model.event, model.limits),
+        else read_array(path, model.decoded_event, model.decoded_limits),
         model,
         source,
     )
@@ -148,11 +149,11 @@ def read_array(path: Path, event: tuple[int, ...], limits: tuple[float, float] |
 
 
 def _fitting(samples: Tensor, model: Denoiser, source: str) -> Tensor:
-    if samples.shape[1:] != model.event:
+    if samples.shape[1:] != model.decoded_event:
         raise ValueError(
             f"--real {source} has samples of shape "
             f"{tuple(samples.shape[1:])}, but those of {model.name} are "
-            f"{model.event}"
+            f"{model.decoded_event}"
         )
     if not samples.isfinite().all():
         raise ValueError(f"--real {source} has values that are not finite")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters import NativeDenoiser, Network, NetworkTime
+from ..decoder import Decoder
 from ..denoiser import labels_for
 from ..process import (
     EDM,
@@ -26,7 +27,7 @@ from ..process import (
     Trigonometric,
     VPLinear,
 )
-from .specification import Specification
+from .specification import USER, Specification
 
 
 def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
@@ -146,6 +147,7 @@ class Checkpoint(NativeDenoiser):
         network: in its native coordinates; labels are class numbers (:class:`Network`).
         name: what tables call it.
         content: hexadecimal digest of all that was read; with the specification it is the identity.
+        decoder: makes images of its samples; None where samples are what is scored.
 
     Raises:
         ValueError: a question is open, a value of the specification cannot be, the network is a
@@ -154,7 +156,14 @@ class Checkpoint(NativeDenoiser):
 
     spec: Specification
 
-    def __init__(self, spec: Specification, network: Network, name: str, content: str) -> None:
+    def __init__(
+        self,
+        spec: Specification,
+        network: Network,
+        name: str,
+        content: str,
+        decoder: Decoder | None = None,
+    ) -> None:
         if spec.open:
             asked = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
             raise ValueError(
@@ -190,7 +199,7 @@ class Checkpoint(NativeDenoiser):
             sigma_max=spec.sigma_max,
             limits=spec.limits,
         )
-        self.spec, self.null_label = spec, spec.null_label
+        self.spec, self.null_label, self.decoder = spec, spec.null_label, decoder
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """As the specification says: ``random``, each class as likely; ``balanced``, sample number
@@ -213,6 +222,11 @@ def meaning(spec: Specification) -> dict[str, Any]:
     for name in ("preset", "evidence", "sources", "open"):
         del plain[name]
     del plain["weights"]["file"]
+    if not plain["decode"]:
+        del plain["decode"]
+    plain["decoder"].pop("batch", None)
+    if spec.source("decoder.folder") == USER:  # its content is in the identity, wherever it lies
+        plain["decoder"].pop("folder", None)
     return plain
 
 

@@ -49,8 +49,10 @@ class Specification:
         kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no
             posterior mean.
         decoder: of samples that are latents: ``class`` of what makes images of them, its ``folder``,
-            and ``scale`` and ``shift``, where the decoder takes x / scale + shift; empty where
-            samples are the data themselves. It is recorded, not applied.
+            ``scale`` and ``shift``, numbers or lists of one a channel, where the decoder takes x /
+            scale + shift, ``limits`` of images, and ``batch``, latents that it takes at a time;
+            empty where samples are the data themselves.
+        decode: whether it is applied before samples are scored.
         preset: how the checkpoint's own scheduler would sample it (:mod:`.families.diffusers.preset`);
             no part of the model, nor of its identity.
         evidence: sentences that say how the family is known.
@@ -77,6 +79,7 @@ class Specification:
     labels: Literal["none", "random", "balanced"] = "none"
     kind: Literal["denoiser", "map"] = "denoiser"
     decoder: Mapping[str, Value] = field(default_factory=dict)
+    decode: bool = False
     preset: Mapping[str, Value] = field(default_factory=dict)
     evidence: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -126,8 +129,9 @@ class Specification:
     def overridden(self, given: Mapping[str, str]) -> Specification:
         """This with what the user says: answers to open questions, and fields by name.
 
-        ``process``, ``time``, ``network`` and ``weights`` are set part by part, such as
-        ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``.
+        ``process``, ``time``, ``network``, ``weights`` and ``decoder`` are set part by part, such
+        as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``. Whoever names a
+        ``decoder.folder`` wants it applied, unless ``decode=0`` says otherwise.
 
         Args:
             given: name to text, as written behind ``?``.
@@ -141,15 +145,18 @@ class Specification:
             field_name = "factor" if name == "sign" else name
             is_open = name in spec.open
             spec = spec.answered(name, text, USER) if is_open else _set(spec, field_name, text)
+        if "decoder.folder" in given and "decode" not in given:
+            spec = _set(spec, "decode", "1")
         return spec
 
 
 _SETTABLE = tuple(
     f.name
     for f in fields(Specification)
-    if f.name not in ("family", "evidence", "sources", "open", "event", "decoder", "preset")
+    if f.name not in ("family", "evidence", "sources", "open", "event", "preset")
 )
-_TABLES = ("network", "weights", "process", "time")
+_TABLES = ("network", "weights", "process", "time", "decoder")
+DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
 
 
 def _set(spec: Specification, name: str, text: str) -> Specification:
@@ -159,12 +166,15 @@ def _set(spec: Specification, name: str, text: str) -> Specification:
         parts = [f"{t}.{p}" for t in _TABLES for p in getattr(spec, t)]
         names = ", ".join([*spec.open, "sign", *plain, *parts])
         raise ValueError(f"{name!r} is no setting of {spec.family} checkpoints; there are: {names}")
-    value = _read(text)
+    value = _FLAGS.get(text, text) if name == "decode" else _read(text)
     if dot:
         value = {**getattr(spec, top), part: value}
     changes = _typed({top: value})
     _check(spec, name, changes[top], text)
     return replace(spec, **changes, sources={**spec.sources, name: USER})
+
+
+_FLAGS = {"0": False, "false": False, "1": True, "true": True}
 
 
 def _read(text: str) -> Value:
@@ -206,5 +216,9 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"{name}={text}: it must be a number")
     if name in ("sigma_min", "sigma_max") and not value > 0:
         raise ValueError(f"{name}={text}: it must be above 0")
+    if name == "decode" and not isinstance(value, bool):
+        raise ValueError(f"decode={text}: it must be 0 or 1")
+    if (part := name.removeprefix("decoder.")) != name and part not in DECODER_PARTS:
+        raise ValueError(f"a decoder has no {part!r}; there are: {', '.join(DECODER_PARTS)}")
     if name == "factor" and value == 0:
         raise ValueError("factor=0: it must not be 0")

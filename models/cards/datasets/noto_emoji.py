@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -96,11 +96,11 @@ def drawn() -> tuple[list[Emoji], Tensor]:
     """
     font = _font()
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligatures(font)
-    of_code_point = font.getBestCmap()
+    of_code_point: dict[int, str] = font.getBestCmap()
     found: dict[str, Emoji] = {}
     for one in listed():
-        names = tuple(of_code_point.get(c) for c in one.code_points if c != 0xFE0F)
-        glyph = names[0] if len(names) == 1 else ligatures.get(names)
+        names = tuple(of_code_point.get(c, "") for c in one.code_points if c != 0xFE0F)
+        glyph = names[0] if len(names) == 1 else ligatures.get(names, "")
         if glyph in bitmaps:
             found.setdefault(glyph, one)
     images = np.stack([_image(bitmaps[glyph].imageData) for glyph in found])
@@ -167,7 +167,7 @@ def base(code_points: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(min(PEOPLE) if c in PEOPLE else c for c in code_points if c not in IGNORED)
 
 
-def _font():
+def _font() -> Any:
     if not FONT.is_file():
         raise FileNotFoundError(
             f"{FONT} not found; install Debian's fonts-noto-color-emoji, or set "
@@ -178,7 +178,7 @@ def _font():
     return TTFont(FONT)
 
 
-def _ligatures(font) -> dict[tuple[str | None, ...], str]:
+def _ligatures(font: Any) -> dict[tuple[str, ...], str]:
     """The glyph of each sequence of glyphs that the font joins (type 4 of its substitutions)."""
     return {
         (first, *ligature.Component): ligature.LigGlyph

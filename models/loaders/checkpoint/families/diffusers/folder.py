@@ -16,6 +16,8 @@ UNET, DIT = "UNet2DModel", "DiTTransformer2DModel"
 NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT}
 """Classes of networks that are read, as files name them, to the library's class of today."""
 DECODERS = ("vae", "vqvae")
+DECODERS_READ = ("AutoencoderKL", "VQModel")
+"""Classes of decoders that are applied."""
 STEM = "diffusion_pytorch_model"
 
 
@@ -31,7 +33,7 @@ class Folder:
         weights: name of their file, such as ``unet/diffusion_pytorch_model.safetensors``.
         variant: of the weights, such as ``fp16``; "" for none.
         scheduler: the scheduler's settings, its class under ``_class_name``.
-        decoder: as in :class:`.Specification`.
+        decoder, decode: as in :class:`.Specification`.
     """
 
     pipeline: str
@@ -42,6 +44,7 @@ class Folder:
     variant: str
     scheduler: Mapping[str, Any]
     decoder: Mapping[str, Any]
+    decode: bool = False
 
 
 def read_folder(opened: Opened) -> Folder | None:
@@ -63,7 +66,7 @@ def read_folder(opened: Opened) -> Folder | None:
             raise CheckpointError(_unread(opened, f"a {named} of diffusers"))
         return None
     return Folder(
-        "", "", NETWORKS[named], config, *_weights(opened, ""), _scheduler(opened, ""), {}
+        "", "", NETWORKS[named], config, *weights_of(opened, ""), _scheduler(opened, ""), {}
     )
 
 
@@ -87,8 +90,10 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
         **_scheduler(opened, _place(opened, "scheduler", SCHEDULER)),
     }
     cls = NETWORKS[parts[named[0]]]
+    decoder = _decoder(opened, parts)
+    decode = decoder.get("class") in DECODERS_READ and has_weights(opened.path / decoder["folder"])
     return Folder(
-        pipeline, part, cls, config, *_weights(opened, part), scheduler, _decoder(opened, parts)
+        pipeline, part, cls, config, *weights_of(opened, part), scheduler, decoder, decode
     )
 
 
@@ -121,9 +126,17 @@ def _scheduler(opened: Opened, part: str) -> dict[str, Any]:
     return opened.config(inside)
 
 
-def _weights(opened: Opened, part: str) -> tuple[str, str]:
-    """Name of the file of weights, and their variant: one without a variant before any, safetensors
-    before pickles.
+def has_weights(folder: Path) -> bool:
+    """Whether a part's folder has weights, of whatever state."""
+    return any(folder.glob(f"{STEM}*"))
+
+
+def weights_of(opened: Opened, part: str) -> tuple[str, str]:
+    """Name of the file of weights of a part, and their variant: one without a variant before any,
+    safetensors before pickles.
+
+    Raises:
+        CheckpointError: there are none, or not all of them.
     """
     folder = opened.path / part
     found = []
@@ -160,9 +173,15 @@ def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
     if name is None:
         return {}
     config = opened.config(_join(name, CONFIG))
-    return {
-        "class": parts[name],
-        "folder": name,
-        "scale": float(config.get("scaling_factor") or 0.18215),
-        "shift": float(config.get("shift_factor") or 0.0),
-    }
+    return {"class": parts[name], "folder": name, **scaling_of(config)}
+
+
+def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """``scale`` and ``shift`` of a decoder: what its file says makes latents those that the network
+    was trained on, one number, or one a channel.
+    """
+    scale, shift = config.get("scaling_factor") or 0.18215, config.get("shift_factor") or 0.0
+    means, stds = config.get("latents_mean"), config.get("latents_std")
+    if means and stds:
+        return {"scale": [scale / std for std in stds], "shift": list(means)}
+    return {"scale": float(scale), "shift": float(shift)}

@@ -10,7 +10,7 @@ from .....checkpoints.mapping import process_of
 from .....checkpoints.opening import CheckpointError, Opened
 from .....checkpoints.specification import FAMILY, FILE, Specification
 from .....checkpoints.weights import WRAP
-from .folder import DIT, Folder, read_folder
+from .folder import DECODERS_READ, DIT, Folder, read_folder
 from .preset import preset_of
 from .scheduler import PREDICTIONS, trained
 
@@ -31,6 +31,7 @@ def recognise(opened: Opened) -> Specification | None:
         event=_event(opened, folder),
         limits=None if folder.decoder else (-1.0, 1.0),
         decoder=folder.decoder,
+        decode=folder.decode,
         evidence=tuple(_evidence(folder)),
         **trained(folder.scheduler),
         **_conditions(opened, folder),
@@ -82,12 +83,23 @@ def _evidence(folder: Folder) -> list[str]:
         f"its scheduler is a {name}"
         + (f" with prediction_type {prediction}" if prediction else ""),
     ]
-    if folder.decoder:
+    if folder.decode:
+        said.append(
+            f"its samples are latents, which the {folder.decoder['class']} beside it makes images of "
+            "before they are scored"
+        )
+    elif folder.decoder:
         said.append(
             f"its samples are latents: the {folder.decoder['class']} that makes images of them is "
-            "not applied"
+            f"not applied, {_why_not(folder.decoder)}"
         )
     return said
+
+
+def _why_not(decoder: Mapping[str, Any]) -> str:
+    if decoder["class"] not in DECODERS_READ:
+        return f"since only {' and '.join(DECODERS_READ)} are read"
+    return f"since {decoder['folder']} has no weights"
 
 
 def _sources(folder: Folder) -> Mapping[str, str]:
@@ -106,6 +118,7 @@ _IN_THE_FILE: tuple[str, ...] = (
     "classes",
     "half",
     "decoder",
+    "decode",
     "preset",
 )
 
