@@ -86,7 +86,7 @@ ExtractorOption = Annotated[
     str | None,
     typer.Option(
         "--extractor",
-        help="Feature space: card, card:32, pixels, inception:WEIGHTS or file.py:factory.",
+        help="Feature space: card, card:32, pixels, file.py:factory, or a scheme of `list extractors`.",
     ),
 ]
 RealOption = Annotated[

