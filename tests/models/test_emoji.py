@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
 import pytest
 import torch
+from fontTools.ttLib import TTFont
+from PIL import Image
 
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.datasets import noto_emoji
@@ -27,8 +30,6 @@ installed = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def drawn():
-    for library in ("fontTools", "PIL"):
-        pytest.importorskip(library, reason=f"{library} is not installed")
     return noto_emoji.with_split()
 
 
@@ -66,11 +67,6 @@ def test_every_class_is_on_both_sides_and_no_base_is(drawn):
 
 @installed
 def test_an_image_is_the_mean_of_the_fonts_pixels_on_white(drawn):
-    import io
-
-    from fontTools.ttLib import TTFont
-    from PIL import Image
-
     known, images, _ = drawn
     row = next(k for k, one in enumerate(known) if one.code_points == CAT)
     font = TTFont(noto_emoji.FONT)

@@ -64,7 +64,7 @@ class Emoji(NamedTuple):
 
 def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
     """Emoji of Debian's package ``fonts-noto-color-emoji`` (SIL Open Font License 1.1), of the
-    groups of its package ``unicode-data``; reading them needs fontTools and Pillow.
+    groups of its package ``unicode-data``, read by fontTools and Pillow, which matplotlib brings.
 
     Each is there twice, as it is and as in a mirror. Emoji of the same base (of another skin, hair,
     sex or direction) and such as look nearly alike (:data:`NEAR`) are a family, and a family is on
@@ -81,7 +81,6 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
     Raises:
         FileNotFoundError: the font is not at ``$SAMPLERBENCH_EMOJI_FONT``, or the list of emoji not
             at ``$SAMPLERBENCH_EMOJI_NAMES`` (defaults: where Debian has them).
-        ImportError: fontTools or Pillow is missing.
     """
     known, images, test = with_split()
     labels = torch.tensor([one.label for one in known])
