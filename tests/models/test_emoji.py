@@ -11,8 +11,10 @@ import torch
 from fontTools.ttLib import TTFont
 from PIL import Image
 
+from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.datasets import noto_emoji
+from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.reference import Blocks
 from samplerbench.samplers import NoNoise, karras, make
 
@@ -157,3 +159,28 @@ def test_it_denoises_emoji_that_it_has_not_seen_best_with_their_own_class(drawn,
     own = error(labels)
     assert own < linear / 2
     assert own < error((labels + 4) % 9)
+
+
+@installed
+def test_its_map_is_right_on_emoji_that_it_has_not_seen(drawn):
+    """As ``check-model`` has it: Pythagoras holds, and the opposite sign is found out."""
+    known, images, test = drawn
+    model = make_model("emoji")
+    spec = Specification(
+        family="emoji",
+        network={},
+        weights={"file": ""},
+        event=model.event,
+        process={"name": "edm", "sigma_data": model.card.architecture["sigma_data"]},
+        prediction="edm",
+        time={"of": "log_level", "scale": 0.25},
+        classes=model.classes,
+        null_label=True,
+        labels="random",
+    )
+    rows = test.nonzero()[:, 0][7::20]
+    labels = torch.tensor([known[row].label for row in rows])
+    found = check_checkpoint(spec, model._net.net, images[rows], labels)
+    assert found.passed, found.checks
+    wrong = check_checkpoint(spec.overridden({"sign": "-1"}), model._net.net, images[rows], labels)
+    assert not wrong.passed
