@@ -299,6 +299,7 @@ class NativeDenoiser(Denoiser):
         """
         twin = copy.copy(self)
         twin.network = moved(self.network, device)
+        twin.decoder = self.decoder and self.decoder.to(device)
         return twin
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from .decoder import Decoder, decoded
+
 if TYPE_CHECKING:
     from .loaders.reading import FilesRead
     from .own_sampling import OwnSampling
@@ -49,6 +51,9 @@ class Denoiser(ABC):
             knows.
         limits: range of the values of the data, which samples are clamped to before their features
             are taken; None where there is none.
+        decoder: of a model whose samples are latents: what makes images of them. Features, and all
+            that is measured in them, are then those of images (:meth:`decode`); the solution of
+            the ODE is compared in latents. None where samples are what is scored.
         passes: network evaluations that one call costs a sample (2 under classifier-free guidance), the
             most where the level decides (:meth:`passes_at`).
         dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
@@ -72,6 +77,7 @@ class Denoiser(ABC):
     null_label: bool = True
     class_weights: Sequence[float] | None = None
     limits: tuple[float, float] | None = None
+    decoder: Decoder | None = None
     passes: int = 1
     dtype: torch.dtype = torch.float32
     capturable: bool = True
@@ -103,6 +109,25 @@ class Denoiser(ABC):
                 (:meth:`draw_labels`).
         """
         return Bound(self, self.draw_labels(ids, seed) if labels is None else labels)
+
+    @property
+    def decoded_event(self) -> tuple[int, ...]:
+        """Shape of one of :meth:`decode`'s."""
+        return self.event if self.decoder is None else self.decoder.event
+
+    @property
+    def decoded_limits(self) -> tuple[float, float] | None:
+        """Range of the values of the data as they are scored, as ``limits``."""
+        return self.limits if self.decoder is None else self.decoder.limits
+
+    def decode(self, x: Tensor) -> Tensor:
+        """What is scored of samples ``(n, *event)``: images ``(n, *decoded_event)`` where there is
+        a decoder, else the samples themselves.
+
+        Raises:
+            ValueError: the decoder gives no tensor of that shape.
+        """
+        return x if self.decoder is None else decoded(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
         """Labels of unconditional sampling, one row a sample.
@@ -156,7 +181,7 @@ class Denoiser(ABC):
         the rough shape of the data is enough. By default they are those of the reference, if its
         features are the samples themselves.
         """
-        reference = self.reference()
+        reference = self.reference() if self.decoder is None else None
         return None if reference is None else reference.moments
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
@@ -213,8 +238,9 @@ class Wrapper(Denoiser):
         self.classes, self.class_weights = inner.classes, inner.class_weights
         self.null_label, self.kind = inner.null_label, inner.kind
         self.conditions = inner.conditions
-        self.limits, self.passes, self.dtype, self.read = (
+        self.limits, self.decoder, self.passes, self.dtype, self.read = (
             inner.limits,
+            inner.decoder,
             inner.passes,
             inner.dtype,
             inner.read,
@@ -227,7 +253,7 @@ class Wrapper(Denoiser):
     def rewrapped(self, inner: Denoiser) -> Wrapper:
         """The same wrapper around another model."""
         twin = copy.copy(self)
-        twin.inner = inner
+        twin.inner, twin.decoder = inner, inner.decoder
         return twin
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:

@@ -72,6 +72,12 @@ AROUND: tuple[Column, ...] = (
         "number",
         "wall time of the bare network for the same evaluations, milliseconds per sample",
     ),
+    Column(
+        "decoder_ms_per_sample",
+        "number",
+        "wall time of decoding a latent, milliseconds per sample, in none of the other times; "
+        "empty without a decoder",
+    ),
     Column("overhead", "number", "(total - model) / model"),
     Column(
         "peak_memory_mb",

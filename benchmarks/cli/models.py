@@ -29,7 +29,7 @@ SHOWN = (
     "sigma_min",
     "sigma_max",
 )
-SHOWN += ("limits", "classes", "labels", "kind", "network", "weights")
+SHOWN += ("limits", "classes", "labels", "kind", "network", "weights", "decoder", "decode")
 """Fields of a specification, in the order in which they are shown."""
 WIDEST = 54
 """Characters of a value in text; ``--json`` has all of it."""

@@ -45,6 +45,8 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
             values[f"output at sigma {sigma:.4g}"] = of_rows(
                 bound(z * math.sqrt(1 + sigma * sigma), sigma), precision, device
             )
+        if model.decoder is not None:
+            values["decoded noise"] = of_rows(model.decode(z.float()), torch.float32, device)
     exact: dict[str, Fact] = {
         "identity": without_folders(model.identity),
         "event": str(tuple(model.event)),
@@ -55,6 +57,9 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
         "evaluations a call": model.passes,
         "dtype": str(model.dtype).removeprefix("torch."),
     }
+    if model.decoder is not None:
+        exact["decoded event"] = str(tuple(model.decoder.event))
+        exact["decoded limits"] = str(model.decoder.limits)
     return Fingerprint(
         "model", without_folders(model.name), files_of(model.read, seen.paths) | exact, values
     )

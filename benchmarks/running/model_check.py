@@ -94,6 +94,8 @@ def check_model(
                 "depend on itself alone: put batch normalisation in eval mode, and take "
                 "no mean or maximum over the batch"
             )
+    if model.decoder is not None:
+        _check_decoder(model, z)
     if denoising and not _altered(model):
         found = _data(model, reference, device) if data is None else data.to(device)
         if found is not None and len(found) > 1:
@@ -132,6 +134,29 @@ def _check_output(model: Denoiser, d: Tensor, x: Tensor, sigma: float) -> None:
         )
 
 
+def _check_decoder(model: Denoiser, latents: Tensor) -> None:
+    """Refuse a decoder that fails on noise, gives no finite images, or mixes its rows."""
+    rtol, atol = tolerance_of(torch.float32, latents.device.type)
+    try:
+        images, first = model.decode(latents), model.decode(latents[:1])
+    except Exception as error:
+        what = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"the decoder of model {model.name} fails on {len(latents)} latents of noise "
+            f"({type(error).__name__}: {what})"
+        ) from error
+    if not images.isfinite().all():
+        raise ValueError(
+            f"the decoder of model {model.name} gives NaN or infinity for latents of noise; run it "
+            "in float32, and compare the scale of its latents"
+        )
+    if (off := _distance(images[:1], first)) > 10 * max(rtol, atol) * float(images.abs().max()):
+        raise ValueError(
+            f"the decoder of model {model.name} gives a latent another image in another batch (by "
+            f"up to {off:.2g}); put it in eval mode"
+        )
+
+
 def _distance(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
@@ -152,7 +177,9 @@ def _data(model: Denoiser, reference: Reference | None, device: str) -> Tensor |
     """Samples of the truth, if there are any."""
     count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
-    if x is None and reference is not None and isinstance(reference.extractor, Identity):
+    if reference is None or model.decoder is not None:  # whose features are those of images
+        return None if x is None else x.to(device)
+    if x is None and isinstance(reference.extractor, Identity):
         x = torch.from_numpy(reference.held_out(count)).reshape(-1, *model.event)
     return None if x is None else x.to(device)
 

@@ -154,13 +154,16 @@ def _makers(
         ValueError: the model cannot be what its user means, or the extractor fails.
     """
     own = model.read is not None  # of a user's file
-    data = held_out_samples(model, suite.reference) if own and suite.reference else None
+    told = (
+        own and suite.reference is not None and model.decoder is None
+    )  # real images are no latents
+    data = held_out_samples(model, suite.reference) if told else None
     check_model(
         model, reference, data=None if data is None else data[:REAL], denoising=own, device=device
     )
     try:
         extractor = reference and extractor_fingerprint(
-            reference.extractor, model.event, reference.clamp, device
+            reference.extractor, model.decoded_event, reference.clamp, device
         )
     except Exception as error:
         raise ValueError(

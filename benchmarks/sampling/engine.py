@@ -35,10 +35,12 @@ class Works(NamedTuple):
     Attributes:
         sample: the sampler on a batch.
         network: one evaluation of the bare network on the same batch, executed likewise.
+        decode: the decoder, eager, on as many latents; None for a model without one.
     """
 
     sample: Callable[[], object]
     network: Callable[[], object]
+    decode: Callable[[], object] | None = None
 
 
 class Engine:
@@ -114,11 +116,13 @@ def works(model: Denoiser, cell: Cell, ids: Tensor, backend: NewBackend = CudaGr
     def network() -> Tensor:
         return bound(x, LEVEL)
 
+    latents = x / model.sigma_max  # of the size of decoded ones, roughly
+    decode = None if model.decoder is None else lambda: model.decode(latents)
     if not captures(cell.execution):
-        return Works(lambda: cell.sampler.sample(bound, x, grid, noise), network)
+        return Works(lambda: cell.sampler.sample(bound, x, grid, noise), network, decode)
     run = _record(model, cell, bound, ids, backend)
     single = Recording(bound, (x, as_levels(LEVEL, x)), backend(x.device))
-    return Works(lambda: run(x, *_context(bound, ids)), single.replay)
+    return Works(lambda: run(x, *_context(bound, ids)), single.replay, decode)
 
 
 def _record(

@@ -76,7 +76,7 @@ def sample_shard(
 
     Args:
         model: on ``device``.
-        reference: gives the features; None for a model without any.
+        reference: gives the features, of decoded samples; None for a model without any.
         cell: what to run.
         start: first sample number.
         stop: one past the last.
@@ -118,7 +118,7 @@ def sample_shard(
         if first < max(keep, endpoints):
             kept.append(x[: max(keep, endpoints) - first].cpu().numpy())
         if reference is not None:
-            scored, share = clamp(x, reference.clamp)
+            scored, share = clamp(model.decode(x), reference.clamp)
             features.append(reference.extractor(scored))
             clamped.append(share)
         labels = bound.labels[rows] if model.classes and bound.labels is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ...models import Denoiser, Reference
@@ -16,9 +17,9 @@ def how_many(model: Denoiser, images: int) -> int:
     """Samples kept for pictures: ``images`` of an image model, a cloud of points in two
     dimensions, none otherwise.
     """
-    if len(model.event) == 3:
+    if len(model.decoded_event) == 3:
         return images
-    return POINTS if math.prod(model.event) == 2 and images else 0
+    return POINTS if math.prod(model.decoded_event) == 2 and images else 0
 
 
 def pictures(
@@ -36,18 +37,22 @@ def pictures(
     Returns:
         ``images`` in uint8 or ``points`` as they are, and ``converged`` (at most k) likewise.
     """
-    arrays = {"images" if len(model.event) == 3 else "points": shown(model, reference, x)}
+    arrays = {"images" if len(model.decoded_event) == 3 else "points": shown(model, reference, x)}
     if converged is not None and len(converged):
         arrays["converged"] = shown(model, reference, converged[: len(x)])
     return arrays
 
 
 def shown(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
-    """Values ``(..., *event)`` as a report shows them: images in uint8, anything else in one
-    dimension in float32.
+    """Values ``(..., *event)`` as a report shows them: latents decoded, images in uint8, anything
+    else in one dimension in float32.
     """
-    if len(model.event) != 3:
-        return x.reshape(*x.shape[: x.ndim - len(model.event)], -1).astype(np.float32)
+    if model.decoder is not None:
+        before = x.shape[: x.ndim - len(model.event)]
+        latents = torch.from_numpy(x.reshape(-1, *model.event)).float()
+        x = model.decode(latents).numpy().reshape(*before, *model.decoded_event)
+    if len(model.decoded_event) != 3:
+        return x.reshape(*x.shape[: x.ndim - len(model.decoded_event)], -1).astype(np.float32)
     low, high = display_range(reference)
     return ((x - low) / (high - low) * 255).clip(0, 255).round().astype(np.uint8)
 

@@ -82,7 +82,7 @@ def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
     space = _space(name, model, own, spec)
     if space == CARD:
         return own and own.extractor
-    made = make_extractor(space, Samples(model.event, model.limits, own))
+    made = make_extractor(space, Samples(model.decoded_event, model.decoded_limits, own))
     return made.extractor if isinstance(made, Reference) else made
 
 
@@ -90,7 +90,7 @@ def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
     """The feature space of a model: the samples themselves, where it draws its data, and not
     too large ones, and knows no features.
     """
-    if spec != CARD or own is not None or math.prod(model.event) > LARGEST_OWN:
+    if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
     return spec if _tried(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
 
@@ -108,8 +108,9 @@ def _rescored(
     model: Denoiser, own: Reference | None, spec: str, source: str | None, cache: Path
 ) -> Reference:
     """The reference of a model in another feature space."""
+    seen = Samples(model.decoded_event, model.decoded_limits, own)
     try:
-        extractor = make_extractor(spec, Samples(model.event, model.limits, own))
+        extractor = make_extractor(spec, seen)
     except ValueError as error:
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if isinstance(extractor, Reference):
@@ -123,7 +124,7 @@ def _compared(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
     """What samples of a model are compared with in the space of an extractor."""
-    limits, note = model.limits, ""
+    limits, note = model.decoded_limits, ""
     if source is None and isinstance(extractor, Identity):
         exact = (
             own
@@ -183,7 +184,7 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
     A model that draws its data has held-out samples too, and no range: its moments are those of
     values that were never clamped.
     """
-    moments = model.moments()
+    moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
         return None
     means, within = np.atleast_2d(moments[0]), moments[1]

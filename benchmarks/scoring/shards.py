@@ -37,9 +37,10 @@ def known_samples(
     model: Denoiser, reference: Reference | None, shards: Sequence[Arrays], samples: int
 ) -> NDArray:
     """As many samples ``(n, *event)`` as there are: all of them where the features are the
-    samples themselves, else those kept whole.
+    samples themselves, else those kept whole. Of a latent model they are latents.
     """
-    if reference is not None and isinstance(reference.extractor, Identity):
+    features = reference is not None and isinstance(reference.extractor, Identity)
+    if features and model.decoder is None:
         return features_of(shards, samples).reshape(-1, *model.event)
     return kept(shards)[:samples]
 

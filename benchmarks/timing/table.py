@@ -27,6 +27,7 @@ TIMES = (
     "ms_iqr",
     "wall_ms_per_sample",
     "model_ms_per_sample",
+    "decoder_ms_per_sample",
     "overhead",
     "peak_memory_mb",
     "joules_per_sample",

@@ -26,6 +26,7 @@ class Watch:
         disturbances: what was seen of the machine meanwhile.
         total: whole calls of the sampler.
         network: milliseconds of the bare network for the same evaluations, taken beside them.
+        decoder: milliseconds of decoding the batch, taken beside them; empty without a decoder.
         works: the calls; None before the first round and after the last.
         evaluations: network evaluations per sample.
         warm: whether the warm-up ended by agreement.
@@ -37,6 +38,7 @@ class Watch:
     disturbances: Disturbances
     total: list[Reading] = field(default_factory=list)
     network: list[float] = field(default_factory=list)
+    decoder: list[float] = field(default_factory=list)
     works: Works | None = None
     evaluations: float = 0.0
     warm: bool = False
@@ -66,6 +68,9 @@ class Watch:
             "ms_iqr": float(three - quarter),
             "wall_ms_per_sample": statistics.median(walls) / self.batch if walls else None,
             "model_ms_per_sample": model,
+            "decoder_ms_per_sample": statistics.median(self.decoder) / self.batch
+            if self.decoder
+            else None,
             "overhead": (float(middle) - model) / model if model else None,
             "peak_memory_mb": None if peak is None else peak / 2**20,
             "joules_per_sample": None if self.joules is None else self.joules / self.batch,
@@ -80,4 +85,5 @@ class Watch:
             "raw_total_ms": self.times,
             "raw_wall_ms": walls,
             "raw_network_ms": self.network,
+            "raw_decoder_ms": self.decoder,
         }

@@ -63,6 +63,22 @@ RECIPES = {
         lr=3e-3,
         ema=0.999,
     ),
+    "emoji": Recipe(
+        "emoji",
+        {
+            "in_channels": 3,
+            "channels": (64, 128),
+            "embedding": 256,
+            "patch": 2,
+            "labels": 9,
+        },
+        sigma_data=0.6,
+        p_mean=-0.9,
+        p_std=1.2,
+        steps=7_500,
+        decay=3_000,
+        ema=0.999,
+    ),
 }
 
 

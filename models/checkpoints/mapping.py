@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters import NativeDenoiser, Network, NetworkTime
+from ..decoder import Decoder
 from ..denoiser import labels_for
 from ..own_sampling import OwnSampling
 from ..process import (
@@ -27,7 +28,7 @@ from ..process import (
     Trigonometric,
     VPLinear,
 )
-from .specification import Specification
+from .specification import USER, Specification
 
 
 def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
@@ -148,6 +149,7 @@ class Checkpoint(NativeDenoiser):
         name: what tables call it.
         content: hexadecimal digest of all that was read; with the specification it is the identity.
         sampling: what the checkpoint's own scheduler does, by the specification and the steps.
+        decoder: makes images of its samples; None where samples are what is scored.
 
     Raises:
         ValueError: a question is open, a value of the specification cannot be, or the network needs
@@ -163,6 +165,7 @@ class Checkpoint(NativeDenoiser):
         name: str,
         content: str,
         sampling: Callable[[Specification, int], OwnSampling] | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         if spec.open:
             asked = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
@@ -206,7 +209,7 @@ class Checkpoint(NativeDenoiser):
             conditions=spec.embeddings.get("rows", 0),
             null_label=spec.null_label,
         )
-        self.spec, self._sampling = spec, sampling
+        self.spec, self.decoder, self._sampling = spec, decoder, sampling
 
     def own_sampling(self, steps: int) -> OwnSampling | None:
         """What the scheduler of the checkpoint's own folder does."""
@@ -240,6 +243,11 @@ def meaning(spec: Specification) -> dict[str, Any]:
     for name in ("embeddings", "scalars"):  # that most have none of changes nothing
         if not plain[name]:
             del plain[name]
+    if not plain["decode"]:
+        del plain["decode"]
+    plain["decoder"].pop("batch", None)
+    if spec.source("decoder.folder") == USER:  # its content is in the identity, wherever it lies
+        plain["decoder"].pop("folder", None)
     return plain
 
 

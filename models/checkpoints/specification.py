@@ -58,8 +58,10 @@ class Specification:
         scalars: what else the network is told, the same of all samples, such as FLUX's ``guidance``
             and the ``time_ids`` of Stable Diffusion XL.
         decoder: of samples that are latents: ``class`` of what makes images of them, its ``folder``,
-            and ``scale`` and ``shift``, where the decoder takes x / scale + shift; empty where
-            samples are the data themselves. It is recorded, not applied.
+            ``scale`` and ``shift``, numbers or lists of one a channel, where the decoder takes x /
+            scale + shift, ``limits`` of images, and ``batch``, latents that it takes at a time;
+            empty where samples are the data themselves.
+        decode: whether it is applied before samples are scored.
         preset: how the checkpoint's own scheduler would sample it (:mod:`.families.diffusers.preset`);
             no part of the model, nor of its identity.
         evidence: sentences that say how the family is known.
@@ -88,6 +90,7 @@ class Specification:
     embeddings: Mapping[str, Value] = field(default_factory=dict)
     scalars: Mapping[str, Value] = field(default_factory=dict)
     decoder: Mapping[str, Value] = field(default_factory=dict)
+    decode: bool = False
     preset: Mapping[str, Value] = field(default_factory=dict)
     evidence: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -152,9 +155,11 @@ class Specification:
     def overridden(self, given: Mapping[str, str], source: str = USER) -> Specification:
         """This with what the user says: answers to open questions, and fields by name.
 
-        ``process``, ``time``, ``network``, ``weights`` and ``scalars`` are set part by part, such as
-        ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``; ``embeddings`` is the path
-        of a file, which is read; ``event`` another size of the same number of channels.
+        ``process``, ``time``, ``network``, ``weights``, ``scalars`` and ``decoder`` are set part by
+        part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
+        ``embeddings`` is the path of a file, which is read; ``event`` another size of the same number
+        of channels. Whoever names a ``decoder.folder`` wants it applied, unless ``decode=0`` says
+        otherwise.
 
         Args:
             given: name to text, as written behind ``?``.
@@ -174,6 +179,8 @@ class Specification:
                 if is_open
                 else _set(spec, field_name, text, source)
             )
+        if "decoder.folder" in given and "decode" not in given:
+            spec = _set(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
         return replace(spec, prediction=twin) if twin and "prediction" not in given else spec
 
@@ -184,9 +191,10 @@ _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
 _SETTABLE = tuple(
     f.name
     for f in fields(Specification)
-    if f.name not in ("family", "evidence", "sources", "open", "decoder", "preset")
+    if f.name not in ("family", "evidence", "sources", "open", "preset")
 )
-_TABLES = ("network", "weights", "process", "time", "scalars")
+_TABLES = ("network", "weights", "process", "time", "scalars", "decoder")
+DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
 
 
 def _set(spec: Specification, name: str, text: str, source: str) -> Specification:
@@ -198,7 +206,7 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
         raise ValueError(f"{name!r} is no setting of {spec.family} checkpoints; there are: {names}")
     if name == "embeddings":
         return _embedded(spec, text)
-    value = _read(text)
+    value = _FLAGS.get(text, text) if name == "decode" else _read(text)
     any_name = "call" in spec.network  # arguments of a pipeline, which looks at them itself
     if top == "scalars" and part not in spec.scalars and not any_name:
         raise ValueError(
@@ -225,6 +233,9 @@ def _embedded(spec: Specification, path: str) -> Specification:
         null_label=told["null"],
         sources={**spec.sources, "embeddings": USER},
     )
+
+
+_FLAGS = {"0": False, "false": False, "1": True, "true": True}
 
 
 def _read(text: str) -> Value:
@@ -271,6 +282,10 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"{name}={text}: it must be a number")
     if name in ("sigma_min", "sigma_max") and not value > 0:
         raise ValueError(f"{name}={text}: it must be above 0")
+    if name == "decode" and not isinstance(value, bool):
+        raise ValueError(f"decode={text}: it must be 0 or 1")
+    if (part := name.removeprefix("decoder.")) != name and part not in DECODER_PARTS:
+        raise ValueError(f"a decoder has no {part!r}; there are: {', '.join(DECODER_PARTS)}")
     if name == "factor" and value == 0:
         raise ValueError("factor=0: it must not be 0")
 

@@ -17,6 +17,9 @@ with the attributes
   end of the path through x and no E[x0 | x];
 * optionally ``limits``: two numbers, the range of the values of the data, which samples are clamped
   to before their features are taken (``--extractor inception:WEIGHTS`` needs it);
+* optionally ``decode(x)``: images ``(batch, *image)`` of clean samples ``(batch, *event)``, for a
+  model of latents. Features are then those of images, and ``limits`` their range; ``sample`` and
+  ``moments`` stay about latents;
 * optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the
   same model on another device.
 
@@ -38,14 +41,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..decoder import Decoder
 from ..denoiser import Denoiser, Kind, Wrapper
-from ..reference import MOST_OUTSIDE, FloatArray, Identity, Reference, Statistics
+from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
 from . import loader
 from .networks import moved, parameter_dtype
 from .source_file import Made, options_text, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 
+DECODED_AT_ONCE = 64
+LARGEST_DECODED = 4096
+"""Values of an image up to which images are features unasked: more have a covariance of gigabytes."""
 REFERENCE_SAMPLES = 50_000
 REFERENCE_SEED, HELD_OUT_SEED = 2_000_000, 2_000_001
 _WHAT = {
@@ -104,6 +111,62 @@ class Renamed(Wrapper):
         return super().mode_of(x)
 
 
+class FileDecoder:
+    """A user's ``decode``, as a :class:`~samplerbench.models.decoder.Decoder`.
+
+    Args:
+        decode: the function.
+        event: shape of an image.
+        limits: range of the values of images.
+        device: where its networks are.
+    """
+
+    identity = ""  # that of the model has the hash of its file
+    batch = DECODED_AT_ONCE
+
+    def __init__(
+        self,
+        decode: Callable[[Tensor], Tensor],
+        event: tuple[int, ...],
+        limits: tuple[float, float] | None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._decode, self.event, self.limits, self.device = decode, event, limits, device
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """The user's images, in the dtype of the latents."""
+        images = self._decode(latents)
+        return images.to(latents.dtype) if isinstance(images, Tensor) else images
+
+    def to(self, device: torch.device | str) -> FileDecoder:
+        """A copy with its networks on ``device``."""
+        return FileDecoder(moved(self._decode, device), self.event, self.limits, device)
+
+
+def _decoder(name: str, model: Any, event: tuple[int, ...]) -> Decoder | None:
+    """The user's decoder, which says by one latent how large its images are; None without one.
+
+    Raises:
+        ValueError: it fails, or does not give one image.
+    """
+    if not hasattr(model, "decode"):
+        return None
+    try:
+        with torch.no_grad():
+            image = model.decode(torch.zeros(1, *event))
+    except Exception as error:
+        raise ValueError(
+            f"{name}: decode fails on a latent of zeros {(1, *event)} "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from error
+    if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != 1:
+        found = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(
+            f"{name}: decode gave {found} for one latent; it must return a tensor (batch, *image)"
+        )
+    return FileDecoder(model.decode, tuple(image.shape[1:]), _limits(name, model))
+
+
 class FileModel(Denoiser):
     """What a user's factory returned, as a Denoiser.
 
@@ -146,7 +209,8 @@ class FileModel(Denoiser):
                 f"{name}: passes is {self.passes!r}; it must be a whole "
                 "number of evaluations, at least 1"
             )
-        self.limits = _limits(name, model)
+        self.decoder = _decoder(name, model, self.event)
+        self.limits = None if self.decoder else _limits(name, model)
         self.kind = getattr(model, "kind", "denoiser")
         if self.kind not in get_args(Kind):
             raise ValueError(
@@ -207,37 +271,48 @@ class FileModel(Denoiser):
             ValueError: the user's model has no ``to``.
         """
         if hasattr(self._model, "to"):
-            twin = FileModel(moved(self._model, device), self.name, self.identity)
-            twin.read = self.read
+            twin = copy.copy(self)
+            twin._model, twin._latest = moved(self._model, device), None
+            if self.decoder is not None:
+                twin.decoder = FileDecoder(
+                    twin._model.decode, self.decoder.event, self.decoder.limits, device
+                )
             return twin
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 
     def reference(self) -> Reference | None:
         """Exact moments where the model has them, else those of 50 000 of its samples.
 
-        None where it has neither.
+        None where it has neither. Of a model of latents they are those of decoded samples, and
+        None where images are larger than :data:`LARGEST_DECODED`.
         """
         return self._reference
 
+    @property
+    def _exact(self) -> bool:
+        """Whether the moments of what is scored are known."""
+        return self.decoder is None and hasattr(self._model, "moments")
+
     @cached_property
     def _reference(self) -> Reference | None:
-        exact = hasattr(self._model, "moments")
-        if not exact and not hasattr(self._model, "sample"):
+        if not self._exact and not hasattr(self._model, "sample"):
+            return None
+        if self.decoder is not None and math.prod(self.decoded_event) > LARGEST_DECODED:
             return None
         return Reference(
-            Identity(self.event),
-            None if exact else REFERENCE_SAMPLES,
+            Identity(self.decoded_event),
+            None if self._exact else REFERENCE_SAMPLES,
             self.identity,
             self._statistics,
-            self.limits,
+            self.decoded_limits,
         )
 
     def _statistics(self) -> Statistics:
-        extractor = Identity(self.event)
-        if hasattr(self._model, "moments"):
+        extractor = Identity(self.decoded_event)
+        if self._exact:
             mean, cov = (_array(moment) for moment in self._model.moments())
         else:
-            features = extractor(self._samples(REFERENCE_SAMPLES, REFERENCE_SEED))
+            features = extractor(self._scored(REFERENCE_SAMPLES, REFERENCE_SEED))
             mean, cov = (
                 features.mean(axis=0),
                 np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim),
@@ -250,7 +325,7 @@ class FileModel(Denoiser):
 
         def held_out(n: int) -> FloatArray:
             return (
-                extractor(self._samples(n, HELD_OUT_SEED))
+                extractor(self._scored(n, HELD_OUT_SEED))
                 if hasattr(self._model, "sample")
                 else np.empty((0, extractor.dim))
             )
@@ -260,6 +335,22 @@ class FileModel(Denoiser):
     def data(self, n: int, seed: int) -> Tensor | None:
         """The model's ``sample``, if it has one."""
         return self._samples(n, seed) if hasattr(self._model, "sample") else None
+
+    def moments(self) -> Moments | None:
+        """The model's ``moments``, else those of its samples; of latents, only the former."""
+        if self.decoder is None or not hasattr(self._model, "moments"):
+            return super().moments()
+        mean, cov = (_array(moment) for moment in self._model.moments())
+        return mean, cov
+
+    def _scored(self, n: int, seed: int) -> Tensor:
+        """Samples of the truth as they are scored: decoded, and clamped as others are."""
+        images = self.decode(self._samples(n, seed))
+        return (
+            images
+            if self.decoder is None or self.decoder.limits is None
+            else images.clamp(*self.decoder.limits)
+        )
 
     def _samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()

@@ -91,7 +91,7 @@ def timing_of(rows: pd.DataFrame, homes: Mapping[str, Path] | None = None) -> Ti
     )
     longest = max(number(row, "ms_per_sample") or 0.0 for row in chosen) or 1.0
     lines = tuple(_timed(row, longest, _raw(row, homes or {})) for row in chosen)
-    optional = ("peak_memory_mb", "joules_per_sample", "timing_flag")
+    optional = ("decoder_ms_per_sample", "peak_memory_mb", "joules_per_sample", "timing_flag")
     columns = {name for name in optional if any(row.get(name) for row in chosen)} | (
         {"spread"} if any(x.spread for x in lines) else set()
     )

@@ -240,7 +240,9 @@ def test_a_pipeline_that_nobody_wrote_is_run_itself(tmp_path):
     )
 
 
-def test_a_latent_model_is_sampled_in_latents(tmp_path, monkeypatch):
+def test_a_latent_model_is_sampled_in_latents_and_scored_in_the_pipelines_images(
+    tmp_path, monkeypatch
+):
     from diffusers.pipelines.dit import pipeline_dit
 
     pipeline = diffusers.DiTPipeline(dit(), autoencoder(), diffusers.DDIMScheduler(**V))
@@ -248,6 +250,12 @@ def test_a_latent_model_is_sampled_in_latents(tmp_path, monkeypatch):
     model = load(tmp_path, {})
     labels = model.draw_labels(torch.arange(SAMPLES), 0).tolist()
     call = {"class_labels": labels, "guidance_scale": 1.0}
-    state, _ = theirs(pipeline, pipeline_dit, monkeypatch, 10, **call)
-    assert (ours(model, 10) - state).abs().max() < 1e-4
-    assert model.name.endswith("-latents")
+    pipeline.vae.eval()
+    state, images = theirs(pipeline, pipeline_dit, monkeypatch, 10, **call)
+    latents = ours(model, 10)
+    assert (latents - state).abs().max() < 1e-4
+    decoded = model.decode(latents)
+    assert decoded.shape == images.shape == (SAMPLES, *model.decoded_event)
+    assert ((decoded / 2 + 0.5).clamp(0, 1) - images).abs().max() < 1e-4
+    assert not model.name.endswith("-latents")
+    assert load(tmp_path, {"decode": "0"}).name.endswith("-latents")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ....models import Denoiser
-from ....models.cards.datasets import digits, fashion_mnist
+from ....models.cards.datasets import digits, emoji, fashion_mnist
 from ...suites.paths import DATA_SETS
 from .reading import read_array, read_folder
 from .statistics import read_statistics
@@ -27,7 +27,7 @@ MODEL_SAMPLES = 10_000
 SEED, HELD_OUT_SEED = 3_000_000, 3_000_001
 
 SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = dict(
-    zip(DATA_SETS, (fashion_mnist, digits), strict=True)
+    zip(DATA_SETS, (fashion_mnist, digits, emoji), strict=True)
 )  # pyright: ignore[reportAssignmentType]
 
 
@@ -46,13 +46,13 @@ class RealData(NamedTuple):
 
 
 def real_data(model: Denoiser, source: str | None) -> RealData:
-    """Real samples for a model.
+    """Real samples for a model: of a latent model with a decoder, images.
 
     Args:
         model: whose data it is.
         source: ``.npy`` or ``.npz`` file (:func:`read_array`); a folder of images
             (:func:`read_folder`); or
-            ``fashion-mnist`` or ``digits``, where those are installed
+            ``fashion-mnist``, ``digits`` or ``emoji``, where those are installed
             (:mod:`samplerbench.models.cards.datasets`); or ``torchvision:NAME:FOLDER``
             (:func:`torchvision_set`); None has the model draw them.
 
@@ -76,8 +76,9 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
                 "the card's features only: "
                 "give real samples with --reference FILE.npy"
             )
-        return RealData(reference, held_out, f"{model.identity}-{MODEL_SAMPLES}-exact")
-    samples, held_out = read_samples(source, model.event, model.limits, model.name)
+        called = f"{model.identity}-{MODEL_SAMPLES}-exact"
+        return RealData(model.decode(reference), model.decode(held_out), called)
+    samples, held_out = read_samples(source, model.decoded_event, model.decoded_limits, model.name)
     name = source.rpartition(":")[0] if source.startswith(PREFIX) else Path(source).name
     if held_out is not None:
         return RealData(samples, held_out, name)
@@ -127,7 +128,7 @@ def held_out_samples(model: Denoiser, source: str) -> Tensor | None:
         ValueError: as :func:`real_data`.
     """
     file = read_statistics(source)
-    if file is not None and not file.has_images_of(model.event):
+    if file is not None and not file.has_images_of(model.decoded_event):
         return None
     return real_data(model, source).held_out
 

@@ -35,15 +35,15 @@ def given_reference(
         cache: folder where features of the file's images are kept.
     """
     path, features = file.path, known.features
-    fits = model.limits is not None and file.has_images_of(model.event)
+    fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)
 
     def held_out(n: int) -> FloatArray:
         if features is not None:
             return features[_spread(len(features), n)].astype(np.float64)
         if not fits:
             return np.empty((0, extractor.dim))
-        some = read_array(path, model.event, model.limits, n)
-        return features_of(extractor, some, path.name, model.limits, cache)
+        some = read_array(path, model.decoded_event, model.decoded_limits, n)
+        return features_of(extractor, some, path.name, model.decoded_limits, cache)
 
     statistics = Statistics(known.mean, known.cov, held_out)
     return Reference(
@@ -51,7 +51,7 @@ def given_reference(
         known.n,
         f"{path.name}-{_hash(path)}-{extractor.identity}",
         lambda: statistics,
-        clamp=model.limits,
+        clamp=model.decoded_limits,
         disjoint=features is None and not fits,
         note=f"{path.name} {_note(file, known, fits)}",
     )

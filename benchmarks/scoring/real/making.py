@@ -57,7 +57,9 @@ def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = 
     """
     if out.suffix != ".npz":
         raise ValueError(f"--out {out}: statistics go into a .npz file, such as {out.stem}.npz")
-    event, limits = _shape(source, spec) if model is None else (model.event, model.limits)
+    event, limits = (
+        _shape(source, spec) if model is None else (model.decoded_event, model.decoded_limits)
+    )
     own = None if model is None else model.reference()
     found = make_extractor(spec, Samples(event, limits, own))
     extractor = found.extractor if isinstance(found, Reference) else found

@@ -156,7 +156,7 @@ def converged_features(
     stored = run.read_reference(name)
     if stored is None:
         x = converged_samples(model, count, seed, getattr(torch, dtype), batch, device)
-        stored = {"features": reference.extractor(clamp(x, reference.clamp)[0])}
+        stored = {"features": reference.extractor(clamp(model.decode(x), reference.clamp)[0])}
         run.write_reference(name, stored)
     return stored["features"]
 

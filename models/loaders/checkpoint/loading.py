@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ...checkpoints.answers import with_answers
 from ...checkpoints.mapping import Checkpoint
 from ...checkpoints.opening import CheckpointError, Opened, open_checkpoint
 from ...checkpoints.specification import Specification
+from .decoding import decoder_of
 from .families import families, family, family_names
 
 
@@ -49,15 +51,15 @@ def build(spec: Specification, opened: Opened) -> Checkpoint:
         CheckpointError: its weights do not fit its network.
         ValueError: a question is open, or a value of the specification cannot be.
     """
-    of = family(spec.family)
-    network, name = of.network(spec, opened), opened.path.resolve().stem
-    return Checkpoint(
-        spec,
-        network,
-        f"{name}-latents" if spec.decoder else name,
-        opened.content,
-        getattr(of, "own_sampling", None),
-    )
+    of, decoder = family(spec.family), decoder_of(spec, opened)
+    network = of.network(spec, opened)
+    name, content = opened.path.resolve().stem, opened.content
+    if decoder is not None and decoder.identity:
+        content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
+    if spec.decoder and decoder is None:
+        name = f"{name}-latents"
+    sampling = getattr(of, "own_sampling", None)
+    return Checkpoint(spec, network, name, content, sampling, decoder)
 
 
 def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Checkpoint:

@@ -178,6 +178,15 @@ def test_a_dit_has_labels_a_learned_variance_and_a_decoder(tmp_path, named):
     assert spec.decoder == {"class": "AutoencoderKL", "folder": "vae", "scale": 0.5, "shift": 0.1}
     assert spec.limits is None
     assert "samples are latents" in spec.evidence[-1]
+    assert "since vae has no weights" in spec.evidence[-1]
+    assert not spec.decode
+
+
+def test_latents_can_be_scaled_channel_by_channel(tmp_path):
+    vae = {"_class_name": "AutoencoderKL", "scaling_factor": 0.5}
+    vae |= {"latents_mean": [1.0, -2.0], "latents_std": [2.0, 4.0]}
+    spec = spec_of(pipeline(tmp_path, network=DIT, decoder=vae, name="DiTPipeline"))
+    assert (spec.decoder["scale"], spec.decoder["shift"]) == ([0.25, 0.125], [1.0, -2.0])
 
 
 def test_a_unet_with_classes_knows_no_other_label(tmp_path):

@@ -199,6 +199,7 @@ TIMES = (
         "ms_iqr",
         "wall_ms_per_sample",
         "model_ms_per_sample",
+        "decoder_ms_per_sample",
         "overhead",
         "peak_memory_mb",
     ),

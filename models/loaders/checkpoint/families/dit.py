@@ -2,7 +2,7 @@
 
 The sizes are in the shapes. What the network was trained to predict, along which path and in which
 direction of time, is not, unless the file has the arguments of its training beside the weights.
-Published networks are of latents; nothing decodes them here.
+Published networks are of latents; their files hold no decoder.
 """
 
 from __future__ import annotations
@@ -140,7 +140,11 @@ def _evidence(found: Mapping[str, Any], *, repa: bool) -> tuple[str, ...]:
         *(["REPA's projectors are beside them"] if repa else []),
         f"it gives {found['out_channels']} channels for {channels}: "
         + ("the prediction, then a learned variance" if doubled else "no learned variance"),
-        *(["samples are latents of 4 channels, which nothing decodes"] if channels == 4 else []),
+        *(
+            ["samples are latents of 4 channels, and no decoder is in the file"]
+            if channels == 4
+            else []
+        ),
     )
 
 

@@ -84,4 +84,5 @@ def _decoder(opened: Opened) -> dict[str, Any]:
         "folder": str(encoder.state.get("vae_name", "stabilityai/sd-vae-ft-mse")),
         "scale": scale.tolist(),
         "shift": (-bias / scale).tolist(),
+        "limits": [0.0, 1.0],  # its autoencoder is given images in this range
     }

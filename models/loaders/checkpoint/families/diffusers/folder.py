@@ -23,6 +23,8 @@ TEXT = ("text_encoder", "tokenizer", "bert", "safety_checker", "feature_extracto
 """Beginnings of the names of parts that make embeddings of prompts, or look at images: those are
 given, and these not looked at.
 """
+DECODERS_READ = ("AutoencoderKL", "VQModel")
+"""Classes of decoders that are applied."""
 STEM = "diffusion_pytorch_model"
 PIPELINE = "pipeline"
 """How a network is called that nobody wrote down the call of: by its pipeline."""
@@ -40,7 +42,7 @@ class Folder:
         weights: name of their file, such as ``unet/diffusion_pytorch_model.safetensors``.
         variant: of the weights, such as ``fp16``; "" for none.
         scheduler: the scheduler's settings, its class under ``_class_name``.
-        decoder: as in :class:`.Specification`.
+        decoder, decode: as in :class:`.Specification`.
         by_pipeline: why the pipeline itself has to call the network; "" where its call is known.
         prompts: whether the pipeline has a part for prompts.
     """
@@ -53,6 +55,7 @@ class Folder:
     variant: str
     scheduler: Mapping[str, Any]
     decoder: Mapping[str, Any]
+    decode: bool = False
     by_pipeline: str = ""
     prompts: bool = False
 
@@ -76,7 +79,7 @@ def read_folder(opened: Opened) -> Folder | None:
             raise CheckpointError(_unread(opened, f"a {named} of diffusers"))
         return None
     return Folder(
-        "", "", NETWORKS[named], config, *_weights(opened, ""), _scheduler(opened, ""), {}
+        "", "", NETWORKS[named], config, *weights_of(opened, ""), _scheduler(opened, ""), {}
     )
 
 
@@ -102,9 +105,10 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     }
     own = str(parts[named[0]])
     cls = NETWORKS.get(own, own)
-    weights, decoder = _weights(opened, part), _decoder(opened, parts)
+    weights, decoder = weights_of(opened, part), _decoder(opened, parts)
+    decode = decoder.get("class") in DECODERS_READ and has_weights(opened.path / decoder["folder"])
     why = _unwritten(pipeline, cls, prompts=prompts)
-    return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, why, prompts)
+    return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, decode, why, prompts)
 
 
 def _unwritten(pipeline: str, network: str, *, prompts: bool) -> str:
@@ -145,9 +149,17 @@ def _scheduler(opened: Opened, part: str) -> dict[str, Any]:
     return opened.config(inside)
 
 
-def _weights(opened: Opened, part: str) -> tuple[str, str]:
-    """Name of the file of weights, and their variant: one without a variant before any, safetensors
-    before pickles.
+def has_weights(folder: Path) -> bool:
+    """Whether a part's folder has weights, of whatever state."""
+    return any(folder.glob(f"{STEM}*"))
+
+
+def weights_of(opened: Opened, part: str) -> tuple[str, str]:
+    """Name of the file of weights of a part, and their variant: one without a variant before any,
+    safetensors before pickles.
+
+    Raises:
+        CheckpointError: there are none, or not all of them.
     """
     folder = opened.path / part
     found = []
@@ -184,9 +196,15 @@ def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
     if name is None:
         return {}
     config = opened.config(_join(name, CONFIG))
-    return {
-        "class": parts[name],
-        "folder": name,
-        "scale": float(config.get("scaling_factor") or 0.18215),
-        "shift": float(config.get("shift_factor") or 0.0),
-    }
+    return {"class": parts[name], "folder": name, **scaling_of(config)}
+
+
+def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """``scale`` and ``shift`` of a decoder: what its file says makes latents those that the network
+    was trained on, one number, or one a channel.
+    """
+    scale, shift = config.get("scaling_factor") or 0.18215, config.get("shift_factor") or 0.0
+    means, stds = config.get("latents_mean"), config.get("latents_std")
+    if means and stds:
+        return {"scale": [scale / std for std in stds], "shift": list(means)}
+    return {"scale": float(scale), "shift": float(shift)}

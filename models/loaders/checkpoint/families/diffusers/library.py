@@ -112,24 +112,40 @@ def _scalars(spec: Specification) -> dict[str, Any]:
 
 
 def _loaded(spec: Specification, opened: Opened) -> nn.Module:
-    cls = getattr(_library(), spec.network["class"])
-    folder = opened.path / spec.network["folder"]
+    weights = (spec.weights["file"], spec.weights["variant"])
+    return pretrained(spec.network["class"], opened.path, spec.network["folder"], *weights)
+
+
+def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
+    """A network of the library with its weights, in float32 on the CPU.
+
+    Args:
+        cls: name of its class.
+        path: of the checkpoint.
+        part: folder of the network inside, "" for the checkpoint itself.
+        file: of its weights, from ``path``.
+        variant: of the weights; "" for none.
+
+    Raises:
+        CheckpointError: the library is missing, or the weights are damaged or do not fit.
+    """
+    kind = getattr(_library(), cls)
     with _quietly():
         try:
-            made, loading = cls.from_pretrained(
-                folder,
-                variant=spec.weights["variant"] or None,
-                use_safetensors=".safetensors" in spec.weights["file"],
+            made, loading = kind.from_pretrained(
+                path / part,
+                variant=variant or None,
+                use_safetensors=".safetensors" in file,
                 local_files_only=True,
                 low_cpu_mem_usage=False,
                 output_loading_info=True,
             )
         except Exception as error:  # whatever the library raises of files
-            raise _unreadable(opened.path / spec.weights["file"], error) from error
-    wrong = [str(name) for kind in _MISFITS for name in loading.get(kind) or ()]
+            raise _unreadable(path / file, error) from error
+    wrong = [str(name) for what in _MISFITS for name in loading.get(what) or ()]
     if wrong:
         raise CheckpointError(
-            f"{opened.path / spec.weights['file']} does not fit the network of its config.json "
+            f"{path / file} does not fit the network of its config.json "
             f"({len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}); "
             "take both from one source"
         )

@@ -11,7 +11,7 @@ from .....checkpoints.opening import CheckpointError, Opened
 from .....checkpoints.specification import FAMILY, FILE, Specification
 from .....checkpoints.weights import WRAP
 from .calls import CONVENTIONS, Convention
-from .folder import DIT, OF_TEXT, PIPELINE, Folder, read_folder
+from .folder import DECODERS_READ, DIT, OF_TEXT, PIPELINE, Folder, read_folder
 from .preset import preset_of
 from .scheduler import PREDICTIONS, trained
 
@@ -38,6 +38,7 @@ def recognise(opened: Opened) -> Specification | None:
         event=_event(opened, folder),
         limits=None if folder.decoder else (-1.0, 1.0),
         decoder=folder.decoder,
+        decode=folder.decode,
         evidence=tuple(_evidence(folder)),
         scalars=convention.scalars(folder.config),
         **told,
@@ -160,12 +161,23 @@ def _evidence(folder: Folder) -> list[str]:
             "it takes embeddings of prompts, computed beforehand, from the file behind ?embeddings=; text "
             "encoders are not run"
         )
-    if folder.decoder:
+    if folder.decode:
+        said.append(
+            f"its samples are latents, which the {folder.decoder['class']} beside it makes images of "
+            "before they are scored"
+        )
+    elif folder.decoder:
         said.append(
             f"its samples are latents: the {folder.decoder['class']} that makes images of them is "
-            "not applied"
+            f"not applied, {_why_not(folder.decoder)}"
         )
     return said
+
+
+def _why_not(decoder: Mapping[str, Any]) -> str:
+    if decoder["class"] not in DECODERS_READ:
+        return f"since only {' and '.join(DECODERS_READ)} are read"
+    return f"since {decoder['folder']} has no weights"
 
 
 def _sources(folder: Folder) -> Mapping[str, str]:
@@ -186,6 +198,7 @@ _IN_THE_FILE: tuple[str, ...] = (
     "embeddings",
     "scalars",
     "decoder",
+    "decode",
     "preset",
 )
 

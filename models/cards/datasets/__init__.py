@@ -1,4 +1,6 @@
-"""Data sets of the shipped models, Fashion-MNIST and scikit-learn's digits, in [-1, 1]."""
+"""Data sets of the shipped models, Fashion-MNIST, scikit-learn's digits and the emoji of a font, in
+[-1, 1].
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,8 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+
+from .noto_emoji import emoji as emoji
 
 PROVENANCE: dict[str, dict[str, object]] = {
     "fashion_mnist": {
@@ -26,6 +30,15 @@ PROVENANCE: dict[str, dict[str, object]] = {
         "UCI; as in scikit-learn's load_digits",
         "licence": "CC-BY-4.0",
         "preprocessing": "grey levels 0 to 16 divided by 8, minus 1",
+        "range": [-1.0, 1.0],
+    },
+    "emoji": {
+        "name": "emoji",
+        "source": "Google, Noto Color Emoji 2.051 (Debian package fonts-noto-color-emoji), in the "
+        "groups of Unicode's list 15.1 (Debian package unicode-data)",
+        "licence": "OFL-1.1",
+        "preprocessing": "on white, mean of 4 x 4 pixels, times 2, minus 1; each image and its "
+        "mirror image",
         "range": [-1.0, 1.0],
     },
 }

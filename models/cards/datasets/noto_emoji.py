@@ -1,0 +1,221 @@
+"""Emoji of Debian's font as images ``(3, 32, 32)``, of nine classes, split by base emoji."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FONT = Path(
+    os.environ.get("SAMPLERBENCH_EMOJI_FONT", "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
+)
+NAMES = Path(os.environ.get("SAMPLERBENCH_EMOJI_NAMES", "/usr/share/unicode/emoji/emoji-test.txt"))
+
+GROUPS = (
+    "Smileys & Emotion",
+    "People & Body",
+    "Animals & Nature",
+    "Food & Drink",
+    "Travel & Places",
+    "Activities",
+    "Objects",
+    "Symbols",
+    "Flags",
+)
+"""Unicode's groups of emoji, which are the classes; a label is a place in this list."""
+
+SIDE, STRIKE = 32, 128
+"""Pixels of an image, and of the part of the font's bitmaps that is drawn on."""
+
+SKIN_TONES = range(0x1F3FB, 0x1F400)
+TONES_USED = {0x1F3FB, 0x1F3FD, 0x1F3FF}
+"""Light, medium and dark. With all five and their mixtures 60 % of all emoji would be people."""
+
+HAIR = range(0x1F9B0, 0x1F9B4)
+PEOPLE = {0x1F468, 0x1F469, 0x1F9D1}
+"""Man, woman and person."""
+
+IGNORED = {*SKIN_TONES, *HAIR, 0x200D, 0x2640, 0x2642, 0x27A1, 0xFE0F}
+"""Skin, hair, sex and direction make no other base emoji, nor does what joins code points."""
+
+NEAR = 0.15
+"""Emoji whose images differ by less, root mean square in [-1, 1], stay on one side of the split."""
+
+TEST_OF = 7
+"""Every seventh family of emoji of a class is held out."""
+
+
+class Emoji(NamedTuple):
+    """One emoji: its class, its code points, and its name."""
+
+    label: int
+    code_points: tuple[int, ...]
+    name: str
+
+
+def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
+    """Emoji of Debian's package ``fonts-noto-color-emoji`` (SIL Open Font License 1.1), of the
+    groups of its package ``unicode-data``, read by fontTools and Pillow, which matplotlib brings.
+
+    Each is there twice, as it is and as in a mirror. Emoji of the same base (of another skin, hair,
+    sex or direction) and such as look nearly alike (:data:`NEAR`) are a family, and a family is on
+    one side of the split.
+
+    Args:
+        split: "train", or "test" (:data:`TEST_OF`); the split is ours.
+
+    Returns:
+        Images ``(n, 3, 32, 32)`` float32 in [-1, 1], RGB on white, each the mean of 4 x 4 pixels of
+        the font, and labels ``(n,)`` int64 in [0, 8], places in :data:`GROUPS`. The second half
+        mirrors the first.
+
+    Raises:
+        FileNotFoundError: the font is not at ``$SAMPLERBENCH_EMOJI_FONT``, or the list of emoji not
+            at ``$SAMPLERBENCH_EMOJI_NAMES`` (defaults: where Debian has them).
+    """
+    known, images, test = with_split()
+    labels = torch.tensor([one.label for one in known])
+    chosen = test == (split == "test")
+    images, labels = images[chosen], labels[chosen]
+    return torch.cat([images, images.flip(3)]), labels.repeat(2)
+
+
+@cache
+def with_split() -> tuple[list[Emoji], Tensor, Tensor]:
+    """All emoji that are used, their images ``(n, 3, 32, 32)``, and which are held out, ``(n,)``."""
+    known, images = drawn()
+    return known, images, held_out(known, images)
+
+
+def drawn() -> tuple[list[Emoji], Tensor]:
+    """All emoji that are used, and their images ``(n, 3, 32, 32)``: of those that the font draws
+    alike, the first.
+    """
+    used = list(listed())
+    font = _font()
+    bitmaps, ligatures = font["CBDT"].strikeData[0], _ligatures(font)
+    of_code_point: dict[int, str] = font.getBestCmap()
+    found: dict[str, Emoji] = {}
+    for one in used:
+        names = tuple(of_code_point.get(c, "") for c in one.code_points if c != 0xFE0F)
+        glyph = names[0] if len(names) == 1 else ligatures.get(names, "")
+        if glyph in bitmaps:
+            found.setdefault(glyph, one)
+    images = np.stack([_image(bitmaps[glyph].imageData) for glyph in found])
+    return list(found.values()), torch.from_numpy(images)
+
+
+def listed() -> Iterator[Emoji]:
+    """The emoji of Unicode's list, without those of two skins and of :data:`SKIN_TONES` other than
+    :data:`TONES_USED`.
+    """
+    if not NAMES.is_file():
+        raise FileNotFoundError(
+            f"{NAMES} not found; install Debian's unicode-data, or set SAMPLERBENCH_EMOJI_NAMES to "
+            "Unicode's file emoji-test.txt"
+        )
+    group = ""
+    for line in NAMES.read_text(encoding="utf-8").splitlines():
+        group = line.removeprefix("# group: ") if line.startswith("# group: ") else group
+        row = re.match(r"([0-9A-F ]+?) *; fully-qualified +# \S+ E[\d.]+ (.*)", line)
+        if row is None or group not in GROUPS:
+            continue
+        code_points = tuple(int(c, 16) for c in row[1].split())
+        tones = {c for c in code_points if c in SKIN_TONES}
+        if len(tones) <= 1 and tones <= TONES_USED:
+            yield Emoji(GROUPS.index(group), code_points, row[2])
+
+
+def held_out(known: list[Emoji], images: Tensor) -> Tensor:
+    """Which of the emoji are for testing, ``(n,)`` bool: the last of every :data:`TEST_OF` families
+    of a class.
+    """
+    family = families(known, images)
+    test = torch.zeros(len(known), dtype=torch.bool)
+    for label in range(len(GROUPS)):
+        members = torch.tensor([one.label == label for one in known])
+        # A family is in the class of its first emoji.
+        own = sorted({int(f) for f in family[members] if known[int(f)].label == label})
+        for first in own[TEST_OF - 1 :: TEST_OF]:
+            test |= family == first
+    return test
+
+
+def families(known: list[Emoji], images: Tensor) -> Tensor:
+    """The first member of the family of each emoji, ``(n,)`` int64."""
+    alike = near(images, images) | near(images, images.flip(3))
+    bases = [base(one.code_points) for one in known]
+    first_of: dict[tuple[int, ...], int] = {}
+    for row, key in enumerate(bases):
+        alike[row, first_of.setdefault(key, row)] = True
+    alike |= alike.T.clone()
+    family = torch.arange(len(known))
+    while True:  # the smallest number spreads from neighbour to neighbour
+        smallest = torch.where(alike, family, len(known)).amin(dim=1).minimum(family)
+        if torch.equal(smallest, family):
+            return family
+        family = smallest
+
+
+def near(a: Tensor, b: Tensor) -> Tensor:
+    """Which images of ``a`` and ``b`` ``(n, 3, 32, 32)`` differ by less than :data:`NEAR`, ``(n, n)``.
+
+    Means of blocks of pixels differ by no more than the pixels, so most pairs are told apart by them.
+    """
+    coarse = [F.avg_pool2d(images, 4).flatten(1) for images in (a, b)]
+    close = torch.cdist(*coarse) < NEAR * coarse[0].shape[1] ** 0.5
+    rows, columns = close.nonzero(as_tuple=True)
+    for i, j in zip(rows.split(4096), columns.split(4096), strict=True):
+        close[i, j] = (a[i] - b[j]).square().mean((1, 2, 3)).sqrt() < NEAR
+    return close
+
+
+def base(code_points: tuple[int, ...]) -> tuple[int, ...]:
+    """The code points without skin, hair, sex and direction."""
+    return tuple(min(PEOPLE) if c in PEOPLE else c for c in code_points if c not in IGNORED)
+
+
+def _font() -> Any:
+    if not FONT.is_file():
+        raise FileNotFoundError(
+            f"{FONT} not found; install Debian's fonts-noto-color-emoji, or set "
+            "SAMPLERBENCH_EMOJI_FONT to its NotoColorEmoji.ttf"
+        )
+    from fontTools.ttLib import TTFont
+
+    return TTFont(FONT)
+
+
+def _ligatures(font: Any) -> dict[tuple[str, ...], str]:
+    """The glyph of each sequence of glyphs that the font joins (type 4 of its substitutions)."""
+    return {
+        (first, *ligature.Component): ligature.LigGlyph
+        for lookup in font["GSUB"].table.LookupList.Lookup
+        if lookup.LookupType == 4
+        for table in lookup.SubTable
+        for first, ligatures in table.ligatures.items()
+        for ligature in ligatures
+    }
+
+
+def _image(png: bytes) -> np.ndarray:
+    """A bitmap of 136 x 128 on white, its empty columns cut off, ``(3, 32, 32)`` float32."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as picture:
+        rgba = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255
+    margin = (rgba.shape[1] - STRIKE) // 2
+    rgba = rgba[:, margin : margin + STRIKE]
+    white = rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]
+    k = STRIKE // SIDE
+    means = white.reshape(SIDE, k, SIDE, k, 3).mean(axis=(1, 3), dtype=np.float64)
+    return (2 * means.transpose(2, 0, 1) - 1).astype(np.float32)

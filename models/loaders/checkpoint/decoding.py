@@ -1,0 +1,153 @@
+"""What makes images of a checkpoint's latents: an autoencoder of diffusers, in the checkpoint's own
+folder or in one that the user names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...checkpoints.opening import CheckpointError, Opened, open_checkpoint
+from ...checkpoints.specification import DECODER_PARTS, USER, Specification
+from ..networks import moved
+from .families.diffusers.folder import CONFIG, DECODERS_READ, scaling_of, weights_of
+from .families.diffusers.library import pretrained
+
+BATCH = 8
+"""Latents at a time unless ``decoder.batch`` says otherwise: of 256 x 256 pixels a decoder of Stable
+Diffusion takes some 2 GiB for them.
+"""
+
+FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
+
+
+class Autoencoder:
+    """The decoding half of an autoencoder, as a :class:`~samplerbench.models.decoder.Decoder`.
+
+    Args:
+        network: of diffusers, in evaluation mode; its ``decode`` gives a tuple of images.
+        event: shape of an image.
+        scale, shift: it takes x / scale + shift; numbers, or one for each channel.
+        limits: range of images.
+        batch: latents at a time.
+        identity: of its content; "" where the checkpoint's has it.
+        device: where it is.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        event: tuple[int, ...],
+        scale: Any,
+        shift: Any,
+        limits: tuple[float, float] | None,
+        batch: int,
+        identity: str,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.network, self.event = network, event
+        self.limits: tuple[float, float] | None = limits
+        self.scale, self.shift, self.batch, self.identity = scale, shift, batch, identity
+        self.device: torch.device | str = device
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Images ``(n, *event)``, computed in float32, in the dtype of the latents."""
+        scale, shift = (_per_channel(value, latents) for value in (self.scale, self.shift))
+        inside = (latents / scale + shift).float()
+        return self.network.decode(inside, return_dict=False)[0].to(latents.dtype)  # pyright: ignore[reportCallIssue] - a method of the library
+
+    def to(self, device: torch.device | str) -> Autoencoder:
+        """A copy on ``device``."""
+        given = (self.event, self.scale, self.shift, self.limits, self.batch, self.identity)
+        return Autoencoder(moved(self.network, device), *given, device)
+
+
+def _per_channel(value: Any, latents: Tensor) -> Tensor:
+    told = torch.as_tensor(value, dtype=latents.dtype, device=latents.device).flatten()
+    return told.reshape(-1, *[1] * (latents.ndim - 2))
+
+
+def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
+    """The decoder of a checkpoint, on the CPU; None where it is not applied.
+
+    Raises:
+        CheckpointError: it is missing, damaged, of a class that is not read, or of other latents.
+        ValueError: a part of it cannot be.
+    """
+    if not spec.decode:
+        return None
+    if not spec.decoder.get("folder"):
+        raise CheckpointError(
+            f"{opened.path}: decode=1, but nothing says what makes images; give {FOLDER}"
+        )
+    home, identity = _home(spec, opened)
+    config = home.config(CONFIG)
+    told = {**scaling_of(config), "limits": [-1.0, 1.0], "batch": BATCH, **spec.decoder}
+    cls = told.get("class", config.get("_class_name"))
+    if cls not in DECODERS_READ:
+        raise CheckpointError(
+            f"{home.path}: a decoder of the class {cls} is not read, only "
+            f"{' and '.join(DECODERS_READ)}; say decode=0 to score latents"
+        )
+    _check(told, spec.event)
+    event = _image(config, spec.event, home.path)
+    network = pretrained(cls, home.path, "", *weights_of(home, ""))
+    network.eval().requires_grad_(False)
+    low, high = told["limits"]
+    batch = told["batch"]
+    return Autoencoder(network, event, told["scale"], told["shift"], (low, high), batch, identity)
+
+
+def _home(spec: Specification, opened: Opened) -> tuple[Opened, str]:
+    """The folder of the decoder, and what pins its content where the checkpoint's does not: of a
+    folder that the user names.
+    """
+    folder = str(spec.decoder["folder"])
+    named = spec.source("decoder.folder") == USER
+    outside, inside = Path(os.path.expanduser(folder)), opened.path / folder
+    for path in (outside, inside) if named else (inside,):
+        if os.path.isdir(path):
+            home = open_checkpoint(path)
+            return home, home.content if named else ""
+    raise CheckpointError(
+        f"{opened.path}: there is no folder {folder} of its decoder here; give {FOLDER}, or "
+        "decode=0 to score latents"
+    )
+
+
+def _check(told: Mapping[str, Any], event: tuple[int, ...]) -> None:
+    """Refuse what cannot be a part of a decoder."""
+    if unknown := [part for part in told if part not in DECODER_PARTS]:
+        raise ValueError(f"a decoder has no {unknown[0]!r}; there are: {', '.join(DECODER_PARTS)}")
+    for part in ("scale", "shift"):
+        values = told[part] if isinstance(told[part], list) else [told[part]]
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        if not numbers or len(values) not in (1, event[0]) or (part == "scale" and 0 in values):
+            raise ValueError(
+                f"decoder.{part}={told[part]}: it must be a number{' other than 0' * (part == 'scale')},"
+                f" or a list of {event[0]}, one for each channel"
+            )
+    limits, batch = told["limits"], told["batch"]
+    pair = isinstance(limits, list | tuple) and len(limits) == 2
+    if not pair or not all(isinstance(v, int | float) for v in limits) or limits[0] >= limits[1]:
+        raise ValueError(f"decoder.limits={limits}: it must be two numbers, such as [-1, 1]")
+    if not isinstance(batch, int) or batch < 1:
+        raise ValueError(f"decoder.batch={batch}: it must be a whole number, at least 1")
+
+
+def _image(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
+    """Shape of an image of latents of this shape."""
+    channels, height, width = event
+    takes = int(config.get("latent_channels", 4))
+    if takes != channels:
+        raise CheckpointError(
+            f"{path}: the decoder takes latents of {takes} channels, but the model's have {channels}; "
+            "give the decoder that it was trained with"
+        )
+    times = 2 ** (len(config.get("block_out_channels") or (0,)) - 1)
+    return (int(config.get("out_channels", 3)), height * times, width * times)
