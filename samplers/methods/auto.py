@@ -79,6 +79,7 @@ class Auto(Declared):
         skips = rule.deferred and len(grid) > 1
         return get(f"warped_ab_{rule.points}")(
             analytic_first=skips,
+            corrector=rule.corrected,
             deferred=skips,
             through_zero=grid.to_zero and len(grid) > 1,
             end=_lowest(grid) if grid.to_zero else 0.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, ClassVar
 
 from ..families.adams import adams_row
@@ -45,6 +46,9 @@ class WarpedAB(Multistep):
     Attributes:
         knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
         scale, power, exponent: of the :class:`~samplerbench.samplers.families.warp.Warp` g.
+        corrector: an evaluation first corrects the step that led to it, by the polynomial through
+            one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. Not that of a
+            deferred first step, which is taken with that evaluation.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
             second (:mod:`.deferral`), and needs no assumption on the data.
         spread: standard deviation of the data, > 0, which the analytic first step supposes.
@@ -60,6 +64,7 @@ class WarpedAB(Multistep):
     scale: float = 0.09
     power: float = 1.07
     exponent: float = 0.63
+    corrector: bool = False
     deferred: bool = False
     spread: float = 1.0
     end: float = 0.0
@@ -69,6 +74,11 @@ class WarpedAB(Multistep):
         if self.deferred and not self.analytic_first:
             raise ValueError(
                 f"{self.name}: deferred is about the analytic first step; set analytic_first too"
+            )
+        if self.corrector and self.startup != "ramp":
+            raise ValueError(
+                f"{self.name}: the corrector needs memos of all steps; leave out startup="
+                f"{self.startup!r}"
             )
         if not min(self.knee, self.spread) > 0 or not self.end >= 0:
             raise ValueError(
@@ -83,19 +93,46 @@ class WarpedAB(Multistep):
         return Warp(self.scale, self.power, self.exponent)
 
     @property
+    def order(self) -> int:  # type: ignore[override]
+        """One more with the corrector."""
+        return self.points + int(self.corrector)
+
+    @property
     def history(self) -> int:  # type: ignore[override]
-        """One more memo where the first step is deferred: the correction of the second memo
-        reads the first.
+        """One more memo with the corrector, and where the first step is deferred: the correction of
+        the second memo reads the first.
         """
-        return self.points if self.deferred else self.points - 1
+        return self.points - 1 + int(self.corrector) + int(self.deferred)
 
     def plan(self, grid: Grid) -> list[Any]:
-        """The rows, with the deferred first step in them."""
+        """The rows, with the corrections and the deferred first step in them."""
         rows = super().plan(grid)
         if self._skips_first(grid):
             cur = rows[0].sigma
             rows[0] = rows[0]._replace(gain=1 - cur / math.hypot(self.spread, cur))
+        if self.corrector:
+            orders = self.profile(grid)
+            for i in range(2 if self.deferred else 1, len(rows)):
+                before = grid.sigma[i - orders[i - 1] : i][::-1]
+                rows[i] = self._corrected(rows[i], before)
         return deferred(rows) if self.deferred else rows
+
+    def _corrected(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
+        """The row after a correction of the step from ``before`` (newest first) to where it starts.
+
+        Both are sums of the memos, of which the corrected state takes sum_j C_j m_j more.
+        """
+        cur = before[0]
+        here = self.variable(cur)
+        levels = (row.sigma, *before)
+        through = monomial_weights(
+            [self.variable(level) - here for level in levels],
+            self.moments(cur, row.sigma, len(levels)),
+        )
+        scaled = (w * self.remembered(s)[1] for w, s in zip(through, levels, strict=True))
+        taken = (0.0, *adams_row(self, before, row.sigma).b)
+        change = (row.a * (c - w) for c, w in zip(scaled, taken, strict=True))
+        return row._replace(b=tuple(c + b for c, b in zip_longest(change, row.b, fillvalue=0.0)))
 
     def remembered(self, sigma: float) -> tuple[float, float]:
         """The velocity."""
@@ -150,5 +187,5 @@ class WarpedAB(Multistep):
         return step._replace(a=step.a / (1 + held), b=tuple(weights))
 
 
-for _points in (2, 3, 4):
-    register_family(WarpedAB, f"warped_ab_{_points}", points=_points, order=_points)
+for _points in (1, 2, 3, 4):
+    register_family(WarpedAB, f"warped_ab_{_points}", points=_points)

@@ -51,7 +51,7 @@ def forecast(look: Look, rules: Sequence[Rule], n: int, start: float, *, to_zero
 
     Args:
         look: at the model.
-        rules: P of them, alike in ``points`` and ``deferred``.
+        rules: P of them, alike in ``points``, ``deferred`` and ``corrected``.
         n: evaluations, >= 1.
         start: first level, at most the look's.
         to_zero: where the grid ends.
@@ -80,6 +80,7 @@ class _Many:
 
     points: int
     deferred: bool
+    corrected: bool
     spread: Array
     knee: Array
     scale: Array
@@ -93,10 +94,11 @@ class _Many:
     @classmethod
     def of(cls, rules: Sequence[Rule], start: float, end: float) -> _Many:
         """Those of the rules, in the units of the data."""
-        spread, knee, scale, power, exponent, first, last = np.array([rule[2:] for rule in rules]).T
+        spread, knee, scale, power, exponent, first, last = np.array([rule[3:] for rule in rules]).T
         return cls(
             rules[0].points,
             rules[0].deferred,
+            rules[0].corrected,
             spread,
             knee * spread,
             scale * spread,
@@ -146,7 +148,7 @@ def _forecast(look: Look, many: _Many, levels: Array, to_zero: bool) -> Forecast
     """
     d, x = look.at(levels)
     gain, pull = (v[..., None, None] for v in (many.knee[:, None] / levels, _pull(many, levels)))
-    weights, ahead = _weights(many, levels)
+    weights, ahead, correction = _weights(many, levels)
     total = (many.knee[:, None] + levels)[..., None, None]
     error = np.zeros_like(x[:, 0])
     beyond, strayed = np.zeros(error.shape[:2]), np.zeros(error.shape[:2])
@@ -168,19 +170,28 @@ def _forecast(look: Look, many: _Many, levels: Array, to_zero: bool) -> Forecast
         if i > int(many.deferred):
             image = image + felt(i, error)
         seen.append(gain[:, i] * (state - pull[:, i] * image))
+        y = state / total[:, i]
+        if many.corrected and i > int(many.deferred):
+            y += _sum(correction[:, i - 1], seen)
         if many.deferred and i == 0:  # the image of the next level, held over the step
             share = (levels[:, 1] / levels[:, 0])[:, None, None]
             error = share * x[:, 0] + (1 - share) * image - x[:, 1]
             continue
-        y = state / total[:, i]
-        for j in range(min(i + 1, many.points)):
-            y += weights[:, i, j, None, None] * seen[i - j]
+        y += _sum(weights[:, i], seen)
         error = y * total[:, i + 1] - x[:, i + 1]
     if to_zero:
-        v = sum(ahead[:, j, None, None] * seen[-1 - j] for j in range(min(len(seen), many.points)))
         held = (levels[:, -1] / many.knee)[:, None, None]
-        error = (x[:, -1] + error - held * v) / (1 + held) - d[:, -1]
+        ends = (x[:, -1] + error - held * _sum(ahead, seen)) / (1 + held)
+        # an evaluation at sigma_min itself is the image
+        evaluated = (levels[:, -1] == levels[:, -2])[:, None, None]
+        error = np.where(evaluated, image, ends) - d[:, -1]
     return Forecast(_size(error) / math.sqrt(look.dim), beyond, strayed)
+
+
+def _sum(weights: Array, seen: Sequence[Array]) -> Array:
+    """Memos, the newest last, by their weights ``(P, m)``, newest first."""
+    terms = zip(weights.T[..., None, None], reversed(seen), strict=False)
+    return sum((weight * memo for weight, memo in terms), np.zeros_like(seen[-1]))
 
 
 def _pull(many: _Many, levels: Array) -> Array:
@@ -202,9 +213,10 @@ def _provided(many: _Many, levels: Array, weights: Array, x: Array) -> Array:
     return moved[:, None, None] * x
 
 
-def _weights(many: _Many, levels: Array) -> tuple[Array, Array]:
-    """The weights ``(P, steps, points)`` of the memos in y over each step, newest first, and those
-    ``(P, points)`` that give the memo at the end of the last step from those before it.
+def _weights(many: _Many, levels: Array) -> tuple[Array, Array, Array]:
+    """The weights ``(P, steps, points)`` of the memos in y over each step, newest first; those ``(P,
+    points)`` that give the memo at the end of the last step from those before it; and what the
+    memo at the end of each step, and those before it, change in y, ``(P, steps, points + 1)``.
     """
     size, steps = len(levels), levels.shape[1] - 1
     start, span = levels[:, :-1, None], np.log(levels[:, :-1] / levels[:, 1:])[..., None]
@@ -212,13 +224,18 @@ def _weights(many: _Many, levels: Array) -> tuple[Array, Array]:
     kernel = -span * _WEIGHTS * inside / (many.knee[:, None, None] + inside) ** 2
     at, nodes = many.g(inside), many.g(levels)
     weights, ahead = np.zeros((size, steps, many.points)), np.zeros((size, many.points))
+    correction = np.zeros((size, steps, many.points + 1))
     for i in range(steps):
         used = nodes[:, max(0, i + 1 - many.points) : i + 1][:, ::-1]
         count = used.shape[1]
         weights[:, i, :count] = (_lagrange(used, at[:, i]) * kernel[:, i, None]).sum(2)
+        if many.corrected and i < steps - 1:
+            both = np.concatenate([nodes[:, i + 1 : i + 2], used], 1)
+            correction[:, i, : count + 1] = (_lagrange(both, at[:, i]) * kernel[:, i, None]).sum(2)
+            correction[:, i, 1:] -= weights[:, i]
         if i == steps - 1:
             ahead[:, :count] = _lagrange(used, nodes[:, -1:])[..., 0]
-    return weights, ahead
+    return weights, ahead, correction
 
 
 def _lagrange(nodes: Array, at: Array) -> Array:

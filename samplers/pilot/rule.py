@@ -15,10 +15,12 @@ class Rule(NamedTuple):
     """All that :class:`~samplerbench.samplers.methods.auto.Auto` may choose.
 
     Attributes:
-        points: evaluations that a step uses, at most: 2, 3 or 4.
+        points: evaluations that a step uses, at most: 1 to 4.
         deferred: the first step shares the evaluation of the second
             (:mod:`~samplerbench.samplers.families.deferral`), and the one that is saved buys one
             more step.
+        corrected: the evaluation at the end of a step first corrects the step
+            (:class:`~samplerbench.samplers.methods.warped.WarpedAB`). Always with one point.
         spread: standard deviation of the data, in their units: the length that knee, scale and
             last are in proportion to.
         knee: k / spread, of the velocity that is a polynomial.
@@ -33,6 +35,7 @@ class Rule(NamedTuple):
 
     points: int
     deferred: bool
+    corrected: bool
     spread: float
     knee: float
     scale: float
@@ -88,4 +91,4 @@ def typical(spread: float) -> Rule:
 
     Fourth order, a deferred first step, and constants that a search on four exact problems found.
     """
-    return Rule(4, True, spread, 3.0, 0.18, 1.07, 0.63, 1.0, 0.0)
+    return Rule(4, True, False, spread, 3.0, 0.18, 1.07, 0.63, 1.0, 0.0)

@@ -13,8 +13,12 @@ from .look import Array, Look
 from .rule import Rule
 
 HIGHEST = 4
-KINDS = tuple(product(range(2, HIGHEST + 1), (False, True)))
-"""``points`` and ``deferred``."""
+KINDS = tuple(
+    (points, deferred, corrected)
+    for corrected, points, deferred in product((False, True), range(1, HIGHEST + 1), (False, True))
+    if points > 1 or corrected
+)
+"""``points``, ``deferred`` and ``corrected``."""
 
 BOUNDS = np.log(
     [
@@ -25,7 +29,7 @@ BOUNDS = np.log(
 """Of knee, scale, power, exponent, first and last, all searched in logarithm."""
 
 MANY = 25
-"""Evaluations from which on only the highest order is searched, which then always wins."""
+"""Evaluations from which on only the most points are searched, which then always win."""
 
 MEMBERS, GENERATIONS = 12, 40
 """Of the population, for each number that is searched; and how often it is renewed."""
@@ -47,6 +51,7 @@ the more careful. Each has a search of its own.
 EXACT, HOPELESS = 1e-9, 1e6
 """Errors are counted as no smaller and no larger than this, in units of the data's spread."""
 
+Kind = tuple[int, bool, bool]
 Trial = Callable[[Rule], Array]
 
 
@@ -73,7 +78,8 @@ def best_rule(
 ) -> Rule:
     """The rule for ``n`` evaluations from ``start``.
 
-    The best of each of :data:`KINDS` is searched, once for each of :data:`ALLOWANCES`. As many of
+    The best of each of :data:`KINDS` is searched, with and without correction, and for each of
+    :data:`ALLOWANCES`. As many of
     the best as :data:`TRIALS` has room for are tried on the model, if there is a ``trial``, since
     large steps are beyond first order; without one, the forecast decides.
 
@@ -85,24 +91,46 @@ def best_rule(
         trial: gives the errors ``(K,)`` of a rule on the model itself.
     """
     if trial is None:
-        return _search(look, n, start, to_zero, ALLOWANCES[0])[0]
-    found = [_search(look, n, start, to_zero, allowance) for allowance in ALLOWANCES]
+        return _searched(look, n, start, to_zero, ALLOWANCES[0])[0]
+    found = [_searched(look, n, start, to_zero, allowance) for allowance in ALLOWANCES]
     in_turn = (rule for rank in zip_longest(*found) for rule in rank if rule is not None)
     tried = list(islice(dict.fromkeys(in_turn), max(FEWEST_TRIED, TRIALS // n)))
     return min(tried, key=lambda rule: float(cost_of(trial(rule), look.spread)))
 
 
-def _search(
+def _searched(
     look: Look, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
 ) -> list[Rule]:
-    """The best rule of each kind that is not hopelessly behind, the best first, by differential
+    """The best rule of each kind that is not hopelessly behind, the best first."""
+    best_of = {
+        kind: best
+        for corrected in (False, True)
+        for kind, best in _search(look, n, start, to_zero, allowance, corrected).items()
+    }
+    found = sorted(best_of.values())
+    return [rule for cost, rule in found if cost <= found[0][0] + math.log(HOPEFUL)]
+
+
+def _search(
+    look: Look,
+    n: int,
+    start: float,
+    to_zero: bool,
+    allowance: tuple[float, int],
+    corrected: bool,
+) -> dict[Kind, tuple[float, Rule]]:
+    """The best rule of each kind with or without correction, and its cost, by differential
     evolution (Storn and Price 1997) from fixed random numbers.
     """
     from scipy.optimize import differential_evolution  # here: few runs have a use for it
 
     fewest = HIGHEST if n >= MANY else 2
-    kinds = [kind for kind in KINDS if fewest <= kind[0] <= max(2, n)]
-    best_of: dict[tuple[int, bool], tuple[float, Rule]] = {}
+    kinds = [
+        kind
+        for kind in KINDS
+        if kind[2] == corrected and fewest - corrected <= kind[0] <= max(2, n)
+    ]
+    best_of: dict[Kind, tuple[float, Rule]] = {}
     weight, power = allowance
 
     def costs(drawn: Array) -> Array:
@@ -131,11 +159,10 @@ def _search(
         polish=False,
         rng=0,
     )
-    found = sorted(best_of.values())
-    return [rule for cost, rule in found if cost <= found[0][0] + math.log(HOPEFUL)]
+    return best_of
 
 
-def _rule(kind: tuple[int, bool], spread: float, numbers: Array) -> Rule:
+def _rule(kind: Kind, spread: float, numbers: Array) -> Rule:
     """The rule of a kind with these numbers, in the order of :data:`BOUNDS`."""
     knee, scale, power, exponent, first, last = map(float, numbers)
     return Rule(*kind, spread, knee, scale, power, exponent, first, last)

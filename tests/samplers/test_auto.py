@@ -10,7 +10,7 @@ from samplerbench.benchmarks.running.executing.tasks import SentSampler
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.pilot import Fitted, Rule
 
-FOUND = Fitted(Rule(3, True, 0.5, 2.0, 0.3, 1.5, 0.6, 1.0, 0.05), 1000)
+FOUND = Fitted(Rule(3, True, False, 0.5, 2.0, 0.3, 1.5, 0.6, 1.0, 0.05), 1000)
 
 
 def test_auto_is_warped_ab_4_on_its_own_levels():

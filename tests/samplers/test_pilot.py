@@ -16,8 +16,8 @@ from samplerbench.samplers.pilot.search import cost_of
 
 LOW, HIGH = 0.01, 40.0
 RULES = [
-    Rule(points, deferred, 0.5, 2.0, 0.3, 1.5, 0.6, first, 0.1)
-    for points in (2, 3, 4)
+    Rule(points, deferred, corrected, 0.5, 2.0, 0.3, 1.5, 0.6, first, 0.1)
+    for points, corrected in ((2, False), (3, False), (4, False), (1, True), (3, True))
     for deferred, first in ((False, 0.3), (True, 1.0))
 ]
 
@@ -65,7 +65,8 @@ def test_on_a_gaussian_the_forecast_is_the_error(rule, to_zero, monkeypatch):
     """There d is linear in x, and in no more dimensions than directions all of the Jacobian is
     seen, so that nothing is left out but what lies between the levels of the look.
     """
-    monkeypatch.setattr("samplerbench.samplers.pilot.look.PER_E_FOLD", 15.0)
+    monkeypatch.setattr("samplerbench.samplers.pilot.look.PER_E_FOLD", 30.0)
+    monkeypatch.setattr("samplerbench.samplers.pilot.look.MOST", 300)
     look, bound, latents = seen(gaussian())
     for n in (4, 9):
         grid = karras(n, LOW, HIGH, to_zero=to_zero)
@@ -88,13 +89,14 @@ def test_what_is_forecast_is_on_the_levels_of_the_rule(n, to_zero):
         assert (many[-1], own[-1]) == (LOW, 0 if to_zero else LOW)
 
 
+@pytest.mark.parametrize("corrected", [False, True])
 @pytest.mark.parametrize("make_model", [modes, tails])
-def test_forecasts_rank_rules_where_the_denoiser_is_not_linear(make_model):
+def test_forecasts_rank_rules_where_the_denoiser_is_not_linear(make_model, corrected):
     model = make_model()
     look, bound, latents = seen(model)
     rng = np.random.default_rng(0)
     rules = [
-        Rule(3, False, 0.5, *np.exp(rng.uniform(-1, 1, 2)) * (1, 0.2), 1.5, q, 1.0, 0.05)
+        Rule(3, False, corrected, 0.5, *np.exp(rng.uniform(-1, 1, 2)) * (1, 0.2), 1.5, q, 1.0, 0.05)
         for q in rng.uniform(0.3, 1.2, 20)
     ]
     told = np.median(forecast(look, rules, 10, HIGH, to_zero=True).errors, 1)

@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import quad
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
+from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.families.warp import Warp
 
@@ -61,6 +63,75 @@ def test_the_step_to_zero_gives_the_denoised_image_at_its_end(points):
     assert torch.equal(
         last.sample(problem, state, Grid((end, 0.0)), NoNoise()), problem(state, end)
     )
+
+
+def integrated(method, memos, cur, nxt):
+    """The integral of v dsigma / (k + sigma)² over a step, of the polynomial in the warped level
+    through ``memos``, pairs of a level and v there: by quadrature.
+    """
+    nodes = [method.warp(level) for level, _ in memos]
+
+    def weight(j):
+        others = nodes[:j] + nodes[j + 1 :]
+
+        def inside(sigma):
+            at = method.warp(sigma)
+            value = math.prod((at - other) / (nodes[j] - other) for other in others)
+            return value / (method.knee + sigma) ** 2
+
+        return quad(inside, cur, nxt, epsabs=0, epsrel=1e-12, limit=200)[0]
+
+    return sum(weight(j) * v for j, (_, v) in enumerate(memos))
+
+
+@pytest.mark.parametrize("points", [1, 2, 4])
+def test_the_corrector_takes_each_step_again_with_the_evaluation_at_its_end(points):
+    problem, knee = ThreeModes(), 0.8
+    method = make(f"warped_ab_{points}", corrector=True, knee=knee)
+    grid = karras(6, 0.05, 10.0, to_zero=False)
+    latents = 10.0 * SampleNoise(0, torch.arange(8), (2,), torch.float64).initial()
+    predicted, corrected, memos = latents, latents, []
+    for i, (cur, nxt) in enumerate(pairwise(grid.sigma)):
+        d = problem(predicted, cur)
+        memos.insert(0, (cur, (predicted - (1 + cur / knee) * d) * knee / cur))
+        if i > 0:
+            before, used = grid.sigma[i - 1], memos[: min(i, points) + 1]
+            y = corrected / (knee + before) + integrated(method, used, before, cur)
+            corrected = (knee + cur) * y
+        y = corrected / (knee + cur) + integrated(method, memos[:points], cur, nxt)
+        predicted = (knee + nxt) * y
+    got = method.sample(problem, latents, grid, NoNoise())
+    torch.testing.assert_close(got, predicted, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("points", [1, 2, 3])
+def test_the_corrector_raises_the_order_by_one(points):
+    model = make_model("gmm-2d")
+    bound = model.bind(torch.arange(16), 0)
+    x = 5.0 * SampleNoise(0, torch.arange(16), (2,), torch.float64).initial()
+    truth = model.flow(x, 5.0, 0.5)
+    method = make(f"warped_ab_{points}", corrector=True)
+    errors = []
+    for n in (100, 200):
+        grid = Grid(tuple(5.0 * 0.1 ** ((i / n) ** 1.2) for i in range(n + 1)))
+        errors.append(float((method.sample(bound, x, grid, NoNoise()) - truth).abs().max()))
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(method.order, abs=0.3)
+
+
+def test_a_deferred_first_step_is_not_corrected():
+    """It is taken with the evaluation at its end already; from then on nothing is different."""
+    options = {"analytic_first": True, "deferred": True, "through_zero": True}
+    grid, rows = karras(7, 0.02, 80.0), {}
+    for corrector in (False, True):
+        method = make("warped_ab_2", **options, corrector=corrector)
+        rows[corrector] = method.plan(grid)
+    assert rows[True][:2] == rows[False][:2]
+    assert rows[True][2] != rows[False][2]
+
+
+def test_the_corrector_needs_memos_of_all_steps():
+    with pytest.raises(ValueError, match="leave out startup"):
+        make("warped_ab_2", corrector=True, startup="singlestep")
 
 
 @pytest.mark.parametrize(
