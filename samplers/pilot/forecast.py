@@ -165,6 +165,7 @@ def _forecast(look: Look, many: _Many, levels: Array, to_zero: bool) -> Forecast
         off = _provided(many, levels, weights, x[:, 0]) - x[:, 1]
         d[:, 0] = d[:, 1] = d[:, 1] + felt(1, off)
     seen: list[Array] = []
+    image = d[:, 0]
     for i in range(levels.shape[1] - 1):
         state, image = x[:, i] + error, d[:, i]
         if i > int(many.deferred):
