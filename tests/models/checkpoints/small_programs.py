@@ -7,26 +7,22 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 import trained_mixture as mixture
 from torch import Tensor, nn
 
-from samplerbench.models.checkpoints.mapping import one_hot
+from samplerbench.models.checkpoints.mapping import betas_of, one_hot
+from samplerbench.models.process import Discrete
 
 CLASSES, SIDE, DATA = 3, 8, 0.5
 
 
-class ExactEDM(nn.Module):
-    """EDM's F of the mixture, told ln sigma / 4, one level for all rows."""
+class Exact(nn.Module):
+    """The mixture in somebody's convention."""
 
-    def forward(self, x_t: Tensor, told: Tensor) -> Tensor:
-        sigma = (4 * told[:, None, None, None]).exp()
-        total = (sigma**2 + DATA**2).sqrt()
-        x = x_t * total
-        d = self._denoised(x, sigma)
-        return (d - DATA**2 / total**2 * x) * total / (sigma * DATA)
-
-    def _denoised(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def denoised(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """E[x0 | x], with a level ``(batch, 1, 1, 1)`` for each row."""
         centre = mixture.mean(SIDE)
         off = x - centre
         square = off.square().flatten(1).sum(1)[:, None, None, None]
@@ -37,6 +33,41 @@ class ExactEDM(nn.Module):
             parts.append(width**2 / total)
         share = (log[0] - log[1]).sigmoid()
         return centre + (share * parts[0] + (1 - share) * parts[1]) * off
+
+
+class ExactEDM(Exact):
+    """EDM's F, told ln sigma / 4."""
+
+    def forward(self, x_t: Tensor, told: Tensor) -> Tensor:
+        sigma = (4 * told[:, None, None, None]).exp()
+        total = (sigma**2 + DATA**2).sqrt()
+        x = x_t * total
+        d = self.denoised(x, sigma)
+        return (d - DATA**2 / total**2 * x) * total / (sigma * DATA)
+
+
+class ExactDDPM(Exact):
+    """The noise, told the number of one of 1000 steps of linear betas."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        levels = Discrete.of_betas(np.asarray(betas_of("linear", 1000))).levels
+        self.register_buffer("levels", torch.tensor(levels))
+
+    def forward(self, x_t: Tensor, told: Tensor) -> Tensor:
+        sigma = self.levels[told.round().long().clamp(0, 999)].float()[:, None, None, None]
+        x = x_t * (1 + sigma**2).sqrt()
+        return (x - self.denoised(x, sigma)) / sigma
+
+
+class ExactFlow(Exact):
+    """The velocity to noise, told t."""
+
+    def forward(self, x_t: Tensor, told: Tensor) -> Tensor:
+        t = told[:, None, None, None]
+        x, sigma = x_t / (1 - t), t / (1 - t)
+        d = self.denoised(x, sigma)
+        return (x - d) / sigma - d
 
 
 class Small(nn.Module):

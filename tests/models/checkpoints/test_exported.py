@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 import trained_mixture as mixture
-from small_programs import CLASSES, SIDE, ExactEDM, Small, to_exported
+from small_programs import (
+    CLASSES,
+    SIDE,
+    ExactDDPM,
+    ExactEDM,
+    ExactFlow,
+    Small,
+    to_exported,
+)
 from torch import nn
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
@@ -83,11 +91,15 @@ def test_a_program_for_one_number_of_rows_takes_any(tmp_path):
         torch.testing.assert_close(*ends, rtol=0, atol=1e-6)
 
 
-def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path):
-    opened = open_checkpoint(to_exported(ExactEDM(), tmp_path / "net.pt2", *noisy()))
+@pytest.mark.parametrize(
+    ("network", "training"),
+    [(ExactEDM, "edm"), (ExactDDPM, "linear-eps"), (ExactFlow, "flow")],
+)
+def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path, network, training):
+    opened = open_checkpoint(to_exported(network(), tmp_path / "net.pt2", *noisy()))
     spec = probe(opened)
     found = check_checkpoint(spec, family.network(spec, opened), mixture.data(64, 5, SIDE)[0])
-    assert found.answers == {"training": "edm"}, [check.said for check in found.checks]
+    assert found.answers == {"training": training}, [check.said for check in found.checks]
 
 
 class Touch:
