@@ -94,11 +94,19 @@ class Small(nn.Module):
         return self(x, t, one_hot(y, CLASSES, x) if self.hot is not None else y)
 
 
-def to_onnx(network: nn.Module, path: Path, *inputs: torch.Tensor, fixed: bool = False) -> Path:
-    """A network's ONNX file, for any number of rows unless ``fixed``."""
+def to_onnx(
+    network: nn.Module,
+    path: Path,
+    *inputs: torch.Tensor,
+    fixed: bool = False,
+    any_side: bool = False,
+) -> Path:
+    """A network's ONNX file, for any number of rows unless ``fixed``, and of any side if so."""
     names = ["x", "t", "y"][: len(inputs)]
     free = [name for name, given in zip(names, inputs, strict=True) if given.ndim]
+    sides = {2: "height", 3: "width"} if any_side else {}
     rows = {} if fixed else {name: {0: "rows"} for name in [*free, "out"]}
+    rows |= {name: {0: "rows", **sides} for name in ("x", "out") if sides}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(

@@ -102,6 +102,24 @@ def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path, network, tra
     assert found.answers == {"training": training}, [check.said for check in found.checks]
 
 
+class OfVectors(nn.Module):
+    """A network of points in the plane."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.cat([x, t[:, None]], 1))
+
+
+def test_states_may_be_vectors(tmp_path):
+    path = to_exported(OfVectors(), tmp_path / "net.pt2", torch.randn(4, 2), torch.rand(4))
+    model = load(path, {"training": "flow"})
+    assert (model.event, model.limits) == ((2,), None)
+    assert model.denoise(torch.randn(7, 2), 1.0, None).shape == (7, 2)
+
+
 class Touch:
     """A pickle that makes a file when it is read."""
 
