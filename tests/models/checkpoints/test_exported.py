@@ -120,6 +120,37 @@ def test_states_may_be_vectors(tmp_path):
     assert model.denoise(torch.randn(7, 2), 1.0, None).shape == (7, 2)
 
 
+def with_weights_in_one(path: Path, weights: object) -> Path:
+    """As the first versions of the archive have them, in one file of torch.save."""
+    held = io.BytesIO()
+    torch.save(weights, held)
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    root = next(iter(content)).partition("/")[0]
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in content.items():
+            if "/data/weights/" not in name:
+                file.writestr(name, data)
+        file.writestr(f"{root}/data/weights/model.pt", held.getvalue())
+    return path
+
+
+def test_weights_in_one_file_are_read_and_no_objects_in_it(tmp_path):
+    torch.manual_seed(8)
+    network = Small()
+    path, mark = to_exported(network, tmp_path / "net.pt2", *noisy()), tmp_path / "executed"
+    x = torch.randn(2, 1, SIDE, SIDE)
+    before = load(path, GIVEN).denoise(x, 1.0, None)
+    with_weights_in_one(path, network.state_dict())
+    assert torch.equal(load(path, GIVEN).denoise(x, 1.0, None), before)
+    with_weights_in_one(path, {"first.weight": Touch(mark)})
+    with pytest.raises(
+        CheckpointError, match="its weights are pickled objects, and unpickling them"
+    ):
+        probe(open_checkpoint(path))
+    assert not mark.exists()
+
+
 class Touch:
     """A pickle that makes a file when it is read."""
 
