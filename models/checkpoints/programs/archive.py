@@ -9,7 +9,9 @@ since 2.8.
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..opening import CheckpointError
+from ..opening import CheckpointError, state_dict
 
 DTYPES = {
     1: torch.uint8,
@@ -89,6 +91,8 @@ def read_archive(path: Path) -> Archive:
                 )
             tensors: dict[str, Tensor] = {}
             for kind in KEPT:
+                whole = names.get(f"data/{kind}/{model}.pt")
+                tensors |= _saved(path, kind, file.read(whole)) if whole else {}
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
                 entries = json.loads(file.read(config))["config"] if config else {}
                 for name, entry in entries.items():
@@ -117,6 +121,21 @@ def _refuse_objects(path: Path, name: str, entry: Json) -> None:
             f"{path}: {name} is a pickled object, and unpickling it would execute what it says; "
             "export a network of plain tensors"
         )
+
+
+def _saved(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
+    """Tensors in one file of ``torch.save``, as the first versions of the archive have them."""
+    try:
+        held = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        held = None
+    tensors = state_dict(held)
+    if held is None or len(tensors) != len(held):
+        raise CheckpointError(
+            f"{path}: its {kind} are pickled objects, and unpickling them would execute what they say; "
+            "export a network of plain tensors"
+        )
+    return tensors
 
 
 def _tensor(stored: bytes, meta: Json) -> Tensor:

@@ -138,6 +138,7 @@ def specification(
         event=(channels, *(side or 0 for side in sides)),
         process={"name": ""},
         prediction="",
+        limits=(-1.0, 1.0) if channels in (1, 3) and len(sides) == 2 else None,
         classes=classes or 0,
         labels="none" if found.labels is None else "random",
         evidence=_evidence(found),

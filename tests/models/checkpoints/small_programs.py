@@ -7,26 +7,23 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 import trained_mixture as mixture
 from torch import Tensor, nn
 
-from samplerbench.models.checkpoints.mapping import one_hot
+from samplerbench.models.checkpoints.mapping import betas_of, one_hot
+from samplerbench.models.process import Discrete
 
 CLASSES, SIDE, DATA = 3, 8, 0.5
 
 
-class ExactEDM(nn.Module):
-    """EDM's F of the mixture, told ln sigma / 4, one level for all rows."""
+class Exact(nn.Module):
+    """The mixture in somebody's convention."""
 
-    def forward(self, x_t: Tensor, told: Tensor) -> Tensor:
-        sigma = (4 * told[:, None, None, None]).exp()
-        total = (sigma**2 + DATA**2).sqrt()
-        x = x_t * total
-        d = self._denoised(x, sigma)
-        return (d - DATA**2 / total**2 * x) * total / (sigma * DATA)
-
-    def _denoised(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def denoised(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """E[x0 | x], with a level ``(batch, 1, 1, 1)`` for each row."""
         centre = mixture.mean(SIDE)
         off = x - centre
         square = off.square().flatten(1).sum(1)[:, None, None, None]
@@ -37,6 +34,41 @@ class ExactEDM(nn.Module):
             parts.append(width**2 / total)
         share = (log[0] - log[1]).sigmoid()
         return centre + (share * parts[0] + (1 - share) * parts[1]) * off
+
+
+class ExactEDM(Exact):
+    """EDM's F, told ln sigma / 4."""
+
+    def forward(self, x_t: Tensor, told: Tensor) -> Tensor:
+        sigma = (4 * told[:, None, None, None]).exp()
+        total = (sigma**2 + DATA**2).sqrt()
+        x = x_t * total
+        d = self.denoised(x, sigma)
+        return (d - DATA**2 / total**2 * x) * total / (sigma * DATA)
+
+
+class ExactDDPM(Exact):
+    """The noise, told the number of one of 1000 steps of linear betas."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        levels = Discrete.of_betas(np.asarray(betas_of("linear", 1000))).levels
+        self.register_buffer("levels", torch.tensor(levels))
+
+    def forward(self, x_t: Tensor, told: Tensor) -> Tensor:
+        sigma = self.levels[told.round().long().clamp(0, 999)].float()[:, None, None, None]
+        x = x_t * (1 + sigma**2).sqrt()
+        return (x - self.denoised(x, sigma)) / sigma
+
+
+class ExactFlow(Exact):
+    """The velocity to noise, told t."""
+
+    def forward(self, x_t: Tensor, told: Tensor) -> Tensor:
+        t = told[:, None, None, None]
+        x, sigma = x_t / (1 - t), t / (1 - t)
+        d = self.denoised(x, sigma)
+        return (x - d) / sigma - d
 
 
 class Small(nn.Module):
@@ -63,11 +95,19 @@ class Small(nn.Module):
         return self(x, t, one_hot(y, CLASSES, x) if self.hot is not None else y)
 
 
-def to_onnx(network: nn.Module, path: Path, *inputs: torch.Tensor, fixed: bool = False) -> Path:
-    """A network's ONNX file, for any number of rows unless ``fixed``."""
+def to_onnx(
+    network: nn.Module,
+    path: Path,
+    *inputs: torch.Tensor,
+    fixed: bool = False,
+    any_side: bool = False,
+) -> Path:
+    """A network's ONNX file, for any number of rows unless ``fixed``, and of any side if so."""
     names = ["x", "t", "y"][: len(inputs)]
     free = [name for name, given in zip(names, inputs, strict=True) if given.ndim]
+    sides = {2: "height", 3: "width"} if any_side else {}
     rows = {} if fixed else {name: {0: "rows"} for name in [*free, "out"]}
+    rows |= {name: {0: "rows", **sides} for name in ("x", "out") if sides}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -84,6 +124,8 @@ def to_onnx(network: nn.Module, path: Path, *inputs: torch.Tensor, fixed: bool =
 
 def to_exported(network: nn.Module, path: Path, *inputs: torch.Tensor, fixed: bool = False) -> Path:
     """A network's program, for any number of rows unless ``fixed``."""
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 8):
+        pytest.skip(f"torch {torch.__version__} writes another format")
     rows = torch.export.Dim("rows", min=1, max=1024)
     shapes = None if fixed else tuple({0: rows} for _ in inputs)
     program = torch.export.export(network.eval(), inputs, dynamic_shapes=shapes)

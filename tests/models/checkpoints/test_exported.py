@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 import trained_mixture as mixture
-from small_programs import CLASSES, SIDE, ExactEDM, Small, to_exported
+from small_programs import (
+    CLASSES,
+    SIDE,
+    ExactDDPM,
+    ExactEDM,
+    ExactFlow,
+    Small,
+    to_exported,
+)
 from torch import nn
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
@@ -83,11 +91,64 @@ def test_a_program_for_one_number_of_rows_takes_any(tmp_path):
         torch.testing.assert_close(*ends, rtol=0, atol=1e-6)
 
 
-def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path):
-    opened = open_checkpoint(to_exported(ExactEDM(), tmp_path / "net.pt2", *noisy()))
+@pytest.mark.parametrize(
+    ("network", "training"),
+    [(ExactEDM, "edm"), (ExactDDPM, "linear-eps"), (ExactFlow, "flow")],
+)
+def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path, network, training):
+    opened = open_checkpoint(to_exported(network(), tmp_path / "net.pt2", *noisy()))
     spec = probe(opened)
     found = check_checkpoint(spec, family.network(spec, opened), mixture.data(64, 5, SIDE)[0])
-    assert found.answers == {"training": "edm"}, [check.said for check in found.checks]
+    assert found.answers == {"training": training}, [check.said for check in found.checks]
+
+
+class OfVectors(nn.Module):
+    """A network of points in the plane."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.cat([x, t[:, None]], 1))
+
+
+def test_states_may_be_vectors(tmp_path):
+    path = to_exported(OfVectors(), tmp_path / "net.pt2", torch.randn(4, 2), torch.rand(4))
+    model = load(path, {"training": "flow"})
+    assert (model.event, model.limits) == ((2,), None)
+    assert model.denoise(torch.randn(7, 2), 1.0, None).shape == (7, 2)
+
+
+def with_weights_in_one(path: Path, weights: object) -> Path:
+    """As the first versions of the archive have them, in one file of torch.save."""
+    held = io.BytesIO()
+    torch.save(weights, held)
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    root = next(iter(content)).partition("/")[0]
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in content.items():
+            if "/data/weights/" not in name:
+                file.writestr(name, data)
+        file.writestr(f"{root}/data/weights/model.pt", held.getvalue())
+    return path
+
+
+def test_weights_in_one_file_are_read_and_no_objects_in_it(tmp_path):
+    torch.manual_seed(8)
+    network = Small()
+    path, mark = to_exported(network, tmp_path / "net.pt2", *noisy()), tmp_path / "executed"
+    x = torch.randn(2, 1, SIDE, SIDE)
+    before = load(path, GIVEN).denoise(x, 1.0, None)
+    with_weights_in_one(path, network.state_dict())
+    assert torch.equal(load(path, GIVEN).denoise(x, 1.0, None), before)
+    with_weights_in_one(path, {"first.weight": Touch(mark)})
+    with pytest.raises(
+        CheckpointError, match="its weights are pickled objects, and unpickling them"
+    ):
+        probe(open_checkpoint(path))
+    assert not mark.exists()
 
 
 class Touch:

@@ -77,6 +77,19 @@ def test_a_file_for_one_number_of_rows_takes_any(tmp_path):
         torch.testing.assert_close(*ends, rtol=0, atol=1e-6)
 
 
+def test_the_side_of_images_is_asked_where_any_will_do_and_told_by_them(tmp_path):
+    path = to_onnx(ExactEDM(), tmp_path / "net.onnx", *noisy())
+    assert probe(open_checkpoint(path)).event == (1, SIDE, SIDE)
+    opened = open_checkpoint(to_onnx(Small(), path, *noisy(), any_side=True))
+    spec = probe(opened)
+    assert set(spec.open) == {"training", "size"}
+    assert spec.overridden({"size": "28"}).event == (1, 28, 28)
+    model = load(path, {"training": "edm", "size": "16"})
+    assert model.denoise(torch.randn(2, 1, 16, 16), 1.0, None).shape == (2, 1, 16, 16)
+    assert model.limits == (-1, 1)
+    assert load(path, {"training": "edm", "size": "16", "limits": "null"}).limits is None
+
+
 class OneTime(nn.Module):
     """One time for all rows."""
 

@@ -22,6 +22,8 @@ TABLE = (
 """
 FLOW = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
 EDM = ("EDMEuler", "EDMDPMSolverMultistep")
+MAPS = ("CMStochasticIterative",)
+"""Of consistency models, which are few-step maps."""
 
 SCHEDULES = {
     "linear": "linear",
@@ -54,10 +56,12 @@ def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         return _edm(scheduler)
     if kind in FLOW:
         return _flow(scheduler)
+    if kind in MAPS:
+        return _consistency(scheduler)
     if kind not in TABLE:
         raise CheckpointError(
             f"the scheduler {scheduler.get('_class_name')} is none that is read "
-            f"({', '.join((*TABLE, *FLOW, *EDM))}); put the file of the one that the network was "
+            f"({', '.join((*TABLE, *FLOW, *EDM, *MAPS))}); put the file of the one that the network was "
             f"trained with, such as DDPMScheduler, in the place of {SCHEDULER}"
         )
     prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
@@ -129,6 +133,16 @@ def _edm(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         "prediction": "edm",
         "factor": _one_of(scheduler, "prediction_type", signs),
         "time": {"of": "log_level", "scale": 0.25},
+    }
+
+
+def _consistency(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """The map of a consistency model, told 250 ln(sigma)."""
+    return {
+        **_edm({**scheduler, "prediction_type": "epsilon"}),
+        "prediction": "consistency",
+        "time": {"of": "log_level", "scale": 250.0},
+        "kind": "map",
     }
 
 
