@@ -43,8 +43,9 @@ def load(folder: str, samples: Samples) -> RgbNetwork:
     path = Path(folder)
     network = _network(path)
     dim, side = network.config.projection_dim, network.config.image_size
+    space = f"clip-vision-{dim}-pillow-bicubic"
     made_of = f"clip-vision-{dim}-{hash_of(path / WEIGHTS)}-pillow-bicubic{side}"
-    return RgbNetwork("clip", samples, network, _features, dim, made_of)
+    return RgbNetwork("clip", samples, network, _features, dim, made_of, space)
 
 
 def _features(network: Any, images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from samplerbench.benchmarks.scoring.real.statistics import read_statistics
 from samplerbench.models.extractors import Samples, clip, dinov2, make_extractor, resizing, rgb
 
 RGB = Samples((3, 32, 32), (-1.0, 1.0))
@@ -211,6 +212,10 @@ def test_clip_gives_the_embeddings_of_its_folder(tmp_path):
     pooled = whole.vision_model(pixel_values=scaled).pooler_output
     np.testing.assert_allclose(made(x), whole.visual_projection(pooled), rtol=1e-4, atol=1e-5)
     assert (made.dim, made(x[:0]).shape) == (16, (0, 16))
+    theirs = tmp_path / "x_clean_clip_vit_b_32_custom_na.npz"
+    np.savez(theirs, mu=np.zeros(16), sigma=np.eye(16))
+    with pytest.raises(ValueError, match="has statistics of clip-vit-b-32-clean-fid-clean, but"):
+        read_statistics(str(theirs)).of(made, RGB.limits)
     (tmp_path / "model.safetensors").write_bytes(b"junk")
     with pytest.raises(ValueError, match="does not hold a CLIP model"):
         make_extractor(f"clip:{tmp_path}", RGB)
