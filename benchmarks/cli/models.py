@@ -27,7 +27,7 @@ SHOWN = (
     "sigma_min",
     "sigma_max",
 )
-SHOWN += ("limits", "classes", "labels", "kind", "network", "weights")
+SHOWN += ("limits", "classes", "labels", "embeddings", "scalars", "kind", "network", "weights")
 """Fields of a specification, in the order in which they are shown."""
 WIDEST = 54
 """Characters of a value in text; ``--json`` has all of it."""

@@ -159,3 +159,17 @@ def test_the_check_knows_a_right_map_by_prompts(by_prompt):
     assert not wrong.passed
     with pytest.raises(ValueError, match="which row of them belongs to which image"):
         check_checkpoint(replace(spec, null_label=False), network(spec, opened), x0.float())
+
+
+def test_guidance_is_said_with_the_other_settings(by_prompt):
+    spec = f"{by_prompt}?embeddings={by_prompt / 'prompts.safetensors'}"
+    plain = make_model(spec)
+    part = make_model(f"{spec}&guidance=2&guidance_is=w-1&guidance_interval=[0.5,5]")
+    assert part.name.endswith("(guidance=3,0.5<sigma<=5)")
+    assert (part.passes_at(1.0), part.passes_at(0.5)) == (2, 1)
+    worse = make_model(spec, guidance=2, guide=spec)
+    x, ids = noisy(1.0, 4)[1], torch.arange(4)
+    d, free = plain.bind(ids, 0)(x, 1.0), plain.denoise(x, 1.0, None)
+    torch.testing.assert_close(part.bind(ids, 0)(x, 1.0), free + 3 * (d - free))
+    torch.testing.assert_close(worse.bind(ids, 0)(x, 1.0), d)  # it is its own guide
+    assert plain.own_sampling(5) == part.own_sampling(5)
