@@ -25,7 +25,7 @@ from torch import Tensor
 from samplerbench.models.cards import datasets
 
 PROMPTS, WORDS, WIDTH = 10, 4, 32
-STEPS, BATCH, RATE = 6000, 128, 2e-3
+STEPS, BATCH, RATE = 3000, 64, 3e-3
 WITHOUT = 0.1
 """How often a prompt is left out in training, so that it can be guided."""
 
@@ -43,7 +43,7 @@ def network() -> torch.nn.Module:
         sample_size=8,
         in_channels=1,
         out_channels=1,
-        block_out_channels=(32, 64),
+        block_out_channels=(16, 32),
         layers_per_block=1,
         norm_num_groups=8,
         cross_attention_dim=WIDTH,
