@@ -29,7 +29,8 @@ SHOWN = (
     "sigma_min",
     "sigma_max",
 )
-SHOWN += ("limits", "classes", "labels", "kind", "network", "weights", "decoder", "decode")
+SHOWN += ("limits", "classes", "labels", "embeddings", "scalars", "kind", "network", "weights")
+SHOWN += ("decoder", "decode")
 """Fields of a specification, in the order in which they are shown."""
 WIDEST = 54
 """Characters of a value in text; ``--json`` has all of it."""

@@ -152,7 +152,7 @@ def test_an_extractor_of_an_installed_package(installed):
 
 
 def test_the_guides_examples_load(installed, target):
-    model, load = re.findall(
+    model, *_, load = re.findall(
         r"^```python\n(.*?)```",
         (DOCS / "adding-a-model.md").read_text(encoding="utf-8"),
         flags=re.DOTALL | re.MULTILINE,

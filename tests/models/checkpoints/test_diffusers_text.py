@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 import tiny_text
 import torch
+from safetensors.torch import save_file
+from test_diffusers_trained import KINDS, LEVELS, exact, noisy, trained
+from torch import Tensor
 
+from samplerbench.benchmarks.conformance.models.checking import check_checkpoint
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint.families.diffusers import network, recognise
@@ -90,3 +97,79 @@ def test_tables_move_with_the_network(tmp_path):
     assert made.lookup(torch.tensor([1]))["prompt_embeds"].dtype == torch.float64
     both = torch.cat([tables["prompt_embeds"], tables["negative_prompt_embeds"]])
     assert torch.equal(made.lookup(torch.arange(6))["prompt_embeds"].float(), both)
+
+
+class ByClass(torch.nn.Module):
+    """A network of text, trained as one of classes: a class is the number of a prompt."""
+
+    def __init__(self, net: torch.nn.Module, rows: Tensor) -> None:
+        super().__init__()
+        self.net, self.rows = net, rows
+
+    def forward(self, x, timestep, class_labels, return_dict):
+        return self.net(x, timestep, self.rows[class_labels], return_dict=False)
+
+
+@pytest.fixture(scope="module")
+def by_prompt(tmp_path_factory):
+    """A folder and embeddings of a network that was trained here for seconds: eps, two prompts."""
+    import diffusers
+
+    path = tmp_path_factory.mktemp("by-prompt")
+    rows = torch.randn(3, 2, 8, generator=torch.Generator().manual_seed(0))
+    tables = {"prompt_embeds": rows[:2].clone(), "negative_prompt_embeds": rows[2:].clone()}
+    save_file(tables, path / "prompts.safetensors")
+    torch.manual_seed(0)
+    net = tiny_text.unet(
+        sample_size=4, in_channels=1, out_channels=1, block_out_channels=(16,),
+        down_block_types=("CrossAttnDownBlock2D",), up_block_types=("UpBlock2D",),
+    )  # fmt: skip
+    trained(ByClass(net, rows), KINDS["eps"], classes=2, steps=250)
+    net.save_pretrained(path / "unet")
+    KINDS["eps"].scheduler().save_pretrained(path / "scheduler")
+    parts = {"unet": "UNet2DConditionModel", "scheduler": "DDPMScheduler"}
+    index = {"_class_name": "StableDiffusionPipeline", "text_encoder": [None, None]}
+    index |= {k: ["diffusers", v] for k, v in parts.items()}
+    (path / "model_index.json").write_text(
+        json.dumps(index | {"_diffusers_version": diffusers.__version__})
+    )
+    return path
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_a_trained_network_denoises_towards_its_prompt(by_prompt, row):
+    model = load(by_prompt, {"embeddings": str(by_prompt / "prompts.safetensors")})
+    sigma = LEVELS[30].item()
+    x0, x, of = noisy(sigma)
+    given = of if row < 2 else torch.full_like(of, 2)
+    best = (exact(x, sigma, of if row < 2 else None) - x0).square().mean()
+    assert (model.denoise(x, sigma, given) - x0).square().mean() < 1.25 * best
+    if row < 2:
+        assert (model.denoise(x, sigma, 1 - of) - x0).square().mean() > 1.5 * best
+
+
+def test_the_check_knows_a_right_map_by_prompts(by_prompt):
+    opened = open_checkpoint(by_prompt)
+    settings = {"embeddings": str(by_prompt / "prompts.safetensors")}
+    spec = recognise(opened).overridden(settings)
+    x0, _, of = noisy(1.0, 64)
+    found = check_checkpoint(spec, network(spec, opened), x0.float(), of)
+    assert found.passed, [c for c in found.checks if not c.passed]
+    wrong = check_checkpoint(spec.overridden({"sign": "-1"}), network(spec, opened), x0.float(), of)
+    assert not wrong.passed
+    with pytest.raises(ValueError, match="which row of them belongs to which image"):
+        check_checkpoint(replace(spec, null_label=False), network(spec, opened), x0.float())
+
+
+def test_guidance_is_said_with_the_other_settings(by_prompt):
+    spec = f"{by_prompt}?embeddings={by_prompt / 'prompts.safetensors'}"
+    plain = make_model(spec)
+    part = make_model(f"{spec}&guidance=2&guidance_is=w-1&guidance_interval=[0.5,5]")
+    assert part.name.endswith("(guidance=3,0.5<sigma<=5)")
+    assert (part.passes_at(1.0), part.passes_at(0.5)) == (2, 1)
+    worse = make_model(spec, guidance=2, guide=spec)
+    x, ids = noisy(1.0, 4)[1], torch.arange(4)
+    d, free = plain.bind(ids, 0)(x, 1.0), plain.denoise(x, 1.0, None)
+    torch.testing.assert_close(part.bind(ids, 0)(x, 1.0), free + 3 * (d - free))
+    torch.testing.assert_close(worse.bind(ids, 0)(x, 1.0), d)  # it is its own guide
+    assert plain.own_sampling(5) == part.own_sampling(5)

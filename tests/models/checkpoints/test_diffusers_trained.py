@@ -123,9 +123,11 @@ def column(sigma: Tensor) -> Tensor:
     return sigma[:, None, None, None]
 
 
-def trained(net: torch.nn.Module, kind: Kind, classes: int = 0) -> torch.nn.Module:
+def trained(
+    net: torch.nn.Module, kind: Kind, classes: int = 0, steps: int | None = None
+) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(1)
-    steps = 400 if classes else 200
+    steps = steps or (400 if classes else 200)
     optimiser = torch.optim.Adam(net.parameters())
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.01, steps, pct_start=0.1)
     for _ in range(steps):

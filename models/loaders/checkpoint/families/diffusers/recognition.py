@@ -44,13 +44,24 @@ def recognise(opened: Opened) -> Specification | None:
         **told,
         **_conditions(opened, folder),
     )
-    return _with_levels(replace(spec, sources=_sources(folder), preset=_preset(folder)))
+    preset = _preset(folder)
+    said = (*spec.evidence, _sampled(preset))
+    return _with_levels(replace(spec, sources=_sources(folder), preset=preset, evidence=said))
 
 
 _OF_PIPELINES = Convention(channels=0, size=None)
 """Of networks that their pipeline calls: what they are told are its arguments, which it has defaults
 for.
 """
+
+
+def _sampled(preset: Mapping[str, Any]) -> str:
+    """How its scheduler samples, in a sentence."""
+    differs = "; ".join(preset["differs"])
+    if not preset["sampler"]:
+        return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
+    told = f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
+    return f"{told}; but of the scheduler, {differs}" if differs else told
 
 
 def _preset(folder: Folder) -> dict[str, Any]:
