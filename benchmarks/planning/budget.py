@@ -8,6 +8,7 @@ from functools import cache
 
 from ...models import Denoiser
 from ...samplers import Sampler
+from ..sampling.infinity import FIRST, below
 from .schedules import Schedule
 
 
@@ -17,27 +18,29 @@ def cost_of(
     schedule: Schedule,
     end: str,
     sigma_start: float | None = None,
+    *,
+    infinite: bool = False,
 ) -> Callable[[int], int]:
     """A function that gives the evaluations per sample of a number of steps from ``sigma_start``
-    (or sigma_max); it remembers them.
+    (or sigma_max), or of a first step from an infinite level and the others; it remembers them.
 
     It raises ValueError where the sampler cannot say.
     """
 
     @cache
     def cost(n: int) -> int:
-        says = sampler.nfe(
-            schedule.sketch(
-                n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"
-            )
+        grid = schedule.sketch(
+            n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"
         )
+        rest = below(grid) if infinite else grid
+        says = 0 if rest is None else sampler.nfe(rest)
         if says is None:
             raise ValueError(
                 f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), "
                 "so give --steps; or, if it ignores the "
                 "steps, let it declare adaptive = True"
             )
-        return model.passes * says
+        return model.passes * (says + FIRST * infinite)
 
     return cost
 
