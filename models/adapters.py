@@ -14,6 +14,7 @@ prediction types.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -136,6 +137,22 @@ _WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
 }  # fmt: skip
 
 
+def _at_infinity(prediction: str, process: Process) -> tuple[float, float]:
+    """Limits of a level and of b as the level grows: of d = a x + b p with x = level z.
+
+    Raises:
+        ValueError: there are none, as for the noise, which says nothing of the data there.
+    """
+    if prediction == "flow":
+        return float(getattr(process, "noise_scale", 1.0)), -1.0
+    limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0)}
+    if prediction not in limits:
+        raise ValueError(
+            f"prediction {prediction!r} has no limit at an infinite level; v, flow and x0 have one"
+        )
+    return limits[prediction]
+
+
 class NativeDenoiser(Denoiser):
     """A network in its own coordinates, as a Denoiser.
 
@@ -164,6 +181,8 @@ class NativeDenoiser(Denoiser):
         dtype: dtype of the state unless a run says otherwise; by default the network's.
         sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and
             ``t_max``.
+        infinite: whether it was trained up to an infinite level, where its process has a native time
+            and its prediction a limit.
         limits: range of the values of the data, as in :class:`Denoiser`.
         kind: ``map`` for a few-step map, as in :class:`Denoiser`.
         class_weights: how often each of the ``classes`` occurs in the data, in proportion. Every
@@ -177,7 +196,8 @@ class NativeDenoiser(Denoiser):
 
     Raises:
         ValueError: unknown prediction, or not one weight a class; ``edm`` or ``consistency`` in a
-            process without ``sigma_data``, or ``velocity`` in one without ``speeds``.
+            process without ``sigma_data``, or ``velocity`` in one without ``speeds``; or an infinite
+            level that the process, the prediction or what the network is told has not.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -201,6 +221,7 @@ class NativeDenoiser(Denoiser):
         dtype: torch.dtype | None = None,
         sigma_min: float | None = None,
         sigma_max: float | None = None,
+        infinite: bool = False,
         limits: tuple[float, float] | None = None,
         kind: Kind = "denoiser",
         class_weights: Sequence[float] | None = None,
@@ -239,6 +260,9 @@ class NativeDenoiser(Denoiser):
         self.time, self.factor, self.half = time or NetworkTime(), factor, half
         self.network_dtype = network_dtype
         self.dtype = network_dtype if dtype is None else dtype
+        self.infinite = infinite
+        if infinite:
+            self._top = self._infinite_top()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
 
@@ -256,6 +280,8 @@ class NativeDenoiser(Denoiser):
         """See :meth:`Denoiser.denoise`: scale to native coordinates, call the network, solve
         its prediction for the clean image.
         """
+        if not isinstance(sigma, Tensor) and math.isinf(sigma):
+            return self._denoise_noise(x, labels)
         level = (
             sigma.detach().double().cpu().numpy()
             if isinstance(sigma, Tensor)
@@ -268,12 +294,46 @@ class NativeDenoiser(Denoiser):
             column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b * self.factor)
         )
         told = self._told(time, level)
-        t = torch.from_numpy(told).to(x.device, self.network_dtype).expand(len(x))
-        output = self.network((x * scale).to(self.network_dtype), t, self._labels(labels, x))
+        return keep * x + weigh * self._output(x * scale, told, labels)
+
+    def _output(self, x_t: Tensor, told: FloatArray, labels: Tensor | None) -> Tensor:
+        """What the network predicts, in the dtype of ``x_t``."""
+        t = torch.from_numpy(told).to(x_t.device, self.network_dtype).expand(len(x_t))
+        output = self.network(x_t.to(self.network_dtype), t, self._labels(labels, x_t))
         if self.half is not None:
             first, second = output.chunk(2, 1)
             output = first if self.half == "first" else second
-        return keep * x + weigh * output.to(x.dtype)
+        return output.to(x_t.dtype)
+
+    def _infinite_top(self) -> tuple[float, FloatArray, float, float]:
+        """At an infinite level: the scale of noise in x_t, what the network is told, and the limits of
+        :func:`_at_infinity`.
+
+        Raises:
+            ValueError: the process has no such level, or no limit.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            time = self.process.t_of(math.inf)
+            ends = math.isfinite(time) and math.isinf(self.process.level(time))
+        if not ends or self.time.of != "t":
+            raise ValueError(
+                f"model {self.name}: it has no infinite level: its process ends before, or the network "
+                "is told the level itself; give a finite sigma_max"
+            )
+        keep, weigh = _at_infinity(self.prediction, self.process)
+        told = self.time.told(np.array([time]), np.array([1.0]))
+        return self.process.sigma(time), told, keep, weigh * self.factor
+
+    def _denoise_noise(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """The limit of :meth:`denoise` at an infinite level, of noise ``z``.
+
+        Raises:
+            ValueError: the model has no such level.
+        """
+        if not self.infinite:
+            raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
+        scale, told, keep, weigh = self._top
+        return keep * z + weigh * self._output(scale * z, told, labels)
 
     def _told(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """What the network is told, at the nearest time that it knows."""

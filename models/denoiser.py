@@ -40,6 +40,9 @@ class Denoiser(ABC):
         name: what the tables call it.
         event: shape of one sample, such as ``(1, 28, 28)``.
         sigma_min, sigma_max: the noise levels that it knows; a run starts at ``sigma_max``.
+        infinite: whether it knows the level at which nothing is left of the data: ``denoise(z, inf)`` is
+            the limit of E[x0 | x] as x = x0 + sigma z grows, for z ``(batch, *event)`` of standard
+            deviation 1. ``sigma_max`` is finite all the same.
         classes: number of classes; 0 for a model without class labels. Only where it is positive
             are labels class numbers, which :meth:`mode_of` can be compared with; elsewhere they are
             whatever the model needs to know about a sample.
@@ -72,6 +75,7 @@ class Denoiser(ABC):
     event: tuple[int, ...]
     sigma_min: float = 0.002
     sigma_max: float = 80.0
+    infinite: bool = False
     classes: int = 0
     conditions: int = 0
     null_label: bool = True
@@ -235,6 +239,7 @@ class Wrapper(Denoiser):
         self.inner = inner
         self.name, self.event, self.identity = inner.name, inner.event, inner.identity
         self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
+        self.infinite = inner.infinite
         self.classes, self.class_weights = inner.classes, inner.class_weights
         self.null_label, self.kind = inner.null_label, inner.kind
         self.conditions = inner.conditions

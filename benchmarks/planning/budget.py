@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import cache
@@ -12,6 +13,7 @@ from torch import Tensor
 from ...models import Denoiser
 from ...samplers import Grid, SampleNoise, Sampler
 from ..sampling.execution import costs_vary
+from ..sampling.infinity import below
 from .schedules import Schedule
 
 
@@ -21,9 +23,11 @@ def cost_of(
     schedule: Schedule,
     end: str,
     sigma_start: float | None = None,
+    *,
+    infinite: bool = False,
 ) -> Callable[[int], int]:
     """A function that gives the evaluations per sample of a number of steps from ``sigma_start``
-    (or sigma_max); it remembers them.
+    (or sigma_max), or of a first step from an infinite level and the others; it remembers them.
 
     It raises ValueError where the sampler cannot say.
     """
@@ -33,16 +37,18 @@ def cost_of(
         grid = schedule.sketch(
             n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"
         )
-        says = sampler.nfe(grid)
+        rest = below(grid) if infinite else grid
+        says = 0 if rest is None else sampler.nfe(rest)
         if says is None:
             raise ValueError(
                 f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), "
                 "so give --steps; or, if it ignores the "
                 "steps, let it declare adaptive = True"
             )
-        if sampler.own_grid or not costs_vary(model, grid):
-            return model.passes * says
-        return sum(map(model.passes_at, levels_called(sampler, grid)))
+        first = model.passes_at(math.inf) if infinite else 0
+        if rest is None or sampler.own_grid or not costs_vary(model, rest):
+            return first + model.passes * says
+        return first + sum(map(model.passes_at, levels_called(sampler, rest)))
 
     return cost
 

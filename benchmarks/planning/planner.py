@@ -13,6 +13,7 @@ from ...models import Denoiser, Reference, make_model
 from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ..sampling.execution import check_executions, refusal
+from ..sampling.infinity import begins, below, top_of
 from ..suites.cell import Cell
 from ..suites.spec import format_spec, parse_spec
 from ..suites.start import Start, make_start
@@ -236,20 +237,23 @@ def _cells(
 ) -> Iterator[Cell]:
     model, reference, start = subject.model, subject.reference, subject.start
     counts, budgets = _sizes(suite, entry)
+    infinite = begins(model, sampler, start.name) and not schedule.needs_model
+    top = top_of(model, schedule.process) if infinite else start.sigma
     sizes: list[tuple[int | None, int | None]]
     if sampler.adaptive:
         sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
     elif budgets is not None:
-        cost = cost_of(model, sampler, schedule, end, start.sigma)
+        cost = cost_of(model, sampler, schedule, end, start.sigma, infinite=infinite)
         sizes = [(steps_within(budget, cost), budget) for budget in budgets]
     else:
         sizes = [(count, None) for count in counts or ()]
     for n, budget in sizes:
         grid = (
-            schedule(n, model.sigma_min, start.sigma, to_zero=end == "zero")
+            schedule(n, model.sigma_min, top, to_zero=end == "zero")
             if n and not start.skip
             else None
         )
+        grid = below(grid) if grid and infinite else grid
         fitted, reason = subject.fitted(sampler, grid)
         reached = end
         if not reason and getattr(sampler, "of_checkpoint", False) and grid is not None:
@@ -272,16 +276,28 @@ def _cells(
             sigma_max=model.sigma_max,
             identity=(model.identity, reference.extractor.identity if reference else ""),
             device=subject.device,
-            skip=start.skip or reason or _skip(subject, sampler, grid, budget),
+            skip=start.skip or reason or _skip(subject, sampler, grid, budget, infinite=infinite),
             execution=subject.execution,
             space=suite.extractors[subject.name]
             if suite.reference is None
             else f"{suite.extractors[subject.name]} {suite.reference}",
+            infinite=infinite,
         )
 
 
-def _skip(subject: Subject, sampler: Sampler, grid: Grid | None, budget: int | None) -> str:
+def _skip(
+    subject: Subject,
+    sampler: Sampler,
+    grid: Grid | None,
+    budget: int | None,
+    *,
+    infinite: bool,
+) -> str:
     """Why there is nothing to run; "" if there is."""
+    if grid is None and infinite:
+        return f"{sampler.name} needs two steps or more where the first is from an infinite level"
+    if infinite and subject.execution != "eager":
+        return f"execution {subject.execution} records no step from an infinite level"
     if grid is None:
         return f"one step of {sampler.name} costs more than the budget of {budget}"
     return refusal(subject.execution, sampler, subject.model, grid)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models import Denoiser
-from ...models.process import VE, Cosine, RectifiedFlow, VPLinear
+from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...samplers import Grid, Sampler, karras
 from ...samplers.schedules import SCHEDULES
 from ..suites.spec import format_spec, parse_spec
@@ -74,6 +74,11 @@ class Schedule:
     def label(self) -> str:
         """As the command line writes it."""
         return format_spec({"name": self.name, **dict(self.options)})
+
+    @property
+    def process(self) -> Process | None:
+        """Whose native time its levels are in; None for most."""
+        return _resolved(self.name, self.options).get("process")
 
     @property
     def needs_model(self) -> bool:

@@ -14,6 +14,7 @@ from ...samplers.brownian import BrownianNoise
 from ..suites.cell import Cell
 from .execution import costs_vary
 from .failure import Failure
+from .infinity import evaluations, solved
 from .meter import Meter
 
 
@@ -34,8 +35,12 @@ def latents(
 
 
 def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """The states at the first level of the cell's grid, and what its sampler draws noise from."""
-    x, _ = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
+    """The states at the first level of the cell's grid, and what its sampler draws noise from; for a
+    cell that begins at an infinite level, noise of standard deviation 1.
+    """
+    x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
+    if cell.infinite:
+        return source.initial(), noise_of(model, cell, ids)
     return cell.start.states(x, model.draw_labels(ids, cell.seed)), noise_of(model, cell, ids)
 
 
@@ -62,12 +67,12 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     assert cell.grid is not None
     x, noise = begin(model, cell, ids)
     meter.reset()
-    asked = _Asked(model, bound) if costs_vary(model, cell.grid) else None
-    out = cell.sampler.sample(asked or bound, x, cell.grid, noise)
+    asked = _Asked(model, bound) if costs_vary(model, cell.grid, infinite=cell.infinite) else None
+    out = solved(cell, asked or bound, x, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
         got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
-    nfe, says = meter.rows / len(ids), cell.sampler.nfe(cell.grid)
+    nfe, says = meter.rows / len(ids), evaluations(cell)
     saved = asked.saved / len(ids) if asked else 0.0
     if says is not None and nfe + saved != says * model.passes:
         raise Failure(

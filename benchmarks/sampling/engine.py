@@ -21,6 +21,7 @@ from ..suites.cell import Cell
 from .batch import Batch, begin, noise_of, sample_batch
 from .execution import captures, executed
 from .failure import Failure
+from .infinity import solved
 from .meter import Meter
 
 NewBackend = Callable[[torch.device], Backend]
@@ -109,7 +110,7 @@ def works(model: Denoiser, cell: Cell, ids: Tensor, backend: NewBackend = CudaGr
         Failure: the run cannot be recorded.
     """
     assert cell.grid is not None
-    grid, model = cell.grid, executed(model, cell.execution)
+    model = executed(model, cell.execution)
     bound = model.bind(ids, cell.seed)
     x, noise = begin(model, cell, ids)
 
@@ -119,7 +120,7 @@ def works(model: Denoiser, cell: Cell, ids: Tensor, backend: NewBackend = CudaGr
     latents = x / model.sigma_max  # of the size of decoded ones, roughly
     decode = None if model.decoder is None else lambda: model.decode(latents)
     if not captures(cell.execution):
-        return Works(lambda: cell.sampler.sample(bound, x, grid, noise), network, decode)
+        return Works(lambda: solved(cell, bound, x, noise), network, decode)
     run = _record(model, cell, bound, ids, backend)
     single = Recording(bound, (x, as_levels(LEVEL, x)), backend(x.device))
     return Works(lambda: run(x, *_context(bound, ids)), single.replay, decode)

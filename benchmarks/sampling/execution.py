@@ -6,6 +6,7 @@ A sampler is the same mathematics in each, so the modes are compared in the same
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -77,9 +78,12 @@ def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: G
     return cannot_record(sampler, grid) if captures(execution) else ""
 
 
-def costs_vary(model: Denoiser, grid: Grid) -> bool:
-    """Whether an evaluation costs more at some levels of a grid than at others."""
-    return any(model.passes_at(sigma) != model.passes for sigma in grid.sigma)
+def costs_vary(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
+    """Whether an evaluation costs more at some levels of a grid than at others, an infinite one
+    above it included if asked for.
+    """
+    levels = (math.inf, *grid.sigma) if infinite else grid.sigma
+    return any(model.passes_at(sigma) != model.passes for sigma in levels)
 
 
 def executed(model: Denoiser, execution: ExecutionName) -> Denoiser:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models import Denoiser, Reference
+from ...samplers.types import RowByRow
 from ..suites.cell import Cell
 from .batch import begin
+from .infinity import solved
 from .snapshots import how_many, shown
 
 PANELS = 8
@@ -79,8 +81,8 @@ def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
     def looking_on(x: Tensor, sigma: float | Tensor) -> Tensor:
         d = bound(x, sigma)
         levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
-        if len(x) == len(ids) and len(levels) == 1:
+        if len(x) == len(ids) and len(levels) == 1 and np.isfinite(levels[0]):
             seen.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
         return d
 
-    return seen, cell.sampler.sample(looking_on, x, cell.grid, noise).cpu().numpy()
+    return seen, solved(cell, RowByRow(looking_on), x, noise).cpu().numpy()

@@ -64,6 +64,8 @@ class Cell:
         skip: why there is nothing to run; "" if there is.
         execution: how runs reach the device.
         space: the feature space as the suite names it.
+        infinite: whether a first step from an infinite level comes before the grid, which has one
+            step less than ``steps``.
     """
 
     model: str
@@ -86,6 +88,7 @@ class Cell:
     skip: str = ""
     execution: ExecutionName = "eager"
     space: str = "card"
+    infinite: bool = False
 
     @property
     def params(self) -> dict[str, Any]:

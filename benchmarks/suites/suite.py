@@ -24,6 +24,9 @@ Spec = str | dict[str, Any]
 LARGEST = 1_000_000
 """Steps or evaluations of a run: grids are lists."""
 
+CHECKPOINT = "checkpoint:"
+"""How the name of a model begins that is a file of the user's."""
+
 MOST_SAMPLES = 1_000_000_000
 """Samples of a cell or a batch; larger numbers are slips."""
 
@@ -290,7 +293,8 @@ class Suite(Strict):
         if "models" in given:
             own = {canonical(parse_spec(m["name"])): m for m in data["models"]}
             given["models"] = [
-                own.get(canonical(parse_spec(name)), {"name": name}) for name in given["models"]
+                own.get(canonical(parse_spec(name))) or _in_place_of(data["models"], name)
+                for name in given["models"]
             ]
         data |= given
         if {"steps", "nfe"} & set(given):
@@ -301,6 +305,22 @@ class Suite(Strict):
         cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(given)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
         return check_suite(data, COMMAND_LINE)
+
+
+def _in_place_of(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
+    """The entry of a model that replaces a suite's: of a suite for one checkpoint, that checkpoint where
+    the user has it, with what the suite says of it.
+    """
+    stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
+    if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not _is_path(replaced):
+        return {"name": name}
+    return {**models[0], "name": {**stated, **replaced}}
+
+
+def _is_path(spec: Mapping[str, Any]) -> bool:
+    """Whether a model is a checkpoint by its path, with its family or without."""
+    path = str(spec["name"]).partition("?")[0]
+    return path.startswith(CHECKPOINT) or Path(path).exists()
 
 
 def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:

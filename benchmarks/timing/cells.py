@@ -24,6 +24,7 @@ from ...models import Denoiser
 from ...results.record import Record
 from ..sampling.batch import begin
 from ..sampling.engine import LEVEL, works
+from ..sampling.infinity import solved
 from ..sampling.meter import Meter
 from ..suites.cell import Cell
 from ..suites.suite import Timing
@@ -171,5 +172,5 @@ def _count(model: Denoiser, cell: Cell, ids: torch.Tensor) -> float:
     assert cell.grid is not None
     meter = Meter()
     x, source = begin(model, cell, ids)
-    cell.sampler.sample(meter.attach(model).bind(ids, cell.seed), x, cell.grid, source)
+    solved(cell, meter.attach(model).bind(ids, cell.seed), x, source)
     return meter.rows / len(ids) / model.passes_at(LEVEL)

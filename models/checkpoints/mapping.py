@@ -109,6 +109,9 @@ def _discrete(
     return Discrete(levels=(*rescaled[:-1].tolist(), cap))
 
 
+CAP = 1e4
+"""Where what needs a finite level begins if a model's highest is infinite."""
+
 PROCESSES: dict[str, Callable[..., Process]] = {
     "ve": VE,
     "edm": EDM,
@@ -130,6 +133,8 @@ def process_of(spec: Specification) -> Process:
     """
     arguments = dict(spec.process)
     name = arguments.pop("name")
+    if math.isinf(spec.sigma_max) and arguments.get("zero_snr"):
+        arguments["cap"] = math.inf
     if name not in PROCESSES:
         raise ValueError(
             f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
@@ -203,7 +208,8 @@ class Checkpoint(NativeDenoiser):
             factor=spec.factor,
             half=spec.half or None,  # type: ignore[arg-type]
             sigma_min=spec.sigma_min,
-            sigma_max=spec.sigma_max,
+            sigma_max=_finite_top(spec, process),
+            infinite=math.isinf(spec.sigma_max),
             limits=spec.limits,
             kind=spec.kind,
             conditions=spec.embeddings.get("rows", 0),
@@ -227,6 +233,14 @@ class Checkpoint(NativeDenoiser):
         if self.spec.labels == "balanced":
             return ids % count
         return labels_for(ids, seed, [1.0] * count)
+
+
+def _finite_top(spec: Specification, process: Process) -> float:
+    """The highest finite level, for all that begins at one: of a table its last, else :data:`CAP`."""
+    if math.isfinite(spec.sigma_max):
+        return spec.sigma_max
+    levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]
+    return min([CAP, *levels[-1:]])
 
 
 def _known(process: Process) -> Any:

@@ -107,7 +107,9 @@ def open_checkpoint(path: Path) -> Opened:
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
         return Opened(path, "folder")
     if not os.path.isfile(path):
-        raise CheckpointError(f"there is no file or folder {path}")
+        raise CheckpointError(
+            f"there is no file or folder {path}; give the path of the checkpoint, as in --model PATH"
+        )
     head = first_bytes(path)
     if head.startswith(b"PK\x03\x04"):
         return _zip(path)

@@ -2,10 +2,12 @@
 
 import pytest
 
+from samplerbench import samplers
 from samplerbench.benchmarks.metrics import FrechetReference, estimate
 from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
 from samplerbench.benchmarks.planning.planner import load_models
 from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.suites.spec import canonical
 from samplerbench.benchmarks.suites.suite import (
     Timing,
     built_in,
@@ -14,7 +16,11 @@ from samplerbench.benchmarks.suites.suite import (
     load_suite,
 )
 from samplerbench.benchmarks.timing.statistics import FEWEST
+from samplerbench.results.published.rows import rows_of_model
+from samplerbench.results.published.solvers import solvers_of
 
+CHECKPOINTS = ["diffusers-ddpm-cifar10", "edm-cifar10", "edm-ffhq64", "edm-imagenet64"]
+CHECKPOINTS += ["ldm-imagenet256"]
 MINIMAL = {"name": "mine", "models": ["gmm-2d"], "samplers": ["euler"], "steps": [4]}
 
 
@@ -36,7 +42,49 @@ def test_every_timed_suite_times_each_cell_often_enough_for_an_interval():
 
 
 def test_grids_start_at_one_evaluation():
-    assert all(min(load_suite(name).nfe or load_suite(name).steps) == 1 for name in built_in())
+    """But for those of published checkpoints, which have the published numbers."""
+    suites = [s for s in map(load_suite, built_in()) if s.name not in CHECKPOINTS]
+    assert all(min(suite.nfe or suite.steps) == 1 for suite in suites)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_suite_of_a_published_checkpoint_needs_its_path_only(name, tmp_path):
+    """What the suite says of the model holds for the user's file, and for no other model."""
+    suite = load_suite(name)
+    (entry,) = suite.models
+    path = tmp_path / "mine.pkl"
+    path.touch()
+    for given in (str(path), f"checkpoint:{path}?labels=balanced"):
+        (mine,) = suite.replaced(models=[given]).models
+        options = dict(entry.name) if isinstance(entry.name, dict) else {}
+        assert mine.published == entry.published
+        assert mine.name == {**options, "name": given}
+    (other,) = suite.replaced(models=["gmm-2d"]).models
+    assert other.published is None
+    assert suite.samples == 50000
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_its_samplers_and_grids_are_in_the_published_table(name):
+    suite = load_suite(name)
+    (entry,) = suite.models
+    if entry.published is None:
+        return
+    rows = rows_of_model(entry.published)
+    there = {row.solver for row in rows}
+    for sampler in suite.samplers:
+        made = samplers.make(sampler)
+        record = {"sampler": made.name, "params": canonical(samplers.non_default(made))}
+        assert there & {solver.name for solver in solvers_of(record)}, sampler
+    sizes = {int(row.nfe) for row in rows if row.nfe}
+    assert set(suite.nfe or suite.steps) <= sizes | {35}  # the number of EDM's own CIFAR-10 row
+
+
+def test_a_suite_without_its_checkpoint_is_a_sentence(samplerbench):
+    code, _, err = samplerbench("plan", "edm-cifar10")
+    assert code == 2
+    assert "there is no file or folder edm-cifar10-32x32-uncond-vp.pkl" in err
+    assert "--model PATH" in err
 
 
 def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and_our_own_default_among_its_samplers():

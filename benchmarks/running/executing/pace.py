@@ -11,6 +11,7 @@ import torch
 
 from ....models import Denoiser
 from ...sampling.execution import compiles
+from ...sampling.infinity import evaluations
 from ...suites.cell import Cell
 
 ADAPTIVE_GUESS = 60
@@ -32,7 +33,7 @@ def expected(model: Denoiser, cell: Cell) -> float:
     """Evaluations per sample that a cell is expected to take; a guess for adaptive samplers."""
     if cell.grid is None:
         return 0.0
-    says = cell.sampler.nfe(cell.grid)
+    says = evaluations(cell)
     return float(says * model.passes if says is not None else ADAPTIVE_GUESS)
 
 

@@ -226,6 +226,23 @@ def test_the_check_finds_the_sign_of_edm(folders):
     assert next(check.name for check in wrong.checks if not check.passed) == "usual mistakes"
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("eps", {"factor=-1", "prediction=v", "process.schedule=scaled_linear"}),
+        ("v", {"factor=-1", "prediction=eps", "process.schedule=scaled_linear"}),
+        ("flow", {"factor=-1", "time.scale=-1000&time.offset=1000", "process.noise_scale=2"}),
+    ],
+)
+def test_the_check_passes_and_finds_every_usual_mistake_worse(folders, name, wrong):
+    opened = open_checkpoint(folders(name)[2])
+    spec = recognise(opened)
+    found = check_checkpoint(spec, network(spec, opened), noisy(1.0, 64)[0])
+    assert found.passed, [check.said for check in found.checks]
+    excess = {c["settings"]: c["excess"] for c in found.candidates[1:]}
+    assert min(excess[settings] for settings in wrong) > 0.1
+
+
 @pytest.mark.parametrize("label", [0, 1, 2])
 def test_a_dit_takes_labels_and_its_first_half(dit, label):
     net, path = dit

@@ -227,6 +227,27 @@ def test_the_path_of_a_linear_rate(tmp_path):
     assert seen == pytest.approx([0, 0], abs=1e-6)
 
 
+def test_a_path_without_an_end_begins_at_noise_alone(tmp_path):
+    """Of noise, SiT is told t = 0 and shown the noise; DiT predicts it, and cannot."""
+    path = saved(tmp_path, made().state_dict())
+    given = {"heads": "4", "sigma_max": "inf"}
+    model = load(path, {"training": "SiT", **given})
+    assert (model.infinite, model.sigma_max) == (True, 1e4)
+    assert model.identity != load(path, {"training": "SiT", "heads": "4"}).identity
+    z, seen = torch.randn(3, 1, 8, 8), []
+
+    def network(x_t, t, labels):
+        seen.append((x_t, t))
+        return torch.ones(3, 2, 8, 8)
+
+    model.network = network
+    torch.testing.assert_close(model.denoise(z, math.inf, None), z + 1)  # u = x0 - z
+    assert torch.equal(seen[0][0], z)
+    assert seen[0][1].tolist() == [0.0] * 3
+    with pytest.raises(ValueError, match="infinite level"):
+        load(path, {"training": "DiT", **given})
+
+
 def test_sizes_and_heads_of_a_published_network_come_from_shapes(tmp_path):
     sizes = {
         "side": 16,

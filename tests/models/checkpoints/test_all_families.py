@@ -1,0 +1,148 @@
+"""Every fixed-grid sampler on a file of every family: three steps, and finite."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from edm_pickles import persisted, snapshot
+from score_sde_files import DDPM, NCSN, as_saved
+from torch import nn
+
+from samplerbench import samplers
+from samplerbench.models.loaders.checkpoint.families import family_names
+from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.nets.adm_unet import ADMUNet
+from samplerbench.models.nets.dit import DiT
+from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer
+from samplerbench.models.nets.edm_unets import SongUNet
+from samplerbench.models.nets.rotary_dit import RotaryDiT
+from samplerbench.models.nets.uvit import UViT
+
+ADM = {"in_channels": 1, "out_channels": 1, "embedding": 32, "stem": 32, "widths": (32,)}
+ADM |= {"blocks": 1, "attention": (), "heads": 1}
+SIZES = {"side": 4, "in_channels": 1, "out_channels": 1, "patch": 2, "width": 16, "depth": 1}
+SIZES |= {"heads": 2, "hidden": 16, "labels": 3}
+LATER = {"rms": True, "swiglu": True, "rotary": True}
+EDM = {"img_resolution": 4, "in_channels": 1, "out_channels": 1, "model_channels": 8}
+EDM |= {"channel_mult": [1], "num_blocks": 1, "attn_resolutions": []}
+EDM2 = {"img_resolution": 4, "img_channels": 1, "label_dim": 2, "model_channels": 8}
+EDM2 |= {"channel_mult": [1], "num_blocks": 1, "attn_resolutions": [], "channels_per_head": 8}
+
+Saved = tuple[Path, dict[str, str]]
+"""A file, and what it does not say."""
+
+
+def state(value: object, **given: str) -> Callable[[Path], Saved]:
+    def save(folder: Path) -> Saved:
+        torch.save(value() if callable(value) else value, folder / "model.pt")
+        return folder / "model.pt", given
+
+    return save
+
+
+def edm(folder: Path) -> Saved:
+    inside = {"model": persisted(SongUNet(**EDM), "SongUNet", EDM)}
+    given = {"img_resolution": 4, "img_channels": 1, "label_dim": 0, "use_fp16": False}
+    given |= {"model_type": "SongUNet", "sigma_data": 0.5, "sigma_min": 0, "sigma_max": math.inf}
+    net = persisted(nn.Module(), "EDMPrecond", given, inside, sigma_data=0.5)
+    return snapshot(folder / "net.pkl", net), {}
+
+
+def edm2(folder: Path) -> Saved:
+    uncertain = nn.Module()
+    uncertain.register_buffer("freqs", torch.ones(4))
+    inside = {
+        "unet": persisted(EDM2UNet(**EDM2), "UNet", EDM2),
+        "logvar_fourier": persisted(uncertain, "MPFourier"),
+        "logvar_linear": persisted(Layer(4, 1), "MPConv"),
+    }
+    net = persisted(nn.Module(), "Precond", {**EDM2, "use_fp16": True}, inside)
+    encoder = persisted(nn.Module(), "StandardRGBEncoder")
+    return snapshot(folder / "net.pkl", net, encoder=encoder), {}
+
+
+def diffusers(folder: Path) -> Saved:
+    library = pytest.importorskip("diffusers", reason="diffusers is not installed")
+    shape = {"block_out_channels": (16,), "down_block_types": ("DownBlock2D",)}
+    shape |= {"up_block_types": ("UpBlock2D",), "layers_per_block": 1, "norm_num_groups": 4}
+    shape |= {"sample_size": 4, "in_channels": 1, "out_channels": 1, "add_attention": False}
+    library.UNet2DModel(**shape).save_pretrained(folder)
+    library.DDPMScheduler().save_pretrained(folder)
+    assert json.loads((folder / "scheduler_config.json").read_text())
+    return folder, {}
+
+
+FILES: dict[str, Callable[[Path], Saved]] = {
+    "diffusers": diffusers,
+    "dit": state(lambda: DiT(**SIZES).state_dict(), training="SiT", heads="2"),
+    "dit, VP": state(lambda: DiT(**SIZES).state_dict(), training="SiT-VP", heads="2"),
+    "edm": edm,
+    "edm2": edm2,
+    "flow_matching": state(
+        lambda: {"net_model": ADMUNet(**ADM).state_dict()},
+        training="straight",
+        size="4",
+        attention="1-head",
+    ),
+    "jit": state(
+        lambda: {
+            f"net.{k}": w
+            for k, w in RotaryDiT(**SIZES, **LATER, normed=True, narrow=4, told=1)
+            .state_dict()
+            .items()
+        },
+        noise_scale="2",
+    ),
+    "lightning_dit": state(
+        lambda: RotaryDiT(**SIZES, **LATER, normed=False, shift=False).state_dict()
+    ),
+    "openai": state(
+        lambda: ADMUNet(**ADM).state_dict(), schedule="cosine", size="4", attention="1-head"
+    ),
+    "score_sde": state(lambda: {"model": as_saved(SongUNet(**NCSN), NCSN)}, size="4"),
+    "score_sde, subVP": state(
+        lambda: {"model": as_saved(SongUNet(**DDPM), DDPM)}, training="subVP", size="4"
+    ),
+    "uvit": state(
+        lambda: UViT(
+            side=4, channels=1, patch=2, width=16, half_depth=1, heads=2, hidden=16
+        ).state_dict(),
+        training="VP",
+        heads="2",
+    ),
+}
+
+GRID = samplers.karras(3, 0.05, 5.0)
+STEPPERS = [
+    sampler
+    for name in samplers.names()
+    if not (sampler := samplers.make(name)).adaptive and sampler.nfe(GRID) is not None
+]
+
+
+def test_every_family_has_a_file():
+    assert {name.partition(",")[0] for name in FILES} == set(family_names())
+
+
+@pytest.mark.parametrize("name", list(FILES))
+def test_every_fixed_grid_sampler_runs(tmp_path, name):
+    torch.manual_seed(0)
+    path, given = FILES[name](tmp_path)
+    model = load(path, given)
+    assert model.spec.family == name.partition(",")[0]
+    ids = torch.arange(2)
+    bound = model.bind(ids, 0)
+    z = samplers.SampleNoise(0, ids, model.event, model.dtype).initial()
+    wrong = []
+    for sampler in STEPPERS:
+        noise = samplers.SampleNoise(1, ids, model.event, model.dtype)
+        out = sampler.sample(bound, GRID.sigma[0] * z, GRID, noise)
+        if out.shape != z.shape or out.dtype != model.dtype or not torch.isfinite(out).all():
+            wrong.append(sampler.name)
+    assert not wrong
+    assert len(STEPPERS) > 90
