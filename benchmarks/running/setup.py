@@ -154,10 +154,8 @@ def _makers(
         ValueError: the model cannot be what its user means, or the extractor fails.
     """
     own = model.read is not None  # of a user's file
-    told = (
-        own and suite.reference is not None and model.decoder is None
-    )  # real images are no latents
-    data = held_out_samples(model, suite.reference) if told else None
+    real = suite.reference if own and model.decoder is None else None  # images are no latents
+    data = held_out_samples(model, real) if real is not None else None
     check_model(
         model, reference, data=None if data is None else data[:REAL], denoising=own, device=device
     )
