@@ -21,7 +21,8 @@ class CheckedExtractor:
 
     Its identity has the hash of every file that it is made of, so that numbers of two versions are
     never compared, nor those of two sets of weights behind one text. What no file says is told by
-    what it does (:mod:`samplerbench.benchmarks.fingerprint`).
+    what it does (:mod:`samplerbench.benchmarks.fingerprint`). What it calls ``space`` is the name that
+    others have for its features, such as ``inception-v3-2048``.
 
     Args:
         made: what the factory returned, and what it is made of.
@@ -47,6 +48,7 @@ class CheckedExtractor:
                 f"{called} returned {type(self._call).__name__}; it must "
                 "return a callable from samples to features"
             )
+        self.space = str(getattr(self._call, "space", ""))
         self.identity = called  # until it is known what it reads
         low, high = limits or (-1.0, 1.0)
         noise = (

@@ -41,6 +41,14 @@ def test_an_extractor_of_the_users_sees_all_samples_in_order(write):
     assert (made.dim, made(x[:0]).shape) == (3, (0, 3))
 
 
+def test_an_extractor_of_the_users_may_say_which_features_it_gives(write):
+    text = "class Mine:\n    space = 'inception-v3-2048'\n    def __call__(self, x):\n"
+    text += "        return x.flatten(1)\n\ndef make():\n    return Mine()\n"
+    assert make_extractor(write(text), Samples(EVENT)).space == "inception-v3-2048"
+    plain = "def make():\n    return lambda x: x.flatten(1)\n"
+    assert make_extractor(write(plain), Samples(EVENT)).space == ""
+
+
 def test_another_text_of_the_file_is_another_identity(write):
     one, same, other = (
         make_extractor(

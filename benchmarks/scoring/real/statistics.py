@@ -174,15 +174,14 @@ def _of_npz(path: Path) -> StatisticsFile | None:
         keys = set(stored)
     except Exception:  # said where arrays are read
         return None
-    if "mu" in keys and "sigma" in keys:
-        with stored:
+    with stored:
+        if "mu" in keys and "sigma" in keys:
             return _of_moments(path, stored, keys)
-    name = next((name for name in ("pool_3", "feats") if name in keys), None)
-    if name is None:
-        return None
-    clean = _CLEAN_FID.search(path.stem)
-    space = INCEPTION if name == "pool_3" else _clean_fid(clean)
-    return StatisticsFile(path, (_of_features(stored[name], space),))
+        name = next((name for name in ("pool_3", "feats") if name in keys), None)
+        if name is None:
+            return None
+        space = INCEPTION if name == "pool_3" else _clean_fid(_CLEAN_FID.search(path.stem))
+        return StatisticsFile(path, (_of_features(stored[name], space),))
 
 
 def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
