@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import k_diffusion_files
 import test_dit
 import test_edm
 import test_edm2
 import test_flow_matching
+import test_k_diffusion
 import test_later_dits
 import test_openai
 import test_score_sde
@@ -187,6 +189,15 @@ def of_later(folder: Path) -> Iterator[Trained]:
     yield Trained("torchcfm", saved(folder, "icfm", held), test_flow_matching.GIVEN, clean)
 
 
+def of_k_diffusion(folder: Path) -> Iterator[Trained]:
+    network = k_diffusion_files.made()
+    weights = training.trained(
+        network, test_k_diffusion.losses(network), steps=250, rate=6e-3, batch=64, side=4
+    )
+    path = k_diffusion_files.training_file(folder, weights)
+    yield Trained("k-diffusion", path, {}, training.data(IMAGES, 5, 4)[0])
+
+
 def size(excess: float | None) -> str:
     """By how much an error is larger."""
     if excess is None:
@@ -232,7 +243,15 @@ def main() -> int:
     print("| trained as | read as | error | defect |\n|---|---|---|---|")
     good = True
     with tempfile.TemporaryDirectory() as place:
-        for make in (of_diffusers, of_openai, of_dit, of_score_sde, of_edm, of_later):
+        for make in (
+            of_diffusers,
+            of_openai,
+            of_dit,
+            of_score_sde,
+            of_edm,
+            of_later,
+            of_k_diffusion,
+        ):
             for trained in make(Path(place)):
                 lines, fine = rows(trained)
                 good &= fine

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from edm_pickles import persisted, snapshot
+from k_diffusion_files import made, training_file
 from score_sde_files import DDPM, NCSN, as_saved
 from torch import nn
 
@@ -97,6 +98,10 @@ FILES: dict[str, Callable[[Path], Saved]] = {
             .items()
         },
         noise_scale="2",
+    ),
+    "k_diffusion": lambda folder: (
+        training_file(folder, made().state_dict()),
+        {},
     ),
     "lightning_dit": state(
         lambda: RotaryDiT(**SIZES, **LATER, normed=False, shift=False).state_dict()

@@ -1,0 +1,223 @@
+"""k-diffusion's U-Net ``image_v1``.
+
+Written from its configurations and the shapes of its weights; the adaptive group normalisation is
+Dhariwal & Nichol's (2021, arXiv:2105.05233, section 3), the preconditioning around it Karras et al.'s
+(2022, arXiv:2206.00364). Names of parameters are those of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+GROUP, HEAD = 32, 64
+"""Channels of a group of a normalisation, and of a head of attention."""
+TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
+"""Of the filter with which the resolution changes."""
+
+
+class FourierFeatures(nn.Module):
+    """Cosines, then sines, of numbers at frequencies that were drawn once: ``(batch, count)`` to
+    ``(batch, channels)``.
+    """
+
+    weight: Tensor
+
+    def __init__(self, count: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randn(channels // 2, count))
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Embed ``numbers``."""
+        angle = 2 * math.pi * numbers @ self.weight.mT
+        return torch.cat([angle.cos(), angle.sin()], -1)
+
+
+class AdaptiveNorm(nn.Module):
+    """Group normalisation, scaled and shifted by the embedding."""
+
+    def __init__(self, embedding: int, channels: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.mapper = nn.Linear(embedding, 2 * channels)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, channels, h, w)`` to the same shape."""
+        scale, shift = self.mapper(emb)[:, :, None, None].chunk(2, 1)
+        return F.group_norm(x, self.groups) * (1 + scale) + shift
+
+
+def _groups(channels: int) -> int:
+    return max(1, channels // GROUP)
+
+
+class ResBlock(nn.Module):
+    """Two 3 × 3 convolutions behind normalisations, beside a skip connection."""
+
+    def __init__(self, embedding: int, c_in: int, c_mid: int, c_out: int) -> None:
+        super().__init__()
+        self.main = nn.ModuleList(
+            [
+                AdaptiveNorm(embedding, c_in, _groups(c_in)),
+                nn.GELU(),
+                nn.Conv2d(c_in, c_mid, 3, padding=1),
+                nn.Identity(),  # dropout, in training
+                AdaptiveNorm(embedding, c_mid, _groups(c_mid)),
+                nn.GELU(),
+                nn.Conv2d(c_mid, c_out, 3, padding=1),
+            ]
+        )
+        self.skip = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1, bias=False)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h, w)``."""
+        h = x
+        for layer in self.main:
+            h = layer(h, emb) if isinstance(layer, AdaptiveNorm) else layer(h)
+        return h + self.skip(x)
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels, beside a skip connection."""
+
+    def __init__(self, embedding: int, channels: int) -> None:
+        super().__init__()
+        self.heads = max(1, channels // HEAD)
+        self.norm_in = AdaptiveNorm(embedding, channels, _groups(channels))
+        self.qkv_proj = nn.Conv2d(channels, 3 * channels, 1)
+        self.out_proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, channels, h, w)`` to the same shape."""
+        n, c, height, width = x.shape
+        parts = self.qkv_proj(self.norm_in(x, emb)).reshape(
+            n, 3, self.heads, c // self.heads, height * width
+        )
+        query, key, value = parts.transpose(3, 4).unbind(1)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return x + self.out_proj(mixed.transpose(2, 3).reshape(x.shape))
+
+
+class Change(nn.Module):
+    """Half or twice the resolution, each channel filtered alone; edges are mirrored."""
+
+    kernel: Tensor
+
+    def __init__(self, *, up: bool) -> None:
+        super().__init__()
+        self.up = up
+        taps = torch.tensor(TAPS) * (2 if up else 1)
+        self.register_buffer("kernel", taps[:, None] * taps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, c, h, w)`` to ``(batch, c, h', w')``."""
+        c = x.shape[1]
+        each = self.kernel.to(x).expand(c, 1, -1, -1)
+        x = F.pad(x, (1, 1, 1, 1), "reflect")
+        if self.up:
+            return F.conv_transpose2d(x, each, stride=2, padding=3, groups=c)
+        return F.conv2d(x, each, stride=2, groups=c)
+
+
+class Stage(nn.ModuleList):
+    """The blocks of one resolution, with its change before them (down) or behind them (up)."""
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, c, h, w)`` to ``(batch, c', h', w')``."""
+        for layer in self:
+            x = layer(x, emb) if isinstance(layer, ResBlock | Attention) else layer(x)
+        return x
+
+
+class _Stages(nn.Module):
+    """The stages of both ways."""
+
+    def __init__(self, down: Sequence[Stage], up: Sequence[Stage]) -> None:
+        super().__init__()
+        self.d_blocks, self.u_blocks = nn.ModuleList(down), nn.ModuleList(up)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Down, and up with the states of the way down."""
+        kept = []
+        for stage in self.d_blocks:
+            x = stage(x, emb)
+            kept.append(x)
+        x = self.u_blocks[0](kept.pop(), emb)
+        for stage in self.u_blocks[1:]:
+            x = stage(torch.cat([x, kept.pop()], 1), emb)
+        return x
+
+
+class KImageV1(nn.Module):
+    """The U-Net, told ln(sigma) / 4.
+
+    Args:
+        channels: of the images.
+        embedding: width of the embedding of the level.
+        depths: blocks of each resolution, the finest first.
+        widths: channels of each.
+        attention: of each, whether it attends.
+        patch: side of the squares of pixels that are one position.
+        conditions: numbers of the augmentation that training told it, and sampling tells it are 0; 0 for
+            none.
+        variance: whether there is one more output, a variance that is left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        embedding: int,
+        depths: Sequence[int],
+        widths: Sequence[int],
+        attention: Sequence[bool],
+        patch: int = 1,
+        conditions: int = 0,
+        variance: bool = False,
+    ) -> None:
+        super().__init__()
+        self.patch, self.numbers = patch, channels * patch**2
+        self.timestep_embed = FourierFeatures(1, embedding)
+        if conditions:
+            self.mapping_cond = nn.Linear(conditions, embedding, bias=False)
+        self.mapping = nn.Sequential(
+            nn.Linear(embedding, embedding), nn.GELU(), nn.Linear(embedding, embedding), nn.GELU()
+        )
+        self.proj_in = nn.Conv2d(self.numbers, widths[0], 1)
+        self.proj_out = nn.Conv2d(widths[0], self.numbers + variance, 1)
+
+        def blocks(i: int, c_in: int, c_out: int) -> list[nn.Module]:
+            made: list[nn.Module] = []
+            for n in range(depths[i]):
+                last = n == depths[i] - 1
+                wide = c_out if last else widths[i]
+                made.append(ResBlock(embedding, widths[i] if n else c_in, widths[i], wide))
+                if attention[i]:
+                    made.append(Attention(embedding, wide))
+            return made
+
+        down, up = [], []
+        for i, width in enumerate(widths):
+            above = widths[max(0, i - 1)]
+            last = i == len(widths) - 1
+            down.append(Stage([Change(up=False) if i else nn.Identity(), *blocks(i, above, width)]))
+            behind = Change(up=True) if i else nn.Identity()
+            up.append(Stage([*blocks(i, width if last else 2 * width, above), behind]))
+        self.u_net = _Stages(down, up[::-1])
+
+    def forward(self, x: Tensor, told: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Raw output ``(batch, channels, side, side)``.
+
+        Args:
+            x: ``(batch, channels, side, side)``.
+            told: ``(batch,)``, ln(sigma) / 4.
+            labels: None.
+        """
+        emb = self.mapping(self.timestep_embed(told[:, None]))
+        x = self.proj_in(F.pixel_unshuffle(x, self.patch))
+        x = self.proj_out(self.u_net(x, emb))[:, : self.numbers]
+        return F.pixel_shuffle(x, self.patch)
