@@ -21,7 +21,7 @@ from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from ..timing.load import Load, cpu_doubts
-from .executing.pace import evaluations_per_second, expected
+from .executing.pace import evaluations_per_second, expected, seconds_per_image
 
 TRIED = 256
 """Samples of which a score is taken to see how long that takes."""
@@ -73,6 +73,8 @@ def forecast(
         until_scored = reference_evaluations(suite, model, references[name], own)
         adaptive = sum(cell.sampler.adaptive for cell in own)
         scoring = scoring_seconds(model, references[name], own, suite.metrics)
+        if references[name] is not None:
+            scoring += seconds_per_image(model) * sum(cell.samples for cell in own)
         out.append(
             Forecast(
                 name,

@@ -14,6 +14,8 @@ import torch
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.fingerprint import difference, model_fingerprint
+from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.running.executing import pace
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
@@ -185,6 +187,25 @@ def test_batches_and_moves_change_nothing(file):
     assert torch.equal(images, model.to("cpu").decode(latents))
     assert model.decode(latents[:0]).shape == (0, 1, 4, 4)
     assert make_model(f"{file}:latents").decode(latents) is latents
+
+
+def test_the_time_that_a_shard_may_take_has_room_for_the_decoder(file, monkeypatch):
+    """A clock that runs a second for each batch that is decoded: 64 latents."""
+    suite = {"name": "small", "models": [f"{file}:decoded"], "samplers": ["euler"], "steps": [1]}
+    asked = check_suite(suite | {"samples": 640, "timing": {"enabled": False}}, "test")
+    models = load_models(asked, "cpu")
+    (model,) = models.values()
+    (cell,) = plan(asked, models, load_references(models), "cpu")
+    decode, clock = model.decode, [0.0]
+
+    def slow(x):
+        clock[0] += len(x) / 64
+        return decode(x)
+
+    monkeypatch.setattr(model, "decode", slow)
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: clock[0])
+    limits = pace.Limits(models, None, lambda _: 1e9)
+    assert limits.of(cell, 640) == pytest.approx(pace.GENEROUS * 10, rel=1e-3)
 
 
 @pytest.mark.parametrize(

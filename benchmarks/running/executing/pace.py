@@ -55,6 +55,19 @@ def evaluations_per_second(
     return calls * batch * model.passes / spent if spent else float("inf")
 
 
+@torch.no_grad()
+def seconds_per_image(model: Denoiser) -> float:
+    """Seconds that decoding a latent takes, measured on as many as are decoded at a time; 0 without
+    a decoder.
+    """
+    if model.decoder is None:
+        return 0.0
+    latents = torch.zeros(model.decoder.batch, *model.event, device=model.decoder.device)
+    begin = time.perf_counter()
+    model.decode(latents).cpu()
+    return (time.perf_counter() - begin) / len(latents)
+
+
 class Limits:
     """Seconds that a shard of samples may take.
 
@@ -69,6 +82,7 @@ class Limits:
     ) -> None:
         self._models, self._asked, self._measure = models, asked, measure
         self._rates: dict[tuple[str, int], float] = {}
+        self._decoding: dict[str, float] = {}
 
     def of(self, cell: Cell, count: int) -> float | None:
         """The limit of ``count`` samples of a cell: :data:`GENEROUS` times the forecast, a
@@ -79,6 +93,8 @@ class Limits:
         at = (cell.model, cell.batch_size)
         if at not in self._rates:
             self._rates[at] = self._measure(cell)
+        if cell.model not in self._decoding:
+            self._decoding[cell.model] = seconds_per_image(self._models[cell.model])
         evaluations = (
             expected(self._models[cell.model], cell)
             * count
@@ -87,4 +103,5 @@ class Limits:
         # samplers may run whole batches
         whole = max(1, -(-count // cell.batch_size)) * cell.batch_size / count if count else 1.0
         shortest = SHORTEST_COMPILED if compiles(cell.execution) else SHORTEST
-        return max(shortest, GENEROUS * evaluations * whole / self._rates[at])
+        seconds = evaluations * whole / self._rates[at] + count * self._decoding[cell.model]
+        return max(shortest, GENEROUS * seconds)

@@ -6,8 +6,11 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from samplerbench.models.checkpoints.opening import CheckpointError, Opened
@@ -166,9 +169,6 @@ def test_damaged_weights_of_the_decoder_are_one_sentence(folder, tmp_path, damag
 
 def test_a_run_of_a_folder_has_images_and_the_decoders_time(folder, samplerbench, tmp_path):
     (tmp_path / "png").mkdir()
-    import numpy as np
-    from PIL import Image
-
     rng = np.random.default_rng(0)
     for k in range(24):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(tmp_path / f"png/{k}.png")
@@ -177,11 +177,10 @@ def test_a_run_of_a_folder_has_images_and_the_decoders_time(folder, samplerbench
         *("--sampler", "euler", "--steps", 2, "--samples", 8, "--out", tmp_path / "out"),
     )
     assert code == 0, err
-    import pandas as pd
-
     table = pd.read_csv(tmp_path / "out" / "table.csv")
     (row,) = table.to_dict("records")
     assert row["status"] == "ok", row["reason"]
     assert row["decoder_ms_per_sample"] > 0
     assert "identity-768" in row["estimator"]
     assert row["rmse"] > 0
+    assert ">decoder</th>" in (tmp_path / "out" / "report.html").read_text()

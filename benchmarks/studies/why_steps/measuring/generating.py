@@ -91,7 +91,8 @@ class DistanceToData:
             raise ValueError(
                 f"model {model.name} has no reference to measure its samples by; take one that has"
             )
-        self._reference, self._truth = found, FrechetReference(found.mean, found.cov)
+        self._model, self._reference = model, found
+        self._truth = FrechetReference(found.mean, found.cov)
         self.flags: list[str] = []
 
     @property
@@ -101,7 +102,7 @@ class DistanceToData:
 
     def features(self, x: Tensor) -> FloatArray:
         """Features ``(n, d)`` of samples, clamped to the range of the data where they have one."""
-        return self._reference.extractor(clamp(x, self._reference.clamp)[0])
+        return self._reference.extractor(clamp(self._model.decode(x), self._reference.clamp)[0])
 
     def __call__(self, x: Tensor) -> FrechetEstimate:
         """The distance of samples ``(n, *event)``, its bias removed.
