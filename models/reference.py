@@ -53,6 +53,32 @@ class Identity:
         return x.detach().cpu().double().reshape(len(x), -1).numpy()
 
 
+class Blocks:
+    """Means of square blocks of pixels as features: what images look like from afar. A network's card
+    names them where the pixels themselves are too many for a covariance.
+
+    Args:
+        event: shape of an image, ``(channels, h, w)``.
+        side: blocks from left to right, and from top to bottom; both sides are divisible by it.
+
+    Raises:
+        ValueError: they are not.
+    """
+
+    def __init__(self, event: tuple[int, ...], side: int) -> None:
+        if len(event) != 3 or side < 1 or event[1] % side or event[2] % side:
+            raise ValueError(f"samples {event} have no {side} x {side} blocks of pixels")
+        self.event, self.side = event, side
+        self.dim = event[0] * side * side
+        self.identity = f"blocks-{side}x{side}-{self.dim}"
+
+    def __call__(self, x: Tensor) -> FloatArray:
+        """``(n, channels, h, w)`` to ``(n, channels * side * side)`` float64."""
+        (c, h, w), k = self.event, self.side
+        blocks = x.detach().cpu().double().reshape(len(x), c, k, h // k, k, w // k)
+        return blocks.mean((3, 5)).reshape(len(x), -1).numpy()
+
+
 class Statistics(NamedTuple):
     """The numbers of a reference.
 

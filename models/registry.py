@@ -25,6 +25,7 @@ _FACTORIES = {
     "digits-cloud": ".exact.cloud:digits_cloud",
     "fashion": ".cards.network:fashion",
     "digits": ".cards.network:digits",
+    "emoji": ".cards.network:emoji",
     "random-unet-32": ".nets.random_unet:random_unet_32",
     "random-unet-64": ".nets.random_unet:random_unet_64",
 }

@@ -93,7 +93,7 @@ RealOption = Annotated[
     str | None,
     typer.Option(
         "--real",
-        help="Real samples for --extractor: .npy, .npz, a folder of images, fashion-mnist, digits.",
+        help="Real samples for --extractor: .npy, .npz, a folder of images, fashion-mnist, digits, emoji.",
     ),
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run directory.")]

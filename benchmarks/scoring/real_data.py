@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...models import Denoiser
-from ...models.cards.datasets import digits, fashion_mnist
+from ...models.cards.datasets import digits, emoji, fashion_mnist
 from ..suites.paths import DATA_SETS
 
 HELD_OUT = 6
@@ -25,7 +25,7 @@ MODEL_SAMPLES = 10_000
 SEED, HELD_OUT_SEED = 3_000_000, 3_000_001
 
 SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = dict(
-    zip(DATA_SETS, (fashion_mnist, digits), strict=True)
+    zip(DATA_SETS, (fashion_mnist, digits, emoji), strict=True)
 )  # pyright: ignore[reportAssignmentType]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -52,7 +52,7 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
         model: whose data it is.
         source: ``.npy`` or ``.npz`` file (:func:`read_array`); a folder of images
             (:func:`read_folder`); or
-            ``fashion-mnist`` or ``digits``, where those are installed
+            ``fashion-mnist``, ``digits`` or ``emoji``, where those are installed
             (:mod:`samplerbench.models.cards.datasets`); None has the model draw them.
 
     Raises:

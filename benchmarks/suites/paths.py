@@ -9,7 +9,7 @@ from typing import Any
 
 from .spec import format_spec, parse_spec
 
-DATA_SETS = ("fashion-mnist", "digits")
+DATA_SETS = ("fashion-mnist", "digits", "emoji")
 """Real samples that a suite names instead of a file."""
 
 _PREFIX = re.compile(r"([a-z0-9][a-z0-9_-]+:)?(.+)", re.DOTALL)

@@ -36,7 +36,9 @@ from ..nets.edm import EDMPrecond, edm_loss
 from . import train, train_extractor
 
 EXTRACTOR = "fashion-features"
-EXTRACTORS = {"fashion": EXTRACTOR, "digits": ""}
+EXTRACTORS = {"fashion": EXTRACTOR, "digits": "", "emoji": "blocks-8"}
+HALVES = ("emoji",)
+"""Networks whose weights are stored in float16, for their size; they run in float32."""
 SIGMA_RANGE = (0.002, 80.0)
 
 
@@ -45,7 +47,8 @@ def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
     state = checkpoint(run)
     recipe = train.Recipe(**(asdict(train.RECIPES[name]) | state.get("recipe", {})))
     net = train.build(recipe)
-    net.load_state_dict(state["ema"])
+    weights = {k: v.half() if name in HALVES else v for k, v in state["ema"].items()}
+    net.load_state_dict(weights)
     images, labels = getattr(datasets, recipe.dataset)("train")
     held_out, held_out_labels = getattr(datasets, recipe.dataset)("test")
     training = {
@@ -76,7 +79,7 @@ def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
             sigma_max=SIGMA_RANGE[1],
             folder=root / name,
         ),
-        state["ema"],
+        weights,
     )
 
 

@@ -49,6 +49,7 @@ EXACT_SEED = 2_000_000
 _LOAD: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "fashion-mnist": datasets.fashion_mnist,
     "digits": datasets.digits,
+    "emoji": datasets.emoji,
 }
 
 

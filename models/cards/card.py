@@ -61,7 +61,8 @@ class Card:
             Empty if there is no reference.
         moments: what ``moments.safetensors`` was computed from, and how. Empty if there is no such
             file.
-        extractor: name of the card of its feature extractor; empty for features = pixels.
+        extractor: name of the card of its feature extractor, or ``blocks-8`` for means of 8 x 8
+            blocks of pixels; empty for features = pixels.
         sigma_min: smallest and
         sigma_max: largest noise level that it was trained for; 0 for a card that is no score model.
         files: file name to hash and size.

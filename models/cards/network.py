@@ -116,3 +116,8 @@ def fashion() -> NetworkDenoiser:
 def digits() -> NetworkDenoiser:
     """``digits``: scikit-learn's digits, 8 × 8, ten classes."""
     return NetworkDenoiser(load_card("digits"))
+
+
+def emoji() -> NetworkDenoiser:
+    """``emoji``: emoji of a font, RGB, 32 × 32, nine classes."""
+    return NetworkDenoiser(load_card("emoji"))

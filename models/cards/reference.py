@@ -6,14 +6,22 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ..reference import Extractor, FloatArray, Identity, Reference, Statistics
+from ..reference import Blocks, Extractor, FloatArray, Identity, Reference, Statistics
 from .card import CONVERGED, REFERENCE, Card, CardError
 from .features import load_extractor
 
+BLOCKS = "blocks"
+"""What an extractor that is no card is called before its number of blocks."""
+
 
 def extractor_of(card: Card) -> Extractor:
-    """The feature extractor that a card names; the pixels themselves if it names none."""
-    return load_extractor(card.extractor) if card.extractor else Identity(card.event)
+    """The feature extractor that a card names: another card, or blocks of pixels such as
+    ``blocks-8``; the pixels themselves if it names none.
+    """
+    if not card.extractor:
+        return Identity(card.event)
+    name, _, side = card.extractor.rpartition("-")
+    return Blocks(card.event, int(side)) if name == BLOCKS else load_extractor(card.extractor)
 
 
 def clamped_features(card: Card, samples: Tensor) -> FloatArray:

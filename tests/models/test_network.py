@@ -6,7 +6,7 @@ from samplerbench.models import Reference, load_card, make_model
 from samplerbench.models.cards.reference import card_reference
 
 
-@pytest.fixture(scope="module", params=["fashion", "digits"])
+@pytest.fixture(scope="module", params=["fashion", "digits", "emoji"])
 def model(request):
     return make_model(request.param)
 
@@ -90,7 +90,8 @@ def test_labels_are_seeded_and_independent_of_the_batch(model):
     assert labels.dtype == torch.int64
     assert torch.equal(model.draw_labels(ids[100:], 7), labels[100:])
     assert torch.equal(model.draw_labels(ids.flip(0), 7), labels.flip(0))
-    assert (model.draw_labels(ids, 8) != labels).double().mean() > 0.8
+    shares = np.array(model.class_weights) / sum(model.class_weights)
+    assert (model.draw_labels(ids, 8) != labels).double().mean() > 0.95 * (1 - (shares**2).sum())
     assert torch.equal(model.bind(ids, 7).labels, labels)
 
 
@@ -106,8 +107,8 @@ def test_labels_have_the_frequencies_of_the_data(model):
     found = model.draw_labels(torch.arange(n), 1).bincount(minlength=model.classes).numpy()
     expected = n * counts / counts.sum()
     chi_square = ((found - expected) ** 2 / expected).sum()
-    assert len(counts) == model.classes == 10
-    assert chi_square < 27.9  # 0.999 quantile at 9 degrees of freedom
+    assert len(counts) == model.classes
+    assert chi_square < {10: 27.9, 9: 26.1}[model.classes]  # 0.999 quantiles
 
 
 def test_reference(model):
@@ -126,12 +127,13 @@ def test_reference(model):
 
 def test_held_out_data_come_from_the_same_distribution_as_the_reference(model):
     """The squared distance of the means is about what sampling makes it, tr(cov) (1 / n + 1 /
-    reference.n).
+    reference.n); more for emoji, whose held-out images come in families that look alike.
     """
     reference = model.reference()
     held_out = reference.held_out(10_000)
     expected = np.trace(reference.cov) * (1 / len(held_out) + 1 / reference.n)
-    assert 0.2 < ((held_out.mean(axis=0) - reference.mean) ** 2).sum() / expected < 3
+    most = 4 if model.name == "emoji" else 3
+    assert 0.2 < ((held_out.mean(axis=0) - reference.mean) ** 2).sum() / expected < most
 
 
 def test_a_reference_of_another_extractor_is_refused():

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 FONT = Path(
     os.environ.get("SAMPLERBENCH_EMOJI_FONT", "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
@@ -63,7 +64,7 @@ class Emoji(NamedTuple):
 
 def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
     """Emoji of Debian's package ``fonts-noto-color-emoji`` (SIL Open Font License 1.1), of the
-    groups of its package ``unicode-data``; reading them needs fontTools and Pillow.
+    groups of its package ``unicode-data``, read by fontTools and Pillow, which matplotlib brings.
 
     Each is there twice, as it is and as in a mirror. Emoji of the same base (of another skin, hair,
     sex or direction) and such as look nearly alike (:data:`NEAR`) are a family, and a family is on
@@ -80,25 +81,31 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
     Raises:
         FileNotFoundError: the font is not at ``$SAMPLERBENCH_EMOJI_FONT``, or the list of emoji not
             at ``$SAMPLERBENCH_EMOJI_NAMES`` (defaults: where Debian has them).
-        ImportError: fontTools or Pillow is missing.
     """
-    known, images = drawn()
+    known, images, test = with_split()
     labels = torch.tensor([one.label for one in known])
-    chosen = held_out(known, images) == (split == "test")
+    chosen = test == (split == "test")
     images, labels = images[chosen], labels[chosen]
     return torch.cat([images, images.flip(3)]), labels.repeat(2)
 
 
 @cache
+def with_split() -> tuple[list[Emoji], Tensor, Tensor]:
+    """All emoji that are used, their images ``(n, 3, 32, 32)``, and which are held out, ``(n,)``."""
+    known, images = drawn()
+    return known, images, held_out(known, images)
+
+
 def drawn() -> tuple[list[Emoji], Tensor]:
     """All emoji that are used, and their images ``(n, 3, 32, 32)``: of those that the font draws
     alike, the first.
     """
+    used = list(listed())
     font = _font()
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligatures(font)
     of_code_point: dict[int, str] = font.getBestCmap()
     found: dict[str, Emoji] = {}
-    for one in listed():
+    for one in used:
         names = tuple(of_code_point.get(c, "") for c in one.code_points if c != 0xFE0F)
         glyph = names[0] if len(names) == 1 else ligatures.get(names, "")
         if glyph in bitmaps:
@@ -145,10 +152,7 @@ def held_out(known: list[Emoji], images: Tensor) -> Tensor:
 
 def families(known: list[Emoji], images: Tensor) -> Tensor:
     """The first member of the family of each emoji, ``(n,)`` int64."""
-    flat = images.flatten(1)
-    mirrored = images.flip(3).flatten(1)
-    limit = NEAR * flat.shape[1] ** 0.5
-    alike = (torch.cdist(flat, flat) < limit) | (torch.cdist(flat, mirrored) < limit)
+    alike = near(images, images) | near(images, images.flip(3))
     bases = [base(one.code_points) for one in known]
     first_of: dict[tuple[int, ...], int] = {}
     for row, key in enumerate(bases):
@@ -160,6 +164,19 @@ def families(known: list[Emoji], images: Tensor) -> Tensor:
         if torch.equal(smallest, family):
             return family
         family = smallest
+
+
+def near(a: Tensor, b: Tensor) -> Tensor:
+    """Which images of ``a`` and ``b`` ``(n, 3, 32, 32)`` differ by less than :data:`NEAR`, ``(n, n)``.
+
+    Means of blocks of pixels differ by no more than the pixels, so most pairs are told apart by them.
+    """
+    coarse = [F.avg_pool2d(images, 4).flatten(1) for images in (a, b)]
+    close = torch.cdist(*coarse) < NEAR * coarse[0].shape[1] ** 0.5
+    rows, columns = close.nonzero(as_tuple=True)
+    for i, j in zip(rows.split(4096), columns.split(4096), strict=True):
+        close[i, j] = (a[i] - b[j]).square().mean((1, 2, 3)).sqrt() < NEAR
+    return close
 
 
 def base(code_points: tuple[int, ...]) -> tuple[int, ...]:
