@@ -59,7 +59,9 @@ def plan(suite: Asked, *, device: Device = "auto") -> list[Cell]:
     where = _device(device, asked)
     check_executions(asked.execution, where)
     models = load_models(asked, where)
-    return plan_suite(asked, models, load_references(models, asked.extractors, asked.real), where)
+    return plan_suite(
+        asked, models, load_references(models, asked.extractors, asked.reference), where
+    )
 
 
 def run(

@@ -31,7 +31,9 @@ class Extractor(Protocol):
     identity: str
     """Name, preprocessing and content hash.
 
-    A number is comparable only with numbers of the same identity.
+    A number is comparable only with numbers of the same identity. Two attributes are optional:
+    ``made_of``, the same without the range of the data, where that does not matter to features;
+    and ``space``, the name that others have for them, such as ``inception-v3-2048``.
     """
     dim: int
     """Number of features."""
@@ -106,10 +108,14 @@ class Reference:
 
     Attributes:
         extractor: maps samples to features.
-        n: size of the reference set; None if the moments are exact.
+        n: size of the reference set; None if the moments are exact, or somebody computed them and
+            does not say of how many samples.
         identity: data set, preprocessing, extractor and reference hash in one string.
         make: makes the numbers, once.
         clamp: data range that samples are clamped to before the extractor, or None.
+        disjoint: whether the held-out samples are others than those of the moments, so that their
+            distance to these is what a perfect sampler's would be.
+        note: what cannot be measured with it and why, in a sentence; "" if all can.
     """
 
     extractor: Extractor
@@ -117,6 +123,8 @@ class Reference:
     identity: str
     make: Callable[[], Statistics]
     clamp: tuple[float, float] | None = None
+    disjoint: bool = True
+    note: str = ""
 
     @cached_property
     def statistics(self) -> Statistics:

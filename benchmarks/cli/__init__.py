@@ -18,9 +18,9 @@ from .compare import compare, gate
 from .console import Warnings, say
 from .doctor import doctor
 from .frontier import frontier
-from .models import check_model
+from .models import check_model, reference
 from .results import figures, report, show, status
-from .run import plan, run
+from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
 from .studies import calibrate, explain, tune
 from .usage import epilog, run_app
@@ -53,6 +53,7 @@ def _start(
 for _name, _command in {
     "run": run,
     "plan": plan,
+    "samples": samples,
     "status": status,
     "report": report,
     "show": show,
@@ -64,6 +65,7 @@ for _name, _command in {
     "list": list_command,
     "check": check,
     "check-model": check_model,
+    "reference": reference,
     "calibrate": calibrate,
     "new-solver": new_solver,
     "new-metric": new_metric,

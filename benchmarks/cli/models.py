@@ -1,4 +1,6 @@
-"""``check-model``: what a checkpoint is, and whether its mapping to E[x0 | x] is right."""
+"""``check-model``: what a checkpoint is, and whether its mapping to E[x0 | x] is right;
+``reference``: statistics of real samples.
+"""
 
 from __future__ import annotations
 
@@ -87,6 +89,45 @@ def check_model(
         _print(found)
     if not found.passed:
         raise typer.Exit(1)
+
+
+def reference(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Real samples: a folder of images, .npy, .npz, a data set, as for run --reference."
+        ),
+    ],
+    extractor: Annotated[
+        str, typer.Option("--extractor", help="Feature space, one of `list extractors`.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help=".npz file to write.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Whose data they are; says their shape and range where they are no images of 8 bits.",
+        ),
+    ] = None,
+) -> None:
+    """Write mean and covariance of the features of real samples, in the format that EDM's scripts
+    read.
+
+    ``run --reference FILE`` reads it again. All samples count: none is held out.
+    """
+    from ...models import make_model
+    from ..scoring.real.making import make_statistics
+    from ..suites.spec import parse_spec
+
+    made = None
+    if model is not None:
+        options = parse_spec(model)
+        made = make_model(options.pop("name"), **options)
+    written = make_statistics(data, extractor, out, made)
+    say(
+        f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "
+        f"{written.extractor.identity}."
+    )
 
 
 def _read(images: Path, spec: Specification, most: int) -> tuple[Tensor, Tensor | None]:

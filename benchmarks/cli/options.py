@@ -89,11 +89,12 @@ ExtractorOption = Annotated[
         help="Feature space: card, card:32, pixels, file.py:factory, or a scheme of `list extractors`.",
     ),
 ]
-RealOption = Annotated[
+ReferenceOption = Annotated[
     str | None,
     typer.Option(
+        "--reference",
         "--real",
-        help="Real samples for --extractor: .npy, .npz, a folder of images, fashion-mnist, digits, emoji.",
+        help="For --extractor: real samples, in a folder or array, or a file of their statistics.",
     ),
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run directory.")]
@@ -212,7 +213,7 @@ class SuiteOptions:
     threads: ThreadsOption = None
     timing: TimingOption = True
     extractor: ExtractorOption = None
-    real: RealOption = None
+    reference: ReferenceOption = None
     compiled: CompileOption = False
     cuda_graph: CudaGraphOption = False
     plugin: Plugins = None

@@ -1,11 +1,11 @@
-"""``run`` and ``plan``: a suite, with what the command line replaces."""
+"""``run``, ``plan`` and ``samples``: a suite, with what the command line replaces."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -108,7 +108,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
     models = load_models(resolved, where)
-    references = load_references(models, resolved.extractors, resolved.real)
+    references = load_references(models, resolved.extractors, resolved.reference)
     cells = plan_suite(resolved, models, references, where)
     if as_json:
         rows = [
@@ -156,6 +156,54 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     return None
 
 
+@taking(SuiteOptions)
+def samples(
+    suite: SuiteName,
+    options: SuiteOptions,
+    quantise: Annotated[
+        str,
+        typer.Option("--quantise", help="How values become 8 bits: round or truncate (as ADM)."),
+    ] = "round",
+) -> None:
+    """Write the images that run would score, so that any other evaluator can score them: one .npz
+    file a cell, as ADM's has it.
+    """
+    _refuse_frontier(suite)
+
+    from ..planning.planner import load_models
+    from ..planning.planner import plan as plan_suite
+    from ..running.setup import pick_device
+    from ..sampling.exporting import check_exportable, export_samples
+    from ..sampling.failure import Failure
+
+    load_plugins(options.plugin, options.peers_path)
+    resolved = _resolved(suite, options)
+    how = checked(quantise, "--quantise", ("round", "truncate"))
+    where = pick_device(checked(options.device, "--device", DEVICES), resolved)
+    models = load_models(resolved, where)
+    for model in models.values():
+        check_exportable(model)
+    folder = options.out_dir or Path("samples") / f"{resolved.name}-{resolved.digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    failed = False
+    for cell in plan_suite(resolved, models, dict.fromkeys(models), where):
+        path, what = folder / f"{cell.key}.npz", f"{cell.label} on {cell.model}"
+        if cell.skip:
+            say(f"{what}: left out, {cell.skip}")
+            continue
+        try:
+            export_samples(
+                models[cell.model], cell, path, "round" if how == "round" else "truncate"
+            )
+        except Failure as failure:
+            failed = True
+            say(f"{what}: {failure.reason}")
+            continue
+        say(f"{path}: {cell.samples:,} samples of {what}")
+    if failed:
+        raise typer.Exit(1)
+
+
 def _refuse_frontier(suite: str) -> None:
     """The frontier was once asked for as if it were a suite.
 
@@ -188,7 +236,7 @@ def _resolved(suite: str, options: SuiteOptions) -> Suite:
         dtype=options.dtype,
         execution=execution(options.compiled, options.cuda_graph),
         extractor=options.extractor,
-        real=options.real,
+        reference=options.reference,
         reference_samples=options.reference_samples,
         converged_samples=options.converged_samples,
         path_curvature=options.path_curvature or None,

@@ -123,6 +123,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run mine.toml --trust-suite",
     ),
     "plan": ("plan full", "plan quick --model fashion --nfe 5,10 --json"),
+    "samples": (
+        "samples quick --model fashion --sampler heun --nfe 9 --samples 10000 --out images",
+        "samples quick --model checkpoint:edm.pkl --sampler heun --nfe 35 --quantise truncate",
+    ),
     "status": ("status results/runs/mine", "status results/runs/mine --json"),
     "report": (
         "report results/runs/mine",
@@ -157,6 +161,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "check-model": (
         "check-model ema.pt --images train/",
         "check-model 'edm:net.pkl?labels=balanced' --json",
+    ),
+    "reference": (
+        "reference train/ --extractor efficientnet-lite0 --out train.npz",
+        "reference x.npy --model my_model.py:factory --extractor pixels --out x.npz",
     ),
     "check": ("check heun 'ddim(eta=0.5)'", "check my_solver --plugin my_solver.py", "check --all"),
     "calibrate": ("calibrate --quick",),

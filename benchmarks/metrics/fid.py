@@ -60,9 +60,10 @@ def _fixed(cell: Context) -> FrechetReference:
 def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float] | None:
     """Plug-in distance of ``n`` held-out samples with its standard error.
 
-    Carried to ``n`` by its bias if there are fewer; None if there are none.
+    Carried to ``n`` by its bias if there are fewer; None if there are none, or they are among those
+    of the reference's moments.
     """
-    rows = cell.held_out(n)
+    rows = cell.held_out(n) if cell.reference.disjoint else ()
     return (floor(truth, rows, n), estimate(truth, rows).se) if len(rows) > 1 else None
 
 

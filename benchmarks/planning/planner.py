@@ -255,8 +255,8 @@ def _cells(
             skip=start.skip or _skip(subject, sampler, grid, budget),
             execution=subject.execution,
             space=suite.extractors[subject.name]
-            if suite.real is None
-            else f"{suite.extractors[subject.name]} {suite.real}",
+            if suite.reference is None
+            else f"{suite.extractors[subject.name]} {suite.reference}",
         )
 
 

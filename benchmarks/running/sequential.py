@@ -139,7 +139,7 @@ def looks_on_record(setup: Setup, until: Until) -> Looks:
         "first": {cell.key: cell.samples for cell in cells},
     }
     # cells are the same whatever real samples they are compared with
-    if setup.suite.real is not None:
+    if setup.suite.reference is not None:
         question["against"] = {
             name: reference.identity for name, reference in setup.references.items() if reference
         }

@@ -15,10 +15,11 @@ import torch
 from rich.console import Console
 
 from ...models import Denoiser, Reference
+from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ..fingerprint import extractor_fingerprint, model_fingerprint
 from ..planning.planner import load_models, plan
-from ..scoring.real_data import real_data
+from ..scoring.real.data import held_out_samples
 from ..scoring.references import load_references
 from ..scoring.start_error import start_errors
 from ..scoring.versions import asked_metrics
@@ -105,7 +106,10 @@ def set_up(
     directory = RunDir.at(out)
     executor = executor or InProcess()
     models = load_models(suite, device)
-    references = load_references(models, suite.extractors, suite.real)
+    references = load_references(models, suite.extractors, suite.reference)
+    for name, reference in references.items():
+        if reference is not None and reference.note:
+            log.warning("model %s: --reference %s.", name, reference.note)
     cells = plan(suite, models, references, device)
     world = World(Setting.here(suite.extractors, device), models, references)
     makers = {name: _makers(suite, name, models[name], references[name], device) for name in models}
@@ -129,6 +133,11 @@ def set_up(
             "provenance": provenance(device),
             "models": {name: model.identity for name, model in models.items()},
             "citations": citations(cell.sampler for cell in cells),
+            "references": {
+                name: {"identity": reference.identity, "n": reference.n, "note": reference.note}
+                for name, reference in references.items()
+                if reference is not None
+            },
             "start_errors": {name: start_errors(model) for name, model in models.items()},
             "fingerprints": {name: found.model.to_json() for name, found in makers.items()},
         },
@@ -145,9 +154,11 @@ def _makers(
         ValueError: the model cannot be what its user means, or the extractor fails.
     """
     own = model.read is not None  # of a user's file
-    told = own and suite.real is not None and model.decoder is None  # real images are no latents
-    data = real_data(model, suite.real).held_out[:REAL] if told else None
-    check_model(model, reference, data=data, denoising=own, device=device)
+    told = own and suite.reference and model.decoder is None  # real images are no latents
+    data = held_out_samples(model, suite.reference) if told and suite.reference else None
+    check_model(
+        model, reference, data=None if data is None else data[:REAL], denoising=own, device=device
+    )
     try:
         extractor = reference and extractor_fingerprint(
             reference.extractor, model.decoded_event, reference.clamp, device

@@ -5,9 +5,9 @@ feature space that a suite names.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,20 +15,17 @@ import numpy as np
 
 from ...models import Denoiser, Reference
 from ...models.extractors import Samples, make_extractor
+from ...models.extractors.quantised import Quantised
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
-from ...results.run_directory.files import read_npz, write_npz
-from ..fingerprint import Fingerprint, difference, extractor_fingerprint
-from ..metrics.estimators.moments import FloatArray, Moments
+from ..metrics.estimators.moments import FloatArray
 from ..planning.cache import default_cache
 from ..sampling.shard import clamp
-from .real_data import HELD_OUT_SEED, RealData, real_data
+from .real.data import HELD_OUT_SEED, RealData, real_data
+from .real.features import measured
+from .real.given import given_reference
+from .real.statistics import read_statistics
 
 Made = TypeVar("Made")
-
-MADE_BY = "made_by"
-"""The array of cached features that holds the record of what made them: what the extractor does
-beside what its files say.
-"""
 
 CARD = "card"
 """The extractor that leaves each model its own."""
@@ -41,7 +38,7 @@ LARGEST_OWN = 4096
 def load_references(
     models: Mapping[str, Denoiser],
     extractor: str | Mapping[str, str] = CARD,
-    real: str | None = None,
+    source: str | None = None,
     cache: Path | None = None,
 ) -> dict[str, Reference | None]:
     """What the samples of each model are scored against.
@@ -53,7 +50,8 @@ def load_references(
         extractor: feature space, of all models or by name; ``card`` leaves each model its own, or
             the samples themselves where it draws its data and has none; others are those of
             :func:`.make_extractor`.
-        real: where real samples come from in another feature space (:func:`.real_data`).
+        source: where real samples come from in another feature space (:func:`.real_data`), or
+            their statistics (:func:`.read_statistics`).
         cache: folder where features of real samples are kept; None for the default one.
 
     Raises:
@@ -66,7 +64,7 @@ def load_references(
         spec = extractor if isinstance(extractor, str) else extractor[name]
         space = _space(name, model, own, spec)
         chosen = (
-            own if space == CARD else _rescored(model, own, space, real, cache or default_cache())
+            own if space == CARD else _rescored(model, own, space, source, cache or default_cache())
         )
         # now, not at the end of a run
         references[name] = None if chosen is None else _tried(name, chosen.loaded)
@@ -107,17 +105,27 @@ def _tried(name: str, make: Callable[[], Made]) -> Made:
 
 
 def _rescored(
-    model: Denoiser, own: Reference | None, spec: str, real: str | None, cache: Path
+    model: Denoiser, own: Reference | None, spec: str, source: str | None, cache: Path
 ) -> Reference:
     """The reference of a model in another feature space."""
-    limits = model.decoded_limits
+    seen = Samples(model.decoded_event, model.decoded_limits, own)
     try:
-        extractor = make_extractor(spec, Samples(model.decoded_event, limits, own))
+        extractor = make_extractor(spec, seen)
     except ValueError as error:
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if isinstance(extractor, Reference):
         return extractor
-    if real is None and isinstance(extractor, Identity):
+    if isinstance(extractor, Quantised):  # samples are, real ones are not
+        return extractor.reference(_compared(model, own, extractor.inner, source, cache))
+    return _compared(model, own, extractor, source, cache)
+
+
+def _compared(
+    model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
+) -> Reference:
+    """What samples of a model are compared with in the space of an extractor."""
+    limits, note = model.decoded_limits, ""
+    if source is None and isinstance(extractor, Identity):
         exact = (
             own
             if own is not None and isinstance(own.extractor, Identity)
@@ -125,10 +133,22 @@ def _rescored(
         )
         if exact is not None:
             return exact
-    data = real_data(model, real)
-    if real is not None:
-        _check_range(data, limits, real)
-    return _measured(extractor, data, limits, cache)
+    file = read_statistics(source) if source is not None else None
+    if file is not None:
+        try:
+            known = file.of(extractor, limits)
+        except ValueError:
+            if not file.images:
+                raise
+            note = (
+                f"{file.path.name} has statistics of other features: the moments are of its images"
+            )
+        else:
+            return given_reference(file, known, model, extractor, cache)
+    data = real_data(model, source)
+    if source is not None:
+        _check_range(data, limits, source)
+    return replace(_measured(extractor, data, limits, cache), note=note)
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
@@ -141,7 +161,7 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
     outside = clamp(data.reference, limits)[1]
     if limits is not None and outside > MOST_OUTSIDE:
         raise ValueError(
-            f"{outside:.0%} of the values of --real {source} are outside the data's range "
+            f"{outside:.0%} of the values of --reference {source} are outside the data's range "
             f"[{limits[0]:g}, {limits[1]:g}]; scale them to it"
         )
     if limits is not None:
@@ -152,7 +172,7 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
         )
         if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
             raise ValueError(
-                f"the values of --real {source} are all in [{smallest:g}, {largest:g}], "
+                f"the values of --reference {source} are all in [{smallest:g}, {largest:g}], "
                 f"one half of the data's range [{low:g}, {high:g}]; "
                 "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
             )
@@ -194,42 +214,13 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
 def _measured(
     extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
 ) -> Reference:
-    """The moments of real samples' features, and the features of held-out ones, from the cache
-    if this extractor made what is there.
-    """
-    digest = hashlib.sha256()
-    for part in real[:2]:
-        digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
-    data = f"{real.name}-{digest.hexdigest()[:16]}"
-    path = (
-        cache
-        / f"features-{hashlib.sha256(f'{data} {extractor.identity} {limits}'.encode()).hexdigest()[:16]}.npz"
-    )
-    now = extractor_fingerprint(extractor, tuple(real.reference.shape[1:]), limits)
-    stored = read_npz(path)
-    if stored is None or _made_by_another(stored, now):
-        moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
-        stored = {
-            "mean": moments.mean,
-            "cov": moments.cov,
-            "held_out": extractor(clamp(real.held_out, limits)[0]),
-        }
-        write_npz(path, stored | {MADE_BY: np.array(json.dumps(now.to_json()))})
-    statistics = Statistics(stored["mean"], stored["cov"], lambda n: stored["held_out"][:n])
+    """The moments of real samples' features, and the features of held-out ones."""
+    found = measured(extractor, real, limits, cache)
+    statistics = Statistics(found.mean, found.cov, lambda n: found.held_out[:n])
     return Reference(
         extractor,
         len(real.reference),
-        f"{data}-{extractor.identity}",
+        f"{found.data}-{extractor.identity}",
         lambda: statistics,
         clamp=limits,
     )
-
-
-def _made_by_another(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
-    """Whether cached features cannot be shown to be those of an extractor that does what the
-    present one does.
-    """
-    try:
-        return difference(Fingerprint.from_json(json.loads(str(stored[MADE_BY]))), now) != ""
-    except (KeyError, ValueError):
-        return True

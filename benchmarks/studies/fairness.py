@@ -200,7 +200,9 @@ def _references(source: Source) -> dict[str, FrechetReference]:
     suite = source.run.get("suite") or {}
     default = str(suite.get("extractor", CARD))  # of models that an earlier run into the folder had
     found = load_references(
-        models, dict.fromkeys(models, default) | extractors_of(suite), suite.get("real")
+        models,
+        dict.fromkeys(models, default) | extractors_of(suite),
+        suite.get("reference", suite.get("real")),
     )
     for entry in source.entries:
         reference = found.get(text(entry.record, "model"))

@@ -12,9 +12,9 @@ from .spec import format_spec, parse_spec
 DATA_SETS = ("fashion-mnist", "digits", "emoji")
 """Real samples that a suite names instead of a file."""
 
-_PREFIX = re.compile(r"([a-z0-9][a-z0-9_-]+:)?(.+)", re.DOTALL)
-"""A scheme, such as that of ``perturbed:file.py:factory``, and a file; one letter is a drive."""
-_FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?)$)|^inception:")
+_PREFIX = re.compile(r"((?:[a-z0-9][a-z0-9_-]+:)*)(.+)", re.DOTALL)
+"""Schemes, such as those of ``truncate:inception:weights.pth``, and a file; one letter is a drive."""
+_FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|(^|:)(inception|dinov2|clip):")
 
 
 def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -33,16 +33,13 @@ def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for axis in ("models", "schedules"):
         if isinstance(found.get(axis), list):
             found[axis] = [_entry(entry, folder) for entry in found[axis]]
-    for key in ("extractor", "real"):
+    for key in ("extractor", "reference", "real"):
         if isinstance(found.get(key), str):
             found[key] = _placed(found[key], folder)
-    # a folder of images
-    if (
-        isinstance(real := found.get("real"), str)
-        and real not in DATA_SETS
-        and (folder / real).is_dir()
-    ):
-        found["real"] = str(folder / real)
+    for key in ("reference", "real"):  # a folder of images
+        source = found.get(key)
+        if isinstance(source, str) and source not in DATA_SETS and (folder / source).is_dir():
+            found[key] = str(folder / source)
     return found
 
 

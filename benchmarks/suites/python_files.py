@@ -17,6 +17,7 @@ def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
     texts = [
         *(("models", text) for entry in suite.models for text in _texts(entry.name)),
         ("extractor", suite.extractor),
+        *(("extractor", entry.extractor) for entry in suite.models if entry.extractor),
     ]
     yield from ((key, text) for key, text in texts if _PYTHON.search(text))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -162,8 +163,9 @@ class Suite(Strict):
         extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own,
             ``card:32`` for 32 axes of it, or one of
             :func:`samplerbench.models.extractors.make_extractor`.
-        real: where real samples come from in another feature space
-            (``benchmarks.scoring.real_data``); None has the model draw them.
+        reference: where real samples, or their statistics, come from in another feature space
+            (``benchmarks.scoring.real``); None has the model draw them. It was once called
+            ``real``, and still can be.
         metrics: names of the metrics that are measured (``samplerbench list metrics``); None for
             all.
         path_curvature: whether to measure how the paths of each model bend
@@ -195,7 +197,7 @@ class Suite(Strict):
     converged_samples: Several = 1000
     timing: Timing = Timing()
     extractor: str = "card"
-    real: str | None = None
+    reference: str | None = None
     metrics: tuple[str, ...] | None = None
     path_curvature: bool = False
     until: Until | None = None
@@ -206,6 +208,13 @@ class Suite(Strict):
         if isinstance(data, Mapping) and isinstance(data.get("models"), list | tuple):
             entries = [{"name": m} if isinstance(m, str) else m for m in data["models"]]
             return {**data, "models": entries}
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reference_by_its_first_name(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "real" in data and "reference" not in data:
+            return {"reference" if key == "real" else key: value for key, value in data.items()}
         return data
 
     @model_validator(mode="after")
@@ -220,10 +229,12 @@ class Suite(Strict):
         return self
 
     @model_validator(mode="after")
-    def _real_for_another_extractor(self) -> Self:
-        if self.real is not None and self.extractor.partition(":")[0] == "card":
+    def _reference_for_another_extractor(self) -> Self:
+        if self.reference is not None and re.match(
+            r"(?:(?:round|truncate):)?card(?::|$)", self.extractor
+        ):
             raise ValueError(
-                "real samples are for another feature space: give an extractor too, such as pixels"
+                "a reference is for another feature space: give an extractor too, such as pixels"
             )
         return self
 
@@ -248,10 +259,12 @@ class Suite(Strict):
         """
         young = {
             name
-            for name in ("extractor", "real", "metrics", "path_curvature")
+            for name in ("extractor", "reference", "metrics", "path_curvature")
             if getattr(self, name) == type(self).model_fields[name].default
         }
         data = self.model_dump(mode="json", exclude={"until", *young})
+        if "reference" in data:
+            data["real"] = data.pop("reference")
         data["models"] = [
             {
                 k: v

@@ -41,7 +41,7 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
 
 
 def _features(network: Any, images: Tensor) -> Tensor:
-    scaled = normalised(bicubic(images, SIDE), (127.0,) * 3, (128.0,) * 3)
+    scaled = normalised(bicubic(images, SIDE), (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
     return network.extract_features(scaled).mean((2, 3))
 
 

@@ -51,7 +51,9 @@ class Inception(RgbNetwork):
         check_images("inception", samples)  # before the weights are read, which takes long
         network = _network(weights)
         made_of = f"inception-v3-compat-{DIM}-{hash_of(weights)}"
-        super().__init__("inception", samples, network, _features, DIM, made_of)
+        super().__init__(
+            "inception", samples, network, _features, DIM, made_of, f"inception-v3-{DIM}"
+        )
 
 
 def _features(network: Any, images: Tensor) -> Tensor:

@@ -33,8 +33,9 @@ class RgbNetwork:
         network: a module; is moved to where the images are.
         features: of ``(network, images)``, images ``(n, 3, h, w)`` uint8, gives ``(n, dim)``.
         dim: number of features.
-        made_of: name of the network, hash of its weights, preprocessing: the identity but for what
-            is done to all images.
+        made_of: name of the network, hash of its weights, preprocessing: the identity but for the
+            range of the data, which does not matter to 8-bit images.
+        space: what others call these features, such as ``inception-v3-2048``; "" if they do not.
 
     Raises:
         ValueError: samples are no images of a known range.
@@ -48,10 +49,12 @@ class RgbNetwork:
         features: Callable[[Any, Tensor], Tensor],
         dim: int,
         made_of: str,
+        space: str = "",
     ) -> None:
         self._low, self._high = check_images(name, samples)
         self._net, self._features, self.dim = network, features, dim
-        self.identity = f"{made_of}-uint8-rounded-range[{self._low:g},{self._high:g}]"
+        self.made_of, self.space = f"{made_of}-uint8-rounded", space
+        self.identity = f"{self.made_of}-range[{self._low:g},{self._high:g}]"
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> FloatArray:
@@ -59,15 +62,15 @@ class RgbNetwork:
 
         Values outside are clamped to it.
         """
-        grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
-        images = grey.to(torch.uint8).expand(-1, 3, -1, -1)
         self._net = self._net.to(x.device)
-        parts = (
-            [self._features(self._net, part).cpu() for part in images.split(CHUNK)]
-            if len(images)
-            else [torch.empty(0, self.dim)]
-        )
-        return torch.cat(parts).double().numpy()
+        parts = [
+            self._features(self._net, self._images(part)).cpu() for part in x.split(CHUNK) if len(x)
+        ]
+        return (torch.cat(parts) if parts else torch.empty(0, self.dim)).double().numpy()
+
+    def _images(self, x: Tensor) -> Tensor:
+        grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
+        return grey.to(torch.uint8).expand(-1, 3, -1, -1)
 
 
 def check_images(name: str, samples: Samples) -> tuple[float, float]:

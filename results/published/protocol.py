@@ -14,6 +14,7 @@ INCEPTION = re.compile(r"\binception[\w.-]*", re.IGNORECASE)
 """How the identity of an Inception extractor begins, within ``estimator``."""
 
 _QUANTISED = re.compile(r"\buint8-(round|truncat)")
+_FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 
 @dataclass(frozen=True)
@@ -94,5 +95,7 @@ def _labels(row: Record, paper: Published) -> str:
 
 
 def _quantisation(row: Record) -> str:
-    found = _QUANTISED.search(text(row, "estimator"))
+    estimator = text(row, "estimator")
+    # what is done to samples first decides; an extractor that rounds finds them rounded
+    found = _FIRST.search(estimator) or _QUANTISED.search(estimator)
     return "" if found is None else {"round": "round", "truncat": "truncate"}[found[1]]

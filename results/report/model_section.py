@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..comparison.findings import Findings
 from ..comparison.headline import headline
+from ..run_directory.reading import run_record
 from ..table.description import without_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..values import text
@@ -81,5 +82,22 @@ def model_section(
             for row in bad
         ),
         len(rows.loc[rows["status"] == "missing"]),
-        without_data(rows),
+        without_data(rows) or left_out(rows, homes.values()),
     )
+
+
+def left_out(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
+    """What the statistics that the rows of one model are compared with do not allow to measure: a
+    sentence of the first run that says so.
+
+    "" where they are compared with real samples.
+    """
+    first = rows.iloc[0].to_dict()
+    for home in homes:
+        known = run_record(home).get("references")
+        about = known.get(text(first, "model")) if isinstance(known, dict) else None
+        if not isinstance(about, dict) or not about.get("note"):
+            continue
+        if f"reference {about.get('identity')};" in f"{text(first, 'estimator')};":
+            return f"Of what samples are compared with: {about['note']}."
+    return ""

@@ -37,7 +37,7 @@ NO_DATA = (
     "{model} brings no data to compare with: distances to the data (FID proxy, FD to "
     "converged) are missing. "
     "Give it sample(n, seed), or a Denoiser data(n, seed), or run with --extractor "
-    "pixels --real FILE.npy."
+    "pixels --reference FILE.npy."
 )
 
 

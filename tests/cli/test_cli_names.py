@@ -10,7 +10,7 @@ from rich.console import Console
 
 from samplerbench.benchmarks.cli import console
 from samplerbench.benchmarks.suites.python_files import python_files
-from samplerbench.benchmarks.suites.suite import load_suite
+from samplerbench.benchmarks.suites.suite import check_suite, load_suite
 
 MODEL = """
 from samplerbench.models import make_model
@@ -228,14 +228,20 @@ def test_other_files_of_a_suite_are_beside_it_too_and_need_no_trust(tmp_path, mo
         "schedules": ["tuned(file='grids.json')", "karras(rho=5)"],
     }
     monkeypatch.chdir(tmp_path)
-    suite = load_suite(str(suite_of(folder, **keys, real="x.npy")))
+    suite = load_suite(str(suite_of(folder, **keys, reference="x.npy")))
     assert suite.schedules == (f"tuned(file='{folder}/grids.json')", "karras(rho=5)")
-    assert suite.real == f"{folder}/x.npy"
-    assert load_suite(str(suite_of(folder, **keys, real="images"))).real == f"{folder}/images"
-    assert load_suite(str(suite_of(folder, **keys, real="digits"))).real == "digits"
+    assert suite.reference == f"{folder}/x.npy"
+    assert load_suite(str(suite_of(folder, **keys, real="images"))).reference == f"{folder}/images"
+    assert load_suite(str(suite_of(folder, **keys, real="digits"))).reference == "digits"
     assert not list(python_files(suite))
     monkeypatch.chdir(folder)
-    assert load_suite(str(suite_of(folder, **keys, real="x.npy"))).real == "x.npy"
+    assert load_suite(str(suite_of(folder, **keys, real="x.npy"))).reference == "x.npy"
+
+
+def test_an_extractor_of_one_model_needs_trust_too():
+    entry = {"name": "gmm-2d", "extractor": "mine.py:make"}
+    suite = check_suite({"name": "x", "models": [entry], "samplers": ["heun"], "nfe": [5]}, "x")
+    assert [key for key, _ in python_files(suite)] == ["extractor"]
 
 
 def test_plan_takes_what_run_takes_and_says_what_is_done(samplerbench):

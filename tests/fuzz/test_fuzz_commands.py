@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.cli import app
 
 CASES = {
-    "run": 120,
+    "run": 100,
     "plan": 60,
     "show": 50,
     "compare": 50,
@@ -26,6 +26,8 @@ CASES = {
     "check": 30,
     "frontier": 10,
     "check-model": 14,
+    "reference": 10,
+    "samples": 10,
     "export": 40,
     "new-solver": 20,
     "new-metric": 10,
@@ -128,8 +130,10 @@ POOLS = {
     "margin": ["1%", "0.01", "-1%", "x", "1e999"],
     "quality_margin": ["1%", "x"],
     "time_margin": ["5%", "%"],
-    "real": ["none.npy", "run", "x"],
+    "reference": ["none.npy", "run", "x", "torchvision:x"],
     "extractor": ["pixels", "card", "card:32", "card:x", "inception:x", "bad.py:f", "code.py:f"],
+    "quantise": ["round", "truncate", "x"],
+    "data": ["none.npy", "empty", "digits", "table", "run.json", "torchvision:x"],
     "plugin": ["bad.py", "none.py", "run", "exit.py"],
     "peers_path": ["none", "run"],
     "format": ["svg", "png", "exe", "svg,,png", ""],

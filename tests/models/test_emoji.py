@@ -105,7 +105,7 @@ def test_the_card_is_of_these_data(drawn):
 
 
 def test_a_missing_font_or_list_is_one_sentence(samplerbench, monkeypatch, tmp_path):
-    asked = ("run", "smoke", "--model", "emoji", "--real", "emoji", "--extractor", "pixels")
+    asked = ("run", "smoke", "--model", "emoji", "--reference", "emoji", "--extractor", "pixels")
     for name, package in (("FONT", "fonts-noto-color-emoji"), ("NAMES", "unicode-data")):
         with monkeypatch.context() as patch:
             patch.setattr(noto_emoji, "with_split", noto_emoji.with_split.__wrapped__)

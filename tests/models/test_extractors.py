@@ -128,7 +128,10 @@ def test_pixels_have_no_options():
 
 @pytest.mark.parametrize("spec", ["pixel", "inceptoin:w.pth", "fid"])
 def test_an_unknown_name_is_refused(spec):
-    there = r"The extractors are: card\[:N\], efficientnet-lite0, file\.py:factory, inception:WEIGHTS, pixels"
+    there = (
+        r"The extractors are: card\[:N\], clip:FOLDER, dinov2:EVALUATOR:WEIGHTS, "
+        r"efficientnet-lite0, file\.py:factory, inception:WEIGHTS, pixels, round:EXTRACTOR, truncate:EXTRACTOR"
+    )
     with pytest.raises(ValueError, match=f"unknown extractor.*{there}"):
         make_extractor(spec, Samples(EVENT))
 

@@ -117,6 +117,14 @@ def test_every_difference_of_the_protocol_is_listed(tmp_path):
     }
 
 
+def test_what_is_done_to_samples_first_is_the_quantisation(tmp_path):
+    """An extractor that rounds finds samples already cut off."""
+    cut = ESTIMATOR.replace("1,1];", "1,1]-after-uint8-truncated;", 1)
+    line = first(run_with(tmp_path / "r", 2.77, end="sigma_min", estimator=cut))
+    (found,) = (item for item in line.differences if item.what == "quantisation")
+    assert (found.run, found.published) == ("truncate", "round")
+
+
 def test_what_a_source_does_not_say_is_listed_as_such(tmp_path):
     gits = reproductions(run_with(tmp_path / "r", 2.49))[-1]
     assert gits.paper.grid == "GITS"

@@ -300,6 +300,25 @@ def test_without_data_the_report_says_why_and_has_no_empty_columns(tmp_path):
     assert "RMSE" in header
 
 
+def test_what_statistics_do_not_allow_is_said_where_they_are_compared_with(tmp_path):
+    run = synthetic_run(
+        tmp_path / "run", models=("fashion",), orders={"euler": 1}, budgets=(5, 10), samples=50
+    )
+    (model,) = {run.read(cell, "cell.json")["model"] for cell in run.cells()}
+    for cell in run.cells():
+        quality = run.read(cell, "quality.json")
+        run.write(
+            cell, "quality.json", quality | {"estimator": "frechet/1; pixels; reference x-1; y"}
+        )
+    about = {"identity": "x-1", "n": None, "note": "x.npz has moments"}
+    for identity, count in ((about["identity"], 1), ("another", 0)):
+        reference = {"references": {model: about | {"identity": identity}}}
+        run.write_run(run.run() | reference)
+        words = " ".join("".join(Page(write_report(run.path, tmp_path).read_text()).words).split())
+        said = "Of what samples are compared with: x.npz has moments."
+        assert words.count(said) == count
+
+
 def test_with_data_nothing_is_said_to_be_missing(page):
     assert "brings no data" not in "".join(page.words)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samplerbench.benchmarks.scoring.real_data import HELD_OUT, real_data
+from samplerbench.benchmarks.scoring.real.data import HELD_OUT, real_data
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import make_model
 
@@ -49,5 +49,5 @@ def test_missing_data_are_one_sentence(tmp_path):
         real_data(make_model("gmm-2d"), str(tmp_path / "junk.npy"))
     with pytest.raises(ValueError, match="no such file"):
         real_data(make_model("gmm-2d"), str(tmp_path / "none.npy"))
-    with pytest.raises(ValueError, match=r"--real FILE\.npy"):
+    with pytest.raises(ValueError, match=r"--reference FILE\.npy"):
         real_data(make_model("digits"), None)

@@ -222,5 +222,5 @@ def test_a_model_s_feature_space_is_part_of_the_folder_only_where_it_has_one():
 
 def test_real_samples_do_not_go_with_a_card_s_own_features_however_few():
     for extractor in ("card", "card:32"):
-        with pytest.raises(ValueError, match="real samples are for another feature space"):
-            check_suite({**MINIMAL, "extractor": extractor, "real": "x.npy"}, "test")
+        with pytest.raises(ValueError, match="a reference is for another feature space"):
+            check_suite({**MINIMAL, "extractor": extractor, "reference": "x.npy"}, "test")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...scoring.real_data import SUFFIXES, read_array, read_folder
+from ...scoring.real.reading import SUFFIXES, read_array, read_folder
 
 
 def read_images(
@@ -19,7 +19,7 @@ def read_images(
     Args:
         path: of a folder of images, in a folder for each class (numbered in the order of the
             folders' names) or not; or of a ``.npy`` or ``.npz`` file
-            (:func:`~samplerbench.benchmarks.scoring.real_data.read_array`), of the latter with class
+            (:func:`~samplerbench.benchmarks.scoring.real.reading.read_array`), of the latter with class
             numbers in ``y`` or ``arr_1``, or not.
         event: shape of a sample.
         limits: range of the model's data.
@@ -35,7 +35,7 @@ def read_images(
         read = read_folder if path.is_dir() else read_array
         samples = read(path, event, limits)
     except ValueError as error:
-        raise ValueError(str(error).replace("--real", "--images")) from None
+        raise ValueError(str(error).replace("--reference", "--images")) from None
     if samples.shape[1:] != event:
         raise ValueError(
             f"--images {path} has samples of shape {tuple(samples.shape[1:])}, but the model's are "

@@ -1,0 +1,97 @@
+"""A cell's samples as images of 8 bits, in the file that ADM's evaluator and those after it read."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import write_array, write_array_header_1_0
+from numpy.typing import NDArray
+
+from ...models import Denoiser
+from ...models.extractors.quantised import How, grey_levels
+from ..suites.cell import Cell
+from .shard import SHARD, sample_shard
+
+
+def check_exportable(model: Denoiser) -> None:
+    """Refuse samples that are no images.
+
+    Raises:
+        ValueError: they are neither grey nor RGB, or the range of their values is not known.
+    """
+    if len(model.decoded_event) != 3 or model.decoded_event[0] not in (1, 3):
+        raise ValueError(
+            f"samples of {model.name} have shape {model.decoded_event} and are no grey or RGB images; "
+            "only images are exported"
+        )
+    if model.decoded_limits is None:
+        raise ValueError(
+            f"{model.name} does not say which range its images' values have, so that nothing says "
+            "what is black and white; give it an attribute limits, such as limits = (-1.0, 1.0)"
+        )
+
+
+def export_samples(
+    model: Denoiser,
+    cell: Cell,
+    path: Path,
+    how: How,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Write all samples of a cell, those that a run scores.
+
+    The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, where the samples have
+    classes, ``arr_1`` ``(n,)`` int64; a ``.json`` file beside it says what they are. It is written
+    as it is sampled, so that memory holds one shard.
+
+    Args:
+        model: on the cell's device.
+        cell: not one to be skipped.
+        path: of the ``.npz`` file; its folder is there.
+        how: whether values are rounded to the nearest grey level or cut off.
+        progress: told the number of samples after each batch.
+
+    Raises:
+        ValueError: as :func:`check_exportable`.
+        Failure: as :func:`.sample_shard`.
+    """
+    check_exportable(model)
+    assert model.decoded_limits is not None
+    channels, height, width = model.decoded_event
+    whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
+    header = {"descr": "|u1", "fortran_order": False}
+    unfinished, labels = path.with_suffix(".part"), []
+    with zipfile.ZipFile(unfinished, "w") as archive:
+        with archive.open("arr_0.npy", "w", force_zip64=True) as file:
+            write_array_header_1_0(
+                file, header | {"shape": (cell.samples, height, width, channels)}
+            )
+            for start in range(0, cell.samples, whole):
+                stop = min(start + whole, cell.samples)
+                arrays = sample_shard(
+                    model, None, cell, start, stop, cell.device, 0, stop, progress
+                )
+                x = model.decode(torch.from_numpy(arrays["endpoint"]))
+                levels = grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
+                file.write(levels.contiguous().numpy().tobytes())
+                labels.append(_labels(model, cell, start, stop))
+        if all(part is not None for part in labels):
+            with archive.open("arr_1.npy", "w") as file:
+                write_array(file, np.concatenate(labels))
+    about = {**cell.record(""), "model_identity": model.identity, "quantisation": how}
+    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _labels(model: Denoiser, cell: Cell, start: int, stop: int) -> NDArray[np.int64] | None:
+    """The classes of samples; None where there are none."""
+    if not model.classes:
+        return None
+    labels = model.bind(torch.arange(start, stop, device=cell.device), cell.seed).labels
+    return None if labels is None else labels.cpu().numpy().astype(np.int64)

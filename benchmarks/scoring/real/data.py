@@ -1,0 +1,145 @@
+"""Real samples of a model's data, for feature spaces that its card does not know: from a file,
+a folder of images, or a data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ....models import Denoiser
+from ....models.cards.datasets import digits, emoji, fashion_mnist
+from ...suites.paths import DATA_SETS
+from .reading import read_array, read_folder
+from .statistics import read_statistics
+from .torchvision_sets import PREFIX, torchvision_set
+
+HELD_OUT = 6
+"""Every sixth sample of a file is held out, as in Fashion-MNIST's 60 000 and 10 000."""
+
+MODEL_SAMPLES = 10_000
+"""Of a model that can draw its own data: for the reference, and as many held out."""
+
+SEED, HELD_OUT_SEED = 3_000_000, 3_000_001
+
+SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = dict(
+    zip(DATA_SETS, (fashion_mnist, digits, emoji), strict=True)
+)  # pyright: ignore[reportAssignmentType]
+
+
+class RealData(NamedTuple):
+    """Samples of the truth, ``(n, *event)`` each.
+
+    Attributes:
+        reference: for the moments.
+        held_out: others.
+        name: where they come from.
+    """
+
+    reference: Tensor
+    held_out: Tensor
+    name: str
+
+
+def real_data(model: Denoiser, source: str | None) -> RealData:
+    """Real samples for a model: of a latent model with a decoder, images.
+
+    Args:
+        model: whose data it is.
+        source: ``.npy`` or ``.npz`` file (:func:`read_array`); a folder of images
+            (:func:`read_folder`); or
+            ``fashion-mnist``, ``digits`` or ``emoji``, where those are installed
+            (:mod:`samplerbench.models.cards.datasets`); or ``torchvision:NAME:FOLDER``
+            (:func:`torchvision_set`); None has the model draw them.
+
+    Raises:
+        ValueError: there is no such source, its samples are not like the model's, or the model
+            cannot draw its data.
+    """
+    if source is None:
+        try:
+            reference, held_out = (
+                model.data(MODEL_SAMPLES, seed) for seed in (SEED, HELD_OUT_SEED)
+            )
+        except Exception as error:  # of a user's model
+            raise ValueError(
+                f"model {model.name} cannot draw {MODEL_SAMPLES} samples "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        if reference is None or held_out is None:
+            raise ValueError(
+                f"model {model.name} cannot draw its own data, and its card knows them in "
+                "the card's features only: "
+                "give real samples with --reference FILE.npy"
+            )
+        called = f"{model.identity}-{MODEL_SAMPLES}-exact"
+        return RealData(model.decode(reference), model.decode(held_out), called)
+    shape, limits = model.decoded_event, model.decoded_limits
+    samples, held_out = read_samples(source, shape, limits, model.name)
+    name = source.rpartition(":")[0] if source.startswith(PREFIX) else Path(source).name
+    if held_out is not None:
+        return RealData(samples, held_out, name)
+    held = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
+    if held.sum() < 2:
+        raise ValueError(
+            f"--reference {source} has {len(samples)} samples; give at least {2 * HELD_OUT}"
+        )
+    return RealData(samples[~held], samples[held], name)
+
+
+def read_samples(
+    source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
+) -> tuple[Tensor, Tensor | None]:
+    """The real samples of a source, ``(n, *event)`` float32, and those that it holds out, if it
+    has a part for that.
+
+    Args:
+        source: as :func:`real_data` takes it.
+        event: shape of a sample.
+        limits: range of the data; None if there is none.
+        whose: name of the model, for messages.
+
+    Raises:
+        ValueError: there is no such source, or its samples are not like the model's.
+    """
+    if source.startswith(PREFIX):
+        return torchvision_set(source, event, limits)
+    if source in SETS:
+        try:
+            train, test = (
+                _fitting(SETS[source](split)[0], event, source, whose)
+                for split in ("train", "test")
+            )
+        except (FileNotFoundError, ImportError) as error:
+            raise ValueError(f"--reference {source}: {error}") from error
+        return train, test
+    path = Path(source)
+    read = read_folder if path.is_dir() else read_array
+    return _fitting(read(path, event, limits), event, source, whose), None
+
+
+def held_out_samples(model: Denoiser, source: str) -> Tensor | None:
+    """Real samples that are in no reference set; None if statistics are all that the source has.
+
+    Raises:
+        ValueError: as :func:`real_data`.
+    """
+    file = read_statistics(source)
+    if file is not None and not file.has_images_of(model.decoded_event):
+        return None
+    return real_data(model, source).held_out
+
+
+def _fitting(samples: Tensor, event: tuple[int, ...], source: str, whose: str) -> Tensor:
+    if samples.shape[1:] != event:
+        raise ValueError(
+            f"--reference {source} has samples of shape {tuple(samples.shape[1:])}, but those of "
+            f"{whose} are {event}"
+        )
+    if not samples.isfinite().all():
+        raise ValueError(f"--reference {source} has values that are not finite")
+    return samples

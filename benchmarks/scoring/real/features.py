@@ -1,0 +1,106 @@
+"""Features of real samples, which are taken once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from ....models.reference import Extractor, FloatArray
+from ....results.run_directory.files import read_npz, write_npz
+from ...fingerprint import Fingerprint, difference, extractor_fingerprint
+from ...metrics.estimators.moments import Moments
+from ...sampling.shard import clamp
+from .data import RealData
+
+MADE_BY = "made_by"
+"""The array of cached features that holds the record of what made them: what the extractor does
+beside what its files say.
+"""
+
+Limits = tuple[float, float] | None
+
+
+class Measured(NamedTuple):
+    """Features of real samples.
+
+    Attributes:
+        mean: ``(d,)`` of the reference set.
+        cov: ``(d, d)``.
+        held_out: ``(m, d)`` of other samples.
+        data: name and hash of the samples.
+    """
+
+    mean: FloatArray
+    cov: FloatArray
+    held_out: FloatArray
+    data: str
+
+
+def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) -> Measured:
+    """The moments of real samples' features, and the features of held-out ones, from the cache
+    if this extractor made what is there.
+    """
+    data = _named(real.name, *real[:2])
+
+    def make() -> dict[str, np.ndarray]:
+        moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
+        held_out = extractor(clamp(real.held_out, limits)[0])
+        return {"mean": moments.mean, "cov": moments.cov, "held_out": held_out}
+
+    event = tuple(real.reference.shape[1:])
+    stored = _cached(extractor, event, limits, cache, data, make)
+    return Measured(stored["mean"], stored["cov"], stored["held_out"], data)
+
+
+def features_of(
+    extractor: Extractor, samples: Tensor, name: str, limits: Limits, cache: Path
+) -> FloatArray:
+    """The features ``(n, d)`` of real samples, likewise."""
+
+    def make() -> dict[str, np.ndarray]:
+        return {"features": extractor(clamp(samples, limits)[0])}
+
+    event, data = tuple(samples.shape[1:]), _named(name, samples)
+    return _cached(extractor, event, limits, cache, data, make)["features"]
+
+
+def _named(name: str, *parts: Tensor) -> str:
+    """A name for samples that says which they are."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
+    return f"{name}-{digest.hexdigest()[:16]}"
+
+
+def _cached(
+    extractor: Extractor,
+    event: tuple[int, ...],
+    limits: Limits,
+    cache: Path,
+    data: str,
+    make: Callable[[], dict[str, np.ndarray]],
+) -> Mapping[str, np.ndarray]:
+    """What ``make`` gives, from the cache if this extractor made what is there."""
+    name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
+    path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
+    stored = read_npz(path)
+    if stored is None or _made_by_another(stored, now):
+        stored = make()
+        write_npz(path, stored | {MADE_BY: np.array(json.dumps(now.to_json()))})
+    return stored
+
+
+def _made_by_another(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
+    """Whether cached features cannot be shown to be those of an extractor that does what the
+    present one does.
+    """
+    try:
+        return difference(Fingerprint.from_json(json.loads(str(stored[MADE_BY]))), now) != ""
+    except (KeyError, ValueError):
+        return True

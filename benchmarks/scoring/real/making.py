@@ -1,0 +1,139 @@
+"""Reference statistics of a folder or an array, for other evaluators and for later runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ....models import Denoiser, Reference
+from ....models.extractors import Samples, make_extractor
+from ....models.reference import Extractor
+from ...sampling.shard import clamp
+from ...suites.paths import DATA_SETS
+from .data import read_samples
+from .reading import SUFFIXES
+from .statistics import write_statistics
+from .torchvision_sets import PREFIX
+
+BYTES = (-1.0, 1.0)
+"""Range that bytes are brought to where no model says another; features of images of 8 bits do not
+depend on it.
+"""
+
+Shape = tuple[tuple[int, ...], tuple[float, float] | None]
+"""Shape of a sample, and the range of its values."""
+
+
+class Made(NamedTuple):
+    """What was written.
+
+    Attributes:
+        n: samples.
+        extractor: what gave their features.
+    """
+
+    n: int
+    extractor: Extractor
+
+
+def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = None) -> Made:
+    """Write mean and covariance of the features of real samples
+    (:func:`.statistics.write_statistics`).
+
+    Args:
+        source: as ``--reference`` takes it: a folder of images, an array, a data set, of which the
+            training images count. None is held out: what published numbers are compared with is
+            whole.
+        spec: of the extractor.
+        out: ``.npz`` file.
+        model: whose data they are; says their shape and range. None takes these from images.
+
+    Raises:
+        ValueError: there is no such source or extractor, the two do not go together, or the range
+            is not known.
+        OSError: the file cannot be written.
+    """
+    if out.suffix != ".npz":
+        raise ValueError(f"--out {out}: statistics go into a .npz file, such as {out.stem}.npz")
+    event, limits = (
+        _shape(source, spec)
+        if model is None
+        else (
+            model.decoded_event,
+            model.decoded_limits,
+        )
+    )
+    own = None if model is None else model.reference()
+    found = make_extractor(spec, Samples(event, limits, own))
+    extractor = found.extractor if isinstance(found, Reference) else found
+    samples, _ = read_samples(source, event, limits, "the data" if model is None else model.name)
+    features = extractor(clamp(samples, limits)[0])
+    write_statistics(out, features, extractor, limits)
+    return Made(len(features), extractor)
+
+
+def _shape(source: str, spec: str) -> Shape:
+    """Of images in a folder or in bytes.
+
+    Raises:
+        ValueError: it says neither.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return _of_folder(path), BYTES
+    if path.suffix in (".npy", ".npz") and path.is_file():
+        found = _array(path)
+        if found is not None and found[1] == np.uint8:
+            return _of_bytes(found[0]), BYTES
+        if found is not None and spec == "pixels":
+            return found[0][1:], None
+    if not path.exists() and source not in DATA_SETS and not source.startswith(PREFIX):
+        raise ValueError(f"there is no file or folder {source}")
+    raise ValueError(
+        f"{source} does not say which shape and range its samples have, as images in a folder or in "
+        "bytes do; say whose data they are with --model"
+    )
+
+
+def _of_bytes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(channels, h, w) of grey images, or of ones with the channels last or first."""
+    if len(shape) == 3:
+        return (1, *shape[1:])
+    return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]
+
+
+def _of_folder(path: Path) -> tuple[int, ...]:
+    """The shape of the first image: grey or RGB, as it is."""
+    first = min(
+        (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()), default=None
+    )
+    if first is None:
+        raise ValueError(
+            f"{path}: there are no images in this folder; it takes {', '.join(SUFFIXES)}"
+        )
+    try:
+        from PIL import Image
+
+        with Image.open(first) as image:
+            channels = 1 if image.mode in ("1", "L", "I", "F", "I;16") else 3
+            return (channels, image.height, image.width)
+    except ImportError as error:
+        raise ValueError("a folder of images needs Pillow; pip install pillow") from error
+    except Exception as error:  # a file of anything can raise anything
+        raise ValueError(
+            f"{first} cannot be read as an image ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _array(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
+    """Shape and dtype of the samples of a file; None where reading them will say what is wrong."""
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            return stored.shape, stored.dtype
+        name = next((name for name in ("x", "arr_0") if name in stored), next(iter(stored)))
+        return stored[name].shape, stored[name].dtype
+    except Exception:  # a damaged file can raise anything
+        return None

@@ -1,0 +1,152 @@
+"""Samples that are read from files of arrays and from folders of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...suites.paths import DATA_SETS
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def read_array(
+    path: Path,
+    event: tuple[int, ...],
+    limits: tuple[float, float] | None,
+    most: int | None = None,
+) -> Tensor:
+    """The samples of a file, ``(n, …)`` float32.
+
+    Args:
+        path: ``.npy``, or ``.npz`` with one array, ``x`` or ``arr_0``, ``(n, *event)`` in the model's
+            own range. Bytes (uint8) of a model with ``limits`` are images, from ``limits[0]`` for 0
+            to ``limits[1]`` for 255; of ``(n, h, w)`` or ``(n, h, w, channels)`` the channels are
+            put first.
+        event: shape of a sample.
+        limits: range of the model's data; None leaves bytes as they are.
+        most: samples at most, spread evenly over the file; None for all.
+
+    Raises:
+        ValueError: there is no such file, or it holds no numbers.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"--reference {path}: there is no such file; give a .npy or .npz "
+            f"file, a folder of images, or one of {', '.join(DATA_SETS)}"
+        )
+    try:
+        stored = np.load(path, allow_pickle=False)
+        arrays: dict[str, np.ndarray] = (
+            {"x": stored} if isinstance(stored, np.ndarray) else dict(stored)
+        )
+    except Exception as error:  # a damaged file can raise anything
+        raise ValueError(
+            f"--reference {path.name} is no NumPy file of numbers ({type(error).__name__}: {error})"
+        ) from error
+    name = next((name for name in ("x", "arr_0") if name in arrays), None)
+    if name is None and len(arrays) != 1:
+        raise ValueError(
+            f"--reference {path.name} has the arrays {', '.join(arrays)}; call the one that is meant x"
+        )
+    found = next(iter(arrays.values())) if name is None else arrays[name]
+    if found.dtype.kind not in "fiu":
+        raise ValueError(f"--reference {path.name} holds {found.dtype}, not numbers")
+    if most is not None and most < len(found):
+        found = found[np.linspace(0, len(found) - 1, most).round().astype(int)]
+    values = found.astype(np.float32)
+    if found.dtype == np.uint8 and limits is not None and len(event) == 3:
+        low, high = limits
+        values = values / 255 * (high - low) + low
+        if event[0] == 1 and values.shape[1:] == event[1:]:
+            values = values[:, None]
+        elif values.shape[1:] == (*event[1:], event[0]):
+            values = values.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float] | None) -> Tensor:
+    """The images of a folder and of the folders in it, sorted by path, ``(n, *event)`` float32 from
+    ``limits[0]`` for black on.
+
+    Args:
+        folder: with files whose names end in one of :data:`SUFFIXES`; others are left alone.
+        event: (1, h, w) for grey images, or (3, h, w) for RGB; colours become what the model has.
+        limits: range of the model's data.
+
+    Raises:
+        ValueError: the model's samples are no images of a known range, Pillow is missing, or an
+            image cannot be read or has another size.
+    """
+    if len(event) != 3 or event[0] not in (1, 3):
+        raise ValueError(
+            f"--reference {folder} is a folder of images, but the model's samples {event} are "
+            "no grey or RGB images; give a .npy file"
+        )
+    if limits is None:
+        raise ValueError(
+            f"--reference {folder} is a folder of images, and the model does not say which "
+            "range its values have; give it an attribute limits, "
+            "such as limits = (-1.0, 1.0), or give a .npy file"
+        )
+    paths = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
+    if not paths:
+        raise ValueError(
+            f"--reference {folder}: there are no images in this folder; it takes {', '.join(SUFFIXES)}"
+        )
+    pixels = np.stack([_read_image(path, event) for path in paths])
+    low, high = limits
+    return torch.from_numpy(pixels.astype(np.float32) / 255 * (high - low) + low)
+
+
+def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
+    """An image as ``event`` of 8-bit numbers.
+
+    Raises:
+        ValueError: it is none, or has another size.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ValueError(
+            "--reference with a folder of images needs Pillow; pip install pillow, or give a .npy file"
+        ) from error
+    try:
+        with Image.open(path) as image:
+            if image.size == event[:0:-1]:
+                return pixels_of(image, event, str(path))
+            size = image.size
+    except Exception as error:  # a file of anything can raise anything
+        raise ValueError(
+            f"--reference: {path} cannot be read as an image ({type(error).__name__}: {error})"
+        ) from error
+    raise ValueError(_other_size(str(path), size, event))
+
+
+def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
+    """A Pillow image as ``event`` of 8-bit numbers, grey or RGB as the event is.
+
+    Raises:
+        ValueError: it has another size, or is none.
+    """
+    channels, height, width = event
+    size = getattr(image, "size", None)
+    if size != (width, height):
+        raise ValueError(_other_size(where, size, event))
+    converted = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return converted.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def _other_size(where: str, size: tuple[int, int] | None, event: tuple[int, ...]) -> str:
+    if not isinstance(size, tuple):
+        return f"--reference {where} has no images"
+    return (
+        f"--reference: {where} has {size[0]} x {size[1]} pixels, but the "
+        f"model's images have {event[2]} x {event[1]}; resize it"
+    )

@@ -1,0 +1,300 @@
+"""Statistics of real samples that somebody computed: means and covariances of features, or the
+features themselves, in the files that evaluators of the field write.
+
+| file | holds |
+|---|---|
+| EDM's ``.npz``, also MAR's and JiT's | ``mu``, ``sigma`` |
+| this project's (``samplerbench reference``) | the same, with ``extractor`` and ``n`` |
+| EDM2's ``.pkl`` | ``fid`` and ``fd_dinov2``, each with ``mu`` and ``sigma`` |
+| ADM's ``VIRTUAL_*.npz`` | ``mu``, ``sigma``; ``mu_s``, ``sigma_s`` of spatial features; ``arr_0``, images |
+| clean-fid's ``NAME_MODE_SPLIT_RES.npz`` | ``mu``, ``sigma``; ``feats`` in the file ``…_kid.npz`` |
+| torch-fidelity's cache ``.pt`` | ``mu``, ``sigma``; or a tensor of features |
+| score_sde's ``*_stats.npz`` | ``pool_3``, features |
+
+All covariances are divided by N - 1, and nearly none of the files says N. Nothing of a file is
+executed.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_magic
+from torch import Tensor
+
+from ....models.checkpoints.opening import CheckpointError, open_checkpoint
+from ....models.reference import Extractor, FloatArray
+from ...metrics.estimators.moments import Moments
+
+INCEPTION = "inception-v3-2048"
+"""The features of the FID: the original network with the original's resizing."""
+SPATIAL = "inception-v3-spatial-2023"
+"""Of ADM's sFID."""
+
+_CLEAN_FID = re.compile(
+    r"_(clean|legacy_tensorflow|legacy_pytorch)(_clip_vit_b_32)?_[a-z0-9+]+_(\d+|na)(_kid)?$"
+)
+_TORCH_FIDELITY = re.compile(
+    r"-(inception-v3-compat|vgg16|clip-[a-z0-9-]+?|dinov2-vit-[a-z]-14)-(?:stat-fid|features)-(\w+)$"
+)
+_OTHER = (".pkl", ".pickle", ".pt", ".pth")
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a file says of real samples in one feature space.
+
+    Attributes:
+        mean: ``(d,)`` float64.
+        cov: ``(d, d)`` float64.
+        n: how many samples; None if the file does not say.
+        space: of the features, such as :data:`INCEPTION`; "" if the file does not tell.
+        extractor: what made them exactly (:func:`origin_of`); "" if the file does not tell.
+        features: ``(n, d)`` of the same samples; None where moments are all that is known.
+    """
+
+    mean: FloatArray
+    cov: FloatArray
+    n: int | None = None
+    space: str = ""
+    extractor: str = ""
+    features: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        d = len(self.mean) if self.mean.ndim == 1 else 0
+        if d == 0 or self.cov.shape != (d, d):
+            raise ValueError(
+                f"a mean of shape {self.mean.shape} and a covariance of shape {self.cov.shape} do "
+                "not belong together"
+            )
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.cov).all()):
+            raise ValueError("the moments are not finite")
+        if not np.allclose(self.cov, self.cov.T, rtol=1e-4, atol=1e-6 * np.abs(self.cov).max()):
+            raise ValueError("the covariance is not symmetric")
+
+
+@dataclass(frozen=True, eq=False)
+class StatisticsFile:
+    """A file of statistics.
+
+    Attributes:
+        path: of the file.
+        known: in one or more feature spaces.
+        images: shape of the images that are in it too, as ``arr_0`` (ADM's); None if there are
+            none.
+    """
+
+    path: Path
+    known: tuple[Known, ...]
+    images: tuple[int, ...] | None = None
+
+    def of(self, extractor: Extractor, limits: tuple[float, float] | None) -> Known:
+        """What it says of the features of an extractor.
+
+        Args:
+            extractor: gives the samples' features.
+            limits: range of the samples.
+
+        Raises:
+            ValueError: it says nothing of them, as far as the file and the extractor tell.
+        """
+        name, dims = self.path.name, [len(each.mean) for each in self.known]
+        exact, space = origin_of(extractor, limits), getattr(extractor, "space", "")
+        fitting = [each for each in self.known if len(each.mean) == extractor.dim]
+        if not fitting:
+            raise ValueError(
+                f"--reference {name} has statistics of {' and '.join(map(str, dims))} features, but "
+                f"{extractor.identity} gives {extractor.dim}; give the extractor that it was made with"
+            )
+        right = [
+            each
+            for each in fitting
+            if each.extractor in ("", exact) and ("" in (each.space, space) or each.space == space)
+        ]
+        if not right:
+            made = fitting[0].extractor or fitting[0].space
+            raise ValueError(
+                f"--reference {name} has statistics of {made}, but the features are those of "
+                f"{exact if fitting[0].extractor else space}, and distances between two feature "
+                "spaces mean nothing; give the extractor that it was made with"
+            )
+        return right[0]
+
+    def has_images_of(self, event: tuple[int, ...]) -> bool:
+        """Whether images are in it that are like samples of shape ``event``."""
+        if self.images is None or len(event) != 3:
+            return False
+        channels, height, width = event
+        grey = channels == 1 and self.images[1:] == (height, width)
+        return grey or self.images[1:] == (height, width, channels)
+
+
+def origin_of(extractor: Extractor, limits: tuple[float, float] | None) -> str:
+    """What pins features that are kept in a file: what made them, and of values in which range,
+    where that matters to them.
+    """
+    if made_of := getattr(extractor, "made_of", ""):
+        return made_of
+    values = f" of values in [{limits[0]:g}, {limits[1]:g}]" if limits else ""
+    return f"{extractor.identity}{values}"
+
+
+def read_statistics(source: str) -> StatisticsFile | None:
+    """The statistics in a file; None if the source is none, such as an array of samples.
+
+    Args:
+        source: as ``--reference`` takes it.
+
+    Raises:
+        ValueError: it is such a file, but damaged, or it holds something else.
+    """
+    path = Path(source)
+    if not path.is_file() or path.suffix not in (".npz", *_OTHER):
+        return None
+    try:
+        return _of_npz(path) if path.suffix == ".npz" else _of_pickle(path)
+    except CheckpointError as error:
+        raise ValueError(f"--reference: {error}") from None
+    except Exception as error:  # a damaged file can raise anything
+        what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"--reference {path.name} has no statistics that can be used: {' '.join(what.split())}"
+        ) from error
+
+
+def _of_npz(path: Path) -> StatisticsFile | None:
+    try:
+        stored = np.load(path, allow_pickle=False)
+        keys = set(stored)
+    except Exception:  # said where arrays are read
+        return None
+    if "mu" in keys and "sigma" in keys:
+        with stored:
+            return _of_moments(path, stored, keys)
+    name = next((name for name in ("pool_3", "feats") if name in keys), None)
+    if name is None:
+        return None
+    clean = _CLEAN_FID.search(path.stem)
+    space = INCEPTION if name == "pool_3" else _clean_fid(clean)
+    return StatisticsFile(path, (_of_features(stored[name], space),))
+
+
+def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
+    """Of ``mu`` and ``sigma``, with what stands beside them."""
+    images = _shape(path) if "arr_0" in keys else None
+    spatial = {"mu_s", "sigma_s"} <= keys
+    clean = _CLEAN_FID.search(path.stem)
+    space = INCEPTION if images or spatial else _clean_fid(clean)
+    beside = path.with_name(f"{path.stem}_kid.npz")
+    features = np.load(beside, allow_pickle=False)["feats"] if clean and beside.is_file() else None
+    first = Known(
+        *_moments(stored["mu"], stored["sigma"]),
+        n=int(stored["n"]) if "n" in keys else None,
+        space=space,
+        extractor=str(stored["extractor"]) if "extractor" in keys else "",
+        features=features,
+    )
+    second = (
+        (Known(*_moments(stored["mu_s"], stored["sigma_s"]), space=SPATIAL),) if spatial else ()
+    )
+    return StatisticsFile(path, (first, *second), images)
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    """That of ``arr_0``, which is not read for it: it can take gigabytes."""
+    with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as array:
+        read_magic(array)
+        return read_array_header_1_0(array)[0]
+
+
+def _clean_fid(name: re.Match[str] | None) -> str:
+    """The feature space that the name of a file of clean-fid tells; "" of others."""
+    if name is None:
+        return ""
+    mode, clip = name[1].replace("_", "-"), name[2]
+    if not clip and mode == "legacy-tensorflow":
+        return INCEPTION
+    return f"{'clip-vit-b-32' if clip else INCEPTION}-clean-fid-{mode}"
+
+
+def _of_pickle(path: Path) -> StatisticsFile:
+    """EDM2's pickle and torch-fidelity's cache, read as data."""
+    value = open_checkpoint(path).value
+    found = _TORCH_FIDELITY.search(path.stem)
+    space = "" if found is None else _torch_fidelity(found[1], found[2])
+    if isinstance(value, Tensor):
+        return StatisticsFile(path, (_of_features(value.numpy(), space),))
+    if isinstance(value, Mapping) and {"mu", "sigma"} <= set(value):
+        return StatisticsFile(path, (Known(*_moments(value["mu"], value["sigma"]), space=space),))
+    spaces = {"fid": INCEPTION, "fd_dinov2": "dinov2-vit-l-14-edm2"}
+    parts = value if isinstance(value, Mapping) else {}
+    count = parts.get("num_images")
+    known = [
+        Known(
+            *_moments(part["mu"], part["sigma"]),
+            n=None if count is None else int(count),
+            space=spaces.get(str(name), str(name)),
+        )
+        for name, part in parts.items()
+        if isinstance(part, Mapping) and {"mu", "sigma"} <= set(part)
+    ]
+    if not known:
+        raise ValueError(
+            "statistics are mu and sigma, or a tensor of features; images go into a folder, .npy or .npz"
+        )
+    return StatisticsFile(path, tuple(known))
+
+
+def _torch_fidelity(network: str, layer: str) -> str:
+    if network == "inception-v3-compat":
+        return INCEPTION if layer == "2048" else f"inception-v3-{layer}"
+    return f"{network}-torch-fidelity"
+
+
+def _moments(mean: Any, cov: Any) -> tuple[FloatArray, FloatArray]:
+    mean, cov = (
+        np.asarray(part.numpy() if isinstance(part, Tensor) else part, np.float64)
+        for part in (mean, cov)
+    )
+    return mean, cov
+
+
+def _of_features(features: np.ndarray, space: str) -> Known:
+    if features.ndim != 2 or features.dtype.kind != "f" or len(features) < 2:
+        raise ValueError(
+            f"an array {features.shape} of {features.dtype} is no table (samples, features) of numbers"
+        )
+    moments = Moments.of(features)
+    return Known(moments.mean, moments.cov, len(features), space, features=features)
+
+
+def write_statistics(
+    path: Path, features: FloatArray, extractor: Extractor, limits: tuple[float, float] | None
+) -> None:
+    """Write what :func:`read_statistics` and EDM's scripts read.
+
+    Args:
+        path: of the ``.npz`` file: ``mu`` ``(d,)`` and ``sigma`` ``(d, d)``, float64, the
+            covariance by N - 1; and, which others pass over, ``n`` and ``extractor``.
+        features: ``(n, d)`` of n >= 2 real samples.
+        extractor: what made them.
+        limits: range of the samples.
+
+    Raises:
+        ValueError: fewer than two samples, or features that are not finite.
+    """
+    moments = Moments.of(features)
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            mu=moments.mean,
+            sigma=moments.cov,
+            n=np.array(moments.n),
+            extractor=np.array(origin_of(extractor, limits)),
+        )

@@ -1,0 +1,101 @@
+"""``clip:FOLDER``, image embeddings of CLIP, with a folder that transformers saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from . import Samples, extractor
+from .resizing import pillow_bicubic
+from .rgb import RgbNetwork, check_images, hash_of, normalised
+
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of the channels, as CLIP was trained."""
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+@extractor("clip", usage="clip:FOLDER")
+def load(folder: str, samples: Samples) -> RgbNetwork:
+    """Image embeddings of CLIP (Radford et al. 2021, arXiv:2103.00020) before their normalisation.
+
+    512 features of ViT-B/32, 768 of ViT-L/14. Images are resized as CLIP's own preprocessing does,
+    by Pillow's bicubic interpolation to 8 bits, and stretched where they are no squares.
+
+    Args:
+        folder: with ``config.json`` and ``model.safetensors``, such as a snapshot of
+            ``openai/clip-vit-base-patch32``; nothing is downloaded.
+        samples: what it is for.
+
+    Raises:
+        ValueError: no such folder, transformers is missing, it holds another network, or samples
+            are no images of a known range.
+    """
+    if not folder:
+        raise ValueError(
+            "clip needs a folder with a CLIP model that transformers saved; write clip:FOLDER"
+        )
+    check_images("clip", samples)
+    path = Path(folder)
+    network = _network(path)
+    dim, side = network.config.projection_dim, network.config.image_size
+    space = f"clip-vision-{dim}-pillow-bicubic"
+    made_of = f"clip-vision-{dim}-{hash_of(path / WEIGHTS)}-pillow-bicubic{side}"
+    return RgbNetwork("clip", samples, network, _features, dim, made_of, space)
+
+
+def _features(network: Any, images: Tensor) -> Tensor:
+    scaled = pillow_bicubic(images, network.config.image_size) / 255
+    return network(pixel_values=normalised(scaled, MEAN, STD)).image_embeds
+
+
+def _network(folder: Path) -> Any:
+    """The network of the images with its projection, of transformers.
+
+    Raises:
+        ValueError: see :func:`load`.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ValueError(
+                f"clip:{folder}: there is no {name}; give a folder of a CLIP model that transformers "
+                "saved, with its weights as safetensors"
+            )
+    try:
+        from transformers import (  # pyright: ignore[reportMissingImports]
+            CLIPVisionModelWithProjection,
+        )
+    except ImportError as error:
+        raise ValueError("clip needs transformers; pip install 'samplerbench[clip]'") from error
+    try:
+        with _quietly():  # the weights of the texts are not used, and it would list them
+            loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
+                str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+    except Exception as error:  # a file of anything can raise anything
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise ValueError(f"clip:{folder} does not hold a CLIP model ({what})") from error
+    network, info = loaded
+    if info["missing_keys"]:
+        missing = sorted(str(key) for key in info["missing_keys"])[:3]
+        raise ValueError(
+            f"clip:{folder} does not hold a CLIP model: its weights lack {', '.join(missing)}"
+        )
+    return network.float().eval().requires_grad_(False)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Within, transformers prints errors only."""
+    from transformers.utils import logging  # pyright: ignore[reportMissingImports]
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -1,0 +1,97 @@
+"""Samples as images of 8 bits, as they are saved before an evaluator sees them.
+
+Scripts of the field differ. Those of EDM, diffusers and MAR round to the nearest grey level; ADM's,
+score_sde's, and EDM2's after its decoder cut off what is behind the point, which darkens images by
+half a level on average. What is compared with, images of 8 bits, is not quantised again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..reference import Extractor, FloatArray, Reference
+from . import Samples
+from .rgb import RgbNetwork
+
+How = Literal["round", "truncate"]
+LEVELS = 255
+
+
+def grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
+    """Values in the range of the data as grey levels, uint8.
+
+    ``truncate`` is the (x + 1) · 127.5, cut off, of ADM's scripts; ``round`` the nearest level.
+
+    Args:
+        x: any shape, floating dtype; values outside the range are clamped to it.
+        limits: what becomes 0 and 255.
+        how: see above.
+    """
+    low, high = limits
+    levels = (
+        (x.to(torch.promote_types(x.dtype, torch.float32)) - low) * (LEVELS / (high - low))
+    ).clamp(0, LEVELS)
+    return (levels.round() if how == "round" else levels).to(torch.uint8)
+
+
+class Quantised:
+    """An extractor of samples that are quantised to 8 bits first.
+
+    Args:
+        inner: gives the features.
+        how: to the nearest level, or cut off.
+        limits: range of the data.
+    """
+
+    def __init__(self, inner: Extractor, how: How, limits: tuple[float, float]) -> None:
+        self.inner, self._limits = inner, limits
+        self.how: How = how
+        self.dim, self.read = inner.dim, getattr(inner, "read", None)
+        words = {"round": "rounded", "truncate": "truncated"}
+        self.identity = f"{inner.identity}-after-uint8-{words[how]}"
+
+    def __call__(self, x: Tensor) -> FloatArray:
+        """Features ``(n, dim)`` of samples ``(n, *event)``."""
+        low, high = self._limits
+        levels = grey_levels(x, self._limits, self.how).to(x.dtype)
+        return self.inner(levels * ((high - low) / LEVELS) + low)
+
+    def reference(self, plain: Reference) -> Reference:
+        """What quantised samples are compared with: the same data, which are not quantised, and
+        other converged samples, which are.
+        """
+        return replace(
+            plain,
+            extractor=self,
+            identity=f"{plain.identity}-samples-{self.how}",
+            make=lambda: plain.statistics._replace(converged=None),
+        )
+
+
+def load_quantised(how: How, spec: str, samples: Samples) -> Extractor | Reference:
+    """An extractor by its spec, for samples that are quantised first.
+
+    Raises:
+        ValueError: nothing is named, or the range of the data is not known.
+    """
+    from . import make_extractor
+
+    if not spec:
+        raise ValueError(f"{how} needs an extractor; write {how}:EXTRACTOR, such as {how}:pixels")
+    if spec.partition(":")[0] in ("round", "truncate"):
+        raise ValueError(f"{how}:{spec} quantises twice; write one of the two")
+    if samples.limits is None:
+        raise ValueError(
+            f"{how} needs the range of the images' values, which the model does not state; give a "
+            "model of your own an attribute limits, such as limits = (-1.0, 1.0)"
+        )
+    inner = make_extractor(spec, samples)
+    if isinstance(inner, Reference):
+        return Quantised(inner.extractor, how, samples.limits).reference(inner)
+    if isinstance(inner, RgbNetwork) and how == "round":
+        return inner  # which does it by itself
+    return Quantised(inner, how, samples.limits)

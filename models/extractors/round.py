@@ -1,0 +1,19 @@
+"""``round:EXTRACTOR``: features of samples that become images of 8 bits first
+(:mod:`.quantised`).
+"""
+
+from __future__ import annotations
+
+from ..reference import Extractor, Reference
+from . import Samples, extractor
+from .quantised import load_quantised
+
+
+@extractor("round", usage="round:EXTRACTOR")
+def load(rest: str, samples: Samples) -> Extractor | Reference:
+    """Another extractor, for samples that are rounded to the nearest of 256 grey levels, as EDM's and diffusers' scripts save them.
+
+    Raises:
+        ValueError: as :func:`load_quantised`, or that extractor's.
+    """
+    return load_quantised("round", rest, samples)
