@@ -25,12 +25,12 @@ def check_exportable(model: Denoiser) -> None:
     Raises:
         ValueError: they are neither grey nor RGB, or the range of their values is not known.
     """
-    if len(model.event) != 3 or model.event[0] not in (1, 3):
+    if len(model.decoded_event) != 3 or model.decoded_event[0] not in (1, 3):
         raise ValueError(
-            f"samples of {model.name} have shape {model.event} and are no grey or RGB images; "
+            f"samples of {model.name} have shape {model.decoded_event} and are no grey or RGB images; "
             "only images are exported"
         )
-    if model.limits is None:
+    if model.decoded_limits is None:
         raise ValueError(
             f"{model.name} does not say which range its images' values have, so that nothing says "
             "what is black and white; give it an attribute limits, such as limits = (-1.0, 1.0)"
@@ -62,8 +62,8 @@ def export_samples(
         Failure: as :func:`.sample_shard`.
     """
     check_exportable(model)
-    assert model.limits is not None
-    channels, height, width = model.event
+    assert model.decoded_limits is not None
+    channels, height, width = model.decoded_event
     whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
     header = {"descr": "|u1", "fortran_order": False}
     unfinished, labels = path.with_suffix(".part"), []
@@ -77,8 +77,8 @@ def export_samples(
                 arrays = sample_shard(
                     model, None, cell, start, stop, cell.device, 0, stop, progress
                 )
-                x = torch.from_numpy(arrays["endpoint"])
-                levels = grey_levels(x, model.limits, how).permute(0, 2, 3, 1)
+                x = model.decode(torch.from_numpy(arrays["endpoint"]))
+                levels = grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
                 file.write(levels.contiguous().numpy().tobytes())
                 labels.append(_labels(model, cell, start, stop))
         if all(part is not None for part in labels):

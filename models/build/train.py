@@ -75,8 +75,8 @@ RECIPES = {
         sigma_data=0.6,
         p_mean=-0.9,
         p_std=1.2,
-        steps=7_500,
-        decay=3_000,
+        steps=7_000,
+        decay=2_000,
         ema=0.999,
     ),
 }

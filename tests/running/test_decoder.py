@@ -226,3 +226,16 @@ def test_a_wrong_decoder_is_one_sentence(samplerbench, tmp_path, body, said):
     code, _, err = samplerbench("run", "smoke", "--model", f"{path}:decoded", *asked)
     assert code == 2
     assert said in " ".join(err.split())
+
+
+def test_exported_samples_are_images(file, samplerbench, tmp_path):
+    asked = ("--sampler", "euler", "--steps", 2, "--samples", 8)
+    out = tmp_path / "images"
+    code, _, err = samplerbench(
+        "samples", "smoke", "--model", f"{file}:decoded", *asked, "--out", out
+    )
+    assert code == 0, err
+    (path,) = out.glob("*.npz")
+    images = np.load(path)["arr_0"]
+    assert (images.shape, images.dtype) == ((8, 4, 4, 1), np.uint8)
+    assert (images[:, ::2, ::2] == images[:, 1::2, 1::2]).all()

@@ -171,8 +171,8 @@ def near(a: Tensor, b: Tensor) -> Tensor:
 
     Means of blocks of pixels differ by no more than the pixels, so most pairs are told apart by them.
     """
-    coarse = [F.avg_pool2d(images, 4).flatten(1) for images in (a, b)]
-    close = torch.cdist(*coarse) < NEAR * coarse[0].shape[1] ** 0.5
+    coarse, other = (F.avg_pool2d(images, 4).flatten(1) for images in (a, b))
+    close = torch.cdist(coarse, other) < NEAR * coarse.shape[1] ** 0.5
     rows, columns = close.nonzero(as_tuple=True)
     for i, j in zip(rows.split(4096), columns.split(4096), strict=True):
         close[i, j] = (a[i] - b[j]).square().mean((1, 2, 3)).sqrt() < NEAR

@@ -173,7 +173,16 @@ def test_a_run_of_a_folder_has_images_and_the_decoders_time(folder, samplerbench
     for k in range(24):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(tmp_path / f"png/{k}.png")
     code, _, err = samplerbench(
-        *("run", "smoke", "--model", folder, "--real", tmp_path / "png", "--extractor", "pixels"),
+        *(
+            "run",
+            "smoke",
+            "--model",
+            folder,
+            "--reference",
+            tmp_path / "png",
+            "--extractor",
+            "pixels",
+        ),
         *("--sampler", "euler", "--steps", 2, "--samples", 8, "--out", tmp_path / "out"),
     )
     assert code == 0, err
