@@ -55,6 +55,8 @@ def _in_rows(
         inputs = _inputs(found, classes, x[rows], t[rows], own)
         try:
             parts.append(run(inputs))
+        except torch.OutOfMemoryError:  # which has a status of its own
+            raise
         except Exception as error:  # of torch's operators, or onnxruntime's own kinds
             sizes = ", ".join(
                 f"{p.name} {tuple(i.shape)}" for p, i in zip(found.inputs, inputs, strict=True)
