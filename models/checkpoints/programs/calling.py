@@ -29,6 +29,9 @@ def called(
         x: ``(batch, *event)``.
         t: ``(batch,)``.
         labels: ``(batch,)`` int64, or None.
+
+    Raises:
+        ValueError: the program fails on inputs of these sizes.
     """
     if not found.one_time:
         return _in_rows(run, found, classes, x, t, labels)
@@ -49,7 +52,20 @@ def _in_rows(
     for start in range(0, len(x), size):
         rows = torch.arange(start, start + size, device=x.device).clamp_(max=len(x) - 1)
         own = None if labels is None else labels[rows]
-        parts.append(run(_inputs(found, classes, x[rows], t[rows], own)))
+        inputs = _inputs(found, classes, x[rows], t[rows], own)
+        try:
+            parts.append(run(inputs))
+        except torch.OutOfMemoryError:  # which has a status of its own
+            raise
+        except Exception as error:  # of torch's operators, or onnxruntime's own kinds
+            sizes = ", ".join(
+                f"{p.name} {tuple(i.shape)}" for p, i in zip(found.inputs, inputs, strict=True)
+            )
+            what = " ".join(str(error).split())[:160]
+            raise ValueError(
+                f"the program fails on inputs of the sizes {sizes} ({what}); give the sizes that it "
+                "was exported for"
+            ) from error
     return torch.cat(parts)[: len(x)]
 
 

@@ -90,6 +90,19 @@ def test_the_side_of_images_is_asked_where_any_will_do_and_told_by_them(tmp_path
     assert load(path, {"training": "edm", "size": "16", "limits": "null"}).limits is None
 
 
+class OfOneSide(nn.Module):
+    def forward(self, x, t):
+        return x * torch.ones(SIDE, SIDE) + t[:, None, None, None]
+
+
+def test_a_program_that_fails_is_one_sentence(tmp_path):
+    path = to_onnx(OfOneSide(), tmp_path / "net.onnx", *noisy(), any_side=True)
+    model = load(path, {"training": "edm", "size": "16"})
+    said = r"fails on inputs of the sizes x \(2, 1, 16, 16\), t \(2,\) .*was exported for"
+    with pytest.raises(ValueError, match=said):
+        model.denoise(torch.randn(2, 1, 16, 16), 1.0, None)
+
+
 class OneTime(nn.Module):
     """One time for all rows."""
 

@@ -32,8 +32,10 @@ DTYPES = {
     "tensor(int64)": torch.int64,
     "tensor(int32)": torch.int32,
 }
-QUIET = 3
-"""Severity from which onnxruntime writes to the terminal: errors."""
+QUIET = 4
+"""Severity from which onnxruntime writes to the terminal: what ends the process. Its errors are said
+here.
+"""
 
 
 def recognise(opened: Opened) -> Specification | None:
