@@ -3,8 +3,8 @@
 Looked at before the first cell, at the cost of a few evaluations: whether outputs are finite at
 both ends of the levels, the same for the same input, and those of each row alone; and, where there
 are data, whether it denoises: the squared error of E[x0 | x] rises with sigma, stays below those of
-a constant and of a multiple of the noisy sample, and is no smaller when the model is told another
-level than the one that the noise has.
+a constant and of a multiple of the noisy sample, unless the predicted noise is nearly right, and is
+no smaller when the model is told another level than the one that the noise has.
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ and a share of the data's variance.
 POOR, ROUGH = 2.0, 0.05
 """The same beside the best multiple of the noisy sample, which a network need not come near at
 the smallest levels.
+"""
+
+NOISE = 0.01
+"""The same of a network that predicts the noise, as a share of the noise's variance: far above the data a
+trained one is off by much more than a constant, since its error is multiplied by the level.
 """
 
 _PROCESS = (
@@ -209,7 +214,8 @@ def _check_denoising(model: Denoiser, x0: Tensor) -> None:
         _errors(model, x0, ids, labels, sigma) for sigma in _levels(model, math.sqrt(variance))
     ]
     for at in errors:
-        if at.told > (SLACK + OFF) * variance:
+        predicted = NOISE * at.sigma**2
+        if at.told > max((SLACK + OFF) * variance, predicted):
             raise ValueError(
                 f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean "
                 f"squared error on the data is {at.told:.3g}, and a "
@@ -218,7 +224,7 @@ def _check_denoising(model: Denoiser, x0: Tensor) -> None:
             )
         # of E[x0] + a (x - E[x0]), a = variance / (variance + sigma^2)
         multiple = variance * at.sigma**2 / (variance + at.sigma**2)
-        if at.told > POOR * multiple + ROUGH * variance:
+        if at.told > max(POOR * multiple + ROUGH * variance, predicted):
             raise ValueError(
                 f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean "
                 f"squared error on the data is {at.told:.3g}, and a "

@@ -117,7 +117,7 @@ def given_conditions(embeddings: Mapping[str, Any], checkpoint: Path) -> Conditi
         raise CheckpointError(
             f"{checkpoint}: its network takes embeddings ({', '.join(needs) or 'of prompts'}); compute them once with "
             "the pipeline's encode_prompt, save them as safetensors, and give the file, as in "
-            "PATH?embeddings=prompts.safetensors (docs/checkpoints.md)"
+            "PATH?embeddings=prompts.safetensors (docs/checkpoint-families.md)"
         )
     conditions = read_conditions(Path(embeddings["file"]), needs)
     if conditions.described()["sha256"] != embeddings["sha256"]:

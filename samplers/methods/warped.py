@@ -188,4 +188,9 @@ class WarpedAB(Multistep):
 
 
 for _points in (1, 2, 3, 4):
-    register_family(WarpedAB, f"warped_ab_{_points}", points=_points)
+    register_family(
+        WarpedAB,
+        f"warped_ab_{_points}",
+        points=_points,
+        same_as="euler" if _points == 1 else "",  # a straight line, whatever it is held in
+    )

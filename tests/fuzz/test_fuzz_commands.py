@@ -215,8 +215,12 @@ def template(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory):
-    # which takes a second
-    with warned(), mock.patch("samplerbench.results.figures.sheet.encoded", return_value=b""):
+    # a figure takes a second, and a search for auto several
+    with (
+        warned(),
+        mock.patch("samplerbench.results.figures.sheet.encoded", return_value=b""),
+        mock.patch("samplerbench.samplers.pilot.search.GENERATIONS", 1),
+    ):
         yield Arena.at(tmp_path_factory.mktemp("arena"))
 
 

@@ -86,6 +86,16 @@ class Constant(Right):
         return super().__call__(x, sigma * 1000)
 
 
+class TrainedOnNoise(Right):
+    """Its prediction of the noise is off by 2 % everywhere, so that far above the data its image is off
+    by much more than a constant.
+    """
+
+    def __call__(self, x, sigma):
+        s = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1)
+        return super().__call__(x, sigma) + 0.03 * s * torch.sin(1000 * x)
+
+
 class Noise(Right):
     """Returns the noise where the clean sample is asked for."""
 
@@ -119,8 +129,9 @@ def file_model(cls):
     return FileModel(cls(), "m.py:factory", "m")
 
 
-def test_a_right_model_passes():
-    check_model(file_model(Right))
+@pytest.mark.parametrize("cls", [Right, TrainedOnNoise])
+def test_a_right_model_passes(cls):
+    check_model(file_model(cls))
 
 
 @pytest.mark.parametrize("cls", WRONG, ids=lambda cls: cls.__name__)

@@ -12,9 +12,11 @@ import torch
 from edm_pickles import persisted, snapshot
 from k_diffusion_files import made, training_file
 from score_sde_files import DDPM, NCSN, as_saved
+from small_programs import to_exported, to_onnx
 from torch import nn
 
 from samplerbench import samplers
+from samplerbench.models.loaders.checkpoint.converting import write_converted
 from samplerbench.models.loaders.checkpoint.families import family_names
 from samplerbench.models.loaders.checkpoint.loading import load
 from samplerbench.models.nets.adm_unet import ADMUNet
@@ -78,8 +80,39 @@ def diffusers(folder: Path) -> Saved:
     return folder, {}
 
 
+class Straight(nn.Module):
+    """A network for export."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return self.inner(x) * t.reshape(-1, 1, 1, 1)
+
+
+def program(suffix: str) -> Callable[[Path], Saved]:
+    def save(folder: Path) -> Saved:
+        path = folder / f"net{suffix}"
+        if suffix == ".onnx":
+            pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+        write = to_onnx if suffix == ".onnx" else to_exported
+        return write(Straight(), path, torch.randn(2, 1, 4, 4), torch.rand(2)), {"training": "flow"}
+
+    return save
+
+
+def converted(folder: Path) -> Saved:
+    path, given = FILES["openai"](folder)
+    write_converted(path, given, None, folder / "converted")
+    return folder / "converted", {}
+
+
 FILES: dict[str, Callable[[Path], Saved]] = {
+    "converted": converted,
     "diffusers": diffusers,
+    "exported": program(".pt2"),
+    "onnx": program(".onnx"),
     "dit": state(lambda: DiT(**SIZES).state_dict(), training="SiT", heads="2"),
     "dit, VP": state(lambda: DiT(**SIZES).state_dict(), training="SiT-VP", heads="2"),
     "edm": edm,
