@@ -150,7 +150,7 @@ def missed_by_unit(make_model, unit):
 @pytest.mark.parametrize("make_model", [gaussian, modes, tails])
 @pytest.mark.parametrize("scale", [0.01, 100.0])
 def test_scaled_data_and_levels_give_scaled_errors(make_model, scale, monkeypatch):
-    monkeypatch.setattr("samplerbench.samplers.pilot.search.GENERATIONS", 10)
+    monkeypatch.setattr("samplerbench.samplers.pilot.search.GENERATIONS", 4)
     one, scaled = missed_by_unit(make_model, 1.0), missed_by_unit(make_model, scale)
     assert torch.allclose(one, scaled, rtol=1e-6, atol=1e-12)
 
