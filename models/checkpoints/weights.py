@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from .opening import CheckpointError
+from .opening import CheckpointError, Opened
+from .specification import Specification
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -61,3 +62,28 @@ def filled(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
         )
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)
+
+
+def loaded(
+    kind: Callable[..., M],
+    spec: Specification,
+    opened: Opened,
+    sets: Mapping[str, Mapping[str, Tensor]],
+    without: tuple[str, ...] = (),
+) -> M:
+    """The network that a specification describes, with the weights that it names, in float32.
+
+    Args:
+        kind: the network's class.
+        spec: ``network["arguments"]`` are those of the class, ``weights["entry"]`` is one of ``sets``.
+        opened: the checkpoint.
+        sets: sets of weights by entry.
+        without: beginnings of the names of tensors that are none of the network's.
+
+    Raises:
+        CheckpointError: the class does not take the arguments, or the weights do not fit it.
+    """
+    raw = built(kind, spec.network["arguments"], opened.path)
+    tensors = sets.get(spec.weights["entry"], {})
+    own = {k: v.float() for k, v in tensors.items() if not k.startswith(without)}
+    return filled(raw, own, opened.path)

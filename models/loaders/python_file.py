@@ -41,16 +41,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..decoder import Decoder
 from ..denoiser import Denoiser, Kind, Wrapper
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
 from . import loader
+from .file_decoder import FileDecoder, file_decoder
 from .networks import moved, parameter_dtype
 from .source_file import Made, options_text, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 
-DECODED_AT_ONCE = 64
 LARGEST_DECODED = 4096
 """Values of an image up to which images are features unasked: more have a covariance of gigabytes."""
 REFERENCE_SAMPLES = 50_000
@@ -111,62 +110,6 @@ class Renamed(Wrapper):
         return super().mode_of(x)
 
 
-class FileDecoder:
-    """A user's ``decode``, as a :class:`~samplerbench.models.decoder.Decoder`.
-
-    Args:
-        decode: the function.
-        event: shape of an image.
-        limits: range of the values of images.
-        device: where its networks are.
-    """
-
-    identity = ""  # that of the model has the hash of its file
-    batch = DECODED_AT_ONCE
-
-    def __init__(
-        self,
-        decode: Callable[[Tensor], Tensor],
-        event: tuple[int, ...],
-        limits: tuple[float, float] | None,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self._decode, self.event, self.limits, self.device = decode, event, limits, device
-
-    def __call__(self, latents: Tensor) -> Tensor:
-        """The user's images, in the dtype of the latents."""
-        images = self._decode(latents)
-        return images.to(latents.dtype) if isinstance(images, Tensor) else images
-
-    def to(self, device: torch.device | str) -> FileDecoder:
-        """A copy with its networks on ``device``."""
-        return FileDecoder(moved(self._decode, device), self.event, self.limits, device)
-
-
-def _decoder(name: str, model: Any, event: tuple[int, ...]) -> Decoder | None:
-    """The user's decoder, which says by one latent how large its images are; None without one.
-
-    Raises:
-        ValueError: it fails, or does not give one image.
-    """
-    if not hasattr(model, "decode"):
-        return None
-    try:
-        with torch.no_grad():
-            image = model.decode(torch.zeros(1, *event))
-    except Exception as error:
-        raise ValueError(
-            f"{name}: decode fails on a latent of zeros {(1, *event)} "
-            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        ) from error
-    if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != 1:
-        found = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise ValueError(
-            f"{name}: decode gave {found} for one latent; it must return a tensor (batch, *image)"
-        )
-    return FileDecoder(model.decode, tuple(image.shape[1:]), _limits(name, model))
-
-
 class FileModel(Denoiser):
     """What a user's factory returned, as a Denoiser.
 
@@ -209,7 +152,7 @@ class FileModel(Denoiser):
                 f"{name}: passes is {self.passes!r}; it must be a whole "
                 "number of evaluations, at least 1"
             )
-        self.decoder = _decoder(name, model, self.event)
+        self.decoder = file_decoder(name, model, self.event, _limits(name, model))
         self.limits = None if self.decoder else _limits(name, model)
         self.kind = getattr(model, "kind", "denoiser")
         if self.kind not in get_args(Kind):

@@ -53,8 +53,19 @@ class Decoded(Model):
         return 2 * x.repeat_interleave(2, 2).repeat_interleave(2, 3) - 0.5
 
 
+class Moving(Decoded):
+    "With a copy of its own on each device."
+
+    def to(self, device):
+        return type(self)()
+
+
 def latents():
     return Model()
+
+
+def moving():
+    return Moving()
 
 
 def decoded():
@@ -187,6 +198,14 @@ def test_batches_and_moves_change_nothing(file):
     assert torch.equal(images, model.to("cpu").decode(latents))
     assert model.decode(latents[:0]).shape == (0, 1, 4, 4)
     assert make_model(f"{file}:latents").decode(latents) is latents
+
+
+def test_a_model_that_moves_takes_its_decoder_along(file):
+    model = make_model(f"{file}:moving")
+    moved = model.to("cpu")
+    x = torch.randn(3, 1, 2, 2, dtype=torch.float64)
+    assert moved.decoder is not model.decoder
+    assert torch.equal(moved.decode(x), model.decode(x))
 
 
 def test_the_time_that_a_shard_may_take_has_room_for_the_decoder(file, monkeypatch):

@@ -17,7 +17,7 @@ from ....adapters import Network
 from ....checkpoints.entries import entries_of, settings_of
 from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
-from ....checkpoints.weights import WRAP, built, filled
+from ....checkpoints.weights import WRAP, loaded
 from ....nets.dit import DiT
 from ....process import VPLinear
 
@@ -98,10 +98,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    raw = built(DiT, spec.network["arguments"], opened.path)
-    tensors = entries_of(opened).get(spec.weights["entry"], {})
-    own = {k: v.float() for k, v in tensors.items() if not k.startswith(PROJECTORS)}
-    return filled(raw, own, opened.path)
+    return loaded(DiT, spec, opened, entries_of(opened), (PROJECTORS,))
 
 
 def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:

@@ -16,7 +16,7 @@ from ....adapters import Network
 from ....checkpoints.entries import entries_of
 from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
-from ....checkpoints.weights import WRAP, built, filled
+from ....checkpoints.weights import WRAP, loaded
 from ....nets.rotary_dit import RotaryDiT
 from .dit import ENDS, REVERSED
 from .lightning_dit import layout
@@ -47,10 +47,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    raw = built(RotaryDiT, spec.network["arguments"], opened.path)
-    tensors = _sets(opened).get(spec.weights["entry"], {})
-    own = {k: v.float() for k, v in tensors.items() if not k.startswith("feat_rope")}
-    return filled(raw, own, opened.path)
+    return loaded(RotaryDiT, spec, opened, _sets(opened), ("feat_rope",))
 
 
 def _sets(opened: Opened) -> dict[str, dict[str, Tensor]]:

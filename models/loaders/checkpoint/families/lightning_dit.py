@@ -17,7 +17,7 @@ from ....adapters import Network
 from ....checkpoints.entries import entries_of
 from ....checkpoints.opening import CheckpointError, Opened, open_checkpoint
 from ....checkpoints.specification import FAMILY, FILE, Specification
-from ....checkpoints.weights import WRAP, built, filled
+from ....checkpoints.weights import WRAP, loaded
 from ....nets.rotary_dit import RotaryDiT
 from .dit import ENDS, HEADS, LATER, OTHER_HEADS, TRAININGS
 
@@ -49,9 +49,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    raw = built(RotaryDiT, spec.network["arguments"], opened.path)
-    tensors = entries_of(opened).get(spec.weights["entry"], {})
-    return filled(raw, {k: v.float() for k, v in tensors.items()}, opened.path)
+    return loaded(RotaryDiT, spec, opened, entries_of(opened))
 
 
 def layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ....checkpoints.entries import entries_of
 from ....checkpoints.mapping import betas_of
 from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
-from ....checkpoints.weights import WRAP, built, filled
+from ....checkpoints.weights import WRAP, loaded
 from ....nets.uvit import UViT
 from ....process import Discrete, VPLinear
 from .dit import OTHER_HEADS
@@ -73,9 +73,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    raw = built(UViT, spec.network["arguments"], opened.path)
-    tensors = entries_of(opened).get(spec.weights["entry"], {})
-    return filled(raw, {k: v.float() for k, v in tensors.items()}, opened.path)
+    return loaded(UViT, spec, opened, entries_of(opened))
 
 
 def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
