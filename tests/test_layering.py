@@ -111,6 +111,7 @@ CROWDED = {
     "samplers/methods",
     "samplers",
     "models",
+    "models/cards",
     "results",
     "results/report",
 }

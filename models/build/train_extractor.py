@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from ..cards import datasets
 from ..nets.classifier import Classifier
-from .train import epoch_rows, save
+from .loop import epoch_rows, save
 
 
 @dataclass(frozen=True)

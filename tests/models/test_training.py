@@ -3,13 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samplerbench.models.build import train, train_extractor
+from samplerbench.models.build import loop, train, train_extractor
 from samplerbench.models.nets.edm import edm_loss
 
 
 def test_an_epoch_sees_each_image_at_most_once():
-    rows = torch.cat([train.epoch_rows(100, 16, 3, step) for step in range(6)])
-    next_epoch = torch.cat([train.epoch_rows(100, 16, 3, step) for step in range(6, 12)])
+    rows = torch.cat([loop.epoch_rows(100, 16, 3, step) for step in range(6)])
+    next_epoch = torch.cat([loop.epoch_rows(100, 16, 3, step) for step in range(6, 12)])
     assert len(rows.unique()) == len(next_epoch.unique()) == len(rows) == 96
     assert not torch.equal(rows, next_epoch)
 
@@ -23,8 +23,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
         save(path, **content)
         raise InterruptedError
 
-    save = train.save
-    monkeypatch.setattr(train, "save", save_and_stop)
+    save = loop.save
+    monkeypatch.setattr(loop, "save", save_and_stop)
     with pytest.raises(InterruptedError):
         train.train(recipe, tmp_path / "parts", checkpoint_every=2)
     monkeypatch.undo()
@@ -55,7 +55,7 @@ def test_an_untrained_network_has_loss_one():
 
 def test_learning_rates_end_at_zero():
     extractor = train_extractor.Recipe()
-    for module, recipe in ((train, train.RECIPES["fashion"]), (train_extractor, extractor)):
+    for module, recipe in ((loop, train.RECIPES["fashion"]), (train_extractor, extractor)):
         rates = [module.learning_rate(recipe, step) for step in range(recipe.steps)]
         assert max(rates) <= recipe.lr
         assert 0 < rates[0] < 0.01 * recipe.lr

@@ -26,7 +26,7 @@ SHARED = ("planning/schedules", "sampling/batch", "sampling/shard", "scoring/dat
 MEASURES = (
     "samplers/**/*.py",
     "models/**/*.py",
-    "models/cards/*/card.toml",
+    "models/cards/**/card.toml",
     "benchmarks/metrics/**/*.py",
     *(f"benchmarks/{name}.py" for name in SHARED),
 )
