@@ -18,6 +18,7 @@ from .figures.drawing import css
 from .glossary import Introductions
 from .measuring.effort import Effort
 from .measuring.row import Answer, Figure, Row
+from .opening import PARTS, Part
 from .questions import to_come
 from .rows import rows
 
@@ -50,10 +51,12 @@ def write_page(path: Path, answers: Mapping[int, Answer], effort: Effort) -> Pat
 def render(answers: Mapping[int, Answer], effort: Effort) -> str:
     """The page as text; a pure function of the answers."""
     known, introduced = rows(), Introductions()
-    leads = [answers[number].lead for number in sorted(known) if number in answers]
-    opening = [lead for lead in leads if lead is not None]
+    opening = next(
+        (answers[n].opening for n in sorted(known) if n in answers and answers[n].opening), None
+    )
+    told = [part for part in PARTS if part.holds(answers)]
     top = _words(
-        introduced, *(lead.text for lead in opening), *_read(*(lead.figure for lead in opening))
+        introduced, *(part.sentence for part in told), *_read(*([opening] if opening else []))
     )
     sections = [
         _section(row, answers.get(number), effort, introduced)
@@ -63,14 +66,11 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
         _environment()
         .get_template("explain.html")
         .render(
-            leads=[(Markup(lead.text), _shown(lead.figure)) for lead in opening],
+            parts=[_part(part, answers) for part in PARTS],
+            opening=_shown(opening) if opening else None,
             top=top,
             sections=sections,
             coming=to_come(set(known)),
-            contents=[
-                (n, row.question, answers[n].verdict.kind if n in answers else "not measured here")
-                for n, row in known.items()
-            ],
             counts=Counter(answer.verdict.kind for answer in answers.values()),
             words=WORDS,
             colours=Markup(css()),
@@ -78,6 +78,25 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
             command=command(effort),
         )
     )
+
+
+def _part(part: Part, answers: Mapping[int, Answer]) -> dict[str, Any]:
+    """A sentence of the answer, None where it does not hold, with the rows that are about it."""
+    known = rows()
+    return {
+        "title": part.title,
+        "sentence": Markup(part.sentence) if part.holds(answers) else None,
+        "rests": [number for number in part.rests if number in known],
+        "rows": [
+            (
+                number,
+                known[number].question,
+                answers[number].verdict.kind if number in answers else "not measured here",
+            )
+            for number in part.rows
+            if number in known
+        ],
+    }
 
 
 def _words(introduced: Introductions, *texts: str) -> list[tuple[Markup, Markup]]:

@@ -16,7 +16,8 @@ from samplerbench.benchmarks.studies.why_steps import page, run, store
 from samplerbench.benchmarks.studies.why_steps.figures import charting
 from samplerbench.benchmarks.studies.why_steps.figures.drawing import THEME, figure, panels
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.row import Answer, Lead, Row, Verdict
+from samplerbench.benchmarks.studies.why_steps.measuring.row import Answer, Row, Verdict
+from samplerbench.benchmarks.studies.why_steps.opening import PARTS
 from samplerbench.benchmarks.studies.why_steps.questions import ROWS, TO_COME
 from samplerbench.benchmarks.studies.why_steps.rows import rows
 from samplerbench.models import make_model
@@ -65,8 +66,9 @@ def test_the_page_needs_nothing_but_itself_and_lists_all_questions():
     html = page.render({1: answer(), 3: answer("supports")}, Effort("fast"))
     assert not re.search(r"<script|<link|@import|(src|href)=[\"'](?!#|data:)", html)
     assert "default-src 'none'" in html
+    listed = html[html.index("<nav") : html.index("</nav>")]
     for number in rows():
-        assert html.count(f'href="#row-{number}"') == html.count(f'id="row-{number}"') == 1
+        assert listed.count(f'href="#row-{number}"') == html.count(f'id="row-{number}"') == 1
     assert html.count('<span class="soft">not measured here') == len(rows()) - 2
     assert "samplerbench explain --rows 3 --fast" in html
     assert "&lt;b&gt;" in html
@@ -83,32 +85,42 @@ def test_rows_to_come_are_one_line_at_the_end():
     assert not [row for row in TO_COME if f"row-{row.number}" in html]
 
 
-def leading(text, height):
-    return replace(answer(), lead=Lead(text, picture(height)))
-
-
 def test_the_top_of_the_page_asks_and_answers_before_anything_else():
-    html = page.render(
-        {1: leading("Because it is a blur.", 220), 3: leading("And it costs.", 230)}, Effort("full")
-    )
+    found = {number: answer("refines") for part in PARTS for number in part.rests}
+    found[1] = replace(answer("supports"), opening=picture(220))
+    html = page.render(found, Effort("full"))
     top = html[html.index("<body") : html.index("</header>")]
     asked = (
         "why can’t we jump there in one?</h1>",
-        "Because it is a blur.",
-        "And it costs.",
+        *(part.sentence for part in PARTS),
         '<svg class="whole"',
     )
-    assert [top.index(part) for part in asked] == sorted(top.index(part) for part in asked)
-    assert top.count('<svg class="whole"') == 2
-    assert len(re.findall("<p[ >]", top)) == 3
+    assert [top.index(text) for text in asked] == sorted(top.index(text) for text in asked)
+    assert top.count('<svg class="whole"') == 1
+    assert top.count("<li>") == len(PARTS) == 5
     assert not re.search("verdict|samplerbench", top)
     assert html.index("</header>") < html.index('class="contents"') < html.index('id="row-1"')
 
 
 def test_the_top_says_nothing_that_was_not_measured():
-    top = page.render({1: answer("refutes")}, Effort("full")).partition("</header>")[0]
-    assert "were not measured here, or found otherwise" in top
-    assert "<svg" not in top
+    """A sentence goes with the verdict that it rests on."""
+    whole = {number: answer("refines") for part in PARTS for number in part.rests}
+    for part in PARTS:
+        for number in part.rests:
+            for found in ({**whole, number: answer("inconclusive")}, whole.copy()):
+                if found[number].verdict.kind == "refines":
+                    del found[number]
+                top = page.render(found, Effort("full")).partition("</header>")[0]
+                assert part.sentence not in top
+                assert f"{part.title}? This was not measured here, or found otherwise." in top
+                assert "<svg" not in top
+
+
+def test_every_question_is_about_one_part_of_the_answer():
+    assert sorted(number for part in PARTS for number in part.rows) == list(range(1, ROWS + 1))
+    for part in PARTS:
+        assert part.rests
+        assert set(part.rests) <= set(part.rows)
 
 
 def test_numbers_and_tables_are_folded():

@@ -12,6 +12,7 @@ from invented import answered
 from samplerbench.benchmarks.studies.why_steps import page
 from samplerbench.benchmarks.studies.why_steps.glossary import TERMS, Introductions, Term, plain
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
+from samplerbench.benchmarks.studies.why_steps.opening import PARTS
 from samplerbench.benchmarks.studies.why_steps.rows import rows
 from samplerbench.benchmarks.studies.why_steps.rows.wording import between, brackets, percent
 from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
@@ -96,18 +97,9 @@ def test_letters_of_figures_are_introduced_too(answers):
     assert [term.name for term in Introductions()(answers[3].figure.words)][:1] == ["σ (sigma)"]
 
 
-def test_captions_at_the_top_explain_themselves(answers):
-    caption = answers[3].lead.figure.caption
-    assert "σ says how strong it is" in caption
-    assert "nats, a unit of information" in caption
-    used = [
-        term.name
-        for term in TERMS
-        if any(
-            term.used(plain(answers[n].lead.figure.caption + answers[n].lead.text)) for n in (1, 3)
-        )
-    ]
-    assert used == ["σ (sigma)", "nat"]
+def test_the_top_needs_no_terms(answers):
+    top = [answers[1].opening.caption, *(part.sentence for part in PARTS)]
+    assert not [term.name for term in TERMS if any(term.used(plain(text)) for text in top)]
 
 
 def test_a_term_comes_after_those_that_it_is_explained_with():

@@ -139,7 +139,7 @@ def test_row_1_on_a_gaussian_of_few_dimensions_is_refuted():
     answer = row_01_one_jump.ROW(Effort("fast", None, dict.fromkeys(one_jump.MODELS, flat)))
     assert answer.verdict.kind == "refutes"
     assert "the average passes for real" in answer.verdict.sentence
-    assert answer.lead is None
+    assert answer.opening is None
     assert len(answer.table) == 3 * len(one_jump.FAST_STEPS)
 
 
@@ -288,6 +288,5 @@ def test_row_3_on_a_gaussian_is_refuted():
     )
     assert answer.verdict.kind == "refutes"
     assert "Gaussian step at every size" in answer.verdict.sentence
-    assert answer.lead is None
     assert all(name.endswith("†") for name in answer.table if "FID proxy" in name)
     assert "192 is below 15 d" in answer.details

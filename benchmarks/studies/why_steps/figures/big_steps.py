@@ -20,7 +20,6 @@ from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, SOFT, figure, panels, sty
 
 SHOWN = (1, 4, 16, 64)
 """Numbers of steps with a staircase."""
-OPENING = (1, 16)
 """Those at the top of the page."""
 LOOKS = ((BLUE, "o"), (PURPLE, "s"), (GREEN, "^"), (ORANGE, "D"))
 
@@ -44,6 +43,7 @@ come from exact densities by Bayes’ rule. The rest is not all anisotropy: Cov 
 and no feature sees. That is why the FID proxy levels off while nats still fall.</p>"""
 
 
+@styled
 def staircases(mmse: Curve, png: Path | None = None) -> Figure:
     """The curve with the stairs of four numbers of steps; the nats between them."""
     caption = (
@@ -55,34 +55,9 @@ def staircases(mmse: Curve, png: Path | None = None) -> Figure:
         "sees). Computed on the exact model "
         "<code>fashion-mppca</code> with the <code>karras</code> grid."
     )
-    return _stairs(mmse, SHOWN, 760, 285, caption, png)
-
-
-def opening(mmse: Curve) -> Figure:
-    """The same with two numbers of steps, for the top of the page."""
-    caption = (
-        "How wrong the prediction is while the noise falls (to the right; σ says how "
-        "strong it is). Blue: the best that is "
-        "possible, predicted "
-        "anew all the time. Orange: one predicts once a step, and goes by that until the "
-        "next. What is lost between the two is counted in "
-        "nats, a unit of information like the bit."
-    )
-    return _stairs(mmse, OPENING, 560, 340, caption)
-
-
-@styled
-def _stairs(
-    mmse: Curve,
-    shown: Sequence[int],
-    width: float,
-    height: float,
-    caption: str,
-    png: Path | None = None,
-) -> Figure:
-    canvas, axes = panels(len(shown), height, sharey=True, width=width)
-    nats = {n: path_kl(mmse, levels("karras", n)).value for n in shown}
-    for place, (ax, n) in enumerate(zip(axes, shown, strict=True)):
+    canvas, axes = panels(len(SHOWN), 285, sharey=True)
+    nats = {n: path_kl(mmse, levels("karras", n)).value for n in SHOWN}
+    for place, (ax, n) in enumerate(zip(axes, SHOWN, strict=True)):
         sigma, low, stair = staircase(mmse, levels("karras", n))
         ax.fill_between(sigma, low, stair, color=ORANGE, alpha=0.3, lw=0)
         ax.plot(sigma, stair, color=ORANGE, lw=1.2)
@@ -115,7 +90,7 @@ def _stairs(
         "last step stays behind like a staircase. Lost: "
     )
     return figure(
-        canvas, alt + ", ".join(f"{nats[n]:,.0f} nats in {n} steps" for n in shown), caption, png
+        canvas, alt + ", ".join(f"{nats[n]:,.0f} nats in {n} steps" for n in SHOWN), caption, png
     )
 
 

@@ -52,19 +52,6 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Lead:
-    """A row's contribution to the summary at the top of the page.
-
-    Attributes:
-        text: a sentence or two for somebody who knows none of the words, as HTML.
-        figure: its picture.
-    """
-
-    text: str
-    figure: Figure
-
-
-@dataclass(frozen=True)
 class Answer:
     """All that the page shows of a row.
 
@@ -77,7 +64,7 @@ class Answer:
         more: figures that are folded away with the numbers.
         keys: how many columns of the table, from the left, say what a line is of; the others are
             what was found.
-        lead: what the top of the page says of it, or None.
+        opening: the picture at the top of the page, or None.
     """
 
     figure: Figure
@@ -87,7 +74,7 @@ class Answer:
     images: tuple[Figure, ...] = ()
     more: tuple[Figure, ...] = ()
     keys: int = 1
-    lead: Lead | None = None
+    opening: Figure | None = None
 
 
 @dataclass(frozen=True)

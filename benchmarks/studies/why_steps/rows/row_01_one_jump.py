@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..figures import one_jump as figures
 from ..measuring.one_jump import JumpResult, JumpResults, measure
-from ..measuring.row import Answer, Lead, Row, Verdict
+from ..measuring.row import Answer, Row, Verdict
 from .wording import INTERVALS, brackets, codes, percent
 
 COLLAPSED, UNLIKE = 0.2, 0.5
@@ -19,17 +19,13 @@ CROWDED = 10
 """A jump lies in the midst of the data if it is near to so many times as many of them as one of
 them is.
 """
-LEAD = """\
-Because from pure noise <strong>the best prediction is no image but an average</strong>: of all the images that the noise might
-still become. That is a blur, and nearly the same blur for every noise. A small step takes away a little noise, which settles a
-little of what the image will be; the next prediction is an average of fewer images, and sharper. The jump skips all that."""
 
 
 def answer(found: JumpResults) -> Answer:
     """Curves, pictures, and a table of all samples."""
     verdict, pictured = judge(found), figures.pictured(found)
     averages = verdict.kind in ("supports", "refines") and pictured
-    lead = Lead(LEAD, figures.opening(*next(iter(pictured.items())))) if averages else None
+    opening = figures.opening(*next(iter(pictured.items()))) if averages else None
     strips = tuple(figures.strips(name, rows) for name, rows in pictured.items())
     more = (figures.quality(found),)
     return Answer(
@@ -40,7 +36,7 @@ def answer(found: JumpResults) -> Answer:
         strips,
         more,
         keys=2,
-        lead=lead,
+        opening=opening,
     )
 
 

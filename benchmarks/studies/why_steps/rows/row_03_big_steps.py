@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..figures import big_steps as figures
 from ..measuring.big_steps import OPTIMAL, BigStepsResult, Losses, measure
-from ..measuring.row import Answer, Kind, Lead, Row, Verdict
+from ..measuring.row import Answer, Kind, Row, Verdict
 from ..statistics.single_steps import Transition
 from .wording import INTERVALS, between, brackets, mark, note, percent
 
@@ -19,22 +19,11 @@ Nats below which a big step loses nothing.
 """
 
 
-LEAD = (
-    "And what a big step loses by going on with an old prediction can be computed: "
-    "the orange area shows it."
-)
-
-
 def answer(found: BigStepsResult) -> Answer:
     """Staircases, losses against steps, and single steps taken apart."""
     verdict, details = judge(found.single, found.losses), figures.DETAILS + note(found.flags)
     single = (figures.single_steps(found.single),)
     table = _table(found.losses, mark(found.flags))
-    lead = (
-        Lead(LEAD, figures.opening(found.curve))
-        if verdict.kind in ("supports", "refines")
-        else None
-    )
     return Answer(
         figures.staircases(found.curve),
         table,
@@ -42,7 +31,6 @@ def answer(found: BigStepsResult) -> Answer:
         details,
         (figures.against_steps(found.losses),),
         single,
-        lead=lead,
     )
 
 
