@@ -23,6 +23,7 @@ OFF = ("0", "false", "f", "no", "n", "off")
 """Values of the environment variable ``SAMPLERBENCH_ISOLATION`` that mean ``--no-isolation``, where
 neither that nor ``--executor`` was given.
 """
+MOST_JOBS = 1024
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -78,6 +79,51 @@ def executor(
                 "does not do; leave one of them out"
             )
     return made
+
+
+def several(
+    jobs: str, device: str, executor: str | None, isolation: bool | None, memory_limit: float | None
+) -> Executor:
+    """As many worker processes as ``--jobs`` asks for, of which each has one of the GPUs in turn.
+
+    Args:
+        jobs: a number, or ``auto``.
+        device: value of ``--device``.
+        executor: value of ``--executor``, or None.
+        isolation: whether ``--isolation`` was given, or the opposite; None for neither.
+        memory_limit: GiB that each may hold; None for its part of what one may.
+
+    Raises:
+        ValueError: ``jobs`` is neither, or another option says that samplers run elsewhere.
+    """
+    if executor not in (None, "worker") or isolation is False:
+        other = f"--executor {executor}" if executor else "--no-isolation"
+        raise ValueError(
+            f"--jobs is of worker processes, and {other} has none; leave one of them out"
+        )
+    gpus = [] if device == "cpu" else _gpus()
+    found = len(gpus) or cores()
+    count = str(found) if jobs == "auto" else jobs
+    if not count.isascii() or not count.isdecimal() or not 0 < int(count) <= MOST_JOBS:
+        raise ValueError(
+            f"--jobs {jobs}: give a number of processes from 1 to {MOST_JOBS}, or auto"
+        )
+    memory = None if memory_limit is None else int(memory_limit * 2**30)
+    return Pool(int(count), memory, gpus)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    seen = [name.strip() for name in named.split(",") if name.strip()]
+    return seen or list(map(str, range(torch.cuda.device_count())))
 
 
 def workers(jobs: int) -> Executor:

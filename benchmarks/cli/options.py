@@ -152,6 +152,14 @@ ExecutorOption = Annotated[
         "in-process; or one of an installed package.",
     ),
 ]
+RunJobsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--jobs",
+        help="Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
+        "core. They share --threads.",
+    ),
+]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes that measure at a time.")]
 TimeLimitOption = Annotated[
     float | None,

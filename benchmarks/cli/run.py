@@ -20,6 +20,7 @@ from .options import (
     Json,
     MemoryLimitOption,
     RetryOption,
+    RunJobsOption,
     SuiteName,
     SuiteOptions,
     TimeLimitOption,
@@ -51,10 +52,15 @@ def run(
     time_limit: TimeLimitOption = None,
     memory_limit: MemoryLimitOption = None,
     retry: RetryOption = False,
+    jobs: RunJobsOption = None,
 ) -> None:
     """Run a suite: only what is missing in the run directory; then write its table and report."""
     _refuse_frontier(suite)
-    runs_in = isolating.executor(executor, isolation, time_limit, memory_limit)
+    runs_in = (
+        isolating.executor(executor, isolation, time_limit, memory_limit)
+        if jobs is None
+        else isolating.several(jobs, options.device, executor, isolation, memory_limit)
+    )
     if isolating.looks_new(suite, options.out_dir):
         runs_in.start()  # its imports take as long as ours, at the same time
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shlex
 from contextlib import closing
@@ -14,7 +13,7 @@ import typer
 
 from ..running.executing import Failure
 from .console import err, print_json, print_rows, say
-from .isolation import workers
+from .isolation import cores, workers
 from .options import (
     DEVICES,
     LARGEST_SEED,
@@ -38,7 +37,7 @@ CALIBRATION_LOG = Path("results") / "runs" / "calibration"
 EXPLAIN_HOME = Path("results") / "runs" / "explain"
 TAKES = "A full run takes about 11 minutes on two free cores, a fast one less than 2."
 """Said here, in README.md and in docs/why-steps.md, in the same words."""
-CORES = os.cpu_count() or 1
+CORES = cores()
 TUNE_COLUMNS = {
     "name": "sampler",
     "nfe": "NFE",

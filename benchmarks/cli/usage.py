@@ -120,6 +120,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run quick --model fashion --sampler heun --sampler 'ddim(eta=0.5)' --nfe 5,10,20",
         "run quick --model my_model.py:factory --out results/runs/mine",
         "run exact --sampler dpmpp_2m --until-decided --baseline heun",
+        "run full --jobs auto",
         "run mine.toml --trust-suite",
     ),
     "plan": ("plan full", "plan quick --model fashion --nfe 5,10 --json"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -117,3 +118,43 @@ class Reporter:
                 markup=False,
                 soft_wrap=True,
             )
+
+
+class CellProgress:
+    """Cells that are sampled, several at a time, as a part of a reporter's bar.
+
+    Each fills no more of it than it was expected to take, and all of that once it is done.
+
+    Args:
+        report: the reporter.
+        names: what to call each cell, by its key.
+        expected: evaluations that it was expected to take; none of a cell that is not in there.
+    """
+
+    def __init__(
+        self, report: Reporter, names: Mapping[str, str], expected: Mapping[str, float]
+    ) -> None:
+        self._report, self._names = report, names
+        self._left = {key: expected.get(key, 0.0) for key in names}
+
+    def begins(self, key: str) -> None:
+        """A shard of a cell is about to be sampled; told in any thread."""
+        self._report.stage(self._names[key])
+
+    def samples(self, key: str, count: int, evaluations: float) -> None:
+        """``count`` more samples of a cell are done, as in :meth:`Reporter.samples`."""
+        self._report.samples(count, self._of(key, evaluations))
+
+    def done(self, key: str) -> None:
+        """A cell is complete, or has failed; said again of one that was, it is nothing."""
+        if key in self._left:
+            self._report.evaluations(self._of(key, math.inf))
+            del self._left[key]
+            self._report.cell_done()
+
+    def _of(self, key: str, evaluations: float) -> float:
+        """What these evaluations are of the bar."""
+        counted = min(evaluations, self._left.get(key, 0.0))
+        if key in self._left:
+            self._left[key] -= counted
+        return counted

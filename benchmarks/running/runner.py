@@ -5,8 +5,9 @@ an exception is a row.
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ from .executing import Executor, Failure
 from .executing.pace import expected
 from .executing.tasks import Shard, Way
 from .outcomes import conclude, ended, forget_failures, missing
-from .progress import Reporter
+from .progress import CellProgress, Reporter
 from .setup import Setup
 
 
@@ -52,7 +53,9 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
                 setup.executor.start()
             for name in setup.models:
                 before = directory.changes
-                _sample_model(setup, name, work, report)
+                lacking = [cell for cell in setup.cells_of(name) if cell.key in work.cells]
+                with report.part(name, sum(work.cells[cell.key] for cell in lacking)):
+                    _sample(setup, lacking, report, work.cells)
                 with report.part(f"{name}: scoring", work.references.get(name, 0.0)):
                     _score_model(setup, name, digests[name], report)
                 if directory.changes != before:  # so that an interrupted run shows this model
@@ -116,32 +119,65 @@ def _until_scored(setup: Setup, name: str) -> float:
     return reference_evaluations(setup.suite, setup.models[name], setup.references[name], cells)
 
 
-def _sample_model(setup: Setup, name: str, work: _Work, report: Reporter) -> None:
-    """Draw the samples that the cells of a model lack."""
-    for cell in setup.cells_of(name):
-        if cell.key in work.cells:
-            with report.part(f"{name}: {cell.label}", work.cells[cell.key]):
-                _sample(setup, cell, report)
-            report.cell_done()
+def _sample(
+    setup: Setup, cells: Sequence[Cell], report: Reporter, planned: Mapping[str, float]
+) -> None:
+    """Draw the samples that cells lack, as many shards at a time as the executor runs; a failure is
+    the row of its cell, whose other shards are not begun any more.
+
+    Args:
+        setup: what to run, and where.
+        cells: of one model.
+        report: told how they get on.
+        planned: evaluations that each is expected to take, by its key.
+    """
+    todo = [(cell, *shard) for cell in cells for shard in missing(setup.directory, cell)]
+    names = {cell.key: f"{cell.model}: {cell.label}" for cell in cells}
+    bar = CellProgress(report, names, planned)
+    left, failed = Counter(cell.key for cell, *_ in todo), dict[str, int]()
+
+    def wanted(number: int) -> bool:
+        key = todo[number][0].key
+        if key not in failed:
+            bar.begins(key)
+        return key not in failed
+
+    def tell(number: int, count: int) -> None:
+        cell = todo[number][0]
+        bar.samples(cell.key, count, count * expected(setup.models[cell.model], cell))
+
+    results = setup.executor.map(
+        [_shard(setup, *one) for one in todo],
+        setup.world,
+        tell=tell,
+        limits=[setup.limits.of(cell, stop - start) for cell, start, stop in todo],
+        wanted=wanted,
+    )
+    with closing(results):
+        for number, result in results:
+            cell, start, stop = todo[number]
+            left[cell.key] -= 1
+            if not isinstance(result, Failure):
+                setup.directory.write_shard(cell.key, start, stop, result)
+            # the first of a cell says why, as it does where shards run one after the other
+            elif start < failed.get(cell.key, cell.samples):
+                conclude(setup.directory, cell, result.status, result.reason)
+                failed[cell.key] = start
+            if cell.key in failed or not left[cell.key]:
+                bar.done(cell.key)
 
 
-def _sample(setup: Setup, cell: Cell, report: Reporter) -> None:
-    """Draw the samples that a cell lacks, shard by shard; a failure is its row."""
-    model, reference = setup.models[cell.model], setup.references[cell.model]
-    cost, keep = expected(model, cell), how_many(model, setup.suite.keep)
-    endpoints, clamp = endpoints_asked(setup.suite, cell), reference.clamp if reference else None
-    for start, stop in missing(setup.directory, cell):
-        try:
-            arrays = setup.executor.run(
-                Shard(cell, start, stop, keep, endpoints, clamp),
-                setup.world,
-                tell=lambda count: report.samples(count, count * cost),
-                limit=setup.limits.of(cell, stop - start),
-            )
-        except Failure as failure:
-            return conclude(setup.directory, cell, failure.status, failure.reason)
-        setup.directory.write_shard(cell.key, start, stop, arrays)
-    return None
+def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> Shard:
+    """A task."""
+    reference = setup.references[cell.model]
+    return Shard(
+        cell,
+        start,
+        stop,
+        how_many(setup.models[cell.model], setup.suite.keep),
+        endpoints_asked(setup.suite, cell),
+        reference.clamp if reference else None,
+    )
 
 
 def _score_model(setup: Setup, name: str, digests: tuple[str, str], report: Reporter) -> None:
@@ -167,8 +203,7 @@ def _score_model(setup: Setup, name: str, digests: tuple[str, str], report: Repo
         if gone is None:
             return
         setup.directory.mend_shards(gone.key)
-        report.stage(f"{name}: {gone.label} again")
-        _sample(setup, gone, report)
+        _sample(setup, [gone], report, {})
 
 
 def _complete(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:

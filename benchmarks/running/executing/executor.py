@@ -8,7 +8,7 @@ worker process, or elsewhere. docs/adding-an-executor.md is the guide.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,12 +26,20 @@ sentence. Picklable.
 TellOf = Callable[[int, Any], None]
 """The same of many tasks: their number comes first."""
 
+Wanted = Callable[[int], bool]
+"""Whether a task, by its number, is still to be run."""
+
 LONGEST = 500
 """Letters of an exception's message that a reason keeps."""
 
 
 def silent(*_news: object) -> None:
     """Tells nobody."""
+
+
+def always(_number: int) -> bool:
+    """Every task is wanted."""
+    return True
 
 
 class Task(Protocol):
@@ -95,7 +103,8 @@ class Executor(ABC):
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),
-    ) -> Iterator[tuple[int, Any]]:
+        wanted: Wanted = always,
+    ) -> Generator[tuple[int, Any], None, None]:
         """The number of each task and its result, as they finish, in any order.
 
         What is not taken from the iterator need not be run; where it is closed, or an exception
@@ -107,6 +116,8 @@ class Executor(ABC):
             tell: progress, told by the thread that iterates.
             limits: seconds after which each task is given up, where that is possible, None for
                 never; one a task, or empty for no limits.
+            wanted: asked in any thread when a task is about to begin; one that is not wanted any
+                more is left out, without a result.
 
         Yields:
             A :class:`Failure` in place of the result of a task that raised, whose process ended,
@@ -145,9 +156,12 @@ class Serial(Executor):
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),
-    ) -> Iterator[tuple[int, Any]]:
+        wanted: Wanted = always,
+    ) -> Generator[tuple[int, Any], None, None]:
         """See :meth:`Executor.map`."""
         for number, (task, limit) in enumerate(zip(tasks, each(limits, tasks), strict=True)):
+            if not wanted(number):
+                continue
             run = partial(self.run, task, world, tell=partial(tell, number), limit=limit)
             yield number, result_of(run)
 

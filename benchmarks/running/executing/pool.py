@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from .executor import Executor, InProcess, Task, TellOf, each, result_of, silent
+from .executor import Executor, InProcess, Task, TellOf, Wanted, always, each, result_of, silent
 from .remote import packed
+from .vitals import memory_limit
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -21,19 +22,23 @@ if TYPE_CHECKING:
 class Pool(Executor):
     """Runs as many tasks at a time as it has workers, each with a thread that waits for it.
 
-    Where several run, each has one thread of torch, for they share the machine. What cannot be
+    They share the machine: each has its part of the threads of torch, one at least. What cannot be
     sent to a worker runs in the thread that iterates. The workers live until the pool is closed;
     one map at a time has them.
 
     Args:
         size: how many at a time, >= 1.
-        memory: bytes that each worker may hold, as in :class:`.Worker`.
+        memory: bytes that each worker may hold, as in :class:`.Worker`; None for its part of what
+            one may.
+        gpus: what the workers see of the machine's GPUs, one each in turn, as CUDA_VISIBLE_DEVICES
+            names them; empty leaves that as it is.
     """
 
     keeps_limits = True
 
-    def __init__(self, size: int, memory: int | None = None) -> None:
-        self._size, self._memory, self._given_up = size, memory, Event()
+    def __init__(self, size: int, memory: int | None = None, gpus: Sequence[str] = ()) -> None:
+        self._size, self._given_up, self._gpus = size, Event(), gpus
+        self._memory = memory_limit() // size if memory is None else memory
         self._workers: list[Worker] = []
         self._threads: list[Thread] = []
 
@@ -44,11 +49,11 @@ class Pool(Executor):
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),
-    ) -> Iterator[tuple[int, Any]]:
+        wanted: Wanted = always,
+    ) -> Generator[tuple[int, Any], None, None]:
         """See :meth:`.Executor.map`."""
         todo = deque(enumerate(zip(tasks, each(limits, tasks), strict=True)))
-        size = min(self._size, len(tasks))
-        setting = replace(world.setting, threads=1) if size > 1 else world.setting
+        setting = replace(world.setting, threads=max(1, world.setting.threads // self._size))
         said: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
 
         def work(worker: Worker) -> None:
@@ -57,13 +62,15 @@ class Pool(Executor):
                     number, (task, limit) = todo.popleft()
                 except IndexError:
                     return
+                if not wanted(number):
+                    said.put(("unwanted", number, None))
+                    continue
                 said.put(_done(worker, number, packed(task, setting), limit, said))
 
         self._stop()
-        while len(self._workers) < size:
-            self._workers.append(Worker(self._memory, self._given_up))
         self._threads = [
-            Thread(target=work, args=(worker,), daemon=True) for worker in self._workers[:size]
+            Thread(target=work, args=(worker,), daemon=True)
+            for worker in self._hired(min(self._size, len(tasks)))
         ]
         try:
             for thread in self._threads:
@@ -77,6 +84,8 @@ class Pool(Executor):
                 if kind == "error":
                     raise value
                 left -= 1
+                if kind == "unwanted":
+                    continue
                 if kind == "here":
                     here = partial(
                         InProcess().run, tasks[number], world, tell=partial(tell, number)
@@ -85,6 +94,19 @@ class Pool(Executor):
                 yield number, value
         finally:
             self._stop()
+
+    def start(self) -> None:
+        """Start all processes, whose imports take a while."""
+        for worker in self._hired(self._size):
+            worker.start()
+
+    def _hired(self, count: int) -> list[Worker]:
+        """The first ``count`` workers."""
+        while len(self._workers) < count:
+            gpu = self._gpus[len(self._workers) % len(self._gpus)] if self._gpus else None
+            seen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+            self._workers.append(Worker(self._memory, self._given_up, seen))
+        return self._workers[:count]
 
     def close(self) -> None:
         """End the processes, at once."""

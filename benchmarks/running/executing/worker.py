@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -60,13 +61,19 @@ class Worker(Serial):
     Args:
         memory: bytes that it may hold; None for a share of the machine's, 0 for no limit.
         given_up: when it is set, the task that runs is given up as by an interrupt.
+        environment: variables that its process has beside those of this one.
     """
 
     keeps_limits = True
 
-    def __init__(self, memory: int | None = None, given_up: Event | None = None) -> None:
+    def __init__(
+        self,
+        memory: int | None = None,
+        given_up: Event | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._memory = memory_limit() if memory is None else memory
-        self._given_up = given_up
+        self._given_up, self._environment = given_up, dict(environment or {})
         self._worker: _Process | None = None
 
     def start(self) -> None:
@@ -89,6 +96,7 @@ class Worker(Serial):
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
                 pass_fds=handed,
+                env={**os.environ, **self._environment},
                 process_group=0,
             )
         finally:

@@ -139,6 +139,14 @@ def test_no_task_is_no_result(executor):
     assert list(executor.map([], WORLD)) == []
 
 
+def test_what_is_not_wanted_any_more_is_left_out(executor):
+    found = {}
+    tasks = [Call(abs, (-number,)) for number in range(6)]
+    for number, result in executor.map(tasks, WORLD, wanted=lambda number: number not in (1, 5)):
+        found[number] = result
+    assert found == {0: 0, 2: 2, 3: 3, 4: 4}
+
+
 def test_run_is_map_of_one(executor):
     assert executor.run(Call(math.hypot, (3, 4)), WORLD) == 5
     with pytest.raises(Failure, match="math domain error"):
