@@ -48,11 +48,13 @@ class _Process(NamedTuple):
 
 
 class _Gone(Exception):  # noqa: N818
-    """The worker ended; ``begun`` says whether it had all that the task needs."""
+    """The worker ended; ``begun`` says whether it had all that the task needs, and ``killed``
+    whether somebody else ended it.
+    """
 
-    def __init__(self, ending: str, *, begun: bool) -> None:
+    def __init__(self, ending: str, *, begun: bool, killed: bool = False) -> None:
         super().__init__(ending)
-        self.ending, self.begun = ending, begun
+        self.ending, self.begun, self.killed = ending, begun, killed
 
 
 class Worker(Serial):
@@ -118,9 +120,11 @@ class Worker(Serial):
         for last in (False, True):
             try:
                 return self._run(sent, tell, limit)
-            except _Gone as gone:  # before the task began it is not to blame: what ran before it may have left a time bomb
+            except _Gone as gone:
+                # before the task began it is not to blame: what ran before it may have left a time
+                # bomb; nor, perhaps, where another process killed it, which it is tried again for
                 self.close()
-                if gone.begun:
+                if gone.begun and (last or not gone.killed):
                     raise Failure("crashed", gone.ending) from None
                 if last:
                     message = (
@@ -222,7 +226,9 @@ class Worker(Serial):
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
             return _Gone("closed its connection, and was ended", begun=begun)
         return _Gone(
-            f"its process {how_it_ended(code)}{place_in(_read(worker.traces))}", begun=begun
+            f"its process {how_it_ended(code)}{place_in(_read(worker.traces))}",
+            begun=begun,
+            killed=code == -signal.SIGKILL,
         )
 
 

@@ -215,6 +215,24 @@ def test_a_task_that_ends_its_process_fails_alone(executor, elsewhere):
     assert all("\n" not in found[number].reason for number in (1, 2))
 
 
+def test_a_task_whose_process_was_killed_once_is_run_again(tmp_path):
+    """By the operator, say; where memory runs out it is killed again, which is a failure."""
+    pool = Pool(2)
+    with new_processes.ready():
+        found = dict(
+            pool.map([Call(_killed_once, (tmp_path / name,)) for name in ("one", "two")], WORLD)
+        )
+        pool.close()
+    assert found == {0: "one", 1: "two"}
+
+
+def _killed_once(path):
+    if not path.exists():
+        path.touch()
+        _killed()
+    return path.name
+
+
 def _killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
