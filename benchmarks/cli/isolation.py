@@ -112,6 +112,21 @@ def several(
     return Pool(int(count), memory, gpus)
 
 
+LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
+"""Environment variables with the number of a process on its machine, as ``torchrun`` and ``srun`` set
+them.
+"""
+
+
+def take_gpu_of_rank() -> None:
+    """Where a launcher started several processes on this machine, see one of its GPUs, in turn; to be
+    called before CUDA is used.
+    """
+    local = next((os.environ[name] for name in LOCAL if name in os.environ), "")
+    if local.isascii() and local.isdecimal() and (gpus := _gpus()):
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(local) % len(gpus)]
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

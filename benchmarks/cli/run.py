@@ -56,6 +56,8 @@ def run(
 ) -> None:
     """Run a suite: only what is missing in the run directory; then write its table and report."""
     _refuse_frontier(suite)
+    if options.device != "cpu":
+        isolating.take_gpu_of_rank()
     runs_in = (
         isolating.executor(executor, isolation, time_limit, memory_limit)
         if jobs is None
@@ -82,11 +84,15 @@ def run(
             console=err,
             executor=runs_in,
             time_limit=time_limit,
+            join=resolved.until is None,
         )
         if resolved.until:
             table, looks = run_until_decided(setup, resolved.until, retry=retry)
         else:
-            table, looks = runner.run(setup, retry=retry), None
+            table, looks = runner.run_or_join(setup, retry=retry), None
+    if table is None:
+        say(f"All samples are there; the process that began in {folder} scores them.")
+        return
     print_ranking(table)
     if looks:
         print_answer(looks)

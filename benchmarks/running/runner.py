@@ -5,16 +5,16 @@ an exception is a row.
 from __future__ import annotations
 
 import errno
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import torch
 
 from ...results.result_table import ResultTable, rebuild
+from ...results.run_directory.claims import Claims
 from ...results.run_directory.run_dir import RunDir
-from ..sampling.snapshots import how_many
+from ...results.run_directory.writing import BusyError
 from ..sampling.trajectories import Seen
 from ..scoring.cost import endpoints_asked, reference_evaluations
 from ..scoring.scorer import Scorer
@@ -22,12 +22,13 @@ from ..suites.cell import Cell
 from ..timing.pending import time_pending
 from ..timing.table import write_timings
 from .admission import admit
-from .executing import Executor, Failure
+from .executing import Executor
 from .executing.pace import expected
-from .executing.tasks import Shard, Way
+from .executing.tasks import Way
 from .outcomes import conclude, ended, forget_failures, missing
-from .progress import CellProgress, Reporter
+from .progress import Reporter
 from .setup import Setup
+from .sharing import follow, sample
 
 
 @torch.no_grad()
@@ -40,31 +41,76 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
         time: whether times are taken; without, the executor stays ready for another look.
 
     Raises:
-        ValueError: another process runs in the directory, or the disk is full.
+        BusyError: another process runs in the directory.
+        ValueError: the disk is full.
     """
-    directory = setup.directory
+    directory, claims = setup.directory, Claims(setup.directory.path)
     with directory.lock(), _rebuilt_whatever_happens(directory, setup.executor):
         if retry:
             forget_failures(directory, setup.cells)
         digests = admit(setup)
         work = _work(setup)
-        with Reporter(setup.console, len(work.cells), work.total) as report:
+
+        def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
+            conclude(directory, cell, status, reason)
+
+        def again(cell: Cell) -> None:
+            claims.lead([*work.cells, cell.key])
+            sample(setup, [cell], report, {}, claims, failed)
+
+        with (
+            Reporter(setup.console, len(work.cells), work.total) as report,
+            _led(directory, claims, [*work.cells]),
+        ):
             if work.cells:
                 setup.executor.start()
             for name in setup.models:
                 before = directory.changes
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work.cells]
                 with report.part(name, sum(work.cells[cell.key] for cell in lacking)):
-                    _sample(setup, lacking, report, work.cells)
+                    sample(setup, lacking, report, work.cells, claims, failed)
                 with report.part(f"{name}: scoring", work.references.get(name, 0.0)):
-                    _score_model(setup, name, digests[name], report)
+                    _score_model(setup, name, digests[name], report, again)
                 if directory.changes != before:  # so that an interrupted run shows this model
                     rebuild(directory)
+            claims.end()
             if time:
                 setup.executor.close()  # what it holds would disturb the times
                 _time(setup, report)
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
         return rebuild(directory)
+
+
+def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
+    """:func:`run`; or, where another process runs in the directory, draw samples for it until it
+    lacks none. Where that one ends before it is done, this one goes on in its place.
+
+    Returns:
+        The table; None where the other process is still there, which will write it.
+
+    Raises:
+        ValueError: as :func:`run`; or the other process draws no samples that this one could.
+    """
+    while True:
+        try:
+            return run(setup, retry=retry)
+        except BusyError:
+            with Reporter(setup.console, len(setup.cells), 0.0) as report:
+                gone = follow(setup, report)
+            if not gone:
+                return None
+
+
+@contextmanager
+def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
+    """Within, other processes may sample these cells."""
+    if cells:
+        claims.lead(cells)
+    try:
+        yield
+    finally:
+        claims.end()
+        directory.clear_strays()
 
 
 @contextmanager
@@ -119,71 +165,16 @@ def _until_scored(setup: Setup, name: str) -> float:
     return reference_evaluations(setup.suite, setup.models[name], setup.references[name], cells)
 
 
-def _sample(
-    setup: Setup, cells: Sequence[Cell], report: Reporter, planned: Mapping[str, float]
+def _score_model(
+    setup: Setup,
+    name: str,
+    digests: tuple[str, str],
+    report: Reporter,
+    again: Callable[[Cell], object],
 ) -> None:
-    """Draw the samples that cells lack, as many shards at a time as the executor runs; a failure is
-    the row of its cell, whose other shards are not begun any more.
-
-    Args:
-        setup: what to run, and where.
-        cells: of one model.
-        report: told how they get on.
-        planned: evaluations that each is expected to take, by its key.
-    """
-    todo = [(cell, *shard) for cell in cells for shard in missing(setup.directory, cell)]
-    names = {cell.key: f"{cell.model}: {cell.label}" for cell in cells}
-    bar = CellProgress(report, names, planned)
-    left, failed = Counter(cell.key for cell, *_ in todo), dict[str, int]()
-
-    def wanted(number: int) -> bool:
-        key = todo[number][0].key
-        if key not in failed:
-            bar.begins(key)
-        return key not in failed
-
-    def tell(number: int, count: int) -> None:
-        cell = todo[number][0]
-        bar.samples(cell.key, count, count * expected(setup.models[cell.model], cell))
-
-    results = setup.executor.map(
-        [_shard(setup, *one) for one in todo],
-        setup.world,
-        tell=tell,
-        limits=[setup.limits.of(cell, stop - start) for cell, start, stop in todo],
-        wanted=wanted,
-    )
-    with closing(results):
-        for number, result in results:
-            cell, start, stop = todo[number]
-            left[cell.key] -= 1
-            if not isinstance(result, Failure):
-                setup.directory.write_shard(cell.key, start, stop, result)
-            # the first of a cell says why, as it does where shards run one after the other
-            elif start < failed.get(cell.key, cell.samples):
-                conclude(setup.directory, cell, result.status, result.reason)
-                failed[cell.key] = start
-            if cell.key in failed or not left[cell.key]:
-                bar.done(cell.key)
-
-
-def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> Shard:
-    """A task."""
-    reference = setup.references[cell.model]
-    return Shard(
-        cell,
-        start,
-        stop,
-        how_many(setup.models[cell.model], setup.suite.keep),
-        endpoints_asked(setup.suite, cell),
-        reference.clamp if reference else None,
-    )
-
-
-def _score_model(setup: Setup, name: str, digests: tuple[str, str], report: Reporter) -> None:
     """Score the cells of a model whose samples are there.
 
-    Samples that turn out to be damaged are drawn again.
+    Samples that turn out to be damaged are drawn ``again``.
     """
 
     def watch(cell: Cell, count: int) -> Seen:
@@ -203,7 +194,7 @@ def _score_model(setup: Setup, name: str, digests: tuple[str, str], report: Repo
         if gone is None:
             return
         setup.directory.mend_shards(gone.key)
-        _sample(setup, [gone], report, {})
+        again(gone)
 
 
 def _complete(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:

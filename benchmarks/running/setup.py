@@ -85,6 +85,7 @@ def set_up(
     console: Console,
     executor: Executor | None = None,
     time_limit: float | None = None,
+    join: bool = False,
 ) -> Setup:
     """Load and plan what a suite asks for; nothing is written.
 
@@ -96,6 +97,7 @@ def set_up(
         executor: where samplers run; None runs them in this process.
         time_limit: seconds that a shard of samples may take; None has it forecast
             (:class:`.pace.Limits`), 0 sets none.
+        join: whether another process may run in ``out`` (:func:`.runner.run_or_join`).
 
     Raises:
         ValueError: something is asked for that does not exist, a model cannot be what its user
@@ -103,7 +105,7 @@ def set_up(
     """
     # a metric that is unknown, or a folder that is taken, is said now: models can take minutes
     asked_metrics(suite.metrics)
-    directory = RunDir.at(out)
+    directory = RunDir.at(out, join=join)
     executor = executor or InProcess()
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)

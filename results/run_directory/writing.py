@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from ..record import Record
 from . import sealed
+from .claims import FOLDER as CLAIMS
 from .files import PART
 from .places import (
     ASIDE,
@@ -32,6 +33,10 @@ from .reading import RunReader
 from .sealed import Arrays, Damaged
 
 
+class BusyError(ValueError):
+    """Another process has the lock of a run directory."""
+
+
 @dataclass(frozen=True)
 class RunWriter(RunReader):
     """A run directory as it is written. Make one with :meth:`create`."""
@@ -48,12 +53,16 @@ class RunWriter(RunReader):
         return run
 
     @classmethod
-    def at(cls, path: Path | str) -> Self:
+    def at(cls, path: Path | str, *, join: bool = False) -> Self:
         """The run directory that is at ``path``, or may be made there; nothing is written.
+
+        Args:
+            path: of the folder.
+            join: whether another process may run there.
 
         Raises:
             ValueError: ``path`` is a file, cannot be written, is a folder that holds something
-                else, or another process runs there.
+                else, or another process runs there (:class:`BusyError`).
         """
         path = Path(path)
         try:
@@ -67,7 +76,7 @@ class RunWriter(RunReader):
                     f"{path} is not a run directory ({stranger}); choose an "
                     "empty or new folder with --out"
                 )
-            for name in ("parts", "made", "reference", "samples", ASIDE):
+            for name in ("parts", "made", "reference", "samples", CLAIMS, ASIDE):
                 if (path / name).is_symlink():
                     raise ValueError(
                         f"{path / name} is a symbolic link, which a run would write "
@@ -77,7 +86,7 @@ class RunWriter(RunReader):
         except OSError as error:
             raise _unwritable(path, error) from error
         run = cls(path)
-        if (path / LOCK).exists():
+        if (path / LOCK).exists() and not join:
             with run._locked():
                 pass
         return run
@@ -98,16 +107,22 @@ class RunWriter(RunReader):
         The kernel drops the lock when its process ends, however it ends.
 
         Raises:
-            ValueError: another process holds the lock, or the folder cannot be made.
+            BusyError: another process holds the lock.
+            ValueError: the folder cannot be made.
         """
         self._make()
         with self._locked():
-            for pattern in (".*", "parts/*/.*", "made/.*", "reference/.*", "samples/.*"):
-                for stray in self.path.glob(pattern + PART):
-                    if STRAY.fullmatch(stray.name):
-                        stray.unlink(missing_ok=True)
+            if not (self.path / CLAIMS).is_dir():  # others write while they sample
+                self.clear_strays()
             with self._contents.exclusive():
                 yield
+
+    def clear_strays(self) -> None:
+        """Delete what killed processes left half-written."""
+        for pattern in (".*", "parts/*/.*", "made/.*", "reference/.*", "samples/.*"):
+            for stray in self.path.glob(pattern + PART):
+                if STRAY.fullmatch(stray.name):
+                    stray.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -122,7 +137,7 @@ class RunWriter(RunReader):
                     f"another samplerbench process is running in {self.path}; wait "
                     "for it to end or choose another --out"
                 )
-                raise ValueError(message) from error
+                raise BusyError(message) from error
             yield
 
     def write_run(self, run: Mapping[str, Any]) -> None:

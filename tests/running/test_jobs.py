@@ -10,6 +10,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
+from samplerbench.benchmarks.cli import isolation
 from samplerbench.benchmarks.running.executing import Call, Executor, Failure, InProcess, Pool
 from samplerbench.benchmarks.running.executing.world import Setting, World
 from samplerbench.benchmarks.suites.suite import check_suite
@@ -152,6 +153,24 @@ def _seen():
     import torch
 
     return torch.get_num_threads(), os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "seen"),
+    [
+        ({"LOCAL_RANK": "3", "CUDA_VISIBLE_DEVICES": "5,7"}, "7"),
+        ({"SLURM_LOCALID": "2", "CUDA_VISIBLE_DEVICES": "GPU-a"}, "GPU-a"),
+        ({"CUDA_VISIBLE_DEVICES": "5,7"}, "5,7"),
+        ({"LOCAL_RANK": "x", "CUDA_VISIBLE_DEVICES": "5,7"}, "5,7"),
+    ],
+)
+def test_a_rank_sees_one_gpu_of_its_machine(monkeypatch, environment, seen):
+    for name in isolation.LOCAL:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    isolation.take_gpu_of_rank()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
 @pytest.mark.parametrize(

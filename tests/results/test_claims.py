@@ -1,0 +1,138 @@
+"""Claims on shards: one of many has each, and what a dead process had can be taken."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from samplerbench.results.run_directory import claims as module
+from samplerbench.results.run_directory.claims import FOLDER, Claims
+
+
+@pytest.fixture
+def leader(tmp_path):
+    made = Claims(tmp_path)
+    made.lead(["a", "b"])
+    yield made
+    made.end()
+
+
+def follower(tmp_path):
+    made = Claims(tmp_path)
+    assert made.planned() == {"a", "b"}
+    return made
+
+
+def someone_else(monkeypatch, claims, **owner):
+    """Claims as of a process of another machine."""
+    monkeypatch.setitem(claims._owner, "host", "elsewhere")
+    for key, value in owner.items():
+        monkeypatch.setitem(claims._owner, key, value)
+
+
+def test_each_shard_is_taken_once_by_whoever_asks(tmp_path, leader):
+    many = [leader, *(follower(tmp_path) for _ in range(7))]
+    shards = [(cell, start, start + 10) for cell in "ab" for start in range(0, 100, 10)]
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda one: [one.take(*shard) for shard in shards], many))
+    assert [sum(column) for column in zip(*taken, strict=True)] == [1] * len(shards)
+    for one in many[1:]:
+        one.close()
+
+
+def test_what_is_given_back_can_be_taken(tmp_path, leader):
+    other = follower(tmp_path)
+    assert leader.take("a", 0, 5)
+    assert not other.take("a", 0, 5)
+    other.release("a", 0, 5)
+    assert not other.take("a", 0, 5), "only its owner gives it back"
+    leader.release("a", 0, 5)
+    assert other.take("a", 0, 5)
+    other.close()
+    assert leader.take("a", 0, 5)
+
+
+def test_a_claim_of_a_dead_process_is_taken_over(tmp_path, leader):
+    code = (
+        "import sys, pathlib; from samplerbench.results.run_directory.claims import Claims; "
+        "c = Claims(pathlib.Path(sys.argv[1])); c.planned(); assert c.take('a', 0, 5); "
+        "import os; os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
+    assert leader.take("a", 0, 5)
+    assert not follower(tmp_path).take("a", 0, 5), "once"
+
+
+def test_a_number_that_is_another_process_by_now_is_dead(tmp_path, leader):
+    other = follower(tmp_path)
+    other._owner["born"] = "1"
+    assert other.take("a", 0, 5)
+    assert leader.take("a", 0, 5)
+
+
+def test_of_another_machine_a_claim_is_as_old_as_it_was_touched(tmp_path, leader, monkeypatch):
+    other = follower(tmp_path)
+    someone_else(monkeypatch, other)
+    assert other.take("a", 0, 5)
+    path = next((tmp_path / FOLDER).glob("a.*-*"))
+    assert not leader.take("a", 0, 5)
+    before = path.stat().st_mtime
+    os.utime(path, (before, before - module.STALE - 5))
+    assert leader.take("a", 0, 5)
+
+
+def test_claims_are_touched_while_their_process_lives(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BEAT", 0.02)
+    one = Claims(tmp_path)
+    one.lead(["a"])
+    assert one.take("a", 0, 5)
+    path = next((tmp_path / FOLDER).glob("a.*-*"))
+    os.utime(path, (0, 0))
+    deadline = time.monotonic() + 20
+    while not path.stat().st_mtime:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    one.close()
+
+
+def test_two_that_find_the_same_stale_claim_do_not_both_have_it(tmp_path, leader, monkeypatch):
+    """The second finds, in its place, the claim of the first."""
+    dead, second = follower(tmp_path), follower(tmp_path)
+    dead._owner["born"] = "1"
+    assert dead.take("a", 0, 5)
+    path = leader._claim("a", 0, 5)
+    assert second._is_stale(path)
+    assert leader.take("a", 0, 5)
+    assert not second._cleared(path)
+    assert json.loads(path.read_text())["born"] == leader._owner["born"]
+    assert not list((tmp_path / FOLDER).glob("stale.*"))
+
+
+def test_the_first_shard_that_failed_is_the_one_that_is_told(tmp_path, leader):
+    other = follower(tmp_path)
+    other.fail("a", 512, "failed", "later")
+    other.fail("a", 0, "crashed", "first")
+    other.fail("b", 512, "failed", "alone")
+    assert {cell: note.reason for cell, note in leader.failures().items()} == {
+        "a": "first",
+        "b": "alone",
+    }
+
+
+def test_without_a_leader_there_is_no_plan_and_nothing_is_left(tmp_path):
+    one = Claims(tmp_path)
+    assert one.planned() is None
+    assert not one.take("a", 0, 5)
+    one.fail("a", 0, "failed", "why")
+    one.lead(["a"])
+    other = Claims(tmp_path)
+    assert other.planned() == {"a"}
+    assert other.take("a", 0, 5)
+    one.end()
+    assert other.planned() is None
+    other.close()
+    assert not (tmp_path / FOLDER).exists()

@@ -1,0 +1,221 @@
+"""Several processes on one run directory make one table, whoever of them is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import new_processes
+import pandas as pd
+import pytest
+from quiet_runs import quiet_run, quiet_setup
+from rich.console import Console
+
+from samplerbench import samplers
+from samplerbench.benchmarks.running import runner
+from samplerbench.benchmarks.running.progress import Reporter
+from samplerbench.benchmarks.running.sharing import follow
+from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.results.result_table import load
+from samplerbench.results.run_directory.claims import FOLDER, Claims
+from samplerbench.results.run_directory.run_dir import RunDir
+
+SUITE = """
+models = ["gmm-64d"]
+samplers = ["euler", "heun", "ddpm", "dpmpp_2m"]
+nfe = [20, 40]
+samples = 2048
+batch_size = 64
+reference_samples = 16
+converged_samples = 64
+timing = { enabled = false }
+"""
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    """The suite's file, and the table of a run in one process."""
+    folder = tmp_path_factory.mktemp("serial")
+    path = folder / "many.toml"
+    path.write_text(SUITE)
+    suite = check_suite({"name": "many", **tomllib.loads(SUITE)}, str(path))
+    return path, quiet_run(suite, folder / "run").frame
+
+
+def started(suite, out):
+    command = [
+        sys.executable,
+        "-m",
+        "samplerbench.benchmarks",
+        "run",
+        str(suite),
+        "--out",
+        str(out),
+    ]
+    environment = {**os.environ, "SAMPLERBENCH_ISOLATION": "0", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def shards(out):
+    return {p: p.stat().st_mtime_ns for p in Path(out).glob("parts/*/*-*.npz")}
+
+
+@pytest.mark.slow
+def test_three_processes_make_the_table_of_one_and_two_of_them_are_killed(serial, tmp_path):
+    """The one that leads, and one that follows."""
+    path, table = serial
+    out = tmp_path / "run"
+    with new_processes.ready():
+        three = [started(path, out) for _ in range(3)]
+        _wait_for(lambda: len(shards(out)) >= 4)
+        kept = shards(out)
+        three[0].kill()
+        three[1].kill()
+        for process in three:
+            process.communicate()
+        if three[2].returncode:  # it had not come to its place when the others were killed
+            started(path, out).communicate()
+    found = load(out).frame
+    assert all(shards(out)[name] == when for name, when in kept.items())
+    pd.testing.assert_frame_equal(found, table, check_exact=True)
+    assert not (out / FOLDER).exists()
+    assert not list(out.rglob("*.part"))
+
+
+def _wait_for(there):
+    deadline = time.monotonic() + 120
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def small(**changes):
+    return check_suite(
+        {
+            "name": "small",
+            "models": ["gmm-2d"],
+            "samplers": ["euler", "heun"],
+            "steps": [2],
+            "samples": 1100,
+            "batch_size": 128,
+            "reference_samples": 8,
+            "converged_samples": 64,
+            "timing": {"enabled": False},
+            **changes,
+        },
+        "test",
+    )
+
+
+def test_one_that_joins_draws_what_the_leader_has_not(tmp_path):
+    """The leader holds the lock, and has one shard."""
+    whole = quiet_run(small(), tmp_path / "whole").frame
+    out = tmp_path / "run"
+    quiet_run(small(samples=512), out)  # so that cells are planned
+    directory, claims = RunDir.create(out), Claims(out)
+    helper = quiet_setup(small(), out, join=True)
+    cells = [cell.key for cell in helper.cells]
+    with directory.lock():
+        claims.lead(cells)
+        assert claims.take(cells[0], 512, 1024)
+
+        def leader_ends(*_):
+            claims.release(cells[0], 512, 1024)
+
+        timer = threading.Timer(2.0, leader_ends)
+        timer.start()
+        with Reporter(Console(quiet=True), 2, 1.0) as report:
+            assert not follow(helper, report), "the leader is there still"
+        timer.join()
+        claims.end()
+    assert len(shards(out)) == 6
+    pd.testing.assert_frame_equal(quiet_run(small(), out).frame, whole, check_exact=True)
+
+
+def test_one_that_has_other_cells_is_told_who_is_there(tmp_path):
+    out = tmp_path / "run"
+    directory, claims = RunDir.create(out), Claims(out)
+    other = quiet_setup(small(samplers=["ddpm"]), out, join=True)
+    with directory.lock():
+        claims.lead(["another-cell"])
+        with pytest.raises(ValueError, match="another samplerbench process is running"):
+            runner.run_or_join(other)
+        claims.end()
+
+
+def test_one_that_joined_goes_on_where_the_leader_ended(tmp_path):
+    """As by Ctrl-C, which takes the claims away."""
+    out = tmp_path / "run"
+    quiet_run(small(samples=512), out)  # so that cells are planned
+    directory, claims = RunDir.create(out), Claims(out)
+    helper, tables = quiet_setup(small(), out, join=True), []
+    runs = threading.Thread(target=lambda: tables.append(runner.run_or_join(helper)))
+    with directory.lock():
+        claims.lead([cell.key for cell in helper.cells])
+        for cell in helper.cells:  # it has all of them, and draws none
+            for start, stop in [(512, 1024), (1024, 1100)]:
+                assert claims.take(cell.key, start, stop)
+        runs.start()
+        time.sleep(1)
+        assert runs.is_alive()
+        claims.end()
+    runs.join(120)
+    assert list(tables[0].frame["status"]) == ["ok", "ok"]
+
+
+def test_one_that_finds_nobody_leads(tmp_path):
+    table = runner.run_or_join(quiet_setup(small(), tmp_path / "run", join=True))
+    assert table is not None
+    assert list(table.frame["status"]) == ["ok", "ok"]
+    assert not (tmp_path / "run" / FOLDER).exists()
+
+
+def test_a_failure_of_one_that_joined_is_the_row(tmp_path):
+    """The leader hears of it, and nobody draws the cell's other shards."""
+    out = tmp_path / "run"
+    samplers.load_file(Path(__file__).with_name("deadly.py"))
+    setup = quiet_setup(small(samplers=["raises", "euler"]), out, join=True)
+    alone = quiet_run(small(samplers=["raises", "euler"]), tmp_path / "alone").frame
+    noted = Claims(out)
+
+    class Noting(type(setup.executor)):
+        """The leader's executor, beside which another process fails."""
+
+        def map(self, tasks, world, **how):
+            if type(tasks[0]).__name__ == "Shard":
+                reason = alone.loc[alone["sampler"] == "raises", "reason"].item()
+                raises = next(task.cell.key for task in tasks if task.cell.sampler.name == "raises")
+                assert noted.planned()
+                noted.fail(raises, 0, "failed", reason)
+            return super().map(tasks, world, **how)
+
+    frame = runner.run(replace(setup, executor=Noting())).frame
+    pd.testing.assert_frame_equal(frame, alone, check_exact=True)
+
+
+def test_signals_give_claims_back(tmp_path):
+    """An interrupt leaves no claim that others would wait for."""
+    setup = quiet_setup(small(), tmp_path / "run", join=True)
+
+    class Interrupted(type(setup.executor)):
+        def map(self, tasks, world, **how):
+            for count, one in enumerate(super().map(tasks, world, **how)):
+                if count and type(tasks[0]).__name__ == "Shard":
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(10)
+                yield one
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(replace(setup, executor=Interrupted()))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not (tmp_path / "run" / FOLDER).exists()
