@@ -52,20 +52,20 @@ class Distillation(Optimisation):
     """
 
     teacher: str = "fashion"
-    paths: int = 256
-    levels: int = 12
-    lowest: float = 0.02
+    paths: int = 128
+    levels: int = 10
+    lowest: float = 0.03
     rho: float = 9.0
-    prefilled: int = 8
-    refresh: int = 40
-    top: float = 0.25
+    prefilled: int = 2
+    refresh: int = 60
+    top: float = 0.4
     perceptual: float = 0.5
-    looks: tuple[float, float] = (0.1, 1.0)
+    looks: tuple[float, float] = (0.05, 0.5)
 
 
 RECIPES = {
     "fashion-map": Distillation(
-        steps=4_000, decay=1_500, warmup=100, lr=1e-3, betas=(0.9, 0.99), ema=0.995
+        batch=32, steps=6_000, decay=1_500, warmup=50, lr=1e-3, ema=0.99
     ),
 }
 
@@ -168,7 +168,7 @@ class PathStore:
 
 
 class Encoder(nn.Module):
-    """What the first half of a U-Net makes of an image: three layers of features."""
+    """What the first half of a U-Net makes of an image: two layers of features."""
 
     def __init__(self, teacher: EDMPrecond) -> None:
         super().__init__()
@@ -182,8 +182,7 @@ class Encoder(nn.Module):
         emb = F.silu(net.embed_in(net.embed_noise(sigma.log() / 4))) + net.embed_label(labels)
         emb = F.silu(net.embed_out(emb))
         fine = net.down1(net.conv_in(F.pixel_unshuffle(x, net.patch)), emb)
-        coarse = net.down2(net.shrink(fine), emb)
-        return [fine, coarse, net.middle(coarse, emb)]
+        return [fine, net.down2(net.shrink(fine), emb)]
 
 
 def apart(x: Tensor, y: Tensor) -> Tensor:
@@ -192,7 +191,7 @@ def apart(x: Tensor, y: Tensor) -> Tensor:
     return (off.square().mean(1) + 1e-6).sqrt() / size.square().mean(1).sqrt()
 
 
-def distil(how: Distillation, out: Path, *, checkpoint_every: int = 100) -> MapPrecond:
+def distil(how: Distillation, out: Path, *, checkpoint_every: int = 50) -> MapPrecond:
     """Train, or resume from ``out/checkpoint.pt``; returns the averaged map in eval mode."""
     card, teacher = teacher_of(how)
     store, encoder = PathStore(how, card, teacher, out), Encoder(teacher)
