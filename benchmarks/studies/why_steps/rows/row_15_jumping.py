@@ -1,0 +1,191 @@
+"""Row 15: can a network learn to jump?"""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ..figures.jumping import details, draw, strips
+from ..measuring.jumping import END, JumpingResult, measure
+from ..measuring.row import Answer, Row, Verdict
+from ..statistics.intervals import Interval
+from .wording import INTERVALS, between, half, mark, note, percent
+
+AIM = 10.0
+"""A jump is as good as was claimed if it is so many times nearer to the data than the prediction."""
+WORTH = 2.0
+"""A jump that is not even so many times nearer has learned nothing."""
+NEGLIGIBLE = 0.01
+"""A gap below this share of the variance of the features is none."""
+
+
+def answer(found: JumpingResult) -> Answer:
+    """The map beside the samplers of its teacher."""
+    columns: dict[str, object] = {"evaluations": found.counts}
+    jumped = dict(zip(found.jumps, found.map, strict=True))
+    columns[f"FID proxy of the map{mark(found.flags)}"] = [
+        half(jumped[count]) if count in jumped else "–" for count in found.counts
+    ]
+    for name, line in found.teacher.items():
+        columns[f"<code>{name}</code>{mark(found.flags)}"] = [half(one) for one in line]
+    table = pd.DataFrame(
+        {key.replace("<code>", "").replace("</code>", ""): value for key, value in columns.items()}
+    )
+    return Answer(
+        draw(found),
+        table,
+        judge(found),
+        details() + note(found.flags),
+        images=(strips(found),) if any(map(len, found.pictures.values())) else (),
+    )
+
+
+def judge(found: JumpingResult) -> Verdict:
+    """What becomes of the claim: one jump against one prediction, and the most jumps against ten steps
+    of the plainest sampler.
+    """
+    numbers = (
+        f"One jump is {factor(found.ratio)} times nearer to the data than one prediction; the aim "
+        f"was {AIM:g}.",
+        f"After {found.jumps[-1]} jumps the FID proxy is {_more(found.at_most)} than after ten steps of "
+        f"Euler’s method; the features of the data have a variance of {found.variance:.3g}.",
+        *_beside(found),
+        *_paying(found),
+        *_own(found),
+        "On an exact model, one call of the true map is at a Fréchet distance of "
+        f"{between(found.exact)} to the data, and one prediction at {between(found.exact_prediction)}.",
+        INTERVALS,
+    )
+    surprise = _surprise(found)
+    one, most = found.ratio, found.at_most
+    if one.high < WORTH:
+        return Verdict(
+            "refutes",
+            "What this network gives in one go is as far from images as a prediction is: it has not "
+            "learned to jump.",
+            numbers,
+        )
+    if one.low >= AIM and most.high < NEGLIGIBLE * found.variance:
+        return Verdict(
+            "supports",
+            f"A network of the same size can learn to jump: its one jump is {_times(one)} times nearer "
+            f"to the data than a prediction, and {found.jumps[-1]} jumps do what ten steps do.",
+            numbers,
+            surprise,
+        )
+    if one.low > WORTH:
+        return Verdict("refines", _partly(found), numbers, surprise)
+    return Verdict(
+        "inconclusive", "These samples are too few to tell a jump from a prediction.", numbers
+    )
+
+
+def _partly(found: JumpingResult) -> str:
+    """The sentence of a map that jumps, but not so well as was claimed."""
+    last, equal = found.jumps[-1], found.equal[-1]
+    what = (
+        f"{last} jumps do what its teacher does in {equal:.0f} evaluations"
+        if math.isfinite(equal)
+        else f"{last} jumps do better than its teacher ever does"
+    )
+    return (
+        f"A network can learn to jump, but here only partly: one jump is {_times(found.ratio)} times "
+        f"nearer to the data than a prediction, and {what}."
+    )
+
+
+def _times(one: Interval) -> str:
+    return f"{one.value:.2g}" if one.value < 1000 else "over 1,000"
+
+
+def factor(one: Interval) -> str:
+    """A factor with its interval, whose upper end may be infinite."""
+    if math.isfinite(one.high):
+        return between(one)
+    return f"at least {one.low:.3g}"
+
+
+def _more(one: Interval) -> str:
+    """A difference as "lower" or "higher" by so much."""
+    if one.value < 0:
+        return f"lower by {between(Interval(-one.value, -one.high, -one.low))}"
+    return f"higher by {between(one)}"
+
+
+def _beside(found: JumpingResult) -> list[str]:
+    """The map against the best sampler of its teacher at equal evaluations."""
+    known = [k for k in found.jumps if k in found.counts]
+    return [
+        f"With {k} evaluation{'s' * (k > 1)} its FID proxy is {_more(one)} than that of its teacher’s "
+        "best sampler."
+        for k, one in zip(known, found.behind, strict=True)
+    ]
+
+
+def _paying(found: JumpingResult) -> list[str]:
+    """What training cost, and the number of samples after which it pays."""
+    if not found.cost:
+        return []
+    lines = [f"Its training cost {found.cost:,.0f} evaluations of the network."]
+    for k, equal in zip(found.jumps, found.equal, strict=True):
+        jumps = f"{k} jump{'s' * (k > 1)}"
+        if not math.isfinite(equal):
+            lines.append(
+                f"With {jumps} it is nearer to the data than its teacher with {found.counts[-1]} "
+                "evaluations."
+            )
+        elif equal > k:
+            lines.append(
+                f"{jumps} {'is' if k == 1 else 'are'} worth {equal:.1f} evaluations of its teacher’s best sampler: that pays "
+                f"after {found.cost / (equal - k):,.0f} samples."
+            )
+        else:
+            lines.append(
+                f"With {jumps} it never pays: its teacher’s best sampler is as near to the data "
+                f"with {equal:.1f}."
+            )
+    return lines
+
+
+def _own(found: JumpingResult) -> list[str]:
+    """Whether it is a generative model of its own."""
+    spread = [
+        f"{name}: {percent(one.variance)} of the variance inside classes, recall {one.recall:.0%}, "
+        f"coverage {one.coverage:.0%}."
+        for name, one in found.likeness.items()
+    ]
+    return [
+        *(line[0].upper() + line[1:] for line in spread),
+        "From pure noise, one jump is at "
+        f"{between(found.missed[0])} times the distance of two images of a class from where its teacher "
+        "ends (the average of the class: 0.71).",
+        f"{percent(found.common)} of its squared error is the same for all noises of a class; the rest has a "
+        f"correlation of {between(found.shrunk)} with what the image has of its own (−1: a jump that does "
+        "not dare to leave the average).",
+    ]
+
+
+def _surprise(found: JumpingResult) -> str:
+    """That the teacher needs no map, or that the map's images are its own."""
+    last = found.behind[-1]
+    if last.low > 0 and found.cost:
+        return (
+            f"The teacher is better with as few evaluations, untaught: with {found.jumps[-1]} of them its "
+            f"best sampler has an FID proxy lower by {last.value:.2g}."
+        )
+    if found.missed[0].low > 0.5 and found.likeness[END].variance.value:
+        return (
+            "From the same noise it makes other images than its teacher: it has not learned where the "
+            "paths end, and still makes images."
+        )
+    return ""
+
+
+ROW = Row(
+    number=15,
+    question="Can a network learn to jump?",
+    claim="A model could invert many steps in a single go, but it would have to be a generative model of its own.",
+    measure=measure,
+    answer=answer,
+)
