@@ -64,9 +64,7 @@ class Distillation(Optimisation):
 
 
 RECIPES = {
-    "fashion-map": Distillation(
-        batch=32, steps=6_000, decay=1_500, warmup=50, lr=1e-3, ema=0.99
-    ),
+    "fashion-map": Distillation(batch=32, steps=6_000, decay=1_500, warmup=50, lr=1e-3, ema=0.99),
 }
 
 
@@ -229,7 +227,7 @@ def evaluations(how: Distillation, steps: int) -> dict[str, int]:
     """
     shards = how.prefilled + (steps - 1) // how.refresh
     return {
-        "paths": shards * how.paths,
+        "paths_seen": shards * how.paths,
         "evaluations_of_teacher": shards * how.paths * how.levels,
         "evaluations_in_training": steps * how.batch * (6 if how.perceptual else 3),
     }

@@ -41,7 +41,7 @@ class NetworkMap(NetworkDenoiser):
 
     @cached_property
     def _teacher(self) -> Card:
-        return load_card(self.card.training["teacher"], self.card.folder.parent)
+        return load_card(self.card.training["teacher"])
 
     @cached_property
     def _reference(self) -> Reference | None:

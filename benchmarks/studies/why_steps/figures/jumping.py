@@ -113,9 +113,7 @@ CAPTION = (
 
 def details(jumps: Sequence[int] = tuple(JUMPS)) -> str:
     """How it was measured, as HTML."""
-    between = "; ".join(
-        f"{k}: {', '.join(f'{one:g}' for one in (80.0, *JUMPS[k]))}" for k in jumps
-    )
+    between = "; ".join(f"{k}: {', '.join(f'{one:g}' for one in (80.0, *JUMPS[k]))}" for k in jumps)
     return (
         "<p><code>fashion-map</code> is a few-step map (consistency model: Song and others 2023, "
         "arXiv:2303.01469): f(x, σ) says where the path through x ends, and f(x, 0.002) = x whatever "

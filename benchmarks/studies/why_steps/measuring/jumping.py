@@ -37,6 +37,7 @@ FINE, FAST_FINE = 32, 12
 """Steps of the teacher's paths, by ``dpmpp_2m``."""
 STRIDE = 4
 """Steps between two states of a path at which the map is asked for its end."""
+SAMPLES, EXACT_SAMPLES = 576, 768
 SHOWN = 12
 PREDICTION, END, REAL = "one prediction", "converged", "real images"
 
@@ -69,6 +70,7 @@ class JumpingResult(NamedTuple):
         behind: after each number of jumps, distance less that of the teacher's best sampler with as
             many evaluations.
         cost: evaluations of the network that training took; 0 where nobody knows.
+        teacher_cost: the same of the teacher's.
         equal: evaluations with which the teacher's best sampler is as near to the data, for each
             number of jumps; infinite if it never is.
         likeness: by what was sampled.
@@ -93,6 +95,7 @@ class JumpingResult(NamedTuple):
     at_most: Interval
     behind: Sequence[Interval]
     cost: float
+    teacher_cost: float
     equal: Sequence[float]
     likeness: Mapping[str, Likeness]
     levels: Sequence[float]
@@ -124,7 +127,12 @@ class Paths(NamedTuple):
 def measure(effort: Effort) -> JumpingResult:
     """The map and its teacher from the same latents, every class as often."""
     teacher, student = effort.model(TEACHER), effort.model(STUDENT)
-    n = effort.samples(576, BATCH)
+    if teacher.event != student.event:
+        raise ValueError(
+            f"model {student.name} is no map of {teacher.name}, whose samples have another shape; put "
+            f"models in the place of {TEACHER} and of {STUDENT}"
+        )
+    n = effort.samples(SAMPLES, BATCH)
     labels = torch.arange(n) % teacher.classes if teacher.classes else None
     counts = FAST if effort.fast else COUNTS
     names = FAST_SAMPLERS if effort.fast else SAMPLERS
@@ -166,6 +174,7 @@ def measure(effort: Effort) -> JumpingResult:
             if k in counts
         ],
         cost_of(student),
+        cost_of(teacher),
         [
             evaluations_for(one.value, counts, [other.value for other in best])
             for one in own.values()
@@ -191,9 +200,7 @@ def _interval(one: FrechetEstimate) -> Interval:
     return Interval(one.value, one.low, one.high)
 
 
-def jump(
-    model: Denoiser, jumps: int, n: int, labels: Tensor | None, *, seed: int = 0
-) -> Tensor:
+def jump(model: Denoiser, jumps: int, n: int, labels: Tensor | None, *, seed: int = 0) -> Tensor:
     """Samples ``(n, *event)`` of a map by so many jumps."""
     grid = Grid((model.sigma_max, *JUMPS[jumps], model.sigma_min))
     return generate(model, "consistency", grid, n, labels=labels, seed=seed)
@@ -262,10 +269,15 @@ def evaluations_for(aim: float, counts: Sequence[int], distances: Sequence[float
     return math.inf
 
 
+PASSES = 3
+"""Evaluations that a training step on an image counts as: forward, and backward twice that."""
+
+
 def cost_of(model: Denoiser) -> float:
-    """Evaluations of the network that a map's training took, by its card; 0 without one."""
+    """Evaluations of the network that training took, by the model's card; 0 without one."""
     training = getattr(getattr(model, "card", None), "training", {})
-    return float(sum(v for k, v in training.items() if k.startswith("evaluations_")))
+    told = [count for key, count in training.items() if key.startswith("evaluations_")]
+    return float(sum(told) if told else PASSES * training.get("images_seen", 0))
 
 
 def distance(x: Tensor, end: Tensor, labels: Tensor) -> Interval:
@@ -325,7 +337,7 @@ def likeness(
 
     def spread(x: Tensor) -> Interval:
         own = np.square(_own(_rows(x), labels)).sum(1) / total
-        return _linear(own.mean(), own)
+        return _linear(float(own.mean()), own)
 
     found = {}
     for name, x in drawn.items():
@@ -339,7 +351,7 @@ def exactly(effort: Effort) -> tuple[Interval, Interval]:
     """Distance to the data of an exact model after one call of its true map, and after its one
     prediction.
     """
-    model, n = exact_model(effort, EXACT), effort.samples(768, 192)
+    model, n = exact_model(effort, EXACT), effort.samples(EXACT_SAMPLES, 192)
     x = latents(model, torch.arange(n), 0, model.dtype)[0]
     to_data, end = DistanceToData(model), model.endpoint(x)
     assert end is not None

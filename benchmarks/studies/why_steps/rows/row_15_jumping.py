@@ -57,7 +57,6 @@ def judge(found: JumpingResult) -> Verdict:
         f"{between(found.exact)} to the data, and one prediction at {between(found.exact_prediction)}.",
         INTERVALS,
     )
-    surprise = _surprise(found)
     one, most = found.ratio, found.at_most
     if one.high < WORTH:
         return Verdict(
@@ -66,33 +65,29 @@ def judge(found: JumpingResult) -> Verdict:
             "learned to jump.",
             numbers,
         )
-    if one.low >= AIM and most.high < NEGLIGIBLE * found.variance:
+    if one.low <= WORTH:
         return Verdict(
-            "supports",
-            f"A network of the same size can learn to jump: its one jump is {_times(one)} times nearer "
-            f"to the data than a prediction, and {found.jumps[-1]} jumps do what ten steps do.",
-            numbers,
-            surprise,
+            "inconclusive", "These samples are too few to tell a jump from a prediction.", numbers
         )
-    if one.low > WORTH:
-        return Verdict("refines", _partly(found), numbers, surprise)
-    return Verdict(
-        "inconclusive", "These samples are too few to tell a jump from a prediction.", numbers
-    )
-
-
-def _partly(found: JumpingResult) -> str:
-    """The sentence of a map that jumps, but not so well as was claimed."""
-    last, equal = found.jumps[-1], found.equal[-1]
-    what = (
-        f"{last} jumps do what its teacher does in {equal:.0f} evaluations"
-        if math.isfinite(equal)
-        else f"{last} jumps do better than its teacher ever does"
-    )
-    return (
-        f"A network can learn to jump, but here only partly: one jump is {_times(found.ratio)} times "
-        f"nearer to the data than a prediction, and {what}."
-    )
+    far, enough = one.low >= AIM, most.high < NEGLIGIBLE * found.variance
+    told = f"its one jump is {_times(one)} times nearer to images than a prediction"
+    several = f"{found.jumps[-1]} jumps"
+    if far and enough:
+        sentence = (
+            f"A network of the same size can learn it: {told}, and {several} do what ten steps do."
+        )
+        return Verdict("supports", sentence, numbers, _surprise(found))
+    if far:
+        sentence = (
+            f"A network can learn it in part: {told}, but {several} are not surely ten steps."
+        )
+    elif enough:
+        sentence = f"A network can learn it, best in a few goes: {told}, and {several} do what ten steps do."
+    else:
+        sentence = (
+            f"A network can learn it only in part: {told}, and {several} are not ten steps yet."
+        )
+    return Verdict("refines", sentence, numbers, _surprise(found))
 
 
 def _times(one: Interval) -> str:
@@ -127,13 +122,16 @@ def _paying(found: JumpingResult) -> list[str]:
     """What training cost, and the number of samples after which it pays."""
     if not found.cost:
         return []
-    lines = [f"Its training cost {found.cost:,.0f} evaluations of the network."]
+    lines = [
+        f"Its training cost {found.cost:,.0f} evaluations of the network"
+        + (f", that of its teacher {found.teacher_cost:,.0f}." if found.teacher_cost else ".")
+    ]
     for k, equal in zip(found.jumps, found.equal, strict=True):
         jumps = f"{k} jump{'s' * (k > 1)}"
         if not math.isfinite(equal):
             lines.append(
-                f"With {jumps} it is nearer to the data than its teacher with {found.counts[-1]} "
-                "evaluations."
+                f"With {jumps} it is no farther from the data than its teacher’s best sampler with "
+                f"{found.counts[-1]} evaluations, as far as these samples tell."
             )
         elif equal > k:
             lines.append(
