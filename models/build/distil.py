@@ -64,7 +64,7 @@ class Distillation(Optimisation):
 
 
 RECIPES = {
-    "fashion-map": Distillation(batch=32, steps=6_000, decay=1_500, warmup=50, lr=1e-3, ema=0.99),
+    "fashion-map": Distillation(batch=32, steps=2_000, decay=700, warmup=50, lr=1e-3, ema=0.99),
 }
 
 

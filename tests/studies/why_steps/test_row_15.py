@@ -11,7 +11,7 @@ from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference,
 from samplerbench.benchmarks.studies.why_steps.measuring import jumping
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.measuring.generating import generate
-from samplerbench.benchmarks.studies.why_steps.rows.row_15_jumping import ROW
+from samplerbench.benchmarks.studies.why_steps.rows.row_15_jumping import ROW, judge
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper
 from samplerbench.samplers import Grid
@@ -64,7 +64,7 @@ def test_it_is_true_of_the_true_map(monkeypatch):
     assert ROW.answer(found).verdict.kind == "supports"
     assert all(one.low == 0 for one in found.map)  # every jump leaves the law of the data
     kept = [found.likeness[name].variance.value for name in ("1 jump", jumping.END)]
-    assert kept[0] == pytest.approx(kept[1], rel=0.01) == pytest.approx(1, abs=0.1)
+    assert kept[0] == pytest.approx(kept[1], rel=0.05) == pytest.approx(1, abs=0.1)
     # up to the error of the steps that are called converged
     assert found.missed[0].value < 0.02 < 0.5 < found.predicted[0].value
     assert (found.cost, found.teacher_cost) == (0, 0)
@@ -79,12 +79,11 @@ def test_it_is_false_of_a_denoiser_that_is_passed_for_a_map(passed):
     assert passed.likeness["1 jump"].variance.value < 0.01
 
 
-@pytest.mark.parametrize("levels", [(80.0, 0.002), (80.0, 0.5, 0.002)])
-def test_one_call_of_the_true_map_of_a_mixture_is_a_sample_of_it(levels):
+def test_every_jump_of_the_true_map_of_a_mixture_leaves_a_sample_of_it():
     model = make_model("gmm-2d")
-    x = generate(TrueMap(model), "consistency", Grid(levels), 384)
+    x = generate(TrueMap(model), "consistency", Grid((80.0, 0.5, 0.002)), 256)
     found = estimate(FrechetReference(*model.moments()), x)
-    assert found.low == 0 < found.high < 0.1
+    assert found.low == 0 < found.high < 0.15
     modes = against_counts(
         mode_counts(model.mode_of(x), 7), mode_counts(model.mode_of(model.sample(9999, 1)), 7)
     )
@@ -92,18 +91,27 @@ def test_one_call_of_the_true_map_of_a_mixture_is_a_sample_of_it(levels):
 
 
 @pytest.mark.parametrize(
-    ("ratio", "most", "kind"),
+    ("ratio", "most", "kept", "kind"),
     [
-        ((15, 12, 20), (-1, -2, 0), "supports"),
-        ((15, 12, 20), (9, 8, 10), "refines"),
-        ((6, 5, 7), (-1, -2, 0), "refines"),
-        ((6, 1.5, math.inf), (-1, -2, 0), "inconclusive"),
-        ((1, 0.9, 1.1), (-1, -2, 0), "refutes"),
+        ((15, 12, 20), (-1, -2, 0), 0.9, "supports"),
+        ((15, 12, 20), (-1, -2, 0), 0.4, "refines"),
+        ((15, 12, 20), (9, 8, 10), 0.9, "refines"),
+        ((6, 5, 7), (-1, -2, 0), 0.9, "refines"),
+        ((6, 5, 7), (9, 8, 10), 0.9, "refines"),
+        ((6, 1.5, math.inf), (-1, -2, 0), 0.9, "inconclusive"),
+        ((1, 0.9, 1.1), (-1, -2, 0), 0.9, "refutes"),
     ],
 )
-def test_the_verdict_follows_the_intervals(passed, ratio, most, kind):
-    found = passed._replace(ratio=jumping.Interval(*ratio), at_most=jumping.Interval(*most))
-    assert ROW.answer(found).verdict.kind == kind
+def test_the_verdict_follows_the_intervals(passed, ratio, most, kept, kind):
+    alike = passed.likeness["1 jump"]._replace(variance=jumping.Interval(kept, kept, kept))
+    found = passed._replace(
+        likeness=passed.likeness | {"1 jump": alike},
+        ratio=jumping.Interval(*ratio),
+        at_most=jumping.Interval(*most),
+    )
+    verdict = judge(found)
+    assert verdict.kind == kind
+    assert len(verdict.sentence) < 180
 
 
 def test_models_of_two_shapes_are_refused():

@@ -25,7 +25,7 @@ from .effort import Effort
 from .generating import BATCH, DistanceToData, exact_model, generate, grid_of
 
 TEACHER, STUDENT, EXACT = "fashion", "fashion-map", "gmm-64d"
-JUMPS: Mapping[int, tuple[float, ...]] = {1: (), 2: (2.0,), 4: (6.0, 1.5, 0.4)}
+JUMPS: Mapping[int, tuple[float, ...]] = {1: (), 2: (0.7,), 4: (2.0, 0.7, 0.2)}
 """Levels that a run of so many jumps goes to in between. They were chosen on latents of another seed
 than the row's, as the paper chooses them (arXiv:2303.01469, section 6).
 """
@@ -148,7 +148,7 @@ def measure(effort: Effort) -> JumpingResult:
     first, most = paths.states[0], max(JUMPS)
     drawn = {
         PREDICTION: answers(teacher, first, paths.levels[0], labels),
-        **{_called(k): x for k, x in jumped.items()},
+        **{called(k): x for k, x in jumped.items()},
         END: paths.end,
     }
     classes = torch.zeros(n, dtype=torch.int64) if labels is None else labels
@@ -192,7 +192,8 @@ def measure(effort: Effort) -> JumpingResult:
     )
 
 
-def _called(jumps: int) -> str:
+def called(jumps: int) -> str:
+    """What samples of so many jumps are called."""
     return f"{jumps} jump{'s' * (jumps > 1)}"
 
 

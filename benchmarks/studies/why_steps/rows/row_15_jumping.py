@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from ..figures.jumping import details, draw, strips
-from ..measuring.jumping import END, JumpingResult, measure
+from ..measuring.jumping import JumpingResult, called, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half, mark, note, percent
@@ -16,6 +16,10 @@ AIM = 10.0
 """A jump is as good as was claimed if it is so many times nearer to the data than the prediction."""
 WORTH = 2.0
 """A jump that is not even so many times nearer has learned nothing."""
+VARIED = 0.5
+"""A generative model of its own keeps more of the variance inside classes."""
+CHEAP = 0.25
+"""A share of the cost of its teacher that is a surprise."""
 NEGLIGIBLE = 0.01
 """A gap below this share of the variance of the features is none."""
 
@@ -23,18 +27,16 @@ NEGLIGIBLE = 0.01
 def answer(found: JumpingResult) -> Answer:
     """The map beside the samplers of its teacher."""
     columns: dict[str, object] = {"evaluations": found.counts}
+    dagger = mark(found.flags)
     jumped = dict(zip(found.jumps, found.map, strict=True))
-    columns[f"FID proxy of the map{mark(found.flags)}"] = [
+    columns[f"FID proxy: the map{dagger}"] = [
         half(jumped[count]) if count in jumped else "–" for count in found.counts
     ]
     for name, line in found.teacher.items():
-        columns[f"<code>{name}</code>{mark(found.flags)}"] = [half(one) for one in line]
-    table = pd.DataFrame(
-        {key.replace("<code>", "").replace("</code>", ""): value for key, value in columns.items()}
-    )
+        columns[f"its teacher, {name}{dagger}"] = [half(one) for one in line]
     return Answer(
         draw(found),
-        table,
+        pd.DataFrame(columns),
         judge(found),
         details() + note(found.flags),
         images=(strips(found),) if any(map(len, found.pictures.values())) else (),
@@ -46,8 +48,8 @@ def judge(found: JumpingResult) -> Verdict:
     of the plainest sampler.
     """
     numbers = (
-        f"One jump is {factor(found.ratio)} times nearer to the data than one prediction; the aim "
-        f"was {AIM:g}.",
+        f"The FID proxy of one prediction is {factor(found.ratio)} times that of one jump; the aim was "
+        f"{AIM:g}.",
         f"After {found.jumps[-1]} jumps the FID proxy is {_more(found.at_most)} than after ten steps of "
         f"Euler’s method; the features of the data have a variance of {found.variance:.3g}.",
         *_beside(found),
@@ -70,24 +72,21 @@ def judge(found: JumpingResult) -> Verdict:
             "inconclusive", "These samples are too few to tell a jump from a prediction.", numbers
         )
     far, enough = one.low >= AIM, most.high < NEGLIGIBLE * found.variance
-    told = f"its one jump is {_times(one)} times nearer to images than a prediction"
+    varied = found.likeness[called(1)].variance.low > VARIED
+    told = f"one jump differs {_times(one)} times less from real images than a prediction does"
     several = f"{found.jumps[-1]} jumps"
-    if far and enough:
-        sentence = (
-            f"A network of the same size can learn it: {told}, and {several} do what ten steps do."
-        )
-        return Verdict("supports", sentence, numbers, _surprise(found))
-    if far:
-        sentence = (
-            f"A network can learn it in part: {told}, but {several} are not surely ten steps."
-        )
+    if not varied:
+        kind, how, end = "refines", "learn it in part", "but its images are too much alike"
+    elif far and enough:
+        kind, how, end = "supports", "learn it", f"and {several} do what ten steps do"
+    elif far:
+        kind, how, end = "refines", "learn it in part", f"but {several} may do less than ten steps"
     elif enough:
-        sentence = f"A network can learn it, best in a few goes: {told}, and {several} do what ten steps do."
+        kind, how, end = "refines", "learn it in a few goes", f"and {several} do what ten steps do"
     else:
-        sentence = (
-            f"A network can learn it only in part: {told}, and {several} are not ten steps yet."
-        )
-    return Verdict("refines", sentence, numbers, _surprise(found))
+        kind, how, end = "refines", "learn it in part", f"and {several} may do less than ten steps"
+    sentence = f"A network of the same size can {how}: {told}, {end}."
+    return Verdict(kind, sentence, numbers, _surprise(found))
 
 
 def _times(one: Interval) -> str:
@@ -112,8 +111,8 @@ def _beside(found: JumpingResult) -> list[str]:
     """The map against the best sampler of its teacher at equal evaluations."""
     known = [k for k in found.jumps if k in found.counts]
     return [
-        f"With {k} evaluation{'s' * (k > 1)} its FID proxy is {_more(one)} than that of its teacher’s "
-        "best sampler."
+        f"After {called(k)} its FID proxy is {_more(one)} than that of its teacher’s "
+        "best sampler with as many evaluations."
         for k, one in zip(known, found.behind, strict=True)
     ]
 
@@ -127,7 +126,7 @@ def _paying(found: JumpingResult) -> list[str]:
         + (f", that of its teacher {found.teacher_cost:,.0f}." if found.teacher_cost else ".")
     ]
     for k, equal in zip(found.jumps, found.equal, strict=True):
-        jumps = f"{k} jump{'s' * (k > 1)}"
+        jumps = called(k)
         if not math.isfinite(equal):
             lines.append(
                 f"With {jumps} it is no farther from the data than its teacher’s best sampler with "
@@ -165,17 +164,18 @@ def _own(found: JumpingResult) -> list[str]:
 
 
 def _surprise(found: JumpingResult) -> str:
-    """That the teacher needs no map, or that the map's images are its own."""
+    """That the teacher needs no map, or how little the map needed."""
     last = found.behind[-1]
-    if last.low > 0 and found.cost:
+    if last.low > 0:
         return (
-            f"The teacher is better with as few evaluations, untaught: with {found.jumps[-1]} of them its "
-            f"best sampler has an FID proxy lower by {last.value:.2g}."
+            "Its teacher does better without: with as few evaluations its best sampler has a lower FID "
+            f"proxy, by {last.value:.2g}."
         )
-    if found.missed[0].low > 0.5 and found.likeness[END].variance.value:
+    if found.cost and found.cost < CHEAP * found.teacher_cost:
+        share = found.cost / found.teacher_cost
         return (
-            "From the same noise it makes other images than its teacher: it has not learned where the "
-            "paths end, and still makes images."
+            f"Learning to jump took {share:.0%} of the evaluations that learning to denoise had taken: "
+            "a network that denoises all but knows where its paths end."
         )
     return ""
 
