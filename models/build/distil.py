@@ -112,7 +112,7 @@ def draw_paths(how: Distillation, card: Card, teacher: EDMPrecond, shard: int) -
     labels = torch.randint(len(card.data["class_counts"]), (how.paths,), generator=generator)
     x = levels[0] * torch.randn(how.paths, *card.event, generator=generator)
     x = x.to(memory_format=torch.channels_last)
-    states, before, last = [], x, math.nan
+    states, before, found, last = [], x, x, math.nan
     for i, sigma in enumerate(levels):
         states.append(x.half())
         with torch.autocast("cpu", torch.bfloat16):

@@ -152,13 +152,13 @@ def measure(effort: Effort) -> JumpingResult:
         END: paths.end,
     }
     classes = torch.zeros(n, dtype=torch.int64) if labels is None else labels
-    apart = [
+    missed, predicted = (
         [
             distance(answers(model, x, level, labels), paths.end, classes)
             for level, x in zip(paths.levels, paths.states, strict=True)
         ]
         for model in (student, teacher)
-    ]
+    )
     common, shrunk = errors(jumped[1], paths.end, classes)
     exact, plain = exactly(effort)
     return JumpingResult(
@@ -181,7 +181,8 @@ def measure(effort: Effort) -> JumpingResult:
         ],
         likeness(teacher, to_data, drawn, classes),
         paths.levels,
-        *apart,
+        missed,
+        predicted,
         common,
         shrunk,
         exact,
