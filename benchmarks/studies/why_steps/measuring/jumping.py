@@ -25,7 +25,7 @@ from .effort import Effort
 from .generating import BATCH, DistanceToData, exact_model, generate, grid_of
 
 TEACHER, STUDENT, EXACT = "fashion", "fashion-map", "gmm-64d"
-JUMPS: Mapping[int, tuple[float, ...]] = {1: (), 2: (0.7,), 4: (2.0, 0.7, 0.2)}
+JUMPS: Mapping[int, tuple[float, ...]] = {1: (), 2: (0.7,), 4: (1.0, 0.4, 0.1)}
 """Levels that a run of so many jumps goes to in between. They were chosen on latents of another seed
 than the row's, as the paper chooses them (arXiv:2303.01469, section 6).
 """
