@@ -8,12 +8,15 @@ import torch
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.benchmarks.studies.why_steps.measuring.generating import DistanceToData
 from samplerbench.benchmarks.studies.why_steps.measuring.jumping import jump
 from samplerbench.models import make_model
 from samplerbench.models.build import distil
 from samplerbench.models.cards.card import load_card
 from samplerbench.models.cards.flow_map import NetworkMap
+from samplerbench.models.checkpoints.mapping import Checkpoint
+from samplerbench.models.checkpoints.specification import Specification
 
 TINY = replace(
     distil.RECIPES["fashion-map"],
@@ -61,6 +64,34 @@ def test_its_data_are_its_teachers_and_it_has_no_converged_samples(model):
     assert (model.moments()[0] == teacher.moments()[0]).all()
     with pytest.raises(ValueError, match="not trained without labels"):
         make_model("fashion-map", guidance=2)
+
+
+def test_it_passes_what_is_asked_of_maps_in_files(model):
+    """As a checkpoint: the raw network, and c_skip and c_out of the code that reads OpenAI's."""
+    spec = Specification(
+        family="openai",
+        network={},
+        weights={"file": "x.pt"},
+        event=model.event,
+        process={"name": "edm", "sigma_data": 0.7},
+        prediction="consistency",
+        time={"of": "log_level", "scale": 0.25},
+        kind="map",
+        classes=10,
+        labels="random",
+    )
+    network = model._net.net
+    found = check_checkpoint(spec, network, samples=32)
+    assert found.passed, [(check.name, check.passed, check.said) for check in found.checks]
+    assert any("is a map" in check.said for check in found.checks)
+    x, labels = torch.randn(4, *model.event), torch.arange(4)
+    for sigma in (0.002, 0.3, 80.0):
+        torch.testing.assert_close(
+            Checkpoint(spec, network, "map", "0").denoise(sigma * x, sigma, labels),
+            model.denoise(sigma * x, sigma, labels),
+            rtol=0,
+            atol=1e-4,
+        )
 
 
 def test_its_card_says_what_it_cost(model):

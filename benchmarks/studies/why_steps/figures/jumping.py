@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from ..measuring.jumping import FINE, JUMPS, PLAIN, JumpingResult
 from ..measuring.row import Figure
@@ -25,13 +25,13 @@ AVERAGE = math.sqrt(0.5)
 def draw(found: JumpingResult) -> Figure:
     """Distance to the data against evaluations, and how far the map's answers are from the ends."""
     canvas, (quality, ends) = panels(2, 340)
-    lines = {"the map": (ORANGE, "s", found.jumps, found.map)} | {
-        name: (*LOOKS[name], found.counts, line) for name, line in found.teacher.items()
-    }
     names = [
-        curve(quality, counts, [_seen(one) for one in line], colour, name, marker)
-        for name, (colour, marker, counts, line) in lines.items()
+        curve(quality, found.counts, [_seen(one) for one in line], *_look(name))
+        for name, line in found.teacher.items()
     ]
+    own = [_seen(one) for one in found.map]
+    curve(quality, found.jumps, own, ORANGE, "", "s")
+    label_curve(quality, 1, own[0].value, "the map", ORANGE, 11).set_fontweight("bold")
     step_axis(quality, found.counts, "evaluations a sample", room=3.2)
     quality.set_yscale("log")
     quality.yaxis.set_major_locator(FixedLocator([0.2, 1, 3, 10, 30, 100]))
@@ -49,8 +49,9 @@ def draw(found: JumpingResult) -> Figure:
         marks.append(label_curve(ends, found.levels[-1], line[-1].value, name, colour))
     ends.set_xscale("log")
     ends.set_xlim(found.levels[0] * 1.2, found.levels[-1] / 30)
+    ends.xaxis.set_major_locator(FixedLocator([80, 10, 1, 0.1]))
+    ends.xaxis.set_minor_locator(NullLocator())
     ends.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ends.xaxis.set_minor_formatter(NullFormatter())
     ends.set(
         title="How near to the path’s own end",
         xlabel="noise level σ of the state",
@@ -61,6 +62,12 @@ def draw(found: JumpingResult) -> Figure:
     level(ends, AVERAGE, "the average of the class", 0.3)
     separate_labels(ends, marks)
     return figure(canvas, ALT, CAPTION)
+
+
+def _look(name: str) -> tuple[str, str, str]:
+    """Colour, name and marker of a sampler."""
+    colour, marker = LOOKS[name]
+    return colour, name, marker
 
 
 def _seen(one: Interval) -> Interval:

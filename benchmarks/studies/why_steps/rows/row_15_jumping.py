@@ -26,14 +26,14 @@ NEGLIGIBLE = 0.01
 
 def answer(found: JumpingResult) -> Answer:
     """The map beside the samplers of its teacher."""
-    columns: dict[str, object] = {"evaluations": found.counts}
-    dagger = mark(found.flags)
-    jumped = dict(zip(found.jumps, found.map, strict=True))
-    columns[f"FID proxy: the map{dagger}"] = [
-        half(jumped[count]) if count in jumped else "–" for count in found.counts
-    ]
-    for name, line in found.teacher.items():
-        columns[f"its teacher, {name}{dagger}"] = [half(one) for one in line]
+    counts, dagger = sorted({*found.counts, *found.jumps}), mark(found.flags)
+    lines = {"the map": (found.jumps, found.map)} | {
+        f"its teacher, {name}": (found.counts, line) for name, line in found.teacher.items()
+    }
+    columns: dict[str, object] = {"evaluations": counts}
+    for name, (known, line) in lines.items():
+        told = {count: half(one) for count, one in zip(known, line, strict=True)}
+        columns[f"FID proxy: {name}{dagger}"] = [told.get(count, "–") for count in counts]
     return Answer(
         draw(found),
         pd.DataFrame(columns),
