@@ -56,7 +56,7 @@ def judge(found: JumpingResult) -> Verdict:
         *_paying(found),
         *_own(found),
         "On an exact model, one call of the true map is at a Fréchet distance of "
-        f"{between(found.exact)} to the data, and one prediction at {between(found.exact_prediction)}.",
+        f"{between(_positive(found.exact))} to the data, and one prediction at {between(found.exact_prediction)}.",
         INTERVALS,
     )
     one, most = found.ratio, found.at_most
@@ -91,6 +91,11 @@ def judge(found: JumpingResult) -> Verdict:
 
 def _times(one: Interval) -> str:
     return f"{one.value:.2g}" if one.value < 1000 else "over 1,000"
+
+
+def _positive(one: Interval) -> Interval:
+    """A distance whose bias is removed may come out below 0; its interval does not."""
+    return one._replace(value=max(one.value, one.low))
 
 
 def factor(one: Interval) -> str:
