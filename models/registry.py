@@ -26,6 +26,7 @@ _FACTORIES = {
     "fashion": ".cards.network:fashion",
     "digits": ".cards.network:digits",
     "emoji": ".cards.network:emoji",
+    "fashion-map": ".cards.flow_map:fashion_map",
     "random-unet-32": ".nets.random_unet:random_unet_32",
     "random-unet-64": ".nets.random_unet:random_unet_64",
 }

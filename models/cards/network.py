@@ -6,7 +6,7 @@ import copy
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..denoiser import Denoiser, labels_for, per_row
 from ..nets.edm import EDMPrecond
@@ -41,11 +41,16 @@ class NetworkDenoiser(Denoiser):
         self.name, self.event, self.identity = card.name, card.event, card.identity
         self.sigma_min, self.sigma_max = card.sigma_min, card.sigma_max
         self.limits = value_range(card)
-        self._net = EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
+        self._net = self.network(card)
         self._net.load_state_dict(card.tensors())
         self._net = self._net.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         self._class_counts: list[float] = card.data["class_counts"]
         self.classes, self.class_weights = len(self._class_counts), self._class_counts
+
+    @staticmethod
+    def network(card: Card) -> nn.Module:
+        """The network of a card, its weights not yet read: ``(x, sigma, labels)`` to the answer."""
+        return EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """See :meth:`Denoiser.denoise`.

@@ -103,6 +103,11 @@ TERMS = (
         "<code>er_sde_2</code> adds noise",
     ),
     Term(
+        "<code>auto</code>",
+        r"\bauto\b",
+        "the sampler that this project takes by default, with levels of its own",
+    ),
+    Term(
         "guidance",
         "[Gg]uidance|[Gg]uided",
         "exaggerating what a class or a text changes in the prediction, by a factor: 1 is none",
@@ -136,6 +141,18 @@ TERMS = (
         "a network trained on Fashion-MNIST, small grey pictures (28 × 28 pixels) of "
         "garments in ten classes; it is told which "
         "class to make",
+    ),
+    Term(
+        "teacher",
+        "[Tt]eachers?\\b|[Tt]eacher’s",
+        "a model whose answers another one is trained to give",
+    ),
+    Term(
+        "few-step map",
+        r"fashion-map|[Ff]ew-step map|\b[Tt]he map\b|true map",
+        "a function that is given a noisy image and says where its path of many steps would end; "
+        "<code>fashion-map</code> is a network that was trained to be one, with <code>fashion</code> "
+        "for its teacher",
     ),
     Term(
         "<code>fashion-mppca</code>",
@@ -204,6 +221,17 @@ TERMS = (
         "how different two sets of images are, each taken as a whole: the squared "
         "distance of two Gaussians that are fitted to "
         "their features; 0 for the same",
+    ),
+    Term(
+        "recall",
+        r"\b[Rr]ecall\b",
+        "the share of real images that have a sample near them, nearer than the third-nearest other "
+        "sample is to that one",
+    ),
+    Term(
+        "coverage",
+        r"\b[Cc]overage\b",
+        "the share of real images to which a sample is nearer than their fifth-nearest other real one",
     ),
     Term(
         "FID proxy",

@@ -50,12 +50,6 @@ TO_COME = (
         "masks, snow, blending (arXiv:2208.09392).",
     ),
     ToCome(14, "Why in a latent space?", "Latents instead of pixels make the same steps cheaper."),
-    ToCome(
-        15,
-        "Can a network learn to jump?",
-        "A model could invert many steps in a single go, but it would have to be a "
-        "generative model of its own.",
-    ),
 )
 
 

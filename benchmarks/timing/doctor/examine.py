@@ -14,7 +14,7 @@ from .counters import counters
 from .packages import NAME, PURPOSE, Package, packages
 from .steadiness import Steadiness, steadiness
 
-SHIPPED = ("fashion", "digits", "emoji")
+SHIPPED = ("fashion", "digits", "emoji", "fashion-map")
 
 
 @dataclass(frozen=True)

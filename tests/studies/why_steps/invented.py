@@ -12,6 +12,7 @@ from samplerbench.benchmarks.studies.why_steps.measuring import (
     big_steps,
     collapse,
     guiding,
+    jumping,
     locality,
     no_noise,
     one_jump,
@@ -173,6 +174,36 @@ def fields():
     return locality.LocalityResult(radii, {kind: about(5) for kind in locality.MODELS}, pictures)
 
 
+def jumped():
+    jumps, counts = tuple(jumping.JUMPS), jumping.COUNTS
+    levels = np.geomspace(80, 0.1, 8)
+    rows = (jumping.PREDICTION, "1 jump", "2 jumps", "4 jumps", jumping.END)
+    tiles = np.linspace(-1, 1, jumping.SHOWN * 28 * 28, dtype=np.float32).reshape(-1, 28, 28)
+    return jumping.JumpingResult(
+        jumps,
+        line(jumps, 8.0),
+        counts,
+        {name: line(counts, 80.0) for name in jumping.SAMPLERS},
+        Interval(10.4, 9.1, 12.0),
+        about(-2.0, 0.9),
+        [about(-72, 2), about(-36, 2), about(1.2, 0.5)],
+        3.5e5,
+        4.0e6,
+        [10.1, 20.0, np.inf],
+        {name: jumping.Likeness(about(0.9), 0.7, 0.9) for name in (*rows, jumping.REAL)},
+        levels.tolist(),
+        [about(0.4 * level / (1 + level)) for level in levels],
+        [about(0.6 * level / (1 + level)) for level in levels],
+        about(0.03),
+        about(-0.6),
+        about(0.2, 0.1),
+        about(18.6),
+        dict.fromkeys(rows, tiles),
+        126.0,
+        ["N = 192 is below 15 d = 1920", ""],
+    )
+
+
 INVENTED = {
     1: jump,
     2: candidates,
@@ -182,6 +213,7 @@ INVENTED = {
     6: collapsed,
     8: solved,
     13: guided,
+    15: jumped,
     16: fields,
 }
 """By number of the row."""
