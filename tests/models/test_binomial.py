@@ -117,7 +117,7 @@ def test_reverse_conditionals_are_those_of_bayes(t, first):
     before = channel(a)[first] if t > 1 else torch.eye(2**PIXELS, dtype=torch.float64)[first]
     joint = before[:, None] * channel(1 - constant_fraction(5)[t - 1])
     true = joint / joint.sum(0)  # (x_{t-1}, x_t)
-    flip = reverse_flip((STATES != STATES[first]).double(), a, b)
+    flip = reverse_flip((STATES[first] != STATES).double(), a, b)
     torch.testing.assert_close(transition(flip), true.T, rtol=1e-12, atol=1e-15)
 
 
