@@ -42,8 +42,8 @@ class Recipe(Optimisation):
     embedding: int = 64
     counts: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 1000)
     batch: int = 32
-    steps: int = 9_000
-    decay: int = 3_000
+    steps: int = 7_000
+    decay: int = 2_000
     warmup: int = 100
     lr: float = 2e-3
     ema: float = 0.998

@@ -10,7 +10,7 @@ that E[x_t | x_0] - 1/2 = alpha_t (x_0 - 1/2), so that
 
     q(x_t = x_0 | x_0) = (1 + alpha_t) / 2.
 
-The schedule of that paper (appendix B.1), beta_t = 1 / (T - t + 1), gives alpha_t = (T - t) / T:
+The schedule of that paper (section 2.4.1), beta_t = 1 / (T - t + 1), gives alpha_t = (T - t) / T:
 every step erases 1/T of the first signal, and nothing is left after the last one.
 
 Steps may be taken between any two times, of signals a (earlier, cleaner) and b < a: the coin is

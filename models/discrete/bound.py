@@ -1,7 +1,7 @@
 r"""The bound on the negative log-likelihood of binomial diffusion.
 
 With signals 1 = a_0 > a_1 > … > a_T = 0, at which nothing is left, the bound of arXiv:1503.03585,
-eq. (14), is
+section 2.4, is
 
     -log p(x_0) <= sum_t E KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)),
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator, NullLocator
 
 from ..measuring.first_schedule import EARLY, GRIDS, Binary, FirstRate, FirstScheduleResult, levels
 from ..measuring.row import Figure
@@ -18,8 +18,6 @@ FINE = 200
 """Steps of the curves of the signal."""
 NARROWEST = 1e-3
 """Shares of the data's variance below this are drawn at it: the axis is logarithmic."""
-TOP = 6.0
-"""How far above the range of known images the axis of the bound goes, in such ranges."""
 
 
 @styled
@@ -100,7 +98,9 @@ def first_rate(found: FirstRate) -> Figure:
     known, unseen = ([one.value for one in line] for line in (found.known, found.unseen))
     axes.set_xscale("log")
     axes.set_xlim(found.betas[0], found.betas[-1] * 12)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_locator(FixedLocator([1e-5, 1e-4, 1e-3, 1e-2, 1e-1]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.5f}".rstrip("0")))
     low, high = min(known), max(known)
     top = high + 0.35 * (high - low)
     axes.set_ylim(low - 0.06 * (high - low), top)
@@ -173,7 +173,7 @@ RATE = (
 DETAILS = (
     "<p>In arXiv:1503.03585 a step of binomial diffusion replaces each pixel by a fair coin with "
     "probability β<sub>t</sub> = 1/(T − t + 1) in step t of T, which leaves the signal (T − t)/T "
-    "(appendix B.1). A small network predicts the first picture from a later one, pixel by pixel; "
+    "(section 2.4.1). A small network predicts the first picture from a later one, pixel by pixel; "
     "the probabilities of every step follow from that exactly, by Bayes’ rule, so that one network "
     "serves all numbers of steps. It was trained on the mean of their bounds, on Fashion-MNIST, "
     "white where a pixel is brighter than middle grey. The bound is the sum of the divergences "
