@@ -66,7 +66,7 @@ def judge(found: FirstScheduleResult) -> Verdict:
         )
     if pays is None or worse is None or overfits is None:
         return Verdict(
-            "inconclusive", "These samples are too few to tell the schedules apart.", numbers
+            "inconclusive", "These samples are too few to tell steps, or schedules, apart.", numbers
         )
     first = (
         "a first step left to learning would overfit"
@@ -74,7 +74,7 @@ def judge(found: FirstScheduleResult) -> Verdict:
         else "a first step left to learning would not overfit"
     )
     shares = (
-        "equal shares are no good choice: later schedules do better in as many steps"
+        f"equal shares are no good choice: in {MIDDLE} steps a later schedule does better"
         if worse
         else "equal shares are as good as a later schedule"
     )
