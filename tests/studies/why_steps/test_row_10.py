@@ -107,10 +107,24 @@ def test_signs_are_sure_or_open(one, found):
     assert row._all(False, found) is False
 
 
-def test_too_few_samples_leave_it_open():
+@pytest.mark.parametrize(
+    ("gaps", "kind", "words"),
+    [
+        ([(5, -9, 19)], "inconclusive", "too few"),
+        ([(5, 4, 6), (5, -9, 19)], "inconclusive", "too few"),
+        ([(5, 4, 6), (7, 6, 8)], "refines", "no good choice"),
+        ([(5, 4, 6), (5, -9, 19), (-3, -5, -1)], "refines", "depends on the model"),
+        ([(0, -0.5, 0.5), (-3, -5, -1)], "supports", "as good as"),
+    ],
+)
+def test_every_model_and_sampler_counts(gaps, kind, words):
+    """What one model says is not told of all."""
     found = INVENTED[10]()
-    vague = found.quality[1]._replace(gap=Interval(5, -9, 19))
-    assert row.judge(found._replace(quality=[vague])).kind == "inconclusive"
+    one = next(one for one in found.quality if one.steps == first_schedule.MIDDLE)
+    quality = [one._replace(gap=Interval(*gap)) for gap in gaps]
+    verdict = row.judge(found._replace(quality=quality))
+    assert verdict.kind == kind
+    assert words in verdict.sentence
 
 
 def test_the_shipped_data_are_binary_and_a_measurement_survives_the_disk():

@@ -52,7 +52,7 @@ CELLS = tuple(
     for steps in (2, MIDDLE, 50)
     if steps <= most
 )
-FAST_CELLS = (("fashion-mppca", "ddpm", MIDDLE),)
+FAST_CELLS = (("fashion-mppca", "ddpm", MIDDLE), ("fashion", "ddpm", MIDDLE))
 """Samples whose distance to the data is measured: model, sampler, steps."""
 DRAWN = 192
 """How many of each: fewer do not tell the grids apart."""
