@@ -152,7 +152,7 @@ BINARY_ALT = (
 BINARY = (
     "Binomial diffusion on black and white pictures, in equal shares. First: how many yes-or-no "
     "answers a pixel of an unseen picture takes at most. Second: how far the samples are from the "
-    "data, by Hamming distances. Bands: 95 % intervals."
+    "data, by Hamming distances; less than a thousandth is drawn as that. Bands: 95 % intervals."
 )
 PICTURES_ALT = (
     "Samples of binomial diffusion: scattered dots from one step, connected garments from many."
