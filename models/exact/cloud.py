@@ -66,6 +66,11 @@ class PointCloud(ExactModel):
         gaps = self._apart + torch.diag(torch.full((len(points),), math.inf, dtype=torch.float64))
         self.scale = float(gaps.min().sqrt()) / 8
 
+    @property
+    def points(self) -> Tensor:
+        """The N points, ``(N, *event)`` float64."""
+        return self._points.reshape(-1, *self.event)
+
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """The formula of the class."""
         return product(self._log_joint(x, sigma, labels).softmax(1), self._points)

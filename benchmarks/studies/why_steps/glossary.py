@@ -63,6 +63,39 @@ TERMS = (
     ),
     Term("<code>cosine</code>", r"\bcosine\b", "an older grid (Nichol and Dhariwal, 2021)"),
     Term(
+        "linear (2020)",
+        r"linear \(2020\)",
+        "the grid of the first diffusion models for images in wide use (Ho and others, 2020)",
+    ),
+    Term(
+        "signal",
+        r"\b[Ss]ignals?\b",
+        "how much of a noisy image is the image itself: all of a clean one, nothing of pure noise",
+    ),
+    Term(
+        "equal shares",
+        "[Ee]qual shares|sohl_dickstein_1503",
+        "the oldest grid (Sohl-Dickstein and others, 2015): "
+        "every step changes the signal by as much as every other",
+    ),
+    Term(
+        "β₁",
+        "β",
+        "the share of noise that the very first step of the noising brings in, "
+        "which is the last to be taken out again; β<sub>t</sub> is that of step t",
+    ),
+    Term(
+        "binomial diffusion",
+        "[Bb]inomial diffusion",
+        "diffusion of black and white pictures: the noise is that pixels are replaced by "
+        "the toss of a coin",
+    ),
+    Term(
+        "Hamming distance",
+        "Hamming",
+        "the number of pixels in which two black and white pictures differ",
+    ),
+    Term(
         "uniform in log σ",
         "uniform in log σ",
         "a grid on which every level is the same fraction of the one before",

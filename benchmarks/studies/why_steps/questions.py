@@ -33,12 +33,6 @@ TO_COME = (
         "A denoising autoencoder removes all noise at once, and has existed for long.",
     ),
     ToCome(
-        10,
-        "Where did the many steps come from?",
-        "The earliest schedule erases a constant fraction 1/T of the signal a step "
-        "(arXiv:1503.03585).",
-    ),
-    ToCome(
         11,
         "Why are schedules not learned?",
         "Schedules are set by a search over hyperparameters rather than by gradient.",

@@ -11,6 +11,7 @@ import numpy as np
 from samplerbench.benchmarks.studies.why_steps.measuring import (
     big_steps,
     collapse,
+    first_schedule,
     guiding,
     jumping,
     locality,
@@ -204,6 +205,41 @@ def jumped():
     )
 
 
+def oldest():
+    counts, betas = first_schedule.COUNTS, list(first_schedule.BETAS)
+    shown = list(first_schedule.SHOWN)
+    tiles = np.arange(len(shown) * first_schedule.PICTURED * 28 * 28) % 3 == 0
+    binary = first_schedule.Binary(
+        [about(0.25 + 0.45 / n) for n in counts],
+        [about(9e4 / n, 900 / n) for n in counts],
+        ["", ""],
+        about(0.45),
+        about(8e4, 900),
+        about(0.003),
+        9e4,
+        shown,
+        tiles.reshape(-1, first_schedule.PICTURED, 28, 28).astype(np.uint8),
+    )
+    nats = {grid: line(counts, 5e4) for grid in first_schedule.GRIDS}
+    nats[first_schedule.EARLY] = line(counts, 4e4)[:1] + line(counts, 3e4)[1:-1] + [about(900)]
+    quality = [
+        first_schedule.Quality(
+            *cell, {grid: about(90 / cell[-1], 1) for grid in first_schedule.GRIDS}, about(9), 104.0
+        )
+        for cell in first_schedule.CELLS
+    ]
+    first = first_schedule.FirstRate(
+        betas,
+        [about(40 + 32 * np.log(beta)) for beta in betas],
+        [about(100 + 32 * np.log(beta) + 4 / beta, 2) for beta in betas],
+        Interval(1.0, 1.0, 1.0),
+        about(0.125),
+        1000,
+        64,
+    )
+    return first_schedule.FirstScheduleResult(counts, binary, nats, quality, ["", ""], first)
+
+
 INVENTED = {
     1: jump,
     2: candidates,
@@ -212,6 +248,7 @@ INVENTED = {
     5: clocks,
     6: collapsed,
     8: solved,
+    10: oldest,
     13: guided,
     15: jumped,
     16: fields,

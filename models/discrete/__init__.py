@@ -1,0 +1,3 @@
+"""Diffusion of binary data: its forward process, exact reverse conditionals, a trained reverse
+model and its sampler.
+"""
