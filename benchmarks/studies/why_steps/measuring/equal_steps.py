@@ -72,9 +72,7 @@ def measure_equal_steps(effort: Effort) -> EqualStepsResult:
         to_data = None if isinstance(model, ExactModel) else DistanceToData(model)
         for sampler, counts in STEPS.items():
             for steps in counts[: 1 if effort.fast else None]:
-                grids = [
-                    make(steps, model.sigma_min, model.sigma_max) for make in (karras, made)
-                ]
+                grids = [make(steps, model.sigma_min, model.sigma_max) for make in (karras, made)]
                 rows.append(compared(model, sampler, grids, truth, to_data))
         levels = list(made(10, model.sigma_min, model.sigma_max).sigma)
         flags += to_data.flags if to_data else []

@@ -118,9 +118,7 @@ def measure_stability(effort: Effort) -> StabilityResult:
             for k in counts
         ]
         spread[name] = [variance_kept(x, total) for x in found]
-        misses[name] = [
-            math.sqrt(float(np.square(x - truth).sum(1).mean()) / total) for x in found
-        ]
+        misses[name] = [math.sqrt(float(np.square(x - truth).sum(1).mean()) / total) for x in found]
     moving = {name: prediction_speed(one, min(n, 96)) for name, one in exact.items()}
     return StabilityResult(
         {
@@ -164,9 +162,7 @@ def eigenvalues(model: ExactModel, levels: Sequence[float], states: int) -> Eige
 def _spread_out(found: Eigenvalues, levels: Sequence[float]) -> Eigenvalues:
     """At all of :data:`LEVELS`, between those that were measured on straight lines."""
     known = np.log(levels)
-    return Eigenvalues(
-        *(np.interp(np.log(LEVELS), known, line).tolist() for line in found)
-    )
+    return Eigenvalues(*(np.interp(np.log(LEVELS), known, line).tolist() for line in found))
 
 
 @torch.no_grad()
@@ -188,8 +184,7 @@ def prediction_speed(model: ExactModel, n: int) -> tuple[list[float], list[float
     predicted = [bound(x, s) for x, s in zip(states, levels.sigma, strict=True)]
     total = total_variance(model)
     speed = [
-        math.sqrt(float((b - a).flatten(1).square().sum(1).mean()) / total)
-        / math.log(s / t)
+        math.sqrt(float((b - a).flatten(1).square().sum(1).mean()) / total) / math.log(s / t)
         for (a, b), (s, t) in zip(pairwise(predicted), pairwise(levels.sigma), strict=True)
     ]
     return [math.sqrt(s * t) for s, t in pairwise(levels.sigma)], speed
