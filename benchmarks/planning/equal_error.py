@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...models import Denoiser
@@ -56,6 +56,4 @@ class Search(gits.Search):
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Equalised:
         """See :meth:`.gits.Search.on`; what it measures is kept for both."""
         found = super().on(model, cache, device)
-        return Equalised(
-            **{f.name: getattr(found, f.name) for f in fields(found)} | {"name": self.name}
-        )
+        return Equalised(found.levels, found.cost, found.weight, found.evaluations, self.name)

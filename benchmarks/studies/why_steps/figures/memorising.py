@@ -100,14 +100,14 @@ the first 100, which all networks were fitted on. A network that has seen every 
 there are more than it has room or time for, the best that squared error can give is the mean, as nothing in a noise tells of an
 image. On paths the image is a function of the noise, so that there is something to be learned. Networks made so are the oldest
 kind of one-step sampler (arXiv:2101.02388).</p>
-<p><b>The sampler.</b> The probability flow is dx/d log σ = x − D(x, σ), with D the denoiser, whose Jacobian is 1 − Cov[x0|x]/σ².
-As σ falls, a small deviation grows at the rate c − 1, with c an eigenvalue of Cov[x0|x]/σ², which is never below 0: nothing dies
-out faster than σ itself falls. The equation is not stiff: from σ = 80 to 0.002 log σ changes by 10.6, and a stiff equation has
-rates times lengths of hundreds. With log σ as the variable a step of length h multiplies a deviation by 1 − h (1 − c), which is
-below −1 for h above 2. With σ as the variable, as always in practice, a step to rσ multiplies it by r + (1 − r) c, which is never
-negative: no step of Euler’s method is unstable. What it does is to go straight on to a prediction that is no longer right.
-<code>heun</code> averages two slopes; the second is divided by the small σ at the end of the step, and that is unstable if r is
-small. All samplers here have levels of equally distant logarithms, with 0 in place of the last.</p>
+<p><b>The sampler.</b> The probability flow is dx/d log σ = x − D(x, σ), with D the denoiser; the Jacobian of the right side is
+1 − Cov[x0|x]/σ². As σ falls, a small deviation grows at the rate c − 1, with c an eigenvalue of Cov[x0|x]/σ², which is never
+below 0: nothing dies out faster than σ itself falls. The equation is not stiff: from σ = 80 to 0.002 log σ changes by 10.6, and
+a stiff equation has rates times lengths of hundreds. With log σ as the variable a step of length h multiplies a deviation by 1
+− h (1 − c), which is below −1 for h above 2. With σ as the variable, as always in practice, a step to rσ multiplies it by r +
+(1 − r) c, which is never negative: no step of Euler’s method is unstable. What it does is to go straight on to a prediction
+that is no longer right. <code>heun</code> averages two slopes; the second is divided by the small σ at the end of the step, and
+that is unstable if r is small. All samplers here have levels of equally distant logarithms, with 0 in place of the last.</p>
 <p><b>Equal steps.</b> A short step of length h in log σ errs by ½ h² |dD/d log σ|. The grid <code>equal_error</code> has the
 levels between which Euler’s steps, from where a path really is, err as equally as can be. It is a schedule of its own, for any
 model. Errors are medians over samples of the distance to the path’s end, which on <code>fashion</code> is that of many steps.</p>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from .....samplers import karras
 from ..measuring.equal_steps import EqualStepsResult
@@ -13,6 +14,21 @@ from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, SOFT, figure, panels, sty
 
 LOOKS = {"euler": (BLUE, "o"), "euler in log σ": (PURPLE, "^"), "heun": (ORANGE, "s")}
 COLOURS = (GREEN, INK)
+FLAT = 0.1
+"""Growth rates below this have no peak to speak of."""
+
+
+def _above(axes: Axes, x: float, y: float, name: str, colour: str) -> None:
+    """A name above a point."""
+    axes.annotate(
+        name,
+        (x, y),
+        (0, 6),
+        textcoords="offset points",
+        color=colour,
+        ha="center",
+        fontsize=8.5,
+    )
 
 
 @styled
@@ -23,16 +39,8 @@ def draw_sampler(found: StabilityResult) -> Figure:
         left.fill_between(LEVELS, rates.least, rates.most, color=colour, alpha=0.2, lw=0)
         left.plot(LEVELS, rates.most, color=colour)
         left.plot(LEVELS, rates.least, color=colour, ls=":")
-        place = int(np.argmax(rates.most)) if max(rates.most) > 0.1 else len(LEVELS) // 2
-        left.annotate(
-            model,
-            (LEVELS[place], rates.most[place]),
-            (0, 6),
-            textcoords="offset points",
-            color=colour,
-            ha="center",
-            fontsize=8.5,
-        )
+        place = int(np.argmax(rates.most)) if max(rates.most) > FLAT else len(LEVELS) // 2
+        _above(left, LEVELS[place], rates.most[place], model, colour)
     left.set_xscale("log")
     left.invert_xaxis()
     left.set(
@@ -67,10 +75,10 @@ def draw_sampler(found: StabilityResult) -> Figure:
 def draw_even(sampler: StabilityResult, even: EqualStepsResult) -> Figure:
     """How fast the prediction moves, and equal steps against the usual ones."""
     canvas, (left, right) = panels(2, 320)
-    names = []
     for (model, speed), colour in zip(sampler.curvature.items(), COLOURS, strict=False):
         left.plot(sampler.levels, speed, color=colour)
-        names.append(label_curve(left, sampler.levels[-1], speed[-1], model, colour))
+        place = int(np.argmax(speed))
+        _above(left, sampler.levels[place], speed[place], model, colour)
     left.set_xscale("log")
     left.invert_xaxis()
     low, high = left.get_xlim()
@@ -89,7 +97,6 @@ def draw_even(sampler: StabilityResult, even: EqualStepsResult) -> Figure:
         xlabel="noise level σ",
         ylabel="s.d. of the data, for a factor e of σ",
     )
-    separate_labels(left, names)
     for place, one in enumerate(even.rows):
         y = len(even.rows) - place
         colour = BLUE if one.ratio.high < 1 else ORANGE if one.ratio.low > 1 else SOFT

@@ -15,6 +15,7 @@ from .....models import Denoiser
 from .....models.exact.base import ExactModel
 from .....samplers import (
     Grid,
+    GridSampler,
     LinearMultistep,
     LinearRow,
     NoNoise,
@@ -173,8 +174,10 @@ def prediction_speed(model: ExactModel, n: int) -> tuple[list[float], list[float
     levels = karras(PATH_STEPS, model.sigma_min, model.sigma_max, to_zero=False)
     bound = model.bind(torch.arange(n), 0, unlabelled(model, n))
     states = [latents(model, torch.arange(n), 0, model.dtype)[0]]
+    solver = make("ipndm")
+    assert isinstance(solver, GridSampler)
     integrate(
-        make("ipndm"),
+        solver,
         bound,
         states[0],
         levels,
