@@ -24,10 +24,10 @@ def draw(found: OneShotResults) -> Figure:
         nets = found.networks[coupling]
         counts = [one.pairs for one in nets]
         names = [
-            curve(axes, counts, [getattr(one, what) for one in nets], colour, name, marker)
-            for what, colour, name, marker in (
-                ("known", BLUE, "own pairs", "o"),
-                ("fresh", ORANGE, "other pairs", "s"),
+            curve(axes, counts, [getattr(one, what) for one in nets], colour, name, marker, nudge)
+            for what, colour, name, marker, nudge in (
+                ("known", BLUE, "own pairs", "o", -9),
+                ("fresh", ORANGE, "other pairs", "s", 6),
             )
         ]
         step_axis(axes, counts, "pairs that the network is fitted on", 30)
@@ -35,7 +35,7 @@ def draw(found: OneShotResults) -> Figure:
         axes.grid(axis="y")
         axes.tick_params(labelleft=True)
         axes.set_title(title)
-        level(axes, 1, "the mean of all images", 0.3)
+        level(axes, 1, "the mean of all images", 0.02 if coupling == "independent" else 0.34)
         separate_labels(axes, names)
     both[0].set_ylabel("squared error, over the data’s variance")
     ends = [found.networks[coupling][-1] for coupling in TITLES]

@@ -18,15 +18,15 @@ FLAT = 0.1
 """Growth rates below this have no peak to speak of."""
 
 
-def _above(axes: Axes, x: float, y: float, name: str, colour: str) -> None:
-    """A name above a point."""
+def _beside(axes: Axes, x: float, y: float, name: str, colour: str) -> None:
+    """A name left of a peak."""
     axes.annotate(
         name,
         (x, y),
-        (0, 6),
+        (-7, 3),
         textcoords="offset points",
         color=colour,
-        ha="center",
+        ha="right",
         fontsize=8.5,
     )
 
@@ -40,7 +40,7 @@ def draw_sampler(found: StabilityResult) -> Figure:
         left.plot(LEVELS, rates.most, color=colour)
         left.plot(LEVELS, rates.least, color=colour, ls=":")
         place = int(np.argmax(rates.most)) if max(rates.most) > FLAT else len(LEVELS) // 2
-        _above(left, LEVELS[place], rates.most[place], model, colour)
+        _beside(left, LEVELS[place], rates.most[place], model, colour)
     left.set_xscale("log")
     left.invert_xaxis()
     left.set(
@@ -49,7 +49,16 @@ def draw_sampler(found: StabilityResult) -> Figure:
         ylabel="eigenvalues of Cov[x0|x]/σ² − 1",
     )
     left.margins(y=0.12)
-    level(left, -1, "dies out as fast as σ falls", 0.35)
+    left.axhline(-1, color=SOFT, lw=0.9, ls=(0, (5, 3)), zorder=1)
+    left.annotate(
+        "−1: dies out as fast as σ falls",
+        (0.02, -1),
+        (0, -11),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        color=SOFT,
+        fontsize=8,
+    )
     labels = []
     for name, (colour, marker) in LOOKS.items():
         labels.append(curve(right, found.counts, found.spread[name], colour, name, marker))
@@ -57,7 +66,7 @@ def draw_sampler(found: StabilityResult) -> Figure:
     right.set_yscale("log")
     right.grid(axis="y")
     right.set(title="Variance of the samples", ylabel="over that of the data")
-    level(right, 1, "the data", 0.02)
+    level(right, 1, "the data", 0.87)
     separate_labels(right, labels)
     return figure(
         canvas,
@@ -76,9 +85,7 @@ def draw_even(sampler: StabilityResult, even: EqualStepsResult) -> Figure:
     """How fast the prediction moves, and equal steps against the usual ones."""
     canvas, (left, right) = panels(2, 320)
     for (model, speed), colour in zip(sampler.curvature.items(), COLOURS, strict=False):
-        left.plot(sampler.levels, speed, color=colour)
-        place = int(np.argmax(speed))
-        _above(left, sampler.levels[place], speed[place], model, colour)
+        left.plot(sampler.levels, speed, color=colour, label=model)
     left.set_xscale("log")
     left.invert_xaxis()
     low, high = left.get_xlim()
@@ -92,6 +99,7 @@ def draw_even(sampler: StabilityResult, even: EqualStepsResult) -> Figure:
         left.plot(grid, [height * top] * len(grid), color=colour, marker="|", ls="", ms=9)
         label_curve(left, grid[-1], height * top, name, colour)
     left.set_ylim(-0.03 * top, 1.4 * top)
+    left.legend(frameon=False, loc="center right", handlelength=1.5)
     left.set(
         title="How fast the prediction moves",
         xlabel="noise level σ",

@@ -33,10 +33,11 @@ from .effort import Effort
 from .generating import exact_model, generate, unlabelled
 
 MODELS = {"gmm-64d": 64, "fashion-mppca": 8}
-"""States of each model at a level; an eighth of them, but two at least, in a fast run."""
+"""States of each model at a level; an eighth of them in a fast run."""
 LEVELS = tuple(np.geomspace(0.002, 80, 15).tolist())
 COUNTS, FAST_COUNTS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20), (1, 2, 3, 5, 10)
-PATH_STEPS = 64
+PATH, FAST_PATH = 64, 24
+"""Steps of the paths that samples are compared with."""
 
 
 class Eigenvalues(NamedTuple):
@@ -110,7 +111,8 @@ def measure_stability(effort: Effort) -> StabilityResult:
     counts = FAST_COUNTS if effort.fast else COUNTS
     levels = LEVELS[::2] if effort.fast else LEVELS
     exact = {name: exact_model(effort, name) for name in MODELS}
-    truth = as_rows(generate(model, "ipndm", PATH_STEPS, n, labels=unlabelled(model, n)).numpy())
+    fine = FAST_PATH if effort.fast else PATH
+    truth = as_rows(generate(model, "ipndm", fine, n, labels=unlabelled(model, n)).numpy())
     total = total_variance(model)
     spread, misses = {}, {}
     for name, method in METHODS.items():
@@ -120,10 +122,10 @@ def measure_stability(effort: Effort) -> StabilityResult:
         ]
         spread[name] = [variance_kept(x, total) for x in found]
         misses[name] = [math.sqrt(float(np.square(x - truth).sum(1).mean()) / total) for x in found]
-    moving = {name: prediction_speed(one, min(n, 96)) for name, one in exact.items()}
+    moving = {name: prediction_speed(one, min(n, 96), fine) for name, one in exact.items()}
     return StabilityResult(
         {
-            name: _spread_out(eigenvalues(one, levels, effort.samples(MODELS[name], 2)), levels)
+            name: _spread_out(eigenvalues(one, levels, effort.samples(MODELS[name], 1)), levels)
             for name, one in exact.items()
         },
         {name: speed for name, (_, speed) in moving.items()},
@@ -167,11 +169,11 @@ def _spread_out(found: Eigenvalues, levels: Sequence[float]) -> Eigenvalues:
 
 
 @torch.no_grad()
-def prediction_speed(model: ExactModel, n: int) -> tuple[list[float], list[float]]:
-    """Levels, and the root mean square of d D / d log σ along paths there, a dimension in s.d. of
+def prediction_speed(model: ExactModel, n: int, steps: int) -> tuple[list[float], list[float]]:
+    """Levels, and the root mean square of d D / d log σ along paths of n samples there, a dimension in s.d. of
     the data: half of it times the square of a short step's length in log σ is the step's error.
     """
-    levels = karras(PATH_STEPS, model.sigma_min, model.sigma_max, to_zero=False)
+    levels = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
     bound = model.bind(torch.arange(n), 0, unlabelled(model, n))
     states = [latents(model, torch.arange(n), 0, model.dtype)[0]]
     solver = make("ipndm")
