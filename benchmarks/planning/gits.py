@@ -63,23 +63,24 @@ def gits(
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The options of a search (see :func:`gits`)."""
+    """The options of a search (see :func:`gits`), and the name of its schedule, for messages."""
 
     teacher: str
     teacher_steps: int
     latents: int
     weight: float
+    name: str = "gits"
 
     def __post_init__(self) -> None:
         if self.teacher_steps < 2 or self.latents < 1 or not self.weight > 0:
             raise ValueError(
-                "gits needs teacher_steps >= 2, latents >= 1 and weight > 0, got "
+                f"{self.name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got "
                 f"{self.teacher_steps}, {self.latents} and {self.weight}"
             )
         solver = make(self.teacher)
         if not isinstance(solver, GridSampler) or solver.stochastic:
             raise ValueError(
-                f"gits: teacher {self.teacher!r} must be a deterministic "
+                f"{self.name}: teacher {self.teacher!r} must be a deterministic "
                 "sampler on a fixed grid, such as ipndm"
             )
 
@@ -96,7 +97,7 @@ class Search:
             ValueError: the teacher's trajectories are not finite.
         """
         # the costs do not depend on it
-        key = {k: v for k, v in asdict(self).items() if k != "weight"}
+        key = {k: v for k, v in asdict(self).items() if k not in ("weight", "name")}
         key |= {
             "model": model.name,
             "identity": model.identity,
@@ -137,7 +138,7 @@ class Search:
         cost = euler_costs(states, slopes, grid.sigma)
         if not np.isfinite(cost).all():
             raise ValueError(
-                f"gits: the trajectories of {self.teacher} on model "
+                f"{self.name}: the trajectories of {self.teacher} on model "
                 f"{model.name} are not finite; choose another teacher"
             )
         return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}

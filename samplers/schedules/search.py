@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -106,6 +107,38 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
     return [*path, last]
 
 
+def even_path(cost: Matrix, steps: int) -> list[int]:
+    """The path from the first node to the last whose dearest step is as cheap as can be; of those,
+    the one with the smallest sum of squares.
+
+    Where costs vary smoothly and the nodes are dense, all steps then cost the same.
+
+    Args:
+        cost: as for :func:`cheapest_path`.
+        steps: 1 … m - 1.
+
+    Returns:
+        ``steps + 1`` node numbers, rising from 0 to m - 1.
+
+    Raises:
+        ValueError: more steps than the nodes allow, or none.
+    """
+
+    def allowed(most: float) -> Matrix:
+        return np.where(cost <= most, cost**2, np.inf)
+
+    def possible(most: float) -> bool:
+        path = cheapest_path(allowed(most), steps)
+        return all(i < j and cost[i, j] <= most for i, j in pairwise(path))
+
+    known = np.unique(cost[np.triu_indices(len(cost), k=1)])
+    low, high = 0, len(known) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if possible(known[middle]) else (middle + 1, high)
+    return cheapest_path(allowed(known[low]), steps)
+
+
 @dataclass(frozen=True, eq=False)
 class Searched:
     """A schedule that was searched on one model.
@@ -146,5 +179,17 @@ class Searched:
                 f"{self.name} searched {most} fine steps, too few for {n}; "
                 f"give it {self.size}={jumps} or more"
             )
-        path = cheapest_path(self.cost, jumps, self.weight) if jumps else [0]
+        path = self.path(jumps) if jumps else [0]
         return Grid((*(self.levels[i] for i in path), *end))
+
+    def path(self, jumps: int) -> list[int]:
+        """The numbers of the levels of that many jumps."""
+        return cheapest_path(self.cost, jumps, self.weight)
+
+
+class Equalised(Searched):
+    """One whose path is :func:`even_path`."""
+
+    def path(self, jumps: int) -> list[int]:
+        """See :meth:`Searched.path`."""
+        return even_path(self.cost, jumps)

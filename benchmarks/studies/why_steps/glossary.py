@@ -141,6 +141,26 @@ TERMS = (
         "the sampler that this project takes by default, with levels of its own",
     ),
     Term(
+        "<code>ipndm</code>",
+        r"\bipndm\b",
+        "a sampler that goes by the last four predictions, good with few evaluations",
+    ),
+    Term(
+        "<code>equal_error</code>",
+        r"\bequal_error\b",
+        "the grid on which all steps of Euler’s method err alike, searched for each model",
+    ),
+    Term(
+        "unstable",
+        r"\b[Uu]nstable|[Ii]nstability",
+        "said of a step that makes deviations larger where the equation makes them smaller",
+    ),
+    Term(
+        "eigenvalue",
+        r"\b[Ee]igenvalues?",
+        "here: how fast a small deviation grows in one direction, or, below 0, dies out",
+    ),
+    Term(
         "guidance",
         "[Gg]uidance|[Gg]uided",
         "exaggerating what a class or a text changes in the prediction, by a factor: 1 is none",

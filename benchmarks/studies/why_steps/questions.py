@@ -22,12 +22,6 @@ class ToCome(NamedTuple):
 ROWS = 16
 TO_COME = (
     ToCome(
-        7,
-        "Is it a matter of stability?",
-        "With one big step the noise acts as a key and the image as the value, so the "
-        "model memorises.",
-    ),
-    ToCome(
         9,
         "Did denoising autoencoders not do this long ago?",
         "A denoising autoencoder removes all noise at once, and has existed for long.",

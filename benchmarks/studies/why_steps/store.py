@@ -21,7 +21,13 @@ from .packing import packed, unpacked
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[2]
-SHARED = ("planning/schedules", "sampling/batch", "sampling/shard", "scoring/data")
+SHARED = (
+    "planning/equal_error",
+    "planning/schedules",
+    "sampling/batch",
+    "sampling/shard",
+    "scoring/data",
+)
 """Modules of the benchmark that rows use, besides its metrics."""
 MEASURES = (
     "samplers/**/*.py",

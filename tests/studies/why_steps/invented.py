@@ -11,15 +11,19 @@ import numpy as np
 from samplerbench.benchmarks.studies.why_steps.measuring import (
     big_steps,
     collapse,
+    equal_steps,
     first_schedule,
     guiding,
     jumping,
     locality,
+    memorising,
     no_noise,
     one_jump,
+    one_shot,
     one_step,
     shrinking,
     solver,
+    stability,
 )
 from samplerbench.benchmarks.studies.why_steps.rows import rows
 from samplerbench.benchmarks.studies.why_steps.statistics import single_steps
@@ -122,6 +126,47 @@ def collapsed():
     modes = {name: shares[name] for name in collapse.MODES}
     return collapse.CollapseResult(
         counts, names, shares, modes, copies, {name: [1.0] * len(counts) for name in names}
+    )
+
+
+def by_heart():
+    tiles = np.linspace(-1, 1, 2 * one_shot.SHOWN * 784, dtype=np.float32).reshape(-1, 1, 28, 28)
+
+    def fitted(pairs, known, fresh):
+        kept = about(0.5, 0.05)
+        return one_shot.OneShotResult(pairs, about(known), about(fresh), kept, about(9, 2), tiles)
+
+    errors = {
+        "coupled": ((0.03, 1.1), (0.1, 0.8), (0.2, 0.3), (0.2, 0.22)),
+        "independent": ((0.03, 1.2), (0.1, 1.8), (0.3, 1.5), (0.9, 1.1)),
+    }
+    networks = {
+        coupling: [fitted(n, *two) for n, two in zip(one_shot.NUMBERS, pairs, strict=True)]
+        for coupling, pairs in errors.items()
+    }
+    levels = np.asarray(stability.LEVELS)
+    rates = stability.Eigenvalues(*(np.full(len(levels), rate) for rate in (-1.0, 0.5, 2.0)))
+    counts = stability.COUNTS
+    spread = {"euler": rising(counts), "euler in log σ": line(counts, 1e3), "heun": line(counts)}
+    rows = [
+        equal_steps.Comparison(
+            model, name, steps, 0.1, about(0.9), *[about(9) if model == "fashion" else None] * 2
+        )
+        for model in ("gmm-64d", "fashion")
+        for name, several in equal_steps.STEPS.items()
+        for steps in several
+    ]
+    return memorising.MemorisingResult(
+        one_shot.OneShotResults(networks, 100.0, about(2), tiles, ["few samples"]),
+        stability.StabilityResult(
+            dict.fromkeys(stability.MODELS, rates),
+            {name: (levels / (1 + levels**2)).tolist() for name in stability.MODELS},
+            levels.tolist(),
+            counts,
+            spread,
+            {name: falling(counts, 1.0) for name in spread},
+        ),
+        equal_steps.EqualStepsResult(rows, [*np.geomspace(80, 0.002, 10).tolist(), 0.0], [""]),
     )
 
 
@@ -247,6 +292,7 @@ INVENTED = {
     4: quiet,
     5: clocks,
     6: collapsed,
+    7: by_heart,
     8: solved,
     10: oldest,
     13: guided,

@@ -246,7 +246,7 @@ def test_commands_say_what_was_replaced():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--rows", "7"], "there is no row 7"),
+        (["--rows", "17"], "there is no row 17"),
         (["--rows", "x"], "give whole numbers"),
         (["--replace", "fashion"], "give NAME=OTHER"),
         (["--replace", "fashion=nothing"], "there is no model"),
