@@ -39,11 +39,6 @@ TO_COME = (
         "(arXiv:1503.03585).",
     ),
     ToCome(
-        11,
-        "Why are schedules not learned?",
-        "Schedules are set by a search over hyperparameters rather than by gradient.",
-    ),
-    ToCome(
         12,
         "Does it have to be noise?",
         "The process works with other ways of removing information than noise: blur, "

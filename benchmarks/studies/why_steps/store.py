@@ -21,7 +21,14 @@ from .packing import packed, unpacked
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[2]
-SHARED = ("planning/schedules", "sampling/batch", "sampling/shard", "scoring/data")
+SHARED = (
+    "planning/schedules",
+    "planning/tuned/spacing",
+    "sampling/batch",
+    "sampling/shard",
+    "scoring/data",
+    "studies/tuning/*",
+)
 """Modules of the benchmark that rows use, besides its metrics."""
 MEASURES = (
     "samplers/**/*.py",
