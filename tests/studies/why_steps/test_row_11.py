@@ -104,7 +104,6 @@ def test_a_measurement_of_curved_paths_has_something_to_learn(monkeypatch):
     small(monkeypatch, 36)
     found = row_11_learning.measure(Effort("fast"))
     assert found.gained.value < 0.98
-    assert found.coefficients.value < 0.9
     assert "nothing to learn" not in row_11_learning.judge(found).sentence
     for case in found.cases:
         for course in (*case.grids, *case.coefficients):
