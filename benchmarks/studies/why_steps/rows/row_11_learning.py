@@ -12,6 +12,8 @@ from .wording import INTERVALS, between, half
 
 SAME = 0.05
 """Errors that differ by less than this share are equally good."""
+SOONER = 0.8
+"""A smaller share of the evaluations is told."""
 NOTHING = 0.98
 """A grid with more than this share of the error that it began with has gained nothing."""
 
@@ -58,9 +60,14 @@ def judge(found: LearnedResult) -> Verdict:
         sentence = "A search finds better grids than a gradient that may call the model as often."
         return Verdict("supports", sentence, numbers, surprise)
     if closest.low > 1 - SAME and closest.high < 1 + SAME:
+        sooner = (
+            f"with {100 * found.early:.0f} % of the evaluations"
+            if found.early < SOONER
+            else "for the same evaluations"
+        )
         sentence = (
-            "Learning works and a search does as well: a grid has so few numbers that both find "
-            "equally good ones for the same evaluations."
+            f"Grids can be learned by gradient, {sooner}, and a plain search ends with equally good "
+            "ones: a grid has few numbers."
         )
         return Verdict("refines", sentence, numbers, surprise)
     return Verdict(
