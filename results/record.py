@@ -133,6 +133,11 @@ AROUND: tuple[Column, ...] = (
         "tuned schedule: network evaluations of its search, all training latents together",
     ),
     Column(
+        "tuning_what",
+        "text",
+        "tuned schedule: what was tuned, coefficients of the sampler or both (empty: its levels)",
+    ),
+    Column(
         "tuning_objective", "text", "tuned schedule: which mean of the distances was made small"
     ),
     Column("tuning_seed", "integer", "tuned schedule: root seed of its latents"),

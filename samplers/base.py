@@ -150,5 +150,6 @@ def found_for_model(sampler: object) -> dict[str, Any]:
 
 def _changed(sampler: object) -> list[tuple[Field[Any], Any]]:
     """Fields that differ from their defaults, with their values."""
+    sampler = getattr(sampler, "stands_for", sampler)
     pairs = ((f, getattr(sampler, f.name)) for f in fields(sampler))  # type: ignore[arg-type]
     return [(f, value) for f, value in pairs if value != f.default]

@@ -187,6 +187,14 @@ def tune(
         str,
         typer.Option("--objective", help="Which mean of the distances: mean, rms or geometric."),
     ] = "mean",
+    what: Annotated[
+        str,
+        typer.Option(
+            "--what",
+            help="What to tune: grid (the noise levels), coefficients (of a multistep sampler), or "
+            "both.",
+        ),
+    ] = "grid",
     holdout_model: Annotated[
         str | None, typer.Option("--holdout-model", help="Model to score the grids on, too.")
     ] = None,
@@ -195,11 +203,12 @@ def tune(
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """Tune the noise levels of deterministic samplers on a model: nearest to the converged
-    endpoints, on latents that no run scores.
+    """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep
+    ones: nearest to the converged endpoints, on latents that no run scores.
     """
     from ... import samplers
     from ..planning.remedy import loading
+    from ..planning.tuned.entry import WHATS
     from ..running.setup import pick_device
     from ..studies.tuning.target import targets_of
     from ..studies.tuning.tuner import Tuner
@@ -211,7 +220,10 @@ def tune(
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe, one of them")
     made = [samplers.make(parse_spec(spec)) for spec in sampler]
-    targets = targets_of(made, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"))
+    tuned: Any = checked(what, "--what", WHATS)
+    targets = targets_of(
+        made, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"), tuned
+    )
     other = _named(holdout_model or next(name for name in OTHERS if name != subject.name), where)
     executor = workers(1)
     tuner = Tuner(
@@ -225,6 +237,7 @@ def tune(
         where,
         executor,
         progress=lambda stage: err.print(stage, markup=False),
+        what=tuned,
     )
     with closing(executor):
         found = tuner(targets)

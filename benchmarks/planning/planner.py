@@ -254,7 +254,8 @@ def _cells(
             else None
         )
         grid = below(grid) if grid and infinite else grid
-        fitted, reason = subject.fitted(sampler, grid)
+        tuned = schedule.sampler_at(sampler, n) if grid and n else sampler
+        fitted, reason = subject.fitted(tuned, grid)
         reached = end
         if not reason and getattr(sampler, "of_checkpoint", False) and grid is not None:
             reached = "zero" if fitted.levels(grid).to_zero else "sigma_min"

@@ -98,5 +98,10 @@ def _way(entries: Sequence[Tuned], subject: Named) -> list[tuple[str, str]]:
         ("--test-latents", setting.test_latents),
         ("--seed", setting.seed),
     )
-    way = [("--objective", setting.objective), *((flag, str(number)) for flag, number in numbers)]
+    what = [] if setting.what == "grid" else [("--what", setting.what)]
+    way = [
+        *what,
+        ("--objective", setting.objective),
+        *((flag, str(number)) for flag, number in numbers),
+    ]
     return [*way, ("--holdout-model", last.elsewhere.model)] if own else way

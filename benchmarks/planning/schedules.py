@@ -122,6 +122,10 @@ class Schedule:
             else self
         )
 
+    def sampler_at(self, sampler: Sampler, n: int) -> Sampler:
+        """The sampler on its grid of ``n`` steps: itself, unless coefficients were tuned for it."""
+        return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
+
     def suits(self, sampler: Sampler) -> bool:
         """Whether it can have levels for such a sampler: one that needs a sampler has none for
         what cannot be tuned.

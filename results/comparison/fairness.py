@@ -136,7 +136,9 @@ def at_tuned(source: Source) -> list[Entry]:
                 f"{source} has {text(row, 'sampler')} at several tuned "
                 "schedules; run one in a folder of its own"
             )
-        way = tuple(text(row, f"tuning_{name}") for name in ("objective", "latents", "seed"))
+        way = tuple(
+            text(row, f"tuning_{name}") for name in ("what", "objective", "latents", "seed")
+        )
         if any(way) and ways.setdefault(model, way) != way:
             raise ValueError(
                 f"{source} has samplers on {model} that were tuned in "

@@ -6,15 +6,22 @@ from __future__ import annotations
 
 import hashlib
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import model_validator
 
+from ....samplers.families.tabulated import Table, TableRow
 from ...suites.spec import canonical
 from ...suites.suite import Strict
 
 FORMAT: Literal[2] = 2
 """Raised when an entry means something else."""
+
+What = Literal["grid", "coefficients", "both"]
+"""What is tuned: the levels, by a search; the coefficients of a linear method, or these and the
+levels, by gradients through its run.
+"""
+WHATS: tuple[What, ...] = get_args(What)
 
 
 class Score(Strict):
@@ -69,6 +76,7 @@ class Elsewhere(Strict):
     model: str
     identity: str
     levels: tuple[float, ...]
+    coefficients: tuple[tuple[float, ...], ...] | None = None
     latents: int
     scores: Scores
 
@@ -85,6 +93,7 @@ class Setting(Strict):
     """How an entry was tuned: entries of other settings are tuned again."""
 
     format: Literal[2] = FORMAT
+    what: What = "grid"
     seed: int
     latents: int
     test_latents: int
@@ -119,6 +128,8 @@ class Tuned(Strict):
         subject: what it is for.
         setting: how it was tuned.
         levels: from sigma_max to 0.
+        coefficients: a row a step, the weight of the state and then those of the denoised images,
+            newest first (:class:`.TableRow`); None where they are the sampler's own.
         nfe: evaluations per sample on them, counted.
         schedule: the built-in schedule that was best on the training latents: what "untuned" means.
         train: on the latents that were tuned on.
@@ -133,6 +144,7 @@ class Tuned(Strict):
     subject: Subject
     setting: Setting
     levels: tuple[float, ...]
+    coefficients: tuple[tuple[float, ...], ...] | None = None
     nfe: int
     schedule: str
     train: Scores
@@ -157,6 +169,27 @@ class Tuned(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _coefficients_fit(self) -> Self:
+        if (self.coefficients is None) != (self.setting.what == "grid"):
+            raise ValueError(
+                f"{self.subject.sampler} has coefficients where {self.setting.what} was tuned, or none"
+            )
+        sizes = [len(row) for row in self.coefficients or ()]
+        if self.coefficients is not None and sizes != list(range(2, self.subject.steps + 2)):
+            raise ValueError(
+                f"coefficients of {self.subject.sampler} must be 2, 3, … numbers, a row for each of "
+                f"{self.subject.steps} steps"
+            )
+        return self
+
+    @property
+    def table(self) -> Table | None:
+        """The coefficients; None where they are the sampler's own."""
+        if self.coefficients is None:
+            return None
+        return tuple(TableRow(a, b) for a, *b in self.coefficients for b in [tuple(b)])
+
     @property
     def unresolved(self) -> float:
         """The largest share of a root mean square error that its endpoints may be off by
@@ -166,10 +199,11 @@ class Tuned(Strict):
 
     @property
     def digest(self) -> str:
-        """The first eight hexadecimal digits of the SHA-256 of its levels: all of it that
-        samples depend on, beside what it is for.
+        """The first eight hexadecimal digits of the SHA-256 of its levels, and of its coefficients
+        if it has any: all of it that samples depend on, beside what it is for.
         """
-        return hashlib.sha256(canonical(self.levels).encode()).hexdigest()[:8]
+        what = self.levels if self.coefficients is None else (self.levels, self.coefficients)
+        return hashlib.sha256(canonical(what).encode()).hexdigest()[:8]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -179,6 +213,7 @@ class Tuned(Strict):
             "tuning_digest": self.digest,
             "tuning_teacher": self.teacher.evaluations,
             "tuning_search": self.search.evaluations,
+            "tuning_what": None if self.setting.what == "grid" else self.setting.what,
             "tuning_objective": self.setting.objective,
             "tuning_latents": self.setting.latents,
             "tuning_seed": self.setting.seed,

@@ -12,6 +12,7 @@ from typing import Any
 from .... import samplers
 from ....models import Denoiser
 from ....samplers import Grid, Sampler, Source
+from ....samplers.families.tabulated import Tabulated
 from ....samplers.schedules import schedule
 from ...suites.spec import label_of
 from .entry import Tuned
@@ -29,7 +30,7 @@ FILE = "tuned.json"
         "https://arxiv.org/abs/2405.15506v4",
         (
             "Levels are softmax gaps in log sigma; slopes come from finite differences, "
-            "not from backpropagation.",
+            "not from backpropagation, unless coefficients are tuned too.",
             "The distance is that to the converged endpoint of the same latent, never "
             "moved, and no perceptual network measures it.",
             "The time at which the network is evaluated is that of its step: no second "
@@ -104,7 +105,7 @@ class TunedOnModel:
             for e in self.entries
             if (e.subject.identity, e.subject.sampler, e.subject.origin) == wanted
         ]
-        return TunedGrids(self, label, {entry.subject.steps: entry for entry in fitting})
+        return TunedGrids(self, sampler, label, {entry.subject.steps: entry for entry in fitting})
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class TunedGrids:
     """The grids for one sampler on one model, by number of steps."""
 
     source: TunedOnModel
+    made: Sampler
     sampler: str
     entries: dict[int, Tuned]
 
@@ -134,6 +136,11 @@ class TunedGrids:
                 f"{sigma_max:g}; run it without that start"
             )
         return Grid(self._entry(n).levels)
+
+    def sampler_at(self, n: int) -> Sampler:
+        """The sampler on the grid of ``n`` steps: with coefficients where these were tuned."""
+        table = self._entry(n).table if n > 1 else None
+        return self.made if table is None else Tabulated(stands_for=self.made, table=table)
 
     def facts(self, n: int) -> dict[str, Any]:
         """The columns of a row at the grid of ``n`` steps."""

@@ -50,7 +50,7 @@ class Spacing:
         from scipy.special import softmax  # here: few runs have a use for it
 
         gaps = LEAST + (1 - self.steps * LEAST) * softmax(np.asarray(z, float))
-        falls = np.exp(-self._width * np.cumsum(gaps)[:-1])
+        falls = np.exp(-self.width * np.cumsum(gaps)[:-1])
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def numbers(self, grid: Grid) -> NDArray[np.float64]:
@@ -65,11 +65,11 @@ class Spacing:
                 f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to "
                 f"{grid.sigma[-1]:g} has no place here"
             )
-        lam = np.log(self.sigma_max / np.array([*grid.sigma[:-1], self.sigma_min])) / self._width
+        lam = np.log(self.sigma_max / np.array([*grid.sigma[:-1], self.sigma_min])) / self.width
         gaps = np.maximum(np.diff(lam), 2 * LEAST)
         return np.log(gaps / gaps.sum() - LEAST)
 
     @property
-    def _width(self) -> float:
+    def width(self) -> float:
         """The range in log sigma."""
         return math.log(self.sigma_max / self.sigma_min)

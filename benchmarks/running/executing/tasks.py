@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from .... import samplers
 from ....models.reference import Extractor
 from ....samplers import Sampler
+from ....samplers.families.tabulated import Table, Tabulated
 from ...fingerprint import Fingerprint, sampler_fingerprint
 from ...sampling.shard import Arrays, sample_shard
 from ...sampling.trajectories import Seen, watched
@@ -29,11 +30,13 @@ class SentSampler(NamedTuple):
         spec: its name and options.
         origin: where its class comes from (:func:`samplerbench.samplers.origin`).
         found: its fields that were found for a model.
+        table: the coefficients in place of its own, or None.
     """
 
     spec: dict[str, Any]
     origin: str
     found: dict[str, Any]
+    table: Table | None = None
 
     @classmethod
     def of(cls, sampler: Sampler) -> SentSampler:
@@ -43,6 +46,8 @@ class SentSampler(NamedTuple):
             PicklingError: only this process knows its class, which was made in a notebook or a
                 script.
         """
+        if isinstance(sampler, Tabulated):
+            return cls.of(sampler.stands_for)._replace(table=sampler.table)
         name, origin = sampler.name, samplers.origin(sampler.name)
         if (
             not origin
@@ -65,7 +70,8 @@ class SentSampler(NamedTuple):
                 f"the file of sampler {sampler.name} changed while the run "
                 "was going on; run the same command again"
             )
-        return replace(sampler, **self.found) if self.found else sampler
+        sampler = replace(sampler, **self.found) if self.found else sampler
+        return sampler if self.table is None else Tabulated(stands_for=sampler, table=self.table)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,9 @@ class TuningProblem:
         """
         return self.teacher.moved(self.steps)
 
-    def settle(self, sampler: Sampler, *grids: Grid) -> bool:
+    def settle(self, *runs: tuple[Sampler, Grid]) -> bool:
         """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the
-        smallest RMS distance on the grids.
+        smallest RMS distance of samplers on their grids.
 
         Where rounding or the most steps of the reference solver come first, ``resolution`` says
         where that was.
@@ -82,7 +82,7 @@ class TuningProblem:
         """
         if self.resolution <= self.teacher.rounding:
             return False
-        before, samples = self.steps, [self.sample(sampler, grid) for grid in grids]
+        before, samples = self.steps, [self.sample(*run) for run in runs]
         while (
             self.resolution > max(RESOLVED * min(map(self._rms, samples)), self.teacher.rounding)
             and self.steps < ODE.last
@@ -100,7 +100,7 @@ class TuningProblem:
         return torch.cat(
             [
                 sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())
-                for ids, x in self._latents
+                for ids, x in self.batches
             ]
         )
 
@@ -111,7 +111,7 @@ class TuningProblem:
         return round((self.meter.rows - before) / len(self.ids))
 
     @cached_property
-    def _latents(self) -> list[tuple[Tensor, Tensor]]:
+    def batches(self) -> list[tuple[Tensor, Tensor]]:
         """The numbers of each batch and its latents, which no sampler modifies."""
         return [
             (ids, latents(self.model, ids, self.seed, self.model.dtype)[0])

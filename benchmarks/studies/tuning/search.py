@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from ....models import Denoiser
 from ....samplers import Grid, Sampler
+from ....samplers.families.tabulated import Table, Tabulated
 from ....samplers.schedules import SCHEDULES
 from ...planning.schedules import make_schedule
 from ...planning.tuned.spacing import Spacing
@@ -43,11 +44,17 @@ class Found(NamedTuple):
         grid: the best levels.
         schedule: the built-in schedule that was best on the same latents.
         untuned: its grid.
+        table: the best coefficients, in place of the sampler's own; None where these stay.
     """
 
     grid: Grid
     schedule: str
     untuned: Grid
+    table: Table | None = None
+
+    def sampler(self, made: Sampler) -> Sampler:
+        """A sampler with the coefficients that were found for it."""
+        return made if self.table is None else Tabulated(stands_for=made, table=self.table)
 
 
 def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
@@ -91,9 +98,7 @@ def search(
     def error(grid: Grid) -> float:
         return mean_of(problem.distances(sampler, grid), power)
 
-    # of equal grids, the first name stays
-    untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}
-    early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(steps + 1, model).values()]
+    untuned, early = candidates(steps, model)
     known = [] if begun is None else [begun]
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *known])}
     for start in known or sorted(errors, key=errors.__getitem__)[:STARTS]:
@@ -103,6 +108,14 @@ def search(
         errors[found] = error(found)
     best = min(untuned, key=errors.__getitem__)
     return Found(min(errors, key=errors.__getitem__), untuned[best], best)
+
+
+def candidates(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
+    """The grids of the built-in schedules with their names, and those that leave sigma_min out."""
+    # of equal grids, the first name stays
+    untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}
+    early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(steps + 1, model).values()]
+    return untuned, early
 
 
 def mean_of(distances: NDArray[np.float64], power: int) -> float:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ....models import Denoiser
-from ....samplers import Sampler
+from ....samplers import Grid, Sampler
+from ....samplers.families.tabulated import untabulable
 from ...planning.budget import cost_of, steps_within
 from ...planning.schedules import make_schedule
+from ...planning.tuned.entry import What
 from ...planning.tuned.schedule import untunable
 from ...planning.tuned.spacing import MOST_STEPS
 from ...suites.spec import label_of
@@ -26,12 +28,17 @@ class Target(NamedTuple):
         return label_of(self.sampler)
 
 
-def check(target: Target) -> None:
-    """Refuse what has no levels to tune.
+MOST_TABULATED = 30
+"""Steps of a table: as many denoised images are kept, and its numbers grow with their square."""
+
+
+def check(target: Target, what: What = "grid") -> None:
+    """Refuse what has no levels to tune, or no coefficients.
 
     Raises:
         ValueError: the sampler is stochastic, adaptive, or has levels of its own, or the one step
-            is the jump.
+            is the jump; where coefficients are tuned, it is no linear method of one evaluation a
+            step, or the steps are too many.
     """
     if reason := untunable(target.sampler):
         raise ValueError(
@@ -44,10 +51,27 @@ def check(target: Target) -> None:
         )
     if target.steps < 2:
         raise ValueError(f"one step of {target.label} has no level to tune; give more")
+    if what == "grid":
+        return
+    if target.steps > MOST_TABULATED:
+        raise ValueError(
+            f"coefficients of {target.steps} steps of {target.label} are too many to tune; give at "
+            f"most {MOST_TABULATED} steps, or --what grid"
+        )
+    levels = Grid((*(2.0**-i for i in range(target.steps)), 0.0))
+    if reason := untabulable(target.sampler, levels):
+        raise ValueError(
+            f"sampler {target.label} has no coefficients to tune: it {reason}; give a multistep "
+            "method such as dpmpp_2m, or --what grid"
+        )
 
 
 def targets_of(
-    made: Sequence[Any], model: Denoiser, steps: Sequence[int] | None, budgets: Sequence[int] | None
+    made: Sequence[Any],
+    model: Denoiser,
+    steps: Sequence[int] | None,
+    budgets: Sequence[int] | None,
+    what: What = "grid",
 ) -> list[Target]:
     """Each sampler for each number of steps, or for the most steps that each budget of evaluations
     buys; each once.
@@ -67,6 +91,6 @@ def targets_of(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
             target = Target(sampler, count)
-            check(target)
+            check(target, what)
             found[target] = None
     return list(found)

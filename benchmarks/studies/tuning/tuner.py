@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...planning.remedy import Named
-from ...planning.tuned.entry import Tuned
+from ...planning.tuned.entry import WHATS, Tuned, What
 from ...planning.tuned.file import check_writable, read_tuned, write_tuned
 from ...running.executing import Executor, Failure, InProcess, Tell
 from ...running.executing.tasks import SentSampler
@@ -77,6 +77,7 @@ class Tuner:
         device: "cpu" or "cuda", where the models are.
         executor: where samplers are tuned.
         progress: told what is being done.
+        what: is tuned, of :data:`~samplerbench.benchmarks.planning.tuned.entry.WHATS`.
         failures: of the targets that the last call could not tune, by target.
     """
 
@@ -90,6 +91,7 @@ class Tuner:
     device: str = "cpu"
     executor: Executor = field(default_factory=InProcess)
     progress: Callable[[str], None] = print
+    what: What = "grid"
     failures: dict[Target, Failure] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -100,12 +102,14 @@ class Tuner:
             raise ValueError(
                 f"--objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}"
             )
+        if self.what not in WHATS:
+            raise ValueError(f"--what {self.what!r}: choose one of {', '.join(WHATS)}")
         if self.other.model.identity == self.subject.model.identity:
             raise ValueError(
                 f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
             )
 
-        self._options = (self.latents, self.test_latents, self.seed, self.objective)
+        self._options = (self.latents, self.test_latents, self.seed, self.objective, self.what)
         models = {named.name: named.model for named in (self.subject, self.other)}
         self._world = World(Setting.here({}, self.device), models)
 
@@ -118,7 +122,7 @@ class Tuner:
         """
         check_writable(self.file)
         self.failures = {}
-        about = Tuning(self.subject, self.other, *self._options, self.device)
+        about = Tuning(self.subject, self.other, *self._options, device=self.device)
         found = []
         for target in targets:
             known = self._known()

@@ -12,10 +12,22 @@ from numpy.typing import NDArray
 from .... import samplers
 from ....models import Denoiser
 from ....samplers import Grid, Sampler
+from ....samplers.families.tabulated import Table, TableRow
 from ...planning.remedy import Named
 from ...planning.schedules import make_schedule
-from ...planning.tuned.entry import Cost, Elsewhere, Score, Scores, Setting, Subject, Tuned, gap_of
+from ...planning.tuned.entry import (
+    Cost,
+    Elsewhere,
+    Score,
+    Scores,
+    Setting,
+    Subject,
+    Tuned,
+    What,
+    gap_of,
+)
 from ...running.executing import Tell
+from .descent import descend
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, Found, mean_of, search
 from .target import Target
@@ -31,6 +43,7 @@ class Tuning:
         latents, test_latents: how many to tune on, and to measure the gap on.
         seed: of all latents.
         objective: of :data:`.search.OBJECTIVES`.
+        what: is tuned.
         device: "cpu" or "cuda", where the models are.
     """
 
@@ -40,7 +53,8 @@ class Tuning:
     test_latents: int
     seed: int
     objective: str
-    device: str
+    what: What = "grid"
+    device: str = "cpu"
     _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
@@ -49,22 +63,20 @@ class Tuning:
         train, test = (self._problem(self.subject, first, tell) for first in (TRAIN_IDS, TEST_IDS))
         tell(f"{where}: searching")
         before, taught, started = train.meter.rows, train.teacher.seconds, perf_counter()
-        found = search(train, target.sampler, target.steps, self.objective)
-        while train.settle(target.sampler, found.untuned, found.grid):
+        found = self._search(train, target)
+        while train.settle(*_both(target, found)):
             tell(f"{where}: searching on, beside endpoints of {train.steps} steps")
-            found = search(train, target.sampler, target.steps, self.objective, found.grid)
+            found = self._search(train, target, found)
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
-        scores = [
-            self._scores(problem, target.sampler, found.untuned, found.grid)
-            for problem in (train, test)
-        ]
+        scores = [self._scores(problem, *_both(target, found)) for problem in (train, test)]
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
             levels=found.grid.sigma,
-            nfe=test.nfe(target.sampler, found.grid),
+            coefficients=_numbers(found.table),
+            nfe=test.nfe(found.sampler(target.sampler), found.grid),
             schedule=found.schedule,
             train=scores[0],
             test=scores[1],
@@ -74,17 +86,27 @@ class Tuning:
             elsewhere=self._elsewhere(target, found, tell),
         )
 
+    def _search(self, train: TuningProblem, target: Target, begun: Found | None = None) -> Found:
+        if self.what == "grid":
+            grid = () if begun is None else (begun.grid,)
+            return search(train, target.sampler, target.steps, self.objective, *grid)
+        return descend(train, target.sampler, target.steps, self.objective, self.what, begun)
+
     def _elsewhere(self, target: Target, found: Found, tell: Tell) -> Elsewhere:
         """The score on the other model, on latents that were not tuned on there either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(found.schedule)(target.steps, other.sigma_min, other.sigma_max)
         grid = carried(found.grid, self.subject.model, other)
-        scores = self._scores(problem, target.sampler, untuned, grid)
+        there = found._replace(
+            grid=grid, untuned=untuned, table=moved(found.table, found.grid, grid)
+        )
+        scores = self._scores(problem, *_both(target, there))
         return Elsewhere(
             model=self.other.name,
             identity=other.identity,
             levels=grid.sigma,
+            coefficients=_numbers(there.table),
             latents=self.test_latents,
             scores=scores,
         )
@@ -102,14 +124,12 @@ class Tuning:
             )
         return replace(self._posed[named.name, first])
 
-    def _scores(
-        self, problem: TuningProblem, sampler: Sampler, untuned: Grid, tuned: Grid
-    ) -> Scores:
-        """Both grids on the latents of a problem, beside endpoints that are fine enough for the
-        better one.
+    def _scores(self, problem: TuningProblem, *runs: tuple[Sampler, Grid]) -> Scores:
+        """Untuned and tuned on the latents of a problem, beside endpoints that are fine enough for
+        the better one.
         """
-        problem.settle(sampler, untuned, tuned)
-        before, after = (self._score(problem.distances(sampler, grid)) for grid in (untuned, tuned))
+        problem.settle(*runs)
+        before, after = (self._score(problem.distances(*run)) for run in runs)
         return Scores(untuned=before, tuned=after, resolution=problem.resolution)
 
     def _score(self, distances: NDArray[np.float64]) -> Score:
@@ -143,9 +163,35 @@ class Tuning:
             seed=self.seed,
             latents=self.latents,
             test_latents=self.test_latents,
+            what=self.what,
             objective=self.objective,  # type: ignore[arg-type]
             elsewhere=self.other.model.identity,
         )
+
+
+def _both(target: Target, found: Found) -> tuple[tuple[Sampler, Grid], tuple[Sampler, Grid]]:
+    """Untuned and tuned."""
+    sampler = target.sampler
+    return (sampler, found.untuned), (found.sampler(sampler), found.grid)
+
+
+def _numbers(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
+    """A table as a file has it."""
+    return None if table is None else tuple((row.a, *row.b) for row in table)
+
+
+def moved(table: Table | None, here: Grid, there: Grid) -> Table | None:
+    """Coefficients on other levels: what is left of the noise in a step, the weight of the state,
+    follows the levels' ratio, and the newest weight makes up for it.
+    """
+    if table is None:
+        return None
+    rows = []
+    for row, old, new in zip(table, here.intervals(), there.intervals(), strict=True):
+        kept = (new[1] / new[0]) / (old[1] / old[0]) if old[1] else 1.0
+        newest, *older = row.b
+        rows.append(TableRow(row.a * kept, (newest + row.a * (1 - kept), *older)))
+    return tuple(rows)
 
 
 def carried(grid: Grid, here: Denoiser, there: Denoiser) -> Grid:

@@ -161,6 +161,39 @@ TERMS = (
         "here: how fast a small deviation grows in one direction, or, below 0, dies out",
     ),
     Term(
+        "coefficients",
+        r"\b[Cc]oefficients?\b",
+        "the numbers by which a sampler weighs the noisy image and the predictions in each step",
+    ),
+    Term(
+        "starting noise",
+        r"[Ss]tarting noises?",
+        "the noise that a sample begins as; it decides which image comes out",
+    ),
+    Term(
+        "gradient",
+        r"\b[Gg]radients?\b",
+        "for each of some numbers, how fast the error changes with it: the direction in which to "
+        "move them all at once",
+    ),
+    Term(
+        "random, coordinates, differences",
+        r"\b(random(?= (\d|search|−))|[Rr]andom search|coordinates|differences)\b",
+        "searches that need nothing but the error: to guess, to change one number after the other, "
+        "and to go downhill with slopes from tiny changes",
+    ),
+    Term(
+        "TPE, CMA-ES",
+        r"\bTPE\b|CMA-ES",
+        "the two usual search programs: they guess where earlier guesses were good, CMA-ES with a "
+        "cloud that takes on the shape of the valley",
+    ),
+    Term(
+        "Adam",
+        r"\bAdam\b",
+        "how networks are trained: small steps along the gradient, of a size that adapts itself",
+    ),
+    Term(
         "guidance",
         "[Gg]uidance|[Gg]uided",
         "exaggerating what a class or a text changes in the prediction, by a factor: 1 is none",

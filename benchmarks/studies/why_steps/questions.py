@@ -27,11 +27,6 @@ TO_COME = (
         "A denoising autoencoder removes all noise at once, and has existed for long.",
     ),
     ToCome(
-        11,
-        "Why are schedules not learned?",
-        "Schedules are set by a search over hyperparameters rather than by gradient.",
-    ),
-    ToCome(
         12,
         "Does it have to be noise?",
         "The process works with other ways of removing information than noise: blur, "

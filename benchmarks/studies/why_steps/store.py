@@ -24,9 +24,11 @@ PACKAGE = HERE.parents[2]
 SHARED = (
     "planning/equal_error",
     "planning/schedules",
+    "planning/tuned/spacing",
     "sampling/batch",
     "sampling/shard",
     "scoring/data",
+    "studies/tuning/*",
 )
 """Modules of the benchmark that rows use, besides its metrics."""
 MEASURES = (

@@ -13,8 +13,10 @@ from samplerbench.benchmarks.studies.why_steps.measuring import (
     collapse,
     equal_steps,
     first_schedule,
+    grid_searches,
     guiding,
     jumping,
+    learning,
     locality,
     memorising,
     no_noise,
@@ -285,6 +287,33 @@ def oldest():
     return first_schedule.FirstScheduleResult(counts, binary, nats, quality, ["", ""], first)
 
 
+def learned():
+    marks = [30, 60, 120, 240, 480, 960]
+    levels = [80.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.0]
+
+    def course(method, end):
+        errors = np.geomspace(0.1, end, len(marks)).tolist()
+        return learning.Course(method, marks, errors, about(end), 1.5, levels)
+
+    grids = (*grid_searches.SEARCHES, *grid_searches.DESCENTS)
+    cases = [
+        learning.LearnedCase(
+            model,
+            sampler,
+            about(0.1),
+            levels,
+            [course(method, 0.08 - 0.003 * k) for k, method in enumerate(grids)],
+            [course("all by gradient", 0.02), course("all by CMA-ES", 0.03)],
+        )
+        for model in learning.MODELS
+        for sampler in learning.SAMPLERS
+    ]
+    searches = {name: about(0.9 + 0.01 * k) for k, name in enumerate(grid_searches.SEARCHES)}
+    return learning.LearnedResult(
+        cases, [], about(0.7), about(0.97), searches, about(0.4), about(0.6), 0.5
+    )
+
+
 INVENTED = {
     1: jump,
     2: candidates,
@@ -295,6 +324,7 @@ INVENTED = {
     7: by_heart,
     8: solved,
     10: oldest,
+    11: learned,
     13: guided,
     15: jumped,
     16: fields,

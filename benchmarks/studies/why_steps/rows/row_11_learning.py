@@ -1,0 +1,116 @@
+"""Row 11: why are schedules not learned? Grids by search and by gradient, for the same evaluations."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..figures.learning import DETAILS, draw
+from ..measuring.learning import LearnedResult, measure
+from ..measuring.row import Answer, Row, Verdict
+from ..statistics.intervals import Interval
+from .wording import INTERVALS, between, half
+
+SAME = 0.05
+"""Errors that differ by less than this share are equally good."""
+SOONER = 0.8
+"""A smaller share of the evaluations is told."""
+NOTHING = 0.98
+"""A grid with more than this share of the error that it began with has gained nothing."""
+
+
+def answer(found: LearnedResult) -> Answer:
+    """Errors by method, and what they cost."""
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for case in found.cases:
+        ends = [("best formula", case.start)]
+        ends += [(one.method, one.final) for one in (*case.grids, *case.coefficients)]
+        for method, error in ends:
+            line = {"model": case.model, "method": method}
+            lines.setdefault((case.model, method), line)[case.sampler] = half(error)
+    table = pd.DataFrame(list(lines.values()))
+    return Answer(draw(found), table, judge(found), DETAILS, keys=2)
+
+
+def judge(found: LearnedResult) -> Verdict:
+    """What becomes of the claim."""
+    name, closest = max(found.searches.items(), key=lambda pair: pair[1].value)
+    numbers = _numbers(found, name, closest)
+    gain = f"{100 * (1 - closest.value):.0f} %"
+    surprise = ""
+    if found.coefficients.high < 1 - SAME:
+        surprise = (
+            "What pays is to learn more than the grid. With all coefficients of the sampler free, the "
+            f"gradient leaves {100 * found.coefficients.value:.0f} % of the error of the best grid, "
+            "for the same evaluations."
+        )
+    if found.gained.low > NOTHING and closest.low > NOTHING:
+        return Verdict(
+            "supports",
+            "There is nothing to learn here: the best formula is as good as any grid that was found.",
+            numbers,
+            surprise,
+        )
+    if closest.high < 1 - SAME:
+        sentence = (
+            f"Grids learned by gradient have {gain} less error than those of the best search that "
+            "may call the model as often."
+        )
+        return Verdict("refutes", sentence, numbers, surprise)
+    if closest.low > 1 + SAME:
+        sentence = "A search finds better grids than a gradient that may call the model as often."
+        return Verdict("supports", sentence, numbers, surprise)
+    if closest.low > 1 - SAME and closest.high < 1 + SAME:
+        sooner = (
+            f"with {100 * found.early:.0f} % of the evaluations"
+            if found.early < SOONER
+            else "for the same evaluations"
+        )
+        sentence = (
+            f"Grids can be learned by gradient, {sooner}, and a plain search ends with equally good "
+            "ones: a grid has few numbers."
+        )
+        return Verdict("refines", sentence, numbers, surprise)
+    return Verdict(
+        "inconclusive",
+        "Too few starting noises to tell grids by gradient from grids by search.",
+        numbers,
+        surprise,
+    )
+
+
+def _numbers(found: LearnedResult, name: str, closest: Interval) -> tuple[str, ...]:
+    """What the verdict rests on."""
+    each = ", ".join(f"{search} {between(one)}" for search, one in found.searches.items())
+    seconds: dict[str, float] = {}
+    for case in found.cases:
+        for one in (*case.grids, *case.coefficients):
+            seconds[one.method] = seconds.get(one.method, 0.0) + one.seconds / len(found.cases)
+    spent = found.cases[0].grids[0].spent[-1]
+    searched = found.coefficients_searched
+    lines = [
+        f"Grids by gradient leave {between(found.gained)} times the error of the best formula.",
+        f"Their error over that of grids by each search: {each}. The best of these searches is "
+        f"{name}, {between(closest)}.",
+        "Against whichever search is best for each sampler and model, which together may spend "
+        f"{len(found.searches)} times as much: {between(found.against)}. The gradient gets as far as "
+        f"it with {100 * found.early:.0f} % of the evaluations of one (geometric mean).",
+        "With coefficients free too, by gradient: "
+        f"{between(found.coefficients)} times the error of the best grid"
+        + ("." if searched is None else f", and {between(searched)} times that of CMA-ES on them."),
+        f"Each method spends {spent:g} evaluations on each starting noise. Seconds of one core, on "
+        "average: " + ", ".join(f"{method} {one:.2g}" for method, one in seconds.items()) + ".",
+    ]
+    if found.missing:
+        lines.append(
+            f"Left out, for the package optuna is not installed: {', '.join(found.missing)}."
+        )
+    return (*lines, INTERVALS)
+
+
+ROW = Row(
+    number=11,
+    question="Why are schedules not learned?",
+    claim="Schedules are set by a search over hyperparameters rather than by gradient.",
+    measure=measure,
+    answer=answer,
+)

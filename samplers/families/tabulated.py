@@ -1,0 +1,145 @@
+"""Any method of one evaluation a step that is linear in states and evaluations, as a triangular
+table of numbers: for coefficients that were found for a model and no formula gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from ..base import FOUND, Sampler
+from ..grid import Grid
+from ..loop import GridSampler, planned
+from ..types import Denoise, StepNoise
+from .linear import LinearRow, linear_step
+
+
+class TableRow(NamedTuple):
+    """The step x <- a x + sum_j b_j d_{i-j}, with the denoised images d of this step and all before.
+
+    Attributes:
+        a: weight of the state.
+        b: weights of the denoised images, newest first; one more in each step.
+    """
+
+    a: float
+    b: tuple[float, ...]
+
+
+Table = tuple[TableRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tabulated(GridSampler):
+    """A sampler whose coefficients were replaced by those of a table, which has one row a step.
+
+    It goes by the name and the options of the sampler that it stands for. Its order is unknown.
+
+    Attributes:
+        stands_for: that sampler.
+        table: the coefficients, for grids of as many steps.
+    """
+
+    order = None
+    stands_for: Sampler = field(metadata=FOUND)
+    table: Table = field(metadata=FOUND)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """That of the sampler it stands for."""
+        return self.stands_for.name
+
+    @property
+    def source(self) -> Any:  # type: ignore[override]
+        """That of the sampler it stands for."""
+        return self.stands_for.source
+
+    @property
+    def history(self) -> int:  # type: ignore[override]
+        """All earlier evaluations."""
+        return len(self.table) - 1
+
+    @property
+    def translates(self) -> bool:  # type: ignore[override]
+        """Tuning keeps the sum of a row's weights."""
+        return self.stands_for.translates
+
+    def plan(self, grid: Grid) -> Sequence[LinearRow]:
+        """The table on the levels of ``grid``.
+
+        Raises:
+            ValueError: it has another number of steps.
+        """
+        if len(grid) != len(self.table):
+            raise ValueError(
+                f"the coefficients of {self.name} are for {len(self.table)} steps, not for "
+                f"{len(grid)}; tune it for that many"
+            )
+        return [
+            LinearRow(sigma, *row) for sigma, row in zip(grid.sigma[:-1], self.table, strict=True)
+        ]
+
+    def step(
+        self,
+        x: Tensor,
+        row: LinearRow,
+        past: tuple[Tensor, ...],
+        denoise: Denoise,
+        noise: StepNoise,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Apply the row; all denoised images are kept."""
+        x, memo = linear_step(x, row, past, denoise, noise)
+        return x, memo if self.history else None
+
+
+def untabulable(sampler: Sampler, grid: Grid) -> str:
+    """Why a sampler's steps on a grid are no table; "" if they are."""
+    if not isinstance(sampler, GridSampler):
+        return "does not step along a grid"
+    rows = planned(sampler, grid)
+    if len(rows) != len(grid) or not all(isinstance(row, LinearRow) for row in rows):
+        return "makes steps of several evaluations"
+    if any(row.c for row in rows):
+        return "draws noise"
+    if any(row.gain is not None for row in rows):
+        return "makes a step without an evaluation"
+    return ""
+
+
+def tabulate(sampler: Sampler, grid: Grid) -> Table:
+    """The table that makes the same steps on a grid as a linear method does.
+
+    Memos p x + q d are written out: every state is a sum of the first one and the denoised images,
+    and of two states that both hold the first one, the later is a multiple of the earlier and a
+    sum of denoised images.
+
+    Args:
+        sampler: deterministic, of one evaluation a step.
+        grid: its levels.
+
+    Raises:
+        ValueError: the sampler makes other steps (:func:`untabulable`).
+    """
+    if reason := untabulable(sampler, grid):
+        raise ValueError(
+            f"sampler {sampler.name} has no table of coefficients: it {reason}; give a "
+            "multistep method such as dpmpp_2m"
+        )
+    assert isinstance(sampler, GridSampler)
+    rows: Sequence[LinearRow] = planned(sampler, grid)
+    n = len(rows)
+    states = [np.eye(n + 1)[n]]  # weights of d_0 … d_{n-1}, and of the first state
+    table = []
+    for i, row in enumerate(rows):
+        state = row.a * states[i]
+        for back, weight in enumerate(row.b):
+            state = state + weight * rows[i - back].p * states[i - back]
+            state[i - back] += weight * rows[i - back].q
+        a = float(state[n] / states[i][n]) if states[i][n] else 0.0
+        table.append(TableRow(a, tuple((state - a * states[i])[i::-1].tolist())))
+        states.append(state)
+    return tuple(table)

@@ -1,0 +1,212 @@
+"""Coefficients that are tuned by gradients through the sampler: the table is the sampler, the gradient
+is one, what is found is used by a run and by nothing else.
+"""
+
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tuners import tuner
+
+from samplerbench.benchmarks.cli import main
+from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks.planning.tuned.entry import Tuned
+from samplerbench.benchmarks.planning.tuned.file import read_tuned
+from samplerbench.benchmarks.planning.tuned.spacing import Spacing
+from samplerbench.benchmarks.running.executing.tasks import SentSampler
+from samplerbench.benchmarks.studies.tuning.descent import descend
+from samplerbench.benchmarks.studies.tuning.gradient import BACKWARD, Unrolled, levels_of
+from samplerbench.benchmarks.studies.tuning.problem import TRAIN_IDS, tuning_problem
+from samplerbench.benchmarks.studies.tuning.search import OBJECTIVES, built_in, mean_of
+from samplerbench.benchmarks.studies.tuning.target import targets_of
+from samplerbench.benchmarks.studies.tuning.tuning import moved
+from samplerbench.benchmarks.suites.spec import label_of
+from samplerbench.models import make_model
+from samplerbench.samplers import Grid, karras, make
+from samplerbench.samplers.families.tabulated import Tabulated, tabulate
+
+LINEAR = (
+    "euler",
+    "dpmpp_2m",
+    "ipndm",
+    "dpm_solver_3m",
+    "reab_3",
+    "ipndm(through_zero=True)",
+    "warped_ab_3(corrector=True)",
+)
+
+
+@pytest.fixture(scope="module")
+def gmm():
+    return make_model("gmm-2d")
+
+
+@pytest.fixture(scope="module")
+def train(gmm):
+    return tuning_problem(gmm, TRAIN_IDS, 24, 0)
+
+
+def replaced(name, grid):
+    return Tabulated(stands_for=make(name), table=tabulate(make(name), grid))
+
+
+# -- tables
+# ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("steps", [2, 7])
+def test_a_table_makes_the_steps_of_its_sampler(name, steps, train, gmm):
+    grid = karras(steps, gmm.sigma_min, gmm.sigma_max)
+    own, table = (train.sample(sampler, grid) for sampler in (make(name), replaced(name, grid)))
+    torch.testing.assert_close(own, table, rtol=0, atol=1e-11)
+
+
+def test_it_goes_by_the_name_of_its_sampler_with_options_and_is_sent_whole(gmm):
+    made = make("ipndm(through_zero=True)")
+    found = replaced("ipndm(through_zero=True)", karras(4, gmm.sigma_min, gmm.sigma_max))
+    assert label_of(found) == label_of(made)
+    assert pickle.loads(pickle.dumps(SentSampler.of(found))).here() == found != made
+    with pytest.raises(ValueError, match="are for 4 steps, not for 3"):
+        found.plan(karras(3, gmm.sigma_min, gmm.sigma_max))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("heun", "several evaluations"),
+        ("ddpm", "draws noise"),
+        ("dpmpp_2m(analytic_first=True)", "without an evaluation"),
+        ("scipy_rk45", "step along a grid"),
+    ],
+)
+def test_what_is_no_table_is_refused(name, reason):
+    with pytest.raises(ValueError, match=reason):
+        tabulate(make(name), Grid((80.0, 1.0, 0.1, 0.0)))
+
+
+def test_coefficients_follow_levels_and_the_sum_of_their_weights_stays():
+    here, there = Grid((80.0, 2.0, 0.5, 0.0)), Grid((100.0, 1.0, 0.2, 0.0))
+    table = tabulate(make("euler"), here)
+    assert moved(table, here, here) == table
+    carried, own = moved(table, here, there), tabulate(make("euler"), there)
+    assert carried is not None
+    for row, other in zip(carried, own, strict=True):
+        assert [row.a, *row.b] == pytest.approx([other.a, *other.b])
+
+
+# -- gradients
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("what", ["levels", "coefficients", "both"])
+def test_value_and_gradient_are_those_of_the_error_that_is_tuned(what, objective, train, gmm):
+    sampler, power = make("ipndm"), OBJECTIVES[objective]
+    descent = Unrolled(train, sampler, built_in(4, gmm)["quadratic_time"], power, what)
+    z = np.random.default_rng(0).normal(size=descent.size) * 0.03
+
+    def direct(z):
+        table = descent.table(z)
+        own = sampler if table is None else Tabulated(stands_for=sampler, table=table)
+        return np.log(mean_of(train.distances(own, descent.grid(z)), power))
+
+    value, slope = descent(z)
+    assert value == pytest.approx(direct(z), abs=1e-9)
+    for k in {0, descent.size // 2, descent.size - 1}:
+        step = 1e-5 * np.eye(descent.size)[k]
+        expected = (direct(z + step) - direct(z - step)) / 2e-5
+        assert slope[k] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_a_gradient_is_counted_as_its_forward_pass_and_two_more(train, gmm):
+    descent = Unrolled(train, make("euler"), karras(3, gmm.sigma_min, gmm.sigma_max), 1, "both")
+    before = train.meter.rows
+    descent(np.zeros(descent.size))
+    assert train.meter.rows - before == (1 + BACKWARD) * 3 * len(train.ids)
+
+
+def test_levels_with_slopes_are_those_of_the_search():
+    spacing, z = Spacing(6, 0.002, 80.0), np.linspace(-2, 1, 6)
+    assert levels_of(spacing, torch.from_numpy(z)).tolist() == pytest.approx(
+        spacing.grid(z).sigma[:-1]
+    )
+
+
+def test_samples_that_are_not_finite_have_no_slope(train, gmm, monkeypatch):
+    descent = Unrolled(train, make("euler"), karras(3, gmm.sigma_min, gmm.sigma_max), 1, "both")
+    value, slope = descent(np.full(descent.size, np.nan))
+    assert value == float("inf")
+    assert not slope.any()
+
+
+# -- descents
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def entries(gmm, tmp_path_factory):
+    """Entries of two samplers with coefficients, tuned on 12 latents; and their file."""
+    file = tmp_path_factory.mktemp("both") / "t.json"
+    targets = targets_of([make("euler"), make("dpmpp_2m")], gmm, [3], None, "both")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("samplerbench.benchmarks.studies.tuning.descent.GRADIENTS", 40)
+        return tuner(file, gmm, what="both")(targets), file
+
+
+def test_what_is_found_is_far_nearer_and_keeps_the_sum_of_the_weights(entries):
+    for entry in entries[0]:
+        assert entry.train.tuned.error < 0.6 * entry.train.untuned.error
+        assert entry.nfe == 3
+        for a, *b in entry.coefficients or ():
+            assert a + sum(b) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("what", ["coefficients", "both"])
+def test_a_descent_that_gains_nothing_keeps_the_best_schedule(what, train, gmm, monkeypatch):
+    monkeypatch.setattr(Unrolled, "__call__", lambda self, z: (9.0, 0 * z + 1))
+    found = descend(train, make("euler"), 3, "mean", what)
+    kept = found.grid, found.sampler(make("euler"))
+    assert train.distances(kept[1], kept[0]).mean() <= (
+        train.distances(make("euler"), found.untuned).mean() + 1e-12
+    )
+
+
+def test_a_run_takes_the_coefficients_and_another_table_is_another_cell(entries, gmm, train):
+    (_, entry), file = entries
+    schedule = make_schedule(f"tuned(file='{file}')").for_model(gmm).for_sampler(make("dpmpp_2m"))
+    used, grid = schedule.sampler_at(make("dpmpp_2m"), 3), schedule(3, gmm.sigma_min, gmm.sigma_max)
+    assert isinstance(used, Tabulated)
+    assert used.table == entry.table
+    assert train.distances(used, grid).mean() < train.distances(make("dpmpp_2m"), grid).mean()
+    other = entry.model_dump() | {"coefficients": [[0.5, 0.5], [1, 0, 0], [0, 1, 0, 0]]}
+    assert Tuned.model_validate(other).digest != entry.digest
+    assert schedule.facts(3)["tuning_what"] == "both"
+    assert read_tuned(file) == tuple(entries[0])
+
+
+def test_coefficients_of_another_number_of_steps_are_refused(entries):
+    wrong = entries[0][0].model_dump() | {"coefficients": [[0.5, 0.5]]}
+    with pytest.raises(ValueError, match="a row for each of 3 steps"):
+        Tuned.model_validate(wrong)
+    with pytest.raises(ValueError, match="has coefficients where both was tuned, or none"):
+        Tuned.model_validate(wrong | {"coefficients": None})
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ("--sampler heun --steps 3 --what both", "has no coefficients to tune: it makes steps"),
+        ("--sampler euler --steps 31 --what coefficients", "give at most 30 steps"),
+        ("--sampler euler --steps 3 --what all", "choose one of grid, coefficients, both"),
+    ],
+)
+def test_mistakes_are_one_sentence(args, sentence, monkeypatch, capsys):
+    words = ["samplerbench", "tune", "--model", "gmm-2d", *args.split()]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err.replace("\n", " ")
