@@ -87,6 +87,7 @@ _RULES: dict[str, Rule] = {
     "training.steps": _COUNT,
     "training.images_seen": _COUNT,
     "reference": _TABLE,
+    "reference.card": _FILE,
     "reference.extractor": _TEXT,
     "reference.set": _TEXT,
     "reference.n": _COUNT,
