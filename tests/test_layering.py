@@ -114,6 +114,9 @@ CROWDED = {
     "models/cards",
     "results",
     "results/report",
+    "benchmarks/studies/why_steps/measuring",
+    "benchmarks/studies/why_steps/rows",
+    "benchmarks/studies/why_steps/figures",
 }
 """Folders that have more."""
 

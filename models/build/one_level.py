@@ -23,7 +23,7 @@ from ..cards import datasets
 from ..cards.card import STUDIES, Card, write_tensors
 from ..nets.edm import EDMPrecond
 from . import train
-from .latent import NOT_OF_TRAINING
+from .latent import NOT_OF_TRAINING, seconds
 from .publish import EXTRACTOR, SIGMA_RANGE, architecture, checkpoint, release
 
 ALL = "all-levels"
@@ -36,8 +36,9 @@ RECIPE = train.Recipe(
     sigma_data=0.7,
     p_mean=-0.9,
     p_std=1.2,
-    steps=700,
-    decay=250,
+    batch=32,
+    steps=900,
+    decay=315,
     warmup=100,
     lr=2e-3,
     ema=0.995,
@@ -70,6 +71,7 @@ def publish(name: str, run: Path, root: Path = STUDIES) -> Card:
         "script": f"python -m samplerbench.models.build.one_level {name} --out runs/one_level",
         "steps": state["step"],
         "images_seen": state["step"] * recipe.batch,
+        "seconds": seconds(state),
         "held_out_errors": {
             f"{level:g}": round(held_out_error(net.eval(), images, labels, level), 6)
             for level in ([LEVELS[name]] if name in LEVELS else LEVELS.values())

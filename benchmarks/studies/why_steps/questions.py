@@ -28,11 +28,6 @@ TO_COME = (
         "model memorises.",
     ),
     ToCome(
-        9,
-        "Did denoising autoencoders not do this long ago?",
-        "A denoising autoencoder removes all noise at once, and has existed for long.",
-    ),
-    ToCome(
         10,
         "Where did the many steps come from?",
         "The earliest schedule erases a constant fraction 1/T of the signal a step "
@@ -49,7 +44,6 @@ TO_COME = (
         "The process works with other ways of removing information than noise: blur, "
         "masks, snow, blending (arXiv:2208.09392).",
     ),
-    ToCome(14, "Why in a latent space?", "Latents instead of pixels make the same steps cheaper."),
     ToCome(
         15,
         "Can a network learn to jump?",
