@@ -23,7 +23,7 @@ from ..cards import datasets
 from ..cards.card import STUDIES, Card, write_tensors
 from ..nets.edm import EDMPrecond
 from . import train
-from .latent import NOT_OF_TRAINING, seconds
+from .latent import NOT_OF_TRAINING, Labelled, seconds
 from .publish import EXTRACTOR, SIGMA_RANGE, architecture, checkpoint, release
 
 ALL = "all-levels"
@@ -37,8 +37,8 @@ RECIPE = train.Recipe(
     p_mean=-0.9,
     p_std=1.2,
     batch=32,
-    steps=900,
-    decay=315,
+    steps=1_500,
+    decay=500,
     warmup=100,
     lr=2e-3,
     ema=0.995,
@@ -55,17 +55,26 @@ def train_one(name: str, out: Path) -> EDMPrecond:
     return train.train(RECIPES[name], out / name, checkpoint_every=100, dtype=torch.float32)
 
 
-def publish(name: str, run: Path, root: Path = STUDIES) -> Card:
+def publish(
+    name: str, run: Path, counts: list[int], test_set: Labelled, root: Path = STUDIES
+) -> Card:
     """Publish one of the networks; returns its card, with errors on held-out images.
 
     Weights are stored in float16, and measured as they are stored.
+
+    Args:
+        name: of :data:`RECIPES`.
+        run: folder of the checkpoints of all.
+        counts: images of each class that it was trained on.
+        test_set: held-out images ``(n, 1, 28, 28)`` and their labels.
+        root: folder of cards.
     """
     state = checkpoint(run / name)
     recipe = train.Recipe(**state["recipe"])
     weights = {key: value.half() for key, value in state["ema"].items()}
     net = train.build(recipe)
     net.load_state_dict(weights)
-    images, labels = datasets.fashion_mnist("test")
+    images, labels = test_set
     told = {k: v for k, v in asdict(recipe).items() if k not in NOT_OF_TRAINING}
     training = told | {
         "script": f"python -m samplerbench.models.build.one_level {name} --out runs/one_level",
@@ -93,7 +102,7 @@ def publish(name: str, run: Path, root: Path = STUDIES) -> Card:
             data=datasets.PROVENANCE[recipe.dataset]
             | {
                 "split": "train",
-                "class_counts": datasets.fashion_mnist("train")[1].bincount().tolist(),
+                "class_counts": counts,
             },
             architecture=architecture(net, "EDMPrecond(UNet)", recipe.net)
             | {"sigma_data": recipe.sigma_data},
@@ -133,9 +142,10 @@ def main() -> None:
     if args.what != "publish":
         train_one(args.what, args.out)
         return
+    counts = datasets.fashion_mnist("train")[1].bincount().tolist()
     for name in RECIPES:
         if (args.out / name / "checkpoint.pt").is_file():
-            card = publish(name, args.out)
+            card = publish(name, args.out, counts, datasets.fashion_mnist("test"))
             print(f"wrote {card.folder} ({card.identity}): {dict(card.training)}")
 
 

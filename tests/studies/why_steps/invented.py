@@ -178,9 +178,7 @@ def fields():
 def alone():
     counts, tiles = one_level.COUNTS, np.zeros((2, one_level.SHOWN, 1, 28, 28), np.float32)
     single = {
-        name: one_level.Made(
-            line(counts, 300 / level), [1.0] * len(counts), rising(counts), tiles
-        )
+        name: one_level.Made(line(counts, 300 / level), [1.0] * len(counts), rising(counts), tiles)
         for name, level in one_level.SINGLE.items()
     }
     every = one_level.Made(line(counts, 90.0), [0.01] * len(counts), rising(counts), tiles)

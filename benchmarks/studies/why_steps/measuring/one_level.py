@@ -130,8 +130,8 @@ def measure(effort: Effort) -> OneLevelResult:
 def at_its_level(own: Denoiser, every: Denoiser, level: float, n: int) -> AtItsLevel:
     """Errors of both networks on the same noisy images, which neither was trained on."""
     drawn = own.data(n, 0)
-    images, labels = real_images() if drawn is None else (drawn, torch.zeros(n).long())
-    x0, y = images[:n], labels[:n] if own.classes else None
+    images, labels = real_images() if drawn is None else (drawn, None)
+    x0, y = images[:n], None if labels is None else labels[:n]
     noisy = x0 + level * torch.randn(x0.shape, generator=torch.Generator().manual_seed(0)).to(x0)
     one, all_ = (squares(model, noisy, x0, level, y) for model in (own, every))
     return AtItsLevel(
