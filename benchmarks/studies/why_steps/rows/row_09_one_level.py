@@ -11,7 +11,7 @@ from ..figures.one_level import DETAILS, called, draw, pictures, totals
 from ..measuring.one_level import NATS, SINGLE, AtItsLevel, Made, OneLevelResult, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
-from .wording import INTERVALS, between, half, mark, note, percent
+from .wording import INTERVALS, between, brackets, half, mark, note, percent
 
 SAME = 0.02
 """Distances that differ by less than this share of the features' variance are the same."""
@@ -23,17 +23,26 @@ LITTLE = 0.1
 
 def answer(found: OneLevelResult) -> Answer:
     """Distances and variances against evaluations."""
-    columns: dict[str, object] = {"evaluations": found.counts}
-    for name, made in {**found.single, "all": found.every}.items():
-        who = called(name) if name in SINGLE else "all levels"
-        columns[f"FID proxy, {who}{mark(found.flags)}"] = [half(one) for one in made.distances]
-        columns[f"variance kept, {who}"] = [percent(one) for one in made.kept]
+    shown = {called(name): made for name, made in found.single.items()} | {
+        "all levels": found.every
+    }
+    table = pd.DataFrame(
+        {
+            "network": name,
+            "evaluations": count,
+            f"FID proxy{mark(found.flags)}": half(made.distances[place]),
+            "variance of the features, % of the data’s": brackets(made.kept[place], 100),
+        }
+        for name, made in shown.items()
+        for place, count in enumerate(found.counts)
+    )
     return Answer(
         draw(found),
-        pd.DataFrame(columns),
+        table,
         judge(found),
         DETAILS + note(found.flags),
         pictures(found),
+        keys=2,
     )
 
 
