@@ -62,11 +62,14 @@ class LatentNetwork(NetworkDenoiser):
     Args:
         card: a card of architecture ``EDMPrecond(UNet) on Autoencoder``.
 
+    Attributes:
+        autoencoder: its decoder, which knows how to encode too.
+
     Raises:
         CardError: the weights do not match the card.
     """
 
-    decoder: CardDecoder
+    autoencoder: CardDecoder
 
     def __init__(self, card: Card) -> None:
         tensors = card.tensors()
@@ -79,13 +82,15 @@ class LatentNetwork(NetworkDenoiser):
         made = Autoencoder(**card.architecture["autoencoder"])
         made.load_state_dict(autoencoder)
         made = made.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        self.decoder = CardDecoder(made, tuple(card.data["shape"]), value_range(card))
+        self.autoencoder = CardDecoder(made, tuple(card.data["shape"]), value_range(card))
+        self.decoder = self.autoencoder
 
     def to(self, device: torch.device | str) -> LatentNetwork:
         """A copy of this model with its weights, and the decoder's, on ``device``."""
         twin = super().to(device)
         assert isinstance(twin, LatentNetwork)
-        twin.decoder = self.decoder.to(device)
+        twin.autoencoder = self.autoencoder.to(device)
+        twin.decoder = twin.autoencoder
         return twin
 
     def mode_of(self, x: Tensor) -> Tensor | None:

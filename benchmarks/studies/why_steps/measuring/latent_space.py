@@ -27,7 +27,7 @@ from .small_networks import ALL_LEVELS, real_images, small_network
 LATENT = "fashion-latent"
 SAMPLER = "dpmpp_2m"
 COUNTS, FAST = (1, 2, 3, 5, 8, 12, 20, 30), (1, 3, 5, 8, 12, 20)
-CONVERGED, FAST_CONVERGED = 100, 50
+CONVERGED, FAST_CONVERGED = 100, 40
 """Steps of the samples that others are compared with."""
 NEAR = 0.1
 """An image is where it will end up if its error is this share of the spread of images."""
@@ -188,7 +188,7 @@ def lost_by(model: Denoiser, to_data: DistanceToData) -> Interval | None:
     if not isinstance(model, LatentNetwork):
         return None
     images, _ = real_images()
-    through, own = to_data(model.decoder.encode(images)), to_data.of_images(images)
+    through, own = to_data(model.autoencoder.encode(images)), to_data.of_images(images)
     return Interval.normal(*paired_difference(through, own))
 
 
@@ -199,7 +199,9 @@ def price_of(models: Sequence[Denoiser], rounds: int) -> list[Price]:
         Price(
             operations(model),
             decoding(model),
-            *(list(one) for one in zip(*times, strict=True)),
+            [network for network, _, _ in times],
+            [solver for _, solver, _ in times],
+            [decoder for _, _, decoder in times],
             *trained(model),
         )
         for model, times in zip(models, zip(*taken, strict=True), strict=True)
@@ -242,9 +244,8 @@ def timed(model: Denoiser) -> tuple[float, float, float]:
     start = time.process_time()
     model.decode(made)
     decoder = 0.0 if model.decoder is None else time.process_time() - start
-    return tuple(
-        1000 * seconds / BATCH for seconds in (inside / TIMED, (whole - inside) / TIMED, decoder)
-    )  # type: ignore[return-value]
+    scale = 1000 / BATCH
+    return scale * inside / TIMED, scale * (whole - inside) / TIMED, scale * decoder
 
 
 def trained(model: Denoiser) -> tuple[float, float]:
