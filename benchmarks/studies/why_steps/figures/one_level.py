@@ -64,8 +64,8 @@ def pictures(found: OneLevelResult) -> tuple[Figure, ...]:
     return (
         tiles(
             rows,
-            "Garments of networks of one level: blurred, or heaps of texture; those of all levels "
-            "are clear.",
+            "Rows of what networks of one level and of all make of noise: texture, blurs and "
+            "garments.",
             f"What comes out of pure noise after 1 and after {most} evaluations, of networks of one "
             "level (the number is σ) and of the network of all levels. Each column asks for one kind of garment.",
         ),
@@ -73,8 +73,8 @@ def pictures(found: OneLevelResult) -> tuple[Figure, ...]:
 
 
 ALT = (
-    "First: the distance to the data against evaluations. That of networks of one level "
-    "stays large however often they denoise; that of the network of all levels falls. "
+    "First: the distance to the data against evaluations, of networks of one level that denoise "
+    "again and again, and of the network of all levels, whose distance falls farthest. "
     "Second: the nats that are lost fall with the steps over all levels, and those of one level "
     "lie far above."
 )

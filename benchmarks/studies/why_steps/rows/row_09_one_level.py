@@ -54,6 +54,7 @@ def judge(found: OneLevelResult) -> Verdict:
     gap = behind(found, name, place)
     numbers = _numbers(found, name, place, gap)
     least = SAME * found.variance
+    times = found.single[name].distances[place].value / max(least, found.every.distances[-1].value)
     if gap.high < least:
         return Verdict(
             "supports",
@@ -68,14 +69,13 @@ def judge(found: OneLevelResult) -> Verdict:
     if worse:
         return Verdict(
             "refutes",
-            "A network of one level makes no images from noise, and not even at its own level is it "
-            "always as good as one of all levels.",
+            "The images of a network of one level are worse, and not even at its own level does it always "
+            "denoise as well as one of all levels.",
             numbers,
         )
-    times = found.single[name].distances[place].value / found.every.distances[-1].value
     sentence = (
-        "It does remove the noise at once, into an average, but that makes no images: the best of "
-        f"them are {times:.0f} times as far from the data as those of all levels."
+        "It removes the noise at once, into an average; to make images it must be repeated, and then "
+        f"they are {times:.1f} times as far from the data as with all levels."
     )
     return Verdict("refines", sentence, numbers, surprise(found.denoising))
 
