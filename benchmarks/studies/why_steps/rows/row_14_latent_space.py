@@ -63,8 +63,11 @@ def judge(found: LatentSpaceResult) -> Verdict:
         sentence = f"{cheaper}, and takes about as many steps: it is their price that changes."
         return Verdict("supports", sentence, numbers, surprise(found))
     if found.more.high < 1 or found.more.low > 1:
-        other = "fewer" if found.more.high < 1 else "more"
-        sentence = f"A step costs less in latents, and {other} steps are needed there."
+        change, other = abs(found.more.value - 1), "fewer" if found.more.high < 1 else "more"
+        sentence = (
+            f"In latents an image of as many steps costs {times.value:.1f} times less, and "
+            f"{100 * change:.0f} % {other} steps are needed."
+        )
         return Verdict("refines", sentence, numbers, surprise(found))
     sentence = f"{cheaper}; whether it takes as many steps, these samples are too few to say."
     return Verdict("inconclusive", sentence, numbers)
@@ -76,9 +79,8 @@ def surprise(found: LatentSpaceResult) -> str:
     if not found.gap.high < 0:
         return ""
     return (
-        f"The images from latents are also better: FID proxy {latents:.1f} against {pixels:.1f}, from "
-        "networks that were trained about equally long, once there was an autoencoder, though no image can "
-        "be better than that."
+        f"The images from latents are also better: FID proxy {latents:.1f} against {pixels:.1f} after about "
+        "as long a training of the network, the autoencoder’s not counted."
     )
 
 
