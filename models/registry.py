@@ -24,6 +24,7 @@ _FACTORIES = {
     "fashion-kde": ".exact.kde:fashion_kde",
     "digits-cloud": ".exact.cloud:digits_cloud",
     "fashion": ".cards.network:fashion",
+    "fashion-latent": ".cards.latent:fashion_latent",
     "digits": ".cards.network:digits",
     "emoji": ".cards.network:emoji",
     "fashion-map": ".cards.flow_map:fashion_map",

@@ -94,6 +94,7 @@ def train(
     *,
     data: tuple[Tensor, Tensor] | None = None,
     checkpoint_every: int = 500,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> EDMPrecond:
     """Train, or resume from ``out/checkpoint.pt``; returns the averaged network in eval mode.
 
@@ -103,6 +104,7 @@ def train(
         data: images ``(n, C, h, w)`` float32 and labels ``(n,)`` int64, in place of the training
             set that the recipe names.
         checkpoint_every: steps.
+        dtype: of the autocast, as in :func:`.loop.fit`.
     """
     images, labels = data or getattr(datasets, recipe.dataset)("train")
 
@@ -111,7 +113,7 @@ def train(
         return edm_loss(model, x0, y, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator)
 
     model = build(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return fit(model, loss, recipe, out, checkpoint_every=checkpoint_every)
+    return fit(model, loss, recipe, out, checkpoint_every=checkpoint_every, dtype=dtype)
 
 
 def main() -> None:

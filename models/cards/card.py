@@ -59,8 +59,9 @@ class Card:
         data: name, source, licence, preprocessing, ``range`` and, with classes, ``class_counts``.
         architecture: class and arguments of the network.
         training: recipe, steps, images seen, loss; whatever reproduces the weights.
-        reference: what ``reference.safetensors`` was computed from: extractor identity and sizes.
-            Empty if there is no reference.
+        reference: what ``reference.safetensors`` was computed from: extractor identity and sizes;
+            or ``card``, the name of another card of the same data, whose reference it shares. Empty
+            if there is no reference.
         moments: what ``moments.safetensors`` was computed from, and how. Empty if there is no such
             file.
         extractor: name of the card of its feature extractor, or ``blocks-8`` for means of 8 x 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
@@ -29,6 +30,7 @@ class NetworkDenoiser(Denoiser):
 
     Args:
         card: a card of architecture ``EDMPrecond(UNet)``.
+        weights: of the network, where the card has those of others too; None for all of the card's.
 
     Raises:
         CardError: the weights do not match the card.
@@ -36,13 +38,13 @@ class NetworkDenoiser(Denoiser):
 
     dtype = torch.float32
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: Card, weights: Mapping[str, Tensor] | None = None) -> None:
         self.card = card
         self.name, self.event, self.identity = card.name, card.event, card.identity
         self.sigma_min, self.sigma_max = card.sigma_min, card.sigma_max
         self.limits = value_range(card)
         self._net = self.network(card)
-        self._net.load_state_dict(card.tensors())
+        self._net.load_state_dict(card.tensors() if weights is None else weights)
         self._net = self._net.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         self._class_counts: list[float] = card.data["class_counts"]
         self.classes, self.class_weights = len(self._class_counts), self._class_counts

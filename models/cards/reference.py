@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ..reference import Blocks, Extractor, FloatArray, Identity, Reference, Statistics
-from .card import CONVERGED, REFERENCE, Card, CardError
+from .card import CONVERGED, REFERENCE, Card, CardError, load_card
 from .features import load_extractor
 
 BLOCKS = "blocks"
@@ -41,7 +41,8 @@ def value_range(card: Card) -> tuple[float, float]:
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
     """What samples of a card's model are compared with, or None for a card without a reference.
 
-    Its files are read when they are needed.
+    Its files are read when they are needed. A card of the same data may name that whose reference
+    it shares, as ``reference.card``; what is scored must then have that card's shape.
 
     Args:
         card: the model's card.
@@ -55,6 +56,9 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
     """
     if not card.reference:
         return None
+    if other := card.reference.get("card"):
+        found = card_reference(load_card(other))
+        return None if found is None else found.of_another_model()
     extractor = extractor_of(card)
     if card.reference["extractor"] != extractor.identity:
         raise CardError(

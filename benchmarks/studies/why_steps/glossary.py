@@ -199,6 +199,29 @@ TERMS = (
         "exaggerating what a class or a text changes in the prediction, by a factor: 1 is none",
     ),
     Term(
+        "latents",
+        r"(?<!same )\blatents\b|\blatent space",
+        "the few numbers into which an autoencoder squeezes an image; a denoiser can work on "
+        "these in place of pixels",
+    ),
+    Term(
+        "autoencoder",
+        "(?<!denoising )autoencoders?",
+        "two networks: one makes fewer numbers of an image, and the other makes the image of "
+        "these again",
+    ),
+    Term("decoder", r"\b[Dd]ecod(er|ed)\b", "the second of these two, which makes the image"),
+    Term(
+        "multiply-adds",
+        "multiply-adds?",
+        "the multiplications, each with the addition that follows, that a computer needs",
+    ),
+    Term(
+        "U-Net",
+        "U-Net",
+        "the usual network for images, which looks at them finely and coarsely",
+    ),
+    Term(
         "clock",
         r"\bclocks?\b",
         "the variable in which a step goes straight ahead; in another one the same step is a bend",

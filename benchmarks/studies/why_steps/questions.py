@@ -22,17 +22,11 @@ class ToCome(NamedTuple):
 ROWS = 16
 TO_COME = (
     ToCome(
-        9,
-        "Did denoising autoencoders not do this long ago?",
-        "A denoising autoencoder removes all noise at once, and has existed for long.",
-    ),
-    ToCome(
         12,
         "Does it have to be noise?",
         "The process works with other ways of removing information than noise: blur, "
         "masks, snow, blending (arXiv:2208.09392).",
     ),
-    ToCome(14, "Why in a latent space?", "Latents instead of pixels make the same steps cheaper."),
 )
 
 

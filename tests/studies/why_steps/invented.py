@@ -16,11 +16,13 @@ from samplerbench.benchmarks.studies.why_steps.measuring import (
     grid_searches,
     guiding,
     jumping,
+    latent_space,
     learning,
     locality,
     memorising,
     no_noise,
     one_jump,
+    one_level,
     one_shot,
     one_step,
     shrinking,
@@ -314,6 +316,53 @@ def learned():
     )
 
 
+def alone():
+    counts, tiles = one_level.COUNTS, np.zeros((2, one_level.SHOWN, 1, 28, 28), np.float32)
+    single = {
+        name: one_level.Made(line(counts, 300 / level), [1.0] * len(counts), rising(counts), tiles)
+        for name, level in one_level.SINGLE.items()
+    }
+    every = one_level.Made(line(counts, 90.0), [0.01] * len(counts), rising(counts), tiles)
+    losses = [about(1e4 / level) for level in one_level.SINGLE.values()]
+    return one_level.OneLevelResult(
+        counts,
+        [
+            one_level.AtItsLevel(level, about(0.10), about(0.11), about(0.9))
+            for level in one_level.SINGLE.values()
+        ],
+        single,
+        every,
+        one_level.Nats(losses, losses, line(one_level.NATS, 5e4)),
+        104.0,
+        ["N = 576 is below 15 d = 1920"],
+    )
+
+
+def squeezed():
+    counts = latent_space.COUNTS
+    shown = len(latent_space.pictured(counts))
+    tiles = np.zeros((shown, latent_space.SHOWN, 1, 28, 28), np.float32)
+
+    def course(cost, before):
+        times = [cost + 0.001 * k for k in range(9)]
+        price = latent_space.Price(
+            9e6 * cost, 5e5 * before, times, [0.001] * 9, [0.1 * before] * 9, 100.0, 20.0 * before
+        )
+        return latent_space.Course(line(counts), line(counts, 1.0), price, tiles)
+
+    return latent_space.LatentSpaceResult(
+        counts,
+        course(0.3, 0),
+        course(0.1, 1),
+        (10.0, 10.3),
+        about(1.03, 0.05),
+        about(0.4, 0.3),
+        about(0.9, 0.1),
+        104.0,
+        [""],
+    )
+
+
 INVENTED = {
     1: jump,
     2: candidates,
@@ -323,9 +372,11 @@ INVENTED = {
     6: collapsed,
     7: by_heart,
     8: solved,
+    9: alone,
     10: oldest,
     11: learned,
     13: guided,
+    14: squeezed,
     15: jumped,
     16: fields,
 }

@@ -102,14 +102,25 @@ class DistanceToData:
 
     def features(self, x: Tensor) -> FloatArray:
         """Features ``(n, d)`` of samples, clamped to the range of the data where they have one."""
-        return self._reference.extractor(clamp(self._model.decode(x), self._reference.clamp)[0])
+        return self._of_images(self._model.decode(x))
+
+    def _of_images(self, x: Tensor) -> FloatArray:
+        return self._reference.extractor(clamp(x, self._reference.clamp)[0])
 
     def __call__(self, x: Tensor) -> FrechetEstimate:
         """The distance of samples ``(n, *event)``, its bias removed.
 
         Whatever is wrong with it goes into :attr:`flags`.
         """
-        found = estimate(self._truth, self.features(x))
+        return self.of_features(self.features(x))
+
+    def of_images(self, x: Tensor) -> FrechetEstimate:
+        """The same of images that need not be decoded, ``(n, *decoded_event)``."""
+        return self.of_features(self._of_images(x))
+
+    def of_features(self, features: FloatArray) -> FrechetEstimate:
+        """The same of what :meth:`features` gave."""
+        found = estimate(self._truth, features)
         self.flags.append(found.flag)
         return found
 

@@ -1,0 +1,145 @@
+"""Row 9: is a denoiser of one noise level enough?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from ..figures.one_level import DETAILS, called, draw, pictures, totals
+from ..measuring.one_level import NATS, SINGLE, AtItsLevel, Made, OneLevelResult, measure
+from ..measuring.row import Answer, Row, Verdict
+from ..statistics.intervals import Interval
+from .wording import INTERVALS, between, brackets, half, mark, note, percent
+
+SAME = 0.02
+"""Distances that differ by less than this share of the features' variance are the same."""
+WORSE = 1.02
+"""Squared errors above this ratio are worse."""
+LITTLE = 0.1
+"""A squared error that is smaller by less than this share is hardly smaller."""
+
+
+def answer(found: OneLevelResult) -> Answer:
+    """Distances and variances against evaluations."""
+    shown = {called(name): made for name, made in found.single.items()} | {
+        "all levels": found.every
+    }
+    table = pd.DataFrame(
+        {
+            "network": name,
+            "evaluations": count,
+            f"FID proxy{mark(found.flags)}": half(made.distances[place]),
+            "variance of the features, % of the data’s": brackets(made.kept[place], 100),
+        }
+        for name, made in shown.items()
+        for place, count in enumerate(found.counts)
+    )
+    return Answer(
+        draw(found),
+        table,
+        judge(found),
+        DETAILS + note(found.flags),
+        pictures(found),
+        keys=2,
+    )
+
+
+def judge(found: OneLevelResult) -> Verdict:
+    """Supports where a network of one level makes images as good as that of all levels; refines
+    where it only denoises as well, refutes where it does not even do that.
+    """
+    name, place = best(found.single)
+    gap = behind(found, name, place)
+    numbers = _numbers(found, name, place, gap)
+    least = SAME * found.variance
+    times = found.single[name].distances[place].value / max(least, found.every.distances[-1].value)
+    if gap.high < least:
+        return Verdict(
+            "supports",
+            "One level is enough here: denoising again and again gives the data.",
+            numbers,
+        )
+    if not gap.low > least:
+        return Verdict(
+            "inconclusive", "These samples are too few to tell one level from many.", numbers
+        )
+    worse = [at for at in found.denoising if at.ratio.low > WORSE]
+    if worse:
+        return Verdict(
+            "refutes",
+            "The images of a network of one level are worse, and not even at its own level does it always "
+            "denoise as well as one of all levels.",
+            numbers,
+        )
+    sentence = (
+        "It removes the noise at once, into an average; to make images it must be repeated, and then "
+        f"they are {times:.1f} times as far from the data as with all levels."
+    )
+    return Verdict("refines", sentence, numbers, surprise(found.denoising))
+
+
+def best(single: Mapping[str, Made]) -> tuple[str, int]:
+    """The network of one level, and the place of its number of evaluations, whose images are
+    nearest to the data.
+    """
+    return min(
+        ((name, place) for name, made in single.items() for place in range(len(made.distances))),
+        key=lambda one: single[one[0]].distances[one[1]].value,
+    )
+
+
+def behind(found: OneLevelResult, name: str, place: int) -> Interval:
+    """How much farther from the data those are than those of all levels after the most
+    evaluations.
+    """
+    made, every = found.single[name], found.every
+    return Interval.normal(
+        made.distances[place].value - every.distances[-1].value,
+        math.hypot(made.errors[place], every.errors[-1]),
+    )
+
+
+def surprise(denoising: Sequence[AtItsLevel]) -> str:
+    """That a network which knows one level only is hardly better there, if it is so."""
+    gains = [1 - at.ratio.value for at in denoising]
+    if not all(at.ratio.low > 1 - LITTLE for at in denoising):
+        return ""
+    return (
+        "To know one level only hardly helps even there: its squared error is at most "
+        f"{100 * max(0.0, *gains):.0f} % smaller than that of the same network trained for all levels."
+    )
+
+
+def _numbers(found: OneLevelResult, name: str, place: int, gap: Interval) -> tuple[str, ...]:
+    most, made = found.counts[-1], found.single[name]
+    lines = [
+        f"At σ = {at.level:g} the network of this level errs by {between(at.own)} a pixel, that of "
+        f"all levels by {between(at.every)}; their squared errors have the ratio {between(at.ratio)}."
+        for at in found.denoising
+    ]
+    lines += [
+        f"The best images of one level are those of σ = {SINGLE[name]:g} after {found.counts[place]} "
+        f"evaluations: FID proxy {between(made.distances[place])}, {percent(made.kept[place])} of "
+        f"the data’s variance. All levels after {most}: {between(found.every.distances[-1])}, "
+        f"{percent(found.every.kept[-1])}. The difference is {between(gap)}; the features of the "
+        f"data have a variance of {found.variance:.3g}.",
+        "On an exact model one level loses "
+        + ", ".join(
+            f"{between(total)} nats (σ = {level:g})"
+            for level, total in zip(SINGLE.values(), totals(found), strict=True)
+        )
+        + f"; {NATS[0]} step from σ = 80 {between(found.nats.steps[0])}, "
+        + f"{NATS[-1]} steps {between(found.nats.steps[-1])}.",
+    ]
+    return (*lines, INTERVALS)
+
+
+ROW = Row(
+    number=9,
+    question="Did denoising autoencoders not do this long ago?",
+    claim="A denoising autoencoder removes all noise at once, and has existed for long.",
+    measure=measure,
+    answer=answer,
+)

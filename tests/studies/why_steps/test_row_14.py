@@ -1,0 +1,70 @@
+"""Row 14 on models whose latents are no cheaper, and its counts against brute force."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from samplerbench.benchmarks.studies.why_steps.measuring import latent_space
+from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
+from samplerbench.benchmarks.studies.why_steps.measuring.latent_space import (
+    decoding,
+    operations,
+    steps_needed,
+)
+from samplerbench.benchmarks.studies.why_steps.rows.row_14_latent_space import ROW
+from samplerbench.models import make_model
+
+
+class Same:
+    """The decoder that changes nothing."""
+
+    event, limits, identity, batch, device = (2,), None, "same", 96, "cpu"
+
+    def __call__(self, latents):
+        return latents.clone()
+
+
+def with_decoder(name):
+    model = make_model(name)
+    model.decoder = Same()
+    return model
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(latent_space, "FAST", (4, 8, 16))
+    monkeypatch.setattr(latent_space, "FAST_CONVERGED", 32)
+
+
+@pytest.mark.usefixtures("few")
+def test_latents_that_are_the_pixels_are_no_cheaper():
+    models = {"all-levels": make_model("gmm-2d"), "fashion-latent": with_decoder("gmm-2d")}
+    found = ROW(Effort("fast", models=models))
+    assert found.verdict.kind == "refutes"
+    assert found.images == ()
+
+
+def test_multiply_adds_are_those_of_the_convolutions():
+    """Against a count by hand of a network whose sizes are all known."""
+
+    class Convolved:
+        name, event, dtype, sigma_max, decoder = "one", (3, 8, 8), torch.float32, 80.0, None
+        weight = torch.randn(5, 3, 3, 3)
+
+        def bind(self, ids, seed):
+            return lambda x, sigma: F.conv2d(x, self.weight, padding=1)
+
+        def decode(self, x):
+            return F.linear(x.flatten(1), torch.ones(7, 192))
+
+    assert operations(Convolved()) == 8 * 8 * 5 * 3 * 3 * 3
+    assert decoding(Convolved()) == 7 * 192
+
+
+def test_steps_needed_lie_on_the_line():
+    squares = np.array([0.4, 0.2, 0.05])[:, None].repeat(3, 1) ** 2
+    assert steps_needed((5, 10, 40), squares) == pytest.approx(20)
+    assert math.isnan(steps_needed((5, 10), squares[:2]))
