@@ -297,10 +297,9 @@ class NativeDenoiser(Denoiser):
             column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b * self.factor)
         )
         asked = getattr(sigma, "time", None)  # of a samplers.types.TimedLevel
-        if asked is None:
-            told = self._told(time, level)
-        else:
-            told = self.time.told(np.array([asked], dtype=np.float64), level)
+        told = (
+            self._told(time, level) if asked is None else self.time.told(np.array([asked]), level)
+        )
         return keep * x + weigh * self._output(x * scale, told, labels)
 
     def _output(self, x_t: Tensor, told: FloatArray, labels: Tensor | None) -> Tensor:

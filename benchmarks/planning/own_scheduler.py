@@ -38,9 +38,7 @@ def as_its_scheduler(
         )
     if own.differs:
         _tell(model.name, own.told, own.differs)
-    preset = Preset(
-        own.sampler, own.levels, own.start, own.end, own.clip, own.told, own.times
-    )
+    preset = Preset(own.sampler, own.levels, own.start, own.end, own.clip, own.told, own.times)
     return sampler.fitted(preset), ""
 
 

@@ -19,7 +19,10 @@ pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
 TIME = 321.0
 OF_SD = ("PNDMScheduler", tiny_text.SD | {"skip_prk_steps": True, "steps_offset": 1})
-OF_XL = ("EulerDiscreteScheduler", tiny_text.SD | {"timestep_spacing": "leading", "steps_offset": 1})
+OF_XL = (
+    "EulerDiscreteScheduler",
+    tiny_text.SD | {"timestep_spacing": "leading", "steps_offset": 1},
+)
 TOLD = {"flux": TIME / 1000, "sana": TIME * 0.5}
 
 
@@ -45,6 +48,7 @@ def test_the_call_is_the_pipelines_own(tmp_path, name):
         ("flux", 1.0, 6, None),
         ("xl", 2.0, 9, None),
         ("sd", 4.0, 10, OF_SD),
+        ("sd", 4.0, 7, ("DDIMScheduler", tiny_text.SD)),  # without what the pipeline itself changes
         ("xl", 2.0, 9, OF_XL),
         ("sd", 4.0, 8, ("DPMSolverMultistepScheduler", tiny_text.SD | {"use_karras_sigmas": True})),
         ("sd", 4.0, 8, ("UniPCMultistepScheduler", tiny_text.SD)),

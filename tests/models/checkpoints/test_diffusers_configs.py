@@ -24,6 +24,7 @@ DIT = {
     "_class_name": "DiTTransformer2DModel", "sample_size": 8, "in_channels": 2, "out_channels": 4,
     "num_embeds_ada_norm": 3,
 }  # fmt: skip
+V = {"prediction_type": "v_prediction"}
 DDIM = {"_class_name": "DDIMScheduler", "clip_sample": False}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -362,7 +363,7 @@ def test_the_levels_of_flows_and_of_edm(tmp_path):
         ({"_class_name": "PNDMScheduler", "prediction_type": "v_prediction"}, 4, "prediction_type v_prediction"),
         ({"_class_name": "SASolverScheduler"}, 4, "nobody wrote down which sampler of ours is SASolverScheduler"),
         ({"_class_name": "EulerDiscreteScheduler", "interpolation_type": "log_linear"}, 4, "interpolation_type"),
-        ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous", "prediction_type": "v_prediction"}, 4, "timestep_type continuous"),
+        ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"} | V, 4, "timestep_type continuous"),
         ({"_class_name": "DDPMScheduler", "variance_type": "learned_range"}, 4, "variance_type learned_range"),
         ({"_class_name": "DDPMScheduler", "variance_type": "fixed_large", "steps_offset": 1}, 4, "ends with noise"),
         ({"_class_name": "DDPMScheduler", "thresholding": True}, 4, "with thresholding"),
@@ -399,7 +400,12 @@ def test_clamping_is_no_difference(tmp_path):
     [("HeunDiscreteScheduler", 9), ("PNDMScheduler", 6), ("DPMSolverMultistepScheduler", 5)],
 )
 def test_a_budget_counts_what_the_scheduler_evaluates(tmp_path, scheduler, evaluations):
-    said = {"_class_name": scheduler, "skip_prk_steps": True, "steps_offset": 1, "timestep_spacing": "leading"}
+    said = {
+        "_class_name": scheduler,
+        "skip_prk_steps": True,
+        "steps_offset": 1,
+        "timestep_spacing": "leading",
+    }
     spec = spec_of(pipeline(tmp_path, said))
     model = SimpleNamespace(passes=2, own_sampling=lambda n: own_sampling(spec, n))
     assert cost_of_its_scheduler(model)(5) == 2 * evaluations

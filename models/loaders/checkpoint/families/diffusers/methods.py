@@ -148,7 +148,9 @@ def refused(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[st
 
 
 def _kind_of_steps(scheduler: Mapping[str, Any], kind: str) -> str:
-    keys = ("variance_type",) if kind == "DDPM" else ("algorithm_type", "solver_order", "solver_type")
+    keys = (
+        ("variance_type",) if kind == "DDPM" else ("algorithm_type", "solver_order", "solver_type")
+    )
     return ", ".join(f"{key} {scheduler[key]}" for key in keys if key in scheduler)
 
 
@@ -220,7 +222,10 @@ def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Itera
     if kind in LOG_STEPS:
         yield from _other_flows(scheduler, kind, named)
     told_levels = ("continuous", "v_prediction")
-    if (scheduler.get("timestep_type"), scheduler.get("prediction_type")) == told_levels and not all(
+    if (
+        scheduler.get("timestep_type"),
+        scheduler.get("prediction_type"),
+    ) == told_levels and not all(
         scheduler.get(key) for key in ("use_karras_sigmas", "sigma_min", "sigma_max")
     ):
         yield (

@@ -53,7 +53,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
         model; ``pipeline`` and ``tokens``, as given; ``differs``, sentences that say why none of ours
         does what it does.
     """
-    kind = kind_of(scheduler)
+    scheduler, kind = _as_changed(scheduler, pipeline), kind_of(scheduler)
     settings = {k: v for k, v in scheduler.items() if k not in _MODEL and not k.startswith("_")}
     why = list(refused(scheduler, kind, tokens))
     clips = scheduler.get("clip_sample", True) and kind in ("DDIM", "DDPM")
@@ -69,6 +69,19 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
         "tokens": tokens,
         "differs": why,
     }
+
+
+def _as_changed(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
+    """A scheduler's settings with those that Stable Diffusion's pipeline puts in their place, where they
+    are older than the pipeline.
+    """
+    if pipeline != "StableDiffusionPipeline":
+        return scheduler
+    offset = {"steps_offset": 1} if kind_of(scheduler) not in _NO_OFFSET else {}
+    return {**scheduler, **offset, "clip_sample": False}
+
+
+_NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMDPMSolverMultistep")
 
 
 def _start(scheduler: Mapping[str, Any], kind: str) -> str:
@@ -133,7 +146,10 @@ def _told(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float,
         for cur, nxt in pairwise(steps.levels):
             middle = math.sqrt(cur * nxt)
             yield middle, float(process.t_of(middle))
-    near = 1e-6 * max(1.0, process.t_max)
+    near = 1e-8 * max(1.0, process.t_max)
     for level, time, its in zip(steps.levels, steps.times, own.tolist(), strict=True):
-        if abs(time - its) > near * 1e-2 or abs(time - round(time)) > near:
+        between = (
+            spec.snap and abs(time - round(time)) > 1e-6
+        )  # of which it would be told the nearest
+        if between or abs(time - its) > near:
             yield level, time

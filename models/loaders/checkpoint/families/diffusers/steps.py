@@ -25,7 +25,13 @@ Floats = NDArray[np.float64]
 
 TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
 """Schedulers, without "Scheduler", that go by the whole times of the table."""
-SIGMA_STEPS = ("EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete", "HeunDiscrete", "KDPM2Discrete")
+SIGMA_STEPS = (
+    "EulerDiscrete",
+    "EulerAncestralDiscrete",
+    "LMSDiscrete",
+    "HeunDiscrete",
+    "KDPM2Discrete",
+)
 """Those that step in levels, and tell the network times between the whole ones too."""
 LOG_STEPS = ("DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep")
 """Those whose steps end where the table does, one step before which they call the network last."""
@@ -70,7 +76,7 @@ def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
     return str(scheduler.get("timestep_spacing", _SPACING.get(kind, "linspace")))
 
 
-_SPACING = dict.fromkeys(TABLE_STEPS, "leading")
+_SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
 
 
 def steps_of(spec: Specification, count: int) -> Steps:
@@ -152,14 +158,14 @@ def _table(
             )
     levels = np.interp(times, np.arange(len(table)), table)
     if spec.preset["spacing"] not in LEVEL_KEYS.values():
-        return levels, times
+        return levels.tolist(), times.tolist()
     top, bottom = (table[-1], table[0]) if kind in LOG_STEPS else (levels[0], levels[-1])
     settings = spec.preset["settings"]
     if kind in ("EulerDiscrete", "UniPCMultistep"):
         top, bottom = settings.get("sigma_max") or top, settings.get("sigma_min") or bottom
     levels = np.asarray(_ramp(spec, float(top), float(bottom), count))
     times = np.interp(np.log(levels), np.log(table), np.arange(float(len(table))))
-    return levels, _rounded(spec, kind, times)
+    return levels.tolist(), _rounded(spec, kind, times).tolist()
 
 
 def _clipped(spec: Specification) -> float:
