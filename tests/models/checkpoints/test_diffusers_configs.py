@@ -395,6 +395,20 @@ def test_clamping_is_no_difference(tmp_path):
     assert spec_of(pipeline(tmp_path / "c")).preset["differs"] == []
 
 
+def test_an_infinite_range(tmp_path):
+    """A flow begins far up; a table with nothing left of the data has no such level in the library."""
+    flow = pipeline(tmp_path / "flow", {"_class_name": "FlowMatchEulerDiscreteScheduler"})
+    own = own_sampling(spec_of(flow).overridden({"sigma_max": "inf"}), 3)
+    assert own.levels[0] == own.start == 1e6
+    told = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    table = spec_of(pipeline(tmp_path / "table", DDIM | V | told))
+    first = own_sampling(table, 4).levels[0]
+    assert first == pytest.approx(table.sigma_max, rel=1e-12)
+    assert first > 1e4
+    with pytest.raises(ValueError, match="leave out sigma_max=inf"):
+        own_sampling(table.overridden({"sigma_max": "inf"}), 4)
+
+
 @pytest.mark.parametrize(
     ("scheduler", "evaluations"),
     [("HeunDiscreteScheduler", 9), ("PNDMScheduler", 6), ("DPMSolverMultistepScheduler", 5)],

@@ -112,13 +112,15 @@ def own_sampling(spec: Specification, steps: int) -> OwnSampling:
     levels = taken.levels if dropped else (*taken.levels, taken.end)
     if len(levels) < 2:
         raise ValueError(f"{preset['scheduler']}: its only step goes nowhere; take more steps")
+    if any(nxt >= cur for cur, nxt in pairwise(levels)):
+        raise ValueError(f"{preset['scheduler']}: its levels in {steps} steps do not fall")
     if preset["sampler"] == "ddpm_large" and taken.times[-1] > 0:
         raise ValueError(
             f"{preset['scheduler']}: with variance_type fixed_large its last step, from another time than "
             "0, ends with noise; take leading spacing without steps_offset"
         )
     if preset["spacing"] == "shifted" and levels[0] == spec.sigma_max:
-        levels = (max(levels[0], FAR), *levels[1:])
+        levels = (FAR, *levels[1:])
     flow = spec.process["name"] == "flow"
     first, end = _scale(levels[0], flow=flow), _scale(levels[-1], flow=flow)
     return OwnSampling(

@@ -134,16 +134,15 @@ def _table(
     """Levels and times of a scheduler that has a table of training times.
 
     Raises:
-        ValueError: there are not so many times; or DDIM and PNDM, which take each step as long as the
+        ValueError: there are not so many times; the range is infinite; or DDIM and PNDM, which take each step as long as the
             table over the steps, would not step to the times that they call the network at next.
     """
     table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
+    if math.isinf(spec.sigma_max):
+        raise ValueError(
+            f"{spec.preset['scheduler']} begins at a finite level of its table: leave out sigma_max=inf"
+        )
     if spec.process.get("zero_snr") and kind not in TABLE_STEPS:
-        if math.isinf(spec.sigma_max):
-            raise ValueError(
-                f"{spec.preset['scheduler']} begins at the level {ALMOST_NOTHING:.0f}, not at an infinite "
-                "one: leave out sigma_max=inf"
-            )
         table[-1] = ALMOST_NOTHING
     last = len(table) - int((-np.log(table) < _clipped(spec)).sum())
     times = np.asarray(_times(spec.preset, kind, len(table), last, count))
