@@ -279,6 +279,9 @@ class NativeDenoiser(Denoiser):
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """See :meth:`Denoiser.denoise`: scale to native coordinates, call the network, solve
         its prediction for the clean image.
+
+        A level may be a float with an attribute ``time``, the native time that the network is told of
+        it in place of its own.
         """
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
             return self._denoise_noise(x, labels)
@@ -293,7 +296,10 @@ class NativeDenoiser(Denoiser):
         scale, keep, weigh = (
             column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b * self.factor)
         )
-        told = self._told(time, level)
+        asked = getattr(sigma, "time", None)  # of a samplers.types.TimedLevel
+        told = (
+            self._told(time, level) if asked is None else self.time.told(np.array([asked]), level)
+        )
         return keep * x + weigh * self._output(x * scale, told, labels)
 
     def _output(self, x_t: Tensor, told: FloatArray, labels: Tensor | None) -> Tensor:

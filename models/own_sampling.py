@@ -17,6 +17,8 @@ class OwnSampling(NamedTuple):
             with; None for no clamping.
         told: the scheduler and the spacing of its levels, for tables.
         differs: sentences that say where it does something else all the same.
+        times: pairs of a level and the native time that the network is told there, where that is not
+            what it would be told of the level.
     """
 
     sampler: str
@@ -26,3 +28,4 @@ class OwnSampling(NamedTuple):
     clip: float | None = None
     told: str = ""
     differs: tuple[str, ...] = ()
+    times: tuple[tuple[float, float], ...] = ()

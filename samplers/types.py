@@ -11,6 +11,23 @@ from typing import Any, Protocol, Self
 from torch import Tensor
 
 
+class TimedLevel(float):
+    """A noise level of which the network is told another time than its own, as some schedulers of other
+    libraries do.
+
+    Attributes:
+        time: native time of the model's process.
+    """
+
+    time: float
+
+    def __new__(cls, level: float, time: float) -> Self:
+        """The level."""
+        made = super().__new__(cls, level)
+        made.time = time
+        return made
+
+
 class Denoise(Protocol):
     """A denoiser bound to one batch: row k of ``x`` belongs to the k-th sample of the batch."""
 
@@ -19,7 +36,7 @@ class Denoise(Protocol):
 
         Args:
             x: ``(batch, *event)``.
-            sigma: noise level > 0, one for all rows or ``(batch,)``.
+            sigma: noise level > 0, one for all rows or ``(batch,)``; a :class:`TimedLevel` is a float.
 
         Returns:
             A new tensor like ``x``.

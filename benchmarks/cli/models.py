@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import print_json, print_rows, say
+from .console import err, print_json, print_rows, say
 from .options import DeviceOption, Json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...models.checkpoints.opening import Opened
     from ...models.checkpoints.specification import Specification
     from ..conformance.models import Checked
 
@@ -45,8 +46,8 @@ def check_model(
         Path | None,
         typer.Option(
             "--images",
-            help="Clean images that it was trained on, or like them: a folder, .npy or .npz. "
-            "Without any, the model's own samples, which tell less.",
+            help="Clean images that it was trained on, or like them: a folder, .npy or .npz; of a model of "
+            "latents also these. Without any, the model's own samples, which tell less.",
         ),
     ] = None,
     samples: Annotated[
@@ -72,7 +73,11 @@ def check_model(
     if not as_json:
         _show(spec)
     builds = family(spec.family).network
-    clean, labels = (None, None) if images is None else _read(images, spec, samples)
+    clean, labels = (None, None)
+    if images is not None:
+        clean, labels, told = _read(images, spec, opened, samples)
+        if told:
+            err.print(told, markup=False, soft_wrap=True)
     found = check_checkpoint(
         spec,
         builds(spec, opened),
@@ -154,17 +159,26 @@ def reference(
     )
 
 
-def _read(images: Path, spec: Specification, most: int) -> tuple[Tensor, Tensor | None]:
-    """The images, of the first shape that fits them where the file leaves the size open."""
-    from ..conformance.models import read_images
+def _read(
+    images: Path, spec: Specification, opened: Opened, most: int
+) -> tuple[Tensor | None, Tensor | None, str]:
+    """The images, of the first shape that fits them where the file leaves the size open; their classes; and
+    a sentence where they are not taken as they are.
+
+    Images of a model of latents are encoded by its autoencoder; where it has none there are none.
+    """
+    from ...models.loaders.checkpoint.decoding import decoder_of
+    from ..conformance.models import read_images, read_latents
 
     *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
+    if len(last) == 3 and (spec.decoder or spec.limits is None):  # of latents
+        return read_latents(images, last, most, lambda: decoder_of(spec, opened))
     for event in events:
         try:
-            return read_images(images, event, spec.limits, most)
+            return *read_images(images, event, spec.limits, most), ""
         except ValueError:
             continue
-    return read_images(images, last, spec.limits, most)
+    return *read_images(images, last, spec.limits, most), ""
 
 
 def _show(spec: Specification) -> None:

@@ -89,7 +89,7 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
     """The samplers to check, all of them made before the first is checked.
 
     Raises:
-        ValueError: none was asked for, or some and all, or one does not exist.
+        ValueError: none was asked for, or some and all, or one does not exist, or has no steps of its own.
     """
     from ... import samplers
     from ..suites.spec import parse_spec
@@ -99,7 +99,14 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
             "say which samplers to check, such as samplerbench check heun "
             "ddim, or give --all, not both"
         )
-    return [samplers.make(parse_spec(spec)) for spec in (samplers.names() if everything else named)]
+    made = [samplers.make(parse_spec(spec)) for spec in (samplers.names() if everything else named)]
+    if stand_in := next((s.name for s in made if getattr(s, "of_checkpoint", False)), None):
+        raise ValueError(
+            f"{stand_in} has no steps of its own: it is whichever sampler the scheduler beside a checkpoint is; "
+            "samplerbench check-model CHECKPOINT says which, and that one can be checked, such as "
+            "samplerbench check dpmpp_2m"
+        )
+    return made
 
 
 def _line(label: str, entry: dict[str, Any]) -> str:

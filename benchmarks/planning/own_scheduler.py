@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from ...models import Denoiser
-from ...samplers import Grid, Sampler
+from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.start import Start
 
@@ -37,8 +38,25 @@ def as_its_scheduler(
         )
     if own.differs:
         _tell(model.name, own.told, own.differs)
-    preset = Preset(own.sampler, own.levels, own.start, own.end, own.clip, own.told)
+    preset = Preset(own.sampler, own.levels, own.start, own.end, own.clip, own.told, own.times)
     return sampler.fitted(preset), ""
+
+
+def cost_of_its_scheduler(model: Denoiser) -> Callable[[int], int]:
+    """A function that gives the evaluations per sample of ``pipeline`` in a number of steps; a step that
+    goes nowhere counts, as it does in the scheduler.
+    """
+
+    @cache
+    def cost(n: int) -> int:
+        try:
+            own = model.own_sampling(n)
+        except ValueError:  # that there is nothing to run is told of the cell
+            own = None
+        says = None if own is None else make(own.sampler).nfe(Grid(own.levels))
+        return model.passes * max(n, says or n)
+
+    return cost
 
 
 @cache

@@ -22,7 +22,7 @@ from .budget import cost_of, steps_within
 from .cache import default_cache
 from .fitting import Pilot
 from .maps import check_schedules, mismatch
-from .own_scheduler import as_its_scheduler
+from .own_scheduler import as_its_scheduler, cost_of_its_scheduler
 from .remedy import Named, remedy
 from .schedules import Schedule, make_schedule
 from .tuned.schedule import UntunedError
@@ -243,7 +243,11 @@ def _cells(
     if sampler.adaptive:
         sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
     elif budgets is not None:
-        cost = cost_of(model, sampler, schedule, end, start.sigma, infinite=infinite)
+        cost = (
+            cost_of_its_scheduler(model)
+            if getattr(sampler, "of_checkpoint", False)
+            else cost_of(model, sampler, schedule, end, start.sigma, infinite=infinite)
+        )
         sizes = [(steps_within(budget, cost), budget) for budget in budgets]
     else:
         sizes = [(count, None) for count in counts or ()]

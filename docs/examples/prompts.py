@@ -2,7 +2,7 @@
 of embeddings of prompts.
 
 Its prompts are "zero" to "nine", and their embeddings are numbers drawn once: a text encoder would have
-computed them. Training takes some minutes on one core of a CPU (pip install 'samplerbench[diffusers]'
+computed them. Training takes a minute or two of one core of a CPU (pip install 'samplerbench[diffusers]'
 scikit-learn):
 
     python docs/examples/prompts.py digits-by-prompt
@@ -25,7 +25,7 @@ from torch import Tensor
 from samplerbench.models.cards import datasets
 
 PROMPTS, WORDS, WIDTH = 10, 4, 32
-STEPS, BATCH, RATE = 3000, 64, 3e-3
+STEPS, BATCH, RATE = 1000, 64, 3e-3
 WITHOUT = 0.1
 """How often a prompt is left out in training, so that it can be guided."""
 

@@ -106,7 +106,8 @@ def _discrete(
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     with np.errstate(divide="ignore"):
         rescaled = np.sqrt(np.maximum(1 / root**2 - 1, 0))
-    return Discrete(levels=(*rescaled[:-1].tolist(), cap))
+    # levels rise: of 1000 linear betas the last but one is above 10,000 already
+    return Discrete(levels=(*rescaled[:-1].tolist(), max(cap, 2 * float(rescaled[-2]))))
 
 
 CAP = 1e4

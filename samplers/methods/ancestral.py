@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..families.ancestral_stages import AncestralStages
 from ..families.linear import LinearMultistep, LinearRow
 from ..grid import Grid
-from ..registry import register
+from ..registry import register, register_unlisted
 from ..types import Source
 from .euler import EulerChurn
 
@@ -83,6 +83,39 @@ class DDPM(LinearMultistep):
     def plan(self, grid: Grid) -> list[LinearRow]:
         """One ancestral row per step."""
         return [ancestral_row(cur, nxt, 1.0) for cur, nxt in grid.intervals()]
+
+
+@register_unlisted
+@dataclass(frozen=True, kw_only=True)
+class DDPMLarge(LinearMultistep):
+    """Ancestral sampling with the paper's larger variance: the mean of q(x_nxt | x_cur, x0 = d), and as
+    much noise as the process itself adds between the two.
+
+    In VP's own coordinates its variance is 1 - alpha² / alpha'², with the signal's shares at both levels;
+    here, over alpha'², (1 + nxt²) (cur² - nxt²) / (1 + cur²). The step to 0 is x <- d, without noise, as in
+    the last step of the paper. It stands for a scheduler of a checkpoint (``pipeline``), where the process
+    is known to be VP.
+    """
+
+    name = "ddpm_large"
+    order = 1
+    stochastic = True
+    translates = False
+    source = Source(
+        "ho2020ddpm",
+        "Alg. 2, with sigma_t² = beta_t (section 3.2)",
+        "https://arxiv.org/abs/2006.11239v2",
+    )
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """The posterior's mean and the process's noise."""
+        return [_large_row(cur, nxt) for cur, nxt in grid.intervals()]
+
+
+def _large_row(cur: float, nxt: float) -> LinearRow:
+    kept = (nxt / cur) ** 2
+    noise = (1 + nxt**2) * (cur**2 - nxt**2) / (1 + cur**2) if nxt else 0.0
+    return LinearRow(cur, a=kept, b=(1 - kept,), c=math.sqrt(noise))
 
 
 @register

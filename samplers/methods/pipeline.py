@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from ..base import FOUND, Declared, Sampler
 from ..grid import Grid
 from ..registry import make, register_unlisted
-from ..types import Denoise, Noise, Source
+from ..types import Denoise, Noise, Source, TimedLevel
 
 
 class Preset(NamedTuple):
@@ -24,6 +25,7 @@ class Preset(NamedTuple):
         clip: bound that the denoised image is clamped to, while a step without noise goes on with the
             noise that was predicted; None for no clamping.
         told: the scheduler and its spacing.
+        times: pairs of a level and the time that the network is told there, where that is not its own.
     """
 
     sampler: str
@@ -32,6 +34,7 @@ class Preset(NamedTuple):
     end: float = 1.0
     clip: float | None = None
     told: str = ""
+    times: tuple[tuple[float, float], ...] = ()
 
 
 @register_unlisted
@@ -86,11 +89,28 @@ class Pipeline(Declared):
         if self.found is None:
             return self._inner.sample(denoise, x, grid, noise)
         levels, clip = self.levels(grid), self.found.clip
-        called = denoise
+        called = _Told(denoise, dict(self.found.times)) if self.found.times else denoise
         if clip is not None:
-            called = _Clamped(denoise, levels, clip, keeps_noise=not self.stochastic)
+            called = _Clamped(called, levels, clip, keeps_noise=not self.stochastic)
         first = x * (self.found.start / grid.sigma[0])
         return self._inner.sample(called, first, levels, noise) * self.found.end
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A denoiser that is told another time at some levels."""
+
+    denoise: Denoise
+    times: Mapping[float, float]
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        level = float(sigma)
+        told = self.times.get(level)
+        return self.denoise(x, sigma if told is None else TimedLevel(level, told))
+
+    def take(self, rows: Tensor) -> _Told:
+        """The same for a subset or repeats of the batch."""
+        return replace(self, denoise=self.denoise.take(rows))
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,13 @@ def test_check_of_several_as_json_is_a_list(samplerbench):
     ]
 
 
+def test_a_checkpoints_own_sampler_has_nothing_to_check(samplerbench):
+    code, _, err = samplerbench("check", "pipeline")
+    assert code == 2
+    assert "pipeline has no steps of its own" in err
+    assert "samplerbench check-model CHECKPOINT says which" in err
+
+
 def test_check_of_all_checks_every_name(samplerbench, monkeypatch):
     from samplerbench import samplers
 

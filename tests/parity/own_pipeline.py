@@ -8,9 +8,10 @@ from torch import Tensor
 from samplerbench.benchmarks.planning.own_scheduler import as_its_scheduler
 from samplerbench.benchmarks.suites.start import Start
 from samplerbench.samplers import NoNoise, karras, make
+from samplerbench.samplers.types import Noise
 
 
-def pipeline_sampled(model, latents: Tensor, steps: int) -> Tensor:
+def pipeline_sampled(model, latents: Tensor, steps: int, noise: Noise | None = None) -> Tensor:
     """Samples of standard normal latents, the first those of sample 0."""
     top = model.sigma_max
     grid = karras(steps, model.sigma_min, top)  # as the planner makes it: its levels are not used
@@ -18,4 +19,4 @@ def pipeline_sampled(model, latents: Tensor, steps: int) -> Tensor:
     sampler, reason = as_its_scheduler(make("pipeline"), model, grid, start)
     assert not reason
     bound = model.bind(torch.arange(len(latents)), 0)
-    return sampler.sample(bound, top * latents.double(), grid, NoNoise())
+    return sampler.sample(bound, top * latents.double(), grid, noise or NoNoise())

@@ -18,7 +18,7 @@ from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint.families.diffusers import network, recognise
 from samplerbench.models.loaders.checkpoint.families.diffusers.library import called_by_pipeline
-from samplerbench.models.loaders.checkpoint.families.diffusers.preset import levels_of
+from samplerbench.models.loaders.checkpoint.families.diffusers.steps import levels_of
 from samplerbench.models.loaders.checkpoint.loading import load
 from samplerbench.samplers import Grid, make
 

@@ -18,6 +18,11 @@ pytest.importorskip("transformers", reason="pipelines of text import transformer
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
 TIME = 321.0
+OF_SD = ("PNDMScheduler", tiny_text.SD | {"skip_prk_steps": True, "steps_offset": 1})
+OF_XL = (
+    "EulerDiscreteScheduler",
+    tiny_text.SD | {"timestep_spacing": "leading", "steps_offset": 1},
+)
 TOLD = {"flux": TIME / 1000, "sana": TIME * 0.5}
 
 
@@ -36,10 +41,25 @@ def test_the_call_is_the_pipelines_own(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "scale", "steps"), [("sd", 4.0, 10), ("sd3", 3.0, 8), ("flux", 1.0, 6), ("xl", 2.0, 9)]
+    ("name", "scale", "steps", "scheduler"),
+    [
+        ("sd", 4.0, 10, None),
+        ("sd3", 3.0, 8, None),
+        ("flux", 1.0, 6, None),
+        ("xl", 2.0, 9, None),
+        ("sd", 4.0, 10, OF_SD),
+        ("sd", 4.0, 7, ("DDIMScheduler", tiny_text.SD)),  # without what the pipeline itself changes
+        ("xl", 2.0, 9, OF_XL),
+        ("sd", 4.0, 8, ("DPMSolverMultistepScheduler", tiny_text.SD | {"use_karras_sigmas": True})),
+        ("sd", 4.0, 8, ("UniPCMultistepScheduler", tiny_text.SD)),
+    ],
 )
-def test_latents_are_those_of_the_pipeline(tmp_path, name, scale, steps):
-    """v-prediction and noise with DDIM, flows with a shift, and with one by the size of the state."""
+def test_latents_are_those_of_the_pipeline(tmp_path, monkeypatch, name, scale, steps, scheduler):
+    """v-prediction and noise with DDIM, flows with a shift, and with one by the size of the state; noise
+    with the schedulers that Stable Diffusion 1 and XL come with, and two that many put in their place.
+    """
+    if scheduler is not None:
+        monkeypatch.setitem(tiny_text.SCHEDULERS, name, scheduler)
     path, settings, tables = tiny_text.saved(tmp_path, name)
     model = load(path, settings)
     called = called_by_pipeline(model.spec, open_checkpoint(path))

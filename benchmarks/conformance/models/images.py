@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ....models.loaders.checkpoint.decoding import Autoencoder
 from ...scoring.real.reading import SUFFIXES, read_array, read_folder
 
 
@@ -44,6 +46,55 @@ def read_images(
     labels = _of_folders(path) if path.is_dir() else _of_array(path)
     chosen = torch.linspace(0, len(samples) - 1, min(most, len(samples))).round().long()
     return samples[chosen], None if labels is None else labels[chosen]
+
+
+def read_latents(
+    path: Path,
+    event: tuple[int, ...],
+    most: int,
+    autoencoder: Callable[[], Autoencoder | None],
+) -> tuple[Tensor | None, Tensor | None, str]:
+    """Latents of a model, from a file of them, or from images that its autoencoder takes.
+
+    Args:
+        path: as in :func:`read_images`; a folder is of images, an array of images or latents.
+        event: shape of a latent.
+        most: samples at most.
+        autoencoder: loads the model's; None where it has none.
+
+    Returns:
+        Latents ``(n, *event)`` float32, class numbers or None, and a sentence that says what was done
+        with images; no latents, but the sentence, for images that nothing encodes.
+
+    Raises:
+        ValueError: there is nothing of this kind, or of the shape of an image or a latent.
+    """
+    if not path.is_dir():
+        try:
+            return *read_images(path, event, None, most), ""
+        except ValueError:
+            coder = autoencoder()
+            if coder is None:
+                raise
+    else:
+        coder = autoencoder()
+    if coder is None:
+        return None, None, _NEEDS_LATENTS.format(images=path, event=event)
+    images, labels = read_images(path, coder.event, coder.limits, most)
+    latents = coder.encode(images)
+    if tuple(latents.shape[1:]) != event:
+        raise ValueError(
+            f"--images {path}: the autoencoder makes latents of shape {tuple(latents.shape[1:])} of them, "
+            f"but the model's are {event}; give the autoencoder that it was trained with"
+        )
+    return latents, labels, f"{len(images)} images were encoded by the model's autoencoder."
+
+
+_NEEDS_LATENTS = (
+    "--images {images} are images, and the model's samples are latents {event}: give these as an array "
+    "(.npy or .npz), or name the autoencoder with ?decoder.folder=FOLDER; the check goes on with the "
+    "model's own samples."
+)
 
 
 def _of_folders(path: Path) -> Tensor | None:

@@ -1,5 +1,5 @@
-"""What makes images of a checkpoint's latents: an autoencoder of diffusers, in the checkpoint's own
-folder or in one that the user names.
+"""What makes images of a checkpoint's latents, and latents of images: an autoencoder of diffusers, in the
+checkpoint's own folder or in one that the user names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of
 
 
 class Autoencoder:
-    """The decoding half of an autoencoder, as a :class:`~samplerbench.models.decoder.Decoder`.
+    """An autoencoder, as a :class:`~samplerbench.models.decoder.Decoder`; its other half makes latents of
+    images, to look at a model with.
 
     Args:
         network: of diffusers, in evaluation mode; its ``decode`` gives a tuple of images.
@@ -60,6 +61,28 @@ class Autoencoder:
         scale, shift = (_per_channel(value, latents) for value in (self.scale, self.shift))
         inside = (latents / scale + shift).float()
         return self.network.decode(inside, return_dict=False)[0].to(latents.dtype)  # pyright: ignore[reportCallIssue] - a method of the library
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, seed: int = 0) -> Tensor:
+        """Latents ``(n, channels, h, w)`` float32 of images ``(n, *event)`` in ``limits``, on the CPU, scaled
+        as the model's samples: what a network of latents is trained on.
+
+        Those of an ``AutoencoderKL`` are drawn, by ``seed``, from the Gaussian that it makes of an image.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        found = []
+        for part in images.split(self.batch):
+            inside = part.to(self.device, torch.float32)
+            coded = self.network.encode(inside)  # pyright: ignore[reportCallIssue] - a method of the library
+            if hasattr(coded, "latents"):  # of a VQModel
+                raw = coded.latents.cpu()
+            else:
+                gaussian = coded.latent_dist
+                mean, std = gaussian.mean.cpu(), gaussian.std.cpu()
+                raw = mean + std * torch.randn(mean.shape, generator=generator)
+            scale, shift = (_per_channel(value, raw) for value in (self.scale, self.shift))
+            found.append((raw - shift) * scale)
+        return torch.cat(found)
 
     def to(self, device: torch.device | str) -> Autoencoder:
         """A copy on ``device``."""

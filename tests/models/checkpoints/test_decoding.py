@@ -12,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from typer.testing import CliRunner
 
+from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.conformance.models import read_latents
 from samplerbench.models.checkpoints.opening import CheckpointError, Opened
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.loaders.checkpoint.decoding import decoder_of
@@ -74,7 +77,7 @@ def test_the_decoder_of_the_folder_is_applied(folder, vae):
     assert model.name == folder.name
     assert (model.decode(LATENTS) - images(vae, LATENTS / SCALE)).abs().max() < 1e-5
     assert model.decode(LATENTS.double()).dtype == torch.float64
-    assert "AutoencoderKL beside it makes images" in model.spec.evidence[-1]
+    assert "AutoencoderKL beside it makes images" in " ".join(model.spec.evidence)
 
 
 def test_it_can_be_left_out_which_is_another_model(folder):
@@ -193,3 +196,60 @@ def test_a_run_of_a_folder_has_images_and_the_decoders_time(folder, samplerbench
     assert "identity-768" in row["estimator"]
     assert row["rmse"] > 0
     assert ">decoder</th>" in (tmp_path / "out" / "report.html").read_text()
+
+
+def pngs(folder: Path, count: int) -> tuple[Path, Tensor]:
+    """Images of two classes in folders, and what they are in [-1, 1]."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        place = folder / "pngs" / f"class-{2 * i // count}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{i:03}.png")
+    return folder / "pngs", torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def test_images_become_what_the_library_encodes(folder, vae):
+    pixels = torch.rand(11, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        gaussian = vae.encode(pixels).latent_dist
+    drawn = load(folder, {}).decoder.encode(pixels)
+    assert drawn.shape == (11, *EVENT)
+    z = (drawn / SCALE - gaussian.mean) / gaussian.std
+    assert z.std() == pytest.approx(1.0, abs=0.1)
+    other = load(folder, {"decoder.batch": "3"}).decoder.encode(pixels, seed=1)
+    assert not torch.equal(drawn, other)
+    assert (other / SCALE - gaussian.mean).abs().max() < 6 * gaussian.std.max()
+    shifted = load(folder, {"decoder.shift": "0.5"}).decoder.encode(pixels)
+    assert (shifted - (drawn - 0.5 * SCALE)).abs().max() < 1e-5
+
+
+def test_the_check_takes_images_of_a_latent_model(folder, tmp_path):
+    images, pixels = pngs(tmp_path, 24)
+    decoder = load(folder, {}).decoder
+    latents, labels, told = read_latents(images, EVENT, 256, lambda: decoder)
+    assert (latents - decoder.encode(pixels)).abs().max() < 1e-5
+    assert labels.tolist() == [0] * 12 + [1] * 12
+    assert told == "24 images were encoded by the model's autoencoder."
+    np.save(tmp_path / "images.npy", (pixels.permute(0, 2, 3, 1).numpy() + 1) * 127.5)
+    np.savez(tmp_path / "bytes.npz", x=((pixels + 1) * 127.5).round().byte().permute(0, 2, 3, 1))
+    again, _, _ = read_latents(tmp_path / "bytes.npz", EVENT, 256, lambda: decoder)
+    assert (again - latents).abs().max() < 1e-5
+    np.save(tmp_path / "latents.npy", latents.numpy())
+    given, _, told = read_latents(tmp_path / "latents.npy", EVENT, 256, lambda: decoder)
+    assert (told, torch.equal(given, latents)) == ("", True)
+    with pytest.raises(ValueError, match=r"--images .*images.npy has samples of shape"):
+        read_latents(tmp_path / "images.npy", EVENT, 256, lambda: decoder)
+    found = CliRunner().invoke(app, ["check-model", str(folder), "--images", str(images)])
+    assert "24 images were encoded by the model's autoencoder." in found.stderr
+    assert found.exit_code == 1  # it is not trained
+    assert "usual mistakes" in found.stdout  # which are looked for on images alone
+
+
+def test_without_an_autoencoder_the_check_goes_on_with_own_samples(folder, tmp_path):
+    images, _ = pngs(tmp_path, 4)
+    given = ["check-model", f"{folder}?decode=0", "--images", str(images), "--samples", "16"]
+    found = CliRunner().invoke(app, given)
+    assert "samples are latents (2, 4, 4): give these as an array" in found.stderr
+    assert "the check goes on with the model's own samples" in found.stderr
+    assert found.exit_code in (0, 1)
+    assert "usual mistakes" not in found.stdout

@@ -6,14 +6,17 @@ import json
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from samplerbench.benchmarks.planning.own_scheduler import cost_of_its_scheduler
 from samplerbench.models.checkpoints.mapping import meaning, process_of
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.loaders.checkpoint.families.diffusers.preset import levels_of
+from samplerbench.models.loaders.checkpoint.families.diffusers.preset import own_sampling
+from samplerbench.models.loaders.checkpoint.families.diffusers.steps import levels_of
 from samplerbench.models.loaders.checkpoint.loading import load, probe
 
 UNET = {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1}
@@ -21,6 +24,7 @@ DIT = {
     "_class_name": "DiTTransformer2DModel", "sample_size": 8, "in_channels": 2, "out_channels": 4,
     "num_embeds_ada_norm": 3,
 }  # fmt: skip
+V = {"prediction_type": "v_prediction"}
 DDIM = {"_class_name": "DDIMScheduler", "clip_sample": False}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -352,23 +356,73 @@ def test_the_levels_of_flows_and_of_edm(tmp_path):
         ({"timestep_spacing": "linspace"}, 4, "does not step to the times"),
         ({"timestep_spacing": "trailing"}, 7, "take a number that divides 1000"),
         ({}, 1001, "need 1 to 1000 steps"),
-        ({"_class_name": "PNDMScheduler"}, 4, "nobody wrote down which sampler of ours is PNDM"),
-        ({"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True}, 4, "use_karras_sigmas"),
+        ({"_class_name": "PNDMScheduler", "skip_prk_steps": True, "timestep_spacing": "linspace"}, 4, "does not step"),
+        ({"_class_name": "PNDMScheduler", "skip_prk_steps": True}, 1, "its only step goes nowhere"),
+        ({"_class_name": "PNDMScheduler"}, 4, "without skip_prk_steps"),
+        ({"_class_name": "PNDMScheduler", "skip_prk_steps": True, "set_alpha_to_one": True}, 4, "with set_alpha_to_one"),
+        ({"_class_name": "PNDMScheduler", "prediction_type": "v_prediction"}, 4, "prediction_type v_prediction"),
+        ({"_class_name": "SASolverScheduler"}, 4, "nobody wrote down which sampler of ours is SASolverScheduler"),
+        ({"_class_name": "EulerDiscreteScheduler", "interpolation_type": "log_linear"}, 4, "interpolation_type"),
+        ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"} | V, 4, "timestep_type continuous"),
+        ({"_class_name": "DDPMScheduler", "variance_type": "learned_range"}, 4, "variance_type learned_range"),
+        ({"_class_name": "DDPMScheduler", "variance_type": "fixed_large", "steps_offset": 1}, 4, "ends with noise"),
+        ({"_class_name": "DDPMScheduler", "thresholding": True}, 4, "with thresholding"),
+        ({"_class_name": "HeunDiscreteScheduler", "clip_sample": True}, 4, "with clip_sample"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3, "solver_type": "heun"}, 4, "solver_order 3, solver_type heun"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver"}, 4, "algorithm_type sde-dpmsolver"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"}, 4, "final_sigmas_type zero"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "use_beta_sigmas": True}, 4, "use_beta_sigmas"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True}, 4, "prediction_type epsilon with use_flow_sigmas"),
+        ({"_class_name": "UniPCMultistepScheduler", "solver_order": 4}, 4, "solver_order 4"),
+        ({"_class_name": "UniPCMultistepScheduler", "solver_type": "bh1"}, 4, "solver_type bh1"),
+        ({"_class_name": "UniPCMultistepScheduler", "disable_corrector": [0]}, 4, "disable_corrector"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_karras_sigmas": True}, 4, "use_karras_sigmas"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "stochastic_sampling": True}, 4, "stochastic_sampling"),
+        ({"_class_name": "FlowMatchHeunDiscreteScheduler"}, 4, "nobody wrote down"),
     ],
 )  # fmt: skip
 def test_steps_that_are_no_path_of_ours_are_refused(tmp_path, said, steps, why):
     spec = spec_of(pipeline(tmp_path, DDIM | said))
-    with pytest.raises(ValueError, match=why):
-        levels_of(spec, steps)
+    with pytest.raises(ValueError, match=why) as refused:
+        own_sampling(spec, steps)
+    assert str(said.get("_class_name", "DDIMScheduler")) in str(refused.value) or steps > 1000
 
 
-def test_what_differs_is_said(tmp_path):
+def test_clamping_is_no_difference(tmp_path):
     clamps = spec_of(pipeline(tmp_path / "a", {"_class_name": "DDIMScheduler"}))
     assert clamps.preset["clip"] == 1.0
     assert clamps.preset["differs"] == []  # the sampler pipeline clamps so
-    larger = {"_class_name": "DDPMScheduler", "variance_type": "fixed_large"}
-    assert "fixed_large" in spec_of(pipeline(tmp_path / "b", larger)).preset["differs"][0]
     assert spec_of(pipeline(tmp_path / "c")).preset["differs"] == []
+
+
+def test_an_infinite_range(tmp_path):
+    """A flow begins far up; a table with nothing left of the data has no such level in the library."""
+    flow = pipeline(tmp_path / "flow", {"_class_name": "FlowMatchEulerDiscreteScheduler"})
+    own = own_sampling(spec_of(flow).overridden({"sigma_max": "inf"}), 3)
+    assert own.levels[0] == own.start == 1e6
+    told = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    table = spec_of(pipeline(tmp_path / "table", DDIM | V | told))
+    first = own_sampling(table, 4).levels[0]
+    assert first == pytest.approx(table.sigma_max, rel=1e-12)
+    assert first > 1e4
+    with pytest.raises(ValueError, match="leave out sigma_max=inf"):
+        own_sampling(table.overridden({"sigma_max": "inf"}), 4)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "evaluations"),
+    [("HeunDiscreteScheduler", 9), ("PNDMScheduler", 6), ("DPMSolverMultistepScheduler", 5)],
+)
+def test_a_budget_counts_what_the_scheduler_evaluates(tmp_path, scheduler, evaluations):
+    said = {
+        "_class_name": scheduler,
+        "skip_prk_steps": True,
+        "steps_offset": 1,
+        "timestep_spacing": "leading",
+    }
+    spec = spec_of(pipeline(tmp_path, said))
+    model = SimpleNamespace(passes=2, own_sampling=lambda n: own_sampling(spec, n))
+    assert cost_of_its_scheduler(model)(5) == 2 * evaluations
 
 
 def test_how_it_is_sampled_is_no_part_of_the_model(tmp_path):

@@ -1,0 +1,279 @@
+"""The levels at which a scheduler of diffusers calls the network, and the times that it tells it there.
+
+Most of them are a table's: numbers of training steps, spaced in one of three ways, and the levels of the
+table at them. Others space the levels themselves, as Karras's formula does, and tell the network whatever
+time comes nearest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from .....checkpoints.mapping import process_of
+from .....checkpoints.specification import Specification
+from .....process import Process
+from .scheduler import kind_of
+
+Floats = NDArray[np.float64]
+
+TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
+"""Schedulers, without "Scheduler", that go by the whole times of the table."""
+SIGMA_STEPS = (
+    "EulerDiscrete",
+    "EulerAncestralDiscrete",
+    "LMSDiscrete",
+    "HeunDiscrete",
+    "KDPM2Discrete",
+)
+"""Those that step in levels, and tell the network times between the whole ones too."""
+LOG_STEPS = ("DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep")
+"""Those whose steps end where the table does, one step before which they call the network last."""
+
+LEVEL_KEYS = {
+    "use_karras_sigmas": "karras",
+    "use_exponential_sigmas": "exponential",
+    "use_beta_sigmas": "beta",
+    "use_lu_lambdas": "lu",
+    "use_flow_sigmas": "flow",
+}
+"""Keys that space the levels in another way than the times, in the library's order, and our words."""
+GIVES_TIMES = ("FluxPipeline",)
+"""Pipelines that ask a flow's scheduler for times from 1 to 1 / steps, which it then shifts."""
+ALMOST_NOTHING = math.sqrt(2.0**24 - 1)
+"""The level that most schedulers put in the place of no signal at all."""
+
+
+class Steps(NamedTuple):
+    """Where a scheduler calls the network.
+
+    Attributes:
+        levels: falling.
+        times: native times that the network is told there.
+        end: the level at which the last step ends, the last of ``levels`` where it goes nowhere.
+    """
+
+    levels: tuple[float, ...]
+    times: tuple[float, ...]
+    end: float
+
+
+def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
+    """How a scheduler spaces its steps, in one word."""
+    if kind.startswith("EDM"):
+        return str(scheduler.get("sigma_schedule", "karras"))
+    if kind == "FlowMatchEulerDiscrete":
+        return "shifted"
+    for key, word in LEVEL_KEYS.items():
+        if scheduler.get(key) and kind in (*SIGMA_STEPS, *LOG_STEPS):
+            return word
+    return str(scheduler.get("timestep_spacing", _SPACING.get(kind, "linspace")))
+
+
+_SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
+
+
+def steps_of(spec: Specification, count: int) -> Steps:
+    """What the folder's own scheduler does in ``count`` steps.
+
+    Args:
+        spec: with a preset.
+        count: the scheduler's ``num_inference_steps``, >= 1.
+
+    Raises:
+        ValueError: the scheduler's steps are no path.
+    """
+    kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
+    if kind.startswith("EDM"):
+        levels, times = _ramp(spec, process.t_max, process.t_min, count), None
+    elif kind == "FlowMatchEulerDiscrete":
+        levels, times = _flow(spec, process, count), None
+    elif spec.preset["spacing"] == "flow":
+        levels, times = _flow_table(spec, kind, process, count)
+    elif spec.time.get("of") == "log_level":  # told the level itself
+        settings = spec.preset["settings"]
+        levels, times = _ramp(spec, settings["sigma_max"], settings["sigma_min"], count), None
+    else:
+        levels, times = _table(spec, kind, process, count)
+    highest = spec.sigma_max if math.isfinite(spec.sigma_max) else math.inf
+    levels = [min(float(level), highest) for level in levels]
+    told = process.t_of(np.asarray(levels)) if times is None else times
+    end = _end(spec, process, levels[-1])
+    return Steps(tuple(levels), tuple(map(float, told)), end)
+
+
+def levels_of(spec: Specification, count: int) -> tuple[float, ...]:
+    """The levels of :func:`steps_of`, and the last. There may be one step less, where the scheduler's
+    last step goes nowhere.
+
+    Raises:
+        ValueError: as :func:`steps_of`.
+    """
+    steps = steps_of(spec, count)
+    return (*steps.levels, steps.end) if steps.levels[-1] > steps.end else steps.levels
+
+
+def _end(spec: Specification, process: Process, last: float) -> float:
+    end = spec.preset["end"]
+    if end == "zero":
+        return 0.0
+    lowest = float(process.level(process.t_min))
+    # a formula of the levels may end at the lowest but for its rounding
+    return last if end == "last" or math.isclose(lowest, last, rel_tol=1e-6) else lowest
+
+
+def _table(
+    spec: Specification, kind: str, process: Process, count: int
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Levels and times of a scheduler that has a table of training times.
+
+    Raises:
+        ValueError: there are not so many times; the range is infinite; or DDIM and PNDM, which take each step as long as the
+            table over the steps, would not step to the times that they call the network at next.
+    """
+    table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
+    if math.isinf(spec.sigma_max):
+        raise ValueError(
+            f"{spec.preset['scheduler']} begins at a finite level of its table: leave out sigma_max=inf"
+        )
+    if spec.process.get("zero_snr") and kind not in TABLE_STEPS:
+        table[-1] = ALMOST_NOTHING
+    last = len(table) - int((-np.log(table) < _clipped(spec)).sum())
+    times = np.asarray(_times(spec.preset, kind, len(table), last, count))
+    if kind in ("DDIM", "PNDM"):
+        stride = len(table) // count
+        if any(now - stride != then for now, then in pairwise(times)) or times[-1] >= stride:
+            spacing = spec.preset["spacing"]
+            raise ValueError(
+                f"{spec.preset['scheduler']} with {spacing} spacing and {count} steps does not "
+                f"step to the times that it evaluates next; take a number that divides {len(table)}"
+                + (", or leading spacing" if spacing != "leading" else "")
+            )
+    levels = np.interp(times, np.arange(len(table)), table)
+    if spec.preset["spacing"] not in LEVEL_KEYS.values():
+        return levels.tolist(), times.tolist()
+    top, bottom = (table[-1], table[0]) if kind in LOG_STEPS else (levels[0], levels[-1])
+    settings = spec.preset["settings"]
+    if kind in ("EulerDiscrete", "UniPCMultistep"):
+        top, bottom = settings.get("sigma_max") or top, settings.get("sigma_min") or bottom
+    levels = np.asarray(_ramp(spec, float(top), float(bottom), count))
+    times = np.interp(np.log(levels), np.log(table), np.arange(float(len(table))))
+    return levels.tolist(), _rounded(spec, kind, times).tolist()
+
+
+def _clipped(spec: Specification) -> float:
+    """The lowest ln(alpha / sigma) that a scheduler begins at."""
+    lowest = spec.preset["settings"].get("lambda_min_clipped", -math.inf)
+    return float(lowest)
+
+
+def _rounded(spec: Specification, kind: str, times: Floats) -> Floats:
+    """Times of levels that came first, as the network is told them: those that step in levels tell it as
+    they are, the others whole ones.
+    """
+    whole = kind in LOG_STEPS or (kind == "KDPM2Discrete" and spec.preset["spacing"] == "karras")
+    return times.round() if whole else times
+
+
+def _times(preset: Mapping[str, Any], kind: str, total: int, last: int, count: int) -> list[float]:
+    """Falling times, as Lin et al. 2024 (arXiv:2305.08891, Table 2) name their spacings.
+
+    Args:
+        preset: of the scheduler.
+        kind: the scheduler's.
+        total: times of the table.
+        last: how many of them are used.
+        count: steps.
+
+    Raises:
+        ValueError: more steps than times, or another spacing.
+    """
+    if not 1 <= count <= total:
+        raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
+    settings = preset["settings"]
+    spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
+    offset = int(settings.get("steps_offset", 0))
+    points = count + 1 if kind in LOG_STEPS else count  # of which the last is where they end
+    if spacing == "leading":
+        return [float(i * (last // points) + offset) for i in reversed(range(points))][:count]
+    if spacing == "trailing":
+        return [float(np.round(last - i * total / count) - 1) for i in range(count)]
+    if spacing != "linspace":
+        raise ValueError(f"timestep_spacing {spacing!r} is none of leading, trailing, linspace")
+    times = np.linspace(0, last - 1, points)[::-1][:count]
+    return (times if kind in SIGMA_STEPS else times.round()).tolist()
+
+
+def _ramp(spec: Specification, top: float, bottom: float, count: int) -> list[float]:
+    """Levels from one to the other: by Karras et al. 2022 (arXiv:2206.00364, eq. 5); evenly in log sigma;
+    or by the quantiles of a beta distribution (arXiv:2407.12173).
+    """
+    u = np.linspace(0, 1, count)
+    spacing = spec.preset["spacing"]
+    if spacing == "beta":
+        return (bottom + beta.ppf(1 - u, 0.6, 0.6) * (top - bottom)).tolist()
+    if spacing in ("exponential", "lu"):
+        return np.exp(math.log(top) + u * math.log(bottom / top)).tolist()
+    rho = float(spec.preset["settings"].get("rho", 7.0))
+    return ((top ** (1 / rho) + u * (bottom ** (1 / rho) - top ** (1 / rho))) ** rho).tolist()
+
+
+def _shifted(t: Any, shift: float) -> Any:
+    """Times of a flow, moved towards the noise."""
+    return shift * t / (1 + (shift - 1) * t)
+
+
+def _flow_table(
+    spec: Specification, kind: str, process: Process, count: int
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Levels and times of a scheduler for tables that was told to follow a flow: times are whole
+    thousandths, cut off.
+    """
+    # in the library's own order of operations, since what is cut off depends on the last digit
+    shift = float(spec.preset["settings"].get("flow_shift", 1.0))
+    t = np.linspace(1, process.t_min, count + 1)
+    t = _shifted(t[:-1] if kind == "UniPCMultistep" else (1 - t)[::-1][:-1], shift)
+    if abs(t[0] - 1) < 1e-6:
+        t[0] -= 1e-6
+    total = round(1 / process.t_min)
+    return [float(process.level(one)) for one in t.tolist()], (np.floor(t * total) / total).tolist()
+
+
+def _flow(spec: Specification, process: Process, count: int) -> list[float]:
+    """Times from 1 down, shifted; the library shifts the last twice, where the pipeline gives none and
+    the shift does not depend on the size of the state.
+
+    No signal at all, at 1, is the level ``sigma_max``.
+    """
+    preset, settings = spec.preset, spec.preset["settings"]
+    dynamic = settings.get("use_dynamic_shifting")
+    shift = _shift_of_size(spec) if dynamic else float(settings.get("shift", 1.0))
+    last = process.t_min if dynamic else _shifted(process.t_min, shift)
+    if preset["pipeline"] in GIVES_TIMES:
+        last = 1 / count
+    times = _shifted(np.linspace(1, last, count), shift)
+    return [spec.sigma_max if t >= 1 else float(process.level(float(t))) for t in times]
+
+
+def _shift_of_size(spec: Specification) -> float:
+    """A shift that grows with the number of the network's tokens (Esser et al. 2024, arXiv:2403.03206,
+    section 5.3.2, in the exponential form of the library's pipelines).
+    """
+    settings = spec.preset["settings"]
+    few, many = (
+        float(settings.get(f"{which}_image_seq_len", usual))
+        for which, usual in (("base", 256), ("max", 4096))
+    )
+    low, high = (
+        float(settings.get(f"{which}_shift", usual))
+        for which, usual in (("base", 0.5), ("max", 1.15))
+    )
+    tokens = math.prod(side // spec.preset["tokens"] for side in spec.event[1:])
+    mu = low + (high - low) * (tokens - few) / (many - few)
+    return mu if settings.get("time_shift_type") == "linear" else math.exp(mu)
