@@ -52,6 +52,8 @@ class Specification:
             the sample modulo classes, or rows of embeddings), or ``none``.
         kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no
             posterior mean.
+        boundary: of a map that adds x_t to the clean image that it predicts, ``scale`` and
+            ``sigma_data`` of :class:`~samplerbench.models.adapters.Boundary`; empty for others.
         embeddings: of a network that takes embeddings, such as those of prompts: ``needs``, their
             names (none: those that the file has), and, once a file of them is given, what :meth:`.Conditions.described` says of it;
             empty for any other network.
@@ -87,6 +89,7 @@ class Specification:
     null_label: bool = False
     labels: Literal["none", "random", "balanced"] = "none"
     kind: Literal["denoiser", "map"] = "denoiser"
+    boundary: Mapping[str, Value] = field(default_factory=dict)
     embeddings: Mapping[str, Value] = field(default_factory=dict)
     scalars: Mapping[str, Value] = field(default_factory=dict)
     decoder: Mapping[str, Value] = field(default_factory=dict)
@@ -155,8 +158,8 @@ class Specification:
     def overridden(self, given: Mapping[str, str], source: str = USER) -> Specification:
         """This with what the user says: answers to open questions, and fields by name.
 
-        ``process``, ``time``, ``network``, ``weights``, ``scalars`` and ``decoder`` are set part by
-        part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
+        ``process``, ``time``, ``network``, ``weights``, ``boundary``, ``scalars`` and ``decoder`` are
+        set part by part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
         ``embeddings`` is the path of a file, which is read; ``event`` another size of the same number
         of channels. Whoever names a ``decoder.folder`` wants it applied, unless ``decode=0`` says
         otherwise.
@@ -193,7 +196,8 @@ _SETTABLE = tuple(
     for f in fields(Specification)
     if f.name not in ("family", "evidence", "sources", "open", "preset")
 )
-_TABLES = ("network", "weights", "process", "time", "scalars", "decoder")
+_TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
+BOUNDARY_PARTS = ("scale", "sigma_data")
 DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
 
 
@@ -286,6 +290,8 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"decode={text}: it must be 0 or 1")
     if (part := name.removeprefix("decoder.")) != name and part not in DECODER_PARTS:
         raise ValueError(f"a decoder has no {part!r}; there are: {', '.join(DECODER_PARTS)}")
+    if (part := name.removeprefix("boundary.")) != name and part not in BOUNDARY_PARTS:
+        raise ValueError(f"a boundary has no {part!r}; there are: {', '.join(BOUNDARY_PARTS)}")
     if name == "factor" and value == 0:
         raise ValueError("factor=0: it must not be 0")
 

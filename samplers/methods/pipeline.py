@@ -24,6 +24,7 @@ class Preset(NamedTuple):
         clip: bound that the denoised image is clamped to, while a step without noise goes on with the
             noise that was predicted; None for no clamping.
         told: the scheduler and its spacing.
+        map_end: level at which the model ends, if it is a few-step map; None for sigma_min.
     """
 
     sampler: str
@@ -32,6 +33,7 @@ class Preset(NamedTuple):
     end: float = 1.0
     clip: float | None = None
     told: str = ""
+    map_end: float | None = None
 
 
 @register_unlisted
@@ -71,7 +73,8 @@ class Pipeline(Declared):
 
     @property
     def _inner(self) -> Sampler:
-        return make("euler" if self.found is None else self.found.sampler)
+        inner: Any = make("euler" if self.found is None else self.found.sampler)
+        return inner.ending_at(self.found.map_end) if self.found and inner.for_maps else inner
 
     def levels(self, grid: Grid) -> Grid:
         """The levels that are used in place of those of ``grid``."""

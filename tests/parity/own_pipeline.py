@@ -10,7 +10,19 @@ from samplerbench.benchmarks.suites.start import Start
 from samplerbench.samplers import NoNoise, karras, make
 
 
-def pipeline_sampled(model, latents: Tensor, steps: int) -> Tensor:
+class Drawn:
+    """Noise of torch's generator, as the library draws it."""
+
+    def __init__(self, seed: int, like: Tensor) -> None:
+        self.generator, self.like = torch.Generator().manual_seed(seed), like
+
+    def at(self, step, cur, nxt):
+        return lambda draw=0, *, cur=None, nxt=None: torch.randn(
+            self.like.shape, generator=self.generator
+        )
+
+
+def pipeline_sampled(model, latents: Tensor, steps: int, noise=None) -> Tensor:
     """Samples of standard normal latents, the first those of sample 0."""
     top = model.sigma_max
     grid = karras(steps, model.sigma_min, top)  # as the planner makes it: its levels are not used
@@ -18,4 +30,4 @@ def pipeline_sampled(model, latents: Tensor, steps: int) -> Tensor:
     sampler, reason = as_its_scheduler(make("pipeline"), model, grid, start)
     assert not reason
     bound = model.bind(torch.arange(len(latents)), 0)
-    return sampler.sample(bound, top * latents.double(), grid, NoNoise())
+    return sampler.sample(bound, top * latents.double(), grid, noise or NoNoise())

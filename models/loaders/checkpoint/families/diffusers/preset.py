@@ -27,6 +27,7 @@ SAMPLERS = {
     "EulerAncestralDiscrete": "euler_ancestral",
     "EDMEuler": "euler",
     "FlowMatchEulerDiscrete": "euler",
+    "LCM": "consistency",
 }
 """Schedulers, without "Scheduler", whose samples ours are on :func:`levels_of`."""
 
@@ -37,6 +38,7 @@ _MODEL = (
 _SPACING = {
     "DDIM": "leading", "DDPM": "leading", "EulerDiscrete": "linspace",
     "EulerAncestralDiscrete": "linspace", "EDMEuler": "karras", "FlowMatchEulerDiscrete": "shifted",
+    "LCM": "distilled",
 }  # fmt: skip
 _OTHER_LEVELS = (
     *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "shift_terminal"),
@@ -85,13 +87,15 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
         "pipeline": pipeline,
         "tokens": tokens,
     }
-    if kind in ("DDIM", "DDPM", "EDMEuler") or preset["spacing"] == "leading":
+    if kind in ("DDIM", "DDPM", "EDMEuler", "LCM") or preset["spacing"] == "leading":
         preset["start"] = "unit"
     return preset | {"differs": unknown or list(_differences(scheduler, kind, preset))}
 
 
 def _spacing(scheduler: Mapping[str, Any], kind: str) -> str:
     default = _SPACING.get(kind, "")
+    if kind == "LCM":  # whatever timestep_spacing says
+        return default
     return str(
         scheduler.get("sigma_schedule" if kind == "EDMEuler" else "timestep_spacing", default)
     )
@@ -100,7 +104,7 @@ def _spacing(scheduler: Mapping[str, Any], kind: str) -> str:
 def _end(scheduler: Mapping[str, Any], kind: str) -> str:
     if kind == "DDIM":
         return "zero" if scheduler.get("set_alpha_to_one", True) else "sigma_min"
-    return str(scheduler.get("final_sigmas_type", "zero"))
+    return "sigma_min" if kind == "LCM" else str(scheduler.get("final_sigmas_type", "zero"))
 
 
 def _unknown(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
@@ -127,6 +131,8 @@ def _differences(
         yield f"its noise has the variance {variance}; ours has the smaller, fixed_small"
     if kind.startswith("Euler") and preset["spacing"] == "linspace":
         yield "it calls the network between the times of the table, and ours at the nearest"
+    if kind == "LCM" and scheduler.get("clip_sample"):
+        yield "it clamps the clean image before the state is added to it"
     if scheduler.get("stochastic_sampling"):
         yield "it adds noise in every step"
 
@@ -189,6 +195,21 @@ def _times(preset: Mapping[str, Any], total: int, steps: int) -> list[float]:
     times = np.linspace(total - 1, 0, steps) if steps > 1 else np.zeros(1)
     whole = preset["scheduler"] in ("DDIMScheduler", "DDPMScheduler")
     return (times.round() if whole else times).tolist()
+
+
+def _distilled(spec: Specification, process: Process, steps: int) -> list[float]:
+    """Of a latent consistency model: some of the times that it was distilled at, from the highest.
+
+    Raises:
+        ValueError: more steps than such times.
+    """
+    total = int(process.t_max) + 1
+    count = int(spec.preset["settings"].get("original_inference_steps", 50))
+    if not 1 <= steps <= count:
+        raise ValueError(f"need 1 to {count} steps, the times of its distillation, got {steps}")
+    stride = total // count
+    falling = [(count - i * count // steps) * stride - 1 for i in range(steps)]
+    return np.asarray(process.level(np.asarray(falling, dtype=np.float64))).tolist()
 
 
 def _edm(spec: Specification, process: Process, steps: int) -> list[float]:
@@ -269,4 +290,5 @@ _LEVELS: dict[str, Callable[[Specification, Process, int], Sequence[float]]] = {
     "EulerAncestralDiscrete": _table,
     "EDMEuler": _edm,
     "FlowMatchEulerDiscrete": _flow,
+    "LCM": _distilled,
 }
