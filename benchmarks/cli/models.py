@@ -15,6 +15,7 @@ from .options import DeviceOption, Json
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...models import Denoiser
     from ...models.checkpoints.specification import Specification
     from ..conformance.models import Checked
 
@@ -49,6 +50,14 @@ def check_model(
             "Without any, the model's own samples, which tell less.",
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            help="Of a few-step map: the model that it was distilled from, along whose paths its ends "
+            "are compared.",
+        ),
+    ] = None,
     samples: Annotated[
         int, typer.Option("--samples", min=16, max=10_000, help="Images, or own samples, at most.")
     ] = 256,
@@ -79,6 +88,7 @@ def check_model(
         clean,
         labels,
         built=lambda of: builds(of, opened),
+        teacher=None if teacher is None else _teacher(teacher, spec, device),
         samples=samples,
         device=device,
     )
@@ -152,6 +162,28 @@ def reference(
         f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "
         f"{written.extractor.identity}."
     )
+
+
+def _teacher(name: str, spec: Specification, device: str) -> Denoiser:
+    """The denoiser that a map was distilled from.
+
+    Raises:
+        ValueError: the checkpoint is no map, or the teacher is one, or of other samples.
+    """
+    from ...models import make_model
+    from ..suites.spec import parse_spec
+
+    if all(candidate.kind != "map" for _, candidate in spec.candidates()):
+        raise ValueError("--teacher is for few-step maps, and the checkpoint is a denoiser")
+    options = parse_spec(name)
+    made = make_model(options.pop("name"), **options)
+    if made.kind == "map" or made.event not in {c.event for _, c in spec.candidates()}:
+        raise ValueError(
+            f"--teacher {name} is "
+            + ("a few-step map" if made.kind == "map" else f"of samples {made.event}")
+            + f"; give a denoiser of samples {spec.event}"
+        )
+    return made if device == "cpu" else made.to(device)
 
 
 def _read(images: Path, spec: Specification, most: int) -> tuple[Tensor, Tensor | None]:

@@ -185,7 +185,40 @@ class Specification:
         if "decoder.folder" in given and "decode" not in given:
             spec = _set(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
-        return replace(spec, prediction=twin) if twin and "prediction" not in given else spec
+        spec = replace(spec, prediction=twin) if twin and "prediction" not in given else spec
+        return spec._of_kind(spec.kind)
+
+    def teacher(self) -> Specification | None:
+        """What the network of a map is as the denoiser that knows the map's paths, if it is one too, as
+        MeanFlow's with an interval of length 0.
+        """
+        made = replace(self, kind="denoiser")._of_kind("denoiser")
+        return made if self.kind == "map" and made.network != self.network else None
+
+    def _of_kind(self, kind: str) -> Specification:
+        """With a network that is told an interval of times told that which the kind needs."""
+        arguments = self.network.get("arguments", {})
+        if not arguments.get("interval"):
+            return self
+        told = {**arguments, "interval": "whole" if kind == "map" else "none"}
+        options = {
+            question: {
+                answer: _told_interval(changes, told["interval"]) for answer, changes in of.items()
+            }
+            for question, of in self.open.items()
+        }
+        return replace(self, network={**self.network, "arguments": told}, open=options)
+
+
+def _told_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
+    """The fields that an answer sets, with this interval if they are a network."""
+    if "network" not in changes:
+        return changes
+    network = changes["network"]
+    return {
+        **changes,
+        "network": {**network, "arguments": {**network["arguments"], "interval": interval}},
+    }
 
 
 _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.benchmarks.conformance.models.paths import check_along, moves
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.exact.quantile import transport
@@ -118,3 +119,54 @@ def test_what_is_open_of_a_map_is_answered_by_images_alone():
     alone = check_checkpoint(asked, network(jump))
     assert alone.answers == {}
     assert "fit alike" in said(alone)["open questions"][1]
+
+
+READINGS = {
+    "the denoiser": (SPEC, mean),
+    "another sign": (replace(SPEC, factor=-1.0), jump),
+    "four times the time": (replace(SPEC, time={"of": "log_level", "scale": 1000.0}), jump),
+    "a quarter of the time": (replace(SPEC, time={"of": "log_level", "scale": 62.5}), jump),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_the_outputs_of_a_wrong_map_move_where_noise_is_put_back(name):
+    """They do not for the right map, which other readings of the network are compared with."""
+    spec, function = READINGS[name]
+    passed, sentence = said(check_checkpoint(spec, network(function), images(64)))["consistency"]
+    assert not passed
+    if function is jump:  # and the right reading is named
+        right = {"another sign": "factor=1 ", "four times the time": "time.scale=250&"}
+        assert f"with {right.get(name, 'time.scale=250&')}" in sentence
+
+
+def test_the_rate_of_an_exact_map_is_rounding_and_chance():
+    clean = images(64)
+    right = moves(Checkpoint(SPEC, network(jump), "map", "0"), clean, None, 0.57)
+    assert (right.size < 0.005, right.worst) == (True, 0.0)
+    wrong = moves(Checkpoint(SPEC, network(mean), "map", "0"), clean, None, 0.57)
+    assert wrong.size > 0.1
+
+
+KNOWS = Checkpoint(
+    replace(SPEC, kind="denoiser", prediction="x0", process={"name": "ve"}, time={"of": "level"}),
+    lambda x, t, labels: mean(x.double(), float(t[0])).float(),
+    "teacher",
+    "0",
+)
+"""The denoiser of the same data."""
+
+
+def test_states_of_a_path_have_one_end_by_an_exact_map():
+    found = check_along(Checkpoint(SPEC, network(jump), "map", "0"), KNOWS, images(32), None, 0.57)
+    assert found.passed
+    assert "up to 0.0" in found.said or "e-" in found.said
+
+
+@pytest.mark.parametrize("name", ["the denoiser", "another sign"])
+def test_along_the_teachers_paths_a_wrong_map_is_found(name):
+    spec, function = READINGS[name]
+    found = check_checkpoint(spec, network(function), images(32), teacher=KNOWS)
+    passed, sentence = said(found)["one path"]
+    assert not passed
+    assert "which teacher was followed along" in sentence

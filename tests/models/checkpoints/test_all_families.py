@@ -114,6 +114,9 @@ FILES: dict[str, Callable[[Path], Saved]] = {
     "exported": program(".pt2"),
     "onnx": program(".onnx"),
     "dit": state(lambda: DiT(**SIZES).state_dict(), training="SiT", heads="2"),
+    "dit, MeanFlow": state(
+        lambda: DiT(**SIZES, interval="none").state_dict(), kind="denoiser", heads="2"
+    ),
     "dit, VP": state(lambda: DiT(**SIZES).state_dict(), training="SiT-VP", heads="2"),
     "edm": edm,
     "edm2": edm2,
