@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import test_k_transformers
 import torch
 from edm_pickles import persisted, snapshot
 from k_diffusion_files import made, training_file
@@ -67,6 +68,11 @@ def edm2(folder: Path) -> Saved:
     net = persisted(nn.Module(), "Precond", {**EDM2, "use_fp16": True}, inside)
     encoder = persisted(nn.Module(), "StandardRGBEncoder")
     return snapshot(folder / "net.pkl", net, encoder=encoder), {}
+
+
+def k_transformer(folder: Path) -> Saved:
+    network = test_k_transformers.made(test_k_transformers.V2)
+    return test_k_transformers.slim(folder, test_k_transformers.V2, network.state_dict()), {}
 
 
 def diffusers(folder: Path) -> Saved:
@@ -139,6 +145,7 @@ FILES: dict[str, Callable[[Path], Saved]] = {
         training_file(folder, made().state_dict()),
         {},
     ),
+    "k_diffusion, transformer": k_transformer,
     "lightning_dit": state(
         lambda: RotaryDiT(**SIZES, **LATER, normed=False, shift=False).state_dict()
     ),
