@@ -49,8 +49,8 @@ def rotated(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, Tenso
 
 def everywhere(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
     """Attention of each place to all."""
-    flat = (t.flatten(2, 3) for t in (query, key, value))
-    return F.scaled_dot_product_attention(*flat, scale=scale).reshape(query.shape)
+    q, k, v = (t.flatten(2, 3) for t in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v, scale=scale).reshape(query.shape)
 
 
 def nearby(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:

@@ -277,7 +277,7 @@ class KTransformerV1(_Transformer):
         """Raw output ``(batch, channels, height, width)`` of images of that shape."""
         emb = self.embedded(told, labels)
         x = self.in_proj(_gathered(x.movedim(1, -1), self.patch, channels_first=True))
-        at = places(*x.shape[1:3], x, self.patch[0] / self.patch[1])
+        at = places(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
         for block in self.blocks:
             x = block(x, at, emb)
         out = self.out_proj(self.out_norm(x))
@@ -371,7 +371,7 @@ class KTransformerV2(_Transformer):
         """Raw output ``(batch, channels, height, width)`` of images of that shape."""
         emb = self.embedded(told, labels)
         x = self.patch_in(x.movedim(1, -1))
-        at = places(*x.shape[1:3], x)
+        at = places(x.shape[1], x.shape[2], x)
         kept: list[tuple[Tensor, Tensor]] = []
         for i, merge in enumerate(self.merges):
             x = _through(self.down_levels[i], x, at, emb)

@@ -76,3 +76,31 @@ def test_the_preconditioned_denoiser_of_a_file(theirs, tmp_path):
             right = net(x, torch.full((2,), sigma), torch.eye(5, 4)[labels])
         found = model.denoise(x, sigma, labels)
         torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-5 * max(1.0, sigma))
+
+
+def test_latents_become_its_encoders_images(theirs, tmp_path):
+    """Its own class around a small autoencoder; what it saves as bytes is the truncation of ours."""
+    import pickle
+
+    from samplerbench.models.loaders.checkpoint.loading import load
+
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
+    torch.manual_seed(1)
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(4,), norm_num_groups=4, latent_channels=4, scaling_factor=0.18215
+    ).eval()
+    vae.save_pretrained(tmp_path / "vae")
+    encoder = importlib.import_module("training.encoders").StabilityVAEEncoder()
+    shape = SHAPE | {"img_channels": 4, "num_blocks": 1}
+    net = theirs.Precond(**shape, label_dim=0, use_fp16=False).eval()
+    path = tmp_path / "net.pkl"
+    path.write_bytes(pickle.dumps({"ema": net, "encoder": encoder}))
+    model = load(path, {"decoder.folder": str(tmp_path / "vae")})
+    latents = 0.5 * torch.randn(3, 4, 16, 16)
+    encoder._vae = vae
+    with torch.no_grad():
+        right = encoder.decode(latents)
+    found = model.decode(latents).clamp(*model.decoded_limits).mul(255)
+    assert right.float().std() > 1
+    # a value on the edge of two bytes may fall to either side
+    assert (found - right.float() - 0.5).abs().max() < 0.51

@@ -8,7 +8,7 @@ The configuration says everything, and what it leaves to the library's defaults 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -209,7 +209,7 @@ def _transformer_v2(
     }
 
 
-def _does_not_fit(config: Mapping[str, Any], attention: list[Mapping[str, Any]]) -> str:
+def _does_not_fit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
     """Why the places of a level cannot be attended to; "" if they can."""
     sides, patch = config["input_size"], _patch(config)
     sides = sides if isinstance(sides, list) else [sides, sides]
