@@ -221,7 +221,8 @@ class NativeDenoiser(Denoiser):
     Raises:
         ValueError: unknown prediction, or not one weight a class; ``edm`` or ``consistency`` in a
             process without ``sigma_data``, or ``velocity`` in one without ``speeds``; or an infinite
-            level that the process, the prediction or what the network is told has not.
+            level that the process, the prediction or what the network is told has not, or that a
+            few-step map cannot begin at.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -288,6 +289,11 @@ class NativeDenoiser(Denoiser):
         self.network_dtype = network_dtype
         self.dtype = network_dtype if dtype is None else dtype
         self.infinite = infinite
+        if infinite and kind == "map":
+            raise ValueError(
+                f"model {name}: a few-step map begins at a finite level, since its jumps are from noisy "
+                "data; leave out sigma_max=inf"
+            )
         if infinite:
             self._top = self._infinite_top()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
