@@ -55,6 +55,8 @@ class Moves(NamedTuple):
         worst: the largest, beyond chance.
         level: where that is.
         along: which g.
+
+    Infinite where an output is not finite.
     """
 
     size: float
@@ -86,8 +88,10 @@ def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> 
         for along, values in _functions(x, model.denoise(x, level, labels)):
             each = (rate * values).mean(1)
             mean, se = float(each.mean()), float(each.std()) / len(each) ** 0.5
+            if not math.isfinite(mean):
+                return Moves(math.inf, math.inf, level, along)
             squares.append(mean**2)
-            if not abs(mean) - SURE * se <= worst.worst:
+            if abs(mean) - SURE * se > worst.worst:
                 worst = Moves(0.0, abs(mean) - SURE * se, level, along)
     return worst._replace(size=float(np.sqrt(np.mean(squares))))
 

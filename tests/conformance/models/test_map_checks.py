@@ -8,7 +8,8 @@ import torch
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.benchmarks.conformance.models.paths import check_along, moves
-from samplerbench.models.checkpoints.mapping import Checkpoint
+from samplerbench.models.adapters import Boundary
+from samplerbench.models.checkpoints.mapping import Checkpoint, process_of
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.exact.quantile import transport
 
@@ -170,3 +171,50 @@ def test_along_the_teachers_paths_a_wrong_map_is_found(name):
     passed, sentence = said(found)["one path"]
     assert not passed
     assert "which teacher was followed along" in sentence
+
+
+LATENT = replace(
+    SPEC,
+    family="diffusers",
+    process={"name": "discrete", "schedule": "scaled_linear", "start": 0.00085, "end": 0.012},
+    prediction="eps",
+    time={"of": "t"},
+    snap="nearest",
+    boundary={"scale": 10.0, "sigma_data": 0.5},
+    sigma_min=0.0292,
+    sigma_max=14.6,
+)
+
+
+def noise_of(function):
+    """What a latent consistency model predicts whose map is this."""
+    process, boundary = process_of(LATENT), Boundary()
+
+    def raw(x_t, n, labels):
+        time = n[:1].double().clamp(0, 999).numpy()
+        level, alpha = float(process.level(time)[0]), float(process.alpha(time)[0])
+        skip, out = (float(weight[0]) for weight in boundary.weights(time))
+        if out == 0:
+            return torch.zeros_like(x_t)
+        x = x_t.double() / alpha
+        clean = (function(x, level) - skip * x_t.double()) / out
+        return ((x - clean) / level).float()
+
+    return raw
+
+
+def test_a_latent_consistency_model_passes_and_wrong_ones_are_named():
+    right = check_checkpoint(LATENT, noise_of(jump), images(64))
+    assert right.passed, said(right)
+    for changes, named in (
+        ({"factor": -1.0}, "with factor=1 "),
+        ({"process": {**LATENT.process, "schedule": "cosine"}}, "process.schedule=scaled_linear"),
+        ({"prediction": "v"}, "with prediction=eps"),
+    ):
+        passed, sentence = said(
+            check_checkpoint(replace(LATENT, **changes), noise_of(jump), images(64))
+        )["consistency"]
+        assert not passed
+        assert named in sentence
+    passed, _ = said(check_checkpoint(LATENT, noise_of(mean), images(64)))["distribution"]
+    assert not passed
