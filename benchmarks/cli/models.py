@@ -30,8 +30,8 @@ SHOWN = (
     "sigma_min",
     "sigma_max",
 )
-SHOWN += ("limits", "classes", "labels", "embeddings", "scalars", "kind", "network", "weights")
-SHOWN += ("decoder", "decode")
+SHOWN += ("limits", "classes", "labels", "embeddings", "scalars", "kind", "boundary")
+SHOWN += ("network", "weights", "decoder", "decode")
 """Fields of a specification, in the order in which they are shown."""
 WIDEST = 54
 """Characters of a value in text; ``--json`` has all of it."""

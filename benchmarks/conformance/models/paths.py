@@ -26,6 +26,7 @@ from ....models import Denoiser
 from ....samplers import Grid, SampleNoise, karras, make
 from .check import Check
 from .fit import NARROWEST, SEED, WIDEST
+from .maps import LEAST, MOST, variance_of
 
 BY = 0.1
 """In ln sigma, to both sides: of the differences that stand for the rate."""
@@ -55,6 +56,8 @@ class Moves(NamedTuple):
         worst: the largest, beyond chance.
         level: where that is.
         along: which g.
+        varied: whether the outputs have about the variance of the data at every level, without which
+            they may stand still and be no map, as a constant does.
 
     Infinite where an output is not finite.
     """
@@ -63,6 +66,7 @@ class Moves(NamedTuple):
     worst: float
     level: float
     along: str
+    varied: bool = True
 
 
 @torch.no_grad()
@@ -78,22 +82,25 @@ def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> 
     z, ratio = _noise(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
     high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
-    worst, squares = Moves(0.0, 0.0, high, "any"), []
+    worst, squares, shares = Moves(0.0, 0.0, high, "any"), [], []
     for level in np.geomspace(high, low, LEVELS).tolist():
         above, below = (
             model.denoise(clean + s * z, s, labels) for s in (level * ratio, level / ratio)
         )
         rate = (above - below).flatten(1).double() / (2 * BY * std)
         x = clean + level * z
-        for along, values in _functions(x, model.denoise(x, level, labels)):
+        output = model.denoise(x, level, labels)
+        shares.append(variance_of(output) / std**2)
+        for along, values in _functions(x, output):
             each = (rate * values).mean(1)
             mean, se = float(each.mean()), float(each.std()) / len(each) ** 0.5
             if not math.isfinite(mean):
-                return Moves(math.inf, math.inf, level, along)
+                return Moves(math.inf, math.inf, level, along, varied=False)
             squares.append(mean**2)
             if abs(mean) - SURE * se > worst.worst:
                 worst = Moves(0.0, abs(mean) - SURE * se, level, along)
-    return worst._replace(size=float(np.sqrt(np.mean(squares))))
+    varied = min(shares) >= LEAST and max(shares) <= MOST
+    return worst._replace(size=float(np.sqrt(np.mean(squares))), varied=varied)
 
 
 def _functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -122,12 +129,13 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
         f"sigma {stated.level:.3g}), and not at all on the paths of a map"
     )
-    settings = min(others, key=lambda key: others[key].size) if others else ""
-    if settings and stated.size > BETTER * others[settings].size + CLOSE:
+    maps = {key: other.size for key, other in others.items() if other.varied}
+    settings = min(maps, key=lambda key: maps[key]) if maps else ""
+    if settings and stated.size > BETTER * maps[settings] + CLOSE:
         return Check(
             name,
             False,
-            f"{said}; the map is wrong: with {settings} it is {others[settings].size:.2g}",
+            f"{said}; the map is wrong: with {settings} it is {maps[settings]:.2g}",
         )
     if stated.worst <= DEFECT:
         return Check(name, True, f"{said}; {DEFECT:g} is little")

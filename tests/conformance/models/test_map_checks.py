@@ -218,3 +218,11 @@ def test_a_latent_consistency_model_passes_and_wrong_ones_are_named():
         assert named in sentence
     passed, _ = said(check_checkpoint(LATENT, noise_of(mean), images(64)))["distribution"]
     assert not passed
+
+
+def test_a_reading_whose_outputs_stand_still_is_not_named_for_it():
+    """The raw outputs of a network that gives next to nothing move the least of all."""
+    found = check_checkpoint(LATENT, lambda x, n, labels: 0.001 * x, images(64))
+    passed, sentence = said(found)["consistency"]
+    assert not passed
+    assert "prediction=x0" not in sentence
