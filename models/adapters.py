@@ -71,6 +71,28 @@ class NetworkTime:
         return self.offset + self.scale * of
 
 
+@dataclass(frozen=True, kw_only=True)
+class Boundary:
+    """What makes a map of an estimate d of the clean image, as latent consistency models do (Luo et al.
+    2023, arXiv:2310.04378, section 4): c_skip x_t + c_out d, which is x_t at the native time 0.
+
+    >>> Boundary().weights(np.array([0.0]))
+    (array([1.]), array([0.]))
+
+    Attributes:
+        scale: by which the native time is multiplied.
+        sigma_data: standard deviation of the data.
+    """
+
+    scale: float = 10.0
+    sigma_data: float = 0.5
+
+    def weights(self, t: FloatArray) -> Weights:
+        """c_skip and c_out at native times."""
+        total = np.hypot(self.scale * t, self.sigma_data)
+        return (self.sigma_data / total) ** 2, self.scale * t / total
+
+
 def _x0(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """The clean image itself: d = p."""
     return np.zeros_like(level), np.ones_like(level)
@@ -184,7 +206,9 @@ class NativeDenoiser(Denoiser):
         infinite: whether it was trained up to an infinite level, where its process has a native time
             and its prediction a limit.
         limits: range of the values of the data, as in :class:`Denoiser`.
-        kind: ``map`` for a few-step map, as in :class:`Denoiser`.
+        kind: ``map`` for a few-step map, as in :class:`Denoiser`. It ends at 0, but for one of
+            prediction ``consistency``, which ends at sigma_min.
+        boundary: of a map that adds x_t to the clean image that it predicts; None for others.
         class_weights: how often each of the ``classes`` occurs in the data, in proportion. Every
             sample is then drawn a label; without them all samples go by the label ``classes``, "no
             label", which the network must know.
@@ -197,7 +221,8 @@ class NativeDenoiser(Denoiser):
     Raises:
         ValueError: unknown prediction, or not one weight a class; ``edm`` or ``consistency`` in a
             process without ``sigma_data``, or ``velocity`` in one without ``speeds``; or an infinite
-            level that the process, the prediction or what the network is told has not.
+            level that the process, the prediction or what the network is told has not, or that a
+            few-step map cannot begin at.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -224,6 +249,7 @@ class NativeDenoiser(Denoiser):
         infinite: bool = False,
         limits: tuple[float, float] | None = None,
         kind: Kind = "denoiser",
+        boundary: Boundary | None = None,
         class_weights: Sequence[float] | None = None,
         conditions: int = 0,
         null_label: bool = True,
@@ -254,6 +280,8 @@ class NativeDenoiser(Denoiser):
         self.network, self.process, self.prediction = network, process, prediction
         self.name, self.event, self.identity, self.classes = name, event, identity, classes
         self.limits, self.class_weights, self.kind = limits, class_weights, kind
+        self.map_end = None if prediction == "consistency" else 0.0
+        self.boundary = boundary
         self.conditions, self.null_label = conditions, null_label
         self.times = None if times is None else np.sort(np.asarray(times, dtype=np.float64))
         self.nearest = nearest
@@ -261,6 +289,11 @@ class NativeDenoiser(Denoiser):
         self.network_dtype = network_dtype
         self.dtype = network_dtype if dtype is None else dtype
         self.infinite = infinite
+        if infinite and kind == "map":
+            raise ValueError(
+                f"model {name}: a few-step map begins at a finite level, since its jumps are from noisy "
+                "data; leave out sigma_max=inf"
+            )
         if infinite:
             self._top = self._infinite_top()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
@@ -293,6 +326,9 @@ class NativeDenoiser(Denoiser):
         time = self.process.t_of(level)
         alpha = self.process.alpha(time)
         a, b = _WEIGHTS[self.prediction](level, alpha, self.process)
+        if self.boundary is not None:
+            skip, out = self.boundary.weights(self._known(time, level))
+            a, b = skip * alpha + out * a, out * b
         scale, keep, weigh = (
             column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b * self.factor)
         )
@@ -345,11 +381,16 @@ class NativeDenoiser(Denoiser):
         """What the network is told, at the nearest time that it knows."""
         if self.times is None:
             return self.time.told(time, level)
-        if self.nearest == "level":
-            known = self.times[_nearest(self.process.level(self.times), level)]
-        else:
-            known = self.times[_nearest(self.times, time)]
+        known = self._known(time, level)
         return self.time.told(known, self.process.level(known))
+
+    def _known(self, time: FloatArray, level: FloatArray) -> FloatArray:
+        """The nearest time that the network knows."""
+        if self.times is None:
+            return time
+        if self.nearest == "level":
+            return self.times[_nearest(self.process.level(self.times), level)]
+        return self.times[_nearest(self.times, time)]
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
         none = self.classes or self.conditions

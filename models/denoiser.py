@@ -65,6 +65,7 @@ class Denoiser(ABC):
         kind: ``denoiser``, or ``map`` for a few-step map such as a consistency model, whose
             :meth:`denoise` gives the end of the probability flow through x in place of E[x0 | x].
             Only samplers that are made for maps run on it, and it has no reference solution.
+        map_end: level at which a map ends, at most ``sigma_min``; None for ``sigma_min`` itself.
         identity: what pins the numbers it gives: name and version or hash. Results with different
             identities do not mix.
         read: the user's files that it is made of; None for a model that comes with this package, or
@@ -86,6 +87,7 @@ class Denoiser(ABC):
     dtype: torch.dtype = torch.float32
     capturable: bool = True
     kind: Kind = "denoiser"
+    map_end: float | None = None
     identity: str
     read: FilesRead | None = None
 
@@ -242,6 +244,7 @@ class Wrapper(Denoiser):
         self.infinite = inner.infinite
         self.classes, self.class_weights = inner.classes, inner.class_weights
         self.null_label, self.kind = inner.null_label, inner.kind
+        self.map_end = inner.map_end
         self.conditions = inner.conditions
         self.limits, self.decoder, self.passes, self.dtype, self.read = (
             inner.limits,

@@ -34,6 +34,11 @@ def xl() -> torch.nn.Module:
     )
 
 
+def lcm() -> torch.nn.Module:
+    """Told the scale of guidance."""
+    return unet(time_cond_proj_dim=8)
+
+
 def sd3() -> torch.nn.Module:
     import diffusers
 
@@ -70,6 +75,7 @@ PIPELINES = {
     "sd3": ("StableDiffusion3Pipeline", "transformer", sd3),
     "flux": ("FluxPipeline", "transformer", flux),
     "sana": ("SanaPipeline", "transformer", sana),
+    "lcm": ("LatentConsistencyModelPipeline", "unet", lcm),
 }
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 SCHEDULERS = {
@@ -80,6 +86,7 @@ SCHEDULERS = {
     "flux": ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}),
     "sana": ("DPMSolverMultistepScheduler",
              {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}),
+    "lcm": ("LCMScheduler", {}),
 }  # fmt: skip
 NEEDS = {
     "sd": ("prompt_embeds",),
@@ -87,6 +94,7 @@ NEEDS = {
     "sd3": ("prompt_embeds", "pooled_prompt_embeds"),
     "flux": ("prompt_embeds", "pooled_prompt_embeds"),
     "sana": ("prompt_embeds", "prompt_attention_mask"),
+    "lcm": ("prompt_embeds",),
 }
 SETTINGS = {"flux": {"event": "[4,8,8]"}}
 """What a folder does not say: how large FLUX's latents are, unless they are 128 a side."""
@@ -111,7 +119,7 @@ def folder(path: Path, name: str, scheduler: tuple[str, dict] | None = None) -> 
         index |= {f"{k}_2": [None, None] for k in ("text_encoder", "tokenizer")}
     if name == "sd3":
         index |= {f"{k}_3": [None, None] for k in ("text_encoder", "tokenizer")}
-    if name == "sd":
+    if name in ("sd", "lcm"):
         index |= {k: [None, None] for k in ("safety_checker", "feature_extractor")}
         index["requires_safety_checker"] = False
     (path / "model_index.json").write_text(json.dumps(index))

@@ -15,6 +15,7 @@ from .options import DeviceOption, Json
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...models import Denoiser
     from ...models.checkpoints.opening import Opened
     from ...models.checkpoints.specification import Specification
     from ..conformance.models import Checked
@@ -30,8 +31,8 @@ SHOWN = (
     "sigma_min",
     "sigma_max",
 )
-SHOWN += ("limits", "classes", "labels", "embeddings", "scalars", "kind", "network", "weights")
-SHOWN += ("decoder", "decode")
+SHOWN += ("limits", "classes", "labels", "embeddings", "scalars", "kind", "boundary")
+SHOWN += ("network", "weights", "decoder", "decode")
 """Fields of a specification, in the order in which they are shown."""
 WIDEST = 54
 """Characters of a value in text; ``--json`` has all of it."""
@@ -48,6 +49,14 @@ def check_model(
             "--images",
             help="Clean images that it was trained on, or like them: a folder, .npy or .npz; of a model of "
             "latents also these. Without any, the model's own samples, which tell less.",
+        ),
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            help="Of a few-step map: the model that it was distilled from, along whose paths its ends "
+            "are compared.",
         ),
     ] = None,
     samples: Annotated[
@@ -84,6 +93,7 @@ def check_model(
         clean,
         labels,
         built=lambda of: builds(of, opened),
+        teacher=None if teacher is None else _teacher(teacher, spec, device),
         samples=samples,
         device=device,
     )
@@ -157,6 +167,28 @@ def reference(
         f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "
         f"{written.extractor.identity}."
     )
+
+
+def _teacher(name: str, spec: Specification, device: str) -> Denoiser:
+    """The denoiser that a map was distilled from.
+
+    Raises:
+        ValueError: the checkpoint is no map, or the teacher is one, or of other samples.
+    """
+    from ...models import make_model
+    from ..suites.spec import parse_spec
+
+    if all(candidate.kind != "map" for _, candidate in spec.candidates()):
+        raise ValueError("--teacher is for few-step maps, and the checkpoint is a denoiser")
+    options = parse_spec(name)
+    made = make_model(options.pop("name"), **options)
+    if made.kind == "map" or made.event not in {c.event for _, c in spec.candidates()}:
+        raise ValueError(
+            f"--teacher {name} is "
+            + ("a few-step map" if made.kind == "map" else f"of samples {made.event}")
+            + f"; give a denoiser of samples {spec.event}"
+        )
+    return made if device == "cpu" else made.to(device)
 
 
 def _read(

@@ -11,7 +11,12 @@ SAMPLER = "consistency"
 
 
 def mismatch(model: Denoiser, sampler: Sampler) -> str:
-    """Why a sampler does not run on a model of this kind, in a sentence; "" if it does."""
+    """Why a sampler does not run on a model of this kind, in a sentence; "" if it does.
+
+    What a model's own scheduler does is looked at once it is known.
+    """
+    if getattr(sampler, "of_checkpoint", False):
+        return ""
     if model.kind == "map" and not sampler.for_maps:
         return (
             f"sampler {sampler.name} needs a denoiser E[x0 | x], and model {model.name} is a few-step "

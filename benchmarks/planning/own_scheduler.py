@@ -11,6 +11,7 @@ from ...models import Denoiser
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.start import Start
+from .maps import mismatch
 
 log = logging.getLogger("samplerbench")
 
@@ -36,9 +37,20 @@ def as_its_scheduler(
         return sampler, (
             f"no scheduler came with model {model.name}: pipeline is for folders of diffusers"
         )
+    if reason := mismatch(model, make(own.sampler)):
+        return sampler, reason
     if own.differs:
         _tell(model.name, own.told, own.differs)
-    preset = Preset(own.sampler, own.levels, own.start, own.end, own.clip, own.told, own.times)
+    preset = Preset(
+        own.sampler,
+        own.levels,
+        own.start,
+        own.end,
+        own.clip,
+        own.told,
+        own.times,
+        model.map_end,
+    )
     return sampler.fitted(preset), ""
 
 

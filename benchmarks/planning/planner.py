@@ -224,6 +224,8 @@ class Subject(NamedTuple):
             return sampler, unfit
         if getattr(sampler, "of_checkpoint", False):
             return as_its_scheduler(sampler, self.model, grid, self.start)
+        if sampler.for_maps and hasattr(sampler, "ending_at"):
+            return sampler.ending_at(self.model.map_end), ""  # type: ignore[attr-defined]
         return self.pilot.fitted(sampler, grid), ""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..adapters import NativeDenoiser, Network, NetworkTime
+from ..adapters import Boundary, NativeDenoiser, Network, NetworkTime
 from ..decoder import Decoder
 from ..denoiser import labels_for
 from ..own_sampling import OwnSampling
@@ -213,6 +213,7 @@ class Checkpoint(NativeDenoiser):
             infinite=math.isinf(spec.sigma_max),
             limits=spec.limits,
             kind=spec.kind,
+            boundary=Boundary(**spec.boundary) if spec.boundary and spec.kind == "map" else None,
             conditions=spec.embeddings.get("rows", 0),
             null_label=spec.null_label,
         )
@@ -255,7 +256,7 @@ def meaning(spec: Specification) -> dict[str, Any]:
         del plain[name]
     del plain["weights"]["file"]
     plain["embeddings"].pop("file", None)  # its hash stays
-    for name in ("embeddings", "scalars"):  # that most have none of changes nothing
+    for name in ("embeddings", "scalars", "boundary"):  # that most have none of changes nothing
         if not plain[name]:
             del plain[name]
     if not plain["decode"]:

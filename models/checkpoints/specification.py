@@ -52,6 +52,8 @@ class Specification:
             the sample modulo classes, or rows of embeddings), or ``none``.
         kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no
             posterior mean.
+        boundary: of a map that adds x_t to the clean image that it predicts, ``scale`` and
+            ``sigma_data`` of :class:`~samplerbench.models.adapters.Boundary`; empty for others.
         embeddings: of a network that takes embeddings, such as those of prompts: ``needs``, their
             names (none: those that the file has), and, once a file of them is given, what :meth:`.Conditions.described` says of it;
             empty for any other network.
@@ -87,6 +89,7 @@ class Specification:
     null_label: bool = False
     labels: Literal["none", "random", "balanced"] = "none"
     kind: Literal["denoiser", "map"] = "denoiser"
+    boundary: Mapping[str, Value] = field(default_factory=dict)
     embeddings: Mapping[str, Value] = field(default_factory=dict)
     scalars: Mapping[str, Value] = field(default_factory=dict)
     decoder: Mapping[str, Value] = field(default_factory=dict)
@@ -155,8 +158,8 @@ class Specification:
     def overridden(self, given: Mapping[str, str], source: str = USER) -> Specification:
         """This with what the user says: answers to open questions, and fields by name.
 
-        ``process``, ``time``, ``network``, ``weights``, ``scalars`` and ``decoder`` are set part by
-        part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
+        ``process``, ``time``, ``network``, ``weights``, ``boundary``, ``scalars`` and ``decoder`` are
+        set part by part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
         ``embeddings`` is the path of a file, which is read; ``event`` another size of the same number
         of channels. Whoever names a ``decoder.folder`` wants it applied, unless ``decode=0`` says
         otherwise.
@@ -182,7 +185,40 @@ class Specification:
         if "decoder.folder" in given and "decode" not in given:
             spec = _set(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
-        return replace(spec, prediction=twin) if twin and "prediction" not in given else spec
+        spec = replace(spec, prediction=twin) if twin and "prediction" not in given else spec
+        return spec._of_kind(spec.kind)
+
+    def teacher(self) -> Specification | None:
+        """What the network of a map is as the denoiser that knows the map's paths, if it is one too, as
+        MeanFlow's with an interval of length 0.
+        """
+        made = replace(self, kind="denoiser")._of_kind("denoiser")
+        return made if self.kind == "map" and made.network != self.network else None
+
+    def _of_kind(self, kind: str) -> Specification:
+        """With a network that is told an interval of times told that which the kind needs."""
+        arguments = self.network.get("arguments", {})
+        if not arguments.get("interval"):
+            return self
+        told = {**arguments, "interval": "whole" if kind == "map" else "none"}
+        options = {
+            question: {
+                answer: _told_interval(changes, told["interval"]) for answer, changes in of.items()
+            }
+            for question, of in self.open.items()
+        }
+        return replace(self, network={**self.network, "arguments": told}, open=options)
+
+
+def _told_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
+    """The fields that an answer sets, with this interval if they are a network."""
+    if "network" not in changes:
+        return changes
+    network = changes["network"]
+    return {
+        **changes,
+        "network": {**network, "arguments": {**network["arguments"], "interval": interval}},
+    }
 
 
 _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
@@ -193,7 +229,8 @@ _SETTABLE = tuple(
     for f in fields(Specification)
     if f.name not in ("family", "evidence", "sources", "open", "preset")
 )
-_TABLES = ("network", "weights", "process", "time", "scalars", "decoder")
+_TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
+BOUNDARY_PARTS = ("scale", "sigma_data")
 DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
 
 
@@ -286,6 +323,8 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"decode={text}: it must be 0 or 1")
     if (part := name.removeprefix("decoder.")) != name and part not in DECODER_PARTS:
         raise ValueError(f"a decoder has no {part!r}; there are: {', '.join(DECODER_PARTS)}")
+    if (part := name.removeprefix("boundary.")) != name and part not in BOUNDARY_PARTS:
+        raise ValueError(f"a boundary has no {part!r}; there are: {', '.join(BOUNDARY_PARTS)}")
     if name == "factor" and value == 0:
         raise ValueError("factor=0: it must not be 0")
 

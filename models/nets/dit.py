@@ -1,11 +1,13 @@
-"""The diffusion transformer of DiT, SiT and REPA.
+"""The diffusion transformer of DiT, SiT, REPA and MeanFlow.
 
 Written from the papers (Peebles & Xie 2023, arXiv:2212.09748, section 3 and figure 3; Ma et al.
-2024, arXiv:2401.08740; Yu et al. 2025, arXiv:2410.06940). Names of parameters are those of the
+2024, arXiv:2401.08740; Yu et al. 2025, arXiv:2410.06940; Geng et al. 2025, arXiv:2505.13447). Names of parameters are those of the
 published checkpoints.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -139,6 +141,9 @@ class DiT(nn.Module):
         frequencies: sinusoids of the time, even.
         labels: rows of the table of labels, with that of "no label".
         normed: see :class:`Attention`.
+        interval: of MeanFlow, which predicts the mean velocity from t down to r and is told t - r too:
+            ``whole`` for r = 0, ``none`` for r = t, which is the velocity at t; "" for other networks,
+            which are told t alone.
     """
 
     def __init__(
@@ -155,11 +160,14 @@ class DiT(nn.Module):
         labels: int,
         frequencies: int = 256,
         normed: bool = False,
+        interval: Literal["", "whole", "none"] = "",
     ) -> None:
         super().__init__()
-        self.patch, self.out_channels = patch, out_channels
+        self.patch, self.out_channels, self.interval = patch, out_channels, interval
         self.x_embedder = Patches(in_channels, width, patch)
         self.t_embedder = TimeEmbedding(width, frequencies)
+        if interval:
+            self.r_embedder = TimeEmbedding(width, frequencies)
         self.y_embedder = LabelEmbedding(labels, width)
         self.pos_embed = nn.Parameter(torch.zeros(1, (side // patch) ** 2, width))
         self.blocks = nn.ModuleList(
@@ -176,8 +184,14 @@ class DiT(nn.Module):
             labels: ``(batch,)`` int64; the last row of the table is "no label".
         """
         assert labels is not None
-        n, _, height, width = x.shape
         emb = self.t_embedder(t) + self.y_embedder(labels)
+        if self.interval:
+            emb = emb + self.r_embedder(t if self.interval == "whole" else torch.zeros_like(t))
+        return self.transformed(x, emb)
+
+    def transformed(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Raw output of images and embeddings ``(batch, width)`` of all else."""
+        n, _, height, width = x.shape
         tokens = self.x_embedder(x) + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens, emb)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from ..base import FOUND
 from ..families.linear import LinearMultistep, LinearRow
 from ..grid import Grid
 from ..registry import register
@@ -15,17 +16,24 @@ from ..types import Source
 @register
 @dataclass(frozen=True, kw_only=True)
 class Consistency(LinearMultistep):
-    """x <- f(x, cur) + sqrt(nxt² - low²) z, with low the lowest positive level of the grid.
+    """x <- f(x, cur) + sqrt(nxt² - end²) z.
 
-    For a map f, which takes a state along the probability flow to its end at ``low``, the model's
-    sigma_min: to jump there is to have a sample of the data, noise takes it back up to the next
-    level, and the jump from there corrects the first. With an exact map every step leaves exact
+    For a map f, which takes a state along the probability flow to its end, the level ``end``: to jump
+    there is to have a sample of the data, noise takes it back up to the next level, and the jump from
+    there corrects the first. With an exact map every step leaves exact
     samples, on any levels. It is no method for a denoiser: noise added to E[x0 | x] has another
     distribution than the noisy data.
 
-    At ``low`` a map is the identity, so that the step from there to 0 takes no evaluation: N steps
+    The last jump is the sample, without noise. At the lowest positive level of the grid, the model's
+    sigma_min, a map is the identity, so that the step from there to 0 takes no evaluation: N steps
     to 0 are N - 1 evaluations (one step is one), and N steps to sigma_min are N.
+
+    Attributes:
+        end: level at which the map ends, 0 or sigma_min; None for the lowest positive level of the
+            grid. It is the model's, and found, not given.
     """
+
+    end: float | None = field(default=None, metadata=FOUND)
 
     name = "consistency"
     stochastic = True
@@ -37,15 +45,20 @@ class Consistency(LinearMultistep):
         deviations=("the levels are those of the grid; the paper searches them for each model",),
     )
 
+    def ending_at(self, end: float | None) -> Consistency:
+        """This sampler for a map that ends at this level."""
+        return replace(self, end=end)
+
     def plan(self, grid: Grid) -> list[LinearRow]:
         """A jump and fresh noise, one row a step."""
         low = _lowest(grid)
+        end = low if self.end is None else self.end
         return [
             LinearRow(
                 cur,
                 a=0.0,
                 b=(1.0,),
-                c=math.sqrt(max(nxt**2 - low**2, 0.0)),
+                c=math.sqrt(nxt**2 - end**2) if nxt > low else 0.0,
                 gain=1.0 if i and cur == low else None,
             )
             for i, (cur, nxt) in enumerate(grid.intervals())

@@ -26,6 +26,7 @@ class Preset(NamedTuple):
             noise that was predicted; None for no clamping.
         told: the scheduler and its spacing.
         times: pairs of a level and the time that the network is told there, where that is not its own.
+        map_end: level at which the model ends, if it is a few-step map; None for sigma_min.
     """
 
     sampler: str
@@ -35,6 +36,7 @@ class Preset(NamedTuple):
     clip: float | None = None
     told: str = ""
     times: tuple[tuple[float, float], ...] = ()
+    map_end: float | None = None
 
 
 @register_unlisted
@@ -74,7 +76,8 @@ class Pipeline(Declared):
 
     @property
     def _inner(self) -> Sampler:
-        return make("euler" if self.found is None else self.found.sampler)
+        inner: Any = make("euler" if self.found is None else self.found.sampler)
+        return inner.ending_at(self.found.map_end) if self.found and inner.for_maps else inner
 
     def levels(self, grid: Grid) -> Grid:
         """The levels that are used in place of those of ``grid``."""

@@ -11,6 +11,18 @@ from samplerbench.samplers import NoNoise, karras, make
 from samplerbench.samplers.types import Noise
 
 
+class Drawn:
+    """Noise of torch's generator, as the library draws it."""
+
+    def __init__(self, seed: int, like: Tensor) -> None:
+        self.generator, self.like = torch.Generator().manual_seed(seed), like
+
+    def at(self, step, cur, nxt):
+        return lambda draw=0, *, cur=None, nxt=None: torch.randn(
+            self.like.shape, generator=self.generator
+        )
+
+
 def pipeline_sampled(model, latents: Tensor, steps: int, noise: Noise | None = None) -> Tensor:
     """Samples of standard normal latents, the first those of sample 0."""
     top = model.sigma_max

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ....models import Denoiser
 from ....models.adapters import Network
 from ....models.checkpoints.mapping import Checkpoint, digest
 from ....models.checkpoints.specification import Specification
@@ -20,7 +21,8 @@ from ...running.model_check import check_model
 from .alternatives import alternatives
 from .check import Check
 from .fit import SEED, Fit, fit, levels_of
-from .maps import check_map, looks_like_a_map
+from .maps import check_map, looks_like_a_map, variance_of
+from .paths import check_along, check_renoised, moves
 
 SURE = 3.0
 """Standard errors by which one map must be better than another."""
@@ -81,6 +83,7 @@ def check_checkpoint(
     labels: Tensor | None = None,
     *,
     built: Callable[[Specification], Network] | None = None,
+    teacher: Denoiser | None = None,
     samples: int = 64,
     device: str = "cpu",
 ) -> Checked:
@@ -94,6 +97,9 @@ def check_checkpoint(
         labels: their classes ``(n,)``, or None.
         built: makes the network of a candidate whose ``network`` is another than that of ``spec``;
             None where all candidates have the same.
+        teacher: of a few-step map: a denoiser that knows its paths, such as what it was distilled
+            from, on the device. None takes the map's own network, if it is one too
+            (:meth:`.Specification.teacher`).
         samples: how many of its own.
         device: "cpu" or "cuda".
 
@@ -143,6 +149,10 @@ def check_checkpoint(
     is_map = best.model.kind == "map"
     if is_map:
         checks += check_map(best.model, best.clean, best.labels)
+        own = best.model.spec.teacher() if built is not None else None
+        if teacher is None and own is not None:
+            teacher = model_of(own)
+        checks += _paths(best, model_of, teacher, images=images is not None)
     elif images is not None:
         at = best.fit.levels
         mistakes = [judged(name, other, at) for name, other in alternatives(best.model.spec)]
@@ -160,6 +170,30 @@ def check_checkpoint(
         0 if images is None else len(images),
         tuple(_told([best, *others])),
     )
+
+
+def _paths(
+    best: _Candidate,
+    model_of: Callable[[Specification], Checkpoint],
+    teacher: Denoiser | None,
+    *,
+    images: bool,
+) -> Iterator[Check]:
+    """Whether a map is consistent: by images against other readings of its network, and along the paths
+    of a denoiser.
+    """
+    std = variance_of(best.clean) ** 0.5
+    if images:
+        stated, *others = (
+            (name, moves(model, best.clean, best.labels, std))
+            for name, model in [
+                ("", best.model),
+                *((name, model_of(other)) for name, other in alternatives(best.model.spec)),
+            ]
+        )
+        yield check_renoised(stated[1], dict(others))
+    if teacher is not None:
+        yield check_along(best.model, teacher, best.clean, best.labels, std)
 
 
 def _takes(spec: Specification, images: Tensor) -> bool:

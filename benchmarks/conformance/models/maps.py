@@ -3,8 +3,7 @@
 A map f takes a state along the probability flow to its end at sigma_min. So it leaves a state at
 sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3); and
 f(x0 + sigma z) has the distribution of the data at every level, where E[x0 | x] has less variance,
-hardly any at high levels. That two states of one path end in one point can only be seen with the
-denoiser that knows the path, and is not looked at.
+hardly any at high levels. Whether states of one path have one end is :mod:`.paths`'s.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
         of: of the model on ``clean``, at falling levels.
         clean: ``(n, *event)``.
     """
-    variance = _variance(clean)
+    variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
     return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())
 
@@ -57,7 +56,7 @@ def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Che
     """
     ids = torch.arange(len(clean), device=clean.device)
     z = SampleNoise(SEED, ids, model.event, clean.dtype).initial()
-    variance = _variance(clean)
+    variance = variance_of(clean)
     std = variance**0.5
     return [
         Check(
@@ -93,7 +92,7 @@ def _distribution(
     high = max(min(model.sigma_max, WIDEST * std), 2 * model.sigma_min)
     levels = np.geomspace(high, max(model.sigma_min, NARROWEST * std), LEVELS).tolist()
     share = [
-        _variance(model.denoise(clean + level * z, level, labels)) / variance for level in levels
+        variance_of(model.denoise(clean + level * z, level, labels)) / variance for level in levels
     ]
     least, most = int(np.argmin(share)), int(np.argmax(share))
     name = "distribution"
@@ -120,6 +119,6 @@ def _distribution(
     )
 
 
-def _variance(x: Tensor) -> float:
+def variance_of(x: Tensor) -> float:
     """Of a number of a sample, about the mean of each, the mean over all."""
     return float((x - x.mean(0)).double().square().mean())

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.models.checkpoints.mapping import Checkpoint
+from samplerbench.benchmarks.conformance.models.paths import check_along, moves
+from samplerbench.models.adapters import Boundary
+from samplerbench.models.checkpoints.mapping import Checkpoint, process_of
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.exact.quantile import transport
 
@@ -118,3 +120,109 @@ def test_what_is_open_of_a_map_is_answered_by_images_alone():
     alone = check_checkpoint(asked, network(jump))
     assert alone.answers == {}
     assert "fit alike" in said(alone)["open questions"][1]
+
+
+READINGS = {
+    "the denoiser": (SPEC, mean),
+    "another sign": (replace(SPEC, factor=-1.0), jump),
+    "four times the time": (replace(SPEC, time={"of": "log_level", "scale": 1000.0}), jump),
+    "a quarter of the time": (replace(SPEC, time={"of": "log_level", "scale": 62.5}), jump),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_the_outputs_of_a_wrong_map_move_where_noise_is_put_back(name):
+    """They do not for the right map, which other readings of the network are compared with."""
+    spec, function = READINGS[name]
+    passed, sentence = said(check_checkpoint(spec, network(function), images(64)))["consistency"]
+    assert not passed
+    if function is jump:  # and the right reading is named
+        right = {"another sign": "factor=1 ", "four times the time": "time.scale=250&"}
+        assert f"with {right.get(name, 'time.scale=250&')}" in sentence
+
+
+def test_the_rate_of_an_exact_map_is_rounding_and_chance():
+    clean = images(64)
+    right = moves(Checkpoint(SPEC, network(jump), "map", "0"), clean, None, 0.57)
+    assert (right.size < 0.005, right.worst) == (True, 0.0)
+    wrong = moves(Checkpoint(SPEC, network(mean), "map", "0"), clean, None, 0.57)
+    assert wrong.size > 0.1
+
+
+KNOWS = Checkpoint(
+    replace(SPEC, kind="denoiser", prediction="x0", process={"name": "ve"}, time={"of": "level"}),
+    lambda x, t, labels: mean(x.double(), float(t[0])).float(),
+    "teacher",
+    "0",
+)
+"""The denoiser of the same data."""
+
+
+def test_states_of_a_path_have_one_end_by_an_exact_map():
+    found = check_along(Checkpoint(SPEC, network(jump), "map", "0"), KNOWS, images(32), None, 0.57)
+    assert found.passed
+    assert "up to 0.0" in found.said or "e-" in found.said
+
+
+@pytest.mark.parametrize("name", ["the denoiser", "another sign"])
+def test_along_the_teachers_paths_a_wrong_map_is_found(name):
+    spec, function = READINGS[name]
+    found = check_checkpoint(spec, network(function), images(32), teacher=KNOWS)
+    passed, sentence = said(found)["one path"]
+    assert not passed
+    assert "which teacher was followed along" in sentence
+
+
+LATENT = replace(
+    SPEC,
+    family="diffusers",
+    process={"name": "discrete", "schedule": "scaled_linear", "start": 0.00085, "end": 0.012},
+    prediction="eps",
+    time={"of": "t"},
+    snap="nearest",
+    boundary={"scale": 10.0, "sigma_data": 0.5},
+    sigma_min=0.0292,
+    sigma_max=14.6,
+)
+
+
+def noise_of(function):
+    """What a latent consistency model predicts whose map is this."""
+    process, boundary = process_of(LATENT), Boundary()
+
+    def raw(x_t, n, labels):
+        time = n[:1].double().clamp(0, 999).numpy()
+        level, alpha = float(process.level(time)[0]), float(process.alpha(time)[0])
+        skip, out = (float(weight[0]) for weight in boundary.weights(time))
+        if out == 0:
+            return torch.zeros_like(x_t)
+        x = x_t.double() / alpha
+        clean = (function(x, level) - skip * x_t.double()) / out
+        return ((x - clean) / level).float()
+
+    return raw
+
+
+def test_a_latent_consistency_model_passes_and_wrong_ones_are_named():
+    right = check_checkpoint(LATENT, noise_of(jump), images(64))
+    assert right.passed, said(right)
+    for changes, named in (
+        ({"factor": -1.0}, "with factor=1 "),
+        ({"process": {**LATENT.process, "schedule": "cosine"}}, "process.schedule=scaled_linear"),
+        ({"prediction": "v"}, "with prediction=eps"),
+    ):
+        passed, sentence = said(
+            check_checkpoint(replace(LATENT, **changes), noise_of(jump), images(64))
+        )["consistency"]
+        assert not passed
+        assert named in sentence
+    passed, _ = said(check_checkpoint(LATENT, noise_of(mean), images(64)))["distribution"]
+    assert not passed
+
+
+def test_a_reading_whose_outputs_stand_still_is_not_named_for_it():
+    """The raw outputs of a network that gives next to nothing move the least of all."""
+    found = check_checkpoint(LATENT, lambda x, n, labels: 0.001 * x, images(64))
+    passed, sentence = said(found)["consistency"]
+    assert not passed
+    assert "prediction=x0" not in sentence

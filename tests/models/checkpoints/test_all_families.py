@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import test_k_transformers
 import torch
 from edm_pickles import persisted, snapshot
 from k_diffusion_files import made, training_file
@@ -69,6 +70,11 @@ def edm2(folder: Path) -> Saved:
     return snapshot(folder / "net.pkl", net, encoder=encoder), {}
 
 
+def k_transformer(folder: Path) -> Saved:
+    network = test_k_transformers.made(test_k_transformers.V2)
+    return test_k_transformers.slim(folder, test_k_transformers.V2, network.state_dict()), {}
+
+
 def diffusers(folder: Path) -> Saved:
     library = pytest.importorskip("diffusers", reason="diffusers is not installed")
     shape = {"block_out_channels": (16,), "down_block_types": ("DownBlock2D",)}
@@ -114,6 +120,9 @@ FILES: dict[str, Callable[[Path], Saved]] = {
     "exported": program(".pt2"),
     "onnx": program(".onnx"),
     "dit": state(lambda: DiT(**SIZES).state_dict(), training="SiT", heads="2"),
+    "dit, MeanFlow": state(
+        lambda: DiT(**SIZES, interval="none").state_dict(), kind="denoiser", heads="2"
+    ),
     "dit, VP": state(lambda: DiT(**SIZES).state_dict(), training="SiT-VP", heads="2"),
     "edm": edm,
     "edm2": edm2,
@@ -136,6 +145,7 @@ FILES: dict[str, Callable[[Path], Saved]] = {
         training_file(folder, made().state_dict()),
         {},
     ),
+    "k_diffusion, transformer": k_transformer,
     "lightning_dit": state(
         lambda: RotaryDiT(**SIZES, **LATER, normed=False, shift=False).state_dict()
     ),

@@ -37,7 +37,8 @@ def test_the_folder_says_what_it_takes(case):
     assert spec.event == ((4, 128, 128) if name == "flux" else (4, *spec.event[1:]))
     assert spec.time.get("scale", 1.0) == UNITS.get(name, 1.0)
     assert any("embeddings of prompts" in sentence for sentence in spec.evidence)
-    assert spec.prediction == {"sd": "v", "xl": "eps"}.get(name, "flow")
+    assert spec.prediction == {"sd": "v", "xl": "eps", "lcm": "eps"}.get(name, "flow")
+    assert spec.kind == ("map" if name == "lcm" else "denoiser")
 
 
 def test_every_sample_has_its_prompt(case):

@@ -1,4 +1,4 @@
-"""k-diffusion's image_v1: its configuration says all, and its transformers are refused."""
+"""k-diffusion's image_v1: its configuration says all, and other networks are refused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_resolution_changes_about_the_mean():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"type": "image_transformer_v2"}, "a network 'image_transformer_v2'"),
+        ({"type": "image_v3"}, "a network 'image_v3'"),
         ({"cross_cond_dim": 768}, "told or built with cross_cond_dim"),
         ({"sigma_max": None, "depths": None}, "cannot be built|lacks"),
     ],

@@ -1,8 +1,9 @@
-"""Transformers of DiT, SiT and REPA: the same weights by name, trained in different ways.
+"""Transformers of DiT, SiT, REPA and MeanFlow: the same weights by name, trained in different ways.
 
 The sizes are in the shapes. What the network was trained to predict, along which path and in which
 direction of time, is not, unless the file has the arguments of its training beside the weights.
-Published networks are of latents; their files hold no decoder.
+Published networks are of latents; their files hold no decoder. MeanFlow's have a second embedding of
+times, and are few-step maps.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ KEYS += (
 )
 LATER = ("feat_rope.freqs_cos", "blocks.0.norm1.weight")
 """Of transformers that came after them (:mod:`.lightning_dit`)."""
+INTERVAL = "r_embedder.mlp.0.weight"
+"""Of MeanFlow, which is told the length of the interval that its velocity is the mean of."""
 PROJECTORS = "projectors."
 """What REPA trains beside the network, and sampling does not need."""
 
@@ -75,6 +78,17 @@ TRAININGS: dict[str, dict[str, Any]] = {
 and data at t = 1, on a line, a circle, or with a linear rate of noise; REPA that of the path the other way. On the circle the
 velocity is pi / 2 times ``v``.
 """
+MEAN_FLOW: dict[str, Any] = {
+    **ENDS,
+    "process": {"name": "flow"},
+    "prediction": "flow",
+    "time": {"of": "t"},
+    "kind": "map",
+}
+"""The mean velocity from t to 0 on a straight path with noise at t = 1 takes a state to its end, x0 = x_t -
+t u (Geng et al. 2025, arXiv:2505.13447, eq. 12 with r = 0), as the velocity at t does in one step of
+Euler's.
+"""
 
 Answers = dict[str, dict[str, Any]]
 Tensors = Mapping[str, Tensor]
@@ -104,8 +118,9 @@ def network(spec: Specification, opened: Opened) -> Network:
 def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
     found = _layout(opened, tensors)
     channels, doubled = found["in_channels"], found["out_channels"]
-    repa = any(name.startswith(PROJECTORS) for name in tensors)
+    repa, mean = any(name.startswith(PROJECTORS) for name in tensors), INTERVAL in tensors
     trainings = {k: {**ENDS, **v} for k, v in TRAININGS.items() if not repa or k.startswith("REPA")}
+    trainings = {"MeanFlow": MEAN_FLOW} if mean else trainings
     heads = _heads(found)
     spec = Specification(
         family="dit",
@@ -119,22 +134,38 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
         classes=found["labels"] - 1,
         null_label=True,
         labels="random",
-        evidence=_evidence(found, repa=repa),
+        evidence=_evidence(found, repa=repa, mean=mean),
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"training": trainings, "heads": heads},
     )
     if len(heads) == 1:
         spec = spec.answered("heads", next(iter(heads)), FAMILY)
+    if mean:
+        path = str(settings_of(opened).get("path_type", "linear"))
+        if path != "linear":
+            raise CheckpointError(
+                f"{opened.path} is MeanFlow's, trained along the path {path!r}; the straight one "
+                f"(linear) is read: {WRAP}"
+            )
+        return spec.answered("training", "MeanFlow", FILE)
     told = _told(settings_of(opened), repa=repa)
     return spec.answered("training", told, FILE) if told in trainings else spec
 
 
-def _evidence(found: Mapping[str, Any], *, repa: bool) -> tuple[str, ...]:
+def _evidence(found: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str, ...]:
     channels = found["in_channels"]
     doubled = found["out_channels"] == 2 * channels
     return (
         "the names of its weights are those of DiT, SiT and REPA",
         *(["REPA's projectors are beside them"] if repa else []),
+        *(
+            [
+                "it is told the length of an interval of times too, as MeanFlow is: a few-step map; with "
+                "kind=denoiser, the interval is 0, and it is an ordinary flow"
+            ]
+            if mean
+            else []
+        ),
         f"it gives {found['out_channels']} channels for {channels}: "
         + ("the prediction, then a learned variance" if doubled else "no learned variance"),
         *(
@@ -172,6 +203,7 @@ def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
         "labels": len(tensors["y_embedder.embedding_table.weight"]),
         "frequencies": tensors["t_embedder.mlp.0.weight"].shape[1],
         "normed": "blocks.0.attn.q_norm.weight" in tensors,
+        **({"interval": "whole"} if INTERVAL in tensors else {}),
     }
 
 

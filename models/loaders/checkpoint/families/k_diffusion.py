@@ -1,16 +1,17 @@
-"""k-diffusion's trainings of its U-Net ``image_v1``: a ``.pth`` with ``config``, ``model`` and
-``model_ema``, or a slim safetensors file with the configuration in its metadata.
+"""k-diffusion's trainings of its U-Net ``image_v1`` and its transformers ``image_transformer_v1`` and
+``image_transformer_v2``: a ``.pth`` with ``config``, ``model`` and ``model_ema``, or a slim safetensors
+file with the configuration in its metadata.
 
-The configuration says everything. Its transformers are refused by name.
+The configuration says everything, and what it leaves to the library's defaults is in the shapes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....adapters import Network
 from ....checkpoints.entries import entries_of
@@ -18,14 +19,22 @@ from ....checkpoints.opening import AGAIN, CheckpointError, Opened
 from ....checkpoints.specification import FILE, Specification
 from ....checkpoints.weights import WRAP, built, filled
 from ....nets.k_image_v1 import KImageV1
+from ....nets.k_transformers import KTransformerV1, KTransformerV2
 
 WITHIN = "inner_model."
 """Before all names, where training augmented its images."""
 AUGMENTED = 9
 """Numbers that the network is told of an augmentation."""
-READ = "image_v1"
 CONDITIONS = ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim", "skip_stages")
 """What a network is told besides, or leaves out, unless it is 0."""
+CLASSES: dict[str, type[nn.Module]] = {
+    "KImageV1": KImageV1,
+    "KTransformerV1": KTransformerV1,
+    "KTransformerV2": KTransformerV2,
+}
+ATTENTION = ("global", "neighborhood", "shifted-window", "none")
+USUAL_ATTENTION = {"type": "neighborhood", "d_head": 64, "kernel_size": 7}
+"""Of the library, at all levels but the last, which attends everywhere."""
 
 
 def recognise(opened: Opened) -> Specification | None:
@@ -40,7 +49,7 @@ def recognise(opened: Opened) -> Specification | None:
         return None
     entry = next(iter(sets))
     try:
-        return _specification(opened, config, entry)
+        return _specification(opened, config, entry, sets[entry])
     except (KeyError, TypeError, IndexError) as error:
         raise CheckpointError(
             f"{opened.path}: its configuration of k-diffusion lacks {error}; {AGAIN}"
@@ -48,18 +57,20 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The U-Net.
+    """The network.
 
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    raw = built(KImageV1, spec.network["arguments"], opened.path)
+    raw = built(CLASSES[spec.network["class"]], spec.network["arguments"], opened.path)
     tensors = _sets(opened).get(spec.weights["entry"], {})
     return filled(raw, {k: v.float() for k, v in tensors.items()}, opened.path)
 
 
 def _config(opened: Opened) -> Mapping[str, Any]:
-    """The configuration's part ``model``; empty where there is none."""
+    """The configuration's part ``model``, with the number of classes of its part ``dataset``; empty where
+    there is none.
+    """
     held = opened.value.get("config") if isinstance(opened.value, Mapping) else None
     if "config" in opened.metadata:
         try:
@@ -67,7 +78,11 @@ def _config(opened: Opened) -> Mapping[str, Any]:
         except ValueError:
             return {}
     model = held.get("model") if isinstance(held, Mapping) else None
-    return model if isinstance(model, Mapping) and "sigma_data" in model else {}
+    if not isinstance(model, Mapping) or "sigma_data" not in model:
+        return {}
+    data = held.get("dataset") if isinstance(held, Mapping) else None
+    classes = data.get("num_classes") if isinstance(data, Mapping) else 0
+    return {**model, "num_classes": int(classes or 0)}
 
 
 def _sets(opened: Opened) -> dict[str, dict[str, Tensor]]:
@@ -77,18 +92,53 @@ def _sets(opened: Opened) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def _specification(opened: Opened, config: Mapping[str, Any], entry: str) -> Specification:
+def _specification(
+    opened: Opened, config: Mapping[str, Any], entry: str, tensors: Mapping[str, Tensor]
+) -> Specification:
     kind = config["type"]
     more = [name for name in CONDITIONS if config.get(name)]
-    if kind != READ or more:
-        what = f"told or built with {', '.join(more)}" if kind == READ else f"a network {kind!r}"
+    if kind != "image_v1" and config.get("has_variance"):
+        more.append("has_variance")
+    if kind not in _READ or more:
+        what = f"told or built with {', '.join(more)}" if kind in _READ else f"a network {kind!r}"
         raise CheckpointError(
-            f"{opened.path} is k-diffusion's, but {what}; {READ} alone, without conditions, is read: "
-            f"{WRAP}"
+            f"{opened.path} is k-diffusion's, but {what}; {', '.join(_READ)} are read, without "
+            f"conditions but classes: {WRAP}"
         )
     sides = config["input_size"]
     height, width = sides if isinstance(sides, list) else (sides, sides)
-    arguments = {
+    cls, arguments = _READ[kind](opened, config, tensors)
+    classes = 0 if kind == "image_v1" else config["num_classes"]
+    return Specification(
+        family="k_diffusion",
+        network={"class": cls, "arguments": arguments},
+        weights={"file": str(opened.path), "entry": entry},
+        event=(config["input_channels"], height, width),
+        process={"name": "edm", "sigma_data": config["sigma_data"]},
+        prediction="edm",
+        time={"of": "log_level", "scale": 0.25},
+        sigma_min=config["sigma_min"],
+        sigma_max=config["sigma_max"],
+        classes=classes,
+        null_label=classes > 0,
+        labels="random" if classes else "none",
+        evidence=(f"it has a configuration of k-diffusion, of its network {kind}",),
+        sources=dict.fromkeys(
+            ("network", "weights", "event", "process", "sigma_min", "sigma_max", "classes"), FILE
+        ),
+    )
+
+
+Made = tuple[str, dict[str, Any]]
+"""Name of a class, and its arguments."""
+
+
+def _image_v1(
+    opened: Opened,  # noqa: ARG001 - as the others
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],  # noqa: ARG001 - as the others
+) -> Made:
+    return "KImageV1", {
         "channels": config["input_channels"],
         "embedding": config["mapping_out"],
         "depths": config["depths"],
@@ -98,18 +148,85 @@ def _specification(opened: Opened, config: Mapping[str, Any], entry: str) -> Spe
         "conditions": AUGMENTED if config.get("augment_wrapper", True) else 0,
         "variance": bool(config.get("has_variance", False)),
     }
-    return Specification(
-        family="k_diffusion",
-        network={"class": "KImageV1", "arguments": arguments},
-        weights={"file": str(opened.path), "entry": entry},
-        event=(config["input_channels"], height, width),
-        process={"name": "edm", "sigma_data": config["sigma_data"]},
-        prediction="edm",
-        time={"of": "log_level", "scale": 0.25},
-        sigma_min=config["sigma_min"],
-        sigma_max=config["sigma_max"],
-        evidence=("it has a configuration of k-diffusion, of its network image_v1",),
-        sources=dict.fromkeys(
-            ("network", "weights", "event", "process", "sigma_min", "sigma_max"), FILE
-        ),
-    )
+
+
+def _patch(config: Mapping[str, Any]) -> list[int]:
+    patch = config["patch_size"]
+    return list(patch) if isinstance(patch, list) else [patch, patch]
+
+
+def _labels(config: Mapping[str, Any]) -> int:
+    """Rows of the table of classes, which has one for "no label"."""
+    return config["num_classes"] + 1 if config["num_classes"] else 0
+
+
+def _hidden(tensors: Mapping[str, Tensor], layer: str) -> int:
+    """Width of a perceptron, which the library has a rule for where the configuration is silent."""
+    return tensors[f"{layer}.down_proj.weight"].shape[1]
+
+
+def _transformer_v1(
+    opened: Opened,  # noqa: ARG001 - as the others
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> Made:
+    return "KTransformerV1", {
+        "channels": config["input_channels"],
+        "width": config["width"],
+        "hidden": _hidden(tensors, "blocks.0.ff"),
+        "depth": config["depth"],
+        "patch": _patch(config),
+        "labels": _labels(config),
+    }
+
+
+def _transformer_v2(
+    opened: Opened, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> Made:
+    widths, depths = config["widths"], config["depths"]
+    last = len(widths) - 1
+    usual = [USUAL_ATTENTION] * last + [{"type": "global", "d_head": 64}]
+    attention = config.get("self_attns") or usual
+    unknown = [of["type"] for of in attention if of["type"] not in ATTENTION]
+    if unknown:
+        raise CheckpointError(
+            f"{opened.path}: self_attns of type {unknown[0]!r} is none of {', '.join(ATTENTION)}; {WRAP}"
+        )
+    if wrong := _does_not_fit(config, attention):
+        raise CheckpointError(f"{opened.path}: {wrong}; {AGAIN}")
+    levels = [f"down_levels.{i}.0" if i < last else "mid_level.0" for i in range(last + 1)]
+    return "KTransformerV2", {
+        "channels": config["input_channels"],
+        "patch": _patch(config),
+        "widths": widths,
+        "depths": depths,
+        "hidden": [_hidden(tensors, f"{level}.ff") for level in levels],
+        "attention": attention,
+        "embedding": config.get("mapping_width", 256),
+        "embedding_hidden": _hidden(tensors, "mapping.blocks.0"),
+        "embedding_depth": config.get("mapping_depth", 2),
+        "labels": _labels(config),
+    }
+
+
+def _does_not_fit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
+    """Why the places of a level cannot be attended to; "" if they can."""
+    sides, patch = config["input_size"], _patch(config)
+    sides = sides if isinstance(sides, list) else [sides, sides]
+    if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
+        return "widths, depths and self_attns of its configuration are not as many"
+    for i, of in enumerate(attention):
+        at = [side // (size * 2**i) for side, size in zip(sides, patch, strict=True)]
+        if of["type"] == "neighborhood" and min(at) < of.get("kernel_size", 7):
+            return f"level {i} has {at[0]} x {at[1]} places, fewer than its neighbourhoods"
+        if of["type"] == "shifted-window" and any(n % of["window_size"] for n in at):
+            return f"level {i} has {at[0]} x {at[1]} places, no multiple of its windows"
+    return ""
+
+
+_READ: dict[str, Callable[[Opened, Mapping[str, Any], Mapping[str, Tensor]], Made]] = {
+    "image_v1": _image_v1,
+    "image_transformer_v1": _transformer_v1,
+    "image_transformer_v2": _transformer_v2,
+}
+"""By the network's ``type``."""

@@ -6,6 +6,7 @@ The tests compare each with the pipeline itself (``tests/parity/test_diffusers_t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,13 +49,29 @@ class Convention:
 
 
 def _unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
-    """Stable Diffusion 1 and 2, DeepFloyd IF; with a pooled embedding and six numbers of sizes, XL."""
+    """Stable Diffusion 1 and 2, DeepFloyd IF; with a pooled embedding and six numbers of sizes, XL; with
+    the scale of guidance, latent consistency models.
+    """
     added = None
     if POOLED in rows:
         told = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
         added = {"text_embeds": rows[POOLED], "time_ids": told.expand(len(x), -1)}
-    states = rows[PROMPT]
-    return net(x, t, states, added_cond_kwargs=added, return_dict=False)[0]
+    told = {}
+    if "guidance" in scalars:
+        told["timestep_cond"] = _of_guidance(scalars["guidance"], net, x)
+    return net(x, t, rows[PROMPT], added_cond_kwargs=added, return_dict=False, **told)[0]
+
+
+def _of_guidance(scale: float, net: nn.Module, x: Tensor) -> Tensor:
+    """The scale less one, in thousandths, as sines and cosines of falling frequencies from 1 to 1e-4:
+    what few-step networks are told of the guidance that they were distilled with.
+    """
+    width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
+    half = width // 2
+    places = torch.arange(half, dtype=x.dtype, device=x.device)
+    angles = 1000 * (scale - 1) * torch.exp(-math.log(10_000) / (half - 1) * places)
+    told = torch.cat([angles.sin(), angles.cos(), angles.new_zeros(width % 2)])
+    return told.expand(len(x), -1)
 
 
 def _sizes_are_told(config: Config) -> bool:
@@ -70,9 +87,16 @@ def _unet_refused(config: Config) -> str:
     ):
         if config.get(key) not in usual:
             return f"its {key} is {config[key]!r}"
-    if config.get("time_cond_proj_dim") is not None:
-        return "it is told the scale of guidance (time_cond_proj_dim), as few-step networks are"
     return ""
+
+
+def _unet_scalars(config: Config) -> dict[str, Any]:
+    """Sizes in pixels, and the scale of guidance, which is LatentConsistencyModelPipeline's unless
+    told otherwise.
+    """
+    sizes = {"time_ids": None} if _sizes_are_told(config) else {}
+    guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
+    return {**sizes, **guided}
 
 
 def _sd3(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
@@ -128,7 +152,7 @@ CONVENTIONS = {
         size=None,
         call=_unet,
         needs=lambda config: (PROMPT, POOLED) if _sizes_are_told(config) else (PROMPT,),
-        scalars=lambda config: {"time_ids": None} if _sizes_are_told(config) else {},
+        scalars=_unet_scalars,
         refused=_unet_refused,
     ),
     SD3: Convention(channels=16, size=128, call=_sd3, needs=lambda _: (PROMPT, POOLED)),

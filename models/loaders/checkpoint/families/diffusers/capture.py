@@ -58,6 +58,7 @@ class OneStep:
         timesteps: Any = None,  # noqa: ARG002 - pipelines look which of them there are
         sigmas: Any = None,  # noqa: ARG002 - pipelines look which of them there are
         mu: Any = None,  # noqa: ARG002 - pipelines look which of them there are
+        original_inference_steps: Any = None,  # noqa: ARG002 - of a latent consistency model
     ) -> None:
         """The time stays what it is."""
         if device is not None:

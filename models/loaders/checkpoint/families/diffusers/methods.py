@@ -19,6 +19,7 @@ ALWAYS = {
     "KDPM2Discrete": "dpm_2",
     "EDMEuler": "euler",
     "FlowMatchEulerDiscrete": "euler",
+    "LCM": "consistency",
 }
 """Schedulers, without "Scheduler", and the sampler that each of them always is."""
 DPM = {
@@ -162,6 +163,8 @@ def _other_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
         yield "with stochastic_sampling it adds noise in every step of a flow"
     if kind == "HeunDiscrete" and scheduler.get("clip_sample"):
         yield "with clip_sample it clamps d within Heun's step"
+    if kind == "LCM" and scheduler.get("clip_sample"):
+        yield "with clip_sample it clamps the clean image before the state is added to it"
     if kind == "PNDM":
         if not scheduler.get("skip_prk_steps"):
             yield (

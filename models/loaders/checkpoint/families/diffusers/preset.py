@@ -86,12 +86,15 @@ _NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMD
 
 def _start(scheduler: Mapping[str, Any], kind: str) -> str:
     leading = scheduler.get("timestep_spacing") == "leading"
-    return "unit" if kind in START_IN_UNITS or kind.startswith("EDM") or leading else "noise"
+    unit = kind in (*START_IN_UNITS, "LCM") or kind.startswith("EDM") or leading
+    return "unit" if unit else "noise"
 
 
 def _end(scheduler: Mapping[str, Any], kind: str) -> str:
     if kind in ("DDIM", "PNDM"):
         return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
+    if kind == "LCM":
+        return "sigma_min"
     if kind == "DEISMultistep":
         table = spacing_of(scheduler, kind) in ("linspace", "leading", "trailing")
         return "sigma_min" if table else "last"

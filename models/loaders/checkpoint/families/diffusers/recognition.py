@@ -208,6 +208,7 @@ _IN_THE_FILE: tuple[str, ...] = (
     "half",
     "embeddings",
     "scalars",
+    "boundary",
     "decoder",
     "decode",
     "preset",

@@ -24,6 +24,8 @@ FLOW = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
 EDM = ("EDMEuler", "EDMDPMSolverMultistep")
 MAPS = ("CMStochasticIterative",)
 """Of consistency models, which are few-step maps."""
+LATENT_MAPS = ("LCM",)
+"""Of latent consistency models, maps that were distilled from a network of a table of times."""
 
 SCHEDULES = {
     "linear": "linear",
@@ -58,10 +60,12 @@ def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         return _flow(scheduler)
     if kind in MAPS:
         return _consistency(scheduler)
+    if kind in LATENT_MAPS:
+        return _latent_consistency(scheduler, kind)
     if kind not in TABLE:
         raise CheckpointError(
             f"the scheduler {scheduler.get('_class_name')} is none that is read "
-            f"({', '.join((*TABLE, *FLOW, *EDM, *MAPS))}); put the file of the one that the network was "
+            f"({', '.join((*TABLE, *FLOW, *EDM, *MAPS, *LATENT_MAPS))}); put the file of the one that the network was "
             f"trained with, such as DDPMScheduler, in the place of {SCHEDULER}"
         )
     prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
@@ -97,9 +101,11 @@ def _table(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str
     if scheduler.get("trained_betas") is not None:
         process["betas"] = [float(beta) for beta in scheduler["trained_betas"]]
     else:
-        start, end = (0.00085, 0.012) if kind in LATENT_BETAS else (1e-4, 0.02)
+        latent = kind in (*LATENT_BETAS, *LATENT_MAPS)
+        start, end = (0.00085, 0.012) if latent else (1e-4, 0.02)
+        usual = {"beta_schedule": "scaled_linear"} if kind in LATENT_MAPS else {}
         process |= {
-            "schedule": _one_of(scheduler, "beta_schedule", SCHEDULES),
+            "schedule": _one_of({**usual, **scheduler}, "beta_schedule", SCHEDULES),
             "steps": int(scheduler.get("num_train_timesteps", 1000)),
             "start": float(scheduler.get("beta_start", start)),
             "end": float(scheduler.get("beta_end", end)),
@@ -143,6 +149,23 @@ def _consistency(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         "prediction": "consistency",
         "time": {"of": "log_level", "scale": 250.0},
         "kind": "map",
+    }
+
+
+def _latent_consistency(scheduler: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The clean image as its teacher predicts it, and c_skip and c_out around it, which grow with the
+    time of the table times ``timestep_scaling``.
+    """
+    prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
+    if prediction == "flow":
+        raise CheckpointError(
+            f"prediction_type flow_prediction of {scheduler.get('_class_name')} is none that the "
+            f"library has; write the one that the network was trained with into {SCHEDULER}"
+        )
+    return {
+        **_table(scheduler, kind, prediction),
+        "kind": "map",
+        "boundary": {"scale": float(scheduler.get("timestep_scaling", 10.0)), "sigma_data": 0.5},
     }
 
 

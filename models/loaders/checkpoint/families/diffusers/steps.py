@@ -70,6 +70,8 @@ def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
         return str(scheduler.get("sigma_schedule", "karras"))
     if kind == "FlowMatchEulerDiscrete":
         return "shifted"
+    if kind == "LCM":  # whatever timestep_spacing says
+        return "distilled"
     for key, word in LEVEL_KEYS.items():
         if scheduler.get(key) and kind in (*SIGMA_STEPS, *LOG_STEPS):
             return word
@@ -94,6 +96,8 @@ def steps_of(spec: Specification, count: int) -> Steps:
         levels, times = _ramp(spec, process.t_max, process.t_min, count), None
     elif kind == "FlowMatchEulerDiscrete":
         levels, times = _flow(spec, process, count), None
+    elif kind == "LCM":
+        levels, times = _distilled(spec, process, count)
     elif spec.preset["spacing"] == "flow":
         levels, times = _flow_table(spec, kind, process, count)
     elif spec.time.get("of") == "log_level":  # told the level itself
@@ -165,6 +169,23 @@ def _table(
     levels = np.asarray(_ramp(spec, float(top), float(bottom), count))
     times = np.interp(np.log(levels), np.log(table), np.arange(float(len(table))))
     return levels.tolist(), _rounded(spec, kind, times).tolist()
+
+
+def _distilled(
+    spec: Specification, process: Process, count: int
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Of a latent consistency model: some of the times that it was distilled at, from the highest.
+
+    Raises:
+        ValueError: more steps than such times.
+    """
+    total = int(process.t_max) + 1
+    most = int(spec.preset["settings"].get("original_inference_steps", 50))
+    if not 1 <= count <= most:
+        raise ValueError(f"need 1 to {most} steps, the times of its distillation, got {count}")
+    stride = total // most
+    times = [float((most - i * most // count) * stride - 1) for i in range(count)]
+    return np.asarray(process.level(np.asarray(times))).tolist(), times
 
 
 def _clipped(spec: Specification) -> float:
