@@ -154,7 +154,7 @@ class Blend(Degradation):
 
     def __call__(self, x: Tensor, severity: Tensor, companion: Tensor) -> Tensor:
         """See :meth:`Degradation.__call__`."""
-        s = severity.expand(len(x))[:, None, None, None]
+        s = severity.expand(len(x)).reshape(-1, *(1 for _ in x.shape[1:]))
         return (1 - s) * x + s * companion.to(x.dtype)
 
     def companions(self, n: int, generator: torch.Generator) -> Tensor:
