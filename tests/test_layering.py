@@ -108,6 +108,9 @@ MOST = 14
 
 CROWDED = {
     "benchmarks/suites",
+    "benchmarks/studies/why_steps/figures",
+    "benchmarks/studies/why_steps/measuring",
+    "benchmarks/studies/why_steps/rows",
     "samplers/methods",
     "samplers",
     "models",

@@ -42,8 +42,8 @@ class Recipe(Optimisation):
     kinds: tuple[str, ...] = tuple(DEGRADATIONS)
     net: dict[str, object] = field(default_factory=lambda: dict(NET))
     batch: int = 60
-    steps: int = 4_000
-    decay: int = 800
+    steps: int = 9_000
+    decay: int = 1_000
     warmup: int = 100
     lr: float = 3e-3
     ema: float = 0.998

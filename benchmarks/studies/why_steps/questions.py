@@ -43,12 +43,6 @@ TO_COME = (
         "Why are schedules not learned?",
         "Schedules are set by a search over hyperparameters rather than by gradient.",
     ),
-    ToCome(
-        12,
-        "Does it have to be noise?",
-        "The process works with other ways of removing information than noise: blur, "
-        "masks, snow, blending (arXiv:2208.09392).",
-    ),
     ToCome(14, "Why in a latent space?", "Latents instead of pixels make the same steps cheaper."),
     ToCome(
         15,
