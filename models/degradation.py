@@ -36,7 +36,7 @@ class Degradation(ABC):
             companion: what :meth:`companions` drew, ``(n, ...)``.
         """
 
-    def companions(self, n: int, generator: torch.Generator) -> Tensor:
+    def companions(self, n: int, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         """What goes with each of ``n`` pictures, ``(n, ...)`` float32; nothing, ``(n, 0)``, unless
         a kind of degradation has something.
         """
@@ -53,7 +53,7 @@ class Separable(Degradation):
 
     matrix: Callable[[Tensor], Tensor]
 
-    def __call__(self, x: Tensor, severity: Tensor, companion: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, severity: Tensor, companion: Tensor) -> Tensor:  # noqa: ARG002
         """See :meth:`Degradation.__call__`."""
         a = self.matrix(severity.expand(len(x)))[:, None]
         return a @ x @ a.mT
@@ -103,7 +103,7 @@ class Mask(Degradation):
 
     edge: float = 2.0
 
-    def __call__(self, x: Tensor, severity: Tensor, companion: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, severity: Tensor, companion: Tensor) -> Tensor:  # noqa: ARG002
         """See :meth:`Degradation.__call__`."""
         line = torch.arange(x.shape[-1], dtype=x.dtype) - (x.shape[-1] - 1) / 2
         distance = torch.hypot(line[:, None], line)

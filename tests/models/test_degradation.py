@@ -1,5 +1,7 @@
 """Degradations against what they say of themselves, and against other ways of computing them."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
@@ -78,13 +80,13 @@ def test_pixels_are_means_of_blocks(x):
         ]
         direct = torch.cat([block.mean().expand(len(block)) for block in blocks])
         torch.testing.assert_close(matrix @ line, direct, rtol=0, atol=1e-12)
-    for finer, coarser in zip(sizes, sizes[1:], strict=False):
+    for finer, coarser in pairwise(sizes):
         torch.testing.assert_close(coarser @ finer, coarser, rtol=0, atol=1e-12)
 
 
 def test_nothing_that_is_covered_comes_back(x):
     seen = [Mask()(x, s, x).abs() for s in torch.linspace(0, 1, 33, dtype=torch.float64)]
-    assert all((b <= a).all() for a, b in zip(seen, seen[1:], strict=False))
+    assert all((b <= a).all() for a, b in pairwise(seen))
 
 
 def test_companions():

@@ -194,7 +194,7 @@ def thawed():
     }
     still = {name: [about(0.3), about(-20, 2)] for name in ("blur", "pixels", "mask")}
     return cold.ColdResult(
-        steps, courses, {name: tiles for name in courses}, still, 384, 0.0018, 126.0, ["", ""]
+        steps, courses, dict.fromkeys(courses, tiles), still, 384, 0.0018, 126.0, ["", ""]
     )
 
 

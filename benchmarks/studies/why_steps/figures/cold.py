@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from ..measuring.cold import NOISE, ColdResult, Course
+from ..measuring.cold import ColdResult, Course
 from ..measuring.row import Figure
 from .charting import curve, separate_labels, step_axis
-from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SOFT, YELLOW, figure, panels, styled
+from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SOFT, figure, panels, styled
 
 NAMES = {
     "noise": "noise",
@@ -43,7 +43,7 @@ def draw(found: ColdResult, best: Mapping[str, Course]) -> Figure:
     """
     canvas, (quality, variety) = panels(2, 340, width_ratios=(1.15, 1))
     names = [
-        curve(quality, found.counts, best[name].distances, *_look(name, best))
+        curve(quality, found.counts, best[name].distances, *_look(name))
         for name in NAMES
         if name in best
     ]
@@ -56,7 +56,7 @@ def draw(found: ColdResult, best: Mapping[str, Course]) -> Figure:
     return figure(canvas, ALT, CAPTION)
 
 
-def _look(name: str, best: Mapping[str, Course]) -> tuple[str, str, str]:
+def _look(name: str) -> tuple[str, str, str]:
     colour, marker = LOOKS[name]
     return colour, NAMES[name], marker
 
@@ -77,8 +77,14 @@ def _variety(axes: Axes, found: ColdResult, best: Mapping[str, Course]) -> None:
     real = 1 / found.alike
     axes.axvline(real, color=SOFT, lw=0.9, ls=(0, (5, 3)), zorder=1)
     axes.annotate(
-        "real pictures", (real, len(shown) - 0.45), (-4, 0), textcoords="offset points",
-        ha="right", va="center", color=SOFT, fontsize=8,
+        "real pictures",
+        (real, len(shown) - 0.45),
+        (-4, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        color=SOFT,
+        fontsize=8,
     )
     axes.set_xscale("log")
     axes.set_xlim(0.7, 4 * real)
@@ -159,9 +165,8 @@ DETAILS = (
     "both algorithms end at the average after one step and after a thousand "
     "(a test; the derivation is in docs/why-steps.md). What steps add to such a start comes from the "
     "network’s errors.</p>"
-    "<p>Two pictures are alike if they are nearer to each other than half of the 2,500 real ones are to "
-    "their nearest. One over the share of alike pairs is the effective number of different "
-    "pictures: k equally likely ones have a share of 1/k. Real pictures have one as well. “Error” is "
-    "the squared distance to the picture that was degraded, over the variance of pictures: the "
+    "<p>How alike pairs must be is measured on 2,500 real pictures, which have an effective number "
+    "of different ones as well. “Error” is the squared distance to the picture that was degraded, "
+    "over the variance of pictures: the "
     "average picture has 1, another real one 2.</p>"
 )

@@ -23,6 +23,7 @@ start *kept* in place of ẑ they differ, from each other and from DDIM.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -108,7 +109,7 @@ def rebuild(
     """
     done = []
     for part, own in zip(x.split(BATCH), companion.split(BATCH), strict=True):
-        for here, there in zip(levels, levels[1:], strict=False):
+        for here, there in pairwise(levels):
             now, then = (torch.tensor(level, dtype=x.dtype) for level in (here, there))
             restored = process.restore(part, now.expand(len(part)))
             part = rule(process.degradation, State(part, now, own), restored, then)

@@ -74,9 +74,7 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
     others = {name: best[name] for name in NAMES if name in best and name != NOISE}
     helped = [name for name, one in others.items() if one.gain.low > least]
     few = [name for name, one in others.items() if one.alike.low > FEWER * found.alike]
-    well = [
-        name for name in helped if others[name].behind.low <= least and name not in few
-    ]
+    well = [name for name in helped if others[name].behind.low <= least and name not in few]
     numbers = _numbers(found, best)
     surprise = _surprise([name for name in well if others[name].behind.high < -least])
     if len(well) == len(others):
@@ -96,7 +94,9 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
             numbers,
         )
     return Verdict(
-        "inconclusive", "These samples are too few to say whether steps help without noise.", numbers
+        "inconclusive",
+        "These samples are too few to say whether steps help without noise.",
+        numbers,
     )
 
 
@@ -132,9 +132,7 @@ def _numbers(found: ColdResult, best: Mapping[str, Course]) -> tuple[str, ...]:
     lines = [
         f"After {last}, noise ends at a FID proxy of {between(best[NOISE].distances[-1])}. "
         "Farther from the data than that (or nearer, if negative): "
-        + "; ".join(
-            f"{NAMES[name]} {between(one.behind)}" for name, one in _others(best)
-        )
+        + "; ".join(f"{NAMES[name]} {between(one.behind)}" for name, one in _others(best))
         + ".",
         f"{last.capitalize()} end nearer to the data than one by: "
         + "; ".join(f"{NAMES[name]} {between(one.gain)}" for name, one in _others(best))

@@ -37,7 +37,10 @@ def alike(x: FloatArray, reach: float, *, draws: int = 400, seed: int = 0) -> In
         return float(weights @ near @ weights / pairs) if pairs else 1.0
 
     rng = np.random.default_rng(seed)
-    found = [share(np.bincount(rng.integers(0, n, n), minlength=n) * 1.0) for _ in range(draws)]
+    found = [
+        share(np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64))
+        for _ in range(draws)
+    ]
     low, high = np.quantile(found, (0.025, 0.975))
     if not near.any():
         high = NONE_SEEN / (n // 2)
