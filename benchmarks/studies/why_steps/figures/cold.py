@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
@@ -62,19 +64,15 @@ def _look(name: str) -> tuple[str, str, str]:
 
 
 def _variety(axes: Axes, found: ColdResult, best: Mapping[str, Course]) -> None:
-    shown = [name for name in NAMES if name in best]
-    least = 1 / len(found.starts) / found.samples**2
+    shown, real = [name for name in NAMES if name in best], 1 / found.alike
+    most = 6 * real
     for place, name in enumerate(shown):
         colour, marker = LOOKS[name]
         one = best[name].alike
-        low, high = 1 / max(one.high, least), 1 / max(one.low, one.value / 9, 0.2 / found.samples)
-        value = 1 / max(one.value, 0.2 / found.samples)
-        axes.plot([low, high], [place, place], color=colour, lw=4, alpha=0.3)
-        if one.value > 0:
-            axes.plot([value], [place], marker=marker, color=colour, ms=7)
-        else:
-            axes.plot([low], [place], marker=">", color=colour, ms=7)
-    real = 1 / found.alike
+        ends = [1 / one.high, min(most, 1 / one.low) if one.low > 0 else most]
+        axes.plot(ends, [place, place], color=colour, lw=4, alpha=0.3)
+        number, symbol = (1 / one.value, marker) if one.value > 0 else (ends[0], ">")
+        axes.plot([number], [place], marker=symbol, color=colour, ms=7)
     axes.axvline(real, color=SOFT, lw=0.9, ls=(0, (5, 3)), zorder=1)
     axes.annotate(
         "real pictures",
@@ -87,7 +85,7 @@ def _variety(axes: Axes, found: ColdResult, best: Mapping[str, Course]) -> None:
         fontsize=8,
     )
     axes.set_xscale("log")
-    axes.set_xlim(0.7, 4 * real)
+    axes.set_xlim(0.7, most)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks(range(len(shown)), [NAMES[name] for name in shown])
@@ -107,10 +105,14 @@ def strips(found: ColdResult, best: Mapping[str, Course]) -> Figure:
     side = len(rows[0])
     canvas, (axes,) = panels(1, 760 / 13.2 * len(rows) + 24)
     axes.imshow(np.vstack(rows), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    for i, k in product(range(len(rows)), range(GONE + 1 + REBUILT)):
+        if k != GONE:  # snow is as white as the page
+            corner = (k * side + 0.5, i * side + 0.5)
+            axes.add_patch(Rectangle(corner, 28, 28, fill=False, ec=SOFT, lw=0.4))
     axes.set_yticks([(i + 0.5) * side for i in range(len(rows))], [NAMES[name] for name in shown])
     axes.set_xticks(
         [GONE / 2 * side, (GONE + 1 + REBUILT / 2) * side],
-        ["with all removed", f"rebuilt in {found.counts[-1]} steps; the first from the same"],
+        ["with all removed", f"rebuilt in {found.counts[-1]} steps"],
     )
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
@@ -135,9 +137,9 @@ CAPTION = (
     "an arrow says at least so many."
 )
 PICTURES = (
-    "What is left of pictures when all is removed, and what the network makes of it. Blur and coarse "
-    "pixels leave how light the picture was, and the disc leaves nothing at all, so that it has one "
-    "answer. Snow falls elsewhere on each picture."
+    "What is left of pictures when all is removed, and what the network makes of it, the first three "
+    "from those that are shown. Blur and coarse pixels leave how light the picture was, and the "
+    "disc leaves nothing at all, so that it has one answer. Snow falls elsewhere on each picture."
 )
 PICTURED = (
     "Six rows of small pictures of garments: rebuilt from noise, snow, digits, blur, "
