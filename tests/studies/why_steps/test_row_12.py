@@ -281,6 +281,23 @@ def test_the_verdict_is_a_function_of_the_numbers(snow, kind, said):
     assert ("snow even ends nearer" in verdict.surprise) == (snow.behind.high < -9)
 
 
+def test_a_trace_of_noise_that_frees_a_start_is_the_surprise():
+    courses = {"noise": {cold.DDIM: course()}, "blur": {cold.IMPROVED: course(alike_pairs=0.2)}}
+    best = {name: one for name, rules in courses.items() for one in rules.values()}
+
+    def judged(share, gap):
+        traces = {
+            "blur": [Interval(share, 0.9 * share, 1.1 * share), Interval(gap, gap - 1, gap + 1)]
+        }
+        found = cold.ColdResult((1, 100), courses, {}, traces, 384, 0.002, 126.0, [])
+        return row_12_cold.judge(found, best)
+
+    assert "makes about 500 different pictures of the 5 of blur" in judged(0.002, -9).surprise
+    assert judged(0.05, -9).surprise == judged(0.002, 2).surprise == ""
+    assert judged(0.002, -9).kind == "refines"
+    assert "nothing left to chance" in judged(0.002, -9).sentence
+
+
 def test_the_pictures_come_from_a_model_that_has_some():
     model = make_model("gmm-2d")
     with pytest.raises(ValueError, match="gmm-2d has no pictures of 28 x 28"):

@@ -168,7 +168,8 @@ DETAILS = (
     "(a test; the derivation is in docs/why-steps.md). What steps add to such a start comes from the "
     "network’s errors.</p>"
     "<p>How alike pairs must be is measured on 2,500 real pictures, which have an effective number "
-    "of different ones as well. “Error” is the squared distance to the picture that was degraded, "
+    "of different ones as well; rough pictures, which are farther from each other, may have a larger "
+    "one. “Error” is the squared distance to the picture that was degraded, "
     "over the variance of pictures: the "
     "average picture has 1, another real one 2.</p>"
 )

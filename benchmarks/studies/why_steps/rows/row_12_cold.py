@@ -76,7 +76,7 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
     few = [name for name, one in others.items() if one.alike.low > FEWER * found.alike]
     well = [name for name in helped if others[name].behind.low <= least and name not in few]
     numbers = _numbers(found, best)
-    surprise = _surprise([name for name in well if others[name].behind.high < -least])
+    surprise = _surprise(found, [name for name in well if others[name].behind.high < -least])
     if len(well) == len(others):
         return Verdict(
             "supports",
@@ -103,22 +103,43 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
 def _limits(
     found: ColdResult, helped: Sequence[str], well: Sequence[str], few: Sequence[str]
 ) -> str:
-    if well and set(few) == set(found.traces):
+    others = [name for name in found.courses if name != NOISE]
+    chance = bool(few) and set(few) == set(found.traces)
+    if well and chance:
         return (
             f"It need not be noise, but it takes chance: {listed(well)} "
             f"{'do' if len(well) > 1 else 'does'} as well, and {listed(few)} "
             "give few different pictures."
         )
     if well:
-        rest = [name for name in found.courses if name not in (*well, NOISE)]
+        rest = [name for name in others if name not in well]
         return f"It need not be noise: {listed(well)} work as well, but {listed(rest)} not."
+    if chance and len(helped) == len(others):
+        return (
+            "Steps help without noise too, but no other way does as well, and "
+            f"{listed(few)}, with nothing left to chance, give few different pictures."
+        )
     return (
         f"Steps also help with {listed(helped)}, but no other way of removing information does "
         "as well as noise."
     )
 
 
-def _surprise(nearer: Sequence[str]) -> str:
+def _surprise(found: ColdResult, nearer: Sequence[str]) -> str:
+    """On what a trace of noise brings, or on what is better than noise."""
+    freed = {
+        name: (found.courses[name][IMPROVED].alike, share)
+        for name, (share, gap) in found.traces.items()
+        if gap.high < 0 and found.courses[name][IMPROVED].alike.low > FEWER * share.high
+    }
+    if freed:
+        name = max(freed, key=lambda one: freed[one][0].value / max(freed[one][1].value, 1e-9))
+        before, after = (1 / one.value if one.value else 1 / one.high for one in freed[name])
+        return (
+            "A trace of noise in the start, too weak to be seen, makes about "
+            f"{float(f'{after:.1g}'):,.0f} different pictures of the {float(f'{before:.1g}'):,.0f} of {NAMES[name]}, and better "
+            "ones: what little chance there is decides them."
+        )
     if not nearer:
         return ""
     return (
@@ -141,6 +162,9 @@ def _numbers(found: ColdResult, best: Mapping[str, Course]) -> tuple[str, ...]:
         f"{number(best[NOISE].alike)}; "
         + "; ".join(f"{NAMES[name]} {number(one.alike)}" for name, one in _others(best))
         + f". Of real pictures {1 / found.alike:,.0f}; fewer than a tenth of that counts as few.",
+        "The nearest that any rule comes at any number of steps (picked, so a little too near): "
+        + "; ".join(_nearest(found, name) for name in NAMES if name in best)
+        + ".",
         "Of the rules for a step the one that ends nearest to the data is taken: "
         + "; ".join(f"{NAMES[name]} {RULES[rules[name]]}" for name in NAMES if name in best)
         + ".",
@@ -155,7 +179,16 @@ def _numbers(found: ColdResult, best: Mapping[str, Course]) -> tuple[str, ...]:
             )
             + "."
         )
-    return (*lines, INTERVALS)
+    return (*lines, f"{INTERVALS} Where all outputs are the same there is none.")
+
+
+def _nearest(found: ColdResult, name: str) -> str:
+    distance, steps, rule = min(
+        (distance, steps, RULES[rule])
+        for rule, one in found.courses[name].items()
+        for distance, steps in zip(one.distances, found.counts, strict=True)
+    )
+    return f"{NAMES[name]} {between(distance)} ({rule}, {steps_of(steps)})"
 
 
 def _others(best: Mapping[str, Course]) -> list[tuple[str, Course]]:
