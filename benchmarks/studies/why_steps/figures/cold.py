@@ -22,7 +22,7 @@ NAMES = {
     "blend": "a digit blended in",
     "blur": "blur",
     "pixels": "coarse pixels",
-    "mask": "growing disc",
+    "mask": "a growing disc",
 }
 """What the page calls each degradation, in its order."""
 LOOKS = {

@@ -134,11 +134,11 @@ def _surprise(found: ColdResult, nearer: Sequence[str]) -> str:
     }
     if freed:
         name = max(freed, key=lambda one: freed[one][0].value / max(freed[one][1].value, 1e-9))
-        before, after = (1 / one.value if one.value else 1 / one.high for one in freed[name])
+        before, after = (rounded(share) for share in freed[name])
         return (
-            "A trace of noise in the start, too weak to be seen, makes about "
-            f"{float(f'{after:.1g}'):,.0f} different pictures of the {float(f'{before:.1g}'):,.0f} of {NAMES[name]}, and better "
-            "ones: what little chance there is decides them."
+            f"A trace of noise in the start, too weak to be seen, makes about {after} different "
+            f"pictures of the {before} of {NAMES[name]}, and better ones: what little chance "
+            "there is decides them."
         )
     if not nearer:
         return ""
@@ -180,6 +180,11 @@ def _numbers(found: ColdResult, best: Mapping[str, Course]) -> tuple[str, ...]:
             + "."
         )
     return (*lines, f"{INTERVALS} Where all outputs are the same there is none.")
+
+
+def rounded(share: Interval) -> str:
+    """Effective number of different outputs, to one digit; the least it can be if none are alike."""
+    return f"{float(f'{1 / (share.value or share.high):.1g}'):,.0f}"
 
 
 def _nearest(found: ColdResult, name: str) -> str:
