@@ -407,6 +407,17 @@ TERMS = (
         "[Ss]ensitivity|Jacobian|∂",
         "by how much a pixel of the prediction changes when one of the noisy image does",
     ),
+    Term(
+        "degradation",
+        r"[Dd]egrad(e[ds]?|ations?)\b",
+        "a way of removing the information in a picture, a little of it or all",
+    ),
+    Term(
+        "alike pairs",
+        r"\balike pairs\b",
+        "pairs of pictures that are nearer to each other than half of the real ones are to their "
+        "nearest; one over their share is the effective number of different pictures",
+    ),
     Term("optimal", r"\boptimal(_kl)?\b", "the grid that loses the fewest nats"),
 )
 

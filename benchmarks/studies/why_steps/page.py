@@ -19,7 +19,6 @@ from .glossary import Introductions
 from .measuring.effort import Effort
 from .measuring.row import Answer, Figure, Row
 from .opening import PARTS, Part
-from .questions import to_come
 from .rows import rows
 
 TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
@@ -70,7 +69,6 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
             opening=_shown(opening) if opening else None,
             top=top,
             sections=sections,
-            coming=to_come(set(known)),
             counts=Counter(answer.verdict.kind for answer in answers.values()),
             words=WORDS,
             colours=Markup(css()),

@@ -10,6 +10,7 @@ import numpy as np
 
 from samplerbench.benchmarks.studies.why_steps.measuring import (
     big_steps,
+    cold,
     collapse,
     equal_steps,
     first_schedule,
@@ -363,6 +364,30 @@ def squeezed():
     )
 
 
+def thawed():
+    tiles = np.linspace(-1, 1, cold.SHOWN * 28 * 28, dtype=np.float32).reshape(-1, 28, 28)
+    steps = cold.COUNTS
+
+    def course(end, pairs):
+        distances = [about(end + 200 / n, 3) for n in steps]
+        kept = [about(1 - 1 / (n + 1), 0.03) for n in steps]
+        alike = Interval(pairs, 0.9 * pairs, 1.1 * pairs)
+        return cold.Course(distances, about(190, 4), about(end - 40, 4), kept, kept, alike, tiles)
+
+    courses = {
+        name: {
+            rule: course(40 + 9 * k + 5 * place, min(0.9, 0.001 * 4**place))
+            for k, rule in enumerate(cold.RULES)
+            if k < 2 or name in ("noise", "blend")
+        }
+        for place, name in enumerate(("noise", "snow", "blend", "blur", "pixels", "mask"))
+    }
+    still = {name: [about(0.3), about(-20, 2)] for name in ("blur", "pixels", "mask")}
+    return cold.ColdResult(
+        steps, courses, dict.fromkeys(courses, tiles), still, 384, 0.0018, 126.0, ["", ""]
+    )
+
+
 INVENTED = {
     1: jump,
     2: candidates,
@@ -375,6 +400,7 @@ INVENTED = {
     9: alone,
     10: oldest,
     11: learned,
+    12: thawed,
     13: guided,
     14: squeezed,
     15: jumped,

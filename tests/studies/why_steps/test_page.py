@@ -18,7 +18,6 @@ from samplerbench.benchmarks.studies.why_steps.figures.drawing import THEME, fig
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.measuring.row import Answer, Row, Verdict
 from samplerbench.benchmarks.studies.why_steps.opening import PARTS
-from samplerbench.benchmarks.studies.why_steps.questions import ROWS, TO_COME
 from samplerbench.benchmarks.studies.why_steps.rows import rows
 from samplerbench.models import make_model
 
@@ -53,9 +52,8 @@ def counted():
     ), calls
 
 
-def test_every_question_has_one_row():
-    measured = set(rows())
-    assert measured | {row.number for row in TO_COME} == set(range(1, ROWS + 1))
+def test_the_questions_are_sixteen():
+    assert sorted(rows()) == list(range(1, 17))
     assert all(
         number == row.number and row.question.endswith("?") and row.claim.endswith(".")
         for number, row in rows().items()
@@ -74,15 +72,6 @@ def test_the_page_needs_nothing_but_itself_and_lists_all_questions():
     assert "&lt;b&gt;" in html
     assert "<code>0.5</code>" in html
     assert 'aria-label="a &lt;line&gt;"' in html
-
-
-def test_rows_to_come_are_one_line_at_the_end():
-    html = page.render({1: answer()}, Effort("fast"))
-    found = re.findall(r"<p[^>]*>To come[^<]*</p>", html)
-    assert len(found) == 1
-    assert all(html.count(row.question) == found[0].count(row.question) == 1 for row in TO_COME)
-    assert html.index(found[0]) > html.rindex('id="row-')
-    assert not [row for row in TO_COME if f"row-{row.number}" in html]
 
 
 def test_the_top_of_the_page_asks_and_answers_before_anything_else():
@@ -117,7 +106,7 @@ def test_the_top_says_nothing_that_was_not_measured():
 
 
 def test_every_question_is_about_one_part_of_the_answer():
-    assert sorted(number for part in PARTS for number in part.rows) == list(range(1, ROWS + 1))
+    assert sorted(number for part in PARTS for number in part.rows) == sorted(rows())
     for part in PARTS:
         assert part.rests
         assert set(part.rests) <= set(part.rows)

@@ -1,0 +1,223 @@
+"""Row 12: does it have to be noise? Pictures rebuilt from other degradations (cold diffusion)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from ..figures.cold import DETAILS, NAMES, draw, strips
+from ..measuring.cold import DDIM, IMPROVED, NAIVE, NOISE, TRACE, ColdResult, Course, measure
+from ..measuring.row import Answer, Row, Verdict
+from ..statistics.intervals import Interval
+from .wording import INTERVALS, between, brackets, half, mark, note
+
+NEGLIGIBLE = 0.01
+"""A gap below this share of the variance of the features is none."""
+FEWER = 10
+"""Outputs are fewer than noise's if surely so many times as many pairs of them are alike."""
+RULES = {IMPROVED: "Algorithm 2", NAIVE: "Algorithm 1", DDIM: "DDIM"}
+
+
+def answer(found: ColdResult) -> Answer:
+    """Distances and variety of each degradation."""
+    best = {name: found.courses[name][rule] for name, rule in chosen(found).items()}
+    return Answer(
+        draw(found, best),
+        _table(found),
+        judge(found, best),
+        DETAILS + note(found.flags),
+        (strips(found, best),),
+        keys=2,
+    )
+
+
+def chosen(found: ColdResult) -> dict[str, str]:
+    """The rule of each degradation that ends nearest to the data."""
+    return {
+        name: min(courses, key=lambda rule: courses[rule].distances[-1].value)
+        for name, courses in found.courses.items()
+    }
+
+
+def _table(found: ColdResult) -> pd.DataFrame:
+    first, last = found.counts[0], found.counts[-1]
+    dagger = mark(found.flags)
+    return pd.DataFrame(
+        {
+            "removed by": NAMES[name],
+            "rule": RULES[rule],
+            f"FID proxy, {steps_of(first)}{dagger}": half(one.distances[0]),
+            f"FID proxy, {steps_of(last)}{dagger}": half(one.distances[-1]),
+            "error": brackets(one.errors[-1]),
+            "variance, %": brackets(one.variance[-1], 100),
+            "alike pairs, %": brackets(one.alike, 100),
+        }
+        for name in NAMES
+        for rule, one in found.courses.get(name, {}).items()
+    )
+
+
+def steps_of(count: int) -> str:
+    """A number of steps, in words."""
+    return f"{count} step{'s' * (count > 1)}"
+
+
+def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
+    """What becomes of the claim, by the rule of each degradation that is in ``best``.
+
+    A degradation helps if its many steps end surely nearer to the data than one. It does as well as
+    noise if it helps, is not surely farther from the data than noise, and its outputs are not
+    surely fewer.
+    """
+    least = NEGLIGIBLE * found.variance
+    others = {name: best[name] for name in NAMES if name in best and name != NOISE}
+    helped = [name for name, one in others.items() if one.gain.low > least]
+    few = [name for name, one in others.items() if one.alike.low > FEWER * found.alike]
+    well = [name for name in helped if others[name].behind.low <= least and name not in few]
+    numbers = _numbers(found, best)
+    surprise = _surprise(found, [name for name in well if others[name].behind.high < -least])
+    if len(well) == len(others):
+        return Verdict(
+            "supports",
+            "Noise is not needed: every other way of removing information does as well here.",
+            numbers,
+            surprise,
+        )
+    if helped:
+        return Verdict("refines", _limits(found, helped, well, few), numbers, surprise)
+    if all(one.gain.high < least for one in others.values()):
+        return Verdict(
+            "refutes",
+            "Without noise the steps gain nothing: what comes out is as far from real "
+            "pictures as after one.",
+            numbers,
+        )
+    return Verdict(
+        "inconclusive",
+        "These samples are too few to say whether steps help without noise.",
+        numbers,
+    )
+
+
+def _limits(
+    found: ColdResult, helped: Sequence[str], well: Sequence[str], few: Sequence[str]
+) -> str:
+    others = [name for name in found.courses if name != NOISE]
+    chance = bool(few) and set(few) == set(found.traces)
+    if well and chance:
+        return (
+            f"It need not be noise, but it takes chance: {listed(well)} "
+            f"{'do' if len(well) > 1 else 'does'} as well, and {listed(few)} "
+            "give few different pictures."
+        )
+    if well:
+        rest = [name for name in others if name not in well]
+        return f"It need not be noise: {listed(well)} work as well, but {listed(rest)} not."
+    if chance and len(helped) == len(others):
+        return (
+            "Steps help without noise too, but no other way does as well, and "
+            f"{listed(few)}, with nothing left to chance, give few different pictures."
+        )
+    return (
+        f"Steps also help with {listed(helped)}, but no other way of removing information does "
+        "as well as noise."
+    )
+
+
+def _surprise(found: ColdResult, nearer: Sequence[str]) -> str:
+    """On what a trace of noise brings, or on what is better than noise."""
+    freed = {
+        name: (found.courses[name][IMPROVED].alike, share)
+        for name, (share, gap) in found.traces.items()
+        if gap.high < 0 and found.courses[name][IMPROVED].alike.low > FEWER * share.high
+    }
+    if freed:
+        name = max(freed, key=lambda one: freed[one][0].value / max(freed[one][1].value, 1e-9))
+        before, after = (rounded(share) for share in freed[name])
+        return (
+            f"A trace of noise in the start, too weak to be seen, makes about {after} different "
+            f"pictures of the {before} of {NAMES[name]}, and better ones: what little chance "
+            "there is decides them."
+        )
+    if not nearer:
+        return ""
+    return (
+        f"With this small network, {listed(nearer)} even "
+        f"{'end' if len(nearer) > 1 else 'ends'} nearer to real pictures than noise."
+    )
+
+
+def _numbers(found: ColdResult, best: Mapping[str, Course]) -> tuple[str, ...]:
+    rules, last = chosen(found), steps_of(found.counts[-1])
+    lines = [
+        f"After {last}, noise ends at a FID proxy of {between(best[NOISE].distances[-1])}. "
+        "Farther from the data than that (or nearer, if negative): "
+        + "; ".join(f"{NAMES[name]} {between(one.behind)}" for name, one in _others(best))
+        + ".",
+        f"{last.capitalize()} end nearer to the data than one by: "
+        + "; ".join(f"{NAMES[name]} {between(one.gain)}" for name, one in _others(best))
+        + ".",
+        "Effective number of different pictures: noise "
+        f"{number(best[NOISE].alike)}; "
+        + "; ".join(f"{NAMES[name]} {number(one.alike)}" for name, one in _others(best))
+        + f". Of real pictures {1 / found.alike:,.0f}; fewer than a tenth of that counts as few.",
+        "The nearest that any rule comes at any number of steps (picked, so a little too near): "
+        + "; ".join(_nearest(found, name) for name in NAMES if name in best)
+        + ".",
+        "Of the rules for a step the one that ends nearest to the data is taken: "
+        + "; ".join(f"{NAMES[name]} {RULES[rules[name]]}" for name in NAMES if name in best)
+        + ".",
+    ]
+    if found.traces:
+        lines.append(
+            f"With noise of standard deviation {TRACE} added to the start, Algorithm 2 gives so "
+            "many different pictures: "
+            + "; ".join(
+                f"{NAMES[name]} {number(share)}, and the FID proxy changes by {between(gap)}"
+                for name, (share, gap) in found.traces.items()
+            )
+            + "."
+        )
+    return (*lines, f"{INTERVALS} Where all outputs are the same there is none.")
+
+
+def rounded(share: Interval) -> str:
+    """Effective number of different outputs, to one digit; the least it can be if none are alike."""
+    return f"{float(f'{1 / (share.value or share.high):.1g}'):,.0f}"
+
+
+def _nearest(found: ColdResult, name: str) -> str:
+    distance, steps, rule = min(
+        (distance, steps, RULES[rule])
+        for rule, one in found.courses[name].items()
+        for distance, steps in zip(one.distances, found.counts, strict=True)
+    )
+    return f"{NAMES[name]} {between(distance)} ({rule}, {steps_of(steps)})"
+
+
+def _others(best: Mapping[str, Course]) -> list[tuple[str, Course]]:
+    return [(name, best[name]) for name in NAMES if name in best and name != NOISE]
+
+
+def number(share: Interval) -> str:
+    """Effective number of different outputs, from the share of alike pairs."""
+    if not share.low > 0:
+        return f"at least {1 / share.high:,.0f}"
+    return between(Interval(*(1 / end for end in (share.value, share.high, share.low))))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of degradations, with commas and an "and"."""
+    words = [NAMES[name] for name in NAMES if name in names]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+ROW = Row(
+    number=12,
+    question="Does it have to be noise?",
+    claim="The process works with other ways of removing information than noise: blur, masks, "
+    "snow, or blending with another picture (arXiv:2208.09392).",
+    measure=measure,
+    answer=answer,
+)
