@@ -1,6 +1,6 @@
 """The shipped few-step map, and how maps are distilled."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import pytest
@@ -95,16 +95,14 @@ def test_it_passes_what_is_asked_of_maps_in_files(model):
 
 
 def test_its_card_says_what_it_cost(model):
-    card = load_card("fashion-map")
+    card, recipe = load_card("fashion-map"), distil.RECIPES["fashion-map"]
     told = card.training
-    spent = distil.evaluations(
-        distil.Distillation(
-            **{key: told[key] for key in told if key in distil.Distillation.__dataclass_fields__}
-        ),
-        told["steps"],
-    )
+    for key, value in asdict(recipe).items():
+        assert told[key] == (list(value) if isinstance(value, tuple) else value), key
+    spent = distil.evaluations(recipe, told["steps"])
     assert {key: told[key] for key in spent} == spent
     assert told["teacher_identity"] == make_model("fashion").identity
+    assert model.identity == card.identity
     assert sum(file.bytes for file in card.files.values()) < 2.2e6
 
 

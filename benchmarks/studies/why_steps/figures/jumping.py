@@ -40,15 +40,13 @@ def draw(found: JumpingResult) -> Figure:
     quality.set(title="How near to the data", ylabel="FID proxy", ylim=(LEAST / 1.2, None))
     quality.grid(axis="y")
     separate_labels(quality, names)
-    marks = []
-    for name, line, colour, marker in (
-        ("the map’s jump", found.missed, ORANGE, "s"),
-        ("prediction", found.predicted, BLUE, "o"),
-    ):
-        curve(ends, found.levels, line, colour, "", marker)
-        marks.append(label_curve(ends, found.levels[-1], line[-1].value, name, colour))
+    place = len(found.levels) // 2
+    curve(ends, found.levels, found.missed, ORANGE, "", "s")
+    curve(ends, found.levels, found.predicted, BLUE, "", "o")
+    label_curve(ends, found.levels[0], found.missed[0].value, "the map’s jump", ORANGE, -17)
+    label_curve(ends, found.levels[place], found.predicted[place].value, "the prediction", BLUE, 8)
     ends.set_xscale("log")
-    ends.set_xlim(found.levels[0] * 1.2, found.levels[-1] / 30)
+    ends.set_xlim(found.levels[0] * 1.2, found.levels[-1] / 2)
     ends.xaxis.set_major_locator(FixedLocator([80, 10, 1, 0.1]))
     ends.xaxis.set_minor_locator(NullLocator())
     ends.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -58,9 +56,8 @@ def draw(found: JumpingResult) -> Figure:
         ylabel="distance, over that of two images",
         ylim=(-0.03, 1.12),
     )
-    level(ends, 1, "another image of the class", 0.3)
-    level(ends, AVERAGE, "the average of the class", 0.3)
-    separate_labels(ends, marks)
+    level(ends, 1, "another image of the class", 0.4)
+    level(ends, AVERAGE, "the average of the class", 0.4)
     return figure(canvas, ALT, CAPTION)
 
 
