@@ -75,7 +75,7 @@ def test_equal_shares_are_supported_where_no_schedule_matters():
     """A Gaussian as wide as the noise where equal shares are densest."""
     effort = Effort("fast", models={"fashion-mppca": gaussian(4, 1.0)})
     cells = (("fashion-mppca", "euler", first_schedule.MIDDLE),)
-    quality, flags = first_schedule.qualities(effort, cells, 96)
+    quality, flags = first_schedule.qualities(effort, cells, tuple(first_schedule.GRIDS), 96)
     assert len(flags) == len(first_schedule.GRIDS)
     assert quality[0].gap.high < row.NEGLIGIBLE * quality[0].variance
     verdict = row.judge(INVENTED[10]()._replace(quality=quality))

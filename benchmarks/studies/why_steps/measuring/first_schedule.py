@@ -89,7 +89,7 @@ class Binary(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """Samples of one model, sampler and number of steps on every grid.
+    """Samples of one model, sampler and number of steps.
 
     Attributes:
         model: its name.
@@ -168,7 +168,8 @@ def measure(effort: Effort) -> FirstScheduleResult:
         name: [_mean(step_kl(curve, levels(name, steps)).sum(1)) for steps in counts]
         for name in GRIDS
     }
-    quality, flags = qualities(effort, FAST_CELLS if fast else CELLS, DRAWN)
+    cells, grids = (FAST_CELLS, (EARLY, TODAY)) if fast else (CELLS, tuple(GRIDS))
+    quality, flags = qualities(effort, cells, grids, DRAWN)
     first = first_rates(effort.model("digits-cloud"), effort.samples(398, 128))
     return FirstScheduleResult(counts, binary, nats, quality, flags, first)
 
@@ -227,9 +228,9 @@ def levels(grid: str, steps: int) -> tuple[float, ...]:
 
 
 def qualities(
-    effort: Effort, cells: Sequence[tuple[str, str, int]], samples: int
+    effort: Effort, cells: Sequence[tuple[str, str, int]], grids: Sequence[str], samples: int
 ) -> tuple[list[Quality], list[str]]:
-    """Distances of samples to the data on every grid, with their flags."""
+    """Distances of samples to the data on the grids, two of which are compared, and their flags."""
     to_data: dict[str, DistanceToData] = {}
     models: dict[str, Denoiser] = {}
     quality = []
@@ -238,7 +239,7 @@ def qualities(
         distance = to_data.setdefault(name, DistanceToData(model))
         found = {
             grid: distance(generate(model, sampler, Grid((*levels(grid, steps), 0.0)), samples))
-            for grid in GRIDS
+            for grid in grids
         }
         quality.append(
             Quality(
