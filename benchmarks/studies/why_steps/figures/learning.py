@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ..measuring.learning import SAMPLERS, LearnedCase, LearnedResult
 from ..measuring.row import Figure
-from .charting import label_curve, level, separate_labels, step_axis
+from .charting import label_curve, separate_labels, step_axis
 from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SOFT, YELLOW, figure, panels, styled
 
 LOOKS = {
@@ -53,8 +53,8 @@ def _curves(axes: Axes, cases: Sequence[LearnedCase]) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: _tick(value)))
     axes.grid(axis="y")
-    axes.set_ylim(top=1.25)
-    level(axes, 1, "the best formula")
+    ends = first.grids[0].spent
+    axes.plot([ends[0], ends[-1]], [1, 1], color=SOFT, lw=0.9, ls=(0, (5, 3)), zorder=1)
     axes.set(title="What is left of the error", ylabel="error / error of the best formula")
     separate_labels(axes, names)
 
