@@ -86,11 +86,11 @@ def judge(found: MemorisingResult) -> Verdict:
             steps = (
                 "unstable" if blown(found.sampler.spread["euler"]) else "inaccurate, not unstable"
             )
+            others = "averages" if random[-1].known.low > HALF else "memorises"
             return Verdict(
                 "refines",
-                "A network of one step memorises noises that were paired with images at random, "
-                "but learns those that a path pairs; and a plain sampler’s big steps are "
-                f"{steps}.",
+                "A one-step network memorises few pairs; of many it learns those that a path "
+                f"pairs and {others} random ones; a plain sampler’s big steps are {steps}.",
                 numbers,
                 surprise,
             )
