@@ -5,11 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
+from invented import INVENTED
 
 from samplerbench.benchmarks.studies.why_steps.measuring import big_steps, one_level
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.measuring.one_level import chain, start_loss
-from samplerbench.benchmarks.studies.why_steps.rows.row_09_one_level import ROW
+from samplerbench.benchmarks.studies.why_steps.rows.row_09_one_level import (
+    ROW,
+    evaluations_for,
+    surprise,
+)
+from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
 
@@ -76,3 +82,15 @@ def test_a_jump_from_a_level_is_a_staircase_of_one_step():
         curve = 2 / (1 + gamma)
         area = np.trapezoid(curve[0] - curve, gamma) / 2
         assert jump.value == pytest.approx(area, rel=0.01)
+
+
+def test_the_right_level_is_told_with_what_it_takes():
+    found = INVENTED[9]()
+    made = found.single["only-level-10"]
+    assert surprise(found._replace(single=dict.fromkeys(found.single, made))) == ""
+    others = {name: made for name in found.single if name != "only-level-1.5"}
+    near = made._replace(distances=[Interval(one.value / 9, *one[1:]) for one in made.distances])
+    near = near._replace(distances=[one._replace(high=one.value) for one in near.distances])
+    told = surprise(found._replace(single=others | {"only-level-1.5": near}))
+    assert "100 times give what all levels give in 100 evaluations" in told
+    assert evaluations_for(found, 9.0) == pytest.approx(10)

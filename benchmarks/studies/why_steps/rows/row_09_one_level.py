@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from ..figures.one_level import DETAILS, called, draw, pictures, totals
-from ..measuring.one_level import NATS, SINGLE, AtItsLevel, Made, OneLevelResult, measure
+from ..measuring.one_level import NATS, SINGLE, Made, OneLevelResult, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, brackets, half, mark, note, percent
@@ -17,8 +18,8 @@ SAME = 0.02
 """Distances that differ by less than this share of the features' variance are the same."""
 WORSE = 1.02
 """Squared errors above this ratio are worse."""
-LITTLE = 0.1
-"""A squared error that is smaller by less than this share is hardly smaller."""
+RIGHT = 0.5
+"""A level whose images are nearer to the data by this factor than those of others is the right one."""
 
 
 def answer(found: OneLevelResult) -> Answer:
@@ -77,7 +78,7 @@ def judge(found: OneLevelResult) -> Verdict:
         "It removes the noise at once, into an average; to make images it must be repeated, and then "
         f"they are {times:.1f} times as far from the data as with all levels."
     )
-    return Verdict("refines", sentence, numbers, surprise(found.denoising))
+    return Verdict("refines", sentence, numbers, surprise(found))
 
 
 def best(single: Mapping[str, Made]) -> tuple[str, int]:
@@ -101,15 +102,30 @@ def behind(found: OneLevelResult, name: str, place: int) -> Interval:
     )
 
 
-def surprise(denoising: Sequence[AtItsLevel]) -> str:
-    """That a network which knows one level only is hardly better there, if it is so."""
-    gains = [1 - at.ratio.value for at in denoising]
-    if not all(at.ratio.low > 1 - LITTLE for at in denoising):
+def surprise(found: OneLevelResult) -> str:
+    """That one of the levels, and no other, makes images; empty if it is not so."""
+    name, place = best(found.single)
+    others = {other: made for other, made in found.single.items() if other != name}
+    second, where = best(others)
+    nearest = found.single[name].distances[place]
+    if not nearest.high < RIGHT * others[second].distances[where].low:
         return ""
+    equal = evaluations_for(found, nearest.value)
+    farther = others[second].distances[where].value / nearest.value
     return (
-        "To know one level only hardly helps even there: its squared error is at most "
-        f"{100 * max(0.0, *gains):.0f} % smaller than that of the same network trained for all levels."
+        "At the right one of the levels, denoising again and again does make images: "
+        f"{found.counts[place]} times give what all levels give in {equal:.0f} evaluations. At the "
+        f"others they stay {farther:.0f} times as far from the data, or more."
     )
+
+
+def evaluations_for(found: OneLevelResult, distance: float) -> float:
+    """Evaluations after which the images of all levels are this near to the data, on a straight line
+    of the logarithms between those that were measured; the most where they never are.
+    """
+    line = [max(one.value, 1e-9) for one in found.every.distances]
+    falling = np.minimum.accumulate(line)
+    return float(np.exp(np.interp(-math.log(distance), -np.log(falling), np.log(found.counts))))
 
 
 def _numbers(found: OneLevelResult, name: str, place: int, gap: Interval) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def judge(found: LatentSpaceResult) -> Verdict:
             "A step in latents has less to compute, but here it is not surely faster.",
             numbers,
         )
-    cheaper = f"An image costs {times.value:.1f} times less in latents"
+    cheaper = f"An image takes {operations:.1f} times less computing in latents"
     if found.more.low > 1 / SAME and found.more.high < SAME:
         if found.gap.low > WORSE * found.variance:
             sentence = f"{cheaper} and takes as many steps, but it is worse."
@@ -65,7 +65,7 @@ def judge(found: LatentSpaceResult) -> Verdict:
     if found.more.high < 1 or found.more.low > 1:
         change, other = abs(found.more.value - 1), "fewer" if found.more.high < 1 else "more"
         sentence = (
-            f"In latents an image of as many steps costs {times.value:.1f} times less, and "
+            f"In latents an image of as many steps takes {operations:.1f} times less computing, and "
             f"{100 * change:.0f} % {other} steps are needed."
         )
         return Verdict("refines", sentence, numbers, surprise(found))
@@ -110,7 +110,8 @@ def _numbers(found: LatentSpaceResult, operations: float, times: Interval) -> tu
     few, many = found.needed
     lines = [
         f"In {STEPS} steps an image costs {operations:.1f} times fewer multiply-adds in latents, and "
-        f"{between(times)} times less time, the decoder included.",
+        f"{between(times)} times less time, the decoder included. The interval of the time is over "
+        "rounds of this run; another run, on a busier machine, may be farther off.",
         *(f"{name.capitalize()}: {_parts(course)}." for name, course in courses(found).items()),
         f"Steps until an image is near its end: {_steps(few)} on pixels, {_steps(many)} on latents, "
         f"{_times(found.more)}.",
