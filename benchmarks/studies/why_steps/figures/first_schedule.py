@@ -176,7 +176,7 @@ DETAILS = (
     "(section 2.4.1). A small network predicts the first picture from a later one, pixel by pixel; "
     "the probabilities of every step follow from that exactly, by Bayes’ rule, so that one network "
     "serves all numbers of steps. It was trained on the mean of their bounds, on Fashion-MNIST, "
-    "white where a pixel is brighter than middle grey. The bound is the sum of the divergences "
+    "where pixels brighter than middle grey are 1, and drawn black here. The bound is the sum of the divergences "
     "of all steps, on test images; of long chains it visits 32 steps an image at random. Without a "
     "closed form for the data, it is the network’s loss and not only that of the steps.</p>"
     "<p>The features are 12 numbers of pixels that differ: from the majority picture of each of "

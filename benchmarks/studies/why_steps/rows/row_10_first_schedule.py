@@ -121,7 +121,7 @@ def _numbers(found: FirstScheduleResult) -> Iterator[str]:
     for one in found.quality:
         yield (
             f"<code>{one.model}</code>, <code>{one.sampler}</code>, {one.steps} steps: the FID "
-            f"proxy is {_short(one.distances)}; {EARLY} are farther than {TODAY} by "
+            f"proxy{mark(found.flags)} is {_short(one.distances)}; {EARLY} are farther than {TODAY} by "
             f"{between(one.gap)}."
         )
     first = found.first
