@@ -21,14 +21,10 @@ from .packing import packed, unpacked
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[2]
-SHARED = (
-    "planning/schedules",
-    "planning/tuned/spacing",
-    "sampling/batch",
-    "sampling/shard",
-    "scoring/data",
-)
+SHARED = ("planning/schedules", "sampling/batch", "sampling/shard", "scoring/data")
 """Modules of the benchmark that rows use, besides its metrics."""
+LEVELS = Path("planning", "tuned")
+"""Modules of the benchmark that other studies use for rows."""
 MEASURES = (
     "samplers/**/*.py",
     "models/**/*.py",
@@ -103,7 +99,7 @@ def measuring_files(row: Row[Any]) -> list[Path]:
 
 
 def _imported(file: Path) -> Iterator[Path]:
-    """The modules of this study, and of those beside it, that a file imports."""
+    """The modules of this study, of those beside it and of tuned levels that a file imports."""
     for node in ast.walk(ast.parse(file.read_bytes())):
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
@@ -112,7 +108,7 @@ def _imported(file: Path) -> Iterator[Path]:
             place.with_suffix(".py"),
             *(place / f"{alias.name}.py" for alias in node.names),
         ):
-            if path.is_relative_to(HERE.parent):
+            if path.is_relative_to(HERE.parent) or path.is_relative_to(HERE.parents[1] / LEVELS):
                 yield path
 
 
