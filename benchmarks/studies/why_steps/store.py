@@ -24,13 +24,13 @@ PACKAGE = HERE.parents[2]
 SHARED = (
     "planning/equal_error",
     "planning/schedules",
-    "planning/tuned/spacing",
     "sampling/batch",
     "sampling/shard",
     "scoring/data",
-    "studies/tuning/*",
 )
 """Modules of the benchmark that rows use, besides its metrics."""
+LEVELS = Path("planning", "tuned")
+"""Modules of the benchmark that other studies use for rows."""
 MEASURES = (
     "samplers/**/*.py",
     "models/**/*.py",
@@ -92,7 +92,7 @@ def key_of(row: Row[Any], effort: Effort) -> str:
 
 
 def measuring_files(row: Row[Any]) -> list[Path]:
-    """The file of the row's ``measure``, and those that it imports of this study, and so on."""
+    """The file of the row's ``measure``, and those that it imports of the studies, and so on."""
     module = row.measure.__module__.removeprefix(f"{__package__}.")
     found: set[Path] = set()
     waiting = [HERE.joinpath(*module.split(".")).with_suffix(".py")]
@@ -105,7 +105,7 @@ def measuring_files(row: Row[Any]) -> list[Path]:
 
 
 def _imported(file: Path) -> Iterator[Path]:
-    """The modules of this study that a file imports."""
+    """The modules of this study, of those beside it and of tuned levels that a file imports."""
     for node in ast.walk(ast.parse(file.read_bytes())):
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
@@ -114,7 +114,7 @@ def _imported(file: Path) -> Iterator[Path]:
             place.with_suffix(".py"),
             *(place / f"{alias.name}.py" for alias in node.names),
         ):
-            if path.is_relative_to(HERE):
+            if path.is_relative_to(HERE.parent) or path.is_relative_to(HERE.parents[1] / LEVELS):
                 yield path
 
 
