@@ -106,7 +106,7 @@ def draw_paths(how: Distillation, card: Card, teacher: EDMPrecond, shard: int) -
     """Paths of the teacher's probability flow from noise, by the second-order multistep method in
     ln sigma (DPM-Solver++(2M), Lu et al. 2022, arXiv:2211.01095, algorithm 2).
     """
-    generator = torch.Generator().manual_seed((how.seed << 32) + (1 << 31) + shard)
+    generator = torch.Generator().manual_seed(how.seed * 1_000_003 + (1 << 31) + shard)
     shift = torch.rand((), generator=generator, dtype=torch.float64).item()
     levels = levels_of(how, card.sigma_max, shift)
     labels = torch.randint(len(card.data["class_counts"]), (how.paths,), generator=generator)

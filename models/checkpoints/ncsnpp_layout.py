@@ -1,5 +1,5 @@
 """The architecture of score_sde's NCSN++ and DDPM++, read from the list of its modules, and the names
-that the same weights have in :class:`~samplerbench.models.nets.edm_unets.SongUNet`.
+that the same weights have in :class:`~samplerbench.models.nets.nvidia.unets.SongUNet`.
 """
 
 from __future__ import annotations

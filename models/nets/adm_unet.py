@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .edm_layers import SinusoidalNoise
+from .nvidia.layers import SinusoidalNoise
 
 Change = Literal["", "up", "down"]
 GROUPS = 32

@@ -14,6 +14,17 @@ def test_an_epoch_sees_each_image_at_most_once():
     assert not torch.equal(rows, next_epoch)
 
 
+def test_each_seed_and_step_has_noise_of_its_own():
+    """Torch's generator takes the lower 32 bits of a number."""
+    seeds = (train.RECIPES["digits"], replace(train.RECIPES["digits"], seed=1))
+    drawn = {
+        torch.randn(1, generator=loop.step_generator(how, step)).item()
+        for how in seeds
+        for step in range(50)
+    }
+    assert len(drawn) == 100
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     recipe = replace(train.RECIPES["digits"], steps=4, decay=2, warmup=2)

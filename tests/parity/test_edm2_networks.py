@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from samplerbench.models.nets.edm2_unet import EDM2UNet
+from samplerbench.models.nets.nvidia.edm2_unet import EDM2UNet
 from samplerbench.samplers.peers.locate import clone
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from samplerbench.models.checkpoints.ncsnpp_layout import _names
-from samplerbench.models.nets.edm_unets import SongUNet
+from samplerbench.models.nets.nvidia.unets import SongUNet
 
 SIDE = 4
 DDPM = {

@@ -22,8 +22,8 @@ from samplerbench.models.loaders.checkpoint.families import family_names
 from samplerbench.models.loaders.checkpoint.loading import load
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.dit import DiT
-from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer
-from samplerbench.models.nets.edm_unets import SongUNet
+from samplerbench.models.nets.nvidia.edm2_unet import EDM2UNet, Layer
+from samplerbench.models.nets.nvidia.unets import SongUNet
 from samplerbench.models.nets.rotary_dit import RotaryDiT
 from samplerbench.models.nets.uvit import UViT
 

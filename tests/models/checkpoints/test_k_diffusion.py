@@ -13,7 +13,7 @@ from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint.families import k_diffusion
 from samplerbench.models.loaders.checkpoint.loading import load, probe
-from samplerbench.models.nets.k_image_v1 import Change, KImageV1
+from samplerbench.models.nets.k_diffusion.image_v1 import Change, KImageV1
 
 DATA = CONFIG["sigma_data"]
 

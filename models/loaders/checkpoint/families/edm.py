@@ -21,7 +21,7 @@ from ....checkpoints.persistent import persistent_network, raw_network
 from ....checkpoints.pickles import PersistentObject, tensors_of
 from ....checkpoints.specification import FILE, Specification
 from ....checkpoints.weights import built, filled
-from ....nets.edm_unets import DhariwalUNet, SongUNet
+from ....nets.nvidia.unets import DhariwalUNet, SongUNet
 from ....process import VPLinear
 
 OUTER = frozenset(

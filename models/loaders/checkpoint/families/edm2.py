@@ -15,7 +15,7 @@ from ....checkpoints.persistent import persistent_network, raw_network
 from ....checkpoints.pickles import PersistentObject, tensors_of
 from ....checkpoints.specification import FILE, Specification
 from ....checkpoints.weights import WRAP, built, filled
-from ....nets.edm2_unet import EDM2UNet
+from ....nets.nvidia.edm2_unet import EDM2UNet
 
 NETWORKS = {"UNet": EDM2UNet}
 OUTER = frozenset(("use_fp16", "sigma_data", "logvar_channels"))

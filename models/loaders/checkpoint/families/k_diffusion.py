@@ -18,8 +18,8 @@ from ....checkpoints.entries import entries_of
 from ....checkpoints.opening import AGAIN, CheckpointError, Opened
 from ....checkpoints.specification import FILE, Specification
 from ....checkpoints.weights import WRAP, built, filled
-from ....nets.k_image_v1 import KImageV1
-from ....nets.k_transformers import KTransformerV1, KTransformerV2
+from ....nets.k_diffusion.image_v1 import KImageV1
+from ....nets.k_diffusion.transformers import KTransformerV1, KTransformerV2
 
 WITHIN = "inner_model."
 """Before all names, where training augmented its images."""

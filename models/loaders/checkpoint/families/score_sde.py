@@ -19,7 +19,7 @@ from ....checkpoints.ncsnpp_layout import LIST, layout, renamed
 from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.weights import built, filled
-from ....nets.edm_unets import SongUNet
+from ....nets.nvidia.unets import SongUNet
 from ....process import SubVP, VPLinear
 
 AVERAGE = "ema"

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .k_attention import angles, everywhere, nearby, places, rotated, within
-from .k_image_v1 import FourierFeatures
+from .attention import angles, everywhere, nearby, places, rotated, within
+from .image_v1 import FourierFeatures
 
 EPS = 1e-6
 AUGMENTED = 9

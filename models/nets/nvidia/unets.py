@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .edm_layers import Block, Conv, FourierNoise, GroupNorm, Resample, SinusoidalNoise
+from .layers import Block, Conv, FourierNoise, GroupNorm, Resample, SinusoidalNoise
 
 
 class _UNet(nn.Module, ABC):

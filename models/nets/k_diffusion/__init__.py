@@ -1,0 +1,1 @@
+"""Networks of k-diffusion's configurations, in the layout of its files."""
