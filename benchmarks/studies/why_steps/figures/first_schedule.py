@@ -94,10 +94,10 @@ def pictures(found: Binary) -> Figure:
 @styled
 def first_rate(found: FirstRate) -> Figure:
     """The bound against beta_1."""
-    canvas, (axes,) = panels(1, 330, width=560)
+    canvas, (axes,) = panels(1, 320, width=480)
     known, unseen = ([one.value for one in line] for line in (found.known, found.unseen))
     axes.set_xscale("log")
-    axes.set_xlim(found.betas[0], found.betas[-1] * 12)
+    axes.set_xlim(found.betas[0], found.betas[-1] * 30)
     axes.xaxis.set_major_locator(FixedLocator([1e-5, 1e-4, 1e-3, 1e-2, 1e-1]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.5f}".rstrip("0")))
