@@ -34,8 +34,8 @@ def descend(
     """The coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
     endpoints of a problem.
 
-    Never worse than the sampler on the best built-in schedule. Adam needs two to three times as many
-    gradients for the same: the objective is no sample of another one, and smooth but for few latents.
+    Never worse than the sampler on the best built-in schedule. On ``gmm-64d`` in ten steps Adam
+    took about three times as many gradients for the same error.
 
     Args:
         problem: latents to tune on.
