@@ -311,7 +311,7 @@ def learned():
         for model in learning.MODELS
         for sampler in learning.SAMPLERS
     ]
-    searches = {name: about(0.9 + 0.01 * k) for k, name in enumerate(grid_searches.SEARCHES)}
+    searches = {name: about(0.95 + 0.01 * k) for k, name in enumerate(grid_searches.SEARCHES)}
     return learning.LearnedResult(
         cases, [], about(0.7), about(0.97), searches, about(0.4), about(0.6), 0.5
     )

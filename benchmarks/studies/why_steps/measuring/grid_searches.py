@@ -126,7 +126,7 @@ def by_optuna(trial: Trial, seed: int, *, way: str, reach: float = BOX) -> None:
 
     The start is its first trial.
     """
-    import optuna
+    import optuna  # pyright: ignore[reportMissingImports] - the extra tune
 
     optuna.logging.set_verbosity(logging.ERROR)
     names = [f"z{k}" for k in range(trial.descent.size)]
