@@ -10,7 +10,6 @@ from typing import NamedTuple
 from .measuring.row import Answer, Kind
 
 TRUE: tuple[Kind, ...] = ("supports", "refines")
-FALSE: tuple[Kind, ...] = ("refutes", "refines")
 
 
 class Part(NamedTuple):
@@ -64,15 +63,15 @@ PARTS = (
     ),
     Part(
         "What makes steps cheaper or fewer",
-        "Better noise levels, a smaller space or another damage than noise make steps cheaper or "
-        "fewer, and none of them makes one step enough.",
-        {14: TRUE},
+        "Latents make the steps cheaper, it matters where they are placed, and other damage than "
+        "noise needs many of them too: nothing of this makes one enough.",
+        {10: TRUE, 12: TRUE, 14: TRUE},
         (9, 10, 11, 12, 14),
     ),
     Part(
         "A network that jumps",
-        "A second network can be taught to jump; it learns from the many steps of the first, and "
-        "no longer predicts the average.",
+        "A second network can be taught to jump: it learns from the many steps of the first where "
+        "they end, and predicts that in place of the average.",
         {15: TRUE},
         (15,),
     ),
