@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_LOG = Path("results") / "runs" / "calibration"
 EXPLAIN_HOME = Path("results") / "runs" / "explain"
-TAKES = "A full run takes about 11 minutes on two free cores, a fast one less than 2."
+TAKES = "A full run takes about 18 minutes on two free cores, a fast one less than 2."
 """Said here, in README.md and in docs/why-steps.md, in the same words."""
 CORES = cores()
 TUNE_COLUMNS = {
