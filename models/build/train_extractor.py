@@ -117,7 +117,9 @@ def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> Classifi
             group["lr"] = learning_rate(recipe, step)
         rows = epoch_rows(len(images), recipe.batch, recipe.seed, step)
         x = shifted(
-            images[rows], recipe.shift, torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+            images[rows],
+            recipe.shift,
+            torch.Generator().manual_seed(recipe.seed * 1_000_003 + step),
         )
         with torch.autocast("cpu", torch.bfloat16):
             loss = model.loss(x, labels[rows], recipe)

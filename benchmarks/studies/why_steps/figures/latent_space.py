@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ..measuring.latent_space import NEAR, Course, LatentSpaceResult, Price, pictured
 from ..measuring.row import Figure
@@ -40,6 +41,9 @@ def draw(found: LatentSpaceResult) -> Figure:
     separate_labels(errors, names)
     level(errors, NEAR, "near its end", 0.02)
     clock.set_xscale("log")
+    clock.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    clock.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    clock.xaxis.set_minor_locator(NullLocator())
     clock.legend(frameon=False, loc="upper right")
     level(clock, 0, "the data", 0.02)
     errors.set(title="Steps that are needed", ylabel="distance to its end (spread of images)")
