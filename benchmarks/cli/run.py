@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,7 @@ from .results import print_ranking, write
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
+    from ..running.executing import Executor
     from ..running.sequential import Looks
     from ..suites.suite import Suite, Until
 
@@ -63,6 +65,13 @@ def run(
         if jobs is None
         else isolating.several(jobs, options.device, executor, isolation, memory_limit)
     )
+    with closing(runs_in):
+        _run(suite, options, runs_in, time_limit, retry=retry)
+
+
+def _run(
+    suite: str, options: SuiteOptions, runs_in: Executor, time_limit: float | None, *, retry: bool
+) -> None:
     if isolating.looks_new(suite, options.out_dir):
         runs_in.start()  # its imports take as long as ours, at the same time
 

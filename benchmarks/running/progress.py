@@ -72,10 +72,11 @@ class Reporter:
         """A part of the work, which fills the bar by the time it is expected to take.
 
         Args:
-            text: what is being done.
+            text: what is being done; "" where its parts say that.
             evaluations: its share of the whole.
         """
-        self.stage(text)
+        if text:
+            self.stage(text)
         self._within, end = evaluations, self._reached + evaluations
         yield
         self._within, self._reached = 0.0, end

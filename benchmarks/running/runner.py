@@ -67,7 +67,7 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
             for name in setup.models:
                 before = directory.changes
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work.cells]
-                with report.part(name, sum(work.cells[cell.key] for cell in lacking)):
+                with report.part("", sum(work.cells[cell.key] for cell in lacking)):
                     sample(setup, lacking, report, work.cells, claims, failed)
                 with report.part(f"{name}: scoring", work.references.get(name, 0.0)):
                     _score_model(setup, name, digests[name], report, again)

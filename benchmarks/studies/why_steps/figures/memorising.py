@@ -64,7 +64,7 @@ def pictures(found: OneShotResults) -> Figure:
         for one in found.networks[coupling]
     ]
     wide = [mosaic(tiles) for _, tiles in rows]
-    canvas, (axes,) = panels(1, 540, width=540)
+    canvas, (axes,) = panels(1, 540, width=505)
     axes.imshow(np.vstack(wide), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     side = wide[0].shape[0]
     axes.set_yticks([(k + 0.5) * side for k in range(len(rows))], [name for name, _ in rows])
