@@ -50,7 +50,7 @@ class Claims:
         self._folder = directory / FOLDER
         self._mine: set[Path] = set()
         self._lock, self._stopped = threading.Lock(), threading.Event()
-        self._owner = {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
+        self._owner = {"host": _host(), "pid": os.getpid(), "born": _born(os.getpid())}
         self._clock = self._folder / f"clock.{uuid4().hex[:12]}"
         self._leads = False
 
@@ -167,7 +167,8 @@ class Claims:
     def _is_stale(self, path: Path) -> bool:
         """Whether nobody has a claim any more, as far as can be known."""
         owner = read_json(path) or {}
-        if owner.get("host") == self._owner["host"] and isinstance(owner.get("pid"), int):
+        known = owner.get("host") == self._owner["host"] and self._owner["born"]
+        if known and isinstance(owner.get("pid"), int):
             return _born(owner["pid"]) != owner.get("born")
         with suppress(FileNotFoundError):
             self._clock.touch()
@@ -188,6 +189,13 @@ class Claims:
             return False
         aside.unlink(missing_ok=True)
         return True
+
+
+def _host() -> str:
+    """The machine, and the part of it in which the numbers of processes mean the same."""
+    with suppress(OSError):
+        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+    return socket.gethostname()
 
 
 def _born(pid: int) -> str:

@@ -85,6 +85,21 @@ def test_of_another_machine_a_claim_is_as_old_as_it_was_touched(tmp_path, leader
     assert leader.take("a", 0, 5)
 
 
+def test_where_no_system_says_who_lives_a_claim_is_as_old_as_it_was_touched(tmp_path, monkeypatch):
+    """As on macOS: a killed process left its claims there for ever."""
+    monkeypatch.setattr(module, "_born", lambda _: "")
+    one = Claims(tmp_path)
+    one.lead(["a", "b"])
+    other = follower(tmp_path)
+    assert other.take("a", 0, 5)
+    assert not one.take("a", 0, 5)
+    path = next((tmp_path / FOLDER).glob("a.*-*"))
+    before = path.stat().st_mtime
+    os.utime(path, (before, before - module.STALE - 5))
+    assert one.take("a", 0, 5)
+    one.end()
+
+
 def test_claims_are_touched_while_their_process_lives(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BEAT", 0.02)
     one = Claims(tmp_path)
