@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from ..base import FOUND, Sampler
 from ..grid import Grid
 from ..loop import GridSampler, planned
-from ..types import Denoise, StepNoise
-from .linear import LinearRow, linear_step
+from .linear import LinearMultistep, LinearRow
 
 
 class TableRow(NamedTuple):
@@ -34,7 +32,7 @@ Table = tuple[TableRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tabulated(GridSampler):
+class Tabulated(LinearMultistep):
     """A sampler whose coefficients were replaced by those of a table, which has one row a step.
 
     It goes by the name and the options of the sampler that it stands for. Its order is unknown.
@@ -68,7 +66,7 @@ class Tabulated(GridSampler):
         """Tuning keeps the sum of a row's weights."""
         return self.stands_for.translates
 
-    def plan(self, grid: Grid) -> Sequence[LinearRow]:
+    def plan(self, grid: Grid) -> list[LinearRow]:
         """The table on the levels of ``grid``.
 
         Raises:
@@ -82,18 +80,6 @@ class Tabulated(GridSampler):
         return [
             LinearRow(sigma, *row) for sigma, row in zip(grid.sigma[:-1], self.table, strict=True)
         ]
-
-    def step(
-        self,
-        x: Tensor,
-        row: LinearRow,
-        past: tuple[Tensor, ...],
-        denoise: Denoise,
-        noise: StepNoise,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Apply the row; all denoised images are kept."""
-        x, memo = linear_step(x, row, past, denoise, noise)
-        return x, memo if self.history else None
 
 
 def untabulable(sampler: Sampler, grid: Grid) -> str:
