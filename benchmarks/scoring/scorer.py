@@ -232,26 +232,23 @@ class Scorer:
         """What the shards of a cell hold."""
         stored: list[StoredArray] = []
 
-        def shards() -> Iterator[Arrays]:
-            for (start, stop), shard in zip(
-                self.run.ranges(cell.key, cell.samples), self._shards(cell), strict=True
-            ):
-                if "features" in shard:
-                    stored.append(StoredArray.of(self.run.shard(cell.key, start, stop), "features"))
-                yield shard
-
         def again() -> Iterator[NDArray]:
-            for one in stored:
-                try:
+            paths = [self.run.shard(cell.key, *each) for each in self._ranges(cell)]
+            try:
+                stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
+                for one in stored:
                     yield one.read()
-                except Damaged as fault:
-                    raise _GoneError(cell) from fault
+            except Damaged as fault:
+                raise _GoneError(cell) from fault
 
-        return gathered(shards(), cell.samples, again)
+        return gathered(self._shards(cell), cell.samples, again)
+
+    def _ranges(self, cell: Cell) -> list[tuple[int, int]]:
+        return self.run.ranges(cell.key, cell.samples)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
         """The shards that cover the cell's samples, in order."""
-        for start, stop in self.run.ranges(cell.key, cell.samples):
+        for start, stop in self._ranges(cell):
             shard = self.run.read_shard(cell.key, start, stop)
             if (
                 shard is not None
