@@ -4,7 +4,7 @@ converged samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol, Self
@@ -92,12 +92,16 @@ class Statistics(NamedTuple):
             none, ``(0, d)``, where the moments are all that is known of the truth.
         converged: ``(m, d)`` features of converged samples of the *same model*, from latents that
             no run uses; None: to be computed.
+        held_out_blocks: ``held_out_blocks(n, size)`` gives the ``n`` of ``held_out(n)``, of which
+            there are as many as anybody asks for, in blocks ``(size, d)``, the last one smaller;
+            None where there are not, and for all of them to be in memory.
     """
 
     mean: FloatArray
     cov: FloatArray
     held_out: Callable[[int], FloatArray]
     converged: FloatArray | None = None
+    held_out_blocks: Callable[[int, int], Iterator[FloatArray]] | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from .estimators.frechet import (
     population_estimate,
 )
 from .estimators.moments import Moments
+from .estimators.rows import Rows
 from .fid import dominated
 from .kernel import KernelEstimate, kid
 from .memorisation import Memorisation, duplicate_share, memorisation, memorised_threshold
@@ -41,6 +42,7 @@ __all__ = [
     "ModeCoverage",
     "Moments",
     "PrecisionRecall",
+    "Rows",
     "SlicedWasserstein",
     "against_counts",
     "against_proportions",

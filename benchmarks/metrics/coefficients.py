@@ -97,7 +97,7 @@ MOST = 4_000
 @metric("coefficients", version=8, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
 def coefficients(cell: Context) -> Measured:
     """Root mean square distance of the coefficients, and that of as many exact samples."""
-    first = cell.known[:MOST]
+    first = cell.known_rows[:MOST]
     if not len(first):
         return Measured({})
     floor = cell.once(("w2 floor", len(first)), lambda: _distance(cell, _exact(cell, len(first))))

@@ -159,7 +159,7 @@ def mode_coverage(cell: Context) -> Measured:
     Nothing tells how often real images fall into the classes of an imperfect classifier, so a
     network's classes are not tested.
     """
-    modes = cell.modes(cell.known) if len(cell.known) else None
+    modes = _modes(cell)
     if modes is None:
         return Measured({})
     exact = cell.once("exact modes", lambda: _exact_modes(cell))
@@ -169,6 +169,13 @@ def mode_coverage(cell: Context) -> Measured:
     k = int(max(modes.max(), exact.max())) + 1
     found = against_counts(mode_counts(modes, k), mode_counts(exact, k))
     return Measured({"mode_coverage": found.covered, "mode_p": found.p})
+
+
+def _modes(cell: Context) -> NDArray[np.int64] | None:
+    """Those of all known samples; None for none, or where the model has no modes."""
+    found = [cell.modes(x) for _, x in cell.known_rows.blocks()]
+    known = [modes for modes in found if modes is not None]
+    return np.concatenate(known) if known else None
 
 
 def _exact_modes(cell: Context) -> NDArray[np.int64] | None:

@@ -59,7 +59,7 @@ def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> Kerne
 @metric("energy", version=1, needs={"features"}, quantities=(ENERGY,))
 def energy(cell: Context) -> Measured:
     """The distance to as many held-out features; empty for too few of either."""
-    x = cell.features[:MOST]
+    x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST:
         return Measured({})

@@ -10,8 +10,10 @@ from .estimators.frechet import (
     estimate,
     floor,
     population_estimate,
+    standard_error,
 )
 from .estimators.moments import FloatArray
+from .estimators.rows import rows_of
 from .metric import Context, Measured, metric
 
 
@@ -19,8 +21,8 @@ from .metric import Context, Measured, metric
 def frechet(cell: Context) -> Measured:
     """``fid_proxy`` and its kin, ``fd_conv``, the model's own error, and whether it dominates."""
     truth = cell.once("frechet reference", lambda: _fixed(cell))
-    n, d = cell.features.shape
-    fixed = estimate(truth, cell.features, cell.moments)
+    n, d = cell.feature_rows.shape
+    fixed = estimate(truth, cell.feature_rows, cell.moments)
     lowest = cell.once(("frechet floor", n), lambda: _floor(cell, truth, n))
     columns = {
         "fid_proxy": fixed.value,
@@ -31,7 +33,7 @@ def frechet(cell: Context) -> Measured:
         "fid_proxy_floor": lowest and lowest[0],
         "fid_proxy_floor_se": lowest and lowest[1],
         "fid_flag": fixed.flag,
-        "fd_inf": fd_infinity(truth, cell.features) if n // PARTS > d else None,
+        "fd_inf": fd_infinity(truth, cell.feature_rows) if n // PARTS > d else None,
     }
     own = Measured({}) if cell.converged is None else _to_converged(cell, truth, cell.converged)
     return Measured(columns | dict(own.columns), {"influence": fixed.influence, **own.influence})
@@ -39,7 +41,7 @@ def frechet(cell: Context) -> Measured:
 
 def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray) -> Measured:
     """What is told of a model by its own converged samples."""
-    population = population_estimate(cell.features, converged)
+    population = population_estimate(cell.feature_rows, converged)
     model_error = cell.once("model error", lambda: estimate(truth, converged))
     columns = {
         "fd_conv": population.value,
@@ -71,8 +73,8 @@ def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float
     Carried to ``n`` by its bias if there are fewer; None if there are none, or they are among those
     of the reference's moments.
     """
-    rows = cell.held_out(n) if cell.reference.disjoint else ()
-    return (floor(truth, rows, n), estimate(truth, rows).se) if len(rows) > 1 else None
+    rows = rows_of(cell.held_out_rows(n)) if cell.reference.disjoint else ()
+    return (floor(truth, rows, n), standard_error(truth, rows)) if len(rows) > 1 else None
 
 
 def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:

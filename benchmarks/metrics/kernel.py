@@ -200,7 +200,7 @@ MOST = 10_000
 @metric("kid", version=8, needs={"features"}, quantities=(KID,))
 def kernel_distance(cell: Context) -> Measured:
     """KID to as many held-out features; empty for too few, or for features beyond the kernel."""
-    x = cell.features[:MOST]
+    x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:
         return Measured({})

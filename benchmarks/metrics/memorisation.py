@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from ...results.quantities.built_in import DUPLICATES, MEMORISED
 from .estimators.moments import FloatArray, as_rows
 from .estimators.neighbours import nearest
+from .estimators.rows import Rows, rows_of
 from .metric import Context, Measured, metric
 
 LEVEL = 0.01
@@ -88,7 +89,7 @@ def memorised_threshold(
     return float(np.quantile(fresh, level))
 
 
-def memorisation(samples: ArrayLike, training: ArrayLike, threshold: float) -> Memorisation:
+def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: float) -> Memorisation:
     """Near-copies of training examples among samples.
 
     Args:
@@ -99,10 +100,10 @@ def memorisation(samples: ArrayLike, training: ArrayLike, threshold: float) -> M
     Raises:
         ValueError: there is no sample, or as in :func:`distance_ratio`.
     """
-    rows = as_rows(samples)
+    rows = rows_of(samples)
     if len(rows) == 0:
         raise ValueError("the memorisation of no samples is undefined: pass at least one")
-    ratio = distance_ratio(rows, training)
+    ratio = np.concatenate([distance_ratio(block, training) for _, block in rows.blocks()])
     hits = int((ratio < threshold).sum())
     low, high = binomial_interval(hits, len(rows))
     return Memorisation(hits / len(rows), low, high, threshold, ratio)
@@ -135,9 +136,9 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tupl
 @metric("memorised", version=8, needs={"samples", "training set"}, quantities=(MEMORISED,))
 def memorised(cell: Context) -> Measured:
     """The share of near-copies of training examples."""
-    if not len(cell.known):
+    if not len(cell.known_rows):
         return Measured({})
-    found = memorisation(cell.known, *cell.training)
+    found = memorisation(cell.known_rows, *cell.training)
     ends = {"memorised_low": found.low, "memorised_high": found.high}
     return Measured({"memorised": found.share, **ends})
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ...results import quantities as known
 from ...results.quantities import Quantity
 from .estimators.moments import FloatArray, Moments
+from .estimators.rows import Rows
 
 Value = TypeVar("Value")
 
@@ -75,6 +76,14 @@ class Context(Protocol):
         ...
 
     @property
+    def feature_rows(self) -> Rows:
+        """The same, a block at a time: for what is to measure more than memory holds.
+
+        Need: "features".
+        """
+        ...
+
+    @property
     def moments(self) -> Moments:
         """Moments of the features, merged from parts. Need: "features"."""
         ...
@@ -103,12 +112,21 @@ class Context(Protocol):
         """
         ...
 
+    def held_out_rows(self, n: int) -> Rows:
+        """The same, a block at a time. Need: "features"."""
+        ...
+
     @property
     def known(self) -> NDArray:
         """As many samples ``(k, *event)`` as are known, perhaps in half precision.
 
         Need: "samples".
         """
+        ...
+
+    @property
+    def known_rows(self) -> Rows:
+        """The same, a block at a time. Need: "samples"."""
         ...
 
     @property

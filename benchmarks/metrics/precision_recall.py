@@ -92,7 +92,7 @@ MOST = 5_000
 @metric("precision_recall", version=8, needs={"features"}, quantities=MANIFOLDS)
 def manifolds(cell: Context) -> Measured:
     """The four shares against as many held-out features; empty for fewer than neighbours."""
-    x = cell.features[:MOST]
+    x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     enough = len(x) > MANIFOLD and len(y) > DENSITY
     return Measured(precision_recall(x, y)._asdict() if enough else {})

@@ -131,7 +131,7 @@ MOST = 10_000
 @metric("swd", version=8, needs={"features"}, quantities=(SWD,))
 def sliced_distance(cell: Context) -> Measured:
     """The distance to as many held-out features, and that of two held-out sets of as many."""
-    x = cell.features[:MOST]
+    x = cell.feature_rows[:MOST]
     n = len(x)
     y = cell.held_out(n)
     if min(n, len(y)) < 2:

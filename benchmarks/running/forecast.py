@@ -17,6 +17,7 @@ from ..scoring.context import CellContext
 from ..scoring.cost import reference_evaluations
 from ..scoring.data import Data
 from ..scoring.scale import Scale
+from ..scoring.shards import gathered
 from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
@@ -117,7 +118,12 @@ def scoring_seconds(
         "endpoint": np.empty((0, *model.event)),
     }
     context = CellContext(
-        [parts], count, Data(model, "cpu"), Scale(reference, converged), None, follows_path=False
+        gathered([parts], count),
+        count,
+        Data(model, "cpu"),
+        Scale(reference, converged),
+        None,
+        follows_path=False,
     )
     wanted = [metric for metric in asked_metrics(names) if metric.needs <= {"features"}]
     begin = 0.0

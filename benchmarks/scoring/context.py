@@ -4,7 +4,7 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ...models.reference import Reference
 from ..metrics.estimators.moments import FloatArray, Moments
+from ..metrics.estimators.rows import Rows, rows_of
 from ..metrics.metric import Context, Need
-from ..sampling.shard import Arrays
 from . import shards as parts
 from .data import Data
 from .scale import Scale
@@ -29,7 +29,7 @@ class CellContext(Context):
     """One cell's samples and what they are compared with.
 
     Attributes:
-        shards: in order, covering the samples.
+        shards: what they hold.
         samples: how many samples the cell has.
         data: about the model's data.
         scale: what features are compared with; None for a model without a reference.
@@ -37,7 +37,7 @@ class CellContext(Context):
         follows_path: whether ``truth`` is where the Brownian paths lead, and not the ODE.
     """
 
-    shards: Sequence[Arrays]
+    shards: parts.Gathered
     samples: int
     data: Data
     scale: Scale | None
@@ -55,7 +55,7 @@ class CellContext(Context):
             "training set": self.data.training is not None,
             "coefficients": self.data.mixtures is not None,
             truth: self.truth is not None,
-            "labels": all("own_label" in shard for shard in self.shards),
+            "labels": all("own_label" in shard for shard in self.shards.parts),
         }
         return frozenset(need for need, is_met in there.items() if is_met)
 
@@ -66,6 +66,10 @@ class CellContext(Context):
     @property
     def features(self) -> FloatArray:
         return self._features
+
+    @property
+    def feature_rows(self) -> Rows:
+        return _there(self.shards.features, "features")
 
     @property
     def moments(self) -> Moments:
@@ -82,9 +86,16 @@ class CellContext(Context):
     def held_out(self, n: int) -> FloatArray:
         return self._scale.held_out(n)
 
+    def held_out_rows(self, n: int) -> Rows:
+        return self._scale.held_out_rows(n)
+
     @property
     def known(self) -> NDArray:
         return self._samples
+
+    @property
+    def known_rows(self) -> Rows:
+        return self._known_rows
 
     @property
     def whole(self) -> NDArray:
@@ -103,7 +114,7 @@ class CellContext(Context):
 
     @property
     def own_label(self) -> NDArray[np.bool_]:
-        return _there(parts.own_labels(self.shards, self.samples), "labels")
+        return _there(parts.own_labels(self.shards.parts, self.samples), "labels")
 
     @property
     def training(self) -> tuple[FloatArray, float]:
@@ -128,20 +139,24 @@ class CellContext(Context):
 
     @cached_property
     def _features(self) -> FloatArray:
-        return parts.features_of(self.shards, self.samples)
+        return np.asarray(self.feature_rows)
 
     @cached_property
     def _moments(self) -> Moments:
-        return parts.moments_of(self.shards, self.features)
+        return self.shards.moments or rows_of(self.feature_rows).moments
 
     @cached_property
     def _samples(self) -> NDArray:
+        return np.asarray(self.known_rows)
+
+    @cached_property
+    def _known_rows(self) -> Rows:
         reference = self.scale and self.scale.reference
         return parts.known_samples(self.data.model, reference, self.shards, self.samples)
 
     @cached_property
     def _whole(self) -> NDArray:
-        return parts.kept(self.shards)[: self.samples]
+        return parts.kept(self.shards.parts)[: self.samples]
 
     @property
     def _scale(self) -> Scale:

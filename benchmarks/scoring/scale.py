@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from ...models.reference import Reference
 from ..metrics.estimators.moments import FloatArray
+from ..metrics.estimators.rows import Held, Pieces, Rows, block_size
 from ..metrics.kernel import MOST
 from ..metrics.precision_recall import DENSITY, MANIFOLD
 from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
@@ -35,6 +36,15 @@ class Scale:
         if n not in self._held_out:
             self._held_out[n] = self.reference.held_out(n)
         return self._held_out[n]
+
+    def held_out_rows(self, n: int) -> Rows:
+        """The same, a block at a time, drawn every time that they are read where they are many."""
+        d = len(self.reference.mean)
+        size = block_size((n, d))
+        blocks = self.reference.statistics.held_out_blocks
+        if n <= size or blocks is None:
+            return Held(self.held_out(n))
+        return Pieces((n, d), partial(blocks, n, size))
 
     @cached_property
     def identity(self) -> str:

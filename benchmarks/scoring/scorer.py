@@ -15,6 +15,8 @@ from ...models import Denoiser, Reference
 from ...results.record import Record
 from ...results.run_directory.places import INFLUENCE, QUALITY
 from ...results.run_directory.run_dir import RunDir
+from ...results.run_directory.sealed import Damaged
+from ...results.run_directory.stored import StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..sampling.meter import Teller
 from ..sampling.shard import Arrays
@@ -26,7 +28,7 @@ from .context import CellContext
 from .data import Data
 from .measuring import measure
 from .scale import Scale
-from .shards import clamped, count_columns, kept
+from .shards import Gathered, clamped, count_columns, gathered, kept
 from .solutions.doubling import Endpoints
 from .solutions.endpoints import converged_features, endpoints
 from .solutions.truths import truth_of, truths_of
@@ -131,7 +133,7 @@ class Scorer:
                 continue
             self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
-                shards, follows_path = list(self._shards(cell)), cell.sampler.stochastic
+                shards, follows_path = self._gathered(cell), cell.sampler.stochastic
                 context = CellContext(shards, cell.samples, data, scale, truth, follows_path)
                 record, influences = self._scored(cell, context, done if same else {})
                 whole = {"status": "ok", "reason": "", **stamp, **record}
@@ -178,7 +180,7 @@ class Scorer:
 
         What is ``done`` and valid stays.
         """
-        shards, written = context.shards, {}
+        shards, written = context.shards.parts, {}
         there, arrays = measured_versions(done), self.run.influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
             there = {}
@@ -224,11 +226,29 @@ class Scorer:
 
     def _whole(self, cell: Cell) -> NDArray:
         """The samples of a cell that were kept whole, as many as are compared."""
-        return kept(list(self._shards(cell)))[: self.endpoint_count]
+        return kept(self._shards(cell), most=self.endpoint_count)
+
+    def _gathered(self, cell: Cell) -> Gathered:
+        """What the shards of a cell hold."""
+        stored: list[StoredArray] = []
+
+        def again() -> Iterator[NDArray]:
+            paths = [self.run.shard(cell.key, *each) for each in self._ranges(cell)]
+            try:
+                stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
+                for one in stored:
+                    yield one.read()
+            except Damaged as fault:
+                raise _GoneError(cell) from fault
+
+        return gathered(self._shards(cell), cell.samples, again)
+
+    def _ranges(self, cell: Cell) -> list[tuple[int, int]]:
+        return self.run.ranges(cell.key, cell.samples)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
         """The shards that cover the cell's samples, in order."""
-        for start, stop in self.run.ranges(cell.key, cell.samples):
+        for start, stop in self._ranges(cell):
             shard = self.run.read_shard(cell.key, start, stop)
             if (
                 shard is not None

@@ -1,9 +1,9 @@
-"""What a cell's shards hold, put together."""
+"""What a cell's shards hold, put together: features stay in their files where they are many."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +11,62 @@ from numpy.typing import NDArray
 from ...models import Denoiser
 from ...models.reference import Identity, Reference
 from ...results.record import Record
-from ..metrics.estimators.moments import FloatArray, Moments
+from ..metrics.estimators.moments import Moments
+from ..metrics.estimators.rows import VALUES, Held, Pieces, Rows
 from ..sampling.shard import Arrays
 
 
-def features_of(shards: Sequence[Arrays], samples: int) -> FloatArray:
-    """The features ``(samples, d)`` of shards in order that cover [0, ``samples``)."""
-    return np.concatenate([shard["features"] for shard in shards]).astype(np.float64)[:samples]
+class Gathered(NamedTuple):
+    """The shards of a cell.
+
+    Attributes:
+        parts: what each holds, in order, without features and moments.
+        features: ``(n, d)`` of the samples; None for a model without features.
+        moments: those that the shards keep, merged; None where these do not cover the samples.
+    """
+
+    parts: Sequence[Arrays]
+    features: Rows | None
+    moments: Moments | None
 
 
-def moments_of(shards: Sequence[Arrays], features: FloatArray) -> Moments:
-    """The moments of features, merged from those that the shards keep where these cover them."""
-    whole = sum(int(shard.get("moments_n", -1)) for shard in shards) == len(features)
-    return reduce(Moments.merge, map(_moments, shards)) if whole else Moments.of(features)
+def gathered(
+    shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
+) -> Gathered:
+    """What a cell's shards hold, each read once and let go.
+
+    Args:
+        shards: in order, covering [0, ``samples``).
+        samples: how many the cell has.
+        again: gives their features once more, in order, so that more than a block of them need not
+            be kept; None to keep them all.
+    """
+    parts, held, merged, covered, values = [], [], None, 0, 0
+    shape: tuple[int, ...] | None = None
+    for shard in shards:
+        parts.append({key: shard[key] for key in shard if not _is_large(key)})
+        features = shard.get("features")
+        if features is None:
+            continue
+        shape, values = (samples, *features.shape[1:]), values + features.size
+        held.append(features)
+        if again is not None and values > VALUES:
+            held.clear()
+        if "moments_n" in shard:
+            moments = _moments(shard)
+            merged, covered = merged.merge(moments) if merged else moments, covered + moments.n
+    if shape is None:
+        return Gathered(parts, None, None)
+    rows = (
+        Pieces(shape, again)
+        if again is not None and values > VALUES
+        else Held(np.concatenate(held).astype(np.float64)[:samples])
+    )
+    return Gathered(parts, rows, merged if covered == samples else None)
+
+
+def _is_large(key: str) -> bool:
+    return key == "features" or key.startswith("moments_")
 
 
 def _moments(shard: Arrays) -> Moments:
@@ -34,28 +77,32 @@ def _moments(shard: Arrays) -> Moments:
 
 
 def known_samples(
-    model: Denoiser, reference: Reference | None, shards: Sequence[Arrays], samples: int
-) -> NDArray:
+    model: Denoiser, reference: Reference | None, found: Gathered, samples: int
+) -> Rows:
     """As many samples ``(n, *event)`` as there are: all of them where the features are the
     samples themselves, else those kept whole. Of a latent model they are latents.
     """
     features = reference is not None and isinstance(reference.extractor, Identity)
-    if features and model.decoder is None:
-        return features_of(shards, samples).reshape(-1, *model.event)
-    return kept(shards)[:samples]
+    if features and model.decoder is None and found.features is not None:
+        return found.features.each(lambda x: x.reshape(-1, *model.event), model.event)
+    return Held(kept(found.parts)[:samples])
 
 
-def kept(shards: Sequence[Arrays], name: str = "endpoint") -> NDArray:
-    """Samples 0 … k - 1 as they were kept whole, or as a ``picture``.
+def kept(shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None) -> NDArray:
+    """Samples 0 … k - 1 as they were kept whole, or as a ``picture``; of ``most``, if given, which
+    ends the reading early.
 
     A shard keeps what was asked for when it was sampled. Where more is asked for later, later
     shards keep samples whose predecessors are gone; they end at the gap, because a row of the
     result must be the sample of that number.
     """
-    ends = [
-        place for place, shard in enumerate(shards, 1) if len(shard[name]) < shard["sizes"].sum()
-    ]
-    return np.concatenate([shard[name] for shard in shards[: min(ends, default=None)]])
+    found, count = [], 0
+    for shard in shards:
+        found.append(shard[name])
+        count += len(shard[name])
+        if len(shard[name]) < shard["sizes"].sum() or (most is not None and count >= most):
+            break
+    return np.concatenate(found)[:most]
 
 
 def own_labels(shards: Sequence[Arrays], samples: int) -> NDArray[np.bool_] | None:

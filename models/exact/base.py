@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import numpy as np
@@ -32,6 +32,20 @@ none falls into a remainder loop.
 
 FloatArray = NDArray[np.float64]
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+class _Lasting(np.random.Generator):
+    """A generator whose streams go on from one draw to the next, those that it spawned too: what
+    is drawn in parts is what would be drawn at once.
+    """
+
+    _spawned: list[np.random.Generator] | None = None
+
+    def spawn(self, n_children: int) -> list[np.random.Generator]:
+        """The same ones each time."""
+        if self._spawned is None:
+            self._spawned = [type(self)(each.bit_generator) for each in super().spawn(n_children)]
+        return self._spawned
 
 
 class ExactModel(Denoiser):
@@ -114,6 +128,13 @@ class ExactModel(Denoiser):
         """
         return torch.from_numpy(self.draw(n, np.random.default_rng((0, 1)))).reshape(n, *self.event)
 
+    def held_out_blocks(self, n: int, size: int) -> Iterator[Tensor]:
+        """The same in blocks ``(size, *event)``, the last one smaller; equal but for rounding."""
+        rng = _Lasting(np.random.PCG64((0, 1)))
+        for start in range(0, n, size):
+            count = min(size, n - start)
+            yield torch.from_numpy(self.draw(count, rng)).reshape(count, *self.event)
+
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
@@ -181,7 +202,11 @@ class ExactModel(Denoiser):
             features,
             None,
             self.identity,
-            lambda: Statistics(*self.moments(), lambda n: features(self.held_out(n))),
+            lambda: Statistics(
+                *self.moments(),
+                lambda n: features(self.held_out(n)),
+                held_out_blocks=lambda n, size: map(features, self.held_out_blocks(n, size)),
+            ),
         )
 
     def to(self, device: torch.device | str) -> Self:

@@ -18,6 +18,7 @@ from samplerbench.benchmarks.metrics import (
     population_estimate,
 )
 from samplerbench.benchmarks.metrics.estimators.expansion import expand
+from samplerbench.benchmarks.metrics.estimators.rows import rows_of
 
 exact = settings(derandomize=True, deadline=None, max_examples=20)
 
@@ -172,7 +173,7 @@ def test_both_sides_of_the_eigenproblem_agree_with_brute_force(n: int, d: int) -
         else [value - bias]
     )
     assert e.value == pytest.approx((4 * (value - bias) - np.mean(halves)) / 3, rel=1e-8)
-    assert expand(ref, x, Moments.of(x)).bias == pytest.approx(bias, rel=1e-8)
+    assert expand(ref, rows_of(x), Moments.of(x)).bias == pytest.approx(bias, rel=1e-8)
     assert e.raw - e.value == pytest.approx(e.bias, rel=1e-9)
     np.testing.assert_allclose(
         e.influence, influence, rtol=1e-7, atol=1e-8 * np.abs(influence).max()
@@ -239,7 +240,7 @@ def test_bias_is_that_of_the_jackknife() -> None:
     """Delete-one jackknife: no formula, no moments, the same answer to next order in 1 / n."""
     n, d = 600, 3
     ref, x = reference(5, d), np.random.default_rng(6).standard_t(8, size=(n, d)) @ sample(7, d, d)
-    e = expand(ref, x, Moments.of(x))
+    e = expand(ref, rows_of(x), Moments.of(x))
     without = np.array(
         [frechet_distance(ref, Moments.of(np.delete(x, i, axis=0))) for i in range(n)]
     )
@@ -257,7 +258,7 @@ def test_bias_of_gaussian_features_has_a_closed_form() -> None:
     expected = (
         np.trace(np.cov(x.T)) + 0.5 * (np.outer(s, s) / np.add.outer(s, s)).sum() + 0.25 * s.sum()
     ) / n
-    assert expand(ref, x, Moments.of(x)).bias == pytest.approx(expected, rel=0.01)
+    assert expand(ref, rows_of(x), Moments.of(x)).bias == pytest.approx(expected, rel=0.01)
 
 
 def test_full_precision_moments_decide_the_value_of_rounded_features() -> None:

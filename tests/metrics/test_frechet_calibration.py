@@ -22,6 +22,7 @@ from samplerbench.benchmarks.metrics import (
     population_estimate,
 )
 from samplerbench.benchmarks.metrics.estimators.expansion import expand
+from samplerbench.benchmarks.metrics.estimators.rows import rows_of
 from samplerbench.benchmarks.metrics.estimators.second_order import interval, sum_of_noise
 from samplerbench.models import make_model
 
@@ -235,14 +236,14 @@ def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_co
     for _ in range(500):
         x, y = draw(), draw()
         e = estimate(ref, x)
-        side = expand(ref, x, Moments.of(x), with_noise=True).noise
+        side = expand(ref, rows_of(x), Moments.of(x), with_noise=True).noise
         assert side is not None
         assert (e.low, e.high) == pytest.approx(interval(e.value, e.se, side, 8 / 9), rel=1e-9)
         one.append((e.value, e.se, side.second))
         both = population_estimate(x, y)
         a, b = Moments.of(x), Moments.of(y)
         sides = [
-            expand(FrechetReference.of(q), r, p, with_noise=True).noise
+            expand(FrechetReference.of(q), rows_of(r), p, with_noise=True).noise
             for p, q, r in ((a, b, x), (b, a, y))
         ]
         noise = sum_of_noise([side for side in sides if side])

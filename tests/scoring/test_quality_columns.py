@@ -17,6 +17,7 @@ from samplerbench.benchmarks.metrics import (
 from samplerbench.benchmarks.scoring.context import CellContext
 from samplerbench.benchmarks.scoring.data import Data, training_set
 from samplerbench.benchmarks.scoring.scale import Scale
+from samplerbench.benchmarks.scoring.shards import gathered
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics
@@ -146,8 +147,9 @@ def asked(model, names, *, whole, features=None, held_out=None):
         scale = Scale(reference, held_out)
     shard = {"endpoint": whole, "sizes": np.array([max(len(whole), 1)])}
     shard |= {} if features is None else {"features": features}
+    n = len(whole) or len(features)
     context = CellContext(
-        [shard], len(whole) or len(features), Data(model, "cpu"), scale, None, follows_path=False
+        gathered([shard], n), n, Data(model, "cpu"), scale, None, follows_path=False
     )
     found = [metrics()[name](context) for name in names if metrics()[name].needs <= context.met]
     return {k: v for one in found for k, v in one.columns.items()}, {

@@ -33,6 +33,7 @@ Sigma2 is measured as well as any other. Only eigenvalues below the rounding err
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -42,7 +43,8 @@ from numpy.typing import NDArray
 
 from .leverage import excess
 from .moments import FloatArray, Moments
-from .second_order import Noise, noise
+from .rows import Rows
+from .second_order import Blocks, Noise, noise
 
 SAMPLES_PER_FEATURE = 15
 """Samples for each feature from which intervals were found to cover (docs/calibration.md).
@@ -144,7 +146,7 @@ class Side(NamedTuple):
 
 
 def expand(
-    reference: FrechetReference, rows: FloatArray, moments: Moments, with_noise: bool = False
+    reference: FrechetReference, rows: Rows, moments: Moments, with_noise: bool = False
 ) -> Side:
     """Value, bias, influence, flags and, if asked for, noise of one side's samples and their
     own moments, the other side being fixed.
@@ -152,37 +154,41 @@ def expand(
     check_dimensions(reference, moments)
     n = moments.n
     trace = float(np.trace(moments.cov))
-    centred = rows - moments.mean
-    s, z = _whitened(reference, moments, centred)
-    z2 = z * z
+    whitened = _whitened(reference, moments, rows)
+    s, away = whitened.s, moments.mean - reference.mean
     weights = np.outer(s, s) / np.add.outer(s, s)
-    square, along, pairs = (
-        np.einsum("ij,ij->i", centred, centred),
-        z2 @ s,
-        np.einsum("ij,ij->i", z2 @ weights, z2),
-    )
+    shift, square, along, pairs = np.empty((4, n))
+    for where, centred, z in whitened.blocks():
+        z2 = z * z
+        shift[where] = centred @ away
+        square[where] = np.einsum("ij,ij->i", centred, centred)
+        along[where] = z2 @ s
+        pairs[where] = np.einsum("ij,ij->i", z2 @ weights, z2)
     q = square + 0.5 * pairs - 0.5 * along + 0.25 * s.sum()  # w_ii = s_i / 2
     more = excess(along, pairs)
-    influence = (
-        2 * (centred @ (moments.mean - reference.mean))
-        + square
-        - along
-        - 2 * q / n
-        - more.influence
-    )
+    influence = 2 * shift + square - along - 2 * q / n - more.influence
     influence -= influence.mean()
     raw = reference.distance(moments.mean, trace, float(s.sum()))
     bias = float(q.mean()) / n + float(more.bias.sum())
-    second = noise(influence, centred, z, weights, q) if with_noise else None
+    second = noise(influence, whitened.blocks, weights, q) if with_noise else None
     return Side(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
 
 
-def _whitened(
-    reference: FrechetReference, moments: Moments, centred: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Singular values s ``(k,)`` of the cross term and z ``(n, k)``, whitened samples along them.
+class _Whitened(NamedTuple):
+    """Samples along the directions of the cross term.
 
-    Works on the smaller side: with A = centred R, A^T A / (n - 1) = M has the same non-zero
+    Attributes:
+        s: ``(k,)`` its singular values.
+        blocks: where a block of samples lies, they less their mean ``(m, d)``, and z ``(m, k)``,
+            whitened; every time that it is called.
+    """
+
+    s: FloatArray
+    blocks: Blocks
+
+
+def _whitened(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whitened:
+    """By the smaller side: with A = centred R, A^T A / (n - 1) = M has the same non-zero
     eigenvalues as the ``(n, n)`` Gram matrix A A^T / (n - 1), whose unit eigenvectors are z /
     sqrt(n - 1).
     """
@@ -191,11 +197,28 @@ def _whitened(
         values, vectors = np.linalg.eigh(reference.factor.T @ moments.cov @ reference.factor)
         keep = resolved(values)
         s = np.sqrt(values[keep])
-        return s, centred @ (reference.factor @ (vectors[:, keep] / s))
+        along = reference.factor @ (vectors[:, keep] / s)
+
+        def by_map() -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+            for where, block in rows.blocks():
+                centred = block - moments.mean
+                yield where, centred, centred @ along
+
+        return _Whitened(s, _once_if_one(by_map, n <= rows.size))
+    centred = rows[:] - moments.mean  # no more samples than directions
     projected = centred @ reference.factor
     values, vectors = np.linalg.eigh(projected @ projected.T / (n - 1))
     keep = resolved(values)
-    return np.sqrt(values[keep]), vectors[:, keep] * np.sqrt(n - 1)
+    z = vectors[:, keep] * np.sqrt(n - 1)
+    return _Whitened(np.sqrt(values[keep]), lambda: iter([(slice(0, n), centred, z)]))
+
+
+def _once_if_one(make: Blocks, is_one: bool) -> Blocks:
+    """The same blocks, kept where there is only one."""
+    if not is_one:
+        return make
+    found = list(make())
+    return lambda: iter(found)
 
 
 def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:

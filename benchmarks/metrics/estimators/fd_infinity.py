@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .frechet import FrechetReference, frechet_distance
-from .moments import Moments, as_rows
+from .rows import Rows, rows_of
 
 PARTS = 5
 SEED = 0
 
 
 def fd_infinity(
-    reference: FrechetReference, features: ArrayLike, parts: int = PARTS, seed: int = SEED
+    reference: FrechetReference, features: ArrayLike | Rows, parts: int = PARTS, seed: int = SEED
 ) -> float:
     """The intercept of the line.
 
@@ -38,18 +38,21 @@ def fd_infinity(
     Raises:
         ValueError: too few samples, dimensions differ, or a value is not finite.
     """
-    rows = as_rows(features)
+    rows = rows_of(features)
     n, d = rows.shape
     if parts < 2 or n // parts <= d:
         raise ValueError(
             f"extrapolation from {n} samples in {parts} parts needs parts of "
             f"more than {d} samples, and at least two of them"
         )
-    shuffled = rows[np.random.default_rng(seed).permutation(n)]
+    shuffled = np.random.default_rng(seed).permutation(n)
     groups = np.arange(1, parts + 1)
     values = [
         np.mean(
-            [frechet_distance(reference, Moments.of(part)) for part in np.array_split(shuffled, g)]
+            [
+                frechet_distance(reference, part)
+                for part in rows.moments_of(np.array_split(shuffled, g))
+            ]
         )
         for g in groups
     ]

@@ -40,7 +40,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .expansion import FrechetReference, Side, check_dimensions, expand, resolved
-from .moments import FloatArray, Moments, as_rows
+from .moments import FloatArray, Moments
+from .rows import Rows, rows_of
 from .second_order import interval, sum_of_noise
 
 SEED = 0
@@ -98,14 +99,15 @@ def frechet_distance(reference: FrechetReference, moments: Moments) -> float:
 
 
 def estimate(
-    reference: FrechetReference, features: ArrayLike, moments: Moments | None = None
+    reference: FrechetReference, features: ArrayLike | Rows, moments: Moments | None = None
 ) -> FrechetEstimate:
     """Distance of the samples' distribution to the fixed reference: bias removed, with standard
     error (formulas above).
 
     Args:
         reference: taken as exact, whatever its ``n``.
-        features: ``(n, d)`` features of n >= 2 independent samples, any real dtype.
+        features: ``(n, d)`` features of n >= 2 independent samples, any real dtype; as :class:`.Rows`
+            they are never in memory as a whole.
         moments: their moments in full precision, where ``features`` are stored rounded; they decide
             ``raw``. Bias and error are always those of ``features``, so that these are whitened by
             their own covariance and rounding is never divided by a tiny s.
@@ -113,19 +115,21 @@ def estimate(
     Raises:
         ValueError: dimensions differ, fewer than two samples, or a value that is not finite.
     """
-    rows = as_rows(features)
+    rows = rows_of(features)
     if moments is not None and (moments.n, *moments.mean.shape) != rows.shape:
         raise ValueError(
             f"features {rows.shape} are not those of the moments ({moments.n}, "
             f"{len(moments.mean)}): pass both of the same samples"
         )
-    side = expand(reference, rows, Moments.of(rows), with_noise=True)
-    halves = [expand(reference, half, Moments.of(half)).debiased for (half,) in _halves(rows)]
+    side = expand(reference, rows, rows.moments, with_noise=True)
+    halves = [expand(reference, half, half.moments).debiased for (half,) in _halves(rows)]
     raw = side.raw if moments is None else frechet_distance(reference, moments)
     return _estimate(raw, side.bias + _left(side.debiased, halves), (side,))
 
 
-def population_estimate(features_a: ArrayLike, features_b: ArrayLike) -> FrechetEstimate:
+def population_estimate(
+    features_a: ArrayLike | Rows, features_b: ArrayLike | Rows
+) -> FrechetEstimate:
     """Distance between the distributions behind two *independent* sets, each of which brings its
     own bias and variance.
 
@@ -141,7 +145,7 @@ def population_estimate(features_a: ArrayLike, features_b: ArrayLike) -> Frechet
     Raises:
         ValueError: as in :func:`estimate`.
     """
-    rows_a, rows_b = as_rows(features_a), as_rows(features_b)
+    rows_a, rows_b = rows_of(features_a), rows_of(features_b)
     a, b = _both(rows_a, rows_b, with_noise=True)
     halves = [
         one.debiased - other.bias
@@ -182,7 +186,7 @@ def paired_difference(
     return estimate_a.value - estimate_b.value, float(se)
 
 
-def floor(reference: FrechetReference, held_out_features: ArrayLike, n: int) -> float:
+def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: int) -> float:
     """Plug-in distance of ``n`` held-out real (or exact) samples: what a perfect sampler's raw
     value would read, to compare ``raw`` with.
 
@@ -200,14 +204,26 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike, n: int) -> 
     """
     if n < 2:
         raise ValueError(f"the floor of {n} samples is undefined: ask for at least two")
-    rows = as_rows(held_out_features)[:n]
+    rows = rows_of(held_out_features)
+    if len(rows) > n:
+        rows = rows_of(rows[:n])
     if len(rows) == n:
-        return frechet_distance(reference, Moments.of(rows))
-    known = expand(reference, rows, Moments.of(rows))
+        return frechet_distance(reference, rows.moments)
+    known = expand(reference, rows, rows.moments)
     return known.debiased + known.bias * len(rows) / n
 
 
-def _halves(*sides: FloatArray) -> list[tuple[FloatArray, ...]]:
+def standard_error(reference: FrechetReference, features: ArrayLike | Rows) -> float:
+    """That of :func:`estimate` alone.
+
+    Raises:
+        ValueError: as there.
+    """
+    rows = rows_of(features)
+    return _standard_error(expand(reference, rows, rows.moments).influence)
+
+
+def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
     """Random halves of all sides, the same ones for sides of one length.
 
     None if half of a side has no covariance.
@@ -216,7 +232,9 @@ def _halves(*sides: FloatArray) -> list[tuple[FloatArray, ...]]:
         return []
     orders = [np.random.default_rng(SEED).permutation(len(rows)) for rows in sides]
     return [
-        tuple(rows[np.sort(order[start::2])] for rows, order in zip(sides, orders, strict=True))
+        tuple(
+            rows.take(np.sort(order[start::2])) for rows, order in zip(sides, orders, strict=True)
+        )
         for start in (0, 1)
     ]
 
@@ -228,9 +246,9 @@ def _left(whole: float, halves: Sequence[float]) -> float:
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
-def _both(rows_a: FloatArray, rows_b: FloatArray, with_noise: bool = False) -> tuple[Side, Side]:
+def _both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
     """Each side with the other fixed."""
-    a, b = Moments.of(rows_a), Moments.of(rows_b)
+    a, b = rows_a.moments, rows_b.moments
     return expand(FrechetReference.of(b), rows_a, a, with_noise), expand(
         FrechetReference.of(a), rows_b, b, with_noise
     )

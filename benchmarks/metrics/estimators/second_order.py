@@ -42,7 +42,7 @@ noise of both sides had one shape, which it has where their distributions are cl
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -78,15 +78,16 @@ class Noise(NamedTuple):
     unit: float = 1.0
 
 
-def noise(
-    influence: FloatArray, centred: FloatArray, z: FloatArray, weights: FloatArray, own: FloatArray
-) -> Noise:
+Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
+"""Gives where a block of samples lies, c ``(m, d)`` and z ``(m, k)`` of them, in order."""
+
+
+def noise(influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray) -> Noise:
     """From one side's samples.
 
     Args:
         influence: ``(n,)``, mean 0.
-        centred: ``(n, d)`` c.
-        z: ``(n, k)``, whitened.
+        blocks: c, centred, and z, whitened.
         weights: ``(k, k)`` w.
         own: ``(n,)`` q, half of h(x, x).
     """
@@ -95,14 +96,19 @@ def noise(
     if n < 4 or unit == 0:
         return Noise(0.0, 0.0, 0.0)
     influence = influence / unit
-    mean = np.asarray(influence @ centred) / n
-    spread = (z * influence[:, None]).T @ z / n
+    chosen, some, mean, spread = np.linspace(0, n - 1, min(n, ROWS)).astype(int), [], 0.0, 0.0
+    for where, centred, z in blocks():
+        mean = mean + np.asarray(influence[where] @ centred)
+        spread = spread + (z * influence[where][:, None]).T @ z
+        here = chosen[(where.start <= chosen) & (chosen < where.stop)] - where.start
+        some.append((centred[here], z[here]))
+    mean, spread = np.asarray(mean) / n, np.asarray(spread) / n
     with_own = 2 * float(mean @ mean) + float(np.vdot(weights, spread * spread))
     # pairs of different samples
     cross = (n * with_own - 2 * float(np.mean(influence**2 * own))) / (n - 1) / unit
-    some = np.linspace(0, n - 1, min(n, ROWS)).astype(int)
+    some_centred, some_z = (np.concatenate(parts) for parts in zip(*some, strict=True))
     return Noise(
-        _square(centred[some], z[some], weights) / (2 * n**2),
+        _square(some_centred, some_z, weights) / (2 * n**2),
         float(np.mean(influence**3)) / n**2,
         cross / n**2,
         unit,

@@ -1,0 +1,238 @@
+"""Samples that need not lie in memory: given a block at a time, in their order, as often as they are
+asked for.
+
+What is summed over them is summed block by block, so that memory is that of a block whatever their
+number. Up to :data:`VALUES` values are one block, and the arithmetic is that of the whole array; of
+more, how they are cut changes the rounding only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .moments import LARGEST, FloatArray, Moments, as_rows
+
+VALUES = 1 << 23
+"""Values of a block at most (64 MiB in float64): 131,072 samples of 64 features, 4,096 of 2,048."""
+
+MULTIPLE = 1024
+"""Rows of a block are a multiple of this many, where there are so many: metrics that take tiles of
+them take the same tiles as of the whole.
+"""
+
+
+class Rows(ABC):
+    """Samples ``(n, ...)``; ``rows[a:b]`` and ``np.asarray(rows)`` read them into memory.
+
+    Attributes:
+        shape: ``(n, ...)``.
+        size: rows of a block, >= 1; that of the last is what is left.
+    """
+
+    def __init__(self, shape: tuple[int, ...], size: int | None = None) -> None:
+        self.shape = shape
+        self.size = block_size(shape) if size is None else size
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @abstractmethod
+    def blocks(self) -> Iterator[tuple[slice, NDArray]]:
+        """Where each block lies, and its rows ``(<= size, ...)``, not to be written to."""
+
+    def __getitem__(self, part: slice) -> NDArray:
+        """Rows ``part``, without a step."""
+        start, stop, _ = part.indices(len(self))
+        found = []
+        for where, rows in self.blocks():
+            if where.stop > start:
+                found.append(rows[max(start - where.start, 0) : max(stop - where.start, 0)])
+            if where.stop >= stop:
+                break
+        if len(found) == 1:
+            return found[0]
+        return np.concatenate(found) if found else np.empty((0, *self.shape[1:]))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        """All of them."""
+        return np.asarray(self[:], dtype)
+
+    def moments_of(self, parts: Sequence[NDArray[np.integer]]) -> list[Moments]:
+        """Those of the rows of each part's numbers, one at least, all read once."""
+        found: list[Moments | None] = [None] * len(parts)
+        dealt = [_by_block(self, numbers) for numbers in parts]
+        for (where, rows), *numbers in zip(self.blocks(), *dealt, strict=True):
+            for k, some in enumerate(numbers):
+                if len(some):
+                    these, before = Moments.of(rows[some - where.start]), found[k]
+                    found[k] = these if before is None else before.merge(these)
+        return [moments for moments in found if moments is not None]
+
+    def take(self, numbers: NDArray[np.integer]) -> Rows:
+        """The rows of these numbers; in their order where they lie in one block, and block by block
+        of these rows where they lie in more.
+        """
+        return _Taken(self, numbers)
+
+    def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
+        """What ``change`` makes of every block, row by row: ``(n, *shape)``."""
+        return _Changed(self, change, shape)
+
+    @cached_property
+    def checked(self) -> Rows:
+        """The same as rows ``(n, d)`` in float64, each checked when it is read."""
+        return _Checked(self)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Of rows ``(n, d)``: those of the blocks, merged.
+
+        Raises:
+            ValueError: as :meth:`.Moments.of`.
+        """
+        return reduce(Moments.merge, (Moments.of(rows) for _, rows in self.blocks()))
+
+
+class Held(Rows):
+    """An array as rows.
+
+    Args:
+        array: ``(n, ...)``.
+        size: see :class:`Rows`.
+    """
+
+    def __init__(self, array: NDArray, size: int | None = None) -> None:
+        super().__init__(array.shape, size)
+        self._array = array
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray]]:
+        """See :meth:`Rows.blocks`; no copies."""
+        for where in cuts(len(self), self.size):
+            yield where, self._array[where]
+
+    @cached_property
+    def checked(self) -> Rows:
+        """See :attr:`Rows.checked`; all of them now."""
+        return _CheckedArray(as_rows(self._array), self.size)
+
+
+class Pieces(Rows):
+    """Rows ``(n, ...)`` in float64 that come in pieces of any lengths.
+
+    Args:
+        shape: ``(n, ...)``; what the last piece has beyond n is left out.
+        read: gives the pieces ``(k, ...)`` in order, of any real dtype, every time.
+        size: see :class:`Rows`.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], read: Callable[[], Iterator[NDArray]], size: int | None = None
+    ) -> None:
+        super().__init__(shape, size)
+        self._read = read
+
+    def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
+        """See :meth:`Rows.blocks`."""
+        pieces, piece = self._read(), np.empty((0, *self.shape[1:]))
+        for where in cuts(len(self), self.size):
+            block, filled = np.empty((where.stop - where.start, *self.shape[1:])), 0
+            while filled < len(block):
+                if not len(piece):
+                    piece = next(pieces)
+                part, piece = np.split(piece, [len(block) - filled])
+                block[filled : filled + len(part)] = part
+                filled += len(part)
+            yield where, block
+
+
+class _Taken(Rows):
+    def __init__(self, rows: Rows, numbers: NDArray[np.integer]) -> None:
+        super().__init__((len(numbers), *rows.shape[1:]), rows.size)
+        self._rows, self._numbers = rows, _by_block(rows, numbers)
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray]]:
+        start = 0
+        for (where, rows), numbers in zip(self._rows.blocks(), self._numbers, strict=True):
+            if len(numbers):
+                yield slice(start, start + len(numbers)), rows[numbers - where.start]
+                start += len(numbers)
+
+
+def _by_block(rows: Rows, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+    """Numbers of rows by the block that these lie in, in their order within it."""
+    block = numbers // rows.size
+    order = block.argsort(kind="stable")
+    ends = np.searchsorted(block[order], np.arange(1, -(-len(rows) // rows.size)))
+    return np.split(numbers[order], ends)
+
+
+class _Changed(Rows):
+    def __init__(
+        self, rows: Rows, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]
+    ) -> None:
+        super().__init__((len(rows), *shape), rows.size)
+        self._rows, self._change = rows, change
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray]]:
+        for where, rows in self._rows.blocks():
+            yield where, self._change(rows)
+
+
+def block_size(shape: tuple[int, ...]) -> int:
+    """Rows of a block of samples ``(n, ...)``."""
+    most = max(VALUES // max(int(np.prod(shape[1:])), 1), 1)
+    return most // MULTIPLE * MULTIPLE or most
+
+
+def cuts(n: int, size: int) -> Iterator[slice]:
+    """0 … n - 1 in parts of ``size``; the last is what is left."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def rows_of(samples: ArrayLike | Rows) -> Rows:
+    """Samples ``(n, ...)`` as rows ``(n, d)`` in float64, each checked when it is read.
+
+    Raises:
+        ValueError: as :func:`.as_rows`; of samples that are read later, by their blocks.
+    """
+    return samples.checked if isinstance(samples, Rows) else _CheckedArray(as_rows(samples))
+
+
+class _CheckedArray(Held):
+    @property
+    def checked(self) -> Rows:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self
+
+
+class _Checked(Rows):
+    def __init__(self, rows: Rows) -> None:
+        super().__init__((len(rows), int(np.prod(rows.shape[1:]))), rows.size)
+        self._rows = rows
+
+    @property
+    def checked(self) -> Rows:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self
+
+    def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
+        found = self._rows.blocks()
+        for where, rows in found:
+            try:
+                checked = as_rows(rows)
+            except ValueError:
+                bad = _count_bad(rows) + sum(_count_bad(others) for _, others in found)
+                raise ValueError(
+                    f"{bad} of {len(self)} samples are not finite (or beyond "
+                    f"{LARGEST:g}): mark them as diverged before measuring"
+                ) from None
+            yield where, checked
+
+
+def _count_bad(rows: NDArray) -> int:
+    return int((~(np.abs(rows.reshape(len(rows), -1)) <= LARGEST)).any(axis=1).sum())

@@ -1,0 +1,137 @@
+"""Cells of more samples than memory is to hold: scored a block at a time, from files that are read
+again, with the numbers of the whole.
+"""
+
+import os
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+from quiet_runs import quiet_run
+
+from samplerbench.benchmarks.metrics.estimators import rows
+from samplerbench.benchmarks.metrics.metric import metrics
+from samplerbench.benchmarks.scoring import shards
+from samplerbench.benchmarks.scoring.context import CellContext
+from samplerbench.benchmarks.scoring.data import Data
+from samplerbench.benchmarks.scoring.scale import Scale
+from samplerbench.benchmarks.scoring.shards import gathered
+from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
+from samplerbench.results.run_directory.sealed import Damaged, write_npz
+from samplerbench.results.run_directory.stored import StoredArray
+
+SUITE = {
+    "name": "many",
+    "models": ["gmm-2d"],
+    "samplers": ["euler"],
+    "steps": [4],
+    "samples": 3000,
+    "batch_size": 512,
+    "reference_samples": 16,
+    "converged_samples": 200,
+    "timing": {"enabled": False},
+}
+
+
+def in_blocks_of(values: int, monkeypatch) -> None:
+    monkeypatch.setattr(rows, "VALUES", values)
+    monkeypatch.setattr(shards, "VALUES", values)
+
+
+def test_a_run_scored_from_files_in_blocks_has_the_numbers_of_one_in_memory(
+    tmp_path, monkeypatch
+) -> None:
+    whole = quiet_run(check_suite(SUITE, "test"), tmp_path / "whole").frame
+    in_blocks_of(2 * 700, monkeypatch)
+    read = []
+    monkeypatch.setattr(
+        StoredArray, "read", lambda one, go=StoredArray.read: read.append(1) or go(one)
+    )
+    blocked = quiet_run(check_suite(SUITE, "test"), tmp_path / "blocked").frame
+    assert len(read) > 6 * 5  # shards, passes
+    pd.testing.assert_frame_equal(blocked, whole, rtol=1e-9)
+    same = ["kid", "swd", "energy", "precision", "rmse", "mode_coverage", "mode_p", "fid_proxy_raw"]
+    pd.testing.assert_frame_equal(blocked[same], whole[same], check_exact=True)
+
+
+def test_a_shard_that_is_damaged_while_it_is_in_use_is_drawn_again(tmp_path, monkeypatch) -> None:
+    whole = quiet_run(check_suite(SUITE, "test"), tmp_path / "whole").frame
+    in_blocks_of(2 * 700, monkeypatch)
+    read = []
+
+    def torn(one: StoredArray, go=StoredArray.read) -> np.ndarray:
+        read.append(one.path)
+        if len(read) == 9:
+            one.path.write_bytes(one.path.read_bytes()[:-200])
+        return go(one)
+
+    monkeypatch.setattr(StoredArray, "read", torn)
+    again = quiet_run(check_suite(SUITE, "test"), tmp_path / "again").frame
+    pd.testing.assert_frame_equal(again, whole, rtol=1e-9)
+    assert len(list((tmp_path / "again" / "set-aside" / "damaged").iterdir())) == 1
+
+
+def peak_of_scoring(n: int) -> int:
+    """Bytes at most while all Fréchet distances of n samples in 64 features are taken."""
+    model = make_model("gmm-64d")
+
+    def features() -> Iterator[np.ndarray]:
+        for start in range(0, n, 500):
+            yield np.random.default_rng(start).standard_normal((500, 64)).astype(np.float16)
+
+    parts = ({"features": x, "endpoint": np.empty((0, 64)), "sizes": [500]} for x in features())
+    reference = model.reference()
+    assert reference is not None
+    scale = Scale(reference, np.random.default_rng(1).standard_normal((200, 64)))
+    tracemalloc.start()
+    try:
+        found = gathered(parts, n, features)
+        context = CellContext(found, n, Data(model, "cpu"), scale, None, follows_path=False)
+        metrics()["frechet"](context)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_is_that_of_a_block_and_of_a_few_numbers_a_sample(monkeypatch) -> None:
+    """The features of a sample take 512 bytes in float64."""
+    in_blocks_of(64 * 500, monkeypatch)
+    few, many = peak_of_scoring(3_000), peak_of_scoring(9_000)
+    assert 0 < (many - few) / 6_000 < 200
+    assert few < 8 * 2**20
+
+
+@pytest.mark.parametrize("name", ["gmm-2d", "gmm-64d", "gaussian", "wavelet"])
+def test_held_out_samples_of_blocks_are_those_drawn_at_once(name: str) -> None:
+    reference = make_model(name).reference()
+    assert reference is not None
+    blocks = reference.statistics.held_out_blocks
+    assert blocks is not None
+    parts = list(blocks(25, 10))
+    assert [len(part) for part in parts] == [10, 10, 5]
+    np.testing.assert_allclose(
+        np.concatenate(parts), reference.held_out(25), rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_is_read_without_the_rest_of_its_file(tmp_path, order) -> None:
+    x = np.asarray(np.random.default_rng(0).standard_normal((7, 3)).astype(np.float16), order=order)
+    path = tmp_path / "a.npz"
+    write_npz(path, {"first": np.arange(5), "features": x, "last": np.zeros(0)}, "a.npz")
+    for name, array in (("features", x), ("first", np.arange(5)), ("last", np.zeros(0))):
+        stored = StoredArray.of(path, name)
+        np.testing.assert_array_equal(stored.read(), array)
+        assert stored.read().dtype == array.dtype
+    with pytest.raises(Damaged, match="its other cannot be read"):
+        StoredArray.of(path, "other")
+    stored = StoredArray.of(path, "features")
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(Damaged, match="changed while it was in use"):
+        stored.read()
+    path.unlink()
+    with pytest.raises(Damaged, match="cannot be read"):
+        stored.read()
