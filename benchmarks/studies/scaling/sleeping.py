@@ -7,9 +7,10 @@ would take. So what is not sleep is what the program itself costs, and its table
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,6 +28,7 @@ from ...running.executing.executor import Tell, TellOf, Wanted, always, result_o
 from ...running.executing.tasks import Shard
 from ...running.executing.world import World
 from ...running.setup import set_up
+from ...sampling.shard import SHARD
 from ...suites.suite import check_suite
 from .costs import Costs
 from .one_writer import OneWriter
@@ -42,6 +44,10 @@ SUITE = {
     "metrics": ["rmse"],
     "timing": {"enabled": False},
 }
+LAYOUTS = ("shared", "one writer")
+RATE = 256.0
+"""Evaluations per second of a sleeping worker: shards of 2, 4 and 8 seconds."""
+
 SAMPLERS = ("euler", "ddim(eta=0.5)", "ddpm", "euler_maruyama")
 """Of one evaluation a step, so that budgets are spent whole."""
 
@@ -216,3 +222,23 @@ def compare(
     return Compared(
         layout, workers, clock.shards, outcome.ideal, clock.seconds, outcome.sampled, table
     )
+
+
+def compared(
+    layouts: Sequence[str] = LAYOUTS, workers: Sequence[int] = (8, 64, 200)
+) -> Iterator[dict[str, Any]]:
+    """Rows of both layouts with some numbers of workers, each of which sleeps for about twelve shards."""
+    for layout in layouts:
+        for count in workers:
+            samples = SHARD * count
+            with tempfile.TemporaryDirectory() as folder:
+                found = compare(Path(folder) / "run", layout, count, samples, (1, 2, 4), RATE)
+            yield {
+                "layout": found.layout,
+                "workers": found.workers,
+                "shards": found.shards,
+                "sleep alone, s": found.ideal,
+                "measured, s": found.measured,
+                "simulated, s": found.simulated,
+                "efficiency": found.ideal / found.measured,
+            }

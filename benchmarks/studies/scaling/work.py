@@ -13,6 +13,9 @@ BUDGETS = (1, 2, 3, 5, 8, 10, 15, 20, 35, 50)
 """Evaluations per sample of the cells of a sampler: the first ten of suite ``full``."""
 
 
+SAMPLERS = 40
+
+
 @dataclass(frozen=True)
 class Work:
     """The cells of one model.
