@@ -14,6 +14,7 @@ import numpy as np
 from ....models import make_model
 from ....models.reference import Identity, Reference, Statistics
 from ....results.run_directory.claims import Claims
+from ....results.run_directory.reading import RunReader
 from ....results.run_directory.run_dir import RunDir
 from ...metrics.estimators.moments import Moments
 from ...running.executing import Call, Pool
@@ -59,7 +60,7 @@ def _files(folder: Path) -> Iterator[dict[str, Any]]:
             yield {"what": f"write {words}", "seconds": seconds}
             yield {
                 "what": f"read {words}, digest and all",
-                "seconds": _median(lambda: RunDir.at(folder).read_shard("cell", 0, SHARD)),
+                "seconds": _median(lambda: RunReader.open(folder).read_shard("cell", 0, SHARD)),
             }
         mine, others = Claims(folder), Claims(folder)
         mine.lead(["cell"])

@@ -77,11 +77,16 @@ def rows(
         yield _row(SHARED, Sharing(work, count, costs, seed).outcome(), work, costs)
         yield _row(ALL_SCORE, Sharing(work, count, spread, seed).outcome(), work, spread)
         one = OneWriter(work, count, costs, seed)
-        yield _row(ONE_WRITER, one.outcome(), work, None) | {"waiting": one.waiting}
+        yield _row(ONE_WRITER, one.outcome(), work, costs) | {
+            "arithmetic": None,
+            "waiting": one.waiting,
+        }
         if before:
             old = _as_planned(work)
             rules = Rules(lists=False, patient=False, turns=False)
-            yield _row(BEFORE, Sharing(old, count, costs, seed, rules).outcome(), old, None)
+            yield _row(BEFORE, Sharing(old, count, costs, seed, rules).outcome(), old, costs) | {
+                "arithmetic": None
+            }
 
 
 def _as_planned(work: Work) -> Work:
@@ -89,8 +94,7 @@ def _as_planned(work: Work) -> Work:
     return Work(work.samples, work.samplers, work.budgets, work.batch, sorted=False)
 
 
-def _row(layout: str, outcome: Outcome, work: Work, costs: Costs | None) -> dict[str, Any]:
-    """One row; ``costs`` only where the arithmetic is of this layout."""
+def _row(layout: str, outcome: Outcome, work: Work, costs: Costs) -> dict[str, Any]:
     whole = outcome.workers * outcome.makespan
     share = {
         name: sum(outcome.spent.get(kind, 0.0) for kind in kinds) / whole
@@ -101,14 +105,15 @@ def _row(layout: str, outcome: Outcome, work: Work, costs: Costs | None) -> dict
             "failures": [LOST, GONE],
         }.items()
     }
-    share["alone"] = 1.0 - outcome.sampled / outcome.makespan
+    rounds = -(-work.cells // costs.scorers)
+    share["alone"] = (costs.references / costs.rate + rounds * costs.score) / outcome.makespan
     tail = 1.0 - outcome.efficiency - sum(share.values())
     return {
         "gpus": outcome.workers,
         "layout": layout,
         "shards": len(work.shards),
         "makespan": outcome.makespan,
-        "arithmetic": costs and Arithmetic.of(work, outcome.workers, costs).makespan,
+        "arithmetic": Arithmetic.of(work, outcome.workers, costs).makespan,
         "efficiency": outcome.efficiency,
         **share,
         "tail": tail,
