@@ -38,7 +38,7 @@ class Arithmetic:
     def of(cls, work: Work, workers: int, costs: Costs) -> Arithmetic:
         """Of a run by the present rules."""
         count, rules = len(work.shards), Rules()
-        operations = workers * (rules.first(work) + rules.missing(work) + LISTING * work.cells)
+        operations = workers * (rules.first(work) + LISTING * work.cells)
         operations += count * (TAKE + SAVE + RELEASE + 2 * LISTING)
         return cls(
             costs.start + costs.stagger / 2,

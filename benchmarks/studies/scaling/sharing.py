@@ -25,6 +25,9 @@ from .files import REFUSED, RELEASE, SAVE, TAKE, Rules, asked
 from .shards import Shards
 from .work import Work
 
+FEW, PACES = 100, 8
+"""Operations after which the pace is looked at anew; of many, a share each time."""
+
 
 class Sharing(Engine):
     """Processes with a GPU each. One leads: it samples as all do, and then makes references and
@@ -128,9 +131,12 @@ class Sharing(Engine):
         self.done()
 
     def _files(self, operations: float) -> Life:
-        """Some operations, one after the other, at the pace of as many processes as ask now."""
+        """Some operations, one after the other, at the pace of as many processes as ask meanwhile."""
         costs = self.costs
         self._asking += 1
-        each = max(costs.operation, self._asking / costs.operations)
-        yield from unless_nothing(operations * each, FILES)
+        while operations > 0:
+            some = min(operations, max(FEW, operations / PACES))
+            operations -= some
+            each = max(costs.operation, self._asking / costs.operations)
+            yield from unless_nothing(some * each, FILES)
         self._asking -= 1
