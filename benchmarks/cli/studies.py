@@ -6,6 +6,7 @@ import hashlib
 import re
 import shlex
 from contextlib import closing
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -224,10 +225,12 @@ def scaling(
     from ..studies.scaling import Costs, Work, table
 
     if measure or check:
-        from ..studies.scaling.measure import measured
-        from ..studies.scaling.sleeping import compared
+        from ..studies.scaling import measure as measuring
+        from ..studies.scaling import processes, sleeping
 
-        found = list(measured() if measure else compared())
+        found = list(
+            measuring.measured() if measure else chain(processes.compared(), sleeping.compared())
+        )
         columns = {name: name for name in found[0]}
     else:
         counts = integers(gpus, "--gpus") or ()

@@ -237,7 +237,6 @@ def compared(
                 "layout": found.layout,
                 "workers": found.workers,
                 "shards": found.shards,
-                "sleep alone, s": found.ideal,
                 "measured, s": found.measured,
                 "simulated, s": found.simulated,
                 "efficiency": found.ideal / found.measured,
