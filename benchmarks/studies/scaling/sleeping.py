@@ -59,13 +59,11 @@ class Clock:
     Attributes:
         first: seconds, when the first was begun.
         last: when the last was there.
-        busy: seconds that sampling took beside sleep, of all of them.
         shards: how many there were.
     """
 
     first: float = float("inf")
     last: float = 0.0
-    busy: float = 0.0
     shards: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -87,9 +85,7 @@ class _Sleeper:
         if not isinstance(task, Shard):
             return InProcess().run(task, world, tell=tell)
         with self.clock.lock:  # what looks for draws without a seed looks at the whole process
-            before = time.monotonic()
             arrays = result_of(partial(InProcess().run, task, world, tell=tell))
-            busy = time.monotonic() - before
         if isinstance(arrays, Failure):
             return arrays
         evaluations = (task.stop - task.start) * float(arrays["nfe"].mean())
@@ -97,7 +93,6 @@ class _Sleeper:
         with self.clock.lock:
             self.clock.first = min(self.clock.first, begin)
             self.clock.last = time.monotonic()
-            self.clock.busy += busy
             self.clock.shards += 1
         return arrays
 

@@ -167,7 +167,7 @@ def test_a_dead_process_costs_its_shard_and_a_minute():
 
 
 def test_listing_folders_spares_a_thousand_processes_most_questions():
-    work, costs = Work(2000, 40), Costs(rate=1000.0, operation=5e-4, operations=2e4)
+    work, costs = Work(20_000, 5), Costs(rate=1000.0, operation=5e-4, operations=2e4)
     before = Sharing(work, 200, costs, rules=Rules(False, False, False)).outcome()
     now = Sharing(work, 200, costs).outcome()
     assert now.spent["files"] < 0.25 * before.spent["files"]
