@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 SHARD_SECONDS, WRITE_SECONDS = 0.05, 0.02
-"""Seconds that a shard takes to be sent and received, and to be written, with features of 2,048
-dimensions: assumed, and generous beside what :mod:`.measure` finds on a disk of one's own.
+"""Seconds that a shard takes to be sent and received, and to be written: assumed. What they are on a
+machine, :mod:`.measure` finds.
 """
 
 BACK_SECONDS = 300.0
