@@ -22,7 +22,7 @@ from .models import check_model, convert, reference
 from .results import figures, report, show, status
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
-from .studies import calibrate, explain, tune
+from .studies import calibrate, explain, scaling, tune
 from .usage import epilog, run_app
 
 __all__ = ["app", "main"]
@@ -74,6 +74,7 @@ for _name, _command in {
     "cite": cite,
     "doctor": doctor,
     "explain": explain,
+    "scaling": scaling,
 }.items():
     app.command(_name, epilog=epilog(_name))(_command)
 

@@ -179,6 +179,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "cite": ("cite heun dpmpp_2m",),
     "doctor": ("doctor", "doctor --json"),
     "explain": ("explain --fast", "explain --rows 1,3"),
+    "scaling": (
+        "scaling",
+        "scaling --gpus 8,64 --rate 250 --score 1 --mtbf 5000",
+        "scaling --check",
+    ),
 }
 """By command; "" is the command line itself."""
 

@@ -17,7 +17,7 @@ from ...results.run_directory.fingerprint import Fingerprint, difference
 from ...results.run_directory.places import CELL, MADE
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
-from ..sampling.shard import SHARD
+from ..sampling.shard import whole_shard
 from ..suites.cell import Cell
 
 Probe = Callable[[Cell], Fingerprint]
@@ -74,12 +74,11 @@ class Identity:
             record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"},
         )
         if not stored:
-            whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
             made = {
                 "sampler": kept.to_json(),
                 "model": model,
                 "extractor": extractor,
-                "shard": whole,
+                "shard": whole_shard(cell.batch_size),
                 "space": cell.space,
             }
             self.run.write(cell.key, MADE, made)

@@ -4,14 +4,18 @@ processes as were started on the same run directory.
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from itertools import chain
+from math import frexp
+from typing import TypeVar
 
 import torch
 
-from ...results.run_directory.claims import Claims
+from ...results.run_directory.claims import Claims, claim_of
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.writing import BusyError
 from ..sampling.snapshots import how_many
@@ -24,8 +28,48 @@ from .outcomes import missing
 from .progress import CellProgress, Reporter
 from .setup import Setup
 
-PAUSE = 0.2
-"""Seconds between looks at what others do."""
+PAUSE, LONGEST_PAUSE = 0.2, 15.0
+"""Seconds between looks at what others do: as few as these, and no more."""
+
+LOOKS = 9
+"""How many times as long as its last look a process waits before it looks again, so that a thousand
+that wait leave the file system to those that draw.
+"""
+
+FRESH = 1.0
+"""Seconds for which a listing of what others have claimed is believed."""
+
+Item = TypeVar("Item")
+
+
+def in_turn(
+    shards: Sequence[Item], cost: Callable[[Item], float], turn: float = 0.0
+) -> list[list[Item]]:
+    """Shards in the order in which one process begins them, in groups: those of the longest cells
+    first, so that the last ones, for which all others wait, are short.
+
+    A group has those that take alike, to a factor of two. Each process begins a group elsewhere, so
+    that a thousand of them do not all ask for the same shard.
+
+    Args:
+        shards: what there is, in the order of the plan.
+        cost: evaluations per sample of one.
+        turn: where in each group to begin, 0 to 1.
+    """
+    groups: dict[int, list[Item]] = {}
+    for shard in shards:
+        groups.setdefault(frexp(cost(shard))[1], []).append(shard)
+    starts = {size: int(turn * len(group)) for size, group in groups.items()}
+    return [
+        groups[size][starts[size] :] + groups[size][: starts[size]]
+        for size in sorted(groups, reverse=True)
+    ]
+
+
+def pause(looked: float) -> float:
+    """Seconds that a process waits which found nothing to draw, after a look of some seconds."""
+    return min(LONGEST_PAUSE, max(PAUSE, LOOKS * looked))
+
 
 Failed = Callable[[Cell, int, str, str], None]
 """Told of the first shard of a cell that failed: its first sample, status and reason."""
@@ -38,6 +82,7 @@ def sample(
     planned: Mapping[str, float],
     claims: Claims,
     failed: Failed,
+    turn: float = 0.0,
 ) -> int:
     """Draw the samples that cells lack, shard by shard, and wait for those that others draw.
 
@@ -51,6 +96,7 @@ def sample(
         planned: evaluations that each is expected to take, by its key.
         claims: of this process.
         failed: told of failures, of others' too.
+        turn: where among shards that take alike to begin, 0 to 1.
 
     Returns:
         How many shards this process drew.
@@ -60,7 +106,8 @@ def sample(
         report, {key: f"{cell.model}: {cell.label}" for key, cell in by_key.items()}, planned
     )
     first: dict[str, int] = {}
-    drawn = 0
+    drawn, seen = 0, _Seen(setup.directory, claims)
+    costs = {key: expected(setup.models[cell.model], cell) for key, cell in by_key.items()}
 
     def fails(cell: Cell, start: int, status: str, reason: str) -> None:
         if start < first.get(cell.key, cell.samples):
@@ -68,22 +115,32 @@ def sample(
             failed(cell, start, status, reason)
         bar.done(cell.key)
 
-    while todo := _todo(setup.directory, [c for c in cells if c.key not in first]):
-        left, before = Counter(cell.key for cell, *_ in todo), drawn
+    while True:
+        looked, begun = time.monotonic(), []
+        lacking = _todo(setup.directory, [c for c in cells if c.key not in first])
+        if not lacking:
+            break
+        todo = [*chain(*in_turn(lacking, lambda shard: costs[shard[0].key], turn))]
+        left = Counter(cell.key for cell, *_ in todo)
 
-        def wanted(number: int, todo: _Todo = todo) -> bool:
+        def wanted(
+            number: int, todo: _Todo = todo, seen: _Seen | None = seen, begun: list[int] = begun
+        ) -> bool:
             cell, start, stop = todo[number]
-            if cell.key in first or not claims.take(cell.key, start, stop):
+            if cell.key in first or (seen and seen.taken(cell.key, start, stop)):
+                return False
+            if not claims.take(cell.key, start, stop):
                 return False
             if setup.directory.shard(cell.key, start, stop).is_file():  # drawn meanwhile
                 claims.release(cell.key, start, stop)
                 return False
             bar.begins(cell.key)
+            begun.append(number)
             return True
 
         def tell(number: int, count: int, todo: _Todo = todo) -> None:
             cell = todo[number][0]
-            bar.samples(cell.key, count, count * expected(setup.models[cell.model], cell))
+            bar.samples(cell.key, count, count * costs[cell.key])
 
         results = setup.executor.map(
             [_shard(setup, *one) for one in todo],
@@ -106,13 +163,37 @@ def sample(
         for key, note in claims.failures().items():
             if key in by_key:
                 fails(by_key[key], *note)
-        if drawn == before:
+        if not begun:
             if claims.over:
                 return drawn
-            time.sleep(PAUSE)
+            time.sleep(pause(time.monotonic() - looked))
+        # where all that is left was claimed, claims may be those of dead processes
+        seen = _Seen(setup.directory, claims) if begun else None
     for key in by_key:
         bar.done(key)
     return drawn
+
+
+class _Seen:
+    """What others had claimed or drawn a moment ago, so that a process which passes their shards
+    lists folders now and then, and does not ask about each. What seems free is claimed all the same:
+    that alone decides.
+    """
+
+    def __init__(self, directory: RunDir, claims: Claims) -> None:
+        self._directory, self._claims = directory, claims
+        self._until, self._claimed = 0.0, frozenset[str]()
+        self._drawn: dict[str, set[tuple[int, int]]] = {}
+
+    def taken(self, cell: str, start: int, stop: int) -> bool:
+        """Whether a shard is drawn, or was claimed a moment ago; asked in any thread."""
+        if (now := time.monotonic()) > self._until:
+            self._until, self._drawn = now + FRESH, {}
+            self._claimed = self._claims.listed()
+        drawn = self._drawn.get(cell)
+        if drawn is None:
+            drawn = self._drawn[cell] = self._directory.drawn(cell)
+        return (start, stop) in drawn or claim_of(cell, start, stop) in self._claimed
 
 
 @torch.no_grad()
@@ -139,7 +220,7 @@ def follow(setup: Setup, report: Reporter) -> bool:
 
         for name in setup.models:
             own = [cell for cell in cells if cell.model == name]
-            sample(setup, own, report, {}, claims, note)
+            sample(setup, own, report, {}, claims, note, random.SystemRandom().random())
         return claims.planned() is None and _free(directory)
     finally:
         claims.close()

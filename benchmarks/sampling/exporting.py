@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...models import Denoiser
 from ...models.extractors.quantised import How, grey_levels
 from ..suites.cell import Cell
-from .shard import SHARD, sample_shard
+from .shard import sample_shard, whole_shard
 
 
 def check_exportable(model: Denoiser) -> None:
@@ -64,7 +64,7 @@ def export_samples(
     check_exportable(model)
     assert model.decoded_limits is not None
     channels, height, width = model.decoded_event
-    whole = cell.batch_size * -(-SHARD // cell.batch_size)  # whole batches
+    whole = whole_shard(cell.batch_size)
     header = {"descr": "|u1", "fortran_order": False}
     unfinished, labels = path.with_suffix(".part"), []
     with zipfile.ZipFile(unfinished, "w") as archive:

@@ -30,6 +30,7 @@ __all__ = [
     "clamp",
     "latents",
     "sample_shard",
+    "whole_shard",
 ]
 
 Arrays = dict[str, NDArray]
@@ -150,6 +151,11 @@ def sample_shard(
                 f"moments_{name}": value for name, value in Moments.of(rows).as_dict().items()
             }
     return arrays
+
+
+def whole_shard(batch: int) -> int:
+    """Samples of a whole shard of a cell that is run in batches of this size: whole batches."""
+    return batch * -(-SHARD // batch)
 
 
 def batches(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:

@@ -81,6 +81,13 @@ class Claims:
         """Whether this process follows one that leads no more."""
         return not self._leads and self.planned() is None
 
+    def listed(self) -> frozenset[str]:
+        """Names of the claims that there are (:func:`claim_of`), of dead processes too."""
+        try:
+            return frozenset(os.listdir(self._folder))
+        except FileNotFoundError:  # the leader is done
+            return frozenset()
+
     def take(self, cell: str, start: int, stop: int) -> bool:
         """Claim the shard with samples ``start`` … ``stop - 1``; whether it is this process's now."""
         path = self._claim(cell, start, stop)
@@ -147,7 +154,7 @@ class Claims:
         return self._folder / PLAN
 
     def _claim(self, cell: str, start: int, stop: int) -> Path:
-        return self._folder / f"{checked(cell)}.{start:08d}-{stop:08d}"
+        return self._folder / claim_of(cell, start, stop)
 
     def _begin(self) -> None:
         """Touch what is claimed from now on, until :meth:`close`."""
@@ -189,6 +196,11 @@ class Claims:
             return False
         aside.unlink(missing_ok=True)
         return True
+
+
+def claim_of(cell: str, start: int, stop: int) -> str:
+    """The file that says that somebody has a shard."""
+    return f"{checked(cell)}.{start:08d}-{stop:08d}"
 
 
 def _host() -> str:

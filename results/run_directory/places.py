@@ -85,6 +85,11 @@ def shard_of(cell: str, start: int, stop: int) -> str:
     return part_of(cell, f"{start:08d}-{stop:08d}.npz")
 
 
+def pieces(samples: int, size: int) -> list[tuple[int, int]]:
+    """The shards ``(start, stop)`` that [0, ``samples``) is cut into: all of one size but the last."""
+    return [(start, min(start + size, samples)) for start in range(0, samples, size)]
+
+
 def pictures_of(cell: str) -> str:
     """That of a cell's pictures."""
     return f"samples/{checked(cell)}.npz"

@@ -7,6 +7,7 @@ logger ``samplerbench``.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,11 +27,17 @@ from .places import (
     made_of,
     part_of,
     pictures_of,
+    pieces,
     shard_of,
 )
 from .sealed import Arrays, Damaged
 
 log = logging.getLogger("samplerbench")
+
+FEW = 4
+"""Shards of a cell up to which each is asked for, and not the folder: on a network a listing takes as
+long as two or three questions.
+"""
 
 Value = TypeVar("Value")
 
@@ -119,18 +126,29 @@ class RunReader:
         size = self.shard_size(cell)
         if not size:  # of a run from before
             return self._listed(cell)
-        return [(start, min(start + size, samples)) for start in range(0, samples, size)]
+        return pieces(samples, size)
 
     def missing(self, cell: str, samples: int) -> list[tuple[int, int]]:
         """Those of :meth:`ranges` that no file claims to hold, in order.
 
         Whether one does hold it is found when it is read.
         """
-        return [
-            (start, stop)
-            for start, stop in self.ranges(cell, samples)
-            if not self.shard(cell, start, stop).is_file()
-        ]
+        ranges = self.ranges(cell, samples)
+        if len(ranges) <= FEW:
+            return [piece for piece in ranges if not self.shard(cell, *piece).is_file()]
+        there = self.drawn(cell)
+        return [piece for piece in ranges if piece not in there]
+
+    def drawn(self, cell: str) -> set[tuple[int, int]]:
+        """The shards ``(start, stop)`` of a cell that files claim to hold, by one listing."""
+        try:
+            with os.scandir(self.part(cell, CELL).parent) as entries:
+                names = [entry.name for entry in entries if entry.is_file()]
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        found = [SHARD.fullmatch(name) for name in names]
+        shards = [((int(match[1]), int(match[2])), match[0]) for match in found if match]
+        return {piece for piece, name in shards if shard_of(cell, *piece).endswith(f"/{name}")}
 
     def shard_size(self, cell: str) -> int:
         """Samples of a whole shard of a cell, which stays what it was when the cell was planned

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.cli import app
 
 CASES = {
-    "run": 100,
+    "run": 94,
     "plan": 60,
     "show": 50,
     "compare": 50,
@@ -37,6 +37,7 @@ CASES = {
     "calibrate": 10,
     "doctor": 5,
     "explain": 5,
+    "scaling": 6,
 }
 """How many command lines of each command."""
 
@@ -183,8 +184,8 @@ asked for.
 """
 
 WRITTEN = {"out", "out_dir", "write", "csv", "log", "out_path"}
-HEAVY = {"--isolation", "--no-isolation"}
-"""They start a process."""
+HEAVY = {"--isolation", "--no-isolation", "--measure", "--check"}
+"""They start a process, or take minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +221,7 @@ def arena(tmp_path_factory):
         warned(),
         mock.patch("samplerbench.results.figures.sheet.encoded", return_value=b""),
         mock.patch("samplerbench.samplers.pilot.search.GENERATIONS", 1),
+        mock.patch("samplerbench.benchmarks.studies.scaling.table.SAMPLERS", 1),
     ):
         yield Arena.at(tmp_path_factory.mktemp("arena"))
 

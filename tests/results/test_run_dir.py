@@ -254,3 +254,4 @@ def test_ranges_cover_the_samples_once_and_do_not_depend_on_history(tmp_path_fac
             for start, stop in ranges
         )
         assert run.missing("c", samples) == []
+        assert run.drawn("c") >= set(ranges)

@@ -8,21 +8,31 @@ import threading
 import time
 import tomllib
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import new_processes
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from quiet_runs import quiet_run, quiet_setup
 from rich.console import Console
 
 from samplerbench import samplers
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.progress import Reporter
-from samplerbench.benchmarks.running.sharing import follow
+from samplerbench.benchmarks.running.sharing import (
+    LONGEST_PAUSE,
+    PAUSE,
+    follow,
+    in_turn,
+    pause,
+)
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory.claims import FOLDER, Claims
+from samplerbench.results.run_directory.claims import FOLDER, STALE, Claims
 from samplerbench.results.run_directory.run_dir import RunDir
 
 SUITE = """
@@ -219,3 +229,52 @@ def test_signals_give_claims_back(tmp_path):
     finally:
         signal.signal(signal.SIGINT, before)
     assert not (tmp_path / "run" / FOLDER).exists()
+
+
+@given(costs=st.lists(st.integers(0, 300), max_size=40), turn=st.floats(0, 1, exclude_max=True))
+def test_each_shard_has_its_turn_once_and_the_long_ones_first(costs, turn):
+    shards = list(enumerate(costs))
+    groups = in_turn(shards, lambda shard: float(shard[1]), turn)
+    assert sorted(shard for group in groups for shard in group) == shards
+    for longer, shorter in pairwise(groups):
+        assert min(cost for _, cost in longer) > max(cost for _, cost in shorter)
+    for group in groups:
+        assert max(cost for _, cost in group) < 2 * max(1, min(cost for _, cost in group))
+        assert sum(a > b for (a, _), (b, _) in pairwise(group)) <= 1, "in the plan's order, turned"
+    if not turn:
+        assert all(group == sorted(group) for group in groups)
+
+
+def test_who_waits_looks_the_more_seldom_the_longer_it_takes():
+    assert pause(0.0) == pause(0.01) == PAUSE
+    assert pause(0.5) == 4.5
+    assert pause(100.0) == LONGEST_PAUSE
+
+
+def test_what_is_listed_is_not_claimed_and_a_dead_claim_is_taken_in_the_end(tmp_path):
+    """A process that passes shards of others asks about none of them, and yet draws that of a dead
+    one, before it ends.
+    """
+    out = tmp_path / "run"
+    quiet_run(small(samples=512), out)  # so that cells are planned
+    setup = quiet_setup(small(), out, join=True)
+    dead = Claims(out)
+    dead.lead([])
+    cell = setup.cells[0].key
+    assert dead.take(cell, 512, 1024)
+    dead._stopped.set()  # nobody touches it any more
+    claim = out / FOLDER / f"{cell}.00000512-00001024"
+    claim.write_text('{"host": "another", "pid": 1, "born": "1"}')
+    old = time.time() - 2 * STALE
+    os.utime(claim, (old, old))
+    asked, take = [], Claims.take
+
+    def noted(self, key, start, stop):
+        asked.append((key, start))
+        return take(self, key, start, stop)
+
+    with mock.patch.object(Claims, "take", noted):
+        table = runner.run(setup)
+    assert list(table.frame["status"]) == ["ok", "ok"]
+    assert asked.count((cell, 512)) == 1
+    assert asked[-1] == (cell, 512)
