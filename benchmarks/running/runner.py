@@ -15,6 +15,7 @@ from ...results.result_table import ResultTable, rebuild
 from ...results.run_directory.claims import Claims
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.writing import BusyError
+from ..sampling.out_of_memory import out_of_memory
 from ..sampling.trajectories import Seen
 from ..scoring.cost import endpoints_asked, reference_evaluations
 from ..scoring.scorer import Scorer
@@ -127,6 +128,13 @@ def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]
                 f"the disk is full: {error.filename or run.path} could not be "
                 "written; free some space and run the same command "
                 "again, what is done is kept"
+            ) from error
+        if isinstance(error, Exception) and out_of_memory(error):
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(
+                f"the process that scores ran out of memory ({said}); free some, or ask for fewer "
+                "--samples or --reference-samples, and run the same command again, what is done "
+                "is kept"
             ) from error
         raise
 

@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
+import numpy as np
 import torch
 
 from ...results.run_directory.claims import Claims
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.writing import BusyError
+from ..sampling.shard import BATCH
 from ..sampling.snapshots import how_many
 from ..scoring.cost import endpoints_asked
 from ..suites.cell import Cell
@@ -42,7 +44,8 @@ def sample(
     """Draw the samples that cells lack, shard by shard, and wait for those that others draw.
 
     A failure is the row of its cell, whose other shards are not begun any more. Why it failed, its
-    first shard says, as it does where one process draws them one after the other.
+    first shard says, as it does where one process draws them one after the other. Where memory ran
+    out, the cell's shards are drawn in smaller batches instead (:class:`.Batches`).
 
     Args:
         setup: what to run, and where.
@@ -70,9 +73,12 @@ def sample(
 
     while todo := _todo(setup.directory, [c for c in cells if c.key not in first]):
         left, before = Counter(cell.key for cell, *_ in todo), drawn
+        tried = {cell.key: setup.batches.fitted(cell) for cell, *_ in todo}
 
-        def wanted(number: int, todo: _Todo = todo) -> bool:
+        def wanted(number: int, todo: _Todo = todo, tried: Mapping[str, Cell] = tried) -> bool:
             cell, start, stop = todo[number]
+            if setup.batches.fitted(cell) != tried[cell.key]:  # the next round draws it so
+                return False
             if cell.key in first or not claims.take(cell.key, start, stop):
                 return False
             if setup.directory.shard(cell.key, start, stop).is_file():  # drawn meanwhile
@@ -86,18 +92,23 @@ def sample(
             bar.samples(cell.key, count, count * expected(setup.models[cell.model], cell))
 
         results = setup.executor.map(
-            [_shard(setup, *one) for one in todo],
+            [_shard(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
             setup.world,
             tell=tell,
-            limits=[setup.limits.of(cell, stop - start) for cell, start, stop in todo],
+            limits=[setup.limits.of(tried[cell.key], stop - start) for cell, start, stop in todo],
             wanted=wanted,
         )
         with closing(results):
             for number, result in results:
                 cell, start, stop = todo[number]
+                used = tried[cell.key]
                 if isinstance(result, Failure):
-                    fails(cell, start, result.status, result.reason)
+                    if not setup.batches.shrink(used, stop - start, result):
+                        reason = setup.batches.reason(cell, used, result)
+                        fails(cell, start, result.status, reason)
                 else:
+                    if used.batch_size < cell.batch_size:
+                        result[BATCH] = np.array(used.batch_size)
                     setup.directory.write_shard(cell.key, start, stop, result)
                     drawn, left[cell.key] = drawn + 1, left[cell.key] - 1
                 claims.release(cell.key, start, stop)

@@ -218,7 +218,10 @@ def attempted(task: Task, world: World, tell: Tell) -> Any:
             "failed", f"it called sys.exit({'' if error.code is None else repr(error.code)})"
         ) from error
     except Exception as error:
-        text = " ".join(str(error).split())[:LONGEST]
-        raise Failure(
-            "failed", f"{type(error).__name__}: {text}" if text else type(error).__name__
-        ) from error
+        raise Failure("failed", what_was_raised(error)) from error
+
+
+def what_was_raised(error: Exception) -> str:
+    """The kind of an exception and what it says, on one line."""
+    text = " ".join(str(error).split())[:LONGEST]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
