@@ -74,17 +74,20 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
                     _score_model(setup, name, digests[name], report, again)
                 if directory.changes != before:  # so that an interrupted run shows this model
                     rebuild(directory)
+            directory.check()
             claims.end()
             if time:
                 setup.executor.close()  # what it holds would disturb the times
                 _time(setup, report)
+        directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
         return rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
     """:func:`run`; or, where another process runs in the directory, draw samples for it until it
-    lacks none. Where that one ends before it is done, this one goes on in its place.
+    lacks none. Where that one ends before it is done, this one goes on in its place; so does that
+    one, where this one slept.
 
     Returns:
         The table; None where the other process is still there, which will write it.
@@ -110,8 +113,11 @@ def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[No
     try:
         yield
     finally:
-        claims.end()
-        directory.clear_strays()
+        if directory.leads:
+            claims.end()
+            directory.clear_strays()
+        else:  # they are of the one that leads now
+            claims.close()
 
 
 @contextmanager
@@ -122,6 +128,7 @@ def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]
     except BaseException as error:
         executor.close()
         with suppress(OSError, ValueError):
+            run.check()
             rebuild(run)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ValueError(

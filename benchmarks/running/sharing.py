@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from ...results.run_directory.claims import Claims
+from ...results.run_directory.leases import STALE
+from ...results.run_directory.places import MADE
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.writing import BusyError
 from ..sampling.shard import BATCH
@@ -81,7 +83,7 @@ def sample(
                 return False
             if cell.key in first or not claims.take(cell.key, start, stop):
                 return False
-            if setup.directory.shard(cell.key, start, stop).is_file():  # drawn meanwhile
+            if setup.directory.has_now(cell.key, start, stop):  # drawn meanwhile
                 claims.release(cell.key, start, stop)
                 return False
             bar.begins(cell.key)
@@ -145,6 +147,8 @@ def follow(setup: Setup, report: Reporter) -> bool:
             with directory.lock():  # that says who is there
                 return True
 
+        _await_plans(directory, claims, cells)
+
         def note(cell: Cell, start: int, status: str, reason: str) -> None:
             claims.fail(cell.key, start, status, reason)
 
@@ -163,6 +167,17 @@ def _awaited(directory: RunDir, claims: Claims) -> set[str] | None:
             return None
         time.sleep(PAUSE)
     return planned
+
+
+def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
+    """Wait until what the leader planned is seen here too: on a network file system that can take
+    half a minute, and what is not planned lacks nothing.
+    """
+    until = time.monotonic() + STALE
+    while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
+        if claims.over or time.monotonic() > until:
+            return
+        time.sleep(PAUSE)
 
 
 def _free(directory: RunDir) -> bool:
