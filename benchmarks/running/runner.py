@@ -4,7 +4,6 @@ an exception is a row.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import torch
 from ...results.result_table import ResultTable, rebuild
 from ...results.run_directory.claims import Claims
 from ...results.run_directory.run_dir import RunDir
+from ...results.run_directory.unwritable import told
 from ...results.run_directory.writing import BusyError
 from ..sampling.out_of_memory import out_of_memory
 from ..sampling.trajectories import Seen
@@ -43,10 +43,14 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the disk is full.
+        ValueError: the directory cannot be written any more, or memory ran out.
     """
     directory, claims = setup.directory, Claims(setup.directory.path)
-    with directory.lock(), _rebuilt_whatever_happens(directory, setup.executor):
+    with (
+        told(directory.path),
+        directory.lock(),
+        _rebuilt_whatever_happens(directory, setup.executor),
+    ):
         if retry:
             forget_failures(directory, setup.cells)
         digests = admit(setup)
@@ -130,12 +134,6 @@ def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]
         with suppress(OSError, ValueError):
             run.check()
             rebuild(run)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ValueError(
-                f"the disk is full: {error.filename or run.path} could not be "
-                "written; free some space and run the same command "
-                "again, what is done is kept"
-            ) from error
         if isinstance(error, Exception) and out_of_memory(error):
             said = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(

@@ -33,6 +33,7 @@ from .places import (
 )
 from .reading import RunReader
 from .sealed import Arrays, Damaged
+from .unwritable import gone, unwritable
 
 __all__ = ["BusyError", "RunWriter"]
 
@@ -84,7 +85,7 @@ class RunWriter(RunReader):
                     )
             refuse_unwritable(path)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         run = cls(path)
         if (path / LOCK).exists() and not join:
             refuse_busy(path)
@@ -96,7 +97,7 @@ class RunWriter(RunReader):
             (self.path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
             (self.path / "parts").mkdir(exist_ok=True)
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -131,10 +132,7 @@ class RunWriter(RunReader):
             ValueError: the folder is gone.
         """
         if not (self.path / LOCK).exists():
-            raise ValueError(
-                f"{self.path} is gone: it was deleted or moved while the run went on; move it "
-                "back, or run the same command again to begin anew"
-            )
+            raise gone(self.path)
         if self._contents.lead is not None:
             self._contents.lead.check()
 
@@ -269,9 +267,3 @@ class RunWriter(RunReader):
         for parent in path.parents[: len(Path(place).parts) - 1]:
             refuse_link(parent)
         return path
-
-
-def _unwritable(path: Path, error: OSError) -> ValueError:
-    return ValueError(
-        f"cannot write to {path} ({error.strerror}); choose another folder with --out"
-    )
