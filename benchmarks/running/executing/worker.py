@@ -176,18 +176,21 @@ class Worker(Serial):
             if worker.pipe.poll(TICK):
                 try:
                     kind, value = worker.pipe.recv()
+                    result = pickle.loads(value) if kind == "done" else None
                 except (EOFError, OSError):
                     raise self._gone(worker, begun=begun is not None) from None
+                except Exception:
+                    ending = "wrote into the connection to its parent, and was ended"
+                    raise _Gone(f"its process {ending}", begun=begun is not None) from None
                 if kind == "begun":
                     begun = monotonic()
                 elif kind == "progress":
                     tell(value)
                 elif kind == "unprepared":
                     raise ValueError(value)
+                elif isinstance(result, Failure):
+                    raise result
                 else:
-                    result = pickle.loads(value)
-                    if isinstance(result, Failure):
-                        raise result
                     return result
             elif worker.process.poll() is not None:
                 raise self._gone(worker, begun=begun is not None)
@@ -237,7 +240,8 @@ class Worker(Serial):
         try:
             code = worker.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
-            return _Gone("closed its connection, and was ended", begun=begun)
+            ending = "closed the connection to its parent, and was ended"
+            return _Gone(f"its process {ending}", begun=begun)
         killed, memory = code == -signal.SIGKILL, False
         if killed:
             before, now = self._kills, kernel_kills()
