@@ -97,6 +97,12 @@ AROUND: tuple[Column, ...] = (
     Column("dtype", "text", "dtype of the state"),
     Column("batch_size", "integer", "samples per batch"),
     Column(
+        "batch_used",
+        "integer",
+        "samples per batch where memory held no batch_size of them: the smallest that was used "
+        "(empty: batch_size)",
+    ),
+    Column(
         "execution",
         "text",
         "how runs reach the device: eager, compile, cuda-graph "

@@ -75,6 +75,7 @@ def _run(
     if isolating.looks_new(suite, options.out_dir):
         runs_in.start()  # its imports take as long as ours, at the same time
 
+    from ...results.run_directory.unwritable import told
     from ..running import runner
     from ..running.sequential import run_until_decided
     from ..running.setup import default_out, pick_device, set_up
@@ -85,7 +86,7 @@ def _run(
     folder = options.out_dir or default_out(resolved)
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
-    with isolating.stoppable(folder, runs_in):
+    with isolating.stoppable(folder, runs_in), told(folder):
         setup = set_up(
             resolved,
             folder,

@@ -4,7 +4,6 @@ an exception is a row.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -14,7 +13,9 @@ import torch
 from ...results.result_table import ResultTable, rebuild
 from ...results.run_directory.claims import Claims
 from ...results.run_directory.run_dir import RunDir
+from ...results.run_directory.unwritable import told
 from ...results.run_directory.writing import BusyError
+from ..sampling.out_of_memory import out_of_memory
 from ..sampling.trajectories import Seen
 from ..scoring.cost import endpoints_asked, reference_evaluations
 from ..scoring.scorer import Scorer
@@ -42,10 +43,14 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the disk is full.
+        ValueError: the directory cannot be written any more, or memory ran out.
     """
     directory, claims = setup.directory, Claims(setup.directory.path)
-    with directory.lock(), _rebuilt_whatever_happens(directory, setup.executor):
+    with (
+        told(directory.path),
+        directory.lock(),
+        _rebuilt_whatever_happens(directory, setup.executor),
+    ):
         if retry:
             forget_failures(directory, setup.cells)
         digests = admit(setup)
@@ -73,17 +78,20 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
                     _score_model(setup, name, digests[name], report, again)
                 if directory.changes != before:  # so that an interrupted run shows this model
                     rebuild(directory)
+            directory.check()
             claims.end()
             if time:
                 setup.executor.close()  # what it holds would disturb the times
                 _time(setup, report)
+        directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
         return rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
     """:func:`run`; or, where another process runs in the directory, draw samples for it until it
-    lacks none. Where that one ends before it is done, this one goes on in its place.
+    lacks none. Where that one ends before it is done, this one goes on in its place; so does that
+    one, where this one slept.
 
     Returns:
         The table; None where the other process is still there, which will write it.
@@ -109,8 +117,11 @@ def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[No
     try:
         yield
     finally:
-        claims.end()
-        directory.clear_strays()
+        if directory.leads:
+            claims.end()
+            directory.clear_strays()
+        else:  # they are of the one that leads now
+            claims.close()
 
 
 @contextmanager
@@ -121,12 +132,14 @@ def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]
     except BaseException as error:
         executor.close()
         with suppress(OSError, ValueError):
+            run.check()
             rebuild(run)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, Exception) and out_of_memory(error):
+            said = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(
-                f"the disk is full: {error.filename or run.path} could not be "
-                "written; free some space and run the same command "
-                "again, what is done is kept"
+                f"the process that scores ran out of memory ({said}); free some, or ask for fewer "
+                "--samples or --reference-samples, and run the same command again, what is done "
+                "is kept"
             ) from error
         raise
 

@@ -5,7 +5,7 @@ anything is written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .executing import Executor, Failure, InProcess
+from .executing.batches import Batches
 from .executing.pace import SHORTEST_COMPILED, Limits
 from .executing.tasks import Pace
 from .executing.world import Setting, World
@@ -56,6 +57,7 @@ class Setup:
         makers: what models and extractors do.
         probes: what samplers do.
         about: what ``run.json`` says of the run.
+        batches: what memory was found to hold of each cell.
     """
 
     suite: Suite
@@ -71,6 +73,7 @@ class Setup:
     makers: Mapping[str, Makers]
     probes: Probes
     about: Mapping[str, Any]
+    batches: Batches = field(default_factory=Batches)
 
     def cells_of(self, model: str) -> list[Cell]:
         """The cells of one model, in the order of the plan."""

@@ -13,11 +13,15 @@ from itertools import chain
 from math import frexp
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from ...results.run_directory.claims import Claims, claim_of
+from ...results.run_directory.leases import STALE
+from ...results.run_directory.places import MADE
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.writing import BusyError
+from ..sampling.shard import BATCH
 from ..sampling.snapshots import how_many
 from ..scoring.cost import endpoints_asked
 from ..suites.cell import Cell
@@ -87,7 +91,8 @@ def sample(
     """Draw the samples that cells lack, shard by shard, and wait for those that others draw.
 
     A failure is the row of its cell, whose other shards are not begun any more. Why it failed, its
-    first shard says, as it does where one process draws them one after the other.
+    first shard says, as it does where one process draws them one after the other. Where memory ran
+    out, the cell's shards are drawn in smaller batches instead (:class:`.Batches`).
 
     Args:
         setup: what to run, and where.
@@ -122,16 +127,23 @@ def sample(
             break
         todo = [*chain(*in_turn(lacking, lambda shard: costs[shard[0].key], turn))]
         left = Counter(cell.key for cell, *_ in todo)
+        tried = {cell.key: setup.batches.fitted(cell) for cell, *_ in todo}
 
         def wanted(
-            number: int, todo: _Todo = todo, seen: _Seen | None = seen, begun: list[int] = begun
+            number: int,
+            todo: _Todo = todo,
+            seen: _Seen | None = seen,
+            begun: list[int] = begun,
+            tried: Mapping[str, Cell] = tried,
         ) -> bool:
             cell, start, stop = todo[number]
             if cell.key in first or (seen and seen.taken(cell.key, start, stop)):
                 return False
+            if setup.batches.fitted(cell) != tried[cell.key]:  # the next round draws it so
+                return False
             if not claims.take(cell.key, start, stop):
                 return False
-            if setup.directory.shard(cell.key, start, stop).is_file():  # drawn meanwhile
+            if setup.directory.has_now(cell.key, start, stop):  # drawn meanwhile
                 claims.release(cell.key, start, stop)
                 return False
             bar.begins(cell.key)
@@ -143,18 +155,23 @@ def sample(
             bar.samples(cell.key, count, count * costs[cell.key])
 
         results = setup.executor.map(
-            [_shard(setup, *one) for one in todo],
+            [_shard(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
             setup.world,
             tell=tell,
-            limits=[setup.limits.of(cell, stop - start) for cell, start, stop in todo],
+            limits=[setup.limits.of(tried[cell.key], stop - start) for cell, start, stop in todo],
             wanted=wanted,
         )
         with closing(results):
             for number, result in results:
                 cell, start, stop = todo[number]
+                used = tried[cell.key]
                 if isinstance(result, Failure):
-                    fails(cell, start, result.status, result.reason)
+                    if not setup.batches.shrink(used, stop - start, result):
+                        reason = setup.batches.reason(cell, used, result)
+                        fails(cell, start, result.status, reason)
                 else:
+                    if used.batch_size < cell.batch_size:
+                        result[BATCH] = np.array(used.batch_size)
                     setup.directory.write_shard(cell.key, start, stop, result)
                     drawn, left[cell.key] = drawn + 1, left[cell.key] - 1
                 claims.release(cell.key, start, stop)
@@ -215,6 +232,8 @@ def follow(setup: Setup, report: Reporter) -> bool:
             with directory.lock():  # that says who is there
                 return True
 
+        _await_plans(directory, claims, cells)
+
         def note(cell: Cell, start: int, status: str, reason: str) -> None:
             claims.fail(cell.key, start, status, reason)
 
@@ -233,6 +252,17 @@ def _awaited(directory: RunDir, claims: Claims) -> set[str] | None:
             return None
         time.sleep(PAUSE)
     return planned
+
+
+def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
+    """Wait until what the leader planned is seen here too: on a network file system that can take
+    half a minute, and what is not planned lacks nothing.
+    """
+    until = time.monotonic() + STALE
+    while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
+        if claims.over or time.monotonic() > until:
+            return
+        time.sleep(PAUSE)
 
 
 def _free(directory: RunDir) -> bool:

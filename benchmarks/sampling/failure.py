@@ -13,13 +13,16 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
         status: "failed", "diverged", "skipped"; "crashed" if the process ended, "timed out" if it
             had to be ended.
         reason: in plain words, on one line.
+        shrink: what to divide the batch by before another try is worth it, >= 2, where memory ran
+            out; 0 where that is not why.
     """
 
-    def __init__(self, status: str, reason: str) -> None:
+    def __init__(self, status: str, reason: str, shrink: int = 0) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.shrink = shrink
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """Pickled with both parts."""
-        return Failure, (self.status, self.reason)
+    def __reduce__(self) -> tuple[type, tuple[str, str, int]]:
+        """Pickled with all its parts."""
+        return Failure, (self.status, self.reason, self.shrink)

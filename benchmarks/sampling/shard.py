@@ -22,6 +22,7 @@ from .engine import engine_of
 from .failure import Failure
 
 __all__ = [
+    "BATCH",
     "CONVERGED_IDS",
     "Arrays",
     "Failure",
@@ -45,6 +46,9 @@ SHARD = 512
 
 Of features in no more dimensions, shards keep exact moments.
 """
+
+BATCH = "batch"
+"""Array of a shard with the size of its batches, where memory held none of the cell's."""
 
 _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite

@@ -13,7 +13,7 @@ from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.moments import Moments
 from ..metrics.estimators.rows import VALUES, Held, Pieces, Rows
-from ..sampling.shard import Arrays
+from ..sampling.shard import BATCH, Arrays
 
 
 class Gathered(NamedTuple):
@@ -113,8 +113,15 @@ def own_labels(shards: Sequence[Arrays], samples: int) -> NDArray[np.bool_] | No
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Counted evaluations: the mean over samples, and the longest sequential chain."""
-    return {"nfe": _mean_over_batches(shards, "nfe"), "depth": max(int(s["depth"]) for s in shards)}
+    """Counted evaluations: the mean over samples, and the longest sequential chain; and the smallest
+    batch, where memory held no whole ones.
+    """
+    columns: Record = {
+        "nfe": _mean_over_batches(shards, "nfe"),
+        "depth": max(int(s["depth"]) for s in shards),
+    }
+    fitted = [int(shard[BATCH]) for shard in shards if BATCH in shard]
+    return columns | ({"batch_used": min(fitted)} if fitted else {})
 
 
 def clamped(shards: Sequence[Arrays]) -> float:

@@ -26,6 +26,7 @@ from ..sampling.batch import begin
 from ..sampling.engine import LEVEL, works
 from ..sampling.infinity import solved
 from ..sampling.meter import Meter
+from ..sampling.out_of_memory import out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .clock import Clock, Reading, warm_up
@@ -126,7 +127,10 @@ class _Pass:
         except Exception as error:
             self.watches.remove(watch)
             text = " ".join(str(error).split())[:500]
-            self.done(watch.cell.key, {"timing_reason": f"{type(error).__name__}: {text}"})
+            reason = f"{type(error).__name__}: {text}"
+            if out_of_memory(error):
+                reason += f"; a batch of {watch.batch} does not fit, and no other is timed for it"
+            self.done(watch.cell.key, {"timing_reason": reason})
             return
         if watch.settled(self.options):
             self.watches.remove(watch)

@@ -8,6 +8,7 @@ import torch
 
 from ...models import Denoiser
 from ...results.record import Record
+from ...results.run_directory.places import QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ..suites.cell import Cell
 from ..suites.suite import Timing
@@ -38,7 +39,11 @@ def time_pending(
         file, stamps = timing_file(size, options), {}
         for cell in cells:
             stamp = _stamp(cell, options, device, size)
-            if not stamp.items() <= (run.read(cell.key, file) or {}).items():
+            if stamp.items() <= (run.read(cell.key, file) or {}).items():
+                continue
+            if reason := _too_large(run, cell, size or cell.batch_size):
+                run.write(cell.key, file, {**stamp, "timing_reason": reason})
+            else:
                 stamps[cell.key] = stamp
         title = f"{cells[0].model}: timing" + (f" batches of {size}" if size else "")
         if stamps:
@@ -53,6 +58,19 @@ def time_pending(
                     key, file, {**stamps[key], **record}
                 ),
             )
+
+
+def _too_large(run: RunDir, cell: Cell, size: int) -> str:
+    """Why a batch is not timed: memory held no such batch when samples were drawn, and here there
+    is no worker that could be lost; "" where nothing speaks against it.
+    """
+    used = (run.read(cell.key, QUALITY) or {}).get("batch_used")
+    if not isinstance(used, int) or size <= used:
+        return ""
+    return (
+        f"memory held batches of {used} samples, not of {cell.batch_size}: a batch of {size} is not "
+        f"timed, and no other for it; --batch-size {used} times that"
+    )
 
 
 def _stamp(cell: Cell, options: Timing, device: str, size: int) -> Record:

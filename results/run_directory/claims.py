@@ -1,22 +1,15 @@
 """Which process samples which shard, where several work in one run directory.
 
-Each claims a shard before it samples it, by making a file that must not be there: also network file
-systems let only one of many succeed in that. Whoever claims touches its files every few seconds, and a
-claim that nobody has touched for long, or whose process is known to be dead, is taken over. Nothing
-hangs on the clocks of the machines: ages are taken against a file that was touched just now.
-
-The process that leads has the directory's lock, and says in ``claims/plan.json`` which cells it
-runs. Others write shards and nothing else, and leave a note for the leader where one failed. Two
-that sample the same shard, as where a claim is taken from one that only slept, write the same file.
+Each claims a shard before it samples it, by a lease (:mod:`.leases`). The process that leads has the
+lock of the directory, and says in ``claims/plan.json`` which cells it runs. Others write shards and
+nothing else, and leave a note for the leader where one failed. Two that sample the same shard, as
+where a claim is taken from one that only slept, write the same file.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,11 +17,10 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from .files import read_json, write_json
+from .leases import Leases
 from .places import checked
 
 FOLDER, PLAN = "claims", "plan.json"
-BEAT, STALE = 5.0, 60.0
-"""Seconds between touches, and from which on a claim that was not touched is nobody's."""
 
 
 class Note(NamedTuple):
@@ -48,10 +40,7 @@ class Claims:
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / FOLDER
-        self._mine: set[Path] = set()
-        self._lock, self._stopped = threading.Lock(), threading.Event()
-        self._owner = {"host": _host(), "pid": os.getpid(), "born": _born(os.getpid())}
-        self._clock = self._folder / f"clock.{uuid4().hex[:12]}"
+        self._leases = Leases(self._folder / f"clock.{uuid4().hex[:12]}")
         self._leads = False
 
     def lead(self, cells: Sequence[str]) -> None:
@@ -63,17 +52,14 @@ class Claims:
             for note in self._folder.glob("*.failed"):
                 note.unlink(missing_ok=True)
         self._leads = True
-        write_json(self._plan, {**self._owner, "cells": list(cells)})
-        with self._lock:
-            self._mine.add(self._plan)
-        self._begin()
+        write_json(self._plan, {**self._leases.owner, "cells": list(cells)})
+        self._leases.keep(self._plan)
 
     def planned(self) -> set[str] | None:
         """The cells that a leader who lives samples; None where there is none."""
         found = read_json(self._plan)
-        if found is None or self._is_stale(self._plan):
+        if found is None or self._leases.is_stale(self._plan):
             return None
-        self._begin()
         return set(map(str, found.get("cells") or ()))
 
     @property
@@ -90,35 +76,17 @@ class Claims:
 
     def take(self, cell: str, start: int, stop: int) -> bool:
         """Claim the shard with samples ``start`` … ``stop - 1``; whether it is this process's now."""
-        path = self._claim(cell, start, stop)
-        for _ in range(2):
-            try:
-                number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-            except FileExistsError:
-                if not self._is_stale(path) or not self._cleared(path):
-                    return False
-                continue
-            except FileNotFoundError:  # the leader is done, and took the folder away
-                return False
-            with os.fdopen(number, "w", encoding="utf-8") as file:
-                json.dump(self._owner, file)
-            with self._lock:
-                self._mine.add(path)
-            return True
+        with suppress(FileNotFoundError):  # the leader is done, and took the folder away
+            return self._leases.take(self._claim(cell, start, stop))
         return False
 
     def release(self, cell: str, start: int, stop: int) -> None:
         """Give a claim back; nothing of one that is somebody else's."""
-        path = self._claim(cell, start, stop)
-        with self._lock:
-            if path not in self._mine:
-                return
-            self._mine.remove(path)
-        path.unlink(missing_ok=True)
+        self._leases.release(self._claim(cell, start, stop))
 
     def fail(self, cell: str, start: int, status: str, reason: str) -> None:
         """Leave a note for the leader that a shard failed."""
-        with suppress(FileNotFoundError):  # the leader is gone
+        if self._folder.is_dir():  # else the leader is gone
             write_json(
                 self._folder / f"{checked(cell)}.{start:08d}.failed",
                 {"cell": cell, "start": start, "status": status, "reason": reason},
@@ -136,11 +104,7 @@ class Claims:
 
     def close(self) -> None:
         """Give all claims back."""
-        self._stopped.set()
-        with self._lock:
-            mine, self._mine = self._mine, set()
-        for path in (*mine, self._clock):
-            path.unlink(missing_ok=True)
+        self._leases.close()
 
     def end(self) -> None:
         """Give all claims back and take away what is left of others', too; the caller has the
@@ -156,66 +120,7 @@ class Claims:
     def _claim(self, cell: str, start: int, stop: int) -> Path:
         return self._folder / claim_of(cell, start, stop)
 
-    def _begin(self) -> None:
-        """Touch what is claimed from now on, until :meth:`close`."""
-        if not self._clock.exists():
-            with suppress(FileNotFoundError):
-                self._clock.touch()
-                threading.Thread(target=self._touch, daemon=True).start()
-
-    def _touch(self) -> None:
-        while not self._stopped.wait(BEAT):
-            with self._lock:
-                mine = [*self._mine]
-            for path in mine:
-                with suppress(OSError):
-                    os.utime(path)
-
-    def _is_stale(self, path: Path) -> bool:
-        """Whether nobody has a claim any more, as far as can be known."""
-        owner = read_json(path) or {}
-        known = owner.get("host") == self._owner["host"] and self._owner["born"]
-        if known and isinstance(owner.get("pid"), int):
-            return _born(owner["pid"]) != owner.get("born")
-        with suppress(FileNotFoundError):
-            self._clock.touch()
-            return self._clock.stat().st_mtime - path.stat().st_mtime > STALE
-        return False
-
-    def _cleared(self, path: Path) -> bool:
-        """Take a stale claim away; whether it was this process that did."""
-        aside = path.with_name(f"stale.{uuid4().hex[:12]}")
-        try:
-            path.rename(aside)
-        except FileNotFoundError:
-            return False
-        if not self._is_stale(aside):  # somebody was faster, and this is that one's
-            with suppress(FileExistsError):
-                os.link(aside, path)
-            aside.unlink(missing_ok=True)
-            return False
-        aside.unlink(missing_ok=True)
-        return True
-
 
 def claim_of(cell: str, start: int, stop: int) -> str:
     """The file that says that somebody has a shard."""
     return f"{checked(cell)}.{start:08d}-{stop:08d}"
-
-
-def _host() -> str:
-    """The machine, and the part of it in which the numbers of processes mean the same."""
-    with suppress(OSError):
-        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
-    return socket.gethostname()
-
-
-def _born(pid: int) -> str:
-    """When a process of this machine began, in the kernel's ticks; "" for none that lives, and
-    where the system does not say.
-    """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[19]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import jsonable
+from .leading import Lead
 from .once import directories
 from .sealed import Arrays, Opened, Unsealed, open_json, open_npz
 
@@ -37,16 +38,18 @@ class Contents:
         self._known: dict[str, Opened] = {}
         self._shared = self._locked = self._writes = False
         self.pending_run: dict[str, Any] | None = None
+        self.lead: Lead | None = None
         self.changes = 0
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, lead: Lead) -> Iterator[None]:
         """While this lasts, files change only as this process says by :meth:`forget`."""
         self._known, self.pending_run, self._locked, self._writes = {}, None, True, True
+        self.lead = lead
         try:
             yield
         finally:
-            self.pending_run, self._locked = None, False
+            self.pending_run, self._locked, self.lead = None, False, None
             if not self._shared:
                 self._known = {}
 

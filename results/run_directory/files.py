@@ -7,9 +7,11 @@ never half of one.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import time
 import tokenize
 import zipfile
 import zlib
@@ -39,15 +41,29 @@ UNREADABLE = (
 PART = ".part"
 """Suffix of a file that is being written."""
 
+TRIES, PAUSE = 4, 0.05
+"""How often a file is asked for that another machine is just replacing, and seconds between."""
+
 
 def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Make ``path`` hold what ``fill`` writes, or leave it as it was.
 
     Args:
         path: the final name; its folder is made if need be.
-        fill: writes the content to a binary file.
+        fill: writes the content to a binary file; called again where another process took the file
+            that was being written for one of a process that was killed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(TRIES - 1):
+        try:
+            return _write_once(path, fill)
+        except FileNotFoundError:
+            if not path.parent.is_dir():
+                raise
+    return _write_once(path, fill)
+
+
+def _write_once(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     part = path.with_name(f".{path.name}.{uuid4().hex[:12]}{PART}")
     try:
         with part.open("xb") as file:
@@ -60,6 +76,25 @@ def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say what it had no room for
         raise
+
+
+def read_bytes(path: Path) -> bytes:
+    """What is in a file.
+
+    Of one that another machine replaced just now, a network file system may say that what was known
+    of it is stale (ESTALE): asked again, it finds the new one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+        time.sleep(PAUSE)
+    return path.read_bytes()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -86,7 +121,7 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if the file is missing, damaged, or holds anything else."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_bytes(path).decode())
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

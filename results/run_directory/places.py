@@ -15,6 +15,7 @@
     samples/CELL-path.npz        the way of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
     set-aside/CELL.N/            what another sampler, model or extractor made under this name, with the reason in ``why.json``
     claims/                      while a run goes on: which process samples what (:mod:`.claims`)
+    .lock .leader                which process leads (:mod:`.leading`); the first stays
     set-aside/damaged/           files that were not what their names say
     table.csv table.parquet report.html   rebuilt from the above at any time
 
@@ -34,7 +35,7 @@ from pathlib import Path
 from . import sealed
 from .files import PART, read_json
 
-LOCK = ".lock"
+LOCK, LEASE = ".lock", ".leader"
 ASIDE = "set-aside"
 LAYOUT = frozenset(
     {
@@ -49,6 +50,7 @@ LAYOUT = frozenset(
             "figures",
         ),
         LOCK,
+        LEASE,
     }
 )
 """Names at the top of a run directory."""
@@ -138,6 +140,8 @@ def refuse_unwritable(folder: Path) -> None:
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(there))
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
@@ -157,6 +161,6 @@ def stranger_in(path: Path) -> str:
         )
         return "" if ours else "its run.json is another program's"
     # killed before run.json was there, or it is gone
-    made = names == {LOCK} or {LOCK, "parts"} <= names
+    made = LOCK in names and ("parts" in names or names <= {LOCK, LEASE})
     strangers = sorted(names - LAYOUT if made else names)
     return f"it holds {strangers[0]!r}" if strangers else ""

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import UNREADABLE, arrays_in, jsonable, write_bytes
+from .files import UNREADABLE, arrays_in, jsonable, read_bytes, write_bytes
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -192,7 +192,7 @@ def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None
 
 def _opened(path: Path, parse: Callable[[bytes], Opened]) -> Opened:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return Opened(fault=FileNotFoundError(path))
     except OSError as error:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 from ..record import Record
 from . import sealed
 from .claims import FOLDER as CLAIMS
 from .files import PART
+from .leading import BusyError, leading, refuse_busy
 from .places import (
     ASIDE,
     CELL,
@@ -31,10 +33,9 @@ from .places import (
 )
 from .reading import RunReader
 from .sealed import Arrays, Damaged
+from .unwritable import gone, unwritable
 
-
-class BusyError(ValueError):
-    """Another process has the lock of a run directory."""
+__all__ = ["BusyError", "RunWriter"]
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,10 @@ class RunWriter(RunReader):
                     )
             refuse_unwritable(path)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         run = cls(path)
         if (path / LOCK).exists() and not join:
-            with run._locked():
-                pass
+            refuse_busy(path)
         return run
 
     def _make(self) -> None:
@@ -97,24 +97,24 @@ class RunWriter(RunReader):
             (self.path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
             (self.path / "parts").mkdir(exist_ok=True)
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Be the only process that writes here, in a folder that is made if it does not exist, and
         clear what a killed one left half-written.
 
-        The kernel drops the lock when its process ends, however it ends.
+        Where the process ends, however it ends, another one can have it (:mod:`.leading`).
 
         Raises:
             BusyError: another process holds the lock.
             ValueError: the folder cannot be made.
         """
         self._make()
-        with self._locked():
+        with leading(self.path) as lead:
             if not (self.path / CLAIMS).is_dir():  # others write while they sample
                 self.clear_strays()
-            with self._contents.exclusive():
+            with self._contents.exclusive(lead):
                 yield
 
     def clear_strays(self) -> None:
@@ -124,21 +124,22 @@ class RunWriter(RunReader):
                 if STRAY.fullmatch(stray.name):
                     stray.unlink(missing_ok=True)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # here, because reading a run needs no lock, and must work where there is no fcntl
-        import fcntl
+    def check(self) -> None:
+        """Refuse to write on where that would be of no use.
 
-        with (self.path / LOCK).open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                message = (
-                    f"another samplerbench process is running in {self.path}; wait "
-                    "for it to end or choose another --out"
-                )
-                raise BusyError(message) from error
-            yield
+        Raises:
+            BusyError: under :meth:`lock`, another process has it by now.
+            ValueError: the folder is gone.
+        """
+        if not (self.path / LOCK).exists():
+            raise gone(self.path)
+        if self._contents.lead is not None:
+            self._contents.lead.check()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process has the lock still."""
+        return self._contents.lead is not None and self._contents.lead.held
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -175,6 +176,20 @@ class RunWriter(RunReader):
     def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
         """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
         self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell))
+
+    def has_now(self, cell: str, start: int, stop: int) -> bool:
+        """Whether a shard is there, looked at anew.
+
+        A network file system remembers for half a minute that a file was not there. It asks again
+        where this machine has changed the folder since.
+        """
+        shard = self.shard(cell, start, stop)
+        if not shard.is_file():
+            look = shard.with_name(f".look.{uuid4().hex[:12]}{PART}")
+            with suppress(OSError):
+                look.touch()
+                look.unlink()
+        return shard.is_file()
 
     def write_samples(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's pictures."""
@@ -237,6 +252,7 @@ class RunWriter(RunReader):
 
     def _changes(self, place: str) -> None:
         """What has to be done before a file is written, moved or deleted."""
+        self.check()
         self._contents.forget(place)
         if self._contents.pending_run:
             self.write_run(self._contents.pending_run)
@@ -251,9 +267,3 @@ class RunWriter(RunReader):
         for parent in path.parents[: len(Path(place).parts) - 1]:
             refuse_link(parent)
         return path
-
-
-def _unwritable(path: Path, error: OSError) -> ValueError:
-    return ValueError(
-        f"cannot write to {path} ({error.strerror}); choose another folder with --out"
-    )

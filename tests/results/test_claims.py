@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from samplerbench.results.run_directory import claims as module
+from samplerbench.results.run_directory import leases as module
 from samplerbench.results.run_directory.claims import FOLDER, Claims
 
 
@@ -29,9 +29,9 @@ def follower(tmp_path):
 
 def someone_else(monkeypatch, claims, **owner):
     """Claims as of a process of another machine."""
-    monkeypatch.setitem(claims._owner, "host", "elsewhere")
+    monkeypatch.setitem(claims._leases.owner, "host", "elsewhere")
     for key, value in owner.items():
-        monkeypatch.setitem(claims._owner, key, value)
+        monkeypatch.setitem(claims._leases.owner, key, value)
 
 
 def test_each_shard_is_taken_once_by_whoever_asks(tmp_path, leader):
@@ -69,7 +69,7 @@ def test_a_claim_of_a_dead_process_is_taken_over(tmp_path, leader):
 
 def test_a_number_that_is_another_process_by_now_is_dead(tmp_path, leader):
     other = follower(tmp_path)
-    other._owner["born"] = "1"
+    other._leases.owner["born"] = "1"
     assert other.take("a", 0, 5)
     assert leader.take("a", 0, 5)
 
@@ -117,14 +117,14 @@ def test_claims_are_touched_while_their_process_lives(tmp_path, monkeypatch):
 def test_two_that_find_the_same_stale_claim_do_not_both_have_it(tmp_path, leader, monkeypatch):
     """The second finds, in its place, the claim of the first."""
     dead, second = follower(tmp_path), follower(tmp_path)
-    dead._owner["born"] = "1"
+    dead._leases.owner["born"] = "1"
     assert dead.take("a", 0, 5)
     path = leader._claim("a", 0, 5)
-    assert second._is_stale(path)
+    assert second._leases.is_stale(path)
     assert leader.take("a", 0, 5)
-    assert not second._cleared(path)
-    assert json.loads(path.read_text())["born"] == leader._owner["born"]
-    assert not list((tmp_path / FOLDER).glob("stale.*"))
+    assert not second._leases._cleared(path)
+    assert json.loads(path.read_text())["born"] == leader._leases.owner["born"]
+    assert not list((tmp_path / FOLDER).glob(".stale.*"))
 
 
 def test_the_first_shard_that_failed_is_the_one_that_is_told(tmp_path, leader):

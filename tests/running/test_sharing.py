@@ -32,7 +32,11 @@ from samplerbench.benchmarks.running.sharing import (
 )
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory.claims import FOLDER, STALE, Claims
+from samplerbench.results.run_directory import leases
+from samplerbench.results.run_directory.claims import FOLDER, Claims
+from samplerbench.results.run_directory.leading import Lead
+from samplerbench.results.run_directory.leases import STALE
+from samplerbench.results.run_directory.places import LEASE
 from samplerbench.results.run_directory.run_dir import RunDir
 
 SUITE = """
@@ -57,11 +61,20 @@ def serial(tmp_path_factory):
     return path, quiet_run(suite, folder / "run").frame
 
 
-def started(suite, out):
+LOCKS = {
+    "kernel": "",
+    "none": "fcntl.flock = lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, 'none'))",
+    "silent": "fcntl.flock = lambda *_: None",
+}
+"""What file systems make of locks."""
+
+
+def started(suite, out, locks="kernel"):
     command = [
         sys.executable,
-        "-m",
-        "samplerbench.benchmarks",
+        "-c",
+        f"import errno, fcntl, runpy; {LOCKS[locks]}\n"
+        "runpy.run_module('samplerbench.benchmarks', run_name='__main__', alter_sys=True)",
         "run",
         str(suite),
         "--out",
@@ -79,11 +92,11 @@ def shards(out):
 
 @pytest.mark.slow
 def test_three_processes_make_the_table_of_one_and_two_of_them_are_killed(serial, tmp_path):
-    """The one that leads, and one that follows."""
+    """The one that leads, and one that follows; two of them on a machine without locks."""
     path, table = serial
     out = tmp_path / "run"
     with new_processes.ready():
-        three = [started(path, out) for _ in range(3)]
+        three = [started(path, out, locks) for locks in LOCKS]
         _wait_for(lambda: len(shards(out)) >= 4)
         kept = shards(out)
         three[0].kill()
@@ -178,6 +191,42 @@ def test_one_that_joined_goes_on_where_the_leader_ended(tmp_path):
         claims.end()
     runs.join(120)
     assert list(tables[0].frame["status"]) == ["ok", "ok"]
+
+
+def test_one_that_slept_follows_the_one_that_took_over(tmp_path, monkeypatch):
+    """On a machine whose locks the other one does not see."""
+    whole = quiet_run(small(), tmp_path / "whole").frame
+    out, name = tmp_path / "run", leases._host
+    setup = quiet_setup(small(), out, join=True)
+    monkeypatch.setattr(leases, "LATE", 0.0)  # as if a minute had gone by at each look
+    monkeypatch.setattr(leases, "_host", lambda: "elsewhere")
+    other, claims = Lead(out), Claims(out)
+    monkeypatch.setattr(leases, "_host", name)
+
+    said = ""
+
+    class Sleeps(type(setup.executor)):
+        def map(self, tasks, world, **how):
+            nonlocal said
+            for result in super().map(tasks, world, **how):
+                if type(tasks[0]).__name__ == "Shard" and not other.held:
+                    monkeypatch.setattr(leases, "STALE", -1.0)
+                    assert other._leases.take(out / LEASE)
+                    monkeypatch.setattr(leases, "STALE", 60.0)
+                    claims.lead([cell.key for cell in setup.cells])
+                    said = (out / "claims" / "plan.json").read_text()
+                yield result
+            if type(tasks[0]).__name__ == "Shard":
+                assert (out / "claims" / "plan.json").read_text() == said
+
+    assert runner.run_or_join(replace(setup, executor=Sleeps())) is None
+    assert len(shards(out)) == 6, "it drew what was left, and nothing else"
+    assert not list(out.glob("parts/*/quality.json"))
+    assert not (out / "table.csv").exists()
+    other.check()
+    claims.end()
+    other._leases.close()
+    pd.testing.assert_frame_equal(quiet_run(small(), out).frame, whole, check_exact=True)
 
 
 def test_one_that_finds_nobody_leads(tmp_path):

@@ -4,6 +4,7 @@ is said, and what is computed again.
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from samplerbench import samplers
 from samplerbench.benchmarks.running.executing import Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory import files
+from samplerbench.results.run_directory import files, leases
 from samplerbench.results.run_directory.files import read_json
+from samplerbench.results.run_directory.run_dir import RunDir
 
 DEADLY = Path(__file__).with_name("deadly.py")
 PLAIN = """
@@ -130,9 +132,21 @@ def children(pid):
     ]
 
 
-def test_a_full_disk_is_one_sentence_with_the_file_and_a_remedy_and_keeps_the_table(
-    tmp_path, monkeypatch
+TROUBLES = {
+    "ENOSPC": r"the disk is full: \S+00000064.npz could not be written; free some space",
+    "EDQUOT": r"the quota of disk space is used up: \S+64.npz could not be written; free some space",
+    "EROFS": r"64.npz could not be written \(Read-only .*\); make its file system writable",
+    "EACCES": r"64.npz could not be written \(Permission denied\); give yourself the right to write",
+    "EIO": r"64.npz could not be written \(Input/output error\); see to the disk, or the server",
+}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_what_cannot_be_written_is_one_sentence_with_the_file_and_a_remedy_and_keeps_the_table(
+    tmp_path, monkeypatch, name
 ):
+    number = getattr(errno, name)
+
     sync, synced = os.fsync, []
 
     def full(descriptor):
@@ -140,19 +154,48 @@ def test_a_full_disk_is_one_sentence_with_the_file_and_a_remedy_and_keeps_the_ta
         if "00000000-00000064.npz" in name:
             synced.append(name)
             if len(synced) > 1:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise OSError(number, os.strerror(number))
         sync(descriptor)
 
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(
         ValueError,
-        match=r"the disk is full: \S+00000064.npz could not be "
-        r"written; free some space and run the same",
+        match=f"{TROUBLES[name]}.* and run the same command again, what is done is kept",
     ):
         run(tmp_path / "out", samplers=["euler", "heun"])
     assert load(tmp_path / "out").frame["status"].tolist() == ["missing", "missing"]
     monkeypatch.undo()
     assert run(tmp_path / "out", samplers=["euler", "heun"])["status"].tolist() == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("when", ["sampled", "scored"])
+def test_a_run_directory_that_is_deleted_in_mid_run_is_said_and_not_made_again(
+    tmp_path, monkeypatch, when
+):
+    out = tmp_path / "out"
+    write = {"sampled": "write_shard", "scored": "write_score"}[when]
+    original = getattr(RunDir, write)
+
+    def deleted(self, *args, **how):
+        shutil.rmtree(out)
+        original(self, *args, **how)
+
+    monkeypatch.setattr(RunDir, write, deleted)
+    with pytest.raises(ValueError, match="out is gone: it was deleted or moved while the run went"):
+        run(out)
+    assert not out.exists()
+
+
+def test_a_disk_that_is_full_before_the_run_leads_is_said_too(tmp_path, monkeypatch):
+    def full(*_args, **_how):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leases.json, "dump", full)
+        with pytest.raises(ValueError, match=r"the disk is full: \S+out could not be written"):
+            run(tmp_path / "out")
+    assert os.listdir(tmp_path / "out" / "parts") == []
+    assert run(tmp_path / "out")["status"].tolist() == ["ok"]
 
 
 def test_a_failed_cell_is_tried_again_only_with_retry(tmp_path, monkeypatch):
@@ -163,12 +206,12 @@ def test_a_failed_cell_is_tried_again_only_with_retry(tmp_path, monkeypatch):
     def failing(*args):
         calls.append(args)
         if len(calls) == 1:
-            raise MemoryError("no more")
+            raise ArithmeticError("no more")
         return sample(*args)
 
     monkeypatch.setattr(tasks, "sample_shard", failing)
     first = run(tmp_path / "out")
-    assert (first["status"][0], first["reason"][0]) == ("failed", "MemoryError: no more")
+    assert (first["status"][0], first["reason"][0]) == ("failed", "ArithmeticError: no more")
     assert run(tmp_path / "out")["status"][0] == "failed"
     assert len(calls) == 1
     assert run(tmp_path / "out", retry=True)["status"][0] == "ok"

@@ -198,7 +198,10 @@ def test_a_sampler_that_fails_is_reported_and_the_others_are_timed():
     broken, fine = timed(
         Network(machine, 2.0), [Broken(machine=machine), Working(machine=machine)], machine
     )
-    assert broken == {"timing_reason": "RuntimeError: out of memory"}
+    assert broken == {
+        "timing_reason": "RuntimeError: out of memory; a batch of 4 does not fit, and no other is "
+        "timed for it"
+    }
     assert fine["timing_converged"]
 
 

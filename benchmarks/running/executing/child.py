@@ -35,7 +35,13 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
     offer_to_the_killer()
     from . import world  # noqa: F401 - torch, while the parent is still planning
 
-    pipe = Connection(tasks)
+    pipe, process = Connection(tasks), os.getpid()
+
+    def send(kind: str, value: object = None) -> None:
+        if os.getpid() != process:  # a fork that a sampler let return: its answers are nobody's
+            os._exit(0)
+        pipe.send((kind, value))
+
     while True:
         try:
             request = pipe.recv()
@@ -44,10 +50,10 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
         try:
             task, there = unpacked(*request)
         except ValueError as error:
-            pipe.send(("unprepared", str(error)))
+            send("unprepared", str(error))
             continue
-        pipe.send(("begun", None))
-        pipe.send(("done", packed_result(task, there, lambda news: pipe.send(("progress", news)))))
+        send("begun")
+        send("done", packed_result(task, there, lambda news: send("progress", news)))
 
 
 def _end_with_the_parent(lifeline: int) -> None:

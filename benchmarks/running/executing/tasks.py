@@ -14,10 +14,12 @@ from ....models.reference import Extractor
 from ....samplers import Sampler
 from ....samplers.families.tabulated import Table, Tabulated
 from ...fingerprint import Fingerprint, sampler_fingerprint
+from ...sampling.failure import Failure
+from ...sampling.out_of_memory import out_of_memory
 from ...sampling.shard import Arrays, sample_shard
 from ...sampling.trajectories import Seen, watched
 from ...suites.cell import Cell
-from .executor import Tell
+from .executor import Tell, what_was_raised
 from .pace import evaluations_per_second
 from .world import World
 
@@ -136,20 +138,31 @@ class Shard(OfCell):
     clamp: tuple[float, float] | None
 
     def __call__(self, world: World, tell: Tell) -> Arrays:
-        """The arrays of the shard."""
+        """The arrays of the shard.
+
+        Raises:
+            Failure: as :func:`.sample_shard`; where memory ran out, half the batch is worth a try.
+        """
         model, extractor = world.subject(self.cell.model)
         scored = None if extractor is None else Scored(extractor, self.clamp)
-        return sample_shard(
-            model,
-            scored,
-            self.cell,
-            self.start,
-            self.stop,
-            self.cell.device,
-            self.keep,
-            self.endpoints,
-            tell,
-        )
+        try:
+            return sample_shard(
+                model,
+                scored,
+                self.cell,
+                self.start,
+                self.stop,
+                self.cell.device,
+                self.keep,
+                self.endpoints,
+                tell,
+            )
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            reason = what_was_raised(error)
+        # out here, where the exception is gone and what its frames held is free
+        raise Failure("failed", reason, shrink=2)
 
 
 @dataclass(frozen=True)

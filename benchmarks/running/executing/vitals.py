@@ -18,6 +18,7 @@ _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
+_COUNTERS = Path("/proc/vmstat")
 _FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
 _PLAIN = {
     "SIGSEGV": "segmentation fault",
@@ -51,6 +52,16 @@ def memory_of(pid: int) -> int:
     return 0
 
 
+def kernel_kills() -> int | None:
+    """How many processes of this machine the kernel has killed since it began because memory ran
+    out; None where it does not say.
+    """
+    with suppress(OSError, ValueError, StopIteration):
+        lines = _COUNTERS.read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("oom_kill ")).split()[1])
+    return None
+
+
 def offer_to_the_killer() -> None:
     """Ask the kernel to end this process first when memory runs out, rather than the one that
     keeps the results.
@@ -64,8 +75,12 @@ def gibibytes(count: int) -> str:
     return f"{count / 2**30:.3g} GiB"
 
 
-def how_it_ended(code: int) -> str:
+def how_it_ended(code: int, memory: bool | None = None) -> str:
     """What an exit code says, as the end of a sentence that begins with the process.
+
+    Args:
+        code: as subprocess has it, minus the number of a signal.
+        memory: whether a process that was killed was so because memory ran out; None for unknown.
 
     >>> how_it_ended(-11)
     'ended with signal 11 (segmentation fault)'
@@ -75,7 +90,9 @@ def how_it_ended(code: int) -> str:
     if code >= 0:
         return f"ended itself with exit code {code}, before it had a result (os._exit or the like)"
     if code == -signal.SIGKILL:
-        return "was killed (signal 9), perhaps because the machine ran out of memory"
+        sure = ", perhaps" if memory is None else ","
+        why = "" if memory is False else f"{sure} because the machine ran out of memory"
+        return f"was killed (signal 9){why}"
     try:
         name = signal.Signals(-code).name
     except ValueError:

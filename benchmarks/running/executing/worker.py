@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .executor import Failure, InProcess, Serial, Task, Tell, silent
 from .remote import packed
-from .vitals import gibibytes, how_it_ended, memory_limit, memory_of, place_in
+from .vitals import gibibytes, how_it_ended, kernel_kills, memory_limit, memory_of, place_in
 
 if TYPE_CHECKING:
     from .world import World
@@ -34,6 +34,12 @@ TICK = 0.1
 
 PATIENCE = 2.0
 """Seconds for a worker that is to be ended to say where it is."""
+
+
+SHRINK = 8
+"""What to divide a batch by that ended the process: each try costs a process, and perhaps the calm of
+the machine, so that there are fewer than where an allocation is refused.
+"""
 
 
 class _Process(NamedTuple):
@@ -48,13 +54,16 @@ class _Process(NamedTuple):
 
 
 class _Gone(Exception):  # noqa: N818
-    """The worker ended; ``begun`` says whether it had all that the task needs, and ``killed``
-    whether somebody else ended it.
+    """The worker ended; ``begun`` says whether it had all that the task needs, ``killed`` whether
+    somebody else ended it, and ``memory`` whether that was the kernel, whose memory ran out; None
+    where it does not say.
     """
 
-    def __init__(self, ending: str, *, begun: bool, killed: bool = False) -> None:
+    def __init__(
+        self, ending: str, *, begun: bool, killed: bool = False, memory: bool | None = False
+    ) -> None:
         super().__init__(ending)
-        self.ending, self.begun, self.killed = ending, begun, killed
+        self.ending, self.begun, self.killed, self.memory = ending, begun, killed, memory
 
 
 class Worker(Serial):
@@ -77,6 +86,7 @@ class Worker(Serial):
         self._memory = memory_limit() if memory is None else memory
         self._given_up, self._environment = given_up, dict(environment or {})
         self._worker: _Process | None = None
+        self._kills: int | None = None  # the kernel's, for memory, before the task
 
     def start(self) -> None:
         """Start the process, unless it runs: its imports take as long as this one's, at the
@@ -124,8 +134,9 @@ class Worker(Serial):
                 # before the task began it is not to blame: what ran before it may have left a time
                 # bomb; nor, perhaps, where another process killed it, which it is tried again for
                 self.close()
-                if gone.begun and (last or not gone.killed):
-                    raise Failure("crashed", gone.ending) from None
+                if gone.begun and (last or gone.memory or not gone.killed):
+                    shrink = 0 if gone.memory is False else SHRINK
+                    raise Failure("crashed", gone.ending, shrink) from None
                 if last:
                     message = (
                         f"the worker process {gone.ending} while it loaded the "
@@ -153,6 +164,7 @@ class Worker(Serial):
     def _run(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
         self.start()
         assert self._worker is not None
+        self._kills = kernel_kills()
         with suppress(OSError):  # it ended: the wait says how
             self._worker.pipe.send(sent)
         return self._wait(self._worker, tell, limit)
@@ -164,18 +176,21 @@ class Worker(Serial):
             if worker.pipe.poll(TICK):
                 try:
                     kind, value = worker.pipe.recv()
+                    result = pickle.loads(value) if kind == "done" else None
                 except (EOFError, OSError):
                     raise self._gone(worker, begun=begun is not None) from None
+                except Exception:
+                    ending = "wrote into the connection to its parent, and was ended"
+                    raise _Gone(f"its process {ending}", begun=begun is not None) from None
                 if kind == "begun":
                     begun = monotonic()
                 elif kind == "progress":
                     tell(value)
                 elif kind == "unprepared":
                     raise ValueError(value)
+                elif isinstance(result, Failure):
+                    raise result
                 else:
-                    result = pickle.loads(value)
-                    if isinstance(result, Failure):
-                        raise result
                     return result
             elif worker.process.poll() is not None:
                 raise self._gone(worker, begun=begun is not None)
@@ -200,10 +215,11 @@ class Worker(Serial):
                 "crashed",
                 "its process held more than "
                 f"{gibibytes(self._memory)} of memory{{place}}, "
-                "and was ended",
+                "and was ended; --memory-limit GIB allows more",
+                SHRINK,
             )
 
-    def _end(self, worker: _Process, status: str, reason: str) -> None:
+    def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
         """Ask the worker where it is, and end it.
 
         Raises:
@@ -218,17 +234,23 @@ class Worker(Serial):
             sleep(TICK)
         place = place_in(_read(worker.traces))
         self.close()
-        raise Failure(status, reason.format(place=place))
+        raise Failure(status, reason.format(place=place), shrink)
 
     def _gone(self, worker: _Process, *, begun: bool) -> _Gone:
         try:
             code = worker.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
-            return _Gone("closed its connection, and was ended", begun=begun)
+            ending = "closed the connection to its parent, and was ended"
+            return _Gone(f"its process {ending}", begun=begun)
+        killed, memory = code == -signal.SIGKILL, False
+        if killed:
+            before, now = self._kills, kernel_kills()
+            memory = None if before is None or now is None else now > before
         return _Gone(
-            f"its process {how_it_ended(code)}{place_in(_read(worker.traces))}",
+            f"its process {how_it_ended(code, memory)}{place_in(_read(worker.traces))}",
             begun=begun,
-            killed=code == -signal.SIGKILL,
+            killed=killed,
+            memory=memory,
         )
 
 

@@ -21,6 +21,7 @@ from ....models.reference import Reference
 from ....results.run_directory.run_dir import RunDir
 from ....samplers import NoNoise, karras, make
 from ....samplers.brownian.tree import DEPTH, BrownianTree
+from ...sampling.out_of_memory import in_batches
 from ...sampling.shard import CONVERGED_IDS, clamp, latents
 from ...suites.cell import file_name
 from .doubling import Doubling, Endpoints, doubled
@@ -51,14 +52,12 @@ def solve(
     """Endpoints of the probability-flow ODE by the reference solver on ``steps`` karras steps."""
     grid = karras(steps, model.sigma_min, model.sigma_max)
     sampler = make(SOLVER)
-    return torch.cat(
-        [
-            sampler.sample(
-                model.bind(part, seed), latents(model, part, seed, dtype)[0], grid, NoNoise()
-            )
-            for part in ids.split(batch)
-        ]
-    )
+
+    def ends(part: torch.Tensor) -> torch.Tensor:
+        x = latents(model, part, seed, dtype)[0]
+        return sampler.sample(model.bind(part, seed), x, grid, NoNoise())
+
+    return in_batches(ids, batch, ends)
 
 
 def endpoints(
@@ -124,15 +123,15 @@ def path_endpoints(
     """
 
     def limit(steps: int) -> torch.Tensor:
-        parts = []
-        for ids in torch.arange(count, device=device).split(batch):
+        def ends(ids: torch.Tensor) -> torch.Tensor:
             bound, tree = (
                 model.bind(ids, seed),
                 BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min),
             )
             x = latents(model, ids, seed, getattr(torch, dtype))[0]
-            parts.append(bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min))
-        return torch.cat(parts)
+            return bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min)
+
+        return in_batches(torch.arange(count, device=device), batch, ends)
 
     return doubled(run, f"{tag_of(model, seed, dtype, count)}-path", limit, measured, PATH)
 

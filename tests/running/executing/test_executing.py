@@ -44,6 +44,16 @@ def test_both_executors_give_what_a_function_returns_and_a_failure_for_what_it_r
         assert caught.value.status == "failed"
         with pytest.raises(Failure, match=r"it called sys.exit\(7\)"):
             executor.run(Call(exit, (7,)), WORLD)
+        with pytest.raises(Failure, match="Unusual: past all nets"):
+            executor.run(Call(_past_all_nets), WORLD)
+
+
+class Unusual(BaseException):
+    """What ``except Exception`` lets pass."""
+
+
+def _past_all_nets():
+    raise Unusual("past all nets")
 
 
 @pytest.mark.slow

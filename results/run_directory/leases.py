@@ -1,0 +1,194 @@
+"""Files that say who is at work on what: made where there must be none, touched while their owner
+lives, and taken over when it does not.
+
+Also network file systems let only one of many make a file that must not be there, whatever they make
+of locks. An owner touches its files every few seconds. One that nobody has touched for long, or whose
+process is known to be dead, is taken over. Nothing hangs on the clocks of the machines: ages are
+taken against a file that was touched just now.
+
+An owner that slept for longer than that, with its machine say, may have lost what it had. So each
+lease holds a token of its owner's: it touches and takes away only what is still its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+from .files import PART, read_json
+
+BEAT, STALE = 5.0, 60.0
+"""Seconds between touches, and from which on a lease that was not touched is nobody's."""
+
+LATE = 3 * BEAT
+"""Seconds after the last touch from which on an owner looks whether a lease is still its own."""
+
+
+class Leases:
+    """The leases of one object in one process.
+
+    Args:
+        clock: a file of its own on the same file system, which is made when it is needed.
+    """
+
+    def __init__(self, clock: Path) -> None:
+        self._clock = clock
+        self._mine: dict[Path, float] = {}
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._beats = False
+        self.owner = {
+            "host": _host(),
+            "pid": os.getpid(),
+            "born": _born(os.getpid()),
+            "token": uuid4().hex,
+        }
+        """What a lease of this object holds."""
+
+    def take(self, path: Path) -> bool:
+        """Make a lease, or take over one that is nobody's; whether it is this object's now.
+
+        Raises:
+            OSError: it cannot be made; FileNotFoundError where its folder is gone.
+        """
+        for _ in range(2):
+            try:
+                number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            except FileExistsError:
+                if not self.is_stale(path) or not self._cleared(path):
+                    return False
+                continue
+            try:
+                with os.fdopen(number, "w", encoding="utf-8") as file:
+                    json.dump(self.owner, file)
+            except OSError:  # a full disk: an empty lease would be somebody's
+                with suppress(OSError):
+                    path.unlink()
+                raise
+            self.keep(path)
+            return True
+        return False
+
+    def keep(self, path: Path) -> None:
+        """Touch a file from now on, which holds :attr:`owner`."""
+        with self._lock:
+            self._mine[path] = _now()
+            if not self._beats and not self._stopped.is_set():
+                self._beats = True
+                threading.Thread(target=self._touch, daemon=True).start()
+
+    def holds(self, path: Path) -> bool:
+        """Whether a lease is still this object's, as far as can be known: one that it touched in
+        time is.
+        """
+        with self._lock:
+            touched = self._mine.get(path)
+        if touched is None:
+            return False
+        return _now() - touched < LATE or self._is_mine(path)
+
+    def has(self, path: Path) -> bool:
+        """Whether it took a lease, and has not given it back or seen that it lost it."""
+        with self._lock:
+            return path in self._mine
+
+    def release(self, path: Path) -> None:
+        """Give a lease back; nothing of one that is somebody else's by now."""
+        with self._lock:
+            known = self._mine.pop(path, None) is not None
+        if known and self._is_mine(path):
+            with suppress(OSError):
+                path.unlink()
+
+    def close(self) -> None:
+        """Give all of them back."""
+        self._stopped.set()
+        with self._lock:
+            mine = [*self._mine]
+        for path in mine:
+            self.release(path)
+        with suppress(OSError):
+            self._clock.unlink()
+
+    def is_stale(self, path: Path) -> bool:
+        """Whether nobody has a lease any more, as far as can be known."""
+        owner = read_json(path) or {}
+        known = owner.get("host") == self.owner["host"] and self.owner["born"]
+        if known and isinstance(owner.get("pid"), int):
+            return _born(owner["pid"]) != owner.get("born")
+        with suppress(OSError):  # it is gone by now, say
+            self._clock.touch()
+            return self._clock.stat().st_mtime - path.stat().st_mtime > STALE
+        return False
+
+    def _is_mine(self, path: Path) -> bool:
+        try:
+            found = read_json(path)
+        except OSError:  # nobody can say
+            return True
+        return (found or {}).get("token") == self.owner["token"]
+
+    def _touch(self) -> None:
+        while not self._stopped.wait(BEAT):
+            with self._lock:
+                mine = [*self._mine]
+            for path in mine:
+                try:
+                    kept = self._is_mine(path)
+                    if kept:
+                        os.utime(path)
+                except OSError:
+                    continue
+                with self._lock:
+                    if kept and path in self._mine:
+                        self._mine[path] = _now()
+                    elif not kept:
+                        self._mine.pop(path, None)
+
+    def _cleared(self, path: Path) -> bool:
+        """Take a stale lease away; whether it was this process that did."""
+        aside = path.with_name(f".stale.{uuid4().hex[:12]}{PART}")
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return False
+        if not self.is_stale(aside):  # somebody was faster, and this is that one's
+            with suppress(FileExistsError):
+                os.link(aside, path)
+            aside.unlink(missing_ok=True)
+            return False
+        aside.unlink(missing_ok=True)
+        return True
+
+
+def _now() -> float:
+    """Seconds on a clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def _host() -> str:
+    """The machine since it began, and the part of it in which the numbers of processes mean the
+    same; machines can have one name.
+    """
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
+
+
+def _born(pid: int) -> str:
+    """When a process of this machine began, in the kernel's ticks; "" for none that lives, and
+    where the system does not say.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    return text.rpartition(")")[2].split()[19]

@@ -1,0 +1,68 @@
+"""What a file system says when it cannot be written, as a sentence with the remedy."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .places import LOCK
+
+_KEPT = "and run the same command again, what is done is kept"
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of disk space is used up",
+}
+_REMEDIES = {
+    errno.EROFS: "make its file system writable",
+    errno.EACCES: "give yourself the right to write there",
+    errno.EPERM: "give yourself the right to write there",
+    errno.EIO: "see to the disk, or the server",
+    errno.ESTALE: "see to the server",
+    errno.ETIMEDOUT: "see to the server",
+}
+
+
+@contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Within, a file of a run directory that cannot be written is one sentence.
+
+    Raises:
+        ValueError: in place of the OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if sentence := _sentence(error, folder):
+            raise ValueError(sentence) from error
+        raise
+
+
+def unwritable(path: Path, error: OSError) -> ValueError:
+    """A run directory that cannot be written before anything is in it."""
+    return ValueError(
+        f"cannot write to {path} ({error.strerror}); choose another folder with --out"
+    )
+
+
+def gone(folder: Path) -> ValueError:
+    """A run directory that is not there any more."""
+    return ValueError(
+        f"{folder} is gone: it was deleted or moved while the run went on; move it back, or run the "
+        "same command again to begin anew"
+    )
+
+
+def _sentence(error: OSError, folder: Path) -> str:
+    """What to say; nothing of an error that is not about the folder."""
+    file = str(error.filename or folder)
+    if error.errno in _FULL:
+        return f"{_FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"
+    if not os.path.abspath(file).startswith(os.path.abspath(folder)):
+        return ""
+    if not (folder / LOCK).exists():
+        return str(gone(folder))
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"{file} could not be written ({error.strerror}); {remedy} {_KEPT}" if remedy else ""
