@@ -12,13 +12,21 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from .cluster import Ray
 from .executor import Executor, InProcess
 from .worker import Worker
 
 ENTRY_POINTS = "samplerbench.executors"
 
-BUILT_IN = {"worker": Worker, "in-process": InProcess}
+BUILT_IN: dict[str, Callable[..., Executor]] = {
+    "worker": Worker,
+    "in-process": InProcess,
+    "ray": Ray,
+}
 """The first is the one of a run that is not told otherwise."""
+
+WITH_REST = {"ray"}
+"""Those that take something behind a colon."""
 
 
 def executors() -> list[str]:
@@ -46,7 +54,7 @@ def make_executor(spec: str) -> Executor:
         raise ValueError(
             f"there is no executor {name!r}; {hint} executors are: {', '.join(executors())}"
         )
-    if colon and (not rest or name in BUILT_IN):
+    if colon and (not rest or name in BUILT_IN.keys() - WITH_REST):
         fault = "takes nothing behind a colon" if rest else "has nothing behind its colon"
         raise ValueError(f"executor {spec!r} {fault}; write {name}")
     make = BUILT_IN[name] if name in BUILT_IN else _loaded(points[0])
