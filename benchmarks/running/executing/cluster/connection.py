@@ -73,6 +73,18 @@ class Connection:
         """Whether the cluster is one of this machine alone, started for this process."""
         return self._ours and not self.address
 
+    def check(self) -> None:
+        """See that a cluster can be joined.
+
+        Raises:
+            ValueError: Ray is missing, or nobody answers at the address.
+        """
+        if self.address:
+            _answers(self.address)
+            the_library()
+        else:
+            the_library_bound_here()
+
     def open(self, cpus: int, gpus: int) -> Any:
         """Connect, unless that is done; a process that is connected already stays so.
 

@@ -27,7 +27,7 @@ from ..executor import (
 from ..remote import packed
 from .connection import Connection
 from .crew import Crew, Said, machines
-from .host import Share
+from .host import TYPE, Share
 
 if TYPE_CHECKING:
     from ..world import Setting, World
@@ -127,8 +127,45 @@ class Ray(Executor):
             if not self._connection.local:  # else the cluster would grow for nothing
                 crew.dismiss(crew.waiting())
 
-    def start(self) -> None:
-        """Join the cluster early would need the device; the first map does it."""
+    def check(self) -> None:
+        """See early that a cluster can be joined; nothing is joined or started.
+
+        Raises:
+            ValueError: Ray is not installed, or nobody answers at the address.
+        """
+        self._connection.check()
+
+    def alone(self, device: str) -> Executor | None:
+        """An actor that holds a whole GPU of one type: a GPU of this process may be another's.
+
+        See :meth:`.Executor.alone`. On processors this process takes the times, unless a type of
+        accelerator is asked for.
+        """
+        if self._gpus is not None and self._gpus < 1:
+            raise ValueError(
+                f"--gpus-per-worker {self._gpus:g} shares GPUs, and times need a whole one; leave "
+                "it out, or give --no-timing"
+            )
+        if not self._accelerator and not device.startswith("cuda"):
+            return None
+        found = machines(self._opened(self._gpus or 1.0, 1))
+        types = {
+            name.removeprefix(TYPE) for each in found for name in each if name.startswith(TYPE)
+        }
+        if not self._accelerator and len(types) > 1:
+            raise ValueError(
+                f"the Ray cluster has GPUs of types {', '.join(sorted(types))}; say which one times "
+                "are of, as --accelerator TYPE, or give --no-timing"
+            )
+        wanted = self._accelerator or next(iter(types), "")
+        if wanted and wanted not in types:
+            log.warning(
+                "no machine of the Ray cluster has a device of type %s now; times wait for one.",
+                wanted,
+            )
+        timer = Ray(self._connection.address, jobs=1, gpus=1.0, memory=self._memory)
+        timer._required = wanted
+        return timer
 
     def close(self) -> None:
         """End the actors, at once, and leave the cluster."""
@@ -150,13 +187,17 @@ class Ray(Executor):
 
     def _made(self, device: str, threads: int) -> Crew:
         gpus = (1.0 if device.startswith("cuda") else 0.0) if self._gpus is None else self._gpus
-        ray = self._connection.open(max(_cores(), (self._jobs or 1) * threads), _gpus(gpus))
+        ray = self._opened(gpus, threads)
         share = Share(_part(machines(ray), gpus, self._jobs, threads), gpus, self._required)
         grows = not self._connection.local
         crew = Crew(ray, share, self._jobs, self._memory, grows=grows)
         if not grows and not crew.room():
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")
         return crew
+
+    def _opened(self, gpus: float, threads: int) -> Any:
+        """The module ``ray``, connected."""
+        return self._connection.open(max(_cores(), self._jobs or 1, threads), _gpus(gpus))
 
 
 def _result(said: Said) -> Any:
