@@ -10,6 +10,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -158,16 +159,20 @@ def the_library_bound_here() -> Any:
     without the token; a machine has several users.
 
     Ray binds its ports to all interfaces on Linux, and to localhost where it makes no clusters of
-    several machines, which is what this variable says.
+    several machines, which is what the first variable says. It reads both when it is imported; in a
+    process that has done so there is no token.
 
     Raises:
         ValueError: it is not installed.
     """
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    if "RAY_AUTH_MODE" not in os.environ:
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    return the_library()
+    ray = the_library()
+    if os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0":
+        importlib.import_module("ray._private.ray_constants").ENABLE_RAY_CLUSTER = False
+    return ray
 
 
 def _answers(address: str) -> None:
