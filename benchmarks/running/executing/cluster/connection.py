@@ -52,6 +52,8 @@ def the_library() -> Any:
         ray: ModuleType = importlib.import_module("ray")
     except ImportError as error:
         raise ValueError(f"--executor ray needs Ray ({error}); {EXTRA}") from error
+    # lost machines are told of on the standard output, whatever ray.init is told of logs
+    importlib.import_module("ray._private.worker").print_to_stdstream = lambda *_, **__: None
     return ray
 
 

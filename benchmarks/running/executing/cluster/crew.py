@@ -16,7 +16,10 @@ LONGEST = 300
 """Letters that are kept of what Ray says of a loss."""
 
 STILLBORN = 3
-"""Actors that may be lost one after the other before any task has begun."""
+"""Actors, one after the other, that may fail to start where their machine is there."""
+
+UNLUCKY = 100
+"""Actors, one after the other, whose machines may be lost before they are there."""
 
 LOOK = 2.0
 """Seconds between looks at what the cluster has."""
@@ -73,7 +76,7 @@ class Crew:
     ) -> None:
         self.share, self.members = share, list[Member]()
         self._ray, self._jobs, self._memory, self._grows = ray, jobs, memory, grows
-        self._stillborn, self._place = 0, Place.here()
+        self._stillborn, self._unlucky, self._place = 0, 0, Place.here()
         self._looked, self._room = float("-inf"), 0
 
     def room(self) -> int:
@@ -158,8 +161,11 @@ class Crew:
             self.dismiss([member])
             if started:
                 return Said(member, [], "lost", in_words(error))
-            self._stillborn += 1
-            if self._stillborn < STILLBORN:
+            # of a machine that is gone it takes Ray a while to know
+            by_itself = getattr(error, "actor_init_failed", not _of_an_actor(self._ray, error))
+            self._stillborn += by_itself
+            self._unlucky += not by_itself
+            if self._stillborn < STILLBORN and self._unlucky < UNLUCKY:
                 return None
             raise ValueError(
                 f"no Ray actor starts ({in_words(error)}); samplerbench[cluster] must be "
@@ -171,13 +177,18 @@ class Crew:
 
     def _begins(self, member: Member, about: About) -> None:
         """An actor is there."""
-        self._stillborn, member.starting = 0, None
+        self._stillborn, self._unlucky, member.starting = 0, 0, None
         member.node, member.lacks = about.node, about.lacks
         if found := Facts.here().differences(about.facts):
             raise ValueError(
                 f"machine {about.node} of the Ray cluster has {found}; install the same versions "
                 "on all machines, or numbers would depend on where they were made"
             )
+
+
+def _of_an_actor(ray: Any, error: BaseException) -> bool:
+    """Whether an actor was lost, rather than its code or its environment at fault."""
+    return isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError)
 
 
 def machines(ray: Any) -> list[dict[str, float]]:
