@@ -3,6 +3,7 @@ behind. Skipped where Ray is not installed; ``make cluster`` installs it and run
 """
 
 import importlib.util
+import json
 import os
 import signal
 import time
@@ -274,6 +275,20 @@ def test_a_cluster_of_other_versions_is_a_sentence():
         ValueError, match=r"is of other versions \(The cluster .* Python: 3.9\); in"
     ):
         raise ValueError(connection.Connection("a:1")._fault(RuntimeError(words)))
+
+
+def test_the_cluster_of_the_guide_is_as_rays_launcher_wants_it():
+    """Ray brings the schema, and what reads it."""
+    import jsonschema
+    import yaml
+
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    text = (Path(__file__).parents[3] / "docs" / "examples" / "ray-cluster.yaml").read_text()
+    found = yaml.safe_load(text)
+    jsonschema.validate(found, schema)
+    assert found["head_node_type"] in found["available_node_types"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(found | {"provider": {}}, schema)
 
 
 def test_a_share_of_threads_and_of_machines():
