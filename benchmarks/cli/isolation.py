@@ -17,7 +17,8 @@ from typing import NoReturn
 
 import typer
 
-from ..running.executing import Executor, InProcess, Pool, Ray, Worker, make_executor
+from ..running.executing import Executor, InProcess, Pool, Worker, make_executor
+from ..running.executing.cluster import Ray
 from .console import err
 
 OFF = ("0", "false", "f", "no", "n", "off")

@@ -4,7 +4,6 @@ package takes them.
 What is imported here is quick to import.
 """
 
-from .cluster import Ray
 from .executor import Call, Executor, Failure, InProcess, Serial, Task, Tell, TellOf
 from .known import ENTRY_POINTS, executors, make_executor
 from .pool import Pool
@@ -18,7 +17,6 @@ __all__ = [
     "Failure",
     "InProcess",
     "Pool",
-    "Ray",
     "Serial",
     "Task",
     "Tell",

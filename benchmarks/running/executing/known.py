@@ -1,5 +1,5 @@
 """Executors by name: those of this package, and those that installed packages bring as entry points
-of the group ``samplerbench.executors``.
+of the group ``samplerbench.executors``, this package's own for Ray among them.
 
 A name never enters a number, an identity or a run directory. What is imported here is quick to
 import.
@@ -12,21 +12,13 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from .cluster import Ray
 from .executor import Executor, InProcess
 from .worker import Worker
 
 ENTRY_POINTS = "samplerbench.executors"
 
-BUILT_IN: dict[str, Callable[..., Executor]] = {
-    "worker": Worker,
-    "in-process": InProcess,
-    "ray": Ray,
-}
+BUILT_IN = {"worker": Worker, "in-process": InProcess}
 """The first is the one of a run that is not told otherwise."""
-
-WITH_REST = {"ray"}
-"""Those that take something behind a colon."""
 
 
 def executors() -> list[str]:
@@ -54,7 +46,7 @@ def make_executor(spec: str) -> Executor:
         raise ValueError(
             f"there is no executor {name!r}; {hint} executors are: {', '.join(executors())}"
         )
-    if colon and (not rest or name in BUILT_IN.keys() - WITH_REST):
+    if colon and (not rest or name in BUILT_IN):
         fault = "takes nothing behind a colon" if rest else "has nothing behind its colon"
         raise ValueError(f"executor {spec!r} {fault}; write {name}")
     make = BUILT_IN[name] if name in BUILT_IN else _loaded(points[0])

@@ -15,8 +15,8 @@ from quiet_runs import quiet_run
 
 from samplerbench import samplers
 from samplerbench.benchmarks.cli.isolation import OnRay
-from samplerbench.benchmarks.running.executing import Call, Failure, InProcess, Ray
-from samplerbench.benchmarks.running.executing.cluster import connection, crew, host
+from samplerbench.benchmarks.running.executing import Call, Failure, InProcess
+from samplerbench.benchmarks.running.executing.cluster import Ray, connection, crew, host
 from samplerbench.benchmarks.running.executing.cluster.ray_executor import TRIES, _part
 from samplerbench.benchmarks.running.executing.world import Setting, World
 from samplerbench.benchmarks.suites.suite import check_suite
