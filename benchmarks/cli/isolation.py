@@ -257,8 +257,10 @@ def stoppable(folder: Path, where: Executor) -> Iterator[None]:
     Raises:
         typer.Exit: it was stopped; the exit code is 128 and the number of the signal.
     """
+    by: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        by.append(number)
         for each in SIGNALS:
             signal.signal(each, stop_at_once)
         raise StoppedError(number)
@@ -275,15 +277,17 @@ def stoppable(folder: Path, where: Executor) -> Iterator[None]:
     before = {each: signal.signal(each, stop) for each in handled}
     try:
         yield
-    except StoppedError as stopped:
+    except KeyboardInterrupt:
+        if not by:
+            raise
+        # of the exception itself a library that waits in C may have made a plain interrupt
         command = shlex.join(["samplerbench", *sys.argv[1:]])
         err.print(
-            f"stopped by {signal.Signals(stopped.number).name}{_done(folder)}; go "
-            f"on with: {command}",
+            f"stopped by {signal.Signals(by[0]).name}{_done(folder)}; go on with: {command}",
             markup=False,
             soft_wrap=True,
         )
-        raise typer.Exit(128 + stopped.number) from None
+        raise typer.Exit(128 + by[0]) from None
     finally:
         where.close()
         for each, handler in before.items():

@@ -90,6 +90,7 @@ class There:
             progress(*news)
 
         task = Times(tuple(map(OfCell, cells)), self.options, size)
+        found: dict[str, Record]
         try:
             found = self.executor.run(task, self.world, tell=tell)
         except Failure as failure:

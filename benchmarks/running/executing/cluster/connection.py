@@ -53,7 +53,8 @@ def the_library() -> Any:
     except ImportError as error:
         raise ValueError(f"--executor ray needs Ray ({error}); {EXTRA}") from error
     # lost machines are told of on the standard output, whatever ray.init is told of logs
-    importlib.import_module("ray._private.worker").print_to_stdstream = lambda *_, **__: None
+    talker: Any = importlib.import_module("ray._private.worker")
+    talker.print_to_stdstream = lambda *_, **__: None
     return ray
 
 
@@ -173,7 +174,8 @@ def the_library_bound_here() -> Any:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     ray = the_library()
     if os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0":
-        importlib.import_module("ray._private.ray_constants").ENABLE_RAY_CLUSTER = False
+        constants: Any = importlib.import_module("ray._private.ray_constants")
+        constants.ENABLE_RAY_CLUSTER = False
     return ray
 
 
