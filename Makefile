@@ -10,7 +10,7 @@ QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
           $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration metrics/test_installed_metrics \
             samplers/test_exponential_sde samplers/test_no_synchronisation)
 
-.PHONY: bench test quick lint docs perf perf-peers wheel clean
+.PHONY: bench test quick lint docs cluster perf perf-peers wheel clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,10 @@ $(VENV)/.ready-docs: $(VENV)/.ready
 docs: $(VENV)/.ready-docs        ## the site, into build/site; dead links, missing anchors and stray pages fail
 	$(BIN)/python -m doctest .ci/docstrings.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+cluster: $(VENV)/.ready          ## runs on a simulated Ray cluster, which it installs
+	$(PIP) -e '.[dev,cluster]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/running/executing -k 'ray or cluster'
 
 perf: $(VENV)/.ready             ## time the library itself
 	mkdir -p results/runs

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -17,6 +18,7 @@ from typing import NoReturn
 import typer
 
 from ..running.executing import Executor, InProcess, Pool, Worker, make_executor
+from ..running.executing.cluster import Ray
 from .console import err
 
 OFF = ("0", "false", "f", "no", "n", "off")
@@ -66,7 +68,7 @@ def executor(
         )
     name = name or short or ("in-process" if _off() else "worker")
     if memory_limit is not None and name == "worker":
-        return Worker(int(memory_limit * 2**30))
+        return Worker(_bytes(memory_limit))
     made = make_executor(name)
     kept = {
         "--time-limit": (time_limit, made.keeps_limits),
@@ -102,14 +104,97 @@ def several(
             f"--jobs is of worker processes, and {other} has none; leave one of them out"
         )
     gpus = [] if device == "cpu" else _gpus()
-    found = len(gpus) or cores()
-    count = str(found) if jobs == "auto" else jobs
-    if not count.isascii() or not count.isdecimal() or not 0 < int(count) <= MOST_JOBS:
+    count = _number(jobs) or len(gpus) or cores()
+    return Pool(count, _bytes(memory_limit), gpus)
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """What the command line says of a Ray cluster.
+
+    Attributes:
+        address: value of ``--ray-address``, or None.
+        gpus: value of ``--gpus-per-worker``, or None.
+        accelerator: value of ``--accelerator``, or None.
+    """
+
+    address: str | None = None
+    gpus: float | None = None
+    accelerator: str | None = None
+
+    def executor(
+        self,
+        name: str | None,
+        isolation: bool | None,
+        jobs: str | None,
+        memory_limit: float | None,
+    ) -> Executor | None:
+        """Where samplers run, if that is a Ray cluster; None where the name is another's.
+
+        Args:
+            name: value of ``--executor``: ``ray``, or ``ray:ADDRESS``; or another, or None.
+            isolation: whether ``--isolation`` was given, or the opposite; None for neither.
+            jobs: a number of workers; ``auto`` or None for as many as there is room for.
+            memory_limit: GiB that each may hold; None for its part of its machine.
+
+        Raises:
+            ValueError: options that contradict each other, no numbers of workers or GPUs, or a
+                cluster that cannot be joined.
+        """
+        kind, _, rest = (name or "").partition(":")
+        if kind != "ray":
+            given = {
+                "--ray-address": self.address,
+                "--gpus-per-worker": self.gpus,
+                "--accelerator": self.accelerator,
+            }
+            if option := next((key for key, value in given.items() if value is not None), None):
+                raise ValueError(f"{option} is of a Ray cluster; give --executor ray with it")
+            return None
+        if isolation is not None:
+            option = "--isolation" if isolation else "--no-isolation"
+            raise ValueError(f"{option} names another executor than ray; leave one of them out")
+        if rest and self.address not in (None, rest):
+            raise ValueError(
+                f"--executor {name} and --ray-address {self.address} are two clusters; leave one "
+                "of them out"
+            )
+        if self.gpus is not None and not (0 < self.gpus < 1 or self.gpus in range(1, 65)):
+            raise ValueError(
+                f"--gpus-per-worker {self.gpus:g}: give a part of one, such as 0.5, or a number "
+                "of whole ones"
+            )
+        if name == "ray:":
+            return make_executor(name)  # which says what is wrong with it
+        made = Ray(
+            rest or self.address or "",
+            jobs=_number(jobs) if jobs is not None else None,
+            gpus=self.gpus,
+            memory=_bytes(memory_limit),
+            accelerator=self.accelerator or "",
+        )
+        made.check()
+        return made
+
+
+def _number(jobs: str) -> int | None:
+    """Value of ``--jobs``; None for ``auto``.
+
+    Raises:
+        ValueError: it is neither a number nor that.
+    """
+    if jobs == "auto":
+        return None
+    if not jobs.isascii() or not jobs.isdecimal() or not 0 < int(jobs) <= MOST_JOBS:
         raise ValueError(
             f"--jobs {jobs}: give a number of processes from 1 to {MOST_JOBS}, or auto"
         )
-    memory = None if memory_limit is None else int(memory_limit * 2**30)
-    return Pool(int(count), memory, gpus)
+    return int(jobs)
+
+
+def _bytes(memory_limit: float | None) -> int | None:
+    """Those of as many GiB; None for None."""
+    return None if memory_limit is None else int(memory_limit * 2**30)
 
 
 LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
@@ -172,8 +257,10 @@ def stoppable(folder: Path, where: Executor) -> Iterator[None]:
     Raises:
         typer.Exit: it was stopped; the exit code is 128 and the number of the signal.
     """
+    by: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        by.append(number)
         for each in SIGNALS:
             signal.signal(each, stop_at_once)
         raise StoppedError(number)
@@ -190,15 +277,17 @@ def stoppable(folder: Path, where: Executor) -> Iterator[None]:
     before = {each: signal.signal(each, stop) for each in handled}
     try:
         yield
-    except StoppedError as stopped:
+    except KeyboardInterrupt:
+        if not by:
+            raise
+        # of the exception itself a library that waits in C may have made a plain interrupt
         command = shlex.join(["samplerbench", *sys.argv[1:]])
         err.print(
-            f"stopped by {signal.Signals(stopped.number).name}{_done(folder)}; go "
-            f"on with: {command}",
+            f"stopped by {signal.Signals(by[0]).name}{_done(folder)}; go on with: {command}",
             markup=False,
             soft_wrap=True,
         )
-        raise typer.Exit(128 + stopped.number) from None
+        raise typer.Exit(128 + by[0]) from None
     finally:
         where.close()
         for each, handler in before.items():

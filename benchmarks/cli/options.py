@@ -149,15 +149,31 @@ ExecutorOption = Annotated[
     typer.Option(
         "--executor",
         help="Where samplers run: worker, a process of its own, which may crash or hang; "
-        "in-process; or one of an installed package.",
+        "in-process; ray, the machines of a Ray cluster; or one of an installed package.",
     ),
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        help="Ray cluster: host:port of its head, or auto (default: RAY_ADDRESS, else this machine "
+        "alone).",
+    ),
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option("--gpus-per-worker", help="GPUs of each worker on Ray, or a part of one."),
+]
+AcceleratorOption = Annotated[
+    str | None,
+    typer.Option("--accelerator", help="Type of device that times are of, on Ray, such as H100."),
 ]
 RunJobsOption = Annotated[
     str | None,
     typer.Option(
         "--jobs",
         help="Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
-        "core. They share --threads.",
+        "core, here or of the Ray cluster. They share --threads.",
     ),
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes that measure at a time.")]

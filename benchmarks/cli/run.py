@@ -16,10 +16,13 @@ from .compare import share
 from .console import duration, err, out, print_json, print_rows, say
 from .options import (
     DEVICES,
+    AcceleratorOption,
     ExecutorOption,
+    GpusOption,
     IsolationOption,
     Json,
     MemoryLimitOption,
+    RayAddressOption,
     RetryOption,
     RunJobsOption,
     SuiteName,
@@ -55,16 +58,22 @@ def run(
     memory_limit: MemoryLimitOption = None,
     retry: RetryOption = False,
     jobs: RunJobsOption = None,
+    ray_address: RayAddressOption = None,
+    gpus_per_worker: GpusOption = None,
+    accelerator: AcceleratorOption = None,
 ) -> None:
     """Run a suite: only what is missing in the run directory; then write its table and report."""
     _refuse_frontier(suite)
     if options.device != "cpu":
         isolating.take_gpu_of_rank()
-    runs_in = (
-        isolating.executor(executor, isolation, time_limit, memory_limit)
-        if jobs is None
-        else isolating.several(jobs, options.device, executor, isolation, memory_limit)
-    )
+    on_ray = isolating.OnRay(ray_address, gpus_per_worker, accelerator)
+    runs_in = on_ray.executor(executor, isolation, jobs, memory_limit)
+    if runs_in is None:
+        runs_in = (
+            isolating.executor(executor, isolation, time_limit, memory_limit)
+            if jobs is None
+            else isolating.several(jobs, options.device, executor, isolation, memory_limit)
+        )
     with closing(runs_in):
         _run(suite, options, runs_in, time_limit, retry=retry)
 
@@ -86,6 +95,8 @@ def _run(
     folder = options.out_dir or default_out(resolved)
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
+    if resolved.timing.enabled:
+        runs_in.alone(where)  # likewise, whether that can be
     with isolating.stoppable(folder, runs_in), told(folder):
         setup = set_up(
             resolved,

@@ -5,7 +5,7 @@ an exception is a row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
 import torch
@@ -20,12 +20,13 @@ from ..sampling.trajectories import Seen
 from ..scoring.cost import endpoints_asked, reference_evaluations
 from ..scoring.scorer import Scorer
 from ..suites.cell import Cell
-from ..timing.pending import time_pending
+from ..timing.pending import Here, time_pending
 from ..timing.table import write_timings
 from .admission import admit
 from .executing import Executor
 from .executing.pace import expected
 from .executing.tasks import Way
+from .executing.timed import There
 from .outcomes import conclude, ended, forget_failures, missing
 from .progress import Reporter
 from .setup import Setup
@@ -43,8 +44,11 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the directory cannot be written any more, or memory ran out.
+        ValueError: the directory cannot be written any more, memory ran out, or it cannot be said which
+            device times are of.
     """
+    timed = time and setup.suite.timing.enabled
+    apart = setup.executor.alone(setup.device) if timed else None
     directory, claims = setup.directory, Claims(setup.directory.path)
     with (
         told(directory.path),
@@ -82,7 +86,8 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
             claims.end()
             if time:
                 setup.executor.close()  # what it holds would disturb the times
-                _time(setup, report)
+                with closing(apart) if apart else nullcontext():
+                    _time(setup, report, apart)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
         return rebuild(directory)
@@ -215,8 +220,18 @@ def _complete(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:
     return [cell for cell in cells if not ended(run, cell) and not missing(run, cell)]
 
 
-def _time(setup: Setup, report: Reporter) -> None:
-    """Time the cells that have samples, at each batch size; the first is that of the table."""
-    for name, model in setup.models.items() if setup.suite.timing.enabled else ():
+def _time(setup: Setup, report: Reporter, apart: Executor | None) -> None:
+    """Time the cells that have samples, at each batch size; the first is that of the table.
+
+    Args:
+        setup: of the run.
+        report: told what is being done.
+        apart: has a device for them; None for that of this process.
+    """
+    options = setup.suite.timing
+    for name, model in setup.models.items() if options.enabled else ():
         cells = [cell for cell in setup.cells_of(name) if not ended(setup.directory, cell)]
-        time_pending(setup.directory, model, cells, setup.suite.timing, setup.device, report.stage)
+        place = Here(model, options, setup.device)
+        if apart is not None:
+            place = There(apart, setup.world, options)
+        time_pending(setup.directory, cells, options, place, report.stage)

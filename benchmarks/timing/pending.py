@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -12,33 +14,84 @@ from ...results.run_directory.places import QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ..suites.cell import Cell
 from ..suites.suite import Timing
-from .cells import time_cells
+from .cells import Done, Progress, time_cells
 from .machine import device_of, version
 from .table import timing_file
 
 
+class Place(Protocol):
+    """Where times of a model are taken."""
+
+    def machine(self) -> Record:
+        """What :func:`machine_of` gives there."""
+        ...
+
+    def time(self, cells: Sequence[Cell], size: int, progress: Progress, done: Done) -> None:
+        """Time cells at a batch size; see :func:`.time_cells`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Here:
+    """This process.
+
+    Attributes:
+        model: on the device.
+        options: how long and how exactly.
+        device: "cpu" or "cuda".
+    """
+
+    model: Denoiser
+    options: Timing
+    device: str
+
+    def machine(self) -> Record:
+        """See :class:`Place`."""
+        return machine_of(self.device)
+
+    def time(self, cells: Sequence[Cell], size: int, progress: Progress, done: Done) -> None:
+        """See :class:`Place`."""
+        time_cells(
+            self.model,
+            cells,
+            self.options,
+            self.device,
+            batch_size=size,
+            progress=progress,
+            done=done,
+        )
+
+
+def machine_of(device: str) -> Record:
+    """What times of this process depend on."""
+    return {
+        "timing_device": device,
+        "timing_device_name": device_of(device)["name"],
+        "timing_threads": torch.get_num_threads(),
+    }
+
+
 def time_pending(
     run: RunDir,
-    model: Denoiser,
     cells: Sequence[Cell],
     options: Timing,
-    device: str,
+    place: Place,
     stage: Callable[[str], None],
 ) -> None:
     """Time the cells of one model that lack times, at each batch size.
 
     Args:
         run: where the times are.
-        model: on the device.
         cells: of the model, with samples.
         options: batch sizes, how long and how exactly.
-        device: "cpu" or "cuda".
+        place: where they are taken.
         stage: told what is being done.
     """
+    machine = place.machine() if cells else {}
     for size in options.batch_size if cells else ():
         file, stamps = timing_file(size, options), {}
         for cell in cells:
-            stamp = _stamp(cell, options, device, size)
+            stamp = machine | _stamp(cell, options, size)
             if stamp.items() <= (run.read(cell.key, file) or {}).items():
                 continue
             if reason := _too_large(run, cell, size or cell.batch_size):
@@ -47,12 +100,9 @@ def time_pending(
                 stamps[cell.key] = stamp
         title = f"{cells[0].model}: timing" + (f" batches of {size}" if size else "")
         if stamps:
-            time_cells(
-                model,
+            place.time(
                 [cell for cell in cells if cell.key in stamps],
-                options,
-                device,
-                batch_size=size,
+                size,
                 progress=lambda share, label, title=title: stage(f"{title} {share:.0%} {label}"),
                 done=lambda key, record, file=file, stamps=stamps: run.write(
                     key, file, {**stamps[key], **record}
@@ -73,15 +123,12 @@ def _too_large(run: RunDir, cell: Cell, size: int) -> str:
     )
 
 
-def _stamp(cell: Cell, options: Timing, device: str, size: int) -> Record:
-    """What times, or the lack of them, depend on beside the cell's identity.
+def _stamp(cell: Cell, options: Timing, size: int) -> Record:
+    """What times, or the lack of them, depend on beside the machine and the cell's identity.
 
     One of these changed is another chance.
     """
     return {
-        "timing_device": device,
-        "timing_device_name": device_of(device)["name"],
-        "timing_threads": torch.get_num_threads(),
         "timing_batch_size": size or cell.batch_size,
         "timing_asked": {
             "samplerbench": version(),

@@ -159,7 +159,9 @@ POOLS = {
     "objective": ["mean", "rms", "x"],
     "rows": ["1", "99", "x"],
     "replace": ["a=b", "a", "=", "gaussian=fashion"],
-    "executor": ["in-process", "in-process:x", "nobody", ":", ""],
+    "executor": ["in-process", "in-process:x", "nobody", ":", "", "ray:", "ray:nowhere"],
+    "ray_address": ["auto", "nowhere", "ray://x:1", ":::"],
+    "accelerator": ["H100", ""],
     "jobs": ["1", "2", "0", "9" * 30],
     "translate": ["diffusers", "x"],
 }

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import new_processes
 import pytest
+import typer
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.running.executing import Worker
+from samplerbench.benchmarks.cli import isolation
+from samplerbench.benchmarks.running.executing import InProcess, Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import files, leases
@@ -112,6 +114,30 @@ def test_a_signal_stops_in_good_order_and_says_how_to_go_on(tmp_path, number, op
 
 
 @pytest.mark.slow
+def test_a_plain_interrupt_that_a_library_made_of_the_signal_says_how_to_go_on_too(
+    tmp_path, capfd, monkeypatch
+):
+    """As Ray does, whose waiting is in C."""
+    monkeypatch.setattr(sys, "argv", ["samplerbench", "run", "quick"])
+
+    def waits():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as stop, isolation.stoppable(tmp_path, InProcess()):
+        waits()
+    assert stop.value.exit_code == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == (
+        "stopped by SIGTERM before anything was sampled; go on with: samplerbench run quick\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) == before
+    with pytest.raises(KeyboardInterrupt), isolation.stoppable(tmp_path, InProcess()):
+        raise KeyboardInterrupt
+
+
 def test_a_killed_run_leaves_no_worker_behind(tmp_path):
     process = hanging(tmp_path, "--isolation")
     workers = children(process.pid)

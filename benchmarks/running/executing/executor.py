@@ -141,6 +141,18 @@ class Executor(ABC):
             raise result
         return result
 
+    def alone(self, device: str) -> Executor | None:  # noqa: ARG002
+        """What runs the tasks that take times, on a device that nothing else uses; None where that
+        is this process, once the executor is closed.
+
+        Args:
+            device: "cpu" or "cuda".
+
+        Raises:
+            ValueError: it cannot be said which device, or it is shared.
+        """
+        return None
+
     def close(self) -> None:
         """Free what is held; a later task starts anew."""
         return

@@ -1,5 +1,5 @@
 """Executors by name: those of this package, and those that installed packages bring as entry points
-of the group ``samplerbench.executors``.
+of the group ``samplerbench.executors``, this package's own for Ray among them.
 
 A name never enters a number, an identity or a run directory. What is imported here is quick to
 import.

@@ -2,6 +2,7 @@
 them, on the pool, and on the one of the guide.
 """
 
+import importlib.util
 import math
 import os
 import signal
@@ -43,7 +44,17 @@ def pool():
 KINDS = {**{name: name for name in executors()}, "pool": pool, "guide": of_the_guide}
 
 
-EVERY = [kind for kind in KINDS if kind != "guide"]
+NEEDS = {
+    "ray": pytest.mark.skipif(
+        importlib.util.find_spec("ray") is None,
+        reason="Ray is not installed (pip install 'samplerbench[cluster]')",
+    )
+}
+EVERY = [
+    pytest.param(kind, marks=[NEEDS[kind]] if kind in NEEDS else [])
+    for kind in KINDS
+    if kind != "guide"
+]
 
 
 @pytest.fixture(scope="module", params=EVERY)

@@ -54,7 +54,7 @@ def install(site, name, points):
 
 
 def test_names(site):
-    assert executors() == ["worker", "in-process", "broken", "fresh", "number", "raises"]
+    assert executors() == ["worker", "in-process", "broken", "fresh", "number", "raises", "ray"]
     assert type(make_executor("worker")) is Worker
     assert type(make_executor("in-process")) is InProcess
     assert make_executor("fresh").command[0] == sys.executable
@@ -65,7 +65,7 @@ def test_names(site):
     ("spec", "sentence"),
     [
         ("workr", "there is no executor 'workr'; did you mean 'worker'? The executors are: worker, in-process, "),
-        ("ray", "there is no executor 'ray'; the executors are: worker, in-process, broken, fresh, number, raises"),
+        ("slurm", "there is no executor 'slurm'; the executors are: worker, in-process, broken, fresh, number, raises, ray"),
         ("worker:2", "executor 'worker:2' takes nothing behind a colon; write worker"),
         ("fresh:", "executor 'fresh:' has nothing behind its colon; write fresh"),
         ("fresh:'", "executor fresh:' of fresh 0.1 (fresh_process:FreshProcess) failed: ValueError: No closing quotation"),

@@ -1,0 +1,7 @@
+"""Tasks on a cluster of machines, with Ray (the extra ``cluster``), which is imported when it is
+used.
+"""
+
+from .ray_executor import Ray
+
+__all__ = ["Ray"]

@@ -1,0 +1,223 @@
+"""The connection of this process to a Ray cluster: one that is there, or one of this machine that
+is started for it, which nobody else can use and of which nothing is left.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import ModuleType
+from typing import Any
+
+EXTRA = "pip install 'samplerbench[cluster]'"
+ADDRESS = "RAY_ADDRESS"
+"""Environment variable that Ray sets in the commands it is given (``ray job submit``)."""
+
+PROBE = 5.0
+"""Seconds that the machine of an address may take to answer."""
+
+OBJECTS = 2**29
+"""Bytes that results may take on this machine until they are read; what is more goes to the disk."""
+
+LONGEST_FOLDER = 32
+"""Letters of a folder in which Ray's sockets have names that the system allows (107 letters)."""
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""What Ray is told before it is imported, unless the user says otherwise: nothing is sent to its
+makers, and its talk stays out of the terminal.
+"""
+
+
+def the_library() -> Any:
+    """The module ``ray``.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        ray: ModuleType = importlib.import_module("ray")
+    except ImportError as error:
+        raise ValueError(f"--executor ray needs Ray ({error}); {EXTRA}") from error
+    # lost machines are told of on the standard output, whatever ray.init is told of logs
+    talker: Any = importlib.import_module("ray._private.worker")
+    talker.print_to_stdstream = lambda *_, **__: None
+    return ray
+
+
+class Connection:
+    """A connection to a cluster, from when it is first needed until it is closed.
+
+    Args:
+        address: ``host:port`` of the cluster's head, or "auto" for the one that runs on this
+            machine; "" for what the environment says (:data:`ADDRESS`), and else for a cluster of
+            this machine alone, whose ports are bound to localhost and ask for a token.
+    """
+
+    def __init__(self, address: str = "") -> None:
+        self.address = address or os.environ.get(ADDRESS, "")
+        self._ours = False
+        self._folder = ""
+
+    @property
+    def local(self) -> bool:
+        """Whether the cluster is one of this machine alone, started for this process."""
+        return self._ours and not self.address
+
+    def check(self) -> None:
+        """See that a cluster can be joined.
+
+        Raises:
+            ValueError: Ray is missing, or nobody answers at the address.
+        """
+        if self.address:
+            _answers(self.address)
+            the_library()
+        else:
+            the_library_bound_here()
+
+    def open(self, cpus: int, gpus: int) -> Any:
+        """Connect, unless that is done; a process that is connected already stays so.
+
+        Args:
+            cpus: cores of a cluster of this machine alone.
+            gpus: its GPUs.
+
+        Returns:
+            The module ``ray``.
+
+        Raises:
+            ValueError: Ray is missing, does not answer, or is of another version.
+        """
+        ray = the_library_bound_here() if not self.address else the_library()
+        if ray.is_initialized():
+            return ray
+        quietly = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": None}
+        if self.address:
+            _answers(self.address)
+            quietly.pop("include_dashboard")
+            asked = {"address": self.address, **quietly}
+        else:
+            self._folder = _folder()
+            asked = {
+                **quietly,
+                "address": "local",
+                "include_dashboard": False,
+                "num_cpus": cpus,
+                "num_gpus": gpus,
+                "object_store_memory": OBJECTS,
+                "_temp_dir": self._folder,
+            }
+        with _signals_as_they_were():
+            try:
+                ray.init(**asked)
+            except Exception as error:
+                self.close()
+                raise ValueError(self._fault(error)) from error
+        self._ours = True
+        return ray
+
+    def close(self) -> None:
+        """Disconnect; a cluster of this machine alone ends."""
+        ours, self._ours = self._ours, False
+        folder, self._folder = self._folder, ""
+        if ours:
+            with _signals_as_they_were():
+                the_library().shutdown()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _fault(self, error: Exception) -> str:
+        """What went wrong, in a sentence."""
+        words = " ".join(str(error).split())
+        if not self.address:
+            return f"Ray does not start on this machine ({type(error).__name__}: {words})"
+        if "ersion mismatch" in words:
+            versions = words.partition("ersion mismatch:")[2].strip()
+            return (
+                f"the Ray cluster at {self.address} is of other versions ({versions}); install "
+                "the same Python and Ray on all machines"
+            )
+        return (
+            f"the Ray cluster at {self.address} cannot be joined ({type(error).__name__}: {words}); "
+            "run the command on a machine of the cluster, where `ray status` answers"
+        )
+
+
+def the_library_bound_here() -> Any:
+    """The module ``ray``, told that nobody but this machine reaches what it starts, and nobody
+    without the token; a machine has several users.
+
+    Ray binds its ports to all interfaces on Linux, and to localhost where it makes no clusters of
+    several machines, which is what the first variable says. It reads both when it is imported; in a
+    process that has done so there is no token.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    ray = the_library()
+    if os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0":
+        constants: Any = importlib.import_module("ray._private.ray_constants")
+        constants.ENABLE_RAY_CLUSTER = False
+    return ray
+
+
+def _answers(address: str) -> None:
+    """See that somebody listens there, which takes Ray itself a minute.
+
+    Raises:
+        ValueError: nobody does, or it is no address.
+    """
+    if address == "auto":
+        return
+    if "://" in address:
+        raise ValueError(
+            f"--ray-address {address}: give host:port of the cluster's head, on a machine of the "
+            "cluster; Ray Client, which ray:// means, carries no shards"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"--ray-address {address}: give host:port, such as 10.0.0.1:6379, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PROBE).close()
+    except OSError as error:
+        raise ValueError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}); "
+            "`ray status` says where one is, and `ray start --head` starts one"
+        ) from error
+
+
+def _folder() -> str:
+    """A new folder for Ray's sockets and logs."""
+    usual = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix="sb-ray-", dir=usual if len(usual) < LONGEST_FOLDER else "/tmp")
+
+
+@contextmanager
+def _signals_as_they_were() -> Iterator[None]:
+    """Within, Ray may handle signals as it likes; afterwards they are the run's again."""
+    handled = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            with suppress(ValueError):  # in another thread than the main one
+                signal.signal(number, handler)

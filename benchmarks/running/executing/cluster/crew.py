@@ -1,0 +1,203 @@
+"""The actors of a map: hired as the cluster has room, asked, waited for, and replaced when their
+machine is lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .host import About, Facts, Host, Place, Share
+
+LONGEST = 300
+"""Letters that are kept of what Ray says of a loss."""
+
+STILLBORN = 3
+"""Actors, one after the other, that may fail to start where their machine is there."""
+
+UNLUCKY = 100
+"""Actors, one after the other, whose machines may be lost before they are there."""
+
+LOOK = 2.0
+"""Seconds between looks at what the cluster has."""
+
+
+@dataclass(eq=False)
+class Member:
+    """An actor.
+
+    Attributes:
+        actor: Ray's handle.
+        starting: becomes its :class:`.About` when it is there; None afterwards.
+        stream: of the task that it runs, or None.
+        node: name of its machine, once it is there.
+        lacks: what is missing there, in words.
+    """
+
+    actor: Any
+    starting: Any
+    stream: Any = None
+    node: str = ""
+    lacks: str = ""
+
+
+class Said(NamedTuple):
+    """What an actor says of its task.
+
+    Attributes:
+        member: which.
+        news: how the task gets on.
+        kind: "" while it runs; "done", "unprepared", or "lost" with the actor.
+        value: the pickled result, or a sentence.
+    """
+
+    member: Member
+    news: list[Any]
+    kind: str
+    value: Any
+
+
+class Crew:
+    """Actors that each have the same share of a machine.
+
+    Args:
+        ray: the module, connected.
+        share: of each.
+        jobs: how many at most; None for as many as there is room for.
+        memory: bytes that each may hold, as in :class:`.Host`.
+        grows: whether the cluster may get more machines.
+    """
+
+    def __init__(
+        self, ray: Any, share: Share, jobs: int | None, memory: int | None, *, grows: bool
+    ) -> None:
+        self.share, self.members = share, list[Member]()
+        self._ray, self._jobs, self._memory, self._grows = ray, jobs, memory, grows
+        self._stillborn, self._unlucky, self._place = 0, 0, Place.here()
+        self._looked, self._room = float("-inf"), 0
+
+    def room(self) -> int:
+        """How many the cluster has room for, were it empty; looked up every :data:`LOOK`."""
+        if time.monotonic() - self._looked > LOOK:
+            self._room = sum(self.share.room(found) for found in machines(self._ray))
+            self._looked = time.monotonic()
+        return self._room
+
+    def fit(self, wanted: int) -> None:
+        """Hire until there are as many as are wanted and the cluster has room for.
+
+        A cluster that may grow is asked for as many again: they wait, and an autoscaler sees them.
+        """
+        most = self._jobs
+        if most is None:
+            most = max(1, self.room()) * (2 if self._grows else 1)
+        for _ in range(min(wanted, most) - len(self.members)):
+            self._hire()
+
+    def idle(self) -> list[Member]:
+        """Those that wait for a task."""
+        return [m for m in self.members if m.starting is None and m.stream is None]
+
+    def busy(self) -> list[Member]:
+        """Those that have one."""
+        return [m for m in self.members if m.stream is not None]
+
+    def waiting(self) -> list[Member]:
+        """Those that are not there yet."""
+        return [m for m in self.members if m.starting is not None]
+
+    def give(self, member: Member, sent: tuple[bytes, bytes], limit: float | None) -> None:
+        """Have a task run."""
+        member.stream = member.actor.run.options(num_returns="streaming").remote(sent, limit)
+
+    def said(self, seconds: float) -> Iterator[Said]:
+        """What is said of tasks, waited for this long at most.
+
+        Raises:
+            ValueError: machines have other versions, or no actor can start.
+        """
+        asked = {m.starting if m.stream is None else m.stream: m for m in self.members}
+        asked.pop(None, None)
+        if not asked:
+            return
+        ready, _ = self._ray.wait(list(asked), timeout=seconds)
+        if ready:  # of the others, those that are ready too
+            ready, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=0)
+        for ref in ready:
+            if (said := self._heard(asked[ref])) is not None:
+                yield said
+
+    def dismiss(self, members: list[Member]) -> None:
+        """End actors, at once."""
+        for member in members:
+            self.members.remove(member)
+            with suppress(Exception):  # the cluster may be gone
+                self._ray.kill(member.actor)
+
+    def _hire(self) -> None:
+        options = {
+            "num_cpus": self.share.cpus,
+            "num_gpus": self.share.gpus,
+            "accelerator_type": self.share.accelerator or None,
+            "scheduling_strategy": "SPREAD",
+            "max_restarts": 0,  # what was lost is tried again here, a bounded number of times
+        }
+        made = self._ray.remote(Host).options(**options)
+        actor = made.remote(self._place, self._memory, self.share, self._jobs)
+        self.members.append(Member(actor, actor.about.remote()))
+
+    def _heard(self, member: Member) -> Said | None:
+        """What an actor says; None if that is not of a task."""
+        started = member.starting is None
+        try:
+            if not started:
+                self._begins(member, self._ray.get(member.starting))
+                return None
+            said = Said(member, *self._ray.get(next(member.stream)))
+        except (self._ray.exceptions.RayError, StopIteration) as error:
+            self.dismiss([member])
+            if started:
+                return Said(member, [], "lost", in_words(error))
+            # of a machine that is gone it takes Ray a while to know
+            by_itself = getattr(error, "actor_init_failed", not _of_an_actor(self._ray, error))
+            self._stillborn += by_itself
+            self._unlucky += not by_itself
+            if self._stillborn < STILLBORN and self._unlucky < UNLUCKY:
+                return None
+            raise ValueError(
+                f"no Ray actor starts ({in_words(error)}); samplerbench[cluster] must be "
+                "installed on every machine of the cluster, where `ray start` is called"
+            ) from error
+        if said.kind:
+            member.stream = None
+        return said
+
+    def _begins(self, member: Member, about: About) -> None:
+        """An actor is there."""
+        self._stillborn, self._unlucky, member.starting = 0, 0, None
+        member.node, member.lacks = about.node, about.lacks
+        if found := Facts.here().differences(about.facts):
+            raise ValueError(
+                f"machine {about.node} of the Ray cluster has {found}; install the same versions "
+                "on all machines, or numbers would depend on where they were made"
+            )
+
+
+def _of_an_actor(ray: Any, error: BaseException) -> bool:
+    """Whether an actor was lost, rather than its code or its environment at fault."""
+    return isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError)
+
+
+def machines(ray: Any) -> list[dict[str, float]]:
+    """The resources of each machine of the cluster."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def in_words(error: BaseException) -> str:
+    """What Ray says of a loss, in a line: its reason, where it gives one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reasons = [line for line in lines if "because" in line or "Error: " in line]
+    return (reasons[-1:] or lines[:1] or [type(error).__name__])[0][:LONGEST].rstrip(". ")

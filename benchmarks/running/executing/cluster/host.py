@@ -1,0 +1,217 @@
+"""What runs on a node of the cluster: an actor that holds a :class:`.Worker`.
+
+The worker keeps limits of time and memory, and dies in the place of the actor. So the death of a
+sampler's process is known from that of the machine, after which a task is tried elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Any, NamedTuple
+
+from ..executor import result_of
+from ..vitals import memory_limit
+from ..worker import Worker
+
+PERIOD = 0.5
+"""Seconds for which news is collected before it is sent."""
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Environment variables that the processes of a node have as this one, or have not: Ray sets the
+first, and sums depend on it in their last digit.
+"""
+TYPE = "accelerator_type:"
+"""How Ray calls the resource that a machine has for the type of its devices."""
+OWN = "SAMPLERBENCH_"
+"""How the names of this package's environment variables begin."""
+
+
+class Facts(NamedTuple):
+    """What must be the same on all machines for a sample to be the same.
+
+    Attributes:
+        samplerbench, torch: versions, without what stands behind a "+"; "" where it is missing.
+            Of Python and its own version, Ray sees to that itself.
+    """
+
+    samplerbench: str
+    torch: str
+
+    @classmethod
+    def here(cls) -> Facts:
+        """Of this process."""
+        return cls(_version("samplerbench"), _version("torch"))
+
+    def differences(self, other: Facts) -> str:
+        """What another machine has beside what this one has, in words; "" for none."""
+        return " and ".join(
+            f"{name} {theirs or 'none'} where this process has {mine or 'none'}"
+            for name, mine, theirs in zip(self._fields, self, other, strict=True)
+            if mine != theirs
+        )
+
+
+class Place(NamedTuple):
+    """Where the process is that asks.
+
+    Attributes:
+        folder: its working folder.
+        path: where it finds modules.
+        environment: its variables that count; None for one that it has not.
+    """
+
+    folder: str
+    path: Sequence[str]
+    environment: Mapping[str, str | None]
+
+    @classmethod
+    def here(cls) -> Place:
+        """Of this process."""
+        own = {name: value for name, value in os.environ.items() if name.startswith(OWN)}
+        return cls(
+            os.getcwd(),
+            tuple(sys.path),
+            {**own, **{name: os.environ.get(name) for name in THREADS}},
+        )
+
+    def take(self) -> str:
+        """Be there, as far as this machine has the same folders; what is missing, in words."""
+        for name, value in self.environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        sys.path += [path for path in self.path if path not in sys.path and Path(path).exists()]
+        if not Path(self.folder).is_dir():
+            return f"it has no folder {self.folder}"
+        os.chdir(self.folder)
+        return ""
+
+
+class Share(NamedTuple):
+    """What one actor is given of a machine.
+
+    Attributes:
+        cpus: cores, >= 1.
+        gpus: of a device; a part of one may be shared with others.
+        accelerator: type of the device, as Ray calls it, such as "H100"; "" for any.
+    """
+
+    cpus: int
+    gpus: float = 0.0
+    accelerator: str = ""
+
+    def room(self, resources: Mapping[str, float]) -> int:
+        """How many actors a machine has room for, were it empty.
+
+        >>> Share(2, 0.5).room({"CPU": 16.0, "GPU": 2.0})
+        4
+        >>> Share(1, 1, "H100").room({"CPU": 16.0, "GPU": 2.0, "accelerator_type:A100": 1.0})
+        0
+        """
+        if self.accelerator and f"{TYPE}{self.accelerator}" not in resources:
+            return 0
+        room = resources.get("CPU", 0.0) / self.cpus
+        return int(min(room, resources.get("GPU", 0.0) / self.gpus) if self.gpus else room)
+
+    def room_here(self) -> int:
+        """:meth:`room` of the machine on which an actor runs."""
+        import ray
+
+        here = ray.get_runtime_context().get_node_id()
+        return next(self.room(node["Resources"]) for node in ray.nodes() if node["NodeID"] == here)
+
+    def __str__(self) -> str:
+        """``1 CPU and 0.5 GPU of type H100``."""
+        device = f" of type {self.accelerator}" if self.accelerator else ""
+        return f"{self.cpus} CPU" + (f" and {self.gpus:g} GPU{device}" if self.gpus else "")
+
+
+class About(NamedTuple):
+    """What an actor says first.
+
+    Attributes:
+        node: name of its machine.
+        facts: of its process.
+        lacks: what is missing there, in words; "" for nothing.
+    """
+
+    node: str
+    facts: Facts
+    lacks: str
+
+
+class Host:
+    """An actor.
+
+    Args:
+        place: of the process that asks.
+        memory: bytes that the worker may hold; None for its part of what one may, 0 for no limit.
+        share: what it is given of a machine.
+        most: how many of its kind there are in all; None for as many as there is room for.
+    """
+
+    def __init__(self, place: Place, memory: int | None, share: Share, most: int | None) -> None:
+        self._lacks = place.take()
+        if memory is None:
+            room = share.room_here()
+            memory = memory_limit() // max(1, room if most is None else min(room, most))
+        self._worker = Worker(memory)
+        self._worker.start()
+
+    def about(self) -> About:
+        """What this machine is."""
+        return About(platform.node(), Facts.here(), self._lacks)
+
+    def run(
+        self, sent: tuple[bytes, bytes], limit: float | None
+    ) -> Iterator[tuple[list[Any], str, Any]]:
+        """Run a task that is :func:`.packed`.
+
+        Yields:
+            News, and what became of it: "" while it runs; "done" and the pickled result, or
+            failure; or "unprepared" and the sentence.
+        """
+        said: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+
+        def work() -> None:
+            try:
+                run = partial(
+                    self._worker.run_packed, sent, lambda news: said.put(("", news)), limit
+                )
+                said.put(("done", pickle.dumps(result_of(run), pickle.HIGHEST_PROTOCOL)))
+            except BaseException as error:
+                words = str(error) if isinstance(error, ValueError) else repr(error)
+                said.put(("unprepared", words))
+
+        Thread(target=work, daemon=True).start()
+        while True:
+            news, until = [], monotonic() + PERIOD
+            while (left := until - monotonic()) > 0:
+                try:
+                    kind, value = said.get(timeout=left)
+                except Empty:
+                    break
+                if kind:
+                    yield news, kind, value
+                    return
+                news.append(value)
+            if news:
+                yield news, "", None
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package).partition("+")[0]
+    except PackageNotFoundError:
+        return ""
