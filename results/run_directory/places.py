@@ -124,6 +124,35 @@ def refuse_link(folder: Path) -> None:
         )
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder of a run that is a symbolic link, or in which a folder is one: a run would
+    write, move and delete files of somebody else's through it.
+
+    Raises:
+        ValueError: there is one.
+    """
+    refuse_link(folder)
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink() and entry.is_dir():
+                    refuse_link(Path(entry.path))
+
+
+def refuse_strange_lock(path: Path) -> None:
+    """Refuse a lock that is no plain file: through a link, another one would be made or touched,
+    and a pipe would be waited for.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ValueError(
+            f"{path} is no plain file, as the lock of a run is; remove it or choose another "
+            "folder with --out"
+        )
+
+
 def refuse_unwritable(folder: Path) -> None:
     """Refuse a folder that cannot be written, or made.
 

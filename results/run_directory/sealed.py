@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import UNREADABLE, arrays_in, jsonable, write_bytes
+from .files import LARGEST_JSON, UNREADABLE, arrays_in, jsonable, read_regular, write_bytes
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -129,7 +129,7 @@ def open_json(path: Path, of: str) -> Opened:
         path: where.
         of: the place that the seal must name.
     """
-    return _opened(path, lambda data: _json_in(data, of))
+    return _opened(path, lambda data: _json_in(data, of), LARGEST_JSON)
 
 
 def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
@@ -190,9 +190,9 @@ def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None
     return opened.value
 
 
-def _opened(path: Path, parse: Callable[[bytes], Opened]) -> Opened:
+def _opened(path: Path, parse: Callable[[bytes], Opened], most: int | None = None) -> Opened:
     try:
-        data = path.read_bytes()
+        data = read_regular(path, most)
     except (FileNotFoundError, NotADirectoryError):
         return Opened(fault=FileNotFoundError(path))
     except OSError as error:
