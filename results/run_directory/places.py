@@ -18,8 +18,8 @@
     set-aside/damaged/           files that were not what their names say
     table.csv table.parquet report.html   rebuilt from the above at any time
 
-Every file above the last two lines is sealed (:mod:`.sealed`): it names its place and what made it,
-and its content is checked when it is read. One that does not hold is reported (logger
+Every file above the last two lines is sealed (:mod:`.sealed`): it names its place, what made it and the
+number of its form, and its content is checked when it is read. One that does not hold is reported (logger
 ``samplerbench``) and taken for missing. Runs from before there were seals can be read, with a
 warning; a run into such a directory sets their parts aside, since nothing proves what made them.
 """
