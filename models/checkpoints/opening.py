@@ -84,6 +84,8 @@ class Opened:
         path = self.path / name
         try:
             first_bytes(path)
+            if path.stat().st_size > LARGEST_JSON:
+                raise CheckpointError(f"{path} is too large for a file of settings; {AGAIN}")
             value = json.loads(path.read_text(encoding="utf-8"))
         except CheckpointError:
             raise

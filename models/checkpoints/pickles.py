@@ -209,7 +209,7 @@ class RestrictedUnpickler(pickle._Unpickler):
 
     def _weigh(self) -> None:
         """Refuse the tuple that was just made if it has too many parts."""
-        made = self.stack[-1]
+        made = self.stack[-1]  # pyright: ignore[reportAttributeAccessIssue] - of the Python class
         if isinstance(made, tuple):
             known = (self._sizes.get(id(part), (1, None))[0] for part in made)
             size = 1 + sum(known)

@@ -168,7 +168,7 @@ def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     with np.load(file, allow_pickle=False) as stored:
-        if not isinstance(stored, np.lib.npyio.NpzFile):
+        if not isinstance(stored, np.lib.npyio.NpzFile) or stored.zip is None:
             raise ValueError("it is no archive of arrays")
         if sum(member.file_size for member in stored.zip.infolist()) > size:
             raise ValueError("its arrays are larger than it is")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .....checkpoints.opening import CheckpointError, Opened, first_bytes
+from .....checkpoints.opening import CheckpointError, Opened, first_bytes, open_checkpoint
 from .....checkpoints.weights import WRAP
 
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
@@ -194,6 +194,20 @@ def weights_of(opened: Opened, part: str) -> tuple[str, str]:
             raise CheckpointError(f"{file} is missing, a part of the weights; download it too")
         first_bytes(file)
     return _join(part, path.name), variant
+
+
+def refuse_code(weights: Path) -> None:
+    """Refuse weights that are pickles with code, before any library opens them.
+
+    Args:
+        weights: a file, or the index of several.
+
+    Raises:
+        CheckpointError: one is such a pickle, or cannot be read.
+    """
+    for file in _shards(weights) if weights.suffix == ".json" else [weights]:
+        if file.suffix == ".bin":
+            open_checkpoint(file)
 
 
 def _shards(index: Path) -> list[Path]:
