@@ -88,7 +88,7 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     """Of the table of a pipeline's parts, each a library and a class."""
     pipeline = str(index.get("_class_name"))
     parts = {
-        _inside(opened, name): str(value[1])
+        _inside(opened, name): _named(opened, value[1])
         for name, value in index.items()
         if isinstance(value, list) and len(value) == 2 and value[1] is not None
     }
@@ -124,6 +124,19 @@ def _inside(opened: Opened, name: str) -> str:
             "download the folder again, from where you trust it"
         )
     return name
+
+
+def _named(opened: Opened, cls: Any) -> str:
+    """The class of a part.
+
+    Raises:
+        CheckpointError: it is no name.
+    """
+    if not isinstance(cls, str):
+        raise CheckpointError(
+            f"{opened.path}: {INDEX} has a part of the class {cls!r}; download it again"
+        )
+    return cls
 
 
 def _unwritten(pipeline: str, network: str, *, prompts: bool) -> str:
