@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 UNREADABLE = (
     OSError,
     ValueError,
+    TypeError,
+    OverflowError,
     KeyError,
     EOFError,
     AttributeError,

@@ -143,10 +143,11 @@ def array(shape, descr="<f8", content=b"\0" * 64):
         archive({"x.npy": array((1 << 20,), content=bytes(8 << 20))}, zipfile.ZIP_DEFLATED),
         archive({"x.npy": array((1 << 62,))}),
         archive({"x.npy": array((1 << 40,), "<U0")}),
+        archive({"x.npy": array((10**30,))}),
         archive({"x.npy": array((8,), "|O")}),
         archive({"x.npy": b"no array"}),
     ],
-    ids=["bomb", "overflow", "of nothing", "pickle", "no array"],
+    ids=["bomb", "overflow", "long", "of nothing", "pickle", "no array"],
 )
 def test_archives_of_arrays_are_no_larger_than_they_are(tmp_path, data):
     (tmp_path / "a.npz").write_bytes(data)
@@ -187,6 +188,37 @@ def test_a_report_of_evil_texts_has_none_of_their_marks(arena, run):
     assert "\x1b" not in out + err
     table = (run / "table.csv").read_text()
     assert not [field for field in table.split(",") if field.startswith(("=", '"='))]
+
+
+KINDS_OF_JSON = {
+    "a list": [1],
+    "a text": "x",
+    "a number": 7,
+    "a table of lists": {"gmm-2d": [None]},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_JSON)
+def test_items_of_another_kind_in_run_json_are_left_out(arena, run, kind):
+    keys = ("suite", "provenance", "models", "earlier", "citations", "start_errors")
+    keys += ("path_curvature", "references", "fingerprints")
+    spoil(run, "run.json", lambda v: v | dict.fromkeys(keys, KINDS_OF_JSON[kind]))
+    for command in (["report", "run"], ["show", "run", "--errors"]):
+        code, _, err = arena.command(*command)
+        assert code == 0, err
+
+
+def test_a_curvature_of_other_kinds_is_none(arena, run):
+    spoil(run, "run.json", lambda v: v | {"path_curvature": {"gmm-2d": {"profile": ["x"]}}})
+    assert arena.command("report", "run")[0] == 0
+
+
+def test_parameters_of_thousands_of_levels_are_text(arena, run):
+    deep = '{"a":' * 20_000
+    spoil(run, f"parts/{CELL}/cell.json", lambda v: v | {"params": deep})
+    for command in (["show", "run"], ["report", "run"], ["compare", "run", "--baseline", "euler"]):
+        code, _, err = arena.command(*command)
+        assert code == 0, err
 
 
 def test_control_characters_are_taken_out_in_linear_time():
