@@ -14,7 +14,7 @@ from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli import console, main
 from samplerbench.benchmarks.running import outcomes
-from samplerbench.benchmarks.running.standing import Standing, standings
+from samplerbench.benchmarks.running.admission import Standing, standings
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -199,7 +199,7 @@ def test_ten_thousand_cells_are_a_screen(copy, monkeypatch, capsys):
         Standing(f"c{n}", "gmm-2d", "heun", n, "changed", f"the sampler is another one, {n % 100}")
         for n in range(10_000)
     ]
-    place = "samplerbench.benchmarks.running.standing.standings"
+    place = "samplerbench.benchmarks.running.admission.standings"
     with mock.patch(place, return_value=many), mock.patch.object(console.out, "_width", 80):
         _, told = said(["status", copy.directory.path, "--changes"], monkeypatch, capsys)
     lines = told.out.splitlines()
