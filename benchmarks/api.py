@@ -25,7 +25,7 @@ from .running.setup import default_out, pick_device, set_up
 from .sampling.execution import check_executions
 from .scoring.references import load_references
 from .suites.cell import Cell
-from .suites.python_files import python_files
+from .suites.python_files import refuse_untrusted
 from .suites.suite import Suite, check_suite, load_suite
 
 Asked = Suite | Mapping[str, Any] | Path | str
@@ -119,7 +119,7 @@ def _suite(asked: Asked) -> Suite:
     """The suite that is asked for, with installed samplers made known.
 
     Raises:
-        ValueError: there is none, or a file names Python code that nobody has asked to run.
+        ValueError: there is none, or a file names Python code, or a file elsewhere, that nobody has asked for.
     """
     for sentence in samplers.load_plugins().values():
         log.warning("%s", sentence)
@@ -131,9 +131,13 @@ def _suite(asked: Asked) -> Suite:
         kind = type(asked).__name__
         raise ValueError(f"a suite is a name, a path, a dictionary or a Suite, not a {kind}")
     found = load_suite(str(asked))
-    if code := next((path for _, path in python_files(found)), None):
-        remedy = f"look at it, and pass load_suite({str(asked)!r}) if it may"
-        raise ValueError(f"{asked} names the Python file {code}, which would run; {remedy}")
+    try:
+        refuse_untrusted(found, str(asked))
+    except ValueError as error:
+        said = str(error).partition("; look")[0]
+        raise ValueError(
+            f"{said}; look at it, and pass load_suite({str(asked)!r}) if it may"
+        ) from None
     return found
 
 

@@ -157,7 +157,7 @@ def test_a_metric_and_a_sampler_of_this_session_run(here, monkeypatch):
         ({"suite": SUITE | {"metrics": ["kdi"]}}, "unknown metric 'kdi'; did you mean kid?"),
         ({"suite": SUITE, "device": "tpu"}, "there is no device 'tpu'; choose one of auto, " "cpu, cuda"),
         ({"suite": SUITE, "out": "mine.toml"}, "mine.toml is a file, not a run directory"),
-        ({"suite": "code.toml"}, "code.toml names the Python file code.py:make, which " "would run; look at it, and pass load_suite("),
+        ({"suite": "code.toml"}, "code.toml names the Python file 'code.py:make', which " "would run; look at it, and pass load_suite("),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value[:30],
 )  # fmt: skip

@@ -107,7 +107,10 @@ TimingOption = Annotated[
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust-suite", help="Run the Python files that the suite's TOML file names."),
+    typer.Option(
+        "--trust-suite",
+        help="Use the Python files, and files elsewhere, that the suite's TOML file names.",
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 UntilDecidedOption = Annotated[
@@ -376,14 +379,15 @@ def selected(
         nfe: budgets.
         start: how runs begin.
         noise: of stochastic samplers.
-        trust: whether Python files may run that the suite names; those that an option names may.
+        trust: whether Python files may run that the suite names, and files be read outside its
+            folder; those that an option names may.
         **axes: the others.
 
     Raises:
         ValueError: no such suite, a value that makes no sense, or a suite that would run code
             unasked.
     """
-    from ..suites.python_files import refuse_python_files
+    from ..suites.python_files import refuse_untrusted
     from ..suites.suite import load_suite
 
     if steps is not None and nfe is not None:
@@ -391,9 +395,7 @@ def selected(
     given = {key: value if value != [] else None for key, value in axes.items()}
     loaded = load_suite(suite)
     if not trust:
-        refuse_python_files(
-            loaded, suite, {key for key, value in given.items() if value is not None}
-        )
+        refuse_untrusted(loaded, suite, {key for key, value in given.items() if value is not None})
     return loaded.replaced(
         steps=integers(steps, "--steps"),
         nfe=integers(nfe, "--nfe"),

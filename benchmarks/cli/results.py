@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import out, print_json, print_rows, say
-from .options import Json
+from .console import err, out, print_json, print_rows, say
+from .options import Json, PeersPath, Plugins, TrustOption, load_plugins
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
+
+MOST_LINES = 40
+"""Kinds of changes that are printed: a terminal's height."""
 
 Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 FigureRun = Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")]
@@ -43,8 +46,25 @@ WidthName = Annotated[
 ]
 
 
-def status(folder: Folder, as_json: Json = False) -> None:
+def status(
+    folder: Folder,
+    changes: Annotated[
+        bool,
+        typer.Option(
+            "--changes",
+            help="Show what the present code, models and files would make again, and why.",
+        ),
+    ] = False,
+    trust_suite: TrustOption = False,
+    plugin: Plugins = None,
+    peers_path: PeersPath = None,
+    as_json: Json = False,
+) -> None:
     """Show what is done, failed, missing and set aside in a run directory."""
+    if changes:
+        load_plugins(plugin, peers_path)
+        return print_changes(folder, trust=trust_suite, as_json=as_json)
+
     import pandas as pd
 
     from ...results.result_table import load
@@ -81,6 +101,53 @@ def status(folder: Folder, as_json: Json = False) -> None:
             cell.record.get(name, "?") for name in ("model", "sampler", "steps")
         )
         say(f"  set aside: {model} {sampler} steps={steps}: {cell.why}")
+    return None
+
+
+def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
+    """Print how the cells of a run directory stand, those alike together.
+
+    Args:
+        folder: run directory.
+        trust: whether what its ``run.json`` names may run as code, or be read elsewhere.
+        as_json: whether each cell is printed.
+
+    Raises:
+        ValueError: it is none, does not say what it ran, or what it ran is not here.
+    """
+    from ...results.run_directory.reading import run_record
+    from ...results.run_directory.run_dir import RunDir
+    from ..running.admission import standings
+    from ..running.setup import pick_device, set_up
+    from ..suites.python_files import refuse_untrusted
+    from ..suites.suite import check_suite
+
+    RunDir.open(folder)
+    asked = run_record(folder).get("suite")
+    if not isinstance(asked, dict):
+        raise ValueError(f"{folder} has no run.json that says what was run; run the suite again")
+    suite = check_suite(asked, f"{folder}/run.json")
+    if not trust:
+        refuse_untrusted(suite, f"{folder}/run.json")
+    device = pick_device("auto", suite)
+    found = standings(set_up(suite, folder, device=device, console=err, write=False))
+    if as_json:
+        return print_json([{"name": each.cell, **each._asdict()} for each in found])
+    counts = Counter(each.state for each in found)
+    out.print(
+        f"{len(found)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
+        markup=False,
+    )
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for each in found:
+        if each.state != "up to date":
+            name = each.sampler if each.steps is None else f"{each.sampler} steps={each.steps}"
+            alike.setdefault((each.model, each.state, each.why), []).append(name)
+    for (model, state, why), names in list(alike.items())[:MOST_LINES]:
+        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        out.print(f"  {model}: {state}: {', '.join(names[:3])}{rest}: {why}", markup=False)
+    if len(alike) > MOST_LINES:
+        say(f"  and {len(alike) - MOST_LINES} more kinds; --json prints each cell")
     return None
 
 

@@ -129,7 +129,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "samples quick --model fashion --sampler heun --nfe 9 --samples 10000 --out images",
         "samples quick --model checkpoint:edm.pkl --sampler heun --nfe 35 --quantise truncate",
     ),
-    "status": ("status results/runs/mine", "status results/runs/mine --json"),
+    "status": ("status results/runs/mine", "status results/runs/mine --changes"),
     "report": (
         "report results/runs/mine",
         "report results/runs/mine results/runs/theirs --out both.html",

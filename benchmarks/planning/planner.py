@@ -122,20 +122,20 @@ def planned_before(
         references: theirs.
         device: "cpu" or "cuda".
     """
-    name = str(record["model"])
-    budget = (
-        {"nfe": (record["budget"],)}
-        if record.get("budget")
-        else {"steps": (record.get("steps") or 1,)}
-    )
-    axes = {
-        "start": (record["start"],),
-        "end": (record["end"],),
-        "execution": (record.get("execution") or "eager",),
-    }
-    axes |= {axis: record[axis] for axis in ("samples", "seed", "batch_size", "dtype")}
-    axes |= {"sigma_start": record.get("sigma_start")} if record["start"] == "gaussian" else {}
     try:
+        name = str(record["model"])
+        budget = (
+            {"nfe": (record["budget"],)}
+            if record.get("budget")
+            else {"steps": (record.get("steps") or 1,)}
+        )
+        axes = {
+            "start": (record["start"],),
+            "end": (record["end"],),
+            "execution": (record.get("execution") or "eager",),
+        }
+        axes |= {axis: record[axis] for axis in ("samples", "seed", "batch_size", "dtype")}
+        axes |= {"sigma_start": record.get("sigma_start")} if record["start"] == "gaussian" else {}
         sampler = {"name": record["sampler"], **json.loads(str(record["params"]))}
         schedules = suite.schedules if record["schedule"] == "own" else (record["schedule"],)
         asked = suite.replaced(
@@ -152,7 +152,9 @@ def planned_before(
         ValueError,
         KeyError,
         TypeError,
-    ):  # a sampler that is not loaded now, or a schedule of a file that is gone
+        RecursionError,
+        OSError,
+    ):  # a sampler that is not loaded now, a schedule of a file that is gone, or an edited record
         return []
 
 

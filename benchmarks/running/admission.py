@@ -1,18 +1,24 @@
 """Before anything is computed: what a run is goes into ``run.json``, and what the present code
-would not make, or is damaged, is set aside.
+would not make, or is damaged, is set aside; and, writing nothing, how the cells of a directory stand
+before that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 from ...results.run_directory.places import CELL, MADE, QUALITY
 from ...results.run_directory.reading import log
+from ...results.run_directory.run_dir import RunDir
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..planning.planner import planned_before
+from ..scoring.cost import endpoints_asked
+from ..scoring.scorer import Scorer
+from ..suites.cell import Cell
 from .identity import UNPROVEN, Identity
-from .outcomes import conclude
+from .outcomes import conclude, ended, missing
+from .progress import Reporter
 from .setup import Setup
 
 Digests = Mapping[str, tuple[str, str]]
@@ -96,3 +102,117 @@ def _inspect_others(setup: Setup, identity: Identity) -> None:
         # the same
         if not same:
             identity.inspect_model(key, str(record["model"]))
+
+
+State = Literal[
+    "up to date", "changed", "comes back", "missing", "to be scored", "ended", "skipped", "not told"
+]
+"""Of a cell. ``changed``: it will be set aside and made again. ``comes back``: it was set aside, and is
+what would be made now. ``ended``: it failed, and is not tried again. ``not told``: the last run into
+the directory did not ask for it, and what it was made by is not here to compare with.
+"""
+
+
+class Standing(NamedTuple):
+    """How a cell stands.
+
+    Attributes:
+        cell: its key.
+        model, sampler: as its row has them.
+        steps: numbers of steps; None for adaptive samplers.
+        state: see :data:`State`.
+        why: in a clause; "" where there is nothing to say.
+    """
+
+    cell: str
+    model: str
+    sampler: str
+    steps: Any
+    state: State
+    why: str = ""
+
+
+def standings(setup: Setup) -> list[Standing]:
+    """How the cells of a run directory stand: those that the run asks for, then others.
+
+    Args:
+        setup: of the run that would go on with it.
+    """
+    run = setup.directory
+    identity = Identity(run, setup.makers, setup.probes.fingerprint, writes=False)
+    asked = {
+        cell.key: _asked(setup, identity, cell, scorer)
+        for name in setup.models
+        for scorer in [_scorer(setup, identity, name)]
+        for cell in setup.cells_of(name)
+    }
+    return [*asked.values(), *_others(setup, identity, set(asked))]
+
+
+def _scorer(setup: Setup, identity: Identity, name: str) -> Scorer:
+    """What says whether cells of a model are scored as they would be now."""
+    cells = [cell for cell in setup.cells_of(name) if not cell.skip]
+
+    def watch(*_: object) -> Any:
+        raise AssertionError("nothing is computed here")
+
+    return Scorer(
+        setup.directory.of_model(*identity.digests(name)),
+        setup.suite,
+        setup.models[name],
+        setup.references[name],
+        max((endpoints_asked(setup.suite, cell) for cell in cells), default=0),
+        watch,
+        Reporter(setup.console, 0, 0.0),
+    )
+
+
+def _asked(setup: Setup, identity: Identity, cell: Cell, scorer: Scorer) -> Standing:
+    run = setup.directory
+    state, why = _state(run, identity, cell, scorer)
+    return Standing(cell.key, cell.model, cell.label, cell.steps, state, why)
+
+
+def _state(run: RunDir, identity: Identity, cell: Cell, scorer: Scorer) -> tuple[State, str]:
+    if cell.skip:
+        return "skipped", cell.skip
+    if not identity.there(cell.key):
+        if identity.returning(cell) is not None:
+            return "comes back", "it was set aside, and is what the present code makes"
+        return "missing", f"0 of {cell.samples:,} samples are there"
+    if why := UNPROVEN if run.old else identity.fault(cell):
+        return "changed", why
+    quality = run.read(cell.key, QUALITY) or {}
+    if ended(run, cell):
+        return "ended", f"{quality.get('status')}: {quality.get('reason')}"
+    if lacking := missing(run, cell):
+        there = cell.samples - sum(stop - start for start, stop in lacking)
+        return "missing", f"{there:,} of {cell.samples:,} samples are there"
+    why = scorer.lacks(cell)
+    return ("to be scored", why) if why else ("up to date", "")
+
+
+def _others(setup: Setup, identity: Identity, asked: set[str]) -> Iterator[Standing]:
+    """Cells of earlier runs into the directory."""
+    run = setup.directory
+    for key in run.cells():
+        if key in asked:
+            continue
+        record = run.read(key, CELL) or {}
+        model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))
+        why = "the last run did not ask for it"
+        named = Standing(key, model, sampler, record.get("steps"), "not told", why)
+        if record.get("model") not in setup.models:
+            yield named
+            continue
+        space = (run.read(key, MADE) or {}).get("space")
+        before = planned_before(
+            record, space, setup.suite, setup.models, setup.references, setup.device
+        )
+        same = next((cell for cell in before if cell.key == key), None)
+        if same is None:
+            yield named
+        elif why := identity.fault(same):
+            yield named._replace(state="changed", why=why)
+        else:
+            yield named._replace(state="up to date", why="")

@@ -43,10 +43,14 @@ class Identity:
         run: the directory, locked.
         makers: by the name of the model in the suite.
         probe: see :data:`Probe`; called once a cell.
+        writes: whether what is new is put on record; without, the directory is only looked at, and
+            need not be locked.
     """
 
-    def __init__(self, run: RunDir, makers: Mapping[str, Makers], probe: Probe) -> None:
-        self.run, self.makers, self.probe = run, makers, probe
+    def __init__(
+        self, run: RunDir, makers: Mapping[str, Makers], probe: Probe, *, writes: bool = True
+    ) -> None:
+        self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
         self._known = {digest: _parsed(record) for digest, record in run.made().items()}
         self._digests = {name: tuple(map(self._digest_of, found)) for name, found in makers.items()}
 
@@ -60,12 +64,8 @@ class Identity:
         """
         self.inspect(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
-        there = self._there(cell.key)
-        stored = (
-            (self.run.read(cell.key, MADE) or {})
-            if there
-            else self._brought_back(cell.key, sampler, cell.model)
-        )
+        there = self.there(cell.key)
+        stored = (self.run.read(cell.key, MADE) or {}) if there else self._brought_back(cell)
         # those on record, so that their digests stay what they are
         kept = self._on_record(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
@@ -91,14 +91,19 @@ class Identity:
             extractor: whether the present extractor is that of the cell's feature space, so that
                 the two are compared.
         """
-        if not self._there(cell.key):
+        if not self.there(cell.key):
             return
-        why = self._fault(
-            self.run.read(cell.key, MADE) or {}, self.probe(cell), cell.model, extractor=extractor
-        )
-        if why:
+        if why := self.fault(cell, extractor=extractor):
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
+
+    def fault(self, cell: Cell, *, extractor: bool = True) -> str:
+        """Why a cell of the directory is not one that the present code would make; "" if it is.
+
+        Arguments as :meth:`inspect`.
+        """
+        stored = self.run.read(cell.key, MADE) or {}
+        return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
 
     def inspect_model(self, key: str, name: str) -> None:
         """Set a cell of the directory aside if it is of another model, whatever else made it: a row
@@ -119,7 +124,7 @@ class Identity:
         model, extractor = self._digests[name]
         return model, extractor
 
-    def _there(self, key: str) -> bool:
+    def there(self, key: str) -> bool:
         """Whether there is a cell; one that was planned and never begun is none."""
         return any(path.name != CELL for path in self.run.part(key, CELL).parent.glob("[!.]*"))
 
@@ -150,20 +155,29 @@ class Identity:
         """
         return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
 
-    def _brought_back(self, key: str, sampler: Fingerprint, name: str) -> dict[str, Any]:
-        """The ``made.json`` of a cell that was set aside and comes back, since it is what would
-        be made now; empty if there is none.
+    def returning(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
+        """The folder of a cell that was set aside and is what would be made now, with its
+        ``made.json``; None if there is none.
         """
-        for folder, record in self.run.made_aside(key):
-            if not self._fault(record, sampler, name):
-                self.run.restore(key, folder)
-                log.warning(
-                    "%s is back: it was set aside when other code was there, and "
-                    "is what the present code makes.",
-                    key,
-                )
-                return record
-        return {}
+        sampler = self.probe(cell)
+        for folder, record in self.run.made_aside(cell.key):
+            if not self._fault(record, sampler, cell.model):
+                return folder, record
+        return None
+
+    def _brought_back(self, cell: Cell) -> dict[str, Any]:
+        """The ``made.json`` of a cell that was set aside and comes back; empty if there is none."""
+        found = self.returning(cell)
+        if found is None:
+            return {}
+        folder, record = found
+        self.run.restore(cell.key, folder)
+        log.warning(
+            "%s is back: it was set aside when other code was there, and "
+            "is what the present code makes.",
+            cell.key,
+        )
+        return record
 
     def _digest_of(self, found: Fingerprint | None) -> str:
         """The digest of the record that a fingerprint equals; of a new one where there is none."""
@@ -172,7 +186,8 @@ class Identity:
         for digest, record in self._known.items():
             if record is not None and record.kind == found.kind and not difference(record, found):
                 return digest
-        self.run.write_made(found.digest, found.to_json())
+        if self._writes:
+            self.run.write_made(found.digest, found.to_json())
         self._known[found.digest] = found
         return found.digest
 

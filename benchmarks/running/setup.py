@@ -89,6 +89,7 @@ def set_up(
     executor: Executor | None = None,
     time_limit: float | None = None,
     join: bool = False,
+    write: bool = True,
 ) -> Setup:
     """Load and plan what a suite asks for; nothing is written.
 
@@ -101,6 +102,7 @@ def set_up(
         time_limit: seconds that a shard of samples may take; None has it forecast
             (:class:`.pace.Limits`), 0 sets none.
         join: whether another process may run in ``out`` (:func:`.runner.run_or_join`).
+        write: whether a run is to follow; without, ``out`` must be a run directory.
 
     Raises:
         ValueError: something is asked for that does not exist, a model cannot be what its user
@@ -108,7 +110,7 @@ def set_up(
     """
     # a metric that is unknown, or a folder that is taken, is said now: models can take minutes
     asked_metrics(suite.metrics)
-    directory = RunDir.at(out, join=join)
+    directory = RunDir.at(out, join=join) if write else RunDir.open(out)
     executor = executor or InProcess()
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)

@@ -153,17 +153,34 @@ class Scorer:
         """Whether a cell is not scored as it would be now, as far as can be said without its
         samples and truths.
         """
+        return bool(self.lacks(cell))
+
+    def lacks(self, cell: Cell) -> str:
+        """What a cell that has its samples lacks to be scored as it would be now, in a clause; "" for
+        nothing.
+        """
         done = self.run.read(cell.key, QUALITY) or {}
+        if not done:
+            return "its samples are not scored yet"
+        before, now = _asked_of(done) or {}, self._asked(cell)
+        if before != now:
+            other = [name for name in now if before.get(name) != now[name]] or ["what is asked"]
+            return f"scored with other {' and '.join(other).replace('_', ' ')}"
+        there = measured_versions(done)
+        other = [name for name, version in self.versions.items() if there.get(name) != version]
+        if other:
+            kind = "is new" if other[0] not in there else "has another version"
+            return f"metric {other[0]} {kind}" + (
+                f", and {n} more" if (n := len(other) - 1) else ""
+            )
         kept = done.get(KEPT) or {}
         files = {
             PICTURES: self.run.samples(cell.key),
             PATHS: self.run.evolution(cell.key),
             INFLUENCE: self.run.part(cell.key, INFLUENCE),
         }
-        asked = _asked_of(done) == self._asked(cell)
-        if not asked or not self.versions.items() <= measured_versions(done).items():
-            return True
-        return any(kept.get(name) and not path.is_file() for name, path in files.items())
+        gone = [name for name, path in files.items() if kept.get(name) and not path.is_file()]
+        return f"its {gone[0]} is gone" if gone else ""
 
     def _asked(self, cell: Cell) -> Record:
         return {

@@ -73,3 +73,9 @@ def _placed(text: str, folder: Path) -> str:
     if match is None or not _FILE.search(text):
         return text
     return (match[1] or "") + str(folder / match[2])
+
+
+def behind_schemes(text: str) -> str:
+    """What stands behind the schemes of ``truncate:inception:weights.pth``: a file, if any."""
+    match = _PREFIX.fullmatch(text)
+    return text if match is None else match[2]

@@ -1,13 +1,18 @@
-"""Python files that a suite names as models or extractors: they would run as code."""
+"""Files that a suite may name only if it is trusted: Python files, which would run as code, and files
+outside its folder, which whoever wrote the suite has no business with.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from .paths import behind_schemes
 from .spec import parse_spec, shown
-from .suite import Suite
+from .suite import Suite, built_in
 
 _PYTHON = re.compile(r"\.py(:|$)")
 
@@ -20,6 +25,30 @@ def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
         *(("extractor", entry.extractor) for entry in suite.models if entry.extractor),
     ]
     yield from ((key, text) for key, text in texts if _PYTHON.search(text))
+
+
+def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
+    """The files that a suite names outside the folder of its own file: the suite's key, and the text
+    with the file.
+
+    Links in the folder are followed wherever they lead: who has the folder has made them, and what
+    is behind them is read as data.
+    """
+    folder = os.path.abspath(file.parent)
+    texts = [
+        *(("models", text) for entry in suite.models for text in _texts(entry.name)),
+        *(("schedules", text) for spec in suite.schedules for text in _texts(spec)),
+        ("extractor", suite.extractor),
+        *(("extractor", entry.extractor) for entry in suite.models if entry.extractor),
+        *([("reference", suite.reference)] if suite.reference is not None else ()),
+    ]
+    for key, text in texts:
+        for part in re.split(r"[?&=]", text):  # a checkpoint's settings name files, too
+            path = behind_schemes(part)
+            leads = os.path.isabs(path) or path.startswith("~") or ".." in Path(path).parts
+            inside = os.path.abspath(path).startswith(folder.rstrip(os.sep) + os.sep)
+            if leads and (path.startswith("~") or not inside):
+                yield key, text
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -35,21 +64,26 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts({"": item})
 
 
-def refuse_python_files(suite: Suite, where: str, replaced: Collection[str]) -> None:
-    """Refuse a suite that would run Python files.
+def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -> None:
+    """Refuse a suite that would run Python files, or reads files outside its folder.
 
     Args:
         suite: as its file has it.
-        where: the file, as the user named it.
+        where: the name of a built-in suite, or the file, as the user named it.
         replaced: keys that the command line replaces; what it names, the user asked for.
 
     Raises:
         ValueError: it names one.
     """
-    named = next((text for key, text in python_files(suite) if key not in replaced), None)
-    if named is not None:
-        raise ValueError(
-            f"{where} names the Python file {shown(named, 300)}, which would run; look at "
-            "it, and add --trust-suite, or name it "
-            "yourself with --model or --extractor"
-        )
+    outside = () if where in built_in() else outside_files(suite, Path(where))
+    for named, what in (
+        (python_files(suite), "the Python file {}, which would run"),
+        (outside, "{}, which is outside its folder"),
+    ):
+        text = next((text for key, text in named if key not in replaced), None)
+        if text is not None:
+            raise ValueError(
+                f"{where} names {what.format(shown(text, 300))}; look at "
+                "it, and add --trust-suite, or name it "
+                "yourself with an option, such as --model or --extractor"
+            )

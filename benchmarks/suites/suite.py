@@ -27,6 +27,12 @@ LARGEST = 1_000_000
 CHECKPOINT = "checkpoint:"
 """How the name of a model begins that is a file of the user's."""
 
+LARGEST_FILE = 256 << 10
+MOST_POINTS = 500
+"""Bytes of a TOML file, and points in a line of it: a key of many parts, such as ``a.a.a``, takes
+memory that grows with their square.
+"""
+
 MOST_SAMPLES = 1_000_000_000
 """Samples of a cell or a batch; larger numbers are slips."""
 
@@ -356,7 +362,7 @@ def load_suite(name: str) -> Suite:
         )
         raise ValueError(f"unknown suite {name!r}; {hint}")
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(_text(path))
     except (
         ValueError,
         RecursionError,
@@ -366,6 +372,22 @@ def load_suite(name: str) -> Suite:
         {"name": path.stem, **(data if name in known else with_placed_files(data, path.parent))},
         path.name,
     )
+
+
+def _text(path: Path) -> str:
+    """What is in a TOML file.
+
+    Raises:
+        ValueError: it is too large, or no UTF-8.
+    """
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(
+            f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
+        )
+    text = path.read_text(encoding="utf-8")
+    if any(line.count(".") > MOST_POINTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {MOST_POINTS} points; write it on several lines")
+    return text
 
 
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:

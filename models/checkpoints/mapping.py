@@ -126,6 +126,10 @@ PROCESSES: dict[str, Callable[..., Process]] = {
 """Name in a specification to the process; the arguments are its other entries."""
 
 
+MOST_STEPS = 1_000_000
+"""Times of a table: each is a number in memory."""
+
+
 def process_of(spec: Specification) -> Process:
     """The process of a specification.
 
@@ -141,8 +145,10 @@ def process_of(spec: Specification) -> Process:
             f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
         )
     try:
+        if not 1 <= int(arguments.get("steps", 1)) <= MOST_STEPS:
+            raise ValueError(f"process.steps is {arguments['steps']}; it is 1 to {MOST_STEPS:,}")
         return PROCESSES[name](**arguments)
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise ValueError(f"process {name}: {error}") from None
 
 

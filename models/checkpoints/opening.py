@@ -26,6 +26,7 @@ from .pickles import PickleModule, RestrictedUnpickler, UnsafePickleError
 Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
 
 AGAIN = "download it again"
+LARGEST_JSON = 16 << 20
 PARTIAL = (".part", ".crdownload", ".aria2", ".incomplete", ".tmp", ".download")
 
 
@@ -83,6 +84,8 @@ class Opened:
         path = self.path / name
         try:
             first_bytes(path)
+            if path.stat().st_size > LARGEST_JSON:
+                raise CheckpointError(f"{path} is too large for a file of settings; {AGAIN}")
             value = json.loads(path.read_text(encoding="utf-8"))
         except CheckpointError:
             raise
@@ -90,7 +93,7 @@ class Opened:
             raise CheckpointError(
                 f"{self.path}: {name} is missing; copy the whole folder of the checkpoint"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} is no JSON ({error}); {AGAIN}") from None
         if not isinstance(value, dict):
             raise CheckpointError(f"{path} is no JSON object; {AGAIN}")
@@ -130,6 +133,8 @@ def first_bytes(path: Path) -> bytes:
     """
     if path.suffix in PARTIAL:
         raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is no file; {AGAIN}")
     with path.open("rb") as file:
         head = file.read(4096)
     if not head:
@@ -156,8 +161,8 @@ def _safetensors(path: Path) -> Opened:
         tensors = safetensors.torch.load_file(path)
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            metadata = json.loads(file.read(length)).get("__metadata__", {})
-    except (SafetensorError, ValueError, struct.error) as error:
+            metadata = dict(json.loads(file.read(length)).get("__metadata__", {}))
+    except (SafetensorError, ValueError, struct.error, MemoryError) as error:
         raise CheckpointError(
             f"{path} is cut short or damaged ({error}); compare its size with the source's, and {AGAIN}"
         ) from None
@@ -168,6 +173,7 @@ def _zip(path: Path) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            unpacked = sum(member.file_size for member in archive.infolist())
     except zipfile.BadZipFile:
         raise CheckpointError(
             f"{path} is cut short: a zip archive without its end; compare its size with the source's, "
@@ -186,6 +192,11 @@ def _zip(path: Path) -> Opened:
         raise CheckpointError(
             f"{path} is a zip archive of other things ({', '.join(sorted(names)[:3])} …); unpack it, "
             "and give the checkpoint inside"
+        )
+    if unpacked > path.stat().st_size:  # torch.save compresses nothing
+        raise CheckpointError(
+            f"{path} is larger unpacked than it is, and torch.load would unpack it all; save its "
+            "state_dict() as safetensors"
         )
     return Opened(path, "torch", _unpickled(path))
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import collections
 import io
 import pickle
+import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,13 @@ def _from_bytes(content: bytes) -> Any:
         ) from None
 
 
+def _bytearray(content: bytes | str = b"", encoding: str = "latin1") -> bytearray:
+    """Bytes that a pickle has; of a number, ``bytearray`` would make as many."""
+    if isinstance(content, str):
+        return bytearray(content.encode(encoding))
+    return bytearray(memoryview(content))
+
+
 _MEANT: dict[str, Any] = {
     PERSISTENT: PersistentObject,
     "collections.OrderedDict": collections.OrderedDict,
@@ -130,7 +138,7 @@ _MEANT: dict[str, Any] = {
     "builtins.str": str,
     "builtins.slice": slice,
     "builtins.complex": complex,
-    "builtins.bytearray": bytearray,
+    "builtins.bytearray": _bytearray,
     "_codecs.encode": lambda text, *_: text.encode("latin1"),
 }
 """Names that mean what they say; ``_codecs.encode`` is how old protocols write bytes."""
@@ -155,7 +163,27 @@ _HARMLESS |= frozenset(("pathlib", "string", "types", "typing", "uuid"))
 """Modules of the standard library whose names become records; those of the others are refused."""
 
 
-class RestrictedUnpickler(pickle.Unpickler):
+def _then_weighed(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    def loaded(unpickler: Any) -> None:
+        load(unpickler)
+        unpickler._weigh()
+
+    return loaded
+
+
+def _load_bytearray(unpickler: Any) -> None:
+    """As many bytes as the file has, however many it says."""
+    (size,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytearray(unpickler.read(size)))
+
+
+MOST_PARTS = 1_000_000
+"""Parts of a tuple, with those of the tuples in it: a kilobyte can say one of 2^100 parts, which
+take for ever to hash.
+"""
+
+
+class RestrictedUnpickler(pickle._Unpickler):
     """An unpickler that executes nothing of the file.
 
     Attributes:
@@ -165,6 +193,40 @@ class RestrictedUnpickler(pickle.Unpickler):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.inert: set[str] = set()
+        self._sizes: dict[int, tuple[int, Any]] = {}
+
+    def load(self) -> Any:
+        """What the pickle says.
+
+        Raises:
+            UnpicklingError: it is cut short, or no pickle.
+            UnsafePickleError: see :meth:`find_class`.
+        """
+        try:
+            return super().load()
+        except (IndexError, KeyError, struct.error) as error:
+            raise pickle.UnpicklingError(f"no pickle from some place on: {error!r}") from error
+
+    def _weigh(self) -> None:
+        """Refuse the tuple that was just made if it has too many parts."""
+        made = self.stack[-1]  # pyright: ignore[reportAttributeAccessIssue] - of the Python class
+        if isinstance(made, tuple):
+            known = (self._sizes.get(id(part), (1, None))[0] for part in made)
+            size = 1 + sum(known)
+            if size > MOST_PARTS:
+                raise UnsafePickleError(
+                    "it has tuples in tuples without end; get the file from its author as safetensors"
+                )
+            self._sizes[id(made)] = size, made  # kept, since another may get its number
+
+    dispatch = {
+        **pickle._Unpickler.dispatch,
+        **{
+            code[0]: _then_weighed(pickle._Unpickler.dispatch[code[0]])
+            for code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
+        },
+        pickle.BYTEARRAY8[0]: lambda self: _load_bytearray(self),
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         """What a name of the file stands for.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .opening import CheckpointError, Opened
 from .specification import Specification
@@ -20,15 +23,45 @@ def built(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M
     """A network of a class with these arguments, on the CPU.
 
     Raises:
-        CheckpointError: it does not take them.
+        CheckpointError: it does not take them, or would be larger than its file.
     """
     try:
-        return kind(**arguments)
+        with _Bounded(path):
+            return kind(**arguments)
+    except CheckpointError:
+        raise
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: its network cannot be built as the file describes it "
             f"({' '.join(str(error).split())[:120]}); if its code was changed, {WRAP}"
         ) from None
+
+
+class _Bounded(TorchFunctionMode):
+    """Within, tensors are refused once they are more numbers than a file has bytes: a file of a
+    kilobyte may describe a network of any size.
+
+    Args:
+        path: of the file or folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        files = path.rglob("*") if path.is_dir() else [path]
+        self._bytes = sum(file.stat().st_size for file in files if file.is_file())
+        self._path, self._numbers = path, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Refuse what layers ask memory for."""
+        if func is torch.empty:
+            sizes = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+            self._numbers += math.prod(sizes)
+            if self._numbers > self._bytes:
+                raise CheckpointError(
+                    f"{self._path} describes a network of more numbers than the {self._bytes:,} bytes "
+                    "that it has of weights; compare it with the source's, and download it again"
+                )
+        return func(*args, **(kwargs or {}))
 
 
 def filled(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:

@@ -102,7 +102,7 @@ def options_of(row: Record) -> dict[str, Any]:
     """The non-default options of a row's sampler."""
     try:
         found = json.loads(text(row, "params") or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

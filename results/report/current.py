@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ..run_directory.files import read_regular
 from ..run_directory.reading import RunReader
 
 BESIDE = ("table.csv", "table.parquet", "table.md", "table.tex")
@@ -74,7 +75,7 @@ def note(page: str, made_of: str, folder: Path) -> str:
 def is_current(folder: Path, baseline: str) -> bool:
     """Whether a run directory's report, and what is beside it, is what would be written now."""
     try:
-        data = (folder / "report.html").read_bytes()
+        data = read_regular(folder / "report.html")
     except OSError:
         return False
     found = _NOTE.search(data, max(0, len(data) - _LENGTH))
@@ -90,9 +91,9 @@ def _written(page: bytes, folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path, depth: int = 1) -> Iterator[Path]:
     """The files in a folder and in its folders, sorted, but for shards of samples and what is
-    being written.
+    being written; no deeper than a run has any, since links can make circles.
     """
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():
@@ -100,7 +101,7 @@ def _below(folder: Path) -> Iterator[Path]:
             entries = sorted(there, key=lambda entry: entry.name)
     for entry in entries:
         if entry.is_dir():
-            yield from _below(Path(entry.path))
+            yield from _below(Path(entry.path), depth - 1) if depth else ()
         elif not entry.name.startswith(".") and not _SHARD.fullmatch(entry.name):
             yield Path(entry.path)
 
@@ -108,7 +109,7 @@ def _below(folder: Path) -> Iterator[Path]:
 def _add(digest: hashlib._Hash, name: str, path: Path) -> None:
     """Feed a file's name and content; one that cannot be read counts as missing."""
     try:
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = hashlib.sha256(read_regular(path)).hexdigest()
     except OSError:
         content = "missing"
     digest.update(f"{name}\0{content}\0".encode(errors="surrogateescape"))

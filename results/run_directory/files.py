@@ -3,14 +3,19 @@
 A write goes to a hidden ``*.part`` file in the same folder, is flushed to the disk and then
 renamed, so a process killed at any moment leaves the old file or the new one under the final name,
 never half of one.
+
+What is read may be somebody else's: pipes and devices are not waited for, and nothing is larger in
+memory than it can be on the disk.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import os
+import stat
 import time
 import tokenize
 import zipfile
@@ -26,6 +31,8 @@ from numpy.typing import NDArray
 UNREADABLE = (
     OSError,
     ValueError,
+    TypeError,
+    OverflowError,
     KeyError,
     EOFError,
     AttributeError,
@@ -40,9 +47,60 @@ UNREADABLE = (
 
 PART = ".part"
 """Suffix of a file that is being written."""
-
 TRIES, PAUSE = 4, 0.05
 """How often a file is asked for that another machine is just replacing, and seconds between."""
+LARGEST_JSON = 32 << 20
+"""Bytes of the largest JSON file that is read: parsed, it may take fifty times as many."""
+
+
+class StrangeFileError(OSError):
+    """What should be a file is a pipe or a device, or larger than such a file can be."""
+
+
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """All bytes of a file.
+
+    Of one that another machine replaced just now, a network file system may say that what was known
+    of it is stale (ESTALE): asked again, it finds the new one.
+
+    Args:
+        path: where; a link to a file is followed.
+        most: bytes that it may have; None for half of this machine's memory.
+
+    Raises:
+        StrangeFileError: it is a pipe or a device, whose reading may never end, or too large.
+        OSError: it cannot be read.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return _read_once(path, most)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+        time.sleep(PAUSE)
+    return _read_once(path, most)
+
+
+def _read_once(path: Path, most: int | None) -> bytes:
+    with open(path, "rb", opener=_without_waiting) as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise StrangeFileError(errno.EINVAL, "it is a pipe or a device", str(path))
+        if about.st_size > (_half_of_memory() if most is None else most):
+            raise StrangeFileError(errno.EFBIG, "it is too large", str(path))
+        return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """``os.open`` that returns at once for a pipe that nobody writes to."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _half_of_memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return 1 << 34
 
 
 def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -78,25 +136,6 @@ def _write_once(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         raise
 
 
-def read_bytes(path: Path) -> bytes:
-    """What is in a file.
-
-    Of one that another machine replaced just now, a network file system may say that what was known
-    of it is stale (ESTALE): asked again, it finds the new one.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    for _ in range(TRIES - 1):
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            if error.errno != errno.ESTALE:
-                raise
-        time.sleep(PAUSE)
-    return path.read_bytes()
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` atomically."""
     write_atomic(path, lambda file: file.write(content))
@@ -121,8 +160,10 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if the file is missing, damaged, or holds anything else."""
     try:
-        value = json.loads(read_bytes(path).decode())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        value = json.loads(read_regular(path, LARGEST_JSON))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, StrangeFileError):
+        return None
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -143,19 +184,28 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
     None if the file is missing or damaged. Pickles are refused.
     """
     try:
-        with path.open("rb") as file:  # np.load(path) leaks the file if it is damaged
-            return arrays_in(file)
+        return arrays_in(io.BytesIO(read_regular(path)))
     except UNREADABLE:
         return None
 
 
 def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """The arrays of an open ``.npz`` file.
+    """The arrays of an open ``.npz`` file, as :func:`write_npz` stores them: uncompressed.
 
-    One of :data:`UNREADABLE` is raised if it is none, or holds a pickle.
+    One of :data:`UNREADABLE` is raised if it is none, holds a pickle, or would be larger in memory
+    than it is.
     """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     with np.load(file, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+        if not isinstance(stored, np.lib.npyio.NpzFile) or stored.zip is None:
+            raise ValueError("it is no archive of arrays")
+        if sum(member.file_size for member in stored.zip.infolist()) > size:
+            raise ValueError("its arrays are larger than it is")
+        arrays = {name: stored[name] for name in stored.files}
+    if any(array.size > size for array in arrays.values()):  # of texts without letters
+        raise ValueError("its arrays are larger than it is")
+    return arrays
 
 
 def jsonable(value: object) -> object:

@@ -19,8 +19,8 @@
     set-aside/damaged/           files that were not what their names say
     table.csv table.parquet report.html   rebuilt from the above at any time
 
-Every file above the last two lines is sealed (:mod:`.sealed`): it names its place and what made it,
-and its content is checked when it is read. One that does not hold is reported (logger
+Every file above the last two lines is sealed (:mod:`.sealed`): it names its place, what made it and the
+number of its form, and its content is checked when it is read. One that does not hold is reported (logger
 ``samplerbench``) and taken for missing. Runs from before there were seals can be read, with a
 warning; a run into such a directory sets their parts aside, since nothing proves what made them.
 """
@@ -128,6 +128,35 @@ def refuse_link(folder: Path) -> None:
         raise ValueError(
             f"{folder} is a symbolic link, and a run would write through it; "
             "remove it or choose another folder with --out"
+        )
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder of a run that is a symbolic link, or in which a folder is one: a run would
+    write, move and delete files of somebody else's through it.
+
+    Raises:
+        ValueError: there is one.
+    """
+    refuse_link(folder)
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink() and entry.is_dir():
+                    refuse_link(Path(entry.path))
+
+
+def refuse_strange_lock(path: Path) -> None:
+    """Refuse a lock that is no plain file: through a link, another one would be made or touched,
+    and a pipe would be waited for.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ValueError(
+            f"{path} is no plain file, as the lock of a run is; remove it or choose another "
+            "folder with --out"
         )
 
 

@@ -158,8 +158,11 @@ class RunReader:
         return size if isinstance(size, int) and size > 0 else 0
 
     def run(self) -> dict[str, Any]:
-        """``run.json``; empty if it is not there yet."""
-        return self._contents.pending_run or self._tried("run.json", self._contents.json) or {}
+        """``run.json``, but for items of another kind than a run writes; empty if it is not there
+        yet.
+        """
+        found = self._contents.pending_run or self._tried("run.json", self._contents.json) or {}
+        return {key: value for key, value in found.items() if _is_of_a_run(key, value)}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
@@ -281,6 +284,19 @@ class RunReader:
                 fault,
             )
             return None
+
+
+_TABLES = ("suite", "provenance", "models")
+_BY_MODEL = ("references", "fingerprints", "citations", "start_errors", "path_curvature")
+
+
+def _is_of_a_run(key: str, value: Any) -> bool:
+    """Whether an item of ``run.json`` is of the kind that it is read as."""
+    if key in _BY_MODEL:
+        return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
+    if key == "earlier":
+        return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return key not in _TABLES or isinstance(value, dict)
 
 
 def pictures_at(path: Path) -> Arrays | None:

@@ -6,7 +6,9 @@ one that was edited, and one that other code made are found when the file is rea
 would have made of them.
 
 A JSON file is an object whose first item is the seal. An ``.npz`` file is a zip archive with the
-seal as its comment. In both, ``sha256`` is the digest of the whole file with 64 zeros in its place.
+seal as its comment. In both, ``sha256`` is the digest of the whole file with 64 zeros in its place,
+and ``schema`` is the number of the form that everything else has (:data:`SCHEMA`). So a file of a
+version to come is known for one, whatever else its seal says.
 """
 
 from __future__ import annotations
@@ -23,9 +25,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import UNREADABLE, arrays_in, jsonable, read_bytes, write_bytes
+from .files import LARGEST_JSON, UNREADABLE, arrays_in, jsonable, read_regular, write_bytes
 
 Arrays = dict[str, NDArray[Any]]
+
+SCHEMA = 2
+"""The form of a run directory's files. 1: without seals, before release 0.1.0, which can be read and not
+be proven (:attr:`.RunReader.old`). 2: sealed; seals of 0.1.0 do not say the number. Raised whenever a
+reader of the number before would take a file for something else than it is; what is then still read
+is read as it was written, and never made again for its number's sake.
+"""
 
 KEY = "seal"
 _EMPTY = "0" * 64
@@ -35,6 +44,10 @@ _LARGEST_COMMENT = 65535  # of a zip archive
 
 class Damaged(Exception):  # noqa: N818 - it says what a file is
     """A file that is not what its name says; the text says why in a clause."""
+
+
+class NewerError(ValueError):
+    """A file of a newer samplerbench: no damage, so that nothing of its run may be set aside."""
 
 
 class Unsealed(Damaged):
@@ -59,9 +72,14 @@ class Seal:
     made_by: str = ""
     sha256: str = _EMPTY
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, str | int]:
         """As it is written."""
-        return {"of": self.of, "made_by": self.made_by, "sha256": self.sha256}
+        return {
+            "of": self.of,
+            "made_by": self.made_by,
+            "schema": SCHEMA,
+            "sha256": self.sha256,
+        }
 
 
 @dataclass(frozen=True)
@@ -129,7 +147,7 @@ def open_json(path: Path, of: str) -> Opened:
         path: where.
         of: the place that the seal must name.
     """
-    return _opened(path, lambda data: _json_in(data, of))
+    return _opened(path, lambda data: _json_in(data, of), LARGEST_JSON)
 
 
 def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
@@ -190,17 +208,21 @@ def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None
     return opened.value
 
 
-def _opened(path: Path, parse: Callable[[bytes], Opened]) -> Opened:
+def _opened(path: Path, parse: Callable[[bytes], Opened], most: int | None = None) -> Opened:
     try:
-        data = read_bytes(path)
+        data = read_regular(path, most)
     except (FileNotFoundError, NotADirectoryError):
         return Opened(fault=FileNotFoundError(path))
     except OSError as error:
         return Opened("unreadable", fault=Damaged(f"it cannot be read: {error.strerror}"))
+    except MemoryError:
+        return Opened("unreadable", fault=Damaged("it is larger than the memory that is left"))
     try:
         found = parse(data)
     except Damaged as fault:
         found = Opened(fault=fault)
+    except NewerError as newer:
+        raise NewerError(f"{path} {newer}") from None
     digest = found.seal.sha256 if found.seal else hashlib.sha256(data).hexdigest()
     return replace(found, digest=digest)
 
@@ -249,19 +271,28 @@ def _sound(data: bytes, said: object, of: str, start: int = 0) -> Seal:
 
     Raises:
         Damaged: it does not hold.
+        NewerError: it holds, and is of a newer version.
     """
+    if not isinstance(said, dict):
+        raise Damaged("its seal is damaged")
+    schema, digest = said.pop("schema", 2), said.get("sha256")
+    if not isinstance(digest, str) or len(digest) != len(_EMPTY) or digest == _EMPTY:
+        raise Damaged("its seal is damaged")
+    unsealed = data[:start] + data[start:].replace(digest.encode(), _EMPTY.encode(), 1)
+    if hashlib.sha256(unsealed).hexdigest() != digest:
+        raise Damaged("its content is not what was written")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise NewerError(
+            f"was made by a newer samplerbench (schema {schema}; this one reads up to {SCHEMA}); "
+            "upgrade samplerbench, or use another folder"
+        )
     if (
-        not isinstance(said, dict)
+        schema != SCHEMA
         or set(said) != {"of", "made_by", "sha256"}
         or not all(isinstance(value, str) for value in said.values())
     ):
         raise Damaged("its seal is damaged")
     seal = Seal(**said)
-    if len(seal.sha256) != len(_EMPTY) or seal.sha256 == _EMPTY:
-        raise Damaged("its seal is damaged")
-    unsealed = data[:start] + data[start:].replace(seal.sha256.encode(), _EMPTY.encode(), 1)
-    if hashlib.sha256(unsealed).hexdigest() != seal.sha256:
-        raise Damaged("its content is not what was written")
     if seal.of != of:
         raise Damaged(f"it belongs to {seal.of}")
     return seal

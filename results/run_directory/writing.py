@@ -27,6 +27,8 @@ from .places import (
     part_of,
     pictures_of,
     refuse_link,
+    refuse_links,
+    refuse_strange_lock,
     refuse_unwritable,
     shard_of,
     stranger_in,
@@ -78,11 +80,8 @@ class RunWriter(RunReader):
                     "empty or new folder with --out"
                 )
             for name in ("parts", "made", "reference", "samples", CLAIMS, ASIDE):
-                if (path / name).is_symlink():
-                    raise ValueError(
-                        f"{path / name} is a symbolic link, which a run would write "
-                        "through; remove it or choose another --out"
-                    )
+                refuse_links(path / name)
+            refuse_strange_lock(path / LOCK)
             refuse_unwritable(path)
         except OSError as error:
             raise unwritable(path, error) from error

@@ -125,7 +125,7 @@ def _label(row: Record, varying: list[str]) -> str:
 def _parameters(params: str, *, adaptive: bool) -> str:
     try:
         fields = json.loads(params or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return params
     if not isinstance(fields, dict):
         return params

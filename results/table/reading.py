@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
+from pyarrow.parquet import ParquetFile
 
 from ..escaping import csv_text
 from ..quantities import column_kinds
+from ..run_directory.files import read_regular
 from ..run_directory.once import read_once
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
@@ -18,6 +21,9 @@ from .typed_table import TypedTable
 
 NEEDED = ("model", "sampler", "nfe", "status")
 """Columns without which a file is no table of results."""
+
+LARGEST, MOST_ROWS = 256 << 20, 1_000_000
+"""Bytes of a file, and rows of a Parquet file, which says a column of equal values in a few bytes."""
 
 
 @read_once()
@@ -71,7 +77,8 @@ def read_csv(path: Path | str) -> TypedTable:
     """
 
     def read() -> pd.DataFrame:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        text = io.BytesIO(read_regular(Path(path), LARGEST))
+        frame = pd.read_csv(text, dtype=str, keep_default_na=False, encoding="utf-8")
         frame = frame.assign(
             **{
                 name: frame[name].map(parsed)
@@ -90,7 +97,14 @@ def read_parquet(path: Path | str) -> TypedTable:
     Raises:
         ValueError: the file holds no such table.
     """
-    return _read_file(path, lambda: pd.read_parquet(path))
+
+    def read() -> pd.DataFrame:
+        content = io.BytesIO(read_regular(Path(path), LARGEST))
+        if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
+            raise ValueError(f"it has {rows:,} rows")
+        return pd.read_parquet(content)
+
+    return _read_file(path, read)
 
 
 def _read_file(path: Path | str, read: Callable[[], pd.DataFrame]) -> TypedTable:

@@ -49,6 +49,10 @@ def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...
     """
     for home in homes:
         about = run_record(home)
-        if lines := curvature_lines((about.get(KEY) or {}).get(model)):
+        try:
+            lines = curvature_lines((about.get(KEY) or {}).get(model))
+        except (KeyError, TypeError, ValueError):  # an edited file can hold anything
+            lines = ()
+        if lines:
             return lines
     return ()

@@ -19,15 +19,15 @@ from samplerbench.results.run_directory.run_dir import RunDir
 @pytest.fixture
 def stale(monkeypatch):
     """The next reads of a file say that it was replaced meanwhile, as many as are asked for."""
-    left, read = [0], Path.read_bytes
+    left, read = [0], files._read_once
 
-    def sometimes(self):
+    def sometimes(path, most):
         if left[0]:
             left[0] -= 1
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        return read(self)
+        return read(path, most)
 
-    monkeypatch.setattr(Path, "read_bytes", sometimes)
+    monkeypatch.setattr(files, "_read_once", sometimes)
     monkeypatch.setattr(files, "PAUSE", 0.0)
     return left
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ....results.run_directory.files import write_json
+from ....results.run_directory.files import LARGEST_JSON, read_regular, write_json
 from ...suites.suite import Strict
 from .entry import Tuned
 
@@ -26,7 +26,7 @@ def read_tuned(path: Path) -> tuple[Tuned, ...]:
         OSError: there is no such file.
         ValueError: it holds something else.
     """
-    content = path.read_bytes()
+    content = read_regular(path, LARGEST_JSON)
     try:
         return _File.model_validate_json(content).tuned
     except ValidationError as error:

@@ -23,6 +23,7 @@ from ...sampling.shard import SHARD, Arrays
 from ...scoring.context import CellContext
 from ...scoring.data import Data
 from ...scoring.scale import Scale
+from ...scoring.shards import gathered
 from ...scoring.versions import asked_metrics
 
 SIZES = ((10_000, 64), (50_000, 64), (10_000, 512), (50_000, 512), (10_000, 2048))
@@ -121,7 +122,9 @@ def score_seconds(samples: int, dimensions: int) -> float:
     }
     begin = 0.0
     for _ in range(2):
-        context = CellContext([parts], samples, data, scale, None, follows_path=False)
+        context = CellContext(
+            gathered([parts], samples), samples, data, scale, None, follows_path=False
+        )
         begin = time.perf_counter()
         for metric in asked_metrics(None):
             if metric.needs <= {"features"}:

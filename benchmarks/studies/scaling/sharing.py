@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ....results.run_directory.claims import BEAT, STALE
+from ....results.run_directory.leases import BEAT, STALE
 from ...running.sharing import PAUSE, pause
 from .costs import Costs
 from .engine import (

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from ...checkpoints.answers import with_answers
 from ...checkpoints.mapping import Checkpoint
-from ...checkpoints.opening import CheckpointError, Opened, open_checkpoint
+from ...checkpoints.opening import AGAIN, CheckpointError, Opened, open_checkpoint
 from ...checkpoints.specification import Specification
 from .decoding import decoder_of
 from .families import families, family, family_names
+
+Value = TypeVar("Value")
 
 
 def probe(opened: Opened, name: str | None = None) -> Specification:
@@ -26,11 +29,11 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
         ValueError: there is no such family.
     """
     if name is not None:
-        spec = family(name).recognise(opened)
+        spec = _read(opened, lambda: family(name).recognise(opened))
         if spec is None:
             raise CheckpointError(f"{opened.path} is no {name} checkpoint")
         return spec
-    found = [spec for each in families() if (spec := each.recognise(opened)) is not None]
+    found = [spec for spec in _read(opened, lambda: _recognised(opened)) if spec is not None]
     if len(found) > 1:
         names = " and ".join(spec.family for spec in found)
         raise CheckpointError(
@@ -44,6 +47,30 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
     return found[0]
 
 
+def _recognised(opened: Opened) -> list[Specification | None]:
+    return [each.recognise(opened) for each in families()]
+
+
+def _read(opened: Opened, read: Callable[[], Value]) -> Value:
+    """What ``read`` gives.
+
+    Raises:
+        CheckpointError: also where the files say something of a kind that nobody thought of.
+        ValueError: as ``read`` raises it.
+    """
+    try:
+        return read()
+    except (
+        *(TypeError, AttributeError, LookupError, ArithmeticError),
+        *(MemoryError, RecursionError, UnicodeError),
+    ) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise CheckpointError(
+            f"{opened.path} says something of its network that cannot be ({what}); compare its "
+            f"files with the source's, and {AGAIN}"
+        ) from error
+
+
 def build(spec: Specification, opened: Opened) -> Checkpoint:
     """The model of a checkpoint, on the CPU.
 
@@ -52,7 +79,7 @@ def build(spec: Specification, opened: Opened) -> Checkpoint:
         ValueError: a question is open, or a value of the specification cannot be.
     """
     of, decoder = family(spec.family), decoder_of(spec, opened)
-    network = of.network(spec, opened)
+    network = _read(opened, lambda: of.network(spec, opened))
     name, content = opened.path.resolve().stem, opened.content
     if decoder is not None and decoder.identity:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()

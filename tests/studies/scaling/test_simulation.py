@@ -20,7 +20,7 @@ from samplerbench.benchmarks.studies.scaling import (
     Work,
 )
 from samplerbench.benchmarks.studies.scaling.arithmetic import graham
-from samplerbench.results.run_directory.claims import BEAT, STALE
+from samplerbench.results.run_directory.leases import BEAT, STALE
 
 LAYOUTS = [Sharing, OneWriter]
 works = st.builds(

@@ -126,7 +126,7 @@ class Share(NamedTuple):
 
     def room_here(self) -> int:
         """:meth:`room` of the machine on which an actor runs."""
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
 
         here = ray.get_runtime_context().get_node_id()
         return next(self.room(node["Resources"]) for node in ray.nodes() if node["NodeID"] == here)

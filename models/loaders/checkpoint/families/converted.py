@@ -84,6 +84,8 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 def network_class(name: Any) -> type[nn.Module] | None:
     """The network of this name in :mod:`samplerbench.models.nets`; None if there is none."""
+    if not isinstance(name, str):
+        return None
     for info in pkgutil.walk_packages(nets.__path__, f"{nets.__name__}."):
         module = importlib.import_module(info.name)
         found = vars(module).get(name)

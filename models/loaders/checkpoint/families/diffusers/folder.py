@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .....checkpoints.opening import CheckpointError, Opened, first_bytes
+from .....checkpoints.opening import CheckpointError, Opened, first_bytes, open_checkpoint
 from .....checkpoints.weights import WRAP
 
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
@@ -73,7 +74,7 @@ def read_folder(opened: Opened) -> Folder | None:
     if not (opened.path / CONFIG).is_file():
         return None
     config = opened.config(CONFIG)
-    named = config.get("_class_name")
+    named = str(config.get("_class_name"))
     if named not in NETWORKS:
         if "_diffusers_version" in config:
             raise CheckpointError(_unread(opened, f"a {named} of diffusers"))
@@ -87,7 +88,7 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     """Of the table of a pipeline's parts, each a library and a class."""
     pipeline = str(index.get("_class_name"))
     parts = {
-        name: value[1]
+        _inside(opened, name): _named(opened, value[1])
         for name, value in index.items()
         if isinstance(value, list) and len(value) == 2 and value[1] is not None
     }
@@ -109,6 +110,33 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     decode = decoder.get("class") in DECODERS_READ and has_weights(opened.path / decoder["folder"])
     why = _unwritten(pipeline, cls, prompts=prompts)
     return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, decode, why, prompts)
+
+
+def _inside(opened: Opened, name: str) -> str:
+    """The name of a part, which is that of its folder.
+
+    Raises:
+        CheckpointError: it is a path to somewhere else.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise CheckpointError(
+            f"{opened.path}: {INDEX} has a part called {name!r}, which is no name of a folder in it; "
+            "download the folder again, from where you trust it"
+        )
+    return name
+
+
+def _named(opened: Opened, cls: Any) -> str:
+    """The class of a part.
+
+    Raises:
+        CheckpointError: it is no name.
+    """
+    if not isinstance(cls, str):
+        raise CheckpointError(
+            f"{opened.path}: {INDEX} has a part of the class {cls!r}; download it again"
+        )
+    return cls
 
 
 def _unwritten(pipeline: str, network: str, *, prompts: bool) -> str:
@@ -181,13 +209,30 @@ def weights_of(opened: Opened, part: str) -> tuple[str, str]:
     return _join(part, path.name), variant
 
 
+def refuse_code(weights: Path) -> None:
+    """Refuse weights that are pickles with code, before any library opens them.
+
+    Args:
+        weights: a file, or the index of several.
+
+    Raises:
+        CheckpointError: one is such a pickle, or cannot be read.
+    """
+    for file in _shards(weights) if weights.suffix == ".json" else [weights]:
+        if file.suffix == ".bin":
+            open_checkpoint(file)
+
+
 def _shards(index: Path) -> list[Path]:
     """The files that an index of weights names."""
+    first_bytes(index)
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise CheckpointError(f"{index} is no index of weights; download it again") from None
-    return [index.with_name(str(name)) for name in sorted(names)]
+        return [index.with_name(name) for name in sorted(names)]  # refuses paths
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CheckpointError(
+            f"{index} is no index of weights in its folder; download it again"
+        ) from None
 
 
 def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:

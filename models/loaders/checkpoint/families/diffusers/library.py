@@ -16,7 +16,7 @@ from .....checkpoints.opening import CheckpointError, Opened
 from .....checkpoints.specification import Specification
 from .calls import CONVENTIONS, Labelled, Prompted
 from .capture import Captured
-from .folder import INDEX, PIPELINE, TEXT
+from .folder import INDEX, PIPELINE, TEXT, refuse_code
 
 
 def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captured:
@@ -46,6 +46,9 @@ def _captured(spec: Specification, opened: Opened, tables: Mapping[str, Tensor])
         CheckpointError: the pipeline is not the library's own, has parts of other libraries, or cannot
             be made.
     """
+    for weights in sorted(opened.path.rglob("*.bin")):
+        if not weights.relative_to(opened.path).parts[0].startswith(TEXT):
+            refuse_code(weights)
     index = opened.config(INDEX)
     name, parts = index.get("_class_name"), _parts(index)
     cls = getattr(_library(), name, None) if isinstance(name, str) else None
@@ -129,6 +132,7 @@ def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.M
     Raises:
         CheckpointError: the library is missing, or the weights are damaged or do not fit.
     """
+    refuse_code(path / file)
     kind = getattr(_library(), cls)
     with _quietly():
         try:
