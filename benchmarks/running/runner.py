@@ -46,8 +46,7 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
     """
     directory, claims = setup.directory, Claims(setup.directory.path)
     with directory.lock(), _rebuilt_whatever_happens(directory, setup.executor):
-        if retry:
-            forget_failures(directory, setup.cells)
+        forget_failures(directory, setup.cells, every=retry)
         digests = admit(setup)
         work = _work(setup)
 

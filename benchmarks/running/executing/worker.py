@@ -35,6 +35,11 @@ TICK = 0.1
 PATIENCE = 2.0
 """Seconds for a worker that is to be ended to say where it is."""
 
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals with which an operator, a scheduler or the kernel ends a process, and which no sampler
+sends itself.
+"""
+
 
 class _Process(NamedTuple):
     """A running worker: the process, the pipe to it, what keeps it alive, and where it writes
@@ -124,13 +129,18 @@ class Worker(Serial):
                 # before the task began it is not to blame: what ran before it may have left a time
                 # bomb; nor, perhaps, where another process killed it, which it is tried again for
                 self.close()
-                if gone.begun and (last or not gone.killed):
+                if gone.begun and not gone.killed:
                     raise Failure("crashed", gone.ending) from None
+                if gone.begun and last:
+                    reason = f"{gone.ending}, twice; the same command tries it again"
+                    raise Failure("killed", reason) from None
                 if last:
-                    message = (
-                        f"the worker process {gone.ending} while it loaded the "
-                        "model; --no-isolation runs without one"
+                    remedy = (
+                        "run the same command again"
+                        if gone.killed
+                        else "--no-isolation runs without one"
                     )
+                    message = f"a worker could not load the model: {gone.ending}, twice; {remedy}"
                     raise ValueError(message) from None
             except (Failure, ValueError):
                 raise
@@ -228,7 +238,7 @@ class Worker(Serial):
         return _Gone(
             f"its process {how_it_ended(code)}{place_in(_read(worker.traces))}",
             begun=begun,
-            killed=code == -signal.SIGKILL,
+            killed=-code in FROM_OUTSIDE,
         )
 
 

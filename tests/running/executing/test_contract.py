@@ -211,7 +211,8 @@ def test_a_task_that_ends_its_process_fails_alone(executor, elsewhere):
     tasks = [Call(abs, (-1,)), Call(os._exit, (0,)), Call(_killed), Call(abs, (-2,))]
     found = dict(executor.map(tasks, WORLD))
     assert (found[0], found[3]) == (1, 2)
-    assert {found[1].status, found[2].status} == {"crashed"}
+    assert found[1].status == "crashed"
+    assert found[2].status in ("crashed", "killed"), "some executors know who ended it"
     assert all("\n" not in found[number].reason for number in (1, 2))
 
 
