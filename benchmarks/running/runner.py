@@ -103,9 +103,9 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
 @contextmanager
 def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
     """Within, other processes may sample these cells."""
-    if cells:
-        claims.lead(cells)
     try:
+        if cells:
+            claims.lead(cells)
         yield
     finally:
         claims.end()

@@ -93,10 +93,14 @@ class Claims:
                 continue
             except FileNotFoundError:  # the leader is done, and took the folder away
                 return False
-            with os.fdopen(number, "w", encoding="utf-8") as file:
-                json.dump(self._owner, file)
             with self._lock:
                 self._mine.add(path)
+            try:
+                with os.fdopen(number, "w", encoding="utf-8") as file:
+                    json.dump(self._owner, file)
+            except OSError:  # a full disk: others need not wait until it is stale
+                self.release(cell, start, stop)
+                raise
             return True
         return False
 

@@ -56,6 +56,21 @@ def test_what_is_given_back_can_be_taken(tmp_path, leader):
     assert leader.take("a", 0, 5)
 
 
+def test_a_claim_for_which_the_disk_has_no_room_is_nobodys(tmp_path, leader, monkeypatch):
+    """It stayed, empty, and others waited for it for a minute."""
+    other = follower(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.json, "dump", full)
+        with pytest.raises(OSError, match="No space"):
+            other.take("a", 0, 5)
+    assert leader.take("a", 0, 5)
+    other.close()
+
+
 def test_a_claim_of_a_dead_process_is_taken_over(tmp_path, leader):
     code = (
         "import sys, pathlib; from samplerbench.results.run_directory.claims import Claims; "

@@ -239,6 +239,18 @@ def _killed():
 
 
 @guide_too
+def test_what_wanted_raises_ends_the_map(executor):
+    """A full disk, where a task is claimed by a file: the pool waited for ever."""
+
+    def full(number):
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        list(executor.map([Call(abs, (-1,)), Call(abs, (-2,))], WORLD, wanted=full))
+    assert executor.run(Call(abs, (-3,)), WORLD) == 3
+
+
+@guide_too
 def test_a_task_that_takes_too_long_fails_alone(executor):
     if not executor.keeps_limits:
         pytest.skip("keeps no limits")
