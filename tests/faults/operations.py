@@ -61,12 +61,13 @@ def killed_at(number: int) -> Callable[[int, str], None]:
     return do
 
 
-def full_from(number: int, to: int | None = None) -> Callable[[int, str], None]:
+def full_from(folder: Path, number: int, to: int | None = None) -> Callable[[int, str], None]:
     """A disk on which nothing new can be made from a change on, until another one."""
 
     def do(now: int, what: str) -> None:
-        grows = what.startswith(("open", "os.mkdir", "os.link"))
-        if grows and number <= now and (to is None or now < to):
+        event, _, name = what.partition(" ")
+        new = event in ("open", "os.mkdir", "os.link") and not (folder / name).exists()
+        if new and number <= now and (to is None or now < to):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     return do

@@ -10,7 +10,6 @@ from operations import full_from, in_a_fork, killed_at, watched
 from started import left_behind
 from tiny import ends_as_the_serial_one, run
 
-
 SOME = 6
 
 
@@ -57,7 +56,7 @@ def full_from_each_on(serial, tmp_path, every):
             out = tmp_path / f"run-{number}-{to}"
 
             def to_the_end(out=out, number=number, to=to):
-                watched(out, full_from(number, to))
+                watched(out, full_from(out, number, to))
                 try:
                     run(out)
                 except ValueError as error:
