@@ -107,13 +107,16 @@ class Claims:
         return False
 
     def release(self, cell: str, start: int, stop: int) -> None:
-        """Give a claim back; nothing of one that is somebody else's."""
+        """Give a claim back; nothing of one that is somebody else's, be it that it was taken over
+        while this process slept.
+        """
         path = self._claim(cell, start, stop)
         with self._lock:
             if path not in self._mine:
                 return
             self._mine.remove(path)
-        path.unlink(missing_ok=True)
+        if (read_json(path) or self._owner) == self._owner:
+            path.unlink(missing_ok=True)
 
     def fail(self, cell: str, start: int, status: str, reason: str) -> None:
         """Leave a note for the leader that a shard failed."""

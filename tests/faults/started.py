@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import new_processes
@@ -22,6 +23,7 @@ import new_processes, sys
 new_processes.fork_from_here()  # its workers have the libraries too
 sys.argv[0] = "samplerbench"
 from samplerbench.benchmarks.cli import main
+FIRST
 main()
 """
 SUITE = """
@@ -35,6 +37,8 @@ converged_samples = 64
 timing = { enabled = false }
 """
 """Three cells of five shards: seconds, of which sampling takes a part."""
+
+_NUMBERS = count()
 
 PATIENCE = 120.0
 """Seconds for what happens at once on a machine that has nothing else to do."""
@@ -73,12 +77,28 @@ class Run:
         return said
 
 
-def start(suite: Path, out: Path, *options: str) -> Run:
-    """``samplerbench run SUITE --out OUT OPTIONS``, in a process of its own."""
-    said = out.with_name(f"{out.name}.said")
+def start(suite: Path, out: Path, *options: str, first: str = "") -> Run:
+    """``samplerbench run SUITE --out OUT OPTIONS``, in a process of its own.
+
+    Args:
+        suite: file of the suite.
+        out: run directory.
+        options: words of the command line.
+        first: code that the process runs before.
+    """
+    said = out.with_name(f"{out.name}.{next(_NUMBERS)}.said")
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
     environment.pop("SAMPLERBENCH_ISOLATION", None)
-    words = [sys.executable, "-c", RUN, "run", str(suite), "--out", str(out), *options]
+    words = [
+        sys.executable,
+        "-c",
+        RUN.replace("FIRST", first),
+        "run",
+        str(suite),
+        "--out",
+        str(out),
+        *options,
+    ]
     with said.open("wb") as file:
         process = new_processes.Popen(
             words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file

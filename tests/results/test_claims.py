@@ -100,6 +100,24 @@ def test_of_another_machine_a_claim_is_as_old_as_it_was_touched(tmp_path, leader
     assert leader.take("a", 0, 5)
 
 
+def test_one_that_wakes_up_after_its_claim_was_taken_leaves_it_to_its_owner(
+    tmp_path, leader, monkeypatch
+):
+    """It gave the other one's claim back."""
+    sleeper, third = follower(tmp_path), follower(tmp_path)
+    with monkeypatch.context() as patched:
+        someone_else(patched, sleeper)
+        assert sleeper.take("a", 0, 5)
+        path = next((tmp_path / FOLDER).glob("a.*-*"))
+        os.utime(path, (0, 0))
+        assert leader.take("a", 0, 5)
+        sleeper.release("a", 0, 5)
+    assert not third.take("a", 0, 5)
+    leader.release("a", 0, 5)
+    assert third.take("a", 0, 5)
+    third.close()
+
+
 def test_where_no_system_says_who_lives_a_claim_is_as_old_as_it_was_touched(tmp_path, monkeypatch):
     """As on macOS: a killed process left its claims there for ever."""
     monkeypatch.setattr(module, "_born", lambda _: "")
