@@ -20,9 +20,9 @@ SUITE = {
 }
 
 
-def run(out, *, report=True, **changes):
+def run(out, *, report=True, executor=None, **changes):
     """Run it in this process, as the command does; the table."""
-    table = quiet_run(check_suite({**SUITE, **changes}, "test"), out)
+    table = quiet_run(check_suite({**SUITE, **changes}, "test"), out, executor=executor)
     if report:
         write_report(out, out / "report.html")
     return table.frame
