@@ -61,6 +61,16 @@ class Run:
         """Its worker processes, which lead a group each."""
         return [pid for pid in children(self.process.pid) if _group(pid) == pid]
 
+    @property
+    def stoppable(self) -> bool:
+        """Whether it does something about signals; before, while it imports, it ends as any program."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        except OSError:
+            return False
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
     def kill(self) -> list[int]:
         """End it by ``kill -9``; the processes that it had, which are to follow."""
         self.process.send_signal(signal.SIGSTOP)  # so that none is begun meanwhile
