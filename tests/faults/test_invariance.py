@@ -81,7 +81,7 @@ CUTS = st.sets(st.integers(1, SAMPLES - 1), max_size=4)
 QUICKLY = {"phases": (Phase.explicit, Phase.generate)}
 
 
-@settings(max_examples=30, **QUICKLY)
+@settings(max_examples=15, **QUICKLY)
 @given(st.sampled_from(EXACT), st.sampled_from(SAMPLERS), st.integers(1, 2 * SAMPLES), CUTS)
 def test_samples_of_exact_models_depend_on_neither_batches_nor_shards(
     drawn, model, sampler, batch, cuts
@@ -91,7 +91,7 @@ def test_samples_of_exact_models_depend_on_neither_batches_nor_shards(
     assert np.array_equal(found, drawn[model, sampler])
 
 
-@settings(max_examples=5, **QUICKLY)
+@settings(max_examples=3, **QUICKLY)
 @given(CUTS)
 def test_samples_that_depend_on_their_batch_depend_on_no_shards(drawn, cuts):
     found = samples_of(cell_of("gmm-2d", COUPLED, 16), cuts)
@@ -104,6 +104,18 @@ def test_samples_of_a_network_depend_on_batches_as_far_as_float32_rounds(sampler
     split = samples_of(cell_of("fashion", sampler, 1, nfe=5), (5,), count=12)
     assert whole.dtype == np.float32
     assert np.abs(split - whole).max() < ROUNDING
+
+
+@SLOW
+def test_a_table_of_a_network_depends_on_batches_as_far_as_float32_rounds(tmp_path):
+    asked = {"models": ["fashion"], "samplers": ["euler", "heun"], "steps": None, "nfe": [5]}
+    tables = [
+        batches_left_out(
+            run(tmp_path / str(batch), report=False, samples=256, batch_size=batch, **asked)
+        )
+        for batch in (64, 7)
+    ]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
 
 
 class Shuffled(Executor):
@@ -146,7 +158,7 @@ def test_the_batch_size_enters_no_number(at_once, tmp_path, batch):
     pd.testing.assert_frame_equal(*map(batches_left_out, (found, at_once)), check_exact=True)
 
 
-@pytest.mark.parametrize("batch", [100, pytest.param(1024, marks=SLOW)])
+@pytest.mark.parametrize("batch", [pytest.param(b, marks=SLOW) for b in (100, 1024)])
 def test_other_shards_move_sums_in_their_last_digits(at_once, tmp_path, batch):
     """A batch that does not divide 512 makes shards of another size."""
     found = run(tmp_path, report=False, batch_size=batch, **ONE)
@@ -156,7 +168,7 @@ def test_other_shards_move_sums_in_their_last_digits(at_once, tmp_path, batch):
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(lambda: Shuffled(1), id="shuffled"),
+        pytest.param(lambda: Shuffled(1), id="shuffled", marks=SLOW),
         pytest.param(lambda: Shuffled(2), id="shuffled again", marks=SLOW),
         pytest.param(Worker, id="worker", marks=SLOW),
         pytest.param(lambda: Pool(3), id="three workers", marks=SLOW),

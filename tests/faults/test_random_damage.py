@@ -147,7 +147,7 @@ class Trial:
 
 def test_some_random_damage(tmp_path, samplerbench):
     trial = Trial(lambda out: run(out, **ASKED), tmp_path, 1)
-    for number in range(4):
+    for number in range(2):
         trial.once(samplerbench, number)
 
 

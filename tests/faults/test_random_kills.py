@@ -12,9 +12,6 @@ from started import alive, left_behind, phase, shards, start, wait_until
 
 from samplerbench.results.result_table import load
 
-MOST = 6
-"""Kills in one directory, after which its run may end."""
-
 
 class Campaign:
     """Kills of runs of one suite.
@@ -24,12 +21,14 @@ class Campaign:
         serial: its table.
         folder: for run directories.
         seed: of the moments and the victims.
+        most: kills in one directory, after which its run may end.
+        seconds: within which of a run it is killed; 0 has them measured.
     """
 
-    def __init__(self, suite, serial, folder, seed):
+    def __init__(self, suite, serial, folder, seed, most=6, seconds=0.0):
         self._suite, self._serial, self._folder = suite, serial, folder
-        self._random = Random(seed)
-        self.kills, self.moments, self.directories, self.seconds = 0, Counter(), 0, 0.0
+        self._random, self._most, self.seconds = Random(seed), most, seconds
+        self.kills, self.moments, self.directories = 0, Counter(), 0
 
     def directory(self, jobs):
         """Run the suite in a new directory, with kills, until it is done."""
@@ -54,7 +53,7 @@ class Campaign:
     def _killed_or_done(self, out, options, kills):
         """Start a run and kill in it; whether it came to its end."""
         run, victims = start(self._suite, out, *options), []
-        while kills < MOST:
+        while kills < self._most:
             moment = time.monotonic() + self._random.uniform(0, self.seconds)
             while run.process.poll() is None and time.monotonic() < moment:
                 time.sleep(0.005)
@@ -102,7 +101,7 @@ def test_a_hundred_kills_at_random_moments(suite, serial, tmp_path):
     print(f"\n{campaign.kills} kills in {campaign.directories} directories: {campaign.moments}")
 
 
-def test_some_kills_at_random_moments(suite, serial, tmp_path):
-    campaign = Campaign(suite, serial, tmp_path, 1)
+def test_a_kill_at_a_random_moment(suite, serial, tmp_path):
+    campaign = Campaign(suite, serial, tmp_path, 1, most=1, seconds=2.0)
     campaign.directory(jobs=2)
-    print(f"\n{campaign.kills} kills: {campaign.moments}")
+    assert campaign.kills == 1, campaign.moments
