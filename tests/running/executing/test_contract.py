@@ -227,6 +227,22 @@ def test_a_task_whose_process_was_killed_once_is_run_again(tmp_path):
     assert found == {0: "one", 1: "two"}
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_worker_is_no_failure_of_its_task(number):
+    """As a scheduler sends it to all processes of a job; SIGINT was an exception of the task's."""
+    pool = Pool(1)
+    with new_processes.ready():
+        with pytest.raises(Failure, match="twice; the same command tries it again") as killed:
+            pool.run(Call(_signalled, (number,)), WORLD)
+        pool.close()
+    assert killed.value.status == "killed"
+
+
+def _signalled(number):
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
 def _killed_once(path):
     if not path.exists():
         path.touch()
