@@ -180,9 +180,11 @@ class Claims:
         known = owner.get("host") == self._owner["host"] and self._owner["born"]
         if known and isinstance(owner.get("pid"), int):
             return _born(owner["pid"]) != owner.get("born")
+        # one without an owner is of a process that was killed before it wrote its name
+        limit = STALE if owner else 2 * BEAT
         with suppress(FileNotFoundError):
             self._clock.touch()
-            return self._clock.stat().st_mtime - path.stat().st_mtime > STALE
+            return self._clock.stat().st_mtime - path.stat().st_mtime > limit
         return False
 
     def _cleared(self, path: Path) -> bool:

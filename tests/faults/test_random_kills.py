@@ -2,6 +2,8 @@
 that was finished is computed again, and nothing is left behind.
 """
 
+import os
+import signal
 import time
 from collections import Counter
 from random import Random
@@ -60,12 +62,12 @@ class Campaign:
             if run.process.poll() is not None:
                 break
             kills += 1
-            worker = self._random.random() < 0.6 and self._kill_a_worker(run, out)
-            if not worker:
-                self.kills += 1
-                victims += run.kill()
-                self.moments[f"run: {phase(out)}"] += 1
-                break
+            if self._random.random() < 0.6 and self._kill_a_worker(run, out):
+                continue
+            self.kills += 1
+            victims += run.kill()
+            self.moments[f"run: {phase(out)}"] += 1
+            break
         code = run.process.wait(120)
         said = run.ended()
         wait_until(lambda: not any(map(alive, victims)), "processes are left behind")
@@ -74,9 +76,6 @@ class Campaign:
 
     def _kill_a_worker(self, run, out):
         """Whether there was one."""
-        import os
-        import signal
-
         workers = run.workers
         if not workers:
             return False

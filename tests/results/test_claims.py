@@ -100,6 +100,15 @@ def test_of_another_machine_a_claim_is_as_old_as_it_was_touched(tmp_path, leader
     assert leader.take("a", 0, 5)
 
 
+def test_a_claim_whose_process_was_killed_before_it_wrote_its_name_is_soon_taken(tmp_path, leader):
+    path = leader._claim("a", 0, 5)
+    path.touch()
+    assert not leader.take("a", 0, 5), "its owner may be about to write its name"
+    before = path.stat().st_mtime
+    os.utime(path, (before, before - 2 * module.BEAT - 1))
+    assert leader.take("a", 0, 5)
+
+
 def test_one_that_wakes_up_after_its_claim_was_taken_leaves_it_to_its_owner(
     tmp_path, leader, monkeypatch
 ):
