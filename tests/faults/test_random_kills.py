@@ -14,6 +14,9 @@ from started import alive, left_behind, phase, shards, start, wait_until
 
 from samplerbench.results.result_table import load
 
+MOST = 6
+"""Kills in one directory, after which its run may end."""
+
 
 class Campaign:
     """Kills of runs of one suite.
@@ -23,13 +26,11 @@ class Campaign:
         serial: its table.
         folder: for run directories.
         seed: of the moments and the victims.
-        most: kills in one directory, after which its run may end.
-        seconds: within which of a run it is killed; 0 has them measured.
     """
 
-    def __init__(self, suite, serial, folder, seed, most=6, seconds=0.0):
+    def __init__(self, suite, serial, folder, seed):
         self._suite, self._serial, self._folder = suite, serial, folder
-        self._random, self._most, self.seconds = Random(seed), most, seconds
+        self._random, self.seconds = Random(seed), 0.0
         self.kills, self.moments, self.directories = 0, Counter(), 0
 
     def directory(self, jobs):
@@ -55,7 +56,7 @@ class Campaign:
     def _killed_or_done(self, out, options, kills):
         """Start a run and kill in it; whether it came to its end."""
         run, victims = start(self._suite, out, *options), []
-        while kills < self._most:
+        while kills < MOST:
             moment = time.monotonic() + self._random.uniform(0, self.seconds)
             while run.process.poll() is None and time.monotonic() < moment:
                 time.sleep(0.005)
@@ -100,7 +101,16 @@ def test_a_hundred_kills_at_random_moments(suite, serial, tmp_path):
     print(f"\n{campaign.kills} kills in {campaign.directories} directories: {campaign.moments}")
 
 
-def test_a_kill_at_a_random_moment(suite, serial, tmp_path):
-    campaign = Campaign(suite, serial, tmp_path, 1, most=1, seconds=2.0)
-    campaign.directory(jobs=2)
-    assert campaign.kills == 1, campaign.moments
+def test_a_worker_and_then_the_run_are_killed_while_they_sample(suite, serial, tmp_path):
+    out = tmp_path / "run"
+    first = start(suite, out, "--jobs", "2")
+    wait_until(lambda: shards(out) or first.process.poll() is not None, "nothing is sampled")
+    os.kill(first.workers[0], signal.SIGKILL)
+    wait_until(lambda: len(shards(out)) > 3 or first.process.poll() is not None, "no more is")
+    victims, kept = first.kill(), shards(out)
+    wait_until(lambda: not any(map(alive, victims)), "processes are left behind")
+    assert start(suite, out, "--jobs", "2").process.wait(120) == 0
+    assert kept.items() <= shards(out).items()
+    assert len(kept) > 3
+    pd.testing.assert_frame_equal(load(out).frame, serial, check_exact=True)
+    assert not left_behind(out)
