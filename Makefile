@@ -10,7 +10,7 @@ QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
           $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration metrics/test_installed_metrics \
             samplers/test_exponential_sde samplers/test_no_synchronisation)
 
-.PHONY: bench test quick lint docs cluster perf perf-peers wheel clean
+.PHONY: bench test faults quick lint docs cluster perf perf-peers wheel clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ bench: $(VENV)/.ready            ## run the quick suite and write its report
 
 test: $(VENV)/.ready lint        ## everything that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/surviving.md)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -s tests/faults
 
 quick: $(VENV)/.ready            ## what answers within a minute: style, and the mathematics
 	$(BIN)/ruff check .

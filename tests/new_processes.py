@@ -161,6 +161,23 @@ class Popen(subprocess.Popen):
             self._close_pipe_fds(*pipes)
 
 
+def fork_from_here():
+    """All that this process starts from now on are forks of it as it is: for one that is itself a
+    fork of the server, before it imports anything of this project.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        ours.close()
+        sys.argv = ["-c", str(theirs.fileno())]
+        try:
+            exec(SERVER, {"__name__": "server"})
+        finally:
+            os._exit(0)  # its part of the code that forked it is not run
+    theirs.close()
+    globals()["_server"] = lambda: ours
+    subprocess.Popen = Popen
+
+
 @contextmanager
 def ready():
     """All that this process starts meanwhile has the libraries already."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ...results.record import Record
 from ...results.run_directory.places import QUALITY
 from ...results.run_directory.run_dir import RunDir
+from ...results.run_directory.sealed import Damaged
 from ..suites.cell import Cell
 from ..timing.machine import version
 
@@ -38,11 +39,21 @@ def conclude(run: RunDir, cell: Cell, status: str, reason: str) -> None:
         run.write(cell.key, QUALITY, whole)
 
 
-def forget_failures(run: RunDir, cells: Iterable[Cell]) -> None:
-    """Make cells without a result as good as new."""
+def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
+    """Make cells without a result as good as new.
+
+    Args:
+        run: the directory.
+        cells: those that are about to be run.
+        every: whether all of them; else those whose process somebody else killed, which is no
+            verdict about a sampler.
+    """
     for cell in cells:
-        quality = run.read(cell.key, QUALITY) or {}
-        if not cell.skip and quality.get("status", "ok") != "ok":
+        try:
+            status = run.parsed(cell.key, QUALITY).get("status", "ok")
+        except (FileNotFoundError, Damaged):  # which is said, and mended, when cells are admitted
+            continue
+        if not cell.skip and status != "ok" and (every or status == "killed"):
             run.delete(cell.key, QUALITY)
 
 

@@ -101,7 +101,7 @@ class Probes:
             return found
         except Failure as failure:
             # of an exception only its type is kept: its words may name an address
-            ended = failure.status in ENDED
+            ended = failure.status in (*ENDED, "killed")
             what = failure.reason if ended else failure.reason.partition(":")[0]
             facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {what}"}
             return Looked(Fingerprint("sampler", cell.label, facts, {}), failure if ended else None)

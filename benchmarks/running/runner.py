@@ -55,8 +55,7 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
         directory.lock(),
         _rebuilt_whatever_happens(directory, setup.executor),
     ):
-        if retry:
-            forget_failures(directory, setup.cells)
+        forget_failures(directory, setup.cells, every=retry)
         digests = admit(setup)
         work = _work(setup)
 
@@ -117,9 +116,9 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
 @contextmanager
 def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
     """Within, other processes may sample these cells."""
-    if cells:
-        claims.lead(cells)
     try:
+        if cells:
+            claims.lead(cells)
         yield
     finally:
         if directory.leads:

@@ -11,7 +11,7 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
 
     Attributes:
         status: "failed", "diverged", "skipped"; "crashed" if the process ended, "timed out" if it
-            had to be ended.
+            had to be ended, "killed" if somebody else ended it, which says nothing of the task.
         reason: in plain words, on one line.
         shrink: what to divide the batch by before another try is worth it, >= 2, where memory ran
             out; 0 where that is not why.

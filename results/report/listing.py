@@ -25,6 +25,7 @@ MARKS = {
     "missing": "…",
     "crashed": "✗",
     "timed out": "✗",
+    "killed": "✗",
 }
 """Status marks, beside the word."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+from . import sealed
 from .files import read_json, write_json
 from .leases import Leases
 from .places import checked
@@ -60,7 +61,8 @@ class Claims:
         found = read_json(self._plan)
         if found is None or self._leases.is_stale(self._plan):
             return None
-        return set(map(str, found.get("cells") or ()))
+        cells = found.get("cells")
+        return set(map(str, cells)) if isinstance(cells, list) else set()
 
     @property
     def over(self) -> bool:
@@ -86,20 +88,21 @@ class Claims:
 
     def fail(self, cell: str, start: int, status: str, reason: str) -> None:
         """Leave a note for the leader that a shard failed."""
+        note = {"cell": cell, "start": start, "status": status, "reason": reason}
+        path = self._folder / f"{checked(cell)}.{start:08d}.failed"
         if self._folder.is_dir():  # else the leader is gone
-            write_json(
-                self._folder / f"{checked(cell)}.{start:08d}.failed",
-                {"cell": cell, "start": start, "status": status, "reason": reason},
-            )
+            sealed.write_json(path, note, f"{FOLDER}/{path.name}")
 
     def failures(self) -> Mapping[str, Note]:
-        """The first shard of each cell that failed, by the cell."""
+        """The first shard of each cell that failed, by the cell.
+
+        A note that is damaged is none: the shard is drawn again, and fails again.
+        """
         found: dict[str, Note] = {}
         for path in sorted(self._folder.glob("*.failed")):
-            note = read_json(path)
-            if note is not None:
-                cell = str(note["cell"])
-                found.setdefault(cell, Note(note["start"], note["status"], note["reason"]))
+            with suppress(FileNotFoundError, sealed.Damaged):
+                note = sealed.read_json(path, f"{FOLDER}/{path.name}")
+                found.setdefault(note.pop("cell"), Note(**note))
         return found
 
     def close(self) -> None:

@@ -121,9 +121,11 @@ class Leases:
         known = owner.get("host") == self.owner["host"] and self.owner["born"]
         if known and isinstance(owner.get("pid"), int):
             return _born(owner["pid"]) != owner.get("born")
+        # one without an owner is of a process that was killed before it wrote its name
+        limit = STALE if owner else 2 * BEAT
         with suppress(OSError):  # it is gone by now, say
             self._clock.touch()
-            return self._clock.stat().st_mtime - path.stat().st_mtime > STALE
+            return self._clock.stat().st_mtime - path.stat().st_mtime > limit
         return False
 
     def _is_mine(self, path: Path) -> bool:

@@ -41,6 +41,7 @@ SHORT_STATUS = {
     "missing": "…",
     "crashed": "crashed",
     "timed out": "timeout",
+    "killed": "killed",
     "damaged": "damaged",
 }
 PLAIN = str.maketrans(

@@ -56,6 +56,21 @@ def test_what_is_given_back_can_be_taken(tmp_path, leader):
     assert leader.take("a", 0, 5)
 
 
+def test_a_claim_for_which_the_disk_has_no_room_is_nobodys(tmp_path, leader, monkeypatch):
+    """It stayed, empty, and others waited for it for a minute."""
+    other = follower(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.json, "dump", full)
+        with pytest.raises(OSError, match="No space"):
+            other.take("a", 0, 5)
+    assert leader.take("a", 0, 5)
+    other.close()
+
+
 def test_a_claim_of_a_dead_process_is_taken_over(tmp_path, leader):
     code = (
         "import sys, pathlib; from samplerbench.results.run_directory.claims import Claims; "
@@ -83,6 +98,33 @@ def test_of_another_machine_a_claim_is_as_old_as_it_was_touched(tmp_path, leader
     before = path.stat().st_mtime
     os.utime(path, (before, before - module.STALE - 5))
     assert leader.take("a", 0, 5)
+
+
+def test_a_claim_whose_process_was_killed_before_it_wrote_its_name_is_soon_taken(tmp_path, leader):
+    path = leader._claim("a", 0, 5)
+    path.touch()
+    assert not leader.take("a", 0, 5), "its owner may be about to write its name"
+    before = path.stat().st_mtime
+    os.utime(path, (before, before - 2 * module.BEAT - 1))
+    assert leader.take("a", 0, 5)
+
+
+def test_one_that_wakes_up_after_its_claim_was_taken_leaves_it_to_its_owner(
+    tmp_path, leader, monkeypatch
+):
+    """It gave the other one's claim back."""
+    sleeper, third = follower(tmp_path), follower(tmp_path)
+    with monkeypatch.context() as patched:
+        someone_else(patched, sleeper)
+        assert sleeper.take("a", 0, 5)
+        path = next((tmp_path / FOLDER).glob("a.*-*"))
+        os.utime(path, (0, 0))
+        assert leader.take("a", 0, 5)
+        sleeper.release("a", 0, 5)
+    assert not third.take("a", 0, 5)
+    leader.release("a", 0, 5)
+    assert third.take("a", 0, 5)
+    third.close()
 
 
 def test_where_no_system_says_who_lives_a_claim_is_as_old_as_it_was_touched(tmp_path, monkeypatch):

@@ -98,6 +98,14 @@ def test_a_cell_that_fails_now_is_a_regression_and_one_that_is_gone_is_not(tmp_p
     }
 
 
+def test_a_cell_that_was_killed_from_outside_is_inconclusive(tmp_path):
+    a, b = two(tmp_path)
+    add(a, "euler", influence=np.random.default_rng(1).normal(size=300))
+    b.write(add(b, "euler"), "quality.json", {"status": "killed", "reason": "signal 9"})
+    (check,) = [check for check in gate(a.path, b.path).checks if check.what == "status"]
+    assert (check.outcome, check.detail) == ("inconclusive", "ok → killed: signal 9")
+
+
 @pytest.mark.parametrize("metrics", [("all",), ("fid_proxy",)])
 def test_a_candidate_of_which_every_cell_fails_is_a_regression_and_one_of_other_cells_is_refused(
     tmp_path, metrics

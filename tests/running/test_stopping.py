@@ -18,7 +18,7 @@ from quiet_runs import quiet_run
 
 from samplerbench import samplers
 from samplerbench.benchmarks.cli import isolation
-from samplerbench.benchmarks.running.executing import InProcess, Worker
+from samplerbench.benchmarks.running.executing import Failure, InProcess, Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import files, leases
@@ -243,6 +243,29 @@ def test_a_failed_cell_is_tried_again_only_with_retry(tmp_path, monkeypatch):
     assert run(tmp_path / "out", retry=True)["status"][0] == "ok"
     run(tmp_path / "out", retry=True)
     assert len(calls) == 2, "retry computed again what was there"
+
+
+def test_a_cell_that_was_killed_is_tried_again_unasked(tmp_path, monkeypatch):
+    """Whoever killed it, it was not its sampler."""
+    from samplerbench.benchmarks.running.executing import tasks
+
+    sample, calls = tasks.sample_shard, []
+
+    def killed_once(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise Failure("killed", "its process was killed (signal 9), twice")
+        return sample(*args)
+
+    monkeypatch.setattr(tasks, "sample_shard", killed_once)
+    asked = {"samplers": ["euler", "heun"]}
+    first = run(tmp_path / "out", **asked)
+    assert first["status"].tolist() == ["killed", "ok"]
+    assert "signal 9" in first["reason"][0]
+    kept = (next((tmp_path / "out").glob("parts/*heun*/0*.npz"))).stat().st_mtime_ns
+    assert run(tmp_path / "out", **asked)["status"].tolist() == ["ok", "ok"]
+    assert (next((tmp_path / "out").glob("parts/*heun*/0*.npz"))).stat().st_mtime_ns == kept
+    assert len(calls) == 3
 
 
 @pytest.mark.slow

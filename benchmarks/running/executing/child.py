@@ -30,6 +30,7 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
         traces: file descriptor of the file for :data:`WHERE` and for crashes.
     """
     threading.Thread(target=_end_with_the_parent, args=(lifeline,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # else an exception, as if the task raised it
     faulthandler.enable(traces)
     faulthandler.register(WHERE, traces)
     offer_to_the_killer()

@@ -62,10 +62,15 @@ class Pool(Executor):
                     number, (task, limit) = todo.popleft()
                 except IndexError:
                     return
-                if not wanted(number):
+                try:
+                    begins = wanted(number)
+                except BaseException as error:  # such as a full disk, where claims are files
+                    said.put(("error", number, error))
+                    return
+                if begins:
+                    said.put(_done(worker, number, packed(task, setting), limit, said))
+                else:
                     said.put(("unwanted", number, None))
-                    continue
-                said.put(_done(worker, number, packed(task, setting), limit, said))
 
         self._stop()
         self._threads = [

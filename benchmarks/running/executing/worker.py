@@ -35,6 +35,11 @@ TICK = 0.1
 PATIENCE = 2.0
 """Seconds for a worker that is to be ended to say where it is."""
 
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals with which an operator, a scheduler or the kernel ends a process, and which no sampler
+sends itself.
+"""
+
 
 SHRINK = 8
 """What to divide a batch by that ended the process: each try costs a process, and perhaps the calm of
@@ -134,14 +139,19 @@ class Worker(Serial):
                 # before the task began it is not to blame: what ran before it may have left a time
                 # bomb; nor, perhaps, where another process killed it, which it is tried again for
                 self.close()
-                if gone.begun and (last or gone.memory or not gone.killed):
+                if gone.begun and (gone.memory or not gone.killed):
+                    raise Failure("crashed", gone.ending, SHRINK if gone.memory else 0) from None
+                if gone.begun and last:
+                    reason = f"{gone.ending}, twice; the same command tries it again"
                     shrink = 0 if gone.memory is False else SHRINK
-                    raise Failure("crashed", gone.ending, shrink) from None
+                    raise Failure("killed", reason, shrink) from None
                 if last:
-                    message = (
-                        f"the worker process {gone.ending} while it loaded the "
-                        "model; --no-isolation runs without one"
+                    remedy = (
+                        "run the same command again"
+                        if gone.killed
+                        else "--no-isolation runs without one"
                     )
+                    message = f"a worker could not load the model: {gone.ending}, twice; {remedy}"
                     raise ValueError(message) from None
             except (Failure, ValueError):
                 raise
@@ -242,14 +252,14 @@ class Worker(Serial):
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
             ending = "closed the connection to its parent, and was ended"
             return _Gone(f"its process {ending}", begun=begun)
-        killed, memory = code == -signal.SIGKILL, False
-        if killed:
+        memory = False
+        if code == -signal.SIGKILL:
             before, now = self._kills, kernel_kills()
             memory = None if before is None or now is None else now > before
         return _Gone(
             f"its process {how_it_ended(code, memory)}{place_in(_read(worker.traces))}",
             begun=begun,
-            killed=killed,
+            killed=-code in FROM_OUTSIDE,
             memory=memory,
         )
 
