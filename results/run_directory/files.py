@@ -14,12 +14,15 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .archives import arrays_in, write_arrays
 
 UNREADABLE = (
     OSError,
@@ -56,15 +59,57 @@ def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say what it had no room for
+        _give_up(part, path, error)
         raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` atomically."""
-    write_atomic(path, lambda file: file.write(content))
+    part = write_part(path, content)
+    try:
+        flush_file(part)
+        os.replace(part, path)
+    except BaseException as error:
+        _give_up(part, path, error)
+        raise
+
+
+def write_part(path: Path, content: bytes) -> str:
+    """Write ``content`` beside ``path``, whose folder is made if need be, to be flushed and renamed;
+    the path that it has until then.
+    """
+    part = f"{path.parent}/.{path.name}.{uuid4().hex[:12]}{PART}"
+    try:
+        try:
+            number = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            number = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with open(number, "wb", buffering=0) as file:
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
+    except BaseException as error:
+        _give_up(part, path, error)
+        raise
+    return part
+
+
+def flush_file(part: str) -> None:
+    """Have what was written to a file on the disk."""
+    number = os.open(part, os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _give_up(part: Path | str, path: Path, error: BaseException) -> None:
+    """Leave nothing of a file that could not be written."""
+    with suppress(OSError):
+        os.unlink(part)
+    if isinstance(error, OSError) and error.filename in (None, str(part)):
+        error.filename = str(path)  # a full disk does not say what it had no room for
 
 
 def write_text(path: Path, content: str) -> None:
@@ -78,9 +123,36 @@ def write_json(path: Path, value: object) -> None:
     Floats keep all their digits. JSON knows no infinity: what is not finite becomes null, and the
     row's ``status`` says why. Numpy scalars and arrays are written as numbers and lists.
     """
-    write_text(
-        path, json.dumps(jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    write_text(path, json_text(value))
+
+
+def json_text(value: object, *, spread: bool = True) -> str:
+    """The text of a JSON file.
+
+    Args:
+        value: as in :func:`write_json`.
+        spread: whether what is nested is spread out, for people to read, which takes Python ten
+            times as long; else each item of an object has a line.
+    """
+    encode = _spread if spread else _lines
+    try:
+        return encode(value)
+    except (TypeError, ValueError):  # numpy's, paths, and what is not finite
+        return encode(jsonable(value))
+
+
+def _spread(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _lines(value: object) -> str:
+    if not isinstance(value, dict) or not value:
+        return f"{_compact(value)}\n"
+    items = (f"  {_compact(str(key))}: {_compact(item)}" for key, item in value.items())
+    return "{\n" + ",\n".join(items) + "\n}\n"
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -94,12 +166,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays of numbers or text, uncompressed, atomically."""
-    pickled = [name for name, array in arrays.items() if np.asanyarray(array).dtype.hasobject]
-    if pickled:
-        raise TypeError(
-            f"array {pickled[0]!r} holds Python objects, which only a pickle could store"
-        )
-    write_atomic(path, lambda file: np.savez(file, **dict(arrays)))  # pyright: ignore[reportArgumentType]
+    write_atomic(path, lambda file: write_arrays(file, arrays))
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
@@ -112,15 +179,6 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
             return arrays_in(file)
     except UNREADABLE:
         return None
-
-
-def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """The arrays of an open ``.npz`` file.
-
-    One of :data:`UNREADABLE` is raised if it is none, or holds a pickle.
-    """
-    with np.load(file, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
 
 
 def jsonable(value: object) -> object:
