@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 import torch
 
@@ -92,15 +93,16 @@ def sample(
             limits=[setup.limits.of(cell, stop - start) for cell, start, stop in todo],
             wanted=wanted,
         )
-        with closing(results):
+        with setup.directory.together(), closing(results):
             for number, result in results:
                 cell, start, stop = todo[number]
+                release = partial(claims.release, cell.key, start, stop)
                 if isinstance(result, Failure):
                     fails(cell, start, result.status, result.reason)
+                    release()
                 else:
-                    setup.directory.write_shard(cell.key, start, stop, result)
+                    setup.directory.write_shard(cell.key, start, stop, result, release)
                     drawn, left[cell.key] = drawn + 1, left[cell.key] - 1
-                claims.release(cell.key, start, stop)
                 if not left[cell.key]:
                     bar.done(cell.key)
         for key, note in claims.failures().items():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -98,18 +99,19 @@ class Behind:
                     return
                 batch, self._waiting, self._busy = self._waiting, [], True
                 self._change.notify_all()
-            renamed = 0
+            left = deque(batch)
             try:
                 _flush([one.part for one in batch])
-                for renamed, one in enumerate(batch):
-                    os.replace(one.part, one.path)
-                    if one.then is not None:
-                        one.then()
+                while left:
+                    os.replace(left[0].part, left[0].path)
+                    done = left.popleft()
+                    if done.then is not None:
+                        done.then()
             except BaseException as error:
-                if isinstance(error, OSError):
-                    error.filename = str(batch[renamed].path)
+                if isinstance(error, OSError) and left:
+                    error.filename = str(left[0].path)
                 with self._change:
-                    self._waiting, self._error = [*batch[renamed:], *self._waiting], error
+                    self._waiting, self._error = [*left, *self._waiting], error
                     self._change.notify_all()
                 return
             with self._change:

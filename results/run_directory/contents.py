@@ -74,12 +74,13 @@ class Contents:
     def write(
         self, place: str, path: Path, told: Sealed, then: Callable[[], object] | None = None
     ) -> None:
-        """Write a file, and remember it; ``then`` is called once it is there.
+        """Write a file, and remember it.
 
         Args:
             place: of the file in the directory.
             path: that of the place.
             told: the sealed file.
+            then: called once it is there, maybe by another thread.
         """
         if self._behind is None:
             write_bytes(path, told.data)

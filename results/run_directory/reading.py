@@ -7,6 +7,7 @@ logger ``samplerbench``.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -109,6 +110,13 @@ class RunReader:
         self._contents.settle()
         return sorted(path.parent.name for path in (self.path / "parts").glob(f"*/{CELL}"))
 
+    def names(self, cell: str) -> list[str]:
+        """Names of what is in the folder of a cell, sorted; none if there is none."""
+        try:
+            return sorted(os.listdir(f"{self.path}/parts/{checked(cell)}"))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
         """The shards ``(start, stop)`` that [0, ``samples``) consists of: all of one size but the
         last.
@@ -131,7 +139,7 @@ class RunReader:
         return [
             (start, stop)
             for start, stop in self.ranges(cell, samples)
-            if not self.shard(cell, start, stop).is_file()
+            if not os.path.isfile(f"{self.path}/{shard_of(cell, start, stop)}")
         ]
 
     def shard_size(self, cell: str) -> int:

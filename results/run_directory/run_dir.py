@@ -4,7 +4,6 @@ by other code.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,8 +58,7 @@ class RunDir(RunWriter):
         readers: dict[str, Callable[..., object]] = {}
         contents = self._contents
         contents.settle()
-        home = self.part(cell, CELL).parent
-        for name in sorted(os.listdir(home)) if home.is_dir() else ():
+        for name in self.names(cell):
             if (
                 name != CELL
                 and name.endswith((".json", ".npz"))
@@ -93,6 +91,10 @@ class RunDir(RunWriter):
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
         write_json(self.part(cell, WHY), {"why": why})
         self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
+
+    def cells_aside(self) -> set[str]:
+        """Keys of the cells that were set aside."""
+        return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
     def made_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
         """Folders of a cell that were set aside, the latest first, each with its ``made.json``."""
