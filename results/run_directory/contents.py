@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .behind import Behind
+from .disk.behind import Behind
 from .files import jsonable, write_bytes
 from .once import directories
 from .sealed import Arrays, Opened, Sealed, Unsealed, open_json, open_npz, read_back
@@ -55,7 +55,7 @@ class Contents:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Within, what is written may wait for more (:mod:`.behind`); at the end all is there."""
+        """Within, what is written may wait for more (:mod:`.disk.behind`); at the end all is there."""
         if self._behind is not None:  # within another one
             yield
             return

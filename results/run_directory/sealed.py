@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from .archives import arrays_in, write_arrays
+from .disk.archives import arrays_in, write_arrays
 from .files import UNREADABLE, json_text, write_bytes
 
 Arrays = dict[str, NDArray[Any]]

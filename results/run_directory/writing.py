@@ -235,7 +235,7 @@ class RunWriter(RunReader):
     @contextmanager
     def together(self) -> Iterator[None]:
         """Within, files that are written may wait for each other, to be flushed to the disk at once:
-        each is there some milliseconds later (:mod:`.behind`), and all are at the end.
+        each is there some milliseconds later (:mod:`.disk.behind`), and all are at the end.
 
         Raises:
             OSError: one of them cannot be written.

@@ -18,7 +18,6 @@ from samplerbench import samplers
 from samplerbench.benchmarks.running.executing import Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory import files
 from samplerbench.results.run_directory.files import read_json
 
 DEADLY = Path(__file__).with_name("deadly.py")
@@ -143,7 +142,7 @@ def test_a_full_disk_is_one_sentence_with_the_file_and_a_remedy_and_keeps_the_ta
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(descriptor)
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
         ValueError,
         match=r"the disk is full: \S+00000064.npz could not be "

@@ -2,7 +2,7 @@
 
 To wait for the disk takes 0.2 to 5 ms a file, however small, and as long for a thousand files at once.
 So a thread collects what is written while it waits, has the file system flush all of it together, and
-only then renames it. What :mod:`.files` promises holds: under its final name a file is whole and on the
+only then renames it. What :mod:`.atomic` promises holds: under its final name a file is whole and on the
 disk. A process that is killed loses what the thread was about to rename, milliseconds of work.
 """
 
@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from .files import flush_file, write_part
+from .atomic import flush_file, write_bytes, write_part
 
 FEW = 2
 """Files up to which each is flushed by itself, which waits for nobody else's data."""
@@ -25,10 +25,19 @@ FEW = 2
 MOST = 2000
 """Files that may wait; a writer that is further ahead waits for the disk."""
 
+MOST_BYTES = 1 << 27
+"""Bytes that may."""
+
+syncfs: Callable[[int], int] | None = (
+    getattr(ctypes.CDLL(None), "syncfs", None) if os.name == "posix" else None
+)
+"""Flushes the file system of an open file, where the system has that: Linux."""
+
 
 class _Waiting(NamedTuple):
     part: str
     path: Path
+    content: bytes
     then: Callable[[], object] | None
 
 
@@ -37,6 +46,7 @@ class Behind:
 
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
+        self._bytes = 0
         self._busy = self._closed = False
         self._error: BaseException | None = None
         self._change = threading.Condition()
@@ -55,12 +65,13 @@ class Behind:
         """
         part = write_part(path, content)
         with self._change:
-            self._waiting.append(_Waiting(part, path, then))
+            self._waiting.append(_Waiting(part, path, content, then))
+            self._bytes += len(content)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, daemon=True)
                 self._thread.start()
             self._change.notify_all()
-            self._change.wait_for(lambda: len(self._waiting) < MOST or self._error)
+            self._change.wait_for(lambda: not self._full or self._error)
         self._complain()
 
     def settle(self) -> None:
@@ -87,6 +98,10 @@ class Behind:
                 with suppress(OSError):
                     os.unlink(left.part)
 
+    @property
+    def _full(self) -> bool:
+        return len(self._waiting) >= MOST or self._bytes > MOST_BYTES
+
     def _complain(self) -> None:
         if self._error is not None:
             raise self._error
@@ -97,13 +112,16 @@ class Behind:
                 self._change.wait_for(lambda: self._waiting or self._closed)
                 if not self._waiting:
                     return
-                batch, self._waiting, self._busy = self._waiting, [], True
+                batch, self._waiting, self._bytes, self._busy = self._waiting, [], 0, True
                 self._change.notify_all()
             left = deque(batch)
             try:
-                _flush([one.part for one in batch])
+                together = len(batch) > FEW and _flush_file_system(batch[0].part)
                 while left:
-                    os.replace(left[0].part, left[0].path)
+                    if not together:
+                        with suppress(FileNotFoundError):
+                            flush_file(left[0].part)
+                    _rename(left[0])
                     done = left.popleft()
                     if done.then is not None:
                         done.then()
@@ -119,21 +137,26 @@ class Behind:
                 self._change.notify_all()
 
 
-def _flush(parts: list[str]) -> None:
-    """Have files of one file system on the disk."""
-    if len(parts) <= FEW or not _flush_file_system(parts[0]):
-        for part in parts:
-            flush_file(part)
+def _rename(one: _Waiting) -> None:
+    """Give a file its final name; it is written again where another process took it for one that a
+    killed one was writing.
+    """
+    try:
+        os.replace(one.part, one.path)
+    except FileNotFoundError:
+        write_bytes(one.path, one.content)
 
 
 def _flush_file_system(path: str) -> bool:
     """Have all that was written to the file system of a file on the disk; False where the system
     cannot.
     """
-    syncfs = getattr(ctypes.CDLL(None), "syncfs", None)  # Linux has it
     if syncfs is None:
         return False
-    number = os.open(path, os.O_RDONLY)
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
     try:
         return syncfs(number) == 0
     finally:

@@ -47,14 +47,21 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """The arrays of an open archive, all read and checksummed.
+    """The arrays of an open archive as :func:`write_arrays` stores them, all read and checksummed.
 
-    One of :data:`.files.UNREADABLE` is raised if it is none, or holds a pickle.
+    One of :data:`..files.UNREADABLE` is raised if it is none, holds a pickle, or would be larger in
+    memory than it is.
     """
+    size = file.seek(0, io.SEEK_END)
     with zipfile.ZipFile(file) as archive:
-        return {
+        if sum(member.file_size for member in archive.infolist()) > size:
+            raise ValueError("its arrays are larger than it is")
+        arrays = {
             name.removesuffix(_SUFFIX): _array(archive.read(name)) for name in archive.namelist()
         }
+    if any(array.size > size for array in arrays.values()):  # of texts without letters
+        raise ValueError("its arrays are larger than it is")
+    return arrays
 
 
 def _array(data: bytes) -> NDArray[Any]:

@@ -1,0 +1,87 @@
+"""Atomic writes: a file is whole or absent.
+
+A write goes to a hidden ``*.part`` file in the same folder, is flushed to the disk and then
+renamed, so a process killed at any moment leaves the old file or the new one under the final name,
+never half of one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+PART = ".part"
+"""Suffix of a file that is being written."""
+
+
+def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Make ``path`` hold what ``fill`` writes, or leave it as it was.
+
+    Args:
+        path: the final name; its folder is made if need be.
+        fill: writes the content to a binary file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid4().hex[:12]}{PART}")
+    try:
+        with part.open("xb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException as error:
+        _give_up(part, path, error)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` atomically."""
+    part = write_part(path, content)
+    try:
+        flush_file(part)
+        os.replace(part, path)
+    except BaseException as error:
+        _give_up(part, path, error)
+        raise
+
+
+def write_part(path: Path, content: bytes) -> str:
+    """Write ``content`` beside ``path``, whose folder is made if need be, to be flushed and renamed;
+    the path that it has until then.
+    """
+    part = f"{path.parent}/.{path.name}.{uuid4().hex[:12]}{PART}"
+    try:
+        try:
+            number = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            number = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with open(number, "wb", buffering=0) as file:
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
+    except BaseException as error:
+        _give_up(part, path, error)
+        raise
+    return part
+
+
+def flush_file(part: str) -> None:
+    """Have what was written to a file on the disk."""
+    number = os.open(part, os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _give_up(part: Path | str, path: Path, error: BaseException) -> None:
+    """Leave nothing of a file that could not be written."""
+    with suppress(OSError):
+        os.unlink(part)
+    if isinstance(error, OSError) and error.filename in (None, str(part)):
+        error.filename = str(path)  # a full disk does not say what it had no room for
