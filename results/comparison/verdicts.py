@@ -163,6 +163,10 @@ class Panel:
         (panel,) = corrected_together([cls(entries, quantity, 0, 0)])
         return panel
 
+    def refused(self, index: int) -> bool:
+        """Whether a row gets no verdict against any other."""
+        return bool(_row_refusal(self.entries[index].record, self.quantity))
+
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
         """The judgement on two rows, given their indices."""
         found = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
@@ -262,17 +266,23 @@ def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) ->
     return share * max(baseline.value, FLOOR_ERRORS * max(resolutions), 0.0)
 
 
+_DOMINATED = "dominated by the model's own error; see fd_conv"
+
+
 def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
     """Why a pair of rows gets no verdict by a quantity; "" if it does."""
-    rows = [entry.record for entry in pair]
-    if quantity.to_data and any(dominated(row) for row in rows):
-        return "dominated by the model's own error; see fd_conv"
-    flag = next(
-        (text(row, quantity.flag) for row in rows if quantity.flag and text(row, quantity.flag)), ""
-    )
-    if flag:
-        return f"flagged: {flag}"
-    return "" if gap.se is not None else "no standard error"
+    found = [_row_refusal(entry.record, quantity) for entry in pair]
+    if _DOMINATED in found:
+        return _DOMINATED
+    return next(filter(None, found), "" if gap.se is not None else "no standard error")
+
+
+def _row_refusal(row: Record, quantity: Quantity) -> str:
+    """Why a row gets no verdict against any other; "" if it may."""
+    if quantity.to_data and dominated(row):
+        return _DOMINATED
+    flag = text(row, quantity.flag) if quantity.flag else ""
+    return f"flagged: {flag}" if flag else ""
 
 
 def _line(found: Judgement, verdict: Verdict) -> Line:
