@@ -182,10 +182,13 @@ def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) ->
 
     Two that coincide at one cost are no threat to each other.
     """
-    if panel.verdict(other, index) == "worse":
+    decided = not (panel.refused(other) or panel.refused(index))
+    if decided and panel.verdict(other, index) == "worse":
         return True
+    if points[other].cost != points[index].cost:
+        return False
     found = panel.judgement(other, index)
-    return points[other].cost == points[index].cost and found is not None and found.coincide
+    return found is not None and found.coincide
 
 
 def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
