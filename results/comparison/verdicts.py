@@ -182,11 +182,14 @@ class Panel:
         return claim(found and found.evidence, LEVEL / max(tests, 1))
 
 
-def corrected_together(panels: Iterable[Panel]) -> list[Panel]:
-    """The panels of one page with verdicts corrected over the pairs of all of them."""
+def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
+    """The panels of one page with verdicts corrected over the pairs of all of them, and over those
+    with as many more rows as are ``unseen``.
+    """
     panels = list(panels)
-    within = across = 0
-    for panel in panels:
+    rows = unseen + sum(len(panel.entries) for panel in panels)
+    within = across = math.comb(rows, 2) if unseen else 0  # each might be at one budget
+    for panel in panels if not unseen else ():
         slots = [number(entry.record, "slot") for entry in panel.entries.values()]
         same = sum(math.comb(slots.count(slot), 2) for slot in set(slots))
         within, across = within + same, across + math.comb(len(slots), 2) - same
@@ -243,14 +246,18 @@ class Line:
         }
 
 
-def judge_lines(pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN) -> list[Line]:
+def judge_lines(
+    pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN, *, unseen: int = 0
+) -> list[Line]:
     """A line for each pair of rows that both have the quantity, with verdicts corrected over
-    all of them.
+    all of them, and over as many more as are ``unseen``.
     """
     found = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     return [
         _line(judgement, verdict)
-        for judgement, verdict in zip(found, verdicts([one.evidence for one in found]), strict=True)
+        for judgement, verdict in zip(
+            found, verdicts([one.evidence for one in found], unseen=unseen), strict=True
+        )
     ]
 
 

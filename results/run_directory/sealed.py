@@ -201,10 +201,10 @@ def read_back(written: Sealed) -> Opened:
     """What :func:`open_json`, or :func:`open_npz` without arrays, would find in a file that was just
     written.
     """
-    value: dict[str, Any] | None = None
-    if not written.data.startswith(_ARCHIVE):
-        value = json.loads(written.data)
-        value.pop(KEY)
+    if written.data.startswith(_ARCHIVE):
+        return Opened(written.seal.sha256, written.seal)
+    value: dict[str, Any] = json.loads(written.data)
+    value.pop(KEY)
     return Opened(written.seal.sha256, written.seal, value)
 
 
