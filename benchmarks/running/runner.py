@@ -50,6 +50,7 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
             forget_failures(directory, setup.cells)
         digests = admit(setup)
         work = _work(setup)
+        table, made_at = None, -1
 
         def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
             conclude(directory, cell, status, reason)
@@ -72,13 +73,13 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
                 with report.part(f"{name}: scoring", work.references.get(name, 0.0)):
                     _score_model(setup, name, digests[name], report, again)
                 if directory.changes != before:  # so that an interrupted run shows this model
-                    rebuild(directory)
+                    table, made_at = rebuild(directory), directory.changes
             claims.end()
             if time:
                 setup.executor.close()  # what it holds would disturb the times
                 _time(setup, report)
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
-        return rebuild(directory)
+        return table if table is not None and made_at == directory.changes else rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:

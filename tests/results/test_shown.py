@@ -64,7 +64,7 @@ def test_the_page_says_so_and_the_files_beside_it_have_all(path, monkeypatch, tm
     page = write_report(path, path).read_text()
     assert "Shown are 8 of 24 rows" in page
     assert page.count('data-row="') == 8
-    assert '>s05<' not in page
+    assert ">s05<" not in page
     assert len(ResultTable.from_csv(path / "table.csv")) == 24
     monkeypatch.undo()
     assert module.MOST >= 24
