@@ -36,7 +36,7 @@ def shown(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
 
 def _of_part(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
     quantity = default_quantity(rows_of(rows))
-    failed = list(rows.index[rows["status"] != "ok"])[:most]
+    failed = list(rows.loc[rows["status"] != "ok"].index)[:most]
     if quantity is None:
         return list(dict.fromkeys([*failed, *rows.index[:most]]))[:most]
     told = rows.loc[rows["status"] == "ok", ["curve", "sampler", "slot", quantity.name]]
