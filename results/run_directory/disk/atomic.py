@@ -40,13 +40,7 @@ def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` atomically."""
-    part = write_part(path, content)
-    try:
-        flush_file(part)
-        os.replace(part, path)
-    except BaseException as error:
-        _give_up(part, path, error)
-        raise
+    write_atomic(path, lambda file: file.write(content))
 
 
 def write_part(path: Path, content: bytes) -> str:
@@ -56,14 +50,12 @@ def write_part(path: Path, content: bytes) -> str:
     part = f"{path.parent}/.{path.name}.{uuid4().hex[:12]}{PART}"
     try:
         try:
-            number = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            file = open(part, "xb")  # noqa: SIM115 - closed below
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            number = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        with open(number, "wb", buffering=0) as file:
-            left = memoryview(content)
-            while left:
-                left = left[file.write(left) :]
+            file = open(part, "xb")  # noqa: SIM115
+        with file:
+            file.write(content)
     except BaseException as error:
         _give_up(part, path, error)
         raise
