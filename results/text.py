@@ -63,6 +63,8 @@ def csv_field(value: object) -> str:
     A text that a spreadsheet would take for a formula has an apostrophe before it;
     :func:`.escaping.csv_text` takes that away.
     """
+    if isinstance(value, float | int):  # quickly: most values are numbers
+        return str(value) if value == value else ""
     words = (
         ""
         if empty(value)

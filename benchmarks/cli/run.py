@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from ...results.run_directory.disk.unchanged import RECORD, question_of, remember, remembers
 from . import isolation as isolating
 from .compare import share
 from .console import duration, err, out, print_json, print_rows, say
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""
+MOST_RANKED = 2000
+"""Rows of a table that a run ranks which found nothing to do."""
 _MOST_REASONS = 6
 _MOST_NAMES = 3
 
@@ -81,6 +84,10 @@ def run(
 def _run(
     suite: str, options: SuiteOptions, runs_in: Executor, time_limit: float | None, *, retry: bool
 ) -> None:
+    given = {name: value for name, value in vars(options).items() if name != "out_dir"}
+    question = question_of(suite, given)
+    if not retry and (there := _unchanged(options.out_dir, question)):
+        return _say_unchanged(there)
     if isolating.looks_new(suite, options.out_dir):
         runs_in.start()  # its imports take as long as ours, at the same time
 
@@ -113,7 +120,7 @@ def _run(
             table, looks = runner.run_or_join(setup, retry=retry), None
     if table is None:
         say(f"All samples are there; the process that began in {folder} scores them.")
-        return
+        return None
     print_ranking(table)
     if looks:
         print_answer(looks)
@@ -121,6 +128,29 @@ def _run(
     write([folder], None, anew=False)
     if code:
         raise typer.Exit(code)
+    if setup.answers_to_the_command and all(table.frame["status"] == "ok"):
+        remember(folder, question)
+    return None
+
+
+def _unchanged(folder: Path | None, question: str) -> Path | None:
+    """The run directory in which this question finds nothing to do; None where that is not known."""
+    places = Path("results", "runs").glob(f"*/{RECORD}") if folder is None else [folder / RECORD]
+    return next((place.parent for place in places if remembers(place.parent, question)), None)
+
+
+def _say_unchanged(folder: Path) -> None:
+    """What a run says that found nothing to do."""
+    from ...results.result_table import ResultTable
+
+    table = ResultTable.from_csv(folder / "table.csv")
+    if len(table) <= MOST_RANKED:
+        print_ranking(table)
+    say(
+        f"Nothing to do: {len(table)} cells are as the same command left them"
+        + ("." if len(table) <= MOST_RANKED else f"; samplerbench show {folder} ranks them.")
+    )
+    say(f"Report: {folder / 'report.html'}")
 
 
 @taking(SuiteOptions)

@@ -51,16 +51,20 @@ class Identity:
         self, run: RunDir, makers: Mapping[str, Makers], probe: Probe, *, writes: bool = True
     ) -> None:
         self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
+        self._aside = self.run.cells_aside()
         self._known = {digest: _parsed(record) for digest, record in run.made().items()}
         self._digests = {name: tuple(map(self._digest_of, found)) for name, found in makers.items()}
 
-    def admit(self, cell: Cell, record: Record) -> None:
+    def admit(self, cell: Cell, record: Record) -> bool:
         """Plan a cell, so that all its parts are of the present code: one of other code is set
         aside, one set aside earlier comes back.
 
         Args:
             cell: to be planned.
             record: identity columns of its row.
+
+        Returns:
+            Whether it has parts beside what is written here.
         """
         self.inspect(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
@@ -82,6 +86,7 @@ class Identity:
                 "space": cell.space,
             }
             self.run.write(cell.key, MADE, made)
+        return bool(stored) or there
 
     def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
         """Set a cell of the directory aside if it is of other code, and say so.
@@ -126,7 +131,7 @@ class Identity:
 
     def there(self, key: str) -> bool:
         """Whether there is a cell; one that was planned and never begun is none."""
-        return any(path.name != CELL for path in self.run.part(key, CELL).parent.glob("[!.]*"))
+        return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def _fault(
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
@@ -159,6 +164,8 @@ class Identity:
         """The folder of a cell that was set aside and is what would be made now, with its
         ``made.json``; None if there is none.
         """
+        if cell.key not in self._aside:
+            return None
         sampler = self.probe(cell)
         for folder, record in self.run.made_aside(cell.key):
             if not self._fault(record, sampler, cell.model):

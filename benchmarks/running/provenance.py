@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from ... import samplers
+from ...results.installed import packages
 from ..timing.machine import conditions, device_of, machine, version
 
 _ENTRY = re.compile(r"^@\w+\{([^,\s]+),.*?^\}", re.MULTILINE | re.DOTALL)
@@ -71,19 +72,6 @@ def bibliography() -> dict[str, str]:
     """The entries of ``samplers/references.bib`` by key, as they stand there."""
     text = files("samplerbench.samplers").joinpath("references.bib").read_text(encoding="utf-8")
     return {match[1]: match[0] for match in _ENTRY.finditer(text)}
-
-
-def packages() -> dict[str, str]:
-    """Versions of the installed distributions by name, from the names of their folders: to read
-    the metadata of all takes 0.1 s.
-    """
-    found = {}
-    # the first that has a name is the one that is imported
-    for place in reversed([Path(entry or ".") for entry in sys.path]):
-        for folder in place.glob("*.dist-info") if place.is_dir() else ():
-            name, _, version = folder.stem.partition("-")
-            found[name] = version
-    return dict(sorted(found.items()))
 
 
 def _git() -> dict[str, Any] | None:

@@ -58,6 +58,7 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
         forget_failures(directory, setup.cells, every=retry)
         digests = admit(setup)
         work = _work(setup)
+        table, made_at = None, -1
 
         def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
             conclude(directory, cell, status, reason)
@@ -80,7 +81,7 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
                 with report.part(f"{name}: scoring", work.references.get(name, 0.0)):
                     _score_model(setup, name, digests[name], report, again)
                 if directory.changes != before:  # so that an interrupted run shows this model
-                    rebuild(directory)
+                    table, made_at = rebuild(directory), directory.changes
             directory.check()
             claims.end()
             if time:
@@ -89,7 +90,7 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
                     _time(setup, report, apart)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
-        return rebuild(directory)
+        return table if table is not None and made_at == directory.changes else rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:

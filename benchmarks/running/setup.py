@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from ... import samplers
 from ...models import Denoiser, Reference
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ..fingerprint import extractor_fingerprint, model_fingerprint
+from ..metrics.metric import origin
 from ..planning.planner import load_models, plan
 from ..scoring.real.data import held_out_samples
 from ..scoring.references import load_references
@@ -74,6 +76,25 @@ class Setup:
     probes: Probes
     about: Mapping[str, Any]
     batches: Batches = field(default_factory=Batches)
+
+    @property
+    def answers_to_the_command(self) -> bool:
+        """Whether nothing but the command, this package's files and the versions of what is installed
+        decides what the run holds, and a run of the same command would leave it so: no files of the
+        user's, no plugins, nothing that was searched for a model, and no times that may be added to.
+        """
+        if self.suite.until is not None or self.suite.reference is not None:
+            return False
+        if self.suite.timing.enabled and self.directory.changes:
+            return False
+        metrics = asked_metrics(None)
+        return not (
+            any(model.read is not None for model in self.models.values())
+            or any(Path(space).suffix or ":" in space for space in self.suite.extractors.values())
+            or any(origin(metric) for metric in metrics)
+            or any(samplers.origin(name) for name in samplers.names())
+            or any(_was_searched(cell) for cell in self.cells)
+        )
 
     def cells_of(self, model: str) -> list[Cell]:
         """The cells of one model, in the order of the plan."""
@@ -148,6 +169,15 @@ def set_up(
             "start_errors": {name: start_errors(model) for name, model in models.items()},
             "fingerprints": {name: found.model.to_json() for name, found in makers.items()},
         },
+    )
+
+
+def _was_searched(cell: Cell) -> bool:
+    """Whether a cell's levels or its sampler were found for a model, or come from elsewhere."""
+    return (
+        ":" in cell.sampler.name
+        or bool(samplers.found_for_model(cell.sampler) or cell.facts)
+        or bool(getattr(cell.schedule, "needs_model", False))
     )
 
 

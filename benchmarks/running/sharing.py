@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import chain
 from math import frexp
 from typing import TypeVar
@@ -161,20 +162,23 @@ def sample(
             limits=[setup.limits.of(tried[cell.key], stop - start) for cell, start, stop in todo],
             wanted=wanted,
         )
-        with closing(results):
+        with setup.directory.together(), closing(results):
             for number, result in results:
                 cell, start, stop = todo[number]
-                used = tried[cell.key]
+                used, release = (
+                    tried[cell.key],
+                    partial(claims.release, cell.key, start, stop),
+                )
                 if isinstance(result, Failure):
                     if not setup.batches.shrink(used, stop - start, result):
                         reason = setup.batches.reason(cell, used, result)
                         fails(cell, start, result.status, reason)
+                    release()
                 else:
                     if used.batch_size < cell.batch_size:
                         result[BATCH] = np.array(used.batch_size)
-                    setup.directory.write_shard(cell.key, start, stop, result)
+                    setup.directory.write_shard(cell.key, start, stop, result, release)
                     drawn, left[cell.key] = drawn + 1, left[cell.key] - 1
-                claims.release(cell.key, start, stop)
                 if not left[cell.key]:
                     bar.done(cell.key)
         for key, note in claims.failures().items():

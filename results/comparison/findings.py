@@ -145,7 +145,11 @@ class TableFindings:
 
 
 def findings_of(
-    frame: pd.DataFrame, homes: Mapping[str, Path] | None = None, baseline: str = BASELINE
+    frame: pd.DataFrame,
+    homes: Mapping[str, Path] | None = None,
+    baseline: str = BASELINE,
+    *,
+    unseen: int = 0,
 ) -> TableFindings:
     """What can be said of the rows of a table; all claims hold together.
 
@@ -154,13 +158,15 @@ def findings_of(
         homes: path of each run by its name in the column ``run``, or of the only one as "", where
             influence values are read.
         baseline: sampler or curve that rows are held against.
+        unseen: rows of the table that are not in the frame (:mod:`.shown`), which claims are corrected
+            for all the same.
     """
     parts = {title: _entries(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
-    lines = lines_against(entries, baseline)
+    lines = lines_against(entries, baseline, unseen)
     found: dict[str, Findings | None] = dict.fromkeys(parts)
     panels = {title: panel for title, part in parts.items() if (panel := _panel(part))}
-    for title, panel in zip(panels, corrected_together(panels.values()), strict=True):
+    for title, panel in zip(panels, corrected_together(panels.values(), unseen), strict=True):
         found[title] = _findings(panel, lines, baseline)
     return TableFindings(found, {index: line for index, (_, line) in lines.items()})
 
@@ -168,7 +174,7 @@ def findings_of(
 Lines = Mapping[int, tuple[Judgement, Line]]
 
 
-def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE) -> Lines:
+def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0) -> Lines:
     """The judgement and the line of each row that can be compared with the baseline, by its
     index: those of ``compare --baseline``.
     """
@@ -180,7 +186,7 @@ def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE) -> Lin
         return {}
     asked = by_default_quantity(against(list(entries.values()), baseline).pairs)
     both = [(found, pair, quantity) for pair, quantity in asked if (found := judge(pair, quantity))]
-    lines = judge_lines([(pair, quantity) for _, pair, quantity in both])
+    lines = judge_lines([(pair, quantity) for _, pair, quantity in both], unseen=unseen)
     return {
         index[id(pair.candidate)]: (found, line)
         for (found, pair, _), line in zip(both, lines, strict=True)

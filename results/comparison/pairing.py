@@ -104,13 +104,16 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
             f"no finished row is of sampler {sampler!r}; choose the baseline "
             f"from those there: {there}"
         )
-    found = Matches([], [], [])
+    found, own = Matches([], [], []), set(map(id, baselines))
+    by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    for baseline in baselines:
+        by_setting[_setting(baseline.record)].append(baseline)
     for entry in entries:
-        if any(entry is baseline for baseline in baselines):
+        if id(entry) in own:
             continue
         fitting = [
             baseline
-            for baseline in baselines
+            for baseline in by_setting[_setting(entry.record)]
             if _comparable(baseline.record, entry.record, any_schedule)
         ]
         if fitting:
@@ -154,10 +157,13 @@ def _how(row: Record) -> tuple[str, ...]:
     return tuple(text(row, name) for name in HOW)
 
 
+def _setting(row: Record) -> tuple[str, ...]:
+    return tuple(text(row, name) for name in SETTING)
+
+
 def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
-    if row.get("slot") is None or any(text(baseline, name) != text(row, name) for name in SETTING):
-        return False
-    return (
+    """Whether two rows of one setting can be compared."""
+    return row.get("slot") is not None and (
         any_schedule
         or "own" in (row["schedule"], baseline["schedule"])
         or baseline["schedule"] == row["schedule"]

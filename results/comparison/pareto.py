@@ -14,7 +14,7 @@ overlap, of two counts if it is lower. A row is
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -90,15 +90,31 @@ def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
         for index, entry in panel.entries.items()
         if (point := point_of(entry.record, panel.quantity.name, cost))
     }
-    leads = [
-        index
-        for index, point in points.items()
-        if not any(dominates(other, point) for other in points.values())
-    ]
+    leads = dict.fromkeys(_undominated(points))
     return {
         index: FrontPosition(index in leads, _front(index, leads, points, panel))
         for index in points
     }
+
+
+def _undominated(points: Mapping[int, Point]) -> list[int]:
+    """The points that no other one dominates (:func:`dominates`), in their order: those whose value
+    is the least of their cost, and less than that of all that cost less.
+    """
+    least: dict[float, float] = {}
+    for point in points.values():
+        least[point.cost] = min(point.value, least.get(point.cost, math.inf))
+    found: set[float] = set()
+    lowest: float | None = None
+    for cost in sorted(least):
+        if lowest is None or least[cost] < lowest:
+            found.add(cost)
+            lowest = least[cost]
+    return [
+        index
+        for index, point in points.items()
+        if point.cost in found and point.value == least[point.cost]
+    ]
 
 
 def dominates(a: Point, b: Point) -> bool:
@@ -143,7 +159,7 @@ def _front(
 ) -> FrontMembership:
     point = points[index]
     no_dearer = [lead for lead in leads if lead != index and _no_dearer(points[lead], point)]
-    if any(
+    if not panel.refused(index) and any(
         points[lead].value < point.value and panel.verdict(lead, index) == "better"
         for lead in no_dearer
     ):
@@ -166,10 +182,13 @@ def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) ->
 
     Two that coincide at one cost are no threat to each other.
     """
-    if panel.verdict(other, index) == "worse":
+    decided = not (panel.refused(other) or panel.refused(index))
+    if decided and panel.verdict(other, index) == "worse":
         return True
+    if points[other].cost != points[index].cost:
+        return False
     found = panel.judgement(other, index)
-    return points[other].cost == points[index].cost and found is not None and found.coincide
+    return found is not None and found.coincide
 
 
 def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:

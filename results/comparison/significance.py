@@ -100,8 +100,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdicts(evidence: Sequence[Evidence | None], level: float = LEVEL) -> list[Verdict]:
+def verdicts(
+    evidence: Sequence[Evidence | None], level: float = LEVEL, *, unseen: int = 0
+) -> list[Verdict]:
     """The verdict of each line of a table.
+
+    Args:
+        evidence: of the lines.
+        level: chance of any false verdict.
+        unseen: lines that belong to the table and are not among these. They count as tests whose p
+            values are larger, which Holm's procedure rejects no more for than if it saw them.
 
     A line without evidence gets "no verdict" and does not count as a test.
 
@@ -110,7 +118,8 @@ def verdicts(evidence: Sequence[Evidence | None], level: float = LEVEL) -> list[
     """
     tested = [item for item in evidence if item is not None]
     different, equivalent = (
-        holm([getattr(item, p) for item in tested]) for p in ("p_difference", "p_equivalence")
+        holm([*(getattr(item, p) for item in tested), *[1.0] * unseen])[: len(tested)]
+        for p in ("p_difference", "p_equivalence")
     )
     adjusted = iter(zip(different, equivalent, strict=True))
     return [

@@ -163,6 +163,10 @@ class Panel:
         (panel,) = corrected_together([cls(entries, quantity, 0, 0)])
         return panel
 
+    def refused(self, index: int) -> bool:
+        """Whether a row gets no verdict against any other."""
+        return bool(_row_refusal(self.entries[index].record, self.quantity))
+
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
         """The judgement on two rows, given their indices."""
         found = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
@@ -178,11 +182,14 @@ class Panel:
         return claim(found and found.evidence, LEVEL / max(tests, 1))
 
 
-def corrected_together(panels: Iterable[Panel]) -> list[Panel]:
-    """The panels of one page with verdicts corrected over the pairs of all of them."""
+def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
+    """The panels of one page with verdicts corrected over the pairs of all of them, and over those
+    with as many more rows as are ``unseen``.
+    """
     panels = list(panels)
-    within = across = 0
-    for panel in panels:
+    rows = unseen + sum(len(panel.entries) for panel in panels)
+    within = across = math.comb(rows, 2) if unseen else 0  # each might be at one budget
+    for panel in panels if not unseen else ():
         slots = [number(entry.record, "slot") for entry in panel.entries.values()]
         same = sum(math.comb(slots.count(slot), 2) for slot in set(slots))
         within, across = within + same, across + math.comb(len(slots), 2) - same
@@ -239,14 +246,18 @@ class Line:
         }
 
 
-def judge_lines(pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN) -> list[Line]:
+def judge_lines(
+    pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN, *, unseen: int = 0
+) -> list[Line]:
     """A line for each pair of rows that both have the quantity, with verdicts corrected over
-    all of them.
+    all of them, and over as many more as are ``unseen``.
     """
     found = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     return [
         _line(judgement, verdict)
-        for judgement, verdict in zip(found, verdicts([one.evidence for one in found]), strict=True)
+        for judgement, verdict in zip(
+            found, verdicts([one.evidence for one in found], unseen=unseen), strict=True
+        )
     ]
 
 
@@ -262,17 +273,23 @@ def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) ->
     return share * max(baseline.value, FLOOR_ERRORS * max(resolutions), 0.0)
 
 
+_DOMINATED = "dominated by the model's own error; see fd_conv"
+
+
 def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
     """Why a pair of rows gets no verdict by a quantity; "" if it does."""
-    rows = [entry.record for entry in pair]
-    if quantity.to_data and any(dominated(row) for row in rows):
-        return "dominated by the model's own error; see fd_conv"
-    flag = next(
-        (text(row, quantity.flag) for row in rows if quantity.flag and text(row, quantity.flag)), ""
-    )
-    if flag:
-        return f"flagged: {flag}"
-    return "" if gap.se is not None else "no standard error"
+    found = [_row_refusal(entry.record, quantity) for entry in pair]
+    if _DOMINATED in found:
+        return _DOMINATED
+    return next(filter(None, found), "" if gap.se is not None else "no standard error")
+
+
+def _row_refusal(row: Record, quantity: Quantity) -> str:
+    """Why a row gets no verdict against any other; "" if it may."""
+    if quantity.to_data and dominated(row):
+        return _DOMINATED
+    flag = text(row, quantity.flag) if quantity.flag else ""
+    return f"flagged: {flag}" if flag else ""
 
 
 def _line(found: Judgement, verdict: Verdict) -> Line:

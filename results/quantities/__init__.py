@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..record import AROUND, ROW, Column, Kind
@@ -80,6 +81,8 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
                 unknown = f"quantity {quantity.name} speaks of {name!r}, which is no column"
                 raise ValueError(f"{unknown}; put it beside one of the metric's quantities")
     _OWNED[metric] = measured
+    _all.cache_clear()
+    _flags.cache_clear()
 
 
 def _names_of(quantity: Quantity) -> set[str]:
@@ -91,6 +94,11 @@ def _names_of(quantity: Quantity) -> set[str]:
 def quantities() -> tuple[Quantity, ...]:
     """All quantities that are known here, those of installed plugins among them."""
     _warn_of_broken()
+    return _all()
+
+
+@cache
+def _all() -> tuple[Quantity, ...]:
     built_in = set(BUILT_IN)
     return (*BUILT_IN, *(q for own in _OWNED.values() for q in own if q not in built_in))
 
@@ -174,9 +182,15 @@ def panels() -> tuple[Quantity, ...]:
     return tuple(quantity for quantity in quantities() if quantity.note)
 
 
-def flags() -> dict[str, str]:
+def flags() -> Mapping[str, str]:
     """The columns that say why an interval is not to be trusted, by the columns of the values."""
-    return {quantity.name: quantity.flag for quantity in quantities() if quantity.flag}
+    _warn_of_broken()
+    return _flags()
+
+
+@cache
+def _flags() -> Mapping[str, str]:
+    return MappingProxyType({quantity.name: quantity.flag for quantity in _all() if quantity.flag})
 
 
 def named(known: Sequence[Quantity], name: str) -> Quantity:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
+from ..comparison.shown import shown
 from ..comparison.significance import SIGNS
 from ..intervals import plus_minus, with_bounds
 from ..palette import FAMILIES
@@ -72,19 +73,21 @@ def write_report(
     )
     table = load(sources)
     _check_baseline(baseline, table)
-    found = findings_of(table.frame, _homes(sources), baseline)
+    part = ResultTable(shown(table.frame, baseline))
+    unseen = len(table) - len(part)
+    found = findings_of(part.frame, _homes(sources), baseline, unseen=unseen)
     try:
         csv = table.csv()
-        html = render(table, sources, csv, found, baseline)
+        html = render(part, sources, part.csv() if unseen else csv, found, baseline, unseen)
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
-        write_text(page.with_name("table.md"), summary(table, found))
+        write_text(page.with_name("table.md"), summary(part, found))
         metric = next(
-            (name for name in ("fid_proxy", "rmse") if not all(map(empty, table.ok.frame[name]))),
+            (name for name in ("fid_proxy", "rmse") if not all(map(empty, part.ok.frame[name]))),
             None,
         )
         if metric:
-            write_text(page.with_name("table.tex"), table.to_latex(metric))
+            write_text(page.with_name("table.tex"), part.to_latex(metric))
         # of the files as they were read, so that what changed meanwhile is noticed
         made_of = ingredients(sources[0], baseline) if own else ""
         write_text(page, html + (note(html, made_of, page.parent) if own else ""))
@@ -101,10 +104,12 @@ def render(
     csv: str,
     page: TableFindings,
     baseline: str = BASELINE,
+    unseen: int = 0,
 ) -> str:
     """The page as text.
 
-    ``csv`` is that of the table, and ``page`` what can be said of it, against ``baseline``.
+    ``csv`` is that of the table, and ``page`` what can be said of it, against ``baseline``; as many
+    rows as are ``unseen`` were left out of the table (:mod:`..comparison.shown`).
     """
     frame, homes = table.frame, _homes(sources)
     rows = rows_of(with_curves(frame))
@@ -132,6 +137,7 @@ def render(
         .render(
             title=title_of(frame, list(zip(run_names(sources), records, strict=True))),
             baseline=baseline_title(baseline),
+            unseen=unseen,
             counts=frame["status"].value_counts().to_dict(),
             problems=found,
             plots=[problem.plot for problem in found],

@@ -26,7 +26,7 @@ BESIDE = ("table.csv", "table.parquet", "table.md", "table.tex")
 _NOTE = re.compile(rb"<!-- made of ([0-9a-f]{64}), this is ([0-9a-f]{64}) -->\n\Z")
 _LENGTH = len("<!-- made of , this is  -->\n") + 2 * 64
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "jinja2", "markupsafe", "plotly", "pillow")
-_CODE = ("*.py", "*/*.py", "report/*/*.py", "report/templates/*")
+_CODE = ("*.py", "*/*.py", "*/*/*.py", "report/templates/*")
 _SHARD = re.compile(r"\d+-\d+\.npz")
 
 

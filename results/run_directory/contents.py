@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .files import jsonable
+from .disk.behind import Behind
+from .files import jsonable, write_bytes
 from .leading import Lead
 from .once import directories
-from .sealed import Arrays, Opened, Unsealed, open_json, open_npz
+from .sealed import Arrays, Opened, Sealed, Unsealed, open_json, open_npz, read_back
 
 _ARRAYS_UNREAD = Opened()
 
@@ -37,6 +38,8 @@ class Contents:
         self._folder = folder
         self._known: dict[str, Opened] = {}
         self._shared = self._locked = self._writes = False
+        self._behind: Behind | None = None
+        self._written: set[str] = set()
         self.pending_run: dict[str, Any] | None = None
         self.lead: Lead | None = None
         self.changes = 0
@@ -52,6 +55,44 @@ class Contents:
             self.pending_run, self._locked, self.lead = None, False, None
             if not self._shared:
                 self._known = {}
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Within, what is written may wait for more (:mod:`.disk.behind`); at the end all is there."""
+        if self._behind is not None:  # within another one
+            yield
+            return
+        self._behind, self._written = Behind(), set()
+        try:
+            yield
+        finally:
+            behind, self._behind = self._behind, None
+            behind.close()
+
+    def settle(self) -> None:
+        """Wait for what was written, before anybody looks at the folders."""
+        if self._behind is not None:
+            self._behind.settle()
+
+    def write(
+        self, place: str, path: Path, told: Sealed, then: Callable[[], object] | None = None
+    ) -> None:
+        """Write a file, and remember it.
+
+        Args:
+            place: of the file in the directory.
+            path: that of the place.
+            told: the sealed file.
+            then: called once it is there, maybe by another thread.
+        """
+        if self._behind is None:
+            write_bytes(path, told.data)
+            if then is not None:
+                then()
+        else:
+            self._behind.write(path, told.data, then)
+            self._written.add(place)
+        self._remember(place, read_back(told))
 
     def share(self) -> None:
         """From now on, take the directory for what it was when its files were read."""
@@ -103,6 +144,7 @@ class Contents:
         """
         known = self._known.get(place, _ARRAYS_UNREAD)
         if known.value is None and (known.fault is None or isinstance(known.fault, Unsealed)):
+            self._await(place)
             known = open_npz(self._folder / place, place)
             kept = known if keep and not self._writes else replace(known, value=None)
             self._remember(place, kept)
@@ -147,6 +189,11 @@ class Contents:
         self.pending_run = dict(run) if same else None
         return same
 
+    def _await(self, place: str) -> None:
+        """Wait for a file that was written."""
+        if place in self._written:
+            self.settle()
+
     def _json(self, place: str) -> Opened:
         return self._once(place, lambda: open_json(self._folder / place, place))
 
@@ -166,6 +213,7 @@ class Contents:
 
     def _once(self, place: str, read: Callable[[], Opened]) -> Opened:
         if place not in self._known:
+            self._await(place)
             found = read()
             self._remember(place, found)
             return found

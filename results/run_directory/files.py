@@ -1,8 +1,5 @@
-"""Files that are whole or absent: atomic writes, and reads to which a damaged file is missing.
-
-A write goes to a hidden ``*.part`` file in the same folder, is flushed to the disk and then
-renamed, so a process killed at any moment leaves the old file or the new one under the final name,
-never half of one.
+"""Text, JSON and arrays in files that are whole or absent (:mod:`.disk.atomic`); to whoever reads one
+that is damaged, it is missing.
 
 What is read may be somebody else's: pipes and devices are not waited for, and nothing is larger in
 memory than it can be on the disk.
@@ -20,13 +17,32 @@ import time
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
-from uuid import uuid4
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .disk.archives import arrays_in, write_arrays
+from .disk.atomic import PART, TRIES, write_atomic, write_bytes
+
+__all__ = [
+    "LARGEST_JSON",
+    "PART",
+    "UNREADABLE",
+    "arrays_in",
+    "json_text",
+    "jsonable",
+    "read_json",
+    "read_npz",
+    "read_regular",
+    "write_atomic",
+    "write_bytes",
+    "write_json",
+    "write_npz",
+    "write_text",
+]
 
 UNREADABLE = (
     OSError,
@@ -45,10 +61,8 @@ UNREADABLE = (
 )
 """What reading a damaged archive can raise."""
 
-PART = ".part"
-"""Suffix of a file that is being written."""
-TRIES, PAUSE = 4, 0.05
-"""How often a file is asked for that another machine is just replacing, and seconds between."""
+PAUSE = 0.05
+"""Seconds until a file is asked for again that another machine is just replacing."""
 LARGEST_JSON = 32 << 20
 """Bytes of the largest JSON file that is read: parsed, it may take fifty times as many."""
 
@@ -103,44 +117,6 @@ def _half_of_memory() -> int:
         return 1 << 34
 
 
-def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Make ``path`` hold what ``fill`` writes, or leave it as it was.
-
-    Args:
-        path: the final name; its folder is made if need be.
-        fill: writes the content to a binary file; called again where another process took the file
-            that was being written for one of a process that was killed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for _ in range(TRIES - 1):
-        try:
-            return _write_once(path, fill)
-        except FileNotFoundError:
-            if not path.parent.is_dir():
-                raise
-    return _write_once(path, fill)
-
-
-def _write_once(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    part = path.with_name(f".{path.name}.{uuid4().hex[:12]}{PART}")
-    try:
-        with part.open("xb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say what it had no room for
-        raise
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` atomically."""
-    write_atomic(path, lambda file: file.write(content))
-
-
 def write_text(path: Path, content: str) -> None:
     """Write ``content`` as UTF-8, atomically."""
     write_bytes(path, content.encode())
@@ -152,9 +128,36 @@ def write_json(path: Path, value: object) -> None:
     Floats keep all their digits. JSON knows no infinity: what is not finite becomes null, and the
     row's ``status`` says why. Numpy scalars and arrays are written as numbers and lists.
     """
-    write_text(
-        path, json.dumps(jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    write_text(path, json_text(value))
+
+
+def json_text(value: object, *, spread: bool = True) -> str:
+    """The text of a JSON file.
+
+    Args:
+        value: as in :func:`write_json`.
+        spread: whether what is nested is spread out, for people to read, which takes Python ten
+            times as long; else each item of an object has a line.
+    """
+    encode = _spread if spread else _lines
+    try:
+        return encode(value)
+    except (TypeError, ValueError):  # numpy's, paths, and what is not finite
+        return encode(jsonable(value))
+
+
+def _spread(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _lines(value: object) -> str:
+    if not isinstance(value, dict) or not value:
+        return f"{_compact(value)}\n"
+    items = (f"  {_compact(str(key))}: {_compact(item)}" for key, item in value.items())
+    return "{\n" + ",\n".join(items) + "\n}\n"
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -170,12 +173,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays of numbers or text, uncompressed, atomically."""
-    pickled = [name for name, array in arrays.items() if np.asanyarray(array).dtype.hasobject]
-    if pickled:
-        raise TypeError(
-            f"array {pickled[0]!r} holds Python objects, which only a pickle could store"
-        )
-    write_atomic(path, lambda file: np.savez(file, **dict(arrays)))  # pyright: ignore[reportArgumentType]
+    write_atomic(path, lambda file: write_arrays(file, arrays))
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
@@ -187,25 +185,6 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
         return arrays_in(io.BytesIO(read_regular(path)))
     except UNREADABLE:
         return None
-
-
-def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """The arrays of an open ``.npz`` file, as :func:`write_npz` stores them: uncompressed.
-
-    One of :data:`UNREADABLE` is raised if it is none, holds a pickle, or would be larger in memory
-    than it is.
-    """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as stored:
-        if not isinstance(stored, np.lib.npyio.NpzFile) or stored.zip is None:
-            raise ValueError("it is no archive of arrays")
-        if sum(member.file_size for member in stored.zip.infolist()) > size:
-            raise ValueError("its arrays are larger than it is")
-        arrays = {name: stored[name] for name in stored.files}
-    if any(array.size > size for array in arrays.values()):  # of texts without letters
-        raise ValueError("its arrays are larger than it is")
-    return arrays
 
 
 def jsonable(value: object) -> object:

@@ -14,6 +14,7 @@
     samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
     samples/CELL-path.npz        the way of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
     set-aside/CELL.N/            what another sampler, model or extractor made under this name, with the reason in ``why.json``
+    unchanged.json               what a command found that left nothing to do (:mod:`.disk.unchanged`)
     claims/                      while a run goes on: which process samples what (:mod:`.claims`)
     .lock .leader                which process leads (:mod:`.leading`); the first stays
     set-aside/damaged/           files that were not what their names say
@@ -33,6 +34,7 @@ import re
 from pathlib import Path
 
 from . import sealed
+from .disk.unchanged import RECORD as UNCHANGED
 from .files import PART, read_json
 
 LOCK, LEASE = ".lock", ".leader"
@@ -40,6 +42,7 @@ ASIDE = "set-aside"
 LAYOUT = frozenset(
     {
         *("run.json", "parts", "made", "reference", "samples", "looks.json", "claims", ASIDE),
+        UNCHANGED,
         *(
             "table.csv",
             "table.parquet",

@@ -113,7 +113,15 @@ class RunReader:
 
     def cells(self) -> list[str]:
         """Keys of the planned cells, sorted."""
+        self._contents.settle()
         return sorted(path.parent.name for path in (self.path / "parts").glob(f"*/{CELL}"))
+
+    def names(self, cell: str) -> list[str]:
+        """Names of what is in the folder of a cell, sorted; none if there is none."""
+        try:
+            return sorted(os.listdir(f"{self.path}/parts/{checked(cell)}"))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
         """The shards ``(start, stop)`` that [0, ``samples``) consists of: all of one size but the
@@ -133,6 +141,7 @@ class RunReader:
 
         Whether one does hold it is found when it is read.
         """
+        self._contents.settle()
         ranges = self.ranges(cell, samples)
         if len(ranges) <= FEW:
             return [piece for piece in ranges if not self.shard(cell, *piece).is_file()]
@@ -215,6 +224,7 @@ class RunReader:
 
     def reference_steps(self, tag: str) -> list[int]:
         """The numbers N for which there are reference data ``TAG-N``, sorted."""
+        self._contents.settle()
         stems = (
             path.name.removesuffix(".npz") for path in self.reference(tag).parent.glob("*.npz")
         )
@@ -223,6 +233,7 @@ class RunReader:
 
     def made(self) -> dict[str, dict[str, Any]]:
         """What models and extractors of this run do, by digest: records of fingerprints."""
+        self._contents.settle()
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         read = {name: self._tried(made_of(name), self._contents.json) for name in names}
         return {name: record for name, record in read.items() if record is not None}
@@ -255,6 +266,7 @@ class RunReader:
         return f"reference/{checked(f'{self.model}.{name}' if self.model else name)}.npz"
 
     def _listed(self, cell: str) -> list[tuple[int, int]]:
+        self._contents.settle()
         matches = (
             SHARD.fullmatch(path.name) for path in self.part(cell, CELL).parent.glob("*-*.npz")
         )

@@ -4,7 +4,6 @@ by other code.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,8 +57,8 @@ class RunDir(RunWriter):
         """
         readers: dict[str, Callable[..., object]] = {}
         contents = self._contents
-        home = self.part(cell, CELL).parent
-        for name in sorted(os.listdir(home)) if home.is_dir() else ():
+        contents.settle()
+        for name in self.names(cell):
             if (
                 name != CELL
                 and name.endswith((".json", ".npz"))
@@ -86,11 +85,16 @@ class RunDir(RunWriter):
 
     def set_aside(self, cell: str, why: str) -> None:
         """Move everything that belongs to a cell out of the way, and keep it with the reason."""
+        self._contents.settle()
         for path in (self.samples(cell), self.evolution(cell)):
             if path.exists():
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
         write_json(self.part(cell, WHY), {"why": why})
         self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
+
+    def cells_aside(self) -> set[str]:
+        """Keys of the cells that were set aside."""
+        return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
     def made_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
         """Folders of a cell that were set aside, the latest first, each with its ``made.json``."""
@@ -160,6 +164,7 @@ class RunDir(RunWriter):
         place = source.relative_to(self.path).as_posix()
         self._changes(place)
         self._contents.forget_folder(place)
+        self._contents.settle()
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))
         shutil.move(

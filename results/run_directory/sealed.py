@@ -20,12 +20,12 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
-from .files import LARGEST_JSON, UNREADABLE, arrays_in, jsonable, read_regular, write_bytes
+from .disk.archives import arrays_in, write_arrays
+from .files import LARGEST_JSON, UNREADABLE, json_text, read_regular, write_bytes
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -39,6 +39,7 @@ is read as it was written, and never made again for its number's sake.
 KEY = "seal"
 _EMPTY = "0" * 64
 _MARK = b"samplerbench seal "
+_ARCHIVE = b"PK"  # how a zip archive begins
 _LARGEST_COMMENT = 65535  # of a zip archive
 
 
@@ -119,25 +120,38 @@ class Opened:
             raise Damaged("it is not the one that was written with quality.json")
 
 
-def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> str:
-    """Write an object with its seal, atomically.
+class Sealed(NamedTuple):
+    """A file to be written: its bytes, and the seal in them."""
+
+    data: bytes
+    seal: Seal
+
+
+def sealed_json(
+    value: Mapping[str, Any], of: str, made_by: str = "", *, spread: bool = False
+) -> Sealed:
+    """An object with its seal.
 
     Args:
-        path: where.
         value: JSON-ready, numpy scalars and arrays included; what is not finite becomes null.
         of: the place that the seal names.
         made_by: see :class:`Seal`.
+        spread: see :func:`.files.json_text`.
+    """
+    data = json_text({KEY: Seal(of, made_by).as_dict(), **value}, spread=spread).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    return Sealed(data.replace(_EMPTY.encode(), digest.encode(), 1), Seal(of, made_by, digest))
+
+
+def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> str:
+    """Write an object with its seal, atomically; arguments as :func:`sealed_json`.
 
     Returns:
         The digest.
     """
-    content = {KEY: Seal(of, made_by).as_dict(), **value}
-    data = (
-        json.dumps(jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    ).encode()
-    digest = hashlib.sha256(data).hexdigest()
-    write_bytes(path, data.replace(_EMPTY.encode(), digest.encode(), 1))
-    return digest
+    data, seal = sealed_json(value, of, made_by)
+    write_bytes(path, data)
+    return seal.sha256
 
 
 def open_json(path: Path, of: str) -> Opened:
@@ -161,28 +175,32 @@ def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]
     return opened.value
 
 
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> str:
-    """Write named arrays of numbers or text with their seal, uncompressed, atomically.
-
-    Arguments and result as :func:`write_json`.
+def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> Sealed:
+    """Named arrays of numbers or text with their seal, uncompressed; arguments as
+    :func:`sealed_json`.
 
     Raises:
         TypeError: an array holds Python objects.
     """
-    pickled = [name for name, array in arrays.items() if np.asanyarray(array).dtype.hasobject]
-    if pickled:
-        raise TypeError(
-            f"array {pickled[0]!r} holds Python objects, which only a pickle could store"
-        )
     buffer = io.BytesIO()
-    np.savez(buffer, **dict(arrays))  # pyright: ignore[reportArgumentType]
+    write_arrays(buffer, arrays)
     comment = _MARK + json.dumps(Seal(of, made_by).as_dict()).encode()
     # an archive ends with its comment's length, here 0
     data = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little") + comment
     digest = hashlib.sha256(data).hexdigest()
     start = len(data) - len(comment)
-    write_bytes(path, data[:start] + comment.replace(_EMPTY.encode(), digest.encode(), 1))
-    return digest
+    comment = comment.replace(_EMPTY.encode(), digest.encode(), 1)
+    return Sealed(data[:start] + comment, Seal(of, made_by, digest))
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> str:
+    """Write named arrays of numbers or text with their seal, atomically.
+
+    Arguments and exceptions as :func:`sealed_npz`, result as :func:`write_json`.
+    """
+    data, seal = sealed_npz(arrays, of, made_by)
+    write_bytes(path, data)
+    return seal.sha256
 
 
 def open_npz(path: Path, of: str, *, arrays: bool = True) -> Opened:
@@ -195,6 +213,17 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> Opened:
             were written.
     """
     return _opened(path, lambda data: _npz_in(data, of, arrays=arrays))
+
+
+def read_back(written: Sealed) -> Opened:
+    """What :func:`open_json`, or :func:`open_npz` without arrays, would find in a file that was just
+    written.
+    """
+    if written.data.startswith(_ARCHIVE):
+        return Opened(written.seal.sha256, written.seal)
+    value: dict[str, Any] = json.loads(written.data)
+    value.pop(KEY)
+    return Opened(written.seal.sha256, written.seal, value)
 
 
 def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,19 +163,21 @@ class RunWriter(RunReader):
         pinned = {}
         if influence:
             place = part_of(cell, INFLUENCE)
-            self._changes(place)
-            pinned = {
-                PIN: {
-                    "sha256": sealed.write_npz(
-                        self._inside(place), influence, place, self.made_by(cell)
-                    )
-                }
-            }
+            pinned = {PIN: {"sha256": self._write_npz(place, influence, self.made_by(cell))}}
         self.write(cell, QUALITY, {**quality, **pinned})
 
-    def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
-        """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
-        self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell))
+    def write_shard(
+        self,
+        cell: str,
+        start: int,
+        stop: int,
+        arrays: Arrays,
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell; ``then`` is called
+        once it is there, maybe by another thread.
+        """
+        self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell), then)
 
     def has_now(self, cell: str, start: int, stop: int) -> bool:
         """Whether a shard is there, looked at anew.
@@ -226,11 +229,13 @@ class RunWriter(RunReader):
     def delete(self, cell: str, name: str) -> None:
         """Delete a part of a cell, if it is there."""
         self._changes(part_of(cell, name))
+        self._contents.settle()
         self.part(cell, name).unlink(missing_ok=True)
 
     def drop_shard(self, cell: str, start: int, stop: int) -> None:
         """Delete a shard, so that it is sampled again."""
         self._changes(shard_of(cell, start, stop))
+        self._contents.settle()
         self.shard(cell, start, stop).unlink(missing_ok=True)
 
     @property
@@ -241,13 +246,33 @@ class RunWriter(RunReader):
         """
         return self._contents.changes
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Within, files that are written may wait for each other, to be flushed to the disk at once:
+        each is there some milliseconds later (:mod:`.disk.behind`), and all are at the end.
+
+        Raises:
+            OSError: one of them cannot be written.
+        """
+        with self._contents.together():
+            yield
+
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
         self._changes(place)
-        sealed.write_json(self._inside(place), value, place, made_by)
+        told = sealed.sealed_json(value, place, made_by, spread="/" not in place)
+        self._contents.write(place, self._inside(place), told)
 
-    def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> None:
+    def _write_npz(
+        self,
+        place: str,
+        arrays: Arrays,
+        made_by: str = "",
+        then: Callable[[], object] | None = None,
+    ) -> str:
         self._changes(place)
-        sealed.write_npz(self._inside(place), arrays, place, made_by)
+        told = sealed.sealed_npz(arrays, place, made_by)
+        self._contents.write(place, self._inside(place), told, then)
+        return told.seal.sha256
 
     def _changes(self, place: str) -> None:
         """What has to be done before a file is written, moved or deleted."""
@@ -263,6 +288,9 @@ class RunWriter(RunReader):
             ValueError: a folder on the way is a symbolic link.
         """
         path = self.path / place
-        for parent in path.parents[: len(Path(place).parts) - 1]:
-            refuse_link(parent)
+        folder = str(self.path)
+        for name in place.split("/")[:-1]:
+            folder = f"{folder}/{name}"
+            if os.path.islink(folder):
+                refuse_link(Path(folder))
         return path

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..quantities import column_kinds
-from ..record import Record
+from ..record import Kind, Record
 from ..run_directory.places import CELL, QUALITY, TIMING
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
@@ -13,10 +15,11 @@ from .dtypes import misfit
 
 def rows_of_run(run: RunDir) -> list[Record]:
     """A row for each planned cell of a run; where it has no results, ``status`` says why."""
-    return [row for cell in run.cells() if (row := _row(run, cell)) is not None]
+    known = column_kinds()
+    return [row for cell in run.cells() if (row := _row(run, cell, known)) is not None]
 
 
-def _row(run: RunDir, cell: str) -> Record | None:
+def _row(run: RunDir, cell: str, known: Mapping[str, Kind]) -> Record | None:
     """A cell's row; None where its identity is not there.
 
     Measured columns win over planned ones: an extended cell keeps its old numbers until the new
@@ -42,7 +45,6 @@ def _row(run: RunDir, cell: str) -> Record | None:
     timing = run.read(cell, TIMING) or {}
     row: Record = {}
     faults: Record = {}
-    known = column_kinds()
     for file, part in ((TIMING, timing), (CELL, planned), (QUALITY, quality)):
         for name, value in part.items():
             # only an edited file can hold it

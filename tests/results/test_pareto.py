@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.results.comparison.pareto import Point, dominates
+from samplerbench.results.comparison.pareto import Point, _undominated, dominates
 from samplerbench.results.result_table import ResultTable
 
 
@@ -114,3 +114,18 @@ def test_where_the_judge_refuses_nothing_is_sure():
     assert fronts(*flagged) == {"a": (True, "uncertain"), "b": (False, "uncertain")}
     ruled = [row("a", 5.0, 5, dominated=True), row("b", 9.0, 5)]
     assert fronts(*ruled) == {"a": (True, "uncertain"), "b": (False, "uncertain")}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 1.0, 2.0, 3.0, float("inf")]), st.integers(1, 4)),
+        max_size=12,
+    )
+)
+def test_the_undominated_points_are_those_that_no_other_dominates(places):
+    points = {n: Point(value, cost, cost, cost) for n, (value, cost) in enumerate(places)}
+    assert _undominated(points) == [
+        n
+        for n, point in points.items()
+        if not any(dominates(other, point) for other in points.values())
+    ]

@@ -21,7 +21,7 @@ from samplerbench.benchmarks.cli import isolation
 from samplerbench.benchmarks.running.executing import Failure, InProcess, Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory import files, leases
+from samplerbench.results.run_directory import leases
 from samplerbench.results.run_directory.files import read_json
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -183,7 +183,7 @@ def test_what_cannot_be_written_is_one_sentence_with_the_file_and_a_remedy_and_k
                 raise OSError(number, os.strerror(number))
         sync(descriptor)
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
         ValueError,
         match=f"{TROUBLES[name]}.* and run the same command again, what is done is kept",

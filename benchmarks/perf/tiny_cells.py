@@ -1,0 +1,120 @@
+"""What the harness costs where cells cost nothing: many tiny cells of ``gmm-2d``, run, run again, and
+reported.
+
+::
+
+    python -m samplerbench.benchmarks.perf.tiny_cells FOLDER --cells 10000
+    python -m samplerbench.benchmarks.perf.tiny_cells FOLDER --cells 500 -- --jobs 2
+
+``FOLDER`` must not be there yet. What stands behind ``--`` goes to ``samplerbench run``. Printed is a
+table of wall time and processor time, of whole processes with their children: of the first run, of the
+same run again, which finds nothing to do, and of ``samplerbench report``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+SAMPLERS = ("euler", "ddpm", "dpmpp_2m", "ipndm_2", "zab_2")
+MOST_STEPS = 20
+EACH = len(SAMPLERS) * MOST_STEPS
+"""Cells of one schedule."""
+
+
+class Taken(NamedTuple):
+    """What a command took, in seconds."""
+
+    wall: float
+    processor: float
+
+
+def suite(cells: int) -> str:
+    """A suite of tiny cells, as TOML: five cheap samplers on 1 to 20 steps of as many schedules as it
+    takes, 16 samples each, few references, no pictures, no times.
+
+    Args:
+        cells: about how many; a multiple of 100.
+    """
+    schedules = ", ".join(
+        f'{{ name = "karras", rho = {3 + k / 10:g} }}' for k in range(max(1, cells // EACH))
+    )
+    names = ", ".join(f'"{name}"' for name in SAMPLERS)
+    return f"""\
+name = "tiny-cells"
+description = "Cells that cost nothing, to see what the harness costs"
+models = ["gmm-2d"]
+samplers = [{names}]
+schedules = [{schedules}]
+steps = {list(range(1, MOST_STEPS + 1))}
+samples = 16
+batch_size = 16
+reference_samples = 8
+converged_samples = 16
+keep = 0
+metrics = ["frechet", "rmse"]
+timing = {{ enabled = false }}
+"""
+
+
+def taken(command: Sequence[str]) -> Taken:
+    """What ``samplerbench`` takes with these arguments.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    before, begin = os.times(), time.perf_counter()
+    call = [sys.executable, "-m", "samplerbench.benchmarks", *command]
+    done = subprocess.run(call, capture_output=True, text=True)
+    wall, after = time.perf_counter() - begin, os.times()
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
+    processor = sum(after[2:4]) - sum(before[2:4])  # of children that ended
+    return Taken(wall, processor)
+
+
+def measured(folder: Path, cells: int, options: Sequence[str] = ()) -> dict[str, Taken]:
+    """What the commands take, by what they do.
+
+    Args:
+        folder: made for the suite and the run.
+        cells: as in :func:`suite`.
+        options: of ``samplerbench run``.
+    """
+    folder.mkdir(parents=True)
+    file, out = folder / "tiny.toml", folder / "run"
+    file.write_text(suite(cells), encoding="utf-8")
+    command = ["run", str(file), "--out", str(out), *options]
+    return {
+        "run": taken(command),
+        "run again": taken(command),
+        "report": taken(["report", str(out)]),
+    }
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description="Measures what the harness costs.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cells", type=int, default=10_000)
+    given = [*sys.argv[1:], "--"]
+    end = given.index("--")
+    asked = parser.parse_args(given[:end])
+    found = measured(asked.folder, asked.cells, given[end + 1 : -1])
+    print(f"{asked.cells} cells{' ' * 8}wall      processor")
+    for what, took in found.items():
+        print(f"{what:<12}  {took.wall:9.2f} s  {took.processor:9.2f} s")
+    per_cell = (1e3 * seconds / asked.cells for seconds in found["run"])
+    print("run, a cell   {:9.2f} ms {:9.2f} ms".format(*per_cell))
+    page = asked.folder / "run" / "report.html"
+    print(f"page          {page.stat().st_size / 1e6:9.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

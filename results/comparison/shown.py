@@ -1,0 +1,54 @@
+"""Which rows of a large table a page shows: ten thousand rows make one that no browser is glad of, and
+five hundred curves a plot that nobody can read.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ..table.curves import comparable_parts
+from ..values import rows_of
+from .estimates import default_quantity
+
+MOST = 2000
+"""Rows of a page, about: all of a smaller table."""
+
+
+def shown(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
+    """The rows of a table that a page has: of a large one those of the best curves of each problem,
+    whole, the best of the baseline's among them, and those that have no results.
+
+    A curve is as good as its best rank at any budget, so that the lowest row of each is there.
+
+    Args:
+        frame: of a :class:`..table.typed_table.TypedTable`.
+        baseline: sampler or curve.
+        most: rows of a table that is shown whole.
+    """
+    if len(frame) <= most:
+        return frame
+    parts = comparable_parts(frame)
+    places = [place for _, rows in parts for place in _of_part(rows, baseline, most // len(parts))]
+    return frame.loc[sorted(places)].reset_index(drop=True)
+
+
+def _of_part(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
+    quantity = default_quantity(rows_of(rows))
+    failed = list(rows.loc[rows["status"] != "ok"].index)[:most]
+    if quantity is None:
+        return list(dict.fromkeys([*failed, *rows.index[:most]]))[:most]
+    told = rows.loc[rows["status"] == "ok", ["curve", "sampler", "slot", quantity.name]]
+    rank = told.groupby("slot", dropna=False)[quantity.name].rank(method="min")
+    by_curve = rank.astype("Float64").groupby(told["curve"])
+    order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
+    curves = [str(curve) for curve in order.sort_values(["best", "mean"], kind="stable").index]
+    own = set(told.loc[(told["sampler"] == baseline) | (told["curve"] == baseline), "curve"])
+    first = [curve for curve in curves if curve in own][:1]
+    found: list[int] = []
+    for curve in dict.fromkeys([*first, *curves]):
+        found += [int(place) for place in told.index[told["curve"] == curve]]
+        if len(found) >= most - len(failed):
+            break
+    return [*found, *failed]

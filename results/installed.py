@@ -1,0 +1,19 @@
+"""What is installed here, said quickly: nothing is imported for it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def packages() -> dict[str, str]:
+    """Versions of the installed distributions by name, from the names of their folders: to read
+    the metadata of all takes 0.1 s.
+    """
+    found = {}
+    # the first that has a name is the one that is imported
+    for place in reversed([Path(entry or ".") for entry in sys.path]):
+        for folder in place.glob("*.dist-info") if place.is_dir() else ():
+            name, _, version = folder.stem.partition("-")
+            found[name] = version
+    return dict(sorted(found.items()))

@@ -1,0 +1,1 @@
+"""How bytes get to the disk and back: whole or not at all, many at a time, quickly."""
