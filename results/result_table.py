@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import pandas as pd
 
-from .run_directory.files import write_bytes, write_text
+from .run_directory.disk.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
 from .table.curves import with_curves
 from .table.latex import latex

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ...results.run_directory.once import read_once
+from ...results.run_directory.disk.once import read_once
 from .compare import compare, gate
 from .console import Warnings, say
 from .doctor import doctor

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models.checkpoints.answers import cache_folder
-from ...results.run_directory.files import read_json, write_json
+from ...results.run_directory.disk.files import read_json, write_json
 from ..suites.spec import canonical
 
 

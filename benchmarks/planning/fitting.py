@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models import Denoiser
-from ...results.run_directory.files import read_npz, write_npz
+from ...results.run_directory.disk.files import read_npz, write_npz
 from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, karras, pilot
 from ...samplers.pilot import Fitted, Look, Response, Rule, best_rule, look_at
 from ...samplers.pilot.look import MOST

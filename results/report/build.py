@@ -21,8 +21,8 @@ from ..comparison.significance import SIGNS
 from ..intervals import plus_minus, with_bounds
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
-from ..run_directory.files import write_text
-from ..run_directory.once import read_once
+from ..run_directory.disk.files import write_text
+from ..run_directory.disk.once import read_once
 from ..run_directory.reading import run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts, with_curves

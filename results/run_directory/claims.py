@@ -17,7 +17,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from . import sealed
-from .files import read_json, write_json
+from .disk.files import read_json, write_json
 from .leases import Leases
 from .places import checked
 

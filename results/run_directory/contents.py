@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from .disk.behind import Behind
-from .files import jsonable, write_bytes
+from .disk.files import jsonable, write_bytes
+from .disk.once import directories
 from .leading import Lead
-from .once import directories
 from .sealed import Arrays, Opened, Sealed, Unsealed, open_json, open_npz, read_back
 
 _ARRAYS_UNREAD = Opened()

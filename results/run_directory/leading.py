@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from .files import PART, read_json
+from .disk.files import PART, read_json
 from .leases import STALE, Leases
 from .places import LEASE, LOCK
 

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from .files import PART, read_json
+from .disk.files import PART, read_json
 
 BEAT, STALE = 5.0, 60.0
 """Seconds between touches, and from which on a lease that was not touched is nobody's."""

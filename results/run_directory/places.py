@@ -34,8 +34,8 @@ import re
 from pathlib import Path
 
 from . import sealed
+from .disk.files import PART, read_json
 from .disk.unchanged import RECORD as UNCHANGED
-from .files import PART, read_json
 
 LOCK, LEASE = ".lock", ".leader"
 ASIDE = "set-aside"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..record import Record
 from . import sealed
-from .files import read_json, write_json
+from .disk.files import read_json, write_json
 from .places import (
     ASIDE,
     CELL,

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from .disk.archives import arrays_in, write_arrays
-from .files import LARGEST_JSON, UNREADABLE, json_text, read_regular, write_bytes
+from .disk.files import LARGEST_JSON, UNREADABLE, json_text, read_regular, write_bytes
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 from ..record import Record
 from . import sealed
 from .claims import FOLDER as CLAIMS
-from .files import PART
+from .disk.files import PART
 from .leading import BusyError, leading, refuse_busy
 from .places import (
     ASIDE,

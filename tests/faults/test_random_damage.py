@@ -86,7 +86,7 @@ def claimed(out):
     claims.lead(["gmm-2d.euler", "gmm-2d.heun"])
     claims.take("gmm-2d.euler", 0, 512)
     claims.fail("gmm-2d.heun", 0, "failed", "it went wrong")
-    claims._stopped.set()
+    claims._leases._stopped.set()
 
 
 class Trial:

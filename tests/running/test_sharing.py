@@ -311,7 +311,7 @@ def test_what_is_listed_is_not_claimed_and_a_dead_claim_is_taken_in_the_end(tmp_
     dead.lead([])
     cell = setup.cells[0].key
     assert dead.take(cell, 512, 1024)
-    dead._stopped.set()  # nobody touches it any more
+    dead._leases._stopped.set()  # nobody touches it any more
     claim = out / FOLDER / f"{cell}.00000512-00001024"
     claim.write_text('{"host": "another", "pid": 1, "born": "1"}')
     old = time.time() - 2 * STALE

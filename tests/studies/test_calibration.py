@@ -17,7 +17,7 @@ from samplerbench.benchmarks.studies.calibration.table import write_calibration
 from samplerbench.benchmarks.studies.calibration.trials import Case
 from samplerbench.benchmarks.studies.calibration.verdict import misses, sentences
 from samplerbench.benchmarks.suites.suite import load_suite
-from samplerbench.results.run_directory.files import read_npz, write_npz
+from samplerbench.results.run_directory.disk.files import read_npz, write_npz
 
 
 def quick(log, **changes):

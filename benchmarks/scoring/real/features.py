@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ....models.reference import Extractor, FloatArray
-from ....results.run_directory.files import read_npz, write_npz
+from ....results.run_directory.disk.files import read_npz, write_npz
 from ...fingerprint import Fingerprint, difference, extractor_fingerprint
 from ...metrics.estimators.moments import Moments
 from ...sampling.shard import clamp

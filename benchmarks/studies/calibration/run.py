@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from ....results.run_directory.files import read_npz, write_npz
+from ....results.run_directory.disk.files import read_npz, write_npz
 from ...running.executing import Call, Executor, Failure, InProcess
 from ...running.executing.world import Setting, World
 from .families import FAMILIES

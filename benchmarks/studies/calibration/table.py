@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ....results.run_directory.files import write_text
+from ....results.run_directory.disk.files import write_text
 from ....results.text import csv_field, markdown_table, short
 from .verdict import Row, misses, sentences
 

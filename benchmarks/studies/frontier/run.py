@@ -17,7 +17,7 @@ import torch
 
 from ....models import Denoiser
 from ....models.exact.base import ExactModel
-from ....results.run_directory.files import read_npz, write_npz
+from ....results.run_directory.disk.files import read_npz, write_npz
 from ....samplers import SampleNoise
 from ...running.executing import Executor, Failure, InProcess
 from ...running.executing.world import Setting, World

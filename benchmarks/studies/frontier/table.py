@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....results.run_directory.files import write_text
+from ....results.run_directory.disk.files import write_text
 from ....results.text import csv_field, markdown_table, short
 from .candidates import Candidate
 from .measure import Errors

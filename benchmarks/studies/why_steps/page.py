@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ....results import report
-from ....results.run_directory.files import write_text
+from ....results.run_directory.disk.files import write_text
 from .figures.drawing import css
 from .glossary import Introductions
 from .measuring.effort import Effort

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from ....results.run_directory.files import read_npz, write_npz
+from ....results.run_directory.disk.files import read_npz, write_npz
 from .measuring.effort import Effort
 from .measuring.row import Answer, M, Row
 from .packing import packed, unpacked

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from ....results.run_directory.files import write_text
+from ....results.run_directory.disk.files import write_text
 
 START, END = "<!-- verdicts of the page -->", "<!-- end of the verdicts -->"
 """Marks of the document between which they go."""

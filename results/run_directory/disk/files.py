@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .disk.archives import arrays_in, write_arrays
-from .disk.atomic import PART, TRIES, write_atomic, write_bytes
+from .archives import arrays_in, write_arrays
+from .atomic import PART, TRIES, write_atomic, write_bytes
 
 __all__ = [
     "LARGEST_JSON",
