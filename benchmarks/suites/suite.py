@@ -63,6 +63,9 @@ class Timing(Strict):
             median, relative to it.
         energy_seconds: length of the window in which a cell's energy is measured, on a GPU with
             NVML; 0 for no such measurement.
+        tf32: whether a GPU may compute products and convolutions of float32 in TF32 while it is
+            timed.
+        cudnn_benchmark: whether cuDNN tries its algorithms before it chooses one.
     """
 
     enabled: bool = True
@@ -76,6 +79,8 @@ class Timing(Strict):
     max_rounds: Count = 30
     half_width: float = Field(default=0.01, gt=0)
     energy_seconds: float = Field(default=0.0, ge=0)
+    tf32: bool = False
+    cudnn_benchmark: bool = False
 
 
 class Until(Strict):

@@ -4,6 +4,6 @@ trust them.
 
 from .cells import time_cells
 from .clock import Clock, Reading
-from .statistics import median_interval
+from ...results.comparison.medians import median_interval
 
 __all__ = ["Clock", "Reading", "median_interval", "time_cells"]

@@ -12,7 +12,7 @@ from samplerbench.benchmarks.suites.suite import Timing, check_suite
 from samplerbench.benchmarks.timing import Reading, median_interval
 from samplerbench.benchmarks.timing.clock import warm_up
 from samplerbench.benchmarks.timing.energy import joules_per_call
-from samplerbench.benchmarks.timing.statistics import FEWEST, left_out, settled
+from samplerbench.results.comparison.medians import FEWEST, left_out, settled
 
 STEPS, BATCH = 5, 4
 
