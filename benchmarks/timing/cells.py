@@ -209,10 +209,15 @@ class _Pass:
             "timing_network_calls": [run.calls, run.calls / run.share],
         }
         if watch.batch == 1:
-            steps = watch.cell.steps or run.calls
-            for name, work in (("launches", run.sample), ("network_launches", run.network)):
-                watch.facts[f"{name}_per_step"] = launches(work, self.device) / steps
             watch.cold = Cold(self.device)
+            if self.device.startswith("cuda"):
+                steps = watch.cell.steps or run.calls
+                whole, network = launches(run.sample), launches(run.network)
+                watch.facts |= {
+                    "launches_per_step": whole.host / steps,
+                    "kernels_per_step": whole.kernels / steps,
+                    "network_kernels_per_step": network.kernels * run.share / steps,
+                }
 
     def _measure(self, watch: Watch) -> None:
         """One time of the whole sampler, one of its calls of the model, and of the decoder."""

@@ -1,29 +1,41 @@
-"""How often a call goes to the device: kernels that it launches on a GPU, operators that it calls on a
-CPU. At small batches that is what the time is made of.
+"""How often a call goes to a GPU: what the host launches, and the kernels that run. At small batches
+that is what the time is made of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from torch.profiler import ProfilerActivity, profile
+import torch
+from torch.autograd import DeviceType
 
-LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch")
+LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")
 """Beginnings of the names of the CUDA calls that start work on the device; a replayed graph is one."""
 
 
-def launches(work: Callable[[], object], device: str) -> int:
-    """Launches of one call, by torch's profiler: CUDA calls that start kernels or graphs, or on a CPU
-    operators that no other operator called.
+class Launches(NamedTuple):
+    """Counts of one call.
+
+    Attributes:
+        host: CUDA calls that start kernels or graphs.
+        kernels: that ran on the device, copies and fills included.
     """
-    if device.startswith("cuda"):
-        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
-            work()
-        names = [event.name for event in seen.events() or ()]
-        return sum(name.startswith(LAUNCHES) for name in names)
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+
+    host: int
+    kernels: int
+
+
+def launches(work: Callable[[], object]) -> Launches:
+    """The launches of one call, by torch's profiler; it is called once."""
+    from torch.profiler import ProfilerActivity, profile  # slow to import, for this only
+
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
         work()
-    return sum(
-        event.name.startswith("aten::") and event.cpu_parent is None
-        for event in seen.events() or ()
+        torch.cuda.synchronize()
+    events = list(seen.events() or ())
+    return Launches(
+        sum(event.name.startswith(LAUNCHES) for event in events),
+        sum(event.device_type == DeviceType.CUDA for event in events),
     )
