@@ -14,12 +14,10 @@ the time is spent.
 
 from __future__ import annotations
 
-import gc
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -84,10 +82,10 @@ def time_cells(
     waiting = deque(Watch(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
     settings = backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
-    with settings as kept, _no_old_garbage():
+    with settings as kept:
         about = {f"timing_{name}": value for name, value in kept.items()}
         about["timing_second_clock"] = own.second
-        while waiting and (until is None or time.monotonic() < until):
+        while waiting:
             _Pass(
                 model,
                 options,
@@ -100,17 +98,6 @@ def time_cells(
                 {**about, "timing_pass": uuid4().hex},
                 until,
             ).run(waiting)
-
-
-@contextmanager
-def _no_old_garbage() -> Iterator[None]:
-    """Within, the garbage collector leaves alone what is there by now."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @dataclass
@@ -149,21 +136,27 @@ class _Pass:
 
     def _open(self, waiting: deque[Watch]) -> None:
         """The first round."""
-        room, held, a_round = room_on(torch.device(self.device)), 0, 0.0
-        while waiting:
-            left = None if self.until is None else self.until - time.monotonic()
-            if self.watches and (
-                held > ROUND_ROOM * room
-                or (left is not None and (self.options.min_rounds - 1) * a_round > left)
-            ):
-                return
-            watch = waiting.popleft()
+        room, held, a_round, longest = room_on(torch.device(self.device)), 0, 0.0, 0.0
+        while waiting and held <= ROUND_ROOM * room:
+            if not self._has_time(a_round, longest):
+                waiting.clear()
+                break
+            begin, watch = time.perf_counter(), waiting.popleft()
             self.watches.append(watch)
             self._visit(watch, room)
             if watch.works is not None:
                 held += watch.works.held
                 a_round += watch.visits[-1].seconds
+            longest = max(longest, time.perf_counter() - begin)
         self.rounds = 1
+
+    def _has_time(self, a_round: float, longest: float) -> bool:
+        """Whether one cell more can be visited as often as all must be; the first always, unless it is late."""
+        if self.until is None or not self.watches:
+            return not self._late()
+        left = self.until - time.monotonic() - longest
+        more = a_round * (1 + 1 / len(self.watches))
+        return (self.options.min_rounds - 1) * more <= left
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.begun
@@ -232,9 +225,8 @@ class _Pass:
             watch.cold.empty()
             cold = self.clock(run.sample).ms
         seconds = time.perf_counter() - begin
-        watch.visits.append(
-            Visit(self.rounds, total, network.ms * run.share, decoder, cold, block, seconds)
-        )
+        doubts, bare = block.doubts([total]), network.ms * run.share
+        watch.visits.append(Visit(self.rounds, total, bare, decoder, cold, block, doubts, seconds))
 
     def _conclude(self, watch: Watch) -> None:
         """Energy, if it is asked for and counted, then the columns."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...results.comparison.medians import FEWEST, median_interval, settled
 from ...results.record import Record
 from ..sampling.engine import Works
 from ..suites.cell import Cell
@@ -17,7 +18,6 @@ from .cache import Cold
 from .clock import Reading
 from .disturbances import Block, doubts, observed
 from .gpu import STEADY
-from ...results.comparison.medians import FEWEST, median_interval, settled
 
 MOST_DISCARDED = 2
 """A cell is visited at most this many times as often as rounds are asked for."""
@@ -33,6 +33,7 @@ class Visit(NamedTuple):
         decoder_ms: decoding the batch; None without a decoder.
         cold_ms: the sampler's whole call with caches emptied before; None where that is not asked.
         block: what was seen of the machine meanwhile.
+        doubts: why the times are not to be trusted; empty if they are.
         seconds: that all of it took.
     """
 
@@ -42,12 +43,8 @@ class Visit(NamedTuple):
     decoder_ms: float | None
     cold_ms: float | None
     block: Block
+    doubts: list[str]
     seconds: float
-
-    @property
-    def doubts(self) -> list[str]:
-        """Why its times are not to be trusted."""
-        return self.block.doubts([self.total])
 
 
 @dataclass

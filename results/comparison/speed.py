@@ -51,7 +51,8 @@ def speed(
     """The verdict on two ``timing.json``, of batches of one size.
 
     Args:
-        baseline, candidate: the records.
+        baseline: the record that 1 stands for.
+        candidate: the other record.
         margin: share of the baseline's time that does not matter.
     """
     if reason := not_comparable(baseline, candidate):
