@@ -51,7 +51,7 @@ def watched_block(device: str, gpu: Gpu | None) -> Iterator[Block]:
     Yields:
         What is filled in at the end.
     """
-    seen, cuda = Block(), device.startswith("cuda")
+    seen, cuda, asked = Block(), device.startswith("cuda"), 0
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -66,9 +66,8 @@ def speed(
     second = _ratio(baseline, candidate, "raw_second")
     if isinstance(second, NoRatio):
         return Speed("ambiguous", *first, reason=f"second clock: {second.reason}")
-    words = {_word(low, high, margin) for _, low, high in (first, second)}
-    verdict: Word = words.pop() if len(words) == 1 else "ambiguous"
-    return Speed(verdict, *first, second[0])
+    said = _word(first, margin)
+    return Speed(said if said == _word(second, margin) else "ambiguous", *first, second[0])
 
 
 def _ratio(
@@ -101,7 +100,8 @@ def _positive(times: Sequence[float | None]) -> bool:
     return bool(times) and all(time is not None and time > 0 for time in times)
 
 
-def _word(low: float, high: float, margin: float) -> Word:
+def _word(ratio: tuple[float, float, float], margin: float) -> Word:
+    _, low, high = ratio
     if 1 / (1 + margin) <= low and high <= 1 + margin:
         return "same"
     return "slower" if low > 1 else "faster" if high < 1 else "ambiguous"
