@@ -105,6 +105,14 @@ ThreadsOption = Annotated[
 TimingOption = Annotated[
     bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")
 ]
+TimingMinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timing-minutes",
+        min=0.01,
+        help="Most minutes of timing, for all models; the next run times what they were not enough for.",
+    ),
+]
 TrustOption = Annotated[
     bool,
     typer.Option("--trust-suite", help="Run the Python files that the suite's TOML file names."),
@@ -220,6 +228,7 @@ class SuiteOptions:
     dtype: DtypeOption = None
     threads: ThreadsOption = None
     timing: TimingOption = True
+    timing_minutes: TimingMinutesOption = None
     extractor: ExtractorOption = None
     reference: ReferenceOption = None
     compiled: CompileOption = False

@@ -5,6 +5,7 @@ an exception is a row.
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -32,13 +33,13 @@ from .sharing import follow, sample
 
 
 @torch.no_grad()
-def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
+def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTable:
     """Run what is missing, and rebuild the table, whatever happens.
 
     Args:
         setup: what to run, and where.
         retry: whether cells that have no result are run again though nothing changed.
-        time: whether times are taken; without, the executor stays ready for another look.
+        timing: whether times are taken; without, the executor stays ready for another look.
 
     Raises:
         BusyError: another process runs in the directory.
@@ -74,7 +75,7 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
                 if directory.changes != before:  # so that an interrupted run shows this model
                     rebuild(directory)
             claims.end()
-            if time:
+            if timing:
                 setup.executor.close()  # what it holds would disturb the times
                 _time(setup, report)
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
@@ -204,6 +205,18 @@ def _complete(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:
 
 def _time(setup: Setup, report: Reporter) -> None:
     """Time the cells that have samples, at each batch size; the first is that of the table."""
-    for name, model in setup.models.items() if setup.suite.timing.enabled else ():
+    options = setup.suite.timing
+    if not options.enabled:
+        return
+    end = time.monotonic() + 60 * options.minutes if options.minutes else None
+    left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
+
+    def until() -> float | None:
+        """The end of the part that comes, of which each has its share of what time is left."""
+        nonlocal left
+        now, left = time.monotonic(), left - 1
+        return None if end is None else now + max(0.0, end - now) / (left + 1)
+
+    for name, model in setup.models.items():
         cells = [cell for cell in setup.cells_of(name) if not ended(setup.directory, cell)]
-        time_pending(setup.directory, model, cells, setup.suite.timing, setup.device, report.stage)
+        time_pending(setup.directory, model, cells, options, setup.device, report.stage, until)
