@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from on_cuda import cuda
 
 from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli import options
@@ -24,7 +25,6 @@ from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.samplers import karras, make
 
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 MODEL = make_model("gmm-2d")
 
 

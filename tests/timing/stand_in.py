@@ -25,8 +25,6 @@ from samplerbench.benchmarks.timing import cells, clock, energy
 from samplerbench.benchmarks.timing.load import Load
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
-CALL_MS = 0.01
-"""Virtual milliseconds of a call of torch."""
 GIB = 2**30
 CARD = "Stand-in GPU"
 
@@ -38,12 +36,12 @@ class OnCuda(TorchFunctionMode):
         ms: virtual milliseconds so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, call_ms: float) -> None:
         super().__init__()
-        self.ms = 0.0
+        self.ms, self._call_ms = 0.0, call_ms
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.ms += CALL_MS
+        self.ms += self._call_ms
         if func is torch.device:
             return func(*args, **(kwargs or {}))
         if func == torch.Tensor.device.__get__:  # pyright: ignore[reportAttributeAccessIssue]
@@ -117,13 +115,14 @@ class _Profile:
 
 
 @contextmanager
-def stand_in(*, counters: bool = True) -> Iterator[OnCuda]:
+def stand_in(*, counters: bool = True, call_ms: float = 0.01) -> Iterator[OnCuda]:
     """Within, this machine has the GPU; where samplers run must be this process.
 
     Args:
         counters: whether a kernel can read the counters of a multiprocessor.
+        call_ms: virtual milliseconds of a call of torch.
     """
-    mode = OnCuda()
+    mode = OnCuda(call_ms)
 
     def read_counters(out: torch.Tensor) -> None:
         out.copy_(torch.tensor([int(1.5e6 * mode.ms), int(1e6 * mode.ms)]))
