@@ -13,7 +13,19 @@ from samplerbench.benchmarks import gpu
 from samplerbench.benchmarks.cli import main
 from samplerbench.results.result_table import load
 
-SMALL = ["--model", "gmm-2d", "--steps", "2", "--batch-size", "2", "--samples", "2", "--no-isolation"]
+SMALL = [
+    "--model",
+    "gmm-2d",
+    "--steps",
+    "2",
+    "--batch-size",
+    "2",
+    "--samples",
+    "2",
+    "--converged-samples",
+    "8",
+    "--no-isolation",
+]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -165,7 +165,6 @@ def stand_in(*, counters: bool = True, call_ms: float = 0.01) -> Iterator[OnCuda
         ),
     }
     patches = [
-        mock.patch.dict(sys.modules, modules),
         mock.patch.multiple(torch.cuda, **cuda),
         mock.patch("torch.profiler.profile", _Profile),
         mock.patch.object(Load, "of_this_moment", Load),
@@ -175,11 +174,16 @@ def stand_in(*, counters: bool = True, call_ms: float = 0.01) -> Iterator[OnCuda
         mock.patch.object(engine.Engine.__init__, "__defaults__", (Rerun,)),
         mock.patch.object(energy.joules_per_call, "__defaults__", (virtual.perf_counter,)),
     ]
-    with mode:
+    # mock.patch.dict would forget the modules that are imported within
+    before = {name: sys.modules.get(name) for name in modules}
+    with mode, ExitStack() as patched:
         for each in patches:
-            each.start()
+            patched.enter_context(each)
+        sys.modules.update(modules)
         try:
             yield mode
         finally:
-            for each in reversed(patches):
-                each.stop()
+            for name, module in before.items():
+                del sys.modules[name]
+                if module is not None:
+                    sys.modules[name] = module
