@@ -10,7 +10,7 @@ QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
           $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration metrics/test_installed_metrics \
             samplers/test_exponential_sde samplers/test_no_synchronisation)
 
-.PHONY: bench test faults quick lint docs cluster perf perf-peers wheel clean
+.PHONY: bench test faults quick lint docs cluster gpu gpu-wheels perf perf-peers wheel clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,16 @@ docs: $(VENV)/.ready-docs        ## the site, into build/site; dead links, missi
 cluster: $(VENV)/.ready          ## runs on a simulated Ray cluster, which it installs
 	$(PIP) -e '.[dev,cluster]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/running/executing -k 'ray or cluster'
+
+GPU_MINUTES ?= 8
+GPU_PYTHON  ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
+gpu:                             ## on a machine with an NVIDIA card: its tests, then times, into results/reference/gpu-CARD
+	$(GPU_PYTHON) benchmarks/perf/gpu.py --minutes $(GPU_MINUTES)
+
+gpu-wheels:                      ## what `make gpu` lacks on a machine without a network (Python 3.12, x86-64), into build/gpu-wheels
+	$(PYTHON) -m pip download --quiet --only-binary=:all: --python-version 3.12 --implementation cp \
+	  --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d build/gpu-wheels pydantic plotly
 
 perf: $(VENV)/.ready             ## time the library itself
 	mkdir -p results/runs

@@ -73,12 +73,45 @@ AROUND: tuple[Column, ...] = (
         "wall time of the bare network for the same evaluations, milliseconds per sample",
     ),
     Column(
+        "solver_ms_per_sample",
+        "number",
+        "wall time of the sampler's own work, without the network, milliseconds per sample",
+    ),
+    Column(
         "decoder_ms_per_sample",
         "number",
         "wall time of decoding a latent, milliseconds per sample, in none of the other times; "
         "empty without a decoder",
     ),
-    Column("overhead", "number", "(total - model) / model"),
+    Column(
+        "cold_ms_per_sample",
+        "number",
+        "the same as ms_per_sample where caches are emptied before each call; batches of 1 only",
+    ),
+    Column("overhead", "number", "solver_ms_per_sample / model_ms_per_sample"),
+    Column(
+        "overhead_us_per_step",
+        "number",
+        "wall time of the sampler's own work, microseconds a step and call",
+    ),
+    Column(
+        "launches_per_step",
+        "number",
+        "CUDA calls that start work on the GPU, a step, by the profiler; batches of 1 only",
+    ),
+    Column("kernels_per_step", "number", "kernels that run on the GPU, a step"),
+    Column("network_kernels_per_step", "number", "those of the bare network"),
+    Column(
+        "latency_ms",
+        "number",
+        "median wall time from latents to images of a whole batch, decoder included, milliseconds",
+    ),
+    Column("samples_per_second", "number", "throughput: samples of a batch over its latency"),
+    Column(
+        "first_batch_ms",
+        "number",
+        "wall time of the first batch, with compilation, recording and all that is done only once",
+    ),
     Column(
         "peak_memory_mb",
         "number",
@@ -91,6 +124,11 @@ AROUND: tuple[Column, ...] = (
         "timing_converged",
         "flag",
         "whether the interval of the median reached the asked half-width",
+    ),
+    Column(
+        "timing_discarded",
+        "integer",
+        "rounds in which the machine was disturbed, left out of the times",
     ),
     Column("timing_flag", "text", "why the times are not to be trusted (empty: they are)"),
     Column("device", "text", "device of the timing and sampling"),

@@ -167,7 +167,7 @@ def test_the_panel_of_the_guide_says_what_it_should(monkeypatch):
     ("file", "words"),
     [
         ("results/report/model_section.py", "timing: Timing | None"),
-        ("results/report/model_section.py", "timing_of(rows, homes)"),
+        ("results/report/model_section.py", "timing_of(rows, homes, found)"),
         ("results/report/templates/report.html", '{% include "timing.html" %}'),
     ],
 )

@@ -105,6 +105,14 @@ ThreadsOption = Annotated[
 TimingOption = Annotated[
     bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")
 ]
+TimingMinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timing-minutes",
+        min=0.01,
+        help="Most minutes of timing, for all models; the next run times what they were not enough for.",
+    ),
+]
 TrustOption = Annotated[
     bool,
     typer.Option(
@@ -239,6 +247,7 @@ class SuiteOptions:
     dtype: DtypeOption = None
     threads: ThreadsOption = None
     timing: TimingOption = True
+    timing_minutes: TimingMinutesOption = None
     extractor: ExtractorOption = None
     reference: ReferenceOption = None
     compiled: CompileOption = False

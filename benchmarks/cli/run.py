@@ -316,6 +316,9 @@ def _resolved(suite: str, options: SuiteOptions) -> Suite:
     )
     if not options.timing:
         resolved = resolved.replaced(timing={**resolved.timing.model_dump(), "enabled": False})
+    if options.timing_minutes is not None:
+        timing = {**resolved.timing.model_dump(), "minutes": options.timing_minutes}
+        resolved = resolved.replaced(timing=timing)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     return resolved

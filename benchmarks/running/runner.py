@@ -4,6 +4,7 @@ an exception is a row.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import NamedTuple
@@ -34,20 +35,20 @@ from .sharing import follow, sample
 
 
 @torch.no_grad()
-def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
+def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTable:
     """Run what is missing, and rebuild the table, whatever happens.
 
     Args:
         setup: what to run, and where.
         retry: whether cells that have no result are run again though nothing changed.
-        time: whether times are taken; without, the executor stays ready for another look.
+        timing: whether times are taken; without, the executor stays ready for another look.
 
     Raises:
         BusyError: another process runs in the directory.
         ValueError: the directory cannot be written any more, memory ran out, or it cannot be said which
             device times are of.
     """
-    timed = time and setup.suite.timing.enabled
+    timed = timing and setup.suite.timing.enabled
     apart = setup.executor.alone(setup.device) if timed else None
     directory, claims = setup.directory, Claims(setup.directory.path)
     with (
@@ -84,7 +85,7 @@ def run(setup: Setup, *, retry: bool = False, time: bool = True) -> ResultTable:
                     table, made_at = rebuild(directory), directory.changes
             directory.check()
             claims.end()
-            if time:
+            if timing:
                 setup.executor.close()  # what it holds would disturb the times
                 with closing(apart) if apart else nullcontext():
                     _time(setup, report, apart)
@@ -229,9 +230,20 @@ def _time(setup: Setup, report: Reporter, apart: Executor | None) -> None:
         apart: has a device for them; None for that of this process.
     """
     options = setup.suite.timing
-    for name, model in setup.models.items() if options.enabled else ():
+    if not options.enabled:
+        return
+    end = time.monotonic() + 60 * options.minutes if options.minutes else None
+    left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
+
+    def within() -> float | None:
+        """Seconds for the part that comes, of which each has its share of what is left."""
+        nonlocal left
+        left -= 1
+        return None if end is None else max(0.0, end - time.monotonic()) / (left + 1)
+
+    for name, model in setup.models.items():
         cells = [cell for cell in setup.cells_of(name) if not ended(setup.directory, cell)]
         place = Here(model, options, setup.device)
         if apart is not None:
             place = There(apart, setup.world, options)
-        time_pending(setup.directory, cells, options, place, report.stage)
+        time_pending(setup.directory, cells, options, place, report.stage, within)

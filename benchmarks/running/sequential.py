@@ -118,7 +118,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Dec
     while extended := looks.to_extend():
         number = looks.number + 1
         samples = {**looks.samples, **{key: looks.samples_at(key, number) for key in extended}}
-        runner.run(_with(setup, samples), retry=retry, time=False)
+        runner.run(_with(setup, samples), retry=retry, timing=False)
         retry = False  # once
         found = {**looks.found, **look(setup, looks, extended)}
         looks = replace(looks, number=number, samples=samples, found=found)

@@ -5,8 +5,10 @@ For timing, as bare calls.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor
 from ...models import Denoiser
 from ...models.denoiser import Bound
 from ...samplers import Denoise, Noise
-from ...samplers.cuda.capture import Backend, Recording, as_levels, capture
+from ...samplers.cuda.capture import Backend, Recording, TensorLevels, capture
 from ...samplers.cuda.graph import CudaGraph
 from ..suites.cell import Cell
 from .batch import Batch, begin, noise_of, sample_batch
@@ -23,11 +25,9 @@ from .execution import captures, executed
 from .failure import Failure
 from .infinity import solved
 from .meter import Meter
+from .recorded import Calls, Recorded
 
 NewBackend = Callable[[torch.device], Backend]
-
-LEVEL = 1.0
-"""Where the bare network is evaluated for timing."""
 
 
 class Works(NamedTuple):
@@ -35,12 +35,23 @@ class Works(NamedTuple):
 
     Attributes:
         sample: the sampler on a batch.
-        network: one evaluation of the bare network on the same batch, executed likewise.
-        decode: the decoder, eager, on as many latents; None for a model without one.
+        network: the calls that the sampler makes of the model, guidance and all, on the same states
+            and at the same levels, executed likewise.
+        calls: of the model, in one run of the sampler.
+        share: by how much the time of ``network`` is to be multiplied: more than 1 where memory has
+            no room for the states of all calls.
+        first_ms: milliseconds of the monotonic clock that the first batch took: with compilation,
+            recording, and all else that is done only once.
+        held: bytes of the states that are kept for ``network``.
+        decode: the decoder, eager, on the samples; None for a model without one.
     """
 
     sample: Callable[[], object]
     network: Callable[[], object]
+    calls: int
+    share: float
+    first_ms: float
+    held: int
     decode: Callable[[], object] | None = None
 
 
@@ -101,10 +112,25 @@ def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
     return Engine(model, cell)
 
 
-def works(model: Denoiser, cell: Cell, ids: Tensor, backend: NewBackend = CudaGraph) -> Works:
+def works(
+    model: Denoiser,
+    cell: Cell,
+    ids: Tensor,
+    backend: NewBackend = CudaGraph,
+    *,
+    room: float = math.inf,
+) -> Works:
     """The calls to be timed, on one batch.
 
-    Where runs are replayed both are recorded here, which takes a few runs: make them once a cell.
+    The sampler is run once and, if it is to be replayed, recorded; then it is run again, and its calls
+    of the model are kept (:mod:`.recorded`). Make them once a cell.
+
+    Args:
+        model: on the cell's device.
+        cell: what to run.
+        ids: sample numbers, on the device.
+        backend: makes what records a run.
+        room: bytes of states that may be kept.
 
     Raises:
         Failure: the run cannot be recorded.
@@ -113,17 +139,28 @@ def works(model: Denoiser, cell: Cell, ids: Tensor, backend: NewBackend = CudaGr
     model = executed(model, cell.execution)
     bound = model.bind(ids, cell.seed)
     x, noise = begin(model, cell, ids)
+    calls, started = Calls(room), time.perf_counter()
+    if captures(cell.execution):
+        run = _record(model, cell, bound, ids, backend)
+        sample = partial(run, x, *_context(bound, ids))
+        asked = TensorLevels(bound)
+    else:
+        sample, asked = partial(solved, cell, bound, x, noise), bound
+    samples = sample()
+    finish(x.device)
+    first_ms = 1e3 * (time.perf_counter() - started)
+    solved(cell, Recorded(asked, calls), x, noise)
+    network = calls.again
+    if captures(cell.execution):
+        network = Recording(lambda _: calls.again(), (x,), backend(x.device)).replay
+    decode = None if model.decoder is None else partial(model.decode, samples)
+    return Works(sample, network, calls.count, calls.share, first_ms, calls.held, decode)
 
-    def network() -> Tensor:
-        return bound(x, LEVEL)
 
-    latents = x / model.sigma_max  # of the size of decoded ones, roughly
-    decode = None if model.decoder is None else lambda: model.decode(latents)
-    if not captures(cell.execution):
-        return Works(lambda: solved(cell, bound, x, noise), network, decode)
-    run = _record(model, cell, bound, ids, backend)
-    single = Recording(bound, (x, as_levels(LEVEL, x)), backend(x.device))
-    return Works(lambda: run(x, *_context(bound, ids)), single.replay, decode)
+def finish(device: torch.device) -> None:
+    """Wait until a device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _record(

@@ -69,6 +69,13 @@ class Timing(Strict):
             median, relative to it.
         energy_seconds: length of the window in which a cell's energy is measured, on a GPU with
             NVML; 0 for no such measurement.
+        minutes: most wall time for all of it, over all models and batch sizes; cells that there is no
+            time for are timed by the next run. 0 for no such limit.
+        sweep: largest batch of a sweep over batch sizes 1, 2, 4, … of each model's first cell, which
+            ends earlier where throughput grows no more; 0 for no sweep.
+        tf32: whether a GPU may compute products and convolutions of float32 in TF32 while it is
+            timed.
+        cudnn_benchmark: whether cuDNN tries its algorithms before it chooses one.
     """
 
     enabled: bool = True
@@ -82,6 +89,10 @@ class Timing(Strict):
     max_rounds: Count = 30
     half_width: float = Field(default=0.01, gt=0)
     energy_seconds: float = Field(default=0.0, ge=0)
+    minutes: float = Field(default=0.0, ge=0)
+    sweep: int = Field(default=0, ge=0, le=MOST_SAMPLES)
+    tf32: bool = False
+    cudnn_benchmark: bool = False
 
 
 class Until(Strict):

@@ -2,8 +2,8 @@
 trust them.
 """
 
+from ...results.comparison.times.medians import median_interval
 from .cells import time_cells
 from .clock import Clock, Reading
-from .statistics import median_interval
 
 __all__ = ["Clock", "Reading", "median_interval", "time_cells"]

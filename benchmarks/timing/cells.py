@@ -1,43 +1,50 @@
 """The timing pass over the cells of one model: rounds over all cells in random order, so that drift
 of the machine hits all alike.
 
-A round times each cell's whole ``sample(batch)`` and, beside it, the bare network on the same batch
-and dtype, so that
+A round times each cell's whole ``sample(batch)`` and, beside it, the calls that it makes of the model, on
+the states that it shows it, so that
 
-    overhead = (total - evaluations * network) / (evaluations * network)
+    solver = total - network,        overhead = solver / network
 
-compares medians of times that were taken side by side in every round. The decoder of a latent model
-is timed apart, on the same number of latents; it is part of neither. Rounds go on until the 95 %
-interval of every median is narrow, or the time is spent.
+are differences of times that were taken side by side in every round. The decoder of a latent model
+is timed apart, on the same number of latents; it is part of neither. A round in which the machine was
+disturbed is discarded and counted. Rounds go on until the 95 % interval of every median is narrow, or
+the time is spent.
 """
 
 from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import torch
 
 from ...models import Denoiser
 from ...results.record import Record
-from ..sampling.batch import begin
-from ..sampling.engine import LEVEL, works
-from ..sampling.infinity import solved
-from ..sampling.meter import Meter
+from ..sampling.engine import works
 from ..sampling.out_of_memory import out_of_memory
+from ..sampling.recorded import room_on
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .clock import Clock, Reading, warm_up
-from .disturbances import Disturbances
-from .energy import joules_per_call
-from .gpu import Gpu
-from .watch import Watch
+from .device.cache import Cold
+from .device.energy import joules_per_call
+from .device.gpu import Gpu
+from .device.launches import launches
+from .device.settings import backends_set
+from .device.sm_clock import sm_clock
+from .disturbances import watched_block
+from .watch import Visit, Watch
 
-NETWORK_CALLS = 8
 WARM_UP_SHARE = 0.25
 """Share of the time that warming up may take, over all cells."""
+
+ROUND_ROOM = 4
+"""The states of the cells that are timed together may take this many times the room of one cell."""
 
 Done = Callable[[str, Record], None]
 Progress = Callable[[float, str], None]
@@ -54,12 +61,13 @@ def time_cells(
     progress: Progress,
     done: Done,
     clock: Stopwatch | None = None,
+    within: float | None = None,
 ) -> None:
-    """Time the cells of one model.
+    """Time the cells of one model: all at a time whose states fit into memory together.
 
     Args:
         model: on ``device``.
-        cells: finished cells.
+        cells: finished cells, the most important first.
         options: how long and how exactly.
         device: "cpu" or "cuda".
         batch_size: samples per timed batch; 0 takes each cell's own.
@@ -67,13 +75,31 @@ def time_cells(
         done: given the key and the timing columns of a cell as soon as it is settled, or when the
             time is spent. A cell that cannot be timed gets a ``timing_reason`` and no times.
         clock: what times a call; by default :meth:`.Clock.time` of the device.
+        within: seconds in which all must be done. Only so many cells are begun as can be visited
+            often enough in them; ``done`` is not told of the others.
     """
+    until = None if within is None else time.monotonic() + within
     gpu = Gpu.of_torch() if device.startswith("cuda") else None
-    watches = [Watch(cell, batch_size or cell.batch_size, Disturbances(gpu)) for cell in cells]
+    own = Clock(device, sm_clock(gpu) if device.startswith("cuda") else None)
+    waiting = deque(Watch(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
-    _Pass(
-        model, watches, options, device, progress, done, clock or Clock(device).time, warm_up_ms
-    ).run()
+    settings = backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
+    with settings as kept:
+        about = {f"timing_{name}": value for name, value in kept.items()}
+        about["timing_second_clock"] = own.second
+        while waiting:
+            _Pass(
+                model,
+                options,
+                device,
+                progress,
+                done,
+                clock or own.time,
+                gpu,
+                warm_up_ms,
+                {**about, "timing_pass": uuid4().hex},
+                until,
+            ).run(waiting)
 
 
 @dataclass
@@ -81,100 +107,144 @@ class _Pass:
     """One pass: the open watches, and how their times are taken."""
 
     model: Denoiser
-    watches: list[Watch]
     options: Timing
     device: str
     progress: Progress
     done: Done
     clock: Stopwatch
+    gpu: Gpu | None
     warm_up_ms: float
+    about: Record
+    until: float | None
+    watches: list[Watch] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
+    rounds: int = 0
 
-    def run(self) -> None:
-        """Rounds until nothing is open or the time is spent.
-
-        What is open then is concluded as it is.
+    def run(self, waiting: deque[Watch]) -> None:
+        """Open as many cells as there is memory and time for, and go round until none is open or the
+        time is spent. What is open then is concluded as it is.
         """
-        order, rounds = random.Random(0), 0
-        while self.watches and not self._spent(rounds):
+        self._open(waiting)
+        order = random.Random(0)
+        while self.watches and not self._spent():
             order.shuffle(self.watches)
             for watch in list(self.watches):
-                share = max(
-                    self._seconds() / self.options.seconds, rounds / self.options.max_rounds
-                )
-                self.progress(min(1.0, share), watch.cell.label)
-                self._attempt(watch)
-            rounds += 1
+                if self._late():
+                    break
+                self._visit(watch)
+            self.rounds += 1
         for watch in self.watches:
             self._conclude(watch)
+
+    def _open(self, waiting: deque[Watch]) -> None:
+        """The first round."""
+        room, held, a_round, longest = room_on(torch.device(self.device)), 0, 0.0, 0.0
+        while waiting and held <= ROUND_ROOM * room:
+            if not self._has_time(a_round, longest):
+                waiting.clear()
+                break
+            begin, watch = time.perf_counter(), waiting.popleft()
+            self.watches.append(watch)
+            self._visit(watch, room)
+            if watch.works is not None:
+                held += watch.works.held
+                a_round += watch.visits[-1].seconds
+            longest = max(longest, time.perf_counter() - begin)
+        self.rounds = 1
+
+    def _has_time(self, a_round: float, longest: float) -> bool:
+        """Whether one cell more can be visited as often as all must be; the first always, unless it is late."""
+        if self.until is None or not self.watches:
+            return not self._late()
+        left = self.until - time.monotonic() - longest
+        more = a_round * (1 + 1 / len(self.watches))
+        return (self.options.min_rounds - 1) * more <= left
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.begun
 
-    def _spent(self, rounds: int) -> bool:
-        """Whether another round is too many, or would go beyond the time."""
-        if rounds >= self.options.max_rounds:
-            return True
-        return (
-            rounds >= self.options.min_rounds
-            and self._seconds() * (1 + 1 / rounds) > self.options.seconds
+    def _late(self) -> bool:
+        return self.until is not None and time.monotonic() > self.until
+
+    def _spent(self) -> bool:
+        """Whether another round would go beyond the time."""
+        return self._late() or (
+            self.rounds >= self.options.min_rounds
+            and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds
         )
 
-    def _attempt(self, watch: Watch) -> None:
+    def _visit(self, watch: Watch, room: float = 0.0) -> None:
         """One more time of a cell, and its end if that is enough or it fails."""
+        share = max(self._seconds() / self.options.seconds, self.rounds / self.options.max_rounds)
+        self.progress(min(1.0, share), watch.cell.label)
         try:
+            if watch.works is None:
+                self._begin(watch, room)
             self._measure(watch)
         except Exception as error:
             self.watches.remove(watch)
+            watch.works = None
             text = " ".join(str(error).split())[:500]
             reason = f"{type(error).__name__}: {text}"
             if out_of_memory(error):
                 reason += f"; a batch of {watch.batch} does not fit, and no other is timed for it"
             self.done(watch.cell.key, {"timing_reason": reason})
             return
-        if watch.settled(self.options):
+        if watch.settled(self.options) or watch.enough(self.options):
             self.watches.remove(watch)
             self._conclude(watch)
 
-    def _measure(self, watch: Watch) -> None:
-        """One time of the whole sampler, one of its share of the bare network.
+    def _begin(self, watch: Watch, room: float) -> None:
+        """Make the calls of a cell, and warm them up."""
+        ids = torch.arange(watch.batch, device=self.device)
+        watch.works = run = works(self.model, watch.cell, ids, room=room)
+        watch.warm = warm_up(run.sample, self.clock, self.warm_up_ms)
+        for work in filter(None, (run.network, run.decode)):
+            self.clock(work)
+        watch.facts = {
+            **self.about,
+            "first_batch_ms": run.first_ms,
+            "timing_network_calls": [run.calls, run.calls / run.share],
+        }
+        if watch.batch == 1:
+            watch.cold = Cold(self.device)
+            if self.device.startswith("cuda"):
+                steps = watch.cell.steps or run.calls
+                whole, network = launches(run.sample), launches(run.network)
+                watch.facts |= {
+                    "launches_per_step": whole.host / steps,
+                    "kernels_per_step": whole.kernels / steps,
+                    "network_kernels_per_step": network.kernels * run.share / steps,
+                }
 
-        Before the first, count and warm up.
-        """
-        if watch.works is None:
-            ids = torch.arange(watch.batch, device=self.device)
-            watch.evaluations = _count(self.model, watch.cell, ids)
-            watch.works = works(self.model, watch.cell, ids)
-            watch.warm = warm_up(watch.works.sample, self.clock, self.warm_up_ms)
-            if watch.works.decode is not None:
-                self.clock(watch.works.decode)
-        sample, network, decode = watch.works
-        calls = max(1, min(NETWORK_CALLS, round(watch.evaluations)))
-        with watch.disturbances.block(self.device):
-            watch.total.append(self.clock(sample))
-            bare = self.clock(lambda: [network() for _ in range(calls)])
-            if decode is not None:
-                watch.decoder.append(self.clock(decode).ms)
-        watch.network.append(watch.evaluations * bare.ms / calls)
+    def _measure(self, watch: Watch) -> None:
+        """One time of the whole sampler, one of its calls of the model, and of the decoder."""
+        assert watch.works is not None
+        run, begin = watch.works, time.perf_counter()
+        with watched_block(self.device, self.gpu) as block:
+            total = self.clock(run.sample)
+            network = self.clock(run.network)
+            decoder = self.clock(run.decode).ms if run.decode is not None else None
+        cold = None
+        if watch.cold is not None:
+            watch.cold.empty()
+            cold = self.clock(run.sample).ms
+        seconds = time.perf_counter() - begin
+        doubts, bare = block.doubts([total]), network.ms * run.share
+        watch.visits.append(Visit(self.rounds, total, bare, decoder, cold, block, doubts, seconds))
 
     def _conclude(self, watch: Watch) -> None:
         """Energy, if it is asked for and counted, then the columns."""
         if watch.works is None:
             return
-        gpu, before = watch.disturbances.gpu, time.perf_counter()
-        if gpu is not None and self.options.energy_seconds:
+        before = time.perf_counter()
+        if self.gpu is not None and self.options.energy_seconds and not self._late():
             watch.joules = joules_per_call(
-                watch.works.sample, gpu.joules, torch.cuda.synchronize, self.options.energy_seconds
+                watch.works.sample,
+                self.gpu.joules,
+                torch.cuda.synchronize,
+                self.options.energy_seconds,
             )
             self.begun += time.perf_counter() - before  # windows come on top of the time for rounds
-        watch.works = None  # frees what the cell holds on the device
+        watch.works = watch.cold = None  # frees what the cell holds on the device
         self.done(watch.cell.key, watch.columns(self.options, self.device))
-
-
-def _count(model: Denoiser, cell: Cell, ids: torch.Tensor) -> float:
-    """Evaluations per sample of the call that is timed, by an eager run."""
-    assert cell.grid is not None
-    meter = Meter()
-    x, source = begin(model, cell, ids)
-    solved(cell, meter.attach(model).bind(ids, cell.seed), x, source)
-    return meter.rows / len(ids) / model.passes_at(LEVEL)

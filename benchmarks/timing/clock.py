@@ -1,14 +1,21 @@
-"""The time of one call on a device, and warm-up."""
+"""The time of one call on a device by two clocks, and warm-up.
+
+A second clock that counts something else than seconds tells a slower sampler from a slower machine:
+
+* on a GPU the cycles of its multiprocessors, which stay what they are when the clock is lowered;
+* on a CPU the processor time of all threads, which stays what it is when others take the cores.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+
+from .device.sm_clock import SmClock
 
 AGREEMENT = 0.02
 MEDIAN_OF, MOST_MEDIANS = 3, 20
@@ -22,37 +29,54 @@ class Reading(NamedTuple):
             CPU.
         wall_ms: milliseconds of the monotonic clock until the device is idle again; equal to ``ms``
             on a CPU.
+        second: by the second clock (:attr:`Clock.second`); None where there is none.
     """
 
     ms: float
     wall_ms: float
+    second: float | None = None
 
 
-@dataclass
 class Clock:
     """Times a call on a device.
 
-    Attributes:
+    Args:
         device: "cpu" or "cuda".
+        sm_clock: tells the clock of the multiprocessors; None for none, as on a CPU.
+
+    Attributes:
+        second: what the second clock counts.
     """
 
-    device: str
+    def __init__(self, device: str, sm_clock: SmClock | None = None) -> None:
+        self._cuda, self._sm_clock = device.startswith("cuda"), sm_clock
+        self.second = (sm_clock.name if sm_clock else "") if self._cuda else "ms of processor time"
 
     def time(self, work: Callable[[], object]) -> Reading:
         """The time of one call, complete on the device."""
-        if not self.device.startswith("cuda"):
-            begin = time.perf_counter_ns()
-            work()
-            ms = (time.perf_counter_ns() - begin) / 1e6
-            return Reading(ms, ms)
+        return self._on_gpu(work) if self._cuda else _on_cpu(work)
+
+    def _on_gpu(self, work: Callable[[], object]) -> Reading:
         start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        if self._sm_clock is not None:
+            self._sm_clock.start()
         torch.cuda.synchronize()
         begin = time.perf_counter_ns()
         start.record()
         work()
         stop.record()
         torch.cuda.synchronize()
-        return Reading(start.elapsed_time(stop), (time.perf_counter_ns() - begin) / 1e6)
+        wall_ms = (time.perf_counter_ns() - begin) / 1e6
+        ms = start.elapsed_time(stop)
+        mhz = self._sm_clock.mhz() if self._sm_clock is not None else None
+        return Reading(ms, wall_ms, None if mhz is None else 1e3 * mhz * ms)
+
+
+def _on_cpu(work: Callable[[], object]) -> Reading:
+    begin, used = time.perf_counter_ns(), time.process_time_ns()
+    work()
+    ms = (time.perf_counter_ns() - begin) / 1e6
+    return Reading(ms, ms, (time.process_time_ns() - used) / 1e6)
 
 
 def warm_up(

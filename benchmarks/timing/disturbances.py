@@ -1,18 +1,19 @@
-"""Disturbances while a cell is timed, block by block, and the reasons that they give not to trust
-its times.
+"""Disturbances while a block of calls is timed, and the reasons that they give not to trust its
+times.
 """
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 
 from .clock import Reading
-from .gpu import Gpu, GpuState, gpu_doubts
+from .device.gpu import Gpu, GpuState, gpu_doubts
 from .load import Load, cpu_doubts
 
 APART, APART_MS = 0.05, 0.1
@@ -22,55 +23,99 @@ milliseconds: launching and synchronising cost some.
 
 
 @dataclass
-class Disturbances:
-    """What was seen during the blocks of one cell.
+class Block:
+    """What was seen during one block of calls.
 
     Attributes:
-        gpu: counters of the GPU; None on a CPU or without NVML.
-        load: growth of the machine's counters, summed over the blocks.
-        states: of the GPU, one at the end of each block.
+        load: growth of the machine's counters.
+        state: of the GPU, at its end; None on a CPU or without NVML.
         peak: most bytes that torch held on the GPU; None on a CPU.
+        grown: how often torch's allocator asked the driver for memory, which takes long and waits
+            for the device.
     """
 
-    gpu: Gpu | None = None
     load: Load = field(default_factory=Load)
-    states: list[GpuState] = field(default_factory=list)
+    state: GpuState | None = None
     peak: int | None = None
+    grown: int = 0
 
-    @contextmanager
-    def block(self, device: str) -> Iterator[None]:
-        """Watch the block that runs inside."""
-        cuda = device.startswith("cuda")
+    def doubts(self, readings: Sequence[Reading]) -> list[str]:
+        """Why the times of the block are not to be trusted, each in a few words."""
+        return doubts([self], readings)
+
+
+@contextmanager
+def watched_block(device: str, gpu: Gpu | None) -> Iterator[Block]:
+    """Watch the block that runs inside, during which no garbage is collected.
+
+    Yields:
+        What is filled in at the end.
+    """
+    seen, cuda, asked = Block(), device.startswith("cuda"), 0
+    collects = gc.isenabled()
+    gc.disable()
+    try:
         if cuda:
             torch.cuda.reset_peak_memory_stats()
+            asked = _asked_for_memory()
         before = Load.of_this_moment()
-        yield
-        self.load = self.load.and_(Load.of_this_moment().since(before))
+        yield seen
+        seen.load = Load.of_this_moment().since(before)
         if cuda:
-            self.peak = max(self.peak or 0, torch.cuda.max_memory_allocated())
-        if self.gpu is not None:
-            self.states.append(self.gpu.state())
-
-    def doubts(self, readings: list[Reading]) -> str:
-        """Why the times are not to be trusted, in a few words; "" if they are."""
-        found = cpu_doubts(self.load, os.cpu_count() or 1, torch.get_num_threads()) + gpu_doubts(
-            self.states
-        )
-        return "; ".join(found + _clocks_disagree(readings))
-
-    def observed(self) -> dict[str, object]:
-        """What was seen, for the raw record: seconds of the load, and the range of each number
-        of the GPU.
-        """
-        ranges: dict[str, object] = {}
-        for name in GpuState._fields:
-            values = [value for state in self.states if (value := getattr(state, name)) is not None]
-            if values:
-                ranges[f"gpu_{name}"] = [min(values), max(values)]
-        return {**self.load._asdict(), **ranges}
+            seen.peak = torch.cuda.max_memory_allocated()
+            seen.grown = _asked_for_memory() - asked
+        if gpu is not None:
+            seen.state = gpu.state()
+    finally:
+        if collects:
+            gc.enable()
 
 
-def _clocks_disagree(readings: list[Reading]) -> list[str]:
+def doubts(blocks: Sequence[Block], readings: Sequence[Reading]) -> list[str]:
+    """Why the times that were taken in some blocks are not to be trusted, each in a few words; empty
+    if they are.
+
+    Args:
+        blocks: one or more; what is too little to be seen in each may be seen in all.
+        readings: the times.
+    """
+    states = [block.state for block in blocks if block.state is not None]
+    found = cpu_doubts(total_load(blocks), os.cpu_count() or 1, torch.get_num_threads())
+    found += gpu_doubts(states) + _clocks_disagree(readings)
+    grown = sum(block.grown for block in blocks)
+    return found + ([f"torch asked the driver for memory {grown} times"] if grown else [])
+
+
+def total_load(blocks: Sequence[Block]) -> Load:
+    """The growth of the counters over all blocks."""
+    total = Load()
+    for block in blocks:
+        total = total.and_(block.load)
+    return total
+
+
+def observed(blocks: Sequence[Block]) -> dict[str, object]:
+    """What was seen, for the raw record: seconds of the load, and the range of each number of the
+    GPU.
+    """
+    ranges: dict[str, object] = {}
+    for name in GpuState._fields:
+        values = [
+            value
+            for block in blocks
+            if block.state is not None and (value := getattr(block.state, name)) is not None
+        ]
+        if values:
+            ranges[f"gpu_{name}"] = [min(values), max(values)]
+    return {**total_load(blocks)._asdict(), **ranges}
+
+
+def _asked_for_memory() -> int:
+    """Segments that torch's allocator has had from the driver so far."""
+    return int(torch.cuda.memory_stats().get("segment.all.allocated", 0))
+
+
+def _clocks_disagree(readings: Sequence[Reading]) -> list[str]:
     """Whether CUDA events and the wall clock tell different stories, compared by their sums."""
     ms, wall = sum(r.ms for r in readings), sum(r.wall_ms for r in readings)
     if abs(wall - ms) <= max(APART * wall, APART_MS * len(readings)):

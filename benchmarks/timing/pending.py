@@ -16,7 +16,8 @@ from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cells import Done, Progress, time_cells
 from .machine import device_of, version
-from .table import timing_file
+from .sweep import sweep_on
+from .table import SWEEP, timing_file
 
 
 class Place(Protocol):
@@ -26,8 +27,19 @@ class Place(Protocol):
         """What :func:`machine_of` gives there."""
         ...
 
-    def time(self, cells: Sequence[Cell], size: int, progress: Progress, done: Done) -> None:
+    def time(
+        self,
+        cells: Sequence[Cell],
+        size: int,
+        within: float | None,
+        progress: Progress,
+        done: Done,
+    ) -> None:
         """Time cells at a batch size; see :func:`.time_cells`."""
+        ...
+
+    def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
+        """Time a cell at many batch sizes; see :func:`.sweep_on`."""
         ...
 
 
@@ -49,7 +61,14 @@ class Here:
         """See :class:`Place`."""
         return machine_of(self.device)
 
-    def time(self, cells: Sequence[Cell], size: int, progress: Progress, done: Done) -> None:
+    def time(
+        self,
+        cells: Sequence[Cell],
+        size: int,
+        within: float | None,
+        progress: Progress,
+        done: Done,
+    ) -> None:
         """See :class:`Place`."""
         time_cells(
             self.model,
@@ -59,7 +78,12 @@ class Here:
             batch_size=size,
             progress=progress,
             done=done,
+            within=within,
         )
+
+    def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
+        """See :class:`Place`."""
+        return sweep_on(self.model, cell, self.options, self.device, within, progress)
 
 
 def machine_of(device: str) -> Record:
@@ -77,8 +101,9 @@ def time_pending(
     options: Timing,
     place: Place,
     stage: Callable[[str], None],
+    within: Callable[[], float | None] = lambda: None,
 ) -> None:
-    """Time the cells of one model that lack times, at each batch size.
+    """Time the cells of one model that lack times, at each batch size, and sweep over batch sizes.
 
     Args:
         run: where the times are.
@@ -86,6 +111,8 @@ def time_pending(
         options: batch sizes, how long and how exactly.
         place: where they are taken.
         stage: told what is being done.
+        within: asked before each batch size, and before the sweep: seconds in which it must be
+            done; None for no limit.
     """
     machine = place.machine() if cells else {}
     for size in options.batch_size if cells else ():
@@ -103,11 +130,22 @@ def time_pending(
             place.time(
                 [cell for cell in cells if cell.key in stamps],
                 size,
-                progress=lambda share, label, title=title: stage(f"{title} {share:.0%} {label}"),
-                done=lambda key, record, file=file, stamps=stamps: run.write(
+                within(),
+                lambda share, label, title=title: stage(f"{title} {share:.0%} {label}"),
+                lambda key, record, file=file, stamps=stamps: run.write(
                     key, file, {**stamps[key], **record}
                 ),
             )
+
+    if options.sweep and cells:
+        cell = cells[0]
+        stamp = machine | _stamp(cell, options, 0) | {"sweep": options.sweep}
+        if stamp.items() <= (run.read(cell.key, SWEEP) or {}).items():
+            return
+        title = f"{cell.model}: throughput of {cell.label}"
+        found = place.sweep(cell, within(), lambda batch: stage(f"{title}, batches of {batch}"))
+        if found.get("points"):
+            run.write(cell.key, SWEEP, {**stamp, **found})
 
 
 def _too_large(run: RunDir, cell: Cell, size: int) -> str:
@@ -132,6 +170,8 @@ def _stamp(cell: Cell, options: Timing, size: int) -> Record:
         "timing_batch_size": size or cell.batch_size,
         "timing_asked": {
             "samplerbench": version(),
-            **options.model_dump(mode="json", exclude={"enabled", "batch_size"}),
+            **options.model_dump(
+                mode="json", exclude={"enabled", "batch_size", "minutes", "sweep"}
+            ),
         },
     }

@@ -1,6 +1,5 @@
-"""``timing.csv``: one line per cell and batch size, for suites that time several.
-
-The result table has the first size only.
+"""``timing.csv``: one line per cell and batch size, for suites that time several. The result table has
+the first size only. ``throughput.csv``: one line per model and batch size of a sweep.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from ...results.record import Record
 from ...results.run_directory.disk.files import write_text
 from ...results.run_directory.places import CELL as IDENTITY
+from ...results.run_directory.places import QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ...results.text import csv_lines
 from ..suites.suite import Timing
@@ -27,15 +27,29 @@ TIMES = (
     "ms_iqr",
     "wall_ms_per_sample",
     "model_ms_per_sample",
+    "solver_ms_per_sample",
     "decoder_ms_per_sample",
+    "cold_ms_per_sample",
     "overhead",
+    "overhead_us_per_step",
+    "launches_per_step",
+    "kernels_per_step",
+    "network_kernels_per_step",
+    "latency_ms",
+    "samples_per_second",
+    "first_batch_ms",
     "peak_memory_mb",
     "joules_per_sample",
     "timing_rounds",
+    "timing_discarded",
     "timing_converged",
     "timing_flag",
     "timing_reason",
 )
+
+
+SWEEP = "sweep.json"
+"""Name of the part with a sweep over batch sizes."""
 
 
 def timing_file(size: int, options: Timing) -> str:
@@ -47,13 +61,17 @@ def timing_file(size: int, options: Timing) -> str:
 
 
 def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
-    """Write ``timing.csv`` into the run directory, if more than one batch size is timed.
+    """Write ``timing.csv`` into the run directory, if more than one batch size is timed, and
+    ``throughput.csv`` if there was a sweep.
 
     Args:
         run: where the parts are.
         cells: keys, in the order of the lines.
         options: which batch sizes.
     """
+    if options.enabled and options.sweep:
+        lines = [line for cell in cells for line in _sweep_lines(run, cell)]
+        write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))
     if not options.enabled or len(options.batch_size) == 1:
         return
     columns = CELL + TIMES
@@ -64,6 +82,31 @@ def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
         run.path / "timing.csv",
         csv_lines(columns, ([row.get(column) for column in columns] for row in rows if row)),
     )
+
+
+THROUGHPUT = (
+    "model",
+    "sampler",
+    "nfe",
+    "timing_device_name",
+    "batch",
+    "ms",
+    "samples_per_second",
+    "knee",
+    "ended",
+)
+
+
+def _sweep_lines(run: RunDir, cell: str) -> list[list[object]]:
+    found = run.read(cell, SWEEP)
+    if not found:
+        return []
+    row = {**(run.read(cell, IDENTITY) or {}), **(run.read(cell, QUALITY) or {})}
+    about = [row.get("model"), row.get("sampler"), row.get("nfe"), found["timing_device_name"]]
+    return [
+        [*about, batch, ms, 1e3 * batch / ms, batch == found["knee"], found["ended"]]
+        for batch, ms in found["points"]
+    ]
 
 
 def _row(run: RunDir, cell: str, file: str) -> Record:

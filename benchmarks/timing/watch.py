@@ -1,19 +1,50 @@
-"""The times of one cell, and the columns that they become."""
+"""The times of one cell, round by round, and the columns that they become."""
 
 from __future__ import annotations
 
-import statistics
+from collections import Counter
 from dataclasses import dataclass, field
+from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
+from ...results.comparison.times.medians import FEWEST, median_interval, settled
 from ...results.record import Record
 from ..sampling.engine import Works
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .clock import Reading
-from .disturbances import Disturbances
-from .statistics import FEWEST, median_interval, settled
+from .device.cache import Cold
+from .device.gpu import STEADY
+from .disturbances import Block, doubts, observed
+
+MOST_DISCARDED = 2
+"""A cell is visited at most this many times as often as rounds are asked for."""
+
+
+class Visit(NamedTuple):
+    """What one round took of one cell.
+
+    Attributes:
+        round: its number.
+        total: the sampler's whole call.
+        network_ms: the same calls of the model, without the sampler.
+        decoder_ms: decoding the batch; None without a decoder.
+        cold_ms: the sampler's whole call with caches emptied before; None where that is not asked.
+        block: what was seen of the machine meanwhile.
+        doubts: why the times are not to be trusted; empty if they are.
+        seconds: that all of it took.
+    """
+
+    round: int
+    total: Reading
+    network_ms: float
+    decoder_ms: float | None
+    cold_ms: float | None
+    block: Block
+    doubts: list[str]
+    seconds: float
 
 
 @dataclass
@@ -23,67 +54,116 @@ class Watch:
     Attributes:
         cell: what is timed.
         batch: samples of a call.
-        disturbances: what was seen of the machine meanwhile.
-        total: whole calls of the sampler.
-        network: milliseconds of the bare network for the same evaluations, taken beside them.
-        decoder: milliseconds of decoding the batch, taken beside them; empty without a decoder.
+        visits: in order.
         works: the calls; None before the first round and after the last.
-        evaluations: network evaluations per sample.
+        facts: columns that are known from the start.
+        cold: empties caches before a call; None where that is not asked.
         warm: whether the warm-up ended by agreement.
         joules: energy of a call; None where there is no counter.
     """
 
     cell: Cell
     batch: int
-    disturbances: Disturbances
-    total: list[Reading] = field(default_factory=list)
-    network: list[float] = field(default_factory=list)
-    decoder: list[float] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
     works: Works | None = None
-    evaluations: float = 0.0
+    facts: Record = field(default_factory=dict)
+    cold: Cold | None = None
     warm: bool = False
     joules: float | None = None
 
     @property
-    def times(self) -> list[float]:
-        """Milliseconds of the whole calls."""
-        return [reading.ms for reading in self.total]
+    def undisturbed(self) -> list[Visit]:
+        """The visits whose times are to be trusted: nothing was seen, and the clock of the GPU was
+        that of most.
+        """
+        fine = [visit for visit in self.visits if not visit.doubts]
+        clocks = [v.block.state.sm_clock for v in fine if v.block.state and v.block.state.sm_clock]
+        if not clocks:
+            return fine
+        usual = median(clocks)
+        return [
+            visit
+            for visit in fine
+            if visit.block.state is None
+            or abs((visit.block.state.sm_clock or usual) / usual - 1) <= STEADY / 2
+        ]
+
+    @property
+    def kept(self) -> list[Visit]:
+        """The visits that count: those that were not disturbed; all where these are too few, or not
+        even half, so that a flag must say why.
+        """
+        fine = self.undisturbed
+        return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
     def settled(self, options: Timing) -> bool:
         """Whether the interval of the median is as narrow as asked."""
-        return settled(self.times, options.half_width, options.min_rounds)
+        kept = self.kept
+        return settled([v.total.ms for v in kept], options.half_width, options.min_rounds)
+
+    def enough(self, options: Timing) -> bool:
+        """Whether there are as many rounds as are allowed."""
+        return (
+            len(self.undisturbed) >= options.max_rounds
+            or len(self.visits) >= MOST_DISCARDED * options.max_rounds
+        )
 
     def columns(self, options: Timing, device: str) -> Record:
         """The timing columns, the raw times and the disturbances."""
-        enough = len(self.times) >= FEWEST
-        low, high = median_interval(self.times)
-        quarter, middle, three = np.percentile(self.times, [25, 50, 75]) / self.batch
-        model = statistics.median(self.network) / self.batch
-        walls = [reading.wall_ms for reading in self.total] if device.startswith("cuda") else []
-        peak = self.disturbances.peak
+        kept, cuda = self.kept, device.startswith("cuda")
+        times, walls = [v.total.ms for v in kept], [v.total.wall_ms for v in kept]
+        own = [v.total.ms - v.network_ms for v in kept]
+        network, solver = median(v.network_ms for v in kept), median(own)
+        decoder = [v.decoder_ms for v in kept if v.decoder_ms is not None]
+        cold = [v.cold_ms for v in kept if v.cold_ms is not None]
+        enough = len(times) >= FEWEST
+        low, high = median_interval(times)
+        quarter, middle, three = np.percentile(times, [25, 50, 75]) / self.batch
+        latency = median(walls) + (median(decoder) if decoder else 0.0)
+        peaks = [v.block.peak for v in kept if v.block.peak is not None]
+        blocks = [v.block for v in kept]
+        steps = self.cell.steps
         return {
             "ms_per_sample": float(middle),
             "ms_low": low / self.batch if enough else None,
             "ms_high": high / self.batch if enough else None,
             "ms_iqr": float(three - quarter),
-            "wall_ms_per_sample": statistics.median(walls) / self.batch if walls else None,
-            "model_ms_per_sample": model,
-            "decoder_ms_per_sample": statistics.median(self.decoder) / self.batch
-            if self.decoder
-            else None,
-            "overhead": (float(middle) - model) / model if model else None,
-            "peak_memory_mb": None if peak is None else peak / 2**20,
+            "wall_ms_per_sample": median(walls) / self.batch if cuda else None,
+            "model_ms_per_sample": network / self.batch,
+            "solver_ms_per_sample": solver / self.batch,
+            "decoder_ms_per_sample": median(decoder) / self.batch if decoder else None,
+            "cold_ms_per_sample": median(cold) / self.batch if cold else None,
+            "overhead": solver / network if network else None,
+            "overhead_us_per_step": 1e3 * solver / steps if steps else None,
+            "latency_ms": latency,
+            "samples_per_second": 1e3 * self.batch / latency if latency else None,
+            "peak_memory_mb": max(peaks) / 2**20 if peaks else None,
             "joules_per_sample": None if self.joules is None else self.joules / self.batch,
             "timing_converged": self.settled(options),
-            "timing_flag": self.disturbances.doubts(self.total),
-            "timing_rounds": len(self.total),
+            "timing_discarded": len(self.visits) - len(kept),
+            "timing_flag": "; ".join(doubts(blocks, [v.total for v in kept])),
+            "timing_rounds": len(kept),
             "timing_batch_size": self.batch,
             "timing_device": device,
             "timing_execution": self.cell.execution,
             "timing_warm": self.warm,
-            "timing_observed": self.disturbances.observed(),
-            "raw_total_ms": self.times,
-            "raw_wall_ms": walls,
-            "raw_network_ms": self.network,
-            "raw_decoder_ms": self.decoder,
+            "timing_observed": observed(blocks),
+            "timing_disturbances": Counter(text for v in self.visits for text in _kinds(v)),
+            "raw_total_ms": times,
+            "raw_rounds": [v.round for v in kept],
+            "raw_second": [v.total.second for v in kept],
+            "raw_wall_ms": walls if cuda else [],
+            "raw_network_ms": [v.network_ms for v in kept],
+            "raw_decoder_ms": decoder,
+            "raw_cold_ms": cold,
+            "raw_discarded_ms": [v.total.ms for v in self.visits if v not in kept],
+            **self.facts,
         }
+
+
+def _kinds(visit: Visit) -> list[str]:
+    """The doubts of a visit without their numbers, to be counted."""
+    return [
+        " ".join(word for word in text.split() if not any(map(str.isdigit, word)))
+        for text in visit.doubts
+    ]

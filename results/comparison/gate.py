@@ -21,8 +21,8 @@ from .compare import choose, matched_cells, no_shared_cell, row_name
 from .entries import Entry, Source, measured, read_source
 from .pairing import Matches, Pair, match_cells
 from .significance import LEVEL, Evidence, holm
+from .times.walltime import NoRatio, time_ratio
 from .verdicts import judge
-from .walltime import NoRatio, time_ratio
 
 Outcome = Literal["passed", "regression", "inconclusive"]
 

@@ -27,7 +27,8 @@ from .entries import Entry
 from .estimates import Difference, Estimate, difference, dominated
 from .pairing import Pair
 from .significance import LEVEL, Evidence, Verdict, claim, verdicts
-from .walltime import NoRatio, time_ratio
+from .times.speed import Word, speed
+from .times.walltime import NoRatio, time_ratio
 
 MARGIN = 0.01
 """Differences below this share of the baseline do not matter, unless the reader says otherwise."""
@@ -208,6 +209,8 @@ class Line:
         verdict: on the whole table, corrected for the number of lines.
         reason: why there is no verdict, or no time.
         time_ratio: candidate's median time over the baseline's, with its 95 % interval.
+        time_verdict: which is faster, by both clocks (:mod:`.times.speed`); not corrected for the number of
+            lines.
         tuning, baseline_tuning: what tuning the schedules of the two rows took; None where they are
             not tuned.
     """
@@ -233,6 +236,7 @@ class Line:
     time_low: float | None
     time_high: float | None
     time_reason: str
+    time_verdict: Word
     tuning: Tuning | None = None
     baseline_tuning: Tuning | None = None
 
@@ -319,6 +323,7 @@ def _line(found: Judgement, verdict: Verdict) -> Line:
         verdict,
         found.reason,
         *times,
+        speed(pair.baseline.timing, pair.candidate.timing).verdict,
         tuning_of(row),
         tuning_of(pair.baseline.record),
     )

@@ -75,7 +75,7 @@ def model_section(
         grid,
         trajectories,
         curvature_lines_of_runs(homes.values(), text(rows.iloc[0].to_dict(), "model")),
-        timing_of(rows, homes),
+        timing_of(rows, homes, found),
         tuple(
             f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} "
             f"NFE ({row['status']})"

@@ -6,16 +6,32 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pandas as pd
 
+from ..comparison.findings import BASELINE, Findings, baseline_title
+from ..comparison.times.speed import Speed, speed
 from ..record import Record
 from ..run_directory.places import TIMING
 from ..run_directory.run_dir import RunDir
 from ..values import number, rows_of, text
+
+OPTIONAL = (
+    "decoder_ms_per_sample",
+    "cold_ms_per_sample",
+    "overhead_us_per_step",
+    "launches_per_step",
+    "kernels_per_step",
+    "peak_memory_mb",
+    "joules_per_sample",
+    "timing_discarded",
+    "timing_flag",
+)
+"""Columns that are shown where a row has something in them."""
 
 REACH = 0.25
 """Raw times are drawn from a quarter below their median to a quarter above.
@@ -33,12 +49,17 @@ class Timed:
         row: the row.
         model_share, own_share: the bar.
         spread: raw times, each as a place between 0 and 1 where 0.5 is the median.
+        speed: against the baseline; None for the baseline itself, and where there is none.
+        worse: whether its samples are shown to be worse than the baseline's, so that being faster
+            is no merit.
     """
 
     row: Record
     model_share: float
     own_share: float
     spread: tuple[float, ...] = ()
+    speed: Speed | None = None
+    worse: bool = False
 
     @property
     def unsettled(self) -> bool:
@@ -60,15 +81,22 @@ class Timing:
         device: where.
         rows: the table.
         columns: which of the optional columns have values.
+        against: the baseline of speeds, as sentences name it; "" where there is none.
     """
 
     budget: int
     device: str
     rows: tuple[Timed, ...]
     columns: frozenset[str] = frozenset()
+    against: str = ""
 
 
-def timing_of(rows: pd.DataFrame, homes: Mapping[str, Path] | None = None) -> Timing | None:
+def timing_of(
+    rows: pd.DataFrame,
+    homes: Mapping[str, Path] | None = None,
+    found: Findings | None = None,
+    baseline: str = BASELINE,
+) -> Timing | None:
     """The timing of one problem, at the largest budget with the most timed curves.
 
     None if nothing was timed.
@@ -76,26 +104,56 @@ def timing_of(rows: pd.DataFrame, homes: Mapping[str, Path] | None = None) -> Ti
     Args:
         rows: of the problem.
         homes: as in :func:`.answer.answer`, where raw times are read.
+        found: what can be said of the quality of the rows.
+        baseline: sampler or curve that speeds are held against.
     """
-    done = rows_of(rows.loc[rows["status"] == "ok"])
-    timed = [
-        row for row in done if row["slot"] is not None and number(row, "ms_per_sample") is not None
-    ]
+    done = rows.loc[rows["status"] == "ok"]
+    timed = {
+        place: row
+        for place, row in zip(done.index, rows_of(done), strict=True)
+        if row["slot"] is not None and number(row, "ms_per_sample") is not None
+    }
     if not timed:
         return None
-    slots = [int(number(row, "slot") or 0) for row in timed]
+    slots = [int(number(row, "slot") or 0) for row in timed.values()]
     budget = max(set(slots), key=lambda slot: (slots.count(slot), slot))
-    chosen = sorted(
-        (row for row in timed if row["slot"] == budget),
-        key=lambda row: number(row, "ms_per_sample") or 0.0,
+    chosen = dict(
+        sorted(
+            ((place, row) for place, row in timed.items() if row["slot"] == budget),
+            key=lambda item: number(item[1], "ms_per_sample") or 0.0,
+        )
     )
-    longest = max(number(row, "ms_per_sample") or 0.0 for row in chosen) or 1.0
-    lines = tuple(_timed(row, longest, _raw(row, homes or {})) for row in chosen)
-    optional = ("decoder_ms_per_sample", "peak_memory_mb", "joules_per_sample", "timing_flag")
-    columns = {name for name in optional if any(row.get(name) for row in chosen)} | (
+    raws = {place: _raw(row, homes or {}) for place, row in chosen.items()}
+    base = next(
+        (
+            place
+            for place, row in chosen.items()
+            if raws[place] and baseline in (text(row, "sampler"), text(row, "curve"))
+        ),
+        None,
+    )
+    longest = max(number(row, "ms_per_sample") or 0.0 for row in chosen.values()) or 1.0
+    lines = []
+    for place, row in chosen.items():
+        line = _timed(row, longest, raws[place].get("raw_total_ms") or [])
+        if base is not None and place != base:
+            line = replace(
+                line,
+                speed=speed(raws[base], raws[place]),
+                worse=_is_worse(found, place, base),
+            )
+        lines.append(line)
+    columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())} | (
         {"spread"} if any(x.spread for x in lines) else set()
     )
-    return Timing(budget, _device(chosen), lines, frozenset(columns))
+    against = "" if base is None or len(lines) == 1 else baseline_title(baseline)
+    return Timing(budget, _device(chosen.values()), tuple(lines), frozenset(columns), against)
+
+
+def _is_worse(found: Findings | None, candidate: int, baseline: int) -> bool:
+    """Whether a row's samples are shown to be worse than another's."""
+    known = {candidate, baseline} <= found.panel.entries.keys() if found else False
+    return known and found is not None and found.panel.verdict(candidate, baseline) == "worse"
 
 
 def sizes_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -125,12 +183,12 @@ def sizes_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ..
     return columns, lines
 
 
-def _raw(row: Record, homes: Mapping[str, Path]) -> list[float]:
-    """Milliseconds of the timed calls; none where they were not kept."""
+def _raw(row: Record, homes: Mapping[str, Path]) -> dict[str, Any]:
+    """The timed calls, as ``timing.json`` has them; nothing where they were not kept."""
     home = homes.get(text(row, "run"))
     if home is None or not (home / "parts").is_dir() or not row.get("cell"):
-        return []
-    return (RunDir(home).read(text(row, "cell"), TIMING) or {}).get("raw_total_ms") or []
+        return {}
+    return RunDir(home).read(text(row, "cell"), TIMING) or {}
 
 
 def _timed(row: Record, longest: float, raw: list[float]) -> Timed:
@@ -146,6 +204,6 @@ def _timed(row: Record, longest: float, raw: list[float]) -> Timed:
     return Timed(row, 100 * inner / longest, 100 * (total - inner) / longest, spread)
 
 
-def _device(rows: list[Record]) -> str:
+def _device(rows: Iterable[Record]) -> str:
     names = (text(row, "timing_device_name") or text(row, "device") for row in rows)
     return ", ".join(filter(None, dict.fromkeys(names)))

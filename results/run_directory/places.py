@@ -49,6 +49,7 @@ LAYOUT = frozenset(
             "table.md",
             "table.tex",
             "timing.csv",
+            "throughput.csv",
             "report.html",
             "figures",
         ),

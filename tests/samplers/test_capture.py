@@ -5,6 +5,7 @@ On a GPU the recording is a CUDA graph, elsewhere a stand-in.
 
 import pytest
 import torch
+from on_cuda import cuda
 from replaying import Rerun
 
 from samplerbench.samplers import NoNoise, SampleNoise, get, karras, make, names
@@ -16,7 +17,6 @@ EVENT = (6,)
 GRID = karras(4, 0.02, 80.0)
 RECORDED = [name for name in names() if not refusal(make(name), GRID)]
 WAITS = "torchdiffeq"  # the library waits for the device, which only the device can tell
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 class Shrink:

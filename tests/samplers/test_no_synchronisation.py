@@ -6,6 +6,7 @@ error. A copy from the host, which waits too, is caught on its way.
 
 import pytest
 import torch
+from on_cuda import cuda
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -108,7 +109,7 @@ def test_what_waits_is_seen(wait):
         without_values(lambda: wait(x))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@cuda
 @pytest.mark.parametrize("name", FIXED)
 def test_the_loop_never_waits_for_the_device(name):
     run = run_on("cuda", name)

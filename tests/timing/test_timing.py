@@ -9,12 +9,19 @@ import pytest
 from timing_rig import Machine, Network, Working, timed
 
 from samplerbench.benchmarks.suites.suite import Timing, check_suite
-from samplerbench.benchmarks.timing import Reading, median_interval
+from samplerbench.benchmarks.timing import Reading, disturbances, median_interval
 from samplerbench.benchmarks.timing.clock import warm_up
-from samplerbench.benchmarks.timing.energy import joules_per_call
-from samplerbench.benchmarks.timing.statistics import FEWEST, left_out, settled
+from samplerbench.benchmarks.timing.device.energy import joules_per_call
+from samplerbench.benchmarks.timing.load import Load
+from samplerbench.results.comparison.times.medians import FEWEST, left_out, settled
 
 STEPS, BATCH = 5, 4
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch):
+    """What else runs on the machine of the tests disturbs no round of the virtual one."""
+    monkeypatch.setattr(disturbances.Load, "of_this_moment", Load)
 
 
 def test_the_interval_of_the_median_covers_95_percent_and_no_narrower_one_does():
@@ -104,7 +111,6 @@ def test_columns_are_exact_on_a_machine_without_noise():
         == FEWEST
     )
     assert record["timing_warm"]
-    assert record["timing_observed"]["wall"] > 0
     # a GPU's
     assert [
         record[name] for name in ("wall_ms_per_sample", "peak_memory_mb", "joules_per_sample")

@@ -1,5 +1,6 @@
 """When times are not to be trusted: from counters that are given, and from a machine under load."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -12,8 +13,8 @@ from timing_rig import Network, Working, timed
 
 from samplerbench import samplers
 from samplerbench.benchmarks.timing import Clock, Reading, load
-from samplerbench.benchmarks.timing.disturbances import Disturbances
-from samplerbench.benchmarks.timing.gpu import Gpu, GpuState, gpu_doubts
+from samplerbench.benchmarks.timing.device.gpu import Gpu, GpuState, gpu_doubts
+from samplerbench.benchmarks.timing.disturbances import Block, doubts, observed, watched_block
 from samplerbench.benchmarks.timing.load import Load, cpu_doubts
 from samplerbench.models import make_model
 
@@ -153,11 +154,20 @@ def test_there_are_no_counters_without_a_gpu(monkeypatch):
 
 
 class FakeCuda:
-    """A GPU that takes 10 ms between any two events, and holds 1, 3 and 2 MiB in turn."""
+    """A GPU that takes 10 ms between any two events, holds 1, 3 and 2 MiB in turn, and gets memory
+    from the driver in the second block.
+    """
 
     def __init__(self, monkeypatch):
         self.synchronised, self.held, self.peaks = 0, iter((1, 3, 2)), 0
-        for name in ("synchronize", "reset_peak_memory_stats", "max_memory_allocated", "Event"):
+        self.segments = iter((5, 5, 5, 7, 7, 7))
+        for name in (
+            "synchronize",
+            "reset_peak_memory_stats",
+            "max_memory_allocated",
+            "memory_stats",
+            "Event",
+        ):
             monkeypatch.setattr(torch.cuda, name, getattr(self, name))
 
     def synchronize(self):
@@ -168,6 +178,9 @@ class FakeCuda:
 
     def max_memory_allocated(self):
         return next(self.held) * 2**20
+
+    def memory_stats(self):
+        return {"segment.all.allocated": next(self.segments)}
 
     def Event(self, enable_timing):  # noqa: N802
         assert enable_timing
@@ -180,18 +193,55 @@ def test_a_gpu_is_timed_by_events_and_by_the_wall_clock_between_two_synchronisat
     assert reading.ms == 10.0
     assert 2.0 <= reading.wall_ms < 1000
     assert (seen, cuda.synchronised) == ([1], 2)
+    assert reading.second is None
 
 
-def test_the_peak_of_the_memory_is_the_largest_of_all_blocks(monkeypatch):
-    cuda, disturbances = FakeCuda(monkeypatch), Disturbances(gpu=Gpu(Driver(), None))
+class Steady:
+    """A GPU whose multiprocessors run at 1.5 GHz."""
+
+    name = "SM cycles"
+
+    def start(self):
+        pass
+
+    def mhz(self):
+        return 1500.0
+
+
+def test_the_second_clock_of_a_gpu_counts_cycles_and_that_of_a_cpu_processor_time(monkeypatch):
+    FakeCuda(monkeypatch)
+    clock = Clock("cuda", Steady())
+    assert clock.second == "SM cycles"
+    assert clock.time(lambda: None).second == 1500e6 * 10e-3
+    cpu = Clock("cpu")
+    asleep, at_work = cpu.time(lambda: time.sleep(0.02)), cpu.time(lambda: spin(0.02))
+    assert cpu.second == "ms of processor time"
+    assert asleep.ms >= 20 > 10 > asleep.second
+    assert at_work.second >= 20
+
+
+def spin(seconds):
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+def test_a_block_knows_its_peak_of_memory_the_state_of_the_gpu_and_what_the_driver_was_asked(
+    monkeypatch,
+):
+    cuda, blocks, collects = FakeCuda(monkeypatch), [], []
     for _ in range(3):
-        with disturbances.block("cuda"):
-            pass
-    assert disturbances.peak == 3 * 2**20
+        with watched_block("cuda", Gpu(Driver(), None)) as block:
+            collects.append(gc.isenabled())
+        blocks.append(block)
+    assert collects == [False] * 3
+    assert gc.isenabled()
+    assert [block.peak for block in blocks] == [2**20, 3 * 2**20, 2 * 2**20]
     assert cuda.peaks == 3
-    assert len(disturbances.states) == 3
-    assert disturbances.observed()["gpu_sm_clock"] == [1980.0, 1980.0]
-    assert "power cap" in disturbances.doubts([])
+    assert observed(blocks)["gpu_sm_clock"] == [1980.0, 1980.0]
+    assert "clocks lowered: power cap" in doubts(blocks, [])
+    assert [block.grown for block in blocks] == [0, 2, 0]
+    assert "torch asked the driver for memory 2 times" in blocks[1].doubts([])
 
 
 @pytest.mark.parametrize("uuid", ["1234-ab", "GPU-1234-ab"])
@@ -213,11 +263,12 @@ def test_nvml_is_asked_for_the_device_that_torch_uses(monkeypatch, uuid):
 
 
 def test_events_and_wall_clock_that_differ_are_told():
-    disturbances = Disturbances()
-    assert disturbances.doubts([Reading(100.0, 103.0)] * 3) == ""
-    assert disturbances.doubts([Reading(100.0, 150.0)] * 3) == "wall clock +50% against CUDA events"
-    # what it costs to launch and to synchronise
-    assert disturbances.doubts([Reading(0.10, 0.15)] * 3) == ""
+    for reading, told in (
+        (Reading(100.0, 103.0), []),
+        (Reading(100.0, 150.0), ["wall clock +50% against CUDA events"]),
+        (Reading(0.10, 0.15), []),  # what it costs to launch and to synchronise
+    ):
+        assert doubts([Block()] * 3, [reading] * 3) == told
 
 
 # -- a real machine

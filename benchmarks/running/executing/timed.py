@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from ...suites.cell import Cell
 from ...suites.suite import Timing
 from ...timing.cells import Done, Progress, time_cells
 from ...timing.pending import machine_of
+from ...timing.sweep import sweep_on
 from .executor import Call, Executor, Failure, Tell
 from .tasks import OfCell
 from .world import World
@@ -24,11 +25,13 @@ class Times:
         parts: the cells.
         options: how long and how exactly.
         size: samples per timed batch; 0 takes each cell's own.
+        within: seconds in which all must be done; None for no limit.
     """
 
     parts: tuple[OfCell, ...]
     options: Timing
     size: int
+    within: float | None
 
     def prepare(self, world: World) -> None:
         """Load the model.
@@ -51,8 +54,27 @@ class Times:
             batch_size=self.size,
             progress=lambda share, label: tell((share, label)),
             done=found.__setitem__,
+            within=self.within,
         )
         return found
+
+
+@dataclass(frozen=True)
+class Throughput(OfCell):
+    """A sweep over batch sizes.
+
+    Attributes:
+        options: the largest batch, and settings.
+        within: seconds after which it ends; None for no limit.
+    """
+
+    options: Timing
+    within: float | None
+
+    def __call__(self, world: World, tell: Tell) -> Record:
+        """What :func:`.sweep_on` gives; news is the batch that comes."""
+        model = world.subject(self.cell.model).model
+        return sweep_on(model, self.cell, self.options, world.setting.device, self.within, tell)
 
 
 @dataclass(frozen=True)
@@ -83,13 +105,20 @@ class There:
                 "leaves them out"
             ) from failure
 
-    def time(self, cells: Sequence[Cell], size: int, progress: Progress, done: Done) -> None:
+    def time(
+        self,
+        cells: Sequence[Cell],
+        size: int,
+        within: float | None,
+        progress: Progress,
+        done: Done,
+    ) -> None:
         """See :class:`.Place`. A cell that ends the process of the times leaves all without."""
 
         def tell(news: Any) -> None:
             progress(*news)
 
-        task = Times(tuple(map(OfCell, cells)), self.options, size)
+        task = Times(tuple(map(OfCell, cells)), self.options, size, within)
         found: dict[str, Record]
         try:
             found = self.executor.run(task, self.world, tell=tell)
@@ -97,3 +126,11 @@ class There:
             found = {cell.key: {"timing_reason": failure.reason} for cell in cells}
         for key, record in found.items():
             done(key, record)
+
+    def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
+        """See :class:`.Place`; nothing where the process of the times ends."""
+        task = Throughput(cell, self.options, within)
+        try:
+            return self.executor.run(task, self.world, tell=progress)
+        except Failure:
+            return {}

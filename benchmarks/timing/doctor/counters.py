@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..gpu import Gpu
+from ..device.gpu import Gpu
 from ..load import Load
 
 RAPL = Path("/sys/class/powercap")

@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from statistics import NormalDist, median
 from typing import Any
 
-from ..text import Z95
-
-FEWEST = 6
-"""Fewer times have no usable interval of the median."""
+from ...text import Z95
+from .medians import FEWEST
 
 CONDITIONS = (
     "timing_device",
@@ -29,6 +27,8 @@ CONDITIONS = (
     "timing_threads",
     "timing_batch_size",
     "timing_execution",
+    "timing_tf32",
+    "timing_cudnn_benchmark",
 )
 """What must be equal for two times to be compared."""
 
@@ -75,8 +75,19 @@ def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Rat
 
     Or why there is none.
     """
-    times = [list(timing.get("raw_total_ms") or ()) for timing in (baseline, candidate)]
-    if not all(times):
+    if reason := not_comparable(baseline, candidate):
+        return reason
+    times = [list(timing["raw_total_ms"]) for timing in (baseline, candidate)]
+    if min(map(len, times)) < FEWEST:
+        return NoRatio(f"fewer than {FEWEST} times")
+    if min(map(min, times)) <= 0:
+        return NoRatio("a time that is not positive")
+    return median_ratio(*times)
+
+
+def not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> NoRatio | None:
+    """Why two ``timing.json`` must not, or cannot, be compared; None if they may be."""
+    if not all(timing.get("raw_total_ms") for timing in (baseline, candidate)):
         return NoRatio("no raw times")
     for name in CONDITIONS:
         a, b = (timing.get(name) for timing in (baseline, candidate))
@@ -85,16 +96,14 @@ def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Rat
                 f"{name.removeprefix('timing_').replace('_', ' ')} differs: {a} and {b}",
                 mismatch=True,
             )
-    flag = next(
-        (timing["timing_flag"] for timing in (baseline, candidate) if timing.get("timing_flag")), ""
-    )
-    if flag:
-        return NoRatio(f"flagged: {flag}")
-    if min(map(len, times)) < FEWEST:
-        return NoRatio(f"fewer than {FEWEST} times")
-    if min(map(min, times)) <= 0:
-        return NoRatio("a time that is not positive")
-    (log_a, se_a), (log_b, se_b) = map(log_median, times)
+    flags = (timing.get("timing_flag") for timing in (baseline, candidate))
+    flag = next(filter(None, flags), "")
+    return NoRatio(f"flagged: {flag}") if flag else None
+
+
+def median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio:
+    """The ratio of the medians of positive times, at least :data:`FEWEST` each."""
+    (log_a, se_a), (log_b, se_b) = map(log_median, (baseline, candidate))
     return Ratio(log_b - log_a, math.hypot(se_a, se_b))
 
 

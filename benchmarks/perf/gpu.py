@@ -1,0 +1,213 @@
+"""Everything that needs an NVIDIA card, in one command and a few minutes: ``make gpu``.
+
+It runs the tests that need a card, then times the suite ``gpu``, the best known samplers first, and
+writes one small folder that ``samplerbench report`` reads and that can be committed. It runs from a
+checkout, without a network and without an installation: what is missing it says. Run again, it goes on.
+
+It imports nothing of this package, so that it can make it importable first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "gpu"
+"""Where the run goes on from: a run directory, and what makes the package importable."""
+WHEELS = ROOT / "build" / "gpu-wheels"
+"""Wheels of what the machine lacks, as ``make gpu-wheels`` collects them elsewhere."""
+
+NEEDS = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "torchdiffeq",
+    "safetensors",
+    "typer",
+    "rich",
+    "jinja2",
+)
+NEEDS += ("markupsafe", "pydantic", "pyarrow", "matplotlib", "plotly")
+FIRST = ("euler", "heun", "ddim", "dpmpp_2m", "dpmpp_3m", "unipc_2", "dpm_solver_3m", "ddpm")
+"""The best known samplers."""
+TURNS = (FIRST, ())
+"""Samplers that are timed one after the other; none means all."""
+
+TESTS_SHARE, TIMING_SHARE = 0.25, 0.7
+"""Of the time: at most for tests, and of what is left for timing."""
+MOST_BYTES = 16 * 2**20
+"""Of a file in the folder."""
+KEPT = ("run.json", "table.csv", "timing.csv", "throughput.csv")
+ARCHIVE, TESTS, MACHINE = "run.tar.gz", "cuda-tests.txt", "machine.json"
+
+Call = Callable[[Sequence[str], Path | None, float], int]
+"""Runs ``python ARGUMENTS``, with what it prints going to a file, for so many seconds at most."""
+
+
+def main(arguments: Sequence[str] | None = None, call: Call | None = None) -> int:
+    """The command; its exit code.
+
+    Args:
+        arguments: of the command line.
+        call: what runs programs; by default processes of their own.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # pyright: ignore[reportOptionalMemberAccess]
+    parser.add_argument("--minutes", type=float, default=8.0, help="for everything")
+    parser.add_argument("--out", type=Path, help="default: results/reference/gpu-CARD")
+    asked = parser.parse_args(arguments)
+    end = time.monotonic() + 60 * asked.minutes
+    if fault := _prepared():
+        print(f"error: {fault}", file=sys.stderr)
+        return 2
+    import torch
+
+    if not torch.cuda.is_available():
+        print(
+            "error: torch sees no NVIDIA card here; run this on a machine with one", file=sys.stderr
+        )
+        return 2
+    card = torch.cuda.get_device_name(0)
+    out = asked.out or ROOT / "results" / "reference" / f"gpu-{_slug(card)}"
+    out.mkdir(parents=True, exist_ok=True)
+    run = WORK / f"run-{_slug(card)}"
+    _unpack(out / ARCHIVE, run)
+    call = call or _process
+    print(f"{card}: {asked.minutes:g} minutes, into {out}", flush=True)
+    _test(out, TESTS_SHARE * (end - time.monotonic()), call)
+    for samplers in TURNS:
+        left = end - time.monotonic()
+        if left < 30:
+            break
+        _time(run, samplers, left, call)
+    _collect(run, out)
+    print(f"written: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    return 0
+
+
+def _prepared() -> str:
+    """Make the package, and what was brought along of what it needs, importable for this process and
+    those that it starts; why that cannot be, or "".
+    """
+    added = []
+    if find_spec("samplerbench") is None:
+        package = WORK / "path" / "samplerbench"
+        package.mkdir(parents=True, exist_ok=True)
+        for name in ("samplers", "models", "benchmarks", "results"):
+            if not (package / name).exists():
+                (package / name).symlink_to(ROOT / name)
+        added.append(str(package.parent))
+    if _missing() and WHEELS.is_dir():
+        site = WORK / "site"
+        install = ["-m", "pip", "install", "-q", "--no-index", "--no-deps", "--upgrade", "--target"]
+        wheels = sorted(map(str, WHEELS.glob("*.whl")))
+        if not site.is_dir() and subprocess.call([sys.executable, *install, str(site), *wheels]):
+            shutil.rmtree(site, ignore_errors=True)
+            return f"the wheels in {WHEELS} are not for this machine; make them anew"
+        added.append(str(site))
+    sys.path[:0] = added
+    paths = [*added, *filter(None, [os.environ.get("PYTHONPATH")])]
+    if paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    missing = _missing()
+    return missing and (
+        f"{missing} cannot be imported here; install what is missing, or run make gpu-wheels on a "
+        f"machine with a network and bring {WHEELS.relative_to(ROOT)} along"
+    )
+
+
+def _missing() -> str:
+    return ", ".join(name for name in NEEDS if find_spec(name) is None)
+
+
+def _test(out: Path, seconds: float, call: Call) -> None:
+    """Run the tests that need a card, and keep what they print."""
+    if find_spec("pytest") is None or find_spec("hypothesis") is None:
+        (out / TESTS).write_text(
+            "not run: pytest or hypothesis is not installed\n", encoding="utf-8"
+        )
+        return
+    tests = ("samplers", "sampling", "timing")
+    command = ["-m", "pytest", "-m", "cuda", "-q", "-p", "no:cacheprovider", "-W", "default"]
+    code = call([*command, *(str(ROOT / "tests" / name) for name in tests)], out / TESTS, seconds)
+    print(f"tests that need a card: exit code {code}, in {out / TESTS}", flush=True)
+
+
+def _time(run: Path, samplers: Sequence[str], seconds: float, call: Call) -> None:
+    """Run the suite as far as time allows."""
+    chosen = [word for name in samplers for word in ("--sampler", name)]
+    minutes = str(round(TIMING_SHARE * seconds / 60, 2))
+    command = ["-m", "samplerbench.benchmarks", "run", "gpu", "--out", str(run), "--device", "cuda"]
+    call([*command, "--timing-minutes", minutes, *chosen], None, seconds)
+
+
+def _process(arguments: Sequence[str], output: Path | None, seconds: float) -> int:
+    """A :data:`Call` in a process of its own, which is interrupted when its time is spent."""
+    sink = output.open("w", encoding="utf-8") if output else None
+    try:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            stdout=sink,
+            stderr=subprocess.STDOUT if sink else None,
+        )
+        try:
+            return process.wait(max(1.0, seconds))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        try:
+            return process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+    finally:
+        if sink:
+            sink.close()
+
+
+def _collect(run: Path, out: Path) -> None:
+    """Copy the tables, and put all that a later run needs to go on into one archive: no samples."""
+    from samplerbench.benchmarks.timing.machine import device_of, machine  # pyright: ignore[reportMissingImports]
+
+    about = {"machine": machine(), "device": device_of("cuda")}
+    (out / MACHINE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    for name in KEPT:
+        if (run / name).is_file():
+            shutil.copyfile(run / name, out / name)
+    archive = WORK / ARCHIVE
+    with tarfile.open(archive, "w:gz") as file:
+        for path in sorted(run.rglob("*.json")):
+            file.add(path, path.relative_to(run))
+    if archive.stat().st_size <= MOST_BYTES:
+        shutil.copyfile(archive, out / ARCHIVE)
+    else:
+        print(
+            f"{ARCHIVE} is larger than {MOST_BYTES >> 20} MiB, and left out: raw times stay in {run}"
+        )
+
+
+def _unpack(archive: Path, run: Path) -> None:
+    """Go on from an earlier run, where this machine has none of its own."""
+    if archive.is_file() and not run.exists():
+        with tarfile.open(archive) as file:
+            file.extractall(run, filter="data")
+
+
+def _slug(card: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

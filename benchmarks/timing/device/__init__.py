@@ -1,0 +1,1 @@
+"""The device that is timed: its clock, counters, caches and settings."""

@@ -1,0 +1,86 @@
+"""The clock of a GPU's multiprocessors while something ran: from two counters of one of them, read by
+a kernel before and after, or where no kernel can be made as NVML tells it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import Protocol
+
+import torch
+
+from .gpu import Gpu
+
+CYCLES, NANOSECONDS = 0, 1
+
+
+class SmClock(Protocol):
+    """Tells the mean clock of the multiprocessors between two moments.
+
+    Attributes:
+        name: what is counted with it, and how.
+    """
+
+    name: str
+
+    def start(self) -> None:
+        """The first moment, in the order of the work on the device."""
+        ...
+
+    def mhz(self) -> float | None:
+        """The clock from then until now, when the device is idle; None where nobody knows."""
+        ...
+
+
+def sm_clock(gpu: Gpu | None) -> SmClock | None:
+    """The best that the machine has, for the current CUDA device; None where it has none."""
+    with suppress(Exception):  # no Triton, or one that cannot compile here
+        kernel = import_module(f"{__package__}.sm_counters").read_counters
+        found = Counters(kernel)
+        found.start()
+        if (found.mhz() or 0.0) > 0:
+            return found
+    return ClockOfNvml(gpu) if gpu is not None and gpu.state().sm_clock else None
+
+
+class Counters:
+    """From the counters of multiprocessor 0.
+
+    Args:
+        read: a kernel that writes its cycles and the nanoseconds of the GPU's timer into an int64
+            tensor ``(2,)`` on the device.
+    """
+
+    name = "SM cycles"
+
+    def __init__(self, read: Callable[[torch.Tensor], object]) -> None:
+        self._read = read
+        self._before, self._after = (torch.zeros(2, dtype=torch.int64, device="cuda") for _ in "ab")
+
+    def start(self) -> None:
+        """See :class:`SmClock`."""
+        self._read(self._before)
+
+    def mhz(self) -> float | None:
+        """See :class:`SmClock`."""
+        self._read(self._after)
+        grown = (self._after - self._before).tolist()
+        return 1e3 * grown[CYCLES] / grown[NANOSECONDS] if grown[NANOSECONDS] > 0 else None
+
+
+class ClockOfNvml:
+    """As NVML tells it at the end, which is renewed a few times a second only."""
+
+    name = "SM cycles, by NVML's clock"
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+
+    def start(self) -> None:
+        """See :class:`SmClock`."""
+
+    def mhz(self) -> float | None:
+        """See :class:`SmClock`."""
+        return self._gpu.state().sm_clock

@@ -1,0 +1,139 @@
+"""Throughput against the batch size, up to where a larger batch brings nothing more.
+
+The knee is the smallest batch with nearly the largest throughput: below it a GPU waits for launches,
+above it samples wait for one another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import NamedTuple
+
+import torch
+
+from ...models import Denoiser
+from ...results.comparison.times.medians import settled
+from ...results.record import Record
+from ..sampling.engine import works
+from ..sampling.out_of_memory import out_of_memory
+from ..suites.cell import Cell
+from ..suites.suite import Timing
+from .cells import Stopwatch
+from .clock import Clock, warm_up
+from .device.settings import backends_set
+
+GAIN = 1.05
+"""A doubling that brings less than this is none; after two in a row the sweep ends."""
+NEARLY = 0.9
+"""The knee has this share of the largest throughput."""
+FEWEST, MOST = 6, 15
+"""Calls that are timed at each size."""
+WARM_UP_MS = 5000.0
+
+
+class Point(NamedTuple):
+    """One batch size.
+
+    Attributes:
+        batch: samples.
+        ms: median time of a call.
+    """
+
+    batch: int
+    ms: float
+
+    @property
+    def samples_per_second(self) -> float:
+        """Throughput."""
+        return 1e3 * self.batch / self.ms
+
+
+class Sweep(NamedTuple):
+    """A sweep over batch sizes.
+
+    Attributes:
+        points: from small to large.
+        ended: why there is no larger one, in a few words.
+    """
+
+    points: list[Point]
+    ended: str
+
+    @property
+    def knee(self) -> int:
+        """The smallest batch with :data:`NEARLY` the largest throughput; 0 where nothing was timed."""
+        return knee_of(self.points)
+
+
+def sweep_on(
+    model: Denoiser,
+    cell: Cell,
+    options: Timing,
+    device: str,
+    within: float | None,
+    progress: Callable[[int], None],
+) -> Record:
+    """A sweep up to the options' largest batch, under their settings, as it is kept."""
+    with backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
+        clock = Clock(device).time
+        found = sweep(model, cell, clock, options.sweep, progress=progress, within=within)
+    return {"points": found.points, "knee": found.knee, "ended": found.ended}
+
+
+def knee_of(points: Sequence[Point]) -> int:
+    """See :attr:`Sweep.knee`."""
+    most = max((point.samples_per_second for point in points), default=0.0)
+    good = (point.batch for point in points if point.samples_per_second >= NEARLY * most)
+    return min(good, default=0)
+
+
+def sweep(
+    model: Denoiser,
+    cell: Cell,
+    clock: Stopwatch,
+    most: int,
+    *,
+    progress: Callable[[int], None],
+    within: float | None = None,
+) -> Sweep:
+    """Time a cell's sampler in batches of 1, 2, 4, … samples.
+
+    Args:
+        model: on the cell's device.
+        cell: what is run.
+        clock: times a call.
+        most: the largest batch that is tried.
+        progress: told the batch that comes.
+        within: seconds after which it ends.
+    """
+    until = None if within is None else time.monotonic() + within
+    points: list[Point] = []
+    batch, small_gains = 1, 0
+    while batch <= most:
+        if until is not None and time.monotonic() > until:
+            return Sweep(points, "the time was spent")
+        progress(batch)
+        try:
+            points.append(Point(batch, _timed(model, cell, clock, batch)))
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return Sweep(points, f"{batch} samples do not fit into memory")
+        if len(points) > 1:
+            gain = points[-1].samples_per_second / points[-2].samples_per_second
+            small_gains = small_gains + 1 if gain < GAIN else 0
+        if small_gains == 2:
+            return Sweep(points, "larger batches bring nothing more")
+        batch *= 2
+    return Sweep(points, f"{most} samples are the most that were asked for")
+
+
+def _timed(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> float:
+    run = works(model, cell, torch.arange(batch, device=cell.device), room=0.0)
+    warm_up(run.sample, clock, WARM_UP_MS)
+    times: list[float] = []
+    while len(times) < FEWEST or (len(times) < MOST and not settled(times, 0.01, FEWEST)):
+        times.append(clock(run.sample).ms)
+    return median(times)

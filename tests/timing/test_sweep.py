@@ -1,0 +1,76 @@
+"""Sweeps over batch sizes: the knee is found where it is, and they end where they should."""
+
+import pytest
+import torch
+from quiet_runs import quiet_run
+from timing_rig import Machine, Network, Working, cell_of
+
+from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.benchmarks.timing.sweep import Point, knee_of, sweep
+from samplerbench.results.run_directory.disk.files import read_json
+
+
+class Saturating(Network):
+    """Takes 2 ms however many rows, up to 16; then as much longer as there are more."""
+
+    most = 1 << 30
+
+    def denoise(self, x, sigma, labels):
+        if len(x) > self.most:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
+        self.machine.work(2.0 * max(1.0, len(x) / 16))
+        return torch.zeros_like(x)
+
+
+def swept(most=4096, holds=1 << 30):
+    machine, seen = Machine(), []
+    model = Saturating(machine, 0.0)
+    model.most = holds
+    cell = cell_of(Working(machine=machine), model, 5)
+    return sweep(model, cell, machine, most, progress=seen.append), seen
+
+
+def test_the_sweep_ends_two_doublings_after_throughput_has_stopped_to_grow():
+    found, seen = swept()
+    assert seen == [1, 2, 4, 8, 16, 32, 64]
+    assert found.knee == 16
+    assert found.ended == "larger batches bring nothing more"
+    assert found.points[4].samples_per_second == pytest.approx(16 / (5 * 2e-3))
+
+
+def test_the_sweep_ends_where_memory_does_and_at_the_most_that_was_asked_for():
+    found, _ = swept(holds=8)
+    assert (len(found.points), found.ended) == (4, "16 samples do not fit into memory")
+    found, _ = swept(most=4)
+    assert (found.knee, found.ended) == (4, "4 samples are the most that were asked for")
+
+
+def test_the_knee_is_the_smallest_batch_with_nine_tenths_of_the_largest_throughput():
+    assert knee_of([Point(1, 1.0), Point(2, 1.0), Point(4, 1.12 * 2), Point(8, 4.0)]) == 2
+    assert knee_of([]) == 0
+
+
+def test_a_run_keeps_its_sweep_and_makes_no_second_one(tmp_path):
+    suite = check_suite(
+        {
+            "name": "sweep",
+            "models": ["gmm-2d"],
+            "samplers": ["euler", "heun"],
+            "nfe": [3],
+            "samples": 8,
+            "reference_samples": 2,
+            "converged_samples": 8,
+            "batch_size": 8,
+            "timing": {"seconds": 0.1, "max_rounds": 6, "sweep": 4},
+        },
+        "sweep",
+    )
+    quiet_run(suite, tmp_path / "run")
+    (part,) = (tmp_path / "run").glob("parts/*/sweep.json")
+    before, record = part.read_bytes(), read_json(part)
+    assert [batch for batch, _ in record["points"]] == [1, 2, 4]
+    lines = (tmp_path / "run" / "throughput.csv").read_text().splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("model,sampler,nfe,timing_device_name,batch,ms,samples_per_second")
+    quiet_run(suite, tmp_path / "run")
+    assert part.read_bytes() == before
