@@ -273,7 +273,7 @@ class Suite(Strict):
     def digest(self) -> str:
         """Eight hexadecimal digits of what the samples are.
 
-        When to stop is not among it, so that a run can be continued to a decision.
+        When to stop is not among it, so that a run can be continued to a decision, or to more times.
 
         Keys that came later do not count at their defaults: runs from before keep their folders.
         """
@@ -285,6 +285,10 @@ class Suite(Strict):
         data = self.model_dump(mode="json", exclude={"until", *young})
         if "reference" in data:
             data["real"] = data.pop("reference")
+        for name in ("minutes", "sweep", "tf32", "cudnn_benchmark"):
+            value, default = data["timing"].pop(name), Timing.model_fields[name].default
+            if name != "minutes" and value != default:
+                data["timing"][name] = value
         data["models"] = [
             {
                 k: v

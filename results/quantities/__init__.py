@@ -81,8 +81,7 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
                 unknown = f"quantity {quantity.name} speaks of {name!r}, which is no column"
                 raise ValueError(f"{unknown}; put it beside one of the metric's quantities")
     _OWNED[metric] = measured
-    _all.cache_clear()
-    _flags.cache_clear()
+    _known.clear()
 
 
 def _names_of(quantity: Quantity) -> set[str]:
@@ -93,14 +92,22 @@ def _names_of(quantity: Quantity) -> set[str]:
 
 def quantities() -> tuple[Quantity, ...]:
     """All quantities that are known here, those of installed plugins among them."""
+    return _all_of(_OWNED)[0]
+
+
+_Known = tuple[tuple[Quantity, ...], Mapping[str, str]]
+_known: list[tuple[object, _Known]] = []
+"""Those of the last registry that was asked for, and their flags: a report asks for each row."""
+
+
+def _all_of(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
     _warn_of_broken()
-    return _all()
-
-
-@cache
-def _all() -> tuple[Quantity, ...]:
-    built_in = set(BUILT_IN)
-    return (*BUILT_IN, *(q for own in _OWNED.values() for q in own if q not in built_in))
+    if not _known or _known[0][0] is not owned:
+        built_in = set(BUILT_IN)
+        found = (*BUILT_IN, *(q for own in owned.values() for q in own if q not in built_in))
+        flags = {quantity.name: quantity.flag for quantity in found if quantity.flag}
+        _known[:] = [(owned, (found, MappingProxyType(flags)))]
+    return _known[0][1]
 
 
 def columns() -> tuple[Column, ...]:
@@ -184,13 +191,7 @@ def panels() -> tuple[Quantity, ...]:
 
 def flags() -> Mapping[str, str]:
     """The columns that say why an interval is not to be trusted, by the columns of the values."""
-    _warn_of_broken()
-    return _flags()
-
-
-@cache
-def _flags() -> Mapping[str, str]:
-    return MappingProxyType({quantity.name: quantity.flag for quantity in _all() if quantity.flag})
+    return _all_of(_OWNED)[1]
 
 
 def named(known: Sequence[Quantity], name: str) -> Quantity:

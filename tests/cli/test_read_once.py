@@ -23,7 +23,9 @@ _opened: list[str] = []
 
 def _hook(event, args):
     """Note the files that are opened to be read."""
-    if event == "open" and isinstance(args[0], str) and not set(str(args[1])) & set("wxa"):
+    # os.open, whose mode is none, is how open opens some
+    named = event == "open" and isinstance(args[0], str) and args[1] is not None
+    if named and not set(str(args[1])) & set("wxa"):
         _opened.append(os.path.abspath(args[0]))
 
 

@@ -18,7 +18,7 @@ from samplerbench import samplers
 from samplerbench.benchmarks.cli.usage import _refuse
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.scoring.real.data import real_data
-from samplerbench.benchmarks.suites.python_files import refuse_python_files
+from samplerbench.benchmarks.suites.python_files import refuse_untrusted
 from samplerbench.benchmarks.suites.spec import format_spec, parse_spec
 from samplerbench.benchmarks.suites.suite import Suite, built_in, load_suite
 from samplerbench.models import load_card, make_model
@@ -224,7 +224,7 @@ def test_any_suite_is_read_or_refused_in_a_sentence(arena, tree):
     path.write_bytes(toml(tree))
     suite = refused(load_suite, str(path))
     if suite is not None:
-        refused(refuse_python_files, suite, path.name, ())
+        refused(refuse_untrusted, suite, str(path), ())
         for make, specs_of in ((samplers.make, suite.samplers), (make_schedule, suite.schedules)):
             for spec in specs_of[:6]:
                 refused(lambda make=make, spec=spec: make(parse_spec(spec)))

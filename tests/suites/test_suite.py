@@ -15,7 +15,7 @@ from samplerbench.benchmarks.suites.suite import (
     extractors_of,
     load_suite,
 )
-from samplerbench.benchmarks.timing.statistics import FEWEST
+from samplerbench.results.comparison.times.medians import FEWEST
 from samplerbench.results.published.rows import rows_of_model
 from samplerbench.results.published.solvers import solvers_of
 
@@ -272,3 +272,11 @@ def test_real_samples_do_not_go_with_a_card_s_own_features_however_few():
     for extractor in ("card", "card:32"):
         with pytest.raises(ValueError, match="a reference is for another feature space"):
             check_suite({**MINIMAL, "extractor": extractor, "reference": "x.npy"}, "test")
+
+
+def test_how_long_is_timed_finds_the_same_folder_and_how_it_is_timed_another():
+    def digest(**timing):
+        return check_suite({**MINIMAL, "timing": timing}, "test").digest
+
+    assert digest() == digest(minutes=5.0) != digest(tf32=True)
+    assert digest(sweep=64) != digest()
