@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
@@ -141,14 +142,15 @@ def _unchanged(folder: Path | None, question: str) -> Path | None:
 
 def _say_unchanged(folder: Path) -> None:
     """What a run says that found nothing to do."""
-    from ...results.result_table import ResultTable
+    with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
+        rows = sum(1 for _ in csv.reader(file)) - 1
+    if rows <= MOST_RANKED:
+        from ...results.result_table import ResultTable
 
-    table = ResultTable.from_csv(folder / "table.csv")
-    if len(table) <= MOST_RANKED:
-        print_ranking(table)
+        print_ranking(ResultTable.from_csv(folder / "table.csv"))
     say(
-        f"Nothing to do: {len(table)} cells are as the same command left them"
-        + ("." if len(table) <= MOST_RANKED else f"; samplerbench show {folder} ranks them.")
+        f"Nothing to do: {rows} cells are as the same command left them"
+        + ("." if rows <= MOST_RANKED else f"; samplerbench show {folder} ranks them.")
     )
     say(f"Report: {folder / 'report.html'}")
 
