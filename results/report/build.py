@@ -39,7 +39,7 @@ from .plots import curve_styles, family_css
 from .provenance import citations_of, differences, provenance_of
 from .run_comparisons import comparisons_of
 from .summary import summary
-from .timing import sizes_of
+from .timing import sizes_of, throughput_of
 from .title import title_of
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -148,6 +148,7 @@ def render(
             marks=MARKS,
             signs=SIGNS,
             sizes=sizes_of(sources),
+            sweeps=throughput_of(sources),
             runs=runs,
             differences=differences(runs),
             citations=citations_of(records, frame["sampler"].dropna()),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -181,6 +182,45 @@ def sizes_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ..
                     for line in csv.DictReader(stream)
                 ]
     return columns, lines
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """A sweep over batch sizes.
+
+    Attributes:
+        title: model, sampler, evaluations and device.
+        points: batch size, samples a second, their share of the most in percent, and whether it is
+            the knee.
+        ended: why there is no larger one.
+    """
+
+    title: str
+    points: tuple[tuple[str, float, float, bool], ...]
+    ended: str
+
+
+def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
+    """The sweeps in the ``throughput.csv`` of runs; a file that is not as it was written has none."""
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for path in paths:
+        file = path / "throughput.csv"
+        if file.is_file():
+            with file.open(newline="", encoding="utf-8", errors="replace") as stream:
+                for line in csv.DictReader(stream):
+                    about = ("model", "sampler", "nfe", "timing_device_name", "ended")
+                    found.setdefault(tuple(line.get(name) or "" for name in about), []).append(line)
+    sweeps = []
+    for (model, sampler, nfe, device, ended), lines in found.items():
+        with suppress(KeyError, TypeError, ValueError):
+            paces = [float(line["samples_per_second"]) for line in lines]
+            points = tuple(
+                (line["batch"], pace, 100 * pace / max(paces), line["knee"] == "True")
+                for line, pace in zip(lines, paces, strict=True)
+            )
+            title = f"{model}, {sampler} at {float(nfe):g} NFE" + (f", {device}" if device else "")
+            sweeps.append(Throughput(title, points, ended))
+    return sweeps
 
 
 def _raw(row: Record, homes: Mapping[str, Path]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from samplerbench.results.report.pictures.trajectories import trajectory_strips_
 from samplerbench.results.report.plots import curve_styles, plot_of
 from samplerbench.results.report.recommendation import fronts_of
 from samplerbench.results.report.summary import summary
-from samplerbench.results.report.timing import sizes_of, timing_of
+from samplerbench.results.report.timing import sizes_of, throughput_of, timing_of
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.table.curves import comparable_parts
@@ -330,3 +330,16 @@ def test_times_at_several_batch_sizes_are_read(tmp_path):
         "2.5",
         "1.5",
     ]
+
+
+def test_a_sweep_is_shown_with_its_knee_and_a_broken_one_is_not(tmp_path):
+    heads = "model,sampler,nfe,timing_device_name,batch,ms,samples_per_second,knee,ended"
+    lines = [
+        f"m,euler,5.0,card,{b},1.0,{s},{b == 4},enough" for b, s in ((1, 10), (2, 20), (4, 40))
+    ]
+    (tmp_path / "throughput.csv").write_text("\n".join([heads, *lines]))
+    (found,) = throughput_of([tmp_path, tmp_path / "other"])
+    assert (found.title, found.ended) == ("m, euler at 5 NFE, card", "enough")
+    assert [point[2:] for point in found.points] == [(25.0, False), (50.0, False), (100.0, True)]
+    (tmp_path / "throughput.csv").write_text(f"{heads}\nm,euler,5.0,card,1,1.0,fast,True,enough")
+    assert throughput_of([tmp_path]) == []
