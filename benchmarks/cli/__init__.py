@@ -6,8 +6,10 @@ all, is imported in the functions, so that help and completion are quick.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
+import signal
 import sys
 from typing import Annotated
 
@@ -85,4 +87,8 @@ def main() -> None:
     # the start
     gc.set_threshold(200_000)
     logging.getLogger("samplerbench").addHandler(Warnings())
-    sys.exit(run_app(app))
+    code = run_app(app)
+    # registered last, called first: an interrupt that comes while libraries clear up, when all is done,
+    # would print their tracebacks
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
