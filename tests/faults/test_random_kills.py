@@ -55,14 +55,21 @@ class Campaign:
 
     def _killed_or_done(self, out, options, kills):
         """Start a run and kill in it; whether it came to its end."""
-        run, victims = start(self._suite, out, *options), []
+        run, victims, begin, untouched = (
+            start(self._suite, out, *options),
+            [],
+            time.monotonic(),
+            True,
+        )
         while kills < MOST:
             moment = time.monotonic() + self._random.uniform(0, self.seconds)
             while run.process.poll() is None and time.monotonic() < moment:
                 time.sleep(0.005)
             if run.process.poll() is not None:
+                if untouched:  # moments later than that would miss it again
+                    self.seconds = min(self.seconds, time.monotonic() - begin)
                 break
-            kills += 1
+            kills, untouched = kills + 1, False
             if self._random.random() < 0.6 and self._kill_a_worker(run, out):
                 continue
             self.kills += 1
