@@ -119,6 +119,7 @@ class _Pass:
     watches: list[Watch] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
     rounds: int = 0
+    cold: Cold | None = None
 
     def run(self, waiting: deque[Watch]) -> None:
         """Open as many cells as there is memory and time for, and go round until none is open or the
@@ -207,7 +208,8 @@ class _Pass:
             "timing_network_calls": [run.calls, run.calls / run.share],
         }
         if watch.batch == 1:
-            watch.cold = Cold(self.device)
+            if self.cold is None:  # one for all cells: it is twice as large as a cache
+                self.cold = Cold(self.device)
             if self.device.startswith("cuda"):
                 steps = watch.cell.steps or run.calls
                 whole, network = launches(run.sample), launches(run.network)
@@ -226,8 +228,8 @@ class _Pass:
             network = self.clock(run.network)
             decoder = self.clock(run.decode).ms if run.decode is not None else None
         cold = None
-        if watch.cold is not None:
-            watch.cold.empty()
+        if watch.batch == 1 and self.cold is not None:
+            self.cold.empty()
             cold = self.clock(run.sample).ms
         seconds = time.perf_counter() - begin
         doubts, bare = block.doubts([total]), network.ms * run.share
@@ -246,5 +248,5 @@ class _Pass:
                 self.options.energy_seconds,
             )
             self.begun += time.perf_counter() - before  # windows come on top of the time for rounds
-        watch.works = watch.cold = None  # frees what the cell holds on the device
+        watch.works = None  # frees what the cell holds on the device
         self.done(watch.cell.key, watch.columns(self.options, self.device))

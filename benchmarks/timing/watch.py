@@ -15,7 +15,6 @@ from ..sampling.engine import Works
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .clock import Reading
-from .device.cache import Cold
 from .device.gpu import STEADY
 from .disturbances import Block, doubts, observed
 
@@ -57,7 +56,6 @@ class Watch:
         visits: in order.
         works: the calls; None before the first round and after the last.
         facts: columns that are known from the start.
-        cold: empties caches before a call; None where that is not asked.
         warm: whether the warm-up ended by agreement.
         joules: energy of a call; None where there is no counter.
     """
@@ -67,7 +65,6 @@ class Watch:
     visits: list[Visit] = field(default_factory=list)
     works: Works | None = None
     facts: Record = field(default_factory=dict)
-    cold: Cold | None = None
     warm: bool = False
     joules: float | None = None
 

@@ -227,3 +227,21 @@ def test_until_a_deadline_only_so_many_cells_are_begun_as_can_be_visited_often_e
     assert 3 <= len(records) < 20
     assert all(record["timing_rounds"] >= 6 for record in records.values())
     assert machine.now / 1e3 < 2.0 * 1.1
+
+
+def test_caches_are_emptied_by_one_tensor_for_all_cells_of_a_pass(monkeypatch):
+    """It is twice as large as the last cache; one for each of a hundred cells filled the memory."""
+    machine, made, emptied = Machine(), [], []
+
+    class Counted:
+        def __init__(self, device):
+            made.append(device)
+
+        def empty(self):
+            emptied.append(1)
+
+    monkeypatch.setattr(pass_module, "Cold", Counted)
+    records = timed(Network(machine, 2.0), [Working(machine=machine)] * 3, machine, batch_size=1)
+    assert made == ["cpu"]
+    assert len(emptied) == sum(record["timing_rounds"] for record in records)
+    assert all(record["cold_ms_per_sample"] > 0 for record in records)
