@@ -1,0 +1,270 @@
+"""An exhaustive sweep over configurations, on fresh latents: the smallest error that any of them has.
+
+All configurations are tried on a few latents, and those that are far behind the best are left out before
+the next stage. Its answer can be wrong where a configuration is far behind on a few latents and the best
+on all, and its smallest error is that of a winner among many on the latents that chose it, which makes it
+a little too small: both are against what is compared with it only in the second case.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ....models import Denoiser, make_model
+from ....results.run_directory.disk.files import read_npz, write_npz
+from ...planning.planner import plan
+from ...sampling.batch import latents
+from ...sampling.engine import engine_of
+from ...sampling.failure import Failure
+from ...scoring.solutions.doubling import Doubling, converged
+from ...scoring.solutions.endpoints import solve
+from ...suites.cell import Cell
+from ...suites.spec import format_spec, parse_spec
+from ...suites.suite import Suite
+
+FRESH = 2**29
+"""Number of the first latent. Runs count from 0, searches from 2**30 and converged samples from 2**31."""
+
+
+class Stage(NamedTuple):
+    """One stage of a sweep.
+
+    Attributes:
+        latents: that configurations are compared on.
+        within: those whose error on the latents of the stage before was at most this many times the
+            smallest.
+        most: configurations, the best there.
+    """
+
+    latents: int
+    within: float
+    most: int
+
+
+STAGES = (
+    Stage(4, math.inf, 10_000),
+    Stage(16, 5.0, 300),
+    Stage(64, 2.5, 80),
+    Stage(256, 1.4, 24),
+)
+CONVERGED = Doubling(64, 1024, negligible=0.002, gain=4)
+"""Of the error of :data:`PROBES`, which the best of a sweep may well be several times better than."""
+PROBES = ("warped_ab_3", "reab_3", "unipc_3")
+"""Samplers whose error at the largest budget says how exact endpoints have to be."""
+BATCH = 256
+Progress = Callable[[str], None]
+
+
+class Configuration(NamedTuple):
+    """A sampler and a schedule, as the command line writes them."""
+
+    sampler: str
+    schedule: str
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.sampler} on {self.schedule}"
+
+
+@dataclass
+class Sweep:
+    """Errors of configurations of one model, each measured once and kept.
+
+    Attributes:
+        out: folder of what was measured.
+        model_spec: as ``--model`` takes it.
+        stages: rising in latents.
+        seed: of the latents.
+        progress: told what is being done.
+    """
+
+    out: Path
+    model_spec: str
+    stages: Sequence[Stage] = STAGES
+    seed: int = 0
+    progress: Progress = print
+    _known: dict[tuple[Configuration, int], NDArray[np.float64]] = field(
+        default_factory=dict, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._check_about()
+        for line in (
+            self._log.read_text(encoding="utf-8").splitlines() if self._log.is_file() else []
+        ):
+            try:
+                sampler, schedule, budget, values = json.loads(line)
+            except ValueError:  # a kill cut it short
+                continue
+            self._add(Configuration(sampler, schedule), budget, values)
+
+    @property
+    def count(self) -> int:
+        """Latents of the last stage, on which errors are compared."""
+        return self.stages[-1].latents
+
+    def __call__(
+        self, candidates: Sequence[Configuration], budget: int, what: str = "all"
+    ) -> dict[Configuration, float]:
+        """Root mean square errors of those that were left at the last stage, best first.
+
+        Args:
+            candidates: to be compared.
+            budget: evaluations per sample.
+            what: they are, for ``progress``.
+        """
+        left, before = list(candidates), 0
+        for stage in self.stages:
+            if before:
+                errors = {one: self.error(one, budget, before) for one in left}
+                left = sorted((one for one in left if errors[one] < math.inf), key=errors.__getitem__)
+                left = [one for one in left if errors[one] <= stage.within * errors[left[0]]]
+                left = left[: stage.most]
+            self.progress(
+                f"{self.model_spec}, {budget} evaluations, {what}: {len(left)} configurations "
+                f"on {stage.latents} latents"
+            )
+            for one in left:
+                self.error(one, budget, stage.latents)
+            before = stage.latents
+        found = {one: self.error(one, budget) for one in left}
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
+    def error(self, one: Configuration, budget: int, count: int | None = None) -> float:
+        """Root mean square of the distances to the endpoints of the first ``count`` latents, or all.
+
+        Infinite if the configuration cannot run, or if a sample is not finite.
+        """
+        return _rms(self.distances(one, budget, self.count if count is None else count))
+
+    def distances(self, one: Configuration, budget: int, count: int) -> NDArray[np.float64]:
+        """Root mean squares over dimensions, ``(count,)``."""
+        known = self._known.get((one, budget), np.empty(0))
+        if len(known) < count:
+            found = self._measured(one, budget, len(known), count)
+            self._add(one, budget, found)
+            with self._log.open("a", encoding="utf-8") as log:
+                log.write(json.dumps([*one, budget, [float(f"{x:.6g}") for x in found]]) + "\n")
+        return self._known[one, budget][:count]
+
+    def cell(self, one: Configuration, budget: int) -> Cell:
+        """What ``run`` would do with it."""
+        suite = Suite(
+            name="sweep",
+            models=({"name": self.model_spec},),  # type: ignore[arg-type]
+            samplers=(one.sampler,),
+            schedules=(one.schedule,),
+            nfe=(budget,),
+            batch_size=BATCH,
+            seed=self.seed,
+        )
+        return plan(suite, {self._name: self.model}, {self._name: None})[0]
+
+    @cached_property
+    def model(self) -> Denoiser:
+        """On the CPU."""
+        given = parse_spec(self.model_spec)
+        return make_model(given.pop("name"), **given)
+
+    @cached_property
+    def endpoints(self) -> NDArray[np.float32]:
+        """Where the latents lead, ``(count, *event)``."""
+        return self._converged["x"]
+
+    @property
+    def resolution(self) -> float:
+        """How far off they may be (root mean square)."""
+        return float(self._converged["resolution"])
+
+    @cached_property
+    def _converged(self) -> Mapping[str, NDArray]:
+        path = self.out / f"endpoints-{self.count}.npz"
+        stored = read_npz(path)
+        if stored is None:
+            stored = self._solved()
+            write_npz(path, stored)
+        return stored
+
+    @torch.no_grad()
+    def _solved(self) -> dict[str, NDArray]:
+        """The closed form, or what doubling the steps leaves where it is."""
+        ids = torch.arange(FRESH, FRESH + self.count)
+        x = latents(self.model, ids, self.seed, self.model.dtype)[0]
+        exact = self.model.endpoint(x, self.model.bind(ids, self.seed).labels)
+        if exact is not None:
+            return {"x": exact.numpy(), "resolution": np.zeros(()), "steps": np.zeros(())}
+
+        def solved(steps: int) -> NDArray:
+            self.progress(f"{self.model_spec}: endpoints of {len(ids)} latents on {steps} steps")
+            return solve(self.model, ids, self.seed, self.model.dtype, steps, BATCH).numpy()
+
+        cells = [self.cell(Configuration(name, "karras"), 20) for name in PROBES]
+        probes = [self._samples(cell, ids) for cell in cells]
+        found = converged(solved, [x.numpy() for x in probes], CONVERGED, CONVERGED.first)
+        return {
+            "x": found.x,
+            "resolution": np.asarray(found.resolution),
+            "steps": np.asarray(found.steps),
+        }
+
+    @torch.no_grad()
+    def _measured(self, one: Configuration, budget: int, start: int, stop: int) -> list[float]:
+        try:
+            cell = self.cell(one, budget)
+            if cell.skip:
+                return [math.inf] * (self.count - start)
+            x = self._samples(cell, torch.arange(FRESH + start, FRESH + stop))
+        except (Failure, ArithmeticError, IndexError, RuntimeError, ValueError) as error:
+            self.progress(f"{one.label} at {budget} evaluations: {error}")
+            return [math.inf] * (self.count - start)
+        off = x.double().numpy() - self.endpoints[start:stop]
+        distance = np.sqrt(np.square(off.reshape(len(off), -1)).mean(1))
+        return np.nan_to_num(distance, nan=math.inf, posinf=math.inf).tolist()
+
+    def _samples(self, cell: Cell, ids: torch.Tensor) -> torch.Tensor:
+        engine = engine_of(self.model, cell)
+        return torch.cat([engine.sample(engine.bind(part), part).x for part in ids.split(BATCH)])
+
+    def _add(self, one: Configuration, budget: int, values: Sequence[float]) -> None:
+        known = self._known.get((one, budget), np.empty(0))
+        self._known[one, budget] = np.concatenate([known, np.asarray(values, dtype=np.float64)])
+
+    def _check_about(self) -> None:
+        """That what the folder has is of this model.
+
+        Raises:
+            ValueError: it is of another.
+        """
+        about = {"model": self._name, "identity": self.model.identity, "seed": self.seed}
+        path = self.out / "sweep.json"
+        if path.is_file() and (found := json.loads(path.read_text(encoding="utf-8"))) != about:
+            raise ValueError(
+                f"{self.out} holds a sweep of {found}, and not of {about}; give another folder"
+            )
+        path.write_text(json.dumps(about), encoding="utf-8")
+
+    @property
+    def _name(self) -> str:
+        return format_spec(parse_spec(self.model_spec))
+
+    @property
+    def _log(self) -> Path:
+        return self.out / "distances.jsonl"
+
+
+def _rms(distances: NDArray[np.float64]) -> float:
+    return (
+        float(np.sqrt(np.mean(np.square(distances)))) if np.isfinite(distances).all() else math.inf
+    )

@@ -1,0 +1,55 @@
+"""How often recommendations are as good as the best: ratios by model and budget, as Markdown.
+
+    python -m samplerbench.benchmarks.studies.advising.table results/reference/advice/*.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .against import ANY, Row, read
+
+GOOD = 1.1
+"""A recommendation whose error is at most this many times that of the best is as good."""
+
+
+def table(rows: Sequence[Row], library: str = ANY) -> str:
+    """Ratios of every seed at each budget, how many are good, and the minutes that the races took."""
+    mine = [row for row in rows if row.library == library]
+    budgets = sorted({row.budget for row in mine})
+    lines = [
+        f"| model | {' | '.join(map(str, budgets))} | within {GOOD:g} | largest | minutes |",
+        f"|---|{'---|' * (len(budgets) + 3)}",
+    ]
+    for model in dict.fromkeys(row.model for row in mine):
+        its = [row for row in mine if row.model == model]
+        cells = [_ratios(row for row in its if row.budget == budget) for budget in budgets]
+        took = [row.minutes for row in its]
+        ends = f"{min(took):.1f}" if len(set(took)) == 1 else f"{min(took):.1f} to {max(took):.1f}"
+        largest = max(row.ratio for row in its)
+        lines.append(f"| `{model}` | {' | '.join(cells)} | {_good(its)} | {largest:.2f} | {ends} |")
+    lines.append(f"| all | {' | '.join('' for _ in budgets)} | {_good(mine)} | | |")
+    return "\n".join(lines)
+
+
+def _ratios(rows: Iterable[Row]) -> str:
+    return " ".join(f"{row.ratio:.2f}" for row in sorted(rows, key=lambda row: row.seed))
+
+
+def _good(rows: Sequence[Row]) -> str:
+    return f"{sum(row.ratio <= GOOD for row in rows)} of {len(rows)}"
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", type=Path, nargs="+", help="CSV files of the study")
+    rows = [row for path in parser.parse_args().tables for row in read(path)]
+    for library in dict.fromkeys(row.library for row in rows):
+        print(f"Users of {library}:\n\n{table(rows, library)}\n")
+
+
+if __name__ == "__main__":
+    main()
