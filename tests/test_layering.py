@@ -98,8 +98,9 @@ FLOORS = {
     "timing": 4,
     "running": 5,
     "conformance": 5,
-    "studies": 6,
-    "cli": 7,
+    "advice": 6,
+    "studies": 7,
+    "cli": 8,
 }
 """The floors of ``benchmarks``: a folder imports from its own and from lower ones."""
 

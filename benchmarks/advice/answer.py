@@ -1,0 +1,224 @@
+"""What ``advise`` answers: for each budget the sampler to use, how much better it is than what is
+used now, and what was not decided.
+
+Errors are root mean squares over latents of the distance between a sample and the converged endpoint
+of its latent, per dimension, in the units of the data (the column ``rmse`` of a result table), on
+latents that chose nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SCHEMA = 1
+"""Of ``advice.json``; raised when a field changes its meaning."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number with its 95 % interval.
+
+    Attributes:
+        value: the number.
+        low, high: ends of the interval; equal to it where there is no error to estimate.
+        flag: why the interval is not to be trusted; "" if it is.
+    """
+
+    value: float
+    low: float
+    high: float
+    flag: str = ""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines to paste into a library.
+
+    Attributes:
+        library: of :data:`samplerbench.benchmarks.exports.LIBRARIES`.
+        code: the lines; "" where they cannot be given.
+        remark: what the library does otherwise all the same, or why there are no lines.
+    """
+
+    library: str
+    code: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One configuration at one budget, scored.
+
+    Attributes:
+        label: sampler and schedule, as the command line writes them.
+        sampler: the sampler as the command line writes it.
+        schedule: likewise; "" where the sampler has levels of its own.
+        nfe: evaluations per sample that it makes.
+        steps: of its grid; None where it has none.
+        levels: noise levels of its grid, falling.
+        error: root mean square distance to the converged endpoints; None if it has none, as
+            a stochastic sampler, or if it failed.
+        median: of the distances.
+        fd_conv: Fréchet distance to converged samples in the model's feature space; None if it was not
+            measured.
+        ms: milliseconds that a sample takes in a batch of ``Advice.timed_batch``; None if not timed.
+        failed: why it has no samples; "" if it has.
+    """
+
+    label: str
+    sampler: str
+    schedule: str
+    nfe: float
+    steps: int | None
+    levels: tuple[float, ...] = ()
+    error: Value | None = None
+    median: float | None = None
+    fd_conv: Value | None = None
+    ms: float | None = None
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class Best:
+    """What is recommended at a budget to users of one library.
+
+    Attributes:
+        library: of :data:`samplerbench.benchmarks.exports.LIBRARIES`.
+        choice: the recommendation.
+        to_default: its error over that of the default at the same budget, paired over latents; None
+            where one of them has no error.
+        to_best: its error over that of the best known of any library.
+        tied: labels of those that the race could not tell apart from it, best first.
+        lines: to paste.
+    """
+
+    library: str
+    choice: Choice
+    to_default: Value | None
+    to_best: Value | None
+    tied: tuple[str, ...]
+    lines: Lines
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The answer at one number of evaluations.
+
+    Attributes:
+        nfe: evaluations per sample that are allowed.
+        default: what is used now, at this budget.
+        best: by library; that of "python", where everything is, is the best known.
+        in_distribution: what has a decidedly smaller ``fd_conv`` than the best known; None if nothing
+            has, or nobody measured it.
+        tried: configurations that were raced.
+        left_out: those that there was no time to try.
+        latents: that the race looked at, at most.
+        undecided: what the race could not decide, in a sentence; "" if it decided.
+    """
+
+    nfe: int
+    default: Choice
+    best: Mapping[str, Best]
+    in_distribution: Choice | None
+    tried: int
+    left_out: int
+    latents: int
+    undecided: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The whole answer.
+
+    Attributes:
+        model: its spec, as ``--model`` takes it.
+        about: of the model: ``event``, ``sigma_min``, ``sigma_max``, ``passes``, ``identity``,
+            ``parameters`` and what else is known, for people.
+        default: what "now" is, in words: the sampler, and where that is known from.
+        library: that the user asked for; its recommendation comes first.
+        budgets: by number of evaluations, rising.
+        sentences: what follows, for people, most important first.
+        undecided: what could not be decided, for people.
+        scored_on: latents that errors are taken on.
+        resolution: how far off the converged endpoints may be (root mean square); 0 where they are
+            exact.
+        minutes: wall time that it took, and that was given.
+        device: where it ran, in words.
+        timed_batch: samples in a batch of the times; 0 where nothing was timed.
+        command: that makes it again.
+        pictures: name of the file of pictures beside ``advice.json`` (:mod:`.pictures`); "" if there
+            are none.
+        provenance: versions and the machine.
+    """
+
+    model: str
+    about: Mapping[str, Any]
+    default: str
+    library: str
+    budgets: tuple[Budget, ...]
+    sentences: tuple[str, ...]
+    undecided: tuple[str, ...]
+    scored_on: int
+    resolution: float
+    minutes: tuple[float, float]
+    device: str
+    timed_batch: int
+    command: str
+    pictures: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``advice.json`` has it."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Advice:
+        """What :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: it is of another schema, or something else.
+        """
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"advice.json is of schema {data.get('schema')!r}, and not {SCHEMA}")
+        known = {key: value for key, value in data.items() if key != "schema"}
+        try:
+            known["budgets"] = tuple(_budget(one) for one in known["budgets"])
+            for name in ("sentences", "undecided", "minutes"):
+                known[name] = tuple(known[name])
+            return cls(**known)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"advice.json is not what advise writes ({error})") from error
+
+
+def _value(data: Mapping[str, Any] | None) -> Value | None:
+    return None if data is None else Value(**data)
+
+
+def _choice(data: Mapping[str, Any]) -> Choice:
+    values = {name: _value(data[name]) for name in ("error", "fd_conv")}
+    return Choice(**{**data, **values, "levels": tuple(data["levels"])})
+
+
+def _best(data: Mapping[str, Any]) -> Best:
+    return Best(
+        data["library"],
+        _choice(data["choice"]),
+        _value(data["to_default"]),
+        _value(data["to_best"]),
+        tuple(data["tied"]),
+        Lines(**data["lines"]),
+    )
+
+
+def _budget(data: Mapping[str, Any]) -> Budget:
+    other = data["in_distribution"]
+    return Budget(
+        **{
+            **data,
+            "default": _choice(data["default"]),
+            "best": {name: _best(one) for name, one in data["best"].items()},
+            "in_distribution": None if other is None else _choice(other),
+        }
+    )
