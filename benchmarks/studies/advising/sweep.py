@@ -129,7 +129,9 @@ class Sweep:
         for stage in self.stages:
             if before:
                 errors = {one: self.error(one, budget, before) for one in left}
-                left = sorted((one for one in left if errors[one] < math.inf), key=errors.__getitem__)
+                left = sorted(
+                    (one for one in left if errors[one] < math.inf), key=errors.__getitem__
+                )
                 left = [one for one in left if errors[one] <= stage.within * errors[left[0]]]
                 left = left[: stage.most]
             self.progress(

@@ -1,6 +1,6 @@
 """How often recommendations are as good as the best: ratios by model and budget, as Markdown.
 
-    python -m samplerbench.benchmarks.studies.advising.table results/reference/advice/*.csv
+python -m samplerbench.benchmarks.studies.advising.table results/reference/advice/*.csv
 """
 
 from __future__ import annotations

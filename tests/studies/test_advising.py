@@ -1,0 +1,142 @@
+"""Recommendations beside a sweep."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.benchmarks.advice.answer import Advice, Best, Budget, Choice, Lines
+from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.studies.advising.against import (
+    asked,
+    read,
+    rows_of,
+    write,
+)
+from samplerbench.benchmarks.studies.advising.sweep import (
+    FRESH,
+    Configuration,
+    Stage,
+    Sweep,
+)
+from samplerbench.benchmarks.studies.advising.table import table
+from samplerbench.models import make_model
+from samplerbench.samplers import NoNoise, make
+
+MODEL, BUDGET = "gmm-2d", 6
+SOME = [
+    Configuration(sampler, schedule)
+    for sampler in ("euler", "heun", "dpmpp_2m", "reab_2", "zab_3")
+    for schedule in ("karras", "uniform_time")
+]
+STAGES = (Stage(4, math.inf, 99), Stage(12, 5.0, 6), Stage(24, 2.0, 4))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return Sweep(tmp_path, MODEL, stages=STAGES, progress=lambda _: None)
+
+
+def by_hand(one):
+    """The error of a configuration, without the machinery of runs."""
+    model = make_model(MODEL)
+    ids = torch.arange(FRESH, FRESH + 24)
+    x = latents(model, ids, 0, model.dtype)[0]
+    bound, sampler = model.bind(ids, 0), make(one.sampler)
+    steps = max(
+        n
+        for n in range(1, BUDGET + 1)
+        if sampler.nfe(make_schedule(one.schedule)(n, model.sigma_min, model.sigma_max)) <= BUDGET
+    )
+    grid = make_schedule(one.schedule)(steps, model.sigma_min, model.sigma_max)
+    off = sampler.sample(bound, x, grid, NoNoise()) - model.endpoint(x, bound.labels)
+    return float(off.square().mean().sqrt())
+
+
+def test_the_sweep_finds_the_best_of_all(sweep):
+    errors = {one: by_hand(one) for one in SOME}
+    found = sweep(SOME, BUDGET)
+    assert next(iter(found)) == min(errors, key=errors.__getitem__)
+    assert 1 < len(found) <= 4
+    assert found == pytest.approx({one: errors[one] for one in found}, rel=1e-5)
+
+
+def test_what_is_far_behind_is_seen_on_few_latents_only(sweep):
+    sweep(SOME, BUDGET)
+    lines = [json.loads(line) for line in (sweep.out / "distances.jsonl").read_text().splitlines()]
+    measured = {one: sum(len(x) for *of, _, x in lines if tuple(of) == one) for one in SOME}
+    assert set(measured.values()) == {4, 12, 24}
+    worst = max(SOME, key=by_hand)
+    assert measured[worst] == 4
+    assert sweep.error(worst, BUDGET) == pytest.approx(by_hand(worst), rel=1e-5)
+
+
+def test_what_was_measured_is_not_measured_again(sweep, monkeypatch):
+    first = sweep(SOME, BUDGET)
+    with (sweep.out / "distances.jsonl").open("a") as log:
+        log.write('["euler", "karras", 6, [0.1, ')  # killed here
+    monkeypatch.setattr(Sweep, "_samples", None)
+    again = Sweep(sweep.out, MODEL, stages=STAGES, progress=lambda _: None)
+    assert again(SOME, BUDGET) == pytest.approx(first, rel=1e-5)
+
+
+def test_what_cannot_run_is_never_the_best_and_is_told(sweep):
+    told = []
+    sweep.progress = told.append
+    broken = Configuration("azula:NoSuchSampler", "karras")
+    assert list(sweep([broken, SOME[0]], BUDGET)) == [SOME[0]]
+    assert sweep.error(broken, BUDGET) == math.inf
+    assert any(text.startswith(f"{broken.label} at {BUDGET} evaluations") for text in told)
+
+
+def test_a_folder_is_of_one_model(sweep):
+    with pytest.raises(ValueError, match="give another folder"):
+        Sweep(sweep.out, "gaussian")
+
+
+def advice(*recommended):
+    """An answer with these recommendations at the budget, by library."""
+    best = {
+        library: Best(library, Choice(s, s, c, 6, 6), None, None, (), Lines(library, ""))
+        for library, s, c in recommended
+    }
+    default = Choice("heun on karras", "heun", "karras", 5, 3)
+    budget = Budget(BUDGET, default, best, None, 10, 0, 64, "")
+    return Advice(
+        MODEL, {}, "heun", "python", (budget,), (), (), 64, 0.0, (2.5, 10.0), "cpu", 0, "advise"
+    )
+
+
+def test_a_ratio_is_to_the_best_that_the_library_has(sweep, tmp_path):
+    a, b, c = SOME[0], SOME[4], SOME[6]
+    best = {("python", BUDGET): (b, sweep.error(b, BUDGET)), ("other", BUDGET): (c, 0.5)}
+    rows = rows_of(
+        advice(("python", a.sampler, a.schedule), ("none", b.sampler, b.schedule)),
+        MODEL, 3, sweep, best,
+    )  # fmt: skip
+    (row,) = rows
+    assert (row.seed, row.budget, row.library, row.minutes) == (3, BUDGET, "python", 2.5)
+    assert (row.recommended, row.best) == (a.label, b.label)
+    assert row.ratio == pytest.approx(by_hand(a) / by_hand(b), rel=1e-5)
+    write(rows, tmp_path / "table.csv")
+    (stored,) = read(tmp_path / "table.csv")
+    assert stored.ratio == pytest.approx(row.ratio, rel=1e-5)
+    assert f"| `{MODEL}` | {row.ratio:.2f} |" in table([stored])
+
+
+def test_a_table_says_how_often(sweep):
+    best = {("python", BUDGET): (SOME[0], sweep.error(SOME[0], BUDGET))}
+    answer = advice(("python", *SOME[0]))
+    rows = [r for seed in range(3) for r in rows_of(answer, MODEL, seed, sweep, best)]
+    worse = [type(r)(**{**vars(r), "ratio": x}) for r, x in zip(rows, (1.0, 1.1, 1.3), strict=True)]
+    assert "| 1.00 1.10 1.30 | 2 of 3 | 1.30 | 2.5 |" in table(worse)
+
+
+def test_an_answer_that_is_there_is_not_asked_for_again(tmp_path):
+    there = advice(("python", *SOME[0]))
+    (tmp_path / "advice.json").write_text(json.dumps(there.to_json()))
+    assert asked("no-such-model", 0, [BUDGET], 1.0, tmp_path) == there
+    assert np.isfinite(there.minutes).all()
