@@ -38,7 +38,6 @@ from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.edm import EDMPrecond, edm_loss
 from samplerbench.models.nets.nvidia.unets import SongUNet
 
-MINUTES = 5.0
 SONG = {
     "img_resolution": 14, "in_channels": 1, "out_channels": 1, "label_dim": 10,
     "model_channels": 16, "channel_mult": [1, 2], "channel_mult_emb": 2, "num_blocks": 1,
@@ -91,8 +90,8 @@ class Example:
         network: the raw one, freshly initialised.
         loss: of a network on images, classes and the generator of all noise.
         write: the averaged network into a folder; returns what ``--model`` takes.
-        rate: steps of training a minute of one core, measured; they turn minutes into steps.
-        lr: of Adam.
+        steps: of training.
+        rate: steps a minute of one free core, about.
     """
 
     data: Callable[[], tuple[Tensor, Tensor]]
@@ -100,8 +99,8 @@ class Example:
     network: Callable[[], nn.Module]
     loss: Loss
     write: Callable[[nn.Module, Path], Path]
+    steps: int
     rate: int
-    lr: float
 
 
 def spread(n: int, generator: torch.Generator) -> Tensor:
@@ -240,31 +239,32 @@ def write_flow(net: nn.Module, folder: Path) -> Path:
 
 EXAMPLES = {
     "edm": Example(
-        fashion, "fashion-14", lambda: SongUNet(**SONG), loss_of_edm, write_edm, 900, 2e-3
+        fashion, "fashion-14", lambda: SongUNet(**SONG), loss_of_edm, write_edm, 4500, 900
     ),
-    "ddpm": Example(fashion_of_16, "fashion-16", unet, loss_of_ddpm, write_ddpm, 1100, 2e-3),
+    "ddpm": Example(fashion_of_16, "fashion-16", unet, loss_of_ddpm, write_ddpm, 3000, 1100),
     "flow": Example(
-        digits, "digits-8", lambda: ADMUNet(**FLOW), loss_of_flow, write_flow, 2000, 2e-3
+        digits, "digits-8", lambda: ADMUNet(**FLOW), loss_of_flow, write_flow, 5000, 2000
     ),
 }
 
 
-def make(name: str, out: Path, minutes: float = MINUTES) -> Path:
+def make(name: str, out: Path, minutes: float | None = None) -> Path:
     """Train one, or go on with it, and write it and its images.
 
     Args:
         name: of :data:`EXAMPLES`.
         out: folder; made if need be.
-        minutes: of one core, about; they decide the number of steps, and with that the weights.
+        minutes: of one free core, about, which decide the number of steps, and with that the weights;
+            None for the example's own.
 
     Returns:
         What ``--model`` takes.
     """
     example = EXAMPLES[name]
     images, labels = example.data()
-    steps = max(2, round(minutes * example.rate))
+    steps = example.steps if minutes is None else max(2, round(minutes * example.rate))
     how = Optimisation(
-        steps=steps, decay=max(1, steps // 3), warmup=min(500, steps), lr=example.lr, ema=0.999
+        steps=steps, decay=max(1, steps // 3), warmup=min(500, steps), lr=2e-3, ema=0.999
     )
 
     def loss(net: nn.Module, step: int) -> Tensor:
@@ -282,7 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--only", choices=EXAMPLES, nargs="+", default=list(EXAMPLES))
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="of training, of each")
+    parser.add_argument("--minutes", type=float, help="of training, of each, about")
     args = parser.parse_args()
     for name in args.only:
         print(make(name, args.out, args.minutes), flush=True)

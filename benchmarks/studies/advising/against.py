@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ...advice.answer import Advice, Choice
 from .sweep import Configuration, Sweep
 
+CACHE = "SAMPLERBENCH_CACHE"
 ANY = "python"
 """The library that has every configuration."""
 OWN_LEVELS = "karras"
@@ -94,8 +97,8 @@ def configuration_of(choice: Choice) -> Configuration:
 
 
 def asked(spec: str, seed: int, budgets: Sequence[int], minutes: float, out: Path) -> Advice:
-    """What ``samplerbench advise`` answers, run as its users run it unless it was; its looks and rules are
-    not taken from those of other seeds.
+    """What ``samplerbench advise`` answers, run as its users run it unless it was. It has a cache of its own,
+    so that what one seed found takes no time off another.
 
     Raises:
         subprocess.CalledProcessError: it failed.
@@ -105,7 +108,7 @@ def asked(spec: str, seed: int, budgets: Sequence[int], minutes: float, out: Pat
         command = [sys.executable, "-m", "samplerbench.benchmarks", "advise", "--model", spec]
         command += ["--nfe", ",".join(map(str, budgets)), "--minutes", f"{minutes:g}"]
         command += ["--seed", str(seed), "--out", str(out)]
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, env=os.environ | {CACHE: str(out / "cache")})
     return Advice.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -123,10 +126,12 @@ def write(rows: Sequence[Row], path: Path) -> None:
 
 def read(path: Path) -> list[Row]:
     """What :func:`write` wrote."""
-    kinds = {"seed": int, "budget": int, "latents": int}
-    kinds |= dict.fromkeys(("rmse", "best_rmse", "ratio", "minutes", "resolution"), float)
     with path.open(encoding="utf-8", newline="") as file:
-        return [
-            Row(**{k: kinds[k](v) if k in kinds else v for k, v in line.items()})
-            for line in csv.DictReader(file)
-        ]
+        return [_row(line) for line in csv.DictReader(file)]
+
+
+def _row(line: Mapping[str, str]) -> Row:
+    values: dict[str, Any] = dict(line)
+    values |= {name: int(line[name]) for name in ("seed", "budget", "latents")}
+    numbers = ("rmse", "best_rmse", "ratio", "minutes", "resolution")
+    return Row(**values | {name: float(line[name]) for name in numbers})
