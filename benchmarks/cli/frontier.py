@@ -82,7 +82,7 @@ def frontier(
 
     from ...samplers.peers.locate import clone
     from ..studies.frontier import Frontier, from_peers, ours
-    from ..studies.frontier.candidates import SIDES, default
+    from ..advice.candidates import SIDES, default
     from ..studies.frontier.measure import ENDS
     from ..studies.frontier.problems import PARTS, problems
     from ..studies.frontier.table import summary, write_frontier

@@ -19,7 +19,7 @@ from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
 from ...running.executing import Tell
 from ...running.executing.world import World
-from .candidates import Candidate
+from ...advice.candidates import Candidate
 
 BATCH = 256
 

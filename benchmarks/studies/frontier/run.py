@@ -22,7 +22,7 @@ from ....samplers import SampleNoise
 from ...running.executing import Executor, Failure, InProcess
 from ...running.executing.world import Setting, World
 from ...suites.cell import file_name
-from .candidates import Candidate
+from ...advice.candidates import Candidate
 from .measure import End, Errors, ExactProblem, Samples, grid_within
 from .problems import HOME
 from .table import CRITERIA, row
