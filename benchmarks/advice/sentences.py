@@ -51,15 +51,20 @@ def sentences(
 
 
 def leading(budgets: Sequence[Budget], library: str) -> Budget:
-    """The budget that the headline is about: where a recommendation is decidedly closer than the
-    default, by the lower end of its interval, most; else the last.
+    """The budget that the headline is about: of those where a recommendation is decidedly closer
+    than the default the one where it takes away most error; else the last.
     """
     closer = [
-        (best.to_default.high, budget.nfe, budget)
+        (-_taken_away(best, budget), best.to_default.high, budget.nfe, budget)
         for budget in budgets
         if (best := budget.best.get(library)) and best.to_default and _shown(best, budget, "closer")
     ]
-    return min(closer)[2] if closer else budgets[-1]
+    return min(closer)[3] if closer else budgets[-1]
+
+
+def _taken_away(best: Best, budget: Budget) -> float:
+    mine, now = best.choice.error, budget.default.error
+    return now.value - mine.value if mine and now else 0.0
 
 
 def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
@@ -72,8 +77,8 @@ def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
     if best.to_default and _shown(best, budget, "closer"):
         number, ends = times(inverse(best.to_default))
         return (
-            f"With {evaluations(budget.nfe)}, {named(best.choice)} is {number} times closer to the "
-            f"converged samples than {now} {ends}."
+            f"With {evaluations(budget.nfe)}, {named(best.choice)} is {number} times closer {ends} to "
+            f"the converged samples than {now}."
         )
     if all(same(best.choice, one.default) for one, best in found):
         return f"Nothing was found that is better than {now}."
@@ -102,8 +107,8 @@ def fewer(halves: Mapping[tuple[int, int], Value]) -> str:
     _, _, few, many = min(shown)
     number, ends = times(inverse(halves[few, many]))
     return (
-        f"With {evaluations(few)} the recommendation is closer than what you use now is with "
-        f"{many}, by {number} times {ends}."
+        f"With {evaluations(few)} the recommendation is {number} times closer {ends} than what "
+        f"you use now is with {many}."
     )
 
 

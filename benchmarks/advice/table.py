@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...results.text import short
-from .answer import Advice, Best, Budget
-from .wording import Verdict, beside, measured, same, verdict
+from .answer import Advice, Best, Budget, Value
+from .wording import Verdict, beside, measured, open_ratio, same, verdict
 
 TITLES = {
     "python": "samplerbench (Python)",
@@ -16,38 +17,54 @@ TITLES = {
 }
 """What libraries are called."""
 BEST = "the best known"
-SAME = "is what you use now"
+SAME = "what you use now"
+
+
+class Cell(NamedTuple):
+    """A cell of the table.
+
+    Attributes:
+        text: what it says; "" for nothing.
+        detail: what stands below it, or in brackets.
+        tone: what an interval shows, where it compares errors.
+    """
+
+    text: str
+    detail: str = ""
+    tone: Verdict = "open"
+
+    @property
+    def whole(self) -> str:
+        """Both on one line."""
+        return f"{self.text} ({self.detail})" if self.text and self.detail else self.text
+
+
+NOTHING = Cell("")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is recommended at one budget, in texts; "" is for what is not known.
+    """What is recommended at one budget.
 
     Attributes:
         nfe: evaluations that are allowed.
         use: label of the recommendation for the library asked for.
-        error: of it, with the interval.
         now: how it compares with the default at this budget, or why it does not.
-        tone: what the interval of that shows.
-        now_error: of the default, with the interval.
+        error: of it, and of the default.
         best: how it compares with the best known.
-        best_tone: what the interval of that shows.
-        ms: milliseconds that a sample takes.
+        ms: milliseconds that a sample takes, and takes now.
         tied: labels of those that were not told apart.
-        nearer: what is nearer in distribution, with both distances.
+        nearer: what is nearer in distribution, and both distances.
     """
 
     nfe: int
     use: str
-    error: str = ""
-    now: str = ""
-    tone: Verdict = "open"
-    now_error: str = ""
-    best: str = ""
-    best_tone: Verdict = "open"
-    ms: str = ""
+    now: Cell = NOTHING
+    error: Cell = NOTHING
+    best: Cell = NOTHING
+    ms: Cell = NOTHING
     tied: tuple[str, ...] = ()
-    nearer: str = ""
+    nearer: Cell = NOTHING
 
 
 def title(library: str) -> str:
@@ -63,55 +80,71 @@ def table(advice: Advice) -> list[Row]:
 def row(budget: Budget, library: str) -> Row:
     """The row of one budget."""
     best, default = budget.best.get(library), budget.default
-    now_error = "" if default.error is None else measured(default.error)
     if best is None:
-        return Row(budget.nfe, f"nothing found for {title(library)}", now_error=now_error)
-    choice = best.choice
+        return Row(budget.nfe, f"nothing found for {title(library)}")
+    choice, other = best.choice, not same(best.choice, default)
     return Row(
         budget.nfe,
         choice.label,
-        "" if choice.error is None else measured(choice.error),
         beside_default(best, budget),
-        verdict(best.to_default),
-        now_error,
+        _with_now(
+            "" if choice.error is None else measured(choice.error),
+            measured(default.error) if default.error and other else "",
+        ),
         beside_best(best, budget),
-        verdict(best.to_best),
-        "" if choice.ms is None else short(choice.ms),
+        _with_now(
+            "" if choice.ms is None else short(choice.ms),
+            "" if default.ms is None or not other else short(default.ms),
+        ),
         best.tied,
         nearer(budget),
     )
 
 
-def beside_default(best: Best, budget: Budget) -> str:
+def _with_now(mine: str, now: str) -> Cell:
+    return Cell(mine, f"now {now}" if now else "")
+
+
+def beside_default(best: Best, budget: Budget) -> Cell:
     """How a recommendation compares with what is used now, or why that is not known."""
     default = budget.default
     if same(best.choice, default):
-        return SAME
+        return Cell(SAME)
     if default.failed:
-        return f"what you use now fails: {default.failed}"
+        return Cell("what you use now fails", default.failed)
     if best.choice.failed:
-        return f"fails: {best.choice.failed}"
+        return Cell("fails", best.choice.failed)
     if best.to_default is None:
-        return "no error to compare with"
-    return beside(best.to_default)
+        return Cell("not compared")
+    return _compared(best.to_default)
 
 
-def beside_best(best: Best, budget: Budget) -> str:
-    """How a recommendation compares with the best known of any library."""
+def beside_best(best: Best, budget: Budget) -> Cell:
+    """How a recommendation compares with the best known of any library, and which that is."""
     known = budget.best.get("python")
     if known is None:
-        return ""
+        return NOTHING
     if same(best.choice, known.choice):
-        return BEST
-    ratio = beside(best.to_best)
-    return f"{ratio}: {known.choice.label}" if ratio else f"best: {known.choice.label}"
+        return Cell(BEST)
+    if best.to_best is None:
+        return Cell("not compared", known.choice.label)
+    found = _compared(best.to_best)
+    return found._replace(detail=": ".join(filter(None, (known.choice.label, found.detail))))
 
 
-def nearer(budget: Budget) -> str:
-    """What is nearer in distribution than the best known, with the distances; "" if nothing is."""
+def _compared(ratio: Value) -> Cell:
+    """A ratio of errors: closer, farther, or how far it may be from what was not shown."""
+    shown = verdict(ratio)
+    if shown == "open":
+        return Cell("no difference shown", open_ratio(ratio))
+    return Cell(beside(ratio), "", shown)
+
+
+def nearer(budget: Budget) -> Cell:
+    """What is nearer in distribution than the best known, with both distances."""
     other, known = budget.in_distribution, budget.best.get("python")
     if other is None:
-        return ""
+        return NOTHING
     mine = None if known is None else known.choice.fd_conv
     against = f" against {measured(mine)}" if mine else ""
-    return f"{other.label}: {measured(other.fd_conv)}{against}"
+    return Cell(other.label, f"{measured(other.fd_conv)}{against}")

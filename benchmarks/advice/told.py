@@ -35,7 +35,10 @@ def tell(advice: Advice, console: Console) -> None:
         console.print(Text(printable(sentence), style="" if place else "bold"))
     console.print()
     rows = table(advice)
-    _line(console, Text(f"{_heading(rows)}  for {title(advice.library)}", style="dim"))
+    heading = (
+        f"{'evaluations':>{_width(rows)}}  in {title(advice.library)}, and beside what you use now"
+    )
+    _line(console, Text(heading, style="dim"))
     for row in rows:
         _row(row, rows, console)
     if advice.undecided:
@@ -51,10 +54,6 @@ def tell(advice: Advice, console: Console) -> None:
     console.print(Text(_measured(advice), style="dim"))
 
 
-def _heading(rows: Iterable[Row]) -> str:
-    return "evaluations".rjust(_width(rows))
-
-
 def _width(rows: Iterable[Row]) -> int:
     return max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
 
@@ -62,27 +61,26 @@ def _width(rows: Iterable[Row]) -> int:
 def _row(row: Row, rows: list[Row], console: Console) -> None:
     """The recommendation, how it compares beside it or below, and the rest in whole pieces."""
     width = _width(rows)
-    label, now = printable(row.use), printable(row.now)
+    label, now = printable(row.use), printable(row.now.text)
     first = Text(f"{row.nfe:>{width}}  ").append(label, style="bold")
-    beside = Text(now, style=TONES[row.tone])
-    room = console.width - width - 2
+    beside = Text(now, style=TONES[row.now.tone])
     names = max(cell_len(printable(one.use)) for one in rows)
-    texts = max(cell_len(printable(one.now)) for one in rows)
-    if names + 2 + texts <= room:
+    texts = max(cell_len(printable(one.now.text)) for one in rows)
+    fits = width + 2 + names + 2 + texts <= console.width
+    if fits:
         first.append(" " * (names + 2 - cell_len(label))).append_text(beside)
-        _line(console, first)
-    else:
-        _line(console, first)
-        if now:
-            _pieces([beside], width + 2, console)
+    _line(console, first)
+    known, ms = row.best.whole, row.ms._replace(text=f"{row.ms.text} ms")
     rest = [
-        f"error {row.error}" if row.error else "",
-        row.best if row.best in ("", BEST) else f"beside the best known {row.best}",
-        f"{row.ms} ms" if row.ms else "",
-        f"{counted(len(row.tied), 'other')} not told apart" if row.tied else "",
-        f"nearer in distribution {row.nearer}" if row.nearer else "",
+        row.now.detail,
+        f"error {row.error.whole}" if row.error.text else "",
+        f"beside the best known: {known}" if known not in ("", BEST) else known,
+        ms.whole if row.ms.text else "",
+        f"tied with {counted(len(row.tied), 'other')}" if row.tied else "",
+        f"nearer in distribution: {row.nearer.whole}" if row.nearer.text else "",
     ]
-    _pieces([Text(printable(one), style="dim") for one in rest if one], width + 2, console)
+    pieces = [Text(printable(one), style="dim") for one in rest if one]
+    _pieces(pieces if fits or not now else [beside, *pieces], width + 2, console)
 
 
 def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
@@ -163,12 +161,12 @@ def markdown(advice: Advice) -> str:
     header, body = filled(
         (
             "evaluations", f"use, in {title(advice.library)}", "beside now", "error [95 %]",
-            "beside the best known", "ms a sample", "not told apart", "nearer in distribution",
+            "beside the best known", "ms a sample", "tied with", "nearer in distribution",
         ),
         [
             [
-                row.nfe, row.use, row.now, row.error, row.best, row.ms,
-                len(row.tied) or "", row.nearer,
+                row.nfe, row.use, row.now.whole, row.error.whole, row.best.whole, row.ms.whole,
+                len(row.tied) or "", row.nearer.whole,
             ]
             for row in rows
         ],

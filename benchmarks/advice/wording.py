@@ -52,22 +52,20 @@ def _beside_one(value: float) -> str:
     return next((one for one in found if one != "1" or value == 1), found[-1])
 
 
-def beside(ratio: Value | None, than: str = "") -> str:
-    """A ratio of errors for people: ``3.2 × closer [2.9, 3.6]``; "" if there is none.
+def beside(ratio: Value) -> str:
+    """A ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
+    shown = verdict(ratio)
+    number, ends = times(ratio if shown == "farther" else inverse(ratio))
+    return f"{number} × {shown} {ends}"
 
-    Args:
-        ratio: of the error in question to another.
-        than: what the other is, for the middle of the text, as ``than now``.
+
+def open_ratio(ratio: Value) -> str:
+    """A ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
+    interval is not to be trusted.
     """
-    if ratio is None:
-        return ""
-    shown, than = verdict(ratio), f" {than}" if than else ""
-    if shown == "open":
-        number, ends = times(inverse(ratio))
-        why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
-        return f"no difference shown ({number} × {ends}{why})"
-    number, ends = times(inverse(ratio) if shown == "closer" else ratio)
-    return f"{number} × {shown}{than} {ends}"
+    number, ends = times(inverse(ratio))
+    why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
+    return f"{number} × as close {ends}{why}"
 
 
 def measured(value: Value | None) -> str:

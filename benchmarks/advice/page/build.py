@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ....results import report
+from ....results.escaping import printable
 from ....results.run_directory.disk.files import write_text
 from ....results.text import short
 from ..answer import Advice, Best, Budget
 from ..pictures import Pictures
 from ..sentences import leading
-from ..table import row, table, title
-from ..wording import Verdict, counted, verdict
+from ..table import BEST, Cell, row, table, title
+from ..wording import counted
 from .gallery import gallery
 from .plot import css, plots, words
 
@@ -54,11 +56,12 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             headline=advice.sentences[0] if advice.sentences else "What was measured",
             follows=advice.sentences[1:],
             rows=rows,
-            timed=any(one.ms for one in rows),
+            timed=any(one.ms.text for one in rows),
             tied=any(one.tied for one in rows),
-            nearer=any(one.nearer for one in rows),
+            nearer=any(one.nearer.text for one in rows),
             first=first.nfe,
             gallery=gallery(advice, pictures),
+            best_known=BEST,
             plots=[Markup(one) for one in drawn] if drawn else [],
             plot_words=words(advice),
             libraries=pastes(advice),
@@ -80,7 +83,7 @@ class Paste:
     Attributes:
         nfe: the budget.
         label: of the recommendation.
-        now, tone: how it compares with what is used now.
+        now: how it compares with what is used now.
         best: how it compares with the best known.
         code: lines; "" where there are none.
         remark: what is to be known about them.
@@ -89,9 +92,8 @@ class Paste:
 
     nfe: int
     label: str
-    now: str
-    tone: Verdict
-    best: str
+    now: Cell
+    best: Cell
     code: str
     remark: str
     levels: tuple[str, ...]
@@ -114,7 +116,6 @@ def _paste(budget: Budget, best: Best) -> Paste:
         budget.nfe,
         texts.use,
         texts.now,
-        verdict(best.to_default),
         texts.best,
         best.lines.code,
         best.lines.remark,
@@ -172,11 +173,25 @@ def _text(value: Any) -> str:
     return short(value, 5) if isinstance(value, float) else str(value)
 
 
+def _shown(value: Any) -> Any:
+    """Texts without control characters and letters that nobody sees; what is markup stays."""
+    return printable(value) if type(value) is str else value
+
+
+def unbroken(words: str) -> str:
+    """Text in which neither an interval nor what belongs to a number goes to another line."""
+    kept = re.sub(r"\[[^\[\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), words)
+    return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda found: f"\u00a0{found[1] or ''}", kept)
+
+
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(list(map(str, TEMPLATES))),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = unbroken
+    return environment

@@ -22,6 +22,8 @@ from ..wording import same
 
 HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
 """Inches, by how many columns of a page the drawing is wide."""
+SCALE = 125
+"""CSS pixels of an inch, at most."""
 NOW, OURS, KNOWN = (
     Style("", "#b04a00", "#ff8a4c", "square", "dash"),
     Style("", "#00598f", "#78bdf2", "circle", "solid"),
@@ -100,7 +102,7 @@ def _drawn(found: Sequence[Series], width: Width) -> str:
     figure.draw_without_rendering()  # the layout, which says how far apart names must be
     name_at_the_right(axes, found)
     svg = inline(encoded(figure, "svg").decode(), COLOURS)
-    return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * 110:.0f}px"', 1)
+    return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1)
 
 
 def _curve(axes: Axes, one: Series, place: int) -> None:
