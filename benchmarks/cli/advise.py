@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import isolation as isolating
-from .console import err, print_json, say
+from .console import err, out, print_json, say
 from .options import (
     DEVICES,
     LARGEST_SEED,
@@ -141,7 +141,7 @@ def advise(
     from ..advice.page import write_page
     from ..advice.told import tell
 
-    tell(advice)
+    tell(advice, out)
     return say(f"Page: {write_page(advice, read_pictures(folder), folder / 'advice.html')}")
 
 

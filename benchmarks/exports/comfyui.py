@@ -18,15 +18,13 @@ What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from ...models import Denoiser
 from ...samplers import Grid, Sampler, karras, uniform_lambda
-from .configured import Configured, configured
+from .configured import configured
 from .coordinates import is_flow
-from .k_diffusion import OPTIONS, function_of
 
 NAMES: dict[str, str] = {
     "euler": "euler",

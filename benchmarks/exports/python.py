@@ -21,7 +21,7 @@ def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
         "import torch": "",
         "from samplerbench.models import make_model": "",
         f"from samplerbench.samplers import {', '.join(_names(sampler))}": "",
-        **{line: "" for line in _imports(sampler)},
+        **dict.fromkeys(_imports(sampler), ""),
     }
     return "\n".join(
         [
