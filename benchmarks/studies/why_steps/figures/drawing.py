@@ -4,7 +4,6 @@ each figure's own.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
+from .....results.figures.inline import inline
 from ..measuring.row import Figure
 from .narrow import parts
 
@@ -138,7 +138,9 @@ def figure(
         )
     buffer = io.BytesIO()
     _save(canvas, buffer, format="svg", metadata={"Date": None})
-    whole = themed(buffer.getvalue().decode())
+    whole = inline(
+        buffer.getvalue().decode(), {colour: name for colour, (name, _) in THEME.items()}
+    )
     outermost = re.search(r'<g id="([^"]+)"', whole)
     written = " ".join(text.get_text() for text in canvas.findobj(Text) if isinstance(text, Text))
     return Figure(
@@ -158,22 +160,6 @@ def _sized(whole: str, canvas: Canvas) -> str:
 @styled
 def _save(canvas: Canvas, place: Path | io.BytesIO, **options: Any) -> None:
     canvas.savefig(place, **options)
-
-
-def themed(svg: str) -> str:
-    """An SVG file as an element: no prologue, colours from CSS variables, ids that no other
-    figure has, as wide as there is room.
-    """
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    mark = "f" + hashlib.sha256(body.encode()).hexdigest()[:6]
-    body = re.sub(r'\bid="', f'id="{mark}-', body)
-    body = re.sub(r'(url\(#|href="#)', rf"\1{mark}-", body)
-    for colour, (name, _) in THEME.items():
-        body = body.replace(colour, f"var(--{name})")
-    return body
 
 
 def css() -> str:

@@ -1,0 +1,139 @@
+"""Error against evaluations: what is used now, the recommendation and the best known, as an SVG
+for wide screens and one for narrow ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from matplotlib.axes import Axes
+
+from ....results.figures.axes import logarithmic
+from ....results.figures.inline import inline
+from ....results.figures.labels import name_at_the_right
+from ....results.figures.markers import line, markers
+from ....results.figures.series import Point, Series
+from ....results.figures.sheet import INK, RULE, SOFT, WIDTHS, Width, encoded, sheet, styled
+from ....results.palette import Style
+from ..answer import Advice, Budget, Choice
+from ..table import title
+from ..wording import same
+
+HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
+"""Inches, by how many columns of a page the drawing is wide."""
+SCALE = 125
+"""CSS pixels of an inch, at most."""
+NOW, OURS, KNOWN = (
+    Style("", "#b04a00", "#ff8a4c", "square", "dash"),
+    Style("", "#00598f", "#78bdf2", "circle", "solid"),
+    Style("", "#00664a", "#4fd0a0", "diamond", "dot"),
+)
+"""What is used now, the recommendation, and the best known."""
+COLOURS = {
+    INK: "ink",
+    SOFT: "soft",
+    RULE: "line",
+    "#ffffff": "paper",
+    "white": "paper",
+    **{one.colour: name for one, name in ((NOW, "now"), (OURS, "ours"), (KNOWN, "known"))},
+}
+"""Colours of the drawing and the variables of the page that replace them."""
+
+
+def css() -> str:
+    """The variables of the curves, for a light page and a dark one."""
+    return " ".join(
+        f"--{COLOURS[one.colour]}: light-dark({one.colour}, {one.dark});"
+        for one in (NOW, OURS, KNOWN)
+    )
+
+
+def curves(advice: Advice) -> list[Series]:
+    """The curves that have points: errors that are positive, by evaluations that are made.
+
+    The best known is one only where it is not the recommendation at every budget.
+    """
+    mine = [(one, best.choice) for one in advice.budgets if (best := one.best.get(advice.library))]
+    known = [(one, best.choice) for one in advice.budgets if (best := one.best.get("python"))]
+    differs = any(
+        not same(choice, best.choice)
+        for budget, choice in known
+        if (best := budget.best.get(advice.library))
+    )
+    named = [
+        ("now", NOW, [(one, one.default) for one in advice.budgets]),
+        (f"for {title(advice.library)}" if differs else "recommended", OURS, mine),
+        *([("best known", KNOWN, known)] if differs else []),
+    ]
+    found = [Series(name, style, _points(some)) for name, style, some in named]
+    return [one for one in found if one.points]
+
+
+def _points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
+    return tuple(
+        Point(choice.nfe or budget.nfe, error.value, error.low, error.high)
+        for budget, choice in some
+        if (error := choice.error) and math.isfinite(error.value) and error.value > 0
+    )
+
+
+def plots(advice: Advice) -> tuple[str, str] | None:
+    """The drawing for wide screens and the one for narrow ones, as elements of a page; None where
+    no curve has two points, which a table says better.
+    """
+    found = curves(advice)
+    if max((len(one.points) for one in found), default=0) < 2:
+        return None
+    return _drawn(found, "double"), _drawn(found, "single")
+
+
+@styled
+def _drawn(found: Sequence[Series], width: Width) -> str:
+    figure, (axes,) = sheet(width, HEIGHTS[width])
+    figure.patch.set_alpha(0)
+    axes.patch.set_alpha(0)
+    points = [point for one in found for point in one.points]
+    ends = [end for point in points for end in (point.low, point.high) if end and end > 0]
+    logarithmic(axes, [point.x for point in points], [*(point.y for point in points), *ends])
+    for place, one in enumerate(found):
+        _curve(axes, one, place)
+    axes.set(xlabel="Network evaluations per sample", ylabel="Error (root mean square)")
+    figure.draw_without_rendering()  # the layout, which says how far apart names must be
+    name_at_the_right(axes, found)
+    svg = inline(encoded(figure, "svg").decode(), COLOURS)
+    return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1)
+
+
+def _curve(axes: Axes, one: Series, place: int) -> None:
+    """A curve with its intervals; later ones lie below earlier ones."""
+    above = 3 - place / 10
+    axes.plot(
+        [point.x for point in one.points],
+        [point.y for point in one.points],
+        **line(one.style),
+        **markers(one.style),
+        zorder=above,
+    )
+    low = axes.get_ylim()[0]
+    for x, _, bottom, top, _ in one.points:
+        if bottom is not None and top is not None and top > 0:
+            axes.plot(
+                [x, x],
+                [max(bottom, low), top],
+                color=one.style.colour,
+                lw=1.6,
+                alpha=0.5,
+                zorder=above,
+            )
+
+
+def words(advice: Advice) -> str:
+    """What the drawing shows, for readers who do not see it; the table has the numbers."""
+    found = curves(advice)
+    parts = [
+        f"{one.name} from {one.points[0].y:.3g} with {one.points[0].x:g} evaluations to "
+        f"{one.points[-1].y:.3g} with {one.points[-1].x:g}"
+        for one in found
+    ]
+    return f"Error against evaluations, both logarithmic: {'; '.join(parts)}."

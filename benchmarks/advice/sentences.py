@@ -1,0 +1,254 @@
+"""What follows from the numbers of an answer, in sentences.
+
+Each is computed, and none says what an interval does not show: a ratio whose interval includes 1,
+or is flagged, is a difference that was not shown. Intervals are of 95 %, each for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .answer import Best, Budget, Value
+from .table import title
+from .wording import counted, evaluations, inverse, listed, measured, named, same, times, verdict
+
+LEVELS = 255
+"""Steps of an 8-bit image over the range of the data."""
+
+
+def sentences(
+    budgets: Sequence[Budget],
+    default: str,
+    library: str,
+    halves: Mapping[tuple[int, int], Value],
+    span: float | None,
+) -> tuple[str, ...]:
+    """What follows, most important first; the first is the headline.
+
+    Args:
+        budgets: answers by number of evaluations, rising; at least one.
+        default: what is used now, in words.
+        library: that recommendations are for.
+        halves: for pairs (M, N) of budgets with M <= N / 2, the error of the recommendation at M
+            over that of the default at N, paired over latents.
+        span: range of the data, highest value less lowest; None where it is not known.
+    """
+    found = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
+    if not found:
+        return (f"Nothing was found that {title(library)} can use for this model.",)
+    told = [
+        headline(found, default),
+        fewer(halves),
+        elsewhere(found),
+        failures(found),
+        lacking(found, library),
+        enough(found, span),
+        ties(found),
+        distribution(found),
+        untried(budgets),
+    ]
+    return tuple(one for one in told if one)
+
+
+def leading(budgets: Sequence[Budget], library: str) -> Budget:
+    """The budget that the headline is about: of those where a recommendation is decidedly closer
+    than the default the one where it takes away most error; else the last.
+    """
+    closer = [
+        (-_taken_away(best, budget), best.to_default.high, budget.nfe, budget)
+        for budget in budgets
+        if (best := budget.best.get(library)) and best.to_default and _shown(best, budget, "closer")
+    ]
+    return min(closer)[3] if closer else budgets[-1]
+
+
+def _taken_away(best: Best, budget: Budget) -> float:
+    mine, now = best.choice.error, budget.default.error
+    return now.value - mine.value if mine and now else 0.0
+
+
+def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
+    """The recommendation and how much closer it is; or that no difference was shown, or that
+    there is nothing to compare with.
+    """
+    budget = leading([one for one, _ in found], found[0][1].library)
+    best = next(best for one, best in found if one is budget)
+    now = f"what you use now ({default})"
+    if best.to_default and _shown(best, budget, "closer"):
+        number, ends = times(inverse(best.to_default))
+        return (
+            f"With {evaluations(budget.nfe)}, {named(best.choice)} is {number} times closer {ends} to "
+            f"the converged samples than {now}."
+        )
+    if all(same(best.choice, one.default) for one, best in found):
+        return f"Nothing was found that is better than {now}."
+    if any(best.to_default for _, best in found):
+        if any(_shown(best, one, "farther") for one, best in found):
+            return f"Nothing was shown to be closer to the converged samples than {now}."
+        at = [one.nfe for one, best in found if best.to_default]
+        return f"No difference from {now} was shown with {evaluations(*at)}."
+    return (
+        f"With {evaluations(budget.nfe)}, {named(best.choice)} is recommended; it could not be "
+        f"compared with {now}."
+    )
+
+
+def fewer(halves: Mapping[tuple[int, int], Value]) -> str:
+    """That a recommendation is closer than the default with twice the evaluations or more; of
+    several pairs the one that saves most.
+    """
+    shown = [
+        (-many / few, ratio.high, few, many)
+        for (few, many), ratio in halves.items()
+        if 2 * few <= many and verdict(ratio) == "closer"
+    ]
+    if not shown:
+        return ""
+    _, _, few, many = min(shown)
+    number, ends = times(inverse(halves[few, many]))
+    return (
+        f"With {evaluations(few)} the recommendation is {number} times closer {ends} than what "
+        f"you use now is with {many}."
+    )
+
+
+def elsewhere(found: Sequence[tuple[Budget, Best]]) -> str:
+    """At which other budgets it is closer, at which farther, and where no difference was shown."""
+    first = leading([budget for budget, _ in found], found[0][1].library)
+    kinds = {
+        "closer": "closer",
+        "farther": "farther than what you use now",
+        "open": "not told apart from what you use now",
+    }
+    parts = []
+    for kind, words in kinds.items():
+        at = [
+            budget.nfe
+            for budget, best in found
+            if best.to_default
+            and _shown(best, budget, kind)
+            and not (kind == "closer" and budget is first)
+        ]
+        if at:
+            parts.append(f"{words} with {evaluations(*at)}")
+    equal = [budget.nfe for budget, best in found if same(best.choice, budget.default)]
+    if equal and len(equal) < len(found):
+        parts.append(f"the same as what you use now with {evaluations(*equal)}")
+    closer_at_first = any(_shown(best, budget, "closer") for budget, best in found)
+    if len(parts) == 1 and not (closer_at_first or equal) and parts[0].startswith("not told"):
+        return ""  # the headline has said it
+    also = "also " if closer_at_first and parts and parts[0].startswith("closer") else ""
+    return f"The recommendation is {also}{'; '.join(parts)}." if parts else ""
+
+
+def failures(found: Sequence[tuple[Budget, Best]]) -> str:
+    """At which budgets what is used now has no samples."""
+    at = [budget.nfe for budget, _ in found if budget.default.failed]
+    return f"What you use now fails with {evaluations(*at)}." if at else ""
+
+
+def lacking(found: Sequence[tuple[Budget, Best]], library: str) -> str:
+    """What a library lacks of the best known, and what that costs where it costs most."""
+    costs = [
+        (best.to_best.low, budget.nfe, best.to_best, budget.best["python"])
+        for budget, best in found
+        if best.to_best
+        and "python" in budget.best
+        and not same(best.choice, budget.best["python"].choice)
+    ]
+    if not costs:
+        return ""
+    shown = [one for one in costs if verdict(one[2]) == "farther"]
+    if not shown:
+        names = dict.fromkeys(named(known.choice) for *_, known in costs)
+        return (
+            f"The best known, {listed(names)}, is not in {title(library)}; what {title(library)} "
+            "has was not shown to be farther."
+        )
+    _, nfe, ratio, known = max(shown, key=lambda one: one[:2])
+    number, ends = times(ratio)
+    return (
+        f"The best known with {evaluations(nfe)}, {named(known.choice)}, is not in "
+        f"{title(library)}: what {title(library)} has is {number} times farther {ends}."
+    )
+
+
+def enough(found: Sequence[tuple[Budget, Best]], span: float | None) -> str:
+    """From which budgets on more evaluations bought nothing that a measure shows."""
+    none_left = _from(found, [_holds_zero(best.choice.fd_conv) for _, best in found])
+    unseen = _from(found, [_unseen(best, span) for _, best in found])
+    parts = []
+    if none_left:
+        since, rest = none_left
+        parts.append(
+            f"{since}, more bought nothing that fd_conv shows: its intervals contain 0."
+            if rest
+            else f"{since}, the interval of fd_conv contains 0."
+        )
+    if unseen:
+        parts.append(
+            f"{unseen[0]}, the recommendation's error is below half a level of an 8-bit image."
+        )
+    return " ".join(parts)
+
+
+def _from(found: Sequence[tuple[Budget, Best]], holds: Sequence[bool]) -> tuple[str, int] | None:
+    """From which budget on something holds at all, in words, and how many follow; None where it
+    does not hold at the last.
+    """
+    place = next((n for n in range(len(holds)) if all(holds[n:])), None)
+    if place is None:
+        return None
+    nfe, rest = found[place][0].nfe, len(found) - 1 - place
+    return (f"From {evaluations(nfe)} on" if rest else f"With {evaluations(nfe)}"), rest
+
+
+def ties(found: Sequence[tuple[Budget, Best]]) -> str:
+    """How many were not told apart from the recommendation."""
+    tied = [(budget.nfe, len(best.tied)) for budget, best in found if best.tied]
+    if not tied:
+        return ""
+    parts = [f"{counted(count, 'other')} with {evaluations(nfe)}" for nfe, count in tied]
+    return f"The race could not tell the recommendation apart from {listed(parts)}."
+
+
+def distribution(found: Sequence[tuple[Budget, Best]]) -> str:
+    """What is decidedly nearer to converged samples in distribution than the best known."""
+    parts = []
+    for budget, _ in found:
+        other, known = budget.in_distribution, budget.best.get("python")
+        if other is None or other.fd_conv is None:
+            continue
+        against = known.choice.fd_conv if known else None
+        parts.append(
+            f"{named(other)} with {evaluations(budget.nfe)} (fd_conv {measured(other.fd_conv)}"
+            + (f" against {measured(against)})" if against else ")")
+        )
+    return f"Nearer in distribution than the best known: {listed(parts)}." if parts else ""
+
+
+def untried(budgets: Sequence[Budget]) -> str:
+    """How many configurations there was no time for."""
+    parts = [
+        f"{one.left_out:,} of {one.left_out + one.tried:,} with {one.nfe}"
+        for one in budgets
+        if one.left_out
+    ]
+    if not parts:
+        return ""
+    return f"There was no time to try some of the configurations: {listed(parts)} evaluations."
+
+
+def _shown(best: Best, budget: Budget, kind: str) -> bool:
+    """Whether the ratio to the default shows this; the default itself shows nothing."""
+    return not same(best.choice, budget.default) and verdict(best.to_default) == kind
+
+
+def _holds_zero(value: Value | None) -> bool:
+    return value is not None and not value.flag and value.low <= 0 <= value.high
+
+
+def _unseen(best: Best, span: float | None) -> bool:
+    """Whether all of the error's interval is below half a level of 8 bits over the range."""
+    error = best.choice.error
+    return bool(span and error and not error.flag and error.high < span / LEVELS / 2)

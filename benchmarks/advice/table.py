@@ -1,0 +1,150 @@
+"""The table of an answer, a row for each budget, as the page, the terminal and Markdown show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ...results.text import short
+from .answer import Advice, Best, Budget, Value
+from .wording import Verdict, beside, measured, open_ratio, same, verdict
+
+TITLES = {
+    "python": "samplerbench (Python)",
+    "diffusers": "diffusers",
+    "k-diffusion": "k-diffusion",
+    "comfyui": "ComfyUI",
+}
+"""What libraries are called."""
+BEST = "the best known"
+SAME = "what you use now"
+
+
+class Cell(NamedTuple):
+    """A cell of the table.
+
+    Attributes:
+        text: what it says; "" for nothing.
+        detail: what stands below it, or in brackets.
+        tone: what an interval shows, where it compares errors.
+    """
+
+    text: str
+    detail: str = ""
+    tone: Verdict = "open"
+
+    @property
+    def whole(self) -> str:
+        """Both on one line."""
+        return f"{self.text} ({self.detail})" if self.text and self.detail else self.text
+
+
+NOTHING = Cell("")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is recommended at one budget.
+
+    Attributes:
+        nfe: evaluations that are allowed.
+        use: label of the recommendation for the library asked for.
+        now: how it compares with the default at this budget, or why it does not.
+        error: of it, and of the default.
+        best: how it compares with the best known.
+        ms: milliseconds that a sample takes, and takes now.
+        tied: labels of those that were not told apart.
+        nearer: what is nearer in distribution, and both distances.
+    """
+
+    nfe: int
+    use: str
+    now: Cell = NOTHING
+    error: Cell = NOTHING
+    best: Cell = NOTHING
+    ms: Cell = NOTHING
+    tied: tuple[str, ...] = ()
+    nearer: Cell = NOTHING
+
+
+def title(library: str) -> str:
+    """What a library is called."""
+    return TITLES.get(library, library)
+
+
+def table(advice: Advice) -> list[Row]:
+    """The rows, by number of evaluations, rising."""
+    return [row(budget, advice.library) for budget in advice.budgets]
+
+
+def row(budget: Budget, library: str) -> Row:
+    """The row of one budget."""
+    best, default = budget.best.get(library), budget.default
+    if best is None:
+        return Row(budget.nfe, f"nothing found for {title(library)}")
+    choice, other = best.choice, not same(best.choice, default)
+    return Row(
+        budget.nfe,
+        choice.label,
+        beside_default(best, budget),
+        _with_now(
+            "" if choice.error is None else measured(choice.error),
+            measured(default.error) if default.error and other else "",
+        ),
+        beside_best(best, budget),
+        _with_now(
+            "" if choice.ms is None else short(choice.ms),
+            "" if default.ms is None or not other else short(default.ms),
+        ),
+        best.tied,
+        nearer(budget),
+    )
+
+
+def _with_now(mine: str, now: str) -> Cell:
+    return Cell(mine, f"now {now}" if now else "")
+
+
+def beside_default(best: Best, budget: Budget) -> Cell:
+    """How a recommendation compares with what is used now, or why that is not known."""
+    default = budget.default
+    if same(best.choice, default):
+        return Cell(SAME)
+    if default.failed:
+        return Cell("what you use now fails", default.failed)
+    if best.choice.failed:
+        return Cell("fails", best.choice.failed)
+    if best.to_default is None:
+        return Cell("not compared")
+    return _compared(best.to_default)
+
+
+def beside_best(best: Best, budget: Budget) -> Cell:
+    """How a recommendation compares with the best known of any library, and which that is."""
+    known = budget.best.get("python")
+    if known is None:
+        return NOTHING
+    if same(best.choice, known.choice):
+        return Cell(BEST)
+    if best.to_best is None:
+        return Cell("not compared", known.choice.label)
+    found = _compared(best.to_best)
+    return found._replace(detail=": ".join(filter(None, (known.choice.label, found.detail))))
+
+
+def _compared(ratio: Value) -> Cell:
+    """A ratio of errors: closer, farther, or how far it may be from what was not shown."""
+    shown = verdict(ratio)
+    if shown == "open":
+        return Cell("no difference shown", open_ratio(ratio))
+    return Cell(beside(ratio), "", shown)
+
+
+def nearer(budget: Budget) -> Cell:
+    """What is nearer in distribution than the best known, with both distances."""
+    other, known = budget.in_distribution, budget.best.get("python")
+    if other is None:
+        return NOTHING
+    mine = None if known is None else known.choice.fd_conv
+    against = f" against {measured(mine)}" if mine else ""
+    return Cell(other.label, f"{measured(other.fd_conv)}{against}")

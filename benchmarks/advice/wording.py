@@ -1,0 +1,109 @@
+"""Values and ratios of errors in words that claim no more than their intervals show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+from ...results.text import interval, short
+from .answer import Choice, Value
+
+Verdict = Literal["closer", "farther", "open"]
+"""What the interval of a ratio of two errors shows of the first: that it is smaller, larger, or
+neither.
+"""
+
+
+def verdict(ratio: Value | None) -> Verdict:
+    """What a ratio of errors shows; nothing if its interval includes 1 or is not to be trusted."""
+    if ratio is None or ratio.flag or not math.isfinite(ratio.value):
+        return "open"
+    if ratio.high < 1:
+        return "closer"
+    return "farther" if ratio.low > 1 else "open"
+
+
+def inverse(ratio: Value) -> Value:
+    """How many times closer: one over a ratio of errors; infinite where no error is left."""
+
+    def over(value: float) -> float:
+        return 1 / value if value else math.inf
+
+    return Value(over(ratio.value), over(ratio.high), over(ratio.low), ratio.flag)
+
+
+def times(ratio: Value) -> tuple[str, str]:
+    """A ratio and its interval, each to as many digits as it takes not to read as 1 where it is
+    not 1; five at most.
+
+    >>> times(Value(3.219, 2.9, 3.6)), times(Value(1.04, 1.004, 1.08))
+    (('3.2', '[2.9, 3.6]'), ('1.04', '[1.004, 1.08]'))
+    """
+    texts = [_beside_one(value) for value in (ratio.value, ratio.low, ratio.high)]
+    return texts[0], f"[{texts[1]}, {texts[2]}]"
+
+
+def _beside_one(value: float) -> str:
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "–"
+    first = 3 if abs(value - 1) < 0.2 else 2
+    found = [short(value, digits) for digits in range(first, 6)]
+    return next((one for one in found if one != "1" or value == 1), found[-1])
+
+
+def beside(ratio: Value) -> str:
+    """A ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
+    shown = verdict(ratio)
+    number, ends = times(ratio if shown == "farther" else inverse(ratio))
+    return f"{number} × {shown} {ends}"
+
+
+def open_ratio(ratio: Value) -> str:
+    """A ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
+    interval is not to be trusted.
+    """
+    number, ends = times(inverse(ratio))
+    why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
+    return f"{number} × as close {ends}{why}"
+
+
+def measured(value: Value | None) -> str:
+    """``value [low, high]``, the value alone where there is nothing to estimate, and ``?`` behind
+    an interval that is not to be trusted; "–" if there is none.
+    """
+    if value is None:
+        return "–"
+    if value.low == value.high and not value.flag:
+        return short(value.value)
+    return interval(value.value, value.low, value.high) + ("?" if value.flag else "")
+
+
+def named(choice: Choice) -> str:
+    """A configuration in a sentence: the sampler, and the schedule that it is on."""
+    return f"{choice.sampler} on {choice.schedule}" if choice.schedule else choice.sampler
+
+
+def same(one: Choice, other: Choice) -> bool:
+    """Whether two choices are the same configuration, whatever they are called."""
+    return (one.sampler, one.schedule) == (other.sampler, other.schedule)
+
+
+def listed(items: Iterable[object]) -> str:
+    """Items as a list in a sentence.
+
+    >>> listed([5]), listed([5, 8]), listed([5, 8, 12])
+    ('5', '5 and 8', '5, 8 and 12')
+    """
+    texts = list(map(str, items))
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: ``1 latent``, ``1,024 latents``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def evaluations(*nfe: int) -> str:
+    """Budgets as a list in a sentence: ``1 evaluation``, ``5 and 8 evaluations``."""
+    return f"{listed(nfe)} {'evaluation' if nfe == (1,) else 'evaluations'}"

@@ -1,0 +1,190 @@
+"""Sentences say what intervals show, and no more."""
+
+import math
+
+import pytest
+from answers import best, budget, choice
+
+from samplerbench.benchmarks.advice.answer import Value
+from samplerbench.benchmarks.advice.sentences import leading, sentences
+from samplerbench.benchmarks.advice.wording import (
+    beside,
+    inverse,
+    measured,
+    open_ratio,
+    times,
+    verdict,
+)
+
+
+def said(*budgets, library="diffusers", halves=None, span=None, default="heun, its own"):
+    return sentences(budgets, default, library, halves or {}, span)
+
+
+def simple(nfe, ratio, *, to_best=None, tied=(), sampler="unipc_3", **given):
+    mine = choice(sampler, "uniform_lambda", nfe, (0.05, 0.04, 0.06))
+    return budget(nfe, best(mine, "diffusers", ratio, to_best, tied), **given)
+
+
+def test_the_headline_is_where_most_is_shown_and_names_what_is_compared():
+    # all take away as much, and 12 has the larger ratio, but shows less
+    found = said(
+        simple(5, (0.9, 0.8, 1.1)), simple(8, (0.32, 0.29, 0.36)), simple(12, (0.2, 0.1, 0.5))
+    )
+    assert found[:2] == (
+        "With 8 evaluations, unipc_3 on uniform_lambda is 3.1 times closer [2.8, 3.4] to the "
+        "converged samples than what you use now (heun, its own).",
+        "The recommendation is also closer with 12 evaluations; not told apart from what you use now "
+        "with 5 evaluations.",
+    )
+
+
+@pytest.mark.parametrize(
+    "ratio", [(0.8, 0.5, 1.0), (0.8, 0.5, 1.2), (0.5, 0.4, 0.6, "few samples"), (1, 1, 1)]
+)
+def test_an_interval_that_shows_nothing_is_no_improvement(ratio):
+    text = " ".join(said(simple(8, ratio), halves={(4, 8): Value(*ratio)}))
+    assert (
+        text == "No difference from what you use now (heun, its own) was shown with 8 evaluations."
+    )
+
+
+def test_what_is_farther_is_said_to_be():
+    found = said(simple(8, (1.4, 1.2, 1.6)))
+    assert found == (
+        "Nothing was shown to be closer to the converged samples than what you use now (heun, its "
+        "own).",
+        "The recommendation is farther than what you use now with 8 evaluations.",
+    )
+
+
+def test_the_default_is_not_better_than_itself():
+    now = choice("euler", error=(0.5, 0.4, 0.6))
+    assert said(budget(8, best(now, "diffusers", (0.9, 0.8, 0.95)))) == (
+        "Nothing was found that is better than what you use now (heun, its own).",
+    )
+
+
+def test_what_cannot_be_compared_is_recommended_without_a_number():
+    found = said(simple(8, None, default=choice("ddpm", failed="NaN")))
+    assert found == (
+        "With 8 evaluations, unipc_3 on uniform_lambda is recommended; it could not be compared "
+        "with what you use now (heun, its own).",
+        "What you use now fails with 8 evaluations.",
+    )
+    assert said(budget(8)) == ("Nothing was found that diffusers can use for this model.",)
+
+
+def test_half_the_evaluations_go_where_most_are_saved():
+    halves = {
+        (5, 10): Value(0.2, 0.1, 0.3),
+        (5, 20): Value(0.8, 0.7, 0.9),
+        (5, 40): Value(0.95, 0.9, 1.01),
+        (10, 80): Value(0.1, 0.05, 0.2, "flagged"),
+        (8, 10): Value(0.1, 0.1, 0.1),  # no half
+    }
+    assert (
+        "With 5 evaluations the recommendation is 1.2 times closer [1.11, 1.4] than what you use "
+        "now is with 20." in said(simple(5, (0.5, 0.4, 0.6)), halves=halves)
+    )
+
+
+@pytest.mark.parametrize("value", [(1.0, 0.9, 1.01), (0.9, 0.8, 0.99, "flagged"), (1.2, 1.1, 1.3)])
+def test_no_half_is_claimed_that_was_not_shown(value):
+    halves = {(4, 8): Value(*value)}
+    assert not any("is with 8" in one for one in said(simple(8, None), halves=halves))
+
+
+def lacking(*to_best, flag=""):
+    auto = best(choice("auto", "", 8, (0.01, 0.009, 0.011)), "python")
+    mine = choice("unipc_3", "karras", 8, (0.05, 0.04, 0.06))
+    return budget(8, auto, best(mine, "diffusers", (0.5, 0.4, 0.6), Value(*to_best, flag)))
+
+
+def test_what_the_library_lacks_is_said_with_what_it_costs():
+    assert (
+        "The best known with 8 evaluations, auto, is not in diffusers: what diffusers has is 1.5 "
+        "times farther [1.3, 1.7]." in said(lacking(1.5, 1.3, 1.7))
+    )
+    for open_ in (lacking(1.5, 0.9, 1.7), lacking(1.5, 1.3, 1.7, flag="few")):
+        assert (
+            "The best known, auto, is not in diffusers; what diffusers has was not shown to be "
+            "farther." in said(open_)
+        )
+    assert not any(
+        "lack" in one or "not in" in one for one in said(lacking(1, 1, 1), library="python")
+    )
+
+
+def converging(nfe, fd=None, error=(0.05, 0.04, 0.06)):
+    return budget(nfe, best(choice("heun", "karras", nfe, error, fd_conv=fd), "diffusers"))
+
+
+def test_from_which_budget_on_more_buys_nothing():
+    zero, above = Value(0.1, 0, 0.2), Value(0.5, 0.2, 0.8)
+    enough = (
+        "From 12 evaluations on, more bought nothing that fd_conv shows: its intervals contain 0."
+    )
+    assert enough in said(
+        converging(8, zero), converging(10, above), converging(12, zero), converging(20, zero)
+    )
+    assert "With 20 evaluations, the interval of fd_conv contains 0." in said(
+        converging(12, above), converging(20, zero)
+    )
+    flagged = Value(0.1, 0, 0.2, "few")
+    for last in (above, flagged, None):
+        assert not any("fd_conv" in one for one in said(converging(8, zero), converging(12, last)))
+
+
+def test_an_error_below_half_a_level_is_one_whose_interval_is():
+    small, wide = (0.0035, 0.003, 0.0039), (0.0035, 0.003, 0.004)  # half a level of 2 is 0.00392
+    sentence = (
+        "From 8 evaluations on, the recommendation's error is below half a level of an 8-bit image."
+    )
+    assert sentence in said(converging(8, None, small), converging(12, None, small), span=2.0)
+    assert not any("level" in one for one in said(converging(8, None, wide), span=2.0))
+    assert not any("level" in one for one in said(converging(8, None, small)))
+
+
+def test_ties_and_what_was_not_tried_are_counted():
+    text = " ".join(
+        said(
+            simple(5, (0.5, 0.4, 0.6), tied=["a"], left_out=1200),
+            simple(8, (0.5, 0.4, 0.6), tied="ab" * 20),
+        )
+    )
+    assert "apart from 1 other with 5 evaluations and 40 others with 8 evaluations." in text
+    assert "configurations: 1,200 of 1,240 with 5 evaluations." in text
+
+
+def test_the_leading_budget_is_the_headline_s():
+    budgets = [simple(5, (0.9, 0.8, 1.1)), simple(8, (0.32, 0.29, 0.36)), simple(12, None)]
+    assert leading(budgets, "diffusers").nfe == 8
+    assert leading(budgets[::2], "diffusers").nfe == 12
+
+
+def test_the_headline_is_where_most_error_is_taken_away():
+    late = choice("heun", nfe=20, error=(0.06, 0.06, 0.06))
+    found = [simple(5, (0.5, 0.4, 0.6)), simple(20, (0.1, 0.1, 0.1), default=late)]
+    assert leading(found, "diffusers").nfe == 5
+
+
+def test_ratios_in_words():
+    assert beside(Value(0.3125, 0.2778, 0.3448)) == "3.2 × closer [2.9, 3.6]"
+    assert beside(Value(1.3, 1.004, 1.6)) == "1.3 × farther [1.004, 1.6]"
+    assert open_ratio(Value(0.95, 0.9, 1.02)) == "1.05 × as close [0.98, 1.11]"
+    assert open_ratio(Value(0.5, 0.4, 0.6, "few")) == (
+        "2 × as close [1.7, 2.5], not to be trusted: few"
+    )
+    assert beside(Value(0.0, 0.0, 0.5)) == "∞ × closer [2, ∞]"
+    assert verdict(Value(math.nan, math.nan, math.nan)) == "open"
+    # what is shown to differ from 1 does not read as 1
+    assert times(Value(0.9996, 0.9993, 0.9999)) == ("0.9996", "[0.999, 0.9999]")
+    assert inverse(Value(0.5, 0.25, 1)) == Value(2, 1, 4)
+
+
+def test_values_in_words():
+    assert measured(Value(0.0512, 0.0481, 0.0543)) == "0.0512 [0.0481, 0.0543]"
+    assert measured(Value(0.5, 0.5, 0.5)) == "0.5"
+    assert measured(Value(0.5, 0.1, 0.9, "few")) == "0.5 [0.1, 0.9]?"
+    assert measured(None) == "–"
