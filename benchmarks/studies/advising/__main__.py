@@ -17,26 +17,26 @@ from pathlib import Path
 import torch
 
 from ...advice.subject import load
-from .against import ANY, Best, Row, asked, rows_of, write
+from ...exports import LIBRARIES
+from .against import Best, Row, asked, rows_of, write
 from .sweep import Configuration, Sweep
 
 BUDGETS = (4, 6, 8, 10, 15, 20)
-LIBRARIES = (ANY, "diffusers", "k-diffusion")
 
 
-def best_of(sweep: Sweep, budgets: Sequence[int], libraries: Sequence[str]) -> Best:
+def best_of(sweep: Sweep, budgets: Sequence[int]) -> Best:
     """The best of what the race has for a library at a budget, and its error, where it has any."""
-    subject, best = load(sweep.model_spec, "cpu", sweep.seed, "card", ()), {}
+    subject = load(sweep.model_spec, "cpu", sweep.seed, "card", ())
+    best: dict[tuple[str, int], tuple[Configuration, float]] = {}
     for budget in budgets:
-        entries = subject.entries(budget, auto=True)
-        for library in libraries:
-            of = [
-                Configuration(entry.cell.label, entry.cell.schedule.label)
-                for entry in entries
-                if library in entry.libraries
-            ]
-            found = sweep(of, budget, library) if of else {}
-            if found:
+        of: dict[str, list[Configuration]] = {library: [] for library in LIBRARIES}
+        for entry in subject.entries(budget, auto=True):
+            one = Configuration(entry.cell.label, entry.cell.schedule.label)
+            sweep.planned[one, budget] = entry.cell
+            for library in entry.libraries:
+                of[library].append(one)
+        for library, candidates in of.items():
+            if found := sweep(candidates, budget, library):
                 best[library, budget] = next(iter(found.items()))
     return best
 
@@ -61,7 +61,7 @@ def main() -> None:
         print(time.strftime("%H:%M:%S"), text, flush=True)
 
     sweep = Sweep(args.out, args.model, progress=told)
-    best = best_of(sweep, budgets, LIBRARIES)
+    best = best_of(sweep, budgets)
     rows: list[Row] = []
     for seed in range(1, args.seeds + 1):
         told(f"{args.model}: race of seed {seed}")

@@ -21,6 +21,8 @@ ANY = "python"
 OWN_LEVELS = "karras"
 """Stands for the schedule of a sampler that has levels of its own; of a grid it takes the ends alone."""
 
+NUMBERS = ("rmse", "best_rmse", "ratio", "minutes", "resolution")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -133,5 +135,5 @@ def read(path: Path) -> list[Row]:
 def _row(line: Mapping[str, str]) -> Row:
     values: dict[str, Any] = dict(line)
     values |= {name: int(line[name]) for name in ("seed", "budget", "latents")}
-    numbers = ("rmse", "best_rmse", "ratio", "minutes", "resolution")
-    return Row(**values | {name: float(line[name]) for name in numbers})
+    values |= {name: float(line[name]) for name in NUMBERS}
+    return Row(**values)

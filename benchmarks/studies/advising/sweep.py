@@ -87,6 +87,8 @@ class Sweep:
         stages: rising in latents.
         seed: of the latents.
         progress: told what is being done.
+        planned: cells that are known, by configuration and budget; the others are planned one by one,
+            which takes longer.
     """
 
     out: Path
@@ -94,6 +96,7 @@ class Sweep:
     stages: Sequence[Stage] = STAGES
     seed: int = 0
     progress: Progress = print
+    planned: dict[tuple[Configuration, int], Cell] = field(default_factory=dict, repr=False)
     _known: dict[tuple[Configuration, int], NDArray[np.float64]] = field(
         default_factory=dict, repr=False
     )
@@ -163,6 +166,8 @@ class Sweep:
 
     def cell(self, one: Configuration, budget: int) -> Cell:
         """What ``run`` would do with it."""
+        if (one, budget) in self.planned:
+            return self.planned[one, budget]
         suite = Suite(
             name="sweep",
             models=({"name": self.model_spec},),  # type: ignore[arg-type]
