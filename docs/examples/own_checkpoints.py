@@ -241,7 +241,7 @@ EXAMPLES = {
     "edm": Example(
         fashion, "fashion-14", lambda: SongUNet(**SONG), loss_of_edm, write_edm, 4500, 900
     ),
-    "ddpm": Example(fashion_of_16, "fashion-16", unet, loss_of_ddpm, write_ddpm, 3000, 1100),
+    "ddpm": Example(fashion_of_16, "fashion-16", unet, loss_of_ddpm, write_ddpm, 2000, 1100),
     "flow": Example(
         digits, "digits-8", lambda: ADMUNet(**FLOW), loss_of_flow, write_flow, 5000, 2000
     ),
