@@ -17,19 +17,19 @@ from ..running.executing.executor import always
 from ..running.executing.world import Setting, World
 from ..running.provenance import provenance
 from .answer import Advice, Best, Budget, Choice, Lines, Value
-from .clock import Clock
-from .distribution import CONVERGED, Distances, farther, space_of, value_of
-from .measuring import Bench
+from .asked.question import question_of
+from .asked.subject import Asked, Entry, Now, described, load, span_of
 from .pictures import COUNT, FILE, Pictures, Pictures8, shown
-from .question import question_of
-from .race import LEVEL
-from .racing import Raced, raced
-from .scoring import START, Scores, choice, ratio, scored
+from .racing.clock import Clock
+from .racing.distribution import CONVERGED, Distances, farther, space_of, value_of
+from .racing.measuring import Bench
+from .racing.one_budget import Raced, raced
+from .racing.race import LEVEL
+from .racing.scoring import START, Scores, choice, ratio, scored
+from .racing.store import Store
+from .racing.tasks import Fit, Paces, Pictured, Taken
+from .racing.truth import FIRST, RULE, Truth
 from .sentences import sentences
-from .store import Store
-from .subject import Asked, Entry, Now, described, load, span_of
-from .tasks import Fit, Paces, Pictured, Taken
-from .truth import FIRST, RULE, Truth
 
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0

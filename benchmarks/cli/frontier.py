@@ -81,7 +81,7 @@ def frontier(
     import torch
 
     from ...samplers.peers.locate import clone
-    from ..advice.candidates import SIDES, default
+    from ..advice.asked.candidates import SIDES, default
     from ..studies.frontier import Frontier, from_peers, ours
     from ..studies.frontier.measure import ENDS
     from ..studies.frontier.problems import PARTS, problems

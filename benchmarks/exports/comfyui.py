@@ -102,7 +102,9 @@ def _remark(sampler: Sampler, grid: Grid, *, flow: bool) -> str:
             "sqrt(1 + sigma²) for sigma"
         )
     if not grid.to_zero:
-        said.append("the levels do not end at 0, so that noise of the last one is left in the image")
+        said.append(
+            "the levels do not end at 0, so that noise of the last one is left in the image"
+        )
     return "; ".join(said)
 
 

@@ -59,7 +59,9 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
         )
     steps = steps_of(sampler, grid)
     start = steps.start * grid.sigma[0] * of.scale(steps.rows[0].sigma)
-    told = f"diffusers has no {sampler.name}, so its steps on these levels are written out as numbers"
+    told = (
+        f"diffusers has no {sampler.name}, so its steps on these levels are written out as numbers"
+    )
     return _tabled(steps.rows, grid, of, start), _remark(sampler, of, start, told)
 
 
@@ -87,7 +89,11 @@ def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> 
     parts = [
         "import torch",
         f"from diffusers import {cls}",
-        *(["from diffusers.schedulers.scheduling_utils import SchedulerOutput"] if end != 1 else []),
+        *(
+            ["from diffusers.schedulers.scheduling_utils import SchedulerOutput"]
+            if end != 1
+            else []
+        ),
         "",
         listed("SIGMAS", map(of.level, grid.sigma)),
         listed("TIMESTEPS", _times(grid.sigma[:-1], of)) + "  # what the network is told",
@@ -122,8 +128,10 @@ def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
     made = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
     if of.model.half:
         made["variance_type"] = None
-    return made | {"use_karras_sigmas": False, "use_flow_sigmas": of.kind == "flow"} | (
-        {"flow_shift": 1.0, "use_dynamic_shifting": False} if of.kind == "flow" else {}
+    return (
+        made
+        | {"use_karras_sigmas": False, "use_flow_sigmas": of.kind == "flow"}
+        | ({"flow_shift": 1.0, "use_dynamic_shifting": False} if of.kind == "flow" else {})
     )
 
 
@@ -146,9 +154,7 @@ def _tabled(rows: tuple[Row, ...], grid: Grid, of: Coordinates, start: float) ->
     written = []
     for row, now, then in zip(rows, ends, ends[1:], strict=False):
         keep, weigh = of.denoised(row.sigma)
-        numbers = [
-            repr(float(v)) for v in (of.time(row.sigma), keep, weigh, row.a * then / now)
-        ]
+        numbers = [repr(float(v)) for v in (of.time(row.sigma), keep, weigh, row.a * then / now)]
         weights = ", ".join(repr(then * w) for w in row.b)
         comma = "," if len(row.b) == 1 else ""
         written.append(wrapped("(", [*numbers, f"({weights}{comma})"], "),"))

@@ -16,7 +16,11 @@ from .text import WIDTH, called, indented, literal, wrapped
 def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
     """The lines; ``spec`` is the model as ``--model`` takes it."""
     given = parse_spec(spec)
-    model = called("model = make_model", {k: v for k, v in given.items() if k != "name"}, literal(given["name"]))
+    model = called(
+        "model = make_model",
+        {k: v for k, v in given.items() if k != "name"},
+        literal(given["name"]),
+    )
     imports = {
         "import torch": "",
         "from samplerbench.models import make_model": "",
@@ -76,7 +80,11 @@ def non_default_options(sampler: Any) -> dict[str, Any]:
 
 def _imports(sampler: Any) -> Iterator[str]:
     """Imports of the classes that were found for a model."""
-    values = [sampler] if isinstance(sampler, Tabulated) else [getattr(sampler, f.name) for f in fields(sampler)]
+    values = (
+        [sampler]
+        if isinstance(sampler, Tabulated)
+        else [getattr(sampler, f.name) for f in fields(sampler)]
+    )
     for value in values:
         for cls in _classes(value):
             yield f"from {_public(cls.__module__)} import {cls.__name__}"

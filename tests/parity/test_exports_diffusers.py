@@ -76,7 +76,9 @@ class Drawn:
 
     def __call__(self, *_, **__) -> Tensor:
         self.step += 1
-        return (self.noise.initial() if self.step == 0 else self.noise.at(self.step - 1, 1, 0)()).float()
+        return (
+            self.noise.initial() if self.step == 0 else self.noise.at(self.step - 1, 1, 0)()
+        ).float()
 
 
 def pasted(saved, code: str, noise: SampleNoise, monkeypatch) -> Tensor:

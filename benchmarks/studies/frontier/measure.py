@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ....models import Denoiser
 from ....samplers import Grid, NoNoise, SampleNoise, Sampler
-from ...advice.candidates import Candidate
+from ...advice.asked.candidates import Candidate
 from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
 from ...running.executing import Tell

@@ -19,7 +19,7 @@ from ....models import Denoiser
 from ....models.exact.base import ExactModel
 from ....results.run_directory.disk.files import read_npz, write_npz
 from ....samplers import SampleNoise
-from ...advice.candidates import Candidate
+from ...advice.asked.candidates import Candidate
 from ...running.executing import Executor, Failure, InProcess
 from ...running.executing.world import Setting, World
 from ...suites.cell import file_name

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ...models.reference import Reference
-from ..metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
-from ..running.interim import level_at
-from ..scoring.references import CARD
-from .answer import Value
+from ....models.reference import Reference
+from ...metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
+from ...running.interim import level_at
+from ...scoring.references import CARD
+from ..answer import Value
+from ..asked.subject import Asked, Entry
 from .features import POOLED, Axes, leading_axes
 from .measuring import Bench, Late
 from .race import LEVEL
-from .subject import Asked, Entry
 
 COUNTS = (128, 256, 512)
 """Samples of the looks."""

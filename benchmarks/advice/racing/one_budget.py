@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..exports import LIBRARIES
-from ..running.executing import Failure
+from ...exports import LIBRARIES
+from ...running.executing import Failure
+from ..asked.subject import Entry
 from .measuring import Bench, Late
 from .race import Race
-from .subject import Entry
 from .truth import FIRST
 
 LOOK = 4

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..running.executing.pace import expected
-from .answer import Choice, Value
+from ...running.executing.pace import expected
+from ..answer import Choice, Value
+from ..asked.subject import Entry
 from .measuring import Bench
 from .paired import Squares, log_error, log_ratio
-from .subject import Entry
 
 START = 1 << 16
 """First latent: no race looks at so many."""

@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ..running.interim import level_at
+from ...running.interim import level_at
 from .paired import Squares, error, worse
 
 LEVEL = 0.05

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..running.executing import Executor, Failure
-from ..running.executing.executor import always
-from ..running.executing.world import World
+from ...running.executing import Executor, Failure
+from ...running.executing.executor import always
+from ...running.executing.world import World
+from ..asked.subject import Asked, Entry
 from .paired import Squares
 from .store import Store
-from .subject import Asked, Entry
 from .tasks import Ends
 from .truth import Truth
 

@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ... import samplers
-from ...models import Denoiser, make_model
-from ...models.denoiser import Wrapper
-from ...models.process import EDM, Process, RectifiedFlow
-from ...models.reference import Extractor
-from ...samplers import Grid
-from ..exports import LIBRARIES, missing
-from ..planning.planner import plan
-from ..planning.schedules import make_schedule
-from ..running.model_check import check_model
-from ..scoring.references import CARD, extractor_of
-from ..suites.cell import Cell
-from ..suites.spec import format_spec, label_of, parse_spec
-from ..suites.suite import Suite, check_suite
+from .... import samplers
+from ....models import Denoiser, make_model
+from ....models.denoiser import Wrapper
+from ....models.process import EDM, Process, RectifiedFlow
+from ....models.reference import Extractor
+from ....samplers import Grid
+from ...exports import LIBRARIES, missing
+from ...planning.planner import plan
+from ...planning.schedules import make_schedule
+from ...running.model_check import check_model
+from ...scoring.references import CARD, extractor_of
+from ...suites.cell import Cell
+from ...suites.spec import format_spec, label_of, parse_spec
+from ...suites.suite import Suite, check_suite
 from .candidates import SCHEDULES, takes_part, variants
 
 USUAL = (

@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any, Literal
 
-from ... import samplers
-from ...samplers.peers import available
-from ..planning.schedules import Schedule, make_schedule
-from ..running.executing.tasks import SentSampler
-from ..suites.spec import label_of
+from .... import samplers
+from ....samplers.peers import available
+from ...planning.schedules import Schedule, make_schedule
+from ...running.executing.tasks import SentSampler
+from ...suites.spec import label_of
 
 Side = Literal["ours", "peers", "auto"]
 SIDES: tuple[Side, ...] = ("ours", "peers", "auto")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from .answer import Value
+from ..answer import Value
 
 Squares = NDArray[np.float64]
 """``(n,)`` squared distances per dimension, of latents 0 … n - 1; infinite where a sample is."""

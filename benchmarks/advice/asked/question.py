@@ -11,13 +11,11 @@ from typing import Any
 
 import torch
 
-from ... import models, samplers
-from .. import advice, metrics, planning, sampling, scoring
+from .... import models, samplers
+from ... import metrics, planning, sampling, scoring
 from .subject import Asked
 
-PACKAGES = (samplers, models, advice, metrics, planning, sampling, scoring)
-APART = ("page", "told.py", "sentences.py", "answer.py")
-"""Parts of :mod:`.advice` that make no numbers."""
+PACKAGES = (samplers, models, metrics, planning, sampling, scoring)
 
 
 def question_of(asked: Asked) -> dict[str, Any]:
@@ -45,10 +43,10 @@ def question_of(asked: Asked) -> dict[str, Any]:
 def _code() -> str:
     """A digest of the files that make samples and distances."""
     digest = hashlib.sha256()
-    for package in PACKAGES:
-        folder = Path(str(package.__file__)).parent
+    folders = [Path(str(package.__file__)).parent for package in PACKAGES]
+    race = Path(__file__).parents[1]
+    for folder in (*folders, race / "asked", race / "racing"):
         for path in sorted(folder.rglob("*.py")):
             name = path.relative_to(folder)
-            if package is not advice or name.parts[0] not in APART:
-                digest.update(f"{folder.name}/{name}\0".encode() + path.read_bytes())
+            digest.update(f"{folder.name}/{name}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -11,14 +11,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..running.executing import Executor, Failure
-from ..running.executing.world import World
-from ..sampling.shard import CONVERGED_IDS
-from ..scoring.solutions.doubling import Doubling, converged
-from ..scoring.solutions.endpoints import CONVERGED_STEPS
+from ...running.executing import Executor, Failure
+from ...running.executing.world import World
+from ...sampling.shard import CONVERGED_IDS
+from ...scoring.solutions.doubling import Doubling, converged
+from ...scoring.solutions.endpoints import CONVERGED_STEPS
+from ..asked.subject import Asked
 from .paired import Squares
 from .store import Store
-from .subject import Asked
 from .tasks import Solution
 
 FIRST = 8
