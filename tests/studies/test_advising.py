@@ -74,6 +74,23 @@ def test_what_is_far_behind_is_seen_on_few_latents_only(sweep):
     assert sweep.error(worst, BUDGET) == pytest.approx(by_hand(worst), rel=1e-5)
 
 
+def test_what_was_hopeless_at_both_budgets_before_is_left_out(sweep, monkeypatch):
+    good, slow, broken = (Configuration(name, "karras") for name in ("a", "b", "c"))
+    errors = {
+        (good, 4): 1,
+        (slow, 4): 9,
+        (broken, 4): 9,
+        (good, 6): 1,
+        (slow, 6): 7,
+        (broken, 6): 9,
+    }
+    monkeypatch.setattr(sweep, "_known", {key: np.full(4, x) for key, x in errors.items()})
+    every = [good, slow, broken]
+    assert sweep.hopeful(every, [4, 6]) == [good, slow]
+    assert sweep.hopeful([slow, broken], [4, 6]) == [slow, broken]
+    assert sweep.hopeful(every, [4]) == every
+
+
 def test_what_was_measured_is_not_measured_again(sweep, monkeypatch):
     first = sweep(SOME, BUDGET)
     with (sweep.out / "distances.jsonl").open("a") as log:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from ...advice.subject import load
+from ...advice.asked.subject import load
 from ...exports import LIBRARIES
 from .against import Best, Row, asked, rows_of, write
 from .sweep import Configuration, Sweep
@@ -35,7 +35,8 @@ def best_of(sweep: Sweep, budgets: Sequence[int]) -> Best:
             sweep.planned[one, budget] = entry.cell
             for library in entry.libraries:
                 of[library].append(one)
-        for library, candidates in of.items():
+        for library, every in of.items():
+            candidates = sweep.hopeful(every, sorted(n for n in budgets if n < budget)[-2:])
             if found := sweep(candidates, budget, library):
                 best[library, budget] = next(iter(found.items()))
     return best

@@ -1,7 +1,8 @@
 """An exhaustive sweep over configurations, on fresh latents: the smallest error that any of them has.
 
-All configurations are tried on a few latents, and those that are far behind the best are left out before
-the next stage. Its answer can be wrong where a configuration is far behind on a few latents and the best
+All configurations are tried on a few latents at the two smallest budgets, at larger ones those that were
+not hopeless at both budgets before; and those that are far behind the best are left out before the next
+stage. Its answer can be wrong where a configuration is far behind on a few latents and the best
 on all, and its smallest error is that of a winner among many on the latents that chose it, which makes it
 a little too small: both are against what is compared with it only in the second case.
 """
@@ -53,10 +54,12 @@ class Stage(NamedTuple):
 
 STAGES = (
     Stage(4, math.inf, 10_000),
-    Stage(16, 5.0, 300),
-    Stage(64, 2.5, 80),
-    Stage(256, 1.4, 24),
+    Stage(16, 4.0, 200),
+    Stage(64, 2.0, 60),
+    Stage(256, 1.4, 20),
 )
+HOPELESS = 8.0
+"""How many times worse than the best, at both budgets before, a configuration is left out at larger ones."""
 CONVERGED = Doubling(64, 1024, negligible=0.002, gain=4)
 """Of the error of :data:`PROBES`, which the best of a sweep may well be several times better than."""
 PROBES = ("warped_ab_3", "reab_3", "unipc_3")
@@ -146,6 +149,27 @@ class Sweep:
             before = stage.latents
         found = {one: self.error(one, budget) for one in left}
         return dict(sorted(found.items(), key=lambda item: item[1]))
+
+    def hopeful(
+        self, candidates: Sequence[Configuration], before: Sequence[int]
+    ) -> list[Configuration]:
+        """Those that were not hopeless at both of two budgets.
+
+        Args:
+            candidates: of which those at hand were tried at these budgets.
+            before: two budgets; fewer leave all.
+        """
+        if len(before) < 2:
+            return list(candidates)
+        first, behind = self.stages[0].latents, []
+        for budget in before:
+            errors = {
+                one: self.error(one, budget, first) if (one, budget) in self._known else math.inf
+                for one in candidates
+            }
+            most = HOPELESS * min(errors.values(), default=0.0)
+            behind.append({one for one, error in errors.items() if error > most})
+        return [one for one in candidates if one not in behind[0] & behind[1]]
 
     def error(self, one: Configuration, budget: int, count: int | None = None) -> float:
         """Root mean square of the distances to the endpoints of the first ``count`` latents, or all.
