@@ -27,7 +27,7 @@ BUDGETS = (4, 6, 8, 10, 15, 20)
 def best_of(sweep: Sweep, budgets: Sequence[int]) -> Best:
     """The best of what the race has for a library at a budget, and its error, where it has any."""
     subject = load(sweep.model_spec, "cpu", sweep.seed, "card", ())
-    best: dict[tuple[str, int], tuple[Configuration, float]] = {}
+    best: dict[tuple[str, int], dict[str, Configuration]] = {}
     for budget in budgets:
         of: dict[str, list[Configuration]] = {library: [] for library in LIBRARIES}
         for entry in subject.entries(budget, auto=True):
@@ -38,7 +38,9 @@ def best_of(sweep: Sweep, budgets: Sequence[int]) -> Best:
         for library, every in of.items():
             candidates = sweep.hopeful(every, sorted(n for n in budgets if n < budget)[-2:])
             if found := sweep(candidates, budget, library):
-                best[library, budget] = next(iter(found.items()))
+                best[library, budget] = found
+                told = (f"{k}: {v.label} {sweep.error(v, budget, k):.3g}" for k, v in found.items())
+                sweep.progress(f"{library}, {budget}: best by {', by '.join(told)}")
     return best
 
 
@@ -71,7 +73,9 @@ def main() -> None:
         write(rows, args.out / "table.csv")
         for row in rows:
             if row.seed == seed:
-                told(f"{row.library}, {row.budget}: {row.ratio:.3f} ({row.recommended})")
+                told(
+                    f"{row.library}, {row.budget}, {row.criterion}: {row.ratio:.3f} ({row.recommended})"
+                )
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...advice.answer import Advice, Choice
-from .sweep import Configuration, Sweep
+from .sweep import Configuration, Distances, Sweep
 
 CACHE = "SAMPLERBENCH_CACHE"
 ANY = "python"
@@ -21,7 +23,7 @@ ANY = "python"
 OWN_LEVELS = "karras"
 """Stands for the schedule of a sampler that has levels of its own; of a grid it takes the ends alone."""
 
-NUMBERS = ("rmse", "best_rmse", "ratio", "minutes", "resolution")
+NUMBERS = ("error", "smallest", "ratio", "worst", "minutes", "resolution")
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class Row:
         seed: of the race, and of its latents.
         budget: evaluations per sample.
         library: whose users it is for.
+        criterion: by which it is compared, of :data:`.sweep.CRITERIA`.
         recommended: sampler and schedule.
-        rmse: root mean square error of that on the latents of the sweep.
+        error: of that, on the latents of the sweep.
         best: the best of the sweep that the library has.
-        best_rmse: its error.
+        smallest: its error.
         ratio: of the two.
+        worst: share of the mean square of the recommended that is in the worst hundredth of the latents.
         minutes: wall time of the race, for all budgets together.
         undecided: what the race said that it could not decide.
         resolution: how far off the endpoints may be.
@@ -48,49 +52,58 @@ class Row:
     seed: int
     budget: int
     library: str
+    criterion: str
     recommended: str
-    rmse: float
+    error: float
     best: str
-    best_rmse: float
+    smallest: float
     ratio: float
+    worst: float
     minutes: float
     undecided: str
     resolution: float
     latents: int
 
 
-Best = Mapping[tuple[str, int], tuple[Configuration, float]]
-"""The best of a sweep and its error, by library and budget."""
+Best = Mapping[tuple[str, int], Mapping[str, Configuration]]
+"""The best of a sweep by criterion, by library and budget."""
 
 
 def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> list[Row]:
-    """One for each budget and library for which ``best`` has something and the answer too."""
+    """One for each budget, library and criterion for which ``best`` has something and the answer too."""
     rows = []
     for budget in advice.budgets:
         for library, recommended in budget.best.items():
-            if (library, budget.nfe) not in best:
-                continue
-            winner, smallest = best[library, budget.nfe]
             meant = configuration_of(recommended.choice)
-            error = sweep.error(meant, budget.nfe)
-            rows.append(
-                Row(
-                    model=name,
-                    seed=seed,
-                    budget=budget.nfe,
-                    library=library,
-                    recommended=meant.label,
-                    rmse=error,
-                    best=winner.label,
-                    best_rmse=smallest,
-                    ratio=error / smallest,
-                    minutes=advice.minutes[0],
-                    undecided=budget.undecided,
-                    resolution=sweep.resolution,
-                    latents=sweep.count,
+            for criterion, winner in best.get((library, budget.nfe), {}).items():
+                error = sweep.error(meant, budget.nfe, criterion)
+                smallest = sweep.error(winner, budget.nfe, criterion)
+                rows.append(
+                    Row(
+                        model=name,
+                        seed=seed,
+                        budget=budget.nfe,
+                        library=library,
+                        criterion=criterion,
+                        recommended=meant.label,
+                        error=error,
+                        best=winner.label,
+                        smallest=smallest,
+                        ratio=error / smallest,
+                        worst=share_of_worst(sweep.distances(meant, budget.nfe, sweep.count)),
+                        minutes=advice.minutes[0],
+                        undecided=budget.undecided,
+                        resolution=sweep.resolution,
+                        latents=sweep.count,
+                    )
                 )
-            )
     return rows
+
+
+def share_of_worst(distances: Distances) -> float:
+    """Of the sum of squares, what the largest hundredth makes up."""
+    squares = np.sort(np.square(distances))[::-1]
+    return float(squares[: max(1, round(len(squares) / 100))].sum() / squares.sum())
 
 
 def configuration_of(choice: Choice) -> Configuration:

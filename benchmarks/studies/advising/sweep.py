@@ -1,10 +1,12 @@
 """An exhaustive sweep over configurations, on fresh latents: the smallest error that any of them has.
 
 All configurations are tried on a few latents at the two smallest budgets, at larger ones those that were
-not hopeless at both budgets before; and those that are far behind the best are left out before the next
-stage. Its answer can be wrong where a configuration is far behind on a few latents and the best
-on all, and its smallest error is that of a winner among many on the latents that chose it, which makes it
-a little too small: both are against what is compared with it only in the second case.
+not hopeless at both budgets before; and those that are far behind the best by both criteria are left out
+before the next stage. So its answer can be wrong where a configuration is far behind on a few latents and
+the best on all. It is a winner among many on the latents that chose it, and its error a little too small.
+
+There are two criteria, since the mean square is often that of a few latents which lie where paths part, and
+end elsewhere with most samplers; the median does not see these.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class Stage(NamedTuple):
     Attributes:
         latents: that configurations are compared on.
         within: those whose error on the latents of the stage before was at most this many times the
-            smallest.
+            smallest, by one of the criteria.
         most: configurations, the best there.
     """
 
@@ -56,7 +58,7 @@ STAGES = (
     Stage(4, math.inf, 10_000),
     Stage(16, 4.0, 200),
     Stage(64, 2.0, 60),
-    Stage(256, 1.4, 20),
+    Stage(256, 1.4, 24),
 )
 HOPELESS = 8.0
 """How many times worse than the best, at both budgets before, a configuration is left out at larger ones."""
@@ -66,6 +68,20 @@ PROBES = ("warped_ab_3", "reab_3", "unipc_3")
 """Samplers whose error at the largest budget says how exact endpoints have to be."""
 BATCH = 256
 Progress = Callable[[str], None]
+Distances = NDArray[np.float64]
+
+
+def rmse(distances: Distances) -> float:
+    """Root mean square; infinite where one is."""
+    return float(np.sqrt(np.mean(np.square(distances))))
+
+
+def median(distances: Distances) -> float:
+    """Half of all are smaller; infinite where half are."""
+    return float(np.median(distances))
+
+
+CRITERIA: dict[str, Callable[[Distances], float]] = {"rmse": rmse, "median": median}
 
 
 class Configuration(NamedTuple):
@@ -100,9 +116,7 @@ class Sweep:
     seed: int = 0
     progress: Progress = print
     planned: dict[tuple[Configuration, int], Cell] = field(default_factory=dict, repr=False)
-    _known: dict[tuple[Configuration, int], NDArray[np.float64]] = field(
-        default_factory=dict, repr=False
-    )
+    _known: dict[tuple[Configuration, int], Distances] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
@@ -123,32 +137,31 @@ class Sweep:
 
     def __call__(
         self, candidates: Sequence[Configuration], budget: int, what: str = "all"
-    ) -> dict[Configuration, float]:
-        """Root mean square errors of those that were left at the last stage, best first.
+    ) -> dict[str, Configuration]:
+        """The best of those that were left at the last stage, by criterion; empty if nothing runs.
 
         Args:
             candidates: to be compared.
             budget: evaluations per sample.
             what: they are, for ``progress``.
         """
-        left, before = list(candidates), 0
-        for stage in self.stages:
-            if before:
-                errors = {one: self.error(one, budget, before) for one in left}
-                left = sorted(
-                    (one for one in left if errors[one] < math.inf), key=errors.__getitem__
-                )
-                left = [one for one in left if errors[one] <= stage.within * errors[left[0]]]
-                left = left[: stage.most]
+        left = list(candidates)
+        for before, stage in zip((None, *self.stages), self.stages, strict=False):
+            if before is not None:
+                behind = self._behind(left, budget, before.latents)
+                left = sorted(left, key=behind.__getitem__)[: stage.most]
+                left = [one for one in left if behind[one] <= stage.within]
             self.progress(
                 f"{self.model_spec}, {budget} evaluations, {what}: {len(left)} configurations "
                 f"on {stage.latents} latents"
             )
             for one in left:
-                self.error(one, budget, stage.latents)
-            before = stage.latents
-        found = {one: self.error(one, budget) for one in left}
-        return dict(sorted(found.items(), key=lambda item: item[1]))
+                self.distances(one, budget, stage.latents)
+        return {
+            name: min(left, key=lambda one, name=name: self.error(one, budget, name))
+            for name in CRITERIA
+            if left
+        }
 
     def hopeful(
         self, candidates: Sequence[Configuration], before: Sequence[int]
@@ -161,24 +174,38 @@ class Sweep:
         """
         if len(before) < 2:
             return list(candidates)
-        first, behind = self.stages[0].latents, []
+        first, hopeless = self.stages[0].latents, []
         for budget in before:
-            errors = {
-                one: self.error(one, budget, first) if (one, budget) in self._known else math.inf
-                for one in candidates
-            }
-            most = HOPELESS * min(errors.values(), default=0.0)
-            behind.append({one for one, error in errors.items() if error > most})
-        return [one for one in candidates if one not in behind[0] & behind[1]]
+            tried = [one for one in candidates if (one, budget) in self._known]
+            behind = self._behind(tried, budget, first)
+            hopeless.append({one for one in candidates if behind.get(one, math.inf) > HOPELESS})
+        return [one for one in candidates if one not in hopeless[0] & hopeless[1]]
 
-    def error(self, one: Configuration, budget: int, count: int | None = None) -> float:
-        """Root mean square of the distances to the endpoints of the first ``count`` latents, or all.
+    def error(
+        self, one: Configuration, budget: int, criterion: str = "rmse", count: int | None = None
+    ) -> float:
+        """Of the distances to the endpoints of the first ``count`` latents, or all, by a criterion.
 
-        Infinite if the configuration cannot run, or if a sample is not finite.
+        Infinite if the configuration cannot run.
         """
-        return _rms(self.distances(one, budget, self.count if count is None else count))
+        return CRITERIA[criterion](self.distances(one, budget, count or self.count))
 
-    def distances(self, one: Configuration, budget: int, count: int) -> NDArray[np.float64]:
+    def _behind(
+        self, some: Sequence[Configuration], budget: int, count: int
+    ) -> dict[Configuration, float]:
+        """How many times worse than the best each is, by the criterion that it is better by; infinite for
+        what does not run.
+        """
+        behind = dict.fromkeys(some, math.inf)
+        for name in CRITERIA:
+            errors = {one: self.error(one, budget, name, count) for one in some}
+            least = min(errors.values(), default=0.0)
+            for one, error in errors.items():
+                ratio = 1.0 if error == least < math.inf else error / least if least else math.inf
+                behind[one] = min(behind[one], ratio)
+        return behind
+
+    def distances(self, one: Configuration, budget: int, count: int) -> Distances:
         """Root mean squares over dimensions, ``(count,)``."""
         known = self._known.get((one, budget), np.empty(0))
         if len(known) < count:
@@ -293,9 +320,3 @@ class Sweep:
     @property
     def _log(self) -> Path:
         return self.out / "distances.jsonl"
-
-
-def _rms(distances: NDArray[np.float64]) -> float:
-    return (
-        float(np.sqrt(np.mean(np.square(distances)))) if np.isfinite(distances).all() else math.inf
-    )

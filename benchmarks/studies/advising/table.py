@@ -15,9 +15,9 @@ GOOD = 1.1
 """A recommendation whose error is at most this many times that of the best is as good."""
 
 
-def table(rows: Sequence[Row], library: str = ANY) -> str:
+def table(rows: Sequence[Row], criterion: str, library: str = ANY) -> str:
     """Ratios of every seed at each budget, how many are good, and the minutes that the races took."""
-    mine = [row for row in rows if row.library == library]
+    mine = [row for row in rows if (row.library, row.criterion) == (library, criterion)]
     budgets = sorted({row.budget for row in mine})
     lines = [
         f"| model | {' | '.join(map(str, budgets))} | within {GOOD:g} | largest | minutes |",
@@ -47,8 +47,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, nargs="+", help="CSV files of the study")
     rows = [row for path in parser.parse_args().tables for row in read(path)]
-    for library in dict.fromkeys(row.library for row in rows):
-        print(f"Users of {library}:\n\n{table(rows, library)}\n")
+    for library, criterion in dict.fromkeys((row.library, row.criterion) for row in rows):
+        print(f"Users of {library}, by {criterion}:\n\n{table(rows, criterion, library)}\n")
 
 
 if __name__ == "__main__":
