@@ -7,10 +7,10 @@ and measured, without a download:
     OMP_NUM_THREADS=1 python docs/examples/own_checkpoints.py --out runs/own-checkpoints
     samplerbench check-model runs/own-checkpoints/edm.pkl --images runs/own-checkpoints/fashion-14.npz
     samplerbench check-model runs/own-checkpoints/ddpm --images runs/own-checkpoints/fashion-16.npz
-    samplerbench check-model "runs/own-checkpoints/flow.pt?size=8" --images runs/own-checkpoints/digits-8.npz
+    samplerbench check-model "runs/own-checkpoints/flow.pt?size=8&attention=1-head" --images runs/own-checkpoints/digits-8.npz
 
-``ddpm`` needs diffusers, to train and to read. The weights are the same whenever it is run with the same
-minutes on the same machine with one thread, and it goes on where it was stopped.
+``ddpm`` needs diffusers, to train and to read. The weights are the same whenever it is run on the same
+machine with one thread, and it goes on where it was stopped.
 """
 
 from __future__ import annotations
