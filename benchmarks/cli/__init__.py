@@ -17,8 +17,8 @@ import typer
 
 from ...results.run_directory.disk.once import read_once
 from .advise import advise
+from .common.console import Warnings, say
 from .compare import compare, gate
-from .console import Warnings, say
 from .doctor import doctor
 from .models import check_model, convert, reference
 from .results import figures, report, show, status

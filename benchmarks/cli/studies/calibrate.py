@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from ...running.executing import Failure
-from ..console import err, say
-from ..isolation import workers
-from ..options import (
+from ..common.console import err, say
+from ..common.isolation import workers
+from ..common.options import (
     JobsOption,
 )
 

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from ...running.executing import Failure
-from ..console import say
-from ..isolation import cores, workers
-from ..options import (
+from ..common.console import say
+from ..common.isolation import cores, workers
+from ..common.options import (
     JobsOption,
     integers,
 )

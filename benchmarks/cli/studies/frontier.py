@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from ..console import err, out, print_rows, say
-from ..isolation import workers
-from ..options import (
+from ..common.console import err, out, print_rows, say
+from ..common.isolation import workers
+from ..common.options import (
     LARGEST_SEED,
     MOST,
     JobsOption,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..console import print_json, print_rows
-from ..options import (
+from ..common.console import print_json, print_rows
+from ..common.options import (
     LARGEST_SEED,
     MOST,
     Json,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..console import err, print_json, print_rows, say
-from ..isolation import workers
-from ..options import (
+from ..common.console import err, print_json, print_rows, say
+from ..common.isolation import workers
+from ..common.options import (
     DEVICES,
     LARGEST_SEED,
     DeviceOption,
