@@ -35,7 +35,6 @@ COLOURS = {
     SOFT: "soft",
     RULE: "line",
     "#ffffff": "paper",
-    "white": "paper",
     **{one.colour: name for one, name in ((NOW, "now"), (OURS, "ours"), (KNOWN, "known"))},
 }
 """Colours of the drawing and the variables of the page that replace them."""
