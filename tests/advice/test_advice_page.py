@@ -17,6 +17,7 @@ from samplerbench.benchmarks.advice.page import render, write_page
 from samplerbench.benchmarks.advice.page.build import unbroken
 from samplerbench.benchmarks.advice.page.gallery import LARGEST, gallery, shrunk
 from samplerbench.benchmarks.advice.page.plot import curves
+from samplerbench.benchmarks.advice.table import table
 from samplerbench.benchmarks.advice.told import markdown, tell
 from samplerbench.benchmarks.cli.console import Safe
 from samplerbench.results.text import short
@@ -193,6 +194,15 @@ def test_an_answer_may_lack_nearly_everything(answer, tmp_path):
     assert "nan" not in path.read_text(encoding="utf-8").lower().replace("fashion", "")
     assert markdown(answer).startswith("## Which sampler for fashion\n")
     assert len(told(answer)) > 5
+
+
+def test_evaluations_that_are_not_the_budget_are_said():
+    mine, now = (
+        choice(name, "", made, (0.1, 0.09, 0.11)) for name, made in (("auto", 7), ("heun", 3))
+    )
+    (row,) = table(advice(budget(8, best(mine, to_default=(1, 0.9, 1.1)), default=now)))
+    assert row.use == "auto (makes 7)"
+    assert row.error == ("0.1 [0.09, 0.11]", "now, with 3: 0.1 [0.09, 0.11]", "open")
 
 
 def test_curves_are_the_errors():
