@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from ...results.run_directory.disk.once import read_once
+from .advise import advise
 from .compare import compare, gate
 from .console import Warnings, say
 from .doctor import doctor
@@ -62,6 +63,7 @@ for _name, _command in {
     "figures": figures,
     "compare": compare,
     "gate": gate,
+    "advise": advise,
     "tune": tune,
     "frontier": frontier,
     "list": list_command,

@@ -81,8 +81,8 @@ def frontier(
     import torch
 
     from ...samplers.peers.locate import clone
+    from ..advice.asked.candidates import SIDES, default
     from ..studies.frontier import Frontier, from_peers, ours
-    from ..studies.frontier.candidates import SIDES, default
     from ..studies.frontier.measure import ENDS
     from ..studies.frontier.problems import PARTS, problems
     from ..studies.frontier.table import summary, write_frontier

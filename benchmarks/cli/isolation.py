@@ -245,7 +245,7 @@ def looks_new(suite: str, folder: Path | None) -> bool:
 
 
 @contextmanager
-def stoppable(folder: Path, where: Executor) -> Iterator[None]:
+def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterator[None]:
     """Within, SIGINT and SIGTERM stop the run in good order and say how to go on.
 
     A second one ends it at once.
@@ -253,6 +253,7 @@ def stoppable(folder: Path, where: Executor) -> Iterator[None]:
     Args:
         folder: run directory.
         where: ended with the run.
+        kept: what is said of what was done; None for how many cells of the folder's table are.
 
     Raises:
         typer.Exit: it was stopped; the exit code is 128 and the number of the signal.
@@ -283,7 +284,7 @@ def stoppable(folder: Path, where: Executor) -> Iterator[None]:
         # of the exception itself a library that waits in C may have made a plain interrupt
         command = shlex.join(["samplerbench", *sys.argv[1:]])
         err.print(
-            f"stopped by {signal.Signals(by[0]).name}{_done(folder)}; go on with: {command}",
+            f"stopped by {signal.Signals(by[0]).name}{_done(folder) if kept is None else kept}; go on with: {command}",
             markup=False,
             soft_wrap=True,
         )

@@ -152,6 +152,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "gate results/runs/before results/runs/after",
         "gate results/runs/before results/runs/after --no-time --quality-margin 2%",
     ),
+    "advise": (
+        "advise --model ./my-pipeline --for diffusers",
+        "advise --model fashion --nfe 5,10 --minutes 3",
+        "advise --model ema.pkl --ms 200 --default 'heun on karras'",
+    ),
     "tune": ("tune --model fashion --sampler euler --sampler heun --nfe 5,10 --out tuned.json",),
     "frontier": ("frontier", "frontier --model gmm-2d --nfe 5,10 --out results/runs/mine"),
     "list": (

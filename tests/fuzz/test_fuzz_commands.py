@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.cli import app
 
 CASES = {
-    "run": 94,
+    "run": 84,
+    "advise": 10,
     "plan": 60,
     "show": 50,
     "compare": 50,

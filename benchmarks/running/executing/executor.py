@@ -91,6 +91,11 @@ class Executor(ABC):
 
     keeps_limits: bool = False
 
+    @property
+    def size(self) -> int:
+        """Tasks that run at a time, as far as is known."""
+        return 1
+
     def start(self) -> None:
         """Get ready early, where that takes a while."""
         return

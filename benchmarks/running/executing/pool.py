@@ -42,6 +42,11 @@ class Pool(Executor):
         self._workers: list[Worker] = []
         self._threads: list[Thread] = []
 
+    @property
+    def size(self) -> int:
+        """See :attr:`.Executor.size`."""
+        return self._size
+
     def map(
         self,
         tasks: Sequence[Task],

@@ -81,6 +81,7 @@ class World:
         setting: how this process is set.
         models: the run's, on the device.
         references: theirs.
+        extractors: what gives features, of models that are compared with no reference.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class World:
         setting: Setting,
         models: Mapping[str, Denoiser] | None = None,
         references: Mapping[str, Reference | None] | None = None,
+        extractors: Mapping[str, Extractor | None] | None = None,
     ) -> None:
         self.setting = setting
-        extractors = {
+        extractors = dict(extractors or {}) | {
             name: reference.extractor if reference else None
             for name, reference in (references or {}).items()
         }

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from ....models import Denoiser
 from ....samplers import Grid, NoNoise, SampleNoise, Sampler
+from ...advice.asked.candidates import Candidate
 from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
 from ...running.executing import Tell
 from ...running.executing.world import World
-from .candidates import Candidate
 
 BATCH = 256
 

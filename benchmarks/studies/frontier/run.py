@@ -19,10 +19,10 @@ from ....models import Denoiser
 from ....models.exact.base import ExactModel
 from ....results.run_directory.disk.files import read_npz, write_npz
 from ....samplers import SampleNoise
+from ...advice.asked.candidates import Candidate
 from ...running.executing import Executor, Failure, InProcess
 from ...running.executing.world import Setting, World
 from ...suites.cell import file_name
-from .candidates import Candidate
 from .measure import End, Errors, ExactProblem, Samples, grid_within
 from .problems import HOME
 from .table import CRITERIA, row

@@ -10,7 +10,7 @@ import numpy as np
 
 from ....results.run_directory.disk.files import write_text
 from ....results.text import csv_field, markdown_table, short
-from .candidates import Candidate
+from ...advice.asked.candidates import Candidate
 from .measure import Errors
 
 CRITERIA = ("median", "rms")

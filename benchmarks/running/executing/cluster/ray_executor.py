@@ -79,6 +79,11 @@ class Ray(Executor):
         self._crew: Crew | None = None
         self._asked: tuple[str, int] | None = None
 
+    @property
+    def size(self) -> int:
+        """Actors that were asked for; where the cluster is to decide, those that there are by now."""
+        return self._jobs or (self._crew.room() if self._crew else 1)
+
     def map(
         self,
         tasks: Sequence[Task],

@@ -1,5 +1,5 @@
-"""The configurations that are compared: every deterministic fixed-grid sampler with its options,
-and the peers' own code, on the same schedules.
+"""The configurations that are compared: every fixed-grid sampler with its options, and the peers' own
+code, on the same schedules.
 """
 
 from __future__ import annotations

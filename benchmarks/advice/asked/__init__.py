@@ -1,0 +1,1 @@
+"""What is asked: the model, what is used now, and the configurations that there are."""

@@ -1,0 +1,52 @@
+"""All that the numbers of a race depend on beside the configuration: the model, the latents, and the code
+that makes samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .... import models, samplers
+from ... import metrics, planning, sampling, scoring
+from .subject import Asked
+
+PACKAGES = (samplers, models, metrics, planning, sampling, scoring)
+
+
+def question_of(asked: Asked) -> dict[str, Any]:
+    """As JSON values."""
+    model = asked.model
+    return {
+        "model": asked.spec,
+        "identity": model.identity,
+        "extractor": asked.features.identity if asked.features else None,
+        "range": [model.sigma_min, model.sigma_max],
+        "dtype": str(model.dtype),
+        "device": asked.device,
+        "seed": asked.seed,
+        "batch": asked.batch,
+        "torch": torch.__version__,
+        "code": _code(),
+        "plugins": [
+            hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+            for file in samplers.plugin_files()
+        ],
+    }
+
+
+@cache
+def _code() -> str:
+    """A digest of the files that make samples and distances."""
+    digest = hashlib.sha256()
+    folders = [Path(str(package.__file__)).parent for package in PACKAGES]
+    race = Path(__file__).parents[1]
+    for folder in (*folders, race / "asked", race / "racing"):
+        for path in sorted(folder.rglob("*.py")):
+            name = path.relative_to(folder)
+            digest.update(f"{folder.name}/{name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,275 @@
+"""The model that is asked about: what it is, what is used now, and its configurations as cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from .... import samplers
+from ....models import Denoiser, make_model
+from ....models.denoiser import Wrapper
+from ....models.process import EDM, Process, RectifiedFlow
+from ....models.reference import Extractor
+from ....samplers import Grid
+from ...exports import LIBRARIES, missing
+from ...planning.planner import plan
+from ...planning.schedules import make_schedule
+from ...running.model_check import check_model
+from ...scoring.references import CARD, extractor_of
+from ...suites.cell import Cell
+from ...suites.spec import format_spec, label_of, parse_spec
+from ...suites.suite import Suite, check_suite
+from .candidates import SCHEDULES, takes_part, variants
+
+USUAL = (
+    *(
+        "dpmpp_2m",
+        "unipc_2",
+        "ipndm",
+        "deis_tab_3",
+        "unipc_3",
+        "dpmpp_3m_published",
+        "euler",
+        "heun",
+    ),
+    *(
+        "dpm_solver_2m",
+        "zab_3",
+        "zeab_2",
+        "ipndm_3",
+        "deis_tab_2",
+        "xeab_2",
+        "reab_2",
+        "warped_ab_2",
+    ),
+    *("dpm_2", "dpm_solver_2", "zab_4", "unipc_3_published"),
+)
+"""Which are tried first, where there is no time for all: what other libraries have, and what led on
+other problems (docs/auto.md, results/reference/frontier).
+"""
+FIRST_SCHEDULES = ("karras", "uniform_lambda", "uniform_time")
+FLOW_SCHEDULES = ("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)")
+BATCH = 64
+
+
+class Entry(NamedTuple):
+    """A configuration at one budget.
+
+    Attributes:
+        label: sampler and schedule.
+        cell: what to run.
+        libraries: that have it.
+    """
+
+    label: str
+    cell: Cell
+    libraries: frozenset[str]
+
+
+class Now(NamedTuple):
+    """What is used now.
+
+    Attributes:
+        sampler: as the command line writes it.
+        schedule: likewise.
+        told: where that is known from, in words.
+    """
+
+    sampler: str
+    schedule: str
+    told: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model and how it is run.
+
+    Attributes:
+        spec: of the model, as ``--model`` takes it.
+        model: on the device.
+        device: "cpu" or "cuda".
+        seed: of the latents.
+        extractor: feature space, as ``--extractor`` takes it.
+        only: samplers to race, in place of all.
+        batch: samples at a time.
+    """
+
+    spec: str
+    model: Denoiser
+    device: str
+    seed: int
+    extractor: str = CARD
+    only: tuple[str, ...] = ()
+    batch: int = BATCH
+
+    @cached_property
+    def features(self) -> Extractor | None:
+        """What gives the features of its samples; None where it has none of its own."""
+        return extractor_of(self.spec, self.model, self.extractor)
+
+    def cells(
+        self, specs: Sequence[Any], schedules: Sequence[str], budget: int, end: str = "zero"
+    ) -> list[Cell]:
+        """The cells of samplers on schedules at a budget, as a suite plans them."""
+        suite: Suite = check_suite(
+            {
+                "name": "advise",
+                "models": [{"name": self.spec}],
+                "samplers": list(specs),
+                "schedules": list(schedules),
+                "nfe": [budget],
+                "seed": self.seed,
+                "batch_size": self.batch,
+                "end": [end],
+            },
+            "the race",
+        )
+        identity = (self.model.identity, self.features.identity if self.features else "")
+        made = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
+        return [replace(cell, identity=identity) for cell in made]
+
+    def default(self, now: Now, budget: int) -> Entry:
+        """What is used now, at a budget."""
+        cell = self.cells([now.sampler], [now.schedule], budget)[0]
+        return Entry(_label(cell), cell, self._libraries(cell))
+
+    def entries(self, budget: int, *, auto: bool) -> list[Entry]:
+        """The deterministic configurations at a budget, those first that are usual.
+
+        Args:
+            budget: evaluations per sample.
+            auto: whether ``auto`` is among them, whose rule is searched for if it is not in the cache.
+        """
+        schedules = [
+            *SCHEDULES,
+            *(FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()),
+        ]
+        chosen = [name for name in samplers.names() if takes_part(name)]
+        specs = self.only or [spec for name in chosen for spec in variants(name)]
+        cells = self.cells([s for s in specs if not _stochastic(s)], schedules, budget)
+        cells.sort(key=_rank)
+        if auto and not self.only:
+            cells = [*self.cells(["auto"], SCHEDULES[:1], budget), *cells]
+        return list(self._made(cells))
+
+    def stochastic(self, budget: int) -> list[Entry]:
+        """The stochastic samplers on a fixed grid, on the usual schedules."""
+        specs = self.only or samplers.names()
+        known = [s for s in specs if _stochastic(s) and _on_a_grid(s)]
+        cells = self.cells(known, FIRST_SCHEDULES[:2], budget) if known else []
+        return list(self._made(cells))
+
+    def _made(self, cells: Sequence[Cell]) -> Iterator[Entry]:
+        for cell in cells:
+            if cell.skip or cell.grid is None:
+                continue
+            yield Entry(_label(cell), cell, self._libraries(cell))
+
+    def _libraries(self, cell: Cell) -> frozenset[str]:
+        return frozenset(n for n in LIBRARIES if not missing(n, cell.sampler, self.model))
+
+    @property
+    def process(self) -> Process | None:
+        """What it was trained on, where that is known."""
+        inner = self.model
+        while isinstance(inner, Wrapper):
+            inner = inner.inner
+        return getattr(inner, "process", None)
+
+    def now(self, given: str | None) -> Now:
+        """What is used now: as the user says, as the scheduler beside the checkpoint does, or as is usual
+        for such models.
+
+        Args:
+            given: SAMPLER, or SAMPLER on SCHEDULE; None where nothing was said.
+
+        Raises:
+            ValueError: there is no such sampler or schedule.
+        """
+        if given is not None:
+            sampler, _, schedule = given.partition(" on ")
+            made = samplers.make(parse_spec(sampler))
+            levels = make_schedule(schedule or "karras").label
+            return Now(label_of(made), levels, "as you say")
+        try:
+            own = self.model.own_sampling(10)
+        except ValueError:
+            own = None
+        if own is not None:
+            return Now("pipeline", "karras", f"the checkpoint's own scheduler, {own.told}")
+        if isinstance(self.process, RectifiedFlow):
+            return Now("euler", FLOW_SCHEDULES[0], "the usual sampler of flow models")
+        if self.process is None or isinstance(self.process, EDM):
+            return Now("heun", "karras", "EDM's deterministic sampler")
+        return Now("euler", "uniform_time", "DDIM on evenly spaced times")
+
+
+def load(spec: str, device: str, seed: int, extractor: str, only: Sequence[str]) -> Asked:
+    """The model of a spec, and what it is run with.
+
+    Raises:
+        ValueError: it cannot be loaded, it cannot be what its user means, or it is a few-step map, of
+            which there is nothing to choose.
+    """
+    given = parse_spec(spec)
+    name = format_spec(given)
+    model = make_model(given.pop("name"), **given)
+    if model.kind == "map":
+        raise ValueError(
+            f"model {name} is a few-step map: it jumps to the end of the path, and there is no solver to "
+            f"choose; samplerbench run quick --model {name} --sampler consistency --nfe 1,2,4 says how many "
+            "jumps are worth it"
+        )
+    model = model.to(device) if device != "cpu" else model
+    check_model(model, None, denoising=model.read is not None, device=device)
+    for one in only:
+        samplers.make(parse_spec(one))
+    return Asked(name, model, device, seed, extractor, tuple(only))
+
+
+def described(model: Denoiser) -> Mapping[str, Any]:
+    """What an answer says of the model."""
+    return {
+        "event": list(model.event),
+        "sigma_min": model.sigma_min,
+        "sigma_max": model.sigma_max,
+        "passes": model.passes,
+        "identity": model.identity,
+        "latent": model.decoder is not None,
+    }
+
+
+def span_of(model: Denoiser) -> float | None:
+    """How wide the range of its data is; None for latents, and where there is no range."""
+    limits = model.limits if model.decoder is None else None
+    return (
+        None
+        if limits is None or not math.isfinite(limits[1] - limits[0])
+        else limits[1] - limits[0]
+    )
+
+
+def _label(cell: Cell) -> str:
+    own = cell.sampler.own_grid or getattr(cell.sampler, "of_checkpoint", False)
+    return cell.label if own else f"{cell.label} on {cell.schedule.label}"
+
+
+def _rank(cell: Cell) -> tuple[int, int, int]:
+    """Plain and usual ones first."""
+    name, schedule = cell.sampler.name, cell.schedule.label
+    first = FIRST_SCHEDULES.index(schedule) if schedule in FIRST_SCHEDULES else len(FIRST_SCHEDULES)
+    usual = USUAL.index(name) if name in USUAL else len(USUAL)
+    return len(cell.params), first, usual
+
+
+def _stochastic(spec: Any) -> bool:
+    return bool(samplers.make(parse_spec(spec)).stochastic)
+
+
+def _on_a_grid(spec: Any) -> bool:
+    made = samplers.make(parse_spec(spec))
+    fixed = made.nfe(Grid((80.0, 1.0, 0.0))) is not None
+    return fixed and not (made.adaptive or made.same_as or made.for_maps or made.batch_coupled)

@@ -1,0 +1,137 @@
+"""Distances in distribution: the Fréchet distance of a configuration's samples to converged samples, in the
+model's feature space, for stochastic samplers too, which no reference solution belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ....models.reference import Reference
+from ...metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
+from ...running.interim import level_at
+from ...scoring.references import CARD
+from ..answer import Value
+from ..asked.subject import Asked, Entry
+from .features import POOLED, Axes, leading_axes
+from .measuring import Bench, Late
+from .race import LEVEL
+
+COUNTS = (128, 256, 512)
+"""Samples of the looks."""
+CONVERGED = 1024
+"""Converged samples, half of which give the axes."""
+START = 1 << 20
+"""First sample number: latents that no race looks at."""
+
+
+@dataclass
+class Space:
+    """The features in which distributions of a model's samples are compared.
+
+    Attributes:
+        name: what a task takes them with.
+        axes: on which they are projected.
+        converged: ``(m, k)`` projected features of converged samples.
+    """
+
+    name: str
+    axes: Axes
+    converged: NDArray[np.float64]
+
+
+def space_of(bench: Bench) -> Space:
+    """The feature space of a model: its own with its card's converged samples where there are any.
+
+    Raises:
+        Failure: the model has no converged samples.
+    """
+    asked = bench.asked
+    name = "model" if asked.features is not None else POOLED
+    own = _converged_of_card(asked)
+    features = bench.truth.converged_features(CONVERGED, name) if own is None else own
+    half = len(features) // 2
+    axes = leading_axes(features[:half])
+    return Space(name, axes, axes(features[half:]))
+
+
+def _converged_of_card(asked: Asked) -> NDArray[np.float64] | None:
+    reference: Reference | None = asked.model.reference() if asked.extractor == CARD else None
+    return None if reference is None else reference.loaded().converged
+
+
+@dataclass
+class Distances:
+    """Distances of configurations at one budget, from one set of latents.
+
+    Attributes:
+        bench: where they are measured.
+        space: in what.
+    """
+
+    bench: Bench
+    space: Space
+    _features: dict[int, NDArray] = field(default_factory=dict, repr=False)
+
+    def __call__(
+        self, entries: Sequence[Entry], kept: int, late: Late
+    ) -> Mapping[int, FrechetEstimate]:
+        """The distance of each configuration by its number, of those that there was time for.
+
+        Args:
+            entries: to be measured.
+            kept: the first so many are never dropped.
+            late: whether the time is up.
+        """
+        alive, start, found = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
+        for look, stop in enumerate(COUNTS, 1):
+            self._measure(entries, alive, start, stop, late)
+            found |= {
+                n: population_estimate(self._features[n], self.space.converged)
+                for n in alive
+                if len(self._features.get(n, ())) == stop
+            }
+            reached = [n for n in alive if n in found and found[n].n == stop]
+            if late() or not reached:
+                break
+            leader = min(reached, key=lambda n: found[n].value)
+            level = level_at(look, 1, LEVEL)
+            alive = [n for n in reached if n < kept or not farther(found[n], found[leader], level)]
+            start = stop
+        return found
+
+    def _measure(
+        self, entries: Sequence[Entry], alive: Sequence[int], start: int, stop: int, late: Late
+    ) -> None:
+        some = [entries[n] for n in alive]
+        found = self.bench.features(some, START + start, START + stop, self.space.name, late)
+        for which, features in found:
+            number = alive[which]
+            if features is None:
+                self._features.pop(number, None)
+                continue
+            rows = self.space.axes(features)
+            before = self._features.get(number)
+            if start == 0:
+                self._features[number] = rows
+            elif before is not None and len(before) == start:
+                self._features[number] = np.concatenate([before, rows])
+
+
+def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
+    """Whether ``a`` is shown to be farther from the converged samples than ``b``, from the same latents:
+    said with a chance of ``level`` at most where it is not.
+    """
+    if a.n != b.n:
+        return False
+    difference, se = paired_difference(a, b)
+    return difference > 0 and difference > float(stats.norm.ppf(1 - level)) * se
+
+
+def value_of(estimate: FrechetEstimate) -> Value:
+    """A distance as an answer has it."""
+    return Value(estimate.value, estimate.low, estimate.high, estimate.flag)

@@ -1,0 +1,134 @@
+"""Measures configurations on latents: kept results first, then what an executor makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...running.executing import Executor, Failure
+from ...running.executing.executor import always
+from ...running.executing.world import World
+from ..asked.subject import Asked, Entry
+from .paired import Squares
+from .store import Store
+from .tasks import Ends
+from .truth import Truth
+
+GENEROUS, SHORTEST = 20.0, 60.0
+"""How many times its forecast a task may take, and seconds that each may."""
+
+Late = Callable[[], bool]
+
+
+@dataclass
+class Bench:
+    """Where configurations of a model are measured.
+
+    Attributes:
+        asked: the model.
+        store: what was measured.
+        executor: where samplers run.
+        world: of this process.
+        truth: where latents lead.
+        rate: evaluations a second of all workers together.
+        failures: why configurations have no samples, by label.
+    """
+
+    asked: Asked
+    store: Store
+    executor: Executor
+    world: World
+    truth: Truth
+    rate: float
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def squares(
+        self, entries: Sequence[Entry], start: int, stop: int, late: Late
+    ) -> Iterator[tuple[int, Squares | None]]:
+        """The number of each configuration and its squares on latents ``start`` … ``stop - 1``, None for
+        one that fails; those that there is no time for are left out.
+        """
+        self.truth.solve(start, stop)
+        keys = [f"{self.truth.steps} {self._key(entry, start, stop)}" for entry in entries]
+        todo = []
+        for number, (entry, key) in enumerate(zip(entries, keys, strict=True)):
+            kept = self.store.get(key)
+            if kept is None:
+                todo.append(number)
+            else:
+                yield number, self._told(entry, kept)
+        for which, found in self.samples([entries[n] for n in todo], start, stop, late):
+            number = todo[which]
+            value = (
+                [found.status, found.reason]
+                if isinstance(found, Failure)
+                else self.truth.squares(found["endpoint"], start).tolist()
+            )
+            self.store.put(keys[number], value)
+            yield number, self._told(entries[number], value)
+
+    def features(
+        self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
+    ) -> Iterator[tuple[int, NDArray | None]]:
+        """As :meth:`squares`, the features ``(stop - start, d)`` of the samples."""
+        keys = [f"{space} {self._key(entry, start, stop)}" for entry in entries]
+        todo = []
+        for number, key in enumerate(keys):
+            kept = self.store.arrays(key)
+            if kept is None:
+                todo.append(number)
+            else:
+                yield number, kept["f"]
+        for which, found in self.samples(
+            [entries[n] for n in todo], start, stop, late, space, whole=False
+        ):
+            number = todo[which]
+            if isinstance(found, Failure):
+                self.failures[entries[number].label] = found.reason
+                yield number, None
+            else:
+                self.store.put_arrays(keys[number], {"f": found["features"]})
+                yield number, np.asarray(found["features"], float)
+
+    def samples(
+        self,
+        entries: Sequence[Entry],
+        start: int,
+        stop: int,
+        late: Late = bool,
+        space: str = "",
+        *,
+        whole: bool = True,
+    ) -> Iterator[tuple[int, dict[str, NDArray] | Failure]]:
+        """What :class:`.tasks.Ends` makes of each, as they come. Those that run now are waited for."""
+        tasks = [
+            Ends(replace(entry.cell, samples=stop), start, stop, space, whole) for entry in entries
+        ]
+        seconds = [self.forecast(entry, stop - start) * self.executor.size for entry in entries]
+        yield from self.executor.map(
+            tasks,
+            self.world,
+            limits=[max(SHORTEST, GENEROUS * each) for each in seconds],
+            wanted=(lambda _: not late()) if late is not bool else always,
+        )
+
+    def forecast(self, entry: Entry, samples: int) -> float:
+        """Seconds that samples of a configuration take, all workers at it."""
+        return evaluations(entry) * samples / self.rate
+
+    def _key(self, entry: Entry, start: int, stop: int) -> str:
+        return f"{entry.cell.key} {start} {stop}"
+
+    def _told(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:
+        if value and isinstance(value[0], str):
+            self.failures[entry.label] = str(value[1])
+            return None
+        return np.asarray(value, float)
+
+
+def evaluations(entry: Entry) -> float:
+    """Evaluations that a sample of a configuration takes: those of its budget, at most."""
+    return float(entry.cell.budget or 1)

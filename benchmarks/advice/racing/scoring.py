@@ -1,0 +1,83 @@
+"""The score: errors of what a race chose, on latents that chose nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...running.executing.pace import expected
+from ..answer import Choice, Value
+from ..asked.subject import Entry
+from .measuring import Bench
+from .paired import Squares, log_error, log_ratio
+
+START = 1 << 16
+"""First latent: no race looks at so many."""
+COUNTS = (32, 64, 128, 256)
+
+Scores = dict[int, dict[str, Squares]]
+"""Squares by budget and label."""
+
+
+def scored(bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float) -> Scores:
+    """Errors of configurations on as many latents as there is time for, the same for all: those of the
+    first count are taken whatever the time.
+
+    Args:
+        bench: where they are measured.
+        chosen: configurations by budget.
+        seconds: that there are.
+    """
+    found: Scores = {budget: {} for budget in chosen}
+    each = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
+    each += max(bench.truth.steps or 0, 1) / bench.rate
+    start = 0
+    for stop in COUNTS:
+        if start and each * stop > seconds:
+            break
+        bench.truth.solve(START + start, START + stop)
+        for budget, entries in chosen.items():
+            with_one = [e for e in entries if not e.cell.sampler.stochastic]
+            for which, squares in bench.squares(with_one, START + start, START + stop, bool):
+                label = with_one[which].label
+                if squares is None:
+                    found[budget].pop(label, None)
+                elif start == 0 or label in found[budget]:
+                    before = found[budget].get(label, np.empty(0))
+                    found[budget][label] = np.concatenate([before, squares])
+        start = stop
+    return found
+
+
+def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
+    """A configuration as an answer has it."""
+    cell = entry.cell
+    used = cell.grid
+    own = bool(cell.sampler.own_grid)
+    if own and used is not None and hasattr(cell.sampler, "levels"):
+        used = cell.sampler.levels(used)  # type: ignore[attr-defined]
+    return Choice(
+        label=entry.label,
+        sampler=cell.label,
+        schedule="" if own else cell.schedule.label,
+        nfe=_nfe(bench, entry),
+        steps=cell.steps,
+        levels=() if used is None else tuple(used.sigma),
+        error=None if squares is None else log_error(squares).interval(),
+        median=None if squares is None else float(np.median(np.sqrt(squares))),
+        fd_conv=fd_conv,
+        failed=cell.skip or bench.failures.get(entry.label, ""),
+    )
+
+
+def ratio(a: Squares | None, b: Squares | None) -> Value | None:
+    """The error of ``a`` over that of ``b``; None where one has none."""
+    return None if a is None or b is None else log_ratio(a, b).interval()
+
+
+def _nfe(bench: Bench, entry: Entry) -> float:
+    if entry.cell.grid is None:
+        return math.nan
+    return float(expected(bench.asked.model, entry.cell))

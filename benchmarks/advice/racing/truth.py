@@ -1,0 +1,161 @@
+"""Where the latents of a race lead: exactly where the model knows, else by the reference solver, on as
+many steps as the errors at hand need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...running.executing import Executor, Failure
+from ...running.executing.world import World
+from ...sampling.shard import CONVERGED_IDS
+from ...scoring.solutions.doubling import Doubling, converged
+from ...scoring.solutions.endpoints import CONVERGED_STEPS
+from ..asked.subject import Asked
+from .paired import Squares
+from .store import Store
+from .tasks import Solution
+
+FIRST = 8
+"""Latents on which it is found out how many steps are needed."""
+PIECE = 32
+"""Latents of a task."""
+RULE = Doubling(64, 1024, negligible=0.01, gain=4)
+"""As of the suite's reference solutions (:mod:`samplerbench.benchmarks.scoring.solutions.endpoints`)."""
+
+
+@dataclass
+class Truth:
+    """Converged endpoints of latents 0, 1, … of a seed, kept as they are solved.
+
+    Attributes:
+        asked: the model.
+        store: where they are kept.
+        executor: where they are solved.
+        world: of this process.
+        steps: of the reference solver; 0 where the model knows; None before anything was settled.
+        resolution: how far off the endpoints may be, root mean square; 0 where they are exact.
+    """
+
+    asked: Asked
+    store: Store
+    executor: Executor
+    world: World
+    steps: int | None = None
+    resolution: float = 0.0
+    _known: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
+
+    def settle(self, measured: Sequence[NDArray]) -> None:
+        """Find how many steps are needed to tell these samples' errors.
+
+        Args:
+            measured: what usual configurations made of the first :data:`FIRST` latents,
+                ``(FIRST, *event)`` each.
+
+        Raises:
+            Failure: the model fails, or has no finite solution.
+        """
+        if self.steps is None and self._exact():
+            self.steps = 0
+        if self.steps == 0:
+            return
+        found = converged(
+            lambda steps: self.ends(0, FIRST, steps),
+            measured,
+            RULE,
+            max(RULE.first, (self.steps or 0) // 2),
+        )
+        if not np.isfinite(found.x).all():
+            raise Failure("failed", "the reference solver finds no finite endpoints")
+        self.steps, self.resolution = found.steps, found.resolution
+
+    def squares(self, x: NDArray, start: int) -> Squares:
+        """Squared distances per dimension of samples ``start`` and following ``(n, *event)``."""
+        ends = self.ends(start, start + len(x), self.steps or 0)
+        difference = (np.asarray(x, float) - ends).reshape(len(x), -1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = np.square(difference).mean(1)
+        return np.where(np.isfinite(found), found, np.inf)
+
+    def ends(self, start: int, stop: int, steps: int) -> NDArray:
+        """The endpoints of latents ``start`` … ``stop - 1``, float64."""
+        pieces = list(_pieces(start, stop))
+        self.solve(start, stop, steps)
+        whole = np.concatenate([self._known[steps, first] for first, _ in pieces])
+        return whole[start - pieces[0][0] : stop - pieces[0][0]]
+
+    def solve(self, start: int, stop: int, steps: int | None = None) -> None:
+        """Have the endpoints of these latents.
+
+        Raises:
+            Failure: the model fails.
+        """
+        steps = (self.steps or 0) if steps is None else steps
+        todo = []
+        for first, last in _pieces(start, stop):
+            if (steps, first) in self._known:
+                continue
+            kept = self.store.arrays(f"ends {steps} {first}")
+            if kept is not None:
+                self._known[steps, first] = kept["x"]
+            else:
+                todo.append((first, last))
+        if not todo:
+            return  # asked while the executor runs other tasks: it has one map at a time
+        tasks = [self._task(first, last, steps) for first, last in todo]
+        for which, x in self.executor.map(tasks, self.world):
+            if isinstance(x, Failure):
+                raise x
+            first = todo[which][0]
+            self._known[steps, first] = np.asarray(x, float)
+            self.store.put_arrays(f"ends {steps} {first}", {"x": x})
+
+    def converged_features(self, count: int, space: str) -> NDArray:
+        """Features ``(count, d)`` of converged samples whose latents no race uses.
+
+        Raises:
+            Failure: the model fails.
+        """
+        starts = range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)
+        parts = {first: self.store.arrays(f"converged {space} {first}") for first in starts}
+        todo = [first for first in starts if parts[first] is None]
+        tasks = [self._task(first, first + PIECE, CONVERGED_STEPS, space) for first in todo]
+        for which, features in self.executor.map(tasks, self.world):
+            if isinstance(features, Failure):
+                raise features
+            parts[todo[which]] = {"f": features}
+            self.store.put_arrays(f"converged {space} {todo[which]}", {"f": features})
+        return np.concatenate([part["f"] for part in parts.values() if part is not None])[:count]
+
+    def _exact(self) -> bool:
+        """Whether the model knows its endpoints, which are kept if it does."""
+        if self.store.arrays("ends 0 0") is not None:
+            return True
+        x = self.executor.run(self._task(0, FIRST, 0), self.world)
+        if x is None:
+            return False
+        self._known[0, 0] = np.asarray(x, float)
+        self.store.put_arrays("ends 0 0", {"x": x})
+        return True
+
+    def _task(self, start: int, stop: int, steps: int, space: str = "") -> Solution:
+        asked = self.asked
+        return Solution(
+            asked.spec, asked.model.identity, asked.device, asked.seed, start, stop, steps,
+            asked.batch, space,
+        )  # fmt: skip
+
+
+def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """The parts of the latents that are solved together: the first :data:`FIRST`, the rest of the first
+    piece, and whole pieces, so that they are the same whoever asks for what.
+    """
+    bounds = [0, FIRST, *range(PIECE, stop + PIECE, PIECE)]
+    for first, last in pairwise(bounds):
+        if last > start and first < stop:
+            yield first, last

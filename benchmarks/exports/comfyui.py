@@ -1,0 +1,150 @@
+"""Nodes for ComfyUI: the sampler's name, and the noise levels.
+
+What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: ``comfy/samplers.py``,
+``comfy/k_diffusion/sampling.py``, ``comfy_extras/nodes_custom_sampler.py``, ``comfy/model_sampling.py``):
+
+* ``KSamplerSelect`` takes a name of ``SAMPLER_NAMES`` and no options, so a sampler is exported in its
+  defaults only.
+* ``ManualSigmas`` takes every number that it finds in a text, with a pattern that knows no exponents: 1e-05
+  is read as the two numbers 1 and -05. Numbers are therefore written out.
+* Levels fall and end at 0. Of models that predict noise or v they are sigma of x0 + sigma z, as in
+  k-diffusion; of flows they are t of (1 - t) x0 + t z, in [0, 1] (``CONST``).
+* From the model's highest level on (``max_denoise``), models of noise or v begin with
+  sqrt(1 + sigma²) z; a lower first level with sigma z.
+* Its samplers are forks of k-diffusion's that step in x and sigma of the model at hand: on a flow they are
+  methods in t, and of those only Euler's is the same as ours, and Adams-Bashforth in t (``vab_4``).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...models import Denoiser
+from ...samplers import Grid, Sampler, karras, uniform_lambda
+from .configured import configured
+from .coordinates import is_flow
+
+NAMES: dict[str, str] = {
+    "euler": "euler",
+    "ddpm": "ddpm",
+    "heun": "heun",
+    "dpm_2": "dpm_2",
+    "dpm_2_ancestral": "dpm_2_ancestral",
+    "dpmpp_2s_ancestral": "dpmpp_2s_ancestral",
+    "dpmpp_sde": "dpmpp_sde",
+    "dpmpp_2m": "dpmpp_2m",
+    "dpmpp_2m_sde": "dpmpp_2m_sde",
+    "dpmpp_2m_sde(solver_type='heun')": "dpmpp_2m_sde_heun",
+    "dpmpp_3m_sde_published": "dpmpp_3m_sde",
+    "zab_4": "lms",
+    "ipndm": "ipndm",
+    "xeab_2": "res_multistep",
+}
+"""Our samplers in their defaults, and the names in ``KSamplerSelect``."""
+OF_FLOWS = {"euler": "euler", "vab_4": "lms"}
+"""Those that are the same on a flow."""
+_OWN = "the draws are its own, so images differ one by one, and not as a whole"
+DIGITS = 9
+"""Significant digits of a level: those of float32, which the node keeps."""
+
+
+def name_of(sampler: Sampler, model: Denoiser) -> str:
+    """The sampler's name there; "" where there is none."""
+    said = configured(sampler)
+    if said is None or said.ends:
+        return ""
+    names = OF_FLOWS if is_flow(model) else NAMES
+    name = _ALSO.get(said.name, said.name)
+    solver = said.options.get("solver_type")
+    known = name if solver is None else f"{name}(solver_type={solver!r})"
+    plain = set(said.options) <= {"solver_type"}
+    return names.get(known, "") if plain else ""
+
+
+_ALSO = {"dpm_solver_2": "dpm_2"}
+
+
+def missing(sampler: Sampler, model: Denoiser) -> str:
+    """Why ComfyUI has no such sampler; "" if it has."""
+    if name_of(sampler, model):
+        return ""
+    if is_flow(model):
+        return f"on a flow no sampler of ComfyUI is {sampler.name}: its samplers step in t there"
+    return f"ComfyUI has no {sampler.name} with these options"
+
+
+def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
+    """The nodes, and a remark.
+
+    Raises:
+        ValueError: levels that are too low to be told from 0.
+    """
+    flow = is_flow(model)
+    first = f"KSamplerSelect: sampler_name = {name_of(sampler, model)}"
+    named = "" if flow else scheduler_of(grid, model)
+    if named:
+        second = f"BasicScheduler: scheduler = {named}, steps = {len(grid)}, denoise = 1.00"
+    else:
+        levels = [s / (1 + s) if flow else s for s in grid.sigma]
+        second = "ManualSigmas: the text of the next lines\n" + sigmas_text(levels)
+    last = "SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas"
+    return "\n".join([first, second, last]), _remark(sampler, grid, flow=flow)
+
+
+def _remark(sampler: Sampler, grid: Grid, *, flow: bool) -> str:
+    said = [_OWN] if sampler.stochastic else []
+    more = math.hypot(1, 1 / grid.sigma[0]) - 1
+    if not flow and more > 1e-4:
+        said.append(
+            f"from the model's highest level on it begins with noise that is {more:.2%} stronger, "
+            "sqrt(1 + sigma²) for sigma"
+        )
+    if not grid.to_zero:
+        said.append(
+            "the levels do not end at 0, so that noise of the last one is left in the image"
+        )
+    return "; ".join(said)
+
+
+def sigmas_text(levels: list[float]) -> str:
+    """Levels as ``ManualSigmas`` reads them: numbers without exponents, and commas.
+
+    >>> sigmas_text([14.614642, 0.00001, 0.0])
+    '14.614642, 0.00001, 0.0'
+
+    Raises:
+        ValueError: two levels are the same in float32.
+    """
+    kept = [float(np.float32(level)) for level in levels]
+    if any(nxt >= cur for cur, nxt in zip(kept, kept[1:], strict=False)):
+        raise ValueError(
+            "ComfyUI keeps noise levels in float32, in which two of these are the same; take fewer steps"
+        )
+    words = [
+        np.format_float_positional(level, precision=DIGITS, fractional=False, trim="0")
+        for level in levels
+    ]
+    rows: list[str] = []
+    for word in words:
+        if rows and len(rows[-1]) + len(word) + 2 < 100:
+            rows[-1] += f", {word}"
+        else:
+            rows.append(word)
+    return ",\n".join(rows)
+
+
+def scheduler_of(grid: Grid, model: Denoiser) -> str:
+    """The name of its own scheduler that has these levels on this model; "" for none.
+
+    Its karras (rho 7) and exponential go from the model's highest level to its lowest, and then to 0.
+    """
+    if not grid.to_zero or len(grid) < 2:
+        return ""
+    ends = (model.sigma_min, model.sigma_max)
+    for name, schedule in (("karras", karras), ("exponential", uniform_lambda)):
+        levels = schedule(len(grid), *ends, to_zero=True).sigma
+        if all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(levels, grid.sigma, strict=True)):
+            return name
+    return ""

@@ -1,0 +1,141 @@
+"""The coordinates in which a diffusers pipeline holds its states, and what it tells the network.
+
+Ours are x = x0 + sigma z. A pipeline's state is ``scale`` times that, which is what the network takes:
+alpha x of a variance preserving process, (1 - t) x of a flow, x / sqrt(sigma² + sigma_data²) of EDM.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ...models import Denoiser, Wrapper
+from ...models.adapters import NativeDenoiser
+from ...models.process import EDM, Discrete, RectifiedFlow
+
+Kind = Literal["table", "flow", "edm"]
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Those of one model.
+
+    Attributes:
+        kind: ``table`` for a network trained at a table of times, ``flow``, or ``edm``.
+        model: the network.
+    """
+
+    kind: Kind
+    model: NativeDenoiser
+
+    def scale(self, sigma: float) -> float:
+        """What a state x0 + sigma z is multiplied by."""
+        if self.kind == "table":
+            return 1 / math.hypot(1, sigma)
+        if self.kind == "flow":
+            return 1 / (1 + sigma)
+        return 1 / math.hypot(sigma, self._process.sigma_data)
+
+    def level(self, sigma: float) -> float:
+        """What the library's schedulers call the level: t of a flow, sigma of all others."""
+        return sigma / (1 + sigma) if self.kind == "flow" else sigma
+
+    def time(self, sigma: float) -> float:
+        """What its pipelines tell the network, in the scheduler's units: the nearest time of a table,
+        t in parts of the training steps, or ln(sigma) / 4.
+        """
+        if self.kind == "edm":
+            return math.log(sigma) / 4
+        if self.kind == "flow":
+            return self.level(sigma) * round(1 / self._process.t_min)
+        time = float(self._process.t_of(sigma))
+        times = self.model.times
+        return time if times is None else float(times[np.abs(times - time).argmin()])
+
+    def denoised(self, sigma: float) -> tuple[float, float]:
+        """Weights (p, q) of the clean image d = p state + q output."""
+        alpha = self.scale(sigma)
+        noise, prediction = sigma * alpha, self.model.prediction
+        if self.kind == "edm":
+            data = self._process.sigma_data
+            return data**2 * alpha, sigma * data * alpha * self.model.factor
+        if prediction == "eps":
+            return 1 / alpha, -noise / alpha
+        if prediction == "v":
+            return alpha, -noise
+        return (1.0, -noise) if prediction == "flow" else (0.0, 1.0)
+
+    @property
+    def words(self) -> str:
+        """The library's word for what the network predicts."""
+        if self.kind == "edm":
+            return "epsilon" if self.model.factor > 0 else "v_prediction"
+        return _WORDS[self.model.prediction]
+
+    @property
+    def pipeline(self) -> str:
+        """Class of the pipeline that the model comes from; "" where nobody knows."""
+        spec = getattr(self.model, "spec", None)
+        return "" if spec is None else str(spec.preset.get("pipeline", ""))
+
+    @property
+    def _process(self) -> Any:
+        return self.model.process
+
+
+_WORDS = {"eps": "epsilon", "v": "v_prediction", "x0": "sample", "flow": "flow_prediction"}
+_NONE = "diffusers has no scheduler for"
+
+
+def unknown(model: Denoiser) -> str:
+    """Why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
+    found = _network(model)
+    if not isinstance(found, NativeDenoiser):
+        return f"{_NONE} {model.name}, which is no network with a process of its own"
+    process, prediction = found.process, found.prediction
+    if found.kind == "map":
+        return f"{model.name} is a few-step map, which this library samples in its own way"
+    if found.factor != 1 and prediction != "edm":
+        return f"{_NONE} a network that gives the opposite of what it predicts"
+    if isinstance(process, Discrete) and prediction in ("eps", "v", "x0"):
+        return ""
+    if isinstance(process, RectifiedFlow) and process.noise_scale == 1 and prediction == "flow":
+        return ""
+    if isinstance(process, EDM) and prediction == "edm" and abs(found.factor) == 1:
+        return ""
+    return f"{_NONE} the process {type(process).__name__} with prediction {prediction}"
+
+
+def coordinates_of(model: Denoiser) -> Coordinates:
+    """The coordinates of a model.
+
+    Raises:
+        ValueError: diffusers has none for it.
+    """
+    if reason := unknown(model):
+        raise ValueError(reason)
+    found = _network(model)
+    assert isinstance(found, NativeDenoiser)
+    return Coordinates(_kind(found), found)
+
+
+def _kind(model: NativeDenoiser) -> Kind:
+    if isinstance(model.process, RectifiedFlow):
+        return "flow"
+    return "edm" if isinstance(model.process, EDM) else "table"
+
+
+def is_flow(model: Denoiser) -> bool:
+    """Whether a model's process is a straight path to noise of standard deviation 1."""
+    process = getattr(_network(model), "process", None)
+    return isinstance(process, RectifiedFlow) and process.noise_scale == 1
+
+
+def _network(model: Denoiser) -> Denoiser:
+    """The innermost model, below guidance."""
+    while isinstance(model, Wrapper):
+        model = model.inner
+    return model

@@ -1,0 +1,201 @@
+"""Lines for diffusers: a scheduler on given levels, in place of a pipeline's own.
+
+Few of the library's schedulers take a list of levels, and those that do round them, or tell the network times
+of which it knows none (docs/lines-to-paste.md). So the lines make a subclass that sets levels and times after
+the library has set its own: any pipeline then runs it, those too that have no argument for levels.
+
+States are in the coordinates of the process, which every pipeline understands: some do not scale what the
+network sees.
+"""
+
+from __future__ import annotations
+
+from ...models import Denoiser
+from ...samplers import Grid, Sampler
+from .coordinates import Coordinates, coordinates_of, unknown
+from .diffusers_solvers import Scheduler, draws_like_ours, own_scheduler
+from .table import Row, steps_of, untabled
+from .text import called, indented, listed, wrapped
+
+NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
+"""Pipelines, besides those of flows, that begin with standard normal noise whatever the scheduler says."""
+CLOSE = 5e-4
+"""A start that is as near to another makes no difference that can be seen."""
+_ARGUMENTS = "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None"
+_OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
+
+
+def missing(sampler: Sampler, model: Denoiser) -> str:
+    """Why no scheduler can take a sampler's steps on a model; "" if one can."""
+    if getattr(sampler, "of_checkpoint", False):
+        return ""
+    if reason := unknown(model):
+        return reason
+    if sampler.stochastic:
+        if coordinates_of(model).kind != "edm" and draws_like_ours(sampler):
+            return ""
+        return f"diffusers has no scheduler that draws noise as {sampler.name} does"
+    reason = untabled(sampler)
+    return reason and f"no scheduler of diffusers is {sampler.name}: {reason}"
+
+
+def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
+    """The lines, and a remark.
+
+    Raises:
+        ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
+    """
+    if getattr(sampler, "of_checkpoint", False):
+        return _as_it_is(len(grid)), ""
+    of = coordinates_of(model)
+    scheduler = own_scheduler(sampler, grid, of.kind)
+    if scheduler is not None:
+        start = grid.sigma[0] * of.scale(grid.sigma[0])
+        return _native(scheduler, grid, of, start), _remark(sampler, of, start)
+    if sampler.stochastic:
+        raise ValueError(
+            f"diffusers has no {sampler.name} with these orders of the last steps on {len(grid)} steps; "
+            "leave out the option last"
+        )
+    steps = steps_of(sampler, grid)
+    start = steps.start * grid.sigma[0] * of.scale(steps.rows[0].sigma)
+    told = (
+        f"diffusers has no {sampler.name}, so its steps on these levels are written out as numbers"
+    )
+    return _tabled(steps.rows, grid, of, start), _remark(sampler, of, start, told)
+
+
+def _as_it_is(steps: int) -> str:
+    return (
+        "# the scheduler that came with the pipeline, as it is\n"
+        f"images = pipe(num_inference_steps={steps}).images"
+    )
+
+
+def _remark(sampler: Sampler, of: Coordinates, start: float, told: str = "") -> str:
+    said = [told] if told else []
+    if sampler.stochastic:
+        said.append(_OWN)
+    if abs(start - 1) > CLOSE and (of.kind == "flow" or of.pipeline in NOT_SCALED):
+        said.append(
+            f"the pipeline begins with standard normal noise, and this sampler with {start:.6g} times that: "
+            "scale the latents where it takes them"
+        )
+    return "; ".join(said)
+
+
+def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> str:
+    cls, end = scheduler.name, of.scale(grid.sigma[-1])
+    parts = [
+        "import torch",
+        f"from diffusers import {cls}",
+        *(
+            ["from diffusers.schedulers.scheduling_utils import SchedulerOutput"]
+            if end != 1
+            else []
+        ),
+        "",
+        listed("SIGMAS", map(of.level, grid.sigma)),
+        listed("TIMESTEPS", _times(grid.sigma[:-1], of)) + "  # what the network is told",
+        "",
+        "",
+        f"class OnLevels({cls}):",
+        '    """The scheduler on the levels above, whatever a pipeline asks for."""',
+        "",
+        f"    def set_timesteps({_ARGUMENTS}):",
+        "        super().set_timesteps(len(TIMESTEPS), device=device)",
+        "        self.sigmas = torch.tensor(SIGMAS)",
+        "        self.timesteps = torch.tensor(TIMESTEPS, device=device)",
+        f"        self.init_noise_sigma = {start!r}",
+        "        self.set_begin_index(0)",
+        *([indented(_ending(scheduler.generator, 1 / end))] if end != 1 else []),
+        "",
+        "",
+        called(
+            "pipe.scheduler = OnLevels.from_config",
+            _config(scheduler, of),
+            "pipe.scheduler.config",
+        ),
+        _then(len(grid)),
+    ]
+    return "\n".join(parts)
+
+
+def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
+    """What ``from_config`` is given beside what the pipeline's scheduler has."""
+    if scheduler.name.startswith("FlowMatch"):
+        return scheduler.settings
+    made = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
+    if of.model.half:
+        made["variance_type"] = None
+    return (
+        made
+        | {"use_karras_sigmas": False, "use_flow_sigmas": of.kind == "flow"}
+        | ({"flow_shift": 1.0, "use_dynamic_shifting": False} if of.kind == "flow" else {})
+    )
+
+
+def _ending(generator: bool, end: float) -> str:
+    """A step that ends in the units of the data."""
+    given = "generator=generator, " if generator else ""
+    takes = "generator=None, " if generator else ""
+    return (
+        f"\ndef step(self, model_output, timestep, sample, {takes}return_dict=True):\n"
+        f"    x = super().step(model_output, timestep, sample, {given}return_dict=False)[0]\n"
+        "    if self.step_index == len(TIMESTEPS):\n"
+        f"        x = x * {end!r}  # the end, in the units of the data\n"
+        "    return SchedulerOutput(prev_sample=x) if return_dict else (x,)"
+    )
+
+
+def _tabled(rows: tuple[Row, ...], grid: Grid, of: Coordinates, start: float) -> str:
+    """A scheduler whose steps are numbers, in the pipeline's coordinates."""
+    ends = [of.scale(row.sigma) for row in rows] + [1.0]
+    written = []
+    for row, now, then in zip(rows, ends, ends[1:], strict=False):
+        keep, weigh = of.denoised(row.sigma)
+        numbers = [repr(float(v)) for v in (of.time(row.sigma), keep, weigh, row.a * then / now)]
+        weights = ", ".join(repr(then * w) for w in row.b)
+        comma = "," if len(row.b) == 1 else ""
+        written.append(wrapped("(", [*numbers, f"({weights}{comma})"], "),"))
+    return "\n".join(
+        [
+            "import torch",
+            "from diffusers import DPMSolverMultistepScheduler",
+            "from diffusers.schedulers.scheduling_utils import SchedulerOutput",
+            "",
+            "# what the network is told; the clean image, as weights of the state and the output; the next",
+            "# state, as weights of the state and of the clean images, newest first",
+            "ROWS = [",
+            indented("\n".join(written)),
+            "]",
+            "",
+            "",
+            "class Table(DPMSolverMultistepScheduler):",
+            '    """The steps above, whatever a pipeline asks for."""',
+            "",
+            f"    def set_timesteps({_ARGUMENTS}):",
+            "        self.timesteps = torch.tensor([row[0] for row in ROWS], device=device)",
+            "        self.num_inference_steps, self.seen = len(ROWS), []",
+            f"        self.init_noise_sigma = {start!r}",
+            "",
+            "    def step(self, model_output, timestep, sample, generator=None, return_dict=True):",
+            "        _, p, q, a, weights = ROWS[len(self.seen)]",
+            "        self.seen.insert(0, p * sample + q * model_output)",
+            "        x = a * sample + sum(w * d for w, d in zip(weights, self.seen))",
+            "        return SchedulerOutput(prev_sample=x) if return_dict else (x,)",
+            "",
+            "",
+            "pipe.scheduler = Table.from_config(pipe.scheduler.config)",
+            _then(len(rows)),
+        ]
+    )
+
+
+def _times(levels: tuple[float, ...], of: Coordinates) -> list[float]:
+    """What the network is told at levels."""
+    return [of.time(level) for level in levels]
+
+
+def _then(steps: int) -> str:
+    return f"# then as always: images = pipe(..., num_inference_steps={steps}).images"

@@ -1,0 +1,149 @@
+"""Lines for k-diffusion, whose coordinates are ours: x = x0 + sigma z, and model(x, sigma) the clean image."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...samplers import Grid, Sampler
+from ...samplers.peers.pairs import NEAR, PAIRS
+from ...samplers.spec import parse_spec
+from .configured import Configured, configured
+from .table import Row, Steps, steps_of, untabled
+from .text import called, indented, listed, wrapped
+
+FUNCTIONS: dict[str, str] = {
+    parse_spec(pair.ours)["name"]: parse_spec(pair.theirs)["name"].partition(":")[2]
+    for pair in PAIRS
+    if pair.theirs.startswith("k-diffusion:") and pair.within < NEAR
+} | {"dpmpp_2s": "sample_dpmpp_2s_ancestral"}
+"""Our samplers, and the functions that are the same."""
+OPTIONS = {
+    "churn": "s_churn",
+    "s_min": "s_tmin",
+    "s_max": "s_tmax",
+    "s_noise": "s_noise",
+    "eta": "eta",
+    "r": "r",
+    "solver_type": "solver_type",
+}
+"""Our options, and theirs."""
+FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
+"""Steps below which a function raises."""
+_OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
+_NOISE = "# noise: standard normal, of the samples' shape; model(x, sigma): the clean image (k_diffusion.external)"
+
+
+def missing(sampler: Sampler) -> str:
+    """Why k-diffusion cannot take a sampler's steps; "" if it can."""
+    if function_of(sampler) is not None:
+        return ""
+    if sampler.stochastic:
+        return f"k-diffusion has no function that draws noise as {sampler.name} does"
+    reason = untabled(sampler)
+    return reason and f"no function of k-diffusion is {sampler.name}: {reason}"
+
+
+def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
+    """The function that is a sampler, and what it is called with; None where there is none.
+
+    A linear multistep method through the last step of a grid is one on grids that end at 0 only
+    (:func:`lines`).
+    """
+    said = configured(sampler)
+    if said is None:
+        return None
+    order = _LMS.get(said.name)
+    if order is not None and not said.options and set(said.ends) <= {"through_zero"}:
+        return "sample_lms", {"order": order}
+    if said.ends:
+        return None
+    if said == Configured("xeab_2", {}, {}):
+        return "sample_dpmpp_2m_sde", {"eta": 0.0, "solver_type": "heun"}
+    if said.name == "dpmpp_2s":
+        return None if said.options else (FUNCTIONS[said.name], {"eta": 0.0})
+    known = said.name if said.name in FUNCTIONS else _ALSO.get(said.name, "")
+    if known not in FUNCTIONS or set(said.options) - set(OPTIONS):
+        return None
+    own = sampler if sampler.name == known else None
+    given = {} if own is None else {k: getattr(own, k) for k in OPTIONS if hasattr(own, k)}
+    return FUNCTIONS[known], {OPTIONS[key]: value for key, value in given.items()}
+
+
+_LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
+_ALSO = {"ddpm": "euler_ancestral", "dpm_solver_2": "dpm_2"}
+"""Samplers that equal one of the table in its defaults."""
+
+
+def lines(sampler: Sampler, grid: Grid) -> tuple[str, str]:
+    """The lines, and a remark.
+
+    Raises:
+        ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
+    """
+    found = function_of(sampler)
+    if found is not None and (why := _not_on(found[0], sampler, grid)):
+        if sampler.stochastic:
+            raise ValueError(f"k-diffusion's {found[0]} {why}; take more steps")
+        found = None
+    if found is not None:
+        return _call(*found, grid), _OWN if sampler.stochastic else ""
+    told = f"k-diffusion has no {sampler.name}, so its steps on these levels are written out as numbers"
+    return _loop(steps_of(sampler, grid), grid), told
+
+
+def _not_on(function: str, sampler: Any, grid: Grid) -> str:
+    """Why a function is not the sampler on this grid; "" if it is."""
+    if len(grid) < FEWEST.get(function, 1):
+        return "fails on one step"
+    if function == "sample_lms" and grid.to_zero and not getattr(sampler, "through_zero", False):
+        return "takes its last step, to 0, like any other"
+    return ""
+
+
+def _call(function: str, given: dict[str, Any], grid: Grid) -> str:
+    return "\n".join(
+        [
+            "import torch",
+            "from k_diffusion import sampling",
+            "",
+            _NOISE,
+            listed("levels", grid.sigma),
+            "sigmas = torch.tensor(levels, device=noise.device)",
+            called(f"samples = sampling.{function}", given, "model", "sigmas[0] * noise", "sigmas"),
+        ]
+    )
+
+
+def _loop(steps: Steps, grid: Grid) -> str:
+    first = math.prod((steps.start, grid.sigma[0]))
+    return "\n".join(
+        [
+            "import torch",
+            "",
+            _NOISE,
+            "# level of the evaluation; the next state, as weights of the state and of the clean images, "
+            "newest first",
+            "ROWS = [",
+            indented("\n".join(map(_row, steps.rows))),
+            "]",
+            "",
+            "",
+            "@torch.no_grad()",
+            "def sample_rows(model, x):",
+            "    seen = []",
+            "    for sigma, a, weights in ROWS:",
+            "        seen.insert(0, model(x, x.new_full([len(x)], sigma)))",
+            "        x = a * x + sum(w * d for w, d in zip(weights, seen))",
+            "    return x",
+            "",
+            "",
+            f"samples = sample_rows(model, {first!r} * noise)",
+        ]
+    )
+
+
+def _row(row: Row) -> str:
+    weights = ", ".join(map(repr, row.b))
+    comma = "," if len(row.b) == 1 else ""
+    return wrapped("(", [repr(row.sigma), repr(row.a), f"({weights}{comma})"], "),")

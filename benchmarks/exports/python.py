@@ -1,0 +1,131 @@
+"""Lines for Python with this library: the model, the sampler with all that was found for it, and the levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from ...samplers import Grid, Sampler, non_default, plugin_file
+from ...samplers.families.tabulated import Tabulated
+from ...samplers.registry import origin
+from ...samplers.spec import parse_spec
+from .text import WIDTH, called, indented, literal, wrapped
+
+
+def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
+    """The lines; ``spec`` is the model as ``--model`` takes it."""
+    given = parse_spec(spec)
+    model = called(
+        "model = make_model",
+        {k: v for k, v in given.items() if k != "name"},
+        literal(given["name"]),
+    )
+    imports = {
+        "import torch": "",
+        "from samplerbench.models import make_model": "",
+        f"from samplerbench.samplers import {', '.join(_names(sampler))}": "",
+        **dict.fromkeys(_imports(sampler), ""),
+    }
+    return "\n".join(
+        [
+            *imports,
+            "",
+            *_loaded(sampler),
+            model,
+            f"sampler = {_expression(sampler)}",
+            wrapped("grid = Grid((", [repr(level) for level in grid.sigma], "))"),
+            "",
+            "ids, seed = torch.arange(16), 0  # the numbers of the samples, and the root of all noise",
+            "noise = SampleNoise(seed, ids, model.event, model.dtype)",
+            "x = grid.sigma[0] * noise.initial()",
+            "samples = sampler.sample(model.bind(ids, seed), x, grid, noise)",
+            "images = model.decode(samples)",
+        ]
+    )
+
+
+def _names(sampler: Sampler) -> list[str]:
+    loaders = {"load_file": plugin_file(sampler.name), "load_plugins": _is_installed(sampler)}
+    return ["Grid", "SampleNoise", *(name for name, used in loaders.items() if used), "make"]
+
+
+def _loaded(sampler: Sampler) -> list[str]:
+    """Lines that make a plugin's sampler known."""
+    if file := plugin_file(sampler.name):
+        return [f"load_file({literal(str(file))})"]
+    return ["load_plugins()"] if _is_installed(sampler) else []
+
+
+def _is_installed(sampler: Sampler) -> bool:
+    """Whether it is of an installed plugin, whose origin says its distribution."""
+    name = sampler.name
+    return bool(origin(name)) and ":" not in name and plugin_file(name) is None
+
+
+def _expression(sampler: Any) -> str:
+    """Python that makes a sampler."""
+    if isinstance(sampler, Tabulated):
+        return _written(sampler)
+    made = called("make", non_default_options(sampler), literal(sampler.name))
+    found = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
+    fitted = [value for value in found if value is not None]
+    return f"{made}.fitted({_written(fitted[0])})" if fitted else made
+
+
+def non_default_options(sampler: Any) -> dict[str, Any]:
+    """The options of a sampler that are not at their defaults."""
+    return dict(non_default(sampler))
+
+
+def _imports(sampler: Any) -> Iterator[str]:
+    """Imports of the classes that were found for a model."""
+    values = (
+        [sampler]
+        if isinstance(sampler, Tabulated)
+        else [getattr(sampler, f.name) for f in fields(sampler)]
+    )
+    for value in values:
+        for cls in _classes(value):
+            yield f"from {_public(cls.__module__)} import {cls.__name__}"
+
+
+def _public(module: str) -> str:
+    return f"samplerbench.{module.partition('samplerbench.')[2] or module}"
+
+
+def _classes(value: Any) -> Iterator[type]:
+    """Classes of named tuples and samplers within a value, outermost first."""
+    if isinstance(value, Tabulated):
+        yield type(value)
+        yield from _classes(value.table)
+    elif isinstance(value, tuple):
+        if hasattr(value, "_fields"):
+            yield type(value)
+        for inner in value:
+            yield from _classes(inner)
+
+
+def _written(value: Any) -> str:
+    """Python of a value: named tuples by their fields, tables of coefficients, plain values."""
+    if isinstance(value, Tabulated):
+        given = {"stands_for": _expression(value.stands_for), "table": _written(value.table)}
+        return _spread(type(value).__name__, given)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        given = {name: _written(part) for name, part in zip(value._fields, value, strict=True)}  # type: ignore[attr-defined]
+        return _spread(type(value).__name__, given)
+    if isinstance(value, tuple):
+        words = [_written(part) for part in value]
+        flat = wrapped("(", words, ",)" if len(words) == 1 else ")")
+        plain = all("\n" not in word and len(word) < WIDTH for word in words)
+        return flat if plain else "(\n" + indented(",\n".join(words)) + ",\n)"
+    return literal(value)
+
+
+def _spread(name: str, given: dict[str, str]) -> str:
+    """A call with keywords, on one line if it fits and else one keyword a line."""
+    words = [f"{key}={value}" for key, value in given.items()]
+    line = f"{name}({', '.join(words)})"
+    if len(line) <= WIDTH and "\n" not in line:
+        return line
+    return f"{name}(\n" + indented(",\n".join(words)) + ",\n)"

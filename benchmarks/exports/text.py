@@ -1,0 +1,60 @@
+"""Lists of numbers as lines to paste."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+WIDTH = 100
+"""Characters of a line, where its words allow it."""
+
+
+def listed(name: str, values: Iterable[float]) -> str:
+    """An assignment of a list of numbers, every one with all its digits.
+
+    >>> listed("SIGMAS", [14.6, 0.0])
+    'SIGMAS = [14.6, 0.0]'
+    """
+    return wrapped(f"{name} = [", [repr(value) for value in values], "]")
+
+
+def literal(value: object) -> str:
+    """Python of a plain value, texts in double quotes.
+
+    >>> literal("heun"), literal(0.5)
+    ('"heun"', '0.5')
+    """
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def called(function: str, given: Mapping[str, Any], *first: str) -> str:
+    """A call with keywords, after arguments that are text already.
+
+    >>> called("sample", {"eta": 0.0}, "model", "x")
+    'sample(model, x, eta=0.0)'
+    """
+    words = [*first, *(f"{key}={literal(value)}" for key, value in given.items())]
+    return wrapped(f"{function}(", words, ")")
+
+
+def wrapped(begin: str, words: list[str], end: str) -> str:
+    """Words between commas, on one line if they fit and else on lines of their own.
+
+    >>> wrapped("x = (", ["1", "2"], ")")
+    'x = (1, 2)'
+    """
+    line = f"{begin}{', '.join(words)}{end}"
+    if len(line) <= WIDTH:
+        return line
+    filled = textwrap.fill(
+        f"{', '.join(words)},", WIDTH, initial_indent="    ", subsequent_indent="    ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return f"{begin}\n{filled}\n{end}"
+
+
+def indented(lines: str, by: int = 4) -> str:
+    """Lines moved to the right; empty ones stay empty."""
+    return textwrap.indent(lines, " " * by)

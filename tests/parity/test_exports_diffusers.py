@@ -1,0 +1,132 @@
+"""Lines for diffusers, pasted: its own pipelines give the images of our samplers, from the same latents."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from samplerbench.benchmarks.exports import export, missing
+from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.samplers import Grid, SampleNoise, karras, make, names, uniform_lambda
+
+diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
+# a library's warnings are its own
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
+
+SAMPLES, SHAPE = 3, (1, 8, 8)
+WITHIN = 1e-4
+"""Largest difference of images, relative to their largest value."""
+LINEAR = {"clip_sample": False}
+SD = LINEAR | {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+FLOW = "FlowMatchEulerDiscreteScheduler"
+SCHEDULERS = {
+    "noise, linear": ("DDPMScheduler", LINEAR),
+    "noise, scaled linear": ("DDIMScheduler", SD | {"steps_offset": 1}),
+    "v": ("DDIMScheduler", SD | {"prediction_type": "v_prediction"}),
+    "image": ("DDPMScheduler", LINEAR | {"prediction_type": "sample"}),
+    "flow": (FLOW, {"shift": 3.0, "use_dynamic_shifting": True}),
+    "edm": ("EDMEulerScheduler", {}),
+}
+"""What saved pipelines come with."""
+
+
+@pytest.fixture(scope="module")
+def net():
+    """Untrained: how it is called and stepped does not depend on it."""
+    torch.manual_seed(0)
+    return diffusers.UNet2DModel(
+        sample_size=8, in_channels=1, out_channels=1, block_out_channels=(16,), layers_per_block=1,
+        down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), norm_num_groups=4,
+        add_attention=False,
+    ).eval()  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=SCHEDULERS)
+def saved(request, tmp_path_factory, net):
+    """A pipeline of pixels, and our model of its folder."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    name, settings = SCHEDULERS[request.param]
+    pipe = diffusers.DDPMPipeline(net, getattr(diffusers, name)(**settings))
+    pipe.save_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    return SimpleNamespace(pipe=pipe, model=load(folder, {}), scheduler=pipe.scheduler)
+
+
+def grids(model) -> Iterator[Grid]:
+    """Karras's, even in log sigma, of random steps, of one and of two steps; to 0 and to the lowest level."""
+    low, high = model.sigma_min, min(model.sigma_max, 1e3)
+    yield karras(8, low, high, to_zero=True)
+    yield karras(17, low, high, to_zero=False)
+    yield uniform_lambda(6, low, high, to_zero=True)
+    yield Grid((high, high / 2.5, 2.0, 1.9, 0.4, 0.0))
+    yield Grid((high, 0.7, 0.0))
+    yield Grid((high, 0.0))
+
+
+class Drawn:
+    """Our noise in the place of the library's, step by step."""
+
+    def __init__(self, noise: SampleNoise) -> None:
+        self.noise, self.step = noise, -1
+
+    def __call__(self, *_, **__) -> Tensor:
+        self.step += 1
+        return (
+            self.noise.initial() if self.step == 0 else self.noise.at(self.step - 1, 1, 0)()
+        ).float()
+
+
+def pasted(saved, code: str, noise: SampleNoise, monkeypatch) -> Tensor:
+    """The last state of the pipeline after the lines."""
+    pipe = saved.pipe
+    pipe.scheduler = saved.scheduler
+    exec(code, {"pipe": pipe})
+    drawn, states, step = Drawn(noise), [], pipe.scheduler.step
+
+    def kept(*args, **options):
+        states.append(step(*args, **options).prev_sample)
+        return SimpleNamespace(prev_sample=states[-1])
+
+    monkeypatch.setattr(pipe.scheduler, "step", kept)
+    for module in (type(pipe).__module__, "diffusers.schedulers.scheduling_dpmsolver_multistep"):
+        monkeypatch.setattr(sys.modules[module], "randn_tensor", drawn)
+    pipe(batch_size=SAMPLES, num_inference_steps=len(noise.ids), output_type="pt")
+    return states[-1]
+
+
+EXPORTED = sorted({*names()} - {"auto"}) + [
+    "auto",
+    "dpmpp_2m(last=[2, 1])",
+    "dpmpp_2m(last=[1])",
+    "dpmpp_2m_sde(solver_type='heun')",
+    "dpmpp_2m_sde(eta=0.0)",
+    "unipc_3(last=[2, 1])",
+    "unipc_2(variant='bh1', prediction='noise')",
+    "unipc_2(corrector=False)",
+    "ipndm(through_zero=True)",
+    "ipndm(analytic_first=True)",
+]
+
+
+@pytest.mark.parametrize("spec", EXPORTED)
+def test_images_are_ours(saved, monkeypatch, spec):
+    sampler, model = make(spec), saved.model
+    if reason := missing("diffusers", sampler, model):
+        with pytest.raises(ValueError, match="cannot export"):
+            export("diffusers", sampler, karras(3, 0.1, 5.0), model, "folder")
+        pytest.skip(reason)
+    noise = SampleNoise(0, torch.arange(SAMPLES), SHAPE, torch.float64)
+    for grid in grids(model):
+        made = export("diffusers", sampler, grid, model, "folder")
+        ours = sampler.sample(
+            model.bind(noise.ids, 0), grid.sigma[0] * noise.initial(), grid, noise
+        )
+        theirs = pasted(saved, made.code, noise, monkeypatch)
+        off = ((ours - theirs).abs().max() / ours.abs().max()).item()
+        print(spec, len(grid), off, made.remark)
+        assert off < WITHIN, (len(grid), off, made.remark, made.code)
