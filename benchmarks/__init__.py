@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .advice.advising import advise
     from .api import plan, run
     from .conformance import Check, Conformance, check_sampler
     from .planning.schedules import make_schedule
@@ -32,6 +33,7 @@ __all__ = [
     "Check",
     "Conformance",
     "Suite",
+    "advise",
     "check_sampler",
     "load_suite",
     "make_schedule",
@@ -45,6 +47,7 @@ _HOMES = {
     "Check": "conformance",
     "Conformance": "conformance",
     "Suite": "suites.suite",
+    "advise": "advice.advising",
     "check_sampler": "conformance",
     "load_suite": "suites.suite",
     "make_schedule": "planning.schedules",

@@ -76,7 +76,7 @@ def browser():
 def samplerbench(monkeypatch, capsys, tmp_path):
     """Call the command line in a folder of its own: (exit code, stdout, stderr)."""
     from samplerbench.benchmarks import cli
-    from samplerbench.benchmarks.cli import console
+    from samplerbench.benchmarks.cli.common import console
 
     monkeypatch.chdir(tmp_path)
     # COLUMNS may be set where pytest's workers start

@@ -89,11 +89,9 @@ def test_the_reader_of_imports(folder, statement, name):
 
 
 FLOORS = {
-    "exports": 0,
     "metrics": 0,
     "suites": 1,
     "sampling": 2,
-    "fingerprint": 2,
     "planning": 3,
     "scoring": 4,
     "timing": 4,

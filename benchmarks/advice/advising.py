@@ -11,7 +11,6 @@ from pathlib import Path
 from ...models import Denoiser
 from ...results.run_directory.disk.files import write_json
 from ...results.run_directory.leading import leading
-from ..exports import LIBRARIES, export
 from ..running.executing import Executor, Failure, InProcess
 from ..running.executing.executor import always
 from ..running.executing.world import Setting, World
@@ -19,6 +18,7 @@ from ..running.provenance import provenance
 from .answer import Advice, Best, Budget, Choice, Lines, Value
 from .asked.question import question_of
 from .asked.subject import Asked, Entry, Now, described, load, span_of
+from .exports import LIBRARIES, export
 from .pictures import COUNT, FILE, Pictures, Pictures8, shown
 from .racing.clock import Clock
 from .racing.distribution import CONVERGED, Distances, farther, space_of, value_of
@@ -497,7 +497,7 @@ def advise(
         out: folder of the answer; what it has measured before of the same question is used.
         minutes: wall time to spend, about.
         ms: milliseconds that a sample may take, in place of ``nfe``.
-        library: whose users ask, of :data:`samplerbench.benchmarks.exports.LIBRARIES`.
+        library: whose users ask, of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         default: what is used now, ``SAMPLER`` or ``SAMPLER on SCHEDULE``; None for the scheduler that came
             with the checkpoint, or what is usual for its kind.
         only: samplers to race in place of all.

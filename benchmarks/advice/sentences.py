@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .answer import Best, Budget, Value
-from .table import title
+from .table import audience, title
 from .wording import counted, evaluations, inverse, listed, measured, named, same, times, verdict
 
 LEVELS = 255
@@ -33,38 +33,38 @@ def sentences(
             over that of the default at N, paired over latents.
         span: range of the data, highest value less lowest; None where it is not known.
     """
-    found = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
+    reader = audience(budgets, library)
+    found = [(budget, budget.best[reader]) for budget in budgets if reader in budget.best]
+    nothing = f"Nothing was found that {title(library)} can use for this model"
     if not found:
-        return (f"Nothing was found that {title(library)} can use for this model.",)
+        return (f"{nothing}.",)
     told = [
         headline(found, default),
+        f"{nothing}: what is recommended is for {title(reader)}." if reader != library else "",
         fewer(halves),
         elsewhere(found),
         failures(found),
-        lacking(found, library),
+        lacking(found, reader),
         enough(found, span),
         ties(found),
         distribution(found),
-        untried(budgets),
     ]
     return tuple(one for one in told if one)
 
 
 def leading(budgets: Sequence[Budget], library: str) -> Budget:
-    """The budget that the headline is about: of those where a recommendation is decidedly closer
-    than the default the one where it takes away most error; else the last.
+    """The budget that the headline is about: the middle one of those where a recommendation is
+    decidedly closer than the default, the lower of two; else the last.
+
+    The largest ratio would be where the default makes no sense, and the smallest says least.
     """
+    library = audience(budgets, library)
     closer = [
-        (-_taken_away(best, budget), best.to_default.high, budget.nfe, budget)
+        budget
         for budget in budgets
-        if (best := budget.best.get(library)) and best.to_default and _shown(best, budget, "closer")
+        if (best := budget.best.get(library)) and _shown(best, budget, "closer")
     ]
-    return min(closer)[3] if closer else budgets[-1]
-
-
-def _taken_away(best: Best, budget: Budget) -> float:
-    mine, now = best.choice.error, budget.default.error
-    return now.value - mine.value if mine and now else 0.0
+    return closer[(len(closer) - 1) // 2] if closer else budgets[-1]
 
 
 def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
@@ -73,7 +73,7 @@ def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
     """
     budget = leading([one for one, _ in found], found[0][1].library)
     best = next(best for one, best in found if one is budget)
-    now = f"what you use now ({default})"
+    now = f"what you use now, {default}"
     if best.to_default and _shown(best, budget, "closer"):
         number, ends = times(inverse(best.to_default))
         return (
@@ -205,11 +205,15 @@ def _from(found: Sequence[tuple[Budget, Best]], holds: Sequence[bool]) -> tuple[
 
 def ties(found: Sequence[tuple[Budget, Best]]) -> str:
     """How many were not told apart from the recommendation."""
-    tied = [(budget.nfe, len(best.tied)) for budget, best in found if best.tied]
+    tied = {budget.nfe: len(best.tied) for budget, best in found if best.tied}
     if not tied:
         return ""
-    parts = [f"{counted(count, 'other')} with {evaluations(nfe)}" for nfe, count in tied]
-    return f"The race could not tell the recommendation apart from {listed(parts)}."
+    least, most = min(tied.values()), max(tied.values())
+    number = counted(most, "other") if least == most else f"{least} to {counted(most, 'other')}"
+    return (
+        f"The race could not tell the recommendation apart from {number} with "
+        f"{evaluations(*tied)}; the table has their names."
+    )
 
 
 def distribution(found: Sequence[tuple[Budget, Best]]) -> str:
@@ -225,18 +229,6 @@ def distribution(found: Sequence[tuple[Budget, Best]]) -> str:
             + (f" against {measured(against)})" if against else ")")
         )
     return f"Nearer in distribution than the best known: {listed(parts)}." if parts else ""
-
-
-def untried(budgets: Sequence[Budget]) -> str:
-    """How many configurations there was no time for."""
-    parts = [
-        f"{one.left_out:,} of {one.left_out + one.tried:,} with {one.nfe}"
-        for one in budgets
-        if one.left_out
-    ]
-    if not parts:
-        return ""
-    return f"There was no time to try some of the configurations: {listed(parts)} evaluations."
 
 
 def _shown(best: Best, budget: Budget, kind: str) -> bool:

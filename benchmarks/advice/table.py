@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...results.text import short
-from .answer import Advice, Best, Budget, Value
+from .answer import Advice, Best, Budget, Choice, Value
 from .wording import Verdict, beside, measured, open_ratio, same, verdict
 
 TITLES = {
@@ -48,7 +49,7 @@ class Row:
 
     Attributes:
         nfe: evaluations that are allowed.
-        use: label of the recommendation for the library asked for.
+        use: label of the recommendation, and how many evaluations it makes if these are others.
         now: how it compares with the default at this budget, or why it does not.
         error: of it, and of the default.
         best: how it compares with the best known.
@@ -72,9 +73,17 @@ def title(library: str) -> str:
     return TITLES.get(library, library)
 
 
+def audience(budgets: Iterable[Budget], library: str) -> str:
+    """The library that recommendations are shown for: the one asked for, or, where nothing was
+    found for it at any budget, this project's, which has all.
+    """
+    return library if any(library in budget.best for budget in budgets) else "python"
+
+
 def table(advice: Advice) -> list[Row]:
     """The rows, by number of evaluations, rising."""
-    return [row(budget, advice.library) for budget in advice.budgets]
+    library = audience(advice.budgets, advice.library)
+    return [row(budget, library) for budget in advice.budgets]
 
 
 def row(budget: Budget, library: str) -> Row:
@@ -85,11 +94,12 @@ def row(budget: Budget, library: str) -> Row:
     choice, other = best.choice, not same(best.choice, default)
     return Row(
         budget.nfe,
-        choice.label,
+        choice.label + _made(choice, budget, " (makes {})"),
         beside_default(best, budget),
         _with_now(
             "" if choice.error is None else measured(choice.error),
             measured(default.error) if default.error and other else "",
+            _made(default, budget, ", with {}:"),
         ),
         beside_best(best, budget),
         _with_now(
@@ -101,8 +111,15 @@ def row(budget: Budget, library: str) -> Row:
     )
 
 
-def _with_now(mine: str, now: str) -> Cell:
-    return Cell(mine, f"now {now}" if now else "")
+def _made(choice: Choice, budget: Budget, words: str) -> str:
+    """How many evaluations a configuration makes, where that is not the budget: a sampler of two
+    in a step makes an odd number, say.
+    """
+    return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
+
+
+def _with_now(mine: str, now: str, made: str = "") -> Cell:
+    return Cell(mine, f"now{made} {now}" if now else "")
 
 
 def beside_default(best: Best, budget: Budget) -> Cell:

@@ -13,7 +13,7 @@ from ...results.escaping import escape_markdown, printable
 from ...results.text import filled, markdown_table, short
 from .answer import Advice, Best
 from .sentences import leading
-from .table import BEST, Row, table, title
+from .table import BEST, Row, audience, table, title
 from .wording import counted
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
@@ -34,10 +34,8 @@ def tell(advice: Advice, console: Console) -> None:
     for place, sentence in enumerate(advice.sentences):
         console.print(Text(printable(sentence), style="" if place else "bold"))
     console.print()
-    rows = table(advice)
-    heading = (
-        f"{'evaluations':>{_width(rows)}}  in {title(advice.library)}, and beside what you use now"
-    )
+    rows, library = table(advice), audience(advice.budgets, advice.library)
+    heading = f"{'evaluations':>{_width(rows)}}  in {title(library)}, and beside what you use now"
     _line(console, Text(heading, style="dim"))
     for row in rows:
         _row(row, rows, console)
@@ -46,7 +44,7 @@ def tell(advice: Advice, console: Console) -> None:
         for one in advice.undecided:
             console.print(Text(printable(f"Not decided: {one}")))
     budget = leading(advice.budgets, advice.library)
-    best = budget.best.get(advice.library)
+    best = budget.best.get(library)
     if best is not None:
         console.print()
         _lines(best, budget.nfe, console)
@@ -157,10 +155,10 @@ def markdown(advice: Advice) -> str:
     """The answer as Markdown, for a README or an issue: the same sentences and table, and the lines
     to paste for the library asked for.
     """
-    rows = table(advice)
+    rows, library = table(advice), audience(advice.budgets, advice.library)
     header, body = filled(
         (
-            "evaluations", f"use, in {title(advice.library)}", "beside now", "error [95 %]",
+            "evaluations", f"use, in {title(library)}", "beside now", "error [95 %]",
             "beside the best known", "ms a sample", "tied with", "nearer in distribution",
         ),
         [
@@ -186,9 +184,9 @@ def markdown(advice: Advice) -> str:
 
 def _markdown_lines(advice: Advice) -> list[str]:
     """The lines to paste at each budget."""
-    found = []
+    found, library = [], audience(advice.budgets, advice.library)
     for budget in advice.budgets:
-        best = budget.best.get(advice.library)
+        best = budget.best.get(library)
         if best is None:
             continue
         found.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")

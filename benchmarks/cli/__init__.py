@@ -17,15 +17,18 @@ import typer
 
 from ...results.run_directory.disk.once import read_once
 from .advise import advise
+from .common.console import Warnings, say
 from .compare import compare, gate
-from .console import Warnings, say
 from .doctor import doctor
-from .frontier import frontier
 from .models import check_model, convert, reference
 from .results import figures, report, show, status
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
-from .studies import calibrate, explain, scaling, tune
+from .studies.calibrate import calibrate
+from .studies.explain import explain
+from .studies.frontier import frontier
+from .studies.scaling import scaling
+from .studies.tune import tune
 from .usage import epilog, run_app
 
 __all__ = ["app", "main"]

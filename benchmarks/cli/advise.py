@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from . import isolation as isolating
-from .console import err, out, print_json, say
-from .options import (
+from .common import isolation as isolating
+from .common.console import err, out, print_json, say
+from .common.options import (
     DEVICES,
     LARGEST_SEED,
     AcceleratorOption,

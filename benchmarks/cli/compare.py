@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import out, print_json, say
-from .options import Json
+from .common.console import out, print_json, say
+from .common.options import Json
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from .console import out, print_json, say
-from .options import Json
+from .common.console import out, print_json, say
+from .common.options import Json
 
 if TYPE_CHECKING:
     from ..timing.doctor import Diagnosis

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import err, print_json, print_rows, say
-from .options import DeviceOption, Json
+from .common.console import err, print_json, print_rows, say
+from .common.options import DeviceOption, Json
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import err, out, print_json, print_rows, say
-from .options import Json, PeersPath, Plugins, TrustOption, load_plugins
+from .common.console import err, out, print_json, print_rows, say
+from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable

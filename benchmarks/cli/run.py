@@ -13,10 +13,9 @@ import typer
 from rich.table import Table
 
 from ...results.run_directory.disk.unchanged import RECORD, question_of, remember, remembers
-from . import isolation as isolating
-from .compare import share
-from .console import duration, err, out, print_json, print_rows, say
-from .options import (
+from .common import isolation as isolating
+from .common.console import duration, err, out, print_json, print_rows, say
+from .common.options import (
     DEVICES,
     AcceleratorOption,
     ExecutorOption,
@@ -36,6 +35,7 @@ from .options import (
     selected,
     taking,
 )
+from .compare import share
 from .results import print_ranking, write
 
 if TYPE_CHECKING:

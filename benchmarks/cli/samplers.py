@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import cell_text, err, out, print_json, print_rows, say
-from .options import Json, PeersPath, Plugins, load_plugins
+from .common.console import cell_text, err, out, print_json, print_rows, say
+from .common.options import Json, PeersPath, Plugins, load_plugins
 
 if TYPE_CHECKING:
     from ..conformance import Conformance

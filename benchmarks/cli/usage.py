@@ -11,7 +11,7 @@ from typing import Any
 
 from typer import Abort, Typer
 
-from .console import err
+from .common.console import err
 
 LONGEST = 2000
 """Letters of a sentence; the middle of a longer one is left out."""

@@ -20,8 +20,8 @@ from ...models import Denoiser, Reference
 from ...models.reference import Identity
 from ...models.wrappers import Altered
 from ...samplers import SampleNoise
-from ..fingerprint.model import precision_of
-from ..fingerprint.numbers import tolerance_of
+from ..sampling.fingerprint.model import precision_of
+from ..sampling.fingerprint.numbers import tolerance_of
 
 ROWS, SEED, DATA_SEED = 4, 0, 4_000_000
 FEW, MANY, LARGE = 16, 256, 256  # samples of data whose event is larger than LARGE numbers, or not

@@ -10,7 +10,7 @@ from ... import samplers
 from ...results.run_directory.fingerprint import Fingerprint
 from ...results.run_directory.places import MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
-from ..fingerprint import origin_of
+from ..sampling.fingerprint import origin_of
 from ..suites.cell import Cell
 from .executing import Executor, Failure, InProcess
 from .executing.tasks import Look

@@ -18,9 +18,9 @@ from ... import samplers
 from ...models import Denoiser, Reference
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
-from ..fingerprint import extractor_fingerprint, model_fingerprint
 from ..metrics.metric import origin
 from ..planning.planner import load_models, plan
+from ..sampling.fingerprint import extractor_fingerprint, model_fingerprint
 from ..scoring.real.data import held_out_samples
 from ..scoring.references import load_references
 from ..scoring.start_error import start_errors

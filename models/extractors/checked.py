@@ -21,7 +21,7 @@ class CheckedExtractor:
 
     Its identity has the hash of every file that it is made of, so that numbers of two versions are
     never compared, nor those of two sets of weights behind one text. What no file says is told by
-    what it does (:mod:`samplerbench.benchmarks.fingerprint`). What it calls ``space`` is the name that
+    what it does (:mod:`samplerbench.benchmarks.sampling.fingerprint`). What it calls ``space`` is the name that
     others have for its features, such as ``inception-v3-2048``.
 
     Args:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from samplerbench.benchmarks.cli import console
+from samplerbench.benchmarks.cli.common import console
 from samplerbench.models.cards import card
 from samplerbench.samplers import registry
 

@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from samplerbench.benchmarks.cli import console
+from samplerbench.benchmarks.cli.common import console
 from samplerbench.benchmarks.suites.python_files import python_files
 from samplerbench.benchmarks.suites.suite import check_suite, load_suite
 

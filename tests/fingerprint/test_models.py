@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from samplerbench.benchmarks.fingerprint import Fingerprint, difference, model_fingerprint
+from samplerbench.benchmarks.sampling.fingerprint import Fingerprint, difference, model_fingerprint
 from samplerbench.benchmarks.scoring.solutions.endpoints import tag_of
 from samplerbench.models import make_model, model_names
 

@@ -12,10 +12,14 @@ import pytest
 import torch
 
 from samplerbench import samplers
-from samplerbench.benchmarks.fingerprint import Fingerprint, difference, sampler_fingerprint
-from samplerbench.benchmarks.fingerprint.sampler import SamplerSetup, fingerprint_of
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.sampling.fingerprint import (
+    Fingerprint,
+    difference,
+    sampler_fingerprint,
+)
+from samplerbench.benchmarks.sampling.fingerprint.sampler import SamplerSetup, fingerprint_of
 from samplerbench.benchmarks.suites.suite import load_suite
 from samplerbench.samplers import Grid, karras, loop, registry
 from samplerbench.samplers.methods.heun import Heun

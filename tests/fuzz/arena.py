@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.console import Warnings
+from samplerbench.benchmarks.cli.common.console import Warnings
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.results.run_directory.run_dir import RunDir
 

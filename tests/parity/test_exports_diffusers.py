@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.exports import export, missing
+from samplerbench.benchmarks.advice.exports import export, missing
 from samplerbench.models.loaders.checkpoint.loading import load
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names, uniform_lambda
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from synthetic import synthetic_run
 
 from samplerbench.benchmarks.cli import main
-from samplerbench.benchmarks.cli.console import Safe, print_rows
+from samplerbench.benchmarks.cli.common.console import Safe, print_rows
 from samplerbench.results.escaping import csv_text, escape_markdown, printable
 from samplerbench.results.report.build import write_report
 from samplerbench.results.result_table import ResultTable, load

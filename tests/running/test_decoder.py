@@ -13,9 +13,9 @@ import pytest
 import torch
 from quiet_runs import quiet_run
 
-from samplerbench.benchmarks.fingerprint import difference, model_fingerprint
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executing import pace
+from samplerbench.benchmarks.sampling.fingerprint import difference, model_fingerprint
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model

@@ -10,7 +10,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.cli import isolation
+from samplerbench.benchmarks.cli.common import isolation
 from samplerbench.benchmarks.running.executing import Call, Executor, Failure, InProcess, Pool
 from samplerbench.benchmarks.running.executing.world import Setting, World
 from samplerbench.benchmarks.suites.suite import check_suite

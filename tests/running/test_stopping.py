@@ -17,7 +17,7 @@ import typer
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.cli import isolation
+from samplerbench.benchmarks.cli.common import isolation
 from samplerbench.benchmarks.running.executing import Failure, InProcess, Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load

@@ -9,7 +9,7 @@ import torch
 from on_cuda import cuda
 
 from samplerbench.benchmarks import cli
-from samplerbench.benchmarks.cli import options
+from samplerbench.benchmarks.cli.common import options
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.sampling import execution
 from samplerbench.benchmarks.sampling.batch import begin

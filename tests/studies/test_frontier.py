@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.studies.frontier import Frontier, ours
 from samplerbench.benchmarks.advice.asked.candidates import default, takes_part
+from samplerbench.benchmarks.studies.frontier import Frontier, ours
 from samplerbench.benchmarks.studies.frontier.measure import Errors, ExactProblem, Samples
 from samplerbench.benchmarks.studies.frontier.problems import PARTS, problems
 from samplerbench.benchmarks.studies.frontier.table import compare, summary

@@ -114,7 +114,7 @@ def test_a_row_that_is_lost_is_one_sentence_and_the_others_are_told(tmp_path, mo
     """``explain`` in processes: row 2 ends its own."""
     monkeypatch.setattr(why_steps, "_measured", lost_or_found)
     monkeypatch.setattr(why_steps, "keep", lambda row, effort, key, found: answer(found))
-    monkeypatch.setattr("samplerbench.benchmarks.cli.studies.workers", Pool)
+    monkeypatch.setattr("samplerbench.benchmarks.cli.studies.explain.workers", Pool)
     monkeypatch.setattr(
         "samplerbench.benchmarks.studies.why_steps.page.write_page", lambda path, *_: path
     )

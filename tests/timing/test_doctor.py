@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from samplerbench.benchmarks import cli
-from samplerbench.benchmarks.cli import console
+from samplerbench.benchmarks.cli.common import console
 from samplerbench.benchmarks.timing import machine
 from samplerbench.benchmarks.timing.doctor import counters, examine
 from samplerbench.benchmarks.timing.doctor.packages import Package, packages

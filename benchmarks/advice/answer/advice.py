@@ -37,7 +37,7 @@ class Lines:
     """Lines to paste into a library.
 
     Attributes:
-        library: of :data:`samplerbench.benchmarks.exports.LIBRARIES`.
+        library: of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         code: the lines; "" where they cannot be given.
         remark: what the library does otherwise all the same, or why there are no lines.
     """
@@ -85,7 +85,7 @@ class Best:
     """What is recommended at a budget to users of one library.
 
     Attributes:
-        library: of :data:`samplerbench.benchmarks.exports.LIBRARIES`.
+        library: of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         choice: the recommendation.
         to_default: its error over that of the default at the same budget, paired over latents; None
             where one of them has no error.

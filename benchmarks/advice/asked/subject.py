@@ -14,7 +14,6 @@ from ....models.denoiser import Wrapper
 from ....models.process import EDM, Process, RectifiedFlow
 from ....models.reference import Extractor
 from ....samplers import Grid
-from ...exports import LIBRARIES, missing
 from ...planning.planner import plan
 from ...planning.schedules import make_schedule
 from ...running.model_check import check_model
@@ -22,6 +21,7 @@ from ...scoring.references import CARD, extractor_of
 from ...suites.cell import Cell
 from ...suites.spec import format_spec, label_of, parse_spec
 from ...suites.suite import Suite, check_suite
+from ..exports import LIBRARIES, missing
 from .candidates import SCHEDULES, takes_part, variants
 
 USUAL = (

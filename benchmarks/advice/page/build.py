@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from ....results.text import short
 from ..answer import Advice, Best, Budget
 from ..pictures import Pictures
 from ..sentences import leading
-from ..table import BEST, Cell, row, table, title
+from ..table import BEST, Cell, audience, row, table, title
 from ..wording import counted
+from .facts import facts, flat
 from .gallery import gallery
 from .plot import css, plots, words
 
@@ -44,7 +44,7 @@ def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
     """The page as text; a pure function of the answer."""
-    rows = table(advice)
+    rows, library = table(advice), audience(advice.budgets, advice.library)
     drawn = plots(advice)
     first = leading(advice.budgets, advice.library)
     return (
@@ -52,7 +52,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
         .get_template("advice.html")
         .render(
             advice=advice,
-            library=title(advice.library),
+            library=title(library),
             headline=advice.sentences[0] if advice.sentences else "What was measured",
             follows=advice.sentences[1:],
             rows=rows,
@@ -100,8 +100,11 @@ class Paste:
 
 
 def pastes(advice: Advice) -> list[tuple[str, str, list[Paste]]]:
-    """For each library its name, title and lines by budget; the one asked for comes first."""
-    names = [advice.library, *(name for budget in advice.budgets for name in budget.best)]
+    """For each library its name, title and lines by budget; the one that the table is for comes first."""
+    names = [
+        audience(advice.budgets, advice.library),
+        *(name for budget in advice.budgets for name in budget.best),
+    ]
     found = []
     for name in dict.fromkeys(names):
         some = [(budget, best) for budget in advice.budgets if (best := budget.best.get(name))]
@@ -133,55 +136,15 @@ def open_questions(advice: Advice) -> list[str]:
     return [*advice.undecided, *at]
 
 
-def facts(advice: Advice) -> list[tuple[str, str]]:
-    """How the answer came about, as terms and what they are."""
-    took, given = advice.minutes
-    about = [(key.replace("_", " "), value) for key, value in flat(advice.about)]
-    return [
-        ("model", advice.model),
-        *about,
-        ("now", advice.default),
-        ("device", advice.device),
-        ("time", f"{short(took)} minutes of {short(given)} that were given"),
-        *(
-            [("times", f"per sample, in batches of {advice.timed_batch}")]
-            if advice.timed_batch
-            else []
-        ),
-    ]
-
-
-def flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """A mapping of anything as names and texts; mappings in it one after the other."""
-    found: list[tuple[str, str]] = []
-    for key, value in values.items():
-        name = f"{before} {key}".strip()
-        if isinstance(value, Mapping):
-            found += flat(value, name)
-        elif value not in (None, "", [], ()):
-            found.append((name, _text(value)))
-    return found
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return " × ".join(map(_text, value))
-    if isinstance(value, int):
-        return f"{value:,}"
-    return short(value, 5) if isinstance(value, float) else str(value)
+def unbroken(words: str) -> str:
+    """Text in which neither an interval nor what belongs to a number goes to another line."""
+    kept = re.sub(r"\[[^\[\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), words)
+    return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda found: f"\u00a0{found[1] or ''}", kept)
 
 
 def _shown(value: Any) -> Any:
     """Texts without control characters and letters that nobody sees; what is markup stays."""
     return printable(value) if type(value) is str else value
-
-
-def unbroken(words: str) -> str:
-    """Text in which neither an interval nor what belongs to a number goes to another line."""
-    kept = re.sub(r"\[[^\[\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), words)
-    return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda found: f"\u00a0{found[1] or ''}", kept)
 
 
 def _environment() -> Environment:

@@ -11,7 +11,7 @@ import numpy as np
 from ....results.report.pictures.drawing import data_uri, side_by_side, with_alpha
 from ..answer import Advice, Budget
 from ..pictures import Pictures, Pictures8
-from ..table import title
+from ..table import audience, title
 from ..wording import counted, evaluations, same
 
 LARGEST = 192
@@ -68,7 +68,8 @@ def gallery(advice: Advice, pictures: Pictures | None) -> Gallery | None:
         "where these latents lead",
         f"Where {counted(count, 'latent leads', 'latents lead')} when the steps are small enough",
     )
-    pairs = {one.nfe: _pair(one, advice.library, pictures) for one in advice.budgets}
+    library = audience(advice.budgets, advice.library)
+    pairs = {one.nfe: _pair(one, library, pictures) for one in advice.budgets}
     return Gallery(pairs, converged, side < PIXELATED, count, _factor(side))
 
 

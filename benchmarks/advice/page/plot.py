@@ -17,7 +17,7 @@ from ....results.figures.series import Point, Series
 from ....results.figures.sheet import INK, RULE, SOFT, WIDTHS, Width, encoded, sheet, styled
 from ....results.palette import Style
 from ..answer import Advice, Budget, Choice
-from ..table import title
+from ..table import audience, title
 from ..wording import same
 
 HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
@@ -35,7 +35,6 @@ COLOURS = {
     SOFT: "soft",
     RULE: "line",
     "#ffffff": "paper",
-    "white": "paper",
     **{one.colour: name for one, name in ((NOW, "now"), (OURS, "ours"), (KNOWN, "known"))},
 }
 """Colours of the drawing and the variables of the page that replace them."""
@@ -54,16 +53,17 @@ def curves(advice: Advice) -> list[Series]:
 
     The best known is one only where it is not the recommendation at every budget.
     """
-    mine = [(one, best.choice) for one in advice.budgets if (best := one.best.get(advice.library))]
+    library = audience(advice.budgets, advice.library)
+    mine = [(one, best.choice) for one in advice.budgets if (best := one.best.get(library))]
     known = [(one, best.choice) for one in advice.budgets if (best := one.best.get("python"))]
     differs = any(
         not same(choice, best.choice)
         for budget, choice in known
-        if (best := budget.best.get(advice.library))
+        if (best := budget.best.get(library))
     )
     named = [
         ("now", NOW, [(one, one.default) for one in advice.budgets]),
-        (f"for {title(advice.library)}" if differs else "recommended", OURS, mine),
+        (f"for {title(library)}" if differs else "recommended", OURS, mine),
         *([("best known", KNOWN, known)] if differs else []),
     ]
     found = [Series(name, style, _points(some)) for name, style, some in named]

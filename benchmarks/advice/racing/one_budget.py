@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...exports import LIBRARIES
 from ...running.executing import Failure
 from ..asked.subject import Entry
+from ..exports import LIBRARIES
 from .measuring import Bench, Late
 from .race import Race
 from .truth import FIRST

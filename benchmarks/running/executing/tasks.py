@@ -13,8 +13,8 @@ from .... import samplers
 from ....models.reference import Extractor
 from ....samplers import Sampler
 from ....samplers.families.tabulated import Table, Tabulated
-from ...fingerprint import Fingerprint, sampler_fingerprint
 from ...sampling.failure import Failure
+from ...sampling.fingerprint import Fingerprint, sampler_fingerprint
 from ...sampling.out_of_memory import out_of_memory
 from ...sampling.shard import Arrays, sample_shard
 from ...sampling.trajectories import Seen, watched

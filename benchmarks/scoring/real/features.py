@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ....models.reference import Extractor, FloatArray
 from ....results.run_directory.disk.files import read_npz, write_npz
-from ...fingerprint import Fingerprint, difference, extractor_fingerprint
 from ...metrics.estimators.moments import Moments
+from ...sampling.fingerprint import Fingerprint, difference, extractor_fingerprint
 from ...sampling.shard import clamp
 from .data import RealData
 

@@ -12,7 +12,7 @@ import new_processes
 import pandas as pd
 import pytest
 
-from samplerbench.benchmarks.cli import isolation
+from samplerbench.benchmarks.cli.common import isolation
 from samplerbench.benchmarks.running.executing import (
     InProcess,
     Pool,

@@ -14,7 +14,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.cli.isolation import OnRay
+from samplerbench.benchmarks.cli.common.isolation import OnRay
 from samplerbench.benchmarks.running.executing import Call, Failure, InProcess
 from samplerbench.benchmarks.running.executing.cluster import Ray, connection, crew, host
 from samplerbench.benchmarks.running.executing.cluster.ray_executor import TRIES, _part

@@ -149,13 +149,13 @@ def test_a_changed_sampler_model_card_or_metric_is_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     package, effort = tmp_path / "package", Effort("fast", tmp_path / "out")
-    for file in (*SOURCES, "benchmarks/sampling/batch.py", "benchmarks/cli/console.py"):
+    for file in (*SOURCES, "benchmarks/sampling/batch.py", "benchmarks/cli/common/console.py"):
         (package / file).parent.mkdir(parents=True, exist_ok=True)
         (package / file).write_text("before")
     monkeypatch.setattr(store, "PACKAGE", package)
     row, _ = steady()
     answered(row, effort)
-    (package / "benchmarks/cli/console.py").write_text("after")
+    (package / "benchmarks/cli/common/console.py").write_text("after")
     assert store.recall(row, effort) is not None
     (package / name).write_text("after")
     assert store.recall(row, effort) is None

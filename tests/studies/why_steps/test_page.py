@@ -10,7 +10,7 @@ from answering import answered
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.studies import folder_of
+from samplerbench.benchmarks.cli.studies.explain import folder_of
 from samplerbench.benchmarks.running.executing import InProcess
 from samplerbench.benchmarks.studies.why_steps import page, run, store
 from samplerbench.benchmarks.studies.why_steps.figures import charting

@@ -8,7 +8,7 @@ from invented import answered
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.studies import TAKES
+from samplerbench.benchmarks.cli.studies.explain import TAKES
 from samplerbench.benchmarks.studies.why_steps import page, verdicts
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...samplers import Grid, Sampler
-from ...samplers.peers.pairs import NEAR, PAIRS
-from ...samplers.spec import parse_spec
+from ....samplers import Grid, Sampler
+from ....samplers.peers.pairs import NEAR, PAIRS
+from ....samplers.spec import parse_spec
 from .configured import Configured, configured
 from .table import Row, Steps, steps_of, untabled
 from .text import called, indented, listed, wrapped

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...samplers import Grid, NoNoise, Sampler
-from ...samplers.base import HasSolve, call_solve
+from ....samplers import Grid, NoNoise, Sampler
+from ....samplers.base import HasSolve, call_solve
 
 SMALLEST = 1e-15
 """Weights below this are rounding."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...models import Denoiser
-from ...samplers import Grid, Sampler
+from ....models import Denoiser
+from ....samplers import Grid, Sampler
 from . import comfyui, diffusers, k_diffusion, python
 
 LIBRARIES: tuple[str, ...] = ("python", "diffusers", "k-diffusion", "comfyui")

@@ -10,8 +10,8 @@ network sees.
 
 from __future__ import annotations
 
-from ...models import Denoiser
-from ...samplers import Grid, Sampler
+from ....models import Denoiser
+from ....samplers import Grid, Sampler
 from .coordinates import Coordinates, coordinates_of, unknown
 from .diffusers_solvers import Scheduler, draws_like_ours, own_scheduler
 from .table import Row, steps_of, untabled

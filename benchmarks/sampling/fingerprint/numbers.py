@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...results.run_directory.fingerprint import Numbers, hash_of
-from ...samplers.noise import normal
+from ....results.run_directory.fingerprint import Numbers, hash_of
+from ....samplers.noise import normal
 
 ENTRIES, PROJECTIONS = 16, 4
 """Of a list that is longer than both together: as many entries, evenly spread, and as many

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from ...samplers import Sampler, non_default
-from ...samplers.families.tabulated import Tabulated
+from ....samplers import Sampler, non_default
+from ....samplers.families.tabulated import Tabulated
 
 ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 """Options of multistep methods that say what they do at the ends of a grid."""

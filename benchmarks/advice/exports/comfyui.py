@@ -17,12 +17,13 @@ What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: 
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
-from ...models import Denoiser
-from ...samplers import Grid, Sampler, karras, uniform_lambda
+from ....models import Denoiser
+from ....samplers import Grid, Sampler, karras, uniform_lambda
 from .configured import configured
 from .coordinates import is_flow
 
@@ -118,7 +119,7 @@ def sigmas_text(levels: list[float]) -> str:
         ValueError: two levels are the same in float32.
     """
     kept = [float(np.float32(level)) for level in levels]
-    if any(nxt >= cur for cur, nxt in zip(kept, kept[1:], strict=False)):
+    if any(nxt >= cur for cur, nxt in itertools.pairwise(kept)):
         raise ValueError(
             "ComfyUI keeps noise levels in float32, in which two of these are the same; take fewer steps"
         )

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...models import Denoiser, Wrapper
-from ...models.adapters import NativeDenoiser
-from ...models.process import EDM, Discrete, RectifiedFlow
+from ....models import Denoiser, Wrapper
+from ....models.adapters import NativeDenoiser
+from ....models.process import EDM, Discrete, RectifiedFlow
 
 Kind = Literal["table", "flow", "edm"]
 

@@ -2,7 +2,7 @@
 results of changed code are told.
 """
 
-from ...results.run_directory.fingerprint import Fingerprint, Numbers, difference
+from ....results.run_directory.fingerprint import Fingerprint, Numbers, difference
 from .extractor import extractor_fingerprint
 from .model import model_fingerprint
 from .sampler import origin_of, sampler_fingerprint

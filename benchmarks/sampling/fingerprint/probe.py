@@ -11,9 +11,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ...samplers import Noise, NoNoise, SampleNoise
-from ...samplers.brownian import BrownianNoise
-from ...samplers.types import StepNoise
+from ....samplers import Noise, NoNoise, SampleNoise
+from ....samplers.brownian import BrownianNoise
+from ....samplers.types import StepNoise
 
 ROWS, EVENT, SEED = 3, (2,), 0
 _KEPT = 20_000  # tensors of noise, of six numbers each

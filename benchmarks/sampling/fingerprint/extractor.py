@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import torch
 
-from ...models.loaders.reading import reading
-from ...models.reference import Extractor, Identity
-from ...results.run_directory.fingerprint import Fact, Fingerprint
-from ...samplers import SampleNoise
+from ....models.loaders.reading import reading
+from ....models.reference import Extractor, Identity
+from ....results.run_directory.fingerprint import Fact, Fingerprint
+from ....samplers import SampleNoise
 from .model import files_of, without_folders
 from .numbers import of_rows
 

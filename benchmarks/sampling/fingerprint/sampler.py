@@ -10,13 +10,13 @@ from typing import cast
 
 import torch
 
-from ... import samplers
-from ...models.loaders.local_code import code_of
-from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
-from ...samplers import Grid, GridSampler, Sampler
-from ...samplers.loop import planned
-from ..suites.cell import Cell
-from ..suites.start import Start
+from .... import samplers
+from ....models.loaders.local_code import code_of
+from ....results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
+from ....samplers import Grid, GridSampler, Sampler
+from ....samplers.loop import planned
+from ...suites.cell import Cell
+from ...suites.start import Start
 from . import probe
 from .numbers import Flattened, of_plan, of_rows
 

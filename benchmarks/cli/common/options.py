@@ -14,7 +14,7 @@ import typer
 from .console import err
 
 if TYPE_CHECKING:
-    from ..suites.suite import Suite
+    from ...suites.suite import Suite
 
 DEVICES = ("auto", "cpu", "cuda")
 STARTS = ("noise", "mean", "gaussian")
@@ -315,7 +315,7 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     """
     if text is None:
         return None
-    from ..suites.suite import LARGEST
+    from ...suites.suite import LARGEST
 
     try:
         numbers = tuple(int(part) for part in text.split(","))
@@ -347,14 +347,14 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
 
     A broken installed plugin is reported and left out; a broken file is an error.
     """
-    from ... import samplers
+    from .... import samplers
 
     for sentence in samplers.load_plugins().values():
         err.print(f"warning: {sentence}", markup=False)
     for file in files or ():
         samplers.load_file(file)
     if peers_path is not None:
-        from ...samplers.peers import set_peers_path
+        from ....samplers.peers import set_peers_path
 
         set_peers_path(peers_path)
 
@@ -396,8 +396,8 @@ def selected(
         ValueError: no such suite, a value that makes no sense, or a suite that would run code
             unasked.
     """
-    from ..suites.python_files import refuse_untrusted
-    from ..suites.suite import load_suite
+    from ...suites.python_files import refuse_untrusted
+    from ...suites.suite import load_suite
 
     if steps is not None and nfe is not None:
         raise ValueError("give --steps or --nfe, not both")

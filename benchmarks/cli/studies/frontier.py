@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from .console import err, out, print_rows, say
-from .isolation import workers
-from .options import (
+from ..common.console import err, out, print_rows, say
+from ..common.isolation import workers
+from ..common.options import (
     LARGEST_SEED,
     MOST,
     JobsOption,
@@ -80,12 +80,12 @@ def frontier(
     """
     import torch
 
-    from ...samplers.peers.locate import clone
-    from ..advice.asked.candidates import SIDES, default
-    from ..studies.frontier import Frontier, from_peers, ours
-    from ..studies.frontier.measure import ENDS
-    from ..studies.frontier.problems import PARTS, problems
-    from ..studies.frontier.table import summary, write_frontier
+    from ....samplers.peers.locate import clone
+    from ...advice.asked.candidates import SIDES, default
+    from ...studies.frontier import Frontier, from_peers, ours
+    from ...studies.frontier.measure import ENDS
+    from ...studies.frontier.problems import PARTS, problems
+    from ...studies.frontier.table import summary, write_frontier
 
     if part is not None and model:
         raise ValueError("--part names its models; leave out --model, or --part")

@@ -17,8 +17,8 @@ from typing import NoReturn
 
 import typer
 
-from ..running.executing import Executor, InProcess, Pool, Worker, make_executor
-from ..running.executing.cluster import Ray
+from ...running.executing import Executor, InProcess, Pool, Worker, make_executor
+from ...running.executing.cluster import Ray
 from .console import err
 
 OFF = ("0", "false", "f", "no", "n", "off")
@@ -297,7 +297,7 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
 
 def _done(folder: Path) -> str:
     """How far a run came, from its table; nothing where there is none yet."""
-    from ...results.result_table import load
+    from ....results.result_table import load
 
     with suppress(ValueError, OSError):
         counts = Counter(load(folder).frame["status"])

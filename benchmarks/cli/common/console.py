@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ...results.escaping import printable
+from ....results.escaping import printable
 
 WIDE = 1000
 """Letters across where nobody looks at a screen: what goes into a pipe or a file is neither cut

@@ -9,11 +9,11 @@ import re
 
 import torch
 
-from ...models import Denoiser
-from ...models.loaders.networks import parameter_dtype
-from ...models.loaders.reading import FilesRead, reading
-from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
-from ...samplers import SampleNoise
+from ....models import Denoiser
+from ....models.loaders.networks import parameter_dtype
+from ....models.loaders.reading import FilesRead, reading
+from ....results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
+from ....samplers import SampleNoise
 from .numbers import of_rows
 
 LEVELS, ROWS, SEED = 5, 2, 0

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from ...samplers import Grid, Sampler, non_default, plugin_file
-from ...samplers.families.tabulated import Tabulated
-from ...samplers.registry import origin
-from ...samplers.spec import parse_spec
+from ....samplers import Grid, Sampler, non_default, plugin_file
+from ....samplers.families.tabulated import Tabulated
+from ....samplers.registry import origin
+from ....samplers.spec import parse_spec
 from .text import WIDTH, called, indented, literal, wrapped
 
 

@@ -1,0 +1,57 @@
+"""How an answer came about, as terms and what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ....results.text import short
+from ..answer import Advice
+
+LONG = 12
+"""Entries of a mapping that has a line for each, at most."""
+
+
+def facts(advice: Advice) -> list[tuple[str, str]]:
+    """How the answer came about, as terms and what they are."""
+    took, given = advice.minutes
+    about = [(key.replace("_", " "), value) for key, value in flat(advice.about)]
+    return [
+        ("model", advice.model),
+        *about,
+        ("now", advice.default),
+        ("device", advice.device),
+        ("time", f"{short(took)} minutes of {short(given)} that were given"),
+        *(
+            [("times", f"per sample, in batches of {advice.timed_batch}")]
+            if advice.timed_batch
+            else []
+        ),
+    ]
+
+
+def flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """A mapping of anything as names and texts; mappings in it one after the other, and long ones,
+    as the versions of all packages, as one text.
+    """
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{before} {key}".strip()
+        if isinstance(value, Mapping) and len(value) > LONG:
+            found.append((name, ", ".join(f"{one} {_text(of)}" for one, of in value.items())))
+        elif isinstance(value, Mapping):
+            found += flat(value, name)
+        elif value is not None and value not in ("", [], ()):
+            found.append((name, _text(value)))
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        sizes = all(type(one) is int for one in value)
+        return (" × " if sizes else " ").join(map(_text, value))
+    if isinstance(value, int):
+        return f"{value:,}"
+    return short(value, 5) if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""The commands of studies, which stand beside the benchmark: a module each."""

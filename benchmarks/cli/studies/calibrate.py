@@ -1,0 +1,60 @@
+"""``calibrate``: how often the intervals of the metrics cover."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...running.executing import Failure
+from ..common.console import err, say
+from ..common.isolation import workers
+from ..common.options import (
+    JobsOption,
+)
+
+CALIBRATION_LOG = Path("results") / "runs" / "calibration"
+
+
+def calibrate(
+    folder: Annotated[Path, typer.Option("--out", help="Where the tables go.")] = CALIBRATION_LOG,
+    log: Annotated[
+        Path,
+        typer.Option("--log", help="Where replicates are kept; a run goes on from what is there."),
+    ] = CALIBRATION_LOG,
+    replicates: Annotated[
+        int | None,
+        typer.Option(
+            "--replicates", min=10, max=1_000_000, help="Of each cell; 500, or 40 with --quick."
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")
+    ] = False,
+    jobs: JobsOption = 1,
+) -> None:
+    """Measure coverage, bias and power of the metrics' intervals on features whose true
+    distances are known.
+    """
+    from ...studies.calibration import Calibration
+    from ...studies.calibration.table import write_calibration
+    from ...studies.calibration.verdict import sentences
+
+    make = Calibration.quick if quick else Calibration
+    with closing(workers(jobs)) as executor:
+        run = make(
+            log,
+            replicates=replicates or (40 if quick else 500),
+            executor=executor,
+            progress=lambda line: err.print(line, markup=False),
+        )
+        try:
+            rows = run()
+        except Failure as failure:
+            say(f"{failure.status}: {failure.reason}; the same command goes on from what is kept.")
+            raise typer.Exit(1) from None
+    for sentence in sentences(rows):
+        say(sentence)
+    say(f"Table: {write_calibration(rows, folder)}")

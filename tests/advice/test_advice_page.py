@@ -1,0 +1,304 @@
+"""The page, the terminal and Markdown say what the answer says, whatever it holds."""
+
+import base64
+import json
+import re
+import struct
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from answers import HOSTILE, advice, best, budget, choice, pictures, whole
+
+from samplerbench.benchmarks.advice.answer import Advice, Value
+from samplerbench.benchmarks.advice.page import render, write_page
+from samplerbench.benchmarks.advice.page.build import unbroken
+from samplerbench.benchmarks.advice.page.gallery import LARGEST, gallery, shrunk
+from samplerbench.benchmarks.advice.page.plot import curves
+from samplerbench.benchmarks.advice.table import table
+from samplerbench.benchmarks.advice.told import markdown, tell
+from samplerbench.benchmarks.cli.console import Safe
+from samplerbench.results.text import short
+
+VOID = {"meta", "img", "input", "br", "link", "path", "use"}
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page, as far as it is needed here."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.cells, self.code, self.loads = [], [], {}, [], []
+        self.row = None
+        self.feed(text)
+        for row in self.cells.values():
+            row[:] = [cell.strip() for cell in row]
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        if "data-row" in given:
+            self.row = self.cells.setdefault(int(given["data-row"]), [])
+        if tag in ("th", "td") and self.row is not None:
+            self.row.append("")
+        if tag == "code":
+            self.code.append("")
+        self.loads += [given[name] for name in ("src", "href", "xlink:href") if name in given]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self.open:
+            while self.open.pop() != tag:
+                pass
+        if tag == "table":
+            self.row = None
+
+    def handle_data(self, data):
+        if self.row and "tr" in self.open:
+            self.row[-1] += data.replace("\xa0", " ")
+        if "code" in self.open:
+            self.code[-1] += data
+
+
+@pytest.fixture(scope="module")
+def page():
+    return Page(render(whole(), pictures()))
+
+
+def numbers(text):
+    """All numbers of a text."""
+    return re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?", text.replace("(rho=7)", ""))
+
+
+def texts(*values):
+    return [short(one) for value in values for one in (value.value, value.low, value.high)]
+
+
+def test_every_number_of_the_table_is_the_answer_s(page):
+    answer = whole()
+    at_5, at_8, at_20 = (one.best["diffusers"] for one in answer.budgets)
+    now = answer.budgets[1].default
+    cells = page.cells
+    assert list(cells) == [5, 8, 20]
+    assert cells[8][1] == at_8.choice.label
+    # one over the ratio's value and ends, to two digits
+    assert numbers(cells[8][2]) == ["9.8", "8.3", "11"]
+    assert numbers(cells[8][3]) == texts(at_8.choice.error, now.error)
+    assert numbers(cells[8][4]) == ["1.3", "1.2", "1.4"]
+    assert cells[8][4].endswith("auto")
+    assert numbers(cells[8][5]) == ["15.5"]
+    assert cells[8][6].startswith("tied with 40 others")
+    assert all(label in cells[8][6] for label in at_8.tied)
+    known, nearer = answer.budgets[1].best["python"].choice, answer.budgets[1].in_distribution
+    assert numbers(cells[8][7]) == texts(nearer.fd_conv, known.fd_conv)
+    assert numbers(cells[5][3]) == texts(at_5.choice.error)
+    assert cells[5][2] == "what you use now fails it <diverged>"
+    assert "no difference shown" in cells[5][4]
+    # its own error, once: it is what is used now
+    assert (cells[20][2], cells[20][3]) == ("what you use now", short(at_20.choice.error.value))
+
+
+def test_the_page_needs_nothing_else(page):
+    assert all(one.startswith(("data:image/png;base64,", "#")) for one in page.loads)
+    assert not {tag for tag, _ in page.tags} & {"link", "iframe", "object", "embed", "video"}
+    policy = next(given["content"] for _, given in page.tags if "http-equiv" in given)
+    assert policy.startswith("default-src 'none'")
+    text = render(whole(), None)
+    assert not re.search(r"url\((?!#|&#)", text)
+    assert not re.search(r"@import|fetch\(|XMLHttpRequest", text)
+
+
+def test_names_and_code_are_text(page):
+    hostile = [given for tag, given in page.tags if given.get("src") == "x" or "onerror" in given]
+    assert not hostile
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+    codes = [one.best["diffusers"].lines.code for one in whole().budgets]
+    assert codes[1] in page.code
+    assert "</script><img src=x onerror=alert(1)> | `**bold**`" in page.cells[5][1]
+    assert "\x1b" not in render(whole(), None)
+
+
+def test_what_stands_in_the_page_is_said_of_pictures(page):
+    alts = [given["alt"] for tag, given in page.tags if tag == "img"]
+    assert len(alts) == 5  # two budgets, and where the latents lead
+    assert "What unipc_3 · karras(rho=7) makes of the latents with 8 evaluations" in alts
+    assert all(alts)
+    scopes = [given.get("scope") for tag, given in page.tags if tag == "th"]
+    assert set(scopes) == {"col", "row"}
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_ids_are_unique_and_controls_are_named(page):
+    ids = [given["id"] for _, given in page.tags if "id" in given]
+    assert len(ids) == len(set(ids))
+    radios = [given["id"] for tag, given in page.tags if given.get("type") == "radio"]
+    named = {given["for"] for tag, given in page.tags if tag == "label"}
+    assert len(radios) == 2 * 3 + 4
+    assert set(radios) == named
+
+
+def test_what_was_not_decided_is_said():
+    text = render(whole(), None)
+    assert "20 was close." in text
+    assert "With 5 evaluations: the time was up with 12 left." in text
+    assert "Nothing was left open" not in text
+
+
+@pytest.mark.parametrize("side", [28, 500])
+@pytest.mark.parametrize("colour", [False, True])
+def test_strips_are_pictures_of_a_size_that_can_be_sent(side, colour):
+    found = gallery(whole(), pictures((8,), side, colour))
+    strips = [found.converged, *found.pairs[8]]
+    assert [one.image for one in found.pairs[5]] == ["", ""]
+    files = [base64.b64decode(one.image.split(",")[1]) for one in strips]
+    gap = {28: 1, 500: 6}[side]
+    edge = {28: 28, 500: 166}[side]
+    for file in files:
+        assert struct.unpack(">II", file[16:24]) == (4 * edge + 3 * gap, edge)
+        assert file[25] == (6 if colour else 4)  # with alpha: what lies between them is nothing
+
+
+def test_large_pictures_are_averages():
+    some = np.zeros((1, 1, 2 * LARGEST, 2 * LARGEST), np.uint8)
+    some[..., ::2] = 100
+    assert (shrunk(some) == 50).all()
+    assert shrunk(some[..., :64, :64]).shape == (1, 1, 64, 64)
+
+
+def one_budget(**given):
+    mine = choice("heun", "karras", 8, (0.05, 0.04, 0.06), **given)
+    return advice(budget(8, best(mine, "diffusers", (0.1, 0.08, 0.12))))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        one_budget(),
+        advice(budget(8)),  # nothing for the library
+        advice(budget(8, best(choice(failed="NaN"), code="", remark="It fails."))),
+        advice(budget(8, best(choice("heun", error=(0.0, 0.0, 0.0)), "diffusers", (0, 0, 0)))),
+        advice(budget(8, best(choice("heun", error=(0.1, 0.1, 0.1)), to_default=(np.nan,) * 3))),
+        replace(one_budget(), resolution=0.0, sentences=(), provenance={}, about={}),
+    ],
+)
+def test_an_answer_may_lack_nearly_everything(answer, tmp_path):
+    path = write_page(answer, None, tmp_path / "advice.html")
+    shown = Page(path.read_text(encoding="utf-8"))
+    assert list(shown.cells) == [8]
+    assert "nan" not in path.read_text(encoding="utf-8").lower().replace("fashion", "")
+    assert markdown(answer).startswith("## Which sampler for fashion\n")
+    assert len(told(answer)) > 5
+
+
+def test_evaluations_that_are_not_the_budget_are_said():
+    mine, now = (
+        choice(name, "", made, (0.1, 0.09, 0.11)) for name, made in (("auto", 7), ("heun", 3))
+    )
+    (row,) = table(advice(budget(8, best(mine, to_default=(1, 0.9, 1.1)), default=now)))
+    assert row.use == "auto (makes 7)"
+    assert row.error == ("0.1 [0.09, 0.11]", "now, with 3: 0.1 [0.09, 0.11]", "open")
+
+
+def test_curves_are_the_errors():
+    found = {one.name: one for one in curves(whole())}
+    assert [point.x for point in found["for diffusers"].points] == [5, 8, 20]
+    assert found["now"].points[0][:4] == (8, 0.5, 0.4, 0.6)  # it fails at 5
+    assert [point.y for point in found["best known"].points] == [0.29, 0.0401]
+    assert 'aria-label="Error against evaluations' in render(whole(), None)
+    assert 'aria-label="Error against evaluations' not in render(one_budget(), None)
+
+
+def test_json_comes_back():
+    answer = whole()
+    assert Advice.from_json(json.loads(json.dumps(answer.to_json()))) == answer
+
+
+def test_intervals_stay_on_a_line():
+    assert unbroken("3.2 × closer [2.9, 3.6] a b") == "3.2\xa0×\xa0closer [2.9,\xa03.6] a b"
+
+
+def told(answer, width=80):
+    console = Safe(width=width)
+    with console.capture() as shown:
+        tell(answer, console)
+    return shown.get().splitlines()
+
+
+def test_a_terminal_of_80_columns_breaks_no_word():
+    answer = replace(whole(), sentences=("It is " + "closer " * 30 + "so.",))
+    lines = told(answer)
+    assert max(map(len, lines)) <= 80
+    wide = {word for line in told(answer, 1000) for word in line.replace(";", "").split()}
+    assert {word for line in lines for word in line.replace(";", "").split()} == wide
+    text = "\n".join(lines)
+    for interval in ("[8.3, 11]", "[0.0481, 0.0543]", "[1.2, 1.4]", "[0.7, 0.9]", "[0.77, 1.11]"):
+        assert interval in text
+    assert "\x1b" not in text
+    assert "tied with 40 others" in text
+
+
+def test_names_that_are_longer_than_a_line_are_whole():
+    name = "x" * 100
+    mine = choice(name, "", 8, (0.05, 0.04, 0.06))
+    lines = told(advice(budget(8, best(mine, "diffusers", (0.1, 0.08, 0.12)))))
+    assert any(name in line for line in lines)
+
+
+def test_code_is_printed_and_written_as_it_is():
+    answer = whole()
+    code = answer.budgets[1].best["diffusers"].lines.code
+    at = next(n for n, line in enumerate(told(answer)) if line.strip() == "import it")
+    printed = told(answer)[at : at + len(code.splitlines())]
+    assert [line.removeprefix("    ") for line in printed] == code.splitlines()
+    assert f"````python\n{code}\n````" in markdown(answer)
+
+
+def test_markdown_is_the_table_and_no_more_columns():
+    text = markdown(whole())
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 5
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {9}
+    assert HOSTILE not in text
+    assert "<img" not in re.sub(r"`{3,}.*?`{3,}", "", text, flags=re.DOTALL).replace("\\<", "")
+    assert "9.8 × closer [8.3, 11]" in text
+    flagged = Value(0.5, 0.4, 0.6, "of 8 latents")
+    mine = choice("heun", "", 8, (0.05, 0.04, 0.06))
+    assert "not to be trusted: of 8 latents" in markdown(
+        advice(budget(8, best(mine, to_default=flagged)))
+    )
+
+
+def test_the_pickers_need_no_script_and_go_together_with_one(browser, tmp_path):
+    path = write_page(whole(), pictures(), tmp_path / "advice.html")
+    for script in (False, True):
+        context = browser.new_context(
+            java_script_enabled=script, viewport={"width": 390, "height": 844}
+        )
+        view, noise = context.new_page(), []
+        view.on("console", lambda message, said=noise: said.append(message.text))
+        view.on("pageerror", lambda error, said=noise: said.append(str(error)))
+        view.goto(path.as_uri())
+        now = view.get_by_alt_text(
+            "What euler · uniform_time makes of the latents with 8 evaluations"
+        )
+        view.locator("#pictures-8").check(force=True)
+        assert now.is_visible()
+        view.locator("#pictures-20").check(force=True)
+        assert not now.is_visible()
+        assert view.locator("#lines-20").is_checked() is script
+        lines = view.get_by_label("Lines for ComfyUI with 8 evaluations")
+        assert not lines.is_visible()
+        view.locator("#library-4").check(force=True)
+        view.locator("#lines-8").check(force=True)
+        assert lines.is_visible()
+        assert view.get_by_role("button", name="Copy").count() == (2 if script else 0)
+        if script:
+            assert view.evaluate("document.documentElement.scrollWidth") == 390
+        context.close()
+        assert noise == []
