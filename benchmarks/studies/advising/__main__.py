@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from ...advice.asked.subject import load
-from ...exports import LIBRARIES
+from ...advice.exports import LIBRARIES
 from .against import Best, Row, asked, rows_of, write
 from .sweep import Configuration, Sweep
 
