@@ -10,6 +10,7 @@ import torch
 from samplerbench.benchmarks.advice.answer import Advice, Best, Budget, Choice, Lines
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.studies.advising.__main__ import best_of
 from samplerbench.benchmarks.studies.advising.against import (
     asked,
     read,
@@ -161,6 +162,17 @@ def test_a_table_says_how_often(sweep):
     rows = [r for seed in range(3) for r in rows_of(answer, MODEL, seed, sweep, best)]
     worse = [type(r)(**{**vars(r), "ratio": x}) for r, x in zip(rows, (1.0, 1.1, 1.3), strict=True)]
     assert "| 1.00 1.10 1.30 | 2 of 3 | 1.30 | 2.5 |" in table(worse, "rmse")
+
+
+def test_the_candidates_are_those_of_the_race(sweep):
+    best = best_of(sweep, [2, BUDGET], ["euler", "dpmpp_2m", "zab_3"])
+    assert {library for library, _ in best} == {"python", "k-diffusion", "comfyui"}
+    tried = {one for one, _ in sweep.planned}
+    assert {one.sampler for one in tried} == {"euler", "dpmpp_2m", "zab_3"}
+    assert Configuration("zab_3", "karras(rho=15.0)") in tried
+    errors = {one: by_hand(one) for one in tried}
+    assert best["python", BUDGET]["rmse"] == min(errors, key=errors.__getitem__)
+    assert best["comfyui", BUDGET]["rmse"].sampler in ("euler", "dpmpp_2m")
 
 
 def test_an_answer_that_is_there_is_not_asked_for_again(tmp_path):

@@ -24,13 +24,19 @@ from .sweep import Configuration, Sweep
 BUDGETS = (4, 6, 8, 10, 15, 20)
 
 
-def best_of(sweep: Sweep, budgets: Sequence[int]) -> Best:
-    """The best of what the race has for a library at a budget, and its error, where it has any."""
-    subject = load(sweep.model_spec, "cpu", sweep.seed, "card", ())
+def best_of(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = ()) -> Best:
+    """The best of what the race has for a library at a budget, where it has anything.
+
+    Args:
+        sweep: of the model.
+        budgets: evaluations per sample.
+        only: samplers, in place of all.
+    """
+    subject = load(sweep.model_spec, "cpu", sweep.seed, "card", only)
     best: dict[tuple[str, int], dict[str, Configuration]] = {}
     for budget in budgets:
         of: dict[str, list[Configuration]] = {library: [] for library in LIBRARIES}
-        for entry in subject.entries(budget, auto=True):
+        for entry in subject.entries(budget, auto=not only):
             one = Configuration(entry.cell.label, entry.cell.schedule.label)
             sweep.planned[one, budget] = entry.cell
             for library in entry.libraries:
@@ -55,6 +61,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="races, of seeds 1, 2, …")
     parser.add_argument("--minutes", type=float, default=10.0, help="that each race is given")
     parser.add_argument("--nfe", default=",".join(map(str, BUDGETS)), help="budgets")
+    parser.add_argument("--sampler", action="append", default=[], help="only these (repeatable)")
     parser.add_argument("--threads", type=int, default=1, help="of the sweep")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -64,11 +71,13 @@ def main() -> None:
         print(time.strftime("%H:%M:%S"), text, flush=True)
 
     sweep = Sweep(args.out, args.model, progress=told)
-    best = best_of(sweep, budgets)
+    best = best_of(sweep, budgets, args.sampler)
     rows: list[Row] = []
     for seed in range(1, args.seeds + 1):
         told(f"{args.model}: race of seed {seed}")
-        answer = asked(args.model, seed, budgets, args.minutes, args.out / f"seed-{seed}")
+        answer = asked(
+            args.model, seed, budgets, args.minutes, args.out / f"seed-{seed}", args.sampler
+        )
         rows += rows_of(answer, args.name or args.model, seed, sweep, best)
         write(rows, args.out / "table.csv")
         for row in rows:

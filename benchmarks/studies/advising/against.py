@@ -111,7 +111,14 @@ def configuration_of(choice: Choice) -> Configuration:
     return Configuration(choice.sampler, choice.schedule or OWN_LEVELS)
 
 
-def asked(spec: str, seed: int, budgets: Sequence[int], minutes: float, out: Path) -> Advice:
+def asked(
+    spec: str,
+    seed: int,
+    budgets: Sequence[int],
+    minutes: float,
+    out: Path,
+    only: Sequence[str] = (),
+) -> Advice:
     """What ``samplerbench advise`` answers, run as its users run it unless it was. It has a cache of its own,
     so that what one seed found takes no time off another.
 
@@ -123,6 +130,7 @@ def asked(spec: str, seed: int, budgets: Sequence[int], minutes: float, out: Pat
         command = [sys.executable, "-m", "samplerbench.benchmarks", "advise", "--model", spec]
         command += ["--nfe", ",".join(map(str, budgets)), "--minutes", f"{minutes:g}"]
         command += ["--seed", str(seed), "--out", str(out)]
+        command += [text for name in only for text in ("--sampler", name)]
         subprocess.run(command, check=True, env=os.environ | {CACHE: str(out / "cache")})
     return Advice.from_json(json.loads(path.read_text(encoding="utf-8")))
 
