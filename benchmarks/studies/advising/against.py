@@ -131,7 +131,8 @@ def asked(
         command += ["--nfe", ",".join(map(str, budgets)), "--minutes", f"{minutes:g}"]
         command += ["--seed", str(seed), "--out", str(out)]
         command += [text for name in only for text in ("--sampler", name)]
-        subprocess.run(command, check=True, env=os.environ | {CACHE: str(out / "cache")})
+        own = os.environ | {CACHE: str(out / "cache")}
+        subprocess.run(command, check=True, env=own, stdout=subprocess.DEVNULL)
     return Advice.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
