@@ -1,9 +1,8 @@
 """What ``advise`` answers: for each budget the sampler to use, how much better it is than what is
 used now, and what was not decided.
 
-Errors are root mean squares over latents of the distance between a sample and the converged endpoint
-of its latent, per dimension, in the units of the data (the column ``rmse`` of a result table), on
-latents that chose nothing.
+Errors are geometric means over latents of the distance between a sample and the converged endpoint of its
+latent (root mean square over the dimensions, in the units of the data), on latents that chose nothing.
 """
 
 from __future__ import annotations
@@ -58,8 +57,10 @@ class Choice:
         nfe: evaluations per sample that it makes.
         steps: of its grid; None where it has none.
         levels: noise levels of its grid, falling.
-        error: root mean square distance to the converged endpoints; None if it has none, as
+        error: geometric mean of the distances to the converged endpoints; None if it has none, as
             a stochastic sampler, or if it failed.
+        rms: root mean square of the distances, the column ``rmse`` of a result table: of a few samples
+            that ended elsewhere, mostly.
         median: of the distances.
         fd_conv: Fréchet distance to converged samples in the model's feature space; None if it was not
             measured.
@@ -74,6 +75,7 @@ class Choice:
     steps: int | None
     levels: tuple[float, ...] = ()
     error: Value | None = None
+    rms: float | None = None
     median: float | None = None
     fd_conv: Value | None = None
     ms: float | None = None

@@ -71,7 +71,7 @@ def raced(
     Raises:
         Failure: none of them has samples, or there is no reference solution.
     """
-    hopeful = _ordered([entry for entry in entries if _hopeful(entry, before)], before)
+    hopeful = [entry for entry in entries if _hopeful(entry, before)]
     settle(bench, hopeful[:USUAL], budget)
     fields = {
         name: [n for n, entry in enumerate(hopeful) if name in entry.libraries]
@@ -141,13 +141,3 @@ def _hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
         for one in last
         for name in entry.libraries
     )
-
-
-def _ordered(entries: Sequence[Entry], before: Sequence[Raced]) -> list[Entry]:
-    """Those first that did well at the budget before; those that it did not try keep their places after
-    them.
-    """
-    if not before:
-        return list(entries)
-    errors = before[-1].errors
-    return sorted(entries, key=lambda entry: errors.get(entry.label, np.inf))
