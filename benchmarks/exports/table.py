@@ -1,20 +1,20 @@
 """Any deterministic sampler on any grid as a table of numbers, for libraries that have no such solver.
 
-A fixed-grid method without noise is linear in its first state and in what the denoiser gives: the state of
+A fixed-grid method without noise is linear in its first state and in what the network gives: the state of
 every evaluation, and the result, are sums of both whose weights depend on the grid alone. They are found by
-running the sampler once on a state that is a unit vector, with a denoiser that answers every call by
+running the sampler once on a state that is a unit vector, with a network that answers every call by
 another one. Whatever it does between two evaluations, correctors, stages, deferred first steps, is in them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...samplers import Grid, NoNoise, Sampler
-from ...samplers.base import HasSolve, call_solve
 
 SMALLEST = 1e-15
 """Weights below this are rounding."""
@@ -22,13 +22,22 @@ SPARE = 8
 """Evaluations more than a sampler says, for which there is room."""
 
 
+Weights = Callable[[float], tuple[float, float]]
+"""Of a level: p and q of the clean image d = p x + q output."""
+
+
+def itself(sigma: float) -> tuple[float, float]:  # noqa: ARG001
+    """The weights of a network that gives the clean image."""
+    return 0.0, 1.0
+
+
 class Row(NamedTuple):
-    """One evaluation, d_i, at a state x_i, and the next state: x <- a x + sum_j b_j d_{i-j}.
+    """One evaluation at a state x_i, and the next state: x <- a x + sum_j b_j output_{i-j}.
 
     Attributes:
         sigma: level of the evaluation.
         a: weight of the state.
-        b: weights of the denoised images, newest first.
+        b: weights of the network's outputs, newest first.
     """
 
     sigma: float
@@ -64,25 +73,24 @@ def untabled(sampler: Sampler) -> str:
     return ""
 
 
-def steps_of(sampler: Sampler, grid: Grid) -> Steps:
+def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
     """What a sampler does on a grid.
+
+    Args:
+        sampler: deterministic, of fixed steps.
+        grid: its levels.
+        weights: how a network's output becomes the clean image. Sums of what a network gives itself
+            lose fewer digits at high levels than sums of clean images.
 
     Raises:
         ValueError: it is not linear in its evaluations (:func:`untabled`), or as the sampler has it.
     """
     if reason := untabled(sampler):
         raise ValueError(f"{sampler.name} is no table of numbers: {reason}")
-    probe = _Probe((sampler.nfe(grid) or len(grid)) + SPARE)
+    probe = _Probe((sampler.nfe(grid) or len(grid)) + SPARE, weights)
     first = torch.zeros(1, probe.room + 1, dtype=torch.float64)
     first[0, -1] = 1.0
-    has_solve: HasSolve = sampler  # type: ignore[assignment]
-    call = sampler.sample if not hasattr(sampler, "solve") else None
-    noise = NoNoise(sampler)
-    result = (
-        call_solve(has_solve, probe, first, grid, noise)
-        if call is None
-        else call(probe, first, grid, noise)
-    )
+    result = sampler.sample(probe, first, grid, NoNoise(sampler))
     states = [*probe.states, result[0]]
     rows = []
     for i, sigma in enumerate(probe.sigmas):
@@ -99,25 +107,27 @@ def steps_of(sampler: Sampler, grid: Grid) -> Steps:
 
 
 class _Probe:
-    """A denoiser whose k-th answer is the k-th unit vector, and that keeps what it was asked.
+    """A denoiser whose network's k-th output is the k-th unit vector, and that keeps what it was asked.
 
     Args:
         room: the most answers.
+        weights: how an output becomes an answer.
     """
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, room: int, weights: Weights) -> None:
+        self.room, self.weights = room, weights
         self.states: list[Tensor] = []
         self.sigmas: list[float] = []
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """A new unit vector ``(1, room + 1)``."""
+        """The clean image ``(1, room + 1)``, of a new unit vector."""
         if len(x) != 1 or len(self.sigmas) == self.room:
             raise ValueError("the sampler evaluates several states at once, or more than it says")
         self.states.append(x[0].clone())
         self.sigmas.append(float(sigma))
-        answer = torch.zeros_like(x)
-        answer[0, len(self.sigmas) - 1] = 1.0
+        p, q = self.weights(float(sigma))
+        answer = p * x
+        answer[0, len(self.sigmas) - 1] += q
         return answer
 
     def take(self, rows: Tensor) -> _Probe:  # noqa: ARG002
