@@ -11,6 +11,7 @@ What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: 
   k-diffusion; of flows they are t of (1 - t) x0 + t z, in [0, 1] (``CONST``).
 * From the model's highest level on (``max_denoise``), models of noise or v begin with
   sqrt(1 + sigma²) z; a lower first level with sigma z.
+* ``lms`` and ``ipndm`` take the step to 0 as x <- d; versions of early 2025 took it like any other.
 * Its samplers are forks of k-diffusion's that step in x and sigma of the model at hand: on a flow they are
   methods in t, and of those only Euler's is the same as ours, and Adams-Bashforth in t (``vab_4``).
 """
@@ -18,15 +19,13 @@ What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from ...models import Denoiser
 from ...samplers import Grid, Sampler, karras, uniform_lambda
-from .configured import Configured, configured
+from .configured import configured
 from .coordinates import is_flow
-from .k_diffusion import OPTIONS, function_of
 
 NAMES: dict[str, str] = {
     "euler": "euler",
@@ -42,6 +41,7 @@ NAMES: dict[str, str] = {
     "dpmpp_3m_sde_published": "dpmpp_3m_sde",
     "zab_4": "lms",
     "ipndm": "ipndm",
+    "deis_tab_3": "deis",
     "xeab_2": "res_multistep",
 }
 """Our samplers in their defaults, and the names in ``KSamplerSelect``."""
@@ -97,6 +97,8 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
 
 def _remark(sampler: Sampler, grid: Grid, *, flow: bool) -> str:
     said = [_OWN] if sampler.stochastic else []
+    if sampler.name == "deis_tab_3":
+        said.append("its coefficients are sums in float32, off by about 1e-4")
     more = math.hypot(1, 1 / grid.sigma[0]) - 1
     if not flow and more > 1e-4:
         said.append(

@@ -22,6 +22,10 @@ NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
 CLOSE = 2e-5
 """A start that is as near to another makes no difference that can be seen."""
 _ARGUMENTS = "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None"
+_NUMBERS = (
+    "no scheduler of diffusers takes these steps in the coordinates of every pipeline, so they are written "
+    "out as numbers"
+)
 _OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
 
 
@@ -59,8 +63,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
         )
     steps = steps_of(sampler, grid, of.denoised)
     start = steps.start * grid.sigma[0] * of.scale(steps.rows[0].sigma)
-    told = f"diffusers has no {sampler.name}, so its steps on these levels are written out as numbers"
-    return _tabled(steps.rows, grid, of, start), _remark(sampler, of, start, told)
+    return _tabled(steps.rows, of, start), _remark(sampler, of, start, _NUMBERS)
 
 
 def _as_it_is(steps: int) -> str:
@@ -145,7 +148,7 @@ def _step(generator: bool, end: float) -> str:
     return "\n".join(lines)
 
 
-def _tabled(rows: tuple[Row, ...], grid: Grid, of: Coordinates, start: float) -> str:
+def _tabled(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
     """A scheduler whose steps are numbers, in the pipeline's coordinates."""
     ends = [of.scale(row.sigma) for row in rows] + [1.0]
     written = []

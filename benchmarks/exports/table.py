@@ -95,10 +95,13 @@ def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
     rows = []
     for i, sigma in enumerate(probe.sigmas):
         now, then = states[i], states[i + 1]
-        a = float(then[-1] / now[-1]) if abs(float(now[-1])) > SMALLEST else 0.0
-        left = then - a * now
-        if abs(float(left[-1])) > SMALLEST:
+        if abs(float(now[-1])) > SMALLEST:
+            a = float(then[-1] / now[-1])
+        elif abs(float(then[-1])) <= SMALLEST:
+            a = 0.0
+        else:
             raise ValueError(f"{sampler.name} goes back to a state that its steps have left")
+        left = then - a * now
         b = [w if abs(w) > SMALLEST else 0.0 for w in left[: i + 1].flip(0).tolist()]
         while b and not b[-1]:
             b.pop()
