@@ -19,11 +19,13 @@ What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
 from ...models import Denoiser
 from ...samplers import Grid, Sampler, karras, uniform_lambda
+from ...samplers.spec import label_of
 from .configured import configured
 from .coordinates import is_flow
 
@@ -73,8 +75,8 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
     if name_of(sampler, model):
         return ""
     if is_flow(model):
-        return f"on a flow no sampler of ComfyUI is {sampler.name}: its samplers step in t there"
-    return f"ComfyUI has no {sampler.name} with these options"
+        return f"on a flow no sampler of ComfyUI is {label_of(sampler)}: they step in t there"
+    return f"no sampler of ComfyUI is {label_of(sampler)}"
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
@@ -92,21 +94,22 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
         levels = [s / (1 + s) if flow else s for s in grid.sigma]
         second = "ManualSigmas: the text of the next lines\n" + sigmas_text(levels)
     last = "SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas"
-    return "\n".join([first, second, last]), _remark(sampler, grid, flow=flow)
+    return "\n".join([first, second, last]), _remark(sampler, grid, model)
 
 
-def _remark(sampler: Sampler, grid: Grid, *, flow: bool) -> str:
+def _remark(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
     said = [_OWN] if sampler.stochastic else []
     if sampler.name == "deis_tab_3":
         said.append("its coefficients are sums in float32, off by about 1e-4")
     more = math.hypot(1, 1 / grid.sigma[0]) - 1
-    if not flow and more > 1e-4:
+    highest = grid.sigma[0] > model.sigma_max * (1 - 1e-5)
+    if highest and not is_flow(model) and more > 1e-4:
         said.append(
-            f"from the model's highest level on it begins with noise that is {more:.2%} stronger, "
-            "sqrt(1 + sigma²) for sigma"
+            f"it begins with noise that is {more:.2%} stronger, sqrt(1 + sigma²) in place of sigma, as "
+            "always at the model's highest level"
         )
     if not grid.to_zero:
-        said.append("the levels do not end at 0, so that noise of the last one is left in the image")
+        said.append("the levels do not end at 0, so noise of the last one is left in the image")
     return "; ".join(said)
 
 
@@ -120,7 +123,7 @@ def sigmas_text(levels: list[float]) -> str:
         ValueError: two levels are the same in float32.
     """
     kept = [float(np.float32(level)) for level in levels]
-    if any(nxt >= cur for cur, nxt in zip(kept, kept[1:], strict=False)):
+    if any(nxt >= cur for cur, nxt in pairwise(kept)):
         raise ValueError(
             "ComfyUI keeps noise levels in float32, in which two of these are the same; take fewer steps"
         )

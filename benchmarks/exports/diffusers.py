@@ -87,7 +87,8 @@ def _remark(sampler: Sampler, of: Coordinates, start: float, told: str = "") -> 
 
 def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> str:
     cls, end = scheduler.name, of.scale(grid.sigma[-1])
-    stepped = end != 1 or not scheduler.generator  # some pipelines hand a generator to any scheduler
+    # some pipelines hand a generator to any scheduler
+    stepped = end != 1 or not scheduler.generator
     parts = [
         "import torch",
         f"from diffusers import {cls}",
@@ -126,8 +127,10 @@ def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
     made = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
     if of.model.half:
         made["variance_type"] = None
-    return made | {"use_karras_sigmas": False, "use_flow_sigmas": of.kind == "flow"} | (
-        {"flow_shift": 1.0, "use_dynamic_shifting": False} if of.kind == "flow" else {}
+    return (
+        made
+        | {"use_karras_sigmas": False, "use_flow_sigmas": of.kind == "flow"}
+        | ({"flow_shift": 1.0, "use_dynamic_shifting": False} if of.kind == "flow" else {})
     )
 
 

@@ -103,8 +103,8 @@ def pasted(saved, made, noise: SampleNoise, monkeypatch) -> Tensor:
     return states[-1]
 
 
-EXPORTED = sorted({*names()} - {"auto"}) + [
-    "auto",
+EXPORTED = [
+    *names(),
     "dpmpp_2m(last=[2, 1])",
     "dpmpp_2m(last=[1])",
     "dpmpp_2m_sde(solver_type='heun')",
