@@ -13,19 +13,16 @@ from __future__ import annotations
 from ...models import Denoiser
 from ...samplers import Grid, Sampler
 from .coordinates import Coordinates, coordinates_of, unknown
+from .diffusers_scaled import ARGUMENTS, Scaled, scaled_lines, scaled_scheduler
 from .diffusers_solvers import Scheduler, draws_like_ours, own_scheduler
 from .table import Row, steps_of, untabled
 from .text import called, indented, listed, wrapped
 
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
 """Pipelines, besides those of flows, that begin with standard normal noise whatever the scheduler says."""
-CLOSE = 2e-5
+CLOSE = 5e-5
 """A start that is as near to another makes no difference that can be seen."""
-_ARGUMENTS = "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None"
-_NUMBERS = (
-    "no scheduler of diffusers takes these steps in the coordinates of every pipeline, so they are written "
-    "out as numbers"
-)
+_NUMBERS = "no scheduler of diffusers takes these steps, so they are written out as numbers"
 _OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
 
 
@@ -56,6 +53,10 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
     if scheduler is not None:
         start = grid.sigma[0] * of.scale(grid.sigma[0])
         return _native(scheduler, grid, of, start), _remark(sampler, of, start)
+    scaled = scaled_scheduler(sampler, grid, of)
+    if scaled is not None:
+        start = grid.sigma[0] * of.scale(grid.sigma[0])
+        return _scaled(scaled, of, start), _remark(sampler, of, start)
     if sampler.stochastic:
         raise ValueError(
             f"diffusers has no {sampler.name} with these orders of the last steps on {len(grid)} steps; "
@@ -101,7 +102,7 @@ def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> 
         f"class OnLevels({cls}):",
         '    """The scheduler on the levels above, whatever a pipeline asks for."""',
         "",
-        f"    def set_timesteps({_ARGUMENTS}):",
+        f"    def set_timesteps({ARGUMENTS}):",
         "        super().set_timesteps(len(TIMESTEPS), device=device)",
         "        self.sigmas = torch.tensor(SIGMAS)",
         "        self.timesteps = torch.tensor(TIMESTEPS, device=device)",
@@ -118,6 +119,12 @@ def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> 
         _then(len(grid)),
     ]
     return "\n".join(parts)
+
+
+def _scaled(found: Scaled, of: Coordinates, start: float) -> str:
+    settings = {"prediction_type": of.words, "use_karras_sigmas": False}
+    taken = called("pipe.scheduler = OnLevels.from_config", settings, "pipe.scheduler.config")
+    return "\n".join([*scaled_lines(found, of, start), "", "", taken, _then(found.steps)])
 
 
 def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
@@ -176,7 +183,7 @@ def _tabled(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
             "class Table(DPMSolverMultistepScheduler):",
             '    """The steps above, whatever a pipeline asks for."""',
             "",
-            f"    def set_timesteps({_ARGUMENTS}):",
+            f"    def set_timesteps({ARGUMENTS}):",
             "        self.timesteps = torch.tensor([row[0] for row in ROWS], device=device)",
             "        self.num_inference_steps, self.seen = len(ROWS), []",
             f"        self.init_noise_sigma = {start!r}",

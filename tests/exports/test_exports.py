@@ -109,7 +109,7 @@ def stand_in(monkeypatch):
 
 @pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize("kind", ["eps", "v", "x0", "flow", "edm"])
-@pytest.mark.parametrize("name", ["ipndm", "heun", "auto", "dpmpp_3s", "deis_tab_3"])
+@pytest.mark.parametrize("name", ["ipndm", "res_2s", "auto", "dpmpp_3s", "deis_tab_3"])
 @pytest.mark.parametrize("grid", [GRID, TO_MIN], ids=["to zero", "to sigma_min"])
 def test_steps_of_numbers_in_the_loop_of_a_pipeline(kind, name, grid):
     """In float64: the coordinates, the times and the end."""

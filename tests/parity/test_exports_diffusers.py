@@ -132,5 +132,5 @@ def test_images_are_ours(saved, monkeypatch, spec):
         )
         theirs = pasted(saved, made, noise, monkeypatch)
         off = ((ours - theirs).abs().max() / ours.abs().max()).item()
-        print(spec, len(grid), off, made.remark)
+        print(spec, len(grid), off, made.remark)  # shown by -rP
         assert off < WITHIN, (len(grid), off, made.remark, made.code)

@@ -80,5 +80,6 @@ def test_samples_are_ours(monkeypatch, spec):
         made = export("k-diffusion", sampler, grid, MODEL, "gmm-2d")
         theirs = pasted(made.code, noise, grid, monkeypatch)
         off = ((ours - theirs).abs().max() / ours.abs().max()).item()
+        print(spec, len(grid), off, made.remark)  # shown by -rP
         assert off < WITHIN, (len(grid), off, made.code)
         assert bool(made.remark) == (sampler.stochastic or "ROWS" in made.code)

@@ -55,6 +55,6 @@ def test_latents_are_ours(tmp_path, name, scale, spec):
     bound = guided.bind(torch.arange(3), 0)
     ours = make(spec).sample(bound, grid.sigma[0] * noise.double(), grid)
     off = ((ours - theirs).abs().max() / ours.abs().max()).item()
-    print(name, spec, off, made.remark)
+    print(name, spec, off, made.remark)  # shown by -rP
     assert off < 1e-4
     assert theirs.std() > 0.1
