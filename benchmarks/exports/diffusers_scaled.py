@@ -98,9 +98,11 @@ def scaled_lines(found: Scaled, of: Coordinates, start: float) -> list[str]:
         "        return sample",
         "",
         "    def step(self, model_output, timestep, sample, generator=None, return_dict=True):",
-        "        x = sample / super().scale_model_input(torch.ones_like(sample), timestep)",
-        f"        x = super().step(model_output, timestep, x, {order}return_dict=False)[0]",
+        "        x = sample.float()  # not in half precision",
+        "        x = x / super().scale_model_input(torch.ones_like(x), timestep)",
+        f"        x = super().step(model_output.float(), timestep, x, {order}return_dict=False)[0]",
         "        if self.step_index < len(TIMESTEPS):",
         "            x = super().scale_model_input(x, timestep)",
+        "        x = x.to(sample.dtype)",
         "        return SchedulerOutput(prev_sample=x) if return_dict else (x,)",
     ]

@@ -112,18 +112,18 @@ def stand_in(monkeypatch):
 @pytest.mark.parametrize("name", ["ipndm", "res_2s", "auto", "dpmpp_3s", "deis_tab_3"])
 @pytest.mark.parametrize("grid", [GRID, TO_MIN], ids=["to zero", "to sigma_min"])
 def test_steps_of_numbers_in_the_loop_of_a_pipeline(kind, name, grid):
-    """In float64: the coordinates, the times and the end."""
+    """In float32: the coordinates, the times and the end."""
     model, sampler = network(kind), make(name)
     pipe = types.SimpleNamespace(scheduler=types.SimpleNamespace(config={}))
     exec(export("diffusers", sampler, grid, model, "folder").code, {"pipe": pipe})
     noise = SampleNoise(0, torch.arange(6), model.event, torch.float64)
     scheduler = pipe.scheduler
     scheduler.set_timesteps(99)
-    x = noise.initial() * scheduler.init_noise_sigma
+    x = (noise.initial() * scheduler.init_noise_sigma).float()
     for t in scheduler.timesteps:
-        x = scheduler.step(model.network(x, t.double().expand(6), None), t, x).prev_sample
+        x = scheduler.step(model.network(x, t.expand(6), None), t, x).prev_sample
     ours = sampler.sample(model.bind(noise.ids, 0), grid.sigma[0] * noise.initial(), grid)
-    assert (ours - x).abs().max() < 1e-5 * ours.abs().max()
+    assert (ours - x).abs().max() < 1e-4 * ours.abs().max()
 
 
 def test_a_table_is_the_sampler_and_says_what_is_none():
