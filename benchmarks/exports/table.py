@@ -18,6 +18,8 @@ from ...samplers import Grid, NoNoise, Sampler
 
 SMALLEST = 1e-15
 """Weights below this are rounding."""
+CLOSE = 1e-6
+"""Relative difference that rounding in float64 can make."""
 SPARE = 8
 """Evaluations more than a sampler says, for which there is room."""
 
@@ -106,7 +108,29 @@ def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
         while b and not b[-1]:
             b.pop()
         rows.append(Row(sigma, a, tuple(b)))
-    return Steps(float(states[0][-1]), tuple(rows))
+    steps = Steps(float(states[0][-1]), tuple(rows))
+    if not _is(steps, sampler, grid, weights):
+        raise ValueError(f"{sampler.name} is no table of numbers: its steps depend on the samples")
+    return steps
+
+
+def _is(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
+    """Whether steps are a sampler's on some states with a network that is not linear."""
+
+    def output(x: Tensor, sigma: float) -> Tensor:
+        return torch.sin(3 * x / (1 + sigma)) + 0.5
+
+    def denoised(x: Tensor, sigma: float | Tensor) -> Tensor:
+        p, q = weights(float(sigma))
+        return p * x + q * output(x, float(sigma))
+
+    first = grid.sigma[0] * torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4)
+    x, seen = steps.start * first, []
+    for sigma, a, b in steps.rows:
+        seen.insert(0, output(x, sigma))
+        x = a * x + sum(w * out for w, out in zip(b, seen, strict=False))
+    right = sampler.sample(denoised, first, grid, NoNoise(sampler))
+    return bool((x - right).abs().max() <= CLOSE * right.abs().max())
 
 
 class _Probe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import types
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from samplerbench.benchmarks.exports.table import steps_of
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
+from samplerbench.samplers.methods.euler import Euler
 from samplerbench.samplers.methods.pipeline import Preset
 from samplerbench.samplers.pilot import Fitted, Rule
 
@@ -132,6 +134,22 @@ def test_a_table_is_the_sampler_and_says_what_is_none():
     assert steps.start == 1
     with pytest.raises(ValueError, match="ddpm is no table of numbers: it draws noise"):
         steps_of(make("ddpm"), GRID)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clamped(Euler):
+    """Of a user: not linear, and nothing says so."""
+
+    name = "clamped"
+
+    def step(self, x, row, past, denoise, noise):
+        x, memo = super().step(x, row, past, denoise, noise)
+        return x.clamp(-3, 3), memo
+
+
+def test_a_sampler_that_is_not_linear_is_no_table():
+    with pytest.raises(ValueError, match="clamped is no table of numbers: its steps depend on"):
+        export("k-diffusion", Clamped(), GRID, MIXTURE, "gmm-2d")
 
 
 @pytest.mark.parametrize(("kind", "last"), [("eps", 14.6), ("flow", 14.6 / 15.6)])
