@@ -1,7 +1,8 @@
 """Nodes for ComfyUI: the sampler's name, and the noise levels.
 
-What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: ``comfy/samplers.py``,
-``comfy/k_diffusion/sampling.py``, ``comfy_extras/nodes_custom_sampler.py``, ``comfy/model_sampling.py``):
+What is said here was read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8,
+``comfy_extras/nodes_custom_sampler.py`` at 065c1df; ``comfy/samplers.py``, ``comfy/model_sampling.py`` and
+``comfy/extra_samplers/uni_pc.py`` of February 2025):
 
 * ``KSamplerSelect`` takes a name of ``SAMPLER_NAMES`` and no options, so a sampler is exported in its
   defaults only.
@@ -12,6 +13,7 @@ What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: 
 * From the model's highest level on (``max_denoise``), models of noise or v begin with
   sqrt(1 + sigma²) z; a lower first level with sigma z.
 * ``lms`` and ``ipndm`` take the step to 0 as x <- d; versions of early 2025 took it like any other.
+* ``uni_pc`` steps to 0.001 in place of 0, and has no order for one step.
 * Its samplers are forks of k-diffusion's that step in x and sigma of the model at hand: on a flow they are
   methods in t, and of those only Euler's is the same as ours, and Adams-Bashforth in t (``vab_4``).
 """
@@ -25,7 +27,7 @@ import numpy as np
 
 from ...models import Denoiser
 from ...samplers import Grid, Sampler, karras, uniform_lambda
-from ...samplers.spec import label_of
+from ...samplers.spec import format_spec, label_of
 from .configured import configured
 from .coordinates import is_flow
 
@@ -44,6 +46,8 @@ NAMES: dict[str, str] = {
     "zab_4": "lms",
     "ipndm": "ipndm",
     "deis_tab_3": "deis",
+    "unipc_3_published": "uni_pc_bh2",
+    "unipc_3_published(variant='bh1')": "uni_pc",
     "xeab_2": "res_multistep",
 }
 """Our samplers in their defaults, and the names in ``KSamplerSelect``."""
@@ -61,10 +65,7 @@ def name_of(sampler: Sampler, model: Denoiser) -> str:
         return ""
     names = OF_FLOWS if is_flow(model) else NAMES
     name = _ALSO.get(said.name, said.name)
-    solver = said.options.get("solver_type")
-    known = name if solver is None else f"{name}(solver_type={solver!r})"
-    plain = set(said.options) <= {"solver_type"}
-    return names.get(known, "") if plain else ""
+    return names.get(format_spec({"name": name, **said.options}), "")
 
 
 _ALSO = {"dpm_solver_2": "dpm_2"}
@@ -83,8 +84,10 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
     """The nodes, and a remark.
 
     Raises:
-        ValueError: levels that are too low to be told from 0.
+        ValueError: levels that are the same in float32, or one step of a sampler that needs two.
     """
+    if _is_unipc(sampler) and len(grid) == 1:
+        raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
     flow = is_flow(model)
     first = f"KSamplerSelect: sampler_name = {name_of(sampler, model)}"
     named = "" if flow else scheduler_of(grid, model)
@@ -95,6 +98,10 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
         second = "ManualSigmas: the text of the next lines\n" + sigmas_text(levels)
     last = "SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas"
     return "\n".join([first, second, last]), _remark(sampler, grid, model)
+
+
+def _is_unipc(sampler: Sampler) -> bool:
+    return sampler.name.startswith("unipc")
 
 
 def _remark(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
@@ -108,6 +115,8 @@ def _remark(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
             f"it begins with noise that is {more:.2%} stronger, sqrt(1 + sigma²) in place of sigma, as "
             "always at the model's highest level"
         )
+    if _is_unipc(sampler) and grid.to_zero:
+        said.append("it steps to 0.001 in place of 0")
     if not grid.to_zero:
         said.append("the levels do not end at 0, so noise of the last one is left in the image")
     return "; ".join(said)

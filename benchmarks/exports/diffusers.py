@@ -20,8 +20,8 @@ from .text import called, indented, listed, wrapped
 
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
 """Pipelines, besides those of flows, that begin with standard normal noise whatever the scheduler says."""
-CLOSE = 5e-5
-"""A start that is as near to another makes no difference that can be seen."""
+CLOSE = 1e-5
+"""A start that is nearer to another makes no difference."""
 _NUMBERS = "no scheduler of diffusers takes these steps, so they are written out as numbers"
 _OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
 
