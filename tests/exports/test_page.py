@@ -17,7 +17,11 @@ from samplerbench.samplers import karras, make, names
 PAGE = Path(__file__).parents[2] / "docs" / "lines-to-paste.md"
 GRIDS = {"": karras(8, 0.03, 14.6), " (not to 0)": karras(8, 0.03, 14.6, to_zero=False)}
 MODELS = {"table": network("eps"), "flow": network("flow")}
-ASKED = [*names(), "dpmpp_2m_sde(solver_type='heun')"]
+ASKED = [
+    *names(),
+    "dpmpp_2m_sde(solver_type='heun')",
+    "unipc_3_published(variant='bh1')",
+]
 NUMBERS, NONE = "numbers", "-"
 
 

@@ -17,7 +17,7 @@ from samplerbench.samplers import Grid, SampleNoise, karras, make, names, unifor
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 # a library's warnings are its own
-pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.parity, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 SAMPLES, SHAPE = 3, (1, 8, 8)
 WITHIN = 1e-4
