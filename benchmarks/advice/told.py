@@ -144,7 +144,7 @@ def _measured(advice: Advice) -> str:
         else "which are known exactly"
     )
     return (
-        "Errors are root mean square distances per dimension to the converged samples of the same "
+        "Errors are geometric means of the distance per dimension to the converged samples of the same "
         f"latents, {exact}, on {counted(advice.scored_on, 'latent')} that chose nothing, with 95 % "
         f"intervals; no FID. It took {short(advice.minutes[0], 2)} minutes on "
         f"{printable(advice.device)}."

@@ -2,7 +2,12 @@
 
 >>> from samplerbench.models import make_model
 >>> from samplerbench.samplers import karras, make
->>> print(export("comfyui", make("dpmpp_2m"), karras(4, 0.03, 14.6), make_model("gmm-2d"), "gmm-2d").code)
+>>> model, grid = make_model("gmm-2d"), karras(4, 0.03, 14.6)
+>>> print(export("comfyui", make("dpmpp_2m"), grid, model, "gmm-2d").code)
+KSamplerSelect: sampler_name = dpmpp_2m
+ManualSigmas: the text of the next lines
+14.6, 3.18124205, 0.452392385, 0.03, 0.0
+SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 """
 
 from __future__ import annotations
