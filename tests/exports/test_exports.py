@@ -79,6 +79,11 @@ def test_a_model_of_no_network_is_none_of_diffusers():
     assert "no network" in missing("diffusers", make("euler"), MIXTURE)
 
 
+def test_a_network_that_is_no_pipeline_is_told_apart():
+    made = export("diffusers", make("euler"), GRID, network("eps"), "folder")
+    assert made.remark.startswith("the model is no pipeline of diffusers")
+
+
 def test_an_unknown_library_is_named():
     with pytest.raises(ValueError, match=r"no lines for 'jax'; choose one of python, diffusers"):
         missing("jax", make("euler"), MIXTURE)
