@@ -76,7 +76,12 @@ def test_what_is_missing_cannot_be_exported_and_the_rest_can(library, kind):
 
 
 def test_a_model_of_no_network_is_none_of_diffusers():
-    assert "no network" in missing("diffusers", make("euler"), MIXTURE)
+    assert "is no network of diffusers" in missing("diffusers", make("euler"), MIXTURE)
+
+
+def test_a_network_that_is_no_pipeline_is_told_apart():
+    made = export("diffusers", make("euler"), GRID, network("eps"), "folder")
+    assert made.remark.startswith("the model is no pipeline of diffusers")
 
 
 def test_an_unknown_library_is_named():

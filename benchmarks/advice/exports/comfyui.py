@@ -14,8 +14,8 @@ What is said here was read in its source (comfyanonymous/ComfyUI: ``comfy/k_diff
   sqrt(1 + sigma²) z; a lower first level with sigma z.
 * ``lms`` and ``ipndm`` take the step to 0 as x <- d; versions of early 2025 took it like any other.
 * ``uni_pc`` steps to 0.001 in place of 0, and has no order for one step.
-* Its samplers are forks of k-diffusion's that step in x and sigma of the model at hand: on a flow they are
-  methods in t, and of those only Euler's is the same as ours, and Adams-Bashforth in t (``vab_4``).
+* Its samplers are forks of k-diffusion's that step in x and sigma of the model at hand: on a flow most are
+  methods in t, and of those Euler's is the same as ours, and ``lms``, which is ``vab_4``.
 """
 
 from __future__ import annotations

@@ -81,6 +81,11 @@ class Coordinates:
         return "" if spec is None else str(spec.preset.get("pipeline", ""))
 
     @property
+    def is_pipeline(self) -> bool:
+        """Whether the model comes from a folder of diffusers."""
+        return getattr(getattr(self.model, "spec", None), "family", "") == "diffusers"
+
+    @property
     def _process(self) -> Any:
         return self.model.process
 
@@ -93,7 +98,7 @@ def unknown(model: Denoiser) -> str:
     """Why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
     found = _network(model)
     if not isinstance(found, NativeDenoiser):
-        return f"{_NONE} {model.name}, which is no network with a process of its own"
+        return f"{model.name} is no network of diffusers"
     process, prediction = found.process, found.prediction
     if found.kind == "map":
         return f"{model.name} is a few-step map, which this library samples in its own way"

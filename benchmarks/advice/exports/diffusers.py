@@ -76,6 +76,10 @@ def _as_it_is(steps: int) -> str:
 
 def _remark(sampler: Sampler, of: Coordinates, start: float, told: str = "") -> str:
     said = [told] if told else []
+    if not of.is_pipeline:
+        said.append(
+            "the model is no pipeline of diffusers, so pipe has to be one of the same network"
+        )
     if sampler.stochastic:
         said.append(_OWN)
     if abs(start - 1) > CLOSE and (of.kind == "flow" or of.pipeline in NOT_SCALED):
