@@ -18,7 +18,7 @@ from ..running.executing.world import Setting, World
 from ..running.provenance import provenance
 from .answer import Advice, Best, Budget, Choice, Lines, Value
 from .asked.question import question_of
-from .asked.subject import Asked, Entry, Now, described, load, span_of
+from .asked.subject import OWN, Asked, Entry, Now, described, load, span_of
 from .exports import LIBRARIES, export, missing
 from .pictures import COUNT, FILE, Pictures, Pictures8, shown
 from .racing.clock import Clock
@@ -353,9 +353,15 @@ class Advising:
         default = chosen[0]
         best = race.left[LIBRARIES[0]][0].label
         answers = {}
-        for library, left in race.left.items():
+        for library in LIBRARIES:
+            left = race.left.get(library)
+            if not left:
+                continue
             leader = left[0]
             squares = known.get(leader.label)
+            own = race.left.get(OWN.get(library, ""), ())
+            own = own[0] if own and own[0].label != leader.label else None
+            theirs = None if own is None else known.get(own.label)
             answers[library] = Best(
                 library,
                 choice(bench, leader, squares, fd.get(leader.label)),
@@ -363,6 +369,9 @@ class Advising:
                 ratio(squares, known.get(best)),
                 tuple(entry.label for entry in left[1:]),
                 self._lines(library, leader),
+                None if own is None else choice(bench, own, theirs, fd.get(own.label)),
+                ratio(theirs, squares),
+                None if own is None else self._lines(library, own),
             )
         nearer = [
             (value.value, found) for found, value, is_nearer in distributions.values() if is_nearer

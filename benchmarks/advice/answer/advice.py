@@ -94,6 +94,10 @@ class Best:
         to_best: its error over that of the best known of any library.
         tied: labels of those that the race could not tell apart from it, best first.
         lines: to paste.
+        own: the best of the library's own solvers, where the lines write the steps of ``choice`` out as
+            numbers; None elsewhere, and where there is none.
+        own_ratio: the error of ``own`` over that of ``choice``.
+        own_lines: its lines to paste.
     """
 
     library: str
@@ -102,6 +106,9 @@ class Best:
     to_best: Value | None
     tied: tuple[str, ...]
     lines: Lines
+    own: Choice | None = None
+    own_ratio: Value | None = None
+    own_lines: Lines | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +218,9 @@ def _best(data: Mapping[str, Any]) -> Best:
         _value(data["to_best"]),
         tuple(data["tied"]),
         Lines(**data["lines"]),
+        None if data["own"] is None else _choice(data["own"]),
+        _value(data["own_ratio"]),
+        None if data["own_lines"] is None else Lines(**data["own_lines"]),
     )
 
 

@@ -80,6 +80,18 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
     return Export(library, code, remark)
 
 
+def written_out(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
+    """Whether a library has no solver for these steps, so that the lines write them out as numbers.
+
+    Args:
+        library: one of :data:`LIBRARIES`.
+        sampler, grid, model: as of :func:`export`, which has lines for them.
+    """
+    if _known(library) == "diffusers":
+        return diffusers.written_out(sampler, grid, model)
+    return library == "k-diffusion" and k_diffusion.written_out(sampler, grid)
+
+
 def _known(library: str) -> str:
     if library not in LIBRARIES:
         raise ValueError(

@@ -67,6 +67,17 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
     return _tabled(steps.rows, of, start), _remark(sampler, of, start, _NUMBERS)
 
 
+def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
+    """Whether no scheduler takes these steps."""
+    if getattr(sampler, "of_checkpoint", False):
+        return False
+    of = coordinates_of(model)
+    return (
+        own_scheduler(sampler, grid, of.kind) is None
+        and scaled_scheduler(sampler, grid, of) is None
+    )
+
+
 def _as_it_is(steps: int) -> str:
     return (
         "# the scheduler that came with the pipeline, as it is\n"

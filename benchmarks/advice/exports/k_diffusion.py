@@ -91,6 +91,12 @@ def lines(sampler: Sampler, grid: Grid) -> tuple[str, str]:
     return _loop(steps_of(sampler, grid), grid), _NUMBERS
 
 
+def written_out(sampler: Sampler, grid: Grid) -> bool:
+    """Whether no function takes these steps."""
+    found = function_of(sampler)
+    return found is None or bool(_not_on(found[0], sampler, grid))
+
+
 def _not_on(function: str, sampler: Any, grid: Grid) -> str:
     """Why a function is not the sampler on this grid; "" if it is."""
     if len(grid) < FEWEST.get(function, 1):
