@@ -107,6 +107,7 @@ MOST = 14
 """Entries of a folder; ``__init__.py`` and ``py.typed`` are in every one and not counted."""
 
 CROWDED = {
+    "benchmarks",
     "benchmarks/studies/why_steps/figures",
     "benchmarks/studies/why_steps/measuring",
     "benchmarks/studies/why_steps/rows",

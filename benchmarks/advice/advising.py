@@ -11,34 +11,38 @@ from pathlib import Path
 from ...models import Denoiser
 from ...results.run_directory.disk.files import write_json
 from ...results.run_directory.leading import leading
+from ...samplers.pilot import Look
 from ..running.executing import Executor, Failure, InProcess
 from ..running.executing.executor import always
 from ..running.executing.world import Setting, World
 from ..running.provenance import provenance
 from .answer import Advice, Best, Budget, Choice, Lines, Value
 from .asked.question import question_of
-from .asked.subject import Asked, Entry, Now, described, load, span_of
-from .exports import LIBRARIES, export
+from .asked.subject import OWN, Asked, Entry, Now, described, load, span_of
+from .exports import LIBRARIES, export, missing
 from .pictures import COUNT, FILE, Pictures, Pictures8, shown
 from .racing.clock import Clock
 from .racing.distribution import CONVERGED, Distances, farther, space_of, value_of
+from .racing.forecasting import ordered
 from .racing.measuring import Bench
 from .racing.one_budget import Raced, raced
 from .racing.race import LEVEL
 from .racing.scoring import START, Scores, choice, ratio, scored
 from .racing.store import Store
-from .racing.tasks import Fit, Paces, Pictured, Taken
+from .racing.tasks import Fit, Looked, Paces, Pictured, Taken
 from .racing.truth import FIRST, RULE, Truth
 from .sentences import sentences
 
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
-FITTED, RACED, SCORED, COMPARED = 0.2, 0.6, 0.75, 0.93
+FITTED, RACED, SCORED, COMPARED = 0.3, 0.6, 0.75, 0.93
 """Shares of the time at which the searches of ``auto``, the races, the scores and the distances in
 distribution are to be done; what one leaves, the next ones have.
 """
 SCREENED = 0.6
 """Share of a race's time that its first look may take."""
+LOOK = 3000
+"""Evaluations of a look at a model of images, about."""
 LEAST = 12
 """Configurations that the least race tries."""
 BATCHES = (8, 64)
@@ -142,7 +146,7 @@ class Advising:
             scored_on=count,
             resolution=bench.truth.resolution,
             minutes=(self.clock.spent / 60, self.clock.minutes),
-            device=str(provenance(asked.device)["device"]),
+            device=str(provenance(asked.device)["device"].get("name", asked.device)),
             timed_batch=batch,
             command=shlex.join(["samplerbench", *sys.argv[1:]]),
             pictures=FILE if drawn else "",
@@ -225,7 +229,9 @@ class Advising:
 
     def _races(self, bench: Bench, budgets: Sequence[int]) -> list[Raced]:
         """The race of each budget, each with its part of the time."""
-        self.progress("auto: looking at the model")
+        self.progress("looking at the model")
+        look = self._look(bench)
+        self.progress("auto: searching its rules")
         fitted = self._fits(bench, budgets)
         races: list[Raced] = []
         for k, budget in enumerate(budgets):
@@ -234,21 +240,48 @@ class Advising:
             at = self.clock.spent / 60 / self.clock.minutes
             share = budget**0.5 / sum(n**0.5 for n in budgets[k:])
             end = at + max(RACED - at, 0.0) * share
-            entries = self.asked.entries(budget, auto=budget in fitted)
-            default = self.asked.default(self.now, budget)
-            if _runs(default) and not default.cell.sampler.stochastic:
-                entries = [default, *(e for e in entries if e.label != default.label)]
-            races.append(
-                raced(
-                    bench,
-                    entries,
-                    budget,
-                    races,
-                    self.clock.until(end),
-                    self.clock.until(at + (end - at) * SCREENED),
-                )
-            )
+            entries = self._entries(budget, look, auto=budget in fitted)
+            late = self.clock.until(end)
+            screened = self.clock.until(at + (end - at) * SCREENED)
+            races.append(raced(bench, entries, budget, races, late, screened))
         return races
+
+    def _look(self, bench: Bench) -> Look | None:
+        """A look at the model; None where it fails, or would take too much of the time."""
+        asked = self.asked
+        if LOOK / bench.rate > 60 * self.clock.minutes * FITTED:
+            return None
+        try:
+            return self.executor.run(
+                Looked(asked.spec, asked.model.identity, asked.device), bench.world
+            )
+        except Failure:
+            return None
+
+    def _entries(self, budget: int, look: Look | None, *, auto: bool) -> list[Entry]:
+        """Configurations in the order in which they are tried: what is used now, ``auto``, and the others as
+        the look forecasts.
+
+        Raises:
+            ValueError: the library has none of them.
+        """
+        entries = self.asked.entries(budget, auto=auto)
+        first = [entry for entry in entries if entry.cell.sampler.name == "auto"]
+        others = [entry for entry in entries if entry.cell.sampler.name != "auto"]
+        default = self.asked.default(self.now, budget)
+        if _runs(default) and not default.cell.sampler.stochastic:
+            first = [default, *first]
+            others = [entry for entry in others if entry.label != default.label]
+        if not any(self.library in entry.libraries for entry in entries):
+            why = next(
+                (missing(self.library, e.cell.sampler, self.asked.model) for e in entries), ""
+            )
+            raise ValueError(
+                f"--for {self.library}: it cannot run model {self.asked.spec}"
+                + (f" ({why})" if why else "")
+                + "; leave out --for for lines of Python"
+            )
+        return [*first, *(ordered(look, others) if look is not None else others)]
 
     # -- after it --------------------------------------------------------------------------------------
 
@@ -320,9 +353,15 @@ class Advising:
         default = chosen[0]
         best = race.left[LIBRARIES[0]][0].label
         answers = {}
-        for library, left in race.left.items():
+        for library in LIBRARIES:
+            left = race.left.get(library)
+            if not left:
+                continue
             leader = left[0]
             squares = known.get(leader.label)
+            own = race.left.get(OWN.get(library, ""), ())
+            own = own[0] if own and own[0].label != leader.label else None
+            theirs = None if own is None else known.get(own.label)
             answers[library] = Best(
                 library,
                 choice(bench, leader, squares, fd.get(leader.label)),
@@ -330,6 +369,9 @@ class Advising:
                 ratio(squares, known.get(best)),
                 tuple(entry.label for entry in left[1:]),
                 self._lines(library, leader),
+                None if own is None else choice(bench, own, theirs, fd.get(own.label)),
+                ratio(theirs, squares),
+                None if own is None else self._lines(library, own),
             )
         nearer = [
             (value.value, found) for found, value, is_nearer in distributions.values() if is_nearer

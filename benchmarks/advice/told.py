@@ -14,7 +14,7 @@ from ...results.text import filled, markdown_table, short
 from .answer import Advice, Best
 from .sentences import leading
 from .table import BEST, Row, audience, table, title
-from .wording import counted
+from .wording import counted, own_solver
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 """Styles of what intervals show."""
@@ -128,8 +128,9 @@ def _lines(best: Best, nfe: int, console: Console) -> None:
         console.print()
         _line(console, Text("\n".join(" " * INDENT + one for one in _code(best))))
         console.print()
-    if best.lines.remark:
-        console.print(Text(printable(best.lines.remark), style="dim"))
+    for remark in (best.lines.remark, own_solver(best)):
+        if remark:
+            console.print(Text(printable(remark), style="dim"))
 
 
 def _code(best: Best) -> list[str]:
@@ -144,7 +145,7 @@ def _measured(advice: Advice) -> str:
         else "which are known exactly"
     )
     return (
-        "Errors are root mean square distances per dimension to the converged samples of the same "
+        "Errors are geometric means of the distance per dimension to the converged samples of the same "
         f"latents, {exact}, on {counted(advice.scored_on, 'latent')} that chose nothing, with 95 % "
         f"intervals; no FID. It took {short(advice.minutes[0], 2)} minutes on "
         f"{printable(advice.device)}."
@@ -192,8 +193,7 @@ def _markdown_lines(advice: Advice) -> list[str]:
         found.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
         if best.lines.code:
             found.append(_fenced("\n".join(_code(best)), _language(best)))
-        if best.lines.remark:
-            found.append(escape_markdown(best.lines.remark))
+        found += [escape_markdown(one) for one in (best.lines.remark, own_solver(best)) if one]
     return found
 
 

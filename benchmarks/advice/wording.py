@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from ...results.text import interval, short
-from .answer import Choice, Value
+from .answer import Best, Choice, Value
 
 Verdict = Literal["closer", "farther", "open"]
 """What the interval of a ratio of two errors shows of the first: that it is smaller, larger, or
@@ -82,6 +82,23 @@ def measured(value: Value | None) -> str:
 def named(choice: Choice) -> str:
     """A configuration in a sentence: the sampler, and the schedule that it is on."""
     return f"{choice.sampler} on {choice.schedule}" if choice.schedule else choice.sampler
+
+
+def own_solver(best: Best) -> str:
+    """What the best of the library's own solvers costs, where the recommendation is written out as numbers;
+    "" elsewhere.
+    """
+    if best.own is None:
+        return ""
+    cost = "" if best.own_ratio is None else f": {_cost(best.own_ratio)}"
+    return f"The nearest that {best.library} has as a solver of its own is {named(best.own)}{cost}."
+
+
+def _cost(ratio: Value) -> str:
+    number, ends = times(ratio)
+    return f"{number} times the error {ends}" + (
+        "" if verdict(ratio) == "farther" else ", no difference shown"
+    )
 
 
 def same(one: Choice, other: Choice) -> bool:

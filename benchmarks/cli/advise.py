@@ -112,6 +112,7 @@ def advise(
 
             torch.set_num_threads(threads)
 
+        from ...results.run_directory.disk.files import write_text
         from ...results.run_directory.unwritable import told
         from ..advice import advise as find
         from ..advice.pictures import read_pictures
@@ -139,9 +140,10 @@ def advise(
     if as_json:
         return print_json(advice.to_json())
     from ..advice.page import write_page
-    from ..advice.told import tell
+    from ..advice.told import markdown, tell
 
     tell(advice, out)
+    write_text(folder / "advice.md", markdown(advice))
     return say(f"Page: {write_page(advice, read_pictures(folder), folder / 'advice.html')}")
 
 

@@ -4,6 +4,7 @@ libraries; ``new-solver`` and ``new-metric``: packages of one's own.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import textwrap
 from pathlib import Path
@@ -196,7 +197,12 @@ def export(
     sigmas: Annotated[
         str | None, typer.Argument(help="Levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")
     ] = None,
-    to: Annotated[str, typer.Option("--to", help="diffusers or k-diffusion.")] = "k-diffusion",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", help="diffusers or k-diffusion; with --sampler comfyui and python too."
+        ),
+    ] = "k-diffusion",
     schedule: Annotated[
         str, typer.Option("--schedule", help="With --steps and --model: the schedule.")
     ] = "karras",
@@ -206,20 +212,29 @@ def export(
     model: Annotated[
         str | None, typer.Option("--model", help="The model whose range it is.")
     ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option("--sampler", help="With --model: lines that take this sampler's steps."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print noise levels as diffusers or k-diffusion take them: Python to be pasted, or JSON."""
+    """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""
     from ...samplers.peers import export_sigmas
     from ..planning.levels import levels_of, read_levels
 
     by_model = steps is not None and model is not None
-    if by_model == (sigmas is not None) or (steps is None) != (model is None):
+    alone = sampler is None or model is None
+    if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):
         raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
+    if sampler is not None and model is None:
+        raise ValueError(f"--sampler {sampler} needs the model that it samples; give --model")
     levels = (
         levels_of(schedule, steps, model)
         if steps is not None and model is not None
         else read_levels(sigmas or "")
     )
+    if sampler is not None and model is not None:
+        return _export_sampler(to, sampler, levels, model, as_json=as_json)
     found = export_sigmas(to, levels)
     if as_json:
         return print_json(found)
@@ -227,6 +242,28 @@ def export(
         say(f"# {found['notes']}")
     say(f"sigmas = {found['sigmas']}")
     return say(found["call"])
+
+
+def _export_sampler(
+    to: str, sampler: str, levels: tuple[float, ...], model: str, *, as_json: bool
+) -> None:
+    """Print lines that take a sampler's steps, and what the library does otherwise all the same."""
+    from ...models import make_model
+    from ...samplers import Grid, make
+    from ..advice.exports import export as exported
+    from ..planning.fitting import Pilot
+    from ..suites.spec import parse_spec
+
+    spec = parse_spec(model)
+    subject = make_model(spec.pop("name"), **spec)
+    made, grid = make(parse_spec(sampler)), Grid(levels)
+    if getattr(made, "needs_look", False):
+        made = Pilot(subject, None, "cpu").fitted(made, grid)
+    lines = exported(to, made, grid, subject, model)
+    if as_json:
+        return print_json(dataclasses.asdict(lines))
+    say(lines.code)
+    return say(f"# {lines.remark}") if lines.remark else None
 
 
 def new_solver(

@@ -83,6 +83,18 @@ class Pilot:
             rule = rule._replace(last=0.0)
         return cast(Any, sampler).fitted(Fitted(rule, int(found["evaluations"])))
 
+    @property
+    def look(self) -> Look:
+        """What was seen of the model, from the cache if it is there.
+
+        Raises:
+            ValueError: it fails, or has no finite trajectories.
+        """
+        try:
+            return self._look[0]
+        except _UnseenError as unseen:
+            raise ValueError(str(unseen)) from unseen
+
     def _search(self, sampler: Sampler, n: int, start: float, to_zero: bool) -> dict[str, Any]:
         """The rule for a grid, and the evaluations that it took."""
         (look, spent), meter = self._look, Meter()

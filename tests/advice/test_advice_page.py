@@ -19,7 +19,7 @@ from samplerbench.benchmarks.advice.page.gallery import LARGEST, gallery, shrunk
 from samplerbench.benchmarks.advice.page.plot import curves
 from samplerbench.benchmarks.advice.table import table
 from samplerbench.benchmarks.advice.told import markdown, tell
-from samplerbench.benchmarks.cli.console import Safe
+from samplerbench.benchmarks.cli.common.console import Safe
 from samplerbench.results.text import short
 
 VOID = {"meta", "img", "input", "br", "link", "path", "use"}

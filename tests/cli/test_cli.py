@@ -381,6 +381,44 @@ def test_an_export_to_something_else_is_refused(samplerbench):
     )
 
 
+def test_a_sampler_is_exported_as_lines(samplerbench):
+    code, out, _ = samplerbench(
+        "export", "10,1,0", "--sampler", "dpmpp_2m", "--model", "gmm-2d", "--to", "python"
+    )
+    values: dict = {}
+    exec(out, values)
+    assert code == 0
+    assert values["grid"].sigma == (10.0, 1.0, 0.0)
+    assert values["images"].shape == (16, 2)
+
+
+def test_an_exported_sampler_comes_with_what_differs(samplerbench):
+    args = ("export", "--steps", 3, "--model", "gmm-2d", "--sampler", "ipndm")
+    code, out, _ = samplerbench(*args)
+    assert code == 0
+    assert out.splitlines()[-1].startswith("# no function of k-diffusion takes these steps")
+    code, out, _ = samplerbench(*args, "--json")
+    assert json.loads(out)["library"] == "k-diffusion"
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["1,0", "--sampler", "heun"], "--sampler heun needs the model that it samples"),
+        (
+            ["1,0", "--sampler", "heun", "--model", "gmm-2d", "--to", "jax"],
+            "there are no lines for 'jax'; choose one of python, diffusers, k-diffusion, comfyui",
+        ),
+        (
+            ["1,0", "--sampler", "er_sde_3", "--model", "gmm-2d"],
+            "cannot export er_sde_3 to k-diffusion: k-diffusion has no function that draws noise",
+        ),
+    ],
+)
+def test_a_sampler_that_cannot_be_exported_is_refused(samplerbench, args, sentence):
+    refused(samplerbench("export", *args), sentence)
+
+
 def test_cite_prints_bibtex(samplerbench):
     code, out, _ = samplerbench("cite", "heun", "edm_stochastic", "dpmpp_2m")
     assert code == 0

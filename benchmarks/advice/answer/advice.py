@@ -1,9 +1,8 @@
 """What ``advise`` answers: for each budget the sampler to use, how much better it is than what is
 used now, and what was not decided.
 
-Errors are root mean squares over latents of the distance between a sample and the converged endpoint
-of its latent, per dimension, in the units of the data (the column ``rmse`` of a result table), on
-latents that chose nothing.
+Errors are geometric means over latents of the distance between a sample and the converged endpoint of its
+latent (root mean square over the dimensions, in the units of the data), on latents that chose nothing.
 """
 
 from __future__ import annotations
@@ -58,8 +57,10 @@ class Choice:
         nfe: evaluations per sample that it makes.
         steps: of its grid; None where it has none.
         levels: noise levels of its grid, falling.
-        error: root mean square distance to the converged endpoints; None if it has none, as
+        error: geometric mean of the distances to the converged endpoints; None if it has none, as
             a stochastic sampler, or if it failed.
+        rms: root mean square of the distances, the column ``rmse`` of a result table: of a few samples
+            that ended elsewhere, mostly.
         median: of the distances.
         fd_conv: Fréchet distance to converged samples in the model's feature space; None if it was not
             measured.
@@ -74,6 +75,7 @@ class Choice:
     steps: int | None
     levels: tuple[float, ...] = ()
     error: Value | None = None
+    rms: float | None = None
     median: float | None = None
     fd_conv: Value | None = None
     ms: float | None = None
@@ -92,6 +94,10 @@ class Best:
         to_best: its error over that of the best known of any library.
         tied: labels of those that the race could not tell apart from it, best first.
         lines: to paste.
+        own: the best of the library's own solvers, where the lines write the steps of ``choice`` out as
+            numbers; None elsewhere, and where there is none.
+        own_ratio: the error of ``own`` over that of ``choice``.
+        own_lines: its lines to paste.
     """
 
     library: str
@@ -100,6 +106,9 @@ class Best:
     to_best: Value | None
     tied: tuple[str, ...]
     lines: Lines
+    own: Choice | None = None
+    own_ratio: Value | None = None
+    own_lines: Lines | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +218,9 @@ def _best(data: Mapping[str, Any]) -> Best:
         _value(data["to_best"]),
         tuple(data["tied"]),
         Lines(**data["lines"]),
+        None if data["own"] is None else _choice(data["own"]),
+        _value(data["own_ratio"]),
+        None if data["own_lines"] is None else Lines(**data["own_lines"]),
     )
 
 

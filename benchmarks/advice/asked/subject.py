@@ -21,7 +21,7 @@ from ...scoring.references import CARD, extractor_of
 from ...suites.cell import Cell
 from ...suites.spec import format_spec, label_of, parse_spec
 from ...suites.suite import Suite, check_suite
-from ..exports import LIBRARIES, missing
+from ..exports import LIBRARIES, missing, written_out
 from .candidates import SCHEDULES, takes_part, variants
 
 USUAL = (
@@ -53,6 +53,10 @@ other problems (docs/auto.md, results/reference/frontier).
 FIRST_SCHEDULES = ("karras", "uniform_lambda", "uniform_time")
 FLOW_SCHEDULES = ("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)")
 BATCH = 64
+OWN = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
+"""The field of those configurations that a library has a solver for, where it takes others as numbers."""
+FIELDS = (*LIBRARIES, *OWN.values())
+"""What a configuration can be the best of."""
 
 
 class Entry(NamedTuple):
@@ -61,7 +65,7 @@ class Entry(NamedTuple):
     Attributes:
         label: sampler and schedule.
         cell: what to run.
-        libraries: that have it.
+        libraries: of :data:`FIELDS`.
     """
 
     label: str
@@ -169,7 +173,13 @@ class Asked:
             yield Entry(_label(cell), cell, self._libraries(cell))
 
     def _libraries(self, cell: Cell) -> frozenset[str]:
-        return frozenset(n for n in LIBRARIES if not missing(n, cell.sampler, self.model))
+        """The libraries that take its steps, and :data:`OWN` of those that have a solver for them."""
+        model, grid = self.model, cell.grid
+        there = {n for n in LIBRARIES if not missing(n, cell.sampler, model)}
+        if grid is None:
+            return frozenset(there)
+        own = {n for n in there & set(OWN) if not written_out(n, cell.sampler, grid, model)}
+        return frozenset(there | {OWN[name] for name in own})
 
     @property
     def process(self) -> Process | None:

@@ -2,7 +2,12 @@
 
 >>> from samplerbench.models import make_model
 >>> from samplerbench.samplers import karras, make
->>> print(export("comfyui", make("dpmpp_2m"), karras(4, 0.03, 14.6), make_model("gmm-2d"), "gmm-2d").code)
+>>> model, grid = make_model("gmm-2d"), karras(4, 0.03, 14.6)
+>>> print(export("comfyui", make("dpmpp_2m"), grid, model, "gmm-2d").code)
+KSamplerSelect: sampler_name = dpmpp_2m
+ManualSigmas: the text of the next lines
+14.6, 3.18124205, 0.452392385, 0.03, 0.0
+SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 """
 
 from __future__ import annotations
@@ -73,6 +78,18 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
     else:
         code, remark = comfyui.lines(sampler, grid, model)
     return Export(library, code, remark)
+
+
+def written_out(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
+    """Whether a library has no solver for these steps, so that the lines write them out as numbers.
+
+    Args:
+        library: one of :data:`LIBRARIES`.
+        sampler, grid, model: as of :func:`export`, which has lines for them.
+    """
+    if _known(library) == "diffusers":
+        return diffusers.written_out(sampler, grid, model)
+    return library == "k-diffusion" and k_diffusion.written_out(sampler, grid)
 
 
 def _known(library: str) -> str:

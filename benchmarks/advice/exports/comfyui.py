@@ -1,7 +1,8 @@
 """Nodes for ComfyUI: the sampler's name, and the noise levels.
 
-What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: ``comfy/samplers.py``,
-``comfy/k_diffusion/sampling.py``, ``comfy_extras/nodes_custom_sampler.py``, ``comfy/model_sampling.py``):
+What is said here was read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8,
+``comfy_extras/nodes_custom_sampler.py`` at 065c1df; ``comfy/samplers.py``, ``comfy/model_sampling.py`` and
+``comfy/extra_samplers/uni_pc.py`` of February 2025):
 
 * ``KSamplerSelect`` takes a name of ``SAMPLER_NAMES`` and no options, so a sampler is exported in its
   defaults only.
@@ -11,19 +12,22 @@ What is said here was read in its source (comfyanonymous/ComfyUI, October 2026: 
   k-diffusion; of flows they are t of (1 - t) x0 + t z, in [0, 1] (``CONST``).
 * From the model's highest level on (``max_denoise``), models of noise or v begin with
   sqrt(1 + sigma²) z; a lower first level with sigma z.
-* Its samplers are forks of k-diffusion's that step in x and sigma of the model at hand: on a flow they are
-  methods in t, and of those only Euler's is the same as ours, and Adams-Bashforth in t (``vab_4``).
+* ``lms`` and ``ipndm`` take the step to 0 as x <- d; versions of early 2025 took it like any other.
+* ``uni_pc`` steps to 0.001 in place of 0, and has no order for one step.
+* Its samplers are forks of k-diffusion's that step in x and sigma of the model at hand: on a flow most are
+  methods in t, and of those Euler's is the same as ours, and ``lms``, which is ``vab_4``.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
+from itertools import pairwise
 
 import numpy as np
 
 from ....models import Denoiser
 from ....samplers import Grid, Sampler, karras, uniform_lambda
+from ....samplers.spec import format_spec, label_of
 from .configured import configured
 from .coordinates import is_flow
 
@@ -41,6 +45,9 @@ NAMES: dict[str, str] = {
     "dpmpp_3m_sde_published": "dpmpp_3m_sde",
     "zab_4": "lms",
     "ipndm": "ipndm",
+    "deis_tab_3": "deis",
+    "unipc_3_published": "uni_pc_bh2",
+    "unipc_3_published(variant='bh1')": "uni_pc",
     "xeab_2": "res_multistep",
 }
 """Our samplers in their defaults, and the names in ``KSamplerSelect``."""
@@ -58,10 +65,7 @@ def name_of(sampler: Sampler, model: Denoiser) -> str:
         return ""
     names = OF_FLOWS if is_flow(model) else NAMES
     name = _ALSO.get(said.name, said.name)
-    solver = said.options.get("solver_type")
-    known = name if solver is None else f"{name}(solver_type={solver!r})"
-    plain = set(said.options) <= {"solver_type"}
-    return names.get(known, "") if plain else ""
+    return names.get(format_spec({"name": name, **said.options}), "")
 
 
 _ALSO = {"dpm_solver_2": "dpm_2"}
@@ -72,16 +76,18 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
     if name_of(sampler, model):
         return ""
     if is_flow(model):
-        return f"on a flow no sampler of ComfyUI is {sampler.name}: its samplers step in t there"
-    return f"ComfyUI has no {sampler.name} with these options"
+        return f"on a flow no sampler of ComfyUI is {label_of(sampler)}: they step in t there"
+    return f"no sampler of ComfyUI is {label_of(sampler)}"
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
     """The nodes, and a remark.
 
     Raises:
-        ValueError: levels that are too low to be told from 0.
+        ValueError: levels that are the same in float32, or one step of a sampler that needs two.
     """
+    if _is_unipc(sampler) and len(grid) == 1:
+        raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
     flow = is_flow(model)
     first = f"KSamplerSelect: sampler_name = {name_of(sampler, model)}"
     named = "" if flow else scheduler_of(grid, model)
@@ -91,21 +97,28 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
         levels = [s / (1 + s) if flow else s for s in grid.sigma]
         second = "ManualSigmas: the text of the next lines\n" + sigmas_text(levels)
     last = "SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas"
-    return "\n".join([first, second, last]), _remark(sampler, grid, flow=flow)
+    return "\n".join([first, second, last]), _remark(sampler, grid, model)
 
 
-def _remark(sampler: Sampler, grid: Grid, *, flow: bool) -> str:
+def _is_unipc(sampler: Sampler) -> bool:
+    return sampler.name.startswith("unipc")
+
+
+def _remark(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
     said = [_OWN] if sampler.stochastic else []
+    if sampler.name == "deis_tab_3":
+        said.append("its coefficients are sums in float32, off by about 1e-4")
     more = math.hypot(1, 1 / grid.sigma[0]) - 1
-    if not flow and more > 1e-4:
+    highest = grid.sigma[0] > model.sigma_max * (1 - 1e-5)
+    if highest and not is_flow(model) and more > 1e-4:
         said.append(
-            f"from the model's highest level on it begins with noise that is {more:.2%} stronger, "
-            "sqrt(1 + sigma²) for sigma"
+            f"it begins with noise that is {more:.2%} stronger, sqrt(1 + sigma²) in place of sigma, as "
+            "always at the model's highest level"
         )
+    if _is_unipc(sampler) and grid.to_zero:
+        said.append("it steps to 0.001 in place of 0")
     if not grid.to_zero:
-        said.append(
-            "the levels do not end at 0, so that noise of the last one is left in the image"
-        )
+        said.append("the levels do not end at 0, so noise of the last one is left in the image")
     return "; ".join(said)
 
 
@@ -119,7 +132,7 @@ def sigmas_text(levels: list[float]) -> str:
         ValueError: two levels are the same in float32.
     """
     kept = [float(np.float32(level)) for level in levels]
-    if any(nxt >= cur for cur, nxt in itertools.pairwise(kept)):
+    if any(nxt >= cur for cur, nxt in pairwise(kept)):
         raise ValueError(
             "ComfyUI keeps noise levels in float32, in which two of these are the same; take fewer steps"
         )

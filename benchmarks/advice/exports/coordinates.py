@@ -56,17 +56,16 @@ class Coordinates:
         return time if times is None else float(times[np.abs(times - time).argmin()])
 
     def denoised(self, sigma: float) -> tuple[float, float]:
-        """Weights (p, q) of the clean image d = p state + q output."""
-        alpha = self.scale(sigma)
-        noise, prediction = sigma * alpha, self.model.prediction
+        """Weights p and q of the clean image d = p x + q output at x = x0 + sigma z."""
+        alpha, prediction = self.scale(sigma), self.model.prediction
         if self.kind == "edm":
             data = self._process.sigma_data
-            return data**2 * alpha, sigma * data * alpha * self.model.factor
+            return (data * alpha) ** 2, sigma * data * alpha * self.model.factor
         if prediction == "eps":
-            return 1 / alpha, -noise / alpha
+            return 1.0, -sigma
         if prediction == "v":
-            return alpha, -noise
-        return (1.0, -noise) if prediction == "flow" else (0.0, 1.0)
+            return alpha**2, -sigma * alpha
+        return (alpha, -sigma * alpha) if prediction == "flow" else (0.0, 1.0)
 
     @property
     def words(self) -> str:
@@ -82,6 +81,11 @@ class Coordinates:
         return "" if spec is None else str(spec.preset.get("pipeline", ""))
 
     @property
+    def is_pipeline(self) -> bool:
+        """Whether the model comes from a folder of diffusers."""
+        return getattr(getattr(self.model, "spec", None), "family", "") == "diffusers"
+
+    @property
     def _process(self) -> Any:
         return self.model.process
 
@@ -94,7 +98,7 @@ def unknown(model: Denoiser) -> str:
     """Why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
     found = _network(model)
     if not isinstance(found, NativeDenoiser):
-        return f"{_NONE} {model.name}, which is no network with a process of its own"
+        return f"{model.name} is no network of diffusers"
     process, prediction = found.process, found.prediction
     if found.kind == "map":
         return f"{model.name} is a few-step map, which this library samples in its own way"

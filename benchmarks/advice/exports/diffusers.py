@@ -13,15 +13,16 @@ from __future__ import annotations
 from ....models import Denoiser
 from ....samplers import Grid, Sampler
 from .coordinates import Coordinates, coordinates_of, unknown
+from .diffusers_scaled import ARGUMENTS, Scaled, scaled_lines, scaled_scheduler
 from .diffusers_solvers import Scheduler, draws_like_ours, own_scheduler
 from .table import Row, steps_of, untabled
 from .text import called, indented, listed, wrapped
 
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
 """Pipelines, besides those of flows, that begin with standard normal noise whatever the scheduler says."""
-CLOSE = 5e-4
-"""A start that is as near to another makes no difference that can be seen."""
-_ARGUMENTS = "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None"
+CLOSE = 1e-5
+"""A start that is nearer to another makes no difference."""
+_NUMBERS = "no scheduler of diffusers takes these steps, so they are written out as numbers"
 _OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
 
 
@@ -52,17 +53,29 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
     if scheduler is not None:
         start = grid.sigma[0] * of.scale(grid.sigma[0])
         return _native(scheduler, grid, of, start), _remark(sampler, of, start)
+    scaled = scaled_scheduler(sampler, grid, of)
+    if scaled is not None:
+        start = grid.sigma[0] * of.scale(grid.sigma[0])
+        return _scaled(scaled, of, start), _remark(sampler, of, start)
     if sampler.stochastic:
         raise ValueError(
             f"diffusers has no {sampler.name} with these orders of the last steps on {len(grid)} steps; "
             "leave out the option last"
         )
-    steps = steps_of(sampler, grid)
+    steps = steps_of(sampler, grid, of.denoised)
     start = steps.start * grid.sigma[0] * of.scale(steps.rows[0].sigma)
-    told = (
-        f"diffusers has no {sampler.name}, so its steps on these levels are written out as numbers"
+    return _tabled(steps.rows, of, start), _remark(sampler, of, start, _NUMBERS)
+
+
+def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
+    """Whether no scheduler takes these steps."""
+    if getattr(sampler, "of_checkpoint", False):
+        return False
+    of = coordinates_of(model)
+    return (
+        own_scheduler(sampler, grid, of.kind) is None
+        and scaled_scheduler(sampler, grid, of) is None
     )
-    return _tabled(steps.rows, grid, of, start), _remark(sampler, of, start, told)
 
 
 def _as_it_is(steps: int) -> str:
@@ -74,6 +87,10 @@ def _as_it_is(steps: int) -> str:
 
 def _remark(sampler: Sampler, of: Coordinates, start: float, told: str = "") -> str:
     said = [told] if told else []
+    if not of.is_pipeline:
+        said.append(
+            "the model is no pipeline of diffusers, so pipe has to be one of the same network"
+        )
     if sampler.stochastic:
         said.append(_OWN)
     if abs(start - 1) > CLOSE and (of.kind == "flow" or of.pipeline in NOT_SCALED):
@@ -86,14 +103,12 @@ def _remark(sampler: Sampler, of: Coordinates, start: float, told: str = "") -> 
 
 def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> str:
     cls, end = scheduler.name, of.scale(grid.sigma[-1])
+    # some pipelines hand a generator to any scheduler
+    stepped = end != 1 or not scheduler.generator
     parts = [
         "import torch",
         f"from diffusers import {cls}",
-        *(
-            ["from diffusers.schedulers.scheduling_utils import SchedulerOutput"]
-            if end != 1
-            else []
-        ),
+        *(["from diffusers.schedulers.scheduling_utils import SchedulerOutput"] if stepped else []),
         "",
         listed("SIGMAS", map(of.level, grid.sigma)),
         listed("TIMESTEPS", _times(grid.sigma[:-1], of)) + "  # what the network is told",
@@ -102,13 +117,13 @@ def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> 
         f"class OnLevels({cls}):",
         '    """The scheduler on the levels above, whatever a pipeline asks for."""',
         "",
-        f"    def set_timesteps({_ARGUMENTS}):",
+        f"    def set_timesteps({ARGUMENTS}):",
         "        super().set_timesteps(len(TIMESTEPS), device=device)",
         "        self.sigmas = torch.tensor(SIGMAS)",
         "        self.timesteps = torch.tensor(TIMESTEPS, device=device)",
         f"        self.init_noise_sigma = {start!r}",
         "        self.set_begin_index(0)",
-        *([indented(_ending(scheduler.generator, 1 / end))] if end != 1 else []),
+        *([indented(_step(scheduler.generator, 1 / end))] if stepped else []),
         "",
         "",
         called(
@@ -119,6 +134,12 @@ def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> 
         _then(len(grid)),
     ]
     return "\n".join(parts)
+
+
+def _scaled(found: Scaled, of: Coordinates, start: float) -> str:
+    settings = {"prediction_type": of.words, "use_karras_sigmas": False}
+    taken = called("pipe.scheduler = OnLevels.from_config", settings, "pipe.scheduler.config")
+    return "\n".join([*scaled_lines(found, of, start), "", "", taken, _then(found.steps)])
 
 
 def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
@@ -135,37 +156,40 @@ def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
     )
 
 
-def _ending(generator: bool, end: float) -> str:
-    """A step that ends in the units of the data."""
+def _step(generator: bool, end: float) -> str:
+    """A step that takes a generator, and the last of which ends in the units of the data."""
     given = "generator=generator, " if generator else ""
-    takes = "generator=None, " if generator else ""
-    return (
-        f"\ndef step(self, model_output, timestep, sample, {takes}return_dict=True):\n"
-        f"    x = super().step(model_output, timestep, sample, {given}return_dict=False)[0]\n"
-        "    if self.step_index == len(TIMESTEPS):\n"
-        f"        x = x * {end!r}  # the end, in the units of the data\n"
-        "    return SchedulerOutput(prev_sample=x) if return_dict else (x,)"
-    )
+    lines = [
+        "",
+        "def step(self, model_output, timestep, sample, generator=None, return_dict=True):",
+        f"    x = super().step(model_output, timestep, sample, {given}return_dict=False)[0]",
+    ]
+    if end != 1:
+        lines += [
+            "    if self.step_index == len(TIMESTEPS):",
+            f"        x = x * {end!r}  # the end, in the units of the data",
+        ]
+    lines.append("    return SchedulerOutput(prev_sample=x) if return_dict else (x,)")
+    return "\n".join(lines)
 
 
-def _tabled(rows: tuple[Row, ...], grid: Grid, of: Coordinates, start: float) -> str:
+def _tabled(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
     """A scheduler whose steps are numbers, in the pipeline's coordinates."""
     ends = [of.scale(row.sigma) for row in rows] + [1.0]
     written = []
     for row, now, then in zip(rows, ends, ends[1:], strict=False):
-        keep, weigh = of.denoised(row.sigma)
-        numbers = [repr(float(v)) for v in (of.time(row.sigma), keep, weigh, row.a * then / now)]
         weights = ", ".join(repr(then * w) for w in row.b)
         comma = "," if len(row.b) == 1 else ""
-        written.append(wrapped("(", [*numbers, f"({weights}{comma})"], "),"))
+        numbers = [repr(of.time(row.sigma)), repr(row.a * then / now), f"({weights}{comma})"]
+        written.append(wrapped("(", numbers, "),"))
     return "\n".join(
         [
             "import torch",
             "from diffusers import DPMSolverMultistepScheduler",
             "from diffusers.schedulers.scheduling_utils import SchedulerOutput",
             "",
-            "# what the network is told; the clean image, as weights of the state and the output; the next",
-            "# state, as weights of the state and of the clean images, newest first",
+            "# what the network is told; the next state, as weights of the state and of the outputs, "
+            "newest first",
             "ROWS = [",
             indented("\n".join(written)),
             "]",
@@ -174,15 +198,16 @@ def _tabled(rows: tuple[Row, ...], grid: Grid, of: Coordinates, start: float) ->
             "class Table(DPMSolverMultistepScheduler):",
             '    """The steps above, whatever a pipeline asks for."""',
             "",
-            f"    def set_timesteps({_ARGUMENTS}):",
+            f"    def set_timesteps({ARGUMENTS}):",
             "        self.timesteps = torch.tensor([row[0] for row in ROWS], device=device)",
             "        self.num_inference_steps, self.seen = len(ROWS), []",
             f"        self.init_noise_sigma = {start!r}",
             "",
             "    def step(self, model_output, timestep, sample, generator=None, return_dict=True):",
-            "        _, p, q, a, weights = ROWS[len(self.seen)]",
-            "        self.seen.insert(0, p * sample + q * model_output)",
-            "        x = a * sample + sum(w * d for w, d in zip(weights, self.seen))",
+            "        _, a, weights = ROWS[len(self.seen)]",
+            "        self.seen.insert(0, model_output.float())  # not in half precision",
+            "        x = a * sample.float() + sum(w * out for w, out in zip(weights, self.seen))",
+            "        x = x.to(sample.dtype)",
             "        return SchedulerOutput(prev_sample=x) if return_dict else (x,)",
             "",
             "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ....samplers import Grid, Sampler
@@ -30,6 +29,7 @@ OPTIONS = {
 """Our options, and theirs."""
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
 """Steps below which a function raises."""
+_NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
 _OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
 _NOISE = "# noise: standard normal, of the samples' shape; model(x, sigma): the clean image (k_diffusion.external)"
 
@@ -88,8 +88,13 @@ def lines(sampler: Sampler, grid: Grid) -> tuple[str, str]:
         found = None
     if found is not None:
         return _call(*found, grid), _OWN if sampler.stochastic else ""
-    told = f"k-diffusion has no {sampler.name}, so its steps on these levels are written out as numbers"
-    return _loop(steps_of(sampler, grid), grid), told
+    return _loop(steps_of(sampler, grid), grid), _NUMBERS
+
+
+def written_out(sampler: Sampler, grid: Grid) -> bool:
+    """Whether no function takes these steps."""
+    found = function_of(sampler)
+    return found is None or bool(_not_on(found[0], sampler, grid))
 
 
 def _not_on(function: str, sampler: Any, grid: Grid) -> str:
@@ -116,14 +121,13 @@ def _call(function: str, given: dict[str, Any], grid: Grid) -> str:
 
 
 def _loop(steps: Steps, grid: Grid) -> str:
-    first = math.prod((steps.start, grid.sigma[0]))
+    first = steps.start * grid.sigma[0]
     return "\n".join(
         [
             "import torch",
             "",
             _NOISE,
-            "# level of the evaluation; the next state, as weights of the state and of the clean images, "
-            "newest first",
+            "# level of the evaluation; the next state, as weights of the state and of the clean images",
             "ROWS = [",
             indented("\n".join(map(_row, steps.rows))),
             "]",

@@ -14,7 +14,16 @@ from .text import WIDTH, called, indented, literal, wrapped
 
 
 def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
-    """The lines; ``spec`` is the model as ``--model`` takes it."""
+    """The lines; ``spec`` is the model as ``--model`` takes it.
+
+    Raises:
+        ValueError: the sampler is whatever the scheduler of a checkpoint is, and that was not looked up.
+    """
+    if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
+        raise ValueError(
+            f"{sampler.name} stands for the scheduler of a checkpoint, which is looked up for a model: "
+            "give it fitted"
+        )
     given = parse_spec(spec)
     model = called(
         "model = make_model",
@@ -85,9 +94,11 @@ def _imports(sampler: Any) -> Iterator[str]:
         if isinstance(sampler, Tabulated)
         else [getattr(sampler, f.name) for f in fields(sampler)]
     )
-    for value in values:
-        for cls in _classes(value):
-            yield f"from {_public(cls.__module__)} import {cls.__name__}"
+    found: dict[str, dict[str, None]] = {}
+    for cls in (cls for value in values for cls in _classes(value)):
+        found.setdefault(_public(cls.__module__), {})[cls.__name__] = None
+    for module, names in found.items():
+        yield f"from {module} import {', '.join(names)}"
 
 
 def _public(module: str) -> str:

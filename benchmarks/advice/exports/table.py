@@ -1,34 +1,45 @@
 """Any deterministic sampler on any grid as a table of numbers, for libraries that have no such solver.
 
-A fixed-grid method without noise is linear in its first state and in what the denoiser gives: the state of
+A fixed-grid method without noise is linear in its first state and in what the network gives: the state of
 every evaluation, and the result, are sums of both whose weights depend on the grid alone. They are found by
-running the sampler once on a state that is a unit vector, with a denoiser that answers every call by
+running the sampler once on a state that is a unit vector, with a network that answers every call by
 another one. Whatever it does between two evaluations, correctors, stages, deferred first steps, is in them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ....samplers import Grid, NoNoise, Sampler
-from ....samplers.base import HasSolve, call_solve
 
 SMALLEST = 1e-15
 """Weights below this are rounding."""
+CLOSE = 1e-6
+"""Relative difference that rounding in float64 can make."""
 SPARE = 8
 """Evaluations more than a sampler says, for which there is room."""
 
 
+Weights = Callable[[float], tuple[float, float]]
+"""Of a level: p and q of the clean image d = p x + q output."""
+
+
+def itself(sigma: float) -> tuple[float, float]:  # noqa: ARG001
+    """The weights of a network that gives the clean image."""
+    return 0.0, 1.0
+
+
 class Row(NamedTuple):
-    """One evaluation, d_i, at a state x_i, and the next state: x <- a x + sum_j b_j d_{i-j}.
+    """One evaluation at a state x_i, and the next state: x <- a x + sum_j b_j output_{i-j}.
 
     Attributes:
         sigma: level of the evaluation.
         a: weight of the state.
-        b: weights of the denoised images, newest first.
+        b: weights of the network's outputs, newest first.
     """
 
     sigma: float
@@ -64,60 +75,86 @@ def untabled(sampler: Sampler) -> str:
     return ""
 
 
-def steps_of(sampler: Sampler, grid: Grid) -> Steps:
+def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
     """What a sampler does on a grid.
+
+    Args:
+        sampler: deterministic, of fixed steps.
+        grid: its levels.
+        weights: how a network's output becomes the clean image. Sums of what a network gives itself
+            lose fewer digits at high levels than sums of clean images.
 
     Raises:
         ValueError: it is not linear in its evaluations (:func:`untabled`), or as the sampler has it.
     """
     if reason := untabled(sampler):
         raise ValueError(f"{sampler.name} is no table of numbers: {reason}")
-    probe = _Probe((sampler.nfe(grid) or len(grid)) + SPARE)
+    probe = _Probe((sampler.nfe(grid) or len(grid)) + SPARE, weights)
     first = torch.zeros(1, probe.room + 1, dtype=torch.float64)
     first[0, -1] = 1.0
-    has_solve: HasSolve = sampler  # type: ignore[assignment]
-    call = sampler.sample if not hasattr(sampler, "solve") else None
-    noise = NoNoise(sampler)
-    result = (
-        call_solve(has_solve, probe, first, grid, noise)
-        if call is None
-        else call(probe, first, grid, noise)
-    )
+    result = sampler.sample(probe, first, grid, NoNoise(sampler))
     states = [*probe.states, result[0]]
     rows = []
     for i, sigma in enumerate(probe.sigmas):
         now, then = states[i], states[i + 1]
-        a = float(then[-1] / now[-1]) if abs(float(now[-1])) > SMALLEST else 0.0
-        left = then - a * now
-        if abs(float(left[-1])) > SMALLEST:
+        if abs(float(now[-1])) > SMALLEST:
+            a = float(then[-1] / now[-1])
+        elif abs(float(then[-1])) <= SMALLEST:
+            a = 0.0
+        else:
             raise ValueError(f"{sampler.name} goes back to a state that its steps have left")
+        left = then - a * now
         b = [w if abs(w) > SMALLEST else 0.0 for w in left[: i + 1].flip(0).tolist()]
         while b and not b[-1]:
             b.pop()
         rows.append(Row(sigma, a, tuple(b)))
-    return Steps(float(states[0][-1]), tuple(rows))
+    steps = Steps(float(states[0][-1]), tuple(rows))
+    if not _is(steps, sampler, grid, weights):
+        raise ValueError(f"{sampler.name} is no table of numbers: its steps depend on the samples")
+    return steps
+
+
+def _is(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
+    """Whether steps are a sampler's on some states with a network that is not linear."""
+
+    def output(x: Tensor, sigma: float) -> Tensor:
+        return torch.sin(3 * x / (1 + sigma)) + 0.5
+
+    def denoised(x: Tensor, sigma: float | Tensor) -> Tensor:
+        p, q = weights(float(sigma))
+        return p * x + q * output(x, float(sigma))
+
+    first = grid.sigma[0] * torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4)
+    x, seen = steps.start * first, []
+    for sigma, a, b in steps.rows:
+        seen.insert(0, output(x, sigma))
+        x = a * x + sum(w * out for w, out in zip(b, seen, strict=False))
+    right = sampler.sample(denoised, first, grid, NoNoise(sampler))
+    return bool((x - right).abs().max() <= CLOSE * right.abs().max())
 
 
 class _Probe:
-    """A denoiser whose k-th answer is the k-th unit vector, and that keeps what it was asked.
+    """A denoiser whose network's k-th output is the k-th unit vector, and that keeps what it was asked.
 
     Args:
         room: the most answers.
+        weights: how an output becomes an answer.
     """
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, room: int, weights: Weights) -> None:
+        self.room, self.weights = room, weights
         self.states: list[Tensor] = []
         self.sigmas: list[float] = []
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """A new unit vector ``(1, room + 1)``."""
+        """The clean image ``(1, room + 1)``, of a new unit vector."""
         if len(x) != 1 or len(self.sigmas) == self.room:
             raise ValueError("the sampler evaluates several states at once, or more than it says")
         self.states.append(x[0].clone())
         self.sigmas.append(float(sigma))
-        answer = torch.zeros_like(x)
-        answer[0, len(self.sigmas) - 1] = 1.0
+        p, q = self.weights(float(sigma))
+        answer = p * x
+        answer[0, len(self.sigmas) - 1] += q
         return answer
 
     def take(self, rows: Tensor) -> _Probe:  # noqa: ARG002

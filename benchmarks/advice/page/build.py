@@ -18,7 +18,7 @@ from ..answer import Advice, Best, Budget
 from ..pictures import Pictures
 from ..sentences import leading
 from ..table import BEST, Cell, audience, row, table, title
-from ..wording import counted
+from ..wording import counted, own_solver
 from .facts import facts, flat
 from .gallery import gallery
 from .plot import css, plots, words
@@ -88,6 +88,8 @@ class Paste:
         code: lines; "" where there are none.
         remark: what is to be known about them.
         levels: noise levels of the recommendation.
+        own: what is said of the library's own solvers; "" where the recommendation is one.
+        own_code: its lines.
     """
 
     nfe: int
@@ -97,6 +99,8 @@ class Paste:
     code: str
     remark: str
     levels: tuple[str, ...]
+    own: str
+    own_code: str
 
 
 def pastes(advice: Advice) -> list[tuple[str, str, list[Paste]]]:
@@ -123,6 +127,8 @@ def _paste(budget: Budget, best: Best) -> Paste:
         best.lines.code,
         best.lines.remark,
         tuple(short(level, 5) for level in best.choice.levels),
+        own_solver(best),
+        best.own_lines.code if best.own_lines else "",
     )
 
 

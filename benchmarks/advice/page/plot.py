@@ -98,7 +98,7 @@ def _drawn(found: Sequence[Series], width: Width) -> str:
     logarithmic(axes, [point.x for point in points], [*(point.y for point in points), *ends])
     for place, one in enumerate(found):
         _curve(axes, one, place)
-    axes.set(xlabel="Network evaluations per sample", ylabel="Error (root mean square)")
+    axes.set(xlabel="Network evaluations per sample", ylabel="Error (geometric mean)")
     figure.draw_without_rendering()  # the layout, which says how far apart names must be
     name_at_the_right(axes, found)
     svg = inline(encoded(figure, "svg").decode(), COLOURS)

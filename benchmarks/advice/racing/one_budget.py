@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...running.executing import Failure
-from ..asked.subject import Entry
-from ..exports import LIBRARIES
+from ..asked.subject import FIELDS, Entry
 from .measuring import Bench, Late
 from .race import Race
 from .truth import FIRST
@@ -32,9 +31,9 @@ class Raced:
 
     Attributes:
         budget: evaluations per sample.
-        left: the configurations of each library that were not dropped, the best first.
+        left: the configurations of each field (:data:`.FIELDS`) that were not dropped, the best first.
         errors: of every configuration that was tried, on the first latents, by label.
-        best: the least of these of each library.
+        best: the least of these of each field.
         tried, left_out: configurations that were tried, and that there was no time for.
         latents: that were looked at, at most.
         timely: whether the race ended before its time was up.
@@ -71,11 +70,10 @@ def raced(
     Raises:
         Failure: none of them has samples, or there is no reference solution.
     """
-    hopeful = _ordered([entry for entry in entries if _hopeful(entry, before)], before)
+    hopeful = [entry for entry in entries if _hopeful(entry, before)]
     settle(bench, hopeful[:USUAL], budget)
     fields = {
-        name: [n for n, entry in enumerate(hopeful) if name in entry.libraries]
-        for name in LIBRARIES
+        name: [n for n, entry in enumerate(hopeful) if name in entry.libraries] for name in FIELDS
     }
 
     def measure(numbers: Sequence[int], start: int, stop: int):
@@ -95,7 +93,7 @@ def raced(
         reasons = {bench.failures[e.label] for e in hopeful if e.label in bench.failures}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
     errors = {hopeful[n].label: error for n, error in race.errors(LOOK).items()}
-    left = {name: [hopeful[n] for n in race.left(name)] for name in LIBRARIES}
+    left = {name: [hopeful[n] for n in race.left(name)] for name in FIELDS}
     best = {
         name: min(
             (errors[hopeful[n].label] for n in each if hopeful[n].label in errors), default=np.inf
@@ -141,13 +139,3 @@ def _hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
         for one in last
         for name in entry.libraries
     )
-
-
-def _ordered(entries: Sequence[Entry], before: Sequence[Raced]) -> list[Entry]:
-    """Those first that did well at the budget before; those that it did not try keep their places after
-    them.
-    """
-    if not before:
-        return list(entries)
-    errors = before[-1].errors
-    return sorted(entries, key=lambda entry: errors.get(entry.label, np.inf))

@@ -11,7 +11,7 @@ from ...running.executing.pace import expected
 from ..answer import Choice, Value
 from ..asked.subject import Entry
 from .measuring import Bench
-from .paired import Squares, log_error, log_ratio
+from .paired import Squares, log_error, log_ratio, root_mean_square
 
 START = 1 << 16
 """First latent: no race looks at so many."""
@@ -66,6 +66,7 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
         steps=cell.steps,
         levels=() if used is None else tuple(used.sigma),
         error=None if squares is None else log_error(squares).interval(),
+        rms=None if squares is None else root_mean_square(squares),
         median=None if squares is None else float(np.median(np.sqrt(squares))),
         fd_conv=fd_conv,
         failed=cell.skip or bench.failures.get(entry.label, ""),

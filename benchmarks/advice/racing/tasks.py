@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ....models.reference import Extractor
 from ....samplers import karras, make
+from ....samplers.pilot import Look
 from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
 from ...running.executing import Tell
@@ -167,6 +168,20 @@ class Paces(OfModel):
             evaluations_per_second(model, batch, self.device, seconds=self.seconds)
             for batch in self.batches
         ]
+
+
+@dataclass(frozen=True)
+class Looked(OfModel):
+    """The look at the model that ``auto`` takes, kept in the cache."""
+
+    @torch.no_grad()
+    def __call__(self, world: World, tell: Tell) -> Look:  # noqa: ARG002
+        """The look.
+
+        Raises:
+            ValueError: the model cannot be looked at.
+        """
+        return Pilot(world.subject(self.model).model, default_cache(), self.device).look
 
 
 @dataclass(frozen=True)

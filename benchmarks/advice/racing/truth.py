@@ -25,6 +25,8 @@ FIRST = 8
 """Latents on which it is found out how many steps are needed."""
 PIECE = 32
 """Latents of a task."""
+EXACT = 1e-6
+"""Distances below this share of the data's size count as exact."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
 """As of the suite's reference solutions (:mod:`samplerbench.benchmarks.scoring.solutions.endpoints`)."""
 
@@ -80,7 +82,10 @@ class Truth:
         difference = (np.asarray(x, float) - ends).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
             found = np.square(difference).mean(1)
-        return np.where(np.isfinite(found), found, np.inf)
+        # nothing smaller is told apart: a sample that hits exactly would outweigh all others in a logarithm
+        scale = float(np.sqrt(np.square(self.ends(0, FIRST, self.steps or 0)).mean()))
+        least = max(self.resolution, EXACT * scale) ** 2
+        return np.where(np.isfinite(found), np.maximum(found, least), np.inf)
 
     def ends(self, start: int, stop: int, steps: int) -> NDArray:
         """The endpoints of latents ``start`` … ``stop - 1``, float64."""

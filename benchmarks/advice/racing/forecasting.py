@@ -1,0 +1,80 @@
+"""What configurations would make of a model's trajectories, to first order, without an evaluation: which
+ones are worth trying first.
+
+A fixed-grid method without noise is linear in its states and in the denoised images
+(:mod:`..exports.table`). It is run on the trajectories of a look at the model
+(:mod:`samplerbench.samplers.pilot.look`), where the images are known: those of the exact trajectory, and
+what the error of the state so far adds to them by the Jacobian of the denoiser. What this leaves out is of
+second order in the errors, and is estimated as for ``auto`` (:mod:`samplerbench.samplers.pilot.forecast`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....samplers.pilot import Look
+from ..asked.subject import Entry
+from ..exports.table import Steps, steps_of
+
+DOUBTS = (0.03, 1.0)
+"""How much of what first order leaves out is counted. None is right everywhere: at few steps it is far too
+large, and on sets of points all there is. So each ranks, and the best of the ranks counts.
+"""
+
+
+def ordered(look: Look, entries: Sequence[Entry]) -> list[Entry]:
+    """Configurations, those first that are forecast to do well by one measure or another; those of which
+    nothing can be told come last, in their order.
+    """
+    costs = np.array([_costs(look, entry) for entry in entries])
+    ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
+    ranks[~np.isfinite(costs).any(1)] = len(entries)
+    return [entries[n] for n in np.argsort(ranks, kind="stable")]
+
+
+def _costs(look: Look, entry: Entry) -> list[float]:
+    """Root mean squares, and a geometric mean, over the trajectories; infinite where nothing can be told."""
+    grid = entry.cell.grid
+    hopeless = [math.inf] * (len(DOUBTS) + 1)
+    if grid is None or entry.cell.infinite or not grid.to_zero:
+        return hopeless
+    try:
+        steps = steps_of(entry.cell.sampler, grid)
+    except ValueError:  # it is no table of numbers
+        return hopeless
+    with np.errstate(all="ignore"):
+        errors, beyond = errors_of(look, steps)
+        found = [float(np.sqrt(np.square(errors + doubt * beyond).mean())) for doubt in DOUBTS]
+        found.append(float(np.exp(np.log(errors + beyond).mean())))
+    return [value if math.isfinite(value) else math.inf for value in found]
+
+
+def errors_of(look: Look, steps: Steps) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Errors ``(K,)`` of the denoised image at sigma_min that a table of numbers makes on K trajectories, root
+    mean squares over the dimensions, and the size of what first order leaves out of them.
+    """
+    low = float(look.levels[-1])
+    levels = np.array([max(row.sigma, low) for row in steps.rows])
+    d, x = look.at(levels)  # (n, K, R)
+    end = look.at(np.array([low]))[0][0]
+    state = steps.start * look.first
+    seen: list[NDArray[np.float64]] = []
+    beyond = np.zeros(len(state))
+    for i, row in enumerate(steps.rows):
+        error = state - x[i]
+        change = look.felt(levels[i : i + 1], error[None])[0]
+        beyond += _size(change) * _size(error) / (look.dim * levels[i])
+        seen.append(d[i] + change)
+        state = row.a * state
+        for weight, image in zip(row.b, reversed(seen), strict=False):
+            state = state + weight * image
+    return _size(state - end) / math.sqrt(look.dim), beyond
+
+
+def _size(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Euclidean lengths."""
+    return np.sqrt(np.square(vectors).sum(-1))

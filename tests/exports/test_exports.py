@@ -1,0 +1,220 @@
+"""Lines to paste, without the libraries: what they say, and that those for Python run."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from dataclasses import dataclass
+
+import pytest
+import torch
+from networks import SCHEDULE, network
+from torch import Tensor
+
+from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing
+from samplerbench.benchmarks.advice.exports.table import steps_of
+from samplerbench.models import make_model
+from samplerbench.samplers import Grid, SampleNoise, karras, make, names
+from samplerbench.samplers.families.tabulated import Tabulated, tabulate
+from samplerbench.samplers.methods.euler import Euler
+from samplerbench.samplers.methods.pipeline import Preset
+from samplerbench.samplers.pilot import Fitted, Rule
+
+MIXTURE = make_model("gmm-2d")
+GRID = karras(5, 0.03, 14.6, to_zero=True)
+TO_MIN = karras(4, 0.03, 14.6, to_zero=False)
+RULE = Rule(4, True, True, 0.31, 3.0, 0.18, 1.07, 0.63, 0.9, 0.02)
+FIXED = [name for name in names() if not make(name).adaptive and name != "consistency"]
+OTHERS = [
+    make("dpmpp_2m(last=[2, 1])"),
+    make("ddim(eta=0.5)"),
+    make("dpmpp_2m_sde(solver_type='heun')"),
+    make("auto").fitted(Fitted(RULE, 1234)),
+    make("pipeline").fitted(
+        Preset("dpmpp_2m(last=[2, 1])", (10.0, 1.0, 0.0), 10.1, 1.0, None, "a", ((1.0, 3.5),))
+    ),
+    Tabulated(stands_for=make("dpmpp_2m"), table=tabulate(make("ipndm"), GRID)),
+]
+
+
+@pytest.mark.parametrize("sampler", [*map(make, FIXED), *OTHERS], ids=lambda s: s.name)
+def test_lines_for_python_give_the_same_samples(sampler):
+    made = export("python", sampler, GRID, MIXTURE, "gmm-2d")
+    assert made.remark == ""
+    given = {}
+    exec(made.code, given)
+    ids = torch.arange(16)
+    noise = SampleNoise(0, ids, MIXTURE.event, MIXTURE.dtype)
+    ours = sampler.sample(MIXTURE.bind(ids, 0), GRID.sigma[0] * noise.initial(), GRID, noise)
+    assert torch.equal(given["images"], ours)
+    assert given["sampler"] == sampler
+
+
+def test_a_model_with_options_is_made_with_them():
+    code = export("python", make("euler"), GRID, MIXTURE, "emoji(guidance=2.5)").code
+    assert 'make_model("emoji", guidance=2.5)' in code
+
+
+@pytest.mark.parametrize("kind", ["eps", "v", "x0", "flow", "edm"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_is_missing_cannot_be_exported_and_the_rest_can(library, kind):
+    model = network(kind)
+    for sampler in [*map(make, names()), *OTHERS]:
+        if reason := missing(library, sampler, model):
+            assert len(reason) < 160
+            assert not reason.endswith(".")
+            with pytest.raises(ValueError, match=re.escape(reason)):
+                export(library, sampler, GRID, model, "folder")
+            continue
+        made = export(library, sampler, GRID, model, "folder")
+        assert made.library == library
+        assert made.code == made.code.strip()
+        assert max(map(len, made.code.splitlines())) <= 120
+        if library != "comfyui":
+            compile(made.code, "lines", "exec")
+
+
+def test_a_model_of_no_network_is_none_of_diffusers():
+    assert "is no network of diffusers" in missing("diffusers", make("euler"), MIXTURE)
+
+
+def test_a_network_that_is_no_pipeline_is_told_apart():
+    made = export("diffusers", make("euler"), GRID, network("eps"), "folder")
+    assert made.remark.startswith("the model is no pipeline of diffusers")
+
+
+def test_an_unknown_library_is_named():
+    with pytest.raises(ValueError, match=r"no lines for 'jax'; choose one of python, diffusers"):
+        missing("jax", make("euler"), MIXTURE)
+
+
+class Base:
+    """As much of a scheduler of diffusers as the lines build on."""
+
+    @classmethod
+    def from_config(cls, config, **_) -> Base:
+        return cls()
+
+    def scale_model_input(self, sample: Tensor, timestep: Tensor) -> Tensor:
+        return sample
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Modules in the place of diffusers."""
+    modules = {
+        "diffusers": {"DPMSolverMultistepScheduler": Base},
+        "diffusers.schedulers": {},
+        "diffusers.schedulers.scheduling_utils": {"SchedulerOutput": types.SimpleNamespace},
+    }
+    for name, content in modules.items():
+        module = types.ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("kind", ["eps", "v", "x0", "flow", "edm"])
+@pytest.mark.parametrize("name", ["ipndm", "res_2s", "auto", "dpmpp_3s", "deis_tab_3"])
+@pytest.mark.parametrize("grid", [GRID, TO_MIN], ids=["to zero", "to sigma_min"])
+def test_steps_of_numbers_in_the_loop_of_a_pipeline(kind, name, grid):
+    """In float32: the coordinates, the times and the end."""
+    model, sampler = network(kind), make(name)
+    pipe = types.SimpleNamespace(scheduler=types.SimpleNamespace(config={}))
+    exec(export("diffusers", sampler, grid, model, "folder").code, {"pipe": pipe})
+    noise = SampleNoise(0, torch.arange(6), model.event, torch.float64)
+    scheduler = pipe.scheduler
+    scheduler.set_timesteps(99)
+    x = (noise.initial() * scheduler.init_noise_sigma).float()
+    for t in scheduler.timesteps:
+        x = scheduler.step(model.network(x, t.expand(6), None), t, x).prev_sample
+    ours = sampler.sample(model.bind(noise.ids, 0), grid.sigma[0] * noise.initial(), grid)
+    assert (ours - x).abs().max() < 1e-4 * ours.abs().max()
+
+
+def test_a_table_is_the_sampler_and_says_what_is_none():
+    steps = steps_of(make("heun"), GRID)
+    assert [row.sigma for row in steps.rows[:3]] == [14.6, GRID.sigma[1], GRID.sigma[1]]
+    assert steps.start == 1
+    with pytest.raises(ValueError, match="ddpm is no table of numbers: it draws noise"):
+        steps_of(make("ddpm"), GRID)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clamped(Euler):
+    """Of a user: not linear, and nothing says so."""
+
+    name = "clamped"
+
+    def step(self, x, row, past, denoise, noise):
+        x, memo = super().step(x, row, past, denoise, noise)
+        return x.clamp(-3, 3), memo
+
+
+def test_a_sampler_that_is_not_linear_is_no_table():
+    with pytest.raises(ValueError, match="clamped is no table of numbers: its steps depend on"):
+        export("k-diffusion", Clamped(), GRID, MIXTURE, "gmm-2d")
+
+
+@pytest.mark.parametrize(("kind", "last"), [("eps", 14.6), ("flow", 14.6 / 15.6)])
+def test_levels_for_comfyui_are_written_out_and_fall(kind, last):
+    """In sigma for noise, in t for a flow; numbers that the node reads, without exponents."""
+    grid = Grid((14.6, 1.0, 0.25, 2e-5, 0.0))
+    code = export("comfyui", make("euler"), grid, network(kind), "folder").code
+    first, _, text, _ = code.splitlines()
+    assert first == "KSamplerSelect: sampler_name = euler"
+    words = text.split(", ")
+    assert all(re.fullmatch(r"\d+\.\d+", word) for word in words)
+    levels = [float(word) for word in words]
+    right = [s / (1 + s) if kind == "flow" else s for s in grid.sigma]
+    assert levels == pytest.approx(right, rel=1e-7)
+    assert levels[0] == pytest.approx(last)
+    assert levels[-1] == 0
+
+
+def test_comfyui_has_names_for_its_own_levels():
+    model = network("eps")
+    low, high = model.sigma_min, model.sigma_max
+    karras_code = export("comfyui", make("dpmpp_2m"), karras(8, low, high), model, "folder").code
+    assert "BasicScheduler: scheduler = karras, steps = 8" in karras_code
+    other = export("comfyui", make("dpmpp_2m"), karras(8, low, high, rho=5.0), model, "folder")
+    assert "ManualSigmas" in other.code
+    assert "noise that is 0.20% stronger" in other.remark
+    lower = karras(8, low, 0.9 * high)
+    assert export("comfyui", make("dpmpp_2m"), lower, model, "folder").remark == ""
+    assert "do not end at 0" in export("comfyui", make("heun"), TO_MIN, model, "folder").remark
+
+
+def test_comfyui_cannot_keep_levels_that_float32_has_not():
+    with pytest.raises(ValueError, match="float32"):
+        export("comfyui", make("euler"), Grid((1.0, 1.0 - 1e-9, 0.0)), MIXTURE, "gmm-2d")
+
+
+def test_schedulers_lower_the_same_orders():
+    """Flags that fit 5 steps: those of the end, or none; and numbers where no flags do."""
+    model = network("eps")
+    said = export("diffusers", make("dpmpp_3m_published(last=[2, 1])"), GRID, model, "x").code
+    assert "lower_order_final=True" in said
+    said = export("diffusers", make("dpmpp_3m_published"), GRID, model, "x").code
+    assert "lower_order_final=False" in said
+    said = export("diffusers", make("dpmpp_3m_published(last=[1, 1, 1])"), GRID, model, "x").code
+    assert "class Table" in said
+    with pytest.raises(ValueError, match="leave out the option last"):
+        export("diffusers", make("dpmpp_2m_sde(last=[1, 1, 1])"), GRID, model, "x")
+
+
+def test_the_network_is_told_whole_times():
+    code = export("diffusers", make("dpmpp_2m"), GRID, network("eps"), "x").code
+    times = re.findall(r"[\d.]+", code.split("TIMESTEPS = ")[1].split("]")[0])
+    table = torch.tensor(SCHEDULE)
+    assert [float(t) for t in times] == [
+        float((table.log() - torch.tensor(s).log()).abs().argmin()) for s in GRID.sigma[:-1]
+    ]
+
+
+def test_a_checkpoints_own_scheduler_stays_what_it_is():
+    made = export("diffusers", make("pipeline"), GRID, network("eps"), "folder")
+    assert "num_inference_steps=5" in made.code
+    with pytest.raises(ValueError, match="give it fitted"):
+        export("python", make("pipeline"), GRID, network("eps"), "folder")
