@@ -16,8 +16,7 @@ from pathlib import Path
 
 import torch
 
-from ...advice.asked.subject import load
-from ...advice.exports import LIBRARIES
+from ...advice.asked.subject import FIELDS, load
 from .against import Best, Row, asked, rows_of, write
 from .sweep import Configuration, Sweep
 
@@ -35,7 +34,7 @@ def best_of(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = ()) -> B
     subject = load(sweep.model_spec, "cpu", sweep.seed, "card", only)
     best: dict[tuple[str, int], dict[str, Configuration]] = {}
     for budget in budgets:
-        of: dict[str, list[Configuration]] = {library: [] for library in LIBRARIES}
+        of: dict[str, list[Configuration]] = {library: [] for library in FIELDS}
         for entry in subject.entries(budget, auto=not only):
             one = Configuration(entry.cell.label, entry.cell.schedule.label)
             sweep.planned[one, budget] = entry.cell

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ...advice.answer import Advice, Choice
+from ...advice.answer import Advice, Budget, Choice
+from ...advice.asked.subject import OWN
 from .sweep import Configuration, Distances, Sweep
 
 CACHE = "SAMPLERBENCH_CACHE"
@@ -34,7 +35,7 @@ class Row:
         model: its name.
         seed: of the race, and of its latents.
         budget: evaluations per sample.
-        library: whose users it is for.
+        library: whose users it is for, and whether it is a solver that the library has itself.
         criterion: by which it is compared, of :data:`.sweep.CRITERIA`.
         recommended: sampler and schedule.
         error: of that, on the latents of the sweep.
@@ -73,8 +74,8 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
     """One for each budget, library and criterion for which ``best`` has something and the answer too."""
     rows = []
     for budget in advice.budgets:
-        for library, recommended in budget.best.items():
-            meant = configuration_of(recommended.choice)
+        for library, choice in recommended(budget).items():
+            meant = configuration_of(choice)
             for criterion, winner in best.get((library, budget.nfe), {}).items():
                 error = sweep.error(meant, budget.nfe, criterion)
                 smallest = sweep.error(winner, budget.nfe, criterion)
@@ -89,7 +90,7 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
                         error=error,
                         best=winner.label,
                         smallest=smallest,
-                        ratio=error / smallest,
+                        ratio=error / smallest if error != smallest else 1.0,
                         worst=share_of_worst(sweep.distances(meant, budget.nfe, sweep.count)),
                         minutes=advice.minutes[0],
                         undecided=budget.undecided,
@@ -98,6 +99,13 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
                     )
                 )
     return rows
+
+
+def recommended(budget: Budget) -> dict[str, Choice]:
+    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.asked.subject.FIELDS`."""
+    choices = {library: best.choice for library, best in budget.best.items()}
+    own = {OWN[name]: best.own for name, best in budget.best.items() if name in OWN}
+    return choices | {name: choice for name, choice in own.items() if choice is not None}
 
 
 def share_of_worst(distances: Distances) -> float:

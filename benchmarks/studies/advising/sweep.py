@@ -5,8 +5,8 @@ not hopeless at both budgets before; and those that are far behind the best by b
 before the next stage. So its answer can be wrong where a configuration is far behind on a few latents and
 the best on all. It is a winner among many on the latents that chose it, and its error a little too small.
 
-There are two criteria, since the mean square is often that of a few latents which lie where paths part, and
-end elsewhere with most samplers; the median does not see these.
+There are two criteria: the geometric mean, by which the race chooses, and the root mean square, which is often
+that of a few latents that lie where paths part, and end elsewhere with most samplers.
 """
 
 from __future__ import annotations
@@ -76,12 +76,15 @@ def rmse(distances: Distances) -> float:
     return float(np.sqrt(np.mean(np.square(distances))))
 
 
-def median(distances: Distances) -> float:
-    """Half of all are smaller; infinite where half are."""
-    return float(np.median(distances))
+def geometric(distances: Distances) -> float:
+    """Geometric mean; infinite where one is, 0 where one is and none is infinite."""
+    if not np.isfinite(distances).all():
+        return math.inf
+    with np.errstate(divide="ignore"):
+        return float(np.exp(np.log(distances).mean()))
 
 
-CRITERIA: dict[str, Callable[[Distances], float]] = {"rmse": rmse, "median": median}
+CRITERIA: dict[str, Callable[[Distances], float]] = {"geometric mean": geometric, "rmse": rmse}
 
 
 class Configuration(NamedTuple):
@@ -182,7 +185,7 @@ class Sweep:
         return [one for one in candidates if one not in hopeless[0] & hopeless[1]]
 
     def error(
-        self, one: Configuration, budget: int, criterion: str = "rmse", count: int | None = None
+        self, one: Configuration, budget: int, criterion: str, count: int | None = None
     ) -> float:
         """Of the distances to the endpoints of the first ``count`` latents, or all, by a criterion.
 
