@@ -391,12 +391,14 @@ class Advising:
         said = []
         if race.left_out:
             said.append(
-                f"there was no time to try {race.left_out} of {race.tried + race.left_out} configurations"
+                f"there was no time to try {race.left_out} of {race.tried + race.left_out} configurations, "
+                "those that the look at the model forecasts worst"
             )
         tied = len(race.left[self.library]) - 1 if self.library in race.left else 0
         if tied:
             why = "on all its latents" if race.timely else "in its time"
-            said.append(f"the race could not tell {tied} others from the recommendation {why}")
+            others = f"{tied} other{'s' if tied > 1 else ''}"
+            said.append(f"the race could not tell {others} from the recommendation {why}")
         return f"At {race.budget} evaluations {', and '.join(said)}." if said else ""
 
     def _lines(self, library: str, entry: Entry) -> Lines:

@@ -85,7 +85,9 @@ def written_out(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> 
 
     Args:
         library: one of :data:`LIBRARIES`.
-        sampler, grid, model: as of :func:`export`, which has lines for them.
+        sampler: as of :func:`export`, which has lines for it.
+        grid: likewise.
+        model: likewise.
     """
     if _known(library) == "diffusers":
         return diffusers.written_out(sampler, grid, model)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
@@ -25,8 +25,6 @@ from .paired import Squares, error, worse
 
 LEVEL = 0.05
 """alpha: the chance that one as good as the leaders is dropped."""
-
-Key = TypeVar("Key")
 
 Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Squares | None]]]
 """Measures configurations, by number, on latents ``start`` … ``stop - 1``: the squares of each as they come,
@@ -70,7 +68,7 @@ class Race:
         measure: see :data:`Measure`.
         keep: who goes on after a look.
         late: whether the time is up, asked after each look.
-        known: squares by configuration, of latents 0, 1, …
+        known: squares by configuration, of latents 0, 1, …; those that were dropped keep theirs.
         failed: configurations that have no samples.
         same: those that make exactly the samples of another one, which is run in their place.
     """
@@ -83,67 +81,58 @@ class Race:
     known: dict[int, Squares] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
     same: dict[int, int] = field(default_factory=dict)
+    _left: dict[str, set[int]] = field(default_factory=dict, repr=False)
 
     def __call__(self) -> None:
         """Run it to its end: each field is decided, the latents are used up, or the time."""
-        alive, start = list(dict.fromkeys(n for each in self.fields.values() for n in each)), 0
+        self._left = {name: set(each) for name, each in self.fields.items()}
+        order, start = list(dict.fromkeys(n for each in self.fields.values() for n in each)), 0
         for look, stop in enumerate(self.rungs, 1):
-            self._measure(alive, start, stop)
+            self._measure(order, start, stop)
             if look == 1:
-                self._merge(alive)
-            reached = {n for n in alive if len(self.known.get(n, ())) == stop}
-            if not reached:
-                return
-            staying: set[int] = set()
-            for each in self.fields.values():
-                there = self.ranked([n for n in each if n in reached])
-                # the time was up before these were measured as far: they are not shown to be worse
-                staying |= {n for n in each if n in alive and n in self.known and n not in reached}
+                self._merge(order)
+            reached = {n for n in order if len(self.known.get(n, ())) == stop}
+            for name, mine in self._left.items():
+                mine &= set(self.known)
+                there = self.ranked(mine & reached)
                 if there:
-                    staying |= self.keep(there, self.known, look)
-            alive = [n for n in self.ranked(alive) if n in staying]
-            self._dropped(alive)
-            if self.late() or all(len(self.left(name)) <= 1 for name in self.fields):
+                    # where the time was up before one was measured as far, it is not shown to be worse
+                    self._left[name] = self.keep(there, self.known, look) | (mine - reached)
+            order = self.ranked(set().union(*self._left.values()))
+            if not reached or self.late() or all(len(mine) <= 1 for mine in self._left.values()):
                 return
             start = stop
 
     def left(self, name: str) -> list[int]:
-        """The configurations of a field that were not dropped, those on most latents first, best first."""
-        mine = [n for n in self.fields[name] if n in self._alive]
-        return sorted(mine, key=lambda n: (-len(self.known[n]), error(self.known[n])))
+        """The configurations of a field that were not dropped from it, those on most latents first, best
+        first.
+        """
+        return sorted(self._left[name], key=lambda n: (-len(self.known[n]), error(self.known[n])))
 
     def ranked(self, some: Iterable[int]) -> list[int]:
         """Those of ``some`` that have samples, best first."""
-        return sorted((n for n in some if n in self.known), key=lambda n: error(self.known[n]))
+        return sorted((n for n in some if n in self.known), key=lambda n: (error(self.known[n]), n))
 
     def errors(self, first: int) -> dict[int, float]:
         """The error of every configuration that was tried, on the first latents."""
         found = {n: error(squares[:first]) for n, squares in self.known.items()}
         return found | {n: found[other] for n, other in self.same.items() if other in found}
 
-    _alive: set[int] = field(default_factory=set, repr=False)
-
-    def _dropped(self, alive: list[int]) -> None:
-        self._alive = set(alive)
-
-    def _measure(self, alive: Sequence[int], start: int, stop: int) -> None:
-        for number, squares in self.measure(alive, start, stop):
+    def _measure(self, order: Sequence[int], start: int, stop: int) -> None:
+        for number, squares in self.measure(order, start, stop):
             if squares is None:
                 self.failed.add(number)
                 self.known.pop(number, None)
             else:
                 before = self.known.get(number, np.empty(0))[:start]
                 self.known[number] = np.concatenate([before, squares])
-        self._alive = {n for n in alive if n in self.known}
 
-    def _merge(self, alive: list[int]) -> None:
+    def _merge(self, order: Sequence[int]) -> None:
         """Run what makes exactly the same samples once: the first of them, for each set of fields."""
         first: dict[tuple[bytes, frozenset[str]], int] = {}
-        for number in [n for n in alive if n in self.known]:
+        for number in [n for n in order if n in self.known]:
             mine = frozenset(name for name, each in self.fields.items() if number in each)
             other = first.setdefault((self.known[number].tobytes(), mine), number)
             if other != number:
                 self.same[number] = other
-                alive.remove(number)
                 del self.known[number]
-        self._alive &= set(alive)

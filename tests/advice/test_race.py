@@ -1,0 +1,135 @@
+"""The race on synthetic errors: who wins, who is dropped, and how often wrongly."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samplerbench.benchmarks.advice.racing.paired import error, log_error, log_ratio, worse
+from samplerbench.benchmarks.advice.racing.race import LEVEL, Leading, Race, not_worse
+
+RUNGS = (4, 8, 16, 32, 64)
+
+
+def squares_of(levels, n=64, *, spread=0.3, shared=0.5, seed=0):
+    """Squared distances of configurations with these geometric means: each has noise of its own, and what the
+    latents do to all.
+    """
+    rng = np.random.default_rng(seed)
+    common = shared * rng.normal(size=n)
+    return [np.exp(2 * (math.log(v) + common + spread * rng.normal(size=n))) for v in levels]
+
+
+def race(table, fields=None, rungs=RUNGS, **options):
+    asked = []
+
+    def measure(numbers, start, stop):
+        for number in numbers:
+            asked.append((number, stop - start))
+            yield number, None if table[number] is None else table[number][start:stop]
+
+    made = Race(fields or {"all": range(len(table))}, rungs, measure, **options)
+    made()
+    return made, asked
+
+
+def test_the_best_wins_and_the_hopeless_are_dropped_at_once():
+    found, asked = race(squares_of([1.0, 0.1, 5.0, 0.5]))
+    assert found.left("all") == [1]
+    assert sum(count for _, count in asked) < 4 * 64
+    assert set(found.errors(4)) == {0, 1, 2, 3}
+
+
+def test_equals_run_to_the_end_and_are_told_as_such():
+    found, _ = race(squares_of([1.0, 1.0], seed=3))
+    assert sorted(found.left("all")) == [0, 1]
+    assert len(found.known[0]) == 64
+
+
+def test_one_that_is_as_good_as_the_leader_is_dropped_with_the_chance_that_is_promised():
+    dropped = 0
+    for seed in range(300):
+        found, _ = race(squares_of([1.0, 1.0], seed=seed))
+        dropped += len(found.left("all")) == 1
+    # two can be dropped; the promise is of either
+    assert dropped / 300 < 2 * LEVEL + 3 * math.sqrt(2 * LEVEL / 300)
+
+
+def test_a_field_keeps_its_own_best():
+    table = squares_of([0.1, 1.0, 3.0])
+    found, _ = race(table, {"all": [0, 1, 2], "few": [1, 2]})
+    assert found.left("all") == [0]
+    assert found.left("few") == [1]
+
+
+def test_what_makes_the_same_samples_is_run_once():
+    one, other = squares_of([1.0, 0.9])
+    found, asked = race([one, one.copy(), other])
+    assert found.same == {1: 0}
+    assert {number for number, _ in asked[3:]} <= {0, 2}
+    assert found.errors(4)[1] == found.errors(4)[0]
+
+
+def test_one_that_fails_is_out():
+    found, _ = race([None, *squares_of([1.0, 2.0])])
+    assert found.failed == {0}
+    assert found.left("all") == [1]
+
+
+def test_time_that_is_up_ends_it_after_a_look_and_nobody_is_dropped_unmeasured():
+    table = squares_of([1.0, 0.5, 0.4], seed=1)
+
+    def measure(numbers, start, stop):
+        for number in list(numbers)[: None if start == 0 else 1]:
+            yield number, table[number][start:stop]
+
+    made = Race({"all": [0, 1, 2]}, RUNGS, measure, late=lambda: len(made.known.get(2, ())) > 4)
+    made()
+    assert set(made.left("all")) >= {1, 2} - {n for n in (1, 2) if n not in made.known}
+    assert made.left("all")[0] in (1, 2)
+
+
+def test_a_rule_of_the_leading_keeps_as_many():
+    found, _ = race(squares_of([4.0, 3.0, 2.0, 1.0], spread=0.01), keep=Leading(2), rungs=(4, 8))
+    assert found.left("all") == [3, 2]
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=20), st.floats(1e-3, 1e3))
+@settings(max_examples=50, deadline=None)
+def test_a_ratio_is_that_of_the_errors_and_knows_no_units(squares, factor):
+    a = np.asarray(squares)
+    b = a[::-1].copy()
+    assert math.exp(log_ratio(a, b).value) == pytest.approx(error(a) / error(b))
+    assert log_ratio(factor * a, factor * b).value == pytest.approx(log_ratio(a, b).value, abs=1e-9)
+    assert log_error(factor**2 * a).value == pytest.approx(
+        log_error(a).value + math.log(factor), abs=1e-9
+    )
+
+
+def test_intervals_cover():
+    inside = 0
+    for seed in range(400):
+        a, b = squares_of([1.0, 1.3], n=16, seed=seed)
+        found = log_ratio(a, b).interval()
+        inside += found.low <= 1 / 1.3 <= found.high
+    assert 0.92 <= inside / 400 <= 0.98
+
+
+def test_one_latent_that_ends_elsewhere_decides_nothing():
+    """By root mean squares it would: the better one has the larger one."""
+    better, other = squares_of([0.1, 0.2], seed=2)
+    better[5] = other[5] * 1e4
+    assert np.sqrt(better.mean()) > np.sqrt(other.mean())
+    assert worse(other, better, 0.01)
+    assert not worse(better, other, 0.01)
+
+
+def test_infinite_distances_are_worse_than_any():
+    good, bad = squares_of([1.0, 1.0])
+    bad[3] = np.inf
+    assert worse(bad, good, 1e-6)
+    assert not worse(good, bad, 0.5)
+    assert log_ratio(bad, bad).interval().flag
+    assert not_worse([0, 1], {0: good, 1: bad}, 1) == {0}
