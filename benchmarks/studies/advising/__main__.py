@@ -40,9 +40,11 @@ def best_of(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = ()) -> B
             sweep.planned[one, budget] = entry.cell
             for library in entry.libraries:
                 of[library].append(one)
-        for library, every in of.items():
-            candidates = sweep.hopeful(every, sorted(n for n in budgets if n < budget)[-2:])
-            if found := sweep(candidates, budget, library):
+        before = sorted(n for n in budgets if n < budget)[-2:]
+        for library, candidates in of.items():
+            sweep(sweep.hopeful(candidates, before), budget, library)
+        for library, candidates in of.items():
+            if found := sweep.best(candidates, budget):
                 best[library, budget] = found
                 told = (f"{k}: {v.label} {sweep.error(v, budget, k):.3g}" for k, v in found.items())
                 sweep.progress(f"{library}, {budget}: best by {', by '.join(told)}")

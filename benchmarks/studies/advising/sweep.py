@@ -138,10 +138,8 @@ class Sweep:
         """Latents of the last stage, on which errors are compared."""
         return self.stages[-1].latents
 
-    def __call__(
-        self, candidates: Sequence[Configuration], budget: int, what: str = "all"
-    ) -> dict[str, Configuration]:
-        """The best of those that were left at the last stage, by criterion; empty if nothing runs.
+    def __call__(self, candidates: Sequence[Configuration], budget: int, what: str = "all") -> None:
+        """Measure, on all latents, those that are left at the last stage.
 
         Args:
             candidates: to be compared.
@@ -160,10 +158,19 @@ class Sweep:
             )
             for one in left:
                 self.distances(one, budget, stage.latents)
+
+    def best(self, candidates: Sequence[Configuration], budget: int) -> dict[str, Configuration]:
+        """The best of those that were measured on all latents, by criterion; empty if nothing runs."""
+        whole = [
+            one
+            for one in candidates
+            if len(known := self._known.get((one, budget), ())) >= self.count
+            and np.isfinite(known).all()
+        ]
         return {
-            name: min(left, key=lambda one, name=name: self.error(one, budget, name))
+            name: min(whole, key=lambda one, name=name: self.error(one, budget, name))
             for name in CRITERIA
-            if left
+            if whole
         }
 
     def hopeful(
