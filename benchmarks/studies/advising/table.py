@@ -46,7 +46,11 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, nargs="+", help="CSV files of the study")
-    rows = [row for path in parser.parse_args().tables for row in read(path)]
+    tables = parser.parse_args().tables
+    for path in tables:
+        if not path.is_file():
+            parser.error(f"there is no {path}; the study writes it after its first race")
+    rows = [row for path in tables for row in read(path)]
     for library, criterion in dict.fromkeys((row.library, row.criterion) for row in rows):
         print(f"Users of {library}, by {criterion}:\n\n{table(rows, criterion, library)}\n")
 
