@@ -22,7 +22,7 @@ from .asked.subject import OWN, Asked, Entry, Now, described, load, span_of
 from .exports import LIBRARIES, export, missing
 from .pictures import COUNT, FILE, Pictures, Pictures8, shown
 from .racing.clock import Clock
-from .racing.distribution import CONVERGED, Distances, farther, space_of, value_of
+from .racing.distribution import Distances, converged_count, farther, space_of, value_of
 from .racing.forecasting import ordered
 from .racing.measuring import Bench
 from .racing.one_budget import Raced, raced
@@ -300,14 +300,14 @@ class Advising:
         """
         nothing: dict[int, dict[str, tuple[Choice, Value, bool]]] = {r.budget: {} for r in races}
         seconds = 60 * self.clock.minutes * COMPARED - self.clock.spent
-        own = bench.asked.extractor == "card" and bench.asked.features is not None
-        needed = (0 if own else CONVERGED * 64) + 128 * sum(
-            race.budget * len(chosen[race.budget]) for race in races
+        first_look = (
+            128 * sum(race.budget * len(chosen[race.budget]) for race in races) / bench.rate
         )
-        if needed / bench.rate > seconds:
+        count = converged_count(bench, seconds - first_look)
+        if not count:
             return nothing, ["There was no time to compare distributions (fd_conv)."]
         self.progress("distances in distribution")
-        space, begin = space_of(bench), self.clock.spent
+        space, begin = space_of(bench, count), self.clock.spent
         given = 60 * self.clock.minutes
         first = {r.budget: [e for e in chosen[r.budget] if _runs(e)] for r in races}
         known = {r.budget: Distances(bench, space) for r in races}
