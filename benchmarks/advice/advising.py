@@ -16,6 +16,7 @@ from ..running.executing import Executor, Failure, InProcess
 from ..running.executing.executor import always
 from ..running.executing.world import Setting, World
 from ..running.provenance import provenance
+from ..scoring.references import CARD
 from .answer import Advice, Best, Budget, Choice, Lines, Value
 from .asked.question import question_of
 from .asked.subject import OWN, Asked, Entry, Now, described, load, span_of
@@ -35,10 +36,14 @@ from .sentences import sentences
 
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
-FITTED, RACED, SCORED, COMPARED = 0.3, 0.6, 0.75, 0.93
-"""Shares of the time at which the searches of ``auto``, the races, the scores and the distances in
-distribution are to be done; what one leaves, the next ones have.
+FITTED, COMPARED = 0.3, 0.93
+"""Shares of the time at which the searches of ``auto``, and the distances in distribution, are to be done; what
+one leaves, the next ones have.
 """
+RACED = (0.5, 0.85)
+"""Bounds of the share at which the races are to be done: as late as what follows allows."""
+SHARE_OF_SCORES = 0.4
+"""Of the time after the races, until the distances in distribution are done, that the scores may take."""
 SCREENED = 0.6
 """Share of a race's time that its first look may take."""
 LOOK = 3000
@@ -120,7 +125,8 @@ class Advising:
         races = self._races(bench, budgets)
         chosen = {race.budget: self._chosen(race) for race in races}
         self.progress("scoring on latents that chose nothing")
-        scores = scored(bench, chosen, 60 * self.clock.minutes * SCORED - self.clock.spent)
+        left = 60 * self.clock.minutes * COMPARED - self.clock.spent
+        scores = scored(bench, chosen, SHARE_OF_SCORES * left)
         in_distribution, untold = self._distributions(bench, races, chosen)
         answers = [
             self._budget(bench, race, chosen[race.budget], scores, in_distribution[race.budget])
@@ -239,12 +245,20 @@ class Advising:
             # what the budgets before left is shared by those to come
             at = self.clock.spent / 60 / self.clock.minutes
             share = budget**0.5 / sum(n**0.5 for n in budgets[k:])
-            end = at + max(RACED - at, 0.0) * share
+            end = at + max(self._raced(bench, budgets) - at, 0.0) * share
             entries = self._entries(budget, look, auto=budget in fitted)
             late = self.clock.until(end)
             screened = self.clock.until(at + (end - at) * SCREENED)
             races.append(raced(bench, entries, budget, races, late, screened))
         return races
+
+    def _raced(self, bench: Bench, budgets: Sequence[int]) -> float:
+        """The share of the time at which the races are to be done."""
+        own = bench.asked.extractor == CARD and bench.asked.features is not None
+        scores = 64 * (256 + 5 * sum(budgets))
+        distances = (0 if own else 512 * 64) + sum(budgets) * (5 * 512 + 20 * 128)
+        after = (scores + distances) / bench.rate / 60 / self.clock.minutes
+        return min(max(COMPARED - after, RACED[0]), RACED[1])
 
     def _look(self, bench: Bench) -> Look | None:
         """A look at the model; None where it fails, or would take too much of the time."""

@@ -55,6 +55,7 @@ def sentences(
         fewer(halves),
         elsewhere(found),
         failures(found),
+        draws_noise(found),
         lacking(found, reader),
         enough(found, span),
         ties(found),
@@ -163,6 +164,17 @@ def failures(found: Sequence[tuple[Budget, Best]]) -> str:
     """At which budgets what is used now has no samples."""
     at = [budget.nfe for budget, _ in found if budget.default.failed]
     return f"What you use now fails with {evaluations(*at)}." if at else ""
+
+
+def draws_noise(found: Sequence[tuple[Budget, Best]]) -> str:
+    """What no number here tells of a default that draws noise."""
+    if not all(one.default.error is None and not one.default.failed for one, _ in found):
+        return ""
+    return (
+        "What you use now draws noise, and so can make better images than the converged ones, which a network's "
+        "own error is part of; no distance to these tells. Look at the pictures, and compare both with real "
+        "images: samplerbench run quick --model MODEL --reference IMAGES."
+    )
 
 
 def lacking(found: Sequence[tuple[Budget, Best]], library: str) -> str:

@@ -19,7 +19,11 @@ LOOK = 4
 MOST = 256
 """Latents that a race looks at, at most."""
 USUAL = 6
-"""Configurations whose errors say how exact the reference solution must be."""
+"""Configurations whose errors say how exact the reference solution must be, and which are measured as far as
+any, whatever the time.
+"""
+OF_EACH = 3
+"""Configurations of each field that are tried whatever the time."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ def raced(
     Raises:
         Failure: none of them has samples, or there is no reference solution.
     """
-    some = [entry for entry in entries if _hopeful(entry, before)]
+    some = _with_each_field([entry for entry in entries if _hopeful(entry, before)])
+    least = sum(min(OF_EACH, sum(f in e.libraries for e in some)) for f in FIELDS) + USUAL
     settle(bench, some[:USUAL], budget)
     fields = {
         name: [n for n, entry in enumerate(some) if name in entry.libraries] for name in FIELDS
@@ -75,7 +80,8 @@ def raced(
 
     def measure(numbers: Sequence[int], start: int, stop: int):
         # leaders come first: whatever the time, there is one
-        first, rest = list(numbers[:USUAL]), list(numbers[USUAL:])
+        sure = least if start == 0 else USUAL
+        first, rest = list(numbers[:sure]), list(numbers[sure:])
         over = screened if start == 0 else late
         for part, when in ((first, bool), (rest, over)):
             for which, squares in bench.squares([some[n] for n in part], start, stop, when):
@@ -86,7 +92,7 @@ def raced(
         rungs.append(2 * rungs[-1])
     race = Race(fields, rungs, measure, late=late)
     race()
-    if not race.known:
+    if not race.left(FIELDS[0]):
         reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
     errors = _errors(race, some)
@@ -122,6 +128,16 @@ def settle(bench: Bench, entries: Sequence[Entry], budget: int) -> None:
         bench.store.put(key, [bench.truth.steps, bench.truth.resolution])
     else:
         bench.truth.steps, bench.truth.resolution = kept
+
+
+def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
+    """The same with the first of each field at the beginning, behind those that are usual."""
+    first = list(entries[:USUAL])
+    for name in FIELDS:
+        first += [entry for entry in entries if name in entry.libraries][:OF_EACH]
+    labels = {entry.label for entry in first}
+    unique = list({entry.label: entry for entry in first}.values())
+    return [*unique, *(entry for entry in entries if entry.label not in labels)]
 
 
 def _errors(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
