@@ -26,6 +26,7 @@ from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
 from .studies import calibrate, explain, scaling, tune
 from .usage import epilog, run_app
+from .validate import validate
 
 __all__ = ["app", "main"]
 
@@ -77,6 +78,7 @@ for _name, _command in {
     "doctor": doctor,
     "explain": explain,
     "scaling": scaling,
+    "validate": validate,
 }.items():
     app.command(_name, epilog=epilog(_name))(_command)
 

@@ -39,6 +39,7 @@ WORK = (
     "studies.why_steps.run.explain",
     "timing.doctor.examine",
     "studies.frontier.Frontier.__call__",
+    "studies.validity.study.Validity.__call__",
 )
 """Where a command that was understood would begin to compute, in ``benchmarks``."""
 

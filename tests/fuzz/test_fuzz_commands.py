@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.cli import app
 
 CASES = {
-    "run": 94,
+    "run": 90,
     "plan": 60,
     "show": 50,
     "compare": 50,
@@ -38,6 +38,7 @@ CASES = {
     "doctor": 5,
     "explain": 5,
     "scaling": 6,
+    "validate": 4,
 }
 """How many command lines of each command."""
 

@@ -55,7 +55,7 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
 
 def kendall(x: ArrayLike, y: ArrayLike) -> float:
     """Tau-b; NaN where one side has one value only."""
-    return float(kendalltau(x, y).statistic)
+    return float(kendalltau(x, y)[0])  # pyright: ignore[reportArgumentType]
 
 
 def within_budgets(

@@ -87,6 +87,7 @@ def suite_of(model: str, asked: Asked, depth: Depth) -> Suite:
             "samples": depth.samples,
             "reference_samples": min(depth.latents, depth.samples),
             "converged_samples": depth.converged,
+            "batch_size": 32,  # what a CPU is quickest with
             "extractor": features_of(model),
             "keep": 0,
             "timing": {"enabled": False},

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from ....samplers import make
 from .correlation import Pair, ranks
 from .measuring import COLUMNS, Measured, Place
@@ -82,7 +84,7 @@ class Predictor:
             ]
             ours: Sequence[float] = values[0]
             if len(values) > 1 and kept:
-                ours = list(sum(ranks(one) for one in values) / len(values))
+                ours = np.mean([ranks(one) for one in values], axis=0).tolist()
             found += [
                 Pair(point.method.name, budget, x, point.fid)
                 for point, x in zip(kept, ours, strict=True)

@@ -1,0 +1,179 @@
+"""The study's tables: which predictor orders which set how well, with intervals; what was tried on
+CIFAR-10; and the numbers behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ....results.run_directory.disk.files import write_text
+from ....results.text import csv_field, markdown_table
+from .choosing import Tried
+from .correlation import REPLICATES, STATISTICS, Pair, interval
+from .measuring import COLUMNS, Measured
+from .predicting import QUESTIONS, Predictor, Question, ceiling
+from .sets import CHOOSING, SETS, points
+
+Row = dict[str, Any]
+
+CEILING = "published FIDs of CIFAR-10"
+
+
+def validity(
+    measured: Mapping[str, Measured],
+    chosen: Iterable[tuple[Question, Predictor]],
+    *,
+    sets: Iterable[str] = tuple(SETS),
+    replicates: int = REPLICATES,
+) -> list[Row]:
+    """A row for each set, question and predictor, with the plainly bad and without, and the ceiling's.
+
+    Args:
+        measured: by model.
+        chosen: predictors, with the question that each answers.
+        sets: to predict.
+        replicates: of the bootstrap.
+    """
+    rows: list[Row] = []
+    answers = list(chosen)
+    for name, question, bad in product(sets, QUESTIONS, (True, False)):
+        found = [
+            (one.name, one.pairs(measured, name, question, bad=bad))
+            for asked, one in answers
+            if asked == question
+        ]
+        if name != CHOOSING and found:
+            found.append((CEILING, ceiling(name, question, bad=bad)))
+        rows += [
+            {
+                "set": name,
+                "methods": question,
+                "plainly bad": "with" if bad else "without",
+                "predictor": predictor,
+                **summary(pairs, replicates),
+            }
+            for predictor, pairs in found
+        ]
+    return rows
+
+
+def summary(pairs: Sequence[Pair], replicates: int = REPLICATES) -> Row:
+    """What pairs amount to: counts, and each statistic with its interval."""
+    row: Row = {
+        "n_methods": len({pair.method for pair in pairs}),
+        "n_budgets": len({pair.budget for pair in pairs}),
+        "n_points": len(pairs),
+    }
+    for name, statistic in STATISTICS.items():
+        low, high = interval(pairs, statistic, replicates=replicates)
+        row |= {name: statistic(pairs), f"{name}_low": low, f"{name}_high": high}
+    return row
+
+
+def by_budget(
+    measured: Mapping[str, Measured], question: Question, predictor: Predictor
+) -> list[Row]:
+    """The rank correlation at each budget of each set, all methods."""
+    return [
+        {
+            "set": name,
+            "methods": question,
+            "budget": budget,
+            "n": len(here),
+            "spearman": STATISTICS["spearman"](here),
+        }
+        for name in SETS
+        for pairs in [predictor.pairs(measured, name, question)]
+        for budget in sorted({pair.budget for pair in pairs})
+        for here in [[pair for pair in pairs if pair.budget == budget]]
+    ]
+
+
+def tried_rows(tried: Iterable[Tried]) -> list[Row]:
+    """What was tried on CIFAR-10, as rows."""
+    return [
+        {
+            "methods": one.question,
+            "predictor": one.predictor.name,
+            "n_points": one.points,
+            "spearman": one.spearman,
+            "without_bad": one.without,
+            "score": one.score,
+        }
+        for one in tried
+    ]
+
+
+def point_rows(measured: Mapping[str, Measured]) -> list[Row]:
+    """Every published number beside the columns of the models at its method and budget."""
+    return [
+        {
+            "set": name,
+            "method": point.method.name,
+            "budget": point.budget,
+            "fid": point.fid,
+            "model": model,
+            **{column: known[point.method, point.budget].get(column) for column in COLUMNS},
+        }
+        for name in SETS
+        for point in points(name)
+        for model, known in measured.items()
+        if (point.method, point.budget) in known
+    ]
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Rows with the keys of the first as a CSV; numbers with six digits."""
+    header = list(rows[0]) if rows else []
+    lines = [",".join(csv_field(_cell(row[key])) for key in header) for row in rows]
+    write_text(path, "\n".join([",".join(header), *lines, ""]))
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The validity table for people."""
+    shown = ("spearman", "kendall", "alike_0", "alike_25", "alike_100")
+    head = (
+        "set",
+        "methods",
+        "plainly bad",
+        "predictor",
+        "n",
+        "Spearman",
+        "Kendall",
+        "ordered alike",
+        "> 25 % apart",
+        "> 100 % apart",
+    )
+    return markdown_table(
+        head,
+        [
+            (
+                row["set"],
+                row["methods"],
+                row["plainly bad"],
+                row["predictor"],
+                f"{row['n_methods']} at {row['n_budgets']}",
+                *(with_interval(row, name) for name in shown),
+            )
+            for row in rows
+        ],
+    )
+
+
+def with_interval(row: Row, name: str) -> str:
+    """A statistic and its interval: a correlation with two digits, a share in per cent."""
+    values = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+    if any(value != value for value in values[:1]):
+        return ""
+    texts = [
+        "?" if value != value else f"{value:.0%}" if name.startswith("alike") else f"{value:.2f}"
+        for value in values
+    ]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def _cell(value: object) -> object:
+    return f"{value:.6g}" if isinstance(value, float) else value
