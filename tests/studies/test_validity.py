@@ -23,7 +23,7 @@ from samplerbench.benchmarks.studies.validity.correlation import (
     spearman,
     within_budgets,
 )
-from samplerbench.benchmarks.studies.validity.measuring import COLUMNS, Depth, measure
+from samplerbench.benchmarks.studies.validity.measuring import COLUMNS, OWN_ERROR, Depth, measure
 from samplerbench.benchmarks.studies.validity.methods import (
     DIFF_SAMPLER,
     LEFT_OUT,
@@ -218,7 +218,9 @@ def test_a_run_has_all_columns_and_a_second_one_samples_nothing(few, tmp_path, m
     depth = Depth(samples=16, latents=8)
     first = measure("gmm-2d", few, depth, tmp_path, console=Console(quiet=True))
     assert first.keys() == {(method, budget) for method in few for budget in (5, 6)}
-    assert all({"rmse", "fd_conv"} <= columns.keys() <= {*COLUMNS} for columns in first.values())
+    assert all(
+        {"rmse", "fd_conv"} <= columns.keys() <= {*COLUMNS, OWN_ERROR} for columns in first.values()
+    )
     assert not any(stochastic(method) for method in few)
     monkeypatch.setattr(Shard, "__call__", lambda *_: pytest.fail("sampled again"))
     again = measure("gmm-2d", few, depth, tmp_path, console=Console(quiet=True))

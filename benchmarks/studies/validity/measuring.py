@@ -39,6 +39,9 @@ Measured = dict[Place, dict[str, float]]
 COLUMNS = ("rmse", "rmse_median", "fd_conv", "fid_proxy", "kid", "energy", "swd")
 """Columns of which each is tried; the lower the better. Stochastic samplers have no ``rmse``."""
 
+OWN_ERROR = "fid_proxy_converged"
+"""Column of the model's own error, the same in all its rows."""
+
 
 @dataclass(frozen=True)
 class Depth:
@@ -52,7 +55,7 @@ class Depth:
 
     samples: int = 1024
     latents: int = 256
-    converged: int = 4000
+    converged: int = 1000
 
 
 def is_of_images(model: str) -> bool:
@@ -161,7 +164,9 @@ def columns(table: ResultTable, wanted: Mapping[str, Place]) -> Measured:
         if place is None or text(row, "status") != "ok" or number(row, "nfe") != place[1]:
             continue
         measured[place] = {
-            column: value for column in COLUMNS if (value := number(row, column)) is not None
+            column: value
+            for column in (*COLUMNS, OWN_ERROR)
+            if (value := number(row, column)) is not None
         }
     return measured
 

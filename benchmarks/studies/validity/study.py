@@ -17,6 +17,7 @@ from .choosing import CHOICES, tried
 from .measuring import Depth, Measured, measure
 from .methods import method_of, why_not
 from .predicting import QUESTIONS, Predictor, Question, predictors
+from .properties import property_rows
 from .sets import SETS, all_methods
 from .table import (
     Row,
@@ -79,6 +80,7 @@ class Validity:
         write_csv(rows, self.out / "validity.csv")
         write_csv(tried_rows(on_cifar), self.out / "tried.csv")
         write_csv(point_rows(measured), self.out / "points.csv")
+        write_csv(property_rows(measured, on_cifar), self.out / "properties.csv")
         budgets = [row for question, one in answers for row in by_budget(measured, question, one)]
         write_csv(budgets, self.out / "by-budget.csv")
         write_text(self.out / "validity.md", f"{markdown(rows)}\n{left_out()}\n")

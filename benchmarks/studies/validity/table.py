@@ -126,9 +126,9 @@ def point_rows(measured: Mapping[str, Measured]) -> list[Row]:
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Rows with the keys of the first as a CSV; numbers with six digits."""
-    header = list(rows[0]) if rows else []
-    lines = [",".join(csv_field(_cell(row[key])) for key in header) for row in rows]
+    """Rows as a CSV, empty where a row lacks a key; numbers with six digits."""
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [",".join(csv_field(_cell(row.get(key))) for key in header) for row in rows]
     write_text(path, "\n".join([",".join(header), *lines, ""]))
 
 
@@ -176,4 +176,6 @@ def with_interval(row: Row, name: str) -> str:
 
 
 def _cell(value: object) -> object:
+    if value is None or value != value:
+        return ""
     return f"{value:.6g}" if isinstance(value, float) else value
