@@ -51,18 +51,15 @@ class Depth:
         samples: of each cell, for the columns that compare distributions.
         latents: of them, whose endpoints are known, for ``rmse`` and its like.
         converged: samples that ``fd_conv`` compares with, where a model's card has none.
+        thresholded: whether predictions of the data are thresholded where the papers' code did. On
+            photographs that changes little; on data that lie at the ends of their range, as the
+            backgrounds of the shipped models' do, it darkens whole images (docs/predicting.md).
     """
 
     samples: int = 1024
     latents: int = 256
     converged: int = 1000
-
-
-def is_of_images(model: str) -> bool:
-    """Whether a model's samples are images in [-1, 1], which can be thresholded."""
-    made = make_model(model)
-    reference = made.reference()
-    return reference is not None and reference.clamp is not None and made.decoder is None
+    thresholded: bool = False
 
 
 def features_of(model: str) -> str:
@@ -85,7 +82,7 @@ def suite_of(model: str, asked: Asked, depth: Depth) -> Suite:
         {
             "name": "validate",
             "models": [model],
-            **axes(asked, images=is_of_images(model)),
+            **axes(asked, thresholded=depth.thresholded),
             "nfe": budgets,
             "samples": depth.samples,
             "reference_samples": min(depth.latents, depth.samples),
@@ -128,19 +125,22 @@ def measure(
         console=console,
         executor=executor,
     )
-    wanted = chosen(setup, asked)
+    wanted = chosen(setup, asked, depth)
     cells = [cell for cell in setup.cells if cell.key in wanted]
     table = runner.run(replace(setup, cells=cells), timing=False)
     return columns(table, wanted)
 
 
-def chosen(setup: Setup, asked: Asked) -> dict[str, Place]:
+def chosen(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Place]:
     """The keys of the cells of a plan that are a method at a budget that it spends to the last
     evaluation.
     """
-    images = is_of_images(setup.suite.models[0].name)  # type: ignore[arg-type]
     by_place = {
-        (_label(method.sampler_for(images=images)), _schedule(method.schedule), method.end): method
+        (
+            label_of(make(method.sampler_for(thresholded=depth.thresholded))),
+            make_schedule(method.schedule).label,
+            method.end,
+        ): method
         for method in asked
     }
     found = {}
@@ -169,11 +169,3 @@ def columns(table: ResultTable, wanted: Mapping[str, Place]) -> Measured:
             if (value := number(row, column)) is not None
         }
     return measured
-
-
-def _label(spec: str) -> str:
-    return label_of(make(spec))
-
-
-def _schedule(spec: str) -> str:
-    return make_schedule(spec).label

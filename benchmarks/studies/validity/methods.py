@@ -45,8 +45,7 @@ class Method:
         sampler: name and options.
         schedule: name and options.
         end: where the grid ends.
-        plain: the sampler for models whose data are no images in [-1, 1], which cannot be
-            thresholded; None for ``sampler``.
+        plain: the sampler without the thresholding of the authors' code; None where it has none.
     """
 
     name: str
@@ -55,9 +54,9 @@ class Method:
     end: End
     plain: str | None = None
 
-    def sampler_for(self, *, images: bool) -> str:
-        """The sampler's spec on a model of images in [-1, 1], or of something else."""
-        return self.sampler if images or self.plain is None else self.plain
+    def sampler_for(self, *, thresholded: bool) -> str:
+        """The sampler's spec, with thresholding where the authors have it, or without."""
+        return self.sampler if thresholded or self.plain is None else self.plain
 
 
 @dataclass(frozen=True)
@@ -178,11 +177,11 @@ def _plain(row: Published) -> Method | None:
     return Method(f"{title}, {row.grid}, to 0", sampler, GRIDS[row.grid], "zero")
 
 
-def axes(methods: Iterable[Method], *, images: bool) -> dict[str, Any]:
+def axes(methods: Iterable[Method], *, thresholded: bool) -> dict[str, Any]:
     """The axes of a suite whose product contains the methods."""
     chosen = sorted(methods, key=lambda method: method.name)
     return {
-        "samplers": list(dict.fromkeys(m.sampler_for(images=images) for m in chosen)),
+        "samplers": list(dict.fromkeys(m.sampler_for(thresholded=thresholded) for m in chosen)),
         "schedules": list(dict.fromkeys(m.schedule for m in chosen)),
         "end": list(dict.fromkeys(m.end for m in chosen)),
     }
