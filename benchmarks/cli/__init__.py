@@ -19,14 +19,13 @@ from ...results.run_directory.disk.once import read_once
 from .compare import compare, gate
 from .console import Warnings, say
 from .doctor import doctor
-from .frontier import frontier
+from .frontier import frontier, validate
 from .models import check_model, convert, reference
 from .results import figures, report, show, status
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
 from .studies import calibrate, explain, scaling, tune
 from .usage import epilog, run_app
-from .validate import validate
 
 __all__ = ["app", "main"]
 

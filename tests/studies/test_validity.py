@@ -187,12 +187,12 @@ def test_intervals_cover():
     rho, n, hits = 0.7, 20, 0
     true = 6 / np.pi * np.arcsin(rho / 2)
     rng = np.random.default_rng(1)
-    for k in range(60):
+    for k in range(40):
         x = rng.normal(size=n)
         y = rho * x + math.sqrt(1 - rho**2) * rng.normal(size=n)
-        low, high = interval(pairs_of(x, y), within_budgets, replicates=200, seed=k)
+        low, high = interval(pairs_of(x, y), within_budgets, replicates=150, seed=k)
         hits += low <= true <= high
-    assert hits >= 50
+    assert hits >= 33
 
 
 def test_methods_are_drawn_with_all_their_budgets():
