@@ -179,12 +179,13 @@ def validate(
     from ..studies.validity.table import with_interval
 
     torch.set_num_threads(1)  # processes share the cores
-    asked = {"samples": samples, "latents": latents}
+    usual = Depth()
+    depth = Depth(samples=samples or usual.samples, latents=latents or usual.latents)
     executor = workers(jobs)
     study = Validity(
         out_dir or VALIDATE_HOME,
         models=model or (),
-        depth=Depth(**{key: value for key, value in asked.items() if value}),
+        depth=depth,
         explore=explore,
         console=err,
         executor=executor,
