@@ -179,8 +179,10 @@ def validate(
     from ..studies.validity.table import with_interval
 
     torch.set_num_threads(1)  # processes share the cores
-    usual = Depth()
-    depth = Depth(samples=samples or usual.samples, latents=latents or usual.latents)
+    depth = None
+    if samples or latents:
+        usual = Depth()
+        depth = Depth(samples=samples or usual.samples, latents=latents or usual.latents)
     executor = workers(jobs)
     study = Validity(
         out_dir or VALIDATE_HOME,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .correlation import within_budgets
-from .measuring import Measured
+from .measuring import Depth, Measured
 from .predicting import Predictor, Question, predictors
 from .sets import CHOOSING
 
@@ -63,5 +63,18 @@ def tried(measured: Mapping[str, Measured], question: Question) -> list[Tried]:
     return sorted(enough, key=lambda one: -one.score)
 
 
-CHOICES: Mapping[Question, Predictor] = {}
-"""What the other sets are predicted by, once it is chosen."""
+@dataclass(frozen=True)
+class Choice:
+    """What the other sets are predicted by.
+
+    Attributes:
+        predictor: models and column.
+        depth: how much of each model is sampled.
+    """
+
+    predictor: Predictor
+    depth: Depth
+
+
+CHOICES: Mapping[Question, Choice] = {}
+"""By question; made on CIFAR-10, before any other set was predicted."""

@@ -56,7 +56,7 @@ class Depth:
             backgrounds of the shipped models' do, it darkens whole images (docs/predicting.md).
     """
 
-    samples: int = 1024
+    samples: int = 512
     latents: int = 256
     converged: int = 1000
     thresholded: bool = False

@@ -37,7 +37,8 @@ class Validity:
     Attributes:
         out: folder; each model has a run directory in it.
         models: specs; those of the choices by default.
-        depth: how much of each is sampled.
+        depth: how much of each is sampled; None for what was chosen, or the usual where a model is
+            none of the chosen.
         explore: whether every predictor is held against every set, not the chosen ones only. That is
             a look after the choice, and chooses nothing.
         console: for progress.
@@ -46,7 +47,7 @@ class Validity:
 
     out: Path
     models: Sequence[str] = ()
-    depth: Depth = field(default_factory=Depth)
+    depth: Depth | None = None
     explore: bool = False
     console: Console = field(default_factory=lambda: Console(quiet=True))
     executor: Executor | None = None
@@ -63,7 +64,7 @@ class Validity:
             model: measure(
                 model,
                 all_methods(),
-                self.depth,
+                self.depth or depth_of(model),
                 self.out,
                 console=self.console,
                 executor=self.executor,
@@ -92,12 +93,19 @@ class Validity:
         """
         if self.explore:
             return [(q, one) for q in QUESTIONS for one in predictors(list(measured))]
-        return [(q, one) for q, one in CHOICES.items() if set(one.models) <= measured.keys()]
+        chosen = [(question, choice.predictor) for question, choice in CHOICES.items()]
+        return [(question, one) for question, one in chosen if set(one.models) <= measured.keys()]
 
 
 def chosen_models() -> list[str]:
     """The models of the choices."""
-    return list(dict.fromkeys(model for one in CHOICES.values() for model in one.models))
+    return list(dict.fromkeys(m for one in CHOICES.values() for m in one.predictor.models))
+
+
+def depth_of(model: str) -> Depth:
+    """How much of a model is sampled: as much as the choice with most samples says."""
+    depths = [one.depth for one in CHOICES.values() if model in one.predictor.models]
+    return max(depths, key=lambda depth: depth.samples, default=Depth())
 
 
 def left_out() -> str:
