@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -81,11 +80,12 @@ def ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float:
     """
     hits = total = 0.0
     for group in _by_budget(pairs):
-        for a, b in combinations(group, 2):
-            low, high = sorted((a, b), key=lambda p: p.theirs)
-            if high.theirs > (1 + separation) * low.theirs:
-                total += 1
-                hits += 1 if low.ours < high.ours else 0.5 if low.ours == high.ours else 0
+        ours = np.array([p.ours for p in group])
+        theirs = np.array([p.theirs for p in group])
+        apart = theirs[None, :] > (1 + separation) * theirs[:, None]
+        sign = np.sign(ours[None, :] - ours[:, None])[apart]
+        total += len(sign)
+        hits += (1 + sign).sum() / 2
     return hits / total if total else np.nan
 
 

@@ -93,8 +93,11 @@ class Validity:
         """
         if self.explore:
             return [(q, one) for q in QUESTIONS for one in predictors(list(measured))]
-        chosen = [(question, choice.predictor) for question, choice in CHOICES.items()]
-        return [(question, one) for question, one in chosen if set(one.models) <= measured.keys()]
+        return [
+            (question, choice.predictor)
+            for question, choice in CHOICES.items()
+            if set(choice.predictor.models) <= measured.keys()
+        ]
 
 
 def chosen_models() -> list[str]:
