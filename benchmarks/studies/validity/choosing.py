@@ -76,5 +76,10 @@ class Choice:
     depth: Depth
 
 
-CHOICES: Mapping[Question, Choice] = {}
+CHOICES: Mapping[Question, Choice] = {
+    "deterministic": Choice(
+        Predictor(("emoji",), "swd"), Depth(samples=128, latents=64, converged=128)
+    ),
+    "all": Choice(Predictor(("digits",), "swd"), Depth(samples=512, latents=256, converged=1000)),
+}
 """By question; made on CIFAR-10, before any other set was predicted."""
