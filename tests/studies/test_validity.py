@@ -168,6 +168,16 @@ def test_budgets_are_never_mixed():
     assert ordered_alike(pairs) == 0
 
 
+def test_a_budget_with_too_few_methods_has_none_in_a_bootstrap_either():
+    """Where a method is drawn twice, its budget does not become one with enough."""
+    few = pairs_of(range(4), [0, 2, 1, 3], 5)
+    assert all(map(math.isnan, interval(few, within_budgets, replicates=50)))
+    y = np.arange(8.0)
+    assert interval([*few, *pairs_of(y, y, 10)], within_budgets, replicates=50) == pytest.approx(
+        (1, 1)
+    )
+
+
 def test_a_budget_counts_by_its_methods_and_too_few_are_none():
     y = np.arange(11.0)
     pairs = [*pairs_of(y, y, 5), *pairs_of(-y[:6], y[:6], 10), *pairs_of(-y[:4], y[:4], 20)]

@@ -30,13 +30,13 @@ class Pair:
 
     Attributes:
         method: its name; what the bootstrap draws.
-        budget: evaluations per sample.
+        budget: evaluations per sample; with the set, where sets are pooled.
         ours: a column here, the lower the better.
         theirs: a published FID.
     """
 
     method: str
-    budget: int
+    budget: int | tuple[str, int]
     ours: float
     theirs: float
 
@@ -96,15 +96,15 @@ def interval(
     with all its budgets, since what a method does at one budget it tends to do at the next.
     """
     of: dict[str, list[Pair]] = {}
-    for pair in pairs:
+    for pair in counted(pairs):
         of.setdefault(pair.method, []).append(pair)
     names, rng = sorted(of), np.random.default_rng(seed)
     values = []
-    for _ in range(replicates):
+    for _ in range(replicates if names else 0):
         drawn = rng.integers(len(names), size=len(names))
         values.append(statistic([pair for i in drawn for pair in of[names[i]]]))
     kept = np.array(values)[np.isfinite(values)]
-    if len(kept) < replicates / 2:
+    if not len(kept) or len(kept) < replicates / 2:
         return np.nan, np.nan
     low, high = np.quantile(kept, [0.025, 0.975])
     return float(low), float(high)
@@ -118,6 +118,11 @@ STATISTICS: dict[str, Statistic] = {
 """Columns of the study's table; ``alike_25`` is about pairs that are more than 25 % apart."""
 
 
+def counted(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs of budgets with enough methods."""
+    return [pair for group in _by_budget(pairs) for pair in group]
+
+
 def ranks(values: Iterable[float]) -> NDArray[np.float64]:
     """Ranks from 0 to 1, ties at their mean; 0.5 for one value."""
     found = rankdata(list(values))
@@ -126,7 +131,7 @@ def ranks(values: Iterable[float]) -> NDArray[np.float64]:
 
 def _by_budget(pairs: Sequence[Pair]) -> list[list[Pair]]:
     """The budgets with enough methods, repeats of a bootstrap counted."""
-    by: dict[int, list[Pair]] = {}
+    by: dict[object, list[Pair]] = {}
     for pair in pairs:
         by.setdefault(pair.budget, []).append(pair)
     return [group for group in by.values() if len(group) >= FEWEST]

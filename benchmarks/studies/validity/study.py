@@ -14,6 +14,7 @@ from ....results.published.rows import rows_of_model
 from ....results.run_directory.disk.files import write_text
 from ...running.executing import Executor
 from .choosing import CHOICES, tried
+from .correlation import REPLICATES
 from .measuring import Depth, Measured, measure
 from .methods import method_of, why_not
 from .predicting import QUESTIONS, Predictor, Question, predictors
@@ -40,7 +41,7 @@ class Validity:
         depth: how much of each is sampled; None for what was chosen, or the usual where a model is
             none of the chosen.
         explore: whether every predictor is held against every set, not the chosen ones only. That is
-            a look after the choice, and chooses nothing.
+            a look after the choice, without intervals, and chooses nothing.
         console: for progress.
         executor: where samplers run; None for this process.
     """
@@ -77,7 +78,7 @@ class Validity:
         """Write the tables of what was measured."""
         on_cifar = [one for question in QUESTIONS for one in tried(measured, question)]
         answers = self.answers(measured)
-        rows = validity(measured, answers)
+        rows = validity(measured, answers, replicates=0 if self.explore else REPLICATES)
         write_csv(rows, self.out / "validity.csv")
         write_csv(tried_rows(on_cifar), self.out / "tried.csv")
         write_csv(point_rows(measured), self.out / "points.csv")

@@ -5,6 +5,7 @@ CIFAR-10; and the numbers behind them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 from ....results.run_directory.disk.files import write_text
 from ....results.text import csv_field, markdown_table
 from .choosing import Tried
-from .correlation import REPLICATES, STATISTICS, Pair, interval
+from .correlation import REPLICATES, STATISTICS, Pair, counted, interval
 from .measuring import COLUMNS, Measured
 from .predicting import QUESTIONS, Predictor, Question, ceiling
 from .sets import CHOOSING, SETS, points
 
 Row = dict[str, Any]
 
+TOGETHER = "all but CIFAR-10"
 CEILING = "published FIDs of CIFAR-10"
 
 
@@ -39,14 +41,18 @@ def validity(
     """
     rows: list[Row] = []
     answers = list(chosen)
-    for name, question, bad in product(sets, QUESTIONS, (True, False)):
+    groups = {name: [name] for name in sets}
+    if len(tested := [name for name in groups if name != CHOOSING]) > 1:
+        groups[TOGETHER] = tested
+    for (name, members), question, bad in product(groups.items(), QUESTIONS, (True, False)):
         found = [
-            (one.name, one.pairs(measured, name, question, bad=bad))
+            (one.name, pooled({m: one.pairs(measured, m, question, bad=bad) for m in members}))
             for asked, one in answers
             if asked == question
         ]
         if name != CHOOSING and found:
-            found.append((CEILING, ceiling(name, question, bad=bad)))
+            limit = pooled({m: ceiling(m, question, bad=bad) for m in members})
+            found.append((CEILING, limit))
         rows += [
             {
                 "set": name,
@@ -56,16 +62,27 @@ def validity(
                 **summary(pairs, replicates),
             }
             for predictor, pairs in found
+            if counted(pairs)
         ]
     return rows
 
 
+def pooled(of_sets: Mapping[str, Sequence[Pair]]) -> list[Pair]:
+    """The pairs of some sets, each of whose budgets stays apart; a method is one in all of them."""
+    return [
+        replace(pair, budget=(name, int(pair.budget)))  # type: ignore[arg-type]
+        for name, pairs in of_sets.items()
+        for pair in pairs
+    ]
+
+
 def summary(pairs: Sequence[Pair], replicates: int = REPLICATES) -> Row:
     """What pairs amount to: counts, and each statistic with its interval."""
+    used = counted(pairs)
     row: Row = {
-        "n_methods": len({pair.method for pair in pairs}),
-        "n_budgets": len({pair.budget for pair in pairs}),
-        "n_points": len(pairs),
+        "n_methods": len({pair.method for pair in used}),
+        "n_budgets": len({pair.budget for pair in used}),
+        "n_points": len(used),
     }
     for name, statistic in STATISTICS.items():
         low, high = interval(pairs, statistic, replicates=replicates)
@@ -166,13 +183,8 @@ def markdown(rows: Sequence[Row]) -> str:
 def with_interval(row: Row, name: str) -> str:
     """A statistic and its interval: a correlation with two digits, a share in per cent."""
     values = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
-    if any(value != value for value in values[:1]):
-        return ""
-    texts = [
-        "?" if value != value else f"{value:.0%}" if name.startswith("alike") else f"{value:.2f}"
-        for value in values
-    ]
-    return f"{texts[0]} [{texts[1]}, {texts[2]}]"
+    texts = [f"{v:.0%}" if name.startswith("alike") else f"{v:.2f}" for v in values if v == v]
+    return texts[0] + (f" [{texts[1]}, {texts[2]}]" if len(texts) == 3 else "") if texts else ""
 
 
 def _cell(value: object) -> object:
