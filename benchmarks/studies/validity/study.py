@@ -24,7 +24,7 @@ from .table import (
     Row,
     by_budget,
     markdown,
-    point_rows,
+    measured_rows,
     tried_rows,
     validity,
     write_csv,
@@ -81,7 +81,7 @@ class Validity:
         rows = validity(measured, answers, replicates=0 if self.explore else REPLICATES)
         write_csv(rows, self.out / "validity.csv")
         write_csv(tried_rows(on_cifar), self.out / "tried.csv")
-        write_csv(point_rows(measured), self.out / "points.csv")
+        write_csv(measured_rows(measured), self.out / "measured.csv")
         write_csv(property_rows(measured, on_cifar), self.out / "properties.csv")
         budgets = [row for question, one in answers for row in by_budget(measured, question, one)]
         write_csv(budgets, self.out / "by-budget.csv")

@@ -16,7 +16,7 @@ from .choosing import Tried
 from .correlation import REPLICATES, STATISTICS, Pair, counted, interval
 from .measuring import COLUMNS, Measured
 from .predicting import QUESTIONS, Predictor, Question, ceiling
-from .sets import CHOOSING, SETS, points
+from .sets import CHOOSING, SETS
 
 Row = dict[str, Any]
 
@@ -124,21 +124,15 @@ def tried_rows(tried: Iterable[Tried]) -> list[Row]:
     ]
 
 
-def point_rows(measured: Mapping[str, Measured]) -> list[Row]:
-    """Every published number beside the columns of the models at its method and budget."""
+def measured_rows(measured: Mapping[str, Measured]) -> list[Row]:
+    """The columns of each model by method and budget."""
     return [
-        {
-            "set": name,
-            "method": point.method.name,
-            "budget": point.budget,
-            "fid": point.fid,
-            "model": model,
-            **{column: known[point.method, point.budget].get(column) for column in COLUMNS},
-        }
-        for name in SETS
-        for point in points(name)
+        {"model": model, "method": method.name, "budget": budget}
+        | {column: columns.get(column) for column in COLUMNS}
         for model, known in measured.items()
-        if (point.method, point.budget) in known
+        for (method, budget), columns in sorted(
+            known.items(), key=lambda item: (item[0][0].name, item[0][1])
+        )
     ]
 
 
@@ -190,4 +184,4 @@ def with_interval(row: Row, name: str) -> str:
 def _cell(value: object) -> object:
     if value is None or value != value:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else value
+    return float(f"{value:.5g}") if isinstance(value, float) else value
