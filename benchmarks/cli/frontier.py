@@ -205,4 +205,6 @@ def validate(
     ]
     if shown:
         print_rows(shown, VALIDATE_COLUMNS)
+    else:
+        say("None of the chosen predictors is of these models; --explore shows what theirs do.")
     say(f"Tables: {study.out}")

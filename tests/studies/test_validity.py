@@ -3,6 +3,7 @@ and a second run measures nothing.
 """
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.running.executing.tasks import Shard
-from samplerbench.benchmarks.studies.validity import sets
+from samplerbench.benchmarks.studies.validity import choosing, sets, study
 from samplerbench.benchmarks.studies.validity.authors import ipndm_v_weights
 from samplerbench.benchmarks.studies.validity.correlation import (
     Pair,
@@ -30,7 +31,7 @@ from samplerbench.benchmarks.studies.validity.methods import (
     method_of,
     why_not,
 )
-from samplerbench.benchmarks.studies.validity.predicting import stochastic
+from samplerbench.benchmarks.studies.validity.predicting import Predictor, ceiling, stochastic
 from samplerbench.results.published.rows import published, rows_of_model
 from samplerbench.samplers import Grid, make, names
 
@@ -235,3 +236,50 @@ def test_a_run_has_all_columns_and_a_second_one_samples_nothing(few, tmp_path, m
     monkeypatch.setattr(Shard, "__call__", lambda *_: pytest.fail("sampled again"))
     again = measure("gmm-2d", few, depth, tmp_path, console=Console(quiet=True))
     assert again == first
+
+
+@pytest.fixture
+def oracle():
+    """A model whose column is the published number of CIFAR-10, and its own set's elsewhere."""
+    known = {}
+    for name in reversed(sets.SETS):
+        known |= {(p.method, p.budget): {"swd": p.fid} for p in sets.points(name)}
+    return {"gaussian": known}
+
+
+def test_a_perfect_column_orders_its_own_set_and_does_as_the_ceiling_elsewhere(oracle):
+    one = Predictor(("gaussian",), "swd")
+    own = one.pairs(oracle, "cifar10", "all")
+    assert within_budgets(own) == 1
+    assert ordered_alike(own, 0.1) == 1
+    few = one.pairs(oracle, "cifar10", "all", bad=False)
+    assert len(few) < len(own)
+    assert len(one.pairs(oracle, "cifar10", "deterministic")) < len(own)
+    there = one.pairs(oracle, "imagenet64", "all")
+    assert within_budgets(there) == within_budgets(ceiling("imagenet64", "all")) < 1
+
+
+def test_mean_ranks_of_models_need_no_common_scale(oracle):
+    twice = {
+        "a": oracle["gaussian"],
+        "b": {k: {"swd": 1e6 * v["swd"] ** 3} for k, v in oracle["gaussian"].items()},
+    }
+    assert within_budgets(Predictor(("a", "b"), "swd").pairs(twice, "cifar10", "all")) == 1
+
+
+def test_the_first_on_cifar10_covers_most_points(oracle):
+    some = dict(list(oracle["gaussian"].items())[:20])
+    found = choosing.tried({"gaussian": oracle["gaussian"], "digits": some}, "all")
+    assert [one.predictor.models for one in found] == [("gaussian",)]
+    assert found[0].score == 1
+
+
+def test_the_tables_are_written_with_what_is_left_out(oracle, tmp_path, monkeypatch):
+    choice = choosing.Choice(Predictor(("gaussian",), "swd"), Depth())
+    monkeypatch.setattr(study, "CHOICES", {"all": choice})
+    monkeypatch.setattr(study, "REPLICATES", 5)
+    rows = study.Validity(tmp_path).tables(oracle)
+    assert {row["set"] for row in rows} == {*sets.SETS, "all but CIFAR-10"}
+    names = ("validity.csv", "tried.csv", "measured.csv", "properties.csv", "by-budget.csv")
+    assert all((tmp_path / name).read_text().count("\n") > 1 for name in names)
+    assert re.search(r"learned.*AdaSDE", (tmp_path / "validity.md").read_text())
