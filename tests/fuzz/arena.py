@@ -40,6 +40,7 @@ WORK = (
     "timing.doctor.examine",
     "studies.frontier.Frontier.__call__",
     "advice.advising.advise",
+    "studies.validity.study.Validity.__call__",
 )
 """Where a command that was understood would begin to compute, in ``benchmarks``."""
 
