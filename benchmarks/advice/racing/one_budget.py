@@ -24,6 +24,8 @@ any, whatever the time.
 """
 OF_EACH = 3
 """Configurations of each field that are tried whatever the time."""
+SMALL = 64
+"""Configurations of a field that is tried whole before any larger one is."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,15 @@ def settle(bench: Bench, entries: Sequence[Entry], budget: int) -> None:
 
 
 def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
-    """The same with the first of each field at the beginning, behind those that are usual."""
+    """The same with the first of each field at the beginning, behind those that are usual, and then small fields
+    whole: users of a library that has little are owed the best of it.
+    """
     first = list(entries[:USUAL])
-    for name in FIELDS:
-        first += [entry for entry in entries if name in entry.libraries][:OF_EACH]
+    of = {name: [entry for entry in entries if name in entry.libraries] for name in FIELDS}
+    for each in of.values():
+        first += each[:OF_EACH]
+    for each in of.values():
+        first += each if len(each) <= SMALL else []
     labels = {entry.label for entry in first}
     unique = list({entry.label: entry for entry in first}.values())
     return [*unique, *(entry for entry in entries if entry.label not in labels)]
